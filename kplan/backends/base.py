@@ -1,0 +1,96 @@
+"""What a backend does. Every call takes many, because requests are batched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from kplan.diagnostics import Diagnostic, KplanError
+from kplan.model import Address, Change, Facts, Health, Live, Resource, Target
+
+Progress = Callable[[Address, str], None]  # "config accepted, waiting for RUNNING"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one change. No `error`: it is so. An EXPECTED error is success and never appears here.
+
+    An error with `applied is None` may have taken effect; live state decides. `kept` says why an undo that is
+    conditional (delete while empty) left the thing there.
+    """
+
+    error: KplanError | None = None
+    note: str = ""
+    kept: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None and not self.kept
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one backend saw. `names` are all there are; `resources` and `health` those that were asked for."""
+
+    resources: Mapping[Address, Resource] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
+    hidden: frozenset[Address] = frozenset()
+    health: Mapping[Address, Health] = field(default_factory=dict)
+
+
+class Backend(Protocol):
+    """One kind of resource on one server. `kind` is that of the addresses: `topic` or `connector`."""
+
+    kind: str
+
+    def identify(self) -> Target:
+        """Says who the server is. Raises Unreachable or Denied, with the server's own reason."""
+
+    def read(self, names: Collection[str] | None) -> Reading:
+        """The live state of `names` (None: all). Absent ones are left out; hidden ones are named as such."""
+
+    def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
+        """What the server would refuse, without changing anything. An empty sequence: checked and accepted.
+
+        Changes that cannot be checked are left out. Diagnostics carry `path` (`/config/KEY`) where the server named it.
+        """
+
+    def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
+        """What must be remembered before `changes` so that they can be undone (connector offsets), as JSON."""
+
+    def act(self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]) -> Mapping[Address, Outcome]:
+        """Sends the changes, each answered for itself. Retries what is RETRIABLE and cannot have taken effect.
+
+        For a `create` of a connector, `captured` may hold `offsets` that are put back before it starts.
+        """
+
+    def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
+        """Returns once every change shows on the servers and holds, or its time is up (an Outcome with an error)."""
+
+    def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
+        """What is stored in and who reads the named topics. Only topics have facts."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """An environment's servers: one backend a kind. `connectors` is None where the environment has no Connect."""
+
+    topics: Backend
+    connectors: Backend | None
+
+    def of(self, kind: str) -> Backend | None:
+        return self.topics if kind == "topic" else self.connectors
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        return (self.topics,) if self.connectors is None else (self.topics, self.connectors)
+
+    def close(self) -> None:
+        for backend in self.backends:
+            backend.close()
+
+
+__all__ = ["Backend", "Cluster", "Live", "Outcome", "Progress", "Reading"]

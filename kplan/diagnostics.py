@@ -1,0 +1,226 @@
+"""Problems: those in a person's files are values that are collected, those of the world are exceptions.
+
+The error tree (class, exit code when nothing was changed yet):
+
+    KplanError                 1
+    ├── Unreachable            1   RETRIABLE  a server did not answer; the request was not sent
+    ├── Timeout                1   RETRIABLE  no answer in time; whether it took effect is unknown
+    ├── Busy                   1   RETRIABLE  refused for now: rebalance, no leader, throttled, 5xx
+    ├── Denied                 1   FATAL      authentication or authorization
+    ├── Rejected               4   FATAL      the server says that the request is wrong
+    ├── Conflict               4   EXPECTED   already exists or already gone; live state decides
+    ├── Unsupported            1   FATAL      this server or client cannot do it
+    ├── Invalid                4   FATAL      files with errors; carries the diagnostics
+    ├── Blocked                3   FATAL      a danger, `protect` or `max_changes`
+    ├── Stale                  5   FATAL      a saved plan no longer fits
+    ├── Locked                 6   FATAL      someone else holds the stack
+    ├── JournalBroken          8   FATAL      the store cannot be written or read
+    ├── Declined               9   FATAL      the person said no, or there is nobody to ask
+    └── Interrupted          130   FATAL      stopped by the person before any change
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A place in a file: lines and columns count from 1, `end_column` is exclusive. Line 0: the whole file."""
+
+    path: str
+    line: int = 0
+    column: int = 0
+    end_line: int = 0
+    end_column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One problem with its cause and the way out.
+
+    `summary` has no words of the user's, so that it can be searched; `detail` has them; `label` stands behind the
+    underline of the snippet; `help` is what to do.
+    """
+
+    code: str
+    severity: Severity
+    summary: str
+    detail: str = ""
+    help: str = ""
+    span: Span | None = None
+    address: str = ""
+    path: str = ""
+    label: str = ""
+
+    @property
+    def is_error(self) -> bool:
+        return self.severity is Severity.ERROR
+
+    def located(self, span: Span | None) -> Diagnostic:
+        """The same problem at `span`, unless it has a place already."""
+        return self if self.span or span is None else replace(self, span=span)
+
+
+def error(code: str, summary: str, detail: str = "", *, help: str = "", span: Span | None = None,
+          address: object = "", path: str = "", label: str = "") -> Diagnostic:  # fmt: skip
+    return Diagnostic(code, Severity.ERROR, summary, detail, help, span, str(address), path, label)
+
+
+def warning(code: str, summary: str, detail: str = "", *, help: str = "", span: Span | None = None,
+            address: object = "", path: str = "", label: str = "") -> Diagnostic:  # fmt: skip
+    return Diagnostic(code, Severity.WARNING, summary, detail, help, span, str(address), path, label)
+
+
+def ordered(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Errors first, then by place, each once."""
+    unique = dict.fromkeys(diagnostics)
+    return tuple(sorted(unique, key=lambda d: (d.severity, d.span or Span(""), d.code, d.address, d.detail)))
+
+
+class ErrorClass(StrEnum):
+    """What to do about a failure: EXPECTED is success in disguise, RETRIABLE may pass, FATAL will not."""
+
+    EXPECTED = "EXPECTED"
+    RETRIABLE = "RETRIABLE"
+    FATAL = "FATAL"
+
+
+class KplanError(Exception):
+    """A failure of the world, said in one sentence, with the way out in `help` and its origin in `cause`.
+
+    `applied` is False when the request cannot have taken effect, None when that is unknown.
+    """
+
+    exit_code = 1
+    error_class = ErrorClass.FATAL
+    code = "K399"
+    applied: bool | None = False
+
+    def __init__(self, message: str, *, help: str = "", code: str = "", applied: bool | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.help = help
+        self.code = code or type(self).code
+        self.applied = type(self).applied if applied is None else applied
+
+    def diagnostic(self, address: object = "", span: Span | None = None) -> Diagnostic:
+        summary = (type(self).__doc__ or "").split("\n")[0].rstrip(".").lower() or "failed"
+        return error(self.code, summary, self.message, help=self.help, address=address, span=span)
+
+
+class Unreachable(KplanError):
+    """A server does not answer."""
+
+    error_class = ErrorClass.RETRIABLE
+    code = "K310"
+
+
+class Timeout(KplanError):
+    """No answer in time, so the outcome is unknown."""
+
+    error_class = ErrorClass.RETRIABLE
+    code = "K311"
+    applied = None
+
+    def __init__(self, message: str, *, help: str = "", code: str = "") -> None:
+        super().__init__(message, help=help, code=code)
+        self.applied = None
+
+
+class Busy(KplanError):
+    """The server cannot do it right now."""
+
+    error_class = ErrorClass.RETRIABLE
+    code = "K312"
+
+
+class Denied(KplanError):
+    """Not allowed."""
+
+    code = "K313"
+
+
+class Rejected(KplanError):
+    """The server refuses this request."""
+
+    exit_code = 4
+    code = "K301"
+
+
+class Conflict(KplanError):
+    """It is there already, or gone already."""
+
+    exit_code = 4
+    error_class = ErrorClass.EXPECTED
+    code = "K314"
+
+
+class Unsupported(KplanError):
+    """This server or client cannot do it."""
+
+    code = "K315"
+
+
+class Invalid(KplanError):
+    """The files have errors."""
+
+    exit_code = 4
+    code = "K100"
+
+    def __init__(self, diagnostics: Iterable[Diagnostic], message: str = "the files have errors") -> None:
+        super().__init__(message)
+        self.diagnostics = ordered(diagnostics)
+
+
+class Blocked(KplanError):
+    """The plan is blocked."""
+
+    exit_code = 3
+    code = "K400"
+
+
+class Stale(KplanError):
+    """The saved plan no longer fits."""
+
+    exit_code = 5
+    code = "K520"
+
+
+class Locked(KplanError):
+    """Someone else holds this stack."""
+
+    exit_code = 6
+    code = "K601"
+
+
+class JournalBroken(KplanError):
+    """The journal cannot be written or read."""
+
+    exit_code = 8
+    code = "K602"
+
+
+class Declined(KplanError):
+    """Declined."""
+
+    exit_code = 9
+    code = "K603"
+
+
+class Interrupted(KplanError):
+    """Interrupted before any change."""
+
+    exit_code = 130
+    code = "K604"

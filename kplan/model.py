@@ -1,0 +1,406 @@
+"""What can exist: resources, the stack that declares them, the live state, and the changes between the two."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from kplan.diagnostics import Span
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+# Keys whose literal value is taken for a secret. Connect returns literals in plain text.
+SENSITIVE_KEY = re.compile(
+    r"password|passphrase|secret|token(?!ize|\.)|credential|private\.key|api\.?key|jaas\.config|basic\.auth\.user\.info"
+    r"|mongodb\.connection\.string",
+    re.IGNORECASE,
+)
+REFERENCE = re.compile(r"\$\{[^}]*\}")  # Connect's own: resolved on the worker
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """`topic/NAME` or `connector/NAME`."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Raises ValueError where `text` is not KIND/NAME."""
+        kind, slash, name = text.partition("/")
+        if kind not in ("topic", "connector") or not slash or not name:
+            raise ValueError(f"{text!r} is no address: write topic/NAME or connector/NAME")
+        return cls(kind, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A sensitive value: `ref` says where it comes from and may be shown, `value` never is.
+
+    `ref` is the text with `{{ var.NAME }}` in place of what is sensitive; it is empty for a secret that was read
+    from a server. `value` is None where it is unknown: in a saved plan, or with the variable unset.
+    `fingerprint` is a keyed digest, kept where a key is at hand.
+    """
+
+    ref: str = ""
+    value: str | None = field(default=None, repr=False)
+    fingerprint: str = ""
+
+    def __str__(self) -> str:
+        return "(sensitive)"
+
+    def signed(self, key: str | None) -> Secret:
+        """The same secret with its keyed digest; without a key there is none."""
+        if not key or self.value is None:
+            return self
+        digest = hmac.new(key.encode(), self.value.encode(), hashlib.sha256).hexdigest()
+        return replace(self, fingerprint=f"hmac:{digest[:32]}")
+
+    def same_as(self, other: Secret) -> bool | None:
+        """Whether both hold the same value; None where that cannot be known."""
+        if self.value is not None and other.value is not None:
+            return self.value == other.value
+        if self.fingerprint and other.fingerprint:
+            return self.fingerprint == other.fingerprint
+        return None
+
+
+Text = str | Secret
+Config = Mapping[str, Text]
+
+
+def is_sensitive_key(key: str) -> bool:
+    return bool(SENSITIVE_KEY.search(key))
+
+
+def conceal(key: str, value: str) -> Text:
+    """`value`, as a Secret where its key is that of a secret and it is not wholly Connect's `${…}` references."""
+    if is_sensitive_key(key) and value and REFERENCE.sub("", value).strip():
+        return Secret(value=value)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a declared resource comes from.
+
+    `spans` and `sources` are keyed like a diff's path: `/partitions`, `/config/retention.ms`; a source is words such
+    as `stack default` or `KAFKA_TOPIC_PARTITIONS`. `note` says what made it: `for table a.b of connector/c`.
+    """
+
+    span: Span | None = None
+    spans: Mapping[str, Span] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+    def at(self, path: str) -> Span | None:
+        return self.spans.get(path, self.span)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a stack says about how a resource may be changed, rather than what it is."""
+
+    protect: bool | None = None
+    ignore: frozenset[str] = frozenset()
+    accept: frozenset[str] = frozenset()
+    restart: str = "never"  # never | on-change | always
+    restart_failed: tuple[int, float] | None = None  # attempts, delay in seconds
+    new_tables: str = "none"  # none | incremental
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """`config` holds what is set on the topic itself; -1 partitions or replicas: the broker's own default."""
+
+    name: str
+    partitions: int = 1
+    replication_factor: int = -1
+    config: Mapping[str, str] = field(default_factory=dict)
+    origin: Origin = field(default=Origin(), compare=False, repr=False)
+    rules: Rules = field(default=Rules(), compare=False, repr=False)
+
+    @property
+    def address(self) -> Address:
+        return Address("topic", self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """`config` is all that Connect stores but `name`. `feeds` and `reads` are names of topics."""
+
+    name: str
+    config: Config = field(default_factory=dict)
+    state: str = "running"  # running | paused | stopped
+    feeds: tuple[str, ...] = field(default=(), compare=False)
+    reads: tuple[str, ...] = field(default=(), compare=False)
+    unique: tuple[str, ...] = field(default=(), compare=False)  # config keys that no other connector may share
+    heartbeat: str = field(default="", compare=False)  # the topic that moves while the connector really works
+    origin: Origin = field(default=Origin(), compare=False, repr=False)
+    rules: Rules = field(default=Rules(), compare=False, repr=False)
+
+    @property
+    def address(self) -> Address:
+        return Address("connector", self.name)
+
+    @property
+    def java_class(self) -> str:
+        value = self.config.get("connector.class", "")
+        return value if isinstance(value, str) else ""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return tuple(sorted(key for key, value in self.config.items() if isinstance(value, Secret)))
+
+
+Resource = Topic | Connector
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """An entry of `removed:`. `keep` gives up ownership and leaves the thing there."""
+
+    address: Address
+    accept: frozenset[str] = frozenset()
+    keep: bool = False
+    keep_offsets: bool = False
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    source: Address
+    target: Address
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """Limits on a run. `topic` and `connector` are JSON Schemas; `max_changes` is a share (0..1), None: off."""
+
+    create: bool = True
+    max_changes: float | None = None
+    naming: tuple[str, ...] = ()
+    topic: tuple[Mapping[str, Any], ...] = ()
+    connector: tuple[Mapping[str, Any], ...] = ()
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that was read: `path` relative to the folder of `kplan.yaml`, `sha256` of its bytes in hex."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What one file declares, expanded."""
+
+    name: str
+    env: str
+    resources: Mapping[Address, Resource] = field(default_factory=dict)
+    removed: tuple[Removal, ...] = ()
+    moved: tuple[Move, ...] = ()
+    guards: Guards = Guards()
+    files: tuple[File, ...] = ()
+    used_env: tuple[str, ...] = ()  # KAFKA_TOPIC_* variables that gave a default
+    unset: tuple[str, ...] = ()  # sensitive variables without a value
+
+    @property
+    def path(self) -> str:
+        return self.files[0].path if self.files else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A record of the ledger: which stack owns a resource, and what it was last set to (no secret's value)."""
+
+    address: Address
+    stack: str
+    env: str
+    created: bool
+    protect: bool = False
+    applied: Resource | None = None
+    run: str = ""
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The cluster and its Connect, as they name themselves. `simulated` is the file of a simulated one."""
+
+    cluster_id: str = ""
+    bootstrap: str = ""
+    brokers: int = 0
+    connect_url: str = ""
+    connect_version: str = ""
+    simulated: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    id: int
+    state: str
+    cause: str = ""  # the first and the last cause of the trace, on one line
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a live connector is: RUNNING, PAUSED, STOPPED, FAILED, UNASSIGNED or RESTARTING, and its tasks."""
+
+    state: str
+    tasks: tuple[Task, ...] = ()
+    cause: str = ""
+
+    @property
+    def failed(self) -> tuple[Task, ...]:
+        return tuple(task for task in self.tasks if task.state == "FAILED")
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    group: str
+    lag: int
+    active: bool = True  # it has members now
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a dangerous change would cost. None: not known. `last_write` is in milliseconds since 1970."""
+
+    records: int | None = None
+    bytes: int | None = None
+    last_write: int | None = None
+    readers: tuple[Reader, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What the servers say. `names` are all topics there are; `resources` those that were asked for."""
+
+    target: Target = Target()
+    resources: Mapping[Address, Resource] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
+    hidden: frozenset[Address] = frozenset()  # there, but this user may not see them
+    health: Mapping[Address, Health] = field(default_factory=dict)
+    facts: Mapping[Address, Facts] = field(default_factory=dict)
+
+
+class Action(StrEnum):
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    REPLACE = "replace"
+    MOVE = "move"
+    ADOPT = "adopt"
+    RELEASE = "release"
+
+
+@dataclass(frozen=True, slots=True)
+class AttrDiff:
+    """One attribute that differs. `cause`: `stack` changed, `drift` (someone changed it live), or `both`."""
+
+    path: str
+    before: Text | int | bool | None
+    after: Text | int | bool | None
+    cause: str = "stack"
+
+    @property
+    def sensitive(self) -> bool:
+        return isinstance(self.before, Secret) or isinstance(self.after, Secret)
+
+    @property
+    def key(self) -> str:
+        """The name of the config, or the path's last part."""
+        return self.path.removeprefix("/config/").removeprefix("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """`kind` is what `accept:` names; a caution or note has none and never blocks."""
+
+    code: str
+    level: str  # note | caution | danger
+    summary: str
+    kind: str = ""
+    accept: str = ""
+    accepted: str | None = None  # stack | flag
+    facts: Facts | None = None
+
+    @property
+    def blocks(self) -> bool:
+        return self.level == "danger" and self.accepted is None
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """What puts a change back. `complete` is False where something stays, and `why` says what."""
+
+    kind: str = "none"  # delete_if_empty | delete | restore | recreate | record | none
+    complete: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The difference for one resource. `before` is live and `after` desired; None: not there."""
+
+    address: Address
+    action: Action
+    before: Resource | None = None
+    after: Resource | None = None
+    diffs: tuple[AttrDiff, ...] = ()
+    reason: str = ""
+    needs: frozenset[Address] = frozenset()
+    undo: Undo = Undo()
+    risks: tuple[Risk, ...] = ()
+    span: Span | None = None
+    unmanaged: tuple[str, ...] = ()  # set live, declared nowhere, left alone
+    unchanged: int = 0  # attributes that are as they should be
+    adopts: bool = False  # nobody owned it before
+    created: bool = False  # kplan made it (the ledger says so, or this change does)
+    source: Address | None = None  # of a move
+    if_empty: bool = False  # a delete that is refused once the topic has records
+    keep_offsets: bool = False
+    restart: bool = False  # restart connector and tasks although the config update may not
+    effects: tuple[str, ...] = ()
+    verified: str = ""  # which server's check accepted it
+    owner: Owned | None = None  # the ledger's record before
+
+    @property
+    def irreversible(self) -> bool:
+        return not self.undo.complete
+
+    @property
+    def is_ledger_only(self) -> bool:
+        """No server is touched, and it does not count as a change."""
+        return self.action in (Action.ADOPT, Action.RELEASE)
+
+    @property
+    def blocks(self) -> bool:
+        return any(risk.blocks for risk in self.risks)
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    address: Address
+    path: str
+    applied: Text | int | bool | None
+    live: Text | int | bool | None
+
+
+def frozen(pairs: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Mapping[str, Any]:
+    return MappingProxyType(dict(pairs))
