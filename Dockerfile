@@ -1,0 +1,13 @@
+# kplan as a command: docker run IMAGE plan STACK
+FROM python:3.11-slim AS build
+WORKDIR /src
+COPY . .
+RUN pip install --no-cache-dir --prefix=/installed .
+
+FROM python:3.11-slim
+COPY --from=build /installed /usr/local
+RUN useradd --create-home kplan
+USER kplan
+WORKDIR /stacks
+ENTRYPOINT ["kplan"]
+CMD ["--help"]

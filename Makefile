@@ -1,0 +1,63 @@
+# The chores of kplan, one word each. `make setup` is done by the others when needed.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check golden bench faults format clean
+
+BIN := .venv/bin
+PYTHON := $(BIN)/python
+RUNTIME := .venv/.runtime
+DEVELOPMENT := .venv/.development
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## */\1\t/p' $(MAKEFILE_LIST)
+
+setup: $(DEVELOPMENT)  ## make .venv with kplan and what its development needs
+
+demo: $(RUNTIME)  ## show kplan at work on a simulated cluster; needs no server
+	@$(PYTHON) stacks/demo.py
+
+test: $(DEVELOPMENT)  ## run every test that this machine can run
+	@$(PYTHON) -m pytest
+
+check: $(DEVELOPMENT)  ## formatting, lint and types
+	@status=0; \
+	$(BIN)/ruff format --check . || status=1; \
+	$(BIN)/ruff check . || status=1; \
+	$(BIN)/mypy --strict kplan || status=1; \
+	exit $$status
+
+golden: $(DEVELOPMENT)  ## rewrite the expected output of tests/cases; review the diff
+	@$(PYTHON) -m pytest tests/cases --golden
+
+bench: $(DEVELOPMENT)  ## measure kplan against its rivals' work
+	@$(PYTHON) -m tests.bench
+
+faults: $(DEVELOPMENT)  ## crash kplan at every step, the whole matrix
+	@KPLAN_FAULTS=all $(PYTHON) -m pytest tests/faults
+
+format: $(DEVELOPMENT)  ## format the code and mend what lint can mend
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+clean:  ## remove what was made here, .venv too
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find kplan tests stacks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# An environment is made anew in place when pyproject.toml changes. Development includes runtime.
+$(RUNTIME): pyproject.toml | $(PYTHON)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(DEVELOPMENT): pyproject.toml | $(PYTHON)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $(RUNTIME) $@
+
+$(PYTHON):
+	@for python in python3.11 python3 python3.12 python3.13 python3.14; do \
+	  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
+	  $$python -c 'import ensurepip, venv' 2>/dev/null || { lacking=$$python; continue; }; \
+	  exec $$python -m venv .venv; \
+	done; \
+	if [ -n "$$lacking" ]; then echo "error: $$lacking lacks venv; on Debian: apt-get install python3-venv" >&2; \
+	else echo "error: kplan needs Python 3.11 or later (python3.11 or python3 on PATH), and there is none" >&2; fi; \
+	exit 1

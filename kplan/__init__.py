@@ -1,0 +1,3 @@
+"""kplan: plan, apply and roll back Kafka topics and Kafka Connect connectors."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,221 @@
+"""Environments: one cluster with its Connect, from `kplan.yaml` or from the process's environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kplan.diagnostics import Diagnostic, error
+from kplan.model import File, Guards
+from kplan.source import Document
+from kplan.template import Scope, TemplateProblem, is_template, render
+
+DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z")
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
+FILLS = {
+    "PARTITIONS": "/partitions", "REPLICATION_FACTOR": "/replication_factor", "RETENTION_MS": "/config/retention.ms",
+    "RETENTION_BYTES": "/config/retention.bytes", "CLEANUP_POLICY": "/config/cleanup.policy",
+    "COMPRESSION_TYPE": "/config/compression.type", "MIN_ISR": "/config/min.insync.replicas",
+    "SEGMENT_BYTES": "/config/segment.bytes", "SEGMENT_MS": "/config/segment.ms",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    brokers: int = 3
+    fail: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What is needed to reach one cluster. Paths are as written, relative to `folder`; times in seconds.
+
+    `secrets` are the values that came from outside (`env.X`) or stand under a password-like key: they are masked.
+    """
+
+    name: str
+    folder: str = "."
+    kafka: Mapping[str, str] = field(default_factory=dict)
+    connect: Mapping[str, Any] = field(default_factory=dict)
+    sqlite: str = ""
+    kafka_topic: str = ""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    fills: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # path -> (value, KAFKA_TOPIC_…)
+    guards: Guards = Guards()
+    request_timeout: float = 30.0
+    settle_timeout: float = 120.0
+    attempts: int = 3
+    delay: float = 2.0
+    simulated: Simulated | None = None
+    file: File | None = None
+    secrets: tuple[str, ...] = ()
+
+    @property
+    def bootstrap(self) -> str:
+        return "simulated:9092" if self.simulated else self.kafka.get("bootstrap.servers", "")
+
+    @property
+    def has_connect(self) -> bool:
+        return bool(self.simulated or self.connect)
+
+
+def seconds(value: object) -> float:
+    """`30s`, `2m`, `500ms` or a number of seconds. Raises ValueError."""
+    match = DURATION.match(str(value).strip())
+    if not match or isinstance(value, bool):
+        raise ValueError(f"{value!r} is no duration: write 30s, 2m or 500ms")
+    return float(match.group(1)) * SECONDS[match.group(2)]
+
+
+def names(document: Document) -> tuple[str, ...]:
+    return tuple(document.data.get("environments") or {})
+
+
+def default_name(document: Document | None) -> str:
+    if document is None:
+        return "local"
+    known = names(document)
+    return str(document.data.get("default") or (known[0] if len(known) == 1 else "local"))
+
+
+def build(document: Document, name: str, process: Mapping[str, str], file: File | None = None,
+          folder: str = ".") -> tuple[Environment | None, list[Diagnostic]]:  # fmt: skip
+    """The environment `name` of a `kplan.yaml` that meets its schema."""
+    known = names(document)
+    if name not in known:
+        from kplan.variables import _nearest
+
+        return None, [error("K205", "there is no such environment", name,
+                            help=f"known: {', '.join(known)}{_nearest(name, dict.fromkeys(known))}",
+                            span=document.key_at("environments"))]  # fmt: skip
+    reader = _Reader(document, process)
+    data = reader.tree(document.data["environments"][name] or {}, ("environments", name))
+    environment = _from_data(name, data, process, reader, file, folder)
+    return environment, reader.problems
+
+
+class _Reader:
+    """Renders `{{ env.X }}` and remembers what came from there."""
+
+    def __init__(self, document: Document, process: Mapping[str, str]) -> None:
+        self.document = document
+        self.scope = Scope({"env": dict(process)})
+        self.problems: list[Diagnostic] = []
+        self.secrets: list[str] = []
+
+    def tree(self, data: Any, path: tuple[str | int, ...]) -> Any:
+        if isinstance(data, dict):
+            return {key: self.tree(value, (*path, key)) for key, value in data.items()}
+        if isinstance(data, list):
+            return [self.tree(value, (*path, i)) for i, value in enumerate(data)]
+        if not is_template(data):
+            return data
+        try:
+            value = render(data, self.scope)
+        except TemplateProblem as e:
+            self.problem(path, "K201", "a template cannot be rendered", re.sub(r"there is no '(\w+)' here",
+                         r"the process's environment has no \1", str(e)), "set it, or write the value")  # fmt: skip
+            return None
+        if isinstance(value, str) and len(value) >= 4 and not str(path[-1]).endswith(("bootstrap.servers", "url")):
+            self.secrets.append(value)
+        return value
+
+    def problem(self, path: tuple[str | int, ...], code: str, summary: str, detail: str, help: str = "") -> None:
+        self.problems.append(error(code, summary, detail, help=help, span=self.document.at(*path)))
+
+    def seconds(self, data: Mapping[str, Any], path: tuple[str, ...], default: float) -> float:
+        value = (data.get(path[-2]) or {}).get(path[-1])
+        if value is None:
+            return default
+        try:
+            return seconds(value)
+        except ValueError as e:
+            self.problem(path, "K203", "not a duration", str(e))
+            return default
+
+
+def _from_data(name: str, data: dict[str, Any], process: Mapping[str, str], reader: _Reader,
+               file: File | None, folder: str) -> Environment:  # fmt: skip
+    at = ("environments", name)
+    kafka = {key: _text(value) for key, value in (data.get("kafka") or {}).items() if value is not None}
+    connect = data.get("connect") or {}
+    state = data.get("state") or {}
+    retry = data.get("retry") or {}
+    simulated = None
+    if not kafka:
+        options = data.get("simulated") or {}
+        simulated = Simulated(int(options.get("brokers", 3)), tuple(options.get("fail") or ()))
+    return Environment(
+        name=name, folder=folder, kafka=kafka, connect=connect,
+        sqlite=str(state.get("sqlite") or ""), kafka_topic=str(state.get("kafka_topic") or ""),
+        variables=data.get("variables") or {}, defaults=data.get("defaults") or {}, fills=fills(process),
+        guards=guards(data.get("guards") or {}, process),
+        request_timeout=reader.seconds(data, (*at, "timeouts", "request"), 30.0),
+        settle_timeout=reader.seconds(data, (*at, "timeouts", "settle"), 120.0),
+        attempts=int(retry.get("attempts", 3)), delay=reader.seconds(data, (*at, "retry", "delay"), 2.0),
+        simulated=simulated, file=file, secrets=tuple(dict.fromkeys([*reader.secrets, *_secrets(kafka, connect)])),
+    )  # fmt: skip
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _secrets(*maps: Mapping[str, Any]) -> list[str]:
+    from kplan.model import is_sensitive_key
+
+    return [str(v) for m in maps for k, v in m.items() if is_sensitive_key(k) and len(str(v)) >= 4]
+
+
+def guards(data: Mapping[str, Any], process: Mapping[str, str] | None = None) -> Guards:
+    """A `guards:` block as data; `KAFKA_TOPIC_AUTO_CREATE=false` forbids creation."""
+    share = data.get("max_changes")
+    if isinstance(share, str):
+        share = float(share.rstrip("% ")) / 100
+    elif share is not None:
+        share = float(share)
+    create = bool(data.get("create", True)) and (process or {}).get("KAFKA_TOPIC_AUTO_CREATE", "").lower() != "false"
+    return Guards(create, share, (data["naming"],) if data.get("naming") else (),
+                  (data["topic"],) if data.get("topic") else (),
+                  (data["connector"],) if data.get("connector") else ())  # fmt: skip
+
+
+def fills(process: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """What `KAFKA_TOPIC_*` says of defaults, by path. Names that are not in the list are the user's own."""
+    return {path: (process[f"KAFKA_TOPIC_{name}"], f"KAFKA_TOPIC_{name}")
+            for name, path in FILLS.items() if process.get(f"KAFKA_TOPIC_{name}")}  # fmt: skip
+
+
+def embedded(name: str, process: Mapping[str, str], folder: str) -> Environment:
+    """The environment without a `kplan.yaml` and without a cluster: a simulated one."""
+    return Environment(name, folder=folder, simulated=Simulated(), fills=fills(process), guards=guards({}, process))
+
+
+def on_the_spot(name: str, process: Mapping[str, str], folder: str, bootstrap: str, connect: str) -> Environment:
+    """The environment that `--bootstrap`/`--connect` and `KAFKA_*` variables describe."""
+    kafka = {"bootstrap.servers": bootstrap}
+    ssl = process.get("KAFKA_USE_SSL", "").lower() in ("1", "true", "yes")
+    sasl = bool(process.get("KAFKA_SASL_MECHANISM") or process.get("KAFKA_SASL_USERNAME"))
+    protocol = {(True, True): "SASL_SSL", (True, False): "SSL", (False, True): "SASL_PLAINTEXT"}.get((ssl, sasl))
+    named = {
+        "security.protocol": process.get("KAFKA_SECURITY_PROTOCOL") or protocol,
+        "ssl.ca.location": process.get("KAFKA_SSL_CAFILE"),
+        "ssl.certificate.location": process.get("KAFKA_SSL_CERTFILE"),
+        "ssl.key.location": process.get("KAFKA_SSL_KEYFILE"),
+        "ssl.key.password": process.get("KAFKA_SSL_PASSWORD"),
+        "sasl.mechanism": process.get("KAFKA_SASL_MECHANISM"),
+        "sasl.username": process.get("KAFKA_SASL_USERNAME"),
+        "sasl.password": process.get("KAFKA_SASL_PASSWORD"),
+    }
+    kafka |= {key: value for key, value in named.items() if value}
+    return Environment(
+        name, folder=folder, kafka=kafka, connect={"url": connect} if connect else {},
+        fills=fills(process), guards=guards({}, process),
+        settle_timeout=seconds(process.get("KAFKA_TOPIC_CREATION_TIMEOUT") or 120),
+        attempts=int(process.get("KAFKA_TOPIC_CREATION_RETRIES") or 3),
+        delay=seconds(process.get("KAFKA_TOPIC_CREATION_RETRY_DELAY") or 2),
+        secrets=tuple(_secrets(kafka)),
+    )  # fmt: skip

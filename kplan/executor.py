@@ -1,0 +1,388 @@
+"""Runs a plan's waves, journals each before and after, and puts everything back when a step fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from kplan import words
+from kplan.backends.base import Cluster, Outcome
+from kplan.codec import change_to_json
+from kplan.diagnostics import Blocked, KplanError, Locked, Stale
+from kplan.diff import Ledger
+from kplan.events import Emit, Event, silent
+from kplan.journal import Entry, Item
+from kplan.model import Action, Address, Change, Health, Live, Owned
+from kplan.order import Step
+from kplan.plan import Plan, differing, judge
+from kplan.store.base import Holder, Lock, Store
+from kplan.undo import inverse
+
+
+@dataclass(slots=True)
+class Stop:
+    """Set by Ctrl-C: the running wave is finished, and then everything is put back."""
+
+    asked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How an apply ended. `outcome`: applied | rolled_back | incomplete | stopped; `left` names each difference."""
+
+    outcome: str
+    run: str
+    done: int = 0
+    skipped: int = 0
+    undone: int = 0
+    left: tuple[str, ...] = ()
+    error: KplanError | None = None
+    failed: Address | None = None
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        return {"applied": 0, "rolled_back": 7}.get(self.outcome, 8)
+
+
+@dataclass(slots=True)
+class Run:
+    """One apply on its way. All effects go through `cluster` (the servers) and `lock` (the store)."""
+
+    plan: Plan
+    cluster: Cluster
+    store: Store
+    holder: Holder
+    read: Callable[[], tuple[Live, Ledger]]
+    emit: Emit = silent
+    on_failure: str = "rollback"
+    stop: Stop = field(default_factory=Stop)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], float] = time.monotonic
+    seq: int = 0
+    health: Mapping[Address, Health] = field(default_factory=dict)
+    sent: list[tuple[Step, Mapping[str, Any]]] = field(default_factory=list)  # in the order they were sent
+    done: set[int] = field(default_factory=set)
+
+    # -- the whole ------------------------------------------------------------------------------------------------
+    def apply(self, timeout: float = 0.0) -> Result:
+        """The end of the run. Raises, with nothing changed: Blocked, Locked, Stale, Unreachable, JournalBroken."""
+        if self.plan.blocked:
+            raise Blocked(f"not accepted: {', '.join(self.plan.blocked)}")
+        with self.store.lock(self.plan.stack, self.holder, timeout) as lock:
+            self._refuse_open_runs()
+            live, ledger = self.read()
+            if self.plan.target.cluster_id not in ("", live.target.cluster_id):
+                raise Stale(f"the plan is for cluster {self.plan.target.cluster_id}, this is {live.target.cluster_id}",
+                            help="choose the environment that the plan was made for")  # fmt: skip
+            judged, moved = judge(self.plan.steps, live, ledger, self.plan.stack)
+            if moved:
+                raise Stale("; ".join(moved), help="nothing was changed: make the plan again and review it")
+            self.health = live.health
+            return self._run(lock, [j.step for j in judged if not j.done], [j.step for j in judged if j.done])
+
+    def _refuse_open_runs(self) -> None:
+        for run in self.store.open_runs():
+            entries = self.store.entries(run)
+            if entries and entries[0].stack == self.plan.stack:
+                raise InterruptedRun(f"run {run} of stack {self.plan.stack} was interrupted",
+                                     help=f"put it back or complete it first: kplan recover {run}")  # fmt: skip
+
+    def _run(self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step]) -> Result:
+        started = self.clock()
+        claims = self._claims(steps)
+        self._write(lock, "begin", ledger=claims, about={
+            "stack": self.plan.stack, "env": self.plan.env, "mode": self.plan.mode, "digest": self.plan.digest,
+            "created_at": self.plan.created_at, "who": self.holder.who, "steps": len(steps),
+        })  # fmt: skip
+        self._refuse_lost_claims(lock, claims)
+        for step in skipped:
+            self._tell("step_done", step, "already so")
+        failure = self._waves(lock, [s for s in steps if not s.change.is_ledger_only])
+        if failure is None:
+            failure = self._verify([s for s in steps if not s.change.is_ledger_only])
+        if failure is not None and self.on_failure == "rollback":
+            result = self._roll_back(lock, failure)
+        elif failure is not None:
+            result = self._stopped(lock, failure, steps)
+        else:
+            for step in steps:
+                if step.change.is_ledger_only:
+                    self._tell("step_done", step, words.done(step.change))
+            self._write(lock, "end", about={"outcome": "applied"}, ledger=self._records([*steps, *skipped]))
+            result = Result("applied", self.holder.run, len(steps), len(skipped))
+        result = replace(result, seconds=self.clock() - started)
+        self.emit(Event("apply_summary", words.summary(result, self.plan), level="info" if result.exit_code == 0 else "error",
+                        seconds=result.seconds, data={"outcome": result.outcome, "run": result.run, "left": list(result.left),
+                                                      "exit_code": result.exit_code}))  # fmt: skip
+        return result
+
+    # -- forward --------------------------------------------------------------------------------------------------
+    def _waves(self, lock: Lock, steps: Sequence[Step]) -> Failure | None:
+        for wave in dict.fromkeys(s.wave for s in steps):
+            if self.stop.asked:
+                return Failure(None, KplanError("interrupted", code="K604"))
+            failure = self._wave(lock, [s for s in steps if s.wave == wave])
+            if failure is not None:
+                return failure
+        return Failure(None, KplanError("interrupted", code="K604")) if self.stop.asked and self.sent else None
+
+    def _wave(self, lock: Lock, steps: Sequence[Step]) -> Failure | None:
+        """Journals, sends and settles one wave; None when all of it is so."""
+        backend = self.cluster.of(steps[0].change.address.kind)
+        if backend is None:
+            return Failure(steps[0], KplanError("this environment has no Connect", code="K218"))
+        changes = [s.change for s in steps]
+        began = self.clock()
+        try:
+            captured = backend.capture(changes)
+        except KplanError as e:
+            return Failure(steps[0], e)
+        self._write(lock, "will", steps, captured=captured)
+        self.sent += [(s, captured.get(s.change.address, {})) for s in steps]
+        for step in steps:
+            self._tell("step_started", step, words.doing(step.change))
+        outcomes = self._settled(backend, changes, captured, steps)
+        failed = [s for s in steps if not outcomes[s.change.address].ok]
+        good = [s for s in steps if s not in failed]
+        self.done |= {s.number for s in good}
+        if good:
+            self._write(lock, "did", good)
+        for step in good:
+            note = outcomes[step.change.address].note
+            self._tell("step_done", step, words.done(step.change) + (f", {note}" if note else ""), self.clock() - began)
+        if not failed:
+            return None
+        self._write(lock, "failed", failed, outcomes={s.number: _said(outcomes[s.change.address]) for s in failed})
+        for step in failed:
+            outcome = outcomes[step.change.address]
+            self._tell("step_failed", step, f"FAILED: {_said(outcome)}", self.clock() - began, "error",
+                       {"code": outcome.error.code if outcome.error else ""})  # fmt: skip
+        first = outcomes[failed[0].change.address].error
+        return Failure(failed[0], first or KplanError(_said(outcomes[failed[0].change.address])))
+
+    def _settled(self, backend: Any, changes: Sequence[Change], captured: Mapping[Address, Any],
+                 steps: Sequence[Step]) -> dict[Address, Outcome]:  # fmt: skip
+        """What became of each change, once what was accepted has shown itself and holds."""
+        numbers = {s.change.address: s for s in steps}
+
+        def progress(address: Address, message: str) -> None:
+            if address in numbers:
+                self._tell("step_progress", numbers[address], message)
+
+        try:
+            outcomes = dict(backend.act(changes, captured))
+            accepted = [c for c in changes if outcomes.get(c.address, Outcome()).ok]
+            outcomes |= backend.settle(accepted, progress) if accepted else {}
+        except KplanError as e:
+            outcomes = {c.address: Outcome(e) for c in changes}
+        return {c.address: outcomes.get(c.address, Outcome(KplanError("no answer for it", applied=None))) for c in changes}
+
+    def _verify(self, steps: Sequence[Step]) -> Failure | None:
+        """Reads the end state: a step whose result is not there is a failure like any other."""
+        if not steps:
+            return None
+        try:
+            live, _ = self.read()
+        except KplanError as e:
+            return Failure(None, e)
+        for step in steps:
+            change = step.change
+            now = live.resources.get(change.address)
+            missing = (change.after is None) != (now is None)
+            wrong = [path for path, _, _ in differing(change.after, now)] if change.after and now else []
+            if missing or wrong:
+                what = ", ".join(path[1:].removeprefix("config/") for path in wrong) or ("it is there" if now else "it is missing")
+                return Failure(step, KplanError(f"{change.address} is not as planned: {what}", code="K513"))
+        return None
+
+    # -- back -----------------------------------------------------------------------------------------------------
+    def _roll_back(self, lock: Lock, failure: Failure) -> Result:
+        """Puts back what was sent, newest first, and says what is left."""
+        try:
+            live, _ = self.read()
+        except KplanError as e:
+            self._diagnostic(failure)
+            left = [f"{s.change.address}: its state is not known ({e.message})" for s, _ in self.sent]
+            return Result("incomplete", self.holder.run, len(self.done), left=tuple(left), error=failure.error)
+        todo = [(s, c) for s, c in self.sent if s.number in self.done or _changed(s.change, live)]
+        self._diagnostic(failure)
+        if todo:
+            self.emit(Event("rollback_started", words.rolling_back(len(todo), len(self.sent)), level="warning"))
+        left: dict[int, str] = {}
+        undone = 0
+        for wave in dict.fromkeys(s.wave for s, _ in reversed(todo)):
+            pairs = [(s, c) for s, c in reversed(todo) if s.wave == wave]
+            kept = self._undo_wave(lock, pairs)
+            left |= kept
+            undone += len(pairs) - len(kept)
+        left |= self._verify_undone([s for s, _ in todo], left)
+        outcome = "incomplete" if left else "rolled_back"
+        stay = [s for s, _ in todo if s.number in left]
+        ledger = self._before() | self._records(stay, partial=True)
+        if left:
+            self._write(lock, "kept", stay, outcomes=left, ledger=ledger)
+        else:
+            self._write(lock, "end", about={"outcome": outcome}, ledger=ledger)
+        return Result(outcome, self.holder.run, len(self.done), undone=undone, left=tuple(left[n] for n in sorted(left)),
+                      error=failure.error, failed=failure.address)  # fmt: skip
+
+    def _undo_wave(self, lock: Lock, pairs: Sequence[tuple[Step, Mapping[str, Any]]]) -> dict[int, str]:
+        """What could not be put back, by step, in words."""
+        left: dict[int, str] = {}
+        backs: list[tuple[Step, Change, Mapping[str, Any]]] = []
+        for step, captured in pairs:
+            back = inverse(step.change)
+            if not step.change.undo.complete:
+                left[step.number] = f"{step.change.address}: {step.change.undo.why or 'it has no undo'}"
+            if back is not None:
+                backs.append((step, back, captured))
+        if not backs:
+            return left
+        steps = [step for step, _, _ in backs]
+        self._write(lock, "will_undo", steps)
+        backend = self.cluster.of(steps[0].change.address.kind)
+        began = self.clock()
+        captured = {back.address: data for _, back, data in backs}
+        outcomes = self._settled(backend, [back for _, back, _ in backs], captured, ())
+        undid = []
+        for step, back, _ in backs:
+            outcome = outcomes[back.address]
+            if outcome.ok or self._as_unwell_as_before(step, outcome):
+                undid.append(step)
+                self._tell("undo_done", step, words.undone(step.change), self.clock() - began)
+            else:
+                left[step.number] = f"{back.address}: {'kept: ' + outcome.kept if outcome.kept else _said(outcome)}"
+                self._tell("undo_failed", step, left[step.number].split(": ", 1)[1], self.clock() - began, "error")
+        if undid:
+            self._write(lock, "undid", undid)
+        return left
+
+    def _as_unwell_as_before(self, step: Step, outcome: Outcome) -> bool:
+        """Whether a connector that does not run now did not run before either."""
+        before = self.health.get(step.change.source or step.change.address)
+        unwell = before is not None and (bool(before.failed) or before.state in ("FAILED", "UNASSIGNED"))
+        return unwell and outcome.error is not None and outcome.error.code == "K512"
+
+    def _verify_undone(self, steps: Sequence[Step], left: Mapping[int, str]) -> dict[int, str]:
+        """What is not as it was before the run, although its undo was accepted."""
+        try:
+            live, _ = self.read()
+        except KplanError as e:
+            return {s.number: f"{s.change.address}: could not be read again: {e.message}" for s in steps if s.number not in left}
+        return {s.number: f"{s.change.address}: is not as before" for s in steps
+                if s.number not in left and _changed(s.change, live)}  # fmt: skip
+
+    def _stopped(self, lock: Lock, failure: Failure, steps: Sequence[Step]) -> Result:
+        """`--on-failure stop`: what was done stays and is in the ledger."""
+        self._diagnostic(failure)
+        done = [s for s in steps if s.number in self.done]
+        left = tuple(f"{s.change.address}: {'done' if s.number in self.done else 'not done'}" for s in steps)
+        self._write(lock, "end", about={"outcome": "stopped"}, ledger=self._before() | self._records(done))
+        return Result("stopped", self.holder.run, len(done), left=left, error=failure.error, failed=failure.address)
+
+    # -- records --------------------------------------------------------------------------------------------------
+    def _write(self, lock: Lock, event: str, steps: Sequence[Step] = (), *, about: Mapping[str, Any] | None = None,
+               captured: Mapping[Address, Mapping[str, Any]] | None = None, outcomes: Mapping[int, str] | None = None,
+               ledger: Mapping[Address, Owned | None] | None = None) -> None:  # fmt: skip
+        will = event == "will"
+        items = tuple(
+            Item(s.number, str(s.change.address), change_to_json(s.change, s.number, s.wave) if will else None,
+                 (captured or {}).get(s.change.address), (outcomes or {}).get(s.number, ""))
+            for s in steps
+        )  # fmt: skip
+        entry = Entry(self.holder.run, self.plan.stack, self.seq, event, self.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+                      steps[0].wave if steps else 0, items, about or {})  # fmt: skip
+        lock.write([entry], ledger)
+        self.seq += 1
+
+    def _claims(self, steps: Sequence[Step]) -> dict[Address, Owned | None]:
+        """Records for what nobody owned: they say whose it is before anything is done to it."""
+        new = [s.change for s in steps if s.change.after is not None and (s.change.owner is None or s.change.source)]
+        return {c.address: Owned(c.address, self.plan.stack, self.plan.env, c.created, False, None, self.holder.run) for c in new}
+
+    def _refuse_lost_claims(self, lock: Lock, claims: Mapping[Address, Owned | None]) -> None:
+        """Of two stacks that claim one address at once, the later one stops before it acts."""
+        ledger = self.store.ledger() if claims else {}
+        lost = [a for a in claims if a in ledger and ledger[a].stack != self.plan.stack]
+        if lost:
+            mine = {a: None for a in claims if a not in lost}
+            self._write(lock, "end", about={"outcome": "refused"}, ledger=mine)
+            raise Stale(f"{lost[0]}: stack {ledger[lost[0]].stack} claimed it at the same moment",
+                        help="nothing was changed: let one stack own it")  # fmt: skip
+
+    def _before(self) -> dict[Address, Owned | None]:
+        """The ledger's records of all that this run claimed, as they were before it."""
+        claimed = [s.change for s in self.plan.steps if s.change.after is not None]
+        return {c.address: c.owner if not c.source else None for c in claimed}
+
+    def _records(self, steps: Sequence[Step], *, partial: bool = False) -> dict[Address, Owned | None]:
+        """What the ledger says of the steps' resources from now on."""
+        records: dict[Address, Owned | None] = {}
+        at = self.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        for step in steps:
+            change = step.change
+            if change.action is Action.MOVE and change.source is not None:
+                records[change.source] = None
+            if change.after is None:
+                if not partial:
+                    records[change.address] = None
+                continue
+            protect = change.after.rules.protect
+            if protect is None:
+                protect = bool(change.owner and change.owner.protect)
+            created = change.created or change.action in (Action.CREATE, Action.REPLACE)
+            records[change.address] = Owned(change.address, self.plan.stack, self.plan.env, created, protect,
+                                            change.after, self.holder.run, at)  # fmt: skip
+        return records
+
+    # -- talk -----------------------------------------------------------------------------------------------------
+    def _tell(self, type: str, step: Step, message: str, seconds: float | None = None, level: str = "info",
+              data: Mapping[str, Any] | None = None) -> None:  # fmt: skip
+        about = {"action": str(step.change.action), "total": len(self.plan.steps), **(data or {})}
+        self.emit(Event(type, message, step.number, str(step.change.address), level, seconds, about))
+
+    def _diagnostic(self, failure: Failure) -> None:
+        change = failure.step.change if failure.step else None
+        span = change.span if change else None
+        if change is not None and change.after is not None:
+            span = change.after.origin.span or span
+        diagnostic = failure.error.diagnostic(change.address if change else "", span)
+        self.emit(Event("diagnostic", failure.error.message, failure.step.number if failure.step else 0,
+                        str(change.address) if change else "", "error", data={"diagnostic": diagnostic}))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    step: Step | None
+    error: KplanError
+
+    @property
+    def address(self) -> Address | None:
+        return self.step.change.address if self.step else None
+
+
+class InterruptedRun(Locked):
+    """An earlier run was interrupted."""
+
+    exit_code = 8
+    code = "K605"
+
+
+def _said(outcome: Outcome) -> str:
+    return outcome.kept or (outcome.error.message if outcome.error else "")
+
+
+def _changed(change: Change, live: Live) -> bool:
+    """Whether live is not what it was before `change`."""
+    if change.action is Action.MOVE and change.source is not None and change.address in live.resources:
+        return True
+    now = live.resources.get(change.source or change.address)
+    if change.before is None or now is None:
+        return (change.before is None) != (now is None)
+    return bool(differing(change.before, now)) or any(
+        d.before is None and d.path.startswith("/config/") and d.key in now.config for d in change.diffs
+    )

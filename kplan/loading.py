@@ -1,0 +1,279 @@
+"""Files become stacks and an environment. The only module that reads a person's files."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from kplan import environment as environments
+from kplan import schema, source
+from kplan.connector import Blueprint, blueprint
+from kplan.diagnostics import Diagnostic, Invalid, KplanError, error
+from kplan.environment import Environment
+from kplan.expand import Inputs, expand, same_addresses
+from kplan.model import File, Stack
+from kplan.source import Document
+from kplan.variables import Given
+
+CONFIG = "kplan.yaml"
+LARGEST = 64 * 1024 * 1024  # bytes of one file
+TEMPLATE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asked to be loaded. `process` are the process's environment variables."""
+
+    paths: Sequence[str] = ()
+    env: str = ""
+    flags: Mapping[str, str] = field(default_factory=dict)
+    var_files: Sequence[str] = ()
+    bootstrap: str = ""
+    connect: str = ""
+    folder: str = "."
+    process: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What the files say. With errors among the `diagnostics` the stacks are what could be made of them."""
+
+    environment: Environment
+    stacks: list[Stack] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)  # by path as shown, for snippets
+
+    @property
+    def has_errors(self) -> bool:
+        return any(d.is_error for d in self.diagnostics)
+
+
+def load(request: Request) -> Loaded:
+    """Reads everything and finds every problem. Raises Invalid where there is no file or no environment to go on with."""
+    reader = Reader(request)
+    paths = reader.stack_paths()
+    environment = reader.environment(paths)
+    loaded = Loaded(environment, texts=reader.texts)
+    given = Given(request.flags, reader.variables(), request.process, environment.variables)
+    for path in paths:
+        stack = reader.stack(path, environment, given)
+        if stack is not None:
+            loaded.stacks.append(stack)
+    loaded.diagnostics = [*reader.problems, *same_addresses(loaded.stacks), *same_names(loaded.stacks)]
+    return loaded
+
+
+def load_environment(request: Request) -> Environment:
+    """The environment alone. Raises Invalid."""
+    reader = Reader(request)
+    environment = reader.environment([])
+    if any(d.is_error for d in reader.problems):
+        raise Invalid(reader.problems)
+    return environment
+
+
+def same_names(stacks: Sequence[Stack]) -> list[Diagnostic]:
+    """An error for each stack whose name another file has too."""
+    seen: dict[str, str] = {}
+    found = []
+    for stack in stacks:
+        other = seen.setdefault(stack.name, stack.path)
+        if other != stack.path:
+            found.append(error("K211", "declared twice", f"stack {stack.name}: in {other} and {stack.path}",
+                               help="a stack's name is its identity: give each file its own"))  # fmt: skip
+    return found
+
+
+@dataclass(slots=True)
+class Reader:
+    request: Request
+    problems: list[Diagnostic] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
+    files: dict[str, File] = field(default_factory=dict)
+    root: Path = field(default_factory=Path)
+    templates: dict[tuple[Path, str], tuple[Blueprint | None, list[Diagnostic]]] = field(default_factory=dict)
+
+    # -- files ----------------------------------------------------------------------------------------------------
+    def stack_paths(self) -> list[Path]:
+        """The stack files that were named, those of a folder in order of their names."""
+        found: list[Path] = []
+        for name in self.request.paths:
+            path = Path(self.request.folder, name)
+            if path.is_dir():
+                inside = sorted(p for p in path.iterdir() if p.suffix in (".yaml", ".yml", ".json") and p.name != CONFIG)
+                if not inside:
+                    raise Invalid([error("K107", "a folder without stacks", str(name), help="it holds no .yaml file")])
+                found += inside
+            else:
+                found.append(path)
+        return list(dict.fromkeys(found))
+
+    def shown(self, path: Path) -> str:
+        """The path as a person knows it: relative to the working folder where it is below it."""
+        relative = os.path.relpath(path, self.request.folder)
+        return str(path) if relative.startswith("..") and path.is_absolute() else relative
+
+    def document(self, path: Path, schema_name: str) -> Document | None:
+        """The parsed file if it can be gone on with; its problems are kept."""
+        name = self.shown(path)
+        try:
+            if path.stat().st_size > LARGEST:
+                raise OSError(f"it is larger than {LARGEST // 1024 // 1024} MiB")
+            data = path.read_bytes()
+        except (OSError, ValueError) as e:
+            reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
+            self.problems.append(error("K107", "a file cannot be read", f"{name}: {reason}", help="check the path and its permissions"))
+            return None
+        self.texts[name] = data.decode("utf-8", "replace")
+        self.files[name] = File(os.path.relpath(path, self.root), hashlib.sha256(data).hexdigest())
+        document, problems = source.load(data, name)
+        self.problems += problems
+        if document is None or any(p.is_error for p in problems):
+            return None
+        wrong = schema.check(document, _schema(schema_name))
+        self.problems += wrong
+        return pruned(document, wrong)
+
+    # -- kplan.yaml -----------------------------------------------------------------------------------------------
+    def environment(self, paths: Sequence[Path]) -> Environment:
+        """The environment that was asked for. Raises Invalid where there is none."""
+        request = self.request
+        process = request.process
+        config = self._config(paths)
+        self.root = config.parent if config else Path(request.folder)
+        name = request.env
+        bootstrap = request.bootstrap or ("" if config else process.get("KAFKA_BOOTSTRAP_SERVERS", ""))
+        try:
+            if bootstrap:
+                connect = request.connect or process.get("KAFKA_CONNECT_URL", "")
+                return environments.on_the_spot(name or "default", process, str(self.root), bootstrap, connect)
+            if config is None:
+                if name and name != "local":
+                    raise Invalid([error("K205", "there is no such environment", f"{name}: no {CONFIG} is found here or above",
+                                         help=f"write {CONFIG}, or give --bootstrap")])  # fmt: skip
+                return environments.embedded(name or "local", process, str(self.root))
+        except ValueError as e:
+            raise Invalid([error("K203", "a variable has a value that it may not have", str(e))])
+        document = self.document(config, "environments.v1")
+        if document is None:
+            raise Invalid(self.problems)
+        environment, problems = environments.build(document, name or environments.default_name(document), process,
+                                                   self.files[self.shown(config)], str(self.root))  # fmt: skip
+        self.problems += problems
+        if environment is None:
+            raise Invalid(self.problems)
+        return environment
+
+    def _config(self, paths: Sequence[Path]) -> Path | None:
+        """`kplan.yaml` in the first stack's folder, the working folder, or above."""
+        start = (paths[0].parent if paths else Path(self.request.folder)).resolve()
+        for folder in (start, *start.parents):
+            if (folder / CONFIG).is_file():
+                return folder / CONFIG
+        return None
+
+    # -- stacks ---------------------------------------------------------------------------------------------------
+    def variables(self) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name in self.request.var_files:
+            document = self.document(Path(self.request.folder, name), "")
+            if document is not None and isinstance(document.data, dict):
+                values |= document.data
+            elif document is not None:
+                self.problems.append(error("K106", "a file of variables is no map", name, span=document.at(), help="write NAME: VALUE lines"))
+        return values
+
+    def stack(self, path: Path, environment: Environment, given: Given) -> Stack | None:
+        document = self.document(path, "stack.v1")
+        if document is None:
+            return None
+        used: dict[str, File] = {self.shown(path): self.files[self.shown(path)]}
+
+        def find(name: str) -> tuple[Blueprint | None, Sequence[Diagnostic]]:
+            found = self._template(path.parent, name)
+            used.update({k: v for k, v in self.files.items() if Path(k).parent.name == "templates"})
+            return found
+
+        files = tuple(f for f in (environment.file,) if f)
+        stack, problems = expand(document, Inputs(environment, given, find, (self.files[self.shown(path)],)))
+        self.problems += problems
+        if stack is None:
+            return None
+        from dataclasses import replace
+
+        return replace(stack, files=tuple(dict.fromkeys((*used.values(), *files))))
+
+    def _template(self, folder: Path, name: str) -> tuple[Blueprint | None, list[Diagnostic]]:
+        """The template beside the stack, or the built-in one."""
+        key = (folder, name)
+        if key not in self.templates:
+            self.templates[key] = blueprint(name, lambda n: self._template_document(folder, n))
+            found, problems = self.templates[key]
+            if found is None and not problems:
+                close = ", ".join(sorted(built_in_templates()))
+                self.templates[key] = None, [error("K207", "there is no such template", name,
+                                                   help=f"built in: {close}; your own stand in templates/ beside the stack")]  # fmt: skip
+        found, problems = self.templates[key]
+        return found, list(problems)
+
+    def _template_document(self, folder: Path, name: str) -> tuple[Document | None, Sequence[Diagnostic]]:
+        if not TEMPLATE_NAME.match(name):
+            return None, []
+        own = folder / "templates" / f"{name}.yaml"
+        if own.is_file():
+            before = len(self.problems)
+            document = self.document(own, "template.v1")
+            found, self.problems[before:] = self.problems[before:], []
+            return document, found
+        return built_in(name), []
+
+
+@lru_cache(maxsize=64)
+def built_in(name: str) -> Document | None:
+    """The template that comes with kplan."""
+    file = resources.files("kplan").joinpath("connectors", f"{name}.yaml")
+    if not file.is_file():
+        return None
+    return source.load(file.read_bytes(), f"{name}.yaml")[0]
+
+
+def built_in_templates() -> tuple[str, ...]:
+    folder = resources.files("kplan").joinpath("connectors")
+    return tuple(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir()
+                        if f.name.endswith(".yaml") and f.name != "debezium-base.yaml"))  # fmt: skip
+
+
+def _schema(name: str) -> Mapping[str, Any]:
+    return schema.read_schema(name) if name else {}
+
+
+def pruned(document: Document, problems: Iterable[Diagnostic]) -> Document | None:
+    """The document without the entries that do not meet the schema, so that the rest can be checked all the same;
+    None where what is left would not be the stack that was meant."""
+    wrong = [p for p in problems if p.is_error]
+    if not wrong:
+        return document
+    data = copy.deepcopy(document.data)
+    if not isinstance(data, dict):
+        return None
+    for problem in wrong:
+        parts = [part for part in problem.path.split("/") if part]
+        if len(parts) < 2 or parts[0] not in ("topics", "connectors", "environments"):
+            return None
+        entry = parts[1].replace("~1", "/").replace("~0", "~")
+        if isinstance(data.get(parts[0]), dict):
+            data[parts[0]].pop(entry, None)
+    from dataclasses import replace
+
+    return replace(document, data=data)
+
+
+__all__ = ["KplanError", "Loaded", "Request", "built_in_templates", "load", "load_environment"]

@@ -1,0 +1,314 @@
+"""The plan: a document, computed once. Text, JSON and exit code are views of it, and apply executes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from kplan import __version__, catalog
+from kplan.codec import change_from_json, change_to_json, text_to_json
+from kplan.diagnostics import Diagnostic, Severity, Span, Stale, ordered
+from kplan.diff import Ledger, equal
+from kplan.model import Action, Address, Change, Connector, Drift, File, Live, Resource, Secret, Target, Text, Topic
+from kplan.order import Step
+from kplan.template import references, resolve
+
+FORMAT = "1.0"
+WORDS = {Action.CREATE: ["create"], Action.UPDATE: ["update"], Action.DELETE: ["delete"],
+         Action.REPLACE: ["delete", "create"], Action.MOVE: ["move"], Action.ADOPT: ["adopt"],
+         Action.RELEASE: ["release"]}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one apply would do to one stack. `hidden` counts the changes that --target or --exclude left out."""
+
+    stack: str
+    env: str
+    target: Target
+    steps: tuple[Step, ...] = ()
+    mode: str = "apply"
+    files: tuple[File, ...] = ()
+    commit: str = ""
+    unchanged: int = 0
+    hidden: int = 0
+    drift: tuple[Drift, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    checked: bool = False
+    topics_read: int = 0
+    connectors_read: int = 0
+    used_env: tuple[str, ...] = ()
+    created_at: str = ""
+    kplan_version: str = __version__
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        return tuple(step.change for step in self.steps)
+
+    @property
+    def waves(self) -> tuple[tuple[Step, ...], ...]:
+        numbers = dict.fromkeys(step.wave for step in self.steps)
+        return tuple(tuple(s for s in self.steps if s.wave == number) for number in numbers)
+
+    @property
+    def point_of_no_return(self) -> int | None:
+        """The number of the first step that cannot be undone."""
+        return next((s.number for s in self.steps if s.change.irreversible), None)
+
+    @property
+    def complete(self) -> bool:
+        return self.hidden == 0
+
+    @property
+    def errored(self) -> bool:
+        return any(d.is_error and d.code != "K419" for d in self.diagnostics)
+
+    @property
+    def blocked(self) -> tuple[str, ...]:
+        """What must be accepted first: the code and the address of each such danger."""
+        found = [f"{r.code} {s.change.address}" for s in self.steps for r in s.change.risks if r.blocks]
+        return tuple(found + [d.code for d in self.diagnostics if d.code == "K419"])
+
+    @property
+    def applyable(self) -> bool:
+        return not self.errored and not self.blocked
+
+    @property
+    def has_changes(self) -> bool:
+        """Adopting and releasing touch the ledger alone and are no changes."""
+        return any(not s.change.is_ledger_only for s in self.steps)
+
+    @property
+    def exit_code(self) -> int:
+        """4 with errors, 3 when blocked, else 0."""
+        return 4 if self.errored else 3 if self.blocked else 0
+
+    def count(self, *actions: Action) -> int:
+        return sum(1 for s in self.steps if s.change.action in actions)
+
+    @property
+    def digest(self) -> str:
+        """The same for two plans of the same world, whenever they were made."""
+        document = to_json(self, digest=False)
+        document.pop("created_at")
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+# -- the document -----------------------------------------------------------------------------------------------------
+def to_json(plan: Plan, *, digest: bool = True) -> dict[str, Any]:
+    """The document of `schemas/plan.v1.json`; no secret is in it."""
+    document: dict[str, Any] = {
+        "format_version": FORMAT, "kplan_version": plan.kplan_version, "created_at": plan.created_at,
+        "stack": {"name": plan.stack, "env": plan.env, "files": [asdict(f) for f in plan.files], "commit": plan.commit},
+        "target": asdict(plan.target), "mode": plan.mode, "checked": plan.checked,
+        "applyable": plan.applyable, "complete": plan.complete, "errored": plan.errored, "blocked": list(plan.blocked),
+        "summary": summary(plan), "point_of_no_return": plan.point_of_no_return,
+        "changes": [change_to_json(s.change, s.number, s.wave) for s in plan.steps],
+        "drift": [drift_to_json(d) for d in plan.drift],
+        "diagnostics": [diagnostic_to_json(d) for d in plan.diagnostics],
+        "read": {"topics": plan.topics_read, "connectors": plan.connectors_read},
+        "used_env": list(plan.used_env),
+    }  # fmt: skip
+    if digest:
+        document["digest"] = plan.digest
+    return document
+
+
+def summary(plan: Plan) -> dict[str, int]:
+    return {
+        "add": plan.count(Action.CREATE), "change": plan.count(Action.UPDATE), "delete": plan.count(Action.DELETE),
+        "replace": plan.count(Action.REPLACE), "move": plan.count(Action.MOVE), "adopt": plan.count(Action.ADOPT),
+        "release": plan.count(Action.RELEASE), "unchanged": plan.unchanged, "hidden": plan.hidden,
+        "irreversible": sum(1 for s in plan.steps if s.change.irreversible),
+    }  # fmt: skip
+
+
+def drift_to_json(drift: Drift) -> dict[str, Any]:
+    return {"address": str(drift.address), "path": drift.path,
+            "applied": text_to_json(drift.applied), "live": text_to_json(drift.live)}  # fmt: skip
+
+
+def diagnostic_to_json(d: Diagnostic) -> dict[str, Any]:
+    span = d.span or Span("")
+    return {"code": d.code, "severity": str(d.severity), "summary": d.summary, "detail": d.detail, "help": d.help,
+            "address": d.address, "attribute": d.path, "path": span.path, "line": span.line, "column": span.column,
+            "end_line": span.end_line, "end_column": span.end_column}  # fmt: skip
+
+
+def _diagnostic(data: Mapping[str, Any]) -> Diagnostic:
+    span = Span(data["path"], data["line"], data["column"], data["end_line"], data["end_column"]) if data["path"] else None
+    return Diagnostic(data["code"], Severity(data["severity"]), data["summary"], data["detail"], data["help"], span,
+                      data["address"], data["attribute"])  # fmt: skip
+
+
+def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
+    """The plan that a document describes. Raises Stale where it was changed by hand or is of another major version."""
+    version = str(data.get("format_version", ""))
+    if version.split(".")[0] != FORMAT.split(".")[0]:
+        raise Stale(f"this plan has format {version or 'none'}, this kplan reads {FORMAT}", code="K521",
+                    help="make the plan again with this kplan")  # fmt: skip
+    try:
+        plan = Plan(
+            stack=data["stack"]["name"], env=data["stack"]["env"], target=Target(**data["target"]),
+            steps=tuple(Step(c["step"], c["wave"], change_from_json(c)) for c in data["changes"]),
+            mode=data["mode"], files=tuple(File(**f) for f in data["stack"]["files"]), commit=data["stack"]["commit"],
+            unchanged=data["summary"]["unchanged"], hidden=data["summary"]["hidden"], drift=(),
+            diagnostics=tuple(_diagnostic(d) for d in data["diagnostics"]), checked=data["checked"],
+            topics_read=data["read"]["topics"], connectors_read=data["read"]["connectors"],
+            used_env=tuple(data["used_env"]), created_at=data["created_at"], kplan_version=data["kplan_version"],
+        )  # fmt: skip
+        document = to_json(plan, digest=False)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as e:
+        raise Stale(f"this is no plan of kplan: {type(e).__name__} {e}", code="K521", help="make the plan again") from e
+    document["drift"] = data["drift"]
+    if verify and (document_digest(document) != data.get("digest")):
+        raise Stale("the plan's file does not match its digest: it was changed after it was made", code="K522",
+                    help="make the plan again, and apply the file as it was written")  # fmt: skip
+    return plan
+
+
+def document_digest(document: Mapping[str, Any]) -> str:
+    """The digest of a document, without its time and the digest itself."""
+    rest = {key: value for key, value in document.items() if key not in ("created_at", "digest")}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+# -- secrets of a saved plan ------------------------------------------------------------------------------------------
+def secret_names(plan: Plan) -> tuple[str, ...]:
+    """The sensitive variables whose values the plan's steps need."""
+    names: dict[str, None] = {}
+    for change in plan.changes:
+        if isinstance(change.after, Connector):
+            for value in change.after.config.values():
+                if isinstance(value, Secret):
+                    names.update(dict.fromkeys(references(value.ref)))
+    return tuple(names)
+
+
+def with_secrets(plan: Plan, values: Mapping[str, str | None], key: str | None) -> Plan:
+    """The plan with its secrets filled in. Raises Stale where one is not what it was when the plan was made."""
+    steps = []
+    for step in plan.steps:
+        change = step.change
+        if isinstance(change.after, Connector):
+            config = {k: _filled(change.address, k, v, values, key) for k, v in change.after.config.items()}
+            after = replace(change.after, config=config)
+            diffs = tuple(replace(d, after=config.get(d.key, d.after)) if d.path.startswith("/config/") and
+                          isinstance(d.after, Secret) else d for d in change.diffs)  # fmt: skip
+            change = replace(change, after=after, diffs=diffs)
+        steps.append(replace(step, change=change))
+    return replace(plan, steps=tuple(steps))
+
+
+def _filled(address: Address, key: str, value: Text, values: Mapping[str, str | None], signing: str | None) -> Text:
+    if not isinstance(value, Secret) or not value.ref:
+        return value
+    filled = Secret(value.ref, resolve(value.ref, values)).signed(signing)
+    if value.fingerprint and filled.fingerprint and value.fingerprint != filled.fingerprint:
+        raise Stale(f"{address} {key}: {value.ref} is not what it was when the plan was made",
+                    help="give the variable the same value, or make the plan again")  # fmt: skip
+    return Secret(filled.ref, filled.value, value.fingerprint or filled.fingerprint)
+
+
+# -- judging a plan by what is live now -------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A step as it stands now: `done` already, or to be done; its change's `before` is what is live."""
+
+    step: Step
+    done: bool = False
+
+
+def judge(steps: Sequence[Step], live: Live, ledger: Ledger, stack: str) -> tuple[list[Judged], list[str]]:
+    """Each step by before, after and live; and a line for each attribute that moved since the plan was made."""
+    judged, moved = [], []
+    for step in steps:
+        change = step.change
+        owner = ledger.get(change.address)
+        if owner is not None and owner.stack != stack:
+            moved.append(f"{change.address}: stack {owner.stack} owns it now")
+            continue
+        now = live.resources.get(change.source or change.address)
+        from_before = _moved(change, change.before, now) + _set_since(change, now)
+        target = live.resources.get(change.address)
+        if change.is_ledger_only:
+            judged.append(Judged(step))
+        elif not from_before:
+            judged.append(Judged(replace(step, change=_on(change, now))))
+        elif change.action is not Action.REPLACE and not _moved(change, change.after, target):
+            judged.append(Judged(step, done=True))
+        else:
+            moved += from_before
+    return judged, moved
+
+
+def _on(change: Change, now: Resource | None) -> Change:
+    """The change starting from what is live now, whose secrets are known, unlike those of a saved plan."""
+    if now is None or change.before is None:
+        return change
+    diffs = []
+    for d in change.diffs:
+        have = now.config.get(d.key) if d.path.startswith("/config/") else d.before
+        diffs.append(replace(d, before=have))
+    return replace(change, before=now, diffs=tuple(diffs))
+
+
+def _set_since(change: Change, now: Resource | None) -> list[str]:
+    """Topic configs that were unset when the plan was made and are set now."""
+    if not isinstance(now, Topic):
+        return []
+    return [f"{change.address} {d.key}: planned from (unset), now {now.config[d.key]}" for d in change.diffs
+            if d.path.startswith("/config/") and d.before is None and d.key in now.config]  # fmt: skip
+
+
+def _moved(change: Change, then: Resource | None, now: Resource | None) -> list[str]:
+    """What is different now from `then`, in words: `topic/x retention.ms: planned from 1, now 2`."""
+    address = change.address
+    if then is None or now is None:
+        if then is now:
+            return []
+        return [f"{address}: {'is gone' if now is None else 'is there now'}"]
+    return [f"{address} {path.removeprefix('/config/').removeprefix('/')}: planned from {_words(a)}, now {_words(b)}"
+            for path, a, b in differing(then, now)]  # fmt: skip
+
+
+def differing(then: Resource, now: Resource) -> list[tuple[str, Any, Any]]:
+    """The attributes that are not the same: (path, then, now)."""
+    found: list[tuple[str, Any, Any]] = []
+    if isinstance(then, Topic) and isinstance(now, Topic):
+        if then.partitions != now.partitions:
+            found.append(("/partitions", then.partitions, now.partitions))
+        if then.replication_factor not in (-1, now.replication_factor):
+            found.append(("/replication_factor", then.replication_factor, now.replication_factor))
+        for key in sorted(then.config.keys() | now.config.keys()):
+            a, b = then.config.get(key), now.config.get(key)
+            if key in then.config and (b is None or not (a == b or catalog.same(key, str(a), b))):
+                found.append((f"/config/{key}", a, b))
+    elif isinstance(then, Connector) and isinstance(now, Connector):
+        if then.state != now.state:
+            found.append(("/state", then.state, now.state))
+        for key in sorted((then.config.keys() | now.config.keys()) - {"name"} - then.rules.ignore):
+            want, have = then.config.get(key), now.config.get(key)
+            if isinstance(want, Secret) and isinstance(have, str):
+                have = Secret(value=have)
+            if not equal(want, have):
+                found.append((f"/config/{key}", want, have))
+    return found
+
+
+def _words(value: Any) -> str:
+    return "(unset)" if value is None else str(value)
+
+
+def finished(plan: Plan) -> Plan:
+    """The plan with its diagnostics in order, each once."""
+    return replace(plan, diagnostics=ordered(plan.diagnostics))
+
+
+__all__ = ["FORMAT", "WORDS", "Judged", "Plan", "differing", "from_json", "judge", "to_json", "with_secrets"]

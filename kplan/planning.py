@@ -1,0 +1,192 @@
+"""Makes a plan: reads in batches, compares, lets the servers check, weighs what is dangerous, and puts it in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from kplan.backends.base import Backend, Cluster, Reading
+from kplan.diagnostics import Diagnostic, KplanError, Unsupported, error, ordered, warning
+from kplan.diff import Difference, Ledger, diff, needed
+from kplan.model import Action, Address, Change, Connector, Facts, Live, Secret, Stack, Target, Topic
+from kplan.order import Cycle, narrowed, order, with_needs
+from kplan.plan import Plan
+from kplan.risk import Accepted, accepted_releases, assess, too_many, wants_facts
+from kplan.store.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a plan is narrowed, and what it may do."""
+
+    mode: str = "apply"  # apply | destroy
+    targets: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    accept: Accepted = Accepted()
+    offline: bool = False
+    sign_with: str | None = None
+    created_at: str = ""
+    commit: str = ""
+
+
+def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan:
+    """The plan for one stack. Reads only. Raises Unreachable, Denied, JournalBroken; all else is in its diagnostics."""
+    ledger = store.ledger()
+    live = read(cluster, needed(stack, ledger))
+    found = diff(stack, live, ledger, replaced=options.replaced, mode=options.mode)
+    changes = with_needs(accepted_releases(found.changes, options.accept))
+    total = len(changes)
+    changes, clashes = narrowed(changes, options.targets, options.excluded)
+    problems = found.diagnostics + _clashes(clashes) + _unmatched(stack, found, options)
+    problems += [] if options.mode == "destroy" else unique(stack, live, changes)
+    problems += _few_replicas(stack, live.target)
+    if not options.offline:
+        changes, said = check(cluster, changes)
+        problems += said
+    changes = assess(changes, stack, _facts(cluster, changes), options.accept)
+    managed = sum(1 for owned in ledger.values() if owned.stack == stack.name)
+    limit = None if options.mode == "destroy" else too_many(changes, managed, stack.guards, options.accept)
+    try:
+        steps = order([_signed(change, options.sign_with) for change in changes])
+    except Cycle as e:
+        steps = ()
+        problems.append(error("K235", "changes wait for each other", str(e), help="apply one of them first, with --target"))
+    return Plan(
+        stack.name, stack.env, live.target, steps, options.mode, stack.files, options.commit, found.unchanged,
+        total - len(changes), tuple(found.drift), ordered([*problems, *([limit] if limit else [])]),
+        checked=not options.offline, topics_read=len(live.names),
+        connectors_read=sum(1 for a in live.health), used_env=stack.used_env, created_at=options.created_at,
+    )  # fmt: skip
+
+
+def read(cluster: Cluster, addresses: Iterable[Address]) -> Live:
+    """What the servers say of `addresses`, and of every connector: Kafka and Connect are asked at the same time."""
+    topics = sorted({a.name for a in addresses if a.kind == "topic"})
+    with ThreadPoolExecutor(4) as pool:
+        readings = [pool.submit(b.read, topics if b.kind == "topic" else None) for b in cluster.backends]
+        targets = [pool.submit(b.identify) for b in cluster.backends]
+        return _live([r.result() for r in readings], [t.result() for t in targets])
+
+
+def _live(readings: Sequence[Reading], targets: Sequence[Target]) -> Live:
+    kafka = targets[0]
+    connect = targets[1] if len(targets) > 1 else Target()
+    if connect.cluster_id and kafka.cluster_id and connect.cluster_id != kafka.cluster_id:
+        raise Unsupported(f"Connect at {connect.connect_url} works on cluster {connect.cluster_id}, not on {kafka.cluster_id}",
+                          code="K332", help="name the Connect of this cluster in the environment")  # fmt: skip
+    target = replace(kafka, connect_url=connect.connect_url, connect_version=connect.connect_version)
+    resources = {a: r for reading in readings for a, r in reading.resources.items()}
+    health = {a: h for reading in readings for a, h in reading.health.items()}
+    hidden = frozenset().union(*(reading.hidden for reading in readings))
+    return Live(target, resources, readings[0].names, hidden, health)
+
+
+# -- what the servers and the rest of the world say -------------------------------------------------------------------
+def check(cluster: Cluster, changes: Sequence[Change]) -> tuple[list[Change], list[Diagnostic]]:
+    """The changes that a server would accept are marked so; what it would refuse is a problem at its line."""
+    problems: list[Diagnostic] = []
+    verified: dict[Address, str] = {}
+    by_address = {c.address: c for c in changes}
+    with ThreadPoolExecutor(2) as pool:
+        asked = [(b, pool.submit(_checked_by, b, [c for c in changes if c.address.kind == b.kind])) for b in cluster.backends]
+        for backend, future in asked:
+            for address, said in future.result().items():
+                problems += [_at(d, by_address[address]) for d in said]
+                if not any(d.is_error for d in said):
+                    verified[address] = "validate_only" if backend.kind == "topic" else "config/validate"
+    return [replace(c, verified=verified.get(c.address, "")) for c in changes], problems
+
+
+def _checked_by(backend: Backend, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
+    return backend.check(changes) if changes else {}
+
+
+def _at(diagnostic: Diagnostic, change: Change) -> Diagnostic:
+    """The problem at the line where the stack says the setting that the server named."""
+    span = change.after.origin.at(diagnostic.path) if change.after else change.span
+    return replace(diagnostic, address=diagnostic.address or str(change.address)).located(span or change.span)
+
+
+def _facts(cluster: Cluster, changes: Sequence[Change]) -> Mapping[Address, Facts]:
+    """Facts for the topics whose change may be dangerous, and for no others. Unknown ones count as dangerous."""
+    names = [c.address.name for c in changes if wants_facts(c)]
+    if not names:
+        return {}
+    try:
+        return cluster.topics.facts(names)
+    except KplanError:
+        return {}
+
+
+def unique(stack: Stack, live: Live, changes: Sequence[Change]) -> list[Diagnostic]:
+    """An error for each setting that no two connectors may share (slot, server id, prefix, history topic) and do."""
+    going = {c.address for c in changes if c.action is Action.DELETE} | {c.source for c in changes if c.source}
+    taken: dict[tuple[str, str], Address] = {}
+    for address, resource in live.resources.items():
+        if isinstance(resource, Connector) and address not in stack.resources and address not in going:
+            taken |= {(k, v): address for k, v in resource.config.items() if isinstance(v, str)}
+    found = []
+    for address, resource in stack.resources.items():
+        if not isinstance(resource, Connector):
+            continue
+        for key in resource.unique:
+            value = resource.config.get(key)
+            if not isinstance(value, str):
+                continue
+            other = taken.setdefault((key, value), address)
+            if other != address:
+                found.append(error("K223", "two connectors share what only one may have", f"{key} {value}: {other} has it too",
+                                   help="give each its own", span=resource.origin.at(f"/config/{key}"), address=address,
+                                   path=f"/config/{key}"))  # fmt: skip
+    return found
+
+
+def _few_replicas(stack: Stack, target: Target) -> list[Diagnostic]:
+    if target.brokers < 3:
+        return []
+    single = [r for r in stack.resources.values() if isinstance(r, Topic) and r.replication_factor == 1]
+    if not single:
+        return []
+    names = ", ".join(t.name for t in single[:3]) + (f" and {len(single) - 3} more" if len(single) > 3 else "")
+    return [warning("K225", "one replica on a cluster of several brokers", names, span=single[0].origin.span,
+                    help="a broker's disk is the only copy: set replication_factor: 3")]  # fmt: skip
+
+
+def _clashes(clashes: Sequence[str]) -> list[Diagnostic]:
+    return [error("K236", "a step needs what was excluded", clash, help="exclude both, or neither") for clash in clashes]
+
+
+def _unmatched(stack: Stack, found: Difference, options: Options) -> list[Diagnostic]:
+    """A warning for each --target, --exclude or --replace that names nothing."""
+    import fnmatch
+
+    known = {str(a) for a in stack.resources} | {str(c.address) for c in found.changes}
+    named = (("--target", options.targets), ("--exclude", options.excluded), ("--replace", options.replaced))
+    return [warning("K237", "a pattern matches nothing", f"{flag} {pattern}", help="addresses look like topic/NAME or connector/NAME")
+            for flag, patterns in named for pattern in patterns if not fnmatch.filter(known, pattern)]  # fmt: skip
+
+
+def _signed(change: Change, key: str | None) -> Change:
+    """The change with keyed digests on its secrets."""
+    if key is None or change.address.kind != "connector":
+        return change
+    diffs = tuple(replace(d, before=_sign(d.before, key), after=_sign(d.after, key)) for d in change.diffs)
+    return replace(change, before=_sign_all(change.before, key), after=_sign_all(change.after, key), diffs=diffs)
+
+
+def _sign(value: object, key: str) -> object:
+    return value.signed(key) if isinstance(value, Secret) else value
+
+
+def _sign_all(resource: object, key: str) -> object:
+    if not isinstance(resource, Connector):
+        return resource
+    return replace(resource, config={k: _sign(v, key) for k, v in resource.config.items()})
+
+
+def not_for_apply(stack: Stack) -> list[Diagnostic]:
+    """The problem with each sensitive variable that has no value: servers cannot be asked without it."""
+    return [error("K219", "a sensitive variable has no value", name, help=f"set KPLAN_VAR_{name}, or the variable under its `env:`")
+            for name in stack.unset]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Views. Each takes a document or diagnostics and gives text; none decides anything."""

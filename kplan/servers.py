@@ -1,0 +1,56 @@
+"""An environment's servers and its store, opened when they are first needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kplan.backends.base import Cluster
+from kplan.environment import Environment
+from kplan.store.base import Store
+
+
+def state_file(environment: Environment) -> Path:
+    """Where the store, and a simulated cluster, are kept."""
+    return Path(environment.folder, environment.sqlite or f".kplan/{environment.name}.db")
+
+
+def open_cluster(environment: Environment) -> Cluster:
+    """The clients of an environment's servers; nothing is asked of them yet."""
+    if environment.simulated:
+        from kplan.backends.simulated import SimulatedConnectors, SimulatedTopics
+
+        path, options = state_file(environment), environment.simulated
+        return Cluster(
+            SimulatedTopics(path, brokers=options.brokers, fail=options.fail), SimulatedConnectors(path, fail=options.fail)
+        )
+    from kplan.backends.kafka import KafkaTopics
+
+    topics = KafkaTopics(
+        environment.kafka, request_timeout=environment.request_timeout, settle_timeout=environment.settle_timeout,
+        attempts=environment.attempts, delay=environment.delay, secrets=environment.secrets,
+    )  # fmt: skip
+    if not environment.connect:
+        return Cluster(topics, None)
+    from kplan.backends.connect import ConnectConnectors
+
+    options_ = environment.connect
+    url = options_["url"]
+
+    def file(key: str) -> str:
+        return str(Path(environment.folder, options_[key])) if options_.get(key) else ""
+
+    connectors = ConnectConnectors(
+        url if isinstance(url, list) else [part.strip() for part in str(url).split(",")],
+        username=str(options_.get("username") or ""), password=str(options_.get("password") or ""),
+        ca=file("ca"), certificate=file("certificate"), key=file("key"),
+        request_timeout=environment.request_timeout, settle_timeout=environment.settle_timeout,
+        attempts=environment.attempts, delay=environment.delay, heartbeat=topics.end_offsets,
+    )  # fmt: skip
+    return Cluster(topics, connectors)
+
+
+def open_store(environment: Environment) -> Store:
+    """The environment's ledger, journal and lock."""
+    from kplan.store.sqlite import SqliteStore
+
+    return SqliteStore(state_file(environment))

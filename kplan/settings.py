@@ -1,0 +1,159 @@
+"""A topic's settings in layers: which value wins, where it is written, and what Kafka makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kplan import catalog
+from kplan.diagnostics import Diagnostic, Span, error
+from kplan.environment import seconds
+from kplan.model import Origin, Rules, Topic
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value as a person wrote it, with its place and the words for where it comes from."""
+
+    value: Any
+    source: str
+    span: Span | None = None
+
+
+Layer = Mapping[str, Setting]  # by path: /partitions, /replication_factor, /config/retention.ms
+
+BUILT_IN: Layer = {"/partitions": Setting(1, "built in"), "/replication_factor": Setting(-1, "built in")}
+FROM_OUTSIDE = ("/replication_factor", "/config/min.insync.replicas")  # all that reaches an internal topic
+
+
+def layer(data: Mapping[str, Any], source: str, spans: Mapping[str, Span]) -> Layer:
+    """A rendered `{partitions, replication_factor, config}` block; `spans` by path."""
+    flat = {f"/{key}": data[key] for key in ("partitions", "replication_factor") if data.get(key) is not None}
+    flat |= {f"/config/{key}": value for key, value in (data.get("config") or {}).items()}
+    return {path: Setting(value, source, spans.get(path)) for path, value in flat.items()}
+
+
+def stacked(layers: Iterable[Layer]) -> Layer:
+    """The settings that win: later layers over earlier ones; null takes a setting away."""
+    merged: dict[str, Setting] = {}
+    for each in layers:
+        merged.update(each)
+    return {path: setting for path, setting in merged.items() if setting.value is not None}
+
+
+def only(outside: Layer, paths: Iterable[str] = FROM_OUTSIDE) -> Layer:
+    return {path: outside[path] for path in paths if path in outside}
+
+
+class Builder:
+    """Makes Topics of layers, and collects what is wrong. What was parsed once is not parsed again."""
+
+    def __init__(self) -> None:
+        self.problems: list[Diagnostic] = []
+        self._parsed: dict[tuple[str, Any], str | None] = {}
+
+    def topic(self, name: str, settings: Layer, span: Span | None, note: str, rules: Rules) -> Topic:
+        address = f"topic/{name}"
+        problem = catalog.check_name(name)
+        if problem:
+            self.problems.append(error(
+                "K109", "illegal topic name", f"{name!r}: {problem}", span=span, address=address,
+                help="a topic's name has 1 to 249 characters of a-z A-Z 0-9 . _ - and is not . or ..",
+            ))  # fmt: skip
+        config: dict[str, str] = {}
+        for path, setting in settings.items():
+            if path.startswith("/config/"):
+                value = self._config(path.removeprefix("/config/"), setting, span)
+                if value is not None:
+                    config[path.removeprefix("/config/")] = value
+        topic = Topic(
+            name, self._count(settings, "/partitions", 1, span), self._count(settings, "/replication_factor", -1, span),
+            config, _origin(settings, span, note), rules,
+        )  # fmt: skip
+        self._cross_check(topic)
+        return topic
+
+    def _count(self, settings: Layer, path: str, default: int, span: Span | None) -> int:
+        setting = settings.get(path)
+        if setting is None:
+            return default
+        value = setting.value
+        if isinstance(value, str) and value.strip().lstrip("+-").isdigit() and len(value) < 10:
+            value = int(value)
+        minus_one = path == "/replication_factor" and value == -1
+        most = 100_000 if path == "/partitions" else 32_767
+        if isinstance(value, int) and not isinstance(value, bool) and (1 <= value <= most or minus_one):
+            return value
+        allowed = "1 or more" if path == "/partitions" else "1 or more, or -1 for the broker's own default"
+        self._report(error(
+            "K108", "a topic setting has a value that Kafka refuses", f"{path[1:]} is {setting.value!r}{_from(setting)}",
+            help=f"{path[1:]} is an integer, {allowed}", span=setting.span or span, path=path,
+        ))  # fmt: skip
+        return default
+
+    def _config(self, key: str, setting: Setting, span: Span | None) -> str | None:
+        raw = setting.value
+        memo = (key, tuple(raw) if isinstance(raw, list) else raw) if not isinstance(raw, dict) else None
+        typed = (*memo, type(raw)) if memo else None  # 1 == True == 1.0
+        if typed and typed in self._parsed:
+            value = self._parsed[typed]
+            if value is not None:
+                return value
+        value = self._parse(key, setting, span)
+        if typed:
+            self._parsed[typed] = value
+        return value
+
+    def _parse(self, key: str, setting: Setting, span: Span | None) -> str | None:
+        at = setting.span or span
+        if key not in catalog.CONFIGS:
+            gone = catalog.removed(key)
+            close = catalog.suggest(key)
+            help = gone or (f"did you mean `{close[0]}`?" if close else "`kplan schema` lists Kafka's topic configs")
+            self._report(error("K104", "unknown topic config", f"{key}{_from(setting)}", help=help, span=at,
+                               path=f"/config/{key}"))  # fmt: skip
+            return None
+        try:
+            return catalog.parse(key, setting.value)
+        except ValueError as e:
+            self._report(error("K108", "a topic config has a value that Kafka refuses", f"{key}: {e}{_from(setting)}",
+                               span=at, path=f"/config/{key}", help=catalog.CONFIGS[key].doc))  # fmt: skip
+            return None
+
+    def _cross_check(self, topic: Topic) -> None:
+        for key, problem in catalog.cross_check(topic.config):
+            self._report(error("K108", "topic configs contradict each other", f"{problem}", path=f"/config/{key}",
+                               span=topic.origin.at(f"/config/{key}"), address=topic.address))  # fmt: skip
+        insync = topic.config.get("min.insync.replicas")
+        if insync and topic.replication_factor > 0 and int(insync) > topic.replication_factor:
+            self._report(error(
+                "K111", "more in-sync replicas are asked for than there are replicas",
+                f"min.insync.replicas {insync} > replication_factor {topic.replication_factor}",
+                help="Kafka accepts this and then refuses every write with acks=all: lower one or raise the other",
+                span=topic.origin.at("/config/min.insync.replicas"), address=topic.address,
+            ))  # fmt: skip
+
+    def _report(self, problem: Diagnostic) -> None:
+        self.problems.append(problem)
+
+
+def _from(setting: Setting) -> str:
+    return "" if setting.span else f" (from {setting.source})"
+
+
+def _origin(settings: Layer, span: Span | None, note: str) -> Origin:
+    spans = {path: setting.span for path, setting in settings.items() if setting.span}
+    return Origin(span, spans, {path: setting.source for path, setting in settings.items()}, note)
+
+
+def rules(block: Mapping[str, Any]) -> Rules:
+    """What a block says about how its resource may be changed."""
+    failed = block.get("restart_failed")
+    new = block.get("new_tables") or {}
+    return Rules(
+        protect=block.get("protect"), ignore=frozenset(block.get("ignore") or ()),
+        accept=frozenset(block.get("accept") or ()), restart=block.get("restart") or "never",
+        restart_failed=(int(failed.get("attempts", 3)), seconds(failed.get("delay", "10s"))) if failed else None,
+        new_tables=new.get("snapshot", "none"),
+    )  # fmt: skip

@@ -1,0 +1,104 @@
+"""The sentences of an apply. They name no secret and read the same in every view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kplan import catalog
+from kplan.model import Action, AttrDiff, Change, Connector, Secret, Topic
+
+if TYPE_CHECKING:
+    from kplan.executor import Result
+    from kplan.plan import Plan
+
+SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-", Action.REPLACE: "±", Action.MOVE: ">",
+         Action.ADOPT: "=", Action.RELEASE: "o"}  # fmt: skip
+
+
+def value(key: str, raw: object) -> str:
+    """A value for people, with its unit: `86400000 (1d)`."""
+    if raw is None:
+        return "(unset)"
+    if isinstance(raw, Secret):
+        return "(sensitive)"
+    text = str(raw).lower() if isinstance(raw, bool) else str(raw)
+    human = catalog.human(key, text) if key in catalog.CONFIGS else ""
+    return f"{text} ({human})" if human else text
+
+
+def short(key: str, raw: object) -> str:
+    """A value in the fewest words: `1d`."""
+    text = value(key, raw)
+    human = text.rpartition("(")[2].rstrip(")")
+    return human if text.endswith(")") and not text.startswith("(") else text
+
+
+def differences(change: Change, most: int = 2) -> str:
+    """The first differences in words, and how many more there are."""
+    shown = [_one(diff) for diff in change.diffs[:most]]
+    more = len(change.diffs) - most
+    return ", ".join(shown) + (f", {more} more" if more > 0 else "")
+
+
+def _one(diff: AttrDiff) -> str:
+    if diff.sensitive:
+        return f"{diff.key} (sensitive)"
+    before, after = short(diff.key, diff.before), short(diff.key, diff.after)
+    return f"{diff.key} {before} -> {after}" if len(before) + len(after) < 60 else diff.key
+
+
+def doing(change: Change) -> str:
+    kind = change.address.kind
+    return {
+        Action.CREATE: "creating", Action.DELETE: "deleting", Action.REPLACE: "deleting, then making it anew",
+        Action.MOVE: f"moving it from {change.source}",
+    }.get(change.action, "changing its config" if kind == "topic" else "updating it")  # fmt: skip
+
+
+def done(change: Change) -> str:
+    running = change.after.state.upper() if isinstance(change.after, Connector) else ""
+    made = f"created, {running}" if running else "created, read back"
+    return {
+        Action.CREATE: made, Action.DELETE: "deleted", Action.REPLACE: "deleted and made anew",
+        Action.MOVE: f"moved from {change.source} with its offsets", Action.ADOPT: "adopted",
+        Action.RELEASE: "given up" if change.before is not None else "forgotten",
+    }.get(change.action) or differences(change) or "restarted"  # fmt: skip
+
+
+def undone(change: Change) -> str:
+    if change.action is Action.CREATE:
+        return "empty, deleted" if isinstance(change.after, Topic) else "deleted, with its offsets"
+    if change.action is Action.DELETE:
+        return "made again, with its offsets"
+    if change.action is Action.MOVE:
+        return f"moved back to {change.source}"
+    if isinstance(change.after, Connector):
+        return "previous config and state put back"
+    reverse = [AttrDiff(d.path, d.after, d.before) for d in change.diffs if d.path.startswith("/config/")]
+    return ", ".join(_one(d) for d in reverse[:2]) or "put back"
+
+
+def rolling_back(count: int, sent: int) -> str:
+    return f"Rolling back {count} of {sent} step{'' if sent == 1 else 's'} that were sent, newest first"
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def summary(result: Result, plan: Plan) -> str:
+    """The last sentence of an apply."""
+    if result.outcome == "applied":
+        total = result.done + result.skipped
+        parts = [(plan.count(Action.CREATE), "added"), (plan.count(Action.UPDATE), "changed"), (plan.count(Action.DELETE), "deleted"),
+                 (plan.count(Action.REPLACE), "replaced"), (plan.count(Action.MOVE), "moved"),
+                 (plan.count(Action.ADOPT), "adopted"), (plan.count(Action.RELEASE), "given up")]  # fmt: skip
+        said = ", ".join(f"{n} {word}" for n, word in parts if n)
+        return f"Applied {total} of {len(plan.steps)} in {result.seconds:.1f} s. {said}."
+    if result.outcome == "rolled_back":
+        never = len(plan.steps) - result.undone
+        rest = f" {count(never, 'step')} left no trace." if never > 0 else ""
+        return f"Apply failed; rolled back. Read again: {result.undone} of {result.undone} resources are as before.{rest}"
+    if result.outcome == "stopped":
+        return f"Apply failed and stopped, as asked. {result.done} of {len(plan.steps)} steps are done and stay."
+    return f"Apply failed; rollback is INCOMPLETE. {result.undone} undone, {len(result.left)} left as it is:"

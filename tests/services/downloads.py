@@ -1,0 +1,101 @@
+"""What Maven downloads for the tests, in a cache folder outside the checkout.
+
+$KPLAN_TEST_CACHE names the folder, by default $XDG_CACHE_HOME/kplan-tests or ~/.cache/kplan-tests. Each project
+file (pom.xml, plugins.xml) has a folder there that is named after the file's content, hence after the versions.
+A download is made in a folder beside it and renamed when complete, so an interrupted one is never used. Each has
+a Maven repository of its own, so that two can run at the same time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.services.process import ServiceFailed, ServiceMissing, program, run
+
+HERE = Path(__file__).parent
+DOWNLOAD_SECONDS = 900
+JAVA_MINIMUM = 17
+INSTALL_JAVA = "apt-get install openjdk-17-jre-headless"
+
+
+def kafka_jars() -> Path:
+    """A folder with all the jars of a broker and a Connect worker."""
+    return _fetched("kafka", HERE / "pom.xml", lambda folder: None)
+
+
+def plugin_path() -> Path:
+    """A Connect plugin path with Debezium's connectors for PostgreSQL, MariaDB and MySQL."""
+    return _fetched("debezium", HERE / "plugins.xml", _unpack)
+
+
+@functools.cache
+def java() -> str:
+    """The path of a Java of version 17 or later, on PATH or in JAVA_HOME; ServiceMissing if there is none."""
+    found = program(["java"], [Path(os.environ.get("JAVA_HOME", ""), "bin")], INSTALL_JAVA)
+    answer = subprocess.run([found, "-version"], capture_output=True, text=True, check=False)
+    version = re.search(r'version "(\d+)', answer.stderr)
+    if version is None or int(version[1]) < JAVA_MINIMUM:
+        raise ServiceMissing(f"{found} is not Java {JAVA_MINIMUM} or later; install it: {INSTALL_JAVA}")
+    return found
+
+
+def cache() -> Path:
+    """The folder that keeps the downloads between runs."""
+    if chosen := os.environ.get("KPLAN_TEST_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kplan-tests"
+
+
+def _fetched(name: str, project: Path, finish: Callable[[Path], None]) -> Path:
+    target = cache() / f"{name}-{hashlib.sha256(project.read_bytes()).hexdigest()[:12]}"
+    if target.is_dir():
+        return target
+    maven = program(["mvn"], [], "apt-get install maven")
+    java()
+    with _alone(target):
+        if not target.is_dir():
+            _download(maven, project, target, finish)
+    return target
+
+
+def _download(maven: str, project: Path, target: Path, finish: Callable[[Path], None]) -> None:
+    part = target.with_name(f"{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    (part / "files").mkdir(parents=True)
+    goal = ["dependency:copy-dependencies", f"-DoutputDirectory={part / 'files'}"]
+    options = ["-B", "-q", "-Dstyle.color=never", f"-Dmaven.repo.local={part / 'repository'}"]
+    log = part / "maven.log"
+    try:
+        run([maven, *options, "-f", str(project), *goal], log, timeout=DOWNLOAD_SECONDS)
+        finish(part / "files")
+        (part / "files").rename(target)
+    except ServiceFailed as error:
+        raise ServiceFailed(f"Maven could not download {project.name}: {error}") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _unpack(folder: Path) -> None:
+    for archive in folder.glob("*.tar.gz"):
+        with tarfile.open(archive) as opened:
+            opened.extractall(folder, filter="data")
+        archive.unlink()
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """No other process makes the same download meanwhile."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_name(f"{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

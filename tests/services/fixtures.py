@@ -1,0 +1,119 @@
+"""The session's services as pytest fixtures: `kafka`, `connect`, `postgres`, `mariadb`.
+
+When the first test that needs a service is about to run, everything that the chosen tests need is started at the
+same time in the background; each fixture waits for its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TypeVar, cast
+
+import pytest
+
+from tests.services.connect import ConnectWorker
+from tests.services.downloads import plugin_path
+from tests.services.kafka import KafkaCluster
+from tests.services.mariadb import MariaDB
+from tests.services.postgres import Postgres
+from tests.services.process import Service, ServiceMissing, end_all
+
+S = TypeVar("S", bound=Service)
+REQUIRE = "KPLAN_REQUIRE_SERVICES"
+
+
+class SessionServices:
+    """The services of one pytest session: each is started at most once, and all are closed at the end."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(8, "services")
+        self._started: dict[str, Future[Service]] = {}
+        self._starts: dict[str, Callable[[], Service]] = {
+            "kafka": lambda: KafkaCluster().__enter__(),
+            "connect": self._start_connect,
+            "postgres": lambda: Postgres().__enter__(),
+            "mariadb": lambda: MariaDB().__enter__(),
+        }
+
+    def begin(self, *names: str) -> None:
+        """The named services are being started, with the downloads and services that they need."""
+        if "connect" in names:
+            self._pool.submit(plugin_path)
+            names = ("kafka", *names)
+        for name in names:
+            if name in self._starts and name not in self._started:
+                self._started[name] = self._pool.submit(self._starts[name])
+
+    def ready(self, name: str, kind: type[S]) -> S:
+        """The service once it is up; the test is skipped (or fails, by KPLAN_REQUIRE_SERVICES) if it cannot be."""
+        self.begin(name)
+        try:
+            return cast(S, self._started[name].result())
+        except ServiceMissing as missing:
+            reason = str(missing)
+        if os.environ.get(REQUIRE) == "1":
+            pytest.fail(f"{reason} ({REQUIRE}=1)", pytrace=False)
+        pytest.skip(reason)
+
+    def needed_by(self, item: pytest.Item) -> set[str]:
+        """The names of the services among the test's fixtures."""
+        return self._starts.keys() & set(getattr(item, "fixturenames", ()))
+
+    def close(self) -> None:
+        """Everything that was started is gone, even what is still starting."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        starting = set(self._started.values())
+        while starting:
+            end_all()
+            starting = wait(starting, timeout=0.1).not_done
+        end_all()
+
+    def _start_connect(self) -> ConnectWorker:
+        plugins = self._pool.submit(plugin_path)
+        kafka = self._started["kafka"].result()
+        assert isinstance(kafka, KafkaCluster)
+        return ConnectWorker(kafka.bootstrap, plugins.result()).__enter__()
+
+
+SERVICES = pytest.StashKey[SessionServices]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[SERVICES] = SessionServices()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[SERVICES].close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    services = item.config.stash[SERVICES]
+    if services.needed_by(item):
+        services.begin(*{name for each in item.session.items for name in services.needed_by(each)})
+
+
+@pytest.fixture(scope="session")
+def kafka(pytestconfig: pytest.Config) -> KafkaCluster:
+    """One broker, without automatic topics."""
+    return pytestconfig.stash[SERVICES].ready("kafka", KafkaCluster)
+
+
+@pytest.fixture(scope="session")
+def connect(pytestconfig: pytest.Config) -> ConnectWorker:
+    """One worker on `kafka` with the file, PostgreSQL, MariaDB and MySQL connectors."""
+    return pytestconfig.stash[SERVICES].ready("connect", ConnectWorker)
+
+
+@pytest.fixture(scope="session")
+def postgres(pytestconfig: pytest.Config) -> Postgres:
+    """A PostgreSQL server; a test makes its own database in it."""
+    return pytestconfig.stash[SERVICES].ready("postgres", Postgres)
+
+
+@pytest.fixture(scope="session")
+def mariadb(pytestconfig: pytest.Config) -> MariaDB:
+    """A MariaDB server; a test makes its own database in it."""
+    return pytestconfig.stash[SERVICES].ready("mariadb", MariaDB)
