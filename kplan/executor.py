@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from kplan import words
-from kplan.backends.base import Cluster, Outcome
+from kplan.backends.base import Backend, Cluster, Outcome
 from kplan.codec import change_to_json
 from kplan.diagnostics import Blocked, KplanError, Locked, Stale
 from kplan.diff import Ledger
 from kplan.events import Emit, Event, silent
-from kplan.journal import Entry, Item
+from kplan.journal import Entry, Item, Progress
 from kplan.model import Action, Address, Change, Health, Live, Owned
 from kplan.order import Step
 from kplan.plan import Plan, differing, judge
@@ -164,7 +164,7 @@ class Run:
         first = outcomes[failed[0].change.address].error
         return Failure(failed[0], first or KplanError(_said(outcomes[failed[0].change.address])))
 
-    def _settled(self, backend: Any, changes: Sequence[Change], captured: Mapping[Address, Any],
+    def _settled(self, backend: Backend, changes: Sequence[Change], captured: Mapping[Address, Any],
                  steps: Sequence[Step]) -> dict[Address, Outcome]:  # fmt: skip
         """What became of each change, once what was accepted has shown itself and holds."""
         numbers = {s.change.address: s for s in steps}
@@ -202,33 +202,59 @@ class Run:
     # -- back -----------------------------------------------------------------------------------------------------
     def _roll_back(self, lock: Lock, failure: Failure) -> Result:
         """Puts back what was sent, newest first, and says what is left."""
+        self._diagnostic(failure)
         try:
             live, _ = self.read()
         except KplanError as e:
-            self._diagnostic(failure)
-            left = [f"{s.change.address}: its state is not known ({e.message})" for s, _ in self.sent]
-            return Result("incomplete", self.holder.run, len(self.done), left=tuple(left), error=failure.error)
+            unknown = tuple(f"{s.change.address}: its state is not known ({e.message})" for s, _ in self.sent)
+            return Result("incomplete", self.holder.run, len(self.done), left=unknown, error=failure.error)
         todo = [(s, c) for s, c in self.sent if s.number in self.done or _changed(s.change, live)]
-        self._diagnostic(failure)
         if todo:
             self.emit(Event("rollback_started", words.rolling_back(len(todo), len(self.sent)), level="warning"))
+        left = self._undo_all(lock, todo)
+        return Result("incomplete" if left else "rolled_back", self.holder.run, len(self.done), undone=len(todo) - len(left),
+                      left=tuple(left[n] for n in sorted(left)), error=failure.error, failed=failure.address)  # fmt: skip
+
+    def recover(self, progress: Progress, timeout: float, forget: Collection[str] = ()) -> Result:
+        """Puts back what an interrupted run did, as its journal and live state tell; `forget` names what may stay.
+
+        Safe to repeat: what is as it was before is left alone.
+        """
+        started = self.clock()
+        with self.store.lock(self.plan.stack, self.holder, timeout) as lock:
+            self.seq = 1 + max(entry.seq for entry in self.store.entries(self.holder.run))
+            live, _ = self.read()
+            items = {**progress.done, **progress.flying}
+            steps = [s for s in self.plan.steps if s.number in items]
+            self.sent = [(s, items[s.number].captured or {}) for s in steps]
+            self.done = set(progress.done)
+            kept = [s for s in steps if str(s.change.address) in forget]
+            # what was in flight may still be on its way in the server, so it is undone even where it looks undone
+            todo = [(s, c) for s, c in self.sent if s not in kept and (s.number in progress.flying or _changed(s.change, live))]
+            if todo:
+                self.emit(Event("rollback_started", words.rolling_back(len(todo), len(steps)), level="warning"))
+            left = self._undo_all(lock, todo, self._records(kept, partial=True))
+        result = Result("incomplete" if left else "rolled_back", self.holder.run, len(self.done), undone=len(todo) - len(left),
+                        left=tuple(left[n] for n in sorted(left)), seconds=self.clock() - started)  # fmt: skip
+        self.emit(Event("apply_summary", words.recovered(result), level="error" if left else "info", seconds=result.seconds,
+                        data={"outcome": result.outcome if left else "recovered", "run": result.run, "left": list(result.left),
+                              "exit_code": 8 if left else 0}))  # fmt: skip
+        return result
+
+    def _undo_all(self, lock: Lock, todo: Sequence[tuple[Step, Mapping[str, Any]]],
+                  records: Mapping[Address, Owned | None] | None = None) -> dict[int, str]:  # fmt: skip
+        """Undoes wave by wave, newest first, reads again, and closes the run unless something is left."""
         left: dict[int, str] = {}
-        undone = 0
         for wave in dict.fromkeys(s.wave for s, _ in reversed(todo)):
-            pairs = [(s, c) for s, c in reversed(todo) if s.wave == wave]
-            kept = self._undo_wave(lock, pairs)
-            left |= kept
-            undone += len(pairs) - len(kept)
+            left |= self._undo_wave(lock, [(s, c) for s, c in reversed(todo) if s.wave == wave])
         left |= self._verify_undone([s for s, _ in todo], left)
-        outcome = "incomplete" if left else "rolled_back"
         stay = [s for s, _ in todo if s.number in left]
-        ledger = self._before() | self._records(stay, partial=True)
+        ledger = self._before() | self._records(stay, partial=True) | dict(records or {})
         if left:
             self._write(lock, "kept", stay, outcomes=left, ledger=ledger)
         else:
-            self._write(lock, "end", about={"outcome": outcome}, ledger=ledger)
-        return Result(outcome, self.holder.run, len(self.done), undone=undone, left=tuple(left[n] for n in sorted(left)),
-                      error=failure.error, failed=failure.address)  # fmt: skip
+            self._write(lock, "end", about={"outcome": "rolled_back"}, ledger=ledger)
+        return left
 
     def _undo_wave(self, lock: Lock, pairs: Sequence[tuple[Step, Mapping[str, Any]]]) -> dict[int, str]:
         """What could not be put back, by step, in words."""
@@ -245,9 +271,10 @@ class Run:
         steps = [step for step, _, _ in backs]
         self._write(lock, "will_undo", steps)
         backend = self.cluster.of(steps[0].change.address.kind)
+        assert backend is not None, "it did the step that is undone here"
         began = self.clock()
-        captured = {back.address: data for _, back, data in backs}
-        outcomes = self._settled(backend, [back for _, back, _ in backs], captured, ())
+        remembered = {back.address: data for _, back, data in backs}
+        outcomes = self._settled(backend, [back for _, back, _ in backs], remembered, ())
         undid = []
         for step, back, _ in backs:
             outcome = outcomes[back.address]

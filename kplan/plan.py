@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from kplan import __version__, catalog
-from kplan.codec import change_from_json, change_to_json, text_to_json
+from kplan.codec import change_from_json, change_to_json, text_from_json, text_to_json
 from kplan.diagnostics import Diagnostic, Severity, Span, Stale, ordered
 from kplan.diff import Ledger, equal
 from kplan.model import Action, Address, Change, Connector, Drift, File, Live, Resource, Secret, Target, Text, Topic
@@ -17,9 +17,6 @@ from kplan.order import Step
 from kplan.template import references, resolve
 
 FORMAT = "1.0"
-WORDS = {Action.CREATE: ["create"], Action.UPDATE: ["update"], Action.DELETE: ["delete"],
-         Action.REPLACE: ["delete", "create"], Action.MOVE: ["move"], Action.ADOPT: ["adopt"],
-         Action.RELEASE: ["release"]}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +130,10 @@ def drift_to_json(drift: Drift) -> dict[str, Any]:
             "applied": text_to_json(drift.applied), "live": text_to_json(drift.live)}  # fmt: skip
 
 
+def _drift(data: Mapping[str, Any]) -> Drift:
+    return Drift(Address.parse(data["address"]), data["path"], text_from_json(data["applied"]), text_from_json(data["live"]))
+
+
 def diagnostic_to_json(d: Diagnostic) -> dict[str, Any]:
     span = d.span or Span("")
     return {"code": d.code, "severity": str(d.severity), "summary": d.summary, "detail": d.detail, "help": d.help,
@@ -157,7 +158,8 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
             stack=data["stack"]["name"], env=data["stack"]["env"], target=Target(**data["target"]),
             steps=tuple(Step(c["step"], c["wave"], change_from_json(c)) for c in data["changes"]),
             mode=data["mode"], files=tuple(File(**f) for f in data["stack"]["files"]), commit=data["stack"]["commit"],
-            unchanged=data["summary"]["unchanged"], hidden=data["summary"]["hidden"], drift=(),
+            unchanged=data["summary"]["unchanged"], hidden=data["summary"]["hidden"],
+            drift=tuple(_drift(d) for d in data["drift"]),
             diagnostics=tuple(_diagnostic(d) for d in data["diagnostics"]), checked=data["checked"],
             topics_read=data["read"]["topics"], connectors_read=data["read"]["connectors"],
             used_env=tuple(data["used_env"]), created_at=data["created_at"], kplan_version=data["kplan_version"],
@@ -165,7 +167,6 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
         document = to_json(plan, digest=False)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as e:
         raise Stale(f"this is no plan of kplan: {type(e).__name__} {e}", code="K521", help="make the plan again") from e
-    document["drift"] = data["drift"]
     if verify and (document_digest(document) != data.get("digest")):
         raise Stale("the plan's file does not match its digest: it was changed after it was made", code="K522",
                     help="make the plan again, and apply the file as it was written")  # fmt: skip
@@ -311,4 +312,4 @@ def finished(plan: Plan) -> Plan:
     return replace(plan, diagnostics=ordered(plan.diagnostics))
 
 
-__all__ = ["FORMAT", "WORDS", "Judged", "Plan", "differing", "from_json", "judge", "to_json", "with_secrets"]
+__all__ = ["FORMAT", "Judged", "Plan", "differing", "from_json", "judge", "to_json", "with_secrets"]

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from kplan.backends.base import Backend, Cluster, Reading
 from kplan.diagnostics import Diagnostic, KplanError, Unsupported, error, ordered, warning
 from kplan.diff import Difference, Ledger, diff, needed
-from kplan.model import Action, Address, Change, Connector, Facts, Live, Secret, Stack, Target, Topic
+from kplan.model import Action, Address, Change, Connector, Facts, Live, Resource, Secret, Stack, Target, Topic
 from kplan.order import Cycle, narrowed, order, with_needs
 from kplan.plan import Plan
 from kplan.risk import Accepted, accepted_releases, assess, too_many, wants_facts
 from kplan.store.base import Store
+
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +180,11 @@ def _signed(change: Change, key: str | None) -> Change:
     return replace(change, before=_sign_all(change.before, key), after=_sign_all(change.after, key), diffs=diffs)
 
 
-def _sign(value: object, key: str) -> object:
-    return value.signed(key) if isinstance(value, Secret) else value
+def _sign(value: V, key: str) -> V:
+    return value.signed(key) if isinstance(value, Secret) else value  # type: ignore[return-value]
 
 
-def _sign_all(resource: object, key: str) -> object:
+def _sign_all(resource: Resource | None, key: str) -> Resource | None:
     if not isinstance(resource, Connector):
         return resource
     return replace(resource, config={k: _sign(v, key) for k, v in resource.config.items()})
@@ -190,3 +194,9 @@ def not_for_apply(stack: Stack) -> list[Diagnostic]:
     """The problem with each sensitive variable that has no value: servers cannot be asked without it."""
     return [error("K219", "a sensitive variable has no value", name, help=f"set KPLAN_VAR_{name}, or the variable under its `env:`")
             for name in stack.unset]  # fmt: skip
+
+
+def unique_offline(stacks: Sequence[Stack]) -> list[Diagnostic]:
+    """The same, among the stacks alone."""
+    together = Stack("", "", {a: r for stack in stacks for a, r in stack.resources.items()})
+    return unique(together, Live(), ())

@@ -49,7 +49,17 @@ def read_schema(name: str) -> dict[str, Any]:
     return schema
 
 
+def schema_names() -> tuple[str, ...]:
+    """The published schemas, such as `stack.v1`, in order."""
+    from importlib.resources import files
+
+    packaged = files("kplan") / "schemas"
+    folder = packaged if packaged.is_dir() else Path(__file__).parent.parent / "schemas"
+    return tuple(sorted(f.name.removesuffix(".json") for f in folder.iterdir() if f.name.endswith(".json")))
+
+
 # Yes or no
+
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -51,7 +51,7 @@ class Builder:
 
     def __init__(self) -> None:
         self.problems: list[Diagnostic] = []
-        self._parsed: dict[tuple[str, Any], str | None] = {}
+        self._parsed: dict[tuple[str, Any, type], str | None] = {}
 
     def topic(self, name: str, settings: Layer, span: Span | None, note: str, rules: Rules) -> Topic:
         address = f"topic/{name}"
@@ -94,15 +94,12 @@ class Builder:
 
     def _config(self, key: str, setting: Setting, span: Span | None) -> str | None:
         raw = setting.value
-        memo = (key, tuple(raw) if isinstance(raw, list) else raw) if not isinstance(raw, dict) else None
-        typed = (*memo, type(raw)) if memo else None  # 1 == True == 1.0
-        if typed and typed in self._parsed:
-            value = self._parsed[typed]
-            if value is not None:
-                return value
-        value = self._parse(key, setting, span)
-        if typed:
-            self._parsed[typed] = value
+        if not isinstance(raw, str | int | float | bool):
+            return self._parse(key, setting, span)
+        memo = (key, raw, type(raw))  # the type, for 1 == True == 1.0
+        value = self._parsed.get(memo)
+        if value is None:
+            value = self._parsed[memo] = self._parse(key, setting, span)
         return value
 
     def _parse(self, key: str, setting: Setting, span: Span | None) -> str | None:

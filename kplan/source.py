@@ -178,10 +178,11 @@ def events(text: str) -> Iterator[Any]:
 
 def _decode(text: str | bytes, path: str) -> tuple[str, Diagnostic | None]:
     if isinstance(text, bytes):
+        data = text
         try:
-            text = text.decode()
+            text = data.decode()
         except UnicodeDecodeError as failure:
-            return "", _undecodable(text, failure.start, path)
+            return "", _undecodable(data, failure.start, path)
     text = text.removeprefix("\ufeff")
     odd = _UNREADABLE.search(text)
     if odd:

@@ -102,3 +102,9 @@ def summary(result: Result, plan: Plan) -> str:
     if result.outcome == "stopped":
         return f"Apply failed and stopped, as asked. {result.done} of {len(plan.steps)} steps are done and stay."
     return f"Apply failed; rollback is INCOMPLETE. {result.undone} undone, {len(result.left)} left as it is:"
+
+
+def recovered(result: Result) -> str:
+    if result.left:
+        return f"Recovery is INCOMPLETE. {result.undone} undone, {len(result.left)} left as it is:"
+    return f"Recovered. {count(result.undone, 'step')} put back; the run is closed."

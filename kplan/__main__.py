@@ -1,0 +1,51 @@
+"""`kplan`, and `python -m kplan`: the one place where exceptions become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+USAGE = 64  # click's own 2 would read as "there are changes"
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits with one of the documented codes; no traceback is shown."""
+    sys.exit(run(args))
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    from kplan.cli import cli
+
+    try:
+        result = cli.main(args=args, prog_name="kplan", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as e:
+        return e.exit_code
+    except click.Abort:
+        click.echo("interrupted; nothing was changed", err=True)
+        return 130
+    except click.ClickException as e:
+        e.show()
+        return USAGE
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        click.echo("interrupted; nothing was changed", err=True)
+        return 130
+    except Exception as e:
+        return _failed(e)
+
+
+def _failed(e: Exception) -> int:
+    from kplan.cli.common import failed
+
+    return failed(e)
+
+
+if __name__ == "__main__":
+    main()

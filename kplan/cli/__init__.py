@@ -1,0 +1,78 @@
+"""The command line: parse, call, render, exit code. Commands are imported when they are called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from kplan import __version__
+
+COMMANDS = {
+    "validate": "Check stacks without any server; all errors at once.",
+    "fmt": "Put stack files into canonical order and spacing; comments survive.",
+    "plan": "Show what would change.",
+    "apply": "Make it so, in order; put everything back when a step fails.",
+    "destroy": "Delete what the stacks own.",
+    "show": "Show a saved plan, a run, or the expanded stack.",
+    "recover": "Finish a run that was interrupted or could not be rolled back.",
+    "explain": "Explain a code such as K104.",
+    "schema": "Print a JSON Schema, or list them.",
+    "version": "Print versions.",
+}
+
+EXIT_CODES = """
+\b
+Exit codes:
+  0   success (a plan is made, with or without changes)
+  1   could not do it, nothing changed (a server is unreachable, a bug)
+  2   it differs: plan --detailed-exitcode, fmt --check
+  3   blocked by a danger, by protect or by max_changes
+  4   stack invalid, refused by the servers, or owned by another stack
+  5   saved plan is stale, or for another stack or cluster
+  6   locked by someone else
+  7   apply failed, everything is rolled back and verified
+  8   apply failed or was interrupted between the two states
+  9   declined, or no terminal to ask on
+  64  wrong command line
+  130 interrupted before any change
+"""
+
+
+class Commands(click.Group):
+    """A group that knows its commands' names and first lines without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"kplan.cli.{name}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            close = difflib.get_close_matches(args[0], COMMANDS, 1)
+            hint = f" Did you mean `{close[0]}`?" if close else ""
+            ctx.fail(f"No such command '{args[0]}'.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EXIT_CODES)
+@click.version_option(__version__, prog_name="kplan", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Terraform for Kafka topics and Kafka Connect connectors.
+
+    Stack files say what should exist; `plan` shows what would change; `apply` changes it in a safe order and puts
+    everything back if a step fails.
+    """

@@ -1,0 +1,257 @@
+"""What apply and destroy share: the plan, the question, the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kplan.cli.common import Session, holder, now, option, planned, several
+
+if TYPE_CHECKING:
+    from kplan.backends.base import Cluster
+    from kplan.environment import Environment
+    from kplan.executor import Result, Stop
+    from kplan.plan import Plan
+    from kplan.render.events import View
+    from kplan.store.base import Store
+
+FLAGS = several(
+    option("--yes", "-y", is_flag=True, help="Do not ask."),
+    option("--on-failure", type=click.Choice(["rollback", "stop"]), default="rollback", help="What a failed step leads to."),
+    option("--lock-timeout", metavar="TIME", default="0s", help="How long to wait for someone else's apply, such as 60s."),
+    option("--format", type=click.Choice(["text", "json"]), default="text", help="Text, or one line of JSON an event."),
+)
+
+
+def apply(session: Session, mode: str) -> int:
+    """Plans (or takes a saved plan), asks, and runs. Returns the exit code."""
+    saved = _saved(session.settings["paths"]) if mode == "apply" else None
+    environment, plans = _from_file(session, saved) if saved else _from_stacks(session, mode)
+    cluster, store = session.open(environment)
+    try:
+        todo = plans(cluster, store)
+        _show(session, todo, mode, bool(saved))
+        code = max((p.exit_code for p, _ in todo), default=0)
+        if code:
+            return code
+        waiting = [p for p, _ in todo if p.steps]
+        if waiting and not saved and not session.settings["yes"]:
+            _ask(session, waiting)
+        return _run_all(session, waiting, cluster, store, environment, mode)
+    finally:
+        cluster.close()
+        store.close()
+
+
+def _from_stacks(session: Session, mode: str) -> tuple[Environment, Any]:
+    from kplan.diagnostics import Invalid, ordered
+    from kplan.planning import not_for_apply
+
+    loaded = session.load()
+    unset = [] if mode == "destroy" else [d for stack in loaded.stacks for d in not_for_apply(stack)]
+    if loaded.has_errors or unset:
+        raise Invalid([*loaded.diagnostics, *unset])
+    session.show(ordered(loaded.diagnostics))
+    return loaded.environment, lambda cluster, store: planned(session, loaded, cluster, store, mode)
+
+
+# -- saved plans ------------------------------------------------------------------------------------------------------
+def _saved(paths: Sequence[str]) -> list[dict[str, Any]] | None:
+    """The plans of the file, where a saved plan was named."""
+    if len(paths) != 1 or not paths[0].endswith(".json"):
+        return None
+    try:
+        data = json.loads(Path(paths[0]).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(data, dict) or "format_version" not in data:
+        return None
+    return data["plans"] if isinstance(data.get("plans"), list) else [data]
+
+
+def _from_file(session: Session, documents: list[dict[str, Any]]) -> tuple[Environment, Any]:
+    from dataclasses import replace
+
+    from kplan.diagnostics import Blocked, Stale
+    from kplan.loading import Request, load_environment
+    from kplan.plan import from_json, secret_names, with_secrets
+
+    plans = [from_json(document) for document in documents]
+    if len({plan.env for plan in plans}) != 1:
+        raise Stale("this file holds plans for several environments", code="K521")
+    asked = session.request
+    if asked.env and asked.env != plans[0].env:
+        raise Stale(f"the plan is for environment {plans[0].env}, not {asked.env}", help="leave --env out")
+    for plan in plans:
+        if plan.blocked:
+            raise Blocked(f"the saved plan is blocked: {', '.join(plan.blocked)}", help="accept the dangers, then make the plan again")
+        if plan.errored:
+            raise Blocked("the saved plan has errors", help="correct them, then make the plan again")
+    environment = load_environment(Request((), plans[0].env, folder=asked.folder, bootstrap=asked.bootstrap,
+                                           connect=asked.connect, process=asked.process))  # fmt: skip
+    for plan in plans:
+        _same_files(session, plan, environment)
+    values = {name: asked.flags.get(name, asked.process.get(f"KPLAN_VAR_{name}")) for plan in plans for name in secret_names(plan)}
+    values |= _declared(session, plans, environment, [n for n, v in values.items() if v is None])
+    filled = [with_secrets(plan, values, os.environ.get("KPLAN_KEY")) for plan in plans]
+    session.mask(replace(environment, secrets=(*environment.secrets, *(v for v in values.values() if v))))
+    return environment, lambda cluster, store: [(plan, 0.0) for plan in filled]
+
+
+def _declared(session: Session, plans: Sequence[Plan], environment: Environment, names: Sequence[str]) -> dict[str, str | None]:
+    """The values of sensitive variables that take them from `env:` or the environment, where the stack file is there."""
+    if not names:
+        return {}
+    from kplan import source
+    from kplan.diagnostics import Invalid, error
+    from kplan.variables import Given, settle
+
+    found: dict[str, str | None] = {}
+    for plan in plans:
+        path = Path(environment.folder, plan.files[0].path) if plan.files else None
+        if path is None or not path.is_file():
+            continue
+        document, _ = source.load(path.read_bytes(), str(path))
+        if document is not None and isinstance(document.data, dict):
+            given = Given(session.request.flags, {}, session.request.process, environment.variables)
+            found |= {k: v for k, v in settle(document, given)[0].sensitive.items() if k in names}
+    missing = [n for n in names if found.get(n) is None]
+    if missing:
+        raise Invalid([error("K219", "a sensitive variable has no value", n, help=f"set KPLAN_VAR_{n}") for n in missing])
+    return found
+
+
+def _same_files(session: Session, plan: Plan, environment: Environment) -> None:
+    """Raises Stale where a file that the plan was made from has changed; says which are not here."""
+    import hashlib
+
+    from kplan.diagnostics import Stale
+
+    for file in plan.files:
+        path = Path(environment.folder, file.path)
+        if not path.is_file():
+            session.note(f"  {file.path} is not here; the plan is applied as it was made")
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != file.sha256:
+            raise Stale(f"{file.path} has changed since the plan was made", help="make the plan again and review it")
+
+
+# -- showing and asking -----------------------------------------------------------------------------------------------
+def _show(session: Session, plans: Sequence[tuple[Plan, float]], mode: str, saved: bool) -> None:
+    from kplan.plan import to_json
+    from kplan.render.text import Context, header, render
+
+    for plan, seconds in plans:
+        session.show(plan.diagnostics)
+        document = to_json(plan)
+        if session.as_json:
+            record = {"type": "plan_summary", "time": now().strftime("%Y-%m-%dT%H:%M:%SZ"), "level": "info",
+                      "message": f"{plan.stack}: {len(plan.steps)} steps", "plan": document}  # fmt: skip
+            session.say(json.dumps(record, ensure_ascii=False))
+            continue
+        if saved:
+            lines: Iterator[str] = iter([*header(document, session.style, Context(tuple(session.settings["paths"]))),
+                                         f"  plan {plan.digest[7:15]} made {plan.created_at}"])  # fmt: skip
+        else:
+            lines = render(document, session.style, Context(tuple(session.settings["paths"]), seconds or None, command=mode))
+        for line in lines:
+            session.say(line)
+
+
+def _ask(session: Session, plans: Sequence[Plan]) -> None:
+    """Returns when the person typed what was asked for. Raises Declined."""
+    from kplan.diagnostics import Declined
+    from kplan.words import count
+
+    steps = sum(len(plan.steps) for plan in plans)
+    if session.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Declined("there is no terminal to ask on", help="say --yes, or save the plan, review it, and apply the file")
+    losing = [p for p in plans for c in p.changes for r in c.risks if r.level == "danger" and r.accepted]
+    if losing:
+        word, name = f"Type the stack name ({losing[0].stack}) to also do what is dangerous", losing[0].stack
+    else:
+        word, name = f"Type yes to apply {count(steps, 'step')}", "yes"
+    try:
+        answer = input(f"\n{word}: ")
+    except (EOFError, KeyboardInterrupt):
+        answer = ""
+        session.say()
+    if answer.strip() != name:
+        raise Declined("nothing was changed")
+
+
+# -- running ----------------------------------------------------------------------------------------------------------
+def _run_all(session: Session, plans: Sequence[Plan], cluster: Cluster, store: Store, environment: Environment, mode: str) -> int:
+    """Applies one stack after the other; a failed one stops the rest, and finished ones stay."""
+    for plan in plans:
+        result = _run(session, plan, cluster, store, mode)
+        if result.exit_code:
+            return result.exit_code
+    return 0
+
+
+def _run(session: Session, plan: Plan, cluster: Cluster, store: Store, mode: str) -> Result:
+    from kplan.environment import seconds
+    from kplan.executor import Run
+    from kplan.model import Address, Live
+    from kplan.planning import read
+
+    def reading() -> tuple[Live, Any]:
+        addresses = {c.address for c in plan.changes} | {c.source for c in plan.changes if isinstance(c.source, Address)}
+        return read(cluster, addresses), store.ledger()
+
+    try:
+        timeout = seconds(session.settings["lock_timeout"])
+    except ValueError as e:
+        raise click.BadParameter(str(e), param_hint="--lock-timeout")
+    me = holder(f"kplan {mode} {' '.join(session.settings['paths'])}")
+    view = _view(session)
+    if not session.as_json:
+        session.say()
+        session.say(f"  run {me.run}, journaled in {store.where}")
+        session.say()
+    with _ctrl_c(me.run) as stop:
+        run = Run(plan, cluster, store, me, reading, view, session.settings["on_failure"], stop, now=now)
+        try:
+            return run.apply(timeout)
+        finally:
+            view.close()
+
+
+def _view(session: Session) -> View:
+    from kplan.render.events import JsonView, LineView, LiveView
+
+    if session.as_json:
+        return JsonView(session.say, now)
+    if sys.stdout.isatty() and not session.settings.get("quiet") and os.environ.get("TERM") != "dumb" and not os.environ.get("CI"):
+        return LiveView(session.style, lambda d: session.show([d]))
+    return LineView(session.say, session.style, lambda d: session.show([d], stream=sys.stdout))
+
+
+@contextmanager
+def _ctrl_c(run: str) -> Iterator[Stop]:
+    """Once: the running wave is finished and everything put back. Twice: stop where it is."""
+    from kplan.executor import Stop
+
+    stop = Stop()
+
+    def handle(number: int, frame: object) -> None:
+        if stop.asked:
+            click.echo(f"\nstopped. Some steps may be done and not put back:  kplan recover {run}", err=True)
+            os._exit(8)
+        stop.asked = True
+        click.echo("\ninterrupted: the running wave is finished, then everything is put back. Again: stop at once.", err=True)
+
+    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

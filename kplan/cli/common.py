@@ -1,0 +1,313 @@
+"""What the commands share: flags, the session they describe, and how problems are shown."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from kplan.backends.base import Cluster
+    from kplan.diagnostics import Diagnostic
+    from kplan.environment import Environment
+    from kplan.loading import Loaded, Request
+    from kplan.model import Stack
+    from kplan.plan import Plan
+    from kplan.render.text import Style
+    from kplan.store.base import Holder, Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+UNSAID = ("--yes", "--accept", "--replace", "--forget", "--var")  # no environment variable may say these
+
+
+def option(*names: str, **settings: Any) -> Callable[[F], F]:
+    """A click option that `KPLAN_NAME` sets too, but for those that must be said each time."""
+    long = next(n for n in names if n.startswith("--")).split("/")[0]
+    if long not in UNSAID:
+        settings.setdefault("envvar", "KPLAN_" + long[2:].replace("-", "_").upper())
+    return click.option(*names, **settings)
+
+
+def several(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+LOADING = several(
+    option("--env", metavar="NAME", default="", help="The environment of kplan.yaml; its `default` when left out."),
+    option("--var", "flags", metavar="NAME=VALUE", multiple=True, help="Set a variable; may be repeated."),
+    option("--var-file", "var_files", metavar="FILE", multiple=True, help="A YAML or JSON map of variables; may be repeated."),
+    option("--bootstrap", default="", metavar="HOST:PORT", help="Brokers, without a kplan.yaml."),
+    option("--connect", default="", metavar="URL", help="Kafka Connect, without a kplan.yaml."),
+    option("-C", "--dir", "folder", default=".", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Work in this folder."),
+)
+SHOWING = several(
+    option("--no-color", is_flag=True, help="No colours; NO_COLOR says the same."),
+    option("--width", type=click.IntRange(40, 400), default=None, help="Columns; the terminal's own, or 100."),
+    option("--quiet", "-q", is_flag=True, help="Say only what went wrong."),
+    option("--log-level", type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False), default="error",
+           help="What is logged: DEBUG requests, INFO done, WARNING retried, ERROR final."),
+    option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How the log is written."),
+    option("--log-file", type=click.Path(dir_okay=False), default=None, help="Where; standard error when left out."),
+)  # fmt: skip
+PLANNING = several(
+    option("--target", "targets", metavar="ADDR", multiple=True, help="Only this address (globs, @FILE) and what it needs."),
+    option("--exclude", "excluded", metavar="ADDR", multiple=True, help="Leave this address out (globs, @FILE)."),
+    option("--replace", "replaced", metavar="ADDR", multiple=True, help="Delete and make anew; always a danger."),
+    option("--accept", "accepted", metavar="ACTION:ADDR", multiple=True, help="Accept the dangers of one step, such as delete:topic/x."),
+    option("--offline", is_flag=True, help="Do not let the servers check the changes."),
+    option("--verbose", is_flag=True, help="Show every setting."),
+    option("--brief", is_flag=True, help="One line a step."),
+)
+
+
+@dataclass(slots=True)
+class Session:
+    """One call of the command line: what its flags say, and what was opened for it."""
+
+    settings: dict[str, Any]
+    texts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def request(self) -> Request:
+        from kplan.loading import Request
+
+        s = self.settings
+        return Request(
+            paths=tuple(s.get("paths") or ()), env=s.get("env") or "", flags=_pairs(s.get("flags") or ()),
+            var_files=tuple(s.get("var_files") or ()), bootstrap=s.get("bootstrap") or "", connect=s.get("connect") or "",
+            folder=s.get("folder") or ".", process=dict(os.environ),
+        )  # fmt: skip
+
+    @property
+    def as_json(self) -> bool:
+        return self.settings.get("format") == "json"
+
+    @property
+    def style(self) -> Style:
+        from kplan.render.text import Style
+
+        verbosity = 1 if self.settings.get("verbose") else -1 if self.settings.get("brief") else 0
+        return Style(self.width, self.color(sys.stdout), verbosity)
+
+    @property
+    def width(self) -> int:
+        import shutil
+
+        chosen = self.settings.get("width")
+        if chosen:
+            return int(chosen)
+        return max(60, min(200, shutil.get_terminal_size((100, 24)).columns)) if sys.stdout.isatty() else 100
+
+    def color(self, stream: Any) -> bool:
+        if self.settings.get("no_color") or os.environ.get("NO_COLOR"):
+            return False
+        return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+
+    def say(self, text: str = "") -> None:
+        """The product, on standard output."""
+        if not self.settings.get("quiet"):
+            click.echo(text, color=True)
+
+    def note(self, text: str) -> None:
+        """Talk, on standard error."""
+        if not self.settings.get("quiet"):
+            click.echo(text, err=True, color=True)
+
+    # -- files and servers ----------------------------------------------------------------------------------------
+    def load(self) -> Loaded:
+        from kplan.diagnostics import Invalid
+        from kplan.loading import load
+
+        try:
+            loaded = load(self.request)
+        except Invalid as e:
+            self.texts = {d.span.path: _read(d.span.path) for d in e.diagnostics if d.span}
+            raise
+        self.texts = loaded.texts
+        self.mask(loaded.environment, loaded.stacks)
+        return loaded
+
+    def mask(self, environment: Environment, stacks: Sequence[Stack] = ()) -> None:
+        """From here on no log line holds a secret."""
+        from kplan.logs import configure
+        from kplan.model import Connector, Secret
+
+        values = [*environment.secrets]
+        for stack in stacks:
+            for resource in stack.resources.values():
+                if isinstance(resource, Connector):
+                    values += [v.value for v in resource.config.values() if isinstance(v, Secret) and v.value]
+        configure(self.settings.get("log_level") or "error", self.settings.get("log_format") or "text",
+                  self.settings.get("log_file"), values)  # fmt: skip
+
+    def open(self, environment: Environment) -> tuple[Cluster, Store]:
+        from kplan.servers import open_cluster, open_store
+
+        return open_cluster(environment), open_store(environment)
+
+    # -- problems -------------------------------------------------------------------------------------------------
+    def show(self, diagnostics: Sequence[Diagnostic], *, stream: Any = None) -> None:
+        """The problems with their places, on standard error unless they are the product."""
+        if not diagnostics:
+            return
+        from kplan.render import diagnostics as view
+
+        stream = stream or sys.stderr
+        if self.settings.get("format") == "concise":
+            text = view.concise(diagnostics)
+        elif self.settings.get("format") == "github":
+            text = view.github(diagnostics)
+        else:
+            text = view.full(diagnostics, lambda path: self.texts.get(path) or _read(path), self.color(stream), self.width)
+        click.echo(text, file=stream, color=True)
+
+
+def command(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Calls `function(session, …)` and turns failures into exit codes, with JSON on stdout where that was asked for."""
+
+    @functools.wraps(function)
+    def call(**settings: Any) -> Any:
+        session = Session(settings)
+        try:
+            return function(session)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as e:
+            return failed(e, session)
+
+    return call
+
+
+def failed(e: Exception, session: Session | None = None) -> int:
+    """Says what went wrong, and with which code to exit."""
+    from kplan.diagnostics import Invalid, KplanError
+
+    session = session or Session({})
+    if isinstance(e, Invalid):
+        found: Sequence[Diagnostic] = e.diagnostics
+    elif isinstance(e, KplanError):
+        found = [e.diagnostic()]
+    else:
+        found = [_bug(e)]
+    if session.as_json:
+        import json
+
+        from kplan.plan import diagnostic_to_json
+
+        code = e.exit_code if isinstance(e, KplanError) else 1
+        click.echo(json.dumps({"error": True, "exit_code": code, "diagnostics": [diagnostic_to_json(d) for d in found]}, indent=2))
+    else:
+        session.show(found)
+    return e.exit_code if isinstance(e, KplanError) else 1
+
+
+def _bug(e: Exception) -> Diagnostic:
+    import traceback
+
+    from kplan.diagnostics import error
+
+    frame = traceback.extract_tb(e.__traceback__)[-1] if e.__traceback__ else None
+    place = f" in {frame.name} ({os.path.basename(frame.filename)}:{frame.lineno})" if frame else ""
+    if os.environ.get("KPLAN_TRACEBACK"):
+        traceback.print_exception(e)
+    return error("K399", "an error in kplan itself", f"{type(e).__name__}{place}",
+                 help="please report it; KPLAN_TRACEBACK=1 shows more, look for secrets before you send that")  # fmt: skip
+
+
+def _read(path: str) -> str:
+    from pathlib import Path
+
+    try:
+        return Path(path).read_text("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _pairs(flags: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for flag in flags:
+        name, equals, value = flag.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{name!r} is not NAME=VALUE", param_hint="--var")
+        pairs[name] = value
+    return pairs
+
+
+def patterns(values: Sequence[str]) -> tuple[str, ...]:
+    """The addresses of --target or --exclude; `@FILE` holds one a line."""
+    from pathlib import Path
+
+    found: list[str] = []
+    for value in values:
+        if not value.startswith("@"):
+            found.append(value)
+            continue
+        try:
+            lines = Path(value[1:]).read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as e:
+            raise click.BadParameter(f"{value}: {getattr(e, 'strerror', None) or 'not text'}")
+        found += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return tuple(found)
+
+
+def now() -> datetime:
+    """The time; SOURCE_DATE_EPOCH fixes it."""
+    fixed = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return datetime.fromtimestamp(int(fixed), UTC) if fixed.isdigit() else datetime.now(UTC)
+
+
+def stamp() -> str:
+    return now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def holder(command: str) -> Holder:
+    """Who runs this, for the one who is refused meanwhile."""
+    import getpass
+    import secrets
+    import socket
+
+    from kplan.store.base import Holder
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        user = f"uid {os.getuid()}" if hasattr(os, "getuid") else "someone"
+    time = now()
+    run = f"{time.strftime('%Y%m%dT%H%M%SZ')}-{secrets.token_hex(2)}"
+    return Holder(f"{user}@{socket.gethostname()}", run, command, time.strftime("%Y-%m-%dT%H:%M:%SZ"), os.getpid())
+
+
+def commit_of(folder: str) -> str:
+    """The commit that the files are at, as the CI service names it; empty where it does not."""
+    return (os.environ.get("GITHUB_SHA") or os.environ.get("CI_COMMIT_SHA") or "")[:40]
+
+
+def planned(session: Session, loaded: Loaded, cluster: Cluster, store: Store, mode: str = "apply") -> list[tuple[Plan, float]]:
+    """A plan for each stack, with how long it took."""
+    import time
+
+    from kplan.planning import Options, make
+    from kplan.risk import Accepted
+
+    s = session.settings
+    options = Options(
+        mode, patterns(s.get("targets") or ()), patterns(s.get("excluded") or ()), tuple(s.get("replaced") or ()),
+        Accepted(tuple(s.get("accepted") or ())), bool(s.get("offline")), os.environ.get("KPLAN_KEY"), stamp(),
+        commit_of(session.request.folder),
+    )  # fmt: skip
+    plans = []
+    for stack in loaded.stacks:
+        started = time.monotonic()
+        plans.append((make(stack, cluster, store, options), time.monotonic() - started))
+    return plans

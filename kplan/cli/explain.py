@@ -1,0 +1,27 @@
+"""kplan explain"""
+
+import click
+
+from kplan.cli.common import SHOWING, Session
+from kplan.cli.common import command as calls
+
+
+@click.command("explain", help="Explain a code such as K104, or list them all.")
+@click.argument("code", required=False)
+@SHOWING
+@calls
+def command(session: Session) -> int:
+    import difflib
+
+    from kplan.codes import CODES
+
+    code = (session.settings["code"] or "").upper()
+    if not code:
+        for each in sorted(CODES.values(), key=lambda c: c.code):
+            session.say(f"{each.code}  {each.title}")
+        return 0
+    if code not in CODES:
+        close = difflib.get_close_matches(code, CODES, 3)
+        raise click.BadParameter(f"there is no code {code}" + (f"; near it: {', '.join(close)}" if close else ""), param_hint="CODE")
+    session.say(f"{code}: {CODES[code].title}\n\n{CODES[code].text}")
+    return 0

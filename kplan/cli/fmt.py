@@ -1,0 +1,53 @@
+"""kplan fmt"""
+
+import difflib
+from pathlib import Path
+
+import click
+
+from kplan.cli.common import SHOWING, Session, option
+from kplan.cli.common import command as calls
+
+
+@click.command("fmt", help="Put stack files into canonical order and spacing. Comments survive; data never changes.")
+@click.argument("paths", metavar="STACK...", nargs=-1, required=True)
+@option("-C", "--dir", "folder", default=".", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Work in this folder.")
+@option("--check", is_flag=True, help="Write nothing; exit 2 where a file would change.")
+@option("--diff", is_flag=True, help="Show what would change and write nothing.")
+@SHOWING
+@calls
+def command(session: Session) -> int:
+    from kplan.fmt import format
+    from kplan.loading import Reader
+
+    s = session.settings
+    changed = 0
+    for path in Reader(session.request).stack_paths():
+        try:
+            before = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as e:
+            raise click.BadParameter(f"{path}: {getattr(e, 'strerror', None) or 'not UTF-8 text'}", param_hint="STACK")
+        session.texts[str(path)] = before
+        after = format(before, str(path))
+        if after == before:
+            continue
+        changed += 1
+        if s["diff"]:
+            lines = difflib.unified_diff(before.splitlines(True), after.splitlines(True), f"{path}", f"{path} (formatted)")
+            session.say("".join(lines).rstrip("\n"))
+        elif not s["check"]:
+            _write(path, after)
+        session.note(f"{path}: {'would change' if s['check'] or s['diff'] else 'formatted'}")
+    return 2 if changed and (s["check"] or s["diff"]) else 0
+
+
+def _write(path: Path, text: str) -> None:
+    """The file holds `text`, or what it held before: never half of it."""
+    import os
+    import tempfile
+
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(name).chmod(path.stat().st_mode & 0o777)
+    Path(name).replace(path)

@@ -1,0 +1,28 @@
+"""kplan schema"""
+
+import click
+
+from kplan.cli.common import SHOWING, Session
+from kplan.cli.common import command as calls
+
+
+@click.command("schema", help="Print a JSON Schema (stack, environments, template, plan), or list them.")
+@click.argument("name", required=False)
+@SHOWING
+@calls
+def command(session: Session) -> int:
+    import json
+
+    from kplan.schema import read_schema, schema_names
+
+    known = schema_names()
+    name = session.settings["name"]
+    if not name:
+        for each in known:
+            session.say(each)
+        return 0
+    full = name if name in known else f"{name}.v1"
+    if full not in known:
+        raise click.BadParameter(f"there is no schema {name}; known: {', '.join(known)}", param_hint="NAME")
+    session.say(json.dumps(read_schema(full), indent=2, ensure_ascii=False))
+    return 0

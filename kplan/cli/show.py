@@ -1,0 +1,128 @@
+"""kplan show"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kplan.cli.common import LOADING, SHOWING, Session, option
+from kplan.cli.common import command as calls
+
+
+@click.command("show", help="Show a saved plan (FILE), what a run did (RUN), or with --stack the expanded stack with where each "
+               "value comes from. Without anything: the runs of the environment.")  # fmt: skip
+@click.argument("paths", metavar="FILE|RUN|STACK...", nargs=-1)
+@LOADING
+@option("--stack", "expanded", is_flag=True, help="Show the expanded stack.")
+@option("--verbose", is_flag=True, help="Show every setting.")
+@option("--brief", is_flag=True, help="One line a step.")
+@option("--format", type=click.Choice(["text", "json"]), default="text", help="The view on standard output.")
+@SHOWING
+@calls
+def command(session: Session) -> int:
+    paths = session.settings["paths"]
+    if session.settings["expanded"]:
+        return _stacks(session)
+    if not paths:
+        return _runs(session)
+    for path in paths:
+        if Path(session.request.folder, path).is_file():
+            _plan(session, Path(session.request.folder, path))
+        else:
+            _run(session, path)
+    return 0
+
+
+def _plan(session: Session, path: Path) -> None:
+    from kplan.diagnostics import Invalid, error
+    from kplan.plan import from_json
+    from kplan.render.text import Context, render
+
+    try:
+        data = json.loads(path.read_bytes())
+    except (ValueError, RecursionError, OSError) as e:
+        raise Invalid([error("K521", "this is no saved plan", f"{path}: {type(e).__name__}", help="a saved plan is made with "
+                             "`kplan plan --out`; an expanded stack is shown with --stack")])  # fmt: skip
+    several = data.get("plans") if isinstance(data, dict) else None
+    documents = several if isinstance(several, list) else [data]
+    if session.as_json:
+        session.say(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False))
+        return
+    for document in documents:
+        if not isinstance(document, dict):
+            raise Invalid([error("K521", "this is no saved plan", str(path))])
+        plan = from_json(document)
+        session.show(plan.diagnostics)
+        for line in render(document, session.style, Context((str(path),), saved=str(path))):
+            session.say(line)
+
+
+def _runs(session: Session) -> int:
+    from kplan.journal import replay
+    from kplan.loading import load_environment
+    from kplan.servers import open_store
+
+    store = open_store(load_environment(session.request))
+    found = [p for p in (replay(store.entries(run)) for run in store.runs()) if p]
+    if session.as_json:
+        session.say(json.dumps([{"run": p.run, "stack": p.stack, "outcome": p.outcome or "open", **p.about} for p in found], indent=2))
+        return 0
+    for p in found:
+        session.say(f"{p.run}  {p.stack:<24} {p.outcome or 'open':<12} {p.about.get('who', '')}")
+    if not found:
+        session.say(f"No runs in {store.where}.")
+    return 0
+
+
+def _run(session: Session, run: str) -> None:
+    from kplan.diagnostics import Invalid, error
+    from kplan.loading import load_environment
+    from kplan.render.text import clean
+    from kplan.servers import open_store
+
+    store = open_store(load_environment(session.request))
+    entries = store.entries(run)
+    if not entries:
+        raise Invalid([error("K606", "there is no such file or run", run, help="`kplan show` lists the runs")])
+    if session.as_json:
+        session.say(json.dumps([_entry(e) for e in entries], indent=2, ensure_ascii=False))
+        return
+    session.say(f"run {run} of stack {entries[0].stack}, journaled in {store.where}")
+    for entry in entries:
+        about = f"  {entry.about.get('outcome') or entry.about.get('who', '')}" if entry.about else ""
+        session.say(f"{entry.at}  {entry.event}{about}")
+        for item in entry.items:
+            session.say(f"    [{item.step}] {clean(item.address)}{'  ' + clean(item.outcome) if item.outcome else ''}")
+
+
+def _entry(entry: Any) -> dict[str, Any]:
+    items = [{"step": i.step, "address": i.address, "outcome": i.outcome, "change": i.change} for i in entry.items]
+    return {"run": entry.run, "stack": entry.stack, "seq": entry.seq, "event": entry.event, "at": entry.at,
+            "wave": entry.wave, "about": dict(entry.about), "items": items}  # fmt: skip
+
+
+def _stacks(session: Session) -> int:
+    from kplan.codec import resource_to_json
+    from kplan.diagnostics import ordered
+    from kplan.render.text import clean
+    from kplan.words import value
+
+    loaded = session.load()
+    session.show(ordered(loaded.diagnostics))
+    if session.as_json:
+        session.say(json.dumps([{"stack": s.name, "env": s.env, "resources": {str(a): {**resource_to_json(r), "sources": dict(r.origin.sources)}
+                                 for a, r in s.resources.items()}} for s in loaded.stacks], indent=2, ensure_ascii=False))  # fmt: skip
+        return 4 if loaded.has_errors else 0
+    for stack in loaded.stacks:
+        session.say(session.style.paint(f"{stack.name} · env {stack.env} · {stack.path}", "1"))
+        for address, resource in stack.resources.items():
+            note = f"  ({resource.origin.note})" if resource.origin.note else ""
+            session.say(f"\n{clean(str(address))}{clean(note)}")
+            data = resource_to_json(resource)
+            flat = {f"/{k}": v for k, v in data.items() if not isinstance(v, list | dict)}
+            flat |= {f"/config/{k}": "(sensitive)" if isinstance(v, dict) else v for k, v in data["config"].items()}
+            for path, raw in flat.items():
+                key = path.removeprefix("/config/").removeprefix("/")
+                session.say(f"    {clean(key):<36} {clean(value(key, raw)):<40} {resource.origin.sources.get(path, '')}".rstrip())
+    return 4 if loaded.has_errors else 0

@@ -1,0 +1,178 @@
+"""The events of an apply: one line each, live lines on a terminal, or JSON lines."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+from kplan.events import Event
+from kplan.plan import diagnostic_to_json
+from kplan.render.text import COLORS, Style, clean
+
+SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "±", "move": ">", "adopt": "=", "release": "o"}
+HEARTBEAT = 10.0  # seconds without a word, after which a running step is named
+
+
+class View(Protocol):
+    def __call__(self, event: Event) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class JsonView:
+    """Each event as one line of JSON."""
+
+    def __init__(self, write: Callable[[str], None], now: Callable[[], datetime]) -> None:
+        self.write, self.now = write, now
+
+    def __call__(self, event: Event) -> None:
+        data: dict[str, Any] = {k: diagnostic_to_json(v) if k == "diagnostic" else v for k, v in event.data.items()}
+        record = {"type": event.type, "time": self.now().strftime("%Y-%m-%dT%H:%M:%SZ"), "level": event.level,
+                  "message": event.message, "step": event.step or None, "address": event.address or None,
+                  "seconds": round(event.seconds, 3) if event.seconds is not None else None, **data}  # fmt: skip
+        self.write(json.dumps({k: v for k, v in record.items() if v is not None}, ensure_ascii=False))
+
+    def close(self) -> None:
+        return None
+
+
+class LineView:
+    """One line an event, and a word every ten seconds while a step is running."""
+
+    def __init__(self, write: Callable[[str], None], style: Style, diagnostic: Callable[[Any], None]) -> None:
+        self.write, self.style, self.diagnostic = write, style, diagnostic
+        self.running: dict[int, tuple[Event, float, str]] = {}
+        self.spoken = time.monotonic()
+        self.lock = threading.Lock()
+        self.ended = threading.Event()
+        self.heart = threading.Thread(target=self._beat, daemon=True)
+        self.heart.start()
+
+    def __call__(self, event: Event) -> None:
+        with self.lock:
+            self._take(event)
+
+    def close(self) -> None:
+        self.ended.set()
+
+    def _take(self, event: Event) -> None:
+        if event.type == "step_started":
+            self.running[event.step] = (event, time.monotonic(), event.message)
+            self.started(event)
+        elif event.type == "step_progress":
+            if event.step in self.running:
+                first, since, _ = self.running[event.step]
+                self.running[event.step] = (first, since, event.message)
+                self.progress(event)
+        elif event.type in ("step_done", "step_failed"):
+            self.running.pop(event.step, None)
+            self.say(self.line(event))
+        elif event.type == "rollback_started":
+            self.running.clear()
+            self.say("")
+            self.say(self.style.paint(event.message, "33"))
+        elif event.type in ("undo_done", "undo_failed"):
+            self.say(self.undo_line(event))
+        elif event.type == "diagnostic":
+            self.running.clear()
+            self.say("")
+            self.diagnostic(event.data["diagnostic"])
+        elif event.type == "apply_summary":
+            self.running.clear()
+            self._summary(event)
+
+    def started(self, event: Event) -> None:
+        """Nothing: the line is written when the step has ended."""
+
+    def progress(self, event: Event) -> None:
+        """Nothing: the heartbeat says it, when it is time."""
+
+    def say(self, line: str) -> None:
+        self.spoken = time.monotonic()
+        self.write(line)
+
+    def line(self, event: Event) -> str:
+        total = event.data.get("total", "?")
+        mark = "x" if event.type == "step_failed" else SIGNS.get(str(event.data.get("action")), "~")
+        head = f"[{event.step}/{total}] {mark} {clean(event.address)}"
+        seconds = f"{event.seconds:.1f} s" if event.seconds is not None else ""
+        return self._columns(head, event.message, seconds, "31" if mark == "x" else COLORS.get(mark, ""))
+
+    def undo_line(self, event: Event) -> str:
+        seconds = f"{event.seconds:.1f} s" if event.seconds is not None else ""
+        return self._columns(f"  [{event.step}] {clean(event.address)}", event.message, seconds,
+                             "31" if event.type == "undo_failed" else "")  # fmt: skip
+
+    def _columns(self, head: str, message: str, seconds: str, color: str) -> str:
+        text = clean(message)
+        left = f"{head:<48} {text}"
+        gap = max(2, self.style.width - len(left) - len(seconds))
+        return self.style.paint(left, color) + (" " * gap + seconds if seconds else "")
+
+    def _summary(self, event: Event) -> None:
+        self.say("")
+        good = event.data["exit_code"] == 0
+        self.say(self.style.paint(event.message, "32" if good else "1;31"))
+        for left in event.data["left"]:
+            address, _, what = left.partition(": ")
+            self.say(f"  {clean(address):<40} {clean(what)}")
+        run = event.data["run"]
+        if event.data["outcome"] == "incomplete":
+            self.say(f"To try again    kplan recover {run}")
+            names = " ".join(left.partition(": ")[0] for left in event.data["left"])
+            self.say(f"To keep it      kplan recover {run} --forget {clean(names)}")
+        elif event.data["outcome"] == "rolled_back":
+            self.say(f"  Nothing to clean up. Run {run} is closed.")
+
+    def _beat(self) -> None:
+        while not self.ended.wait(0.5):
+            with self.lock:
+                if self.running and time.monotonic() - self.spoken >= HEARTBEAT:
+                    event, since, message = next(iter(self.running.values()))
+                    others = f", and {len(self.running) - 1} more" if len(self.running) > 1 else ""
+                    self.say(f"  … still [{event.step}] {clean(event.address)}: {clean(message)}{others} ({time.monotonic() - since:.0f} s)")
+
+
+class LiveView(LineView):
+    """Lines as they end, and below them one live line for each running step (at most eight)."""
+
+    def __init__(self, style: Style, diagnostic: Callable[[Any], None]) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self.console = Console(highlight=False, soft_wrap=True, no_color=not style.color)
+        self.live = Live(get_renderable=self._running, console=self.console, refresh_per_second=8, transient=True)
+        self.live.start()
+        super().__init__(self._above, style, self._diagnosed)
+        self._show = diagnostic
+
+    def close(self) -> None:
+        super().close()
+        self.live.stop()
+
+    def _above(self, line: str) -> None:
+        from rich.text import Text
+
+        self.console.print(Text.from_ansi(line) if line else "")
+
+    def _diagnosed(self, diagnostic: Any) -> None:
+        self.live.stop()
+        self._show(diagnostic)
+        self.live.start()
+
+    def _running(self) -> Any:
+        from rich.text import Text
+
+        frames = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+        now = time.monotonic()
+        lines = []
+        for event, since, message in list(self.running.values())[:8]:
+            spin = frames[int(now * 8) % len(frames)]
+            lines.append(f"{spin} [{event.step}/{event.data.get('total')}] {clean(event.address):<40} {clean(message)}  {now - since:.1f} s")
+        if len(self.running) > 8:
+            lines.append(f"  and {len(self.running) - 8} more")
+        return Text("\n".join(line[: self.style.width] for line in lines))
