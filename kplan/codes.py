@@ -157,6 +157,255 @@ _FILES = (
         """),
 )  # fmt: skip
 
+_EXPANSION = (
+    _code("K201", "a template cannot be rendered", """
+        What stands between `{{` and `}}` names something that is not there, or does what a template may not do.
+
+            retention.ms: "{{ var.retension }}"      # the variable is called retention
+            bootstrap.servers: "{{ env.KAFKA }}"     # the process's environment has no KAFKA
+
+        In a stack there are `var`, `each` (with `for_each`), `kplan.env` and `kplan.stack`; `env` is in `kplan.yaml`
+        only. A sensitive variable may be used plainly, not cut or changed: kplan must be able to trace it.
+        """),
+    _code("K202", "a variable has no value", """
+        The stack declares a variable, nobody gives it a value, and it has no `default:`.
+
+            variables:
+              client_id: {type: integer}
+
+        Give it one: `--var client_id=2`, a file with `--var-file`, KPLAN_VAR_client_id, the variable under its `env:`,
+        `variables:` of the environment, or a `default:`. The first of these that is there wins.
+        """),
+    _code("K203", "a value that a variable or setting may not have", """
+        A variable's value has the wrong type, or is outside of its `minimum`, `maximum`, `enum` or `pattern`; or a
+        time in `kplan.yaml` is no duration. The message says where the value comes from.
+
+            partitions: {type: integer, minimum: 1, env: KAFKA_TOPIC_PARTITIONS}      # KAFKA_TOPIC_PARTITIONS=0
+
+        Give another value. Lists and maps from outside are written as JSON: --var 'tables=["a", "b"]'.
+        """),
+    _code("K204", "no stack declares this variable", """
+        `--var NAME=VALUE` names a variable that the stack does not declare, so it would have no effect.
+
+        Check the spelling; the message names the nearest one. Or declare it under `variables:`.
+        """),
+    _code("K205", "there is no such environment", """
+        `--env`, or `default:` in `kplan.yaml`, names an environment that the file does not have.
+
+        The message lists those that are known. Without a `kplan.yaml` in the stack's folder or above there is only
+        `local`, a simulated cluster; with `--bootstrap HOST:PORT` any cluster can be used without one.
+        """),
+    _code("K206", "a connector has no such key", """
+        A connector block takes kplan's own keys (`state`, `tables`, `restart` and so on) and the parameters of its
+        template. This key is neither, or the connector has no template and therefore no `tables:`.
+
+            connectors:
+              kbe: {template: debezium-mysql, max.batch.size: 4096}
+
+        A property of Connect itself stands under `config:`. `kplan schema template` shows how templates are written.
+        """),
+    _code("K207", "there is no such template", """
+        `template:` names no built-in template, and there is no templates/NAME.yaml beside the stack.
+
+        The message lists the built-in ones. A connector without a template has a `class:` instead.
+        """),
+    _code("K208", "templates extend each other", """
+        A template's `extends:` leads back to itself, or over more than eight others.
+
+            templates/a.yaml    extends: b
+            templates/b.yaml    extends: a
+
+        Take one `extends:` away. The message shows the way round.
+        """),
+    _code("K209", "a sensitive value would be shown", """
+        A sensitive variable is used where its value would be printed in every plan: in a name, in a topic's config, or
+        in something else than a connector's settings.
+
+            topics:
+              "orders.{{ var.db_password }}": {}
+
+        Use another variable there, or take `sensitive: true` away from this one if it is no secret.
+        """),
+    _code("K210", "a secret is written in the stack", """
+        A setting whose name says that it is a secret (password, token, credentials) has a plain value, which anyone who
+        reads the repository can read.
+
+            password: hunter2                              # wrong
+            password: "{{ var.db_password }}"              # a variable with `sensitive: true`
+            password: "${file:/run/db.properties:pw}"      # the Connect worker looks it up
+
+        If that value was ever pushed, change it in the database as well.
+        """),
+    _code("K211", "declared twice", """
+        One topic, connector, table or stack name is declared in two places: twice in a stack, by two stacks, or by a
+        table and a topic block. kplan cannot know which one is meant.
+
+        Keep one. A table whose topic is declared elsewhere takes `ignore_topic: true`. A stack's name is its identity
+        in the ledger, so each file needs its own.
+        """),
+    _code("K212", "bad stack name", """
+        `stack:` has 1 to 63 characters of a-z, 0-9 and `-`, after its templates are rendered. The ledger and the lock
+        are kept under this name.
+
+            stack: "Client {{ var.client_id }}"      # client-{{ var.client_id }}
+        """),
+    _code("K213", "a guard is not met", """
+        `guards:` of the stack or of the environment demand something that a resource does not have: a name that
+        matches `naming`, limits on partitions or replicas, settings that must be there. With `create: false` every
+        missing topic is reported.
+
+            guards: {naming: '^cdc\\.', topic: {partitions: {maximum: 200}}}
+
+        Change the resource, or the guard where it is wrong. Topics that a template makes for itself need not match
+        `naming`: their names are the connector's. A guard that is no regular expression or JSON Schema is told too.
+        """),
+    _code("K214", "this cannot be moved", """
+        `moved:` gives a connector a new name and keeps its offsets. It needs the new name declared, the old one not
+        declared any more, and each name in one entry only.
+
+            moved: [{from: connector/kbe-old, to: connector/kbe}]
+
+        Kafka cannot rename a topic: declare the new one, copy the records, then list the old one under `removed:`.
+        """),
+    _code("K215", "a sink reads a topic that nobody here feeds", """
+        A sink connector names a topic that this stack neither declares nor feeds by a connector. This is a warning:
+        another stack or an application may do both.
+
+        Look for a typing error in the name. With `topics.regex` nothing is checked.
+        """),
+    _code("K216", "a pattern of tables has no topics", """
+        An entry of `tables:` is a regular expression, so kplan cannot tell which tables, and therefore which topics,
+        it stands for.
+
+            tables: ["public\\\\..*"]
+
+        List the tables one by one, or keep the pattern and name the topics under the connector's own `topics:`.
+        """),
+    _code("K217", "an old name", """
+        A Debezium setting, or one of its values, has another name since Debezium 2. kplan sends the new one, and this
+        warning goes away when the stack says it too.
+
+            table.whitelist: public.orders       # table.include.list
+            snapshot: schema_only                # no_data
+        """),
+    _code("K218", "this environment has no Connect", """
+        The stack has connectors, and the environment names brokers but no Kafka Connect.
+
+            prod:
+              kafka: {bootstrap.servers: "kafka:9092"}
+              connect: {url: "http://connect:8083"}
+
+        Add `connect:`. Without a `kplan.yaml` it is `--connect URL` or KAFKA_CONNECT_URL.
+        """),
+    _code("K219", "a sensitive variable has no value", """
+        A variable with `sensitive: true` is unset. `validate` takes it as unknown, so that a pull request can be
+        checked without secrets; `plan` and `apply` ask the servers and need it.
+
+        Set KPLAN_VAR_NAME, or the variable under its `env:`. Both stay out of the shell's history, unlike `--var`.
+        """),
+    _code("K220", "a wrong for_each", """
+        `for_each` takes a list or a map, and each entry makes one resource, so no key may come twice.
+
+            "app.{{ each.key }}.events":
+              for_each: [orders, billing, orders]
+
+        Correct the list. `each.key` and `each.value` are the same for a list, and key and value for a map.
+        """),
+    _code("K221", "a template's parameter is missing or wrong", """
+        A connector template says what it needs, and this connector leaves something out or gives a value that the
+        template does not take.
+
+            kbe: {template: debezium-mysql, topic_prefix: kbe}      # `database` is missing
+
+        The message names it with its meaning. Settings that the template does not know stand under `config:`.
+        """),
+    _code("K222", "declared and removed at once", """
+        A resource has a block in the stack and an entry under `removed:`. One says that it should exist, the other one
+        that it should not.
+
+        Keep one of the two. A table counts as a declaration of its topic.
+        """),
+    _code("K223", "two connectors share what only one may have", """
+        Two connectors have the same replication slot, server id, topic prefix or schema history topic. They would take
+        each other's changes, disconnect each other, or write over each other's offsets and history.
+
+            a: {template: debezium-postgres, slot: cdc}
+            b: {template: debezium-postgres, slot: cdc}
+
+        Give each its own, or leave it out: templates make slots and server ids from the connector's name. Connectors
+        that run on the cluster without being in the stack count, too.
+        """),
+    _code("K224", "a connector has neither template nor class", """
+        kplan cannot tell what kind of connector this is.
+
+            template: debezium-postgres
+            class: org.apache.kafka.connect.file.FileStreamSinkConnector
+
+        Write one of the two. With `class:` all settings stand under `config:`.
+        """),
+    _code("K225", "one replica on a cluster of several brokers", """
+        A topic has `replication_factor: 1` although the cluster has three brokers or more. This is a warning: the disk
+        of one broker is the only copy, and the topic cannot be used while that broker is away.
+
+            defaults: {topic: {replication_factor: 3, config: {min.insync.replicas: 2}}}
+
+        For production set it in the environment's `defaults:`, so that one stack fits every environment.
+        """),
+    _code("K230", "another stack owns this", """
+        The ledger says that another stack owns the resource. If both wrote it, each would undo what the other one did.
+
+        Remove it here. Or give it over: list it in the other stack under `removed:` with `keep: true`, apply that, then
+        apply this stack, which adopts it.
+        """),
+    _code("K231", "this stack's name belongs to another environment", """
+        The same stack was applied to this cluster from another environment of `kplan.yaml`. With one name, each of the
+        two would take the other one's topics for its own leavings and plan to delete them.
+
+            stack: "orders-{{ kplan.env }}"
+
+        Give each environment its own name, and its own prefix of topics.
+        """),
+    _code("K232", "partitions cannot be taken away", """
+        Kafka can add partitions to a topic and never remove any: the records in them would have nowhere to go.
+
+        Declare the number that the topic has. If it must be smaller, make a new topic and let readers and writers
+        change over, or delete it with all its records: `--replace topic/NAME`, which is a danger (K403).
+        """),
+    _code("K233", "this would be another connector", """
+        `connector.class` or `topic.prefix` differs from the connector that runs. Debezium keeps its offsets under the
+        prefix, so this connector would not find them and would start from the beginning, into other topics.
+
+        Declare it under a new name beside the old one, and list the old one under `removed:`. Or make it anew without
+        its offsets: `--replace connector/NAME`, which is a danger (K407).
+        """),
+    _code("K234", "an internal topic is never deleted", """
+        Names that begin with `__` belong to Kafka, Connect or kplan itself. kplan deletes only those that it has made,
+        such as a connector's heartbeat topic.
+
+        Take the entry out of `removed:`. With `keep: true` it gives up ownership and deletes nothing.
+        """),
+    _code("K235", "changes wait for each other", """
+        Each of these changes needs another one of them to be done first, so there is no order in which they could be.
+
+        Apply one of them first with `--target ADDRESS`, then the rest. The message names them.
+        """),
+    _code("K236", "a step needs what was excluded", """
+        `--exclude` leaves out something that a remaining step cannot do without, such as the topic that a new connector
+        writes to.
+
+            kplan plan STACK --exclude topic/shop.public.orders
+
+        Exclude both, or neither. `--target` has no such problem: it brings along what the target needs.
+        """),
+    _code("K237", "a pattern matches nothing", """
+        A pattern of `--target`, `--exclude` or `--replace` fits no resource of the stack and no change. This is a
+        warning, for a list of patterns may be meant for several stacks.
+
+        An address is topic/NAME or connector/NAME with the final name, as `kplan show --stack STACK` prints it. `*`,
+        `?` and `[…]` are wildcards; put them in quotes, or the shell takes them for names of files.
+        """),
+)  # fmt: skip
+
 _SERVERS = (
     _code("K301", "the server refuses this request", """
         Kafka or Connect understood the request and says that it is wrong; the same request would be refused again.
@@ -170,8 +419,7 @@ _SERVERS = (
         (`retry:` in the environment).
 
         Check address and port from this very machine, and TLS: a plain connection to an encrypted port just hangs.
-        A name in `advertised.listeners` that does not resolve here shows the same way. `kplan wait` waits until the
-        servers are ready.
+        A name in `advertised.listeners` that does not resolve here shows the same way.
         """),
     _code("K311", "no answer in time", """
         The request was sent, and no answer came, so it may or may not have taken effect. kplan reads again before
@@ -191,7 +439,7 @@ _SERVERS = (
         User or password are wrong, or the user lacks a right. The message names the right where the server does.
 
         kplan needs Describe and DescribeConfigs to plan, and Create, Alter, AlterConfigs and Delete to apply. Without
-        Describe a topic is invisible rather than refused. docs/permissions.md has the complete list as commands.
+        Describe a topic is invisible rather than refused.
         """),
     _code("K314", "it is there already, or gone already", """
         Somebody else has created or deleted the same thing since it was read. This stops a run only where what is
@@ -205,11 +453,160 @@ _SERVERS = (
 
         The message says which version or tool can. `kplan version` prints those in use.
         """),
+    _code("K332", "Connect works on another cluster", """
+        The workers under `connect: {url: …}` store their state in another Kafka cluster than the one that
+        `kafka: {bootstrap.servers: …}` names, so the topics would be made here and the connectors would write there.
+
+        Correct one of the two in `kplan.yaml`. Cluster ids are in the message.
+        """),
     _code("K399", "kplan could not go on", """
         Something failed that has no code of its own; the message says what. Nothing was changed unless it says so.
 
         Run again with `--log-level debug` and look at the last lines. If the cause is in kplan itself, report it with
         them: secrets are never logged.
+        """),
+)  # fmt: skip
+
+_RISKS = (
+    _code("K401", "a topic with records would be deleted", """
+        The records are lost; nothing can bring them back. The message says how many there may be, and who reads the
+        topic. Where the number is not known, kplan takes the topic as full.
+
+            removed:
+              - {topic: dc.old, accept: [data-loss]}
+
+        Accept it with `accept: [data-loss]`, or for one run with `--accept delete:topic/dc.old`. An empty topic that
+        nobody reads is deleted without being asked about.
+        """),
+    _code("K402", "readers would be cut off", """
+        The topic is empty, but consumer groups with members are reading it: an application runs that expects it to be
+        there.
+
+        Stop the readers, or accept it with `accept: [readers]`, or for one run with `--accept delete:topic/NAME`.
+        """),
+    _code("K403", "a topic would be deleted and made anew", """
+        `--replace` was asked for. All records and all positions of readers are lost, also where the new topic has the
+        same settings.
+
+        Accept it with `accept: [replace]` on the topic, or for one run with `--accept replace:topic/NAME`.
+        """),
+    _code("K404", "something left the stack without being listed as removed", """
+        kplan owns a topic or connector that the stack no longer declares, and no entry under `removed:` says that it
+        should go. This is how a lost line, a wrong branch or a renamed variable looks.
+
+            removed:
+              - {topic: dc.old}
+
+        Write that entry if it was meant, or `{topic: dc.old, keep: true}` to leave it there. For one run:
+        `--accept delete:topic/dc.old`. An entry's `accept: [orphan]` is not needed: with the entry it is no orphan.
+        """),
+    _code("K405", "older records would be deleted", """
+        A smaller `retention.ms` or `retention.bytes` lets brokers delete what is older or more, within minutes and for
+        good. Putting the old value back does not bring the records back.
+
+            retention.ms: 7d -> 1d
+
+        Accept it with `accept: [data-loss]` on the topic, or for one run with `--accept change:topic/NAME`. It is no
+        danger for an empty topic.
+        """),
+    _code("K406", "another cleanup policy", """
+        With `compact` instead of `delete` all but the last record of each key go; with `delete` instead of `compact`
+        everything older than the retention goes. A compacted topic refuses records without a key.
+
+        Accept it with `accept: [data-loss]` on the topic, or for one run with `--accept change:topic/NAME`.
+        """),
+    _code("K407", "a connector would lose its offsets", """
+        `--replace` deletes the connector with its offsets and makes it anew, so it starts from the beginning: a source
+        takes its snapshot again, and a sink writes everything again.
+
+        Accept it with `accept: [offsets]` on the connector, or for one run with `--accept replace:connector/NAME`.
+        """),
+    _code("K408", "a connector would read from another place", """
+        Another replication slot or another database: what changed between the old place and the new one is missed, or
+        everything is read again.
+
+        Accept it with `accept: [snapshot]` on the connector, or for one run with `--accept change:connector/NAME`, and
+        take a snapshot afterwards.
+        """),
+    _code("K409", "records would be less safe", """
+        Fewer replicas, a smaller `min.insync.replicas`, or `unclean.leader.election.enable: true`: a broker that is
+        lost at the wrong moment takes confirmed records with it.
+
+        Accept it with `accept: [durability]` on the topic, or for one run with `--accept change:topic/NAME`.
+        """),
+    _code("K410", "it is protected", """
+        The resource has `protect: true`, in the stack or in the ledger from an earlier apply. Taking the block away
+        does not take the protection away, and no `accept:` or `--accept` overrides it.
+
+            sys.config: {protect: false}
+
+        Apply this first; afterwards it can be removed.
+        """),
+    _code("K411", "more partitions move keys", """
+        Kafka chooses the partition by the hash of the key and the number of partitions. With more partitions a key goes
+        to another one from now on, so the order of its old and new records is not kept between them, and a join of two
+        topics by key may miss. This is a caution: it is shown first and blocks nothing.
+
+        Partitions cannot be taken away again. Where the order matters, let readers catch up before, or make a new
+        topic.
+        """),
+    _code("K412", "one broker away stops all writes", """
+        `min.insync.replicas` is as large as the replication factor, so with one broker away no write with acks=all is
+        accepted. This is a caution and blocks nothing.
+
+        The usual pair is replication factor 3 and min.insync.replicas 2.
+        """),
+    _code("K413", "what outlives a deleted connector", """
+        A connector is deleted, and something of it stays: its offsets, with `keep_offsets: true`, or in PostgreSQL its
+        replication slot and publication. A slot that nobody reads keeps write-ahead log until the disk is full.
+
+        Run the statements of the message in the database, unless another connector takes the slot over. This is a
+        caution and blocks nothing.
+        """),
+    _code("K414", "records get another schema", """
+        How numbers, binary values or times are written changes, so records from now on have another schema than those
+        before. Readers, and a schema registry that checks compatibility, may refuse them.
+
+        Look at the readers first. This is a caution and blocks nothing.
+        """),
+    _code("K415", "the old publication stays", """
+        The connector uses another publication of PostgreSQL; the slot goes on from where it is. The old publication
+        stays in the database until you drop it.
+
+        This is a caution and blocks nothing. Changes of tables that the new publication does not hold are not captured.
+        """),
+    _code("K416", "the snapshot mode takes effect later", """
+        `snapshot.mode` is looked at when a connector starts without offsets. This one has offsets, so nothing is read
+        again because of this change.
+
+        This is a caution and blocks nothing. To read tables again, send an execute-snapshot signal.
+        """),
+    _code("K417", "a connector or one of its tasks is not running", """
+        A warning about health: a declared connector is FAILED or UNASSIGNED, or a task has failed. That is no
+        difference from what the stack says, so a plan does not repair it.
+
+        The message has the cause. Mend it, then restart the task in Connect; `restart_failed:` lets kplan do so while
+        it waits for a change of this connector to settle.
+        """),
+    _code("K418", "another server id", """
+        MySQL and MariaDB allow each number (`database.server.id`) once among all replicas. If another one has the new
+        number already, the server disconnects one of them again and again.
+
+        Take a free number, or leave it out: templates make one from the connector's name. This is a caution and blocks
+        nothing.
+        """),
+    _code("K419", "more changes than the guard allows in one run", """
+        `guards: {max_changes: 30%}` limits how many of the managed resources one run may update or delete. It is looked
+        at from ten managed resources on; what is created does not count, and `destroy` is not limited.
+
+        Look for the reason: a changed default touches every topic. If all of it is meant, allow it for one run with
+        `--accept max_changes`, or apply parts of it with `--target`.
+        """),
+    _code("K421", "rows of a new table are not captured", """
+        A table was added to a connector that runs already. Debezium captures its changes from now on; the rows that are
+        in it already come only with an incremental snapshot. This is a note.
+
+        Send an execute-snapshot signal for that table, through the connector's signal table or signal topic.
         """),
 )  # fmt: skip
 
@@ -223,12 +620,37 @@ _RUNS = (
 
         Leave the step out with `--exclude ADDRESS`. `protect` ends only by an applied `protect: false`.
         """),
+    _code("K512", "a connector does not run after its change", """
+        Connect accepted the configuration, and then the connector or one of its tasks failed, or it was not RUNNING in
+        time. The message has the cause that the worker gives.
+
+        Mend the cause and run again: the step was undone with all others. A slow snapshot or rebalance needs more time:
+        `timeouts: {settle: 5m}` in the environment.
+        """),
+    _code("K513", "the end is not as planned", """
+        All steps were accepted, and reading again shows something else: another program has changed it at the same
+        time, or the server did not keep what it accepted. Everything was put back.
+
+        The message names the setting. Look for another tool or operator that manages the same topics or connectors.
+        """),
     _code("K520", "the saved plan no longer fits", """
         Between plan and apply something has changed: live state, a file, a variable's value, the cluster, or the plan
         was applied before. Nothing was done, not even the steps that still fit.
 
         The message names what has changed, from what to what. Make a new plan and have it reviewed: what was approved
         is no longer what would happen.
+        """),
+    _code("K521", "this is no plan that can be applied", """
+        The file is no saved plan, it was saved by a kplan with another major version of the format, or it holds plans
+        for several environments.
+
+        A plan is saved with `kplan plan STACK --out plan.json`. Make it again with this version.
+        """),
+    _code("K522", "the saved plan was changed by hand", """
+        The plan's digest does not match what is in the file, so it is not what was planned and reviewed. Nothing was
+        done.
+
+        Make the plan again and apply the file as it was written. To change what happens, change the stack.
         """),
     _code("K601", "someone else holds this stack", """
         Another run is working on the stack. The message says who, on which machine and since when.
@@ -237,11 +659,11 @@ _RUNS = (
         process that holds it, also when that is killed. If it was, `kplan recover` finishes its run.
         """),
     _code("K602", "the journal cannot be written or read", """
-        kplan writes down what it is about to do before it does it, in the ledger's store: a Kafka topic or an SQLite
-        file. Without that there would be no rollback, so it stops.
+        kplan writes down what it is about to do before it does it, in the store that holds the ledger as well. Without
+        that there would be no rollback, so it stops.
 
-        Check rights and space of the topic `__kplan` or of the folder `.kplan`. A run that was under way is finished by
-        `kplan recover` once the store works again.
+        The store is `.kplan/ENV.db` beside `kplan.yaml`, unless the environment's `state:` says otherwise: check its
+        rights and the space there. A run that was under way is finished by `kplan recover` once the store works again.
         """),
     _code("K603", "declined", """
         The question was answered with no, or there was no terminal to ask on. Nothing was changed.
@@ -253,6 +675,23 @@ _RUNS = (
         The run was stopped (Ctrl-C or SIGTERM) before its first step. There is nothing to undo; run it again when you
         like. After the first step an interruption rolls back instead.
         """),
+    _code("K605", "an earlier run was interrupted", """
+        A run of this stack began and has no end: its process was killed, or a rollback could not be completed. The
+        cluster may be between the old state and the new one, so nothing else is done with this stack before that is
+        settled.
+
+            kplan recover --list
+            kplan recover RUN
+
+        It puts back what the run did, from any machine that reaches the same servers and the same store.
+        """),
+    _code("K606", "there is no such run", """
+        `kplan recover RUN` or `kplan show RUN` names no run that the store knows, or one that is not open any more; or
+        `kplan show` names a file that is not there.
+
+        `kplan show` lists the runs of an environment, `kplan recover --list` those without an end. With `--env` another
+        environment is asked.
+        """),
 )  # fmt: skip
 
-CODES: Mapping[str, Code] = _table((*_FILES, *_SERVERS, *_RUNS))
+CODES: Mapping[str, Code] = _table((*_FILES, *_EXPANSION, *_SERVERS, *_RISKS, *_RUNS))

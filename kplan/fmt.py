@@ -29,30 +29,10 @@ _CONNECTOR = ("description", "template", "class", "for_each", "name", "client", 
               "slot", "publication", _REST, "tables", "topics", "snapshot", "state", "restart", "restart_failed",
               "new_tables", "dead_letter", "config", "protect", "ignore", "accept")  # fmt: skip
 _VARIABLE = ("type", "default", "env", "sensitive", "minimum", "maximum", "pattern", "enum", "description")
-_STACK = (
-    "version",
-    "stack",
-    "description",
-    "variables",
-    "defaults",
-    "topics",
-    "connectors",
-    "removed",
-    "moved",
-    "guards",
-)
-_ENVIRONMENT = (
-    "kafka",
-    "connect",
-    "state",
-    "variables",
-    "defaults",
-    "guards",
-    "timeouts",
-    "retry",
-    "notify",
-    "simulated",
-)
+_STACK = ("version", "stack", "description", "variables", "defaults", "topics", "connectors", "removed", "moved",
+          "guards")  # fmt: skip
+_ENVIRONMENT = ("kafka", "connect", "state", "variables", "defaults", "guards", "timeouts", "retry", "notify",
+                "simulated")  # fmt: skip
 _GUARDS = ("create", "max_changes", "naming", "topic", "connector")
 _SECTIONS = frozenset(_STACK[3:])  # a blank line stands before each
 
@@ -130,6 +110,9 @@ class _Unsupported(Exception):
 
 # Reading
 
+_OPENING = frozenset({yaml.MappingStartEvent, yaml.SequenceStartEvent})
+_CLOSING = frozenset({yaml.MappingEndEvent, yaml.SequenceEndEvent})
+
 
 @dataclass(slots=True, eq=False)
 class _Entry:
@@ -203,10 +186,10 @@ class _Tree:
         stack: list[tuple[_Node, list[_Node]]] = []
         for event in events(self.text):
             node = self._node(event)
-            if node is None and isinstance(event, yaml.CollectionEndEvent):
+            if node is None and type(event) in _CLOSING:
                 node, children = stack.pop()
                 self._fill(node, children, event.end_mark.index)
-            elif node is not None and isinstance(event, yaml.CollectionStartEvent):
+            elif node is not None and type(event) in _OPENING:
                 stack.append((node, []))
                 continue
             if node is not None:
@@ -224,7 +207,7 @@ class _Tree:
                 raise _Unsupported
         if kind is yaml.ScalarEvent or kind is yaml.AliasEvent:
             return self._scalar(event)
-        if kind not in (yaml.MappingStartEvent, yaml.SequenceStartEvent):
+        if kind not in _OPENING:
             return None
         self.anchors |= event.anchor is not None
         name = "map" if kind is yaml.MappingStartEvent else "list"

@@ -209,6 +209,7 @@ _SYNTAX_HELP = (
     ("mapping values are not allowed", 'put text that holds ": " in quotes, and check the indentation'),
     ("cannot start any token", "indent with spaces, and put text that begins with a special character in quotes"),
     ("could not find expected ':'", "every line of a map is `key: value`; check the line above, too"),
+    ("invalid Unicode character escape", "YAML has no pairs of escapes as JSON has: write the character itself"),
     ("unexpected end of stream", "close the quote or bracket"),
     ("did not find expected", "check the indentation of this line and the brackets above it"),
 )  # fmt: skip
