@@ -85,7 +85,7 @@ _KEYS: Final = (
     _int("index.interval.bytes", 4096, "Bytes between two entries of the offset index.", 0, unit="bytes"),
     ConfigKey("leader.replication.throttled.replicas", "list", "",
               "Replicas whose catching up is throttled on leaders: `*`, or PARTITION:BROKER items."),
-    _long("local.retention.bytes", -2, "Bytes a tiered partition keeps on the broker; -2 as retention.bytes.", -2, "bytes"),
+    _long("local.retention.bytes", -2, "Bytes a tiered partition keeps locally; -2 as retention.bytes.", -2, "bytes"),
     _long("local.retention.ms", -2, "Time a tiered record stays on the broker; -2 as retention.ms.", -2, "ms"),
     _long("max.compaction.lag.ms", LONG_MAX, "The longest time until a record may be compacted.", 1, "ms"),
     _int("max.message.bytes", 1_048_588, "The largest record batch that is taken.", 0, unit="bytes"),
@@ -101,7 +101,7 @@ _KEYS: Final = (
     _flag("remote.log.copy.disable", "Whether a tiered topic stops copying segments to remote storage."),
     _flag("remote.log.delete.on.disable", "Whether turning tiered storage off deletes what is in remote storage."),
     _flag("remote.storage.enable", "Whether old segments move to remote storage; the brokers must offer it."),
-    _long("retention.bytes", -1, "Bytes a partition keeps before its oldest segments go; -1 has no limit.", None, "bytes"),
+    _long("retention.bytes", -1, "Bytes a partition keeps before old segments go; -1: no limit.", None, "bytes"),
     _long("retention.ms", 604_800_000, "Time a record is kept before its segment goes; -1 has no limit.", -1, "ms"),
     _int("segment.bytes", 1_073_741_824, "Size at which a new segment begins.", 1_048_576, unit="bytes"),
     _int("segment.index.bytes", 10_485_760, "Size of the offset index of a segment.", 4, unit="bytes"),
@@ -266,12 +266,16 @@ def _written(key: ConfigKey, raw: Raw) -> str:
         return str(raw).lower()
     if isinstance(raw, float):
         return str(int(raw)) if raw.is_integer() and key.type in ("int", "long") else repr(raw)
-    return str(raw) if isinstance(raw, int) else _measured(key, raw.strip())
+    if isinstance(raw, int):
+        return str(raw)
+    if not isinstance(raw, str):
+        raise ValueError(f"it is not {key.constraint}")
+    return _measured(key, raw.strip())
 
 
 def _measured(key: ConfigKey, text: str) -> str:
     """`text` in milliseconds or bytes where it has a unit."""
-    if key.type not in ("int", "long") or not _WITH_UNIT.match(text):
+    if key.type not in ("int", "long") or len(text) > 60 or not _WITH_UNIT.match(text):
         return text
     negative = text.startswith("-")
     amount = text.lstrip("+-")

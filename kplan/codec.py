@@ -1,167 +1,504 @@
-"""Resources and changes as JSON, and back. No secret's value goes in."""
+"""Resources, changes and records as JSON without secrets, and back.
+
+A secret becomes `{"sensitive": true, "ref": "{{ var.NAME }}", "fingerprint": "hmac:…"}`: its value is never written,
+so what is read back has `value=None`. Sets are sorted; what has an order keeps it. What is empty or usual is left out,
+so that two documents of the same world are equal. Whatever is read may come from a stranger: a `…_from_json` raises
+ValueError, and nothing else, for data of another shape.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from kplan.diagnostics import Span
+from kplan.journal import Entry, Item
 from kplan.model import (
-    Action, Address, AttrDiff, Change, Connector, Facts, Origin, Owned, Reader, Resource, Risk, Rules, Secret, Text, Topic, Undo,
-)  # fmt: skip
+    Action,
+    Address,
+    AttrDiff,
+    Change,
+    Config,
+    Connector,
+    Facts,
+    Origin,
+    Owned,
+    Reader,
+    Resource,
+    Risk,
+    Rules,
+    Secret,
+    Text,
+    Topic,
+    Undo,
+    frozen,
+)
 
-ACTIONS = {Action.CREATE: ["create"], Action.UPDATE: ["update"], Action.DELETE: ["delete"],
-           Action.REPLACE: ["delete", "create"], Action.MOVE: ["move"], Action.ADOPT: ["adopt"],
-           Action.RELEASE: ["release"]}  # fmt: skip
-BY_WORDS = {tuple(words): action for action, words in ACTIONS.items()}
+Json = dict[str, Any]
+T = TypeVar("T")
+CLASS = "connector.class"
+ACTIONS = {action: ["delete", "create"] if action is Action.REPLACE else [action.value] for action in Action}
 
 
 def text_to_json(value: Text | int | bool | None) -> Any:
-    """A secret becomes `{"sensitive": true, …}` with its reference and its fingerprint, where it has them."""
+    """A value, or what may be said of a secret."""
     if not isinstance(value, Secret):
         return value
-    shown = {"sensitive": True, "ref": value.ref, "fingerprint": value.fingerprint}
-    return {k: v for k, v in shown.items() if v}
+    return {"sensitive": True, **_filled({"fingerprint": value.fingerprint, "ref": value.ref})}
 
 
-def text_from_json(data: Any) -> Any:
+def text_from_json(data: Any) -> Text | int | bool | None:
     if isinstance(data, Mapping):
-        return Secret(data.get("ref", ""), None, data.get("fingerprint", ""))
-    return data
+        return Secret(ref=_text(data, "ref"), fingerprint=_text(data, "fingerprint"))
+    if data is None or isinstance(data, str | int):
+        return data
+    raise ValueError(f"{type(data).__name__} is no value of an attribute")
 
 
-# -- resources --------------------------------------------------------------------------------------------------------
-def resource_to_json(resource: Resource) -> dict[str, Any]:
-    """`{partitions, replication_factor, config}`, or `{class, config, state, …}`; keys in order."""
-    config = {key: text_to_json(resource.config[key]) for key in sorted(resource.config)}
+def config_to_json(config: Config) -> Json:
+    return {key: text_to_json(config[key]) for key in sorted(config)}
+
+
+def config_from_json(data: Any) -> dict[str, Text]:
+    values = {str(key): text_from_json(value) for key, value in _mapping(data).items()}
+    config = {key: value for key, value in values.items() if isinstance(value, str | Secret)}
+    if len(config) != len(values):
+        raise ValueError("a config holds a value that is no text")
+    return config
+
+
+def resource_to_json(resource: Resource) -> Json:
+    """`{partitions, replication_factor, config}` or `{class, config, state, …}`; the name is the address's."""
     if isinstance(resource, Topic):
-        return {"config": config, "partitions": resource.partitions, "replication_factor": resource.replication_factor}
-    config.pop("connector.class", None)
-    data = {"class": resource.java_class, "config": config, "state": resource.state}
-    more = {"feeds": list(resource.feeds), "reads": list(resource.reads), "heartbeat": resource.heartbeat,
-            "unique": list(resource.unique)}  # fmt: skip
-    return data | {key: value for key, value in more.items() if value}
+        own: Json = {
+            "partitions": resource.partitions,
+            "replication_factor": resource.replication_factor,
+            "config": {key: resource.config[key] for key in sorted(resource.config)},
+        }
+    else:
+        java_class = resource.config.get(CLASS)
+        named = isinstance(java_class, str)
+        own = {
+            "config": config_to_json({k: v for k, v in resource.config.items() if not (named and k == CLASS)}),
+            "state": resource.state,
+            **({"class": java_class} if named else {}),
+            **_filled(
+                {
+                    "feeds": list(resource.feeds),
+                    "reads": list(resource.reads),
+                    "unique": list(resource.unique),
+                    "heartbeat": resource.heartbeat,
+                }
+            ),
+        }
+    extra = _filled({"rules": rules_to_json(resource.rules), "note": resource.origin.note})
+    return dict(sorted((own | extra).items()))
 
 
-def resource_from_json(address: Address, data: Mapping[str, Any], rules: Rules = Rules()) -> Resource:  # noqa: B008
-    """Raises KeyError, TypeError or ValueError where `data` is no resource."""
-    config = {key: text_from_json(value) for key, value in data["config"].items()}
-    if address.kind == "topic":
-        return Topic(address.name, int(data["partitions"]), int(data["replication_factor"]), config, rules=rules)
-    if data["class"]:
-        config["connector.class"] = data["class"]
-    return Connector(address.name, config, data["state"], tuple(data.get("feeds", ())), tuple(data.get("reads", ())),
-                     tuple(data.get("unique", ())), data.get("heartbeat", ""), rules=rules)  # fmt: skip
+def resource_from_json(address: Address, data: Any) -> Resource:
+    """The resource that `data` describes. Its origin is not kept, but for the note of what made it."""
+    with _shaped(address):
+        fields = _mapping(data)
+        rules = rules_from_json(fields.get("rules", {}))
+        origin = Origin(note=_text(fields, "note"))
+        if address.kind == "topic":
+            return _topic(address.name, fields, origin, rules)
+        return _connector(address.name, fields, origin, rules)
 
 
-def _maybe(resource: Resource | None) -> dict[str, Any] | None:
-    return None if resource is None else resource_to_json(resource)
+def _topic(name: str, fields: Mapping[str, Any], origin: Origin, rules: Rules) -> Topic:
+    config = config_from_json(fields.get("config", {}))
+    plain = {key: value for key, value in config.items() if isinstance(value, str)}
+    if len(plain) != len(config):
+        raise ValueError("a topic's config has no secrets")
+    counts = _integer(fields, "partitions", 1), _integer(fields, "replication_factor", -1)
+    return Topic(name, *counts, frozen(plain), origin, rules)
 
 
-def owned_to_json(owned: Owned) -> dict[str, Any]:
-    return {"v": 1, "stack": owned.stack, "env": owned.env, "created": owned.created, "protect": owned.protect,
-            "applied": _maybe(owned.applied), "run": owned.run, "at": owned.at}  # fmt: skip
+def _connector(name: str, fields: Mapping[str, Any], origin: Origin, rules: Rules) -> Connector:
+    config = config_from_json(fields.get("config", {}))
+    if "class" in fields:
+        config[CLASS] = _text(fields, "class")
+    return Connector(
+        name,
+        frozen(config),
+        _text(fields, "state", "running"),
+        feeds=_texts(fields, "feeds"),
+        reads=_texts(fields, "reads"),
+        unique=_texts(fields, "unique"),
+        heartbeat=_text(fields, "heartbeat"),
+        origin=origin,
+        rules=rules,
+    )
 
 
-def owned_from_json(address: Address, data: Mapping[str, Any]) -> Owned:
-    applied = resource_from_json(address, data["applied"]) if data.get("applied") else None
-    return Owned(address, data["stack"], data["env"], bool(data["created"]), bool(data["protect"]), applied,
-                 data.get("run", ""), data.get("at", ""))  # fmt: skip
+def rules_to_json(rules: Rules) -> Json:
+    usual = Rules()
+    data: Json = {
+        "protect": rules.protect,
+        "ignore": sorted(rules.ignore),
+        "accept": sorted(rules.accept),
+        "restart": rules.restart,
+        "restart_failed": list(rules.restart_failed) if rules.restart_failed else None,
+        "new_tables": rules.new_tables,
+    }
+    return {key: value for key, value in data.items() if value is False or (value and value != getattr(usual, key))}
 
 
-# -- changes ----------------------------------------------------------------------------------------------------------
-def change_to_json(change: Change, step: int, wave: int) -> dict[str, Any]:
-    """The entry of the plan document; everything that executing and undoing it needs."""
-    after = change.after
-    data: dict[str, Any] = {
-        "step": step, "wave": wave, "address": str(change.address), "kind": change.address.kind, "name": change.address.name,
-        "actions": ACTIONS[change.action], "reason": change.reason, "note": after.origin.note if after else "",
-        "source": span_to_json(change.span), "depends_on": sorted(map(str, change.needs)),
-        "before": _maybe(change.before), "after": _maybe(after), "sensitive": _sensitive(change),
-        "diff": [diff_to_json(d) for d in change.diffs], "undo": {"kind": change.undo.kind, "complete": change.undo.complete, "why": change.undo.why},
-        "risks": [risk_to_json(r) for r in change.risks], "verified": change.verified, "unmanaged": list(change.unmanaged),
-        "unchanged": change.unchanged, "adopts": change.adopts, "created": change.created, "moved_from": str(change.source or ""),
-        "if_empty": change.if_empty, "keep_offsets": change.keep_offsets, "restart": change.restart, "effects": list(change.effects),
-        "owner": owned_to_json(change.owner) if change.owner else None, "rules": rules_to_json(after.rules) if after else None,
-    }  # fmt: skip
+def rules_from_json(data: Any) -> Rules:
+    fields = _mapping(data)
+    restarts = fields.get("restart_failed")
+    return Rules(
+        protect=_flag(fields, "protect") if "protect" in fields else None,
+        ignore=frozenset(_texts(fields, "ignore")),
+        accept=frozenset(_texts(fields, "accept")),
+        restart=_text(fields, "restart", "never"),
+        restart_failed=None if restarts is None else _restarts(restarts),
+        new_tables=_text(fields, "new_tables", "none"),
+    )
+
+
+def _restarts(data: Any) -> tuple[int, float]:
+    attempts, delay = data
+    return int(attempts), float(delay)
+
+
+def facts_to_json(facts: Facts | None) -> Json | None:
+    """None stays None, and so does each number that is not known."""
+    if facts is None:
+        return None
+    return {
+        "records": facts.records,
+        "bytes": facts.bytes,
+        "last_write": facts.last_write,
+        "readers": [{"group": r.group, "lag": r.lag, "active": r.active} for r in facts.readers],
+    }
+
+
+def facts_from_json(data: Any) -> Facts | None:
+    if data is None:
+        return None
+    with _shaped("facts"):
+        fields = _mapping(data)
+        return Facts(
+            records=_number(fields, "records"),
+            bytes=_number(fields, "bytes"),
+            last_write=_number(fields, "last_write"),
+            readers=tuple(_reader(_mapping(reader)) for reader in _sequence(fields, "readers")),
+        )
+
+
+def _reader(fields: Mapping[str, Any]) -> Reader:
+    return Reader(_text(fields, "group"), _integer(fields, "lag", 0), _flag(fields, "active", True))
+
+
+def risk_to_json(risk: Risk) -> Json:
+    return {
+        "code": risk.code,
+        "kind": risk.kind,
+        "level": risk.level,
+        "summary": risk.summary,
+        "facts": facts_to_json(risk.facts),
+        "accept": risk.accept,
+        "accepted": risk.accepted,
+    }
+
+
+def risk_from_json(data: Any) -> Risk:
+    with _shaped("a risk"):
+        fields = _mapping(data)
+        return Risk(
+            code=_text(fields, "code"),
+            level=_text(fields, "level"),
+            summary=_text(fields, "summary"),
+            kind=_text(fields, "kind"),
+            accept=_text(fields, "accept"),
+            accepted=None if fields.get("accepted") is None else _text(fields, "accepted"),
+            facts=facts_from_json(fields.get("facts")),
+        )
+
+
+def undo_to_json(undo: Undo) -> Json:
+    return {"kind": undo.kind, "complete": undo.complete, **_filled({"why": undo.why})}
+
+
+def undo_from_json(data: Any) -> Undo:
+    with _shaped("an undo"):
+        fields = _mapping(data)
+        return Undo(_text(fields, "kind", "none"), _flag(fields, "complete"), _text(fields, "why"))
+
+
+def diff_to_json(diff: AttrDiff) -> Json:
+    op = "add" if diff.before is None else "remove" if diff.after is None else "change"
+    return {
+        "path": diff.path,
+        "op": op,
+        "before": text_to_json(diff.before),
+        "after": text_to_json(diff.after),
+        "cause": diff.cause,
+    }
+
+
+def diff_from_json(data: Any) -> AttrDiff:
+    with _shaped("a difference"):
+        fields = _mapping(data)
+        before, after = text_from_json(fields.get("before")), text_from_json(fields.get("after"))
+        return AttrDiff(_text(fields, "path"), before, after, _text(fields, "cause", "stack"))
+
+
+def owned_to_json(owned: Owned) -> Json:
+    """The value of a ledger's record; the address is its key."""
+    return {
+        "stack": owned.stack,
+        "env": owned.env,
+        "created": owned.created,
+        "protect": owned.protect,
+        "applied": None if owned.applied is None else resource_to_json(owned.applied),
+        "run": owned.run,
+        "at": owned.at,
+    }
+
+
+def owned_from_json(address: Address, data: Any) -> Owned:
+    with _shaped(f"the record of {address}"):
+        fields = _mapping(data)
+        applied = fields.get("applied")
+        return Owned(
+            address,
+            stack=_text(fields, "stack"),
+            env=_text(fields, "env"),
+            created=_flag(fields, "created"),
+            protect=_flag(fields, "protect"),
+            applied=None if applied is None else resource_from_json(address, applied),
+            run=_text(fields, "run"),
+            at=_text(fields, "at"),
+        )
+
+
+def change_to_json(change: Change, step: int, wave: int) -> Json:
+    """One of `changes` in the plan's document (schemas/plan.v1.json), with all that an executor needs."""
+    return {
+        "step": step,
+        "wave": wave,
+        "address": str(change.address),
+        "kind": change.address.kind,
+        "name": change.address.name,
+        "actions": ACTIONS[change.action],
+        "reason": change.reason,
+        "source": None if change.span is None else span_to_json(change.span),
+        "depends_on": sorted(map(str, change.needs)),
+        "before": None if change.before is None else resource_to_json(change.before),
+        "after": None if change.after is None else resource_to_json(change.after),
+        "sensitive": sensitive_paths(change),
+        "diff": [diff_to_json(diff) for diff in change.diffs],
+        "undo": undo_to_json(change.undo),
+        "risks": [risk_to_json(risk) for risk in change.risks],
+        "verified": {"by": change.verified, "errors": 0} if change.verified else None,
+        "unchanged": change.unchanged,
+        **_extras(change),
+    }
+
+
+def _extras(change: Change) -> Json:
+    """What most changes do not have."""
+    data: Json = {
+        "unmanaged": list(change.unmanaged),
+        "adopts": change.adopts,
+        "created": change.created,
+        "if_empty": change.if_empty,
+        "keep_offsets": change.keep_offsets,
+        "restart": change.restart,
+        "effects": list(change.effects),
+        "moved_from": None if change.source is None else str(change.source),
+        "owner": None
+        if change.owner is None
+        else {"address": str(change.owner.address), **owned_to_json(change.owner)},
+    }
+    return _filled(data)
+
+
+def sensitive_paths(change: Change) -> list[str]:
+    """The paths of all secrets of a change, whether they change or not."""
+    kept = {
+        f"/config/{key}"
+        for resource in (change.before, change.after)
+        if isinstance(resource, Connector)
+        for key in resource.secrets
+    }
+    return sorted(kept | {diff.path for diff in change.diffs if diff.sensitive})
+
+
+def change_from_json(data: Any) -> Change:
+    """The change that `data` describes; it says `step` and `wave` too, which are not part of a change."""
+    with _shaped("a change"):
+        fields = _mapping(data)
+        address = Address.parse(_text(fields, "address"))
+        moved = Address.parse(_text(fields, "moved_from")) if fields.get("moved_from") else None
+        span = None if fields.get("source") is None else span_from_json(fields["source"])
+        verified = _mapping(fields.get("verified") or {})
+        return Change(
+            address=address,
+            action=_action(fields.get("actions")),
+            before=_resource(moved or address, fields.get("before"), span),
+            after=_resource(address, fields.get("after"), span),
+            diffs=_each(fields, "diff", diff_from_json),
+            reason=_text(fields, "reason"),
+            needs=frozenset(map(Address.parse, _texts(fields, "depends_on"))),
+            undo=undo_from_json(fields.get("undo", {})),
+            risks=_each(fields, "risks", risk_from_json),
+            span=span,
+            unmanaged=_texts(fields, "unmanaged"),
+            unchanged=_integer(fields, "unchanged", 0),
+            adopts=_flag(fields, "adopts"),
+            created=_flag(fields, "created"),
+            source=moved,
+            if_empty=_flag(fields, "if_empty"),
+            keep_offsets=_flag(fields, "keep_offsets"),
+            restart=_flag(fields, "restart"),
+            effects=_texts(fields, "effects"),
+            verified=_text(verified, "by"),
+            owner=_owner(fields["owner"]) if fields.get("owner") else None,
+        )
+
+
+def _owner(data: Any) -> Owned:
+    return owned_from_json(Address.parse(_text(_mapping(data), "address")), data)
+
+
+def _action(names: Any) -> Action:
+    for action, said in ACTIONS.items():
+        if names == said:
+            return action
+    raise ValueError(f"{names!r} are no actions")
+
+
+def _resource(address: Address, data: Any, span: Span | None) -> Resource | None:
+    """The resource, which also knows where in a file it is declared."""
+    if data is None:
+        return None
+    resource = resource_from_json(address, data)
+    return replace(resource, origin=replace(resource.origin, span=span))
+
+
+def span_to_json(span: Span) -> Json:
+    data = {"path": span.path, "line": span.line, "column": span.column}
+    return data | _filled({"end_line": span.end_line, "end_column": span.end_column})
+
+
+def span_from_json(data: Any) -> Span:
+    with _shaped("a place"):
+        fields = _mapping(data)
+        numbers = (_integer(fields, name, 0) for name in ("line", "column", "end_line", "end_column"))
+        return Span(_text(fields, "path"), *numbers)
+
+
+def entry_to_json(entry: Entry) -> Json:
+    """One record of the journal; `run`, `stack` and `seq` are its key."""
+    return {
+        "event": entry.event,
+        "at": entry.at,
+        "wave": entry.wave,
+        "items": [_item_to_json(item) for item in entry.items],
+        "about": dict(entry.about),
+    }
+
+
+def entry_from_json(run: str, stack: str, seq: int, data: Any) -> Entry:
+    with _shaped(f"entry {seq} of run {run}"):
+        fields = _mapping(data)
+        return Entry(
+            run,
+            stack,
+            seq,
+            event=_text(fields, "event"),
+            at=_text(fields, "at"),
+            wave=_integer(fields, "wave", 0),
+            items=_each(fields, "items", _item_from_json),
+            about=_mapping(fields.get("about", {})),
+        )
+
+
+def _item_to_json(item: Item) -> Json:
+    return {
+        "step": item.step,
+        "address": item.address,
+        **({} if item.change is None else {"change": dict(item.change)}),
+        **({} if item.captured is None else {"captured": dict(item.captured)}),
+        **_filled({"outcome": item.outcome}),
+    }
+
+
+def _item_from_json(data: Any) -> Item:
+    fields = _mapping(data)
+    change, captured = fields.get("change"), fields.get("captured")
+    return Item(
+        step=_integer(fields, "step", 0),
+        address=_text(fields, "address"),
+        change=None if change is None else _mapping(change),
+        captured=None if captured is None else _mapping(captured),
+        outcome=_text(fields, "outcome"),
+    )
+
+
+@contextmanager
+def _shaped(what: object) -> Iterator[None]:
+    """Data of any other shape than the one expected ends in ValueError."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as cause:
+        raise ValueError(f"{what} cannot be read: {cause}") from cause
+
+
+def _filled(data: Mapping[str, Any]) -> Json:
+    return {key: value for key, value in data.items() if value}
+
+
+def _mapping(data: Any) -> Mapping[str, Any]:
+    if not isinstance(data, Mapping):
+        raise ValueError(f"{type(data).__name__} where there should be an object")
     return data
 
 
-def change_from_json(data: Mapping[str, Any]) -> Change:
-    """The change that an entry describes; its secrets have no values. Raises KeyError, TypeError, ValueError."""
-    address = Address.parse(data["address"])
-    source = Address.parse(data["moved_from"]) if data["moved_from"] else None
-    rules = rules_from_json(data["rules"]) if data["rules"] else Rules()
-    span = span_from_json(data["source"])
-    return Change(
-        address, BY_WORDS[tuple(data["actions"])],
-        resource_from_json(source or address, data["before"]) if data["before"] else None,
-        _placed(resource_from_json(address, data["after"], rules), span, data["note"]) if data["after"] else None,
-        tuple(diff_from_json(d) for d in data["diff"]), data["reason"],
-        frozenset(Address.parse(a) for a in data["depends_on"]), Undo(**data["undo"]),
-        tuple(risk_from_json(r) for r in data["risks"]), span, tuple(data["unmanaged"]), data["unchanged"], data["adopts"],
-        data["created"], source, data["if_empty"], data["keep_offsets"], data["restart"], tuple(data["effects"]), data["verified"],
-        owned_from_json(address, data["owner"]) if data["owner"] else None,
-    )  # fmt: skip
+def _sequence(fields: Mapping[str, Any], name: str) -> Sequence[Any]:
+    data = fields.get(name, [])
+    if not isinstance(data, list | tuple):
+        raise ValueError(f"`{name}` is no list")
+    return data
 
 
-def _placed(resource: Resource, span: Span | None, note: str) -> Resource:
-    from dataclasses import replace
-
-    return replace(resource, origin=Origin(span, note=note))
+def _each(fields: Mapping[str, Any], name: str, read: Callable[[Any], T]) -> tuple[T, ...]:
+    return tuple(read(data) for data in _sequence(fields, name))
 
 
-def _sensitive(change: Change) -> list[str]:
-    keys: set[str] = set()
-    for resource in (change.before, change.after):
-        if isinstance(resource, Connector):
-            keys |= set(resource.secrets)
-    return [f"/config/{key}" for key in sorted(keys)]
+def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    texts = tuple(_sequence(fields, name))
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"`{name}` holds what is no text")
+    return texts
 
 
-def diff_to_json(diff: AttrDiff) -> dict[str, Any]:
-    op = "add" if diff.before is None else "remove" if diff.after is None else "change"
-    return {"path": diff.path, "op": op, "before": text_to_json(diff.before), "after": text_to_json(diff.after), "cause": diff.cause}
+def _text(fields: Mapping[str, Any], name: str, usual: str = "") -> str:
+    value = fields.get(name, usual)
+    if not isinstance(value, str):
+        raise ValueError(f"`{name}` is no text")
+    return value
 
 
-def diff_from_json(data: Mapping[str, Any]) -> AttrDiff:
-    return AttrDiff(data["path"], text_from_json(data["before"]), text_from_json(data["after"]), data["cause"])
+def _integer(fields: Mapping[str, Any], name: str, usual: int) -> int:
+    value = fields.get(name, usual)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"`{name}` is no integer")
+    return value
 
 
-def risk_to_json(risk: Risk) -> dict[str, Any]:
-    return {"code": risk.code, "kind": risk.kind, "level": risk.level, "summary": risk.summary, "accept": risk.accept,
-            "accepted": risk.accepted, "facts": facts_to_json(risk.facts) if risk.facts else None}  # fmt: skip
+def _number(fields: Mapping[str, Any], name: str) -> int | None:
+    return None if fields.get(name) is None else _integer(fields, name, 0)
 
 
-def risk_from_json(data: Mapping[str, Any]) -> Risk:
-    facts = facts_from_json(data["facts"]) if data["facts"] else None
-    return Risk(data["code"], data["level"], data["summary"], data["kind"], data["accept"], data["accepted"], facts)
-
-
-def facts_to_json(facts: Facts) -> dict[str, Any]:
-    readers = [{"group": r.group, "lag": r.lag, "active": r.active} for r in facts.readers]
-    return {"records": facts.records, "bytes": facts.bytes, "last_write": facts.last_write, "readers": readers}
-
-
-def facts_from_json(data: Mapping[str, Any]) -> Facts:
-    return Facts(data["records"], data["bytes"], data["last_write"], tuple(Reader(**r) for r in data["readers"]))
-
-
-def rules_to_json(rules: Rules) -> dict[str, Any]:
-    failed = rules.restart_failed
-    return {"protect": rules.protect, "ignore": sorted(rules.ignore), "accept": sorted(rules.accept), "restart": rules.restart,
-            "restart_failed": list(failed) if failed else None, "new_tables": rules.new_tables}  # fmt: skip
-
-
-def rules_from_json(data: Mapping[str, Any]) -> Rules:
-    failed = data["restart_failed"]
-    return Rules(data["protect"], frozenset(data["ignore"]), frozenset(data["accept"]), data["restart"],
-                 (int(failed[0]), float(failed[1])) if failed else None, data["new_tables"])  # fmt: skip
-
-
-def span_to_json(span: Span | None) -> dict[str, Any] | None:
-    return {"path": span.path, "line": span.line, "column": span.column} if span else None
-
-
-def span_from_json(data: Mapping[str, Any] | None) -> Span | None:
-    return Span(data["path"], data["line"], data["column"]) if data else None
+def _flag(fields: Mapping[str, Any], name: str, usual: bool = False) -> bool:
+    value = fields.get(name, usual)
+    if not isinstance(value, bool):
+        raise ValueError(f"`{name}` is neither true nor false")
+    return value

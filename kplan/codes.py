@@ -22,6 +22,9 @@ FAMILIES: Mapping[str, str] = MappingProxyType({
 })  # fmt: skip
 
 
+_DIGITS = str.maketrans("OIL", "011")  # what people type for them
+
+
 @dataclass(frozen=True, slots=True)
 class Code:
     """`title` is one line; `text` tells the cause, shows an example and gives the way out, in 2 to 8 lines."""
@@ -50,7 +53,7 @@ def _table(codes: Iterable[Code]) -> Mapping[str, Code]:
 
 def similar(code: str) -> str:
     """The code that was probably meant, or nothing."""
-    close = get_close_matches(code.upper(), CODES, 1)
+    close = get_close_matches(code.upper().translate(_DIGITS), CODES, 1)
     return close[0] if close else ""
 
 

@@ -116,7 +116,9 @@ class KplanError(Exception):
         self.applied = type(self).applied if applied is None else applied
 
     def diagnostic(self, address: object = "", span: Span | None = None) -> Diagnostic:
-        summary = (type(self).__doc__ or "").split("\n")[0].rstrip(".").lower() or "failed"
+        from kplan.codes import CODES
+
+        summary = CODES[self.code].title if self.code in CODES else "failed"
         return error(self.code, summary, self.message, help=self.help, address=address, span=span)
 
 

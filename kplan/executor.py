@@ -159,7 +159,7 @@ class Run:
         self._write(lock, "failed", failed, outcomes={s.number: _said(outcomes[s.change.address]) for s in failed})
         for step in failed:
             outcome = outcomes[step.change.address]
-            self._tell("step_failed", step, f"FAILED: {_said(outcome)}", self.clock() - began, "error",
+            self._tell("step_failed", step, f"FAILED: {words.cut(_said(outcome), 60)}", self.clock() - began, "error",
                        {"code": outcome.error.code if outcome.error else ""})  # fmt: skip
         first = outcomes[failed[0].change.address].error
         return Failure(failed[0], first or KplanError(_said(outcomes[failed[0].change.address])))

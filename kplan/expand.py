@@ -107,7 +107,8 @@ class Expansion:
         self.problems += guard.check(self.resources, guards, self.internal)
         self.problems += unfed_sinks(self.resources)
         used = sorted({name for t in self.resources.values() if isinstance(t, Topic) for name in env_sources(t, env)})
-        return Stack(name, env.name, self.resources, removed, moved, guards, self.inputs.files, tuple(used), values.unset)
+        return Stack(name, env.name, self.resources, removed, moved, guards, self.inputs.files, tuple(used),
+                     {name: self.document.key_at("variables", name) for name in values.unset})  # fmt: skip
 
     def _outer(self, data: Mapping[str, Any]) -> list[Layer]:
         own = self.value((data.get("defaults") or {}).get("topic") or {}, ("defaults", "topic"))

@@ -21,6 +21,7 @@ from kplan.source import Lines, events, load
 INDENT: Final = 2
 LONG_LINE: Final = 88  # lines longer than this do not push the comments of their neighbours
 
+_SPACE: Final = " \t"  # what YAML takes for space, unlike Python
 _REST = "…"  # where keys stand that the order does not name
 _TOPIC = ("for_each", "topic", "role", "partitions", "replication_factor", "config", "ignore_topic", _REST,
           "protect", "ignore", "accept")  # fmt: skip
@@ -179,7 +180,10 @@ class _Tree:
     def blank_before(self, offset: int) -> bool:
         """Whether the line above that of `offset` is blank."""
         number = self.line(offset)
-        return number > 1 and not self.text[self.lines.starts[number - 2] : self.lines.starts[number - 1]].strip()
+        if number == 1:
+            return False
+        above = self.text[self.lines.starts[number - 2] : self.lines.starts[number - 1]]
+        return not above.strip(_SPACE + "\n")
 
     def _read(self) -> _Node:
         root: list[_Node] = []
@@ -248,7 +252,7 @@ class _Tree:
         while True:
             offset = self.text.rindex("-", 0, offset)
             line = self.text[self.lines.starts[self.line(offset) - 1] : offset]
-            if not re.search(r"(?:^|\s)#", line) and self.text[offset + 1 : offset + 2] in " \t\n":
+            if not re.search(r"(?:^|[ \t])#", line) and self.text[offset + 1 : offset + 2] in " \t\n":
                 return offset
 
     def _find_comments(self) -> Iterator[_Comment]:
@@ -263,8 +267,8 @@ class _Tree:
                 line_end = self.text.find("\n", offset)
                 line_end = len(self.text) if line_end < 0 else line_end
                 first = self.lines.starts[self.line(offset) - 1]
-                alone = not self.text[first:offset].strip()
-                yield _Comment(offset, offset - first, alone, self.text[offset:line_end].rstrip())
+                alone = not self.text[first:offset].strip(_SPACE)
+                yield _Comment(offset, offset - first, alone, self.text[offset:line_end].rstrip(_SPACE))
                 position = line_end
             position = max(position, end)
 
@@ -277,7 +281,7 @@ def _without_blank_lines(text: str) -> int:
     return end
 
 
-_COMMENT = re.compile(r"(?<![^\s])#")
+_COMMENT = re.compile(r"(?<![^ \t\n])#")
 
 
 class _CommentOrder:
@@ -351,7 +355,7 @@ class _Line:
 
     @property
     def is_code(self) -> bool:
-        return bool(self.code.strip())
+        return bool(self.code.strip(" "))
 
 
 _BLANK = _Line("")
@@ -408,7 +412,8 @@ class _Printer:
         lines: list[_Line] = []
         for entry in self._ordered(node, path):
             section = not path and entry.key is not None and entry.key.value in _SECTIONS
-            if lines and (section or self.tree.blank_before(_top(entry))):
+            apart = entry is not node.entries[0] and self.tree.blank_before(_top(entry))
+            if lines and (section or apart):
                 lines.append(_BLANK)
             lines += self._entry(entry, indent, path)
         if node.foot:
@@ -469,7 +474,7 @@ class _Printer:
             return [_Line(line) for line in self._literal(entry, text, indent)]
         first, *more = text.split("\n")
         pad = " " * (indent + INDENT)
-        return [_Line(first), *(_Line(pad + line.lstrip() if line.strip() else "") for line in more)]
+        return [_Line(first), *(_Line(pad + line.lstrip(_SPACE) if line.strip(_SPACE) else "") for line in more)]
 
     def _literal(self, entry: _Entry, text: str, indent: int) -> Iterator[str]:
         """A block scalar with its lines moved to their new indentation."""
@@ -547,8 +552,8 @@ class _Printer:
                 (following.lead if following else node.foot).append(comment)
 
 
-_MARKS = re.compile(r"(?:[&!]\S*\s+)+")
-_LITERAL = re.compile(r"((?:[&!]\S*\s+)*)([|>])(-)?([1-9])?(-)?(\s.*)?")
+_MARKS = re.compile(r"(?:[&!][^ \t\n]*[ \t\n]+)+")
+_LITERAL = re.compile(r"((?:[&!][^ \t]*[ \t]+)*)([|>])(-)?([1-9])?(-)?([ \t].*)?")
 
 
 def _fits(pattern: tuple[str, ...], path: tuple[str, ...]) -> bool:
@@ -569,7 +574,7 @@ def _behind_dash(body: list[_Line], indent: int) -> list[_Line]:
     count = next(number for number, line in enumerate(body) if line.is_code)
     above = [_Line(" " * indent, line.comment) for line in body[:count] if line.comment]
     first = body[count]
-    return [*above, _Line(" " * indent + "- " + first.code.lstrip(), first.comment), *body[count + 1 :]]
+    return [*above, _Line(" " * indent + "- " + first.code.lstrip(" "), first.comment), *body[count + 1 :]]
 
 
 def _indentation(lines: Iterable[str]) -> int:

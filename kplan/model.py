@@ -216,7 +216,7 @@ class Stack:
     guards: Guards = Guards()
     files: tuple[File, ...] = ()
     used_env: tuple[str, ...] = ()  # KAFKA_TOPIC_* variables that gave a default
-    unset: tuple[str, ...] = ()  # sensitive variables without a value
+    unset: Mapping[str, Span] = field(default_factory=dict)  # sensitive variables without a value, and where they are declared
 
     @property
     def path(self) -> str:

@@ -192,8 +192,8 @@ def _sign_all(resource: Resource | None, key: str) -> Resource | None:
 
 def not_for_apply(stack: Stack) -> list[Diagnostic]:
     """The problem with each sensitive variable that has no value: servers cannot be asked without it."""
-    return [error("K219", "a sensitive variable has no value", name, help=f"set KPLAN_VAR_{name}, or the variable under its `env:`")
-            for name in stack.unset]  # fmt: skip
+    return [error("K219", "a sensitive variable has no value", name, span=span, help=f"set KPLAN_VAR_{name}, or the variable under its `env:`")
+            for name, span in stack.unset.items()]  # fmt: skip
 
 
 def unique_offline(stacks: Sequence[Stack]) -> list[Diagnostic]:

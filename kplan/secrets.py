@@ -1,46 +1,163 @@
-"""Masks: texts in which secrets are replaced by a word."""
+"""Keeps the values of secrets out of everything that is said: messages, errors, logs."""
 
 from __future__ import annotations
 
+import html
 import json
 import logging
 import re
-from collections.abc import Iterable
-from urllib.parse import quote
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import quote, quote_plus, urlsplit
 
-SHORTEST = 4  # characters; shorter ones would mask half of every sentence
-WORD = "(sensitive)"
+from kplan.model import Secret
+
+SHORTEST = 4  # what is shorter stands in too many other words, and hiding it would hide those
+LONG_LINE = 8  # from here on one line of a secret is a secret itself
+HIDDEN = "(sensitive)"
+INNER_PASSWORD = re.compile(r"""(?:password|passwd|pwd|secret|token)["']?\s*[=:]\s*["']?([^"';,&\s]+)""", re.IGNORECASE)
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
 class Mask:
-    """Knows secrets, and replaces each of them in a text, as written, percent-encoded and in JSON."""
+    """Holds the values of secrets. Those of `SHORTEST` characters and more are replaced in any text.
 
-    def __init__(self, values: Iterable[str] = ()) -> None:
+    Servers quote values in their own way, so each is known percent-encoded, JSON- and HTML-escaped too, and the
+    password inside a connection string or a JAAS line counts as well. Threads may share one.
+    """
+
+    __slots__ = ("_changed", "_forms", "_lock", "_pattern", "_values")
+
+    def __init__(self, values: Iterable[str | Secret | None] = ()) -> None:
+        self._lock = threading.Lock()
         self._values: set[str] = set()
+        self._forms: tuple[str, ...] = ()
         self._pattern: re.Pattern[str] | None = None
+        self._changed = False
         self.add(values)
 
-    def add(self, values: Iterable[str]) -> None:
-        for value in values:
-            if len(value) >= SHORTEST:
-                self._values |= {value, quote(value, safe=""), quote(value), json.dumps(value)[1:-1]}
-        longest_first = sorted(self._values, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+    def add(self, values: Iterable[str | Secret | None]) -> None:
+        """`values` are hidden from now on; None and what is too short change nothing."""
+        plain = {value.value if isinstance(value, Secret) else value for value in values}
+        new = {value for value in plain if value and len(value) >= SHORTEST}
+        with self._lock:
+            if not new <= self._values:
+                self._values |= new
+                self._changed = True
+
+    def add_config(self, config: Mapping[str, str | Secret]) -> None:
+        """The secrets of a connector's config are hidden from now on."""
+        self.add(value for value in config.values() if isinstance(value, Secret))
 
     def mask(self, text: str) -> str:
-        return self._pattern.sub(WORD, text) if self._pattern else text
+        """`text` with `(sensitive)` for every secret in it. Secrets that overlap are hidden whole."""
+        if not self._values:
+            return text
+        pattern, forms = self._compiled()
+        if pattern is None or not pattern.search(text):
+            return text
+        return _without(text, _merged(sorted(_places(text, forms))))
+
+    def _compiled(self) -> tuple[re.Pattern[str] | None, tuple[str, ...]]:
+        with self._lock:
+            if self._changed:
+                forms = {form for value in self._values for form in _forms(value) if len(form) >= SHORTEST}
+                self._forms = tuple(sorted(forms))
+                self._pattern = re.compile("|".join(map(re.escape, self._forms)))
+                self._changed = False
+            return self._pattern, self._forms
+
+
+def _forms(value: str) -> Iterator[str]:
+    """Every way in which a server may write `value`, or the part of it that is the secret."""
+    for part in {value, value.strip(), *_parts(value)}:
+        yield part
+        for coded in (quote(part, safe=""), quote(part), quote_plus(part)):
+            yield coded
+            yield re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), coded)
+        for ascii_only in (True, False):
+            yield json.dumps(part, ensure_ascii=ascii_only)[1:-1]
+        yield html.escape(part)
+        yield html.escape(part, quote=False)
+        yield " ".join(part.split())
+
+
+def _parts(value: str) -> Iterator[str]:
+    """The secrets within a secret: long lines of it, passwords in URLs and in `password=…`."""
+    lines = value.splitlines()
+    if len(lines) > 1:
+        yield from (line.strip() for line in lines if len(line.strip()) >= LONG_LINE)
+    yield from (found for found in INNER_PASSWORD.findall(value) if len(found) >= SHORTEST)
+    if "://" in value:
+        password = _url_password(value)
+        if len(password) >= SHORTEST:
+            yield password
+
+
+def _url_password(value: str) -> str:
+    try:
+        return urlsplit(value).password or ""
+    except ValueError:
+        return ""
+
+
+def _places(text: str, forms: Iterable[str]) -> Iterator[tuple[int, int]]:
+    for form in forms:
+        start = text.find(form)
+        while start >= 0:
+            yield start, start + len(form)
+            start = text.find(form, start + 1)
+
+
+def _merged(places: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Places that overlap as one; `places` are sorted."""
+    begin = end = -1
+    for start, stop in places:
+        if start < end:
+            end = max(end, stop)
+            continue
+        if end > begin:
+            yield begin, end
+        begin, end = start, stop
+    if end > begin:
+        yield begin, end
+
+
+def _without(text: str, places: Iterable[tuple[int, int]]) -> str:
+    kept: list[str] = []
+    position = 0
+    for start, stop in places:
+        kept += [text[position:start], HIDDEN]
+        position = stop
+    return "".join([*kept, text[position:]])
 
 
 class MaskingFilter(logging.Filter):
-    """Masks every record that passes, arguments and exceptions included."""
+    """On a handler: nothing that it writes holds a secret, neither the message nor a traceback nor an extra field."""
 
     def __init__(self, mask: Mask) -> None:
         super().__init__()
-        self.known = mask
+        self._mask = mask
+        self._formatter = logging.Formatter()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = self.known.mask(record.getMessage()), ()
-        if record.exc_info:
-            record.exc_text = self.known.mask(logging.Formatter().formatException(record.exc_info))
-            record.exc_info = None
+        record.msg = self._mask.mask(_message(record))
+        record.args = ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self._formatter.formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = self._mask.mask(record.exc_text)
+        if record.stack_info:
+            record.stack_info = self._mask.mask(record.stack_info)
+        for name, value in vars(record).items():
+            if name not in _STANDARD and isinstance(value, str):
+                setattr(record, name, self._mask.mask(value))
         return True
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The record's message; a record whose arguments do not fit must not end the program."""
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):
+        return str(record.msg)

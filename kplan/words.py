@@ -82,6 +82,10 @@ def rolling_back(count: int, sent: int) -> str:
     return f"Rolling back {count} of {sent} step{'' if sent == 1 else 's'} that were sent, newest first"
 
 
+def cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 

@@ -146,23 +146,22 @@ def _same_files(session: Session, plan: Plan, environment: Environment) -> None:
 # -- showing and asking -----------------------------------------------------------------------------------------------
 def _show(session: Session, plans: Sequence[tuple[Plan, float]], mode: str, saved: bool) -> None:
     from kplan.plan import to_json
-    from kplan.render.text import Context, header, render
+    from kplan.render.text import Context, header
 
     for plan, seconds in plans:
-        session.show(plan.diagnostics)
         document = to_json(plan)
+        paths = tuple(session.settings["paths"])
         if session.as_json:
+            session.show(plan.diagnostics)
             record = {"type": "plan_summary", "time": now().strftime("%Y-%m-%dT%H:%M:%SZ"), "level": "info",
                       "message": f"{plan.stack}: {len(plan.steps)} steps", "plan": document}  # fmt: skip
             session.say(json.dumps(record, ensure_ascii=False))
-            continue
-        if saved:
-            lines: Iterator[str] = iter([*header(document, session.style, Context(tuple(session.settings["paths"]))),
-                                         f"  plan {plan.digest[7:15]} made {plan.created_at}"])  # fmt: skip
+        elif saved:
+            for line in header(document, session.style, Context(paths)):
+                session.say(line)
+            session.say(f"  plan {plan.digest[7:15]} made {plan.created_at}")
         else:
-            lines = render(document, session.style, Context(tuple(session.settings["paths"]), seconds or None, command=mode))
-        for line in lines:
-            session.say(line)
+            session.show_plan(plan, document, Context(paths, seconds, command=mode))
 
 
 def _ask(session: Session, plans: Sequence[Plan]) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kplan.loading import Loaded, Request
     from kplan.model import Stack
     from kplan.plan import Plan
-    from kplan.render.text import Style
+    from kplan.render.text import Context, Style
     from kplan.store.base import Holder, Store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -157,20 +157,33 @@ class Session:
         return open_cluster(environment), open_store(environment)
 
     # -- problems -------------------------------------------------------------------------------------------------
-    def show(self, diagnostics: Sequence[Diagnostic], *, stream: Any = None) -> None:
-        """The problems with their places, on standard error unless they are the product."""
+    def show(self, diagnostics: Sequence[Diagnostic], *, stream: Any = None, closing: str = "") -> None:
+        """The problems with their places, on standard error unless they are the product; counted where it ends there."""
         if not diagnostics:
             return
         from kplan.render import diagnostics as view
 
         stream = stream or sys.stderr
         if self.settings.get("format") == "concise":
-            text = view.concise(diagnostics)
+            text = view.concise(diagnostics).rstrip("\n")
         elif self.settings.get("format") == "github":
-            text = view.github(diagnostics)
+            text = view.github(diagnostics).rstrip("\n")
         else:
-            text = view.full(diagnostics, lambda path: self.texts.get(path) or _read(path), self.color(stream), self.width)
+            text = view.full(diagnostics, lambda path: self.texts.get(path) or _read(path), self.color(stream), self.width,
+                             closing=closing, counted=bool(closing))  # fmt: skip
         click.echo(text, file=stream, color=True)
+
+
+    def show_plan(self, plan: Plan, document: dict[str, Any], context: Context) -> None:
+        """What is meant first, then what is wrong, then the steps and the verdict."""
+        from kplan.render.text import body, header
+
+        for line in header(document, self.style, context):
+            self.say(line)
+        sys.stdout.flush()
+        self.show(plan.diagnostics)
+        for line in body(document, self.style, context):
+            self.say(line)
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -208,7 +221,8 @@ def failed(e: Exception, session: Session | None = None) -> int:
         code = e.exit_code if isinstance(e, KplanError) else 1
         click.echo(json.dumps({"error": True, "exit_code": code, "diagnostics": [diagnostic_to_json(d) for d in found]}, indent=2))
     else:
-        session.show(found)
+        code = e.exit_code if isinstance(e, KplanError) else 1
+        session.show(found, closing="" if code in (7, 8) else "Nothing was changed.")
     return e.exit_code if isinstance(e, KplanError) else 1
 
 

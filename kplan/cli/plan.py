@@ -24,7 +24,7 @@ def command(session: Session) -> int:
     from kplan.diagnostics import Invalid, ordered
     from kplan.plan import to_json
     from kplan.planning import not_for_apply
-    from kplan.render.text import Context, render
+    from kplan.render.text import Context
 
     s = session.settings
     loaded = session.load()
@@ -46,12 +46,11 @@ def command(session: Session) -> int:
     if session.as_json:
         session.say(json.dumps(product, indent=2, sort_keys=True, ensure_ascii=False))
     for (plan, seconds), document, note in zip(plans, documents, notes, strict=True):
-        session.show(plan.diagnostics)
         if session.as_json:
+            session.show(plan.diagnostics)
             continue
-        context = Context((plan.files[0].path,) if len(plans) > 1 else tuple(s["paths"]), seconds, s["out"] or "", notes=note)
-        for line in render(document, session.style, context):
-            session.say(line)
+        paths = (plan.files[0].path,) if len(plans) > 1 else tuple(s["paths"])
+        session.show_plan(plan, document, Context(paths, seconds, s["out"] or "", notes=note))
         if len(plans) > 1:
             session.say()
     sys.stdout.flush()

@@ -37,7 +37,7 @@ def command(session: Session) -> int:
 def _plan(session: Session, path: Path) -> None:
     from kplan.diagnostics import Invalid, error
     from kplan.plan import from_json
-    from kplan.render.text import Context, render
+    from kplan.render.text import Context
 
     try:
         data = json.loads(path.read_bytes())
@@ -53,9 +53,7 @@ def _plan(session: Session, path: Path) -> None:
         if not isinstance(document, dict):
             raise Invalid([error("K521", "this is no saved plan", str(path))])
         plan = from_json(document)
-        session.show(plan.diagnostics)
-        for line in render(document, session.style, Context((str(path),), saved=str(path))):
-            session.say(line)
+        session.show_plan(plan, document, Context((str(path),), saved=str(path)))
 
 
 def _runs(session: Session) -> int:

@@ -26,9 +26,8 @@ def command(session: Session) -> int:
     resources = files = 0
     try:
         loaded = session.load()
-        unset = sorted({name for stack in loaded.stacks for name in stack.unset})
-        notes = [warning("K219", "a sensitive variable has no value", name, help="taken as unknown here; `apply` needs it")
-                 for name in unset]  # fmt: skip
+        notes = [warning("K219", "a sensitive variable has no value", name, span=span, help="taken as unknown here; `apply` needs it")
+                 for stack in loaded.stacks for name, span in stack.unset.items()]  # fmt: skip
         found = ordered([*loaded.diagnostics, *unique_offline(loaded.stacks), *notes])
         resources, files = sum(len(s.resources) for s in loaded.stacks), len(loaded.stacks)
     except Invalid as e:

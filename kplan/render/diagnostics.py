@@ -34,12 +34,13 @@ def full(
     *,
     files: int | None = None,
     closing: str = "",
+    counted: bool = True,
 ) -> str:
-    """Every diagnostic with its place, underlined, and at the end the counts. `sources` gives a file's text or None."""
+    """Every diagnostic with its place, underlined, and (`counted`) the counts. `sources` gives a file's text or None."""
     page = _Page(sources, color, max(width, 40))
     blocks = ["\n".join(page.block(each)) for each in diagnostics]
     count = len({each.span.path for each in diagnostics if each.span}) if files is None else files
-    return "\n\n".join([*blocks, summary_line(diagnostics, count, closing)]) + "\n"
+    return "\n\n".join([*blocks, *([summary_line(diagnostics, count, closing)] if counted else [])]) + "\n"
 
 
 def summary_line(diagnostics: Iterable[Diagnostic], files: int, closing: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,11 @@ class Context:
 def render(document: Mapping[str, Any], style: Style, context: Context) -> Iterator[str]:
     """The plan, line by line: what is meant, the steps in their order, the verdict and the dangers last."""
     yield from header(document, style, context)
+    yield from body(document, style, context)
+
+
+def body(document: Mapping[str, Any], style: Style, context: Context) -> Iterator[str]:
+    """All but the header."""
     if not document["changes"]:
         yield from _diagnostic_count(document)
         yield _nothing(document, context)
@@ -49,14 +54,11 @@ def render(document: Mapping[str, Any], style: Style, context: Context) -> Itera
     yield ""
     yield "kplan will do this, in this order:"
     yield ""
-    line_drawn = False
     for change in document["changes"]:
         if change["step"] == document["point_of_no_return"]:
             yield _rule(style)
             yield ""
-            line_drawn = True
         yield from _change(change, style)
-    del line_drawn
     yield from verdict(document, style, context)
 
 
@@ -135,8 +137,9 @@ def _body(change: Mapping[str, Any], style: Style) -> Iterator[str]:
     if note:
         yield from _wrapped(note, style)
     if change["actions"][0] in ("update", "move"):
+        column = _column(_key(diff) for diff in change["diff"])
         for diff in change["diff"]:
-            yield from _diff(diff, style)
+            yield from _diff(diff, style, column)
         unchanged, unmanaged = change["unchanged"], change["unmanaged"]
         noun = "setting" if change["kind"] == "connector" else "attribute"
         words = [f"{count(unchanged, noun)} unchanged"] if unchanged else []
@@ -167,53 +170,64 @@ def _attributes(resource: Mapping[str, Any], kind: str, style: Style) -> Iterato
     keys = sorted(config)
     shown = keys if style.verbosity > 0 or len(keys) <= 12 else keys[:10]
     rows += [(key, value(key, _plain(config[key]))) for key in shown]
+    column = _column(key for key, _ in rows)
     for key, text in rows:
-        yield from _row("  ", key, text, style)
+        yield from _row("  ", key, text, style, column)
     if len(shown) < len(keys):
         yield f"         # {len(keys) - len(shown)} more settings (--verbose)"
+
+
+def _column(keys: Iterable[str]) -> int:
+    """How wide the column of names is, so that one step's values stand below each other."""
+    return min(40, max([KEY_WIDTH, *(len(key) + 2 for key in keys)]))
 
 
 def _replication(factor: Any) -> str:
     return "the broker's default" if factor == -1 else str(factor)
 
 
-def _row(mark: str, key: str, text: str, style: Style) -> Iterator[str]:
-    indent = 9 + max(KEY_WIDTH, len(key) + 2)
+def _row(mark: str, key: str, text: str, style: Style, column: int = KEY_WIDTH) -> Iterator[str]:
+    column = max(column, len(key) + 2)
+    indent = 9 + column
     room = max(20, style.width - indent)
     lines = textwrap.wrap(clean(text), room, break_on_hyphens=False) or [""]
-    yield style.paint(f"       {mark}{clean(key):<{max(KEY_WIDTH, len(key) + 2)}}", COLORS.get(mark.strip(), "")) + lines[0]
+    yield style.paint(f"       {mark}{clean(key):<{column}}", COLORS.get(mark.strip(), "")) + lines[0]
     for line in lines[1:]:
         yield " " * indent + line
 
 
-def _diff(diff: Mapping[str, Any], style: Style) -> Iterator[str]:
-    key = diff["path"].removeprefix("/config/").removeprefix("/").replace("replication_factor", "replication")
+def _key(diff: Mapping[str, Any]) -> str:
+    key: str = diff["path"].removeprefix("/config/").removeprefix("/")
+    return "replication" if key == "replication_factor" else key
+
+
+def _diff(diff: Mapping[str, Any], style: Style, column: int) -> Iterator[str]:
+    key = _key(diff)
     before, after = diff["before"], diff["after"]
     if isinstance(before, dict) or isinstance(after, dict):
         word = "sensitive, changed" if before is not None and after is not None else "sensitive, set" if after else "sensitive, removed"
-        yield from _row("~ ", key, f"({word})", style)
-        return
-    if before is None:
-        yield from _row("+ ", key, value(key, after), style)
+        yield from _row("~ ", key, f"({word})", style, column)
+    elif before is None:
+        yield from _row("+ ", key, value(key, after), style, column)
     elif after is None:
-        yield from _row("- ", key, f"{value(key, before)} -> (unset)", style)
+        yield from _row("- ", key, f"{value(key, before)} -> (unset)", style, column)
     elif LISTS.search(key) and ("," in str(before) or "," in str(after)):
-        yield from _list_diff(key, str(before), str(after), style)
-    elif len(str(before)) + len(str(after)) > style.width - 36:
-        yield from _row("~ ", key, value(key, before), style)
-        yield from _row("  ", "", f"-> {value(key, after)}", style)
+        yield from _list_diff(key, str(before), str(after), style, column)
+    elif len(str(before)) + len(str(after)) > style.width - column - 15:
+        yield from _row("~ ", key, value(key, before), style, column)
+        yield from _row("  ", "", f"-> {value(key, after)}", style, column)
     else:
-        yield from _row("~ ", key, f"{value(key, before)} -> {value(key, after)}", style)
+        yield from _row("~ ", key, f"{value(key, before)} -> {value(key, after)}", style, column)
     if diff["cause"] != "stack":
         who = "changed live since the last apply" if diff["cause"] == "drift" else "changed both live and in the stack"
         yield f"         # {who}"
 
 
-def _list_diff(key: str, before: str, after: str, style: Style) -> Iterator[str]:
+def _list_diff(key: str, before: str, after: str, style: Style, column: int) -> Iterator[str]:
     old, new = _items(before), _items(after)
     kept = [item for item in new if item in old]
-    yield from _row("~ ", key, ", ".join(kept), style)
-    pad = " " * (7 + max(KEY_WIDTH, len(key) + 2))
+    yield from _row("~ ", key, ", ".join(kept), style, column)
+    pad = " " * (7 + column)
     for item in new:
         if item not in old:
             yield style.paint(f"{pad}+ {clean(item)}", "32")

@@ -1,220 +1,366 @@
-"""The store in one SQLite file: for one machine, and for clusters that allow no topic of kplan's own."""
+"""The ledger, the journal and the lock in one SQLite file: the default where there is no cluster to keep them.
+
+WAL with `synchronous=FULL`: what `write` returned from survives a power cut (https://sqlite.org/pragma.html). The lock
+is the kernel's on a file beside the database, so that it ends with its process; the row in `kplan_holder` says who
+holds it and fences writes: its token is checked in every transaction. Other tables of the file are somebody else's.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import re
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from kplan.codec import owned_from_json, owned_to_json
-from kplan.diagnostics import JournalBroken, Locked
-from kplan.journal import Entry, Item
+from kplan.codec import entry_from_json, entry_to_json, owned_from_json, owned_to_json
+from kplan.diagnostics import JournalBroken, KplanError, Locked, Unsupported
+from kplan.journal import Entry
 from kplan.model import Address, Owned
-from kplan.store.base import Holder
+from kplan.store.base import Holder, Lock
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 VERSION = 1
-KEEP = 20  # finished runs of each stack
+KEPT_RUNS = 20  # finished ones, of each stack
+BUSY_SECONDS = 30.0  # two stacks of one environment write to the same file
+POLL_SECONDS = 0.2
+PROBE_SECONDS = 0.1  # whoever asks `holder` has the lock for an instant
 TABLES = """
 CREATE TABLE IF NOT EXISTS kplan_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS kplan_ledger (address TEXT PRIMARY KEY, stack TEXT NOT NULL, record TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS kplan_journal (run TEXT NOT NULL, seq INTEGER NOT NULL, stack TEXT NOT NULL, event TEXT NOT NULL,
-                                          record TEXT NOT NULL, PRIMARY KEY (run, seq));
+CREATE TABLE IF NOT EXISTS kplan_ledger (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, address TEXT NOT NULL, stack TEXT NOT NULL, record TEXT NOT NULL,
+    UNIQUE (address, stack));
+CREATE TABLE IF NOT EXISTS kplan_journal (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, stack TEXT NOT NULL, seq INTEGER NOT NULL,
+    event TEXT NOT NULL, record TEXT NOT NULL, UNIQUE (run, seq));
+CREATE TABLE IF NOT EXISTS kplan_holder (
+    stack TEXT PRIMARY KEY, token TEXT NOT NULL, who TEXT NOT NULL, run TEXT NOT NULL, command TEXT NOT NULL,
+    since TEXT NOT NULL, pid INTEGER NOT NULL);
+"""
+PRUNE = f"""
+DELETE FROM kplan_journal WHERE stack = :stack AND run IN (
+    SELECT run FROM kplan_journal WHERE stack = :stack AND event = 'end' GROUP BY run
+    ORDER BY MAX(id) DESC LIMIT -1 OFFSET {KEPT_RUNS})
 """
 
 
 class SqliteStore:
-    """Ledger and journal in one file, and beside it a lock file for each stack, which the kernel frees."""
+    """The store in the file `path`. Reading a file that is not there sees nothing; the first lock makes it."""
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self.where = os.path.relpath(self.path)
-        self._connection: sqlite3.Connection | None = None
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic,
+                 sleep: Callable[[float], None] = time.sleep) -> None:  # fmt: skip
+        self.path = path
+        self.where = str(path)
+        self._clock = clock
+        self._sleep = sleep
 
-    # -- reading --------------------------------------------------------------------------------------------------
     def ledger(self) -> Mapping[Address, Owned]:
-        with self._reading() as db:
-            rows = db.execute("SELECT address, record FROM kplan_ledger ORDER BY address").fetchall() if db else []
-        with _told(self.where):
-            return {Address.parse(a): owned_from_json(Address.parse(a), json.loads(record)) for a, record in rows}
+        """Every stack's records. Where two stacks claim one address, it is the first one's."""
+        with _explained(self.where):
+            rows = self._rows("SELECT address, record FROM kplan_ledger ORDER BY id DESC")
+            records = {Address.parse(address): json.loads(record) for address, record in rows}
+            return {address: owned_from_json(address, records[address]) for address in sorted(records)}
 
     def runs(self) -> Sequence[str]:
-        with self._reading() as db:
-            rows = db.execute("SELECT run FROM kplan_journal GROUP BY run ORDER BY min(rowid)").fetchall() if db else []
-        return [run for (run,) in rows]
+        """Ids of all runs, the one that began first comes first."""
+        with _explained(self.where):
+            return [run for (run,) in self._rows("SELECT run FROM kplan_journal GROUP BY run ORDER BY MIN(id)")]
 
     def entries(self, run: str) -> Sequence[Entry]:
-        with self._reading() as db:
-            rows = db.execute("SELECT record FROM kplan_journal WHERE run = ? ORDER BY seq", (run,)).fetchall() if db else []
-        with _told(self.where):
-            return [_entry(json.loads(record)) for (record,) in rows]
+        """The records of `run` by their `seq`; none where there is no such run."""
+        with _explained(self.where):
+            rows = self._rows("SELECT stack, seq, record FROM kplan_journal WHERE run = ? ORDER BY seq", run)
+            return [entry_from_json(run, stack, seq, json.loads(record)) for stack, seq, record in rows]
 
     def open_runs(self) -> Sequence[str]:
-        with self._reading() as db:
-            rows = db.execute("SELECT run FROM kplan_journal GROUP BY run HAVING sum(event = 'end') = 0 ORDER BY min(rowid)").fetchall() \
-                if db else []  # fmt: skip
-        return [run for (run,) in rows]
+        """Ids of the runs without an `end`, oldest first."""
+        unended = "SELECT run FROM kplan_journal GROUP BY run HAVING SUM(event = 'end') = 0 ORDER BY MIN(id)"
+        with _explained(self.where):
+            return [run for (run,) in self._rows(unended)]
 
     def holder(self, stack: str) -> Holder | None:
-        path = self._lock_path(stack)
-        if not path.exists():
-            return None
-        from filelock import FileLock, Timeout
-
-        try:
-            with FileLock(str(path), timeout=0):
+        """Who holds the lock now; None where it is free, whatever a killed holder left behind."""
+        with _explained(self.where):
+            if not self._lock_path(stack).exists():
                 return None
-        except (Timeout, OSError):
-            return _holder(path)
+            guard = self._guard(stack)
+            if _taken(guard):
+                guard.release()
+                return None
+            return self._named_holder(stack)
 
-    # -- the lock -------------------------------------------------------------------------------------------------
-    @contextmanager
-    def lock(self, stack: str, holder: Holder, timeout: float) -> Iterator[SqliteLock]:
-        from filelock import FileLock, Timeout
-
-        path = self._lock_path(stack)
-        self._make_folder()
-        kernel = FileLock(str(path))
-        try:
-            kernel.acquire(timeout=timeout, poll_interval=0.2)
-        except Timeout:
-            raise _locked(stack, _holder(path)) from None
-        except OSError as e:
-            raise JournalBroken(f"{self.where}: the lock cannot be taken: {e.strerror}", help="check the folder's permissions") from e
-        try:
-            _who(path).write_text(json.dumps(asdict(holder)), "utf-8")
-            yield SqliteLock(self)
-        finally:
-            _who(path).unlink(missing_ok=True)
-            kernel.release()
+    def lock(self, stack: str, holder: Holder, timeout: float) -> AbstractContextManager[Lock]:
+        return self._locked(stack, holder, timeout)
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    # -- the file -------------------------------------------------------------------------------------------------
-    def _lock_path(self, stack: str) -> Path:
-        return self.path.with_name(f"{self.path.name}.{re.sub(r'[^A-Za-z0-9._-]', '_', stack)}.lock")
-
-    def _make_folder(self) -> None:
-        """The folder is there, and git ignores what is in a `.kplan`."""
-        folder = self.path.parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if folder.name == ".kplan" and not (folder / ".gitignore").exists():
-                (folder / ".gitignore").write_text("*\n", "utf-8")
-        except OSError as e:
-            raise JournalBroken(f"{folder}: cannot be written: {e.strerror}", help="name another place under `state: {sqlite: …}`") from e
+        """Nothing stays open between calls."""
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """The open file, or None where there is none, or none of kplan's tables in it."""
-        with _told(self.where):
-            if self._connection is None and not self.path.exists():
-                yield None
-                return
-            db = self._open()
-            known = db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'kplan_journal'").fetchone()[0]
-            yield db if known else None
-
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=FULL")
-            self._connection = db
-            self._refuse_newer(db)
-        return self._connection
-
-    def _refuse_newer(self, db: sqlite3.Connection) -> None:
-        if db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'kplan_meta'").fetchone()[0]:
-            row = db.execute("SELECT value FROM kplan_meta WHERE key = 'version'").fetchone()
-            if row and int(row[0]) > VERSION:
-                raise JournalBroken(f"{self.where} was written by a newer kplan", help="use that version, or a later one")
-
-    def write(self, entries: Sequence[Entry], ledger: Mapping[Address, Owned | None]) -> None:
-        """One transaction. A record of another stack is never overwritten nor removed."""
-        self._make_folder()
-        with _told(self.where):
-            db = self._open()
-            db.executescript(TABLES)
-            db.execute("BEGIN IMMEDIATE")
+    def _locked(self, stack: str, holder: Holder, timeout: float) -> Iterator[Lock]:
+        with _explained(self.where):
+            self._make_folder()
+            guard = self._guard(stack)
+            self._acquire(guard, stack, timeout)
+        try:
+            with _explained(self.where):
+                held = SqliteLock(self.path, stack, holder)
             try:
-                db.execute("INSERT OR IGNORE INTO kplan_meta VALUES ('version', ?)", (str(VERSION),))
-                for entry in entries:
-                    self._append(db, entry)
-                for address, owned in ledger.items():
-                    _record(db, address, owned, entries[0].stack if entries else "")
-                db.execute("COMMIT")
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
+                yield held
+            finally:
+                held.release()
+        finally:
+            guard.release()
 
-    def _append(self, db: sqlite3.Connection, entry: Entry) -> None:
-        record = json.dumps(asdict(entry), ensure_ascii=False)
-        db.execute("INSERT INTO kplan_journal VALUES (?, ?, ?, ?, ?)", (entry.run, entry.seq, entry.stack, entry.event, record))
-        if entry.event == "end":
-            db.execute(
-                "DELETE FROM kplan_journal WHERE run IN (SELECT run FROM kplan_journal WHERE stack = ? GROUP BY run"
-                " HAVING sum(event = 'end') > 0 ORDER BY max(rowid) DESC LIMIT -1 OFFSET ?)", (entry.stack, KEEP),
-            )  # fmt: skip
+    def _acquire(self, guard: BaseFileLock, stack: str, timeout: float) -> None:
+        """Raises Locked once `timeout` is over. A free lock is never missed because somebody looked at it."""
+        end = self._clock() + max(timeout, PROBE_SECONDS)
+        while not _taken(guard):
+            left = end - self._clock()
+            if left <= 0:
+                raise _refusal(stack, self._named_holder(stack))
+            self._sleep(min(POLL_SECONDS, left, PROBE_SECONDS / 4 if timeout <= PROBE_SECONDS else POLL_SECONDS))
+
+    def _lock_path(self, stack: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{quote(stack, safe='')}.lock")
+
+    def _guard(self, stack: str) -> BaseFileLock:
+        from filelock import FileLock
+
+        return FileLock(self._lock_path(stack), timeout=0, thread_local=False)
+
+    def _make_folder(self) -> None:
+        """The folder is there; in `.kplan/`, git sees nothing of it."""
+        folder = self.path.absolute().parent
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore = folder / ".gitignore"
+        if folder.name == ".kplan" and not ignore.exists():
+            ignore.write_text("*\n")
+
+    def _named_holder(self, stack: str) -> Holder | None:
+        rows = self._rows("SELECT who, run, command, since, pid FROM kplan_holder WHERE stack = ?", stack)
+        return next((Holder(*row) for row in rows), None)
+
+    def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        """The answer; nothing where the file is not there or holds none of our tables."""
+        if not self.path.exists():
+            return []
+        with closing(_reading(self.path)) as connection:
+            if _version(connection) is None:
+                return []
+            return connection.execute(query, arguments).fetchall()
 
 
 class SqliteLock:
-    def __init__(self, store: SqliteStore) -> None:
-        self._store = store
+    """The lock of one stack, held. A write checks in its own transaction that it is still held."""
+
+    def __init__(self, path: Path, stack: str, holder: Holder) -> None:
+        self._where = str(path)
+        self._stack = stack
+        self._token = uuid.uuid4().hex
+        self._turn = threading.Lock()
+        self._connection: sqlite3.Connection | None = _writing(path)
+        try:
+            with _transaction(self._connection):
+                self._take(self._connection, holder)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _take(self, connection: sqlite3.Connection, holder: Holder) -> None:
+        values = (self._stack, self._token, holder.who, holder.run, holder.command, holder.since, holder.pid)
+        connection.execute("INSERT OR REPLACE INTO kplan_holder VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def write(self, entries: Sequence[Entry] = (), ledger: Mapping[Address, Owned | None] | None = None) -> None:
-        self._store.write(entries, ledger or {})
+        """All of it is on the disk, in one transaction. Records of other stacks are refused (ValueError)."""
+        records = ledger or {}
+        self._check_stack(entries, records)
+        with self._turn, _explained(self._where, JournalBroken):
+            if self._connection is None:
+                raise JournalBroken(f"the lock of stack {self._stack} was released, so nothing more is written")
+            with _transaction(self._connection) as connection:
+                self._check_held(connection)
+                self._write_ledger(connection, records)
+                self._write_entries(connection, entries)
+
+    def release(self) -> None:
+        """The holder's row is gone, if it can be; nothing can be written any more."""
+        with self._turn:
+            connection, self._connection = self._connection, None
+            if connection is None:
+                return
+            with closing(connection), suppress(sqlite3.Error), _transaction(connection):
+                connection.execute("DELETE FROM kplan_holder WHERE token = ?", (self._token,))
+
+    def _check_stack(self, entries: Sequence[Entry], ledger: Mapping[Address, Owned | None]) -> None:
+        others = {entry.stack for entry in entries} | {owned.stack for owned in ledger.values() if owned}
+        if others - {self._stack}:
+            raise ValueError(f"the lock of {self._stack} does not cover {', '.join(sorted(others - {self._stack}))}")
+
+    def _check_held(self, connection: sqlite3.Connection) -> None:
+        """Only where someone removed the lock's file can another process have taken it."""
+        query = "SELECT token, who, run FROM kplan_holder WHERE stack = ?"
+        token, who, run = connection.execute(query, (self._stack,)).fetchone() or ("", "nobody", "")
+        if token != self._token:
+            raise JournalBroken(f"the lock of stack {self._stack} was lost: {who} has it now (run {run or 'unknown'})",
+                                help="nothing more was changed; see `kplan recover`")  # fmt: skip
+
+    def _write_ledger(self, connection: sqlite3.Connection, ledger: Mapping[Address, Owned | None]) -> None:
+        gone = [(str(address), self._stack) for address, owned in ledger.items() if owned is None]
+        kept = [(str(address), self._stack, _json(owned_to_json(owned))) for address, owned in ledger.items() if owned]
+        connection.executemany("DELETE FROM kplan_ledger WHERE address = ? AND stack = ?", gone)
+        connection.executemany(
+            "INSERT INTO kplan_ledger (address, stack, record) VALUES (?, ?, ?)"
+            " ON CONFLICT (address, stack) DO UPDATE SET record = excluded.record", kept,
+        )  # fmt: skip
+
+    def _write_entries(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+        rows = [(e.run, e.stack, e.seq, e.event, _json(entry_to_json(e))) for e in entries]
+        insert = "INSERT INTO kplan_journal (run, stack, seq, event, record) VALUES (?, ?, ?, ?, ?)"
+        connection.executemany(insert, rows)
+        if any(entry.event == "end" for entry in entries):
+            connection.execute(PRUNE, {"stack": self._stack})
 
 
-def _record(db: sqlite3.Connection, address: Address, owned: Owned | None, stack: str) -> None:
-    if owned is None:
-        db.execute("DELETE FROM kplan_ledger WHERE address = ? AND (stack = ? OR ? = '')", (str(address), stack, stack))
-        return
-    db.execute(
-        "INSERT INTO kplan_ledger VALUES (?, ?, ?) ON CONFLICT (address) DO UPDATE SET record = excluded.record"
-        " WHERE kplan_ledger.stack = excluded.stack", (str(address), owned.stack, json.dumps(owned_to_json(owned), ensure_ascii=False)),
-    )  # fmt: skip
+def _json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
-def _entry(data: Mapping[str, Any]) -> Entry:
-    return Entry(**{**data, "items": tuple(Item(**item) for item in data["items"])})
+def _taken(guard: BaseFileLock) -> bool:
+    from filelock import Timeout
+
+    try:
+        guard.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True
 
 
-# -- who holds it -----------------------------------------------------------------------------------------------------
-def _who(path: Path) -> Path:
-    return path.with_suffix(".holder")
+def _refusal(stack: str, holder: Holder | None) -> Locked:
+    who = f"{holder.who} since {holder.since}: {holder.command} (run {holder.run}, pid {holder.pid})" if holder else ""
+    return Locked(f"stack {stack} is locked by {who or 'another process'}",
+                  help="wait for it with `--lock-timeout 60s`; the lock ends with its process")  # fmt: skip
 
 
-def _holder(path: Path) -> Holder:
-    for _ in range(5):  # it may be about to be written
+def _reading(path: Path) -> sqlite3.Connection:
+    """A connection that writes nothing. In a folder that is read-only, WAL needs `immutable` to be read at all."""
+    uri = path.absolute().as_uri()
+    connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except sqlite3.OperationalError as failure:
+        connection.close()
+        if not _errorname(failure).startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")) or _has_wal(path):
+            raise
+        return sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True)
+    return connection
+
+
+def _has_wal(path: Path) -> bool:
+    wal = path.with_name(path.name + "-wal")
+    return wal.exists() and wal.stat().st_size > 0
+
+
+def _writing(path: Path) -> sqlite3.Connection:
+    """A connection with every table there, durable on commit; transactions are begun by `_transaction` only."""
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        _use_wal(connection)
+        connection.execute("PRAGMA synchronous = FULL")
+        if _version(connection) is None:
+            with _transaction(connection):
+                for statement in TABLES.split(";"):
+                    connection.execute(statement)
+                connection.execute("INSERT OR IGNORE INTO kplan_meta VALUES ('version', ?)", (str(VERSION),))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Two processes that switch at once get SQLITE_BUSY without any wait, so the loser looks again."""
+    for last in (False, False, False, False, True):
         try:
-            return Holder(**json.loads(_who(path).read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as failure:
+            if last or not _errorname(failure).startswith("SQLITE_BUSY"):
+                raise
             time.sleep(0.05)
-    return Holder("someone", "", "", "")
-
-
-def _locked(stack: str, holder: Holder) -> Locked:
-    return Locked(f"{holder.who} holds stack {stack} since {holder.since or 'a moment ago'}: {holder.command or 'kplan'} (run {holder.run}, "
-                  f"process {holder.pid})", help="wait for it with --lock-timeout 60s; there is no unlock, for the lock ends with its process")  # fmt: skip
 
 
 @contextmanager
-def _told(where: str) -> Iterator[None]:
-    """Turns what SQLite, the disk or a torn record says into one error."""
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """All or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection) -> int | None:
+    """The format of our tables; None where there are none. Raises Unsupported for that of a newer kplan."""
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'kplan_meta'").fetchone()
+    row = found and connection.execute("SELECT value FROM kplan_meta WHERE key = 'version'").fetchone()
+    if not row:
+        return None
+    if int(row[0]) > VERSION:
+        raise Unsupported(f"the state was written by a newer kplan (format {row[0]}, this one knows {VERSION})",
+                          help="use the newer kplan, or another file")  # fmt: skip
+    return int(row[0])
+
+
+def _errorname(failure: sqlite3.Error) -> str:
+    return getattr(failure, "sqlite_errorname", "")
+
+
+CAUSES: Mapping[str, tuple[str, str]] = {
+    "SQLITE_FULL": ("the disk is full", "make room; what was written before is intact"),
+    "SQLITE_IOERR": ("the disk cannot be read or written", "check the disk and its quota"),
+    "SQLITE_READONLY": ("it is read-only", "kplan must be able to write the file and its folder"),
+    "SQLITE_CANTOPEN": ("it cannot be opened", "kplan must be able to write the file and its folder"),
+    "SQLITE_PERM": ("it may not be opened", "kplan must be able to write the file and its folder"),
+    "SQLITE_NOTADB": ("it is no SQLite database", "restore it from a backup, or move it away and adopt again"),
+    "SQLITE_CORRUPT": ("it is damaged", "restore it from a backup, or move it away and adopt again"),
+    "SQLITE_BUSY": ("another process has kept it busy", "try again"),
+    "SQLITE_CONSTRAINT": ("a record of this run is there already", "see `kplan recover --list`"),
+}
+
+
+@contextmanager
+def _explained(where: str, kind: type[KplanError] = JournalBroken) -> Iterator[None]:
+    """No error of SQLite, of the file system or of unreadable data gets out but as a sentence."""
     try:
         yield
-    except sqlite3.Error as e:
-        raise JournalBroken(f"{where}: {e}", help="check the disk's space and the file's permissions; a damaged file can be put "
-                            "back from a backup, or moved away, and then what exists is adopted") from e  # fmt: skip
-    except (ValueError, KeyError, TypeError) as e:
-        raise JournalBroken(f"{where}: a record cannot be read: {type(e).__name__} {e}", help="was it written by another program?") from e
+    except KplanError as failure:
+        if where not in failure.message and not isinstance(failure, Locked):
+            failure.message = f"{where}: {failure.message}"
+            failure.args = (failure.message,)
+        raise
+    except sqlite3.Error as failure:
+        cause, help = _cause(_errorname(failure))
+        raise kind(f"the state in {where} cannot be used: {cause or failure}", help=help) from failure
+    except OSError as failure:
+        raise kind(f"the state in {where} cannot be used: {failure.strerror or failure}",
+                   help="kplan must be able to write the file and its folder") from failure  # fmt: skip
+    except ValueError as failure:
+        raise kind(f"the state in {where} cannot be used: a record cannot be read: {failure}",
+                   help=CAUSES["SQLITE_CORRUPT"][1]) from failure  # fmt: skip
+
+
+def _cause(name: str) -> tuple[str, str]:
+    return next((said for start, said in CAUSES.items() if name.startswith(start)), ("", ""))
+
+
+__all__ = ["SqliteLock", "SqliteStore"]

@@ -69,8 +69,8 @@ connectors:
     k:
         config: {b: 1}
         tables: [ x,
-          y, # the second
-          z
+          u, # the second
+          v
         ]
         own_key: 1
         template: mine
@@ -106,8 +106,8 @@ connectors:
     own_key: 1
     tables: [
       x,
-      y,  # the second
-      z
+      u,  # the second
+      v
     ]
     config: {b: 1}
 
