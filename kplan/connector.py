@@ -17,8 +17,20 @@ if TYPE_CHECKING:
     from kplan.source import Document
 
 COMMON = frozenset(
-    "template class name client config state restart restart_failed protect ignore accept tables topics new_tables"
-    " dead_letter for_each description".split()
+    (
+        "template",
+        "class",
+        "name",
+        "client",
+        "config",
+        "state",
+        "restart",
+        "restart_failed",
+        "protect",
+        "ignore",
+        "accept",
+    )
+    + ("tables", "topics", "new_tables", "dead_letter", "for_each", "description")
 )
 CONNECTOR_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 TABLE = re.compile(r"[\w$#@ .-]+\Z")
@@ -41,8 +53,9 @@ class Blueprint:
     renamed: Mapping[str, str] = field(default_factory=dict)
 
 
-def blueprint(name: str, read: Callable[[str], tuple[Document | None, Sequence[Diagnostic]]],
-              seen: tuple[str, ...] = ()) -> tuple[Blueprint | None, list[Diagnostic]]:  # fmt: skip
+def blueprint(
+    name: str, read: Callable[[str], tuple[Document | None, Sequence[Diagnostic]]], seen: tuple[str, ...] = ()
+) -> tuple[Blueprint | None, list[Diagnostic]]:
     """The template `name` with all it extends; `read` gives a template's document or None."""
     document, diagnostics = read(name)
     problems = list(diagnostics)
@@ -52,20 +65,32 @@ def blueprint(name: str, read: Callable[[str], tuple[Document | None, Sequence[D
     parent = Blueprint(name)
     if data.get("extends"):
         if data["extends"] in (*seen, name) or len(seen) > 8:
-            return None, [error("K208", "templates extend each other", " -> ".join((*seen, name, data["extends"])),
-                                span=document.at("extends"))]  # fmt: skip
+            return None, [
+                error(
+                    "K208",
+                    "templates extend each other",
+                    " -> ".join((*seen, name, data["extends"])),
+                    span=document.at("extends"),
+                )
+            ]
         found, problems = blueprint(data["extends"], read, (*seen, name))
         if found is None:
-            return None, problems or [error("K207", "there is no such template", data["extends"],
-                                            span=document.at("extends"))]  # fmt: skip
+            return None, problems or [
+                error("K207", "there is no such template", data["extends"], span=document.at("extends"))
+            ]
         parent = found
     return Blueprint(
-        name, data.get("class") or parent.java_class, merged(parent.parameters, data.get("parameters") or {}),
-        merged(parent.config, data.get("config") or {}), data.get("table") or parent.table,
-        merged(parent.topics, data.get("topics") or {}), merged(parent.defaults, data.get("defaults") or {}),
+        name,
+        data.get("class") or parent.java_class,
+        merged(parent.parameters, data.get("parameters") or {}),
+        merged(parent.config, data.get("config") or {}),
+        data.get("table") or parent.table,
+        merged(parent.topics, data.get("topics") or {}),
+        merged(parent.defaults, data.get("defaults") or {}),
         tuple(dict.fromkeys([*parent.unique, *(data.get("unique") or ())])),
-        merged(parent.values, data.get("values") or {}), merged(parent.renamed, data.get("renamed") or {}),
-    ), []  # fmt: skip
+        merged(parent.values, data.get("values") or {}),
+        merged(parent.renamed, data.get("renamed") or {}),
+    ), []
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,7 +142,9 @@ class ConnectorBuilder:
         self._declared_topics()
         dead = self._dead_letter(own, config, sources)
         if not self.expansion.inputs.environment.has_connect:
-            self._report("K218", "this environment has no Connect", self.name, "add `connect: {url: …}` to the environment")
+            self._report(
+                "K218", "this environment has no Connect", self.name, "add `connect: {url: …}` to the environment"
+            )
         self.expansion.add(self._connector(own, config, sources, dead))
 
     # -- which template, which name -------------------------------------------------------------------------------
@@ -125,8 +152,12 @@ class ConnectorBuilder:
         name = self.block.get("template")
         if name is None:
             if "class" not in self.block and "connector.class" not in (self.block.get("config") or {}):
-                self._report("K224", "a connector has neither template nor class", self.key,
-                             "write `template: debezium-postgres` or `class: org.example.MyConnector`")  # fmt: skip
+                self._report(
+                    "K224",
+                    "a connector has neither template nor class",
+                    self.key,
+                    "write `template: debezium-postgres` or `class: org.example.MyConnector`",
+                )
                 return False
             self._unknown_keys({})
             return True
@@ -146,9 +177,14 @@ class ConnectorBuilder:
             if key not in COMMON and key not in known:
                 close = difflib.get_close_matches(key, [*COMMON, *known], 1)
                 what = f"template {self.template.name}" if self.template.name else "a connector without a template"
-                self.expansion.report("K206", "unknown key of a connector", f"{key}: {what} has no such key",
-                                      (*self.path, key), f"did you mean `{close[0]}`?" if close else
-                                      "a raw Connect property stands under `config:`", key=True)  # fmt: skip
+                self.expansion.report(
+                    "K206",
+                    "unknown key of a connector",
+                    f"{key}: {what} has no such key",
+                    (*self.path, key),
+                    f"did you mean `{close[0]}`?" if close else "a raw Connect property stands under `config:`",
+                    key=True,
+                )
 
     def _find_name(self) -> bool:
         value = self.expansion.value
@@ -187,9 +223,13 @@ class ConnectorBuilder:
             elif e.validator == "type" and isinstance(e.instance, dict) is False and e.instance is None:
                 continue  # a template that could not be rendered, reported there
             else:
-                self.expansion.report("K221", "a template's parameter has a value that it may not have",
-                                      f"{'.'.join(map(str, at[2:]))}: {e.message}", at,
-                                      str(e.schema.get("description", "")))  # fmt: skip
+                self.expansion.report(
+                    "K221",
+                    "a template's parameter has a value that it may not have",
+                    f"{'.'.join(map(str, at[2:]))}: {e.message}",
+                    at,
+                    str(e.schema.get("description", "")),
+                )
 
     # -- tables and topics ----------------------------------------------------------------------------------------
     def _tables(self, scope: Scope) -> dict[str, str]:
@@ -215,14 +255,24 @@ class ConnectorBuilder:
     def _table(self, table: str, settings: Mapping[str, Any], at: KEY, scope: Scope) -> str | None:
         expansion = self.expansion
         if not self.template.table:
-            expansion.report("K206", "unknown key of a connector", f"tables: {self.template.name or 'a raw connector'} has "
-                             "no tables", (*self.path, "tables"), key=True)  # fmt: skip
+            expansion.report(
+                "K206",
+                "unknown key of a connector",
+                f"tables: {self.template.name or 'a raw connector'} has no tables",
+                (*self.path, "tables"),
+                key=True,
+            )
             return None
         if not TABLE.match(table):
             if self.block.get("topics"):
                 return table
-            expansion.report("K216", "a pattern of tables has no topics", table, at,
-                             "name the topics under the connector's `topics:`, or list the tables one by one")  # fmt: skip
+            expansion.report(
+                "K216",
+                "a pattern of tables has no topics",
+                table,
+                at,
+                "name the topics under the connector's `topics:`, or list the tables one by one",
+            )
             return None
         inner = scope.with_names(table=table)
         name = self._own(self.template.table["name"], inner, at)
@@ -259,7 +309,9 @@ class ConnectorBuilder:
                 self.heartbeat = name
             layers = [BUILT_IN, only(outside), layer(settings, f"template {self.template.name}", {})]
             span = self.expansion.document.key_at(*self.path)
-            topic = self.expansion.topics.topic(name, stacked(layers), span, f"{role} of connector/{self.name}", rules({}))
+            topic = self.expansion.topics.topic(
+                name, stacked(layers), span, f"{role} of connector/{self.name}", rules({})
+            )
             if topic.address not in self.expansion.resources:  # the stack may say itself how it wants it
                 self.expansion.add(topic)
 
@@ -286,12 +338,16 @@ class ConnectorBuilder:
         at: KEY = (*self.path, "dead_letter")
         spans = self.expansion.spans(at, self.block["dead_letter"])
         settings = stacked([BUILT_IN, *self.expansion.outer, layer(block, "dead_letter", spans)])
-        topic = self.expansion.topics.topic(name, settings, self.expansion.document.at(*at),
-                                            f"dead letters of connector/{self.name}", rules(block))  # fmt: skip
+        topic = self.expansion.topics.topic(
+            name, settings, self.expansion.document.at(*at), f"dead letters of connector/{self.name}", rules(block)
+        )
         self.expansion.add(topic)
-        extra = {"errors.tolerance": "all", "errors.deadletterqueue.topic.name": name,
-                 "errors.deadletterqueue.topic.replication.factor": str(topic.replication_factor),
-                 "errors.deadletterqueue.context.headers.enable": "true"}  # fmt: skip
+        extra = {
+            "errors.tolerance": "all",
+            "errors.deadletterqueue.topic.name": name,
+            "errors.deadletterqueue.topic.replication.factor": str(topic.replication_factor),
+            "errors.deadletterqueue.context.headers.enable": "true",
+        }
         for key, value in extra.items():
             if key not in config:
                 config[key], sources[f"/config/{key}"] = value, "dead_letter"
@@ -321,9 +377,15 @@ class ConnectorBuilder:
             return
         name = self.template.renamed.get(key, key)
         if name != key:
-            self.expansion.problems.append(warning("K217", "an old name", f"{key} is {name} today",
-                                                   help="kplan sets the new one; rename it",
-                                                   span=self.expansion.document.key_at(*at)))  # fmt: skip
+            self.expansion.problems.append(
+                warning(
+                    "K217",
+                    "an old name",
+                    f"{key} is {name} today",
+                    help="kplan sets the new one; rename it",
+                    span=self.expansion.document.key_at(*at),
+                )
+            )
         if value is None:
             config.pop(name, None)
             return
@@ -333,22 +395,36 @@ class ConnectorBuilder:
         for key, value in config.items():
             if isinstance(value, Secret) or not isinstance(conceal(key, value), Secret):
                 continue
-            self.expansion.problems.append(error(
-                "K210", "a secret is written in the stack", key, span=origin.at(f"/config/{key}"),
-                help="use a variable with `sensitive: true`, or a reference that Connect resolves: ${file:/run/db.properties:password}",
-            ))  # fmt: skip
+            self.expansion.problems.append(
+                error(
+                    "K210",
+                    "a secret is written in the stack",
+                    key,
+                    span=origin.at(f"/config/{key}"),
+                    help="use a variable with `sensitive: true`, or a reference that Connect resolves, such as "
+                    "${file:/run/db.properties:password}",
+                )
+            )
 
     def _old_values(self, config: dict[str, Text]) -> None:
         for key, old in self.template.values.items():
             value = config.get(key)
             if isinstance(value, str) and value in old:
                 config[key] = old[value]
-                self.expansion.problems.append(warning(
-                    "K217", "an old name", f"{key}: {value} is {old[value]} today", help="kplan sets the new one; rename it",
-                    span=self.expansion.document.at(*self.path), address=f"connector/{self.name}",
-                ))  # fmt: skip
+                self.expansion.problems.append(
+                    warning(
+                        "K217",
+                        "an old name",
+                        f"{key}: {value} is {old[value]} today",
+                        help="kplan sets the new one; rename it",
+                        span=self.expansion.document.at(*self.path),
+                        address=f"connector/{self.name}",
+                    )
+                )
 
-    def _connector(self, own: Mapping[str, Any], config: dict[str, Text], sources: dict[str, str], dead: str) -> Connector:
+    def _connector(
+        self, own: Mapping[str, Any], config: dict[str, Text], sources: dict[str, str], dead: str
+    ) -> Connector:
         document = self.expansion.document
         spans = {f"/config/{key}": document.key_at(*self.path, "config", key) for key in self.block.get("config") or {}}
         for key, text in self.template.config.items():
@@ -359,9 +435,16 @@ class ConnectorBuilder:
         topics = config.get("topics")
         reads = tuple(n.strip() for n in topics.split(",") if n.strip()) if isinstance(topics, str) else ()
         return Connector(
-            self.name, config, own.get("state") or "running", tuple(self.feeds) + tuple(names), reads, self.template.unique,
-            self.heartbeat, origin, rules(own),
-        )  # fmt: skip
+            self.name,
+            config,
+            own.get("state") or "running",
+            tuple(self.feeds) + tuple(names),
+            reads,
+            self.template.unique,
+            self.heartbeat,
+            origin,
+            rules(own),
+        )
 
     def _mentioned(self, text: Any) -> KEY:
         """Where the block says what the template's setting `text` is made of."""
@@ -426,5 +509,3 @@ def _string(value: Any) -> Text:
 def _regex(name: str) -> str:
     """A table's name as the regular expression that matches it alone; what is a pattern stays one."""
     return re.sub(r"([.$#\[\](){}^*+?|\\])", r"\\\1", name) if TABLE.match(name) else name
-
-

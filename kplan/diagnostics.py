@@ -73,13 +73,31 @@ class Diagnostic:
         return self if self.span or span is None else replace(self, span=span)
 
 
-def error(code: str, summary: str, detail: str = "", *, help: str = "", span: Span | None = None,
-          address: object = "", path: str = "", label: str = "") -> Diagnostic:  # fmt: skip
+def error(
+    code: str,
+    summary: str,
+    detail: str = "",
+    *,
+    help: str = "",
+    span: Span | None = None,
+    address: object = "",
+    path: str = "",
+    label: str = "",
+) -> Diagnostic:
     return Diagnostic(code, Severity.ERROR, summary, detail, help, span, str(address), path, label)
 
 
-def warning(code: str, summary: str, detail: str = "", *, help: str = "", span: Span | None = None,
-            address: object = "", path: str = "", label: str = "") -> Diagnostic:  # fmt: skip
+def warning(
+    code: str,
+    summary: str,
+    detail: str = "",
+    *,
+    help: str = "",
+    span: Span | None = None,
+    address: object = "",
+    path: str = "",
+    label: str = "",
+) -> Diagnostic:
     return Diagnostic(code, Severity.WARNING, summary, detail, help, span, str(address), path, label)
 
 

@@ -9,8 +9,21 @@ from dataclasses import dataclass, field, replace
 from kplan import catalog
 from kplan.diagnostics import Diagnostic, error, warning
 from kplan.model import (
-    Action, Address, AttrDiff, Change, Connector, Drift, Live, Owned, Removal, Resource, Secret, Stack, Text, Topic,
-)  # fmt: skip
+    Action,
+    Address,
+    AttrDiff,
+    Change,
+    Connector,
+    Drift,
+    Live,
+    Owned,
+    Removal,
+    Resource,
+    Secret,
+    Stack,
+    Text,
+    Topic,
+)
 from kplan.undo import undo_of
 
 Ledger = Mapping[Address, Owned]
@@ -27,8 +40,9 @@ class Difference:
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
     def report(self, code: str, summary: str, detail: str, help: str, resource: Resource, path: str = "") -> None:
-        self.diagnostics.append(error(code, summary, detail, help=help, span=resource.origin.at(path),
-                                      address=resource.address, path=path))  # fmt: skip
+        self.diagnostics.append(
+            error(code, summary, detail, help=help, span=resource.origin.at(path), address=resource.address, path=path)
+        )
 
 
 def diff(stack: Stack, live: Live, ledger: Ledger, *, replaced: Iterable[str] = (), mode: str = "apply") -> Difference:
@@ -53,23 +67,44 @@ def diff(stack: Stack, live: Live, ledger: Ledger, *, replaced: Iterable[str] = 
 def _same_environment(stack: Stack, mine: Ledger, found: Difference) -> None:
     other = sorted({o.env for o in mine.values() if o.env != stack.env})
     if other:
-        found.diagnostics.append(error(
-            "K231", "this stack's name belongs to another environment", f"{stack.name} is applied to this cluster from {other[0]}",
-            help="two environments on one cluster need two names: put {{ kplan.env }} into `stack:`",
-        ))  # fmt: skip
+        found.diagnostics.append(
+            error(
+                "K231",
+                "this stack's name belongs to another environment",
+                f"{stack.name} is applied to this cluster from {other[0]}",
+                help="two environments on one cluster need two names: put {{ kplan.env }} into `stack:`",
+            )
+        )
 
 
-def _declared(resource: Resource, stack: Stack, live: Live, ledger: Ledger, moves: Mapping[Address, Address],
-              replaced: Sequence[str], found: Difference) -> None:  # fmt: skip
+def _declared(
+    resource: Resource,
+    stack: Stack,
+    live: Live,
+    ledger: Ledger,
+    moves: Mapping[Address, Address],
+    replaced: Sequence[str],
+    found: Difference,
+) -> None:
     address = resource.address
     owned = ledger.get(address)
     if owned is not None and owned.stack != stack.name:
-        found.report("K230", "another stack owns this", f"{address} belongs to stack {owned.stack}",
-                     "remove it here, or let that stack give it up with `removed: [{…, keep: true}]`", resource)  # fmt: skip
+        found.report(
+            "K230",
+            "another stack owns this",
+            f"{address} belongs to stack {owned.stack}",
+            "remove it here, or let that stack give it up with `removed: [{…, keep: true}]`",
+            resource,
+        )
         return
     if address in live.hidden:
-        found.report("K313", "not allowed to see this", f"{address} exists, but this user may not describe it",
-                     "grant DESCRIBE and DESCRIBE_CONFIGS on it", resource)  # fmt: skip
+        found.report(
+            "K313",
+            "not allowed to see this",
+            f"{address} exists, but this user may not describe it",
+            "grant DESCRIBE and DESCRIBE_CONFIGS on it",
+            resource,
+        )
         return
     now = live.resources.get(address)
     change = None
@@ -83,34 +118,75 @@ def _declared(resource: Resource, stack: Stack, live: Live, ledger: Ledger, move
         found.changes.append(change)
 
 
-def _missing(resource: Resource, stack: Stack, live: Live, ledger: Ledger, moves: Mapping[Address, Address],
-             found: Difference) -> Change | None:  # fmt: skip
+def _missing(
+    resource: Resource, stack: Stack, live: Live, ledger: Ledger, moves: Mapping[Address, Address], found: Difference
+) -> Change | None:
     address, source = resource.address, moves.get(resource.address)
     before = live.resources.get(source) if source else None
     if source and before is not None:
         old = ledger.get(source)
         if old is None or old.stack == stack.name:
-            return Change(address, Action.MOVE, before, resource, _connector_diffs(resource, before, None)[0], "moved",
-                          span=resource.origin.span, source=source, created=bool(old and old.created), owner=old)  # fmt: skip
-        found.report("K230", "another stack owns this", f"{source} belongs to stack {old.stack}", "move it there", resource)
+            return Change(
+                address,
+                Action.MOVE,
+                before,
+                resource,
+                _connector_diffs(resource, before, None)[0],
+                "moved",
+                span=resource.origin.span,
+                source=source,
+                created=bool(old and old.created),
+                owner=old,
+            )
+        found.report(
+            "K230", "another stack owns this", f"{source} belongs to stack {old.stack}", "move it there", resource
+        )
         return None
     if not stack.guards.create:
-        found.report("K213", "a guard is not met", f"{address} is missing, and `guards: create` is false",
-                     "create it by hand, or allow creation", resource)  # fmt: skip
+        found.report(
+            "K213",
+            "a guard is not met",
+            f"{address} is missing, and `guards: create` is false",
+            "create it by hand, or allow creation",
+            resource,
+        )
         return None
     reason = "vanished" if address in ledger else "missing"
-    return Change(address, Action.CREATE, None, resource, (), reason, span=resource.origin.span, created=True,
-                  owner=ledger.get(address))  # fmt: skip
+    return Change(
+        address,
+        Action.CREATE,
+        None,
+        resource,
+        (),
+        reason,
+        span=resource.origin.span,
+        created=True,
+        owner=ledger.get(address),
+    )
 
 
-def _existing(resource: Resource, now: Resource, owned: Owned | None, replacing: bool, live: Live,
-              found: Difference) -> Change | None:  # fmt: skip
+def _existing(
+    resource: Resource, now: Resource, owned: Owned | None, replacing: bool, live: Live, found: Difference
+) -> Change | None:
     diffs, unmanaged, same = differences(resource, now, owned)
-    found.drift += [Drift(resource.address, d.path, _applied(owned, d.path), d.before)
-                    for d in diffs if d.cause != "stack"]  # fmt: skip
-    base = Change(resource.address, Action.UPDATE, now, resource, diffs, "config_differs", span=resource.origin.span,
-                  unmanaged=unmanaged, unchanged=same, adopts=owned is None, created=bool(owned and owned.created),
-                  owner=owned, restart=bool(diffs) and resource.rules.restart in ("on-change", "always"))  # fmt: skip
+    found.drift += [
+        Drift(resource.address, d.path, _applied(owned, d.path), d.before) for d in diffs if d.cause != "stack"
+    ]
+    base = Change(
+        resource.address,
+        Action.UPDATE,
+        now,
+        resource,
+        diffs,
+        "config_differs",
+        span=resource.origin.span,
+        unmanaged=unmanaged,
+        unchanged=same,
+        adopts=owned is None,
+        created=bool(owned and owned.created),
+        owner=owned,
+        restart=bool(diffs) and resource.rules.restart in ("on-change", "always"),
+    )
     if isinstance(resource, Connector):
         _warn_of_health(resource, live, found)
     if replacing:
@@ -124,8 +200,9 @@ def _existing(resource: Resource, now: Resource, owned: Owned | None, replacing:
     if owned is None:
         return replace(base, action=Action.ADOPT, reason="adopted")
     if changed:
-        return replace(base, action=Action.ADOPT, reason="protect_changed",
-                       diffs=(AttrDiff("/protect", owned.protect, protect),))  # fmt: skip
+        return replace(
+            base, action=Action.ADOPT, reason="protect_changed", diffs=(AttrDiff("/protect", owned.protect, protect),)
+        )
     return None
 
 
@@ -134,14 +211,29 @@ def _impossible(resource: Resource, now: Resource, diffs: Sequence[AttrDiff], fo
     again = f"kplan plan … --replace {resource.address}"
     for d in diffs:
         if d.path == "/partitions" and isinstance(d.before, int) and isinstance(d.after, int) and d.after < d.before:
-            found.report("K232", "partitions cannot be taken away", f"{resource.name} has {d.before}, the stack says {d.after}",
-                         f"declare {d.before}, or delete the topic with its records and make it anew: {again}",
-                         resource, d.path)  # fmt: skip
+            found.report(
+                "K232",
+                "partitions cannot be taken away",
+                f"{resource.name} has {d.before}, the stack says {d.after}",
+                f"declare {d.before}, or delete the topic with its records and make it anew: {again}",
+                resource,
+                d.path,
+            )
             return True
-        if isinstance(resource, Connector) and d.key in ANOTHER_CONNECTOR and d.path.startswith("/config/") and d.before:
-            found.report("K233", "this would be another connector", f"{d.key} of {resource.name} differs; its offsets are kept under the old one",
-                         f"declare a connector of another name, or make it anew without its offsets: {again}",
-                         resource, d.path)  # fmt: skip
+        if (
+            isinstance(resource, Connector)
+            and d.key in ANOTHER_CONNECTOR
+            and d.path.startswith("/config/")
+            and d.before
+        ):
+            found.report(
+                "K233",
+                "this would be another connector",
+                f"{d.key} of {resource.name} differs; its offsets are kept under the old one",
+                f"declare a connector of another name, or make it anew without its offsets: {again}",
+                resource,
+                d.path,
+            )
             return True
     return False
 
@@ -151,16 +243,32 @@ def _warn_of_health(resource: Connector, live: Live, found: Difference) -> None:
     if health is None or resource.state != "running":
         return
     for task in health.failed:
-        found.diagnostics.append(warning("K417", "a connector's task has failed", f"task {task.id}: {task.cause}",
-                                         address=resource.address, span=resource.origin.span,
-                                         help="kplan does not repair health; see the cause, then restart the task"))  # fmt: skip
+        found.diagnostics.append(
+            warning(
+                "K417",
+                "a connector's task has failed",
+                f"task {task.id}: {task.cause}",
+                address=resource.address,
+                span=resource.origin.span,
+                help="kplan does not repair health; see the cause, then restart the task",
+            )
+        )
     if health.state in ("FAILED", "UNASSIGNED"):
-        found.diagnostics.append(warning("K417", "a connector is not running", f"{health.state} {health.cause}".strip(),
-                                         address=resource.address, span=resource.origin.span))  # fmt: skip
+        found.diagnostics.append(
+            warning(
+                "K417",
+                "a connector is not running",
+                f"{health.state} {health.cause}".strip(),
+                address=resource.address,
+                span=resource.origin.span,
+            )
+        )
 
 
 # -- attributes -------------------------------------------------------------------------------------------------------
-def differences(resource: Resource, now: Resource, owned: Owned | None) -> tuple[tuple[AttrDiff, ...], tuple[str, ...], int]:
+def differences(
+    resource: Resource, now: Resource, owned: Owned | None
+) -> tuple[tuple[AttrDiff, ...], tuple[str, ...], int]:
     """What differs, which live configs nobody manages, and how many attributes are as they should be."""
     applied = owned.applied if owned else None
     if isinstance(resource, Topic) and isinstance(now, Topic):
@@ -174,8 +282,13 @@ def _topic_diffs(topic: Topic, now: Topic, applied: Topic | None) -> tuple[tuple
     same = 0
     for path, want, have, last in (
         ("/partitions", topic.partitions, now.partitions, applied.partitions if applied else None),
-        ("/replication_factor", topic.replication_factor, now.replication_factor, applied.replication_factor if applied else None),
-    ):  # fmt: skip
+        (
+            "/replication_factor",
+            topic.replication_factor,
+            now.replication_factor,
+            applied.replication_factor if applied else None,
+        ),
+    ):
         if want in (have, -1):
             same += 1
         else:
@@ -186,7 +299,9 @@ def _topic_diffs(topic: Topic, now: Topic, applied: Topic | None) -> tuple[tuple
         if have_ is not None and (want_ == have_ or catalog.same(key, want_, have_)):
             same += 1
         else:
-            diffs.append(AttrDiff(f"/config/{key}", have_, want_, _cause(want_, have_, old.get(key), applied is not None)))
+            diffs.append(
+                AttrDiff(f"/config/{key}", have_, want_, _cause(want_, have_, old.get(key), applied is not None))
+            )
     unmanaged = []
     for key in sorted(now.config.keys() - topic.config.keys() - topic.rules.ignore):
         if key in old:
@@ -206,7 +321,9 @@ def _connector_diffs(resource: Resource, now: Resource, applied: Connector | Non
         same += 1
     else:
         last = applied.state if applied else None
-        diffs.append(AttrDiff("/state", now.state, resource.state, _cause(resource.state, now.state, last, applied is not None)))
+        diffs.append(
+            AttrDiff("/state", now.state, resource.state, _cause(resource.state, now.state, last, applied is not None))
+        )
     old = applied.config if applied else {}
     for key in sorted((resource.config.keys() | now.config.keys()) - resource.rules.ignore - {"name"}):
         want, have = resource.config.get(key), now.config.get(key)
@@ -251,12 +368,24 @@ def _leaving(stack: Stack, live: Live, ledger: Ledger, mine: Ledger, found: Diff
     for address, entry in listed.items():
         owned = ledger.get(address)
         if owned is not None and owned.stack != stack.name:
-            found.diagnostics.append(error("K230", "another stack owns this", f"{address} belongs to stack {owned.stack}",
-                                           help="list it under `removed` there", span=entry.span, address=address))  # fmt: skip
+            found.diagnostics.append(
+                error(
+                    "K230",
+                    "another stack owns this",
+                    f"{address} belongs to stack {owned.stack}",
+                    help="list it under `removed` there",
+                    span=entry.span,
+                    address=address,
+                )
+            )
         else:
             _goes(address, entry, owned, live, found)
     for address, owned in mine.items():
-        if address not in stack.resources and address not in listed and not (address in moved and address in live.resources):
+        if (
+            address not in stack.resources
+            and address not in listed
+            and not (address in moved and address in live.resources)
+        ):
             _goes(address, None, owned, live, found)
 
 
@@ -266,16 +395,28 @@ def _goes(address: Address, entry: Removal | None, owned: Owned | None, live: Li
     span = entry.span if entry else None
     keep = bool(entry and entry.keep)
     if address.name.startswith("__") and not (owned and owned.created) and not keep and now is not None:
-        found.diagnostics.append(error("K234", "an internal topic is never deleted", str(address), span=span, address=address))
+        found.diagnostics.append(
+            error("K234", "an internal topic is never deleted", str(address), span=span, address=address)
+        )
     elif now is None or keep:
         if owned is not None:
             reason = "kept" if keep else "gone"
             found.changes.append(Change(address, Action.RELEASE, now, None, (), reason, span=span, owner=owned))
     else:
-        found.changes.append(Change(
-            address, Action.DELETE, now, None, (), "removed" if entry else "orphan", span=span, owner=owned,
-            created=bool(owned and owned.created), keep_offsets=bool(entry and entry.keep_offsets),
-        ))  # fmt: skip
+        found.changes.append(
+            Change(
+                address,
+                Action.DELETE,
+                now,
+                None,
+                (),
+                "removed" if entry else "orphan",
+                span=span,
+                owner=owned,
+                created=bool(owned and owned.created),
+                keep_offsets=bool(entry and entry.keep_offsets),
+            )
+        )
 
 
 def _destroy(stack: Stack, live: Live, mine: Ledger, found: Difference) -> None:
@@ -288,8 +429,9 @@ def _destroy(stack: Stack, live: Live, mine: Ledger, found: Difference) -> None:
         else:
             # what it adopted is released, unless its deletion is accepted by name (risk.accepted_releases)
             action = Action.DELETE if owned.created else Action.RELEASE
-            found.changes.append(Change(address, action, now, None, (), "destroy", span=span, owner=owned,
-                                        created=owned.created))  # fmt: skip
+            found.changes.append(
+                Change(address, action, now, None, (), "destroy", span=span, owner=owned, created=owned.created)
+            )
 
 
 # -- the rest of a change ---------------------------------------------------------------------------------------------

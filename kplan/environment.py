@@ -15,11 +15,16 @@ from kplan.template import Scope, TemplateProblem, is_template, render
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z")
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 FILLS = {
-    "PARTITIONS": "/partitions", "REPLICATION_FACTOR": "/replication_factor", "RETENTION_MS": "/config/retention.ms",
-    "RETENTION_BYTES": "/config/retention.bytes", "CLEANUP_POLICY": "/config/cleanup.policy",
-    "COMPRESSION_TYPE": "/config/compression.type", "MIN_ISR": "/config/min.insync.replicas",
-    "SEGMENT_BYTES": "/config/segment.bytes", "SEGMENT_MS": "/config/segment.ms",
-}  # fmt: skip
+    "PARTITIONS": "/partitions",
+    "REPLICATION_FACTOR": "/replication_factor",
+    "RETENTION_MS": "/config/retention.ms",
+    "RETENTION_BYTES": "/config/retention.bytes",
+    "CLEANUP_POLICY": "/config/cleanup.policy",
+    "COMPRESSION_TYPE": "/config/compression.type",
+    "MIN_ISR": "/config/min.insync.replicas",
+    "SEGMENT_BYTES": "/config/segment.bytes",
+    "SEGMENT_MS": "/config/segment.ms",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +86,23 @@ def default_name(document: Document | None) -> str:
     return str(document.data.get("default") or (known[0] if len(known) == 1 else "local"))
 
 
-def build(document: Document, name: str, process: Mapping[str, str], file: File | None = None,
-          folder: str = ".") -> tuple[Environment | None, list[Diagnostic]]:  # fmt: skip
+def build(
+    document: Document, name: str, process: Mapping[str, str], file: File | None = None, folder: str = "."
+) -> tuple[Environment | None, list[Diagnostic]]:
     """The environment `name` of a `kplan.yaml` that meets its schema."""
     known = names(document)
     if name not in known:
         from kplan.variables import _nearest
 
-        return None, [error("K205", "there is no such environment", name,
-                            help=f"known: {', '.join(known)}{_nearest(name, dict.fromkeys(known))}",
-                            span=document.key_at("environments"))]  # fmt: skip
+        return None, [
+            error(
+                "K205",
+                "there is no such environment",
+                name,
+                help=f"known: {', '.join(known)}{_nearest(name, dict.fromkeys(known))}",
+                span=document.key_at("environments"),
+            )
+        ]
     reader = _Reader(document, process)
     data = reader.tree(document.data["environments"][name] or {}, ("environments", name))
     environment = _from_data(name, data, process, reader, file, folder)
@@ -116,8 +128,13 @@ class _Reader:
         try:
             value = render(data, self.scope)
         except TemplateProblem as e:
-            self.problem(path, "K201", "a template cannot be rendered", re.sub(r"there is no '(\w+)' here",
-                         r"the process's environment has no \1", str(e)), "set it, or write the value")  # fmt: skip
+            self.problem(
+                path,
+                "K201",
+                "a template cannot be rendered",
+                re.sub(r"there is no '(\w+)' here", r"the process's environment has no \1", str(e)),
+                "set it, or write the value",
+            )
             return None
         if isinstance(value, str) and len(value) >= 4 and not str(path[-1]).endswith(("bootstrap.servers", "url")):
             self.secrets.append(value)
@@ -137,8 +154,9 @@ class _Reader:
             return default
 
 
-def _from_data(name: str, data: dict[str, Any], process: Mapping[str, str], reader: _Reader,
-               file: File | None, folder: str) -> Environment:  # fmt: skip
+def _from_data(
+    name: str, data: dict[str, Any], process: Mapping[str, str], reader: _Reader, file: File | None, folder: str
+) -> Environment:
     at = ("environments", name)
     kafka = {key: _text(value) for key, value in (data.get("kafka") or {}).items() if value is not None}
     connect = data.get("connect") or {}
@@ -149,15 +167,24 @@ def _from_data(name: str, data: dict[str, Any], process: Mapping[str, str], read
         options = data.get("simulated") or {}
         simulated = Simulated(int(options.get("brokers", 3)), tuple(options.get("fail") or ()))
     return Environment(
-        name=name, folder=folder, kafka=kafka, connect=connect,
-        sqlite=str(state.get("sqlite") or ""), kafka_topic=str(state.get("kafka_topic") or ""),
-        variables=data.get("variables") or {}, defaults=data.get("defaults") or {}, fills=fills(process),
+        name=name,
+        folder=folder,
+        kafka=kafka,
+        connect=connect,
+        sqlite=str(state.get("sqlite") or ""),
+        kafka_topic=str(state.get("kafka_topic") or ""),
+        variables=data.get("variables") or {},
+        defaults=data.get("defaults") or {},
+        fills=fills(process),
         guards=guards(data.get("guards") or {}, process),
         request_timeout=reader.seconds(data, (*at, "timeouts", "request"), 30.0),
         settle_timeout=reader.seconds(data, (*at, "timeouts", "settle"), 120.0),
-        attempts=int(retry.get("attempts", 3)), delay=reader.seconds(data, (*at, "retry", "delay"), 2.0),
-        simulated=simulated, file=file, secrets=tuple(dict.fromkeys([*reader.secrets, *_secrets(kafka, connect)])),
-    )  # fmt: skip
+        attempts=int(retry.get("attempts", 3)),
+        delay=reader.seconds(data, (*at, "retry", "delay"), 2.0),
+        simulated=simulated,
+        file=file,
+        secrets=tuple(dict.fromkeys([*reader.secrets, *_secrets(kafka, connect)])),
+    )
 
 
 def _text(value: Any) -> str:
@@ -178,15 +205,22 @@ def guards(data: Mapping[str, Any], process: Mapping[str, str] | None = None) ->
     elif share is not None:
         share = float(share)
     create = bool(data.get("create", True)) and (process or {}).get("KAFKA_TOPIC_AUTO_CREATE", "").lower() != "false"
-    return Guards(create, share, (data["naming"],) if data.get("naming") else (),
-                  (data["topic"],) if data.get("topic") else (),
-                  (data["connector"],) if data.get("connector") else ())  # fmt: skip
+    return Guards(
+        create,
+        share,
+        (data["naming"],) if data.get("naming") else (),
+        (data["topic"],) if data.get("topic") else (),
+        (data["connector"],) if data.get("connector") else (),
+    )
 
 
 def fills(process: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """What `KAFKA_TOPIC_*` says of defaults, by path. Names that are not in the list are the user's own."""
-    return {path: (process[f"KAFKA_TOPIC_{name}"], f"KAFKA_TOPIC_{name}")
-            for name, path in FILLS.items() if process.get(f"KAFKA_TOPIC_{name}")}  # fmt: skip
+    return {
+        path: (process[f"KAFKA_TOPIC_{name}"], f"KAFKA_TOPIC_{name}")
+        for name, path in FILLS.items()
+        if process.get(f"KAFKA_TOPIC_{name}")
+    }
 
 
 def embedded(name: str, process: Mapping[str, str], folder: str) -> Environment:
@@ -212,10 +246,14 @@ def on_the_spot(name: str, process: Mapping[str, str], folder: str, bootstrap: s
     }
     kafka |= {key: value for key, value in named.items() if value}
     return Environment(
-        name, folder=folder, kafka=kafka, connect={"url": connect} if connect else {},
-        fills=fills(process), guards=guards({}, process),
+        name,
+        folder=folder,
+        kafka=kafka,
+        connect={"url": connect} if connect else {},
+        fills=fills(process),
+        guards=guards({}, process),
         settle_timeout=seconds(process.get("KAFKA_TOPIC_CREATION_TIMEOUT") or 120),
         attempts=int(process.get("KAFKA_TOPIC_CREATION_RETRIES") or 3),
         delay=seconds(process.get("KAFKA_TOPIC_CREATION_RETRY_DELAY") or 2),
         secrets=tuple(_secrets(kafka)),
-    )  # fmt: skip
+    )

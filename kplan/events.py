@@ -6,8 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-TYPES = ("version", "plan_summary", "step_started", "step_progress", "step_done", "step_failed", "rollback_started",
-         "undo_done", "undo_failed", "diagnostic", "apply_summary")  # fmt: skip
+TYPES = (
+    "version",
+    "plan_summary",
+    "step_started",
+    "step_progress",
+    "step_done",
+    "step_failed",
+    "rollback_started",
+    "undo_done",
+    "undo_failed",
+    "diagnostic",
+    "apply_summary",
+)
 
 
 @dataclass(frozen=True, slots=True)

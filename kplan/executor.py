@@ -76,8 +76,10 @@ class Run:
             self._refuse_open_runs()
             live, ledger = self.read()
             if self.plan.target.cluster_id not in ("", live.target.cluster_id):
-                raise Stale(f"the plan is for cluster {self.plan.target.cluster_id}, this is {live.target.cluster_id}",
-                            help="choose the environment that the plan was made for")  # fmt: skip
+                raise Stale(
+                    f"the plan is for cluster {self.plan.target.cluster_id}, this is {live.target.cluster_id}",
+                    help="choose the environment that the plan was made for",
+                )
             judged, moved = judge(self.plan.steps, live, ledger, self.plan.stack)
             if moved:
                 raise Stale("; ".join(moved), help="nothing was changed: make the plan again and review it")
@@ -88,16 +90,28 @@ class Run:
         for run in self.store.open_runs():
             entries = self.store.entries(run)
             if entries and entries[0].stack == self.plan.stack:
-                raise InterruptedRun(f"run {run} of stack {self.plan.stack} was interrupted",
-                                     help=f"put it back or complete it first: kplan recover {run}")  # fmt: skip
+                raise InterruptedRun(
+                    f"run {run} of stack {self.plan.stack} was interrupted",
+                    help=f"put it back or complete it first: kplan recover {run}",
+                )
 
     def _run(self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step]) -> Result:
         started = self.clock()
         claims = self._claims(steps)
-        self._write(lock, "begin", ledger=claims, about={
-            "stack": self.plan.stack, "env": self.plan.env, "mode": self.plan.mode, "digest": self.plan.digest,
-            "created_at": self.plan.created_at, "who": self.holder.who, "steps": len(steps),
-        })  # fmt: skip
+        self._write(
+            lock,
+            "begin",
+            ledger=claims,
+            about={
+                "stack": self.plan.stack,
+                "env": self.plan.env,
+                "mode": self.plan.mode,
+                "digest": self.plan.digest,
+                "created_at": self.plan.created_at,
+                "who": self.holder.who,
+                "steps": len(steps),
+            },
+        )
         self._refuse_lost_claims(lock, claims)
         for step in skipped:
             self._tell("step_done", step, "already so")
@@ -115,9 +129,20 @@ class Run:
             self._write(lock, "end", about={"outcome": "applied"}, ledger=self._records([*steps, *skipped]))
             result = Result("applied", self.holder.run, len(steps), len(skipped))
         result = replace(result, seconds=self.clock() - started)
-        self.emit(Event("apply_summary", words.summary(result, self.plan), level="info" if result.exit_code == 0 else "error",
-                        seconds=result.seconds, data={"outcome": result.outcome, "run": result.run, "left": list(result.left),
-                                                      "exit_code": result.exit_code}))  # fmt: skip
+        self.emit(
+            Event(
+                "apply_summary",
+                words.summary(result, self.plan),
+                level="info" if result.exit_code == 0 else "error",
+                seconds=result.seconds,
+                data={
+                    "outcome": result.outcome,
+                    "run": result.run,
+                    "left": list(result.left),
+                    "exit_code": result.exit_code,
+                },
+            )
+        )
         return result
 
     # -- forward --------------------------------------------------------------------------------------------------
@@ -159,13 +184,20 @@ class Run:
         self._write(lock, "failed", failed, outcomes={s.number: _said(outcomes[s.change.address]) for s in failed})
         for step in failed:
             outcome = outcomes[step.change.address]
-            self._tell("step_failed", step, f"FAILED: {words.cut(_said(outcome), 60)}", self.clock() - began, "error",
-                       {"code": outcome.error.code if outcome.error else ""})  # fmt: skip
+            self._tell(
+                "step_failed",
+                step,
+                f"FAILED: {words.cut(_said(outcome), 60)}",
+                self.clock() - began,
+                "error",
+                {"code": outcome.error.code if outcome.error else ""},
+            )
         first = outcomes[failed[0].change.address].error
         return Failure(failed[0], first or KplanError(_said(outcomes[failed[0].change.address])))
 
-    def _settled(self, backend: Backend, changes: Sequence[Change], captured: Mapping[Address, Any],
-                 steps: Sequence[Step]) -> dict[Address, Outcome]:  # fmt: skip
+    def _settled(
+        self, backend: Backend, changes: Sequence[Change], captured: Mapping[Address, Any], steps: Sequence[Step]
+    ) -> dict[Address, Outcome]:
         """What became of each change, once what was accepted has shown itself and holds."""
         numbers = {s.change.address: s for s in steps}
 
@@ -179,7 +211,9 @@ class Run:
             outcomes |= backend.settle(accepted, progress) if accepted else {}
         except KplanError as e:
             outcomes = {c.address: Outcome(e) for c in changes}
-        return {c.address: outcomes.get(c.address, Outcome(KplanError("no answer for it", applied=None))) for c in changes}
+        return {
+            c.address: outcomes.get(c.address, Outcome(KplanError("no answer for it", applied=None))) for c in changes
+        }
 
     def _verify(self, steps: Sequence[Step]) -> Failure | None:
         """Reads the end state: a step whose result is not there is a failure like any other."""
@@ -195,7 +229,9 @@ class Run:
             missing = (change.after is None) != (now is None)
             wrong = [path for path, _, _ in differing(change.after, now)] if change.after and now else []
             if missing or wrong:
-                what = ", ".join(path[1:].removeprefix("config/") for path in wrong) or ("it is there" if now else "it is missing")
+                what = ", ".join(path[1:].removeprefix("config/") for path in wrong) or (
+                    "it is there" if now else "it is missing"
+                )
                 return Failure(step, KplanError(f"{change.address} is not as planned: {what}", code="K513"))
         return None
 
@@ -212,8 +248,15 @@ class Run:
         if todo:
             self.emit(Event("rollback_started", words.rolling_back(len(todo), len(self.sent)), level="warning"))
         left = self._undo_all(lock, todo)
-        return Result("incomplete" if left else "rolled_back", self.holder.run, len(self.done), undone=len(todo) - len(left),
-                      left=tuple(left[n] for n in sorted(left)), error=failure.error, failed=failure.address)  # fmt: skip
+        return Result(
+            "incomplete" if left else "rolled_back",
+            self.holder.run,
+            len(self.done),
+            undone=len(todo) - len(left),
+            left=tuple(left[n] for n in sorted(left)),
+            error=failure.error,
+            failed=failure.address,
+        )
 
     def recover(self, progress: Progress, timeout: float, forget: Collection[str] = ()) -> Result:
         """Puts back what an interrupted run did, as its journal and live state tell; `forget` names what may stay.
@@ -230,19 +273,44 @@ class Run:
             self.done = set(progress.done)
             kept = [s for s in steps if str(s.change.address) in forget]
             # what was in flight may still be on its way in the server, so it is undone even where it looks undone
-            todo = [(s, c) for s, c in self.sent if s not in kept and (s.number in progress.flying or _changed(s.change, live))]
+            todo = [
+                (s, c)
+                for s, c in self.sent
+                if s not in kept and (s.number in progress.flying or _changed(s.change, live))
+            ]
             if todo:
                 self.emit(Event("rollback_started", words.rolling_back(len(todo), len(steps)), level="warning"))
             left = self._undo_all(lock, todo, self._records(kept, partial=True))
-        result = Result("incomplete" if left else "rolled_back", self.holder.run, len(self.done), undone=len(todo) - len(left),
-                        left=tuple(left[n] for n in sorted(left)), seconds=self.clock() - started)  # fmt: skip
-        self.emit(Event("apply_summary", words.recovered(result), level="error" if left else "info", seconds=result.seconds,
-                        data={"outcome": result.outcome if left else "recovered", "run": result.run, "left": list(result.left),
-                              "exit_code": 8 if left else 0}))  # fmt: skip
+        result = Result(
+            "incomplete" if left else "rolled_back",
+            self.holder.run,
+            len(self.done),
+            undone=len(todo) - len(left),
+            left=tuple(left[n] for n in sorted(left)),
+            seconds=self.clock() - started,
+        )
+        self.emit(
+            Event(
+                "apply_summary",
+                words.recovered(result),
+                level="error" if left else "info",
+                seconds=result.seconds,
+                data={
+                    "outcome": result.outcome if left else "recovered",
+                    "run": result.run,
+                    "left": list(result.left),
+                    "exit_code": 8 if left else 0,
+                },
+            )
+        )
         return result
 
-    def _undo_all(self, lock: Lock, todo: Sequence[tuple[Step, Mapping[str, Any]]],
-                  records: Mapping[Address, Owned | None] | None = None) -> dict[int, str]:  # fmt: skip
+    def _undo_all(
+        self,
+        lock: Lock,
+        todo: Sequence[tuple[Step, Mapping[str, Any]]],
+        records: Mapping[Address, Owned | None] | None = None,
+    ) -> dict[int, str]:
         """Undoes wave by wave, newest first, reads again, and closes the run unless something is left."""
         left: dict[int, str] = {}
         for wave in dict.fromkeys(s.wave for s, _ in reversed(todo)):
@@ -299,9 +367,16 @@ class Run:
         try:
             live, _ = self.read()
         except KplanError as e:
-            return {s.number: f"{s.change.address}: could not be read again: {e.message}" for s in steps if s.number not in left}
-        return {s.number: f"{s.change.address}: is not as before" for s in steps
-                if s.number not in left and _changed(s.change, live)}  # fmt: skip
+            return {
+                s.number: f"{s.change.address}: could not be read again: {e.message}"
+                for s in steps
+                if s.number not in left
+            }
+        return {
+            s.number: f"{s.change.address}: is not as before"
+            for s in steps
+            if s.number not in left and _changed(s.change, live)
+        }
 
     def _stopped(self, lock: Lock, failure: Failure, steps: Sequence[Step]) -> Result:
         """`--on-failure stop`: what was done stays and is in the ledger."""
@@ -312,24 +387,48 @@ class Run:
         return Result("stopped", self.holder.run, len(done), left=left, error=failure.error, failed=failure.address)
 
     # -- records --------------------------------------------------------------------------------------------------
-    def _write(self, lock: Lock, event: str, steps: Sequence[Step] = (), *, about: Mapping[str, Any] | None = None,
-               captured: Mapping[Address, Mapping[str, Any]] | None = None, outcomes: Mapping[int, str] | None = None,
-               ledger: Mapping[Address, Owned | None] | None = None) -> None:  # fmt: skip
+    def _write(
+        self,
+        lock: Lock,
+        event: str,
+        steps: Sequence[Step] = (),
+        *,
+        about: Mapping[str, Any] | None = None,
+        captured: Mapping[Address, Mapping[str, Any]] | None = None,
+        outcomes: Mapping[int, str] | None = None,
+        ledger: Mapping[Address, Owned | None] | None = None,
+    ) -> None:
         will = event == "will"
         items = tuple(
-            Item(s.number, str(s.change.address), change_to_json(s.change, s.number, s.wave) if will else None,
-                 (captured or {}).get(s.change.address), (outcomes or {}).get(s.number, ""))
+            Item(
+                s.number,
+                str(s.change.address),
+                change_to_json(s.change, s.number, s.wave) if will else None,
+                (captured or {}).get(s.change.address),
+                (outcomes or {}).get(s.number, ""),
+            )
             for s in steps
-        )  # fmt: skip
-        entry = Entry(self.holder.run, self.plan.stack, self.seq, event, self.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
-                      steps[0].wave if steps else 0, items, about or {})  # fmt: skip
+        )
+        entry = Entry(
+            self.holder.run,
+            self.plan.stack,
+            self.seq,
+            event,
+            self.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            steps[0].wave if steps else 0,
+            items,
+            about or {},
+        )
         lock.write([entry], ledger)
         self.seq += 1
 
     def _claims(self, steps: Sequence[Step]) -> dict[Address, Owned | None]:
         """Records for what nobody owned: they say whose it is before anything is done to it."""
         new = [s.change for s in steps if s.change.after is not None and (s.change.owner is None or s.change.source)]
-        return {c.address: Owned(c.address, self.plan.stack, self.plan.env, c.created, False, None, self.holder.run) for c in new}
+        return {
+            c.address: Owned(c.address, self.plan.stack, self.plan.env, c.created, False, None, self.holder.run)
+            for c in new
+        }
 
     def _refuse_lost_claims(self, lock: Lock, claims: Mapping[Address, Owned | None]) -> None:
         """Of two stacks that claim one address at once, the later one stops before it acts."""
@@ -338,8 +437,10 @@ class Run:
         if lost:
             mine = {a: None for a in claims if a not in lost}
             self._write(lock, "end", about={"outcome": "refused"}, ledger=mine)
-            raise Stale(f"{lost[0]}: stack {ledger[lost[0]].stack} claimed it at the same moment",
-                        help="nothing was changed: let one stack own it")  # fmt: skip
+            raise Stale(
+                f"{lost[0]}: stack {ledger[lost[0]].stack} claimed it at the same moment",
+                help="nothing was changed: let one stack own it",
+            )
 
     def _before(self) -> dict[Address, Owned | None]:
         """The ledger's records of all that this run claimed, as they were before it."""
@@ -362,13 +463,21 @@ class Run:
             if protect is None:
                 protect = bool(change.owner and change.owner.protect)
             created = change.created or change.action in (Action.CREATE, Action.REPLACE)
-            records[change.address] = Owned(change.address, self.plan.stack, self.plan.env, created, protect,
-                                            change.after, self.holder.run, at)  # fmt: skip
+            records[change.address] = Owned(
+                change.address, self.plan.stack, self.plan.env, created, protect, change.after, self.holder.run, at
+            )
         return records
 
     # -- talk -----------------------------------------------------------------------------------------------------
-    def _tell(self, type: str, step: Step, message: str, seconds: float | None = None, level: str = "info",
-              data: Mapping[str, Any] | None = None) -> None:  # fmt: skip
+    def _tell(
+        self,
+        type: str,
+        step: Step,
+        message: str,
+        seconds: float | None = None,
+        level: str = "info",
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
         about = {"action": str(step.change.action), "total": len(self.plan.steps), **(data or {})}
         self.emit(Event(type, message, step.number, str(step.change.address), level, seconds, about))
 
@@ -378,8 +487,16 @@ class Run:
         if change is not None and change.after is not None:
             span = change.after.origin.span or span
         diagnostic = failure.error.diagnostic(change.address if change else "", span)
-        self.emit(Event("diagnostic", failure.error.message, failure.step.number if failure.step else 0,
-                        str(change.address) if change else "", "error", data={"diagnostic": diagnostic}))  # fmt: skip
+        self.emit(
+            Event(
+                "diagnostic",
+                failure.error.message,
+                failure.step.number if failure.step else 0,
+                str(change.address) if change else "",
+                "error",
+                data={"diagnostic": diagnostic},
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,8 +64,13 @@ class Expansion:
             self.report("K201", "a template cannot be rendered", str(e), path, e.help)
             return None
         if isinstance(value, Secret) and not secret:
-            self.report("K209", "a sensitive value would be shown here", value.ref, path,
-                        "only connector settings may hold sensitive values")  # fmt: skip
+            self.report(
+                "K209",
+                "a sensitive value would be shown here",
+                value.ref,
+                path,
+                "only connector settings may hold sensitive values",
+            )
             return None
         return value
 
@@ -107,8 +112,17 @@ class Expansion:
         self.problems += guard.check(self.resources, guards, self.internal)
         self.problems += unfed_sinks(self.resources)
         used = sorted({name for t in self.resources.values() if isinstance(t, Topic) for name in env_sources(t, env)})
-        return Stack(name, env.name, self.resources, removed, moved, guards, self.inputs.files, tuple(used),
-                     {name: self.document.key_at("variables", name) for name in values.unset})  # fmt: skip
+        return Stack(
+            name,
+            env.name,
+            self.resources,
+            removed,
+            moved,
+            guards,
+            self.inputs.files,
+            tuple(used),
+            {name: self.document.key_at("variables", name) for name in values.unset},
+        )
 
     def _outer(self, data: Mapping[str, Any]) -> list[Layer]:
         own = self.value((data.get("defaults") or {}).get("topic") or {}, ("defaults", "topic"))
@@ -164,18 +178,28 @@ class Expansion:
             self.resources[resource.address] = resource
             return
         place = f"; it is declared at {other.origin.span} too" if other.origin.span else ""
-        self.problems.append(error("K211", "declared twice", f"{resource.address}{place}", span=resource.origin.span,
-                                   address=resource.address, help="keep one; a table whose topic stands elsewhere "
-                                   "takes `ignore_topic: true`"))  # fmt: skip
+        self.problems.append(
+            error(
+                "K211",
+                "declared twice",
+                f"{resource.address}{place}",
+                span=resource.origin.span,
+                address=resource.address,
+                help="keep one; a table whose topic stands elsewhere takes `ignore_topic: true`",
+            )
+        )
 
     def _guards(self, data: Mapping[str, Any], env: Environment) -> Guards:
         own = environments.guards(self.value(data.get("guards") or {}, ("guards",)))
         shares = [s for s in (own.max_changes, env.guards.max_changes) if s is not None]
         return Guards(
-            own.create and env.guards.create, min(shares, default=None), own.naming + env.guards.naming,
-            own.topic + env.guards.topic, own.connector + env.guards.connector,
+            own.create and env.guards.create,
+            min(shares, default=None),
+            own.naming + env.guards.naming,
+            own.topic + env.guards.topic,
+            own.connector + env.guards.connector,
             self.document.at("guards") if "guards" in data else None,
-        )  # fmt: skip
+        )
 
     def _removed(self, data: Mapping[str, Any]) -> tuple[Removal, ...]:
         found = []
@@ -184,10 +208,15 @@ class Expansion:
             kind = "topic" if "topic" in entry else "connector"
             if entry.get(kind) is None:
                 continue
-            found.append(Removal(
-                Address(kind, str(entry[kind])), frozenset(entry.get("accept") or ()), bool(entry.get("keep")),
-                bool(entry.get("keep_offsets")), self.document.at("removed", i),
-            ))  # fmt: skip
+            found.append(
+                Removal(
+                    Address(kind, str(entry[kind])),
+                    frozenset(entry.get("accept") or ()),
+                    bool(entry.get("keep")),
+                    bool(entry.get("keep_offsets")),
+                    self.document.at("removed", i),
+                )
+            )
         return tuple(found)
 
     def _moved(self, data: Mapping[str, Any]) -> tuple[Move, ...]:
@@ -200,8 +229,13 @@ class Expansion:
                 self.report("K214", "this cannot be moved", str(e), ("moved", i))
                 continue
             if "topic" in (source.kind, target.kind):
-                self.report("K214", "this cannot be moved", f"{source}: Kafka cannot rename a topic", ("moved", i),
-                            "declare the new topic, copy the records, and list the old one under `removed`")  # fmt: skip
+                self.report(
+                    "K214",
+                    "this cannot be moved",
+                    f"{source}: Kafka cannot rename a topic",
+                    ("moved", i),
+                    "declare the new topic, copy the records, and list the old one under `removed`",
+                )
                 continue
             found.append(Move(source, target, self.document.at("moved", i)))
         return tuple(found)
@@ -209,19 +243,47 @@ class Expansion:
     def _contradictions(self, removed: Sequence[Removal], moved: Sequence[Move]) -> None:
         for entry in removed:
             if entry.address in self.resources:
-                self.problems.append(error("K222", "declared and removed at once", f"{entry.address}", span=entry.span,
-                                           help="keep the block or the entry under `removed`, not both"))  # fmt: skip
+                self.problems.append(
+                    error(
+                        "K222",
+                        "declared and removed at once",
+                        f"{entry.address}",
+                        span=entry.span,
+                        help="keep the block or the entry under `removed`, not both",
+                    )
+                )
         for move in moved:
             if move.target not in self.resources:
-                self.problems.append(error("K214", "this cannot be moved", f"{move.target} is declared nowhere",
-                                           span=move.span, help="declare the connector under its new name"))  # fmt: skip
+                self.problems.append(
+                    error(
+                        "K214",
+                        "this cannot be moved",
+                        f"{move.target} is declared nowhere",
+                        span=move.span,
+                        help="declare the connector under its new name",
+                    )
+                )
             if move.source in self.resources:
-                self.problems.append(error("K214", "this cannot be moved", f"{move.source} is still declared",
-                                           span=move.span, help="remove the block of the old name"))  # fmt: skip
+                self.problems.append(
+                    error(
+                        "K214",
+                        "this cannot be moved",
+                        f"{move.source} is still declared",
+                        span=move.span,
+                        help="remove the block of the old name",
+                    )
+                )
         targets = [move.target for move in moved] + [move.source for move in moved]
         if len(set(targets)) < len(targets):
-            self.problems.append(error("K214", "this cannot be moved", "one name stands in two moves",
-                                       span=moved[0].span, help="apply one move after the other"))  # fmt: skip
+            self.problems.append(
+                error(
+                    "K214",
+                    "this cannot be moved",
+                    "one name stands in two moves",
+                    span=moved[0].span,
+                    help="apply one move after the other",
+                )
+            )
 
     def _names(self) -> None:
         seen: dict[str, Topic] = {}
@@ -230,11 +292,16 @@ class Expansion:
                 continue
             other = seen.setdefault(catalog.metric_name(resource.name), resource)
             if other is not resource:
-                self.problems.append(error(
-                    "K110", "two topic names differ only in `.` and `_`", f"{resource.name} and {other.name}",
-                    help="Kafka refuses the second one, for both make the same metric: rename one",
-                    span=resource.origin.span, address=resource.address,
-                ))  # fmt: skip
+                self.problems.append(
+                    error(
+                        "K110",
+                        "two topic names differ only in `.` and `_`",
+                        f"{resource.name} and {other.name}",
+                        help="Kafka refuses the second one, for both make the same metric: rename one",
+                        span=resource.origin.span,
+                        address=resource.address,
+                    )
+                )
 
 
 def env_sources(topic: Topic, env: Environment) -> set[str]:
@@ -251,11 +318,16 @@ def unfed_sinks(resources: Mapping[Address, Resource]) -> list[Diagnostic]:
         if isinstance(resource, Connector):
             for name in resource.reads:
                 if name not in names:
-                    found.append(warning(
-                        "K215", "a sink reads a topic that nobody here declares or feeds", f"{resource.name}: {name}",
-                        help="declare the topic, or leave it if another stack does", address=resource.address,
-                        span=resource.origin.at("/config/topics"),
-                    ))  # fmt: skip
+                    found.append(
+                        warning(
+                            "K215",
+                            "a sink reads a topic that nobody here declares or feeds",
+                            f"{resource.name}: {name}",
+                            help="declare the topic, or leave it if another stack does",
+                            address=resource.address,
+                            span=resource.origin.at("/config/topics"),
+                        )
+                    )
     return found
 
 
@@ -274,8 +346,16 @@ def same_addresses(stacks: Sequence[Stack]) -> list[Diagnostic]:
         for address, resource in stack.resources.items():
             other = owner.setdefault(address, (stack.name, resource.origin))
             if other[0] != stack.name:
-                found.append(error("K211", "declared twice", f"{address}: in stack {other[0]} at {other[1].span} too",
-                                   span=resource.origin.span, address=address, help="let one stack own it"))  # fmt: skip
+                found.append(
+                    error(
+                        "K211",
+                        "declared twice",
+                        f"{address}: in stack {other[0]} at {other[1].span} too",
+                        span=resource.origin.span,
+                        address=address,
+                        help="let one stack own it",
+                    )
+                )
     return found
 
 

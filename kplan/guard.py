@@ -30,9 +30,16 @@ def _naming(resources: Mapping[Address, Resource], guards: Guards, internal: Col
             continue
         for address, resource in resources.items():
             if address.kind == "topic" and address.name not in internal and not compiled.search(address.name):
-                found.append(error("K213", "a guard is not met", f"{address.name} does not match {pattern}",
-                                   span=resource.origin.span, address=address,
-                                   help="rename the topic, or change `guards: naming`"))  # fmt: skip
+                found.append(
+                    error(
+                        "K213",
+                        "a guard is not met",
+                        f"{address.name} does not match {pattern}",
+                        span=resource.origin.span,
+                        address=address,
+                        help="rename the topic, or change `guards: naming`",
+                    )
+                )
     return found
 
 
@@ -43,8 +50,11 @@ def _schemas(resources: Mapping[Address, Resource], guards: Guards) -> list[Diag
     found = []
     for kind, schemas in (("topic", guards.topic), ("connector", guards.connector)):
         for schema in schemas:
-            full = schema if any(k in schema for k in ("properties", "type", "required", "allOf", "anyOf", "oneOf", "not")) \
-                else {"properties": {k: _fragment(v) for k, v in schema.items()}}  # fmt: skip
+            full = (
+                schema
+                if any(k in schema for k in ("properties", "type", "required", "allOf", "anyOf", "oneOf", "not"))
+                else {"properties": {k: _fragment(v) for k, v in schema.items()}}
+            )
             try:
                 Draft202012Validator.check_schema(full)
             except SchemaError as e:
@@ -64,18 +74,46 @@ def _fragment(schema: Any) -> Any:
     return schema
 
 
-_KEYWORDS = {"type", "minimum", "maximum", "enum", "const", "pattern", "required", "properties", "not", "anyOf", "allOf",
-             "oneOf", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "items",
-             "additionalProperties", "patternProperties", "propertyNames", "minProperties", "maxProperties", "if",
-             "$ref", "description"}  # fmt: skip
+_KEYWORDS = {
+    "type",
+    "minimum",
+    "maximum",
+    "enum",
+    "const",
+    "pattern",
+    "required",
+    "properties",
+    "not",
+    "anyOf",
+    "allOf",
+    "oneOf",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "items",
+    "additionalProperties",
+    "patternProperties",
+    "propertyNames",
+    "minProperties",
+    "maxProperties",
+    "if",
+    "$ref",
+    "description",
+}
 
 
 def _plain(resource: Resource) -> dict[str, Any]:
     """The resource as a guard sees it: configs that are numbers are numbers, secrets are words."""
     config = {k: "(sensitive)" if isinstance(v, Secret) else _number(v) for k, v in resource.config.items()}
     if isinstance(resource, Topic):
-        return {"name": resource.name, "partitions": resource.partitions, "config": config,
-                "replication_factor": resource.replication_factor}  # fmt: skip
+        return {
+            "name": resource.name,
+            "partitions": resource.partitions,
+            "config": config,
+            "replication_factor": resource.replication_factor,
+        }
     return {"name": resource.name, "class": resource.java_class, "state": resource.state, "config": config}
 
 
@@ -88,5 +126,12 @@ def _number(value: str) -> Any:
 def _problem(resource: Resource, e: Any) -> Diagnostic:
     path = "/" + "/".join(str(part) for part in e.absolute_path)
     what = path if path != "/" else str(resource.address)
-    return error("K213", "a guard is not met", f"{what}: {e.message}", span=resource.origin.at(path),
-                 address=resource.address, path=path, help="change the resource, or the guard")  # fmt: skip
+    return error(
+        "K213",
+        "a guard is not met",
+        f"{what}: {e.message}",
+        span=resource.origin.at(path),
+        address=resource.address,
+        path=path,
+        help="change the resource, or the guard",
+    )

@@ -81,8 +81,12 @@ def replay(entries: Iterable[Entry]) -> Progress | None:
     if not run:
         return None
     return Progress(
-        run, stack, about,
+        run,
+        stack,
+        about,
         done={n: item for n, item in will.items() if answered.get(n) == "did"},
         flying={n: item for n, item in will.items() if answered.get(n) != "did"},
-        undone=frozenset(undone), kept=kept, outcome=outcome,
-    )  # fmt: skip
+        undone=frozenset(undone),
+        kept=kept,
+        outcome=outcome,
+    )

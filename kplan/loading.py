@@ -57,7 +57,7 @@ class Loaded:
 
 
 def load(request: Request) -> Loaded:
-    """Reads everything and finds every problem. Raises Invalid where there is no file or no environment to go on with."""
+    """Reads everything and finds every problem. Raises Invalid where there is no file or environment to go on with."""
     reader = Reader(request)
     paths = reader.stack_paths()
     environment = reader.environment(paths)
@@ -87,8 +87,14 @@ def same_names(stacks: Sequence[Stack]) -> list[Diagnostic]:
     for stack in stacks:
         other = seen.setdefault(stack.name, stack.path)
         if other != stack.path:
-            found.append(error("K211", "declared twice", f"stack {stack.name}: in {other} and {stack.path}",
-                               help="a stack's name is its identity: give each file its own"))  # fmt: skip
+            found.append(
+                error(
+                    "K211",
+                    "declared twice",
+                    f"stack {stack.name}: in {other} and {stack.path}",
+                    help="a stack's name is its identity: give each file its own",
+                )
+            )
     return found
 
 
@@ -108,7 +114,9 @@ class Reader:
         for name in self.request.paths:
             path = Path(self.request.folder, name)
             if path.is_dir():
-                inside = sorted(p for p in path.iterdir() if p.suffix in (".yaml", ".yml", ".json") and p.name != CONFIG)
+                inside = sorted(
+                    p for p in path.iterdir() if p.suffix in (".yaml", ".yml", ".json") and p.name != CONFIG
+                )
                 if not inside:
                     raise Invalid([error("K107", "a folder without stacks", str(name), help="it holds no .yaml file")])
                 found += inside
@@ -130,7 +138,9 @@ class Reader:
             data = path.read_bytes()
         except (OSError, ValueError) as e:
             reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
-            self.problems.append(error("K107", "a file cannot be read", f"{name}: {reason}", help="check the path and its permissions"))
+            self.problems.append(
+                error("K107", "a file cannot be read", f"{name}: {reason}", help="check the path and its permissions")
+            )
             return None
         self.texts[name] = data.decode("utf-8", "replace")
         self.files[name] = File(os.path.relpath(path, self.root), hashlib.sha256(data).hexdigest())
@@ -157,16 +167,29 @@ class Reader:
                 return environments.on_the_spot(name or "default", process, str(self.root), bootstrap, connect)
             if config is None:
                 if name and name != "local":
-                    raise Invalid([error("K205", "there is no such environment", f"{name}: no {CONFIG} is found here or above",
-                                         help=f"write {CONFIG}, or give --bootstrap")])  # fmt: skip
+                    raise Invalid(
+                        [
+                            error(
+                                "K205",
+                                "there is no such environment",
+                                f"{name}: no {CONFIG} is found here or above",
+                                help=f"write {CONFIG}, or give --bootstrap",
+                            )
+                        ]
+                    )
                 return environments.embedded(name or "local", process, str(self.root))
         except ValueError as e:
             raise Invalid([error("K203", "a variable has a value that it may not have", str(e))])
         document = self.document(config, "environments.v1")
         if document is None:
             raise Invalid(self.problems)
-        environment, problems = environments.build(document, name or environments.default_name(document), process,
-                                                   self.files[self.shown(config)], str(self.root))  # fmt: skip
+        environment, problems = environments.build(
+            document,
+            name or environments.default_name(document),
+            process,
+            self.files[self.shown(config)],
+            str(self.root),
+        )
         self.problems += problems
         if environment is None:
             raise Invalid(self.problems)
@@ -188,7 +211,15 @@ class Reader:
             if document is not None and isinstance(document.data, dict):
                 values |= document.data
             elif document is not None:
-                self.problems.append(error("K106", "a file of variables is no map", name, span=document.at(), help="write NAME: VALUE lines"))
+                self.problems.append(
+                    error(
+                        "K106",
+                        "a file of variables is no map",
+                        name,
+                        span=document.at(),
+                        help="write NAME: VALUE lines",
+                    )
+                )
         return values
 
     def stack(self, path: Path, environment: Environment, given: Given) -> Stack | None:
@@ -219,8 +250,17 @@ class Reader:
             found, problems = self.templates[key]
             if found is None and not problems:
                 close = ", ".join(sorted(built_in_templates()))
-                self.templates[key] = None, [error("K207", "there is no such template", name,
-                                                   help=f"built in: {close}; your own stand in templates/ beside the stack")]  # fmt: skip
+                self.templates[key] = (
+                    None,
+                    [
+                        error(
+                            "K207",
+                            "there is no such template",
+                            name,
+                            help=f"built in: {close}; your own stand in templates/ beside the stack",
+                        )
+                    ],
+                )
         found, problems = self.templates[key]
         return found, list(problems)
 
@@ -247,8 +287,13 @@ def built_in(name: str) -> Document | None:
 
 def built_in_templates() -> tuple[str, ...]:
     folder = resources.files("kplan").joinpath("connectors")
-    return tuple(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir()
-                        if f.name.endswith(".yaml") and f.name != "debezium-base.yaml"))  # fmt: skip
+    return tuple(
+        sorted(
+            f.name.removesuffix(".yaml")
+            for f in folder.iterdir()
+            if f.name.endswith(".yaml") and f.name != "debezium-base.yaml"
+        )
+    )
 
 
 def _schema(name: str) -> Mapping[str, Any]:

@@ -12,13 +12,22 @@ from kplan.secrets import Mask, MaskingFilter
 
 class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return json.dumps({"time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"), "level": record.levelname.lower(),
-                           "logger": record.name, "message": record.getMessage()}, ensure_ascii=False)  # fmt: skip
+        return json.dumps(
+            {
+                "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+                "level": record.levelname.lower(),
+                "logger": record.name,
+                "message": record.getMessage(),
+            },
+            ensure_ascii=False,
+        )
 
 
 def configure(level: str, style: str, file: str | None, secrets: Iterable[str]) -> None:
     """Logs of kplan go to `file` or standard error from `level` up; `secrets` appear in none of them."""
-    handler: logging.Handler = logging.FileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
+    handler: logging.Handler = (
+        logging.FileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
+    )
     plain = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s  %(message)s", "%H:%M:%S")
     handler.setFormatter(JsonLines() if style == "json" else plain)
     handler.addFilter(MaskingFilter(Mask(secrets)))

@@ -216,7 +216,9 @@ class Stack:
     guards: Guards = Guards()
     files: tuple[File, ...] = ()
     used_env: tuple[str, ...] = ()  # KAFKA_TOPIC_* variables that gave a default
-    unset: Mapping[str, Span] = field(default_factory=dict)  # sensitive variables without a value, and where they are declared
+    unset: Mapping[str, Span] = field(
+        default_factory=dict
+    )  # sensitive variables without a value, and where they are declared
 
     @property
     def path(self) -> str:

@@ -60,7 +60,9 @@ def _used(change: Change) -> set[str]:
     return names
 
 
-def narrowed(changes: Sequence[Change], targets: Sequence[str], excluded: Sequence[str]) -> tuple[list[Change], list[str]]:
+def narrowed(
+    changes: Sequence[Change], targets: Sequence[str], excluded: Sequence[str]
+) -> tuple[list[Change], list[str]]:
     """The changes that match, with what they need; and the words for each thing excluded that a remaining one needs."""
     by_address = {c.address: c for c in changes}
     chosen = [c for c in changes if not targets or _matches(c.address, targets)]
@@ -116,7 +118,10 @@ def _rank(change: Change) -> tuple[int, int]:
     if change.is_ledger_only:
         return (0, 9)
     if change.address.kind == "topic":
-        return (int(change.irreversible), {Action.CREATE: 0, Action.UPDATE: 1, Action.REPLACE: 4, Action.DELETE: 5}[change.action])
+        return (
+            int(change.irreversible),
+            {Action.CREATE: 0, Action.UPDATE: 1, Action.REPLACE: 4, Action.DELETE: 5}[change.action],
+        )
     return (int(change.irreversible), {Action.DELETE: 3}.get(change.action, 2))
 
 

@@ -100,17 +100,25 @@ class Plan:
 def to_json(plan: Plan, *, digest: bool = True) -> dict[str, Any]:
     """The document of `schemas/plan.v1.json`; no secret is in it."""
     document: dict[str, Any] = {
-        "format_version": FORMAT, "kplan_version": plan.kplan_version, "created_at": plan.created_at,
+        "format_version": FORMAT,
+        "kplan_version": plan.kplan_version,
+        "created_at": plan.created_at,
         "stack": {"name": plan.stack, "env": plan.env, "files": [asdict(f) for f in plan.files], "commit": plan.commit},
-        "target": asdict(plan.target), "mode": plan.mode, "checked": plan.checked,
-        "applyable": plan.applyable, "complete": plan.complete, "errored": plan.errored, "blocked": list(plan.blocked),
-        "summary": summary(plan), "point_of_no_return": plan.point_of_no_return,
+        "target": asdict(plan.target),
+        "mode": plan.mode,
+        "checked": plan.checked,
+        "applyable": plan.applyable,
+        "complete": plan.complete,
+        "errored": plan.errored,
+        "blocked": list(plan.blocked),
+        "summary": summary(plan),
+        "point_of_no_return": plan.point_of_no_return,
         "changes": [change_to_json(s.change, s.number, s.wave) for s in plan.steps],
         "drift": [drift_to_json(d) for d in plan.drift],
         "diagnostics": [diagnostic_to_json(d) for d in plan.diagnostics],
         "read": {"topics": plan.topics_read, "connectors": plan.connectors_read},
         "used_env": list(plan.used_env),
-    }  # fmt: skip
+    }
     if digest:
         document["digest"] = plan.digest
     return document
@@ -118,58 +126,106 @@ def to_json(plan: Plan, *, digest: bool = True) -> dict[str, Any]:
 
 def summary(plan: Plan) -> dict[str, int]:
     return {
-        "add": plan.count(Action.CREATE), "change": plan.count(Action.UPDATE), "delete": plan.count(Action.DELETE),
-        "replace": plan.count(Action.REPLACE), "move": plan.count(Action.MOVE), "adopt": plan.count(Action.ADOPT),
-        "release": plan.count(Action.RELEASE), "unchanged": plan.unchanged, "hidden": plan.hidden,
+        "add": plan.count(Action.CREATE),
+        "change": plan.count(Action.UPDATE),
+        "delete": plan.count(Action.DELETE),
+        "replace": plan.count(Action.REPLACE),
+        "move": plan.count(Action.MOVE),
+        "adopt": plan.count(Action.ADOPT),
+        "release": plan.count(Action.RELEASE),
+        "unchanged": plan.unchanged,
+        "hidden": plan.hidden,
         "irreversible": sum(1 for s in plan.steps if s.change.irreversible),
-    }  # fmt: skip
+    }
 
 
 def drift_to_json(drift: Drift) -> dict[str, Any]:
-    return {"address": str(drift.address), "path": drift.path,
-            "applied": text_to_json(drift.applied), "live": text_to_json(drift.live)}  # fmt: skip
+    return {
+        "address": str(drift.address),
+        "path": drift.path,
+        "applied": text_to_json(drift.applied),
+        "live": text_to_json(drift.live),
+    }
 
 
 def _drift(data: Mapping[str, Any]) -> Drift:
-    return Drift(Address.parse(data["address"]), data["path"], text_from_json(data["applied"]), text_from_json(data["live"]))
+    return Drift(
+        Address.parse(data["address"]), data["path"], text_from_json(data["applied"]), text_from_json(data["live"])
+    )
 
 
 def diagnostic_to_json(d: Diagnostic) -> dict[str, Any]:
     span = d.span or Span("")
-    return {"code": d.code, "severity": str(d.severity), "summary": d.summary, "detail": d.detail, "help": d.help,
-            "address": d.address, "attribute": d.path, "path": span.path, "line": span.line, "column": span.column,
-            "end_line": span.end_line, "end_column": span.end_column}  # fmt: skip
+    return {
+        "code": d.code,
+        "severity": str(d.severity),
+        "summary": d.summary,
+        "detail": d.detail,
+        "help": d.help,
+        "address": d.address,
+        "attribute": d.path,
+        "path": span.path,
+        "line": span.line,
+        "column": span.column,
+        "end_line": span.end_line,
+        "end_column": span.end_column,
+    }
 
 
 def _diagnostic(data: Mapping[str, Any]) -> Diagnostic:
-    span = Span(data["path"], data["line"], data["column"], data["end_line"], data["end_column"]) if data["path"] else None
-    return Diagnostic(data["code"], Severity(data["severity"]), data["summary"], data["detail"], data["help"], span,
-                      data["address"], data["attribute"])  # fmt: skip
+    span = (
+        Span(data["path"], data["line"], data["column"], data["end_line"], data["end_column"]) if data["path"] else None
+    )
+    return Diagnostic(
+        data["code"],
+        Severity(data["severity"]),
+        data["summary"],
+        data["detail"],
+        data["help"],
+        span,
+        data["address"],
+        data["attribute"],
+    )
 
 
 def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
     """The plan that a document describes. Raises Stale where it was changed by hand or is of another major version."""
     version = str(data.get("format_version", ""))
     if version.split(".")[0] != FORMAT.split(".")[0]:
-        raise Stale(f"this plan has format {version or 'none'}, this kplan reads {FORMAT}", code="K521",
-                    help="make the plan again with this kplan")  # fmt: skip
+        raise Stale(
+            f"this plan has format {version or 'none'}, this kplan reads {FORMAT}",
+            code="K521",
+            help="make the plan again with this kplan",
+        )
     try:
         plan = Plan(
-            stack=data["stack"]["name"], env=data["stack"]["env"], target=Target(**data["target"]),
+            stack=data["stack"]["name"],
+            env=data["stack"]["env"],
+            target=Target(**data["target"]),
             steps=tuple(Step(c["step"], c["wave"], change_from_json(c)) for c in data["changes"]),
-            mode=data["mode"], files=tuple(File(**f) for f in data["stack"]["files"]), commit=data["stack"]["commit"],
-            unchanged=data["summary"]["unchanged"], hidden=data["summary"]["hidden"],
+            mode=data["mode"],
+            files=tuple(File(**f) for f in data["stack"]["files"]),
+            commit=data["stack"]["commit"],
+            unchanged=data["summary"]["unchanged"],
+            hidden=data["summary"]["hidden"],
             drift=tuple(_drift(d) for d in data["drift"]),
-            diagnostics=tuple(_diagnostic(d) for d in data["diagnostics"]), checked=data["checked"],
-            topics_read=data["read"]["topics"], connectors_read=data["read"]["connectors"],
-            used_env=tuple(data["used_env"]), created_at=data["created_at"], kplan_version=data["kplan_version"],
-        )  # fmt: skip
+            diagnostics=tuple(_diagnostic(d) for d in data["diagnostics"]),
+            checked=data["checked"],
+            topics_read=data["read"]["topics"],
+            connectors_read=data["read"]["connectors"],
+            used_env=tuple(data["used_env"]),
+            created_at=data["created_at"],
+            kplan_version=data["kplan_version"],
+        )
         document = to_json(plan, digest=False)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as e:
         raise Stale(f"this is no plan of kplan: {type(e).__name__} {e}", code="K521", help="make the plan again") from e
     if verify and (document_digest(document) != data.get("digest")):
-        raise Stale("the plan's file does not match its digest: it was changed after it was made", code="K522",
-                    help="make the plan again, and apply the file as it was written")  # fmt: skip
+        raise Stale(
+            "the plan's file does not match its digest: it was changed after it was made",
+            code="K522",
+            help="make the plan again, and apply the file as it was written",
+        )
     return plan
 
 
@@ -200,8 +256,12 @@ def with_secrets(plan: Plan, values: Mapping[str, str | None], key: str | None) 
         if isinstance(change.after, Connector):
             config = {k: _filled(change.address, k, v, values, key) for k, v in change.after.config.items()}
             after = replace(change.after, config=config)
-            diffs = tuple(replace(d, after=config.get(d.key, d.after)) if d.path.startswith("/config/") and
-                          isinstance(d.after, Secret) else d for d in change.diffs)  # fmt: skip
+            diffs = tuple(
+                replace(d, after=config.get(d.key, d.after))
+                if d.path.startswith("/config/") and isinstance(d.after, Secret)
+                else d
+                for d in change.diffs
+            )
             change = replace(change, after=after, diffs=diffs)
         steps.append(replace(step, change=change))
     return replace(plan, steps=tuple(steps))
@@ -212,8 +272,10 @@ def _filled(address: Address, key: str, value: Text, values: Mapping[str, str | 
         return value
     filled = Secret(value.ref, resolve(value.ref, values)).signed(signing)
     if value.fingerprint and filled.fingerprint and value.fingerprint != filled.fingerprint:
-        raise Stale(f"{address} {key}: {value.ref} is not what it was when the plan was made",
-                    help="give the variable the same value, or make the plan again")  # fmt: skip
+        raise Stale(
+            f"{address} {key}: {value.ref} is not what it was when the plan was made",
+            help="give the variable the same value, or make the plan again",
+        )
     return Secret(filled.ref, filled.value, value.fingerprint or filled.fingerprint)
 
 
@@ -264,8 +326,11 @@ def _set_since(change: Change, now: Resource | None) -> list[str]:
     """Topic configs that were unset when the plan was made and are set now."""
     if not isinstance(now, Topic):
         return []
-    return [f"{change.address} {d.key}: planned from (unset), now {now.config[d.key]}" for d in change.diffs
-            if d.path.startswith("/config/") and d.before is None and d.key in now.config]  # fmt: skip
+    return [
+        f"{change.address} {d.key}: planned from (unset), now {now.config[d.key]}"
+        for d in change.diffs
+        if d.path.startswith("/config/") and d.before is None and d.key in now.config
+    ]
 
 
 def _moved(change: Change, then: Resource | None, now: Resource | None) -> list[str]:
@@ -275,8 +340,10 @@ def _moved(change: Change, then: Resource | None, now: Resource | None) -> list[
         if then is now:
             return []
         return [f"{address}: {'is gone' if now is None else 'is there now'}"]
-    return [f"{address} {path.removeprefix('/config/').removeprefix('/')}: planned from {_words(a)}, now {_words(b)}"
-            for path, a, b in differing(then, now)]  # fmt: skip
+    return [
+        f"{address} {path.removeprefix('/config/').removeprefix('/')}: planned from {_words(a)}, now {_words(b)}"
+        for path, a, b in differing(then, now)
+    ]
 
 
 def differing(then: Resource, now: Resource) -> list[tuple[str, Any, Any]]:

@@ -9,13 +9,12 @@ from typing import TypeVar
 
 from kplan.backends.base import Backend, Cluster, Reading
 from kplan.diagnostics import Diagnostic, KplanError, Unsupported, error, ordered, warning
-from kplan.diff import Difference, Ledger, diff, needed
+from kplan.diff import Difference, diff, needed
 from kplan.model import Action, Address, Change, Connector, Facts, Live, Resource, Secret, Stack, Target, Topic
 from kplan.order import Cycle, narrowed, order, with_needs
 from kplan.plan import Plan
 from kplan.risk import Accepted, accepted_releases, assess, too_many, wants_facts
 from kplan.store.base import Store
-
 
 V = TypeVar("V")
 
@@ -56,13 +55,27 @@ def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan
         steps = order([_signed(change, options.sign_with) for change in changes])
     except Cycle as e:
         steps = ()
-        problems.append(error("K235", "changes wait for each other", str(e), help="apply one of them first, with --target"))
+        problems.append(
+            error("K235", "changes wait for each other", str(e), help="apply one of them first, with --target")
+        )
     return Plan(
-        stack.name, stack.env, live.target, steps, options.mode, stack.files, options.commit, found.unchanged,
-        total - len(changes), tuple(found.drift), ordered([*problems, *([limit] if limit else [])]),
-        checked=not options.offline, topics_read=len(live.names),
-        connectors_read=sum(1 for a in live.health), used_env=stack.used_env, created_at=options.created_at,
-    )  # fmt: skip
+        stack.name,
+        stack.env,
+        live.target,
+        steps,
+        options.mode,
+        stack.files,
+        options.commit,
+        found.unchanged,
+        total - len(changes),
+        tuple(found.drift),
+        ordered([*problems, *([limit] if limit else [])]),
+        checked=not options.offline,
+        topics_read=len(live.names),
+        connectors_read=sum(1 for a in live.health),
+        used_env=stack.used_env,
+        created_at=options.created_at,
+    )
 
 
 def read(cluster: Cluster, addresses: Iterable[Address]) -> Live:
@@ -78,8 +91,11 @@ def _live(readings: Sequence[Reading], targets: Sequence[Target]) -> Live:
     kafka = targets[0]
     connect = targets[1] if len(targets) > 1 else Target()
     if connect.cluster_id and kafka.cluster_id and connect.cluster_id != kafka.cluster_id:
-        raise Unsupported(f"Connect at {connect.connect_url} works on cluster {connect.cluster_id}, not on {kafka.cluster_id}",
-                          code="K332", help="name the Connect of this cluster in the environment")  # fmt: skip
+        raise Unsupported(
+            f"Connect at {connect.connect_url} works on cluster {connect.cluster_id}, not on {kafka.cluster_id}",
+            code="K332",
+            help="name the Connect of this cluster in the environment",
+        )
     target = replace(kafka, connect_url=connect.connect_url, connect_version=connect.connect_version)
     resources = {a: r for reading in readings for a, r in reading.resources.items()}
     health = {a: h for reading in readings for a, h in reading.health.items()}
@@ -94,7 +110,9 @@ def check(cluster: Cluster, changes: Sequence[Change]) -> tuple[list[Change], li
     verified: dict[Address, str] = {}
     by_address = {c.address: c for c in changes}
     with ThreadPoolExecutor(2) as pool:
-        asked = [(b, pool.submit(_checked_by, b, [c for c in changes if c.address.kind == b.kind])) for b in cluster.backends]
+        asked = [
+            (b, pool.submit(_checked_by, b, [c for c in changes if c.address.kind == b.kind])) for b in cluster.backends
+        ]
         for backend, future in asked:
             for address, said in future.result().items():
                 problems += [_at(d, by_address[address]) for d in said]
@@ -141,9 +159,17 @@ def unique(stack: Stack, live: Live, changes: Sequence[Change]) -> list[Diagnost
                 continue
             other = taken.setdefault((key, value), address)
             if other != address:
-                found.append(error("K223", "two connectors share what only one may have", f"{key} {value}: {other} has it too",
-                                   help="give each its own", span=resource.origin.at(f"/config/{key}"), address=address,
-                                   path=f"/config/{key}"))  # fmt: skip
+                found.append(
+                    error(
+                        "K223",
+                        "two connectors share what only one may have",
+                        f"{key} {value}: {other} has it too",
+                        help="give each its own",
+                        span=resource.origin.at(f"/config/{key}"),
+                        address=address,
+                        path=f"/config/{key}",
+                    )
+                )
     return found
 
 
@@ -154,12 +180,21 @@ def _few_replicas(stack: Stack, target: Target) -> list[Diagnostic]:
     if not single:
         return []
     names = ", ".join(t.name for t in single[:3]) + (f" and {len(single) - 3} more" if len(single) > 3 else "")
-    return [warning("K225", "one replica on a cluster of several brokers", names, span=single[0].origin.span,
-                    help="a broker's disk is the only copy: set replication_factor: 3")]  # fmt: skip
+    return [
+        warning(
+            "K225",
+            "one replica on a cluster of several brokers",
+            names,
+            span=single[0].origin.span,
+            help="a broker's disk is the only copy: set replication_factor: 3",
+        )
+    ]
 
 
 def _clashes(clashes: Sequence[str]) -> list[Diagnostic]:
-    return [error("K236", "a step needs what was excluded", clash, help="exclude both, or neither") for clash in clashes]
+    return [
+        error("K236", "a step needs what was excluded", clash, help="exclude both, or neither") for clash in clashes
+    ]
 
 
 def _unmatched(stack: Stack, found: Difference, options: Options) -> list[Diagnostic]:
@@ -168,8 +203,17 @@ def _unmatched(stack: Stack, found: Difference, options: Options) -> list[Diagno
 
     known = {str(a) for a in stack.resources} | {str(c.address) for c in found.changes}
     named = (("--target", options.targets), ("--exclude", options.excluded), ("--replace", options.replaced))
-    return [warning("K237", "a pattern matches nothing", f"{flag} {pattern}", help="addresses look like topic/NAME or connector/NAME")
-            for flag, patterns in named for pattern in patterns if not fnmatch.filter(known, pattern)]  # fmt: skip
+    return [
+        warning(
+            "K237",
+            "a pattern matches nothing",
+            f"{flag} {pattern}",
+            help="addresses look like topic/NAME or connector/NAME",
+        )
+        for flag, patterns in named
+        for pattern in patterns
+        if not fnmatch.filter(known, pattern)
+    ]
 
 
 def _signed(change: Change, key: str | None) -> Change:
@@ -192,8 +236,16 @@ def _sign_all(resource: Resource | None, key: str) -> Resource | None:
 
 def not_for_apply(stack: Stack) -> list[Diagnostic]:
     """The problem with each sensitive variable that has no value: servers cannot be asked without it."""
-    return [error("K219", "a sensitive variable has no value", name, span=span, help=f"set KPLAN_VAR_{name}, or the variable under its `env:`")
-            for name, span in stack.unset.items()]  # fmt: skip
+    return [
+        error(
+            "K219",
+            "a sensitive variable has no value",
+            name,
+            span=span,
+            help=f"set KPLAN_VAR_{name}, or the variable under its `env:`",
+        )
+        for name, span in stack.unset.items()
+    ]
 
 
 def unique_offline(stacks: Sequence[Stack]) -> list[Diagnostic]:

@@ -11,7 +11,12 @@ from kplan.diagnostics import Diagnostic, error
 from kplan.model import Action, Address, AttrDiff, Change, Connector, Facts, Guards, Removal, Risk, Stack, Topic
 
 KINDS = ("data-loss", "replace", "orphan", "offsets", "snapshot", "durability", "readers")
-TYPE_HANDLING = ("decimal.handling.mode", "binary.handling.mode", "time.precision.mode", "bigint.unsigned.handling.mode")
+TYPE_HANDLING = (
+    "decimal.handling.mode",
+    "binary.handling.mode",
+    "time.precision.mode",
+    "bigint.unsigned.handling.mode",
+)
 MOVES_THE_SOURCE = ("slot.name", "database.dbname", "database.server.id")
 MINIMUM_MANAGED = 10  # `max_changes` judges shares of at least so many resources
 VERBS = {Action.DELETE: "delete", Action.REPLACE: "replace"}
@@ -34,8 +39,15 @@ def accept_name(change: Change) -> str:
 
 def accepted_releases(changes: Sequence[Change], accepted: Accepted) -> list[Change]:
     """With `destroy`: what was adopted is released, unless its deletion is accepted by name."""
-    return [replace(c, action=Action.DELETE) if c.reason == "destroy" and c.action is Action.RELEASE
-            and c.before is not None and accepted.covers(f"delete:{c.address}") else c for c in changes]  # fmt: skip
+    return [
+        replace(c, action=Action.DELETE)
+        if c.reason == "destroy"
+        and c.action is Action.RELEASE
+        and c.before is not None
+        and accepted.covers(f"delete:{c.address}")
+        else c
+        for c in changes
+    ]
 
 
 def wants_facts(change: Change) -> bool:
@@ -56,7 +68,9 @@ def assess(changes: Sequence[Change], stack: Stack, facts: Mapping[Address, Fact
 def _assessed(change: Change, facts: Facts | None, entry: Removal | None, accepted: Accepted) -> Change:
     risks = _of_topic(change, facts) if change.address.kind == "topic" else _of_connector(change)
     if change.reason == "orphan":
-        risks.append(Risk("K404", "danger", "it left the stack, and no entry under `removed` says that this was meant", "orphan"))
+        risks.append(
+            Risk("K404", "danger", "it left the stack, and no entry under `removed` says that this was meant", "orphan")
+        )
     if _protected(change):
         risks.append(Risk("K410", "danger", "it is protected: only an applied `protect: false` ends that", "protect"))
     declared = change.after.rules.accept if change.after else entry.accept if entry else frozenset()
@@ -104,8 +118,14 @@ def _loss(facts: Facts | None) -> list[Risk]:
 def _of_setting(diff: AttrDiff, facts: Facts | None) -> list[Risk]:
     if diff.path == "/partitions":
         readers = ", ".join(r.group for r in facts.readers) if facts and facts.readers else ""
-        return [Risk("K411", "caution", "keys move. Records of one primary key, written before and after, can land in "
-                     f"different partitions.{f' Readers: {readers}.' if readers else ''}")]  # fmt: skip
+        return [
+            Risk(
+                "K411",
+                "caution",
+                "keys move. Records of one primary key, written before and after, can land in "
+                f"different partitions.{f' Readers: {readers}.' if readers else ''}",
+            )
+        ]
     if diff.path == "/replication_factor" and isinstance(diff.before, int) and isinstance(diff.after, int):
         return [Risk("K409", "danger", "fewer copies of each record", "durability")] if diff.after < diff.before else []
     if diff.key == "min.insync.replicas" and _number(diff.before, 1) > _number(diff.after, 1):
@@ -114,7 +134,11 @@ def _of_setting(diff: AttrDiff, facts: Facts | None) -> list[Risk]:
         return [Risk("K409", "danger", "a replica that is behind may lead, and what it lacks is lost", "durability")]
     stored = facts is None or facts.records is None or facts.records > 0
     if diff.key == "cleanup.policy" and stored:
-        return [Risk("K406", "danger", f"another cleanup policy removes what the old one kept. {_stored(facts)}", "data-loss")]
+        return [
+            Risk(
+                "K406", "danger", f"another cleanup policy removes what the old one kept. {_stored(facts)}", "data-loss"
+            )
+        ]
     if _shrinks(diff) and stored:
         return [Risk("K405", "danger", f"older records are deleted. {_stored(facts)}", "data-loss")]
     return []
@@ -139,8 +163,14 @@ def _number(value: object, default: object) -> float:
 def _of_result(topic: Topic) -> list[Risk]:
     insync = topic.config.get("min.insync.replicas")
     if insync and topic.replication_factor > 1 and int(insync) == topic.replication_factor:
-        return [Risk("K412", "caution", f"min.insync.replicas {insync} = replication factor: one broker away, and every "
-                     "write with acks=all fails")]  # fmt: skip
+        return [
+            Risk(
+                "K412",
+                "caution",
+                f"min.insync.replicas {insync} = replication factor: one broker away, and every "
+                "write with acks=all fails",
+            )
+        ]
     return []
 
 
@@ -160,7 +190,9 @@ def _reading(facts: Facts | None) -> str:
 # -- connectors -------------------------------------------------------------------------------------------------------
 def _of_connector(change: Change) -> list[Risk]:
     if change.action is Action.REPLACE:
-        return [Risk("K407", "danger", "deleted with its offsets and made anew: it starts from the beginning", "offsets")]
+        return [
+            Risk("K407", "danger", "deleted with its offsets and made anew: it starts from the beginning", "offsets")
+        ]
     if change.action is Action.DELETE:
         return [_outlives(change)]
     risks = []
@@ -175,8 +207,10 @@ def _outlives(change: Change) -> Risk:
     kept = "its offsets stay" if change.keep_offsets else "its offsets go with it"
     slot, publication = config.get("slot.name"), config.get("publication.name")
     if isinstance(slot, str):
-        kept += (f"; in the database slot {slot} keeps WAL until it is dropped: SELECT pg_drop_replication_slot('{slot}');"
-                 f" DROP PUBLICATION {publication};")  # fmt: skip
+        kept += (
+            f"; in the database slot {slot} keeps WAL until it is dropped: SELECT pg_drop_replication_slot('{slot}');"
+            f" DROP PUBLICATION {publication};"
+        )
     return Risk("K413", "caution", kept)
 
 
@@ -184,7 +218,11 @@ def _of_connector_setting(diff: AttrDiff) -> list[Risk]:
     if diff.key in MOVES_THE_SOURCE and diff.before is not None:
         if diff.key == "database.server.id":
             return [Risk("K418", "caution", "another replica of the same number is disconnected by the server")]
-        return [Risk("K408", "danger", f"another {diff.key}: changes in between are missed, or all is read again", "snapshot")]
+        return [
+            Risk(
+                "K408", "danger", f"another {diff.key}: changes in between are missed, or all is read again", "snapshot"
+            )
+        ]
     if diff.key == "snapshot.mode":
         return [Risk("K416", "caution", "it takes effect when the connector has no offsets")]
     if diff.key in TYPE_HANDLING and diff.before is not None:
@@ -200,7 +238,13 @@ def _new_tables(change: Change) -> list[Risk]:
             before = set(diff.before.split(","))
             new = [t.replace("\\", "") for t in diff.after.split(",") if t not in before]
             if new:
-                return [Risk("K421", "note", f"rows already in {', '.join(new)} are not captured; send an execute-snapshot signal")]
+                return [
+                    Risk(
+                        "K421",
+                        "note",
+                        f"rows already in {', '.join(new)} are not captured; send an execute-snapshot signal",
+                    )
+                ]
     return []
 
 
@@ -212,6 +256,10 @@ def too_many(changes: Sequence[Change], managed: int, guards: Guards, accepted: 
     touched = sum(1 for c in changes if c.action in (Action.UPDATE, Action.DELETE, Action.REPLACE, Action.MOVE))
     if touched <= guards.max_changes * managed:
         return None
-    return error("K419", "more changes than the guard allows in one run",
-                 f"{touched} of {managed} managed resources would be updated or deleted, `max_changes` is {guards.max_changes:.0%}",
-                 help="look at the plan; to allow it once: --accept max_changes", span=guards.span)  # fmt: skip
+    return error(
+        "K419",
+        "more changes than the guard allows in one run",
+        f"{touched} of {managed} managed resources would change, `max_changes` is {guards.max_changes:.0%}",
+        help="look at the plan; to allow it once: --accept max_changes",
+        span=guards.span,
+    )

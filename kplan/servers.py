@@ -21,14 +21,19 @@ def open_cluster(environment: Environment) -> Cluster:
 
         path, options = state_file(environment), environment.simulated
         return Cluster(
-            SimulatedTopics(path, brokers=options.brokers, fail=options.fail), SimulatedConnectors(path, fail=options.fail)
+            SimulatedTopics(path, brokers=options.brokers, fail=options.fail),
+            SimulatedConnectors(path, fail=options.fail),
         )
     from kplan.backends.kafka import KafkaTopics
 
     topics = KafkaTopics(
-        environment.kafka, request_timeout=environment.request_timeout, settle_timeout=environment.settle_timeout,
-        attempts=environment.attempts, delay=environment.delay, secrets=environment.secrets,
-    )  # fmt: skip
+        environment.kafka,
+        request_timeout=environment.request_timeout,
+        settle_timeout=environment.settle_timeout,
+        attempts=environment.attempts,
+        delay=environment.delay,
+        secrets=environment.secrets,
+    )
     if not environment.connect:
         return Cluster(topics, None)
     from kplan.backends.connect import ConnectConnectors
@@ -41,11 +46,17 @@ def open_cluster(environment: Environment) -> Cluster:
 
     connectors = ConnectConnectors(
         url if isinstance(url, list) else [part.strip() for part in str(url).split(",")],
-        username=str(options_.get("username") or ""), password=str(options_.get("password") or ""),
-        ca=file("ca"), certificate=file("certificate"), key=file("key"),
-        request_timeout=environment.request_timeout, settle_timeout=environment.settle_timeout,
-        attempts=environment.attempts, delay=environment.delay, heartbeat=topics.end_offsets,
-    )  # fmt: skip
+        username=str(options_.get("username") or ""),
+        password=str(options_.get("password") or ""),
+        ca=file("ca"),
+        certificate=file("certificate"),
+        key=file("key"),
+        request_timeout=environment.request_timeout,
+        settle_timeout=environment.settle_timeout,
+        attempts=environment.attempts,
+        delay=environment.delay,
+        heartbeat=topics.end_offsets,
+    )
     return Cluster(topics, connectors)
 
 

@@ -57,10 +57,16 @@ class Builder:
         address = f"topic/{name}"
         problem = catalog.check_name(name)
         if problem:
-            self.problems.append(error(
-                "K109", "illegal topic name", f"{name!r}: {problem}", span=span, address=address,
-                help="a topic's name has 1 to 249 characters of a-z A-Z 0-9 . _ - and is not . or ..",
-            ))  # fmt: skip
+            self.problems.append(
+                error(
+                    "K109",
+                    "illegal topic name",
+                    f"{name!r}: {problem}",
+                    span=span,
+                    address=address,
+                    help="a topic's name has 1 to 249 characters of a-z A-Z 0-9 . _ - and is not . or ..",
+                )
+            )
         config: dict[str, str] = {}
         for path, setting in settings.items():
             if path.startswith("/config/"):
@@ -68,9 +74,13 @@ class Builder:
                 if value is not None:
                     config[path.removeprefix("/config/")] = value
         topic = Topic(
-            name, self._count(settings, "/partitions", 1, span), self._count(settings, "/replication_factor", -1, span),
-            config, _origin(settings, span, note), rules,
-        )  # fmt: skip
+            name,
+            self._count(settings, "/partitions", 1, span),
+            self._count(settings, "/replication_factor", -1, span),
+            config,
+            _origin(settings, span, note),
+            rules,
+        )
         self._cross_check(topic)
         return topic
 
@@ -86,10 +96,16 @@ class Builder:
         if isinstance(value, int) and not isinstance(value, bool) and (1 <= value <= most or minus_one):
             return value
         allowed = "1 or more" if path == "/partitions" else "1 or more, or -1 for the broker's own default"
-        self._report(error(
-            "K108", "a topic setting has a value that Kafka refuses", f"{path[1:]} is {setting.value!r}{_from(setting)}",
-            help=f"{path[1:]} is an integer, {allowed}", span=setting.span or span, path=path,
-        ))  # fmt: skip
+        self._report(
+            error(
+                "K108",
+                "a topic setting has a value that Kafka refuses",
+                f"{path[1:]} is {setting.value!r}{_from(setting)}",
+                help=f"{path[1:]} is an integer, {allowed}",
+                span=setting.span or span,
+                path=path,
+            )
+        )
         return default
 
     def _config(self, key: str, setting: Setting, span: Span | None) -> str | None:
@@ -108,28 +124,51 @@ class Builder:
             gone = catalog.removed(key)
             close = catalog.suggest(key)
             help = gone or (f"did you mean `{close[0]}`?" if close else "`kplan schema` lists Kafka's topic configs")
-            self._report(error("K104", "unknown topic config", f"{key}{_from(setting)}", help=help, span=at,
-                               path=f"/config/{key}"))  # fmt: skip
+            self._report(
+                error(
+                    "K104", "unknown topic config", f"{key}{_from(setting)}", help=help, span=at, path=f"/config/{key}"
+                )
+            )
             return None
         try:
             return catalog.parse(key, setting.value)
         except ValueError as e:
-            self._report(error("K108", "a topic config has a value that Kafka refuses", f"{key}: {e}{_from(setting)}",
-                               span=at, path=f"/config/{key}", help=catalog.CONFIGS[key].doc))  # fmt: skip
+            self._report(
+                error(
+                    "K108",
+                    "a topic config has a value that Kafka refuses",
+                    f"{key}: {e}{_from(setting)}",
+                    span=at,
+                    path=f"/config/{key}",
+                    help=catalog.CONFIGS[key].doc,
+                )
+            )
             return None
 
     def _cross_check(self, topic: Topic) -> None:
         for key, problem in catalog.cross_check(topic.config):
-            self._report(error("K108", "topic configs contradict each other", f"{problem}", path=f"/config/{key}",
-                               span=topic.origin.at(f"/config/{key}"), address=topic.address))  # fmt: skip
+            self._report(
+                error(
+                    "K108",
+                    "topic configs contradict each other",
+                    f"{problem}",
+                    path=f"/config/{key}",
+                    span=topic.origin.at(f"/config/{key}"),
+                    address=topic.address,
+                )
+            )
         insync = topic.config.get("min.insync.replicas")
         if insync and topic.replication_factor > 0 and int(insync) > topic.replication_factor:
-            self._report(error(
-                "K111", "more in-sync replicas are asked for than there are replicas",
-                f"min.insync.replicas {insync} > replication_factor {topic.replication_factor}",
-                help="Kafka accepts this and then refuses every write with acks=all: lower one or raise the other",
-                span=topic.origin.at("/config/min.insync.replicas"), address=topic.address,
-            ))  # fmt: skip
+            self._report(
+                error(
+                    "K111",
+                    "more in-sync replicas are asked for than there are replicas",
+                    f"min.insync.replicas {insync} > replication_factor {topic.replication_factor}",
+                    help="Kafka accepts this and then refuses every write with acks=all: lower one or raise the other",
+                    span=topic.origin.at("/config/min.insync.replicas"),
+                    address=topic.address,
+                )
+            )
 
     def _report(self, problem: Diagnostic) -> None:
         self.problems.append(problem)
@@ -149,8 +188,10 @@ def rules(block: Mapping[str, Any]) -> Rules:
     failed = block.get("restart_failed")
     new = block.get("new_tables") or {}
     return Rules(
-        protect=block.get("protect"), ignore=frozenset(block.get("ignore") or ()),
-        accept=frozenset(block.get("accept") or ()), restart=block.get("restart") or "never",
+        protect=block.get("protect"),
+        ignore=frozenset(block.get("ignore") or ()),
+        accept=frozenset(block.get("accept") or ()),
+        restart=block.get("restart") or "never",
         restart_failed=(int(failed.get("attempts", 3)), seconds(failed.get("delay", "10s"))) if failed else None,
         new_tables=new.get("snapshot", "none"),
-    )  # fmt: skip
+    )

@@ -22,9 +22,29 @@ MAX_RESULT = 1_000_000  # characters of one value, elements of one list
 ALONE = re.compile(r"\A\s*\{\{((?:(?!\}\}|\{\{).)*)\}\}\s*\Z", re.DOTALL)
 OPENING = ("{{", "{%", "{#")
 FILTERS = (
-    "abs", "capitalize", "d", "default", "first", "float", "int", "join", "last", "length", "list", "lower", "max",
-    "min", "round", "sort", "string", "sum", "title", "trim", "unique", "upper",
-)  # fmt: skip
+    "abs",
+    "capitalize",
+    "d",
+    "default",
+    "first",
+    "float",
+    "int",
+    "join",
+    "last",
+    "length",
+    "list",
+    "lower",
+    "max",
+    "min",
+    "round",
+    "sort",
+    "string",
+    "sum",
+    "title",
+    "trim",
+    "unique",
+    "upper",
+)
 METHODS = ("endswith", "get", "items", "keys", "lower", "split", "startswith", "strip", "upper", "values")
 
 
@@ -186,18 +206,24 @@ def _variables(tree: nodes.Template) -> frozenset[str] | None:
 
     names: set[str] = set()
     read = 0
-    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
-        if not (isinstance(node.node, nodes.Name) and node.node.name == "var"):
-            continue
-        if isinstance(node, nodes.Getattr):
-            names.add(node.attr)
-        elif isinstance(node.arg, nodes.Const):
-            names.add(str(node.arg.value))
-        else:
-            return None
-        read += 1
+    for attribute in tree.find_all(nodes.Getattr):
+        if _is_var(attribute.node):
+            names.add(attribute.attr)
+            read += 1
+    for item in tree.find_all(nodes.Getitem):
+        if _is_var(item.node):
+            if not isinstance(item.arg, nodes.Const):
+                return None
+            names.add(str(item.arg.value))
+            read += 1
     whole = sum(1 for node in tree.find_all(nodes.Name) if node.name == "var") > read
     return None if whole else frozenset(names)
+
+
+def _is_var(node: nodes.Node) -> bool:
+    from jinja2 import nodes
+
+    return isinstance(node, nodes.Name) and node.name == "var"
 
 
 @lru_cache(maxsize=1)
@@ -264,5 +290,9 @@ def replace(text: object, old: str, new: str) -> str:
 
 
 OWN_FILTERS: dict[str, Callable[..., Any]] = {
-    "replace": replace, "server_id": server_id, "slug": slug, "snake": snake, "topic_name": topic_name,
-}  # fmt: skip
+    "replace": replace,
+    "server_id": server_id,
+    "slug": slug,
+    "snake": snake,
+    "topic_name": topic_name,
+}

@@ -32,8 +32,12 @@ def _of_topic(change: Change) -> Undo:
 
 
 def _of_connector(change: Change, version: tuple[int, int]) -> Undo:
-    needed = {Action.CREATE: STOP_AND_OFFSETS, Action.DELETE: CREATE_STOPPED, Action.REPLACE: CREATE_STOPPED,
-              Action.MOVE: CREATE_STOPPED}.get(change.action, (0, 0))  # fmt: skip
+    needed = {
+        Action.CREATE: STOP_AND_OFFSETS,
+        Action.DELETE: CREATE_STOPPED,
+        Action.REPLACE: CREATE_STOPPED,
+        Action.MOVE: CREATE_STOPPED,
+    }.get(change.action, (0, 0))
     if change.action is Action.UPDATE and _has_secrets(change):
         needed = PATCH_CONFIG
     if version < needed:
@@ -59,8 +63,15 @@ def inverse(change: Change) -> Change | None:
     """The change that puts `change` back; None where nothing can be sent."""
     if change.is_ledger_only or change.undo.kind == "none":
         return None
-    back = replace(change, before=change.after, after=change.before, risks=(), needs=frozenset(), reason="undo",
-                   diffs=tuple(AttrDiff(d.path, d.after, d.before, "stack") for d in change.diffs))  # fmt: skip
+    back = replace(
+        change,
+        before=change.after,
+        after=change.before,
+        risks=(),
+        needs=frozenset(),
+        reason="undo",
+        diffs=tuple(AttrDiff(d.path, d.after, d.before, "stack") for d in change.diffs),
+    )
     if change.action is Action.CREATE:
         return replace(back, action=Action.DELETE, if_empty=isinstance(change.after, Topic), keep_offsets=False)
     if change.action is Action.DELETE:
@@ -68,7 +79,8 @@ def inverse(change: Change) -> Change | None:
     if change.action is Action.MOVE and change.source is not None:
         return replace(back, address=change.source, source=change.address)
     if isinstance(change.after, Topic) and isinstance(change.before, Topic):
-        stays = replace(change.before, partitions=change.after.partitions,
-                        replication_factor=change.after.replication_factor)  # fmt: skip
+        stays = replace(
+            change.before, partitions=change.after.partitions, replication_factor=change.after.replication_factor
+        )
         return replace(back, after=stays, diffs=tuple(d for d in back.diffs if d.path not in GROWTH))
     return back

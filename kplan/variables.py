@@ -13,6 +13,9 @@ from kplan.source import Document
 from kplan.template import Scope
 
 PREFIX = "KPLAN_VAR_"
+PYTHON: Mapping[str, tuple[type, ...]] = {
+    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "list": (list,), "map": (dict,),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +83,38 @@ def settle(document: Document, given: Given) -> tuple[Values, list[Diagnostic]]:
         try:
             plain[name] = _checked(_typed(found[0], rule.get("type", "string")), rule)
         except ValueError as e:
-            at = document.at("variables", name, "default") if found[1] == "default" else document.key_at("variables", name)
+            at = (
+                document.at("variables", name, "default")
+                if found[1] == "default"
+                else document.key_at("variables", name)
+            )
             detail = f"{name} from {found[1]}: {e}"
             problems.append(error("K203", "a variable has a value that it may not have", detail, span=at))
             plain[name] = _stand_in(rule)
     for name in given.flags:
         if name not in declared:
-            problems.append(error(
-                "K204", "no stack declares this variable", f"--var {name}=…",
-                help=f"declare it under `variables:`{_nearest(name, declared)}", span=document.at("variables"),
-            ))  # fmt: skip
+            problems.append(
+                error(
+                    "K204",
+                    "no stack declares this variable",
+                    f"--var {name}=…",
+                    help=f"declare it under `variables:`{_nearest(name, declared)}",
+                    span=document.at("variables"),
+                )
+            )
     return Values(plain, sensitive, sources), problems
 
 
 def _missing(document: Document, name: str, rule: Mapping[str, Any]) -> Diagnostic:
     ways = [f"--var {name}=…", f"{PREFIX}{name}", *([rule["env"]] if rule.get("env") else []), "a `default:`"]
-    return error("K202", "a variable has no value", name, help=f"give it one: {', '.join(ways)}",
-                 span=document.key_at("variables", name), path=f"/variables/{name}")  # fmt: skip
+    return error(
+        "K202",
+        "a variable has no value",
+        name,
+        help=f"give it one: {', '.join(ways)}",
+        span=document.key_at("variables", name),
+        path=f"/variables/{name}",
+    )
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:
@@ -108,14 +126,19 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
 
 def _stand_in(rule: Mapping[str, Any]) -> Any:
     """A value of the right type, so that one missing variable is one problem and not twenty."""
-    kinds: dict[str, Any] = {"integer": rule.get("minimum", 1), "number": rule.get("minimum", 1.0), "boolean": False,
-                             "list": [], "map": {}}  # fmt: skip
+    kinds: dict[str, Any] = {
+        "integer": rule.get("minimum", 1),
+        "number": rule.get("minimum", 1.0),
+        "boolean": False,
+        "list": [],
+        "map": {},
+    }
     return kinds.get(rule.get("type", "string"), "unset")
 
 
 def _typed(value: Any, kind: str) -> Any:
     """`value` as the declared type: text from the command line or a process's environment is read as one."""
-    fits = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "list": list, "map": dict}[kind]
+    fits = PYTHON[kind]
     if isinstance(value, fits) and not (isinstance(value, bool) and kind in ("integer", "number")):
         return value
     if kind == "string" and isinstance(value, int | float | bool):

@@ -11,8 +11,15 @@ if TYPE_CHECKING:
     from kplan.executor import Result
     from kplan.plan import Plan
 
-SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-", Action.REPLACE: "±", Action.MOVE: ">",
-         Action.ADOPT: "=", Action.RELEASE: "o"}  # fmt: skip
+SIGNS = {
+    Action.CREATE: "+",
+    Action.UPDATE: "~",
+    Action.DELETE: "-",
+    Action.REPLACE: "±",
+    Action.MOVE: ">",
+    Action.ADOPT: "=",
+    Action.RELEASE: "o",
+}
 
 
 def value(key: str, raw: object) -> str:
@@ -50,19 +57,28 @@ def _one(diff: AttrDiff) -> str:
 def doing(change: Change) -> str:
     kind = change.address.kind
     return {
-        Action.CREATE: "creating", Action.DELETE: "deleting", Action.REPLACE: "deleting, then making it anew",
+        Action.CREATE: "creating",
+        Action.DELETE: "deleting",
+        Action.REPLACE: "deleting, then making it anew",
         Action.MOVE: f"moving it from {change.source}",
-    }.get(change.action, "changing its config" if kind == "topic" else "updating it")  # fmt: skip
+    }.get(change.action, "changing its config" if kind == "topic" else "updating it")
 
 
 def done(change: Change) -> str:
     running = change.after.state.upper() if isinstance(change.after, Connector) else ""
     made = f"created, {running}" if running else "created, read back"
-    return {
-        Action.CREATE: made, Action.DELETE: "deleted", Action.REPLACE: "deleted and made anew",
-        Action.MOVE: f"moved from {change.source} with its offsets", Action.ADOPT: "adopted",
-        Action.RELEASE: "given up" if change.before is not None else "forgotten",
-    }.get(change.action) or differences(change) or "restarted"  # fmt: skip
+    return (
+        {
+            Action.CREATE: made,
+            Action.DELETE: "deleted",
+            Action.REPLACE: "deleted and made anew",
+            Action.MOVE: f"moved from {change.source} with its offsets",
+            Action.ADOPT: "adopted",
+            Action.RELEASE: "given up" if change.before is not None else "forgotten",
+        }.get(change.action)
+        or differences(change)
+        or "restarted"
+    )
 
 
 def undone(change: Change) -> str:
@@ -94,15 +110,23 @@ def summary(result: Result, plan: Plan) -> str:
     """The last sentence of an apply."""
     if result.outcome == "applied":
         total = result.done + result.skipped
-        parts = [(plan.count(Action.CREATE), "added"), (plan.count(Action.UPDATE), "changed"), (plan.count(Action.DELETE), "deleted"),
-                 (plan.count(Action.REPLACE), "replaced"), (plan.count(Action.MOVE), "moved"),
-                 (plan.count(Action.ADOPT), "adopted"), (plan.count(Action.RELEASE), "given up")]  # fmt: skip
+        parts = [
+            (plan.count(Action.CREATE), "added"),
+            (plan.count(Action.UPDATE), "changed"),
+            (plan.count(Action.DELETE), "deleted"),
+            (plan.count(Action.REPLACE), "replaced"),
+            (plan.count(Action.MOVE), "moved"),
+            (plan.count(Action.ADOPT), "adopted"),
+            (plan.count(Action.RELEASE), "given up"),
+        ]
         said = ", ".join(f"{n} {word}" for n, word in parts if n)
         return f"Applied {total} of {len(plan.steps)} in {result.seconds:.1f} s. {said}."
     if result.outcome == "rolled_back":
         never = len(plan.steps) - result.undone
         rest = f" {count(never, 'step')} left no trace." if never > 0 else ""
-        return f"Apply failed; rolled back. Read again: {result.undone} of {result.undone} resources are as before.{rest}"
+        return (
+            f"Apply failed; rolled back. Read again: {result.undone} of {result.undone} resources are as before.{rest}"
+        )
     if result.outcome == "stopped":
         return f"Apply failed and stopped, as asked. {result.done} of {len(plan.steps)} steps are done and stay."
     return f"Apply failed; rollback is INCOMPLETE. {result.undone} undone, {len(result.left)} left as it is:"

@@ -64,7 +64,11 @@ def story(work: Path) -> int:
 def edit(work: Path) -> None:
     """The stack gets a second connector and one topic another retention; the simulation lets the connector fail."""
     (work / "kplan.yaml").write_text(FAILING)
-    text = (work / "shop.yaml").read_text().replace("      customers:\n", "      customers: {config: {retention.ms: 30d}}\n")
+    text = (
+        (work / "shop.yaml")
+        .read_text()
+        .replace("      customers:\n", "      customers: {config: {retention.ms: 30d}}\n")
+    )
     (work / "shop.yaml").write_text(text + AUDIT)
     print(text[text.index("    tables:") :] + AUDIT)
 
@@ -75,8 +79,14 @@ def kplan(work: Path, arguments: str, expected: int) -> str:
     environment = {**os.environ, "SHOP_DB_PASSWORD": "only-a-demo"}
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
         environment["FORCE_COLOR"] = "1"
-    run = subprocess.run([sys.executable, "-m", "kplan", *arguments.split()], cwd=work, env=environment, text=True,
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    run = subprocess.run(
+        [sys.executable, "-m", "kplan", *arguments.split()],
+        cwd=work,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     print(run.stdout, end="", flush=True)
     print(f"(exit code {run.returncode})\n")
     require(run.returncode == expected, f"`kplan {arguments}` ends with {expected}")
@@ -91,8 +101,11 @@ def state(work: Path) -> dict[str, str]:
 
     cluster = open_cluster(embedded("local", {}, str(work)))
     try:
-        return {str(address): repr(resource) for backend in cluster.backends
-                for address, resource in backend.read(None).resources.items()}  # fmt: skip
+        return {
+            str(address): repr(resource)
+            for backend in cluster.backends
+            for address, resource in backend.read(None).resources.items()
+        }
     finally:
         cluster.close()
 

@@ -44,8 +44,15 @@ class Shell:
         """Runs kplan and insists on its exit code, on no traceback, and on no secret in what it says."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("KPLAN_", "KAFKA_"))}
         env = {**kept, "NO_COLOR": "1", **self.environment, **environment}
-        run = subprocess.run([sys.executable, "-m", "kplan", *arguments], cwd=self.folder, env=env, text=True,
-                             capture_output=True, timeout=timeout, stdin=subprocess.DEVNULL)  # fmt: skip
+        run = subprocess.run(
+            [sys.executable, "-m", "kplan", *arguments],
+            cwd=self.folder,
+            env=env,
+            text=True,
+            capture_output=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+        )
         ended = Ended(run.returncode, run.stdout, run.stderr)
         assert "Traceback" not in ended.all, ended.all
         for secret in self.secrets:

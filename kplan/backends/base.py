@@ -59,7 +59,9 @@ class Backend(Protocol):
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
         """What must be remembered before `changes` so that they can be undone (connector offsets), as JSON."""
 
-    def act(self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]) -> Mapping[Address, Outcome]:
+    def act(
+        self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
+    ) -> Mapping[Address, Outcome]:
         """Sends the changes, each answered for itself. Retries what is RETRIABLE and cannot have taken effect.
 
         For a `create` of a connector, `captured` may hold `offsets` that are put back before it starts.

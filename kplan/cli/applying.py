@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 
 FLAGS = several(
     option("--yes", "-y", is_flag=True, help="Do not ask."),
-    option("--on-failure", type=click.Choice(["rollback", "stop"]), default="rollback", help="What a failed step leads to."),
-    option("--lock-timeout", metavar="TIME", default="0s", help="How long to wait for someone else's apply, such as 60s."),
+    option(
+        "--on-failure", type=click.Choice(["rollback", "stop"]), default="rollback", help="What a failed step leads to."
+    ),
+    option(
+        "--lock-timeout", metavar="TIME", default="0s", help="How long to wait for someone else's apply, such as 60s."
+    ),
     option("--format", type=click.Choice(["text", "json"]), default="text", help="Text, or one line of JSON an event."),
 )
 
@@ -92,22 +96,39 @@ def _from_file(session: Session, documents: list[dict[str, Any]]) -> tuple[Envir
         raise Stale(f"the plan is for environment {plans[0].env}, not {asked.env}", help="leave --env out")
     for plan in plans:
         if plan.blocked:
-            raise Blocked(f"the saved plan is blocked: {', '.join(plan.blocked)}", help="accept the dangers, then make the plan again")
+            raise Blocked(
+                f"the saved plan is blocked: {', '.join(plan.blocked)}",
+                help="accept the dangers, then make the plan again",
+            )
         if plan.errored:
             raise Blocked("the saved plan has errors", help="correct them, then make the plan again")
-    environment = load_environment(Request((), plans[0].env, folder=asked.folder, bootstrap=asked.bootstrap,
-                                           connect=asked.connect, process=asked.process))  # fmt: skip
+    environment = load_environment(
+        Request(
+            (),
+            plans[0].env,
+            folder=asked.folder,
+            bootstrap=asked.bootstrap,
+            connect=asked.connect,
+            process=asked.process,
+        )
+    )
     for plan in plans:
         _same_files(session, plan, environment)
-    values = {name: asked.flags.get(name, asked.process.get(f"KPLAN_VAR_{name}")) for plan in plans for name in secret_names(plan)}
+    values = {
+        name: asked.flags.get(name, asked.process.get(f"KPLAN_VAR_{name}"))
+        for plan in plans
+        for name in secret_names(plan)
+    }
     values |= _declared(session, plans, environment, [n for n, v in values.items() if v is None])
     filled = [with_secrets(plan, values, os.environ.get("KPLAN_KEY")) for plan in plans]
     session.mask(replace(environment, secrets=(*environment.secrets, *(v for v in values.values() if v))))
     return environment, lambda cluster, store: [(plan, 0.0) for plan in filled]
 
 
-def _declared(session: Session, plans: Sequence[Plan], environment: Environment, names: Sequence[str]) -> dict[str, str | None]:
-    """The values of sensitive variables that take them from `env:` or the environment, where the stack file is there."""
+def _declared(
+    session: Session, plans: Sequence[Plan], environment: Environment, names: Sequence[str]
+) -> dict[str, str | None]:
+    """Values of sensitive variables that come from their `env:` or the environment, where the stack file is there."""
     if not names:
         return {}
     from kplan import source
@@ -125,7 +146,9 @@ def _declared(session: Session, plans: Sequence[Plan], environment: Environment,
             found |= {k: v for k, v in settle(document, given)[0].sensitive.items() if k in names}
     missing = [n for n in names if found.get(n) is None]
     if missing:
-        raise Invalid([error("K219", "a sensitive variable has no value", n, help=f"set KPLAN_VAR_{n}") for n in missing])
+        raise Invalid(
+            [error("K219", "a sensitive variable has no value", n, help=f"set KPLAN_VAR_{n}") for n in missing]
+        )
     return found
 
 
@@ -153,8 +176,13 @@ def _show(session: Session, plans: Sequence[tuple[Plan, float]], mode: str, save
         paths = tuple(session.settings["paths"])
         if session.as_json:
             session.show(plan.diagnostics)
-            record = {"type": "plan_summary", "time": now().strftime("%Y-%m-%dT%H:%M:%SZ"), "level": "info",
-                      "message": f"{plan.stack}: {len(plan.steps)} steps", "plan": document}  # fmt: skip
+            record = {
+                "type": "plan_summary",
+                "time": now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "level": "info",
+                "message": f"{plan.stack}: {len(plan.steps)} steps",
+                "plan": document,
+            }
             session.say(json.dumps(record, ensure_ascii=False))
         elif saved:
             for line in header(document, session.style, Context(paths)):
@@ -171,7 +199,9 @@ def _ask(session: Session, plans: Sequence[Plan]) -> None:
 
     steps = sum(len(plan.steps) for plan in plans)
     if session.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Declined("there is no terminal to ask on", help="say --yes, or save the plan, review it, and apply the file")
+        raise Declined(
+            "there is no terminal to ask on", help="say --yes, or save the plan, review it, and apply the file"
+        )
     losing = [p for p in plans for c in p.changes for r in c.risks if r.level == "danger" and r.accepted]
     if losing:
         word, name = f"Type the stack name ({losing[0].stack}) to also do what is dangerous", losing[0].stack
@@ -187,7 +217,9 @@ def _ask(session: Session, plans: Sequence[Plan]) -> None:
 
 
 # -- running ----------------------------------------------------------------------------------------------------------
-def _run_all(session: Session, plans: Sequence[Plan], cluster: Cluster, store: Store, environment: Environment, mode: str) -> int:
+def _run_all(
+    session: Session, plans: Sequence[Plan], cluster: Cluster, store: Store, environment: Environment, mode: str
+) -> int:
     """Applies one stack after the other; a failed one stops the rest, and finished ones stay."""
     for plan in plans:
         result = _run(session, plan, cluster, store, mode)
@@ -203,7 +235,9 @@ def _run(session: Session, plan: Plan, cluster: Cluster, store: Store, mode: str
     from kplan.planning import read
 
     def reading() -> tuple[Live, Any]:
-        addresses = {c.address for c in plan.changes} | {c.source for c in plan.changes if isinstance(c.source, Address)}
+        addresses = {c.address for c in plan.changes} | {
+            c.source for c in plan.changes if isinstance(c.source, Address)
+        }
         return read(cluster, addresses), store.ledger()
 
     try:
@@ -229,7 +263,12 @@ def _view(session: Session) -> View:
 
     if session.as_json:
         return JsonView(session.say, now)
-    if sys.stdout.isatty() and not session.settings.get("quiet") and os.environ.get("TERM") != "dumb" and not os.environ.get("CI"):
+    if (
+        sys.stdout.isatty()
+        and not session.settings.get("quiet")
+        and os.environ.get("TERM") != "dumb"
+        and not os.environ.get("CI")
+    ):
         return LiveView(session.style, lambda d: session.show([d]))
     return LineView(session.say, session.style, lambda d: session.show([d], stream=sys.stdout))
 
@@ -246,7 +285,9 @@ def _ctrl_c(run: str) -> Iterator[Stop]:
             click.echo(f"\nstopped. Some steps may be done and not put back:  kplan recover {run}", err=True)
             os._exit(8)
         stop.asked = True
-        click.echo("\ninterrupted: the running wave is finished, then everything is put back. Again: stop at once.", err=True)
+        click.echo(
+            "\ninterrupted: the running wave is finished, then everything is put back. Again: stop at once.", err=True
+        )
 
     old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

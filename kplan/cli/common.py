@@ -46,25 +46,51 @@ def several(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
 LOADING = several(
     option("--env", metavar="NAME", default="", help="The environment of kplan.yaml; its `default` when left out."),
     option("--var", "flags", metavar="NAME=VALUE", multiple=True, help="Set a variable; may be repeated."),
-    option("--var-file", "var_files", metavar="FILE", multiple=True, help="A YAML or JSON map of variables; may be repeated."),
+    option(
+        "--var-file",
+        "var_files",
+        metavar="FILE",
+        multiple=True,
+        help="A YAML or JSON map of variables; may be repeated.",
+    ),
     option("--bootstrap", default="", metavar="HOST:PORT", help="Brokers, without a kplan.yaml."),
     option("--connect", default="", metavar="URL", help="Kafka Connect, without a kplan.yaml."),
-    option("-C", "--dir", "folder", default=".", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Work in this folder."),
+    option(
+        "-C",
+        "--dir",
+        "folder",
+        default=".",
+        metavar="DIR",
+        type=click.Path(exists=True, file_okay=False),
+        help="Work in this folder.",
+    ),
 )
 SHOWING = several(
     option("--no-color", is_flag=True, help="No colours; NO_COLOR says the same."),
     option("--width", type=click.IntRange(40, 400), default=None, help="Columns; the terminal's own, or 100."),
     option("--quiet", "-q", is_flag=True, help="Say only what went wrong."),
-    option("--log-level", type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False), default="error",
-           help="What is logged: DEBUG requests, INFO done, WARNING retried, ERROR final."),
+    option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+        default="error",
+        help="What is logged: DEBUG requests, INFO done, WARNING retried, ERROR final.",
+    ),
     option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How the log is written."),
     option("--log-file", type=click.Path(dir_okay=False), default=None, help="Where; standard error when left out."),
-)  # fmt: skip
+)
 PLANNING = several(
-    option("--target", "targets", metavar="ADDR", multiple=True, help="Only this address (globs, @FILE) and what it needs."),
+    option(
+        "--target", "targets", metavar="ADDR", multiple=True, help="Only this address (globs, @FILE) and what it needs."
+    ),
     option("--exclude", "excluded", metavar="ADDR", multiple=True, help="Leave this address out (globs, @FILE)."),
     option("--replace", "replaced", metavar="ADDR", multiple=True, help="Delete and make anew; always a danger."),
-    option("--accept", "accepted", metavar="ACTION:ADDR", multiple=True, help="Accept the dangers of one step, such as delete:topic/x."),
+    option(
+        "--accept",
+        "accepted",
+        metavar="ACTION:ADDR",
+        multiple=True,
+        help="Accept the dangers of one step, such as delete:topic/x.",
+    ),
     option("--offline", is_flag=True, help="Do not let the servers check the changes."),
     option("--verbose", is_flag=True, help="Show every setting."),
     option("--brief", is_flag=True, help="One line a step."),
@@ -84,10 +110,15 @@ class Session:
 
         s = self.settings
         return Request(
-            paths=tuple(s.get("paths") or ()), env=s.get("env") or "", flags=_pairs(s.get("flags") or ()),
-            var_files=tuple(s.get("var_files") or ()), bootstrap=s.get("bootstrap") or "", connect=s.get("connect") or "",
-            folder=s.get("folder") or ".", process=dict(os.environ),
-        )  # fmt: skip
+            paths=tuple(s.get("paths") or ()),
+            env=s.get("env") or "",
+            flags=_pairs(s.get("flags") or ()),
+            var_files=tuple(s.get("var_files") or ()),
+            bootstrap=s.get("bootstrap") or "",
+            connect=s.get("connect") or "",
+            folder=s.get("folder") or ".",
+            process=dict(os.environ),
+        )
 
     @property
     def as_json(self) -> bool:
@@ -148,8 +179,12 @@ class Session:
             for resource in stack.resources.values():
                 if isinstance(resource, Connector):
                     values += [v.value for v in resource.config.values() if isinstance(v, Secret) and v.value]
-        configure(self.settings.get("log_level") or "error", self.settings.get("log_format") or "text",
-                  self.settings.get("log_file"), values)  # fmt: skip
+        configure(
+            self.settings.get("log_level") or "error",
+            self.settings.get("log_format") or "text",
+            self.settings.get("log_file"),
+            values,
+        )
 
     def open(self, environment: Environment) -> tuple[Cluster, Store]:
         from kplan.servers import open_cluster, open_store
@@ -158,7 +193,7 @@ class Session:
 
     # -- problems -------------------------------------------------------------------------------------------------
     def show(self, diagnostics: Sequence[Diagnostic], *, stream: Any = None, closing: str = "") -> None:
-        """The problems with their places, on standard error unless they are the product; counted where it ends there."""
+        """The problems with their places, on standard error unless they are the product; counted at the end of all."""
         if not diagnostics:
             return
         from kplan.render import diagnostics as view
@@ -169,10 +204,15 @@ class Session:
         elif self.settings.get("format") == "github":
             text = view.github(diagnostics).rstrip("\n")
         else:
-            text = view.full(diagnostics, lambda path: self.texts.get(path) or _read(path), self.color(stream), self.width,
-                             closing=closing, counted=bool(closing))  # fmt: skip
+            text = view.full(
+                diagnostics,
+                lambda path: self.texts.get(path) or _read(path),
+                self.color(stream),
+                self.width,
+                closing=closing,
+                counted=bool(closing),
+            )
         click.echo(text, file=stream, color=True)
-
 
     def show_plan(self, plan: Plan, document: dict[str, Any], context: Context) -> None:
         """What is meant first, then what is wrong, then the steps and the verdict."""
@@ -219,7 +259,11 @@ def failed(e: Exception, session: Session | None = None) -> int:
         from kplan.plan import diagnostic_to_json
 
         code = e.exit_code if isinstance(e, KplanError) else 1
-        click.echo(json.dumps({"error": True, "exit_code": code, "diagnostics": [diagnostic_to_json(d) for d in found]}, indent=2))
+        click.echo(
+            json.dumps(
+                {"error": True, "exit_code": code, "diagnostics": [diagnostic_to_json(d) for d in found]}, indent=2
+            )
+        )
     else:
         code = e.exit_code if isinstance(e, KplanError) else 1
         session.show(found, closing="" if code in (7, 8) else "Nothing was changed.")
@@ -228,15 +272,20 @@ def failed(e: Exception, session: Session | None = None) -> int:
 
 def _bug(e: Exception) -> Diagnostic:
     import traceback
+    from pathlib import Path
 
     from kplan.diagnostics import error
 
     frame = traceback.extract_tb(e.__traceback__)[-1] if e.__traceback__ else None
-    place = f" in {frame.name} ({os.path.basename(frame.filename)}:{frame.lineno})" if frame else ""
+    place = f" in {frame.name} ({Path(frame.filename).name}:{frame.lineno})" if frame else ""
     if os.environ.get("KPLAN_TRACEBACK"):
         traceback.print_exception(e)
-    return error("K399", "an error in kplan itself", f"{type(e).__name__}{place}",
-                 help="please report it; KPLAN_TRACEBACK=1 shows more, look for secrets before you send that")  # fmt: skip
+    return error(
+        "K399",
+        "an error in kplan itself",
+        f"{type(e).__name__}{place}",
+        help="please report it; KPLAN_TRACEBACK=1 shows more, look for secrets before you send that",
+    )
 
 
 def _read(path: str) -> str:
@@ -307,7 +356,9 @@ def commit_of(folder: str) -> str:
     return (os.environ.get("GITHUB_SHA") or os.environ.get("CI_COMMIT_SHA") or "")[:40]
 
 
-def planned(session: Session, loaded: Loaded, cluster: Cluster, store: Store, mode: str = "apply") -> list[tuple[Plan, float]]:
+def planned(
+    session: Session, loaded: Loaded, cluster: Cluster, store: Store, mode: str = "apply"
+) -> list[tuple[Plan, float]]:
     """A plan for each stack, with how long it took."""
     import time
 
@@ -316,10 +367,16 @@ def planned(session: Session, loaded: Loaded, cluster: Cluster, store: Store, mo
 
     s = session.settings
     options = Options(
-        mode, patterns(s.get("targets") or ()), patterns(s.get("excluded") or ()), tuple(s.get("replaced") or ()),
-        Accepted(tuple(s.get("accepted") or ())), bool(s.get("offline")), os.environ.get("KPLAN_KEY"), stamp(),
+        mode,
+        patterns(s.get("targets") or ()),
+        patterns(s.get("excluded") or ()),
+        tuple(s.get("replaced") or ()),
+        Accepted(tuple(s.get("accepted") or ())),
+        bool(s.get("offline")),
+        os.environ.get("KPLAN_KEY"),
+        stamp(),
         commit_of(session.request.folder),
-    )  # fmt: skip
+    )
     plans = []
     for stack in loaded.stacks:
         started = time.monotonic()

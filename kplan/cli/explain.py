@@ -22,6 +22,8 @@ def command(session: Session) -> int:
         return 0
     if code not in CODES:
         close = difflib.get_close_matches(code, CODES, 3)
-        raise click.BadParameter(f"there is no code {code}" + (f"; near it: {', '.join(close)}" if close else ""), param_hint="CODE")
+        raise click.BadParameter(
+            f"there is no code {code}" + (f"; near it: {', '.join(close)}" if close else ""), param_hint="CODE"
+        )
     session.say(f"{code}: {CODES[code].title}\n\n{CODES[code].text}")
     return 0

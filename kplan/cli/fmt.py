@@ -11,7 +11,15 @@ from kplan.cli.common import command as calls
 
 @click.command("fmt", help="Put stack files into canonical order and spacing. Comments survive; data never changes.")
 @click.argument("paths", metavar="STACK...", nargs=-1, required=True)
-@option("-C", "--dir", "folder", default=".", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Work in this folder.")
+@option(
+    "-C",
+    "--dir",
+    "folder",
+    default=".",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False),
+    help="Work in this folder.",
+)
 @option("--check", is_flag=True, help="Write nothing; exit 2 where a file would change.")
 @option("--diff", is_flag=True, help="Show what would change and write nothing.")
 @SHOWING
@@ -33,7 +41,9 @@ def command(session: Session) -> int:
             continue
         changed += 1
         if s["diff"]:
-            lines = difflib.unified_diff(before.splitlines(True), after.splitlines(True), f"{path}", f"{path} (formatted)")
+            lines = difflib.unified_diff(
+                before.splitlines(True), after.splitlines(True), f"{path}", f"{path} (formatted)"
+            )
             session.say("".join(lines).rstrip("\n"))
         elif not s["check"]:
             _write(path, after)

@@ -12,7 +12,13 @@ from kplan.cli.common import command as calls
 @click.argument("paths", metavar="STACK...", nargs=-1, required=True)
 @LOADING
 @PLANNING
-@option("--out", metavar="FILE", default=None, type=click.Path(dir_okay=False), help="Save the plan; `kplan apply FILE` does exactly this.")
+@option(
+    "--out",
+    metavar="FILE",
+    default=None,
+    type=click.Path(dir_okay=False),
+    help="Save the plan; `kplan apply FILE` does exactly this.",
+)
 @option("--destroy", is_flag=True, help="Plan to delete what the stacks own.")
 @option("--detailed-exitcode", is_flag=True, help="Exit 2 where there are changes.")
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="The view on standard output.")
@@ -65,7 +71,11 @@ def _held(store: object, stack: str) -> tuple[str, ...]:
 
     known: Store = store  # type: ignore[assignment]
     holder = known.holder(stack)
-    return (f"{holder.who} holds this stack since {holder.since} ({holder.command}): this plan may be outdated soon",) if holder else ()
+    return (
+        (f"{holder.who} holds this stack since {holder.since} ({holder.command}): this plan may be outdated soon",)
+        if holder
+        else ()
+    )
 
 
 def _save(path: str, text: str) -> None:
@@ -76,4 +86,6 @@ def _save(path: str, text: str) -> None:
     try:
         Path(path).write_text(text + "\n", "utf-8")
     except OSError as e:
-        raise KplanError(f"the plan could not be saved to {path}: {e.strerror}", help="choose another place with --out") from e
+        raise KplanError(
+            f"the plan could not be saved to {path}: {e.strerror}", help="choose another place with --out"
+        ) from e

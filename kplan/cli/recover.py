@@ -11,8 +11,11 @@ from kplan.cli.common import LOADING, SHOWING, Session, holder, now, option
 from kplan.cli.common import command as calls
 
 
-@click.command("recover", help="Put back what an interrupted run did, or the rest of a rollback that could not be completed. "
-               "Without RUN: all such runs of the environment.")  # fmt: skip
+@click.command(
+    "recover",
+    help="Put back what an interrupted run did, or the rest of a rollback that could not be completed. "
+    "Without RUN: all such runs of the environment.",
+)
 @click.argument("run", required=False)
 @LOADING
 @option("--list", "listing", is_flag=True, help="Only show the runs.")
@@ -36,7 +39,9 @@ def command(session: Session) -> int:
         if s["run"]:
             found = [p for p in found if p.run == s["run"]]
             if not found:
-                raise Invalid([error("K606", "there is no such open run", s["run"], help="`kplan recover --list` shows them")])
+                raise Invalid(
+                    [error("K606", "there is no such open run", s["run"], help="`kplan recover --list` shows them")]
+                )
         if not found:
             session.say(f"Nothing to recover in {store.where}.")
             return 0
@@ -62,7 +67,13 @@ def _describe(session: Session, progress: Any) -> None:
     session.say(f"run {progress.run} of stack {progress.stack}, by {progress.about.get('who', 'unknown')}")
     for word, items in (("done", progress.done), ("in flight", progress.flying)):
         for number, item in sorted(items.items()):
-            state = "undone" if number in progress.undone else f"kept: {progress.kept[number].outcome}" if number in progress.kept else word
+            state = (
+                "undone"
+                if number in progress.undone
+                else f"kept: {progress.kept[number].outcome}"
+                if number in progress.kept
+                else word
+            )
             session.say(f"    [{number}] {item.address}  {state}")
 
 

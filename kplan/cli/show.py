@@ -10,8 +10,11 @@ from kplan.cli.common import LOADING, SHOWING, Session, option
 from kplan.cli.common import command as calls
 
 
-@click.command("show", help="Show a saved plan (FILE), what a run did (RUN), or with --stack the expanded stack with where each "
-               "value comes from. Without anything: the runs of the environment.")  # fmt: skip
+@click.command(
+    "show",
+    help="Show a saved plan (FILE), what a run did (RUN), or with --stack the expanded stack with where each "
+    "value comes from. Without anything: the runs of the environment.",
+)
 @click.argument("paths", metavar="FILE|RUN|STACK...", nargs=-1)
 @LOADING
 @option("--stack", "expanded", is_flag=True, help="Show the expanded stack.")
@@ -42,8 +45,16 @@ def _plan(session: Session, path: Path) -> None:
     try:
         data = json.loads(path.read_bytes())
     except (ValueError, RecursionError, OSError) as e:
-        raise Invalid([error("K521", "this is no saved plan", f"{path}: {type(e).__name__}", help="a saved plan is made with "
-                             "`kplan plan --out`; an expanded stack is shown with --stack")])  # fmt: skip
+        raise Invalid(
+            [
+                error(
+                    "K521",
+                    "this is no saved plan",
+                    f"{path}: {type(e).__name__}",
+                    help="a saved plan is made with `kplan plan --out`; an expanded stack is shown with --stack",
+                )
+            ]
+        )
     several = data.get("plans") if isinstance(data, dict) else None
     documents = several if isinstance(several, list) else [data]
     if session.as_json:
@@ -64,7 +75,11 @@ def _runs(session: Session) -> int:
     store = open_store(load_environment(session.request))
     found = [p for p in (replay(store.entries(run)) for run in store.runs()) if p]
     if session.as_json:
-        session.say(json.dumps([{"run": p.run, "stack": p.stack, "outcome": p.outcome or "open", **p.about} for p in found], indent=2))
+        session.say(
+            json.dumps(
+                [{"run": p.run, "stack": p.stack, "outcome": p.outcome or "open", **p.about} for p in found], indent=2
+            )
+        )
         return 0
     for p in found:
         session.say(f"{p.run}  {p.stack:<24} {p.outcome or 'open':<12} {p.about.get('who', '')}")
@@ -96,8 +111,16 @@ def _run(session: Session, run: str) -> None:
 
 def _entry(entry: Any) -> dict[str, Any]:
     items = [{"step": i.step, "address": i.address, "outcome": i.outcome, "change": i.change} for i in entry.items]
-    return {"run": entry.run, "stack": entry.stack, "seq": entry.seq, "event": entry.event, "at": entry.at,
-            "wave": entry.wave, "about": dict(entry.about), "items": items}  # fmt: skip
+    return {
+        "run": entry.run,
+        "stack": entry.stack,
+        "seq": entry.seq,
+        "event": entry.event,
+        "at": entry.at,
+        "wave": entry.wave,
+        "about": dict(entry.about),
+        "items": items,
+    }
 
 
 def _stacks(session: Session) -> int:
@@ -109,8 +132,23 @@ def _stacks(session: Session) -> int:
     loaded = session.load()
     session.show(ordered(loaded.diagnostics))
     if session.as_json:
-        session.say(json.dumps([{"stack": s.name, "env": s.env, "resources": {str(a): {**resource_to_json(r), "sources": dict(r.origin.sources)}
-                                 for a, r in s.resources.items()}} for s in loaded.stacks], indent=2, ensure_ascii=False))  # fmt: skip
+        session.say(
+            json.dumps(
+                [
+                    {
+                        "stack": s.name,
+                        "env": s.env,
+                        "resources": {
+                            str(a): {**resource_to_json(r), "sources": dict(r.origin.sources)}
+                            for a, r in s.resources.items()
+                        },
+                    }
+                    for s in loaded.stacks
+                ],
+                indent=2,
+                ensure_ascii=False,
+            )
+        )
         return 4 if loaded.has_errors else 0
     for stack in loaded.stacks:
         session.say(session.style.paint(f"{stack.name} · env {stack.env} · {stack.path}", "1"))
@@ -122,5 +160,6 @@ def _stacks(session: Session) -> int:
             flat |= {f"/config/{k}": "(sensitive)" if isinstance(v, dict) else v for k, v in data["config"].items()}
             for path, raw in flat.items():
                 key = path.removeprefix("/config/").removeprefix("/")
-                session.say(f"    {clean(key):<36} {clean(value(key, raw)):<40} {resource.origin.sources.get(path, '')}".rstrip())
+                source = resource.origin.sources.get(path, "")
+                session.say(f"    {clean(key):<36} {clean(value(key, raw)):<40} {source}".rstrip())
     return 4 if loaded.has_errors else 0

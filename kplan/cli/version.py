@@ -11,5 +11,7 @@ from kplan import __version__
 def command() -> None:
     import confluent_kafka
 
+    librdkafka = confluent_kafka.libversion()[0]
     click.echo(f"kplan {__version__}")
-    click.echo(f"Python {platform.python_version()}, confluent-kafka {confluent_kafka.__version__}, librdkafka {confluent_kafka.libversion()[0]}")
+    click.echo(f"Python {platform.python_version()}")
+    click.echo(f"confluent-kafka {confluent_kafka.__version__}, librdkafka {librdkafka}")

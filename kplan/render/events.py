@@ -31,9 +31,16 @@ class JsonView:
 
     def __call__(self, event: Event) -> None:
         data: dict[str, Any] = {k: diagnostic_to_json(v) if k == "diagnostic" else v for k, v in event.data.items()}
-        record = {"type": event.type, "time": self.now().strftime("%Y-%m-%dT%H:%M:%SZ"), "level": event.level,
-                  "message": event.message, "step": event.step or None, "address": event.address or None,
-                  "seconds": round(event.seconds, 3) if event.seconds is not None else None, **data}  # fmt: skip
+        record = {
+            "type": event.type,
+            "time": self.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "level": event.level,
+            "message": event.message,
+            "step": event.step or None,
+            "address": event.address or None,
+            "seconds": round(event.seconds, 3) if event.seconds is not None else None,
+            **data,
+        }
         self.write(json.dumps({k: v for k, v in record.items() if v is not None}, ensure_ascii=False))
 
     def close(self) -> None:
@@ -104,8 +111,12 @@ class LineView:
 
     def undo_line(self, event: Event) -> str:
         seconds = f"{event.seconds:.1f} s" if event.seconds is not None else ""
-        return self._columns(f"  [{event.step}] {clean(event.address)}", event.message, seconds,
-                             "31" if event.type == "undo_failed" else "")  # fmt: skip
+        return self._columns(
+            f"  [{event.step}] {clean(event.address)}",
+            event.message,
+            seconds,
+            "31" if event.type == "undo_failed" else "",
+        )
 
     def _columns(self, head: str, message: str, seconds: str, color: str) -> str:
         text = clean(message)
@@ -134,7 +145,8 @@ class LineView:
                 if self.running and time.monotonic() - self.spoken >= HEARTBEAT:
                     event, since, message = next(iter(self.running.values()))
                     others = f", and {len(self.running) - 1} more" if len(self.running) > 1 else ""
-                    self.say(f"  … still [{event.step}] {clean(event.address)}: {clean(message)}{others} ({time.monotonic() - since:.0f} s)")
+                    where = f"[{event.step}] {clean(event.address)}: {clean(message)}"
+                    self.say(f"  … still {where}{others} ({time.monotonic() - since:.0f} s)")
 
 
 class LiveView(LineView):
@@ -172,7 +184,8 @@ class LiveView(LineView):
         lines = []
         for event, since, message in list(self.running.values())[:8]:
             spin = frames[int(now * 8) % len(frames)]
-            lines.append(f"{spin} [{event.step}/{event.data.get('total')}] {clean(event.address):<40} {clean(message)}  {now - since:.1f} s")
+            head = f"[{event.step}/{event.data.get('total')}] {clean(event.address):<40}"
+            lines.append(f"{spin} {head} {clean(message)}  {now - since:.1f} s")
         if len(self.running) > 8:
             lines.append(f"  and {len(self.running) - 8} more")
         return Text("\n".join(line[: self.style.width] for line in lines))

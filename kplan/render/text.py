@@ -71,10 +71,11 @@ def header(document: Mapping[str, Any], style: Style, context: Context) -> Itera
         yield style.paint(f"  SIMULATED cluster {clean(target['simulated'])}, no server is touched", "1;35")
         timing = ""
     else:
-        read = document["read"]
-        yield clean(f"  Kafka    {target['bootstrap']}   cluster {target['cluster_id']}   {count(read['topics'], 'topic')} read{timing}")
+        topics = f"{count(document['read']['topics'], 'topic')} read{timing}"
+        yield clean(f"  Kafka    {target['bootstrap']}   cluster {target['cluster_id']}   {topics}")
         if target["connect_url"]:
-            yield clean(f"  Connect  {target['connect_url']}   {count(read['connectors'], 'connector')}   version {target['connect_version']}")
+            connectors = count(document["read"]["connectors"], "connector")
+            yield clean(f"  Connect  {target['connect_url']}   {connectors}   version {target['connect_version']}")
         yield _checked(document)
     if document["used_env"]:
         yield f"  Defaults from {', '.join(document['used_env'])}"
@@ -123,8 +124,7 @@ def _change(change: Mapping[str, Any], style: Style) -> Iterator[str]:
     painted = head.replace(mark, style.paint(mark, COLORS[sign(change)]), 1)
     yield painted + (" " * gap + style.paint(place, "2") if place else "")
     if style.verbosity >= 0:
-        for line in _body(change, style):
-            yield line
+        yield from _body(change, style)
     for risk in change["risks"]:
         yield from _risk(risk, style)
     if style.verbosity >= 0:
@@ -153,17 +153,23 @@ def _body(change: Mapping[str, Any], style: Style) -> Iterator[str]:
 
 
 REASONS = {
-    "removed": "listed under `removed`", "orphan": "it left the stack, and the ledger says that this stack owns it",
-    "vanished": "kplan made it, and it is gone", "gone": "it is gone already; the ledger forgets it",
+    "removed": "listed under `removed`",
+    "orphan": "it left the stack, and the ledger says that this stack owns it",
+    "vanished": "kplan made it, and it is gone",
+    "gone": "it is gone already; the ledger forgets it",
     "kept": "listed under `removed` with `keep`: it stays, and the stack gives it up",
-    "protect_changed": "its protection changes, in the ledger alone", "replace_requested": "asked for with --replace",
-}  # fmt: skip
+    "protect_changed": "its protection changes, in the ledger alone",
+    "replace_requested": "asked for with --replace",
+}
 
 
 def _attributes(resource: Mapping[str, Any], kind: str, style: Style) -> Iterator[str]:
     rows: list[tuple[str, str]] = []
     if kind == "topic":
-        rows = [("partitions", str(resource.get("partitions"))), ("replication", _replication(resource.get("replication_factor")))]
+        rows = [
+            ("partitions", str(resource.get("partitions"))),
+            ("replication", _replication(resource.get("replication_factor"))),
+        ]
     else:
         rows = [("class", str(resource.get("class"))), ("state", str(resource.get("state")))]
     config = resource.get("config") or {}
@@ -205,7 +211,13 @@ def _diff(diff: Mapping[str, Any], style: Style, column: int) -> Iterator[str]:
     key = _key(diff)
     before, after = diff["before"], diff["after"]
     if isinstance(before, dict) or isinstance(after, dict):
-        word = "sensitive, changed" if before is not None and after is not None else "sensitive, set" if after else "sensitive, removed"
+        word = (
+            "sensitive, changed"
+            if before is not None and after is not None
+            else "sensitive, set"
+            if after
+            else "sensitive, removed"
+        )
         yield from _row("~ ", key, f"({word})", style, column)
     elif before is None:
         yield from _row("+ ", key, value(key, after), style, column)
@@ -242,7 +254,9 @@ def _items(text: str) -> list[str]:
 
 
 def _risk(risk: Mapping[str, Any], style: Style) -> Iterator[str]:
-    accepted = {"stack": " (accepted in the stack)", "flag": " (accepted for this run)"}.get(risk.get("accepted") or "", "")
+    accepted = {"stack": " (accepted in the stack)", "flag": " (accepted for this run)"}.get(
+        risk.get("accepted") or "", ""
+    )
     word = {"danger": "DANGER", "caution": "caution", "note": "note"}[risk["level"]]
     color = {"DANGER": "1;31", "caution": "33"}.get(word, "")
     lines = list(_wrapped(f"{word} {risk['code']}: {risk['summary']}{accepted}", style))
@@ -265,8 +279,11 @@ def undo(change: Mapping[str, Any]) -> str:
         return "none" + (f": {why}" if why else "")
     if change["kind"] == "connector":
         return "put back the previous config and state, wait for RUNNING" + tail
-    back = [f"{d['path'].removeprefix('/config/')} = {_plain(d['before']) or '(unset)'}" for d in change["diff"]
-            if d["path"].startswith("/config/")]  # fmt: skip
+    back = [
+        f"{d['path'].removeprefix('/config/')} = {_plain(d['before']) or '(unset)'}"
+        for d in change["diff"]
+        if d["path"].startswith("/config/")
+    ]
     shown = ", ".join(back[:3]) + (f" and {len(back) - 3} more" if len(back) > 3 else "")
     return shown + tail
 
@@ -300,8 +317,16 @@ def verdict(document: Mapping[str, Any], style: Style, context: Context) -> Iter
 def counts(document: Mapping[str, Any]) -> str:
     s = document["summary"]
     parts = [f"{s['add']} to add", f"{s['change']} to change", f"{s['delete']} to delete"]
-    parts += [f"{s[key]} {words}" for key, words in (("replace", "to replace"), ("move", "to move"), ("adopt", "to adopt"),
-              ("release", "to give up")) if s[key]]  # fmt: skip
+    parts += [
+        f"{s[key]} {words}"
+        for key, words in (
+            ("replace", "to replace"),
+            ("move", "to move"),
+            ("adopt", "to adopt"),
+            ("release", "to give up"),
+        )
+        if s[key]
+    ]
     irreversible = s["irreversible"]
     note = f"  {count(irreversible, 'step')} cannot be undone." if irreversible else ""
     return f"Plan: {', '.join(parts)}.{note}  {s['unchanged']} unchanged."
@@ -316,12 +341,15 @@ def _diagnostic_count(document: Mapping[str, Any]) -> Iterator[str]:
 def blocked(document: Mapping[str, Any], style: Style, context: Context) -> Iterator[str]:
     """The refusal, with the exact words that would allow it."""
     path = " ".join(context.paths)
-    dangers = [(c, r) for c in document["changes"] for r in c["risks"] if r["level"] == "danger" and not r.get("accepted")]
+    dangers = [
+        (c, r) for c in document["changes"] for r in c["risks"] if r["level"] == "danger" and not r.get("accepted")
+    ]
     total = len(document["blocked"])
     yield style.paint(f"BLOCKED: {count(total, 'danger')} {'is' if total == 1 else 'are'} not accepted.", "1;31")
     for change, risk in dangers:
-        yield style.paint(f"  {sign(change)}{'!' if not change['undo']['complete'] else ' '} {clean(change['address'])}  {risk['code']} "
-                          f"{risk.get('kind', '')}: {clean(risk['summary'])}", "31")  # fmt: skip
+        mark = sign(change) + ("!" if not change["undo"]["complete"] else " ")
+        what = f"{risk['code']} {risk['kind']}: {risk['summary']}"
+        yield style.paint(clean(f"  {mark} {change['address']}  {what}"), "31")
         yield from _way_out(change, risk, path, context.command)
     if "K419" in document["blocked"]:
         yield "  more changes than the guard `max_changes` allows (K419); for one run:"
@@ -339,7 +367,9 @@ def _way_out(change: Mapping[str, Any], risk: Mapping[str, Any], path: str, comm
         yield f"      accept: [{risk['kind']}]"
     elif change["reason"] == "orphan":
         yield "  Accept it in review, in the stack:"
-        kinds = ", ".join(r["kind"] for r in change["risks"] if r["level"] == "danger" and r["kind"] not in ("protect", "orphan"))
+        kinds = ", ".join(
+            r["kind"] for r in change["risks"] if r["level"] == "danger" and r["kind"] not in ("protect", "orphan")
+        )
         yield f"      removed: [{{{change['kind']}: {change['name']}{', accept: [' + kinds + ']' if kinds else ''}}}]"
     yield "  or for one run:"
     yield f"      kplan {command} {path} --accept {clean(risk['accept'])}"
@@ -348,8 +378,14 @@ def _way_out(change: Mapping[str, Any], risk: Mapping[str, Any], path: str, comm
 
 
 def _wrapped(text: str, style: Style, indent: int = 7) -> Iterator[str]:
-    yield from textwrap.wrap(clean(text), max(40, style.width), initial_indent=" " * indent,
-                             subsequent_indent=" " * (indent + 2), break_on_hyphens=False, break_long_words=False)  # fmt: skip
+    yield from textwrap.wrap(
+        clean(text),
+        max(40, style.width),
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + 2),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 VERSION = 1
 KEPT_RUNS = 20  # finished ones, of each stack
 BUSY_SECONDS = 30.0  # two stacks of one environment write to the same file
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.05
 PROBE_SECONDS = 0.1  # whoever asks `holder` has the lock for an instant
 TABLES = """
 CREATE TABLE IF NOT EXISTS kplan_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -91,9 +91,10 @@ class SqliteStore:
             if not self._lock_path(stack).exists():
                 return None
             guard = self._guard(stack)
-            if _taken(guard):
-                guard.release()
-                return None
+            with suppress(PermissionError):  # a folder that may only be read: the row is all there is to know
+                if _taken(guard):
+                    guard.release()
+                    return None
             return self._named_holder(stack)
 
     def lock(self, stack: str, holder: Holder, timeout: float) -> AbstractContextManager[Lock]:
@@ -125,7 +126,7 @@ class SqliteStore:
             left = end - self._clock()
             if left <= 0:
                 raise _refusal(stack, self._named_holder(stack))
-            self._sleep(min(POLL_SECONDS, left, PROBE_SECONDS / 4 if timeout <= PROBE_SECONDS else POLL_SECONDS))
+            self._sleep(min(POLL_SECONDS, left))
 
     def _lock_path(self, stack: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{quote(stack, safe='')}.lock")
@@ -181,7 +182,7 @@ class SqliteLock:
         """All of it is on the disk, in one transaction. Records of other stacks are refused (ValueError)."""
         records = ledger or {}
         self._check_stack(entries, records)
-        with self._turn, _explained(self._where, JournalBroken):
+        with self._turn, _explained(self._where):
             if self._connection is None:
                 raise JournalBroken(f"the lock of stack {self._stack} was released, so nothing more is written")
             with _transaction(self._connection) as connection:
@@ -339,7 +340,7 @@ CAUSES: Mapping[str, tuple[str, str]] = {
 
 
 @contextmanager
-def _explained(where: str, kind: type[KplanError] = JournalBroken) -> Iterator[None]:
+def _explained(where: str) -> Iterator[None]:
     """No error of SQLite, of the file system or of unreadable data gets out but as a sentence."""
     try:
         yield
@@ -350,17 +351,14 @@ def _explained(where: str, kind: type[KplanError] = JournalBroken) -> Iterator[N
         raise
     except sqlite3.Error as failure:
         cause, help = _cause(_errorname(failure))
-        raise kind(f"the state in {where} cannot be used: {cause or failure}", help=help) from failure
+        raise JournalBroken(f"the state in {where} cannot be used: {cause or failure}", help=help) from failure
     except OSError as failure:
-        raise kind(f"the state in {where} cannot be used: {failure.strerror or failure}",
-                   help="kplan must be able to write the file and its folder") from failure  # fmt: skip
+        raise JournalBroken(f"the state in {where} cannot be used: {failure.strerror or failure}",
+                            help="kplan must be able to write the file and its folder") from failure  # fmt: skip
     except ValueError as failure:
-        raise kind(f"the state in {where} cannot be used: a record cannot be read: {failure}",
-                   help=CAUSES["SQLITE_CORRUPT"][1]) from failure  # fmt: skip
+        raise JournalBroken(f"the state in {where} cannot be used: a record cannot be read: {failure}",
+                            help=CAUSES["SQLITE_CORRUPT"][1]) from failure  # fmt: skip
 
 
 def _cause(name: str) -> tuple[str, str]:
     return next((said for start, said in CAUSES.items() if name.startswith(start)), ("", ""))
-
-
-__all__ = ["SqliteLock", "SqliteStore"]

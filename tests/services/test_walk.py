@@ -1,4 +1,4 @@
-"""The main job on real services: topics of three tables, rows that flow, a fourth table, and nothing left at the end."""
+"""The main job on real services: topics of three tables, rows that flow, a fourth table, nothing left at the end."""
 
 from __future__ import annotations
 
@@ -44,8 +44,14 @@ def set_on(kafka: KafkaCluster, topic: str) -> dict[str, str]:
 
 def records(kafka: KafkaCluster, topic: str, count: int, seconds: float = 40) -> list[dict[str, object]]:
     """The first `count` records of a topic, or what there is of them in time."""
-    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": f"test-{time.monotonic_ns()}", "enable.auto.commit": False,
-                         "auto.offset.reset": "earliest"})  # fmt: skip
+    consumer = Consumer(
+        {
+            "bootstrap.servers": kafka.bootstrap,
+            "group.id": f"test-{time.monotonic_ns()}",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+        }
+    )
     partitions = topics(kafka, topic)[topic]
     consumer.assign([TopicPartition(topic, n, 0) for n in range(partitions)])
     found: list[dict[str, object]] = []
@@ -65,8 +71,15 @@ def rows(found: list[dict[str, object]]) -> list[object]:
     return [(r.get("payload", r) or {}).get("after") for r in found]  # type: ignore[union-attr]
 
 
-def walk(shell: Shell, kafka: KafkaCluster, connect: ConnectWorker, name: str, prefix: str, table: Callable[[str], str],
-         insert: Callable[[str, str], None]) -> None:  # fmt: skip
+def walk(
+    shell: Shell,
+    kafka: KafkaCluster,
+    connect: ConnectWorker,
+    name: str,
+    prefix: str,
+    table: Callable[[str], str],
+    insert: Callable[[str, str], None],
+) -> None:
     """Plan, apply, rows, plan, a fourth table by one line, destroy."""
     first = shell.kplan("plan", "stack.yaml", "--detailed-exitcode", expect=2)
     assert "Checked by the servers" in first.out
@@ -110,13 +123,17 @@ def walk(shell: Shell, kafka: KafkaCluster, connect: ConnectWorker, name: str, p
     shell.assert_no_secret_on_disk()
 
 
-def test_postgres_from_nothing_to_rows_and_back(kafka: KafkaCluster, connect: ConnectWorker, postgres: Postgres, tmp_path: Path) -> None:
+def test_postgres_from_nothing_to_rows_and_back(
+    kafka: KafkaCluster, connect: ConnectWorker, postgres: Postgres, tmp_path: Path
+) -> None:
     database = postgres.database("walk")
     for each in ("orders", "customers", "products", "shipments"):
         database.execute_as_user(f"CREATE TABLE {each} (id serial PRIMARY KEY, note text)")
     shell = Shell(tmp_path, {"KPLAN_VAR_password": database.password}, (database.password,))
     shell.write("kplan.yaml", environment(kafka, connect))
-    shell.write("stack.yaml", f"""
+    shell.write(
+        "stack.yaml",
+        f"""
 version: 1
 stack: walk-postgres
 variables:
@@ -126,23 +143,40 @@ connectors:
     template: debezium-postgres
     topic_prefix: walkpg
     heartbeat: 1000
-    database: {{hostname: "{database.host}", port: {database.port}, name: "{database.name}", user: "{database.user}", password: "{{{{ var.password }}}}"}}
+    database:
+      hostname: "{database.host}"
+      port: {database.port}
+      name: "{database.name}"
+      user: "{database.user}"
+      password: "{{{{ var.password }}}}"
     tables:
       orders: {{partitions: 6, config: {{compression.type: zstd}}}}
       customers:
       products: {{config: {{retention.ms: 3d}}}}
-""")
-    walk(shell, kafka, connect, "walk-pg", "walkpg", lambda t: f"walkpg.public.{t}",
-         lambda t, note: database.execute_as_user(f"INSERT INTO {t} (note) VALUES ('{note}')"))  # fmt: skip
+""",
+    )
+    walk(
+        shell,
+        kafka,
+        connect,
+        "walk-pg",
+        "walkpg",
+        lambda t: f"walkpg.public.{t}",
+        lambda t, note: database.execute_as_user(f"INSERT INTO {t} (note) VALUES ('{note}')"),
+    )
 
 
-def test_mariadb_from_nothing_to_rows_and_back(kafka: KafkaCluster, connect: ConnectWorker, mariadb: MariaDB, tmp_path: Path) -> None:
+def test_mariadb_from_nothing_to_rows_and_back(
+    kafka: KafkaCluster, connect: ConnectWorker, mariadb: MariaDB, tmp_path: Path
+) -> None:
     mariadb.database("walkdb")
     for each in ("orders", "customers", "products", "shipments"):
         mariadb.execute(f"CREATE TABLE walkdb.{each} (id INT AUTO_INCREMENT PRIMARY KEY, note VARCHAR(100))")
     shell = Shell(tmp_path, {"KPLAN_VAR_password": mariadb.password}, (mariadb.password,))
     shell.write("kplan.yaml", environment(kafka, connect))
-    shell.write("stack.yaml", f"""
+    shell.write(
+        "stack.yaml",
+        f"""
 version: 1
 stack: walk-mariadb
 variables:
@@ -152,14 +186,27 @@ connectors:
     template: debezium-mariadb
     topic_prefix: walkmaria
     heartbeat: 1000
-    database: {{hostname: "{mariadb.host}", port: {mariadb.port}, name: walkdb, user: "{mariadb.user}", password: "{{{{ var.password }}}}"}}
+    database:
+      hostname: "{mariadb.host}"
+      port: {mariadb.port}
+      name: walkdb
+      user: "{mariadb.user}"
+      password: "{{{{ var.password }}}}"
     tables:
       orders: {{partitions: 6, config: {{compression.type: zstd}}}}
       customers:
       products: {{config: {{retention.ms: 3d}}}}
-""")
-    walk(shell, kafka, connect, "walk-maria", "walkmaria", lambda t: f"walkmaria.walkdb.{t}",
-         lambda t, note: mariadb.execute(f"INSERT INTO walkdb.{t} (note) VALUES ('{note}')"))  # fmt: skip
+""",
+    )
+    walk(
+        shell,
+        kafka,
+        connect,
+        "walk-maria",
+        "walkmaria",
+        lambda t: f"walkmaria.walkdb.{t}",
+        lambda t, note: mariadb.execute(f"INSERT INTO walkdb.{t} (note) VALUES ('{note}')"),
+    )
 
 
 @pytest.fixture
@@ -171,8 +218,10 @@ def shell(kafka: KafkaCluster, connect: ConnectWorker, tmp_path: Path) -> Shell:
 
 def source_connector(name: str, topic: str, file: Path, **config: str) -> str:
     extra = "".join(f", {k.replace('_', '.')}: {v}" for k, v in config.items())
-    return (f"  {name}:\n    class: org.apache.kafka.connect.file.FileStreamSourceConnector\n    topics: {{{topic}: }}\n"
-            f"    config: {{file: {file}, topic: {topic}{extra}}}\n")  # fmt: skip
+    return (
+        f"  {name}:\n    class: org.apache.kafka.connect.file.FileStreamSourceConnector\n    topics: {{{topic}: }}\n"
+        f"    config: {{file: {file}, topic: {topic}{extra}}}\n"
+    )
 
 
 def test_one_bad_topic_of_ten_leaves_nothing_behind(shell: Shell, kafka: KafkaCluster) -> None:
@@ -186,9 +235,14 @@ def test_one_bad_topic_of_ten_leaves_nothing_behind(shell: Shell, kafka: KafkaCl
     assert "10 to add" in shell.kplan("plan", "stack.yaml", "--offline").out
 
 
-def test_a_connector_whose_class_is_missing_leaves_nothing_behind(shell: Shell, kafka: KafkaCluster, connect: ConnectWorker) -> None:
+def test_a_connector_whose_class_is_missing_leaves_nothing_behind(
+    shell: Shell, kafka: KafkaCluster, connect: ConnectWorker
+) -> None:
     good = "".join(source_connector(f"five-{n}", f"five.t{n}", shell.folder / "in") for n in range(4))
-    shell.write("stack.yaml", f"version: 1\nstack: five\nconnectors:\n{good}  five-bad: {{class: org.example.NoSuchConnector}}\n")
+    shell.write(
+        "stack.yaml",
+        f"version: 1\nstack: five\nconnectors:\n{good}  five-bad: {{class: org.example.NoSuchConnector}}\n",
+    )
     refused = shell.kplan("apply", "stack.yaml", "--yes", expect=4)
     assert "NoSuchConnector" in refused.all
     shell.kplan("apply", "stack.yaml", "--yes", "--offline", expect=7)
@@ -205,7 +259,12 @@ def failing_debezium(postgres: Postgres, name: str) -> str:
     template: debezium-postgres
     topic_prefix: {name}
     heartbeat: 1000
-    database: {{hostname: "{database.host}", port: {database.port}, name: "{database.name}", user: "{database.user}", password: "{{{{ var.password }}}}"}}
+    database:
+      hostname: "{database.host}"
+      port: {database.port}
+      name: "{database.name}"
+      user: "{database.user}"
+      password: "{{{{ var.password }}}}"
     tables: [orders]
     config: {{publication.autocreate.mode: disabled}}
 """
@@ -214,18 +273,26 @@ def failing_debezium(postgres: Postgres, name: str) -> str:
 PASSWORD = "variables: {password: {type: string, sensitive: true}}\n"
 
 
-def test_a_task_that_fails_after_the_201_is_rolled_back(shell: Shell, kafka: KafkaCluster, connect: ConnectWorker, postgres: Postgres) -> None:
-    shell.write("stack.yaml", f"version: 1\nstack: late\n{PASSWORD}connectors:\n{failing_debezium(postgres, 'latefail')}")
+def test_a_task_that_fails_after_the_201_is_rolled_back(
+    shell: Shell, kafka: KafkaCluster, connect: ConnectWorker, postgres: Postgres
+) -> None:
+    shell.write(
+        "stack.yaml", f"version: 1\nstack: late\n{PASSWORD}connectors:\n{failing_debezium(postgres, 'latefail')}"
+    )
     ended = shell.kplan("apply", "stack.yaml", "--yes", expect=7, KPLAN_VAR_password=postgres.password)
     assert "publication" in ended.all and "rolled back" in ended.all
     assert topics(kafka, "latefail") == {}
     assert connect.request("GET", "/connectors/latefail")[0] == 404
 
 
-def test_a_topic_that_received_records_is_kept_and_named(shell: Shell, kafka: KafkaCluster, connect: ConnectWorker, postgres: Postgres) -> None:
+def test_a_topic_that_received_records_is_kept_and_named(
+    shell: Shell, kafka: KafkaCluster, connect: ConnectWorker, postgres: Postgres
+) -> None:
     lines = shell.write("in.txt", "one\ntwo\nthree\n")
     good = source_connector("kept-source", "kept.lines", lines)
-    shell.write("stack.yaml", f"version: 1\nstack: kept\n{PASSWORD}connectors:\n{good}{failing_debezium(postgres, 'keptfail')}")
+    shell.write(
+        "stack.yaml", f"version: 1\nstack: kept\n{PASSWORD}connectors:\n{good}{failing_debezium(postgres, 'keptfail')}"
+    )
     ended = shell.kplan("apply", "stack.yaml", "--yes", expect=8, KPLAN_VAR_password=postgres.password)
     assert "INCOMPLETE" in ended.out and "topic/kept.lines" in ended.out and "3 records" in ended.out
     assert list(topics(kafka, "kept")) == ["kept.lines"]
@@ -245,7 +312,9 @@ def test_paused_by_hand_is_drift_and_state_and_config_change_together(shell: She
     drifted = shell.kplan("plan", "stack.yaml", "--detailed-exitcode", expect=2)
     assert "paused -> running" in drifted.out and "changed live since the last apply" in drifted.out
     assert shell.kplan("plan", "stack.yaml", "--format", "json").json["drift"][0]["path"] == "/state"
-    text = base + source_connector("paused", "pause.t", shell.folder / "other", batch_size="10") + "    state: stopped\n"
+    text = (
+        base + source_connector("paused", "pause.t", shell.folder / "other", batch_size="10") + "    state: stopped\n"
+    )
     shell.write("stack.yaml", text)
     shell.kplan("apply", "stack.yaml", "--yes")
     wait_for_state(connect, "paused", "STOPPED")
@@ -267,7 +336,9 @@ def wait_for_state(connect: ConnectWorker, name: str, state: str) -> None:
 def test_a_stale_plan_is_refused_before_the_first_write(shell: Shell, kafka: KafkaCluster) -> None:
     shell.write("stack.yaml", "version: 1\nstack: stale\ntopics:\n  stale.a: {config: {retention.ms: 1d}}\n")
     shell.kplan("apply", "stack.yaml", "--yes")
-    shell.write("stack.yaml", "version: 1\nstack: stale\ntopics:\n  stale.a: {config: {retention.ms: 2d}}\n  stale.b:\n")
+    shell.write(
+        "stack.yaml", "version: 1\nstack: stale\ntopics:\n  stale.a: {config: {retention.ms: 2d}}\n  stale.b:\n"
+    )
     shell.kplan("plan", "stack.yaml", "--out", "plan.json")
     alter(kafka, "stale.a", "retention.ms", "3600000")
     ended = shell.kplan("apply", "plan.json", expect=5)
@@ -302,8 +373,12 @@ def test_what_kafka_cannot_do_in_place_is_refused_and_never_silent(shell: Shell,
 
 
 def test_broker_defaults_and_referenced_secrets_are_no_difference(shell: Shell, connect: ConnectWorker) -> None:
-    shell.write("stack.yaml", "version: 1\nstack: quiet\ntopics:\n  quiet.a: {config: {retention.ms: 7d, segment.bytes: 1GiB}}\n"
-                + "connectors:\n" + source_connector("quiet", "quiet.b", shell.folder / "in", some_password='"${env:SECRET}"'))  # fmt: skip
+    shell.write(
+        "stack.yaml",
+        "version: 1\nstack: quiet\ntopics:\n  quiet.a: {config: {retention.ms: 7d, segment.bytes: 1GiB}}\n"
+        + "connectors:\n"
+        + source_connector("quiet", "quiet.b", shell.folder / "in", some_password='"${env:SECRET}"'),
+    )
     shell.kplan("apply", "stack.yaml", "--yes")
     assert connect.request("GET", "/connectors/quiet/config")[1]["some.password"] == "${env:SECRET}"
     for _ in range(2):

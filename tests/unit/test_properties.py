@@ -23,12 +23,15 @@ from kplan.store.base import Holder, Store
 
 NAMES = ["orders", "customers", "billing.events", "sys-config"]
 CONNECTORS = ["alpha", "beta"]
-CONFIGS = st.fixed_dictionaries({}, optional={
-    "retention.ms": st.sampled_from(["86400000", "604800000", "-1"]),
-    "cleanup.policy": st.sampled_from(["delete", "compact", "compact,delete"]),
-    "min.insync.replicas": st.sampled_from(["1", "2"]),
-    "preallocate": st.sampled_from(["true", "false"]),
-})  # fmt: skip
+CONFIGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "retention.ms": st.sampled_from(["86400000", "604800000", "-1"]),
+        "cleanup.policy": st.sampled_from(["delete", "compact", "compact,delete"]),
+        "min.insync.replicas": st.sampled_from(["1", "2"]),
+        "preallocate": st.sampled_from(["true", "false"]),
+    },
+)
 
 
 @st.composite
@@ -39,8 +42,12 @@ def resources(draw: st.DrawFn) -> dict[Address, Resource]:
     topics = [t.name for t in found]
     for name in draw(st.lists(st.sampled_from(CONNECTORS), unique=True)):
         feeds = draw(st.lists(st.sampled_from(topics), unique=True)) if topics else []
-        config = {"connector.class": "org.apache.kafka.connect.file.FileStreamSourceConnector", "tasks.max": "1",
-                  "file": draw(st.sampled_from(["/a", "/b"])), "topic": draw(st.sampled_from(NAMES))}  # fmt: skip
+        config = {
+            "connector.class": "org.apache.kafka.connect.file.FileStreamSourceConnector",
+            "tasks.max": "1",
+            "file": draw(st.sampled_from(["/a", "/b"])),
+            "topic": draw(st.sampled_from(NAMES)),
+        }
         found.append(Connector(name, config, draw(st.sampled_from(["running", "paused", "stopped"])), tuple(feeds)))
     return {r.address: r for r in found}
 
@@ -96,7 +103,9 @@ def test_an_applied_plan_leaves_nothing_to_do(first: dict[Address, Resource], se
 
 @SETTINGS
 @given(resources(), resources(), st.data())
-def test_a_failure_anywhere_leaves_no_trace(first: dict[Address, Resource], second: dict[Address, Resource], data: st.DataObject) -> None:
+def test_a_failure_anywhere_leaves_no_trace(
+    first: dict[Address, Resource], second: dict[Address, Resource], data: st.DataObject
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         cluster, store = opened(folder)
         applied(planned(Stack("s", "local", first), cluster, store), cluster, store, "run0")

@@ -1,0 +1,426 @@
+"""What every store does. A store joins by a `World` in `WORLDS`: how it is made, and what is its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from kplan.diagnostics import JournalBroken, KplanError, Locked
+from kplan.journal import Entry, Item, replay
+from kplan.model import Address, Connector, Owned, Secret, Topic
+from kplan.store.base import Holder, Store
+from kplan.store.sqlite import SqliteStore
+
+ORDERS = Address("topic", "orders")
+CDC = Address("connector", "cdc")
+ME = Holder("ann@laptop", "run-1", "kplan apply", "2026-08-22T10:15:02Z", os.getpid())
+CANARY = "canary-5ecret"
+
+
+@dataclass(frozen=True)
+class World:
+    """`store` opens the same store anew; `source` is Python text that does so in another process."""
+
+    store: Callable[[], Store]
+    source: str
+
+
+def sqlite_world(folder: Path) -> World:
+    path = folder / ".kplan" / "local.db"
+    source = f"from pathlib import Path; from kplan.store.sqlite import SqliteStore; store = SqliteStore(Path({str(path)!r}))"
+    return World(lambda: SqliteStore(path), source)
+
+
+WORLDS = {"sqlite": sqlite_world}
+
+
+@pytest.fixture(params=sorted(WORLDS))
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    return WORLDS[request.param](tmp_path)
+
+
+@pytest.fixture
+def store(world: World) -> Iterator[Store]:
+    opened = world.store()
+    yield opened
+    opened.close()
+
+
+def owned(address: Address = ORDERS, stack: str = "a", **fields: object) -> Owned:
+    return replace(Owned(address, stack, "local", created=True, run="run-1", at="2026-08-22T10:15:02Z"), **fields)
+
+
+def entry(seq: int, event: str, run: str = "run-1", stack: str = "a", **fields: object) -> Entry:
+    return replace(Entry(run, stack, seq, event, "2026-08-22T10:15:02Z"), **fields)
+
+
+class TestReading:
+    def test_a_store_that_is_not_there_is_empty(self, store: Store) -> None:
+        assert store.ledger() == {}
+        assert list(store.runs()) == list(store.open_runs()) == list(store.entries("run-1")) == []
+        assert store.holder("a") is None
+
+    def test_what_was_written_is_read_by_another(self, world: World, store: Store) -> None:
+        topic = Topic("orders", 3, 1, {"retention.ms": "1"})
+        secret = Connector("cdc", {"connector.class": "C", "password": Secret("{{ var.p }}", CANARY)}, "paused")
+        records = {ORDERS: owned(applied=topic, protect=True), CDC: owned(CDC, applied=secret, created=False)}
+        entries = (entry(0, "begin", about={"who": "ann", "steps": 2}),
+                   entry(1, "will", wave=1, items=(Item(1, "topic/orders", {"step": 1}, {"offsets": [{"a": None}]}),)))  # fmt: skip
+        with store.lock("a", ME, 0) as lock:
+            lock.write(entries, records)
+        other = world.store()
+        found = other.ledger()
+        assert found[ORDERS] == records[ORDERS]
+        assert found[CDC].applied == replace(secret, config={**secret.config, "password": Secret("{{ var.p }}")})
+        assert tuple(other.entries("run-1")) == entries
+
+    def test_no_value_of_a_secret_is_stored(self, store: Store, tmp_path: Path) -> None:
+        connector = Connector("cdc", {"password": Secret("{{ var.p }}", CANARY)})
+        with store.lock("a", ME, 0) as lock:
+            lock.write(ledger={CDC: owned(CDC, applied=connector)})
+            assert all(CANARY.encode() not in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+
+    def test_null_removes_a_record(self, store: Store) -> None:
+        with store.lock("a", ME, 0) as lock:
+            lock.write(ledger={ORDERS: owned(), CDC: owned(CDC)})
+            lock.write(ledger={ORDERS: None, Address("topic", "never"): None})
+        assert set(store.ledger()) == {CDC}
+
+    def test_the_last_write_counts(self, store: Store) -> None:
+        with store.lock("a", ME, 0) as lock:
+            lock.write(ledger={ORDERS: owned(protect=True)})
+            lock.write(ledger={ORDERS: owned(protect=False, run="run-2")})
+        assert store.ledger()[ORDERS] == owned(protect=False, run="run-2")
+
+
+class TestStacks:
+    def test_of_two_that_claim_one_address_it_is_the_first_ones(self, store: Store) -> None:
+        with store.lock("a", ME, 0) as first, store.lock("b", ME, 0) as second:
+            first.write(ledger={ORDERS: owned()})
+            second.write(ledger={ORDERS: owned(stack="b")})
+            first.write(ledger={ORDERS: owned(protect=True)})
+            assert store.ledger()[ORDERS].stack == "a"
+            second.write(ledger={ORDERS: None})
+            assert store.ledger()[ORDERS].stack == "a"
+
+    def test_a_released_address_can_be_taken_by_another(self, store: Store) -> None:
+        with store.lock("a", ME, 0) as lock:
+            lock.write(ledger={ORDERS: owned()})
+            lock.write(ledger={ORDERS: None})
+        with store.lock("b", ME, 0) as lock:
+            lock.write(ledger={ORDERS: owned(stack="b")})
+        assert store.ledger()[ORDERS].stack == "b"
+
+    def test_a_lock_covers_its_own_stack_only(self, store: Store) -> None:
+        with store.lock("a", ME, 0) as lock:
+            with pytest.raises(ValueError, match="b"):
+                lock.write(ledger={ORDERS: owned(stack="b")})
+            with pytest.raises(ValueError, match="b"):
+                lock.write([entry(0, "begin", stack="b")])
+
+    def test_two_stacks_write_at_the_same_time(self, world: World, store: Store) -> None:
+        def work(stack: str) -> None:
+            with world.store().lock(stack, ME, 0) as lock:
+                for number in range(20):
+                    address = Address("topic", f"{stack}-{number}")
+                    lock.write([entry(number, "did", f"run-{stack}", stack)], {address: owned(address, stack)})
+
+        threads = [threading.Thread(target=work, args=(stack,)) for stack in ("a", "b", "c")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(store.ledger()) == 60
+        assert [len(store.entries(f"run-{stack}")) for stack in "abc"] == [20, 20, 20]
+
+
+class TestRuns:
+    def test_a_run_without_an_end_is_open(self, store: Store) -> None:
+        with store.lock("a", ME, 0) as lock:
+            lock.write([entry(0, "begin", "old"), entry(1, "end", "old", about={"outcome": "applied"})])
+            lock.write([entry(0, "begin", "new")])
+            lock.write([entry(1, "will", "new", items=(Item(1, "topic/x"),))])
+        assert list(store.runs()) == ["old", "new"]
+        assert list(store.open_runs()) == ["new"]
+        progress = replay(store.entries("old"))
+        assert progress is not None and progress.outcome == "applied"
+
+    def test_the_newest_twenty_finished_runs_of_a_stack_are_kept(self, store: Store) -> None:
+        with store.lock("a", ME, 0) as a, store.lock("b", ME, 0) as b:
+            b.write([entry(0, "begin", "other", "b"), entry(1, "end", "other", "b")])
+            a.write([entry(0, "begin", "unfinished")])
+            for number in range(25):
+                run = f"run-{number:02}"
+                a.write([entry(0, "begin", run)])
+                a.write([entry(1, "end", run)])
+        assert list(store.runs()) == ["other", "unfinished"] + [f"run-{number:02}" for number in range(5, 25)]
+        assert list(store.open_runs()) == ["unfinished"]
+
+    def test_a_record_is_never_overwritten(self, store: Store) -> None:
+        with store.lock("a", ME, 0) as lock:
+            lock.write([entry(0, "begin", about={"who": "ann"})])
+            with pytest.raises(JournalBroken):
+                lock.write([entry(0, "begin", about={"who": "bob"})], {ORDERS: owned()})
+        assert store.entries("run-1")[0].about == {"who": "ann"}
+        assert store.ledger() == {}, "a write is all or nothing"
+
+
+class TestLock:
+    def test_who_is_refused_sees_who_holds_it(self, world: World, store: Store) -> None:
+        with store.lock("a", ME, 0), pytest.raises(Locked) as refused, world.store().lock("a", replace(ME, run="2"), 0):
+            pass
+        assert "ann@laptop" in refused.value.message and "run-1" in refused.value.message
+        assert refused.value.exit_code == 6
+
+    def test_the_holder_is_seen_while_it_is_held(self, world: World, store: Store) -> None:
+        with store.lock("a", ME, 0):
+            assert world.store().holder("a") == ME
+            assert world.store().holder("b") is None
+        assert store.holder("a") is None
+
+    def test_it_is_waited_for(self, world: World, store: Store) -> None:
+        started = threading.Event()
+
+        def hold() -> None:
+            with world.store().lock("a", ME, 0):
+                started.set()
+                time.sleep(0.5)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        started.wait(5)
+        with store.lock("a", replace(ME, run="run-2"), 10) as lock:
+            lock.write(ledger={ORDERS: owned()})
+        thread.join()
+
+    def test_an_error_inside_frees_it(self, store: Store) -> None:
+        with pytest.raises(RuntimeError), store.lock("a", ME, 0):
+            raise RuntimeError
+        with store.lock("a", ME, 0):
+            pass
+
+    def test_once_released_it_writes_nothing(self, store: Store) -> None:
+        with store.lock("a", ME, 0) as lock:
+            pass
+        with pytest.raises(JournalBroken):
+            lock.write(ledger={ORDERS: owned()})
+
+    def test_only_one_of_many_has_it(self, world: World) -> None:
+        inside, most, gate = [0], [0], threading.Lock()
+
+        def contend() -> None:
+            with world.store().lock("a", ME, 30):
+                with gate:
+                    inside[0] += 1
+                    most[0] = max(most[0], inside[0])
+                time.sleep(0.01)
+                with gate:
+                    inside[0] -= 1
+
+        threads = [threading.Thread(target=contend) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert most == [1]
+
+    def test_asking_who_holds_it_never_takes_it_from_anybody(self, world: World, store: Store) -> None:
+        with store.lock("a", ME, 0):
+            pass
+        stop = threading.Event()
+
+        def ask() -> None:
+            while not stop.is_set():
+                world.store().holder("a")
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(20):
+                with store.lock("a", ME, 0):
+                    pass
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+    def test_kill_9_frees_it(self, world: World, store: Store) -> None:
+        process = _hold_elsewhere(world)
+        try:
+            with pytest.raises(Locked, match="eve@elsewhere"), store.lock("a", ME, 0):
+                pass
+            holder = store.holder("a")
+            assert holder is not None and holder.pid == process.pid
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        with store.lock("a", ME, 10) as lock:
+            assert store.ledger()[ORDERS].stack == "a", "what it had written is there"
+            lock.write(ledger={ORDERS: None})
+        assert store.holder("a") is None
+
+
+def _hold_elsewhere(world: World) -> subprocess.Popen[str]:
+    """Another process holds the lock of `a` and has written a record."""
+    program = f"""
+        import os, time
+        {world.source}
+        from kplan.model import Address, Owned
+        from kplan.store.base import Holder
+        holder = Holder("eve@elsewhere", "run-9", "kplan apply", "2026-08-22T10:15:02Z", os.getpid())
+        with store.lock("a", holder, 0) as lock:
+            address = Address("topic", "orders")
+            lock.write(ledger={{address: Owned(address, "a", "local", True)}})
+            print("held", flush=True)
+            time.sleep(60)
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    return process
+
+
+class TestSqlite:
+    """What is its own."""
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        return tmp_path / ".kplan" / "local.db"
+
+    def test_reading_makes_no_file(self, path: Path) -> None:
+        store = SqliteStore(path)
+        store.ledger(), store.runs(), store.holder("a")
+        assert not path.parent.exists()
+
+    def test_the_first_lock_makes_the_folder_which_git_ignores(self, path: Path) -> None:
+        with SqliteStore(path).lock("a", ME, 0):
+            pass
+        assert (path.parent / ".gitignore").read_text() == "*\n"
+
+    def test_a_folder_of_another_name_gets_no_gitignore(self, tmp_path: Path) -> None:
+        with SqliteStore(tmp_path / "state" / "x.db").lock("a", ME, 0):
+            pass
+        assert not (tmp_path / "state" / ".gitignore").exists()
+
+    def test_it_is_durable(self, path: Path) -> None:
+        with SqliteStore(path).lock("a", ME, 0) as lock:
+            connection = lock._connection  # type: ignore[attr-defined]
+            assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+    def test_other_tables_of_the_file_are_left_alone(self, path: Path) -> None:
+        path.parent.mkdir()
+        with sqlite3.connect(path) as connection:
+            connection.execute("CREATE TABLE simulated_topics (name TEXT)")
+            connection.execute("INSERT INTO simulated_topics VALUES ('x')")
+        connection.close()
+        assert SqliteStore(path).ledger() == {}
+        with SqliteStore(path).lock("a", ME, 0) as lock:
+            lock.write(ledger={ORDERS: owned()})
+        assert sqlite3.connect(path).execute("SELECT * FROM simulated_topics").fetchall() == [("x",)]
+
+    @pytest.mark.parametrize(
+        "content", [b"this is not a database, but a text\n" * 50, b"SQLite format 3\0" + b"\7" * 4096]
+    )
+    def test_a_broken_file_is_said_to_be_one(self, path: Path, content: bytes) -> None:
+        path.parent.mkdir()
+        path.write_bytes(content)
+        for call in (SqliteStore(path).ledger, SqliteStore(path).runs, SqliteStore(path).lock("a", ME, 0).__enter__):
+            with pytest.raises(JournalBroken) as broken:
+                call()
+            assert str(path) in broken.value.message and broken.value.help
+
+    def test_a_damaged_record_is_said_to_be_one(self, path: Path) -> None:
+        with SqliteStore(path).lock("a", ME, 0) as lock:
+            lock.write([entry(0, "begin")], {ORDERS: owned()})
+        for record in ("{", "[]", '{"stack": 1}'):
+            with sqlite3.connect(path) as connection:
+                connection.execute("UPDATE kplan_ledger SET record = ?", (record,))
+                connection.execute("UPDATE kplan_journal SET record = ?", (record,))
+            connection.close()
+            with pytest.raises(JournalBroken, match="cannot be read"):
+                SqliteStore(path).ledger()
+            with pytest.raises(JournalBroken, match="cannot be read"):
+                SqliteStore(path).entries("run-1")
+
+    def test_a_newer_format_is_refused(self, path: Path) -> None:
+        with SqliteStore(path).lock("a", ME, 0):
+            pass
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE kplan_meta SET value = '2'")
+        connection.close()
+        for call in (SqliteStore(path).ledger, SqliteStore(path).lock("a", ME, 0).__enter__):
+            with pytest.raises(KplanError, match="newer kplan"):
+                call()
+
+    def test_a_folder_that_cannot_be_made_is_said_to_be_one(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with (
+            pytest.raises(JournalBroken, match="cannot be used"),
+            SqliteStore(tmp_path / "file" / "x.db").lock("a", ME, 0),
+        ):
+            pass
+
+    def test_a_full_disk_is_said_to_be_one(self, path: Path) -> None:
+        with SqliteStore(path).lock("a", ME, 0) as lock:
+            lock.write(ledger={ORDERS: owned()})
+            lock._connection.execute("PRAGMA max_page_count = 1")  # type: ignore[attr-defined]
+            many = {Address("topic", f"t{n}"): owned(Address("topic", f"t{n}")) for n in range(500)}
+            with pytest.raises(JournalBroken, match="the disk is full"):
+                lock.write(ledger=many)
+        assert set(SqliteStore(path).ledger()) == {ORDERS}
+
+    def test_a_file_size_limit_ends_in_a_sentence(self, path: Path) -> None:
+        program = f"""
+            import resource, signal
+            from pathlib import Path
+            from kplan.diagnostics import JournalBroken
+            from kplan.model import Address, Owned
+            from kplan.store.base import Holder
+            from kplan.store.sqlite import SqliteStore
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            with SqliteStore(Path({str(path)!r})).lock("a", Holder("", "", "", ""), 0) as lock:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (64000, 64000))
+                addresses = [Address("topic", f"t{{n}}") for n in range(5000)]
+                try:
+                    lock.write(ledger={{address: Owned(address, "a", "local", True) for address in addresses}})
+                except JournalBroken as broken:
+                    print(broken)
+        """
+        done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True)
+        assert "cannot be used: the disk" in done.stdout and not done.stderr
+        assert SqliteStore(path).ledger() == {}
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+    def test_a_read_only_file_is_said_to_be_one(self, path: Path) -> None:
+        with SqliteStore(path).lock("a", ME, 0) as lock:
+            lock.write(ledger={ORDERS: owned()})
+        path.chmod(0o444)
+        path.parent.chmod(0o555)
+        try:
+            assert set(SqliteStore(path).ledger()) == {ORDERS}
+            assert SqliteStore(path).holder("a") is None
+            with pytest.raises(JournalBroken, match="cannot be used"), SqliteStore(path).lock("a", ME, 0):
+                pass
+        finally:
+            path.parent.chmod(0o755)
+
+    def test_a_holder_whose_lock_file_was_removed_writes_no_more(self, path: Path) -> None:
+        with SqliteStore(path).lock("a", ME, 0) as first:
+            (path.parent / "local.db.a.lock").unlink()
+            with SqliteStore(path).lock("a", replace(ME, who="bob@host", run="run-2"), 0) as second:
+                with pytest.raises(JournalBroken, match="bob@host"):
+                    first.write(ledger={ORDERS: owned()})
+                second.write(ledger={CDC: owned(CDC)})
+        assert set(SqliteStore(path).ledger()) == {CDC}
