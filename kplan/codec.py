@@ -191,7 +191,7 @@ def facts_from_json(data: Any) -> Facts | None:
 
 
 def _reader(fields: Mapping[str, Any]) -> Reader:
-    return Reader(_text(fields, "group"), _integer(fields, "lag", 0), _flag(fields, "active", True))
+    return Reader(_needed(fields, "group"), _integer(fields, "lag", 0), _flag(fields, "active", True))
 
 
 def risk_to_json(risk: Risk) -> Json:
@@ -210,8 +210,8 @@ def risk_from_json(data: Any) -> Risk:
     with _shaped("a risk"):
         fields = _mapping(data)
         return Risk(
-            code=_text(fields, "code"),
-            level=_text(fields, "level"),
+            code=_needed(fields, "code"),
+            level=_needed(fields, "level"),
             summary=_text(fields, "summary"),
             kind=_text(fields, "kind"),
             accept=_text(fields, "accept"),
@@ -245,7 +245,7 @@ def diff_from_json(data: Any) -> AttrDiff:
     with _shaped("a difference"):
         fields = _mapping(data)
         before, after = text_from_json(fields.get("before")), text_from_json(fields.get("after"))
-        return AttrDiff(_text(fields, "path"), before, after, _text(fields, "cause", "stack"))
+        return AttrDiff(_needed(fields, "path"), before, after, _text(fields, "cause", "stack"))
 
 
 def owned_to_json(owned: Owned) -> Json:
@@ -267,7 +267,7 @@ def owned_from_json(address: Address, data: Any) -> Owned:
         applied = fields.get("applied")
         return Owned(
             address,
-            stack=_text(fields, "stack"),
+            stack=_needed(fields, "stack"),
             env=_text(fields, "env"),
             created=_flag(fields, "created"),
             protect=_flag(fields, "protect"),
@@ -412,7 +412,7 @@ def entry_from_json(run: str, stack: str, seq: int, data: Any) -> Entry:
             run,
             stack,
             seq,
-            event=_text(fields, "event"),
+            event=_needed(fields, "event"),
             at=_text(fields, "at"),
             wave=_integer(fields, "wave", 0),
             items=_each(fields, "items", _item_from_json),
@@ -484,6 +484,12 @@ def _text(fields: Mapping[str, Any], name: str, usual: str = "") -> str:
     if not isinstance(value, str):
         raise ValueError(f"`{name}` is no text")
     return value
+
+
+def _needed(fields: Mapping[str, Any], name: str) -> str:
+    if not _text(fields, name):
+        raise ValueError(f"`{name}` is missing")
+    return _text(fields, name)
 
 
 def _integer(fields: Mapping[str, Any], name: str, usual: int) -> int:

@@ -200,7 +200,7 @@ class Reader:
         start = (paths[0].parent if paths else Path(self.request.folder)).resolve()
         for folder in (start, *start.parents):
             if (folder / CONFIG).is_file():
-                return folder / CONFIG
+                return Path(os.path.relpath(folder / CONFIG))
         return None
 
     # -- stacks ---------------------------------------------------------------------------------------------------

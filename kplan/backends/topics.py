@@ -133,7 +133,7 @@ def too_few_replicas(change: Change) -> Diagnostic | None:
     before, after = change.before, change.after
     if change.action is not Action.UPDATE or not isinstance(before, Topic) or not isinstance(after, Topic):
         return None
-    insync = after.config.get("min.insync.replicas", "1")
+    insync = settings(change)[0].get("min.insync.replicas", "1")
     if not insync.isdecimal() or before.replication_factor < 1 or int(insync) <= before.replication_factor:
         return None
     return error(

@@ -266,7 +266,7 @@ def failed(e: Exception, session: Session | None = None) -> int:
         )
     else:
         code = e.exit_code if isinstance(e, KplanError) else 1
-        session.show(found, closing="" if code in (7, 8) else "Nothing was changed.")
+        session.show(found, closing="Nothing was changed." if isinstance(e, KplanError) and code not in (7, 8) else " ")
     return e.exit_code if isinstance(e, KplanError) else 1
 
 

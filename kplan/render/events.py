@@ -158,9 +158,9 @@ class LiveView(LineView):
 
         self.console = Console(highlight=False, soft_wrap=True, no_color=not style.color)
         self.live = Live(get_renderable=self._running, console=self.console, refresh_per_second=8, transient=True)
-        self.live.start()
-        super().__init__(self._above, style, self._diagnosed)
         self._show = diagnostic
+        super().__init__(self._above, style, self._diagnosed)
+        self.live.start()
 
     def close(self) -> None:
         super().close()

@@ -89,7 +89,7 @@ def _checked(document: Mapping[str, Any]) -> str:
     by: dict[str, int] = {}
     for change in document["changes"]:
         if change["verified"]:
-            by[change["verified"]] = by.get(change["verified"], 0) + 1
+            by[change["verified"]["by"]] = by.get(change["verified"]["by"], 0) + 1
     said = [f"{n} by {name}" for name, n in sorted(by.items(), reverse=True)]
     return f"  Checked by the servers: {', '.join(said) or 'nothing to check'}"
 
@@ -133,14 +133,14 @@ def _change(change: Mapping[str, Any], style: Style) -> Iterator[str]:
 
 
 def _body(change: Mapping[str, Any], style: Style) -> Iterator[str]:
-    note = change.get("note") or REASONS.get(change["reason"], "")
+    note = (change["after"] or {}).get("note") or REASONS.get(change["reason"], "")
     if note:
         yield from _wrapped(note, style)
     if change["actions"][0] in ("update", "move"):
         column = _column(_key(diff) for diff in change["diff"])
         for diff in change["diff"]:
             yield from _diff(diff, style, column)
-        unchanged, unmanaged = change["unchanged"], change["unmanaged"]
+        unchanged, unmanaged = change["unchanged"], change.get("unmanaged", [])
         noun = "setting" if change["kind"] == "connector" else "attribute"
         words = [f"{count(unchanged, noun)} unchanged"] if unchanged else []
         words += [f"{count(len(unmanaged), 'config')} not managed: {', '.join(unmanaged)}"] if unmanaged else []

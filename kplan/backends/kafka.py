@@ -1,0 +1,889 @@
+"""Topics on real brokers, through librdkafka's admin client (facts.md 1)."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import random
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
+
+from confluent_kafka import (
+    ConsumerGroupState, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection, TopicPartition,
+)  # fmt: skip
+from confluent_kafka.admin import (
+    AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ConfigSource, NewPartitions, NewTopic, OffsetSpec,
+)  # fmt: skip
+
+from kplan.backends import topics as shared
+from kplan.backends.base import Outcome, Progress, Reading
+from kplan.diagnostics import (
+    Busy, Conflict, Denied, Diagnostic, ErrorClass, JournalBroken, KplanError, Rejected, Timeout, Unreachable, Unsupported,
+)  # fmt: skip
+from kplan.model import Action, Address, Change, Facts, Reader, Target, Topic
+from kplan.secrets import Mask, MaskingFilter
+
+K = TypeVar("K")
+T = TypeVar("T")
+Failures = dict[str, KplanError | None]  # by topic; None: it is so
+
+DESCRIBED_AT_ONCE: Final = 500  # topics in a DescribeConfigs request: 1,000 answer with 2 to 4 MB (facts.md 1.2)
+OFFSETS_AT_ONCE: Final = 2_000
+GROUPS_AT_ONCE: Final = 16
+ON_THE_TOPIC: Final = frozenset({1, ConfigSource.DYNAMIC_TOPIC_CONFIG})  # `source` is an int today (facts.md 1.2)
+LONGEST_PAUSE: Final = 30.0
+ALL_DOWN_SECONDS: Final = 3.0  # every broker refused for this long: no use in waiting for the whole timeout
+KPLANS_OWN: Final = ("client.id", "allow.auto.create.topics", "error_cb", "throttle_cb", "logger")
+
+
+# -- errors -----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an error code means for an admin request; `applied` as in KplanError."""
+
+    error: type[KplanError]
+    applied: bool | None = False
+
+
+def _codes(*names: str) -> frozenset[int]:
+    return frozenset(getattr(KafkaError, name) for name in names if hasattr(KafkaError, name))
+
+
+# facts.md 1.3. `retriable()` is False for all of them, and names differ from Java's, so this is by number.
+_CONFLICT = _codes(
+    "UNKNOWN_TOPIC_OR_PART", "TOPIC_ALREADY_EXISTS", "GROUP_ID_NOT_FOUND", "ELECTION_NOT_NEEDED",
+    "NO_REASSIGNMENT_IN_PROGRESS", "RESOURCE_NOT_FOUND", "DUPLICATE_RESOURCE", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION",
+    "_NOOP", "_NOENT", "_UNKNOWN_GROUP", "UNKNOWN_TOPIC_ID",
+)  # fmt: skip
+_BUSY = _codes(
+    "NOT_CONTROLLER", "LEADER_NOT_AVAILABLE", "NOT_LEADER_FOR_PARTITION", "BROKER_NOT_AVAILABLE", "REPLICA_NOT_AVAILABLE",
+    "NETWORK_EXCEPTION", "COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "NOT_COORDINATOR",
+    "REBALANCE_IN_PROGRESS", "CONCURRENT_TRANSACTIONS", "KAFKA_STORAGE_ERROR", "REASSIGNMENT_IN_PROGRESS",
+    "UNSTABLE_OFFSET_COMMIT", "THROTTLING_QUOTA_EXCEEDED", "_WAIT_COORD", "_WAIT_CACHE", "_RETRY", "_TIMED_OUT_QUEUE",
+    "STALE_CTRL_EPOCH", "NOT_ENOUGH_REPLICAS", "OPERATION_NOT_ATTEMPTED", "LISTENER_NOT_FOUND", "FENCED_LEADER_EPOCH",
+    "UNKNOWN_LEADER_EPOCH", "STALE_BROKER_EPOCH", "OFFSET_NOT_AVAILABLE", "MEMBER_ID_REQUIRED",
+    "PREFERRED_LEADER_NOT_AVAILABLE", "ELIGIBLE_LEADERS_NOT_AVAILABLE", "INCONSISTENT_TOPIC_ID", "STALE_MEMBER_EPOCH",
+    "UNRELEASED_INSTANCE_ID", "FETCH_SESSION_ID_NOT_FOUND", "INVALID_FETCH_SESSION_EPOCH", "SHARE_SESSION_NOT_FOUND",
+    "INVALID_SHARE_SESSION_EPOCH", "SHARE_SESSION_LIMIT_REACHED", "REBOOTSTRAP_REQUIRED", "TRANSACTION_ABORTABLE",
+    "FENCED_STATE_EPOCH", "_QUEUE_FULL", "_ISR_INSUFF", "_NODE_UPDATE", "_IN_PROGRESS", "_PREV_IN_PROGRESS", "_OUTDATED",
+    "_INTR", "_PURGE_QUEUE", "_ASSIGNMENT_LOST", "STREAMS_INVALID_TOPOLOGY_EPOCH",
+)  # fmt: skip
+_UNREACHABLE = _codes("_ALL_BROKERS_DOWN", "_RESOLVE", "_UNKNOWN_BROKER")
+_UNKNOWN_OUTCOME = _codes(
+    "REQUEST_TIMED_OUT", "UNKNOWN", "_TIMED_OUT", "_TRANSPORT", "_BAD_MSG", "_DESTROY", "_DESTROY_BROKER", "_FAIL",
+    "_MSG_TIMED_OUT", "_PURGE_INFLIGHT", "_PARTIAL", "_BAD_COMPRESSION", "_UNDERFLOW", "_CRIT_SYS_RESOURCE",
+    "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
+)  # fmt: skip
+_DENIED = _codes(
+    "TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED",
+    "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "DELEGATION_TOKEN_AUTHORIZATION_FAILED", "UNSUPPORTED_SASL_MECHANISM",
+    "ILLEGAL_SASL_STATE", "SASL_AUTHENTICATION_FAILED", "_AUTHENTICATION", "_SSL", "DELEGATION_TOKEN_NOT_FOUND",
+    "DELEGATION_TOKEN_OWNER_MISMATCH", "DELEGATION_TOKEN_REQUEST_NOT_ALLOWED", "DELEGATION_TOKEN_EXPIRED",
+    "INVALID_PRINCIPAL_TYPE", "PRINCIPAL_DESERIALIZATION_FAILURE", "UNACCEPTABLE_CREDENTIAL",
+)  # fmt: skip
+_UNSUPPORTED = _codes(
+    "UNSUPPORTED_VERSION", "SECURITY_DISABLED", "_UNSUPPORTED_FEATURE", "_NOT_IMPLEMENTED", "_UNKNOWN_PROTOCOL",
+    "UNSUPPORTED_FOR_MESSAGE_FORMAT", "DELEGATION_TOKEN_AUTH_DISABLED", "UNSUPPORTED_COMPRESSION_TYPE",
+    "UNSUPPORTED_ASSIGNOR", "MISMATCHED_ENDPOINT_TYPE", "UNSUPPORTED_ENDPOINT_TYPE", "_NOT_CONFIGURED",
+)  # fmt: skip
+_LOCK_LOST = _codes(
+    "_FENCED", "PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH", "ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID",
+    "FENCED_INSTANCE_ID", "FENCED_MEMBER_EPOCH", "TRANSACTION_COORDINATOR_FENCED", "_FATAL", "STREAMS_TOPOLOGY_FENCED",
+)  # fmt: skip
+_REJECTED = _codes(
+    "OFFSET_OUT_OF_RANGE", "INVALID_MSG", "INVALID_MSG_SIZE", "MSG_SIZE_TOO_LARGE", "OFFSET_METADATA_TOO_LARGE",
+    "TOPIC_EXCEPTION", "RECORD_LIST_TOO_LARGE", "INVALID_REQUIRED_ACKS", "INCONSISTENT_GROUP_PROTOCOL", "INVALID_GROUP_ID",
+    "INVALID_SESSION_TIMEOUT", "INVALID_COMMIT_OFFSET_SIZE", "INVALID_TIMESTAMP", "INVALID_PARTITIONS",
+    "INVALID_REPLICATION_FACTOR", "INVALID_REPLICA_ASSIGNMENT", "INVALID_CONFIG", "INVALID_REQUEST", "POLICY_VIOLATION",
+    "OUT_OF_ORDER_SEQUENCE_NUMBER", "DUPLICATE_SEQUENCE_NUMBER", "INVALID_TXN_STATE", "INVALID_PRODUCER_ID_MAPPING",
+    "INVALID_TRANSACTION_TIMEOUT", "LOG_DIR_NOT_FOUND", "UNKNOWN_PRODUCER_ID", "NON_EMPTY_GROUP",
+    "TOPIC_DELETION_DISABLED", "GROUP_MAX_SIZE_REACHED", "GROUP_SUBSCRIBED_TO_TOPIC", "INVALID_RECORD",
+    "INCONSISTENT_VOTER_SET", "INVALID_UPDATE_VERSION", "FEATURE_UPDATE_FAILED", "UNKNOWN_CONTROLLER_ID",
+    "UNKNOWN_SUBSCRIPTION_ID", "TELEMETRY_TOO_LARGE", "INVALID_REGISTRATION", "INVALID_RECORD_STATE", "INVALID_VOTER_KEY",
+    "DUPLICATE_VOTER", "VOTER_NOT_FOUND", "INVALID_REGULAR_EXPRESSION", "STREAMS_INVALID_TOPOLOGY", "_INVALID_ARG",
+    "_CONFLICT", "_STATE", "_FS", "_PARTITION_EOF", "_EXISTING_SUBSCRIPTION", "_ASSIGN_PARTITIONS", "_REVOKE_PARTITIONS",
+    "_NO_OFFSET", "_KEY_SERIALIZATION", "_VALUE_SERIALIZATION", "_KEY_DESERIALIZATION", "_VALUE_DESERIALIZATION",
+    "_READ_ONLY", "_INVALID_TYPE", "_INCONSISTENT", "_GAPLESS_GUARANTEE", "_MAX_POLL_EXCEEDED", "_APPLICATION",
+    "_AUTO_OFFSET_RESET", "_LOG_TRUNCATION", "_INVALID_DIFFERENT_RECORD",
+)  # fmt: skip
+
+VERDICTS: Final[Mapping[int, Verdict]] = {
+    code: verdict
+    for codes, verdict in (
+        (_CONFLICT, Verdict(Conflict)), (_BUSY, Verdict(Busy)), (_UNREACHABLE, Verdict(Unreachable)),
+        (_UNKNOWN_OUTCOME, Verdict(Timeout, None)), (_DENIED, Verdict(Denied)), (_UNSUPPORTED, Verdict(Unsupported)),
+        (_LOCK_LOST, Verdict(JournalBroken, None)), (_REJECTED, Verdict(Rejected)),
+    )
+    for code in codes
+}  # fmt: skip
+
+
+def classify(code: int, message: str = "") -> Verdict:
+    """What to make of an error code, and of the message where that decides (facts.md 1.3).
+
+    A code that this table does not know may have taken effect.
+    """
+    if code == KafkaError._TIMED_OUT and "waiting for controller" in message:
+        return Verdict(Unreachable)  # never sent
+    if code == KafkaError.INVALID_PARTITIONS and "already has" in message:
+        return Verdict(Conflict)
+    if code == KafkaError.INVALID_REPLICATION_FACTOR and "fenced" in message:
+        return Verdict(Busy)  # a broker is down; otherwise there are too few
+    return VERDICTS.get(code, Verdict(KplanError, None))
+
+
+def failure(code: int, message: str) -> KplanError:
+    """The error for a code, with the server's own words."""
+    verdict = classify(code, message)
+    problem = verdict.error(message)
+    problem.applied = verdict.applied
+    return problem
+
+
+def _foreign(exception: BaseException) -> KplanError:
+    """What the client raised, as an error of ours."""
+    if isinstance(exception, KafkaException) and exception.args and isinstance(exception.args[0], KafkaError):
+        return failure(exception.args[0].code(), exception.args[0].str())
+    if isinstance(exception, ValueError | TypeError):
+        return Rejected(str(exception))
+    return KplanError(f"{type(exception).__name__}: {exception}", applied=None)
+
+
+_NAMED = re.compile(r"for configuration ([\w.]+)|config name: ([\w.]+)|^Configuration '([\w.]+)'|setting ([\w.]+) \(")
+_PATHS = {Rejected: {"partition": "/partitions", "eplication factor": "/replication_factor"}}
+
+
+def _path(message: str) -> str:
+    """The attribute that a broker's message is about, as the path of a diff."""
+    if named := _NAMED.search(message):
+        return f"/config/{next(filter(None, named.groups()))}"
+    if "Tiered Storage" in message or "remote log" in message:
+        return "/config/remote.storage.enable"
+    if re.search(r"replication factor|replicate the partition", message, re.IGNORECASE):
+        return "/replication_factor"
+    return "/partitions" if re.search(r"partition\(s\)|[Nn]umber of partitions", message) else ""
+
+
+def _said(problem: KplanError, address: Address) -> Diagnostic:
+    return replace(problem.diagnostic(address), path=_path(problem.message))
+
+
+# -- the client -------------------------------------------------------------------------------------------------------
+def _nothing(_: str) -> None:
+    """Takes a warning that nobody wants."""
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # no such user in a container
+        user = "unknown"
+    return f"kplan/{user}@{socket.gethostname()}"
+
+
+class Client:
+    """One AdminClient, kept alive, whose answers are awaited and mapped here."""
+
+    def __init__(self, config: Mapping[str, str], timeout: float, attempts: int, delay: float, secrets: Sequence[str],
+                 warn: Callable[[str], None]) -> None:  # fmt: skip
+        self.bootstrap = str(config.get("bootstrap.servers", ""))
+        self.timeout, self.attempts, self._delay, self._warn = timeout, max(1, attempts), delay, warn
+        self._mask = MaskingFilter(Mask(secrets))
+        self._logger = logging.getLogger("kplan.kafka")
+        self._logger.addFilter(self._mask)
+        self._denied: Denied | None = None
+        self._trouble = ""
+        self._all_down = 0.0  # when every broker was seen down for the first time
+        self._cluster: Any = None
+        self._lock = threading.Lock()
+        for key in sorted(config.keys() & set(KPLANS_OWN)):
+            warn(f"kafka: {key} is set by kplan; what the environment says is not used")
+        self.admin = AdminClient({**config, "client.id": _who(), "allow.auto.create.topics": False, "error_cb": self._note,
+                                  "throttle_cb": self._throttled}, logger=self._logger)  # fmt: skip
+
+    def _note(self, problem: KafkaError) -> None:
+        """Remembers the true cause, which only this callback hears (facts.md 1.2)."""
+        code, words = problem.code(), self._mask.known.mask(problem.str())
+        if code in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+            self._denied = Denied(words)
+        elif code == KafkaError._ALL_BROKERS_DOWN:
+            self._all_down = self._all_down or time.monotonic()
+        else:
+            self._trouble = words
+
+    def _throttled(self, event: Any) -> None:
+        self._warn(f"broker {event.broker_id} slows kplan down by {event.throttle_time:.1f} s: its quota is used up")
+
+    def cluster(self) -> Any:
+        """Who the cluster is, asked once. Raises Denied or Unreachable with the true cause."""
+        with self._lock:
+            if self._cluster is None:
+                self._cluster = self._ask_cluster()
+            return self._cluster
+
+    def _ask_cluster(self) -> Any:
+        self.admin.poll(0)
+        answer = self.admin.describe_cluster(request_timeout=self.timeout)
+        while not wait([answer], 0.05).done:
+            self.admin.poll(0)
+            down = self._all_down and time.monotonic() - self._all_down > min(ALL_DOWN_SECONDS, self.timeout)
+            if self._denied or down:
+                break
+        if answer.done() and answer.exception() is None:
+            self._denied, self._trouble, self._all_down = None, "", 0.0
+            return answer.result()
+        self.admin.poll(0)
+        raise self._denied or self._unreachable(answer)
+
+    def _unreachable(self, answer: Future[Any]) -> KplanError:
+        problem = _foreign(exception) if answer.done() and (exception := answer.exception()) else None
+        if isinstance(problem, Denied):
+            return problem
+        cause = self._trouble or (problem.message if problem else "every broker is down")
+        return Unreachable(self._mask.known.mask(f"{self.bootstrap}: {cause}"),
+                           help="check bootstrap.servers, security.protocol, and that the brokers are up")  # fmt: skip
+
+    def answers(self, futures: Mapping[K, Future[Any]]) -> dict[K, Any]:
+        """Each future's result, or the KplanError that came of it."""
+        pending = set(futures.values())
+        deadline = time.monotonic() + self.timeout + 30  # librdkafka answers in time; this is for when it does not
+        while pending and time.monotonic() < deadline:
+            pending = wait(pending, 0.1).not_done
+            self.admin.poll(0)
+        return {key: self._answer(future) for key, future in futures.items()}
+
+    def _answer(self, future: Future[Any]) -> Any:
+        if not future.done():
+            return Timeout(f"no answer within {self.timeout:g} s")
+        exception = future.exception()
+        return future.result() if exception is None else self.mapped(exception)
+
+    def mapped(self, exception: BaseException) -> KplanError:
+        """The exception as an error of ours; a failed authentication is the cause of any silence."""
+        problem = _foreign(exception)
+        problem.message = self._mask.known.mask(problem.message)
+        problem.args = (problem.message,)
+        silent = isinstance(problem, Timeout | Unreachable)
+        return self._denied if silent and self._denied is not None else problem
+
+    def asked(self, ask: Callable[[], Mapping[K, Future[Any]]]) -> dict[K, Any]:
+        """The answers to a request that changes nothing; one that cannot even be formed is Rejected for all."""
+        try:
+            return self.answers(ask())
+        except (KafkaException, ValueError, TypeError) as exception:
+            raise self.mapped(exception) from exception
+
+    def retried(self, read: Callable[[], T]) -> T:
+        """What `read` returns, asked again while that may help. It must change nothing."""
+        for attempt in range(1, self.attempts):
+            try:
+                return read()
+            except KplanError as problem:
+                if problem.error_class is not ErrorClass.RETRIABLE:
+                    raise
+                self.pause(attempt)
+        return read()
+
+    def metadata(self) -> Any:
+        """All topics and the living brokers, as one broker sees them."""
+
+        def read() -> Any:
+            try:
+                return self.admin.list_topics(timeout=self.timeout)
+            except KafkaException as exception:
+                self.admin.poll(0)
+                raise self.mapped(exception) from exception
+
+        return self.retried(read)
+
+    def pause(self, attempt: int) -> None:
+        """Waits before the next attempt: longer each time, and not as long as everybody else."""
+        longest = min(LONGEST_PAUSE, self._delay * 2 ** (attempt - 1))
+        time.sleep(longest * random.uniform(0.5, 1.0))
+
+    def close(self) -> None:
+        self._logger.removeFilter(self._mask)
+
+
+# -- the backend ------------------------------------------------------------------------------------------------------
+class KafkaTopics:
+    """The topics of a Kafka cluster. `warn` takes what a person should know and what stops nothing."""
+
+    kind = "topic"
+
+    def __init__(self, config: Mapping[str, str], *, request_timeout: float = 30, settle_timeout: float = 120,
+                 attempts: int = 3, delay: float = 2, secrets: Sequence[str] = (),
+                 warn: Callable[[str], None] = _nothing) -> None:  # fmt: skip
+        self._client = Client(config, request_timeout, attempts, delay, secrets, warn)
+        self._settle_timeout = settle_timeout
+        self._warn = warn
+
+    @property
+    def _admin(self) -> AdminClient:
+        return self._client.admin
+
+    @property
+    def _timeout(self) -> float:
+        return self._client.timeout
+
+    def identify(self) -> Target:
+        """Says which cluster this is. Raises Unreachable or Denied, with the reason that only librdkafka's log knows."""
+        cluster = self._client.cluster()
+        return Target(cluster.cluster_id or "", self._client.bootstrap, len(cluster.nodes))
+
+    def close(self) -> None:
+        self._client.close()
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+    def read(self, names: Collection[str] | None) -> Reading:
+        """The live topics: one metadata request, configs in chunks of 500, and what is missing asked for by name."""
+        self._client.cluster()
+        listed = self._client.metadata().topics
+        there = [name for name in (listed if names is None else dict.fromkeys(names)) if name in listed]
+        resources, hidden = self._described({name: _shape(listed[name].partitions.values()) for name in there})
+        missing = [] if names is None else [name for name in dict.fromkeys(names) if name not in listed]
+        if missing:
+            late, unseen = self._by_name(missing)
+            found, more = self._described(late)
+            resources |= found
+            hidden |= more | unseen
+        return Reading({topic.address: topic for topic in resources.values()}, frozenset(listed),
+                       frozenset(Address("topic", name) for name in hidden))  # fmt: skip
+
+    def _described(self, shapes: Mapping[str, tuple[int, int]]) -> tuple[dict[str, Topic], set[str]]:
+        """The topics of these partitions and replicas with their configs, and those whose configs may not be seen."""
+        found: dict[str, Topic] = {}
+        hidden: set[str] = set()
+        left = list(shapes)
+        for attempt in range(1, self._client.attempts + 1):
+            answers = self._configs(left)
+            left = []
+            for name, answer in answers.items():
+                if isinstance(answer, Denied):
+                    hidden.add(name)
+                elif isinstance(answer, Conflict):
+                    left.append(name)  # this broker does not know it yet, or no longer
+                elif isinstance(answer, KplanError):
+                    raise answer
+                else:
+                    found[name] = Topic(name, *shapes[name], answer)
+            if not left or attempt == self._client.attempts:
+                break
+            self._client.pause(attempt)
+        return found, hidden
+
+    def _configs(self, names: Iterable[str], broker: int | None = None) -> dict[str, Any]:
+        """What is set on each topic itself, or a KplanError, as a broker (this one, or any) knows it."""
+        found: dict[str, Any] = {}
+        for chunk in shared.batches(names, lambda _: 1, DESCRIBED_AT_ONCE):
+            found |= self._client.retried(lambda chunk=chunk: self._config_chunk(chunk, broker))  # type: ignore[misc]
+        return found
+
+    def _config_chunk(self, names: Sequence[str], broker: int | None) -> dict[str, Any]:
+        resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+        if broker is not None:  # a broker among the resources makes librdkafka ask that broker
+            resources.append(ConfigResource(ConfigResource.Type.BROKER, str(broker)))
+        answers = self._client.asked(lambda: self._admin.describe_configs(resources, request_timeout=self._timeout))
+        answers = {resource.name: answer for resource, answer in answers.items() if resource.restype == _TOPIC}
+        silent = next((a for a in answers.values() if isinstance(a, Busy | Timeout | Unreachable)), None)
+        if silent is not None:
+            raise silent
+        return {name: answer if isinstance(answer, KplanError) else _set_here(answer) for name, answer in answers.items()}
+
+    def _by_name(self, names: Sequence[str]) -> tuple[dict[str, tuple[int, int]], set[str]]:
+        """Of topics that are not listed: those that are there after all, and those that are hidden (facts.md 0.3)."""
+        shapes, hidden = {}, set()
+        for chunk in shared.batches(names, lambda _: 1, DESCRIBED_AT_ONCE):
+            for name, answer in self._client.retried(lambda chunk=chunk: self._topics_chunk(chunk)).items():  # type: ignore[misc]
+                if isinstance(answer, Denied):
+                    hidden.add(name)
+                elif not isinstance(answer, KplanError):
+                    shapes[name] = _shape(answer.partitions)
+        return shapes, hidden
+
+    def _topics_chunk(self, names: Sequence[str]) -> dict[str, Any]:
+        asked = [name for name in names if shared.catalog.check_name(name) is None]
+        if not asked:
+            return {}
+        ask = TopicCollection(asked)
+        answers = self._client.asked(lambda: self._admin.describe_topics(ask, request_timeout=self._timeout))
+        for answer in answers.values():
+            if isinstance(answer, KplanError) and not isinstance(answer, Conflict | Denied | Rejected):
+                raise answer
+        return answers
+
+    # -- checking -----------------------------------------------------------------------------------------------------
+    def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
+        """What the brokers refuse of creates and updates (`validate_only`, each kind in as few requests as it takes).
+
+        Deletes cannot be checked. Of a replacement only its configs can, so without a problem it is left out.
+        """
+        found: dict[Address, list[Diagnostic]] = {}
+        creates = [change for change in changes if change.action is Action.CREATE]
+        updates = [change for change in changes if change.action is Action.UPDATE]
+        self._note(found, self._validate_creates([shared.wanted(change) for change in creates]))
+        self._note(found, self._send_settings({c.address.name: shared.settings(c) for c in updates}, validate=True))
+        self._note(found, self._send_growth({c.address.name: n for c in updates if (n := shared.growth(c))}, validate=True))
+        self._note(found, self._factor_problems(updates))
+        for change in updates:
+            if problem := shared.too_few_replicas(change):
+                found.setdefault(change.address, []).append(problem)
+            found.setdefault(change.address, [])
+        replaced = [change for change in changes if change.action is Action.REPLACE]
+        self._note(found, self._validate_replaced([shared.wanted(change) for change in replaced]), only_problems=True)
+        return found
+
+    def _note(self, found: dict[Address, list[Diagnostic]], answers: Failures, only_problems: bool = False) -> None:
+        """Adds the refusals. What could not be asked is warned of: it counts as not checked."""
+        for name, problem in answers.items():
+            address = Address("topic", name)
+            if problem is None:
+                if not only_problems:
+                    found.setdefault(address, [])
+            elif problem.error_class is ErrorClass.RETRIABLE:
+                self._warn(f"{address} could not be checked: {problem.message}")
+            else:
+                found.setdefault(address, []).append(_said(problem, address))
+
+    def _validate_creates(self, topics: Sequence[Topic]) -> Failures:
+        found: Failures = {topic.name: shared.refused(topic) for topic in topics}
+        for batch in shared.batches([t for t in topics if found[t.name] is None], shared.weight):
+            found |= self._send_creates(batch, validate=True)
+        return found
+
+    def _validate_replaced(self, topics: Sequence[Topic]) -> Failures:
+        found: Failures = {topic.name: shared.refused(topic) for topic in topics}
+        fine = [topic for topic in topics if found[topic.name] is None]
+        return found | self._send_settings({t.name: (dict(t.config), ()) for t in fine}, validate=True)
+
+    def _factor_problems(self, updates: Sequence[Change]) -> Failures:
+        wanting = [change for change in updates if shared.new_factor(change) is not None]
+        if not wanting:
+            return {}
+        metadata = self._client.metadata()
+        return {c.address.name: shared.no_reassignment(c, _replicas(metadata, c.address.name), list(metadata.brokers))
+                for c in wanting}  # fmt: skip
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+    def _answered(self, names: Iterable[str], ask: Callable[[], Mapping[Any, Future[Any]]]) -> Failures:
+        """Whether each was taken; what the client itself refuses (before sending) is refused for each."""
+        try:
+            answers = self._client.answers(ask())
+        except (KafkaException, ValueError, TypeError) as exception:
+            return dict.fromkeys(names, self._client.mapped(exception))
+        named = {getattr(key, "name", key): answer for key, answer in answers.items()}
+        return {name: answer if isinstance(answer, KplanError) else None for name, answer in named.items()}
+
+    def _send_creates(self, topics: Sequence[Topic], validate: bool = False) -> Failures:
+        new = [NewTopic(t.name, num_partitions=t.partitions, replication_factor=t.replication_factor, config=dict(t.config))
+               for t in topics]  # fmt: skip
+        return self._answered([t.name for t in topics], lambda: self._admin.create_topics(
+            new, validate_only=validate, operation_timeout=self._timeout, request_timeout=self._timeout))  # fmt: skip
+
+    def _send_deletes(self, names: Sequence[str]) -> Failures:
+        return self._answered(names, lambda: self._admin.delete_topics(
+            list(names), operation_timeout=self._timeout, request_timeout=self._timeout))  # fmt: skip
+
+    def _send_settings(self, settings: Mapping[str, tuple[Mapping[str, str], Sequence[str]]],
+                       validate: bool = False) -> Failures:  # fmt: skip
+        """Sets and resets configs: all of one topic's or none (facts.md 1.1)."""
+        found: Failures = {}
+        some = [(name, sets, resets) for name, (sets, resets) in settings.items() if sets or resets]
+        for batch in shared.batches(some, lambda each: len(each[1]) + len(each[2])):
+            resources = [_alteration(*each) for each in batch]
+            found |= self._answered([name for name, _, _ in batch], lambda resources=resources: (  # type: ignore[misc]
+                self._admin.incremental_alter_configs(resources, validate_only=validate, request_timeout=self._timeout)))
+        return found
+
+    def _send_growth(self, counts: Mapping[str, int], validate: bool = False) -> Failures:
+        found: Failures = {name: _no_count(count) for name, count in counts.items()}
+        for batch in shared.batches([name for name in counts if found[name] is None], lambda name: counts[name]):
+            new = [NewPartitions(name, counts[name]) for name in batch]
+            found |= self._answered(batch, lambda new=new: self._admin.create_partitions(  # type: ignore[misc]
+                new, validate_only=validate, operation_timeout=self._timeout, request_timeout=self._timeout))
+        return found
+
+    # -- acting -------------------------------------------------------------------------------------------------------
+    def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
+        """Nothing: what a topic is stands in its change, and its records cannot be remembered."""
+        return {}
+
+    def act(self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]) -> Mapping[Address, Outcome]:
+        """Sends creates, updates, deletes and replacements, each kind in batches."""
+        outcomes: dict[str, Outcome] = {}
+        by_action: dict[Action, list[Change]] = {}
+        for change in changes:
+            by_action.setdefault(change.action, []).append(change)
+        outcomes |= _outcomes(self._create([shared.wanted(c) for c in by_action.get(Action.CREATE, ())]))
+        outcomes |= _outcomes(self._update(by_action.get(Action.UPDATE, ())))
+        outcomes |= self._delete(by_action.get(Action.DELETE, ()))
+        outcomes |= _outcomes(self._replace([shared.wanted(c) for c in by_action.get(Action.REPLACE, ())]))
+        return {change.address: outcomes.get(change.address.name, Outcome()) for change in changes}
+
+    def _create(self, topics: Sequence[Topic]) -> Failures:
+        """Makes the topics. One that is there already is a Conflict, unless it is what this very call made."""
+        found: Failures = {topic.name: shared.refused(topic) for topic in topics}
+        for batch in shared.batches([t for t in topics if found[t.name] is None], shared.weight):
+            asked = {topic.name: topic for topic in batch}
+            found |= self._carried_out(
+                asked, lambda names, asked=asked: self._send_creates([asked[n] for n in names]),  # type: ignore[misc]
+                lambda name, live, asked=asked: live is not None and shared.equals(asked[name], live),  # type: ignore[misc]
+                ours_only=True,
+            )  # fmt: skip
+        return found
+
+    def _update(self, changes: Sequence[Change]) -> Failures:
+        """Sets configs, then adds partitions, which has no way back. A new replication factor refuses the whole change."""
+        found = {name: problem for name, problem in self._factor_problems(changes).items() if problem}
+        failures: Failures = dict(found)
+        todo = {c.address.name: c for c in changes if c.address.name not in failures}
+        settings = {name: shared.settings(change) for name, change in todo.items() if any(shared.settings(change))}
+        failures |= self._carried_out(
+            settings, lambda names: self._send_settings({n: settings[n] for n in names}),
+            lambda name, live: live is not None and _has(live, *settings[name]),
+        )  # fmt: skip
+        counts = {n: count for n, c in todo.items() if (count := shared.growth(c)) and not failures.get(n)}
+        grown = self._carried_out(
+            counts, lambda names: self._send_growth({n: counts[n] for n in names}),
+            lambda name, live: live is not None and live.partitions == counts[name],
+        )  # fmt: skip
+        for name, problem in grown.items():
+            if problem is not None and name in settings:
+                problem.applied = None  # its configs are set already
+        return failures | grown
+
+    def _delete(self, changes: Sequence[Change]) -> dict[str, Outcome]:
+        """Deletes; one that is gone is fine. With `if_empty` a topic that has records is kept.
+
+        A record that arrives between the look and the deletion is lost: Kafka has no conditional delete.
+        """
+        kept: dict[str, Outcome] = {}
+        cautious = [change.address.name for change in changes if change.if_empty]
+        for name, answer in (self._records(cautious) if cautious else {}).items():
+            if isinstance(answer, KplanError):
+                kept[name] = Outcome(answer)
+            elif answer:
+                kept[name] = Outcome(kept=f"{answer} record{'' if answer == 1 else 's'} arrived")
+        return kept | _outcomes(self._remove([c.address.name for c in changes if c.address.name not in kept]))
+
+    def _remove(self, names: Sequence[str]) -> Failures:
+        found: Failures = {}
+        for batch in shared.batches(names, lambda _: 1):
+            found |= self._carried_out(dict.fromkeys(batch), self._send_deletes, lambda name, live: live is None,
+                                       gone_is_fine=True)  # fmt: skip
+        return found
+
+    def _replace(self, topics: Sequence[Topic]) -> Failures:
+        """Deletes each topic, waits until no broker knows it, and makes it anew."""
+        found: Failures = {topic.name: shared.refused(topic) for topic in topics}
+        found |= self._remove([topic.name for topic in topics if found[topic.name] is None])
+        deleted = [topic for topic in topics if found[topic.name] is None]
+        waiting: dict[str, Topic | None] = {topic.name: None for topic in deleted}
+        self._await(waiting, frozenset(), lambda name: None)
+        made = self._create([topic for topic in deleted if topic.name not in waiting])
+        late = {name: Timeout(f"{name} was deleted, but a broker still shows it after {self._settle_timeout:g} s")
+                for name in waiting}  # fmt: skip
+        for problem in made.values():
+            if problem is not None:
+                problem.message = f"deleted, but not made again: {problem.message}"
+                problem.applied = None
+        return found | made | late
+
+    def _carried_out(self, items: Mapping[str, object], send: Callable[[Sequence[str]], Failures],
+                     is_so: Callable[[str, Topic | None], bool], *, ours_only: bool = False,
+                     gone_is_fine: bool = False) -> Failures:  # fmt: skip
+        """Sends until each is answered for good. Live state decides where an answer was lost or says it is so already.
+
+        With `ours_only`, what is so already counts only if an earlier attempt of this call may have done it.
+        """
+        found: Failures = {}
+        maybe: set[str] = set()
+        pending = list(items)
+        for attempt in range(1, self._client.attempts + 1):
+            if not pending:
+                break
+            if attempt > 1:
+                self._client.pause(attempt - 1)
+            answers = send(pending)
+            maybe |= {name for name, problem in answers.items() if problem is not None and problem.applied is None}
+            unclear = [n for n, p in answers.items() if p is not None and (p.applied is None or isinstance(p, Conflict))]
+            live = {} if gone_is_fine and not maybe else self._looked_at(unclear, pause=bool(maybe))
+            again = []
+            for name, problem in answers.items():
+                so = name in live and is_so(name, live[name]) and (name in maybe or not ours_only)
+                fine = problem is None or so or (gone_is_fine and isinstance(problem, Conflict))
+                found[name] = None if fine else problem
+                unknown = name in maybe and name not in live and name in unclear
+                if not fine and problem is not None and problem.error_class is ErrorClass.RETRIABLE and not unknown:
+                    again.append(name)
+            pending = again
+        for name in maybe:
+            if (problem := found[name]) is not None:
+                problem.applied = None
+        return found
+
+    def _looked_at(self, names: Sequence[str], pause: bool) -> dict[str, Topic | None]:
+        """The live topics of these names, None for one that is absent; nothing at all where they cannot be read."""
+        if not names:
+            return {}
+        if pause:  # what is still on its way in the server gets the time to arrive
+            self._client.pause(1)
+        try:
+            reading = self.read(names)
+        except KplanError:
+            return {}
+        seen = {name: reading.resources.get(Address("topic", name)) for name in names}
+        return {n: t if isinstance(t, Topic) else None for n, t in seen.items() if Address("topic", n) not in reading.hidden}
+
+    # -- settling -----------------------------------------------------------------------------------------------------
+    def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
+        """Returns once each topic is on every living broker as asked (or gone from all), or time is up.
+
+        Each broker is asked by name for the topics' configs: a DescribeConfigs request that names a broker goes to that
+        broker, and one that has not heard of a topic answers 3. Creating, altering and deleting are one batch of the
+        metadata log each, so what a broker shows of them is all there is. Counts of partitions cannot be asked of a
+        chosen broker: after a growth the metadata, which comes from a random broker, must be right several times in
+        a row.
+        """
+        waiting: dict[str, Topic | None] = {}
+        for change in changes:
+            after = change.after if change.action is not Action.DELETE else None
+            waiting[change.address.name] = after if isinstance(after, Topic) else None
+        asked = dict(waiting)
+        grown = frozenset(change.address.name for change in changes if shared.growth(change))
+        verb = {name: "deleted, still listed" if topic is None else "accepted, not visible on every broker yet"
+                for name, topic in waiting.items()}  # fmt: skip
+        problem = self._await(waiting, grown, lambda name: progress(Address("topic", name), verb[name]))
+        return {change.address: self._settled(change.address.name, asked, waiting, problem) for change in changes}
+
+    def _settled(self, name: str, asked: Mapping[str, Topic | None], waiting: Collection[str],
+                 problem: KplanError | None) -> Outcome:  # fmt: skip
+        if name not in waiting:
+            return Outcome()
+        if isinstance(problem, Denied):
+            return Outcome(problem)
+        words = "it is still listed" if asked[name] is None else shared.NOT_IN_TIME
+        cause = f" ({problem.message})" if problem else ""
+        return Outcome(Timeout(f"{words} after {self._settle_timeout:g} s{cause}"))
+
+    def _await(self, waiting: dict[str, Topic | None], grown: Collection[str],
+               tell: Callable[[str], None]) -> KplanError | None:  # fmt: skip
+        """Takes out of `waiting` what shows everywhere, until nothing is left or time is up; the last trouble, if any."""
+        began = time.monotonic()
+        rounds: dict[str, int] = {}
+        seen: dict[int, set[str]] = {}
+        told = False
+        problem: KplanError | None = None
+        pause = 0.02
+        while waiting:
+            try:
+                for name in self._showing(waiting, grown, rounds, seen):
+                    del waiting[name]
+                problem = None
+            except KplanError as trouble:
+                problem = trouble
+                if trouble.error_class is not ErrorClass.RETRIABLE:
+                    break
+            elapsed = time.monotonic() - began
+            if not waiting or elapsed > self._settle_timeout:
+                break
+            if elapsed > 2 and not told:
+                told = True
+                for name in waiting:
+                    tell(name)
+            time.sleep(min(pause, max(0.0, self._settle_timeout - elapsed)))
+            pause = min(1.0, pause * 1.5)
+        return problem
+
+    def _showing(self, waiting: Mapping[str, Topic | None], grown: Collection[str], rounds: dict[str, int],
+                 seen: dict[int, set[str]]) -> list[str]:  # fmt: skip
+        """Which topics are as asked on every broker. `rounds` counts good metadata, `seen` remembers each broker's."""
+        metadata = self._client.metadata()
+        brokers = list(metadata.brokers)
+        good = [name for name, topic in waiting.items() if _shows(topic, metadata.topics.get(name))]
+        for name in waiting:
+            rounds[name] = rounds.get(name, 0) + 1 if name in good else 0
+        for broker in brokers:
+            there = seen.setdefault(broker, set())
+            left = [name for name in good if name not in there]
+            for name, answer in self._configs(left, broker if len(brokers) > 1 else None).items():
+                if _as_asked(waiting[name], answer):
+                    there.add(name)
+            good = [name for name in good if name in there]
+        enough = 1 if len(brokers) == 1 else 2 * len(brokers)
+        return [name for name in good if name not in grown or rounds[name] >= enough]
+
+    # -- facts --------------------------------------------------------------------------------------------------------
+    def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
+        """Records (latest less earliest offsets), the newest record's time, and the consumer groups with their lag."""
+        if not names:
+            return {}
+        partitions = self._partitions(names)
+        everywhere = [(name, p) for name, ids in partitions.items() for p in ids]
+        first = self._offsets(everywhere, OffsetSpec.earliest())
+        last = self._offsets(everywhere, OffsetSpec.latest())
+        newest = self._offsets(everywhere, OffsetSpec.max_timestamp())
+        readers = self._readers(partitions, last)
+        return {Address("topic", name): Facts(
+            records=_total(name, ids, first, last), last_write=_newest(name, ids, newest), readers=tuple(readers.get(name, ())),
+        ) for name, ids in partitions.items()}  # fmt: skip
+
+    def end_offsets(self, names: Collection[str]) -> Mapping[str, int]:
+        """The sum of each topic's end offsets, which moves when anything is written; a missing topic has none."""
+        partitions = self._partitions(names)
+        last = self._offsets([(name, p) for name, ids in partitions.items() for p in ids], OffsetSpec.latest())
+        known = {n: [last[n, p] for p in ids if not isinstance(last[n, p], KplanError)] for n, ids in partitions.items()}
+        return {name: sum(answer.offset for answer in answers) for name, answers in known.items()}
+
+    def _partitions(self, names: Collection[str]) -> dict[str, list[int]]:
+        listed = self._client.metadata().topics
+        return {name: sorted(listed[name].partitions) for name in dict.fromkeys(names) if name in listed}
+
+    def _records(self, names: Sequence[str]) -> dict[str, int | KplanError]:
+        """How many records each topic has; one that is not there has none. Leaders that are being elected are awaited."""
+
+        def read() -> dict[str, int | KplanError]:
+            partitions = self._partitions(names)
+            everywhere = [(name, p) for name, ids in partitions.items() for p in ids]
+            first = self._offsets(everywhere, OffsetSpec.earliest())
+            last = self._offsets(everywhere, OffsetSpec.latest())
+            problems = [a for a in (*first.values(), *last.values()) if isinstance(a, KplanError)]
+            waits = next((p for p in problems if p.error_class is not ErrorClass.FATAL), None)
+            if waits is not None:  # 3 as well: a leader that has not heard of its new partition
+                raise Busy(waits.message)
+            return {name: _count(name, ids, first, last) for name, ids in partitions.items()}
+
+        try:
+            return self._client.retried(read)
+        except KplanError as problem:
+            return dict.fromkeys(names, problem)
+
+    def _offsets(self, partitions: Sequence[tuple[str, int]], spec: OffsetSpec) -> dict[tuple[str, int], Any]:
+        """An offset (with its timestamp) of each partition, or a KplanError."""
+        found: dict[tuple[str, int], Any] = {}
+        for batch in shared.batches(partitions, lambda _: 1, OFFSETS_AT_ONCE):
+            ask = {TopicPartition(name, p): spec for name, p in batch}
+            answers = self._client.asked(lambda ask=ask: self._admin.list_offsets(ask, request_timeout=self._timeout))  # type: ignore[misc]
+            found |= {(key.topic, key.partition): answer for key, answer in answers.items()}
+        return found
+
+    def _readers(self, partitions: Mapping[str, Sequence[int]], last: Mapping[tuple[str, int], Any]) -> dict[str, list[Reader]]:
+        """By topic, the groups that have committed offsets in it or are assigned to it now. Groups one may not see: none."""
+        answer = self._client.asked(lambda: {"": self._admin.list_consumer_groups(request_timeout=self._timeout)})[""]
+        if isinstance(answer, KplanError):
+            self._warn(f"consumer groups could not be listed: {answer.message}")
+            return {}
+        active = {g.group_id: g.state not in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD) for g in answer.valid}
+        assigned = self._assigned([group for group, busy in active.items() if busy])
+        found: dict[str, list[Reader]] = {}
+        for group, committed in sorted(self._committed(list(active), partitions).items()):
+            for name, ids in partitions.items():
+                lags = [last[name, p].offset - committed[name, p] for p in ids
+                        if (name, p) in committed and not isinstance(last[name, p], KplanError)]  # fmt: skip
+                if lags or name in assigned.get(group, ()):
+                    found.setdefault(name, []).append(Reader(group, sum(max(0, lag) for lag in lags), active[group]))
+        return found
+
+    def _assigned(self, groups: Sequence[str]) -> dict[str, set[str]]:
+        """The topics that members of each group read now."""
+        if not groups:
+            return {}
+        answers = self._client.asked(lambda: self._admin.describe_consumer_groups(list(groups), request_timeout=self._timeout))
+        known = {group: answer for group, answer in answers.items() if not isinstance(answer, KplanError)}
+        return {group: {p.topic for m in answer.members if m.assignment for p in m.assignment.topic_partitions}
+                for group, answer in known.items()}  # fmt: skip
+
+    def _committed(self, groups: Sequence[str],
+                   partitions: Mapping[str, Sequence[int]]) -> dict[str, dict[tuple[str, int], int]]:  # fmt: skip
+        """Each group's committed offsets in these partitions. The client asks for one group a request (its own limit)."""
+        found: dict[str, dict[tuple[str, int], int]] = {}
+        for batch in shared.batches(groups, lambda _: 1, GROUPS_AT_ONCE):
+            asked: dict[str, Future[Any]] = {}
+            for group in batch:
+                where = [TopicPartition(name, p) for name, ids in partitions.items() for p in ids]
+                request = [ConsumerGroupTopicPartitions(group, where)]
+                asked |= self._admin.list_consumer_group_offsets(request, request_timeout=self._timeout)
+            for group, answer in self._client.answers(asked).items():
+                if not isinstance(answer, KplanError):
+                    found[group] = {(p.topic, p.partition): p.offset for p in answer.topic_partitions
+                                    if p.offset >= 0 and p.error is None}  # fmt: skip
+        return found
+
+
+_TOPIC = ConfigResource.Type.TOPIC
+
+
+def _shape(partitions: Iterable[Any]) -> tuple[int, int]:
+    """The count of partitions and of the first one's replicas."""
+    known = list(partitions)
+    return len(known), len(known[0].replicas) if known else 0
+
+
+def _replicas(metadata: Any, name: str) -> dict[int, list[int]]:
+    found = metadata.topics.get(name)
+    return {} if found is None else {number: list(p.replicas) for number, p in found.partitions.items()}
+
+
+def _set_here(entries: Mapping[str, Any]) -> dict[str, str]:
+    """What is set on the topic itself: `source == 1`, not `not is_default` (facts.md 1.2)."""
+    return {name: entry.value or "" for name, entry in entries.items() if entry.source in ON_THE_TOPIC}
+
+
+def _alteration(name: str, sets: Mapping[str, str], resets: Iterable[str]) -> ConfigResource:
+    entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in sets.items()]
+    entries += [ConfigEntry(key, None, incremental_operation=AlterConfigOpType.DELETE) for key in resets]
+    return ConfigResource(_TOPIC, name, incremental_configs=entries)
+
+
+def _no_count(count: int) -> KplanError | None:
+    return None if 1 <= count <= shared.MOST_PARTITIONS else Rejected(f"{count} partitions are not possible")
+
+
+def _has(live: Topic, sets: Mapping[str, str], resets: Iterable[str]) -> bool:
+    held = all(key in live.config and shared.catalog.same(key, value, live.config[key]) for key, value in sets.items())
+    return held and not any(key in live.config for key in resets)
+
+
+def _outcomes(failures: Failures) -> dict[str, Outcome]:
+    return {name: Outcome(problem) for name, problem in failures.items()}
+
+
+def _shows(asked: Topic | None, listed: Any) -> bool:
+    """Whether one broker's metadata has the topic as asked, every partition with a leader."""
+    if asked is None or listed is None:
+        return asked is None and listed is None
+    partitions, factor = _shape(listed.partitions.values())
+    return (
+        partitions > 0
+        and asked.partitions in (-1, partitions)
+        and asked.replication_factor in (-1, factor)
+        and all(p.leader >= 0 for p in listed.partitions.values())
+    )
+
+
+def _as_asked(asked: Topic | None, answer: Any) -> bool:
+    """Whether a broker's answer for a topic's configs is what was asked for; of a deleted one it must know nothing."""
+    if asked is None:
+        return isinstance(answer, Conflict | Denied)  # a missing topic is 29 to those who may not see it
+    return not isinstance(answer, KplanError) and _has(Topic(asked.name, config=answer), asked.config, ())
+
+
+def _count(name: str, ids: Iterable[int], first: Mapping[Any, Any], last: Mapping[Any, Any]) -> int:
+    return sum(max(0, last[name, p].offset - first[name, p].offset) for p in ids)
+
+
+def _total(name: str, ids: Sequence[int], first: Mapping[Any, Any], last: Mapping[Any, Any]) -> int | None:
+    if any(isinstance(each[name, p], KplanError) for each in (first, last) for p in ids):
+        return None
+    return _count(name, ids, first, last)
+
+
+def _newest(name: str, ids: Iterable[int], newest: Mapping[Any, Any]) -> int | None:
+    times = [newest[name, p].timestamp for p in ids if not isinstance(newest[name, p], KplanError)]
+    return max((t for t in times if t > 0), default=None)
