@@ -198,7 +198,7 @@ class _Tree:
                 continue
             if node is not None:
                 (stack[-1][1] if stack else root).append(node)
-        if len(root) != 1 or root[0].kind != "map" or root[0].flow or not root[0].entries:
+        if len(root) != 1 or root[0].kind != "map" or root[0].flow or root[0].marked or not root[0].entries:
             raise _Unsupported
         return root[0]
 
@@ -225,9 +225,7 @@ class _Tree:
         if type(event) is yaml.ScalarEvent:
             node.style, node.value = event.style or "", event.value
         if node.style in ("|", ">"):
-            if "+" in self.text[start:].partition("\n")[0].partition("#")[0]:
-                raise _Unsupported
-            node.end = start + _without_blank_lines(self.text[start:end])
+            node.end = start + _literal_length(self.text[start:end])
         self.leaves.append((start, node.end))
         return node
 
@@ -273,12 +271,18 @@ class _Tree:
             position = max(position, end)
 
 
-def _without_blank_lines(text: str) -> int:
-    """The length of the text without blank lines at its end."""
-    end = len(text)
-    while (cut := text.rfind("\n", 0, end)) >= 0 and not text[cut:end].strip(" \n"):
-        end = cut
-    return end
+def _literal_length(text: str) -> int:
+    """The length of a block scalar without the blank lines at its end. Raises _Unsupported where they count."""
+    head, *lines = text.split("\n")
+    match = _LITERAL.fullmatch(head)
+    if match is None:
+        raise _Unsupported  # it keeps blank lines: `|+`
+    depth = _indentation(lines)
+    while lines and not lines[-1].strip(" ") and len(lines[-1]) <= depth:
+        if match[4] and lines[-1]:
+            raise _Unsupported
+        lines.pop()
+    return len("\n".join([head, *lines]))
 
 
 _COMMENT = re.compile(r"(?<![^ \t\n])#")
@@ -480,8 +484,7 @@ class _Printer:
         """A block scalar with its lines moved to their new indentation."""
         head, *lines = text.split("\n")
         match = _LITERAL.fullmatch(head)
-        if match is None:
-            raise KplanError(f"line {self.tree.line(entry.start)} holds a block scalar that cannot be formatted")
+        assert match  # or the tree would be _Unsupported
         marks, kind, chomp, digit, comment = match[1], match[2], match[3] or match[5] or "", match[4], match[6] or ""
         depth = entry.column + int(digit) if digit else _indentation(lines)
         if not chomp and entry.value.value and not entry.value.value.endswith("\n"):

@@ -15,16 +15,39 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
-    ConsumerGroupState, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection, TopicPartition,
+    ConsumerGroupState,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
 )  # fmt: skip
-from confluent_kafka.admin import (
-    AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ConfigSource, NewPartitions, NewTopic, OffsetSpec,
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    NewPartitions,
+    NewTopic,
+    OffsetSpec,
 )  # fmt: skip
 
+from kplan import catalog
 from kplan.backends import topics as shared
 from kplan.backends.base import Outcome, Progress, Reading
 from kplan.diagnostics import (
-    Busy, Conflict, Denied, Diagnostic, ErrorClass, JournalBroken, KplanError, Rejected, Timeout, Unreachable, Unsupported,
+    Busy,
+    Conflict,
+    Denied,
+    Diagnostic,
+    ErrorClass,
+    JournalBroken,
+    KplanError,
+    Rejected,
+    Timeout,
+    Unreachable,
+    Unsupported,
 )  # fmt: skip
 from kplan.model import Action, Address, Change, Facts, Reader, Target, Topic
 from kplan.secrets import Mask, MaskingFilter
@@ -39,6 +62,8 @@ GROUPS_AT_ONCE: Final = 16
 ON_THE_TOPIC: Final = frozenset({1, ConfigSource.DYNAMIC_TOPIC_CONFIG})  # `source` is an int today (facts.md 1.2)
 LONGEST_PAUSE: Final = 30.0
 ALL_DOWN_SECONDS: Final = 3.0  # every broker refused for this long: no use in waiting for the whole timeout
+EARLIEST, LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
+NEWEST = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
 KPLANS_OWN: Final = ("client.id", "allow.auto.create.topics", "error_cb", "throttle_cb", "logger")
 
 
@@ -156,7 +181,6 @@ def _foreign(exception: BaseException) -> KplanError:
 
 
 _NAMED = re.compile(r"for configuration ([\w.]+)|config name: ([\w.]+)|^Configuration '([\w.]+)'|setting ([\w.]+) \(")
-_PATHS = {Rejected: {"partition": "/partitions", "eplication factor": "/replication_factor"}}
 
 
 def _path(message: str) -> str:
@@ -194,9 +218,10 @@ class Client:
                  warn: Callable[[str], None]) -> None:  # fmt: skip
         self.bootstrap = str(config.get("bootstrap.servers", ""))
         self.timeout, self.attempts, self._delay, self._warn = timeout, max(1, attempts), delay, warn
-        self._mask = MaskingFilter(Mask(secrets))
+        self._mask = Mask(secrets)
+        self._masking = MaskingFilter(self._mask)
         self._logger = logging.getLogger("kplan.kafka")
-        self._logger.addFilter(self._mask)
+        self._logger.addFilter(self._masking)
         self._denied: Denied | None = None
         self._trouble = ""
         self._all_down = 0.0  # when every broker was seen down for the first time
@@ -204,12 +229,13 @@ class Client:
         self._lock = threading.Lock()
         for key in sorted(config.keys() & set(KPLANS_OWN)):
             warn(f"kafka: {key} is set by kplan; what the environment says is not used")
-        self.admin = AdminClient({**config, "client.id": _who(), "allow.auto.create.topics": False, "error_cb": self._note,
-                                  "throttle_cb": self._throttled}, logger=self._logger)  # fmt: skip
+        asked: dict[str, Any] = {**config, "client.id": _who(), "allow.auto.create.topics": False}
+        asked |= {"error_cb": self._note, "throttle_cb": self._throttled}
+        self.admin = AdminClient(asked, logger=self._logger)
 
     def _note(self, problem: KafkaError) -> None:
         """Remembers the true cause, which only this callback hears (facts.md 1.2)."""
-        code, words = problem.code(), self._mask.known.mask(problem.str())
+        code, words = problem.code(), self._mask.mask(problem.str())
         if code in (KafkaError._AUTHENTICATION, KafkaError._SSL):
             self._denied = Denied(words)
         elif code == KafkaError._ALL_BROKERS_DOWN:
@@ -246,7 +272,7 @@ class Client:
         if isinstance(problem, Denied):
             return problem
         cause = self._trouble or (problem.message if problem else "every broker is down")
-        return Unreachable(self._mask.known.mask(f"{self.bootstrap}: {cause}"),
+        return Unreachable(self._mask.mask(f"{self.bootstrap}: {cause}"),
                            help="check bootstrap.servers, security.protocol, and that the brokers are up")  # fmt: skip
 
     def answers(self, futures: Mapping[K, Future[Any]]) -> dict[K, Any]:
@@ -267,7 +293,7 @@ class Client:
     def mapped(self, exception: BaseException) -> KplanError:
         """The exception as an error of ours; a failed authentication is the cause of any silence."""
         problem = _foreign(exception)
-        problem.message = self._mask.known.mask(problem.message)
+        problem.message = self._mask.mask(problem.message)
         problem.args = (problem.message,)
         silent = isinstance(problem, Timeout | Unreachable)
         return self._denied if silent and self._denied is not None else problem
@@ -308,7 +334,7 @@ class Client:
         time.sleep(longest * random.uniform(0.5, 1.0))
 
     def close(self) -> None:
-        self._logger.removeFilter(self._mask)
+        self._logger.removeFilter(self._masking)
 
 
 # -- the backend ------------------------------------------------------------------------------------------------------
@@ -389,12 +415,14 @@ class KafkaTopics:
         resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
         if broker is not None:  # a broker among the resources makes librdkafka ask that broker
             resources.append(ConfigResource(ConfigResource.Type.BROKER, str(broker)))
-        answers = self._client.asked(lambda: self._admin.describe_configs(resources, request_timeout=self._timeout))
-        answers = {resource.name: answer for resource, answer in answers.items() if resource.restype == _TOPIC}
+        every = self._client.asked(lambda: self._admin.describe_configs(resources, request_timeout=self._timeout))
+        answers = {resource.name: answer for resource, answer in every.items() if resource.restype == _TOPIC}
         silent = next((a for a in answers.values() if isinstance(a, Busy | Timeout | Unreachable)), None)
         if silent is not None:
             raise silent
-        return {name: answer if isinstance(answer, KplanError) else _set_here(answer) for name, answer in answers.items()}
+        return {
+            name: answer if isinstance(answer, KplanError) else _set_here(answer) for name, answer in answers.items()
+        }
 
     def _by_name(self, names: Sequence[str]) -> tuple[dict[str, tuple[int, int]], set[str]]:
         """Of topics that are not listed: those that are there after all, and those that are hidden (facts.md 0.3)."""
@@ -408,7 +436,7 @@ class KafkaTopics:
         return shapes, hidden
 
     def _topics_chunk(self, names: Sequence[str]) -> dict[str, Any]:
-        asked = [name for name in names if shared.catalog.check_name(name) is None]
+        asked = [name for name in names if catalog.check_name(name) is None]
         if not asked:
             return {}
         ask = TopicCollection(asked)
@@ -429,7 +457,9 @@ class KafkaTopics:
         updates = [change for change in changes if change.action is Action.UPDATE]
         self._note(found, self._validate_creates([shared.wanted(change) for change in creates]))
         self._note(found, self._send_settings({c.address.name: shared.settings(c) for c in updates}, validate=True))
-        self._note(found, self._send_growth({c.address.name: n for c in updates if (n := shared.growth(c))}, validate=True))
+        self._note(
+            found, self._send_growth({c.address.name: n for c in updates if (n := shared.growth(c))}, validate=True)
+        )
         self._note(found, self._factor_problems(updates))
         for change in updates:
             if problem := shared.too_few_replicas(change):
@@ -497,16 +527,26 @@ class KafkaTopics:
         some = [(name, sets, resets) for name, (sets, resets) in settings.items() if sets or resets]
         for batch in shared.batches(some, lambda each: len(each[1]) + len(each[2])):
             resources = [_alteration(*each) for each in batch]
-            found |= self._answered([name for name, _, _ in batch], lambda resources=resources: (  # type: ignore[misc]
-                self._admin.incremental_alter_configs(resources, validate_only=validate, request_timeout=self._timeout)))
+            found |= self._answered(
+                [name for name, _, _ in batch],
+                lambda resources=resources: (  # type: ignore[misc]
+                    self._admin.incremental_alter_configs(
+                        resources, validate_only=validate, request_timeout=self._timeout
+                    )
+                ),
+            )
         return found
 
     def _send_growth(self, counts: Mapping[str, int], validate: bool = False) -> Failures:
         found: Failures = {name: _no_count(count) for name, count in counts.items()}
         for batch in shared.batches([name for name in counts if found[name] is None], lambda name: counts[name]):
             new = [NewPartitions(name, counts[name]) for name in batch]
-            found |= self._answered(batch, lambda new=new: self._admin.create_partitions(  # type: ignore[misc]
-                new, validate_only=validate, operation_timeout=self._timeout, request_timeout=self._timeout))
+            found |= self._answered(
+                batch,
+                lambda new=new: self._admin.create_partitions(  # type: ignore[misc]
+                    new, validate_only=validate, operation_timeout=self._timeout, request_timeout=self._timeout
+                ),
+            )
         return found
 
     # -- acting -------------------------------------------------------------------------------------------------------
@@ -514,7 +554,9 @@ class KafkaTopics:
         """Nothing: what a topic is stands in its change, and its records cannot be remembered."""
         return {}
 
-    def act(self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]) -> Mapping[Address, Outcome]:
+    def act(
+        self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
+    ) -> Mapping[Address, Outcome]:
         """Sends creates, updates, deletes and replacements, each kind in batches."""
         outcomes: dict[str, Outcome] = {}
         by_action: dict[Action, list[Change]] = {}
@@ -612,7 +654,9 @@ class KafkaTopics:
                 self._client.pause(attempt - 1)
             answers = send(pending)
             maybe |= {name for name, problem in answers.items() if problem is not None and problem.applied is None}
-            unclear = [n for n, p in answers.items() if p is not None and (p.applied is None or isinstance(p, Conflict))]
+            unclear = [
+                n for n, p in answers.items() if p is not None and (p.applied is None or isinstance(p, Conflict))
+            ]
             live = {} if gone_is_fine and not maybe else self._looked_at(unclear, pause=bool(maybe))
             again = []
             for name, problem in answers.items():
@@ -639,7 +683,9 @@ class KafkaTopics:
         except KplanError:
             return {}
         seen = {name: reading.resources.get(Address("topic", name)) for name in names}
-        return {n: t if isinstance(t, Topic) else None for n, t in seen.items() if Address("topic", n) not in reading.hidden}
+        return {
+            n: t if isinstance(t, Topic) else None for n, t in seen.items() if Address("topic", n) not in reading.hidden
+        }
 
     # -- settling -----------------------------------------------------------------------------------------------------
     def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
@@ -726,9 +772,9 @@ class KafkaTopics:
             return {}
         partitions = self._partitions(names)
         everywhere = [(name, p) for name, ids in partitions.items() for p in ids]
-        first = self._offsets(everywhere, OffsetSpec.earliest())
-        last = self._offsets(everywhere, OffsetSpec.latest())
-        newest = self._offsets(everywhere, OffsetSpec.max_timestamp())
+        first = self._offsets(everywhere, EARLIEST)
+        last = self._offsets(everywhere, LATEST)
+        newest = self._offsets(everywhere, NEWEST)
         readers = self._readers(partitions, last)
         return {Address("topic", name): Facts(
             records=_total(name, ids, first, last), last_write=_newest(name, ids, newest), readers=tuple(readers.get(name, ())),
@@ -737,8 +783,10 @@ class KafkaTopics:
     def end_offsets(self, names: Collection[str]) -> Mapping[str, int]:
         """The sum of each topic's end offsets, which moves when anything is written; a missing topic has none."""
         partitions = self._partitions(names)
-        last = self._offsets([(name, p) for name, ids in partitions.items() for p in ids], OffsetSpec.latest())
-        known = {n: [last[n, p] for p in ids if not isinstance(last[n, p], KplanError)] for n, ids in partitions.items()}
+        last = self._offsets([(name, p) for name, ids in partitions.items() for p in ids], LATEST)
+        known = {
+            n: [last[n, p] for p in ids if not isinstance(last[n, p], KplanError)] for n, ids in partitions.items()
+        }
         return {name: sum(answer.offset for answer in answers) for name, answers in known.items()}
 
     def _partitions(self, names: Collection[str]) -> dict[str, list[int]]:
@@ -751,8 +799,8 @@ class KafkaTopics:
         def read() -> dict[str, int | KplanError]:
             partitions = self._partitions(names)
             everywhere = [(name, p) for name, ids in partitions.items() for p in ids]
-            first = self._offsets(everywhere, OffsetSpec.earliest())
-            last = self._offsets(everywhere, OffsetSpec.latest())
+            first = self._offsets(everywhere, EARLIEST)
+            last = self._offsets(everywhere, LATEST)
             problems = [a for a in (*first.values(), *last.values()) if isinstance(a, KplanError)]
             waits = next((p for p in problems if p.error_class is not ErrorClass.FATAL), None)
             if waits is not None:  # 3 as well: a leader that has not heard of its new partition
@@ -773,7 +821,9 @@ class KafkaTopics:
             found |= {(key.topic, key.partition): answer for key, answer in answers.items()}
         return found
 
-    def _readers(self, partitions: Mapping[str, Sequence[int]], last: Mapping[tuple[str, int], Any]) -> dict[str, list[Reader]]:
+    def _readers(
+        self, partitions: Mapping[str, Sequence[int]], last: Mapping[tuple[str, int], Any]
+    ) -> dict[str, list[Reader]]:
         """By topic, the groups that have committed offsets in it or are assigned to it now. Groups one may not see: none."""
         answer = self._client.asked(lambda: {"": self._admin.list_consumer_groups(request_timeout=self._timeout)})[""]
         if isinstance(answer, KplanError):
@@ -794,7 +844,9 @@ class KafkaTopics:
         """The topics that members of each group read now."""
         if not groups:
             return {}
-        answers = self._client.asked(lambda: self._admin.describe_consumer_groups(list(groups), request_timeout=self._timeout))
+        answers = self._client.asked(
+            lambda: self._admin.describe_consumer_groups(list(groups), request_timeout=self._timeout)
+        )
         known = {group: answer for group, answer in answers.items() if not isinstance(answer, KplanError)}
         return {group: {p.topic for m in answer.members if m.assignment for p in m.assignment.topic_partitions}
                 for group, answer in known.items()}  # fmt: skip
@@ -846,7 +898,7 @@ def _no_count(count: int) -> KplanError | None:
 
 
 def _has(live: Topic, sets: Mapping[str, str], resets: Iterable[str]) -> bool:
-    held = all(key in live.config and shared.catalog.same(key, value, live.config[key]) for key, value in sets.items())
+    held = all(key in live.config and catalog.same(key, value, live.config[key]) for key, value in sets.items())
     return held and not any(key in live.config for key in resets)
 
 

@@ -75,7 +75,9 @@ def refused(topic: Topic) -> KplanError | None:
     if problem := catalog.check_name(topic.name):
         return Rejected(f"topic name {topic.name!r} is invalid: {problem}")
     if not -1 <= topic.partitions <= MOST_PARTITIONS or topic.partitions == 0:
-        return Rejected(f"{topic.partitions} partitions are not possible: 1 to {MOST_PARTITIONS}, -1 for the broker's default")
+        return Rejected(
+            f"{topic.partitions} partitions are not possible: 1 to {MOST_PARTITIONS}, -1 for the broker's default"
+        )
     if not -1 <= topic.replication_factor <= MOST_REPLICAS:
         return Rejected(f"a replication factor of {topic.replication_factor} is not possible")
     return None
@@ -120,7 +122,9 @@ def no_reassignment(change: Change, replicas: Mapping[int, Sequence[int]], broke
     if factor is None:
         return None
     if factor > len(brokers):
-        return Rejected(f"replication factor {factor} of {change.address.name} needs as many brokers, there are {len(brokers)}")
+        return Rejected(
+            f"replication factor {factor} of {change.address.name} needs as many brokers, there are {len(brokers)}"
+        )
     return Unsupported(
         f"the replication factor of {change.address.name} becomes {factor} only by moving replicas, which this client cannot",
         help="write this to a file and run kafka-reassign-partitions.sh --execute --reassignment-json-file FILE: "
