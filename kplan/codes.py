@@ -417,6 +417,15 @@ _SERVERS = (
         Usual causes: a value that this version does not know, a policy of the cluster (`create.topic.policy.class`),
         more replicas than brokers. Change the stack, then plan again.
         """),
+    _code("K303", "Connect has no such connector class", """
+        The worker does not know the Java class: the plugin is not installed on it, or the name is wrong. A template
+        names the class of its database.
+
+            class: io.debezium.connector.postgresql.PostgresConector      # Connector
+
+        Install the plugin under the worker's `plugin.path` on every worker and restart them. The message names classes
+        that are installed and look alike.
+        """),
     _code("K310", "a server does not answer", """
         No connection, so the request was not sent and nothing has changed. kplan has tried several times
         (`retry:` in the environment).
@@ -622,6 +631,13 @@ _RUNS = (
             kplan plan STACK --accept delete:topic/dc.old    # for one run
 
         Leave the step out with `--exclude ADDRESS`. `protect` ends only by an applied `protect: false`.
+        """),
+    _code("K511", "a topic does not show after its change", """
+        The request was accepted, and the topic was not visible on every broker with what was asked for in time. The
+        step was undone with all others.
+
+        Look at the health of the brokers and the controller. A cluster that is slow, or very many topics at once, need
+        more time: `timeouts: {settle: 5m}` in the environment.
         """),
     _code("K512", "a connector does not run after its change", """
         Connect accepted the configuration, and then the connector or one of its tasks failed, or it was not RUNNING in

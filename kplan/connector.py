@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -127,19 +127,21 @@ class ConnectorBuilder:
     def build(self) -> None:
         if not self._find_blueprint() or not self._find_name():
             return
-        given = {k: v for k, v in self.block.items() if k not in ("tables", "topics", "for_each", "template")}
-        own = self.expansion.value(given, self.path, self.scope, secret=True)
+        given = {k: v for k, v in self.block.items() if k not in ("for_each", "template")}
+        own = self.expansion.block(given, self.path, self.scope, secret=given.keys() - COMMON | {"config"})
+        if own is None:
+            return
         parameters = self._parameters(own)
         if parameters is None:
             return
         scope = self.scope.with_names(p=parameters)
         scope = scope.with_names(kplan={**scope.names["kplan"], "connector": self.name})
-        tables = self._tables(scope)
+        tables = self._tables(own, scope)
         databases = sorted({t.split(".")[0] for t in tables.values()})
         scope = scope.with_names(tables=[_regex(t) for t in tables.values()], databases=[_regex(d) for d in databases])
         config, sources = self._config(own, scope)
         self._internal_topics(scope)
-        self._declared_topics()
+        self._declared_topics(own)
         dead = self._dead_letter(own, config, sources)
         if not self.expansion.inputs.environment.has_connect:
             self._report(
@@ -213,7 +215,7 @@ class ConnectorBuilder:
         """Reports what of `value` does not meet the JSON Schema of the template's parameters."""
         from jsonschema import Draft202012Validator
 
-        for e in Draft202012Validator(schema).iter_errors(_shown(value)):
+        for e in Draft202012Validator(schema).iter_errors(shown(value)):
             at = (*path, *e.absolute_path)
             if e.validator == "required":
                 missing = [key for key in e.validator_value if key not in e.instance]
@@ -232,25 +234,33 @@ class ConnectorBuilder:
                 )
 
     # -- tables and topics ----------------------------------------------------------------------------------------
-    def _tables(self, scope: Scope) -> dict[str, str]:
+    def _tables(self, own: Mapping[str, Any], scope: Scope) -> dict[str, str]:
         """Each table as written, with the name that the connector knows it by; its topic is declared on the way."""
-        written = self.block.get("tables")
-        entries: dict[str, Any] = {}
-        positions: dict[str, KEY] = {}
-        for i, (key, settings) in enumerate(_entries(written)):
-            at: KEY = (*self.path, "tables", i if isinstance(written, list) else key)
-            name = self.expansion.value(key, at, scope)
-            if name is None:
-                continue
-            if str(name) in entries:
-                self.expansion.report("K211", "declared twice", f"table {name}", at)
-            entries[str(name)], positions[str(name)] = settings or {}, at
         names: dict[str, str] = {}
-        for table, settings in entries.items():
-            full = self._table(table, settings, positions[table], scope)
+        for table, settings, at in self._entries("tables", own, scope):
+            if table in names:
+                self.expansion.report("K211", "declared twice", f"table {table}", at)
+                continue
+            full = self._table(table, settings, at, scope)
             if full:
                 names[table] = full
         return names
+
+    def _entries(self, part: str, own: Mapping[str, Any], scope: Scope) -> Iterator[tuple[str, Mapping[str, Any], KEY]]:
+        """The named blocks of `tables:` or `topics:`, each with its place; a list holds names alone."""
+        written, rendered = self.block.get(part), own.get(part)
+        at: KEY = (*self.path, part)
+        if isinstance(rendered, list):
+            for i, name in enumerate(rendered):
+                yield str(name), {}, (*at, i) if isinstance(written, list) else at
+        elif isinstance(written, dict) and isinstance(rendered, dict):
+            for key in written:
+                name = self.expansion.value(key, (*at, key), scope)
+                if name is not None:
+                    yield str(name), rendered.get(str(name)) or {}, (*at, key)
+        elif isinstance(rendered, dict):
+            for key, settings in rendered.items():
+                yield str(key), settings or {}, at
 
     def _table(self, table: str, settings: Mapping[str, Any], at: KEY, scope: Scope) -> str | None:
         expansion = self.expansion
@@ -277,15 +287,14 @@ class ConnectorBuilder:
         inner = scope.with_names(table=table)
         name = self._own(self.template.table["name"], inner, at)
         topic = self._own(self.template.table["topic"], inner.with_names(name=name), at)
-        own = expansion.value(settings, at, scope)
-        topic = own.get("topic") or topic_name(topic)
+        topic = settings.get("topic") or topic_name(topic)
         self.feeds[topic] = None
-        if not own.get("ignore_topic"):
+        if not settings.get("ignore_topic"):
             spans = expansion.spans(at, settings)
-            layers: list[Layer] = [BUILT_IN, self._defaults(), *expansion.outer, layer(own, "table", spans)]
+            layers: list[Layer] = [BUILT_IN, self._defaults(), *expansion.outer, layer(settings, "table", spans)]
             span = expansion.document.key_at(*at) if isinstance(at[-1], str) else expansion.document.at(*at)
             note = f"for table {name} of connector/{self.name}"
-            expansion.add(expansion.topics.topic(topic, stacked(layers), span, note, rules(own)))
+            expansion.add(expansion.topics.topic(topic, stacked(layers), span, note, rules(settings)))
         return str(name)
 
     def _own(self, text: str, scope: Scope, at: KEY) -> Any:
@@ -315,19 +324,14 @@ class ConnectorBuilder:
             if topic.address not in self.expansion.resources:  # the stack may say itself how it wants it
                 self.expansion.add(topic)
 
-    def _declared_topics(self) -> None:
+    def _declared_topics(self, own: Mapping[str, Any]) -> None:
         """Declares what stands under the connector's own `topics:`."""
-        for key, settings in (self.block.get("topics") or {}).items():
-            at: KEY = (*self.path, "topics", key)
-            own = self.expansion.value(settings or {}, at, self.scope)
-            name = self.expansion.value(key, at, self.scope)
-            if name is None:
-                continue
-            spans = self.expansion.spans(at, settings or {})
-            layers = [BUILT_IN, self._defaults(), *self.expansion.outer, layer(own, "topic", spans)]
-            self.feeds[str(name)] = None
+        for name, settings, at in self._entries("topics", own, self.scope):
+            spans = self.expansion.spans(at, settings)
+            layers = [BUILT_IN, self._defaults(), *self.expansion.outer, layer(settings, "topic", spans)]
+            self.feeds[name] = None
             span, note = self.expansion.document.key_at(*at), f"of connector/{self.name}"
-            self.expansion.add(self.expansion.topics.topic(str(name), stacked(layers), span, note, rules(own)))
+            self.expansion.add(self.expansion.topics.topic(name, stacked(layers), span, note, rules(settings)))
 
     def _dead_letter(self, own: Mapping[str, Any], config: dict[str, Text], sources: dict[str, str]) -> str:
         """Declares the dead-letter topic and sets what makes a sink use it."""
@@ -470,12 +474,6 @@ def _holds(block: Any, parts: Sequence[str]) -> bool:
     return True
 
 
-def _entries(tables: Any) -> list[tuple[str, Any]]:
-    if isinstance(tables, dict):
-        return list(tables.items())
-    return [(str(name), None) for name in tables or []]
-
-
 def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
     """`value` with the schema's defaults; a declared property without one is None, so a template may ask for it."""
     properties = schema.get("properties")
@@ -485,13 +483,14 @@ def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
     return {**given, **{key: _filled(given.get(key), each) for key, each in properties.items()}}
 
 
-def _shown(value: Any) -> Any:
+def shown(value: Any) -> Any:
+    """The value with the reference of each secret in its place."""
     if isinstance(value, Secret):
         return value.ref
     if isinstance(value, dict):
-        return {key: _shown(child) for key, child in value.items()}
+        return {key: shown(child) for key, child in value.items()}
     if isinstance(value, list):
-        return [_shown(child) for child in value]
+        return [shown(child) for child in value]
     return value
 
 

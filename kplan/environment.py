@@ -14,6 +14,7 @@ from kplan.template import Scope, TemplateProblem, is_template, render
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z")
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
+INTEGERS = ("attempts", "brokers", "partitions", "replication_factor")  # a process's environment holds texts alone
 FILLS = {
     "PARTITIONS": "/partitions",
     "REPLICATION_FACTOR": "/replication_factor",
@@ -105,8 +106,22 @@ def build(
         ]
     reader = _Reader(document, process)
     data = reader.tree(document.data["environments"][name] or {}, ("environments", name))
+    if not reader.problems:
+        reader.problems += _misfits(document, name, data)
+    if reader.problems:
+        return None, reader.problems
     environment = _from_data(name, data, process, reader, file, folder)
     return environment, reader.problems
+
+
+def _misfits(document: Document, name: str, data: Any) -> list[Diagnostic]:
+    """What does not meet the schema now that its templates are rendered."""
+    from dataclasses import replace
+
+    from kplan import schema
+
+    rendered = {**document.data, "environments": {name: data}}
+    return list(schema.check(replace(document, data=rendered), schema.read_schema("environments.v1")))
 
 
 class _Reader:
@@ -136,6 +151,8 @@ class _Reader:
                 "set it, or write the value",
             )
             return None
+        if path[-1] in INTEGERS and isinstance(value, str) and re.fullmatch(r"-?\d{1,9}", value):
+            return int(value)
         if isinstance(value, str) and len(value) >= 4 and not str(path[-1]).endswith(("bootstrap.servers", "url")):
             self.secrets.append(value)
         return value

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kplan import catalog, guard, variables
+from kplan import catalog, guard, schema, variables
 from kplan import environment as environments
-from kplan.connector import Blueprint, ConnectorBuilder
+from kplan.connector import Blueprint, ConnectorBuilder, shown
 from kplan.diagnostics import Diagnostic, Span, error, warning
 from kplan.environment import Environment
 from kplan.model import Address, Connector, File, Guards, Move, Origin, Removal, Resource, Secret, Stack, Topic
@@ -74,6 +74,35 @@ class Expansion:
             return None
         return value
 
+    def block(self, data: Any, path: KEY, scope: Scope | None = None, *, secret: Collection[str] = ()) -> Any:
+        """A block with its templates rendered, None where they fail or give what may not stand there.
+
+        Under the keys in `secret` values may be sensitive.
+        """
+        before = len(self.problems)
+        if isinstance(data, dict) and secret:
+            plain = {key: value for key, value in data.items() if key not in secret}
+            hidden = {key: value for key, value in data.items() if key in secret}
+            rendered = {**self.value(plain, path, scope), **self.value(hidden, path, scope, secret=True)}
+        else:
+            rendered = self.value(data, path, scope)
+        if rendered == data:
+            return rendered
+        if len(self.problems) == before:
+            self.problems += self._misfits(path, rendered)
+        return rendered if len(self.problems) == before else None
+
+    def _misfits(self, path: KEY, rendered: Any) -> Iterable[Diagnostic]:
+        """What does not meet the schema now that it is rendered."""
+        content = shown(rendered)
+        if len(path) == 2 and path[0] == "connectors":
+            own = self.document.data["connectors"][path[1]]
+            content = {**{key: own[key] for key in ("template",) if key in own}, **content}
+        for part in reversed(path):
+            content = {part: content}
+        document = replace(self.document, data={"version": 1, "stack": "rendered", **content})
+        return schema.check(document, schema.read_schema("stack.v1"))
+
     def report(self, code: str, summary: str, detail: str, path: KEY, help: str = "", *, key: bool = False) -> None:
         span = self.document.key_at(*path) if key else self.document.at(*path)
         self.problems.append(error(code, summary, detail, help=help, span=span))
@@ -125,7 +154,7 @@ class Expansion:
         )
 
     def _outer(self, data: Mapping[str, Any]) -> list[Layer]:
-        own = self.value((data.get("defaults") or {}).get("topic") or {}, ("defaults", "topic"))
+        own = (self.block(data.get("defaults") or {}, ("defaults",)) or {}).get("topic") or {}
         env = self.inputs.environment
         spans = self.spans(("defaults", "topic"), (data.get("defaults") or {}).get("topic") or {})
         return [
@@ -141,7 +170,9 @@ class Expansion:
             name = self.value(key, path, scope)
             if name is None:
                 continue
-            own = self.value({k: v for k, v in block.items() if k != "for_each"}, path, scope)
+            own = self.block({k: v for k, v in block.items() if k != "for_each"}, path, scope)
+            if own is None:
+                continue
             settings = stacked([BUILT_IN, *self.outer, layer(own, "topic", self.spans(path, block))])
             span = self.document.key_at(*path)
             self.add(self.topics.topic(str(name), settings, span, "", rules(own)))
@@ -190,7 +221,7 @@ class Expansion:
         )
 
     def _guards(self, data: Mapping[str, Any], env: Environment) -> Guards:
-        own = environments.guards(self.value(data.get("guards") or {}, ("guards",)))
+        own = environments.guards(self.block(data.get("guards") or {}, ("guards",)) or {})
         shares = [s for s in (own.max_changes, env.guards.max_changes) if s is not None]
         return Guards(
             own.create and env.guards.create,
@@ -203,8 +234,7 @@ class Expansion:
 
     def _removed(self, data: Mapping[str, Any]) -> tuple[Removal, ...]:
         found = []
-        for i, entry in enumerate(data.get("removed") or []):
-            entry = self.value(entry, ("removed", i))
+        for i, entry in enumerate(self.block(data.get("removed") or [], ("removed",)) or []):
             kind = "topic" if "topic" in entry else "connector"
             if entry.get(kind) is None:
                 continue
@@ -221,8 +251,7 @@ class Expansion:
 
     def _moved(self, data: Mapping[str, Any]) -> tuple[Move, ...]:
         found = []
-        for i, entry in enumerate(data.get("moved") or []):
-            entry = self.value(entry, ("moved", i))
+        for i, entry in enumerate(self.block(data.get("moved") or [], ("moved",)) or []):
             try:
                 source, target = Address.parse(str(entry["from"])), Address.parse(str(entry["to"]))
             except ValueError as e:

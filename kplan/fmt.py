@@ -277,7 +277,7 @@ def _literal_length(text: str) -> int:
     match = _LITERAL.fullmatch(head)
     if match is None:
         raise _Unsupported  # it keeps blank lines: `|+`
-    depth = _indentation(lines)
+    depth = _indentation(lines) if any(line.strip(" ") for line in lines) else len(text)
     while lines and not lines[-1].strip(" ") and len(lines[-1]) <= depth:
         if match[4] and lines[-1]:
             raise _Unsupported

@@ -25,14 +25,26 @@ TEMPLATE: Final = r"\{\{"  # the pattern that lets a template stand for a number
 
 def check(document: Document, schema: Mapping[str, Any]) -> tuple[Diagnostic, ...]:
     """All that is wrong with the document by a JSON Schema (2020-12, with local references only), by place."""
-    compiler = _Compiler(schema)
-    if compiler.compile(schema)(document.data):
+    compiler, fits = _compiled(schema)
+    if fits(document.data):
         return ()
     found: dict[Diagnostic, None] = {}
     for failure in _failures(document.data, schema, compiler):
         for leaf in _leaves(failure):
             found.update(dict.fromkeys(_Words(document, leaf).diagnostics()))
     return tuple(sorted(found, key=lambda problem: problem.span or Span("")))
+
+
+_KNOWN: dict[int, tuple[Mapping[str, Any], _Compiler, Check]] = {}  # by identity; a schema that is kept stays itself
+
+
+def _compiled(schema: Mapping[str, Any]) -> tuple[_Compiler, Check]:
+    """The schema's check, made once for each schema."""
+    known = _KNOWN.get(id(schema))
+    if known is None:
+        compiler = _Compiler(schema)
+        known = _KNOWN[id(schema)] = (schema, compiler, compiler.compile(schema))
+    return known[1], known[2]
 
 
 @cache

@@ -163,9 +163,10 @@ def _typed(value: Any, kind: str) -> Any:
 
 
 def _checked(value: Any, rule: Mapping[str, Any]) -> Any:
-    if "minimum" in rule and value < rule["minimum"]:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and "minimum" in rule and value < rule["minimum"]:
         raise ValueError(f"{value} is below the minimum {rule['minimum']}")
-    if "maximum" in rule and value > rule["maximum"]:
+    if number and "maximum" in rule and value > rule["maximum"]:
         raise ValueError(f"{value} is above the maximum {rule['maximum']}")
     if "enum" in rule and value not in rule["enum"]:
         raise ValueError(f"{value!r} is none of {', '.join(map(str, rule['enum']))}")

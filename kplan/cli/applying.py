@@ -173,7 +173,7 @@ def _show(session: Session, plans: Sequence[tuple[Plan, float]], mode: str, save
 
     for plan, seconds in plans:
         document = to_json(plan)
-        paths = tuple(session.settings["paths"])
+        paths = (plan.files[0].path,) if len(plans) > 1 and plan.files else tuple(session.settings["paths"])
         if session.as_json:
             session.show(plan.diagnostics)
             record = {

@@ -4,7 +4,8 @@
     kplan.yaml   the environments (without it: a simulated cluster of three brokers)
     before*.yaml stacks that are applied first, in the order of their names
     live.json    what happens on the cluster besides kplan, after that:
-                 {"topics": {NAME: {"partitions": 1, "config": {}}}, "records": {NAME: 5}, "readers": {NAME: {GROUP: LAG}}}
+                 {"topics": {NAME: {"partitions": 1, "config": {}}}, "records": {NAME: 5},
+                 "readers": {NAME: {GROUP: LAG}}}
     args         the command line
     plan.txt     expected on standard output; stderr.txt on standard error, where there is anything; exit: the exit code
 

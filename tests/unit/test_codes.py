@@ -67,10 +67,12 @@ def test_every_kind_of_danger_is_explained_by_an_entry(kind: str) -> None:
 def test_commands_in_an_entry_exist() -> None:
     from kplan.cli import COMMANDS
 
-    verbs = {word for code in CODES.values() for word in re.findall(r"(?:`|^    )kplan ([a-z]+)", code.text, re.MULTILINE)}
+    verbs = {
+        word for code in CODES.values() for word in re.findall(r"(?:`|^    )kplan ([a-z]+)", code.text, re.MULTILINE)
+    }
     assert verbs <= COMMANDS.keys(), f"no such command: {sorted(verbs - COMMANDS.keys())}"
 
 
 def test_a_mistyped_code_finds_the_nearest() -> None:
     assert similar("k1044") == "K104"
-    assert similar("hello") == ""
+    assert similar("nothing") == ""

@@ -149,6 +149,8 @@ removed:
         ("k:\n   a: |2\n       x\n      y\n", "k:\n  a: |2\n      x\n     y\n"),
         ("a: |\n  x", "a: |-\n  x\n"),
         ("a: |\n  x  \n", "a: |\n  x  \n"),
+        ("a: >-\n  \n \nb: 1\n", "a: >-\nb: 1\n"),
+        ("a: |\n x\n  \n\nb: 1\n", "a: |\n  x\n   \n\nb: 1\n"),
         ("a: {\n}\n", "a: {}\n"),
         ("a: { # c\n b: 1 # d\n # e\n}\n", "a: {\n  # c\n  b: 1  # d\n  # e\n}\n"),
         ("a: '\n  x\n\n  y'\n", "a: '\n  x\n\n  y'\n"),
@@ -165,6 +167,7 @@ def test_spacing(before: str, after: str) -> None:
         "- 1\n-   2\n",
         "a:   |+\n  x\n\n\nb: 1\n",
         "%YAML 1.2\n---\na:   1\n",
+        "&a\nb:   1\n",
         "text\n",
     ],
 )
