@@ -417,6 +417,15 @@ _SERVERS = (
         Usual causes: a value that this version does not know, a policy of the cluster (`create.topic.policy.class`),
         more replicas than brokers. Change the stack, then plan again.
         """),
+    _code("K302", "Connect rejected a connector's settings", """
+        Connect checked the configuration before anything was changed, and the connector's own code refused it. The
+        plugin's words are in the message, at the line of the setting where it named one.
+
+            database: {hostname: pg-pord}      # Unable to connect: unknown host "pg-pord"
+
+        A database connector logs in for this check, from the worker's machine: names, ports, rights and certificates
+        count as they are there. `--offline` leaves the check out.
+        """),
     _code("K303", "Connect has no such connector class", """
         The worker does not know the Java class: the plugin is not installed on it, or the name is wrong. A template
         names the class of its database.
@@ -425,6 +434,21 @@ _SERVERS = (
 
         Install the plugin under the worker's `plugin.path` on every worker and restart them. The message names classes
         that are installed and look alike.
+        """),
+    _code("K304", "the plugin does not list this property", """
+        A warning: the connector's plugin says which properties it has, and this one is not among them. Connect hands
+        it on without a check, so a typing error would have no effect and no message.
+
+            config: {max.bach.size: 4096}      # max.batch.size
+
+        Correct it, or leave it if the plugin takes properties that it does not list, such as those of an SMT.
+        """),
+    _code("K305", "Connect did not check a connector", """
+        A warning: the check of a changed connector ended in an error or took too long, so whether Connect takes the
+        configuration shows in the apply only.
+
+        The message has the reason. A database that does not answer is the usual one: the connector logs in for the
+        check.
         """),
     _code("K310", "a server does not answer", """
         No connection, so the request was not sent and nothing has changed. kplan has tried several times
@@ -464,6 +488,12 @@ _SERVERS = (
         3.6, a changed replication factor needs a reassignment by an operator.
 
         The message says which version or tool can. `kplan version` prints those in use.
+        """),
+    _code("K316", "the value of a secret is not known", """
+        A connector must be sent with a secret whose value is at hand neither in a variable nor in Connect: after a
+        crash, when a changed password is put back, or a deleted connector is made again.
+
+        Set the variable that holds it (KPLAN_VAR_NAME, or the one under its `env:`) and run the same command again.
         """),
     _code("K332", "Connect works on another cluster", """
         The workers under `connect: {url: …}` store their state in another Kafka cluster than the one that
@@ -647,10 +677,11 @@ _RUNS = (
         `timeouts: {settle: 5m}` in the environment.
         """),
     _code("K513", "the end is not as planned", """
-        All steps were accepted, and reading again shows something else: another program has changed it at the same
-        time, or the server did not keep what it accepted. Everything was put back.
+        The servers accepted the steps, and what shows afterwards is something else: a connector did not get into its
+        state in time, or reading again finds another value. Everything was put back.
 
-        The message names the setting. Look for another tool or operator that manages the same topics or connectors.
+        The message names what differs. Look for another tool or person that manages the same things; where only time
+        was short, give more: `timeouts: {settle: 5m}` in the environment.
         """),
     _code("K520", "the saved plan no longer fits", """
         Between plan and apply something has changed: live state, a file, a variable's value, the cluster, or the plan

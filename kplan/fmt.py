@@ -178,12 +178,14 @@ class _Tree:
         return self.lines.position(offset)[0]
 
     def blank_before(self, offset: int) -> bool:
-        """Whether the line above that of `offset` is blank."""
+        """Whether the line above that of `offset` is blank, and not a scalar's."""
         number = self.line(offset)
         if number == 1:
             return False
-        above = self.text[self.lines.starts[number - 2] : self.lines.starts[number - 1]]
-        return not above.strip(_SPACE + "\n")
+        start, end = self.lines.starts[number - 2], self.lines.starts[number - 1]
+        leaf = bisect_right(self.leaves, (start, 0)) - 1
+        in_scalar = leaf >= 0 and self.leaves[leaf][1] > start
+        return not in_scalar and not self.text[start:end].strip(_SPACE + "\n")
 
     def _read(self) -> _Node:
         root: list[_Node] = []

@@ -17,6 +17,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -735,6 +736,7 @@ class Watch:
     good_since: float | None = None
     bad_since: float | None = None
     last: Look = field(default_factory=Look)
+    said: str = ""
     outcome: Outcome | None = None
 
     @property
@@ -749,6 +751,10 @@ class Watch:
 
     def held(self, now: float) -> bool:
         return self.good_since is not None and (self.wanted != "running" or now - self.good_since >= self.hold)
+
+    def words(self, now: float) -> str:
+        """What it is waiting for."""
+        return f"RUNNING, waiting for a record in {self.beat}" if self.held(now) and self.beat else self.last.words
 
     def failed(self, now: float) -> bool:
         """A FAILED that is left from before the change goes away within `steady` (measured: 0.15 s)."""
@@ -765,12 +771,12 @@ class Watch:
                               help="see the worker's and the database's log: a table that the role does not own under "
                                    "a filtered publication, a missing topic, a replication slot in use")  # fmt: skip
         return NotSettled(f"{self.name} is not {self.wanted} in time; last seen: {self.last.words}",
-                          help="see the log of the Connect worker; `timeouts: {settle: …}` gives it longer")  # fmt: skip
+                          help="see the worker's log; `timeouts: {settle: …}` gives it longer")  # fmt: skip
 
 
 # ----------------------------------------------------------------------------------------------------------- validation
 
-# Keys with these beginnings are handed on to something that a plugin does not list.
+# Keys with these beginnings are handed on to what the plugin does not list, so only what looks misspelt is told.
 PASSED_ON = (
     "transforms.", "predicates.", "schema.history.internal.", "producer.override.", "consumer.override.",
     "admin.override.", "topic.creation.", "key.converter.", "value.converter.", "header.converter.", "signal.",
@@ -779,22 +785,22 @@ PASSED_ON = (
     "config.providers.", "source.cluster.", "target.cluster.", "source.consumer.", "source.admin.",
     "producer.", "consumer.", "admin.", "openlineage.", "custom.metric.", "mongodb.", "kafka.",
 )  # fmt: skip
-HALF_PASSED_ON = ("database.",)  # the JDBC driver's in old Debezium: only what looks misspelt is told
+HALF_PASSED_ON = ("database.",)  # the JDBC driver's in old Debezium
 OFTEN = frozenset({"name", "connector.class", "connector.plugin.version", "tasks.max", "topics", "topics.regex"})
 PLACEHOLDER = "kplan-does-not-know-this-value"
 LOGIN = re.compile(r"password|authenticat|access denied|login|credential", re.IGNORECASE)
 
 
-def unknown_properties(config: Config, known: Collection[str]) -> Iterator[tuple[str, str]]:
+def unknown_properties(config: Config, known: AbstractSet[str]) -> Iterator[tuple[str, str]]:
     """Keys that the plugin does not list, with the listed one that was perhaps meant.
 
     Debezium's validation lets misspelt keys pass (facts: 0.9).
     """
-    for key in sorted(config):
-        if key in known or key in OFTEN or key.startswith(PASSED_ON):
-            continue
-        near = difflib.get_close_matches(key, sorted(known), 1, 0.85 if key.startswith(HALF_PASSED_ON) else 0.7)
-        if near or not key.startswith(HALF_PASSED_ON):
+    candidates = sorted(name for name in known if "(" not in name)  # Debezium lists some patterns
+    for key in sorted(config.keys() - known - OFTEN):
+        alike = 0.92 if key.startswith(PASSED_ON) else 0.85 if key.startswith(HALF_PASSED_ON) else 0.7
+        near = difflib.get_close_matches(key, candidates, 1, alike)
+        if near or not key.startswith(PASSED_ON + HALF_PASSED_ON):
             yield key, near[0] if near else ""
 
 
@@ -1111,13 +1117,14 @@ class ConnectConnectors:
                progress: Progress) -> None:  # fmt: skip
         now = self._patience.clock()
         for watch in waiting:
-            seen = self._seen(watch, listing.get(watch.name), names)
-            if seen.words != watch.last.words:
-                progress(watch.change.address, seen.words)
-            watch.see(now, seen)
-        self._feel([watch for watch in waiting if watch.beat and not watch.alive and watch.held(now)], progress)
+            watch.see(now, self._seen(watch, listing.get(watch.name), names))
+        self._feel([watch for watch in waiting if watch.beat and not watch.alive and watch.held(now)])
         for watch in waiting:
             watch.outcome = self._verdict(watch, now)
+            words = watch.words(now)
+            if watch.outcome is None and words != watch.said:
+                watch.said = words
+                progress(watch.change.address, words)
 
     def _seen(self, watch: Watch, data: Mapping[str, Any] | None, names: Collection[str]) -> Look:
         """The look at one connector. A move has come to its end only when its source is gone."""
@@ -1146,7 +1153,7 @@ class ConnectConnectors:
                     watch.last.failure)  # fmt: skip
         self._rest.once("POST", path_of(watch.name, "restart?includeTasks=true&onlyFailed=true"))
 
-    def _feel(self, watches: Sequence[Watch], progress: Progress) -> None:
+    def _feel(self, watches: Sequence[Watch]) -> None:
         """Marks as alive whose heartbeat topic has grown since the change, or whose offsets move: a first snapshot
         of hours has no heartbeats. RUNNING is no proof (facts: 0.7)."""
         if not watches or self._heartbeat is None:
@@ -1156,8 +1163,6 @@ class ConnectConnectors:
             end = ends.get(watch.beat, 0)
             watch.mark = end if watch.mark is None else watch.mark
             watch.alive = end > watch.mark or self._offsets_move(watch)
-            if not watch.alive:
-                progress(watch.change.address, f"RUNNING, waiting for a record in {watch.beat}")
 
     def _offsets_move(self, watch: Watch) -> bool:
         """Whether the source's offsets have changed since the tasks held for the first time."""

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import sqlite3
 import time
@@ -22,28 +23,63 @@ from typing import Any
 
 from kplan import catalog
 from kplan.backends.base import Outcome, Progress, Reading
+from kplan.backends.topics import (
+    NOT_IN_TIME,
+    growth,
+    no_reassignment,
+    refused,
+    settings,
+    too_few_replicas,
+    weight,
+)  # fmt: skip
 from kplan.codec import text_from_json, text_to_json
-from kplan.diagnostics import Conflict, Diagnostic, JournalBroken, KplanError, Rejected, Unsupported, error
+from kplan.diagnostics import Conflict, Diagnostic, JournalBroken, KplanError, Rejected, Timeout, error
 from kplan.model import (
-    Action, Address, Change, Config, Connector, Facts, Health, Reader, Secret, Target, Task, Text, Topic, conceal,
+    Action,
+    Address,
+    Change,
+    Config,
+    Connector,
+    Facts,
+    Health,
+    Reader,
+    Secret,
+    Target,
+    Task,
+    Text,
+    Topic,
+    conceal,
 )  # fmt: skip
 
 MAX_PARTITIONS = 10_000  # of one request: "Excessively large number of partitions per request."
-PLUGINS = (
-    "io.debezium.connector.mariadb.MariaDbConnector", "io.debezium.connector.mongodb.MongoDbConnector",
-    "io.debezium.connector.mysql.MySqlConnector", "io.debezium.connector.oracle.OracleConnector",
-    "io.debezium.connector.postgresql.PostgresConnector", "io.debezium.connector.sqlserver.SqlServerConnector",
-    "org.apache.kafka.connect.file.FileStreamSinkConnector", "org.apache.kafka.connect.file.FileStreamSourceConnector",
-    "org.apache.kafka.connect.mirror.MirrorSourceConnector",
-)  # fmt: skip
+PLUGINS: Mapping[str, tuple[str, ...]] = {  # the classes that are installed, and what each insists on
+    "io.debezium.connector.mariadb.MariaDbConnector": (
+        "topic.prefix", "database.hostname", "database.user", "database.server.id"),
+    "io.debezium.connector.mongodb.MongoDbConnector": ("topic.prefix", "mongodb.connection.string"),
+    "io.debezium.connector.mysql.MySqlConnector": (
+        "topic.prefix", "database.hostname", "database.user", "database.server.id"),
+    "io.debezium.connector.oracle.OracleConnector": (
+        "topic.prefix", "database.hostname", "database.user", "database.dbname"),
+    "io.debezium.connector.postgresql.PostgresConnector": (
+        "topic.prefix", "database.hostname", "database.user", "database.dbname"),
+    "io.debezium.connector.sqlserver.SqlServerConnector": (
+        "topic.prefix", "database.hostname", "database.user", "database.names"),
+    "org.apache.kafka.connect.file.FileStreamSinkConnector": (),
+    "org.apache.kafka.connect.file.FileStreamSourceConnector": ("topic",),
+    "org.apache.kafka.connect.mirror.MirrorSourceConnector": (),
+}  # fmt: skip
+STATES = ("running", "paused", "stopped")
+FAILURE = "org.apache.kafka.connect.errors.ConnectException: simulated failure"
+WORKER = "simulated:8083"
 TABLES = """
 CREATE TABLE IF NOT EXISTS sim_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sim_topics (name TEXT PRIMARY KEY, partitions INTEGER NOT NULL, replicas INTEGER NOT NULL,
     config TEXT NOT NULL, records INTEGER NOT NULL DEFAULT 0, last_write INTEGER);
-CREATE TABLE IF NOT EXISTS sim_readers (topic TEXT NOT NULL, reader TEXT NOT NULL, lag INTEGER NOT NULL, active INTEGER NOT NULL,
-    PRIMARY KEY (topic, reader));
+CREATE TABLE IF NOT EXISTS sim_readers (topic TEXT NOT NULL, reader TEXT NOT NULL, lag INTEGER NOT NULL,
+    active INTEGER NOT NULL, PRIMARY KEY (topic, reader));
 CREATE TABLE IF NOT EXISTS sim_connectors (name TEXT PRIMARY KEY, config TEXT NOT NULL, state TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sim_offsets (name TEXT PRIMARY KEY, offsets TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sim_failures (name TEXT PRIMARY KEY, cause TEXT NOT NULL);
 """
 
 
@@ -59,8 +95,9 @@ class SimulatedFile:
             return []
         with self._told():
             db = self._open()
-            if not db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'sim_offsets'").fetchone()[0]:
+            if not db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'sim_topics'").fetchone()[0]:
                 return []
+            db.executescript(TABLES)  # a file of an earlier kplan may lack some
             return db.execute(query, values).fetchall()
 
     @contextmanager
@@ -116,52 +153,76 @@ class SimulatedTopics:
         self.fail = frozenset(fail)
 
     def identify(self) -> Target:
-        return Target(self.file.meta("cluster_id"), "simulated:9092", self.brokers, simulated=os.path.relpath(self.file.path))
+        return Target(
+            self.file.meta("cluster_id"), "simulated:9092", self.brokers, simulated=os.path.relpath(self.file.path)
+        )
 
     def read(self, names: Collection[str] | None) -> Reading:
         rows = self.file.read("SELECT name, partitions, replicas, config FROM sim_topics ORDER BY name")
         wanted = None if names is None else set(names)
-        found = {Address("topic", n): Topic(n, p, r, json.loads(c)) for n, p, r, c in rows if wanted is None or n in wanted}
+        found = {
+            Address("topic", n): Topic(n, p, r, json.loads(c)) for n, p, r, c in rows if wanted is None or n in wanted
+        }
         return Reading(found, frozenset(row[0] for row in rows))
 
     def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
+        """What Kafka's `validate_only` would refuse; of a replacement only its settings can be checked."""
         live = {a.name: r for a, r in self.read(None).resources.items() if isinstance(r, Topic)}
         said: dict[Address, Sequence[Diagnostic]] = {}
         for change in changes:
             if change.is_ledger_only or change.action is Action.DELETE:
                 continue
-            names = live if change.action is not Action.REPLACE else {n: t for n, t in live.items() if n != change.address.name}
-            try:
-                self._judge(change, names)
-                said[change.address] = ()
-            except KplanError as e:
-                said[change.address] = (error(e.code, "the cluster refuses this", e.message, help=e.help, address=change.address,
-                                              path=_named(change, e.message)),)  # fmt: skip
+            known = live if change.action is not Action.REPLACE else _without(live, change.address.name)
+            problems = self._problems(change, known)
+            if problems or change.action is not Action.REPLACE:
+                said[change.address] = problems
         return said
+
+    def _problems(self, change: Change, live: Mapping[str, Topic]) -> list[Diagnostic]:
+        found = []
+        try:
+            self._judge(change, live, live)
+        except KplanError as e:
+            said = error(e.code, "the cluster refuses this", e.message, help=e.help, address=change.address)
+            found.append(replace(said, path=_named(change, e.message)))
+        few = too_few_replicas(change)
+        return [*found, *([few] if few else [])]
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
         return {}
 
-    def act(self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]) -> Mapping[Address, Outcome]:
+    def act(
+        self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
+    ) -> Mapping[Address, Outcome]:
+        """All in one transaction, each change answered for itself: what is refused leaves no trace."""
         outcomes = {}
-        for change in changes:
-            try:
-                with self.file.write() as db:
-                    outcomes[change.address] = self._act(db, change)
-            except KplanError as e:
-                outcomes[change.address] = Outcome(e)
+        with self.file.write() as db:
+            rows = db.execute("SELECT name, partitions, replicas, config FROM sim_topics").fetchall()
+            live = {n: Topic(n, p, r, json.loads(c)) for n, p, r, c in rows}
+            before = dict(live)
+            for change in changes:
+                try:
+                    outcomes[change.address] = self._act(db, change, live, before)
+                except KplanError as e:
+                    outcomes[change.address] = Outcome(e)
         return outcomes
 
     def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
-        failing = [c for c in changes if str(c.address) in self.fail and c.action is not Action.DELETE and c.reason != "undo"]
-        return {c.address: Outcome(KplanError("simulated: it did not become visible", code="K511", applied=True)) if c in failing
-                else Outcome() for c in changes}  # fmt: skip
+        """At once; what is to fail has been accepted and does not become visible."""
+        late = Timeout(f"simulated: {NOT_IN_TIME}", help="`simulated: {fail: […]}` in kplan.yaml asks for this failure")
+        return {c.address: Outcome(late if _is_to_fail(c, self.fail) else None) for c in changes}
 
     def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
         stored = {n: (r, w) for n, r, w in self.file.read("SELECT name, records, last_write FROM sim_topics")}
         readers = self.file.read("SELECT topic, reader, lag, active FROM sim_readers ORDER BY reader")
-        return {Address("topic", n): Facts(stored[n][0], None, stored[n][1],
-                tuple(Reader(g, lag, bool(a)) for t, g, lag, a in readers if t == n)) for n in names if n in stored}  # fmt: skip
+        reading: dict[str, list[Reader]] = {}
+        for topic, group, lag, active in readers:
+            reading.setdefault(topic, []).append(Reader(group, lag, bool(active)))
+        return {
+            Address("topic", n): Facts(stored[n][0], None, stored[n][1], tuple(reading.get(n, ())))
+            for n in names
+            if n in stored
+        }
 
     def end_offsets(self, names: Collection[str]) -> Mapping[str, int]:
         return {n: r for n, r in self.file.read("SELECT name, records FROM sim_topics") if n in set(names)}
@@ -173,7 +234,10 @@ class SimulatedTopics:
     def produce(self, topic: str, count: int) -> None:
         """Adds `count` records."""
         with self.file.write() as db:
-            db.execute("UPDATE sim_topics SET records = records + ?, last_write = ? WHERE name = ?", (count, int(time.time() * 1000), topic))
+            db.execute(
+                "UPDATE sim_topics SET records = records + ?, last_write = ? WHERE name = ?",
+                (count, int(time.time() * 1000), topic),
+            )
 
     def subscribe(self, group: str, topic: str, lag: int = 0, *, active: bool = True) -> None:
         """A consumer group reads the topic."""
@@ -181,24 +245,32 @@ class SimulatedTopics:
             db.execute("INSERT OR REPLACE INTO sim_readers VALUES (?, ?, ?, ?)", (topic, group, lag, int(active)))
 
     # -- Kafka's rules ----------------------------------------------------------------------------------------------
-    def _act(self, db: sqlite3.Connection, change: Change) -> Outcome:
-        rows = db.execute("SELECT name, partitions, replicas, config, records FROM sim_topics").fetchall()
-        live = {n: Topic(n, p, r, json.loads(c)) for n, p, r, c, _ in rows}
+    def _act(
+        self, db: sqlite3.Connection, change: Change, live: dict[str, Topic], before: Mapping[str, Topic]
+    ) -> Outcome:
+        """Carries the change out in the file and in `live`. New names collide with those that were there `before`."""
         name = change.address.name
+        known = _without(live, name) if change.action is Action.REPLACE else live
+        if change.action is not Action.DELETE:
+            try:
+                self._judge(change, known, _without(before, name))
+            except SameCount:
+                change = replace(change, diffs=tuple(d for d in change.diffs if d.path != "/partitions"))
         if change.action in (Action.DELETE, Action.REPLACE):
-            records = next((row[4] for row in rows if row[0] == name), 0)
-            if change.if_empty and records:
-                return Outcome(kept=f"{records} record{'' if records == 1 else 's'} arrived since it was made")
+            row = db.execute("SELECT records FROM sim_topics WHERE name = ?", (name,)).fetchone()
+            if change.if_empty and row and row[0]:
+                return Outcome(kept=f"{row[0]} record{'' if row[0] == 1 else 's'} arrived since it was made")
             db.execute("DELETE FROM sim_topics WHERE name = ?", (name,))
+            db.execute("DELETE FROM sim_readers WHERE topic = ?", (name,))
             live.pop(name, None)
-        if change.action is Action.DELETE:
+        if change.action is Action.DELETE or not isinstance(change.after, Topic):
             return Outcome()
-        self._judge(change, live)
-        assert isinstance(change.after, Topic)
-        made = self._made(change, live.get(name))
-        db.execute("INSERT INTO sim_topics (name, partitions, replicas, config) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE"
-                   " SET partitions = excluded.partitions, config = excluded.config",
-                   (name, made.partitions, made.replication_factor, json.dumps(dict(made.config), sort_keys=True)))  # fmt: skip
+        made = live[name] = self._made(change, live.get(name))
+        db.execute(
+            "INSERT INTO sim_topics (name, partitions, replicas, config) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET partitions = excluded.partitions, config = excluded.config",
+            (name, made.partitions, made.replication_factor, json.dumps(dict(made.config), sort_keys=True)),
+        )
         return Outcome()
 
     def _made(self, change: Change, live: Topic | None) -> Topic:
@@ -219,50 +291,67 @@ class SimulatedTopics:
         grown = next((d.after for d in change.diffs if d.path == "/partitions"), live.partitions)
         return replace(live, partitions=int(str(grown)), config=config)
 
-    def _judge(self, change: Change, live: Mapping[str, Topic]) -> None:
-        """Raises what Kafka would answer."""
+    def _judge(self, change: Change, live: Mapping[str, Topic], before: Mapping[str, Topic]) -> None:
+        """Raises what Kafka would answer. New names collide with those in `before`."""
         after, name = change.after, change.address.name
         if not isinstance(after, Topic):
             return
         if change.action is Action.UPDATE:
             self._judge_update(change, live.get(name))
             return
-        problem = catalog.check_name(name)
-        if problem:
-            raise Rejected(f"the topic's name is illegal: {problem}")
+        if problem := refused(after):
+            raise problem
         if name in live:
             raise Conflict(f"Topic '{name}' already exists.")
-        collision = next((n for n in live if catalog.metric_name(n) == catalog.metric_name(name)), None)
+        collision = next((n for n in before if catalog.metric_name(n) == catalog.metric_name(name)), None)
         if collision:
             raise Rejected(f"Topic '{name}' collides with existing topic: {collision}")
-        if after.partitions == 0 or after.partitions < -1:
-            raise Rejected("Number of partitions must be larger than 0, or -1 to use the default value.")
+        _judge_config(after.config)
+        if after.replication_factor == 0:
+            raise Rejected("Replication factor must be larger than 0, or -1 to use the default value.")
         if after.partitions > MAX_PARTITIONS:
             raise Rejected("Excessively large number of partitions per request.")
-        if after.replication_factor == 0 or after.replication_factor < -1:
-            raise Rejected("Replication factor must be larger than 0, or -1 to use the default value.")
+        if weight(after) > MAX_PARTITIONS:
+            raise Rejected("Unable to perform excessively large batch operation.")
         if after.replication_factor > self.brokers:
-            raise Rejected(f"Unable to replicate the partition {after.replication_factor} time(s): The target replication factor of "
-                           f"{after.replication_factor} cannot be reached because only {self.brokers} broker(s) are registered.")  # fmt: skip
-        _judge_config(after.config)
+            factor = after.replication_factor
+            raise Rejected(
+                f"Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot be"
+                f" reached because only {self.brokers} broker(s) are registered."
+            )
 
     def _judge_update(self, change: Change, live: Topic | None) -> None:
         if live is None:
-            raise Conflict(f"the topic {change.address.name} does not exist")
-        for diff in change.diffs:
-            if diff.path == "/replication_factor":
-                raise Unsupported(*_reassignment(live, int(str(diff.after)), self.brokers))
-            if diff.path == "/partitions" and int(str(diff.after)) <= live.partitions:
-                raise Rejected(f"Topic currently has {live.partitions} partitions, which is higher than the requested {diff.after}.")
-        _judge_config({**live.config, **{d.key: str(d.after) for d in change.diffs if d.path.startswith("/config/") and d.after is not None}})
+            raise Conflict(f"The topic '{change.address.name}' does not exist.")
+        ring = range(1, self.brokers + 1)
+        replicas = {
+            p: [ring[(p + r) % self.brokers] for r in range(live.replication_factor)] for p in range(live.partitions)
+        }
+        if problem := no_reassignment(change, replicas, ring):
+            raise problem
+        sets, resets = settings(change)
+        kept = {key: value for key, value in live.config.items() if key not in resets}
+        _judge_config({**kept, **sets})
+        count = growth(change)
+        if count is not None and count < live.partitions:
+            raise Rejected(
+                f"The topic {live.name} currently has {live.partitions} partition(s); {count} would not be an increase."
+            )
+        if count == live.partitions:
+            raise SameCount(f"Topic already has {count} partition(s).")
 
 
-def _reassignment(topic: Topic, factor: int, brokers: int) -> tuple[str]:
-    """What an operator would feed to kafka-reassign-partitions, as the sentence of the refusal."""
-    partitions = [{"topic": topic.name, "partition": p, "replicas": [1 + (p + r) % brokers for r in range(factor)]} for p in range(topic.partitions)]
-    plan = json.dumps({"version": 1, "partitions": partitions})
-    return (f"the replication factor of {topic.name} is {topic.replication_factor}, not {factor}; replicas are moved by an operator, "
-            f"with kafka-reassign-partitions and this JSON: {plan}",)  # fmt: skip
+class SameCount(Conflict):
+    """It is there already, or gone already."""
+
+
+def _without(topics: Mapping[str, Topic], name: str) -> dict[str, Topic]:
+    return {each: topic for each, topic in topics.items() if each != name}
+
+
+def _is_to_fail(change: Change, fail: Collection[str]) -> bool:
+    """A failpoint hits what goes forward; deleting, and putting back, succeed."""
+    return str(change.address) in fail and change.action is not Action.DELETE and change.reason != "undo"
 
 
 def _judge_config(config: Mapping[str, str]) -> None:
@@ -273,6 +362,10 @@ def _judge_config(config: Mapping[str, str]) -> None:
             catalog.canonical(key, value)
         except ValueError as e:
             raise Rejected(f"Invalid value {value} for configuration {key}: {e}") from e
+    if config.get("remote.storage.enable", "").strip().lower() == "true":
+        raise Rejected(
+            "Tiered Storage functionality is disabled in the broker, so remote.storage.enable cannot be true."
+        )
     for _, problem in catalog.cross_check(config):
         raise Rejected(problem)
 
@@ -300,20 +393,20 @@ class SimulatedConnectors:
         return Target(self.file.meta("cluster_id"), connect_url="simulated", connect_version="4.3.1 (simulated)")
 
     def read(self, names: Collection[str] | None) -> Reading:
-        rows = self.file.read("SELECT name, config, state FROM sim_connectors ORDER BY name")
-        wanted = None if names is None else set(names)
+        rows = self.file.read(
+            "SELECT name, config, state, cause FROM sim_connectors LEFT JOIN sim_failures USING (name) ORDER BY name"
+        )
         found: dict[Address, Topic | Connector] = {}
         health = {}
-        for name, config, state in rows:
-            if wanted is None or name in wanted:
-                settings = {k: text_from_json(v) for k, v in json.loads(config).items()}
-                found[Address("connector", name)] = Connector(name, settings, state, reads=_sink_topics(settings))
-                running = state.upper() if state != "stopped" else ""
-                health[Address("connector", name)] = Health(state.upper(), (Task(0, running),) if running else ())
+        for name, config, state, cause in rows:
+            if names is None or name in names:
+                connector = _read_back(name, json.loads(config), state)
+                found[connector.address] = connector
+                health[connector.address] = _health(connector, cause)
         return Reading(found, frozenset(row[0] for row in rows), health=health)
 
     def sign(self, config: Config) -> Config:
-        """The config with this file's digests on its secrets, so that they can be compared with those that are stored."""
+        """The config with this file's digests on its secrets, so that they compare with those that are stored."""
         salt = self.file.meta("salt")
         return {k: _signed(v, salt) for k, v in config.items()}
 
@@ -321,12 +414,7 @@ class SimulatedConnectors:
         said: dict[Address, Sequence[Diagnostic]] = {}
         for change in changes:
             if isinstance(change.after, Connector) and not change.is_ledger_only:
-                try:
-                    _judge_connector(change.after)
-                    said[change.address] = ()
-                except KplanError as e:
-                    said[change.address] = (error("K303", "Connect has no such connector class", e.message, help=e.help,
-                                                  address=change.address, path="/config/connector.class"),)  # fmt: skip
+                said[change.address] = [_said(problem, change) for problem in _problems(change.after)]
         return said
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
@@ -338,7 +426,9 @@ class SimulatedConnectors:
                 captured[change.address] = {"offsets": json.loads(rows[0][0]) if rows else []}
         return captured
 
-    def act(self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]) -> Mapping[Address, Outcome]:
+    def act(
+        self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
+    ) -> Mapping[Address, Outcome]:
         outcomes = {}
         for change in changes:
             try:
@@ -350,13 +440,12 @@ class SimulatedConnectors:
         return outcomes
 
     def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
+        """At once. A connector that is to fail has been accepted, and its task has failed."""
+        help = "`simulated: {fail: […]}` in kplan.yaml asks for this failure"
         outcomes = {}
         for change in changes:
-            fails = str(change.address) in self.fail and change.action is not Action.DELETE and change.reason != "undo"
-            outcomes[change.address] = Outcome(KplanError(
-                "task 0: org.apache.kafka.connect.errors.ConnectException: simulated failure", code="K512", applied=True,
-                help="`simulated: {fail: […]}` in kplan.yaml asks for this failure",
-            )) if fails else Outcome()  # fmt: skip
+            error = KplanError(f"task 0: {FAILURE}", code="K512", applied=True, help=help)
+            outcomes[change.address] = Outcome(error if _task_is_to_fail(change, self.fail) else None)
         return outcomes
 
     def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
@@ -368,37 +457,163 @@ class SimulatedConnectors:
     # -- Connect's rules ----------------------------------------------------------------------------------------------
     def _act(self, db: sqlite3.Connection, change: Change, offsets: object) -> None:
         name, after = change.address.name, change.after
-        live = {row[0]: row[1] for row in db.execute("SELECT name, config FROM sim_connectors")}
+        live = {row[0]: json.loads(row[1]) for row in db.execute("SELECT name, config FROM sim_connectors")}
+        if isinstance(after, Connector):
+            self._judge(change, after, live)
         if change.action in (Action.DELETE, Action.REPLACE):
-            db.execute("DELETE FROM sim_connectors WHERE name = ?", (name,))
-            if not change.keep_offsets:
-                db.execute("DELETE FROM sim_offsets WHERE name = ?", (name,))
+            _forget(db, name, offsets=not change.keep_offsets)
+        if change.action is Action.MOVE and change.source is not None:
+            _forget(db, change.source.name)
         if change.action is Action.DELETE or not isinstance(after, Connector):
             return
-        if change.action is Action.CREATE and name in live:
+        salt = str(db.execute("SELECT value FROM sim_meta WHERE key = 'salt'").fetchone()[0])
+        config = {k: _stored(k, v, salt, live.get(name, {})) for k, v in after.config.items()}
+        row = (name, json.dumps(config, sort_keys=True), after.state)
+        db.execute("INSERT OR REPLACE INTO sim_connectors VALUES (?, ?, ?)", row)
+        db.execute("DELETE FROM sim_failures WHERE name = ?", (name,))
+        if _task_is_to_fail(change, self.fail):
+            db.execute("INSERT INTO sim_failures VALUES (?, ?)", (name, FAILURE))
+        if change.action is not Action.UPDATE:
+            _begin(db, after, offsets)
+
+    def _judge(self, change: Change, after: Connector, live: Collection[str]) -> None:
+        """Raises what Connect would answer."""
+        name = change.address.name
+        if change.action in (Action.CREATE, Action.MOVE) and name in live:
             raise Conflict(f"Connector {name} already exists")
         if change.action is Action.UPDATE and name not in live:
             raise Conflict(f"Connector {name} not found")
-        _judge_connector(after)
-        if change.action is Action.MOVE and change.source is not None:
-            db.execute("DELETE FROM sim_connectors WHERE name = ?", (change.source.name,))
-            db.execute("DELETE FROM sim_offsets WHERE name = ?", (change.source.name,))
-        salt = str(db.execute("SELECT value FROM sim_meta WHERE key = 'salt'").fetchone()[0])
-        known = json.loads(live[name]) if name in live else {}
-        config = {k: _stored(k, v, salt, known) for k, v in after.config.items()}
-        db.execute("INSERT OR REPLACE INTO sim_connectors VALUES (?, ?, ?)", (name, json.dumps(config, sort_keys=True), after.state))
-        if change.action is Action.UPDATE or (after.state == "stopped" and offsets is None):
-            return
-        kept = offsets if offsets is not None else [{"partition": {"connector": name}, "offset": {"position": 1}}]
-        if kept:
-            db.execute("INSERT OR REPLACE INTO sim_offsets VALUES (?, ?)", (name, json.dumps(kept)))
+        if problems := _problems(after):
+            first = problems[0]
+            words = "; ".join(problem.message for problem in problems)
+            raise Rejected(words, code=first.code, help=first.help)
 
 
-def _judge_connector(connector: Connector) -> None:
-    if connector.java_class not in PLUGINS:
+class SettingRejected(Rejected):
+    """Connect rejected a connector's settings."""
+
+    code = "K302"
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class ClassMissing(Rejected):
+    """Connect has no such connector class."""
+
+    code = "K303"
+    key = "connector.class"
+
+
+def _said(problem: Rejected, change: Change) -> Diagnostic:
+    key = getattr(problem, "key", "")
+    return replace(problem.diagnostic(change.address), path=f"/config/{key}" if key else "")
+
+
+def _problems(connector: Connector) -> list[Rejected]:
+    """What Connect 4.3.1 and its connectors refuse, in their words (tests/contract/test_connectors.py)."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", connector.name):
+        return [Rejected(f"{connector.name!r} is no name of a connector: a-z A-Z 0-9 . _ - are allowed")]
+    if connector.state not in STATES:
+        return [Rejected(f"{connector.state!r} is no state of a connector: {', '.join(STATES)}")]
+    if not connector.java_class:
+        return [SettingRejected("connector.class", "Connector config contains no connector type")]
+    plugin = _plugin(connector.java_class)
+    if plugin is None:
         close = difflib.get_close_matches(connector.java_class, PLUGINS, 2, 0.5)
-        raise Rejected(f"Failed to find any class that implements Connector and which name matches {connector.java_class}",
-                       help=f"installed and near it: {', '.join(close)}" if close else "", code="K303")  # fmt: skip
+        near = f"installed and near it: {', '.join(close)}" if close else ""
+        words = f"Failed to find any class that implements Connector and which name matches {connector.java_class}"
+        return [ClassMissing(words, help=near)]
+    return [SettingRejected(key, words) for key, words in _refused_settings(plugin, connector.config)]
+
+
+def _plugin(name: str) -> str | None:
+    """The installed class that Connect finds by its full name, its simple name, or that without `Connector`."""
+    for each in PLUGINS:
+        simple = each.rpartition(".")[2]
+        if name in (each, simple, simple.removesuffix("Connector")):
+            return each
+    return None
+
+
+def _refused_settings(plugin: str, config: Config) -> Iterator[tuple[str, str]]:
+    for key in PLUGINS[plugin]:
+        if key not in config and plugin.startswith("org.apache.kafka."):
+            yield key, f'Missing required configuration "{key}" which has no default value.'
+        elif not config.get(key):
+            yield key, f"The '{key}' value is invalid: A value is required"
+    if plugin.endswith("SinkConnector"):
+        yield from _refused_topics(config)
+    for key in ("tasks.max", "batch.size") if ".file." in plugin else ("tasks.max",):
+        yield from _refused_count(key, config.get(key, "1"))
+    if (tolerance := config.get("errors.tolerance", "none")) not in ("none", "all"):
+        words = f"Invalid value {tolerance} for configuration errors.tolerance: String must be one of: none, all"
+        yield "errors.tolerance", words
+    for alias in filter(None, map(str.strip, str(config.get("transforms", "")).split(","))):
+        if f"transforms.{alias}.type" not in config:
+            key = f"transforms.{alias}.type"
+            yield key, f'Missing required configuration "{key}" which has no default value.'
+
+
+def _refused_topics(config: Config) -> Iterator[tuple[str, str]]:
+    given = [key for key in ("topics", "topics.regex") if config.get(key)]
+    if not given:
+        yield "topics", "Must configure one of topics or topics.regex"
+    elif len(given) == 2:
+        yield "topics", "topics and topics.regex are mutually exclusive options, but both are set."
+
+
+def _refused_count(key: str, value: Text) -> Iterator[tuple[str, str]]:
+    text = str(value).strip()
+    if not re.fullmatch(r"[+-]?\d{1,10}", text):
+        yield key, f"Invalid value {value} for configuration {key}: Not a number of type INT"
+    elif key == "tasks.max" and int(text) < 1:
+        yield key, f"Invalid value {value} for configuration {key}: Value must be at least 1"
+
+
+def _task_is_to_fail(change: Change, fail: Collection[str]) -> bool:
+    running = isinstance(change.after, Connector) and change.after.state == "running"
+    return running and _is_to_fail(change, fail)
+
+
+def _forget(db: sqlite3.Connection, name: str, *, offsets: bool = True) -> None:
+    """The connector is gone; its offsets stay unless they are reset, as in Connect."""
+    db.execute("DELETE FROM sim_connectors WHERE name = ?", (name,))
+    db.execute("DELETE FROM sim_failures WHERE name = ?", (name,))
+    if offsets:
+        db.execute("DELETE FROM sim_offsets WHERE name = ?", (name,))
+
+
+def _begin(db: sqlite3.Connection, connector: Connector, offsets: object) -> None:
+    """The new connector has the offsets that are put back, or those of an earlier one of its name, or its first."""
+    if isinstance(offsets, list):
+        db.execute("DELETE FROM sim_offsets WHERE name = ?", (connector.name,))
+        if offsets:
+            db.execute("INSERT INTO sim_offsets VALUES (?, ?)", (connector.name, json.dumps(offsets)))
+    elif connector.state != "stopped":
+        first = [{"partition": {"connector": connector.name}, "offset": {"position": 1}}]
+        db.execute("INSERT OR IGNORE INTO sim_offsets VALUES (?, ?)", (connector.name, json.dumps(first)))
+
+
+def _read_back(name: str, stored: Mapping[str, Any], state: str) -> Connector:
+    config = {
+        key: value if isinstance(value := text_from_json(raw), Secret) else str(value) for key, raw in stored.items()
+    }
+    return Connector(name, config, state, reads=_sink_topics(config))
+
+
+def _health(connector: Connector, cause: str | None) -> Health:
+    """A stopped connector has no tasks; a source has one, a sink as many as it may."""
+    if connector.state == "stopped":
+        return Health("STOPPED")
+    most = str(connector.config.get("tasks.max", "1"))
+    count = int(most) if (_plugin(connector.java_class) or "").endswith("SinkConnector") and most.isdecimal() else 1
+    state = connector.state.upper()
+    tasks = [Task(number, state, worker=WORKER) for number in range(count)]
+    if cause and state == "RUNNING":
+        tasks[0] = Task(0, "FAILED", cause, WORKER)
+    return Health(state, tuple(tasks))
 
 
 def _sink_topics(config: Config) -> tuple[str, ...]:
@@ -407,18 +622,17 @@ def _sink_topics(config: Config) -> tuple[str, ...]:
 
 
 def _signed(value: Text, salt: str) -> Text:
-    if not isinstance(value, Secret) or value.value is None:
+    if not isinstance(value, Secret) or value.value is None or not salt:
         return value
     digest = hmac.new(salt.encode(), value.value.encode(), hashlib.sha256).hexdigest()
     return replace(value, fingerprint=f"sim:{digest[:32]}")
 
 
 def _stored(key: str, value: Text, salt: str, known: Mapping[str, Any]) -> Any:
-    """What goes into the file: a secret as its digest; one that is unknown here stays what it was."""
+    """What goes into the file: a secret as its digest. One without a value has that of a reading, or stays as it is."""
     secret = conceal(key, value) if isinstance(value, str) else value
     if not isinstance(secret, Secret):
         return value
-    if secret.value is None:
-        return known.get(key) or text_to_json(secret)
-    signed = _signed(replace(secret, ref=""), salt)
-    return text_to_json(signed)
+    if secret.value is None and not secret.fingerprint.startswith("sim:") and key in known:
+        return known[key]
+    return text_to_json(_signed(replace(secret, ref=""), salt))

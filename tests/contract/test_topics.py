@@ -258,7 +258,9 @@ def test_configs_are_set_and_reset_in_one_step(world: World) -> None:
 def test_a_config_that_nobody_changes_stays(world: World) -> None:
     before = world.make(world.name(), config={"retention.ms": "1000"})
     change = replace(update(before, replace(before, config={"segment.ms": "6000"})), diffs=())
-    change = replace(change, diffs=update(replace(before, config={}), replace(before, config={"segment.ms": "6000"})).diffs)
+    change = replace(
+        change, diffs=update(replace(before, config={}), replace(before, config={"segment.ms": "6000"})).diffs
+    )
     assert run(world, change).ok
     assert world.live(before.name)[before.name].config == {"retention.ms": "1000", "segment.ms": "6000"}
 

@@ -33,7 +33,7 @@ class MariaDB(Service):
     """A server with the superuser `root` and the user `cdc`, who may read and replicate all, with passwords."""
 
     host = "127.0.0.1"
-    user, password = "cdc", "cdc"
+    user, password = "cdc", "hidden-Canary-71"
     superuser, superuser_password = "root", "root"
 
     def __init__(self) -> None:

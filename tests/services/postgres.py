@@ -39,7 +39,7 @@ class PostgresDatabase:
     port: int
     name: str
     user: str = "cdc"
-    password: str = "cdc"
+    password: str = "hidden-Canary-71"
     superuser: str = "postgres"
     superuser_password: str = "postgres"
 
@@ -64,7 +64,7 @@ class Postgres(Service):
     """A server with the superuser `postgres` and the role `cdc` (LOGIN, REPLICATION), each its own password."""
 
     host = "127.0.0.1"
-    user, password = "cdc", "cdc"
+    user, password = "cdc", "hidden-Canary-71"
     superuser, superuser_password = "postgres", "postgres"
 
     def __init__(self) -> None:

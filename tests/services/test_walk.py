@@ -6,8 +6,10 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
@@ -25,6 +27,12 @@ environments:
     connect: {{url: "{connect.url}"}}
     timeouts: {{request: 20s, settle: 60s}}
 """
+
+
+def ask(connect: ConnectWorker, method: str, path: str) -> tuple[int, Any]:
+    """What the worker answers: the status, and the body where there is one."""
+    answer = requests.request(method, connect.url + path, timeout=100)
+    return answer.status_code, answer.json() if answer.content else None
 
 
 def topics(kafka: KafkaCluster, prefix: str) -> dict[str, int]:
@@ -117,7 +125,7 @@ def walk(
     shell.kplan("destroy", "stack.yaml", "--yes", "--accept", "delete:*")
     assert topics(kafka, prefix) == {}
     assert [t for t in topics(kafka, "") if name in t] == []
-    status, _ = connect.request("GET", f"/connectors/{name}")
+    status, _ = ask(connect, "GET", f"/connectors/{name}")
     assert status == 404
     assert "Nothing to destroy" in shell.kplan("destroy", "stack.yaml", "--yes").out
     shell.assert_no_secret_on_disk()
@@ -247,7 +255,7 @@ def test_a_connector_whose_class_is_missing_leaves_nothing_behind(
     assert "NoSuchConnector" in refused.all
     shell.kplan("apply", "stack.yaml", "--yes", "--offline", expect=7)
     assert topics(kafka, "five.") == {}
-    _, names = connect.request("GET", "/connectors")
+    _, names = ask(connect, "GET", "/connectors")
     assert [n for n in names if n.startswith("five")] == []
 
 
@@ -282,7 +290,7 @@ def test_a_task_that_fails_after_the_201_is_rolled_back(
     ended = shell.kplan("apply", "stack.yaml", "--yes", expect=7, KPLAN_VAR_password=postgres.password)
     assert "publication" in ended.all and "rolled back" in ended.all
     assert topics(kafka, "latefail") == {}
-    assert connect.request("GET", "/connectors/latefail")[0] == 404
+    assert ask(connect, "GET", "/connectors/latefail")[0] == 404
 
 
 def test_a_topic_that_received_records_is_kept_and_named(
@@ -296,7 +304,7 @@ def test_a_topic_that_received_records_is_kept_and_named(
     ended = shell.kplan("apply", "stack.yaml", "--yes", expect=8, KPLAN_VAR_password=postgres.password)
     assert "INCOMPLETE" in ended.out and "topic/kept.lines" in ended.out and "3 records" in ended.out
     assert list(topics(kafka, "kept")) == ["kept.lines"]
-    assert connect.request("GET", "/connectors/kept-source")[0] == 404
+    assert ask(connect, "GET", "/connectors/kept-source")[0] == 404
     refused = shell.kplan("apply", "stack.yaml", "--yes", expect=8, KPLAN_VAR_password=postgres.password)
     assert "kplan recover" in refused.all
     shell.kplan("recover", "--yes", "--forget", "topic/kept.lines")
@@ -307,7 +315,7 @@ def test_paused_by_hand_is_drift_and_state_and_config_change_together(shell: She
     base = "version: 1\nstack: pause\nconnectors:\n"
     shell.write("stack.yaml", base + source_connector("paused", "pause.t", shell.folder / "in"))
     shell.kplan("apply", "stack.yaml", "--yes")
-    connect.request("PUT", "/connectors/paused/pause")
+    ask(connect, "PUT", "/connectors/paused/pause")
     wait_for_state(connect, "paused", "PAUSED")
     drifted = shell.kplan("plan", "stack.yaml", "--detailed-exitcode", expect=2)
     assert "paused -> running" in drifted.out and "changed live since the last apply" in drifted.out
@@ -318,7 +326,7 @@ def test_paused_by_hand_is_drift_and_state_and_config_change_together(shell: She
     shell.write("stack.yaml", text)
     shell.kplan("apply", "stack.yaml", "--yes")
     wait_for_state(connect, "paused", "STOPPED")
-    assert connect.request("GET", "/connectors/paused/config")[1]["batch.size"] == "10"
+    assert ask(connect, "GET", "/connectors/paused/config")[1]["batch.size"] == "10"
     assert "No changes." in shell.kplan("plan", "stack.yaml").out
     shell.kplan("destroy", "stack.yaml", "--yes")
 
@@ -326,7 +334,7 @@ def test_paused_by_hand_is_drift_and_state_and_config_change_together(shell: She
 def wait_for_state(connect: ConnectWorker, name: str, state: str) -> None:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        status, body = connect.request("GET", f"/connectors/{name}/status")
+        status, body = ask(connect, "GET", f"/connectors/{name}/status")
         if status == 200 and body["connector"]["state"] == state:
             return
         time.sleep(0.2)
@@ -364,7 +372,7 @@ def test_what_kafka_cannot_do_in_place_is_refused_and_never_silent(shell: Shell,
     shell.kplan("apply", "stack.yaml", "--yes")
     shell.write("stack.yaml", "version: 1\nstack: fixed\ntopics:\n  fixed.a: {partitions: 2, replication_factor: 1}\n")
     fewer = shell.kplan("plan", "stack.yaml", expect=4)
-    assert "K232" in fewer.all and "--replace topic/fixed.a" in fewer.all
+    assert "K232" in fewer.all and "--replace topic/fixed.a" in " ".join(fewer.all.split())
     shell.write("stack.yaml", "version: 1\nstack: fixed\ntopics:\n  fixed.a: {partitions: 3, replication_factor: 2}\n")
     factor = shell.kplan("plan", "stack.yaml", expect=4)
     assert "replication" in factor.all and '"partitions"' in factor.all, "the reassignment JSON is given"
@@ -380,7 +388,7 @@ def test_broker_defaults_and_referenced_secrets_are_no_difference(shell: Shell, 
         + source_connector("quiet", "quiet.b", shell.folder / "in", some_password='"${env:SECRET}"'),
     )
     shell.kplan("apply", "stack.yaml", "--yes")
-    assert connect.request("GET", "/connectors/quiet/config")[1]["some.password"] == "${env:SECRET}"
+    assert ask(connect, "GET", "/connectors/quiet/config")[1]["some.password"] == "${env:SECRET}"
     for _ in range(2):
         assert "No changes." in shell.kplan("plan", "stack.yaml", "--detailed-exitcode").out
     shell.kplan("destroy", "stack.yaml", "--yes")
