@@ -45,7 +45,9 @@ def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan
     problems = found.diagnostics + _clashes(clashes) + _unmatched(stack, found, options)
     problems += [] if options.mode == "destroy" else unique(stack, live, changes)
     problems += _few_replicas(stack, live.target)
-    if not options.offline:
+    if options.offline:
+        problems += _immovable(changes)
+    else:
         changes, said = check(cluster, changes)
         problems += said
     changes = assess(changes, stack, _facts(cluster, changes), options.accept)
@@ -188,6 +190,25 @@ def _few_replicas(stack: Stack, target: Target) -> list[Diagnostic]:
             span=single[0].origin.span,
             help="a broker's disk is the only copy: set replication_factor: 3",
         )
+    ]
+
+
+def _immovable(changes: Sequence[Change]) -> list[Diagnostic]:
+    """What the server's check would say of a replication factor: it is never changed in place."""
+    return [
+        error(
+            "K315",
+            "this server or client cannot do it",
+            f"the replication factor of {c.address.name} is {d.before}, the stack says {d.after}",
+            help="plan without --offline: the JSON for kafka-reassign-partitions is shown then",
+            span=c.after.origin.at(d.path) if c.after else c.span,
+            address=c.address,
+            path=d.path,
+        )
+        for c in changes
+        if c.action is Action.UPDATE
+        for d in c.diffs
+        if d.path == "/replication_factor"
     ]
 
 

@@ -53,6 +53,8 @@ class Shell:
             timeout=timeout,
             stdin=subprocess.DEVNULL,
         )
+        if os.environ.get("KPLAN_TEST_TALK"):
+            print("$ kplan", *arguments, "\n", run.stdout, run.stderr, flush=True)
         ended = Ended(run.returncode, run.stdout, run.stderr)
         assert "Traceback" not in ended.all, ended.all
         for secret in self.secrets:

@@ -194,8 +194,8 @@ class Patience:
     jitter: Callable[[], float] = random.random
 
     def pause(self, attempt: int) -> float:
-        """Seconds before the next try: doubling, at most 10, and three quarters to all of it at random."""
-        return float(min(self.delay * 2**attempt, 10) * (0.75 + 0.25 * self.jitter()))
+        """Seconds before the next try: doubling up to 5, and three quarters to all of it at random."""
+        return float(min(self.delay * 2**attempt, max(self.delay, 5)) * (0.75 + 0.25 * self.jitter()))
 
     def until(self, check: Callable[[], bool], seconds: float | None = None) -> bool:
         """Whether `check` came true in time; it is asked at least once."""
@@ -338,8 +338,10 @@ def _was_not_sent(failure: requests.RequestException) -> bool:
 
 
 def _cause(failure: requests.RequestException) -> str:
-    reason = getattr(failure.args[0], "reason", None) if failure.args else None
-    return str(reason or failure).rpartition(": ")[2].strip("'\")(") or type(failure).__name__
+    """`Connection refused`, `Read timed out. (read timeout=30)`: the innermost words."""
+    text = str((getattr(failure.args[0], "reason", None) if failure.args else None) or failure)
+    errno = re.search(r"(?:\(\d+, '|\[Errno -?\d+\] )([^'\")]+)", text)
+    return errno[1] if errno else text.rpartition(": ")[2].strip("'\"") or type(failure).__name__
 
 
 def _help(status: int, kind: type[KplanError]) -> str:

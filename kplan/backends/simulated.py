@@ -314,9 +314,9 @@ class SimulatedTopics:
         if weight(after) > MAX_PARTITIONS:
             raise Rejected("Unable to perform excessively large batch operation.")
         if after.replication_factor > self.brokers:
-            factor = after.replication_factor
+            times = after.replication_factor
             raise Rejected(
-                f"Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot be"
+                f"Unable to replicate the partition {times} time(s): The target replication factor of {times} cannot be"
                 f" reached because only {self.brokers} broker(s) are registered."
             )
 
@@ -418,12 +418,16 @@ class SimulatedConnectors:
         return said
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
-        captured = {}
+        """The offsets of what is about to go, and whether it is there at all. A delete that keeps them needs none."""
+        captured: dict[Address, Mapping[str, Any]] = {}
         for change in changes:
-            if change.action in (Action.DELETE, Action.REPLACE, Action.MOVE):
+            if change.action in (Action.DELETE, Action.REPLACE, Action.MOVE) and not change.keep_offsets:
                 name = (change.source or change.address).name
-                rows = self.file.read("SELECT offsets FROM sim_offsets WHERE name = ?", name)
-                captured[change.address] = {"offsets": json.loads(rows[0][0]) if rows else []}
+                rows = self.file.read(
+                    "SELECT offsets FROM sim_connectors LEFT JOIN sim_offsets USING (name) WHERE name = ?", name
+                )
+                there = {"existed": True, "offsets": json.loads(rows[0][0]) if rows and rows[0][0] else []}
+                captured[change.address] = there if rows else {"existed": False}
         return captured
 
     def act(
@@ -433,7 +437,7 @@ class SimulatedConnectors:
         for change in changes:
             try:
                 with self.file.write() as db:
-                    self._act(db, change, captured.get(change.address, {}).get("offsets"))
+                    self._act(db, change, captured.get(change.address, {}))
                 outcomes[change.address] = Outcome()
             except KplanError as e:
                 outcomes[change.address] = Outcome(e)
@@ -454,20 +458,28 @@ class SimulatedConnectors:
     def close(self) -> None:
         self.file.close()
 
+    def commit(self, name: str, offsets: Sequence[Mapping[str, Any]]) -> None:
+        """The connector has come to these offsets."""
+        with self.file.write() as db:
+            db.execute("INSERT OR REPLACE INTO sim_offsets VALUES (?, ?)", (name, json.dumps(list(offsets))))
+
     # -- Connect's rules ----------------------------------------------------------------------------------------------
-    def _act(self, db: sqlite3.Connection, change: Change, offsets: object) -> None:
+    def _act(self, db: sqlite3.Connection, change: Change, captured: Mapping[str, Any]) -> None:
         name, after = change.address.name, change.after
         live = {row[0]: json.loads(row[1]) for row in db.execute("SELECT name, config FROM sim_connectors")}
         if isinstance(after, Connector):
             self._judge(change, after, live)
+        offsets = captured.get("offsets") if change.action is Action.CREATE or captured.get("restore") else None
+        known = live.get(name, {})
+        if change.action is Action.MOVE and change.source is not None:
+            known, offsets = live.get(change.source.name, known), _offsets(db, change.source.name) or []
+            _forget(db, change.source.name)
         if change.action in (Action.DELETE, Action.REPLACE):
             _forget(db, name, offsets=not change.keep_offsets)
-        if change.action is Action.MOVE and change.source is not None:
-            _forget(db, change.source.name)
         if change.action is Action.DELETE or not isinstance(after, Connector):
             return
         salt = str(db.execute("SELECT value FROM sim_meta WHERE key = 'salt'").fetchone()[0])
-        config = {k: _stored(k, v, salt, live.get(name, {})) for k, v in after.config.items()}
+        config = {k: _stored(k, v, salt, known) for k, v in after.config.items() if k != "name"}
         row = (name, json.dumps(config, sort_keys=True), after.state)
         db.execute("INSERT OR REPLACE INTO sim_connectors VALUES (?, ?, ?)", row)
         db.execute("DELETE FROM sim_failures WHERE name = ?", (name,))
@@ -479,14 +491,18 @@ class SimulatedConnectors:
     def _judge(self, change: Change, after: Connector, live: Collection[str]) -> None:
         """Raises what Connect would answer."""
         name = change.address.name
-        if change.action in (Action.CREATE, Action.MOVE) and name in live:
+        if change.action is Action.CREATE and name in live:
             raise Conflict(f"Connector {name} already exists")
         if change.action is Action.UPDATE and name not in live:
             raise Conflict(f"Connector {name} not found")
+        if change.action is Action.MOVE and change.source is not None and not {change.source.name, name} & set(live):
+            raise Conflict(f"neither {change.source.name} nor {name} is there")
         if problems := _problems(after):
-            first = problems[0]
             words = "; ".join(problem.message for problem in problems)
-            raise Rejected(words, code=first.code, help=first.help)
+            raise Rejected(words, code="K303" if NO_CLASS in words else "", help=problems[0].help)
+
+
+NO_CLASS = "Failed to find any class"
 
 
 class SettingRejected(Rejected):
@@ -518,12 +534,12 @@ def _problems(connector: Connector) -> list[Rejected]:
     if connector.state not in STATES:
         return [Rejected(f"{connector.state!r} is no state of a connector: {', '.join(STATES)}")]
     if not connector.java_class:
-        return [SettingRejected("connector.class", "Connector config contains no connector type")]
+        return [ClassMissing("Connector config contains no connector type")]
     plugin = _plugin(connector.java_class)
     if plugin is None:
         close = difflib.get_close_matches(connector.java_class, PLUGINS, 2, 0.5)
         near = f"installed and near it: {', '.join(close)}" if close else ""
-        words = f"Failed to find any class that implements Connector and which name matches {connector.java_class}"
+        words = f"{NO_CLASS} that implements Connector and which name matches {connector.java_class}"
         return [ClassMissing(words, help=near)]
     return [SettingRejected(key, words) for key, words in _refused_settings(plugin, connector.config)]
 
@@ -585,6 +601,11 @@ def _forget(db: sqlite3.Connection, name: str, *, offsets: bool = True) -> None:
         db.execute("DELETE FROM sim_offsets WHERE name = ?", (name,))
 
 
+def _offsets(db: sqlite3.Connection, name: str) -> list[Any] | None:
+    row = db.execute("SELECT offsets FROM sim_offsets WHERE name = ?", (name,)).fetchone()
+    return list(json.loads(row[0])) if row else None
+
+
 def _begin(db: sqlite3.Connection, connector: Connector, offsets: object) -> None:
     """The new connector has the offsets that are put back, or those of an earlier one of its name, or its first."""
     if isinstance(offsets, list):
@@ -633,6 +654,12 @@ def _stored(key: str, value: Text, salt: str, known: Mapping[str, Any]) -> Any:
     secret = conceal(key, value) if isinstance(value, str) else value
     if not isinstance(secret, Secret):
         return value
-    if secret.value is None and not secret.fingerprint.startswith("sim:") and key in known:
+    if secret.value is None and not secret.fingerprint.startswith("sim:"):
+        if key not in known:
+            raise Rejected(
+                f"the value of {key} is not known here",
+                code="K316",
+                help="set the variable that holds it, and run this again",
+            )
         return known[key]
     return text_to_json(_signed(replace(secret, ref=""), salt))

@@ -36,7 +36,7 @@ def full(
     closing: str = "",
     counted: bool = True,
 ) -> str:
-    """Every diagnostic with its place, underlined, and (`counted`) the counts. `sources` gives a file's text or None."""
+    """Every diagnostic with its place, underlined, and the counts if `counted`. `sources` gives a text or None."""
     page = _Page(sources, color, max(width, 40))
     blocks = ["\n".join(page.block(each)) for each in diagnostics]
     count = len({each.span.path for each in diagnostics if each.span}) if files is None else files

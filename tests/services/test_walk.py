@@ -375,8 +375,8 @@ def test_what_kafka_cannot_do_in_place_is_refused_and_never_silent(shell: Shell,
     assert "K232" in fewer.all and "--replace topic/fixed.a" in " ".join(fewer.all.split())
     shell.write("stack.yaml", "version: 1\nstack: fixed\ntopics:\n  fixed.a: {partitions: 3, replication_factor: 2}\n")
     factor = shell.kplan("plan", "stack.yaml", expect=4)
-    assert "replication" in factor.all and '"partitions"' in factor.all, "the reassignment JSON is given"
-    assert shell.kplan("plan", "stack.yaml", "--offline", expect=4).code == 4
+    assert "replication factor 2 of fixed.a needs as many brokers" in factor.all
+    assert "replication" in shell.kplan("plan", "stack.yaml", "--offline", expect=4).all
     shell.kplan("destroy", "stack.yaml", "--yes")
 
 

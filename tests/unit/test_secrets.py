@@ -1,0 +1,122 @@
+"""No value of a secret gets into what is said."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import logging
+import sys
+import time
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kplan.model import Secret
+from kplan.secrets import HIDDEN, Mask, MaskingFilter
+
+HARD = 'p/w "ö<&>\\n+$'
+
+
+def test_every_value_is_hidden() -> None:
+    mask = Mask(["hunter22", Secret(value="canary-7")])
+    assert mask.mask("a hunter22 b canary-7") == f"a {HIDDEN} b {HIDDEN}"
+
+
+def test_the_short_and_the_unknown_are_left_alone() -> None:
+    mask = Mask(["abc", "", None, Secret()])
+    assert mask.mask("abc and nothing") == "abc and nothing"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [HARD, quote(HARD), quote(HARD, safe=""), quote_plus(HARD), quote(HARD, safe="").lower().replace("%c3%b6", "%c3%b6"),
+     json.dumps(HARD)[1:-1], json.dumps(HARD, ensure_ascii=False)[1:-1], html.escape(HARD), html.escape(HARD, quote=False)],
+)  # fmt: skip
+def test_a_value_is_hidden_however_it_is_written(form: str) -> None:
+    assert Mask([HARD]).mask(f"x {form} y") == f"x {HIDDEN} y"
+
+
+def test_secrets_that_overlap_are_hidden_whole() -> None:
+    assert Mask(["abcd", "cdef", "abcdefgh"]).mask("1 abcdef 2 abcdefgh 3") == f"1 {HIDDEN} 2 {HIDDEN} 3"
+    assert Mask(["aaaa"]).mask("aaaaaa") == HIDDEN
+
+
+def test_secrets_side_by_side_are_two() -> None:
+    assert Mask(["abcd", "efgh"]).mask("abcdefgh") == HIDDEN * 2
+
+
+def test_the_lines_of_a_long_secret_are_secrets() -> None:
+    key = "-----BEGIN KEY-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQEF\n"
+    masked = Mask([key]).mask("cannot parse MIIEvQIBADANBg kqhkiG9w0BAQEF")
+    assert "MIIE" not in masked and "kqhk" not in masked
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["mongodb://cdc:h1dden!@db/?x", 'org.ScramLoginModule required username="cdc" password="h1dden!";',
+     "mongodb+srv://cdc:h1dden!@db:99999999/x"],
+)  # fmt: skip
+def test_the_password_within_a_secret_is_a_secret(secret: str) -> None:
+    masked = Mask([secret]).mask("login of cdc with h1dden! failed")
+    assert masked == f"login of cdc with {HIDDEN} failed"
+
+
+def test_what_is_added_later_counts() -> None:
+    mask = Mask()
+    assert mask.mask("hunter22") == "hunter22"
+    mask.add_config({"password": Secret(value="hunter22"), "user": "hunter"})
+    assert mask.mask("hunter22 hunter") == f"{HIDDEN} hunter"
+
+
+@given(st.lists(st.text(min_size=4, max_size=12), max_size=6), st.text(max_size=30), st.data())
+def test_no_secret_survives(secrets: list[str], text: str, data: st.DataObject) -> None:
+    said = text + "".join(data.draw(st.permutations(secrets))) + text
+    pieces = Mask(secrets).mask(said).split(HIDDEN)
+    assert all(secret not in piece for secret in secrets for piece in pieces)
+
+
+def test_thousands_of_lines_are_fast() -> None:
+    mask = Mask(base64.b64encode(bytes([number] * 12)).decode() for number in range(100))
+    lines = ["2026-08-22T10:15:02Z INFO kplan.backends.connect PUT /connectors/kbe/config -> 200 0.031 s"] * 5000
+    start = time.perf_counter()
+    assert [mask.mask(line) for line in lines] == lines
+    assert time.perf_counter() - start < 2
+
+
+class TestFilter:
+    @pytest.fixture
+    def stream(self) -> io.StringIO:
+        return io.StringIO()
+
+    @pytest.fixture
+    def logger(self, stream: io.StringIO) -> logging.Logger:
+        handler = logging.StreamHandler(stream)
+        handler.addFilter(MaskingFilter(Mask(["hunter22"])))
+        handler.setFormatter(logging.Formatter("%(message)s %(extra)s", defaults={"extra": ""}))
+        logger = logging.Logger("test")
+        logger.addHandler(handler)
+        return logger
+
+    def test_message_and_arguments(self, logger: logging.Logger, stream: io.StringIO) -> None:
+        logger.warning("it is %s", "hunter22")
+        assert stream.getvalue().strip() == f"it is {HIDDEN}"
+
+    def test_traceback(self, logger: logging.Logger, stream: io.StringIO) -> None:
+        try:
+            raise ValueError("bad hunter22")
+        except ValueError:
+            logger.exception("oh", stack_info=True)
+        assert "hunter22" not in stream.getvalue() and "ValueError: bad (sensitive)" in stream.getvalue()
+
+    def test_extra_fields(self, logger: logging.Logger, stream: io.StringIO) -> None:
+        logger.warning("x", extra={"extra": "hunter22"})
+        assert stream.getvalue() == f"x {HIDDEN}\n"
+
+    def test_arguments_that_do_not_fit_end_nothing(self, logger: logging.Logger, stream: io.StringIO) -> None:
+        logger.warning("%d %d hunter22", "x")
+        assert stream.getvalue() == f"%d %d {HIDDEN} \n"
+        assert not sys.exc_info()[0]
