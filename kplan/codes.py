@@ -662,13 +662,6 @@ _RUNS = (
 
         Leave the step out with `--exclude ADDRESS`. `protect` ends only by an applied `protect: false`.
         """),
-    _code("K511", "a topic does not show after its change", """
-        The request was accepted, and the topic was not visible on every broker with what was asked for in time. The
-        step was undone with all others.
-
-        Look at the health of the brokers and the controller. A cluster that is slow, or very many topics at once, need
-        more time: `timeouts: {settle: 5m}` in the environment.
-        """),
     _code("K512", "a connector does not run after its change", """
         Connect accepted the configuration, and then the connector or one of its tasks failed, or it was not RUNNING in
         time. The message has the cause that the worker gives.
