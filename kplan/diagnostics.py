@@ -14,6 +14,7 @@ The error tree (class, exit code when nothing was changed yet):
     ├── Blocked                3   FATAL      a danger, `protect` or `max_changes`
     ├── Stale                  5   FATAL      a saved plan no longer fits
     ├── Locked                 6   FATAL      someone else holds the stack
+    ├── InterruptedRun         8   FATAL      an earlier run has no end: recover it first
     ├── JournalBroken          8   FATAL      the store cannot be written or read
     ├── Declined               9   FATAL      the person said no, or there is nobody to ask
     └── Interrupted          130   FATAL      stopped by the person before any change
@@ -223,6 +224,13 @@ class Locked(KplanError):
 
     exit_code = 6
     code = "K601"
+
+
+class InterruptedRun(KplanError):
+    """An earlier run has no end."""
+
+    exit_code = 8
+    code = "K605"
 
 
 class JournalBroken(KplanError):

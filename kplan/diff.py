@@ -108,14 +108,15 @@ def _declared(
         return
     now = live.resources.get(address)
     change = None
+    known = len(found.diagnostics)
     if now is None:
         change = _missing(resource, stack, live, ledger, moves, found)
     else:
         change = _existing(resource, now, owned, any(fnmatch.fnmatch(str(address), p) for p in replaced), live, found)
-    if change is None:
-        found.unchanged += 1
-    else:
+    if change is not None:
         found.changes.append(change)
+    elif not any(d.is_error for d in found.diagnostics[known:]):
+        found.unchanged += 1
 
 
 def _missing(

@@ -11,10 +11,10 @@ from typing import Any
 from kplan import words
 from kplan.backends.base import Backend, Cluster, Outcome
 from kplan.codec import change_to_json
-from kplan.diagnostics import Blocked, KplanError, Locked, Stale
+from kplan.diagnostics import Blocked, InterruptedRun, KplanError, Stale
 from kplan.diff import Ledger
 from kplan.events import Emit, Event, silent
-from kplan.journal import Entry, Item, Progress
+from kplan.journal import Entry, Item, Progress, replay
 from kplan.model import Action, Address, Change, Health, Live, Owned
 from kplan.order import Step
 from kplan.plan import Plan, differing, judge
@@ -37,6 +37,7 @@ class Result:
     run: str
     done: int = 0
     skipped: int = 0
+    actions: tuple[Action, ...] = ()
     undone: int = 0
     left: tuple[str, ...] = ()
     error: KplanError | None = None
@@ -60,6 +61,7 @@ class Run:
     emit: Emit = silent
     on_failure: str = "rollback"
     stop: Stop = field(default_factory=Stop)
+    saved: bool = False  # the plan comes from a file
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.monotonic
     seq: int = 0
@@ -74,6 +76,8 @@ class Run:
             raise Blocked(f"not accepted: {', '.join(self.plan.blocked)}")
         with self.store.lock(self.plan.stack, self.holder, timeout) as lock:
             self._refuse_open_runs()
+            if self.saved:
+                self._refuse_applied()
             live, ledger = self.read()
             if self.plan.target.cluster_id not in ("", live.target.cluster_id):
                 raise Stale(
@@ -94,6 +98,18 @@ class Run:
                     f"run {run} of stack {self.plan.stack} was interrupted",
                     help=f"put it back or complete it first: kplan recover {run}",
                 )
+
+    def _refuse_applied(self) -> None:
+        """A plan's file is applied once; the same world may be planned again, at another time."""
+        for run in reversed(self.store.runs()):
+            progress = replay(self.store.entries(run))
+            if progress is None or progress.outcome != "applied":
+                continue
+            if (progress.about.get("digest"), progress.about.get("created_at")) == (
+                self.plan.digest,
+                self.plan.created_at,
+            ):
+                raise Stale(f"this plan was applied already, in run {run}", help="make a new plan")
 
     def _run(self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step]) -> Result:
         started = self.clock()
@@ -127,7 +143,7 @@ class Run:
                 if step.change.is_ledger_only:
                     self._tell("step_done", step, words.done(step.change))
             self._write(lock, "end", about={"outcome": "applied"}, ledger=self._records([*steps, *skipped]))
-            result = Result("applied", self.holder.run, len(steps), len(skipped))
+            result = self._result("applied", steps, skipped=len(skipped))
         result = replace(result, seconds=self.clock() - started)
         self.emit(
             Event(
@@ -187,7 +203,7 @@ class Run:
             self._tell(
                 "step_failed",
                 step,
-                f"FAILED: {words.cut(_said(outcome), 60)}",
+                f"FAILED: {_said(outcome)}",
                 self.clock() - began,
                 "error",
                 {"code": outcome.error.code if outcome.error else ""},
@@ -381,10 +397,27 @@ class Run:
     def _stopped(self, lock: Lock, failure: Failure, steps: Sequence[Step]) -> Result:
         """`--on-failure stop`: what was done stays and is in the ledger."""
         self._diagnostic(failure)
+        there = {s.number for s, _ in self.sent if s.number not in self.done}
+        try:
+            live, _ = self.read()
+            there = {s.number for s, _ in self.sent if s.number in there and _changed(s.change, live)}
+        except KplanError:
+            pass  # what was sent and not answered counts as there: it is better owned than forgotten
         done = [s for s in steps if s.number in self.done]
-        left = tuple(f"{s.change.address}: {'done' if s.number in self.done else 'not done'}" for s in steps)
-        self._write(lock, "end", about={"outcome": "stopped"}, ledger=self._before() | self._records(done))
-        return Result("stopped", self.holder.run, len(done), left=left, error=failure.error, failed=failure.address)
+        unsure = [s for s in steps if s.number in there]
+        left = tuple(f"{s.change.address}: {self._standing(s, there)}" for s in steps)
+        ledger = self._before() | self._records([*done, *unsure])
+        self._write(lock, "end", about={"outcome": "stopped"}, ledger=ledger)
+        return self._result("stopped", done, left=left, error=failure.error, failed=failure.address)
+
+    def _standing(self, step: Step, there: Collection[int]) -> str:
+        if step.number in self.done:
+            return "done"
+        return "sent, and it does not work" if step.number in there else "not done"
+
+    def _result(self, outcome: str, steps: Sequence[Step], **more: Any) -> Result:
+        actions = tuple(s.change.action for s in steps)
+        return Result(outcome, self.holder.run, len(steps), actions=actions, **more)
 
     # -- records --------------------------------------------------------------------------------------------------
     def _write(
@@ -507,13 +540,6 @@ class Failure:
     @property
     def address(self) -> Address | None:
         return self.step.change.address if self.step else None
-
-
-class InterruptedRun(Locked):
-    """An earlier run was interrupted."""
-
-    exit_code = 8
-    code = "K605"
 
 
 def _said(outcome: Outcome) -> str:

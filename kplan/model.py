@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -17,7 +17,7 @@ EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 # Keys whose literal value is taken for a secret. Connect returns literals in plain text.
 SENSITIVE_KEY = re.compile(
-    r"password|passphrase|secret|token(?!ize|\.)|credential|private\.key|api\.?key|jaas\.config|basic\.auth\.user\.info"
+    r"password|passphrase|secret|token(?!ize|\.)|credential|private\.key|api[._-]?key|jaas\.config|basic\.auth\.user\.info"
     r"|mongodb\.connection\.string",
     re.IGNORECASE,
 )
@@ -49,12 +49,14 @@ class Secret:
 
     `ref` is the text with `{{ var.NAME }}` in place of what is sensitive; it is empty for a secret that was read
     from a server. `value` is None where it is unknown: in a saved plan, or with the variable unset.
-    `fingerprint` is a keyed digest, kept where a key is at hand.
+    `fingerprint` is a keyed digest, kept where a key is at hand: `SCHEME:DIGEST`. `matches` tells whether a value is
+    the secret's, where it was read from a place that keeps digests alone.
     """
 
     ref: str = ""
     value: str | None = field(default=None, repr=False)
     fingerprint: str = ""
+    matches: Callable[[str], bool] | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return "(sensitive)"
@@ -70,7 +72,10 @@ class Secret:
         """Whether both hold the same value; None where that cannot be known."""
         if self.value is not None and other.value is not None:
             return self.value == other.value
-        if self.fingerprint and other.fingerprint:
+        for kept, given in ((self, other), (other, self)):
+            if kept.matches is not None and given.value is not None:
+                return kept.matches(given.value)
+        if self.fingerprint and self.fingerprint.partition(":")[0] == other.fingerprint.partition(":")[0]:
             return self.fingerprint == other.fingerprint
         return None
 

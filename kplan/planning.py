@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from kplan.backends.base import Backend, Cluster, Reading
-from kplan.diagnostics import Diagnostic, KplanError, Unsupported, error, ordered, warning
+from kplan.diagnostics import Diagnostic, InterruptedRun, KplanError, Unsupported, error, ordered, warning
 from kplan.diff import Difference, diff, needed
 from kplan.model import Action, Address, Change, Connector, Facts, Live, Resource, Secret, Stack, Target, Topic
 from kplan.order import Cycle, narrowed, order, with_needs
@@ -36,6 +36,7 @@ class Options:
 
 def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan:
     """The plan for one stack. Reads only. Raises Unreachable, Denied, JournalBroken; all else is in its diagnostics."""
+    refuse_interrupted(store, stack.name)
     ledger = store.ledger()
     live = read(cluster, needed(stack, ledger))
     found = diff(stack, live, ledger, replaced=options.replaced, mode=options.mode)
@@ -78,6 +79,19 @@ def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan
         used_env=stack.used_env,
         created_at=options.created_at,
     )
+
+
+def refuse_interrupted(store: Store, stack: str) -> None:
+    """Raises InterruptedRun where a run of the stack has no end and nobody holds its lock."""
+    for run in store.open_runs():
+        entries = store.entries(run)
+        if not entries or entries[0].stack != stack or store.holder(stack) is not None:
+            continue
+        if run in store.open_runs():  # it may just have ended
+            raise InterruptedRun(
+                f"run {run} of stack {stack} was interrupted, or could not be rolled back",
+                help=f"see it with `kplan recover --list`, put it back with `kplan recover {run}`",
+            )
 
 
 def read(cluster: Cluster, addresses: Iterable[Address]) -> Live:

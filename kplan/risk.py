@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from kplan import catalog
 from kplan.diagnostics import Diagnostic, error
-from kplan.model import Action, Address, AttrDiff, Change, Connector, Facts, Guards, Removal, Risk, Stack, Topic
+from kplan.model import Action, Address, AttrDiff, Change, Connector, Facts, Guards, Removal, Risk, Stack, Topic, Undo
 
 KINDS = ("data-loss", "replace", "orphan", "offsets", "snapshot", "durability", "readers")
 TYPE_HANDLING = (
@@ -73,6 +73,8 @@ def _assessed(change: Change, facts: Facts | None, entry: Removal | None, accept
         )
     if _protected(change):
         risks.append(Risk("K410", "danger", "it is protected: only an applied `protect: false` ends that", "protect"))
+    if any(risk.code in ("K405", "K406") for risk in risks):
+        change = replace(change, undo=Undo("restore", False, "records that are deleted meanwhile stay deleted"))
     declared = change.after.rules.accept if change.after else entry.accept if entry else frozenset()
     name = accept_name(change)
     return replace(change, risks=tuple(_judged(risk, name, declared, accepted, facts) for risk in risks))
@@ -98,7 +100,7 @@ def _of_topic(change: Change, facts: Facts | None) -> list[Risk]:
     if change.action is Action.DELETE:
         return _loss(facts)
     if change.action is Action.REPLACE:
-        return [Risk("K403", "danger", f"deleted and made anew: {_stored(facts)}{_reading(facts)}", "replace")]
+        return [Risk("K403", "danger", f"deleted and made anew. {_stored(facts)}{_reading(facts)}", "replace")]
     risks = []
     if change.action is Action.UPDATE:
         for each in change.diffs:

@@ -22,6 +22,17 @@ SIGNS = {
 }
 
 
+PAST = {
+    Action.CREATE: "added",
+    Action.UPDATE: "changed",
+    Action.DELETE: "deleted",
+    Action.REPLACE: "replaced",
+    Action.MOVE: "moved",
+    Action.ADOPT: "adopted",
+    Action.RELEASE: "given up",
+}
+
+
 def value(key: str, raw: object) -> str:
     """A value for people, with its unit: `86400000 (1d)`."""
     if raw is None:
@@ -109,18 +120,10 @@ def count(number: int, noun: str) -> str:
 def summary(result: Result, plan: Plan) -> str:
     """The last sentence of an apply."""
     if result.outcome == "applied":
-        total = result.done + result.skipped
-        parts = [
-            (plan.count(Action.CREATE), "added"),
-            (plan.count(Action.UPDATE), "changed"),
-            (plan.count(Action.DELETE), "deleted"),
-            (plan.count(Action.REPLACE), "replaced"),
-            (plan.count(Action.MOVE), "moved"),
-            (plan.count(Action.ADOPT), "adopted"),
-            (plan.count(Action.RELEASE), "given up"),
-        ]
-        said = ", ".join(f"{n} {word}" for n, word in parts if n)
-        return f"Applied {total} of {len(plan.steps)} in {result.seconds:.1f} s. {said}."
+        done = [(result.actions.count(action), word) for action, word in PAST.items()]
+        said = ", ".join(f"{n} {word}" for n, word in done if n) or "nothing was left to do"
+        skipped = f" {result.skipped} were so already." if result.skipped else ""
+        return f"Applied {result.done} of {len(plan.steps)} in {result.seconds:.1f} s. {said}.{skipped}"
     if result.outcome == "rolled_back":
         never = len(plan.steps) - result.undone
         rest = f" {count(never, 'step')} left no trace." if never > 0 else ""

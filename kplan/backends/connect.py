@@ -118,16 +118,17 @@ def patient(failure: KplanError) -> bool:
 
 
 def said(body: str) -> str:
-    """The message of an error's body: Connect's JSON, or the title of what a proxy or Jetty answers."""
+    """Connect's own message in an error's body; empty for what Jetty or a proxy answers."""
     try:
         data = json.loads(body)
     except ValueError:
-        return _title(body)
+        return ""
     message = data.get("message") if isinstance(data, dict) else None
     return concise(message) if isinstance(message, str) else ""
 
 
-def _title(body: str) -> str:
+def title(body: str) -> str:
+    """The title of an HTML page, which is all there is to say of it."""
     found = re.search(r"<title>(.*?)</title>", body, re.DOTALL | re.IGNORECASE)
     return " ".join(html.unescape(found[1]).split())[:200] if found else ""
 
@@ -287,9 +288,10 @@ class Rest:
     def _answer(self, url: str, status: int, text: str) -> Any:
         if status < 300:
             return self._parsed(url, text)
-        message = self._mask.mask(said(text))
+        message = said(text)
         kind = classify(status, message)
-        raise kind(f"Connect ({urlsplit(url).netloc}) answers {status}: {message or 'nothing more'}",
+        words = self._mask.mask(message or title(text)) or "nothing more"
+        raise kind(f"Connect ({urlsplit(url).netloc}) answers {status}: {words}",
                    code="K303" if NO_CLASS in message.lower() else "", help=_help(status, kind))  # fmt: skip
 
     def _parsed(self, url: str, text: str) -> Any:

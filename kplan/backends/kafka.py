@@ -1,15 +1,27 @@
-"""Topics on real brokers, through librdkafka's admin client (facts.md 1)."""
+"""Topics on real brokers, through librdkafka's admin client (facts.md 1).
+
+First what errors mean, then the client, whose answers are awaited and mapped in one place, then the backend.
+"""
 
 from __future__ import annotations
 
+import getpass
+import logging
+import random
+import re
+import socket
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future
-from typing import Any, Final
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
     ConsumerGroupState,
     ConsumerGroupTopicPartitions,
+    KafkaError,
     KafkaException,
     TopicCollection,
     TopicPartition,
@@ -28,20 +40,24 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from kplan import catalog
 from kplan.backends import topics as shared
 from kplan.backends.base import Outcome, Progress, Reading
-from kplan.backends.kafka_client import Client, classify, diagnosed
 from kplan.diagnostics import (
     Busy,
     Conflict,
     Denied,
     Diagnostic,
     ErrorClass,
+    JournalBroken,
     KplanError,
     Rejected,
     Timeout,
     Unreachable,
-)  # fmt: skip
+    Unsupported,
+)
 from kplan.model import Action, Address, Change, Facts, Reader, Target, Topic
+from kplan.secrets import Mask, MaskingFilter
 
+K = TypeVar("K")
+T = TypeVar("T")
 Failures = dict[str, KplanError | None]  # by topic; None: it is so
 
 DESCRIBED_AT_ONCE: Final = 500  # topics in a DescribeConfigs request: 1,000 answer with 2 to 4 MB (facts.md 1.2)
@@ -50,8 +66,280 @@ GROUPS_AT_ONCE: Final = 16
 ON_THE_TOPIC: Final = frozenset({1, ConfigSource.DYNAMIC_TOPIC_CONFIG})  # `source` is an int today (facts.md 1.2)
 EARLIEST, LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
 NEWEST = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
+LONGEST_PAUSE: Final = 30.0
+ALL_DOWN_SECONDS: Final = 3.0  # every broker refused for this long: no use in waiting for the whole timeout
+KPLANS_OWN: Final = ("client.id", "allow.auto.create.topics", "error_cb", "throttle_cb", "logger")
 
 
+# -- errors -----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an error code means for an admin request; `applied` as in KplanError."""
+
+    error: type[KplanError]
+    applied: bool | None = False
+
+
+def _codes(names: str) -> frozenset[int]:
+    """The numbers of those names that this client knows."""
+    return frozenset(getattr(KafkaError, name) for name in names.split() if hasattr(KafkaError, name))
+
+
+# facts.md 1.3. `retriable()` is False for all of them, and names differ from Java's, so this is by number.
+_CONFLICT = _codes("""
+    UNKNOWN_TOPIC_OR_PART TOPIC_ALREADY_EXISTS GROUP_ID_NOT_FOUND ELECTION_NOT_NEEDED NO_REASSIGNMENT_IN_PROGRESS
+    RESOURCE_NOT_FOUND DUPLICATE_RESOURCE _UNKNOWN_TOPIC _UNKNOWN_PARTITION _NOOP _NOENT _UNKNOWN_GROUP
+    UNKNOWN_TOPIC_ID
+""")
+_BUSY = _codes("""
+    NOT_CONTROLLER LEADER_NOT_AVAILABLE NOT_LEADER_FOR_PARTITION BROKER_NOT_AVAILABLE REPLICA_NOT_AVAILABLE
+    NETWORK_EXCEPTION COORDINATOR_LOAD_IN_PROGRESS COORDINATOR_NOT_AVAILABLE NOT_COORDINATOR REBALANCE_IN_PROGRESS
+    CONCURRENT_TRANSACTIONS KAFKA_STORAGE_ERROR REASSIGNMENT_IN_PROGRESS UNSTABLE_OFFSET_COMMIT
+    THROTTLING_QUOTA_EXCEEDED _WAIT_COORD _WAIT_CACHE _RETRY _TIMED_OUT_QUEUE STALE_CTRL_EPOCH NOT_ENOUGH_REPLICAS
+    OPERATION_NOT_ATTEMPTED LISTENER_NOT_FOUND FENCED_LEADER_EPOCH UNKNOWN_LEADER_EPOCH STALE_BROKER_EPOCH
+    OFFSET_NOT_AVAILABLE MEMBER_ID_REQUIRED PREFERRED_LEADER_NOT_AVAILABLE ELIGIBLE_LEADERS_NOT_AVAILABLE
+    INCONSISTENT_TOPIC_ID STALE_MEMBER_EPOCH UNRELEASED_INSTANCE_ID FETCH_SESSION_ID_NOT_FOUND
+    INVALID_FETCH_SESSION_EPOCH SHARE_SESSION_NOT_FOUND INVALID_SHARE_SESSION_EPOCH SHARE_SESSION_LIMIT_REACHED
+    REBOOTSTRAP_REQUIRED TRANSACTION_ABORTABLE FENCED_STATE_EPOCH _QUEUE_FULL _ISR_INSUFF _NODE_UPDATE _IN_PROGRESS
+    _PREV_IN_PROGRESS _OUTDATED _INTR _PURGE_QUEUE _ASSIGNMENT_LOST STREAMS_INVALID_TOPOLOGY_EPOCH
+""")
+_UNREACHABLE = _codes("""
+    _ALL_BROKERS_DOWN _RESOLVE _UNKNOWN_BROKER
+""")
+_UNKNOWN_OUTCOME = _codes("""
+    REQUEST_TIMED_OUT UNKNOWN _TIMED_OUT _TRANSPORT _BAD_MSG _DESTROY _DESTROY_BROKER _FAIL _MSG_TIMED_OUT
+    _PURGE_INFLIGHT _PARTIAL _BAD_COMPRESSION _UNDERFLOW _CRIT_SYS_RESOURCE NOT_ENOUGH_REPLICAS_AFTER_APPEND
+""")
+_DENIED = _codes("""
+    TOPIC_AUTHORIZATION_FAILED GROUP_AUTHORIZATION_FAILED CLUSTER_AUTHORIZATION_FAILED
+    TRANSACTIONAL_ID_AUTHORIZATION_FAILED DELEGATION_TOKEN_AUTHORIZATION_FAILED UNSUPPORTED_SASL_MECHANISM
+    ILLEGAL_SASL_STATE SASL_AUTHENTICATION_FAILED _AUTHENTICATION _SSL DELEGATION_TOKEN_NOT_FOUND
+    DELEGATION_TOKEN_OWNER_MISMATCH DELEGATION_TOKEN_REQUEST_NOT_ALLOWED DELEGATION_TOKEN_EXPIRED
+    INVALID_PRINCIPAL_TYPE PRINCIPAL_DESERIALIZATION_FAILURE UNACCEPTABLE_CREDENTIAL
+""")
+_UNSUPPORTED = _codes("""
+    UNSUPPORTED_VERSION SECURITY_DISABLED _UNSUPPORTED_FEATURE _NOT_IMPLEMENTED _UNKNOWN_PROTOCOL
+    UNSUPPORTED_FOR_MESSAGE_FORMAT DELEGATION_TOKEN_AUTH_DISABLED UNSUPPORTED_COMPRESSION_TYPE UNSUPPORTED_ASSIGNOR
+    MISMATCHED_ENDPOINT_TYPE UNSUPPORTED_ENDPOINT_TYPE _NOT_CONFIGURED
+""")
+_LOCK_LOST = _codes("""
+    _FENCED PRODUCER_FENCED INVALID_PRODUCER_EPOCH ILLEGAL_GENERATION UNKNOWN_MEMBER_ID FENCED_INSTANCE_ID
+    FENCED_MEMBER_EPOCH TRANSACTION_COORDINATOR_FENCED _FATAL STREAMS_TOPOLOGY_FENCED
+""")
+_REJECTED = _codes("""
+    OFFSET_OUT_OF_RANGE INVALID_MSG INVALID_MSG_SIZE MSG_SIZE_TOO_LARGE OFFSET_METADATA_TOO_LARGE TOPIC_EXCEPTION
+    RECORD_LIST_TOO_LARGE INVALID_REQUIRED_ACKS INCONSISTENT_GROUP_PROTOCOL INVALID_GROUP_ID INVALID_SESSION_TIMEOUT
+    INVALID_COMMIT_OFFSET_SIZE INVALID_TIMESTAMP INVALID_PARTITIONS INVALID_REPLICATION_FACTOR
+    INVALID_REPLICA_ASSIGNMENT INVALID_CONFIG INVALID_REQUEST POLICY_VIOLATION OUT_OF_ORDER_SEQUENCE_NUMBER
+    DUPLICATE_SEQUENCE_NUMBER INVALID_TXN_STATE INVALID_PRODUCER_ID_MAPPING INVALID_TRANSACTION_TIMEOUT
+    LOG_DIR_NOT_FOUND UNKNOWN_PRODUCER_ID NON_EMPTY_GROUP TOPIC_DELETION_DISABLED GROUP_MAX_SIZE_REACHED
+    GROUP_SUBSCRIBED_TO_TOPIC INVALID_RECORD INCONSISTENT_VOTER_SET INVALID_UPDATE_VERSION FEATURE_UPDATE_FAILED
+    UNKNOWN_CONTROLLER_ID UNKNOWN_SUBSCRIPTION_ID TELEMETRY_TOO_LARGE INVALID_REGISTRATION INVALID_RECORD_STATE
+    INVALID_VOTER_KEY DUPLICATE_VOTER VOTER_NOT_FOUND INVALID_REGULAR_EXPRESSION STREAMS_INVALID_TOPOLOGY
+    _INVALID_ARG _CONFLICT _STATE _FS _PARTITION_EOF _EXISTING_SUBSCRIPTION _ASSIGN_PARTITIONS _REVOKE_PARTITIONS
+    _NO_OFFSET _KEY_SERIALIZATION _VALUE_SERIALIZATION _KEY_DESERIALIZATION _VALUE_DESERIALIZATION _READ_ONLY
+    _INVALID_TYPE _INCONSISTENT _GAPLESS_GUARANTEE _MAX_POLL_EXCEEDED _APPLICATION _AUTO_OFFSET_RESET
+    _LOG_TRUNCATION _INVALID_DIFFERENT_RECORD
+""")
+
+VERDICTS: Final[Mapping[int, Verdict]] = {
+    code: verdict
+    for codes, verdict in (
+        (_CONFLICT, Verdict(Conflict)), (_BUSY, Verdict(Busy)), (_UNREACHABLE, Verdict(Unreachable)),
+        (_UNKNOWN_OUTCOME, Verdict(Timeout, None)), (_DENIED, Verdict(Denied)), (_UNSUPPORTED, Verdict(Unsupported)),
+        (_LOCK_LOST, Verdict(JournalBroken, None)), (_REJECTED, Verdict(Rejected)),
+    )
+    for code in codes
+}  # fmt: skip
+
+
+def classify(code: int, message: str = "") -> Verdict:
+    """What to make of an error code, and of the message where that decides (facts.md 1.3).
+
+    A code that this table does not know may have taken effect.
+    """
+    if code == KafkaError._TIMED_OUT and "waiting for controller" in message:
+        return Verdict(Unreachable)  # never sent
+    if code == KafkaError.INVALID_PARTITIONS and "already has" in message:
+        return Verdict(Conflict)
+    if code == KafkaError.INVALID_REPLICATION_FACTOR and "fenced" in message:
+        return Verdict(Busy)  # a broker is down; otherwise there are too few
+    return VERDICTS.get(code, Verdict(KplanError, None))
+
+
+def failure(code: int, message: str) -> KplanError:
+    """The error for a code, with the server's own words."""
+    verdict = classify(code, message)
+    problem = verdict.error(message)
+    problem.applied = verdict.applied
+    return problem
+
+
+def foreign(exception: BaseException) -> KplanError:
+    """What the client raised, as an error of ours."""
+    if isinstance(exception, KafkaException) and exception.args and isinstance(exception.args[0], KafkaError):
+        return failure(exception.args[0].code(), exception.args[0].str())
+    if isinstance(exception, ValueError | TypeError):
+        return Rejected(str(exception))
+    odd = KplanError(f"{type(exception).__name__}: {exception}")
+    odd.applied = None
+    return odd
+
+
+_NAMED = re.compile(r"for configuration ([\w.]+)|config name: ([\w.]+)|^Configuration '([\w.]+)'|setting ([\w.]+) \(")
+
+
+def _path(message: str) -> str:
+    """The attribute that a broker's message is about, as the path of a diff."""
+    if named := _NAMED.search(message):
+        return f"/config/{next(filter(None, named.groups()))}"
+    if "Tiered Storage" in message or "remote log" in message:
+        return "/config/remote.storage.enable"
+    if re.search(r"replication factor|replicate the partition", message, re.IGNORECASE):
+        return "/replication_factor"
+    return "/partitions" if re.search(r"partition\(s\)|[Nn]umber of partitions", message) else ""
+
+
+def diagnosed(problem: KplanError, address: Address) -> Diagnostic:
+    return replace(problem.diagnostic(address), path=_path(problem.message))
+
+
+# -- the client -------------------------------------------------------------------------------------------------------
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # no such user in a container
+        user = "unknown"
+    return f"kplan/{user}@{socket.gethostname()}"
+
+
+class Client:
+    """One AdminClient, kept alive, whose answers are awaited and mapped here."""
+
+    def __init__(self, config: Mapping[str, str], timeout: float, attempts: int, delay: float, secrets: Sequence[str],
+                 warn: Callable[[str], None]) -> None:  # fmt: skip
+        self.bootstrap = str(config.get("bootstrap.servers", ""))
+        self.timeout, self.attempts, self._delay, self._warn = timeout, max(1, attempts), delay, warn
+        self._mask = Mask(secrets)
+        self._masking = MaskingFilter(self._mask)
+        self._logger = logging.getLogger("kplan.kafka")
+        self._logger.addFilter(self._masking)
+        self._denied: Denied | None = None
+        self._trouble = ""
+        self._all_down = 0.0  # when every broker was seen down for the first time
+        self._cluster: Any = None
+        self._lock = threading.Lock()
+        for key in sorted(config.keys() & set(KPLANS_OWN)):
+            warn(f"kafka: {key} is set by kplan; what the environment says is not used")
+        asked: dict[str, Any] = {**config, "client.id": _who(), "allow.auto.create.topics": False}
+        asked |= {"error_cb": self._note, "throttle_cb": self._throttled}
+        self.admin = AdminClient(asked, logger=self._logger)
+
+    def _note(self, problem: KafkaError) -> None:
+        """Remembers the true cause, which only this callback hears (facts.md 1.2)."""
+        code, words = problem.code(), self._mask.mask(problem.str())
+        if code in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+            self._denied = Denied(words)
+        elif code == KafkaError._ALL_BROKERS_DOWN:
+            self._all_down = self._all_down or time.monotonic()
+        else:
+            self._trouble = words
+
+    def _throttled(self, event: Any) -> None:
+        self._warn(f"broker {event.broker_id} slows kplan down by {event.throttle_time:.1f} s: its quota is used up")
+
+    def cluster(self) -> Any:
+        """Who the cluster is, asked once. Raises Denied or Unreachable with the true cause."""
+        with self._lock:
+            if self._cluster is None:
+                self._cluster = self._ask_cluster()
+            return self._cluster
+
+    def _ask_cluster(self) -> Any:
+        self.admin.poll(0)
+        answer = self.admin.describe_cluster(request_timeout=self.timeout)
+        while not wait([answer], 0.05).done:
+            self.admin.poll(0)
+            down = self._all_down and time.monotonic() - self._all_down > min(ALL_DOWN_SECONDS, self.timeout)
+            if self._denied or down:
+                break
+        if answer.done() and answer.exception() is None:
+            self._denied, self._trouble, self._all_down = None, "", 0.0
+            return answer.result()
+        self.admin.poll(0)
+        raise self._denied or self._unreachable(answer)
+
+    def _unreachable(self, answer: Future[Any]) -> KplanError:
+        problem = foreign(exception) if answer.done() and (exception := answer.exception()) else None
+        if isinstance(problem, Denied):
+            return problem
+        cause = self._trouble or (problem.message if problem else "every broker is down")
+        return Unreachable(self._mask.mask(f"{self.bootstrap}: {cause}"),
+                           help="check bootstrap.servers, security.protocol, and that the brokers are up")  # fmt: skip
+
+    def answers(self, futures: Mapping[K, Future[Any]]) -> dict[K, Any]:
+        """Each future's result, or the KplanError that came of it."""
+        pending = set(futures.values())
+        deadline = time.monotonic() + self.timeout + 30  # librdkafka answers in time; this is for when it does not
+        while pending and time.monotonic() < deadline:
+            pending = wait(pending, 0.1).not_done
+            self.admin.poll(0)
+        return {key: self._answer(future) for key, future in futures.items()}
+
+    def _answer(self, future: Future[Any]) -> Any:
+        if not future.done():
+            return Timeout(f"no answer within {self.timeout:g} s")
+        exception = future.exception()
+        return future.result() if exception is None else self.mapped(exception)
+
+    def mapped(self, exception: BaseException) -> KplanError:
+        """The exception as an error of ours; a failed authentication is the cause of any silence."""
+        problem = foreign(exception)
+        problem.message = self._mask.mask(problem.message)
+        problem.args = (problem.message,)
+        silent = isinstance(problem, Timeout | Unreachable)
+        return self._denied if silent and self._denied is not None else problem
+
+    def asked(self, ask: Callable[[], Mapping[K, Future[Any]]]) -> dict[K, Any]:
+        """The answers to a request that changes nothing; one that cannot even be formed is Rejected for all."""
+        try:
+            return self.answers(ask())
+        except (KafkaException, ValueError, TypeError) as exception:
+            raise self.mapped(exception) from exception
+
+    def retried(self, read: Callable[[], T]) -> T:
+        """What `read` returns, asked again while that may help. It must change nothing."""
+        for attempt in range(1, self.attempts):
+            try:
+                return read()
+            except KplanError as problem:
+                if problem.error_class is not ErrorClass.RETRIABLE:
+                    raise
+                self.pause(attempt)
+        return read()
+
+    def metadata(self) -> Any:
+        """All topics and the living brokers, as one broker sees them."""
+
+        def read() -> Any:
+            try:
+                return self.admin.list_topics(timeout=self.timeout)
+            except KafkaException as exception:
+                self.admin.poll(0)
+                raise self.mapped(exception) from exception
+
+        return self.retried(read)
+
+    def pause(self, attempt: int) -> None:
+        """Waits before the next attempt: longer each time, and not as long as everybody else."""
+        longest = min(LONGEST_PAUSE, self._delay * 2 ** (attempt - 1))
+        time.sleep(longest * random.uniform(0.5, 1.0))
+
+    def close(self) -> None:
+        self._logger.removeFilter(self._masking)
+
+
+# -- the backend ------------------------------------------------------------------------------------------------------
 def _silent(_: str) -> None:
     """Takes a warning that nobody wants."""
 
@@ -77,7 +365,7 @@ class KafkaTopics:
         return self._client.timeout
 
     def identify(self) -> Target:
-        """Says which cluster this is. Raises Unreachable or Denied, with the reason that only librdkafka's log knows."""
+        """Says which cluster this is. Raises Unreachable or Denied, with the reason that only librdkafka tells."""
         cluster = self._client.cluster()
         return Target(cluster.cluster_id or "", self._client.bootstrap, len(cluster.nodes))
 
@@ -126,7 +414,7 @@ class KafkaTopics:
         """What is set on each topic itself, or a KplanError, as a broker (this one, or any) knows it."""
         found: dict[str, Any] = {}
         for chunk in shared.batches(names, lambda _: 1, DESCRIBED_AT_ONCE):
-            found |= self._client.retried(lambda chunk=chunk: self._config_chunk(chunk, broker))  # type: ignore[misc]
+            found |= self._client.retried(partial(self._config_chunk, chunk, broker))
         return found
 
     def _config_chunk(self, names: Sequence[str], broker: int | None) -> dict[str, Any]:
@@ -146,7 +434,7 @@ class KafkaTopics:
         """Of topics that are not listed: those that are there after all, and those that are hidden (facts.md 0.3)."""
         shapes, hidden = {}, set()
         for chunk in shared.batches(names, lambda _: 1, DESCRIBED_AT_ONCE):
-            for name, answer in self._client.retried(lambda chunk=chunk: self._topics_chunk(chunk)).items():  # type: ignore[misc]
+            for name, answer in self._client.retried(partial(self._topics_chunk, chunk)).items():
                 if isinstance(answer, Denied):
                     hidden.add(name)
                 elif not isinstance(answer, KplanError):
@@ -184,7 +472,7 @@ class KafkaTopics:
                 found.setdefault(change.address, []).append(problem)
             found.setdefault(change.address, [])
         replaced = [change for change in changes if change.action is Action.REPLACE]
-        self._note(found, self._validate_replaced([shared.wanted(change) for change in replaced]), only_problems=True)
+        self._note(found, self._validate_replaced(replaced), only_problems=True)
         return found
 
     def _note(self, found: dict[Address, list[Diagnostic]], answers: Failures, only_problems: bool = False) -> None:
@@ -205,10 +493,22 @@ class KafkaTopics:
             found |= self._send_creates(batch, validate=True)
         return found
 
-    def _validate_replaced(self, topics: Sequence[Topic]) -> Failures:
-        found: Failures = {topic.name: shared.refused(topic) for topic in topics}
-        fine = [topic for topic in topics if found[topic.name] is None]
-        return found | self._send_settings({t.name: (dict(t.config), ()) for t in fine}, validate=True)
+    def _validate_replaced(self, changes: Sequence[Change]) -> Failures:
+        """What would refuse the new topics, as far as that can be known while the old ones are there."""
+        new = {change.address.name: shared.wanted(change) for change in changes}
+        found: Failures = {n: shared.refused(topic) or self._too_many_replicas(topic) for n, topic in new.items()}
+        old = {c.address.name: c.before.config if isinstance(c.before, Topic) else {} for c in changes}
+        settings = {n: (new[n].config, tuple(old[n].keys() - new[n].config.keys())) for n in new if found[n] is None}
+        answers = self._send_settings(settings, validate=True)
+        return found | {name: None if isinstance(answer, Conflict) else answer for name, answer in answers.items()}
+
+    def _too_many_replicas(self, topic: Topic) -> KplanError | None:
+        brokers = len(self._client.cluster().nodes)
+        if topic.replication_factor <= brokers:
+            return None
+        return Rejected(
+            f"a replication factor of {topic.replication_factor} needs as many brokers, there are {brokers}"
+        )
 
     def _factor_problems(self, updates: Sequence[Change]) -> Failures:
         wanting = [change for change in updates if shared.new_factor(change) is not None]
@@ -229,14 +529,13 @@ class KafkaTopics:
         return {name: answer if isinstance(answer, KplanError) else None for name, answer in named.items()}
 
     def _send_creates(self, topics: Sequence[Topic], validate: bool = False) -> Failures:
-        new = [NewTopic(t.name, num_partitions=t.partitions, replication_factor=t.replication_factor, config=dict(t.config))
-               for t in topics]  # fmt: skip
-        return self._answered([t.name for t in topics], lambda: self._admin.create_topics(
-            new, validate_only=validate, operation_timeout=self._timeout, request_timeout=self._timeout))  # fmt: skip
+        new = [NewTopic(t.name, t.partitions, t.replication_factor, config=dict(t.config)) for t in topics]
+        create = partial(self._admin.create_topics, new, validate_only=validate, operation_timeout=self._timeout)
+        return self._answered([t.name for t in topics], partial(create, request_timeout=self._timeout))
 
     def _send_deletes(self, names: Sequence[str]) -> Failures:
-        return self._answered(names, lambda: self._admin.delete_topics(
-            list(names), operation_timeout=self._timeout, request_timeout=self._timeout))  # fmt: skip
+        delete = partial(self._admin.delete_topics, list(names), operation_timeout=self._timeout)
+        return self._answered(names, partial(delete, request_timeout=self._timeout))
 
     def _send_settings(self, settings: Mapping[str, tuple[Mapping[str, str], Sequence[str]]],
                        validate: bool = False) -> Failures:  # fmt: skip
@@ -245,26 +544,16 @@ class KafkaTopics:
         some = [(name, sets, resets) for name, (sets, resets) in settings.items() if sets or resets]
         for batch in shared.batches(some, lambda each: len(each[1]) + len(each[2])):
             resources = [_alteration(*each) for each in batch]
-            found |= self._answered(
-                [name for name, _, _ in batch],
-                lambda resources=resources: (  # type: ignore[misc]
-                    self._admin.incremental_alter_configs(
-                        resources, validate_only=validate, request_timeout=self._timeout
-                    )
-                ),
-            )
+            alter = partial(self._admin.incremental_alter_configs, resources, validate_only=validate)
+            found |= self._answered([each[0] for each in batch], partial(alter, request_timeout=self._timeout))
         return found
 
     def _send_growth(self, counts: Mapping[str, int], validate: bool = False) -> Failures:
         found: Failures = {name: _no_count(count) for name, count in counts.items()}
         for batch in shared.batches([name for name in counts if found[name] is None], lambda name: counts[name]):
             new = [NewPartitions(name, counts[name]) for name in batch]
-            found |= self._answered(
-                batch,
-                lambda new=new: self._admin.create_partitions(  # type: ignore[misc]
-                    new, validate_only=validate, operation_timeout=self._timeout, request_timeout=self._timeout
-                ),
-            )
+            grow = partial(self._admin.create_partitions, new, validate_only=validate, operation_timeout=self._timeout)
+            found |= self._answered(batch, partial(grow, request_timeout=self._timeout))
         return found
 
     # -- acting -------------------------------------------------------------------------------------------------------
@@ -283,23 +572,26 @@ class KafkaTopics:
         outcomes |= _outcomes(self._create([shared.wanted(c) for c in by_action.get(Action.CREATE, ())]))
         outcomes |= _outcomes(self._update(by_action.get(Action.UPDATE, ())))
         outcomes |= self._delete(by_action.get(Action.DELETE, ()))
-        outcomes |= _outcomes(self._replace([shared.wanted(c) for c in by_action.get(Action.REPLACE, ())]))
+        outcomes |= _outcomes(self._replace(by_action.get(Action.REPLACE, ())))
         return {change.address: outcomes.get(change.address.name, Outcome()) for change in changes}
 
     def _create(self, topics: Sequence[Topic]) -> Failures:
         """Makes the topics. One that is there already is a Conflict, unless it is what this very call made."""
         found: Failures = {topic.name: shared.refused(topic) for topic in topics}
+        asked = {topic.name: topic for topic in topics}
+
+        def send(names: Sequence[str]) -> Failures:
+            return self._send_creates([asked[name] for name in names])
+
+        def is_so(name: str, live: Topic | None) -> bool:
+            return live is not None and shared.equals(asked[name], live)
+
         for batch in shared.batches([t for t in topics if found[t.name] is None], shared.weight):
-            asked = {topic.name: topic for topic in batch}
-            found |= self._carried_out(
-                asked, lambda names, asked=asked: self._send_creates([asked[n] for n in names]),  # type: ignore[misc]
-                lambda name, live, asked=asked: live is not None and shared.equals(asked[name], live),  # type: ignore[misc]
-                ours_only=True,
-            )  # fmt: skip
+            found |= self._carried_out([topic.name for topic in batch], send, is_so, ours_only=True)
         return found
 
     def _update(self, changes: Sequence[Change]) -> Failures:
-        """Sets configs, then adds partitions, which has no way back. A new replication factor refuses the whole change."""
+        """Sets configs, then adds partitions, which has no way back. With a new replication factor, neither."""
         found = {name: problem for name, problem in self._factor_problems(changes).items() if problem}
         failures: Failures = dict(found)
         todo = {c.address.name: c for c in changes if c.address.name not in failures}
@@ -335,15 +627,15 @@ class KafkaTopics:
     def _remove(self, names: Sequence[str]) -> Failures:
         found: Failures = {}
         for batch in shared.batches(names, lambda _: 1):
-            found |= self._carried_out(dict.fromkeys(batch), self._send_deletes, lambda name, live: live is None,
+            found |= self._carried_out(batch, self._send_deletes, lambda name, live: live is None,
                                        gone_is_fine=True)  # fmt: skip
         return found
 
-    def _replace(self, topics: Sequence[Topic]) -> Failures:
-        """Deletes each topic, waits until no broker knows it, and makes it anew."""
-        found: Failures = {topic.name: shared.refused(topic) for topic in topics}
-        found |= self._remove([topic.name for topic in topics if found[topic.name] is None])
-        deleted = [topic for topic in topics if found[topic.name] is None]
+    def _replace(self, changes: Sequence[Change]) -> Failures:
+        """Deletes each topic, waits until no broker knows it, and makes it anew; not what would be refused then."""
+        found = self._validate_replaced(changes)
+        found |= self._remove([name for name, problem in found.items() if problem is None])
+        deleted = [shared.wanted(change) for change in changes if found[change.address.name] is None]
         waiting: dict[str, Topic | None] = {topic.name: None for topic in deleted}
         self._await(waiting, frozenset(), lambda name: None)
         made = self._create([topic for topic in deleted if topic.name not in waiting])
@@ -355,7 +647,7 @@ class KafkaTopics:
                 problem.applied = None
         return found | made | late
 
-    def _carried_out(self, items: Mapping[str, object], send: Callable[[Sequence[str]], Failures],
+    def _carried_out(self, names: Iterable[str], send: Callable[[Sequence[str]], Failures],
                      is_so: Callable[[str, Topic | None], bool], *, ours_only: bool = False,
                      gone_is_fine: bool = False) -> Failures:  # fmt: skip
         """Sends until each is answered for good. Live state decides where an answer was lost or says it is so already.
@@ -364,7 +656,7 @@ class KafkaTopics:
         """
         found: Failures = {}
         maybe: set[str] = set()
-        pending = list(items)
+        pending = list(names)
         for attempt in range(1, self._client.attempts + 1):
             if not pending:
                 break
@@ -438,7 +730,7 @@ class KafkaTopics:
 
     def _await(self, waiting: dict[str, Topic | None], grown: Collection[str],
                tell: Callable[[str], None]) -> KplanError | None:  # fmt: skip
-        """Takes out of `waiting` what shows everywhere, until nothing is left or time is up; the last trouble, if any."""
+        """Takes out of `waiting` what shows everywhere until nothing is left or time is up; the trouble, if any."""
         began = time.monotonic()
         rounds: dict[str, int] = {}
         seen: dict[int, set[str]] = {}
@@ -494,9 +786,14 @@ class KafkaTopics:
         last = self._offsets(everywhere, LATEST)
         newest = self._offsets(everywhere, NEWEST)
         readers = self._readers(partitions, last)
-        return {Address("topic", name): Facts(
-            records=_total(name, ids, first, last), last_write=_newest(name, ids, newest), readers=tuple(readers.get(name, ())),
-        ) for name, ids in partitions.items()}  # fmt: skip
+        return {
+            Address("topic", name): Facts(
+                records=_total(name, ids, first, last),
+                last_write=_newest(name, ids, newest),
+                readers=tuple(readers.get(name, ())),
+            )
+            for name, ids in partitions.items()
+        }
 
     def end_offsets(self, names: Collection[str]) -> Mapping[str, int]:
         """The sum of each topic's end offsets, which moves when anything is written; a missing topic has none."""
@@ -512,7 +809,7 @@ class KafkaTopics:
         return {name: sorted(listed[name].partitions) for name in dict.fromkeys(names) if name in listed}
 
     def _records(self, names: Sequence[str]) -> dict[str, int | KplanError]:
-        """How many records each topic has; one that is not there has none. Leaders that are being elected are awaited."""
+        """How many records each topic that is there has. Leaders that are being elected are awaited."""
 
         def read() -> dict[str, int | KplanError]:
             partitions = self._partitions(names)
@@ -535,14 +832,14 @@ class KafkaTopics:
         found: dict[tuple[str, int], Any] = {}
         for batch in shared.batches(partitions, lambda _: 1, OFFSETS_AT_ONCE):
             ask = {TopicPartition(name, p): spec for name, p in batch}
-            answers = self._client.asked(lambda ask=ask: self._admin.list_offsets(ask, request_timeout=self._timeout))  # type: ignore[misc]
+            answers = self._client.asked(partial(self._admin.list_offsets, ask, request_timeout=self._timeout))
             found |= {(key.topic, key.partition): answer for key, answer in answers.items()}
         return found
 
     def _readers(
         self, partitions: Mapping[str, Sequence[int]], last: Mapping[tuple[str, int], Any]
     ) -> dict[str, list[Reader]]:
-        """By topic, the groups that have committed offsets in it or are assigned to it now. Groups one may not see: none."""
+        """By topic, the groups that have committed offsets in it or are assigned to it now, if one may see them."""
         answer = self._client.asked(lambda: {"": self._admin.list_consumer_groups(request_timeout=self._timeout)})[""]
         if isinstance(answer, KplanError):
             self._warn(f"consumer groups could not be listed: {answer.message}")
@@ -571,7 +868,7 @@ class KafkaTopics:
 
     def _committed(self, groups: Sequence[str],
                    partitions: Mapping[str, Sequence[int]]) -> dict[str, dict[tuple[str, int], int]]:  # fmt: skip
-        """Each group's committed offsets in these partitions. The client asks for one group a request (its own limit)."""
+        """Each group's committed offsets in these partitions; the client takes one group a request."""
         found: dict[str, dict[tuple[str, int], int]] = {}
         for batch in shared.batches(groups, lambda _: 1, GROUPS_AT_ONCE):
             asked: dict[str, Future[Any]] = {}

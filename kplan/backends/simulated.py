@@ -15,7 +15,7 @@ import re
 import secrets
 import sqlite3
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -398,17 +398,13 @@ class SimulatedConnectors:
         )
         found: dict[Address, Topic | Connector] = {}
         health = {}
+        salt = self.file.meta("salt")
         for name, config, state, cause in rows:
             if names is None or name in names:
-                connector = _read_back(name, json.loads(config), state)
+                connector = _read_back(name, json.loads(config), state, salt)
                 found[connector.address] = connector
                 health[connector.address] = _health(connector, cause)
         return Reading(found, frozenset(row[0] for row in rows), health=health)
-
-    def sign(self, config: Config) -> Config:
-        """The config with this file's digests on its secrets, so that they compare with those that are stored."""
-        salt = self.file.meta("salt")
-        return {k: _signed(v, salt) for k, v in config.items()}
 
     def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
         said: dict[Address, Sequence[Diagnostic]] = {}
@@ -617,10 +613,11 @@ def _begin(db: sqlite3.Connection, connector: Connector, offsets: object) -> Non
         db.execute("INSERT OR IGNORE INTO sim_offsets VALUES (?, ?)", (connector.name, json.dumps(first)))
 
 
-def _read_back(name: str, stored: Mapping[str, Any], state: str) -> Connector:
-    config = {
-        key: value if isinstance(value := text_from_json(raw), Secret) else str(value) for key, raw in stored.items()
-    }
+def _read_back(name: str, stored: Mapping[str, Any], state: str, salt: str) -> Connector:
+    config: dict[str, Text] = {}
+    for key, raw in stored.items():
+        value = text_from_json(raw)
+        config[key] = replace(value, matches=_matcher(value, salt)) if isinstance(value, Secret) else str(value)
     return Connector(name, config, state, reads=_sink_topics(config))
 
 
@@ -640,6 +637,11 @@ def _health(connector: Connector, cause: str | None) -> Health:
 def _sink_topics(config: Config) -> tuple[str, ...]:
     topics = config.get("topics")
     return tuple(t.strip() for t in topics.split(",") if t.strip()) if isinstance(topics, str) else ()
+
+
+def _matcher(kept: Secret, salt: str) -> Callable[[str], bool]:
+    """Tells whether a value has the digest that is kept."""
+    return lambda value: _signed(Secret(value=value), salt) == Secret(value=value, fingerprint=kept.fingerprint)
 
 
 def _signed(value: Text, salt: str) -> Text:

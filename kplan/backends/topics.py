@@ -1,4 +1,4 @@
-"""What the backends of topics have in common: a change in its parts, batches, and what is refused before any request."""
+"""What the backends of topics have in common: a change's parts, batches, and what is refused before any request."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def no_reassignment(change: Change, replicas: Mapping[int, Sequence[int]], broke
             f"replication factor {factor} of {change.address.name} needs as many brokers, there are {len(brokers)}"
         )
     return Unsupported(
-        f"the replication factor of {change.address.name} becomes {factor} only by moving replicas, which this client cannot",
+        f"the replication factor of {change.address.name} becomes {factor} by moving replicas; this client cannot",
         help="write this to a file and run kafka-reassign-partitions.sh --execute --reassignment-json-file FILE: "
         + reassignment(change.address.name, replicas, brokers, factor),
     )

@@ -49,7 +49,7 @@ def apply(session: Session, mode: str) -> int:
         waiting = [p for p, _ in todo if p.steps]
         if waiting and not saved and not session.settings["yes"]:
             _ask(session, waiting)
-        return _run_all(session, waiting, cluster, store, environment, mode)
+        return _run_all(session, waiting, cluster, store, mode, bool(saved))
     finally:
         cluster.close()
         store.close()
@@ -170,6 +170,7 @@ def _same_files(session: Session, plan: Plan, environment: Environment) -> None:
 def _show(session: Session, plans: Sequence[tuple[Plan, float]], mode: str, saved: bool) -> None:
     from kplan.plan import to_json
     from kplan.render.text import Context, header
+    from kplan.words import count
 
     for plan, seconds in plans:
         document = to_json(plan)
@@ -180,7 +181,7 @@ def _show(session: Session, plans: Sequence[tuple[Plan, float]], mode: str, save
                 "type": "plan_summary",
                 "time": now().strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "level": "info",
-                "message": f"{plan.stack}: {len(plan.steps)} steps",
+                "message": f"{plan.stack}: {count(len(plan.steps), 'step')}",
                 "plan": document,
             }
             session.say(json.dumps(record, ensure_ascii=False))
@@ -189,7 +190,7 @@ def _show(session: Session, plans: Sequence[tuple[Plan, float]], mode: str, save
                 session.say(line)
             session.say(f"  plan {plan.digest[7:15]} made {plan.created_at}")
         else:
-            session.show_plan(plan, document, Context(paths, seconds, command=mode))
+            session.show_plan(plan, document, Context(paths, seconds, command=mode, again=session.again))
 
 
 def _ask(session: Session, plans: Sequence[Plan]) -> None:
@@ -217,18 +218,16 @@ def _ask(session: Session, plans: Sequence[Plan]) -> None:
 
 
 # -- running ----------------------------------------------------------------------------------------------------------
-def _run_all(
-    session: Session, plans: Sequence[Plan], cluster: Cluster, store: Store, environment: Environment, mode: str
-) -> int:
+def _run_all(session: Session, plans: Sequence[Plan], cluster: Cluster, store: Store, mode: str, saved: bool) -> int:
     """Applies one stack after the other; a failed one stops the rest, and finished ones stay."""
     for plan in plans:
-        result = _run(session, plan, cluster, store, mode)
+        result = _run(session, plan, cluster, store, mode, saved)
         if result.exit_code:
             return result.exit_code
     return 0
 
 
-def _run(session: Session, plan: Plan, cluster: Cluster, store: Store, mode: str) -> Result:
+def _run(session: Session, plan: Plan, cluster: Cluster, store: Store, mode: str, saved: bool) -> Result:
     from kplan.environment import seconds
     from kplan.executor import Run
     from kplan.model import Address, Live
@@ -251,7 +250,7 @@ def _run(session: Session, plan: Plan, cluster: Cluster, store: Store, mode: str
         session.say(f"  run {me.run}, journaled in {store.where}")
         session.say()
     with _ctrl_c(me.run) as stop:
-        run = Run(plan, cluster, store, me, reading, view, session.settings["on_failure"], stop, now=now)
+        run = Run(plan, cluster, store, me, reading, view, session.settings["on_failure"], stop, saved, now=now)
         try:
             return run.apply(timeout)
         finally:

@@ -103,6 +103,7 @@ class Session:
 
     settings: dict[str, Any]
     texts: dict[str, str] = field(default_factory=dict)
+    shown: dict[str, str] = field(default_factory=dict)
 
     @property
     def request(self) -> Request:
@@ -119,6 +120,19 @@ class Session:
             folder=s.get("folder") or ".",
             process=dict(os.environ),
         )
+
+    @property
+    def again(self) -> str:
+        """The command as it was typed, without the values of variables, which may be secrets."""
+        import shlex
+
+        words = list(sys.argv[1:])
+        for i, word in enumerate(words):
+            if word.startswith("--var="):
+                words[i] = f"--var={word[6:].partition('=')[0]}=…"
+            elif i and words[i - 1] == "--var":
+                words[i] = f"{word.partition('=')[0]}=…"
+        return " ".join(["kplan", *(word if "=…" in word else shlex.quote(word) for word in words)])
 
     @property
     def as_json(self) -> bool:
@@ -199,6 +213,7 @@ class Session:
         from kplan.render import diagnostics as view
 
         stream = stream or sys.stderr
+        diagnostics = self.masked(diagnostics)
         if self.settings.get("format") == "concise":
             text = view.concise(diagnostics).rstrip("\n")
         elif self.settings.get("format") == "github":
@@ -206,13 +221,35 @@ class Session:
         else:
             text = view.full(
                 diagnostics,
-                lambda path: self.texts.get(path) or _read(path),
+                self.text,
                 self.color(stream),
                 self.width,
                 closing=closing,
                 counted=bool(closing),
             )
         click.echo(text, file=stream, color=True)
+
+    def text(self, path: str) -> str:
+        """The file's text as it may be shown."""
+        from kplan.literals import hidden
+
+        if path not in self.shown:
+            self.shown[path] = hidden(self.texts.get(path) or _read(path))[0]
+        return self.shown[path]
+
+    def masked(self, diagnostics: Sequence[Diagnostic]) -> Sequence[Diagnostic]:
+        """The problems without the secrets that are written in the files they are about."""
+        from dataclasses import replace
+
+        from kplan.literals import hidden
+        from kplan.secrets import Mask
+
+        paths = {d.span.path for d in diagnostics if d.span}
+        mask = Mask([value for path in paths for value in hidden(self.texts.get(path) or _read(path))[1]])
+        return [
+            replace(d, detail=mask.mask(d.detail), help=mask.mask(d.help), label=mask.mask(d.label))
+            for d in diagnostics
+        ]
 
     def show_plan(self, plan: Plan, document: dict[str, Any], context: Context) -> None:
         """What is meant first, then what is wrong, then the steps and the verdict."""
@@ -261,7 +298,12 @@ def failed(e: Exception, session: Session | None = None) -> int:
         code = e.exit_code if isinstance(e, KplanError) else 1
         click.echo(
             json.dumps(
-                {"error": True, "exit_code": code, "diagnostics": [diagnostic_to_json(d) for d in found]}, indent=2
+                {
+                    "error": True,
+                    "exit_code": code,
+                    "diagnostics": [diagnostic_to_json(d) for d in session.masked(found)],
+                },
+                indent=2,
             )
         )
     else:

@@ -56,7 +56,7 @@ def command(session: Session) -> int:
             session.show(plan.diagnostics)
             continue
         paths = (plan.files[0].path,) if len(plans) > 1 else tuple(s["paths"])
-        session.show_plan(plan, document, Context(paths, seconds, s["out"] or "", notes=note))
+        session.show_plan(plan, document, Context(paths, seconds, s["out"] or "", notes=note, again=session.again))
         if len(plans) > 1:
             session.say()
     sys.stdout.flush()

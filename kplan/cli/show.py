@@ -123,6 +123,24 @@ def _entry(entry: Any) -> dict[str, Any]:
     }
 
 
+def setting(key: str, text: str, source: str, width: int) -> list[str]:
+    """One setting with where it comes from, on as many lines as it takes."""
+    import textwrap
+
+    from kplan.render.text import clean
+
+    room = width - 34
+    lines = textwrap.wrap(clean(text), room, break_on_hyphens=False) or [""]
+    where = f"({source})" if source else ""
+    if where and len(lines[-1]) + len(where) + 2 > room:
+        lines.append(where)
+    elif where:
+        lines[-1] = f"{lines[-1]}  {where}"
+    head = f"    {clean(key):<28}  " if len(key) <= 28 else f"    {clean(key)}\n{'':34}"
+    indented = ("\n" + " " * 34).join(lines)
+    return f"{head}{indented}".split("\n")
+
+
 def _stacks(session: Session) -> int:
     from kplan.codec import resource_to_json
     from kplan.diagnostics import ordered
@@ -156,10 +174,12 @@ def _stacks(session: Session) -> int:
             note = f"  ({resource.origin.note})" if resource.origin.note else ""
             session.say(f"\n{clean(str(address))}{clean(note)}")
             data = resource_to_json(resource)
-            flat = {f"/{k}": v for k, v in data.items() if not isinstance(v, list | dict)}
+            hidden = ("note", "heartbeat")
+            flat = {f"/{k}": v for k, v in data.items() if not isinstance(v, list | dict) and k not in hidden}
             flat |= {f"/config/{k}": "(sensitive)" if isinstance(v, dict) else v for k, v in data["config"].items()}
             for path, raw in flat.items():
                 key = path.removeprefix("/config/").removeprefix("/")
                 source = resource.origin.sources.get(path, "")
-                session.say(f"    {clean(key):<36} {clean(value(key, raw)):<40} {source}".rstrip())
+                for line in setting(key, value(key, raw), source, session.width):
+                    session.say(line)
     return 4 if loaded.has_errors else 0

@@ -23,6 +23,7 @@ def command(session: Session) -> int:
     from kplan.plan import diagnostic_to_json
     from kplan.planning import unique_offline
     from kplan.render import diagnostics as view
+    from kplan.words import count
 
     found: tuple[Diagnostic, ...]
     resources = files = 0
@@ -47,7 +48,11 @@ def command(session: Session) -> int:
     if session.as_json:
         session.say(
             json.dumps(
-                {"valid": code == 0, "resources": resources, "diagnostics": [diagnostic_to_json(d) for d in found]},
+                {
+                    "valid": code == 0,
+                    "resources": resources,
+                    "diagnostics": [diagnostic_to_json(d) for d in session.masked(found)],
+                },
                 indent=2,
             )
         )
@@ -58,7 +63,9 @@ def command(session: Session) -> int:
             view.summary_line(
                 found,
                 max(files, len({d.span.path for d in found if d.span})),
-                f"{resources} resources are valid." if code == 0 else "Nothing was changed.",
+                f"{count(resources, 'resource')} {'is' if resources == 1 else 'are'} valid."
+                if code == 0
+                else "Nothing was changed.",
             )
         )
     return code

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from kplan.events import Event
 from kplan.plan import diagnostic_to_json
 from kplan.render.text import COLORS, Style, clean
+from kplan.words import cut
 
 SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "±", "move": ">", "adopt": "=", "release": "o"}
 HEARTBEAT = 10.0  # seconds without a word, after which a running step is named
@@ -119,8 +120,8 @@ class LineView:
         )
 
     def _columns(self, head: str, message: str, seconds: str, color: str) -> str:
-        text = clean(message)
-        left = f"{head:<48} {text}"
+        room = max(20, self.style.width - max(48, len(head)) - len(seconds) - 3)
+        left = f"{head:<48} {cut(clean(message), room)}"
         gap = max(2, self.style.width - len(left) - len(seconds))
         return self.style.paint(left, color) + (" " * gap + seconds if seconds else "")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +38,7 @@ class Context:
     seconds: float | None = None
     saved: str = ""
     command: str = "plan"
+    again: str = ""  # the command as it was typed, to be typed again with an addition
     notes: Sequence[str] = field(default_factory=tuple)
 
 
@@ -48,8 +51,9 @@ def render(document: Mapping[str, Any], style: Style, context: Context) -> Itera
 def body(document: Mapping[str, Any], style: Style, context: Context) -> Iterator[str]:
     """All but the header."""
     if not document["changes"]:
-        yield from _diagnostic_count(document)
+        yield ""
         yield _nothing(document, context)
+        yield from _diagnostic_count(document)
         return
     yield ""
     yield "kplan will do this, in this order:"
@@ -57,8 +61,11 @@ def body(document: Mapping[str, Any], style: Style, context: Context) -> Iterato
     for change in document["changes"]:
         if change["step"] == document["point_of_no_return"]:
             yield _rule(style)
-            yield ""
+            if style.verbosity >= 0:
+                yield ""
         yield from _change(change, style)
+    if style.verbosity < 0:
+        yield ""
     yield from verdict(document, style, context)
 
 
@@ -101,8 +108,12 @@ def _nothing(document: Mapping[str, Any], context: Context) -> str:
         return f"No plan: {count(sum(d['severity'] == 'error' for d in document['diagnostics']), 'error')}."
     if document["mode"] == "destroy":
         return f"Nothing to destroy: {document['stack']['name']} owns nothing here{timing}."
-    partial = "" if document["complete"] else " of what was targeted"
-    return f"No changes{partial}. {count(document['summary']['unchanged'], 'resource')} match {clean(where)}{timing}."
+    same = document["summary"]["unchanged"]
+    verb = "matches" if same == 1 else "match"
+    if not document["complete"]:
+        hidden = count(document["summary"]["hidden"], "change")
+        return f"Nothing to do for what was targeted; --target or --exclude hides {hidden}{timing}."
+    return f"No changes. {count(same, 'resource')} {verb} {clean(where)}{timing}."
 
 
 def _rule(style: Style) -> str:
@@ -133,10 +144,9 @@ def _change(change: Mapping[str, Any], style: Style) -> Iterator[str]:
 
 
 def _body(change: Mapping[str, Any], style: Style) -> Iterator[str]:
-    note = (change["after"] or {}).get("note") or REASONS.get(change["reason"], "")
-    if note:
+    for note in _notes(change):
         yield from _wrapped(note, style)
-    if change["actions"][0] in ("update", "move"):
+    if change["actions"][0] in ("update", "move") or change["reason"] == "protect_changed":
         column = _column(_key(diff) for diff in change["diff"])
         for diff in change["diff"]:
             yield from _diff(diff, style, column)
@@ -146,15 +156,32 @@ def _body(change: Mapping[str, Any], style: Style) -> Iterator[str]:
         words += [f"{count(len(unmanaged), 'config')} not managed: {', '.join(unmanaged)}"] if unmanaged else []
         if words:
             yield from _wrapped("# " + ", ".join(words), style, indent=9)
-    else:
-        yield from _attributes(change.get("after") or change.get("before") or {}, change["kind"], style)
+    elif change["actions"] not in (["adopt"], ["release"]):
+        yield from _attributes(
+            change["after"] or change["before"] or {}, change["kind"], style, change["actions"] == ["delete"]
+        )
     for effect in change.get("effects", ()):
         yield from _wrapped(f"effect: {effect}", style)
 
 
+def _notes(change: Mapping[str, Any]) -> Iterator[str]:
+    """What made the resource, and why it changes."""
+    note = (change["after"] or {}).get("note")
+    if note:
+        yield note
+    if change["actions"] == ["move"]:
+        yield f"was {change['moved_from']}; its offsets come along"
+    if change.get("adopts") and change["actions"] == ["update"]:
+        yield "it exists and nobody owns it: this stack adopts it, and changes it"
+    reason = REASONS.get(change["reason"])
+    if reason:
+        yield reason
+
+
 REASONS = {
+    "adopted": "it exists, is as declared, and nobody owns it: this stack adopts it, in the ledger alone",
     "removed": "listed under `removed`",
-    "orphan": "it left the stack, and the ledger says that this stack owns it",
+    "orphan": "the ledger says that this stack owns it",
     "vanished": "kplan made it, and it is gone",
     "gone": "it is gone already; the ledger forgets it",
     "kept": "listed under `removed` with `keep`: it stays, and the stack gives it up",
@@ -163,7 +190,8 @@ REASONS = {
 }
 
 
-def _attributes(resource: Mapping[str, Any], kind: str, style: Style) -> Iterator[str]:
+def _attributes(resource: Mapping[str, Any], kind: str, style: Style, gone: bool) -> Iterator[str]:
+    """The resource's settings; of one that goes, no more than what it is."""
     rows: list[tuple[str, str]] = []
     if kind == "topic":
         rows = [
@@ -173,7 +201,7 @@ def _attributes(resource: Mapping[str, Any], kind: str, style: Style) -> Iterato
     else:
         rows = [("class", str(resource.get("class"))), ("state", str(resource.get("state")))]
     config = resource.get("config") or {}
-    keys = sorted(config)
+    keys = sorted(config) if style.verbosity > 0 or not gone else []
     shown = keys if style.verbosity > 0 or len(keys) <= 12 else keys[:10]
     rows += [(key, value(key, _plain(config[key]))) for key in shown]
     column = _column(key for key, _ in rows)
@@ -196,7 +224,7 @@ def _row(mark: str, key: str, text: str, style: Style, column: int = KEY_WIDTH) 
     column = max(column, len(key) + 2)
     indent = 9 + column
     room = max(20, style.width - indent)
-    lines = textwrap.wrap(clean(text), room, break_on_hyphens=False) or [""]
+    lines = textwrap.wrap(clean(text), room, break_on_hyphens=False, break_long_words=False) or [""]
     yield style.paint(f"       {mark}{clean(key):<{column}}", COLORS.get(mark.strip(), "")) + lines[0]
     for line in lines[1:]:
         yield " " * indent + line
@@ -223,6 +251,10 @@ def _diff(diff: Mapping[str, Any], style: Style, column: int) -> Iterator[str]:
         yield from _row("+ ", key, value(key, after), style, column)
     elif after is None:
         yield from _row("- ", key, f"{value(key, before)} -> (unset)", style, column)
+    elif nested := nested_differences(before, after):
+        yield from _row("~ ", key, "(JSON)", style, column)
+        for line in nested:
+            yield from _row("  ", "", line, style, column)
     elif LISTS.search(key) and ("," in str(before) or "," in str(after)):
         yield from _list_diff(key, str(before), str(after), style, column)
     elif len(str(before)) + len(str(after)) > style.width - column - 15:
@@ -233,6 +265,20 @@ def _diff(diff: Mapping[str, Any], style: Style, column: int) -> Iterator[str]:
     if diff["cause"] != "stack":
         who = "changed live since the last apply" if diff["cause"] == "drift" else "changed both live and in the stack"
         yield f"         # {who}"
+
+
+def nested_differences(before: Any, after: Any) -> list[str]:
+    """What differs inside two texts that are JSON objects or arrays, a line each; empty where they are not."""
+    if not all(isinstance(each, str) and each.lstrip().startswith(("{", "[")) for each in (before, after)):
+        return []
+    try:
+        old, new = json.loads(before), json.loads(after)
+    except (ValueError, RecursionError):
+        return []
+    from deepdiff import DeepDiff
+
+    found = DeepDiff(old, new, ignore_order=False, verbose_level=2).pretty()
+    return [line for line in str(found).splitlines() if line]
 
 
 def _list_diff(key: str, before: str, after: str, style: Style, column: int) -> Iterator[str]:
@@ -273,17 +319,16 @@ def undo(change: Mapping[str, Any]) -> str:
         return "delete it, and its offsets"
     if kind == "record":
         return "the ledger's previous record"
+    if kind == "recreate" and change["actions"] == ["move"]:
+        return f"move it back to {change['moved_from']}" + tail
     if kind == "recreate":
         return "make it again with its offsets and state" + tail
     if kind == "none":
-        return "none" + (f": {why}" if why else "")
+        return "none" + (f", {why}" if why else "")
     if change["kind"] == "connector":
         return "put back the previous config and state, wait for RUNNING" + tail
-    back = [
-        f"{d['path'].removeprefix('/config/')} = {_plain(d['before']) or '(unset)'}"
-        for d in change["diff"]
-        if d["path"].startswith("/config/")
-    ]
+    config = [d for d in change["diff"] if d["path"].startswith("/config/")]
+    back = [f"{_key(d)} = {d['before']}" if d["before"] is not None else f"unset {_key(d)}" for d in config]
     shown = ", ".join(back[:3]) + (f" and {len(back) - 3} more" if len(back) > 3 else "")
     return shown + tail
 
@@ -302,8 +347,10 @@ def verdict(document: Mapping[str, Any], style: Style, context: Context) -> Iter
     yield f"Digest {document['digest'].removeprefix('sha256:')[:8]}.  Drift: {said}."
     yield from _diagnostic_count(document)
     if document["errored"]:
-        return
-    if document["blocked"]:
+        errors = count(sum(d["severity"] == "error" for d in document["diagnostics"]), "error")
+        yield ""
+        yield style.paint(f"NOT POSSIBLE: {errors}, above. Nothing can be applied until that is corrected.", "1;31")
+    elif document["blocked"]:
         yield ""
         yield from blocked(document, style, context)
     elif context.saved:
@@ -339,42 +386,49 @@ def _diagnostic_count(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def blocked(document: Mapping[str, Any], style: Style, context: Context) -> Iterator[str]:
-    """The refusal, with the exact words that would allow it."""
-    path = " ".join(context.paths)
-    dangers = [
-        (c, r) for c in document["changes"] for r in c["risks"] if r["level"] == "danger" and not r.get("accepted")
-    ]
-    total = len(document["blocked"])
-    yield style.paint(f"BLOCKED: {count(total, 'danger')} {'is' if total == 1 else 'are'} not accepted.", "1;31")
-    for change, risk in dangers:
+    """The refusal, with the exact words that would allow it, once for each address."""
+    again = context.again or f"kplan {context.command} {' '.join(context.paths)}"
+    changes = [change for change in document["changes"] if _open_dangers(change)]
+    total = sum(len(_open_dangers(change)) for change in changes)
+    if changes:
+        verb = "is" if total == 1 else "are"
+        yield style.paint(f"BLOCKED: {count(total, 'danger')} {verb} not accepted.", "1;31")
+    for change in changes:
         mark = sign(change) + ("!" if not change["undo"]["complete"] else " ")
-        what = f"{risk['code']} {risk['kind']}: {risk['summary']}"
-        yield style.paint(clean(f"  {mark} {change['address']}  {what}"), "31")
-        yield from _way_out(change, risk, path, context.command)
+        yield style.paint(clean(f"  {mark} {change['address']}"), "31")
+        for risk in _open_dangers(change):
+            lines = _wrapped(f"{risk['code']} {risk['summary']}", style, indent=5)
+            yield from (style.paint(line, "31") for line in lines)
+        yield from _way_out(change, again)
     if "K419" in document["blocked"]:
-        yield "  more changes than the guard `max_changes` allows (K419); for one run:"
-        yield f"      kplan {context.command} {path} --accept max_changes"
+        yield style.paint("BLOCKED: more changes than the guard `max_changes` allows in one run (K419).", "1;31")
+        yield "  To allow it once:"
+        yield f"      {again} --accept max_changes"
 
 
-def _way_out(change: Mapping[str, Any], risk: Mapping[str, Any], path: str, command: str) -> Iterator[str]:
-    address = change["address"]
-    if risk.get("kind") == "protect":
-        yield "  It is protected. Apply `protect: false` on it first, then run this again."
-        return
-    source = change.get("source") or {}
-    if source.get("path") and change["reason"] != "destroy":
-        yield f"  Accept it in review, at {clean(source['path'])}:{source['line']}:"
-        yield f"      accept: [{risk['kind']}]"
-    elif change["reason"] == "orphan":
-        yield "  Accept it in review, in the stack:"
-        kinds = ", ".join(
-            r["kind"] for r in change["risks"] if r["level"] == "danger" and r["kind"] not in ("protect", "orphan")
-        )
-        yield f"      removed: [{{{change['kind']}: {change['name']}{', accept: [' + kinds + ']' if kinds else ''}}}]"
-    yield "  or for one run:"
-    yield f"      kplan {command} {path} --accept {clean(risk['accept'])}"
+def _open_dangers(change: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [r for r in change["risks"] if r["level"] == "danger" and not r.get("accepted")]
+
+
+def _way_out(change: Mapping[str, Any], again: str) -> Iterator[str]:
+    dangers = _open_dangers(change)
+    kinds = [r["kind"] for r in dangers]
+    if "protect" in kinds:
+        yield "  It is protected: apply `protect: false` on it first."
+    else:
+        source = change.get("source") or {}
+        if change["reason"] == "orphan":
+            others = ", ".join(kind for kind in kinds if kind != "orphan")
+            accept = f", accept: [{others}]" if others else ""
+            yield "  Accept it in review, in the stack:"
+            yield f"      removed: [{{{change['kind']}: {clean(change['name'])}{accept}}}]"
+        elif source.get("path") and change["reason"] != "destroy":
+            yield f"  Accept it in review, at {clean(source['path'])}:{source['line']}:"
+            yield f"      accept: [{', '.join(kinds)}]"
+        yield "  or for one run:"
+        yield f"      {again} --accept {shlex.quote(clean(dangers[0]['accept']))}"
     yield "  or leave it out:"
-    yield f"      kplan {command} {path} --exclude {clean(address)}"
+    yield f"      {again} --exclude {shlex.quote(clean(change['address']))}"
 
 
 def _wrapped(text: str, style: Style, indent: int = 7) -> Iterator[str]:

@@ -129,9 +129,6 @@ def test_case(case: Path, tmp_path: Path, golden: bool) -> None:
     assert str(tmp_path) not in ended.all, "a path of this machine is shown"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="BLOCKED and FAILED put a whole sentence on one line; show --stack has wide columns"
-)
 def test_lines_fit_the_width() -> None:
     """But for commands to be copied and views for machines."""
     texts = [case for case in CASES if "--format" not in read(case, "args")]

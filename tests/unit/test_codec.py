@@ -203,22 +203,25 @@ def test_data_of_another_shape_is_a_value_error(data: Any) -> None:
             continue
 
 
+OLD = Secret(value="old" + CANARY, fingerprint="hmac:1f")
+NEW = Secret("{{ var.p }}", CANARY, "hmac:7a")
+
+
 class TestDocument:
     """The shape that people's scripts read (schemas/plan.v1.json)."""
 
     change = Change(
         Address("connector", "cdc"),
         Action.UPDATE,
-        Connector("cdc", {"connector.class": "C", "database.password": Secret(value="old" + CANARY, fingerprint="hmac:1f")}),
-        Connector("cdc", {"connector.class": "C", "database.password": Secret("{{ var.p }}", CANARY, "hmac:7a"), "b": "1"}),
-        diffs=(AttrDiff("/config/database.password", Secret(fingerprint="hmac:1f"), Secret("{{ var.p }}", CANARY, "hmac:7a")),
-               AttrDiff("/config/b", None, "1")),
+        Connector("cdc", {"connector.class": "C", "database.password": OLD}),
+        Connector("cdc", {"connector.class": "C", "database.password": NEW, "b": "1"}),
+        diffs=(AttrDiff("/config/database.password", OLD, NEW), AttrDiff("/config/b", None, "1")),
         reason="config_differs",
         needs=frozenset({Address("topic", "b"), Address("topic", "a")}),
         undo=Undo("restore", True),
         span=Span("stacks/a.yaml", 6, 5),
         verified="connect config/validate",
-    )  # fmt: skip
+    )
 
     def test_a_connector_update(self) -> None:
         assert codec.change_to_json(self.change, 4, 2) == {

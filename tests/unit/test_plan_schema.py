@@ -137,10 +137,6 @@ def test_a_secret_is_a_reference_and_a_keyed_fingerprint(shell: Shell) -> None:
     assert secret["fingerprint"].startswith("hmac:")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a simulated cluster's digest is compared with that of KPLAN_KEY: K513, and a change is not seen",
-)
 @pytest.mark.parametrize("key", ["", "a key"])
 def test_a_changed_secret_is_a_difference(shell: Shell, key: str) -> None:
     if key:

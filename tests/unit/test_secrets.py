@@ -33,8 +33,8 @@ def test_the_short_and_the_unknown_are_left_alone() -> None:
 
 @pytest.mark.parametrize(
     "form",
-    [HARD, quote(HARD), quote(HARD, safe=""), quote_plus(HARD), quote(HARD, safe="").lower().replace("%c3%b6", "%c3%b6"),
-     json.dumps(HARD)[1:-1], json.dumps(HARD, ensure_ascii=False)[1:-1], html.escape(HARD), html.escape(HARD, quote=False)],
+    [HARD, quote(HARD), quote(HARD, safe=""), quote_plus(HARD), quote(HARD, safe="").lower(), json.dumps(HARD)[1:-1],
+     json.dumps(HARD, ensure_ascii=False)[1:-1], html.escape(HARD), html.escape(HARD, quote=False)],
 )  # fmt: skip
 def test_a_value_is_hidden_however_it_is_written(form: str) -> None:
     assert Mask([HARD]).mask(f"x {form} y") == f"x {HIDDEN} y"

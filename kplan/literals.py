@@ -1,0 +1,49 @@
+"""Secrets that are written in a person's file: they are hidden before a line of it is shown.
+
+By lines and not by the parser, for a file that cannot be parsed is shown too.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kplan.model import SENSITIVE_KEY
+
+HIDDEN = "•"
+SHORTEST = 3
+PAIR = re.compile(
+    r"""(?P<key>["']?[\w.\-]+["']?)\s*[:=]\s*(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s,{}\[\]#"'][^,}\]#]*)"""
+)
+BLOCK = re.compile(r"""(?P<indent>\s*)(?P<key>["']?[\w.\-]+["']?)\s*:\s*[|>][+\-0-9]*\s*$""")
+
+
+def hidden(text: str) -> tuple[str, tuple[str, ...]]:
+    """The text with each literal secret replaced, character by character, and the secrets.
+
+    A secret is what stands under a password-like key and is neither a template nor Connect's reference.
+    """
+    lines: list[str] = []
+    values: dict[str, None] = {}
+    block = -1  # the indent of a password-like key whose value stands on the lines below it
+    for line in text.split("\n"):
+        indent = len(line) - len(line.lstrip())
+        if block >= 0 and (not line.strip() or indent > block):
+            if len(line.strip()) >= SHORTEST:
+                values[line.strip()] = None
+            lines.append(line[:indent] + HIDDEN * len(line.strip()))
+            continue
+        opens = BLOCK.match(line)
+        block = len(opens.group("indent")) if opens and SENSITIVE_KEY.search(opens.group("key")) else -1
+        lines.append(PAIR.sub(lambda match: _pair(match, values), line) if SENSITIVE_KEY.search(line) else line)
+    return "\n".join(lines), tuple(values)
+
+
+def _pair(match: re.Match[str], values: dict[str, None]) -> str:
+    value = match.group("value").rstrip()
+    bare = value.strip("\"'")
+    if not SENSITIVE_KEY.search(match.group("key")) or len(bare) < SHORTEST or "{{" in bare or "${" in bare:
+        return match.group(0)
+    if bare in ("true", "false", "null", "string"):
+        return match.group(0)
+    values[bare] = None
+    return match.group(0).replace(bare, HIDDEN * len(bare))

@@ -1,0 +1,278 @@
+"""What each of Kafka's error codes means for an admin request, and what is done when an outcome is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from kplan.backends import kafka
+from kplan.backends.kafka import VERDICTS, Failures, KafkaTopics, classify, failure, foreign
+from kplan.backends.topics import batches, equals, reassignment, weight
+from kplan.diagnostics import (
+    Busy,
+    Conflict,
+    Denied,
+    ErrorClass,
+    JournalBroken,
+    KplanError,
+    Rejected,
+    Timeout,
+    Unreachable,
+    Unsupported,
+)
+from kplan.model import Action, Change, Topic
+
+CODES = {
+    name: getattr(KafkaError, name)
+    for name in dir(KafkaError)
+    if name.lstrip("_").isupper() and isinstance(getattr(KafkaError, name), int)
+}
+
+
+def test_every_code_of_the_client_is_classified() -> None:
+    assert len(CODES) > 180
+    unknown = sorted(name for name, code in CODES.items() if code not in VERDICTS)
+    assert unknown == ["NO_ERROR"]
+
+
+def test_no_code_has_two_classes() -> None:
+    groups = [
+        kafka._CONFLICT, kafka._BUSY, kafka._UNREACHABLE, kafka._UNKNOWN_OUTCOME, kafka._DENIED,
+        kafka._UNSUPPORTED, kafka._LOCK_LOST, kafka._REJECTED,
+    ]  # fmt: skip
+    assert sum(len(group) for group in groups) == len(frozenset().union(*groups)) == len(VERDICTS)
+
+
+@pytest.mark.parametrize(
+    ("codes", "kind", "applied"),
+    [
+        ((3, 36, 69, 84), Conflict, False),
+        ((41, 5, 6, 8, 9, 13, 14, 15, 16, 27, 51, 56, 60, 88, 89, -180, -164, -153, -166), Busy, False),
+        ((7, -185, -195, -1, -199, -197), Timeout, None),
+        ((17, 37, 38, 39, 40, 42, 44, 73, 18, 10, -186, -173), Rejected, False),
+        ((29, 30, 31, 53, 65, 33, 34, 58, -169, -181), Denied, False),
+        ((35, 54, -165, -170), Unsupported, False),
+        ((-144, 90, 47, 22, 25, 82), JournalBroken, None),
+        ((-187, -193), Unreachable, False),
+    ],
+)
+def test_the_table_of_facts(codes: Sequence[int], kind: type[KplanError], applied: bool | None) -> None:
+    """facts.md 1.3."""
+    for code in codes:
+        verdict = classify(code)
+        assert (code, verdict.error, verdict.applied) == (code, kind, applied)
+        assert failure(code, "words").applied is applied
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "kind", "applied"),
+    [
+        (-185, "Failed while waiting for controller: Local: Timed out", Unreachable, False),
+        (-185, "Failed while waiting for response from broker: Local: Timed out", Timeout, None),
+        (37, "Topic already has 2 partition(s).", Conflict, False),
+        (37, "The topic a currently has 2 partition(s); 1 would not be an increase.", Rejected, False),
+        (38, "only 1 broker(s) are registered", Rejected, False),
+        (38, "All brokers are currently fenced.", Busy, False),
+        (9999, "a code of the future", KplanError, None),
+    ],
+)
+def test_the_message_decides_where_the_code_does_not(
+    code: int, message: str, kind: type[KplanError], applied: bool | None
+) -> None:
+    problem = failure(code, message)
+    assert (type(problem), problem.applied, problem.message) == (kind, applied, message)
+
+
+def test_what_the_client_raises_is_mapped() -> None:
+    assert type(foreign(KafkaException(KafkaError(40, "no")))) is Rejected
+    assert type(foreign(ValueError("out of range"))) is Rejected
+    assert foreign(RuntimeError("odd")).applied is None
+
+
+# -- repeated attempts ------------------------------------------------------------------------------------------------
+class Scripted(KafkaTopics):
+    """Answers to creates, deletes, settings and growth are as scripted; `there` is what is read."""
+
+    def __init__(self, *answers: KplanError | None) -> None:
+        self.warned: list[str] = []
+        super().__init__({"bootstrap.servers": "127.0.0.1:1"}, attempts=3, delay=0, warn=self.warned.append)
+        self.answers = list(answers)
+        self.there: dict[str, Topic] = {}
+        self.unreadable = False
+        self.sent = 0
+        self.before_answer: Callable[[], None] = lambda: None
+
+    def _scripted(self, names: Sequence[str]) -> Failures:
+        self.sent += 1
+        self.before_answer()
+        answer = self.answers.pop(0)
+        return dict.fromkeys(names, answer)
+
+    def _send_creates(self, topics: Sequence[Topic], validate: bool = False) -> Failures:
+        return self._scripted([topic.name for topic in topics])
+
+    def _send_deletes(self, names: Sequence[str]) -> Failures:
+        return self._scripted(names)
+
+    def _send_settings(self, settings: Any, validate: bool = False) -> Failures:
+        return self._scripted(list(settings)) if settings else {}
+
+    def _looked_at(self, names: Sequence[str], pause: bool) -> dict[str, Topic | None]:
+        return {} if self.unreadable else {name: self.there.get(name) for name in names}
+
+
+ASKED = Topic("a", 1, 1, {"retention.ms": "1000"})
+CREATE = Change(ASKED.address, Action.CREATE, None, ASKED)
+DELETE = Change(ASKED.address, Action.DELETE, ASKED, None)
+EXISTS, LOST, BUSY = failure(36, "exists"), failure(7, "lost"), failure(41, "not controller")
+
+
+def acted(backend: Scripted, change: Change = CREATE) -> KplanError | None:
+    return backend.act([change], {})[change.address].error
+
+
+def test_what_is_busy_is_tried_again() -> None:
+    backend = Scripted(BUSY, BUSY, None)
+    assert acted(backend) is None
+    assert backend.sent == 3
+
+
+def test_what_stays_busy_is_an_error_that_took_no_effect() -> None:
+    backend = Scripted(*(failure(41, "not controller") for _ in range(3)))
+    error = acted(backend)
+    assert isinstance(error, Busy)
+    assert error.applied is False
+    assert backend.sent == 3
+
+
+def test_an_existing_topic_is_a_conflict_even_if_equal() -> None:
+    backend = Scripted(failure(36, "exists"))
+    backend.there["a"] = ASKED
+    assert isinstance(acted(backend), Conflict)
+
+
+def test_an_existing_topic_is_ours_if_an_answer_was_lost_before() -> None:
+    backend = Scripted(failure(7, "lost"), failure(36, "exists"))
+    reads = iter([{}, {"a": ASKED}])
+
+    def next_read() -> None:
+        backend.there = next(reads)
+
+    backend.before_answer = next_read
+    assert acted(backend) is None
+    assert backend.sent == 2
+
+
+def test_an_existing_topic_that_differs_is_not_ours() -> None:
+    backend = Scripted(failure(7, "lost"), failure(36, "exists"))
+    reads = iter([{}, {"a": Topic("a", 9, 1)}])
+
+    def next_read() -> None:
+        backend.there = next(reads)
+
+    backend.before_answer = next_read
+    error = acted(backend)
+    assert isinstance(error, Conflict)
+    assert error.applied is None
+
+
+def test_a_lost_answer_is_not_repeated_when_it_took_effect() -> None:
+    backend = Scripted(failure(-185, "waiting for response"))
+    backend.there["a"] = ASKED
+    assert acted(backend) is None
+    assert backend.sent == 1
+
+
+def test_a_lost_answer_is_repeated_when_it_took_no_effect() -> None:
+    backend = Scripted(failure(7, "lost"), None)
+    assert acted(backend) is None
+    assert backend.sent == 2
+
+
+def test_a_lost_answer_is_not_repeated_blindly() -> None:
+    backend = Scripted(failure(7, "lost"))
+    backend.unreadable = True
+    error = acted(backend)
+    assert isinstance(error, Timeout)
+    assert error.applied is None
+    assert backend.sent == 1
+
+
+def test_a_refusal_after_a_lost_answer_may_have_taken_effect() -> None:
+    backend = Scripted(failure(7, "lost"), failure(44, "policy"))
+    error = acted(backend)
+    assert isinstance(error, Rejected)
+    assert error.applied is None
+
+
+def test_what_is_rejected_is_not_repeated() -> None:
+    backend = Scripted(failure(40, "Invalid value"))
+    assert isinstance(acted(backend), Rejected)
+    assert backend.sent == 1
+
+
+def test_a_lost_delete_that_took_effect_is_done() -> None:
+    backend = Scripted(failure(7, "lost"))
+    assert acted(backend, DELETE) is None
+
+
+def test_a_delete_of_what_is_gone_is_done() -> None:
+    backend = Scripted(failure(3, "unknown"))
+    backend.unreadable = True
+    assert acted(backend, DELETE) is None
+
+
+def test_what_the_client_would_refuse_with_all_others_is_not_sent() -> None:
+    backend = Scripted(None)
+    bad = Topic("b", 200_000)
+    outcomes = backend.act([CREATE, Change(bad.address, Action.CREATE, None, bad)], {})
+    assert outcomes[ASKED.address].ok
+    assert isinstance(outcomes[bad.address].error, Rejected)
+
+
+def test_what_kplan_sets_on_its_client_is_warned_of() -> None:
+    warned: list[str] = []
+    KafkaTopics({"bootstrap.servers": "127.0.0.1:1", "client.id": "mine"}, warn=warned.append).close()
+    assert len(warned) == 1
+    assert "client.id" in warned[0]
+
+
+def test_a_closed_port_is_said_soon_with_its_reason() -> None:
+    backend = KafkaTopics({"bootstrap.servers": "127.0.0.1:1"}, request_timeout=20, attempts=1)
+    with pytest.raises(Unreachable) as failed:
+        backend.identify()
+    assert "127.0.0.1:1" in failed.value.message
+    assert "refused" in failed.value.message
+    assert failed.value.error_class is ErrorClass.RETRIABLE
+
+
+# -- parts ------------------------------------------------------------------------------------------------------------
+def test_a_request_stays_below_what_a_controller_takes() -> None:
+    topics = [Topic(str(number), 7, 1, {"a": "b", "c": "d"}) for number in range(2_000)]
+    made = list(batches(topics, weight))
+    assert [topic for batch in made for topic in batch] == topics
+    assert all(sum(map(weight, batch)) <= 8_000 for batch in made)
+    assert len(made) == 3
+
+
+def test_what_is_too_heavy_goes_alone() -> None:
+    assert list(batches([3, 9_000, 4], lambda each: each)) == [[3], [9_000], [4]]
+
+
+def test_a_topic_equals_what_was_asked_for() -> None:
+    live = Topic("a", 3, 2, {"cleanup.policy": "delete,compact"})
+    assert equals(Topic("a", -1, -1, {"cleanup.policy": "compact,delete"}), live)
+    assert not equals(Topic("a", 2, -1, {"cleanup.policy": "compact,delete"}), live)
+    assert not equals(Topic("a", 3, 2), live)
+
+
+def test_a_reassignment_keeps_leaders_and_uses_brokers_evenly() -> None:
+    text = reassignment("t", {0: [2], 1: [3]}, [1, 2, 3], 2)
+    assert text == (
+        '{"version": 1, "partitions": [{"topic": "t", "partition": 0, "replicas": [2, 1]}, '
+        '{"topic": "t", "partition": 1, "replicas": [3, 2]}]}'
+    )
+    assert '"replicas": [2]' in reassignment("t", {0: [2, 1, 3]}, [1, 2, 3], 1)
