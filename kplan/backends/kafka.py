@@ -63,6 +63,7 @@ Failures = dict[str, KplanError | None]  # by topic; None: it is so
 DESCRIBED_AT_ONCE: Final = 500  # topics in a DescribeConfigs request: 1,000 answer with 2 to 4 MB (facts.md 1.2)
 OFFSETS_AT_ONCE: Final = 2_000
 GROUPS_AT_ONCE: Final = 16
+ASKED_OF_EACH: Final = 100  # topics for which every single broker is asked while settling
 ON_THE_TOPIC: Final = frozenset({1, ConfigSource.DYNAMIC_TOPIC_CONFIG})  # `source` is an int today (facts.md 1.2)
 EARLIEST, LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
 NEWEST = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
@@ -702,10 +703,11 @@ class KafkaTopics:
         """Returns once each topic is on every living broker as asked (or gone from all), or time is up.
 
         Each broker is asked by name for the topics' configs: a DescribeConfigs request that names a broker goes to that
-        broker, and one that has not heard of a topic answers 3. Creating, altering and deleting are one batch of the
-        metadata log each, so what a broker shows of them is all there is. Counts of partitions cannot be asked of a
-        chosen broker: after a growth the metadata, which comes from a random broker, must be right several times in
-        a row.
+        broker, and one that has not heard of a topic answers 3. Brokers follow the one metadata log in its order, a
+        request's records together, so of many topics each broker is asked for some and the last (asking for all of
+        1,000 takes longer than creating them); all of them must be in the metadata. Counts of partitions cannot be
+        asked of a chosen broker: after a growth the metadata, which comes from a random broker, must be right several
+        times in a row.
         """
         waiting: dict[str, Topic | None] = {}
         for change in changes:
@@ -768,9 +770,9 @@ class KafkaTopics:
         for broker in brokers:
             there = seen.setdefault(broker, set())
             left = [name for name in good if name not in there]
-            for name, answer in self._configs(left, broker if len(brokers) > 1 else None).items():
-                if _as_asked(waiting[name], answer):
-                    there.add(name)
+            answers = self._configs(_sample(left), broker if len(brokers) > 1 else None)
+            fine = {name for name, answer in answers.items() if _as_asked(waiting[name], answer)}
+            there |= set(left) if len(fine) == len(answers) else fine
             good = [name for name in good if name in there]
         enough = 1 if len(brokers) == 1 else 2 * len(brokers)
         return [name for name in good if name not in grown or rounds[name] >= enough]
@@ -884,6 +886,12 @@ class KafkaTopics:
 
 
 _TOPIC = ConfigResource.Type.TOPIC
+
+
+def _sample(names: Sequence[str]) -> list[str]:
+    """At most ASKED_OF_EACH of the names, evenly spread, the last one among them."""
+    step = -(-len(names) // ASKED_OF_EACH) or 1
+    return list(names[::-1][::step])
 
 
 def _shape(partitions: Iterable[Any]) -> tuple[int, int]:

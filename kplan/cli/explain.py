@@ -12,6 +12,7 @@ from kplan.cli.common import command as calls
 @calls
 def command(session: Session) -> int:
     import difflib
+    import textwrap
 
     from kplan.codes import CODES
 
@@ -25,5 +26,8 @@ def command(session: Session) -> int:
         raise click.BadParameter(
             f"there is no code {code}" + (f"; near it: {', '.join(close)}" if close else ""), param_hint="CODE"
         )
-    session.say(f"{code}: {CODES[code].title}\n\n{CODES[code].text}")
+    session.say(f"{code}: {CODES[code].title}\n")
+    for line in CODES[code].text.splitlines():
+        indent = " " * (len(line) - len(line.lstrip()))
+        session.say(textwrap.fill(line, session.width, subsequent_indent=indent, break_on_hyphens=False))
     return 0

@@ -224,6 +224,10 @@ def _row(mark: str, key: str, text: str, style: Style, column: int = KEY_WIDTH) 
     column = max(column, len(key) + 2)
     indent = 9 + column
     room = max(20, style.width - indent)
+    if any(len(word) > room for word in text.split()):  # a long name stands below its key
+        yield style.paint(f"       {mark}{clean(key)}", COLORS.get(mark.strip(), ""))
+        yield f"           {clean(text)}"
+        return
     lines = textwrap.wrap(clean(text), room, break_on_hyphens=False, break_long_words=False) or [""]
     yield style.paint(f"       {mark}{clean(key):<{column}}", COLORS.get(mark.strip(), "")) + lines[0]
     for line in lines[1:]:

@@ -29,17 +29,27 @@ from kplan.variables import Given
 TRIES = int(os.environ.get("KPLAN_FUZZ", "1500"))
 STACKS = Path(__file__).parents[2] / "stacks"
 WORDS: list[Any] = [
-    None, True, False, 0, -1, 1, 7, 3.5, 10**18, "", "a", ".", "..", "no", "7d", "1GiB", "-1", "{{ var.db_password }}", "{{ var.x }}",
-    "{{ each.key }}", "{{", "{{ 1/0 }}", "{{ [] }}", "{{ var }}", "{% for a in [1] %}{% endfor %}", "{{ kplan.stack * 9999999 }}", "${file:x:y}",
-    "x" * 300, "\x00", "\u202e", "a/b", "topic/x", "connector/y", [], {}, [[]], {"a": {"b": [1]}}, ["orders", "orders"], {"": None},
-    "debezium-postgres", "debezium-base", "../../etc/passwd", "retention.ms", "cleanup.policy", "data-loss", "initial", "running",
-]  # fmt: skip
+    *(None, True, False, 0, -1, 1, 7, 3.5, 10**18, "", "a", ".", "..", "no", "7d", "1GiB", "-1", "{{", "x" * 300),
+    *("{{ var.db_password }}", "{{ var.x }}", "{{ each.key }}", "{{ 1/0 }}", "{{ [] }}", "{{ var }}", "${file:x:y}"),
+    *(
+        "{% for a in [1] %}{% endfor %}",
+        "{{ kplan.stack * 9999999 }}",
+        "\x00",
+        "\u202e",
+        "a/b",
+        "topic/x",
+        "connector/y",
+    ),
+    *([], {}, [[]], {"a": {"b": [1]}}, ["orders", "orders"], {"": None}, "debezium-postgres", "debezium-base"),
+    *("../../etc/passwd", "retention.ms", "cleanup.policy", "data-loss", "initial", "running"),
+]
 KEYS = [
-    "topics", "connectors", "variables", "defaults", "topic", "config", "partitions", "replication_factor", "for_each", "tables", "template",
-    "class", "name", "client", "state", "dead_letter", "removed", "moved", "guards", "naming", "max_changes", "from", "to", "accept",
-    "protect", "ignore", "restart_failed", "new_tables", "snapshot", "database", "password", "sensitive", "default", "type", "env", "stack",
-    "version", "minimum", "pattern", "enum", "connector", "keep", "retention.ms", "table.whitelist", "errors.log.enable", "x", "", "{{ var.x }}",
-]  # fmt: skip
+    *"topics connectors variables defaults topic config partitions replication_factor for_each tables template".split(),
+    *"class name client state dead_letter removed moved guards naming max_changes from to accept protect ignore".split(),
+    *"restart_failed new_tables snapshot database password sensitive default type env stack version minimum".split(),
+    *"pattern enum connector keep retention.ms table.whitelist errors.log.enable x".split(),
+    *("", "{{ var.x }}"),
+]
 
 
 def nodes(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
