@@ -357,7 +357,7 @@ class Run:
         backend = self.cluster.of(steps[0].change.address.kind)
         assert backend is not None, "it did the step that is undone here"
         began = self.clock()
-        remembered = {back.address: data for _, back, data in backs}
+        remembered = {back.address: _to_restore(back, data) for _, back, data in backs}
         outcomes = self._settled(backend, [back for _, back, _ in backs], remembered, ())
         undid = []
         for step, back, _ in backs:
@@ -540,6 +540,11 @@ class Failure:
     @property
     def address(self) -> Address | None:
         return self.step.change.address if self.step else None
+
+
+def _to_restore(back: Change, captured: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an undo gets of what was captured; undoing a replacement puts the old offsets back, making it does not."""
+    return {**captured, "restore": True} if back.action is Action.REPLACE else captured
 
 
 def _said(outcome: Outcome) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterable
 
 from kplan.secrets import Mask, MaskingFilter
 
@@ -23,14 +22,14 @@ class JsonLines(logging.Formatter):
         )
 
 
-def configure(level: str, style: str, file: str | None, secrets: Iterable[str]) -> None:
-    """Logs of kplan go to `file` or standard error from `level` up; `secrets` appear in none of them."""
+def configure(level: str, style: str, file: str | None, mask: Mask) -> None:
+    """Logs of kplan go to `file` or standard error from `level` up; no secret that `mask` knows appears in them."""
     handler: logging.Handler = (
         logging.FileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
     )
     plain = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s  %(message)s", "%H:%M:%S")
     handler.setFormatter(JsonLines() if style == "json" else plain)
-    handler.addFilter(MaskingFilter(Mask(secrets)))
+    handler.addFilter(MaskingFilter(mask))
     root = logging.getLogger("kplan")
     for old in root.handlers[:]:
         root.removeHandler(old)

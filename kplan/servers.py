@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kplan.backends.base import Cluster
 from kplan.environment import Environment
+from kplan.secrets import Mask
 from kplan.store.base import Store
 
 
@@ -14,8 +15,8 @@ def state_file(environment: Environment) -> Path:
     return Path(environment.folder, environment.sqlite or f".kplan/{environment.name}.db")
 
 
-def open_cluster(environment: Environment) -> Cluster:
-    """The clients of an environment's servers; nothing is asked of them yet."""
+def open_cluster(environment: Environment, mask: Mask | None = None) -> Cluster:
+    """The clients of an environment's servers; nothing is asked of them yet. `mask` learns the secrets they read."""
     if environment.simulated:
         from kplan.backends.simulated import SimulatedConnectors, SimulatedTopics
 
@@ -56,6 +57,7 @@ def open_cluster(environment: Environment) -> Cluster:
         attempts=environment.attempts,
         delay=environment.delay,
         heartbeat=topics.end_offsets,
+        mask=mask or Mask(environment.secrets),
     )
     return Cluster(topics, connectors)
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from kplan.model import Stack
     from kplan.plan import Plan
     from kplan.render.text import Context, Style
+    from kplan.secrets import Mask
     from kplan.store.base import Holder, Store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -97,13 +99,20 @@ PLANNING = several(
 )
 
 
-@dataclass(slots=True)
+@dataclass
 class Session:
     """One call of the command line: what its flags say, and what was opened for it."""
 
     settings: dict[str, Any]
     texts: dict[str, str] = field(default_factory=dict)
     shown: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def secrets(self) -> Mask:
+        """All secrets that this call has come to know."""
+        from kplan.secrets import Mask
+
+        return Mask()
 
     @property
     def request(self) -> Request:
@@ -186,24 +195,20 @@ class Session:
     def mask(self, environment: Environment, stacks: Sequence[Stack] = ()) -> None:
         """From here on no log line holds a secret."""
         from kplan.logs import configure
-        from kplan.model import Connector, Secret
+        from kplan.model import Connector
 
-        values = [*environment.secrets]
+        self.secrets.add(environment.secrets)
         for stack in stacks:
             for resource in stack.resources.values():
                 if isinstance(resource, Connector):
-                    values += [v.value for v in resource.config.values() if isinstance(v, Secret) and v.value]
-        configure(
-            self.settings.get("log_level") or "error",
-            self.settings.get("log_format") or "text",
-            self.settings.get("log_file"),
-            values,
-        )
+                    self.secrets.add_config(resource.config)
+        level, style = self.settings.get("log_level") or "error", self.settings.get("log_format") or "text"
+        configure(level, style, self.settings.get("log_file"), self.secrets)
 
     def open(self, environment: Environment) -> tuple[Cluster, Store]:
         from kplan.servers import open_cluster, open_store
 
-        return open_cluster(environment), open_store(environment)
+        return open_cluster(environment, self.secrets), open_store(environment)
 
     # -- problems -------------------------------------------------------------------------------------------------
     def show(self, diagnostics: Sequence[Diagnostic], *, stream: Any = None, closing: str = "") -> None:
@@ -242,10 +247,10 @@ class Session:
         from dataclasses import replace
 
         from kplan.literals import hidden
-        from kplan.secrets import Mask
 
-        paths = {d.span.path for d in diagnostics if d.span}
-        mask = Mask([value for path in paths for value in hidden(self.texts.get(path) or _read(path))[1]])
+        mask = self.secrets
+        for path in {d.span.path for d in diagnostics if d.span}:
+            mask.add(hidden(self.texts.get(path) or _read(path))[1])
         return [
             replace(d, detail=mask.mask(d.detail), help=mask.mask(d.help), label=mask.mask(d.label))
             for d in diagnostics

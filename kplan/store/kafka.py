@@ -28,7 +28,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     Consumer,
     ConsumerGroupState,
     IsolationLevel,
@@ -129,7 +128,7 @@ class Clients:
 
     def consumer(self, client: str, group: str, **own: Any) -> Consumer:
         usual = {"group.id": group, "enable.auto.commit": False, "isolation.level": "read_committed",
-                 "allow.auto.create.topics": False, "fetch.wait.max.ms": 100}  # fmt: skip
+                 "allow.auto.create.topics": False}  # fmt: skip
         return Consumer(self.settings(client, **usual, **own), logger=self.logger)
 
     def said(self, exception: BaseException, doing: str, resource: str = "") -> KplanError:
@@ -386,7 +385,7 @@ class Cluster:
         return future.result()
 
     def _retried(self, ask: Callable[[], Future[T]]) -> T:
-        """The answer, asked for again while the reason for a refusal may pass: a leader or coordinator is being chosen."""
+        """The answer, asked for again while a refusal may pass: a leader or coordinator is being chosen."""
         end = time.monotonic() + self._timeout
         while True:
             try:
@@ -517,7 +516,7 @@ class Cluster:
         policy = settings.get("cleanup.policy", "")
         if policy != "compact":
             raise JournalBroken(f"topic {topic} has cleanup.policy={policy}, so its records expire",
-                                help=f"set cleanup.policy=compact on it, then see whether its records are there")  # fmt: skip
+                                help="set cleanup.policy=compact on it and see whether its records are there")  # fmt: skip
         if settings.get("unclean.leader.election.enable") == "true":
             self._clients.logger.warning(
                 "topic %s allows unclean leader election: records of the ledger can be lost", topic
@@ -604,26 +603,34 @@ class Reader:
 
     def _read_to(self, end: int) -> None:
         deadline = time.monotonic() + max(self._clients.timeout, 2 * TRANSACTION_SECONDS)
-        consumer = self._opened() if end > self._position else None
-        while consumer is not None and self._position < end:
+        if self._position >= end:
+            return
+        consumer = self._opened()
+        while self._position < end:
             message = consumer.poll(0.1)
             if message is not None:
                 self._take(message)
             elif time.monotonic() > deadline:
                 raise Timeout(f"topic {self._clients.topic} could not be read beyond offset {self._position} of {end}",
                               help="another run's transaction is open, or there is no leader; try again")  # fmt: skip
+        consumer.pause(consumer.assignment())  # an end that is told later would be an old one
 
     def _opened(self) -> Consumer:
+        """The consumer, fetching. The first offset is given as a number: asking for it takes half a second."""
         if self._consumer is None:
-            own = {"enable.partition.eof": True, "auto.offset.reset": "error"}
+            own = {"enable.partition.eof": True, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20}
             self._consumer = self._clients.consumer("kplan-reader", self._clients.prefix + "reader", **own)
-            self._consumer.assign([TopicPartition(self._clients.topic, 0, OFFSET_BEGINNING)])
+            self._consumer.assign([TopicPartition(self._clients.topic, 0, self._position)])
+        else:
+            self._consumer.resume(self._consumer.assignment())
         return self._consumer
 
     def _take(self, message: Any) -> None:
         """Applies a record, or notes how far the end is: an EOF's offset is behind markers and aborted records."""
         problem = message.error()
         if problem is None:
+            if message.offset() < self._position:
+                return
             known = len(self.log.foreign)
             self.log.put(message.offset(), message.key(), message.value())
             if len(self.log.foreign) > known:
@@ -951,10 +958,10 @@ class KafkaStore:
                  secrets: Sequence[str] = (), session_timeout: float = 10.0) -> None:  # fmt: skip
         self.where = topic
         mask = Mask(secrets)
-        self._masking = MaskingFilter(mask)
-        self._logger = logging.getLogger("kplan.store")
-        self._logger.addFilter(self._masking)
-        self._clients = Clients(config, topic, request_timeout, mask, self._logger)
+        logger = logging.Logger("kplan.store")  # one's own, so that its filter ends with it
+        logger.parent = logging.getLogger("kplan")
+        logger.addFilter(MaskingFilter(mask))
+        self._clients = Clients(config, topic, request_timeout, mask, logger)
         self._session = session_timeout
         self._turn = threading.RLock()
         self._asked: Cluster | None = None
@@ -1010,7 +1017,6 @@ class KafkaStore:
             if self._reader is not None:
                 self._reader.close()
             self._reader = self._asked = None
-            self._logger.removeFilter(self._masking)
 
     # -- reading ------------------------------------------------------------------------------------------------------
     def _read(self, look: Callable[[Log], T]) -> T:

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,18 +37,28 @@ class World:
     source: str
 
 
-def sqlite_world(folder: Path) -> World:
+def sqlite_world(request: pytest.FixtureRequest, folder: Path) -> World:
     path = folder / ".kplan" / "local.db"
     imports = "from pathlib import Path; from kplan.store.sqlite import SqliteStore"
     return World(lambda: SqliteStore(path), f"{imports}; store = SqliteStore(Path({str(path)!r}))")
 
 
-WORLDS = {"sqlite": sqlite_world}
+def kafka_world(request: pytest.FixtureRequest, folder: Path) -> World:
+    """A topic of its own, so a group and transactional ids of its own, on the session's broker."""
+    from kplan.store.kafka import KafkaStore
+
+    config, topic = {"bootstrap.servers": request.getfixturevalue("kafka").bootstrap}, f"__contract-{uuid.uuid4().hex}"
+    options = {"request_timeout": 30.0, "secrets": [CANARY], "session_timeout": 6.0}  # the least that a broker allows
+    source = f"from kplan.store.kafka import KafkaStore; store = KafkaStore({config!r}, {topic!r}, **{options!r})"
+    return World(lambda: KafkaStore(config, topic, **options), source)  # type: ignore[arg-type]
+
+
+WORLDS = {"sqlite": sqlite_world, "kafka": kafka_world}
 
 
 @pytest.fixture(params=sorted(WORLDS))
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
-    return WORLDS[request.param](tmp_path)
+    return WORLDS[request.param](request, tmp_path)
 
 
 @pytest.fixture
