@@ -6,7 +6,7 @@ RUN pip install --no-cache-dir --prefix=/installed .
 
 FROM python:3.11-slim
 COPY --from=build /installed /usr/local
-RUN useradd --create-home kplan
+RUN useradd --create-home kplan && install -d -o kplan /var/lib/kplan
 USER kplan
 WORKDIR /stacks
 ENTRYPOINT ["kplan"]
