@@ -89,7 +89,9 @@ def settle(document: Document, given: Given) -> tuple[Values, list[Diagnostic]]:
                 else document.key_at("variables", name)
             )
             detail = f"{name} from {found[1]}: {e}"
-            problems.append(error("K203", "a variable has a value that it may not have", detail, span=at))
+            problems.append(
+                error("K203", "a variable has a value that it may not have", detail, span=at, help=rule_words(rule))
+            )
             plain[name] = _stand_in(rule)
     for name in given.flags:
         if name not in declared:
@@ -122,6 +124,13 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
 
     close = difflib.get_close_matches(name, list(known), 1)
     return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def rule_words(rule: Mapping[str, Any]) -> str:
+    """What a variable's value must be, in words."""
+    words = [f"it is declared as {rule.get('type', 'string')}"]
+    words += [f"{key} {rule[key]}" for key in ("minimum", "maximum", "pattern", "enum") if key in rule]
+    return ", ".join(words)
 
 
 def _stand_in(rule: Mapping[str, Any]) -> Any:

@@ -1,0 +1,296 @@
+"""What a stack expands to: names, precedence, tables and their topics, secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from kplan.diagnostics import Diagnostic
+from kplan.loading import Loaded, Request, load
+from kplan.model import Address, Connector, Secret, Stack, Topic
+
+
+def loaded(folder: Path, text: str, kplan: str = "", process: dict[str, str] | None = None, **flags: str) -> Loaded:
+    (folder / "stack.yaml").write_text(dedent(text))
+    if kplan:
+        (folder / "kplan.yaml").write_text(dedent(kplan))
+    return load(Request([str(folder / "stack.yaml")], flags=flags, folder=str(folder), process=process or {}))
+
+
+def stack(folder: Path, text: str, kplan: str = "", process: dict[str, str] | None = None, **flags: str) -> Stack:
+    found = loaded(folder, text, kplan, process, **flags)
+    assert not found.has_errors, found.diagnostics
+    return found.stacks[0]
+
+
+def problems(
+    folder: Path, text: str, kplan: str = "", process: dict[str, str] | None = None, **flags: str
+) -> list[Diagnostic]:
+    return loaded(folder, text, kplan, process, **flags).diagnostics
+
+
+def topic(found: Stack, name: str) -> Topic:
+    resource = found.resources[Address("topic", name)]
+    assert isinstance(resource, Topic)
+    return resource
+
+
+def connector(found: Stack, name: str) -> Connector:
+    resource = found.resources[Address("connector", name)]
+    assert isinstance(resource, Connector)
+    return resource
+
+
+CDC = """
+    version: 1
+    stack: s
+    variables: {password: {type: string, sensitive: true, env: DB_PASSWORD}}
+    connectors:
+      kbe:
+        template: debezium-mysql
+        topic_prefix: client_2
+        database: {hostname: h, name: kbe, user: u, password: "{{ var.password }}"}
+        tables:
+          orders: {partitions: 6, config: {compression.type: zstd}}
+          customers:
+          auth_user: {ignore_topic: true}
+          other.t:
+"""
+
+
+def test_a_table_becomes_the_topic_that_debezium_writes_to(tmp_path: Path) -> None:
+    found = stack(tmp_path, CDC)
+    names = [a.name for a in found.resources if a.kind == "topic"]
+    assert names == ["client_2.kbe.orders", "client_2.kbe.customers", "client_2.other.t", "__debezium-heartbeat.client_2",
+                     "schema-changes.kbe", "client_2"]  # fmt: skip
+    kbe = connector(found, "kbe")
+    assert kbe.config["table.include.list"] == r"kbe\.orders,kbe\.customers,kbe\.auth_user,other\.t"
+    assert kbe.config["database.include.list"] == "kbe,other"
+    assert "client_2.kbe.auth_user" in kbe.feeds, "captured, though its topic is somebody else's"
+    assert kbe.heartbeat == "__debezium-heartbeat.client_2"
+    assert topic(found, "client_2.kbe.orders").partitions == 6
+    assert topic(found, "client_2.kbe.customers").config["compression.type"] == "snappy"
+
+
+def test_a_bare_table_of_postgres_is_in_public_and_illegal_characters_become_underscores(tmp_path: Path) -> None:
+    text = CDC.replace("debezium-mysql", "debezium-postgres").replace("other.t", "sales.a$b")
+    names = [a.name for a in stack(tmp_path, text).resources if a.kind == "topic"]
+    assert "client_2.public.orders" in names and "client_2.sales.a_b" in names
+
+
+def test_the_server_id_is_the_same_in_every_plan_and_in_range(tmp_path: Path) -> None:
+    ids = {connector(stack(tmp_path, CDC), "kbe").config["database.server.id"] for _ in range(2)}
+    assert len(ids) == 1 and 5400 <= int(str(ids.pop())) <= 2147483647
+
+
+def test_a_client_and_a_key_make_the_connectors_name(tmp_path: Path) -> None:
+    text = CDC.replace("      kbe:\n", "      production_db:\n").replace(
+        "topic_prefix:", "client: Acme Corp\n        topic_prefix:"
+    )
+    assert connector(stack(tmp_path, text), "acme_corp_production_db_connector").name
+
+
+def test_no_default_reaches_retention_policy_or_partitions_of_an_internal_topic(tmp_path: Path) -> None:
+    defaults = "defaults: {topic: {partitions: 12, replication_factor: 3, config: {retention.ms: 1h, cleanup.policy: compact, min.insync.replicas: 2}}}"
+    kplan = "version: 1\nenvironments: {local: {defaults: {topic: {config: {retention.bytes: 1GiB}}}}}"
+    found = stack(
+        tmp_path,
+        CDC.replace("    stack: s\n", f"    stack: s\n    {defaults}\n"),
+        kplan,
+        {"KAFKA_TOPIC_RETENTION_MS": "60000"},
+    )
+    history = topic(found, "schema-changes.kbe")
+    assert (history.partitions, history.replication_factor) == (1, 3)
+    assert history.config == {
+        "cleanup.policy": "delete",
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+        "min.insync.replicas": "2",
+    }
+    assert topic(found, "client_2.kbe.orders").config["retention.ms"] == "60000"
+
+
+PRECEDENCE: list[tuple[str, str, dict[str, str], str, str]] = [
+    ("", "", {}, "604800000", "template debezium-mysql"),
+    ("1h", "", {}, "3600000", "stack defaults"),
+    ("1h", "2h", {}, "7200000", "environment local"),
+    ("1h", "2h", {"KAFKA_TOPIC_RETENTION_MS": "10800000"}, "10800000", "KAFKA_TOPIC_RETENTION_MS"),
+]
+
+
+@pytest.mark.parametrize(("stack_default", "env_default", "process", "value", "source"), PRECEDENCE)
+def test_later_layers_win(
+    tmp_path: Path, stack_default: str, env_default: str, process: dict[str, str], value: str, source: str
+) -> None:
+    text = CDC
+    if stack_default:
+        text = text.replace(
+            "    stack: s\n", f"    stack: s\n    defaults: {{topic: {{config: {{retention.ms: {stack_default}}}}}}}\n"
+        )
+    defaults = f"{{defaults: {{topic: {{config: {{retention.ms: {env_default}}}}}}}}}" if env_default else "{}"
+    found = stack(tmp_path, text, f"version: 1\nenvironments: {{local: {defaults}}}", process)
+    customers = topic(found, "client_2.kbe.customers")
+    assert (customers.config["retention.ms"], customers.origin.sources["/config/retention.ms"]) == (value, source)
+    own = stack(tmp_path, text.replace("customers:", "customers: {config: {retention.ms: 5m}}"), "", process)
+    assert topic(own, "client_2.kbe.customers").config["retention.ms"] == "300000"
+    assert found.used_env == tuple(process)
+
+
+def test_a_sensitive_value_is_a_secret_wherever_it_goes_and_unset_is_said(tmp_path: Path) -> None:
+    password = connector(stack(tmp_path, CDC, "", {"DB_PASSWORD": "canary-71"}), "kbe").config["database.password"]
+    assert password == Secret("{{ var.password }}", "canary-71")
+    assert "canary" not in repr(password) and "canary" not in str(password)
+    unset = stack(tmp_path, CDC)
+    assert list(unset.unset) == ["password"] and connector(unset, "kbe").config["database.password"] == Secret(
+        "{{ var.password }}"
+    )
+
+
+def test_a_sensitive_value_where_it_would_be_shown_is_an_error(tmp_path: Path) -> None:
+    for place in ('topics: {"{{ var.p }}": }', 'topics: {a: {partitions: "{{ var.p }}"}}'):
+        found = problems(
+            tmp_path,
+            f"version: 1\nstack: s\nvariables: {{p: {{type: string, sensitive: true, default: canary-9}}}}\n{place}\n",
+        )
+        assert [d.code for d in found] == ["K209"]
+        assert "canary-9" not in str(found)
+
+
+def test_variables_come_from_flags_then_files_then_the_process_then_the_environment_then_the_default(
+    tmp_path: Path,
+) -> None:
+    text = "version: 1\nstack: s\nvariables: {size: {type: integer, default: 1, env: MY_N}}\ntopics: {a: {partitions: '{{ var.size }}'}}\n"
+    kplan = "version: 1\nenvironments: {local: {variables: {size: 2}}}"
+    (tmp_path / "vars.yaml").write_text("size: 5\n")
+
+    def count(
+        process: dict[str, str] | None = None, files: tuple[str, ...] = (), flags: dict[str, str] | None = None
+    ) -> int:
+        (tmp_path / "stack.yaml").write_text(text)
+        found = load(
+            Request([str(tmp_path / "stack.yaml")], "", flags or {}, files, folder=str(tmp_path), process=process or {})
+        )
+        return topic(found.stacks[0], "a").partitions
+
+    assert count() == 1
+    (tmp_path / "kplan.yaml").write_text(kplan)
+    assert count() == 2
+    assert count({"MY_N": "3"}) == 3
+    assert count({"MY_N": "3", "KPLAN_VAR_size": "4"}) == 4
+    assert count({"KPLAN_VAR_size": "4"}, (str(tmp_path / "vars.yaml"),)) == 5
+    assert count({"KPLAN_VAR_size": "4"}, (str(tmp_path / "vars.yaml"),), {"size": "6"}) == 6
+
+
+def test_a_dead_letter_topic_is_declared_and_the_sink_uses_it(tmp_path: Path) -> None:
+    found = stack(
+        tmp_path,
+        """
+        version: 1
+        stack: s
+        topics: {dc.workload: }
+        connectors:
+          sink:
+            class: org.apache.kafka.connect.file.FileStreamSinkConnector
+            config: {file: /data/out, topics: dc.workload}
+            dead_letter: {topic: dlq.warehouse, replication_factor: 2}
+    """,
+    )
+    assert topic(found, "dlq.warehouse").replication_factor == 2
+    sink = connector(found, "sink")
+    assert (
+        sink.config["errors.deadletterqueue.topic.name"] == "dlq.warehouse" and sink.config["errors.tolerance"] == "all"
+    )
+    assert sink.reads == ("dc.workload",) and "dlq.warehouse" in sink.feeds
+
+
+def test_old_names_are_mapped_with_a_warning(tmp_path: Path) -> None:
+    text = CDC.replace(
+        "        tables:", "        snapshot: schema_only\n        config: {column.blacklist: a.b}\n        tables:"
+    )
+    found = loaded(tmp_path, text)
+    kbe = connector(found.stacks[0], "kbe")
+    assert kbe.config["snapshot.mode"] == "no_data" and kbe.config["column.exclude.list"] == "a.b"
+    assert [d.code for d in found.diagnostics] == ["K217", "K217"]
+
+
+def test_a_template_beside_the_stack_extends_a_built_in_one(tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "house-mysql.yaml").write_text(
+        dedent("""
+        version: 1
+        template: house-mysql
+        extends: debezium-mysql
+        config: {max.batch.size: "4096", tombstones.on.delete: null}
+    """)
+    )
+    kbe = connector(stack(tmp_path, CDC.replace("debezium-mysql", "house-mysql")), "kbe")
+    assert kbe.config["max.batch.size"] == "4096" and "tombstones.on.delete" not in kbe.config
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "..", "a/../../b"])
+def test_a_template_is_never_read_from_outside_the_stacks_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret.yaml").write_text("version: 1\ntemplate: secret\n")
+    folder = tmp_path / "stacks"
+    folder.mkdir()
+    found = problems(folder, CDC.replace("debezium-mysql", name))
+    assert {d.code for d in found} & {"K106", "K207"}
+
+
+WRONG: list[tuple[str, str]] = [
+    ("topics: {a.b: , a_b: }", "K110"),
+    ("topics: {a: {config: {retenton.ms: 1d}}}", "K104"),
+    ("topics: {a: {config: {retention.ms: 5KiB}}}", "K108"),
+    ("topics: {a: {replication_factor: 1, config: {min.insync.replicas: 2}}}", "K111"),
+    ("topics: {'a b': }", "K109"),
+    ("topics: {'x.{{ each.key }}': {for_each: 5}}", "K106"),
+    ("topics: {'x': {for_each: [a, b]}}", "K211"),
+    ("connectors: {c: {}}", "K224"),
+    ("connectors: {c: {template: nope}}", "K207"),
+    ("topics: {a: }\nremoved: [{topic: a}]", "K222"),
+    ("moved: [{from: topic/a, to: topic/b}]", "K214"),
+    ("topics: {a: {partitions: 201}}\nguards: {topic: {partitions: {maximum: 200}}}", "K213"),
+    ("topics: {a: }\nguards: {naming: '^b'}", "K213"),
+    ("topics: {a: {partitions: '{{ var.nope }}'}}", "K201"),
+    ("variables: {v: {type: integer}}", "K202"),
+    ("variables: {v: {type: integer, default: 0, minimum: 1}}", "K203"),
+]
+
+
+@pytest.mark.parametrize(("text", "code"), WRONG)
+def test_what_is_wrong_has_a_code_a_place_and_a_way_out(tmp_path: Path, text: str, code: str) -> None:
+    errors = [d for d in problems(tmp_path, f"version: 1\nstack: s\n{text}\n") if d.is_error]
+    assert [d.code for d in errors] == [code], errors
+    assert errors[0].span is not None and errors[0].span.line >= 3
+    assert errors[0].help
+
+
+def test_two_environments_of_one_name_are_told_apart_by_their_guards(tmp_path: Path) -> None:
+    kplan = "version: 1\ndefault: dev\nenvironments:\n  dev: {}\n  prod: {guards: {topic: {replication_factor: {minimum: 3}}}}\n"
+    text = "version: 1\nstack: s\ntopics: {a: {replication_factor: 1}}\n"
+    assert not problems(tmp_path, text, kplan)
+    found = load(Request([str(tmp_path / "stack.yaml")], "prod", folder=str(tmp_path)))
+    assert [d.code for d in found.diagnostics] == ["K213"]
+
+
+def test_an_environments_variables_reach_it_through_templates(tmp_path: Path) -> None:
+    kplan = """
+        version: 1
+        environments:
+          prod:
+            kafka: {bootstrap.servers: "{{ env.BOOT }}", sasl.password: "{{ env.PASS }}"}
+            timeouts: {request: 5s, settle: 2m}
+            retry: {attempts: 7, delay: 500ms}
+    """
+    found = loaded(tmp_path, "version: 1\nstack: s\ntopics: {a: }\n", kplan, {"BOOT": "b:1", "PASS": "canary-5"})
+    env: Any = found.environment
+    assert (env.bootstrap, env.request_timeout, env.settle_timeout, env.attempts, env.delay) == (
+        "b:1",
+        5.0,
+        120.0,
+        7,
+        0.5,
+    )
+    assert env.secrets == ("canary-5",)
