@@ -516,7 +516,7 @@ class Cluster:
         policy = settings.get("cleanup.policy", "")
         if policy != "compact":
             raise JournalBroken(f"topic {topic} has cleanup.policy={policy}, so its records expire",
-                                help="set cleanup.policy=compact on it and see whether its records are there")  # fmt: skip
+                                help="set cleanup.policy=compact on it; see whether all is still there")  # fmt: skip
         if settings.get("unclean.leader.election.enable") == "true":
             self._clients.logger.warning(
                 "topic %s allows unclean leader election: records of the ledger can be lost", topic

@@ -277,7 +277,7 @@ class TestLock:
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
-        with store.lock("a", ME, 10) as lock:
+        with store.lock("a", ME, 20) as lock:
             assert store.ledger()[ORDERS].stack == "a", "what it had written is there"
             lock.write(ledger={ORDERS: None})
         assert store.holder("a") is None

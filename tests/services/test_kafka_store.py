@@ -1,0 +1,633 @@
+"""The lock and the ledger in Kafka: what only several processes, kill -9 and strange records can show."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
+from jsonschema import Draft202012Validator
+
+from kplan.diagnostics import Denied, JournalBroken, KplanError, Locked, Unsupported
+from kplan.journal import Entry, Item, replay
+from kplan.model import Address, Connector, Owned, Rules, Secret, Topic
+from kplan.store.base import Holder
+from kplan.store.kafka import KafkaStore, ledger_key
+from tests.services import KafkaCluster
+
+SESSION = 3.0
+ORDERS = Address("topic", "orders")
+SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "state.v1.json").read_text("utf-8"))
+
+
+def me(run: str = "run-1", who: str = "ann@laptop") -> Holder:
+    return Holder(who, run, "kplan apply", "2026-08-22T10:15:02Z", os.getpid())
+
+
+def owned(stack: str = "a", address: Address = ORDERS, **fields: Any) -> Owned:
+    return Owned(address, stack, "dev", created=True, run="run-1", at="2026-08-22T10:15:02Z", **fields)
+
+
+def entry(seq: int, event: str, run: str = "run-1", stack: str = "a", **fields: Any) -> Entry:
+    return Entry(run, stack, seq, event, "2026-08-22T10:15:02Z", **fields)
+
+
+@dataclass(frozen=True)
+class World:
+    """A topic of its own on a broker."""
+
+    bootstrap: str
+    topic: str
+
+    def store(self, **options: Any) -> KafkaStore:
+        asked = {"request_timeout": 30.0, "secrets": [], "session_timeout": SESSION, **options}
+        return KafkaStore({"bootstrap.servers": self.bootstrap}, self.topic, **asked)
+
+    @property
+    def admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.bootstrap})
+
+    def make(self, **config: str) -> None:
+        self.admin.create_topics([NewTopic(self.topic, 1, 1, config=config)])[self.topic].result(30)
+
+    def topics(self) -> set[str]:
+        return set(self.admin.list_topics(timeout=10).topics)
+
+    def produce(self, key: str | bytes | None, value: bytes | None) -> None:
+        """A record that kplan did not write."""
+        producer = Producer({"bootstrap.servers": self.bootstrap})
+        producer.produce(self.topic, value, key)
+        assert producer.flush(10) == 0
+
+    def records(self, isolation: str = "read_committed") -> list[tuple[int, str, Any]]:
+        """Offset, key and value of all records."""
+        consumer = Consumer({
+            "bootstrap.servers": self.bootstrap, "group.id": "test", "enable.partition.eof": True,
+            "isolation.level": isolation, "enable.auto.commit": False,
+        })  # fmt: skip
+        consumer.assign([TopicPartition(self.topic, 0, 0)])
+        found = []
+        while (message := consumer.poll(10)) is not None:
+            problem = message.error()
+            if problem is not None:
+                assert problem.code() == KafkaError._PARTITION_EOF, problem
+                break
+            value = message.value()
+            found.append((message.offset() or 0, (message.key() or b"").decode(), json.loads(value) if value else None))
+        consumer.close()
+        return found
+
+    def process(self, body: str, **names: object) -> subprocess.Popen[str]:
+        """Another process with `store`, `me`, `entry` and `owned` at hand; its standard output is a pipe."""
+        program = [
+            "import os, sys, time",
+            f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})",
+            "from tests.services.test_kafka_store import *",
+            f"store = World({self.bootstrap!r}, {self.topic!r}).store()",
+            *(f"{name} = {value!r}" for name, value in names.items()),
+            textwrap.dedent(body),
+        ]
+        return subprocess.Popen(
+            [sys.executable, "-c", "\n".join(program)], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+        )
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[KafkaCluster]:
+    """A broker that allows short sessions, so that a killed holder's lock ends soon."""
+    with KafkaCluster(properties={"group.min.session.timeout.ms": "1000"}) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def world(broker: KafkaCluster) -> World:
+    return World(broker.bootstrap, f"__state-{uuid.uuid4().hex[:12]}")
+
+
+@pytest.fixture
+def store(world: World) -> Iterator[KafkaStore]:
+    opened = world.store()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def processes() -> Iterator[Callable[[subprocess.Popen[str]], subprocess.Popen[str]]]:
+    """Processes that are gone after the test."""
+    with ExitStack() as stack:
+
+        def keep(process: subprocess.Popen[str]) -> subprocess.Popen[str]:
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            return process
+
+        yield keep
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+HOLD = """
+    with store.lock("a", me("run-9", "eve@elsewhere"), 0) as lock:
+        lock.write([entry(0, "begin", "run-9")], {ORDERS: owned()})
+        print("held", flush=True)
+        sys.stdin.readline()
+        try:
+            lock.write([entry(1, "will", "run-9")])
+            print("written", flush=True)
+        except KplanError as refused:
+            print(type(refused).__name__, refused, flush=True)
+        try:
+            lock.write(ledger={ORDERS: None})
+            print("written", flush=True)
+        except KplanError as refused:
+            print(type(refused).__name__, refused, flush=True)
+"""
+Keep = Callable[[subprocess.Popen[str]], subprocess.Popen[str]]
+
+
+class TestTopic:
+    def test_reading_makes_no_topic(self, world: World, store: KafkaStore) -> None:
+        before = world.topics()
+        assert store.ledger() == {} and list(store.runs()) == [] and store.holder("a") is None
+        assert world.topics() == before
+
+    def test_the_first_lock_makes_it_with_safe_settings(self, world: World, store: KafkaStore) -> None:
+        with store.lock("a", me(), 0):
+            pass
+        resource = ConfigResource(ConfigResource.Type.TOPIC, world.topic)
+        settings = world.admin.describe_configs([resource])[resource].result(10)
+        assert settings["cleanup.policy"].value == "compact"
+        assert settings["min.insync.replicas"].value == "1"
+        assert settings["unclean.leader.election.enable"].value == "false"
+        assert len(world.admin.list_topics(timeout=10).topics[world.topic].partitions) == 1
+
+    @pytest.mark.parametrize("policy", ["delete", "compact,delete"])
+    def test_a_topic_whose_records_expire_is_refused(self, world: World, store: KafkaStore, policy: str) -> None:
+        world.make(**{"cleanup.policy": policy})
+        with pytest.raises(JournalBroken, match=r"cleanup\.policy") as broken, store.lock("a", me(), 0):
+            pass
+        assert "compact" in broken.value.help
+
+    def test_a_topic_with_two_partitions_is_refused(self, world: World, store: KafkaStore) -> None:
+        new = NewTopic(world.topic, 2, 1, config={"cleanup.policy": "compact"})
+        world.admin.create_topics([new])[world.topic].result(30)
+        time.sleep(0.5)
+        for call in (store.ledger, store.lock("a", me(), 0).__enter__):
+            with pytest.raises(JournalBroken, match="2 partitions"):
+                call()
+
+    def test_one_that_was_made_anew_is_read_anew(self, world: World, store: KafkaStore) -> None:
+        with store.lock("a", me(), 0) as lock:
+            lock.write(ledger={ORDERS: owned()})
+        assert set(store.ledger()) == {ORDERS}
+        world.admin.delete_topics([world.topic])[world.topic].result(30)
+        time.sleep(1)
+        other = world.store()
+        with other.lock("a", me(), 0) as lock:
+            for n in range(9):
+                lock.write(ledger={Address("topic", f"t{n}"): owned(address=Address("topic", f"t{n}"))})
+        assert len(store.ledger()) == 9
+
+
+class TestRecords:
+    def test_what_is_written_meets_the_published_schema(self, world: World, store: KafkaStore) -> None:
+        rules = Rules(protect=True, ignore=frozenset({"segment.bytes"}))
+        topic = Topic("orders", 3, 1, {"retention.ms": "1"}, rules=rules)
+        config = {"connector.class": "C", "password": Secret("{{ var.p }}", "canary-5ecret", "hmac:1")}
+        cdc = Connector("cdc", config, "paused", feeds=("cdc.t",), unique=("slot:cdc",), heartbeat="h")
+        address = Address("connector", "cdc")
+        items = tuple(Item(n, "topic/orders", {"step": n}, {"offsets": []}, "done") for n in range(450))
+        with store.lock("a", me(), 0) as lock:
+            lock.write([entry(0, "begin", about={"who": "ann"})], {ORDERS: owned(applied=topic)})
+            lock.write([entry(1, "will", items=items)], {ORDERS: owned(), address: owned("a", address, applied=cdc)})
+            lock.write([entry(2, "end", about={"outcome": "applied"})])
+        Draft202012Validator.check_schema(SCHEMA)
+        validator = Draft202012Validator(SCHEMA)
+        found = world.records()
+        assert {key.split("/")[2] for _, key, _ in found} == {"lock", "run", "topic", "connector"}
+        for _, _, value in found:
+            assert [e.message for e in validator.iter_errors(value)] == []
+            assert "canary-5ecret" not in json.dumps(value)
+        assert not validator.is_valid({**found[0][2], "v": 2}) and not validator.is_valid({"v": 1})
+
+    def test_an_entry_of_500_items_is_split_and_joined(self, world: World, store: KafkaStore) -> None:
+        items = tuple(Item(n, f"topic/t{n}", {"step": n}, outcome="x" * 50) for n in range(500))
+        written = entry(7, "will", wave=2, items=items, about={"a": 1})
+        with store.lock("a", me(), 0) as lock:
+            lock.write([written])
+            with pytest.raises(JournalBroken, match="there already"):
+                lock.write([entry(7, "did")])
+        assert list(world.store().entries("run-1")) == [written]
+        sizes = [len(value["items"]) for _, key, value in world.records() if "/run/" in key]
+        assert sizes == [200, 200, 100]
+
+    def test_large_items_are_split_by_size(self, world: World, store: KafkaStore) -> None:
+        items = tuple(Item(n, f"topic/t{n}", captured={"config": uuid.uuid4().hex * 6000}) for n in range(8))
+        with store.lock("a", me(), 0) as lock:
+            lock.write([entry(0, "will", items=items)])
+        assert store.entries("run-1")[0].items == items
+        assert len([key for _, key, _ in world.records() if "/run/" in key]) > 1
+
+    def test_what_is_too_large_is_refused_and_the_lock_stays(self, world: World, store: KafkaStore) -> None:
+        with store.lock("a", me(), 0) as lock:
+            with pytest.raises(JournalBroken):
+                lock.write([entry(0, "will", items=(Item(1, "topic/t", captured={"x": "y" * 9_000_000}),))])
+            lock.write([entry(0, "begin")])
+        assert [e.event for e in store.entries("run-1")] == ["begin"]
+
+    def test_runs_older_than_the_newest_twenty_leave_tombstones(self, world: World, store: KafkaStore) -> None:
+        with store.lock("a", me(), 0) as lock:
+            for n in range(22):
+                lock.write([entry(0, "begin", f"r{n:02}"), entry(1, "end", f"r{n:02}")])
+        assert list(world.store().runs()) == [f"r{n:02}" for n in range(2, 22)]
+        gone = [key for _, key, value in world.records() if value is None]
+        assert gone == [f"stack/a/run/{run}/{seq}" for run in ("r00", "r01") for seq in (0, 1)]
+
+    @pytest.mark.parametrize(
+        ("value", "why"),
+        [
+            (b"{", "cannot be read"), (b"[]", "no object"), (b'{"v":1}', "cannot be read"), (b"\xff\xfe", "cannot be read"),
+            (b'{"v":2,"new":1}', "newer kplan"), (b'{"event":"begin"}', "no version"),
+        ],
+    )  # fmt: skip
+    def test_a_record_that_cannot_be_read_is_named(
+        self, world: World, store: KafkaStore, value: bytes, why: str
+    ) -> None:
+        with store.lock("a", me(), 0) as lock:
+            lock.write([entry(0, "begin")], {ORDERS: owned()})
+        bad = ledger_key("a", Address("topic", "x")), "stack/a/run/run-1/1"
+        for key in bad:
+            world.produce(key, value)
+        for call, key in ((store.ledger, bad[0]), (store.runs, bad[1]), (lambda: store.entries("run-1"), bad[1])):
+            with pytest.raises(JournalBroken, match=why) as broken:
+                call()
+            assert key in broken.value.message and "offset" in broken.value.message and broken.value.help
+            assert world.topic in broken.value.message
+        assert list(store.entries("other")) == []
+        for key in bad:  # the way out that its help names
+            world.produce(key, None)
+        assert set(store.ledger()) == {ORDERS} and [e.seq for e in store.entries("run-1")] == [0]
+
+    def test_a_foreign_record_is_a_warning(
+        self, world: World, store: KafkaStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        world.make(**{"cleanup.policy": "compact"})
+        for key in ("something", "stack/a", "stack/a/run/x/y", "stack//topic/x", b"\xff", "stack/a/lock/x"):
+            world.produce(key, b"\xff{")
+        time.sleep(0.3)
+        assert store.ledger() == {} and list(store.runs()) == []
+        assert "not kplan's" in caplog.text and "something" in caplog.text
+
+    def test_a_killed_transaction_is_invisible(self, world: World, store: KafkaStore, processes: Keep) -> None:
+        body = """
+            from confluent_kafka import Producer
+            producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": group})
+            producer.init_transactions()
+            producer.begin_transaction()
+            producer.produce(store.where, b'{"v":1', b"stack/a/topic/never")
+            producer.flush()
+            print("open", flush=True)
+            time.sleep(60)
+        """
+        with store.lock("a", me(), 0) as lock:
+            lock.write(ledger={ORDERS: owned()})
+        group = f"{world.topic.removeprefix('__')}.a"
+        killed = processes(world.process(body, bootstrap=world.bootstrap, group=group))
+        assert line(killed) == "open"
+        killed.kill()
+        began = time.monotonic()
+        with store.lock("a", me("run-2"), 0) as lock:  # and does not wait for the transaction to time out
+            lock.write([entry(0, "begin", "run-2")])
+        assert set(store.ledger()) == {ORDERS} and list(store.runs()) == ["run-2"]
+        assert time.monotonic() - began < 5
+        assert "stack/a/topic/never" in Path(os.devnull).name or all(
+            "never" not in key for _, key, _ in world.records()
+        )
+
+
+class TestClaims:
+    def test_of_two_stacks_that_claim_at_once_the_lower_offset_wins(self, world: World) -> None:
+        addresses = [Address("topic", f"t{n}") for n in range(12)]
+        ready = threading.Barrier(2)
+        won: dict[str, list[Address]] = {}
+
+        def claim(stack: str) -> None:
+            store = world.store()
+            mine = []
+            with store.lock(stack, me(), 0) as lock:
+                for address in addresses:
+                    ready.wait(30)
+                    lock.write(ledger={address: owned(stack, address)})
+                    if store.ledger()[address].stack == stack:
+                        mine.append(address)
+            won[stack] = mine
+            store.close()
+
+        threads = [threading.Thread(target=claim, args=(stack,)) for stack in ("a", "b")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(won["a"] + won["b"]) == sorted(addresses), "each has one owner, and both agree on whom"
+        first: dict[str, str] = {}
+        for _, key, _value in world.records():
+            if "/topic/" in key:
+                first.setdefault(key.split("/", 2)[2], key.split("/")[1])
+        found = world.store().ledger()
+        assert {str(address): record.stack for address, record in found.items()} == first
+
+    def test_an_open_transaction_below_is_waited_for(self, world: World, store: KafkaStore) -> None:
+        """Else a claim with a lower offset that is about to be committed would be missed."""
+        with store.lock("b", me(), 0) as lock:
+            other = Producer({"bootstrap.servers": world.bootstrap, "transactional.id": "another"})
+            other.init_transactions(30)
+            other.begin_transaction()
+            record = {"v": 1, "stack": "a", "env": "dev", "created": True, "applied": None}
+            other.produce(world.topic, json.dumps(record).encode(), ledger_key("a", ORDERS))
+            other.flush()
+            lock.write(ledger={ORDERS: owned("b")})
+            threading.Timer(1, other.commit_transaction).start()
+            assert store.ledger()[ORDERS].stack == "a"
+
+    def test_the_order_of_claims_survives_compaction(self, world: World, store: KafkaStore) -> None:
+        """The winner's later records name the offset of its claim: the record that had it may be gone."""
+        with store.lock("a", me(), 0) as first, store.lock("b", me(), 0) as second:
+            first.write(ledger={ORDERS: owned()})
+            second.write(ledger={ORDERS: owned("b")})
+            first.write(ledger={ORDERS: owned(protect=True)})
+        with store.lock("a", me(), 0) as again:
+            again.write(ledger={ORDERS: owned(protect=False)})
+        ledger = [(offset, value) for offset, key, value in world.records() if key == ledger_key("a", ORDERS)]
+        assert [value.get("claimed") for _, value in ledger] == [None, ledger[0][0], ledger[0][0]]
+        world.produce(ledger_key("a", Address("topic", "x")), json.dumps({**ledger[-1][1]}).encode())
+        copy = World(world.bootstrap, world.topic + "-compacted")
+        copy.make(**{"cleanup.policy": "compact"})
+        last = {key: (offset, value) for offset, key, value in world.records()}
+        assert last[ledger_key("b", ORDERS)][0] < last[ledger_key("a", ORDERS)][0]
+        for key, (_, value) in sorted(last.items(), key=lambda each: each[1][0]):
+            copy.produce(key, json.dumps(value).encode())
+        time.sleep(0.3)
+        found = store.ledger()[ORDERS]
+        assert found.stack == "a"
+
+
+class TestLock:
+    def test_who_is_refused_is_told_who_holds_it(self, world: World, store: KafkaStore, processes: Keep) -> None:
+        holder = processes(world.process(HOLD))
+        assert line(holder) == "held"
+        began = time.monotonic()
+        with pytest.raises(Locked) as refused, store.lock("a", me("run-2"), 0):
+            pass
+        assert time.monotonic() - began < 3
+        for word in ("eve@elsewhere", "run-9", "2026-08-22T10:15:02Z", "kplan apply", str(holder.pid)):
+            assert word in refused.value.message
+        assert refused.value.exit_code == 6 and "--lock-timeout" in refused.value.help
+        assert store.holder("a") == Holder("eve@elsewhere", "run-9", "kplan apply", "2026-08-22T10:15:02Z", holder.pid)
+        print("\n", file=holder.stdin, flush=True)
+        assert line(holder) == "written", "asking and being refused took nothing from the holder"
+
+    def test_kill_9_frees_it_within_the_session(self, world: World, store: KafkaStore, processes: Keep) -> None:
+        holder = processes(world.process(HOLD))
+        assert line(holder) == "held"
+        holder.kill()
+        began = time.monotonic()
+        with store.lock("a", me("run-2"), 30) as lock:
+            took = time.monotonic() - began
+            lock.write([entry(0, "begin", "run-2")])
+            assert list(store.open_runs()) == ["run-9", "run-2"]
+        print(f"freed {took:.1f} s after kill -9, the session is {SESSION:g} s")
+        assert took < SESSION + 3
+
+    def test_a_stopped_holder_that_wakes_changes_nothing(
+        self, world: World, store: KafkaStore, processes: Keep
+    ) -> None:
+        holder = processes(world.process(HOLD))
+        assert line(holder) == "held"
+        holder.send_signal(signal.SIGSTOP)
+        try:
+            with store.lock("a", me("run-2"), 30) as lock:
+                lock.write([entry(0, "begin", "run-2")])
+                print("\n", file=holder.stdin, flush=True)
+                holder.send_signal(signal.SIGCONT)
+                first, second = line(holder), line(holder)
+                assert first.startswith("JournalBroken") and "lost" in first, first
+                assert second.startswith("JournalBroken") and "lost" in second, second
+                lock.write([entry(1, "end", "run-2")])
+        finally:
+            holder.send_signal(signal.SIGCONT)
+        assert [e.event for e in store.entries("run-9")] == ["begin"]
+        assert set(store.ledger()) == {ORDERS}
+
+    def test_a_holder_that_wakes_with_nobody_there_changes_nothing_either(
+        self, world: World, store: KafkaStore, processes: Keep
+    ) -> None:
+        holder = processes(world.process(HOLD))
+        assert line(holder) == "held"
+        holder.send_signal(signal.SIGSTOP)
+        end = time.monotonic() + SESSION + 5
+        while store.holder("a") is not None and time.monotonic() < end:
+            time.sleep(0.2)
+        assert store.holder("a") is None
+        print("\n", file=holder.stdin, flush=True)
+        holder.send_signal(signal.SIGCONT)
+        assert line(holder).startswith("JournalBroken")
+        assert [e.event for e in store.entries("run-9")] == ["begin"]
+
+    def test_ten_at_once_five_times_are_never_two(self, world: World, store: KafkaStore, processes: Keep) -> None:
+        """Each holder marks its beginning and its end: the marks of two never interleave."""
+        body = """
+            print("ready", flush=True)
+            sys.stdin.readline()
+            for number in range(5):
+                run = f"{name}-{number}"
+                with store.lock("a", me(run, name), 120) as lock:
+                    lock.write([entry(0, "begin", run)])
+                    time.sleep(0.02)
+                    lock.write([entry(1, "end", run)])
+            store.close()
+            print("done", flush=True)
+        """
+        everyone = [processes(world.process(body, name=f"c{n}")) for n in range(10)]
+        assert [line(each) for each in everyone] == ["ready"] * 10
+        began = time.monotonic()
+        for each in everyone:
+            print(file=each.stdin, flush=True)
+        assert [line(each) for each in everyone] == ["done"] * 10
+        marks = [
+            (key.split("/")[3], value["event"]) for _, key, value in world.records() if "/run/" in key and value is not None
+        ]  # fmt: skip
+        assert len(marks) == 100
+        for (one, begin), (two, end) in zip(marks[::2], marks[1::2], strict=True):
+            assert (one, begin, end) == (two, "begin", "end")
+        print(f"50 holders in {time.monotonic() - began:.1f} s, never two")
+
+    def test_the_lock_is_handed_over_soon(self, world: World, store: KafkaStore) -> None:
+        times: list[float] = []
+
+        def wait() -> None:
+            with world.store().lock("a", me("run-2"), 30):
+                times.append(time.monotonic())
+
+        with store.lock("a", me(), 0):
+            thread = threading.Thread(target=wait)
+            thread.start()
+            time.sleep(1.5)
+            assert not times
+            released = time.monotonic()
+        thread.join()
+        print(f"handed over in {times[0] - released:.2f} s")
+        assert times[0] - released < 4
+
+    def test_a_session_that_brokers_do_not_allow_is_told(self, world: World) -> None:
+        with (
+            pytest.raises(Unsupported, match=r"session of 0\.5 s"),
+            world.store(session_timeout=0.5).lock("a", me(), 0),
+        ):
+            pass
+
+
+class TestTrouble:
+    def test_a_broker_that_is_not_there_is_unreachable(self) -> None:
+        store = World("127.0.0.1:9", "__none").store(request_timeout=2.0)
+        began = time.monotonic()
+        for call in (store.ledger, store.lock("a", me(), 0).__enter__):
+            with pytest.raises(KplanError) as failed:
+                call()
+            assert type(failed.value).__name__ == "Unreachable"
+        assert time.monotonic() - began < 20
+
+    def test_a_cluster_without_transactions_says_why(self) -> None:
+        with KafkaCluster(properties={"transaction.state.log.replication.factor": "3"}) as cluster:
+            store = World(cluster.bootstrap, "__kplan").store(request_timeout=5.0, session_timeout=6.0)
+            began = time.monotonic()
+            with (
+                pytest.raises(Unsupported, match=r"replication.factor is 3, and there are 1 brokers"),
+                store.lock("a", me(), 0),
+            ):
+                pass
+            assert time.monotonic() - began < 40
+
+    def test_a_broker_that_restarts_in_the_middle_loses_nothing(self) -> None:
+        with KafkaCluster(properties={"group.min.session.timeout.ms": "1000"}) as cluster:
+            store = World(cluster.bootstrap, "__kplan").store(session_timeout=30.0)
+            with store.lock("a", me(), 0) as lock:
+                lock.write([entry(0, "begin")])
+                thread = threading.Thread(target=cluster.restart)
+                thread.start()
+                for seq in range(1, 6):
+                    time.sleep(0.5)
+                    lock.write([entry(seq, "will")])
+                thread.join()
+            assert [e.seq for e in store.entries("run-1")] == list(range(6))
+            progress = replay(store.entries("run-1"))
+            assert progress is not None and progress.is_open
+
+
+NEEDED = [
+    (ResourceType.TOPIC, "__kplan", "READ"),
+    (ResourceType.TOPIC, "__kplan", "WRITE"),
+    (ResourceType.TOPIC, "__kplan", "DESCRIBE_CONFIGS"),
+    (ResourceType.TOPIC, "__kplan", "CREATE"),
+    (ResourceType.GROUP, "kplan.", "READ"),
+    (ResourceType.TRANSACTIONAL_ID, "kplan.", "WRITE"),
+]
+SAID = {"READ": "Read", "WRITE": "Write", "CREATE": "Create", "DESCRIBE_CONFIGS": "DescribeConfigs"}
+KINDS = {ResourceType.TOPIC: "Topic", ResourceType.GROUP: "Group", ResourceType.TRANSACTIONAL_ID: "TransactionalId"}
+
+
+class TestPermissions:
+    """With an authorizer that denies what an ACL of the resource does not allow: exactly NEEDED works, one less is named."""
+
+    @pytest.fixture(scope="class")
+    def guarded(self) -> Iterator[KafkaCluster]:
+        settings = {
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "allow.everyone.if.no.acl.found": "true",
+            "group.min.session.timeout.ms": "1000",
+        }
+        with KafkaCluster(properties=settings) as cluster:
+            yield cluster
+
+    def allow(self, bootstrap: str, lacking: object = None) -> None:
+        """The client may do what NEEDED says, but for `lacking`; somebody else may do all of it."""
+        admin = AdminClient({"bootstrap.servers": bootstrap})
+        for kind in KINDS:
+            any_of = AclBindingFilter(
+                kind, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
+            )
+            for future in admin.delete_acls([any_of]).values():
+                future.result(10)
+        bindings = []
+        for each in NEEDED:
+            kind, name, operation = each
+            pattern = ResourcePatternType.LITERAL if kind is ResourceType.TOPIC else ResourcePatternType.PREFIXED
+            for user in ("User:other", *(["User:ANONYMOUS"] if each != lacking else [])):
+                bindings.append(
+                    AclBinding(kind, name, pattern, user, "*", AclOperation[operation], AclPermissionType.ALLOW)
+                )
+        for future in admin.create_acls(bindings).values():
+            future.result(10)
+        time.sleep(0.3)
+
+    def remove(self, bootstrap: str) -> None:
+        admin = AdminClient({"bootstrap.servers": bootstrap})
+        if "__kplan" in admin.list_topics(timeout=10).topics:
+            admin.create_acls([
+                AclBinding(ResourceType.TOPIC, "__kplan", ResourcePatternType.LITERAL, "User:ANONYMOUS", "*",
+                           AclOperation.DELETE, AclPermissionType.ALLOW)
+            ])  # fmt: skip
+            time.sleep(0.3)
+            admin.delete_topics(["__kplan"])["__kplan"].result(10)
+            time.sleep(0.5)
+
+    def use(self, bootstrap: str) -> None:
+        store = World(bootstrap, "__kplan").store(request_timeout=10.0)
+        with store.lock("a", me(), 5) as lock:
+            lock.write([entry(0, "begin", uuid.uuid4().hex)], {ORDERS: owned()})
+        assert set(store.ledger()) == {ORDERS}
+        store.close()
+
+    def test_exactly_these_work(self, guarded: KafkaCluster) -> None:
+        self.allow(guarded.bootstrap)
+        self.use(guarded.bootstrap)
+
+    @pytest.mark.parametrize("lacking", NEEDED, ids=lambda each: f"{KINDS[each[0]]}-{each[2]}")
+    def test_one_less_is_named(self, guarded: KafkaCluster, lacking: tuple[ResourceType, str, str]) -> None:
+        self.allow(guarded.bootstrap)
+        if lacking[2] == "CREATE":
+            self.remove(guarded.bootstrap)
+        self.allow(guarded.bootstrap, lacking)
+        with pytest.raises(Denied) as denied:
+            self.use(guarded.bootstrap)
+        assert (
+            f"{SAID[lacking[2]]}" in denied.value.message
+            and f"{KINDS[lacking[0]]} {lacking[1]}" in denied.value.message
+        )
