@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from kplan.backends.base import Cluster
@@ -15,8 +16,17 @@ def state_file(environment: Environment) -> Path:
     return Path(environment.folder, environment.sqlite or f".kplan/{environment.name}.db")
 
 
-def open_cluster(environment: Environment, mask: Mask | None = None) -> Cluster:
-    """The clients of an environment's servers; nothing is asked of them yet. `mask` learns the secrets they read."""
+def open_cluster(
+    environment: Environment,
+    mask: Mask | None = None,
+    warn: Callable[[str], None] = lambda text: None,
+    parallel: int = 6,
+) -> Cluster:
+    """The clients of an environment's servers; nothing is asked of them yet.
+
+    `mask` learns the secrets they read, `warn` gets what is not used of their settings; at most `parallel` connectors
+    are changed at once.
+    """
     if environment.simulated:
         from kplan.backends.simulated import SimulatedConnectors, SimulatedTopics
 
@@ -34,6 +44,7 @@ def open_cluster(environment: Environment, mask: Mask | None = None) -> Cluster:
         attempts=environment.attempts,
         delay=environment.delay,
         secrets=environment.secrets,
+        warn=warn,
     )
     if not environment.connect:
         return Cluster(topics, None)
@@ -56,6 +67,7 @@ def open_cluster(environment: Environment, mask: Mask | None = None) -> Cluster:
         settle_timeout=environment.settle_timeout,
         attempts=environment.attempts,
         delay=environment.delay,
+        parallel=parallel,
         heartbeat=topics.end_offsets,
         mask=mask or Mask(environment.secrets),
     )

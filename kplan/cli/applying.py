@@ -29,6 +29,13 @@ FLAGS = several(
         "--on-failure", type=click.Choice(["rollback", "stop"]), default="rollback", help="What a failed step leads to."
     ),
     option(
+        "--parallel",
+        type=click.IntRange(1, 64),
+        default=6,
+        show_default=True,
+        help="Connectors changed at the same time.",
+    ),
+    option(
         "--lock-timeout", metavar="TIME", default="0s", help="How long to wait for someone else's apply, such as 60s."
     ),
     option("--format", type=click.Choice(["text", "json"]), default="text", help="Text, or one line of JSON an event."),

@@ -208,7 +208,10 @@ class Session:
     def open(self, environment: Environment) -> tuple[Cluster, Store]:
         from kplan.servers import open_cluster, open_store
 
-        return open_cluster(environment, self.secrets), open_store(environment)
+        cluster = open_cluster(
+            environment, self.secrets, lambda text: self.note(f"warning: {text}"), self.settings.get("parallel") or 6
+        )
+        return cluster, open_store(environment)
 
     # -- problems -------------------------------------------------------------------------------------------------
     def show(self, diagnostics: Sequence[Diagnostic], *, stream: Any = None, closing: str = "") -> None:
