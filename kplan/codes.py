@@ -663,18 +663,25 @@ _RUNS = (
         Leave the step out with `--exclude ADDRESS`. `protect` ends only by an applied `protect: false`.
         """),
     _code("K512", "a connector does not run after its change", """
-        Connect accepted the configuration, and then the connector or one of its tasks failed, or it was not RUNNING in
-        time. The message has the cause that the worker gives.
+        Connect accepted the configuration, and then the connector or one of its tasks failed. The message has the cause
+        that the worker gives.
 
-        Mend the cause and run again: the step was undone with all others. A slow snapshot or rebalance needs more time:
-        `timeouts: {settle: 5m}` in the environment.
+        Mend the cause and run again: the step was undone with all others.
         """),
     _code("K513", "the end is not as planned", """
-        The servers accepted the steps, and what shows afterwards is something else: a connector did not get into its
-        state in time, or reading again finds another value. Everything was put back.
+        The servers accepted all steps, but reading again after the last one found another value than the plan's, or
+        found a resource missing that should be there or the other way round. The run was rolled back.
 
-        The message names what differs. Look for another tool or person that manages the same things; where only time
-        was short, give more: `timeouts: {settle: 5m}` in the environment.
+        The message names what differs. Look for another tool or person that manages the same things, then plan again.
+        """),
+    _code("K514", "a connector does not get into its state, or does not work", """
+        Connect accepted the change, but the connector was not running, paused, stopped or gone in time, or it is
+        RUNNING without working: nothing has arrived in its heartbeat topic since the change. The step was undone with
+        all others.
+
+        See the worker's log, and the database's where the heartbeat is missing: a missing topic, a table that the role
+        does not own, a replication slot in use. A slow rebalance or start needs more time: `timeouts: {settle: 5m}` in
+        the environment.
         """),
     _code("K520", "the saved plan no longer fits", """
         Between plan and apply something has changed: live state, a file, a variable's value, the cluster, or the plan

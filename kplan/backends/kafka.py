@@ -341,8 +341,9 @@ class Client:
 
 
 # -- the backend ------------------------------------------------------------------------------------------------------
-def _silent(_: str) -> None:
-    """Takes a warning that nobody wants."""
+def _logged(words: str) -> None:
+    """A warning that nobody else takes is in the log."""
+    logging.getLogger("kplan.kafka").warning("%s", words)
 
 
 class KafkaTopics:
@@ -352,7 +353,7 @@ class KafkaTopics:
 
     def __init__(self, config: Mapping[str, str], *, request_timeout: float = 30, settle_timeout: float = 120,
                  attempts: int = 3, delay: float = 2, secrets: Sequence[str] = (),
-                 warn: Callable[[str], None] = _silent) -> None:  # fmt: skip
+                 warn: Callable[[str], None] = _logged) -> None:  # fmt: skip
         self._client = Client(config, request_timeout, attempts, delay, secrets, warn)
         self._settle_timeout = settle_timeout
         self._warn = warn
@@ -783,6 +784,8 @@ class KafkaTopics:
         if not names:
             return {}
         partitions = self._partitions(names)
+        if not partitions:
+            return {}
         everywhere = [(name, p) for name, ids in partitions.items() for p in ids]
         first = self._offsets(everywhere, EARLIEST)
         last = self._offsets(everywhere, LATEST)

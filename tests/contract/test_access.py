@@ -70,7 +70,7 @@ def login(bootstrap: str, password: str = PASSWORD, **more: str) -> dict[str, st
 
 
 def test_what_may_not_be_described_is_hidden_and_not_absent(eve: str) -> None:
-    """Without DESCRIBE a missing topic answers 29 as well, so it counts as hidden (facts.md 6)."""
+    """Without DESCRIBE a missing topic answers 29 (TOPIC_AUTHORIZATION_FAILED) as well, so it counts as hidden."""
     backend = KafkaTopics(login(eve), delay=0.1)
     end = time.monotonic() + 10
     while not backend.read(["seen.all"]).resources and time.monotonic() < end:

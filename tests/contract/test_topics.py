@@ -321,7 +321,7 @@ def test_updating_what_is_gone_is_a_conflict(world: World) -> None:
 
 
 def test_more_in_sync_replicas_than_replicas_are_said_by_check(world: World) -> None:
-    """Kafka accepts it (facts.md 0.5)."""
+    """Kafka 4.3 accepts it, when a topic is created and when it is altered (measured)."""
     before = world.make(world.name())
     change = update(before, replace(before, config={"min.insync.replicas": "2"}))
     assert [(p.code, p.path) for p in world.backend.check([change])[change.address]] == [

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from kplan.backends.base import Outcome
-from kplan.backends.connect import ConnectConnectors, NotSettled, TaskFailed
+from kplan.backends.connect import ConnectConnectors
+from kplan.backends.connect_errors import NotSettled, TaskFailed
 from kplan.diagnostics import (
     Busy,
     Conflict,
@@ -763,7 +764,7 @@ class TestSettle:
     def test_too_late(self, make: Make, fake: FakeConnect, fake_time: FakeTime, state: str) -> None:
         fake.put("cdc", {}, "UNASSIGNED", hidden=0)
         error = settle(make(settle_timeout=20), change(Action.CREATE, None, connector(state=state))).error
-        assert isinstance(error, NotSettled) and error.code == "K513" and "UNASSIGNED" in error.message
+        assert isinstance(error, NotSettled) and error.code == "K514" and "UNASSIGNED" in error.message
         assert 20 <= fake_time.now < 22
 
     def test_gone(self, backend: ConnectConnectors, fake: FakeConnect, fake_time: FakeTime) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kplan.backends.connect import NotSettled, TaskFailed, classify, condense, patient, said, supports, title
+from kplan.backends.connect_errors import NotSettled, TaskFailed, classify, condense, patient, said, title
+from kplan.backends.connect_rest import supports
 from kplan.diagnostics import (
     Busy,
     Conflict,
@@ -147,4 +148,4 @@ def test_what_a_version_can_do(version: str, features: set[str]) -> None:
 
 def test_what_failed_after_it_was_accepted_may_have_taken_effect() -> None:
     assert TaskFailed("x").applied is None and TaskFailed("x").code == "K512"
-    assert NotSettled("x").applied is None and NotSettled("x").code == "K513"
+    assert NotSettled("x").applied is None and NotSettled("x").code == "K514"

@@ -30,7 +30,7 @@ HEAVY = frozenset({"yaml", "jsonschema", "jinja2", "requests", "confluent_kafka"
 BUILT_ON = {
     "yaml": {"source", "fmt"},
     "confluent_kafka": {"backends.kafka", "store.kafka"},
-    "requests": {"backends.connect"},
+    "requests": {"backends.connect_rest"},
 }
 OUTSIDE = frozenset({
     "asyncio", "datetime", "getpass", "glob", "http", "logging", "multiprocessing", "os", "random", "secrets", "select",
