@@ -670,14 +670,15 @@ _RUNS = (
         """),
     _code("K513", "the end is not as planned", """
         The servers accepted all steps, but reading again after the last one found another value than the plan's, or
-        found a resource missing that should be there or the other way round. The run was rolled back.
+        found a resource missing that should be there or the other way round. The run is rolled back, unless it was
+        started with `--on-failure stop`.
 
         The message names what differs. Look for another tool or person that manages the same things, then plan again.
         """),
     _code("K514", "a connector does not get into its state, or does not work", """
         Connect accepted the change, but the connector was not running, paused, stopped or gone in time, or it is
-        RUNNING without working: nothing has arrived in its heartbeat topic since the change. The step was undone with
-        all others.
+        RUNNING without working: nothing has arrived in its heartbeat topic since the change. The run is rolled back,
+        unless it was started with `--on-failure stop`.
 
         See the worker's log, and the database's where the heartbeat is missing: a missing topic, a table that the role
         does not own, a replication slot in use. A slow rebalance or start needs more time: `timeouts: {settle: 5m}` in

@@ -1,4 +1,4 @@
-"""Topics on real brokers, through librdkafka's admin client (facts.md 1).
+"""Topics on real brokers, through librdkafka's admin client.
 
 First what errors mean, then the client, whose answers are awaited and mapped in one place, then the backend.
 """
@@ -60,11 +60,11 @@ K = TypeVar("K")
 T = TypeVar("T")
 Failures = dict[str, KplanError | None]  # by topic; None: it is so
 
-DESCRIBED_AT_ONCE: Final = 500  # topics in a DescribeConfigs request: 1,000 answer with 2 to 4 MB (facts.md 1.2)
+DESCRIBED_AT_ONCE: Final = 500  # topics in a DescribeConfigs request: 1,000 answer with 2 to 4 MB
 OFFSETS_AT_ONCE: Final = 2_000
 GROUPS_AT_ONCE: Final = 16
 ASKED_OF_EACH: Final = 100  # topics for which every single broker is asked while settling
-ON_THE_TOPIC: Final = frozenset({1, ConfigSource.DYNAMIC_TOPIC_CONFIG})  # `source` is an int today (facts.md 1.2)
+ON_THE_TOPIC: Final = frozenset({1, ConfigSource.DYNAMIC_TOPIC_CONFIG})  # `source` is an int today
 EARLIEST, LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
 NEWEST = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
 LONGEST_PAUSE: Final = 30.0
@@ -86,7 +86,7 @@ def _codes(names: str) -> frozenset[int]:
     return frozenset(getattr(KafkaError, name) for name in names.split() if hasattr(KafkaError, name))
 
 
-# facts.md 1.3. `retriable()` is False for all of them, and names differ from Java's, so this is by number.
+# By number: `retriable()` is False for all of them, and names differ from Java's.
 _CONFLICT = _codes("""
     UNKNOWN_TOPIC_OR_PART TOPIC_ALREADY_EXISTS GROUP_ID_NOT_FOUND ELECTION_NOT_NEEDED NO_REASSIGNMENT_IN_PROGRESS
     RESOURCE_NOT_FOUND DUPLICATE_RESOURCE _UNKNOWN_TOPIC _UNKNOWN_PARTITION _NOOP _NOENT _UNKNOWN_GROUP
@@ -155,7 +155,7 @@ VERDICTS: Final[Mapping[int, Verdict]] = {
 
 
 def classify(code: int, message: str = "") -> Verdict:
-    """What to make of an error code, and of the message where that decides (facts.md 1.3).
+    """What to make of an error code, and of the message where that decides.
 
     A code that this table does not know may have taken effect.
     """
@@ -237,7 +237,7 @@ class Client:
         self.admin = AdminClient(asked, logger=self._logger)
 
     def _note(self, problem: KafkaError) -> None:
-        """Remembers the true cause, which only this callback hears (facts.md 1.2)."""
+        """Remembers the true cause, which only this callback hears."""
         code, words = problem.code(), self._mask.mask(problem.str())
         if code in (KafkaError._AUTHENTICATION, KafkaError._SSL):
             self._denied = Denied(words)
@@ -433,7 +433,7 @@ class KafkaTopics:
         }
 
     def _by_name(self, names: Sequence[str]) -> tuple[dict[str, tuple[int, int]], set[str]]:
-        """Of topics that are not listed: those that are there after all, and those that are hidden (facts.md 0.3)."""
+        """Of topics that are not listed: those that are there after all, and those that are hidden."""
         shapes, hidden = {}, set()
         for chunk in shared.batches(names, lambda _: 1, DESCRIBED_AT_ONCE):
             for name, answer in self._client.retried(partial(self._topics_chunk, chunk)).items():
@@ -541,7 +541,7 @@ class KafkaTopics:
 
     def _send_settings(self, settings: Mapping[str, tuple[Mapping[str, str], Sequence[str]]],
                        validate: bool = False) -> Failures:  # fmt: skip
-        """Sets and resets configs: all of one topic's or none (facts.md 1.1)."""
+        """Sets and resets configs: all of one topic's or none."""
         found: Failures = {}
         some = [(name, sets, resets) for name, (sets, resets) in settings.items() if sets or resets]
         for batch in shared.batches(some, lambda each: len(each[1]) + len(each[2])):
@@ -909,7 +909,7 @@ def _replicas(metadata: Any, name: str) -> dict[int, list[int]]:
 
 
 def _set_here(entries: Mapping[str, Any]) -> dict[str, str]:
-    """What is set on the topic itself: `source == 1`, not `not is_default` (facts.md 1.2)."""
+    """What is set on the topic itself: `source == 1`, not `not is_default`."""
     return {name: entry.value or "" for name, entry in entries.items() if entry.source in ON_THE_TOPIC}
 
 

@@ -13,7 +13,7 @@ from kplan.model import Action, Change, Topic
 T = TypeVar("T")
 
 # A controller takes 10,000 partitions and 10,000 metadata records in one request, and refuses all of a larger one
-# with 44 (facts.md 1.2); the rest is left for what else it writes.
+# with 44; the rest is left for what else it writes.
 MOST_RECORDS = 8_000
 MOST_PARTITIONS = 100_000  # librdkafka's own limit, as is the next
 MOST_REPLICAS = 10_000
@@ -117,7 +117,7 @@ def reassignment(name: str, replicas: Mapping[int, Sequence[int]], brokers: Sequ
 
 
 def no_reassignment(change: Change, replicas: Mapping[int, Sequence[int]], brokers: Sequence[int]) -> KplanError | None:
-    """Why an update's replication factor cannot be had: librdkafka has no reassignment (facts.md 1.1)."""
+    """Why an update's replication factor cannot be had: librdkafka has no reassignment."""
     factor = new_factor(change)
     if factor is None:
         return None
@@ -133,7 +133,7 @@ def no_reassignment(change: Change, replicas: Mapping[int, Sequence[int]], broke
 
 
 def too_few_replicas(change: Change) -> Diagnostic | None:
-    """An update after which writes with acks=all would fail. Brokers accept it (facts.md 0.5)."""
+    """An update after which writes with acks=all would fail. Brokers accept it."""
     before, after = change.before, change.after
     if change.action is not Action.UPDATE or not isinstance(before, Topic) or not isinstance(after, Topic):
         return None

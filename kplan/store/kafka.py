@@ -63,6 +63,7 @@ MOST_ITEMS: Final = 200  # of an entry, in one record
 MOST_BYTES: Final = 700_000  # of them; a topic's usual limit is 1 MiB a batch
 MOST_REPLICAS: Final = 3
 POLL_SECONDS: Final = 1.0  # between two questions who holds it
+NAMING_SECONDS: Final = 1.0  # a killed holder's open transaction may hide its name, and is not waited for
 GAP_SECONDS: Final = 0.01  # without it, polling starves every other call of a consumer (facts.md 1.2)
 TRANSACTION_SECONDS: Final = 15.0
 LONGEST_POLL_SECONDS: Final = 30.0  # a thread that does not poll for so long gives the lock up
@@ -82,7 +83,25 @@ _DENIED = frozenset({29, 30, 31, 53, 58, KafkaError._AUTHENTICATION, KafkaError.
 _GONE = frozenset({3, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, 100})
 _SILENT = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT,
                      KafkaError._TIMED_OUT_QUEUE, KafkaError.REQUEST_TIMED_OUT})  # fmt: skip
-_PASSING = _SILENT | {3, 5, 6, 8, 9, 13, 14, 15, 16, 27, 51, 56, KafkaError._WAIT_COORD, KafkaError._WAIT_CACHE}
+_PASSING = _SILENT | {
+    3,
+    5,
+    6,
+    8,
+    9,
+    13,
+    14,
+    15,
+    16,
+    27,
+    51,
+    56,
+    74,
+    75,
+    78,
+    KafkaError._WAIT_COORD,
+    KafkaError._WAIT_CACHE,
+}
 _EVICTED = frozenset({25, 47, 82, 90, KafkaError._FENCED})  # this member, or this producer, is no more
 _STALE_GENERATION = frozenset({22, 27})  # a contender joined: the same member has a newer generation in a moment
 _HOPELESS = frozenset({10, 18, 35, KafkaError._INVALID_ARG}) | _DENIED  # too large, unsupported, not allowed
@@ -571,11 +590,13 @@ class Reader:
         self._id: object = None
         self._position = 0
         self.log = Log()
-        self.expected = False  # the topic is known to exist, so that its absence is a broker's ignorance
 
-    def read(self) -> Log:
-        """What all records of now amount to; nothing where there is no topic. Open transactions are waited for."""
-        found = self._described()
+    def read(self, expected: bool, patience: float | None) -> Log:
+        """What all records of now amount to; nothing where there is no topic, unless it is `expected`.
+
+        Open transactions are waited for; with `patience` only for so many seconds, and then what is committed counts.
+        """
+        found = self._described(expected)
         if found is None:
             self.close()
             return self.log
@@ -588,21 +609,21 @@ class Reader:
             self.close()
         self._id = identity
         try:
-            self._read_to(end)
+            self._read_to(end, patience)
         except BaseException:
             self.close()  # the next read begins anew
             raise
         return self.log
 
-    def _described(self) -> Any:
+    def _described(self, expected: bool) -> Any:
         deadline = time.monotonic() + self._clients.timeout
-        while (found := self._cluster.described()) is None and self.expected and time.monotonic() < deadline:
+        while (found := self._cluster.described()) is None and expected and time.monotonic() < deadline:
             time.sleep(0.1)
-        self.expected = self.expected or found is not None
         return found
 
-    def _read_to(self, end: int) -> None:
-        deadline = time.monotonic() + max(self._clients.timeout, 2 * TRANSACTION_SECONDS)
+    def _read_to(self, end: int, patience: float | None) -> None:
+        longest = max(self._clients.timeout, 2 * TRANSACTION_SECONDS) if patience is None else patience
+        deadline = time.monotonic() + longest
         if self._position >= end:
             return
         consumer = self._opened()
@@ -610,6 +631,8 @@ class Reader:
             message = consumer.poll(0.1)
             if message is not None:
                 self._take(message)
+            elif time.monotonic() > deadline and patience is not None:
+                break
             elif time.monotonic() > deadline:
                 raise Timeout(f"topic {self._clients.topic} could not be read beyond offset {self._position} of {end}",
                               help="another run's transaction is open, or there is no leader; try again")  # fmt: skip
@@ -966,6 +989,7 @@ class KafkaStore:
         self._turn = threading.RLock()
         self._asked: Cluster | None = None
         self._reader: Reader | None = None
+        self._expected = False  # the topic is known to exist: its absence is a broker's ignorance
 
     @property
     def _cluster(self) -> Cluster:
@@ -1019,17 +1043,18 @@ class KafkaStore:
             self._reader = self._asked = None
 
     # -- reading ------------------------------------------------------------------------------------------------------
-    def _read(self, look: Callable[[Log], T]) -> T:
+    def _read(self, look: Callable[[Log], T], patience: float | None = None) -> T:
+        """What `look` makes of the records. Without `patience` (seconds), open transactions are waited for."""
         with self._turn, self._explained():
             if self._reader is None:
                 self._reader = Reader(self._clients, self._cluster)
-            return look(self._reader.read())
+            return look(self._reader.read(self._expected, patience))
 
     def _named(self, members: Members, stack: str) -> Holder | None:
         """The holder with command and time, which the lock's record has."""
         if not members.members:
             return None
-        recorded = self._read(lambda log: log.locks.get(stack))
+        recorded = self._read(lambda log: log.locks.get(stack), NAMING_SECONDS)
         return members.holding(recorded)
 
     @contextmanager
@@ -1053,10 +1078,7 @@ class KafkaStore:
     def _locked(self, stack: str, holder: Holder, timeout: float) -> Iterator[Lock]:
         with self._explained():
             self._cluster.make_sure()
-            with self._turn:
-                self._read(lambda log: None)
-                if self._reader is not None:
-                    self._reader.expected = True
+            self._expected = True
             held = self._acquire(stack, holder, timeout)
         try:
             yield held

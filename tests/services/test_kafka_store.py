@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ class World:
         asked = {"request_timeout": 30.0, "secrets": [], "session_timeout": SESSION, **options}
         return KafkaStore({"bootstrap.servers": self.bootstrap}, self.topic, **asked)
 
-    @property
+    @cached_property  # kept alive: a client that is collected fails its futures (facts.md 1.2)
     def admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap})
 
@@ -274,8 +274,8 @@ class TestRecords:
     @pytest.mark.parametrize(
         ("value", "why"),
         [
-            (b"{", "cannot be read"), (b"[]", "no object"), (b'{"v":1}', "cannot be read"), (b"\xff\xfe", "cannot be read"),
-            (b'{"v":2,"new":1}', "newer kplan"), (b'{"event":"begin"}', "no version"),
+            (b"{", "cannot be read"), (b"[]", "no object"), (b'{"v":1}', "cannot be read"),
+            (b"\xff\xfe", "cannot be read"), (b'{"v":2,"new":1}', "newer kplan"), (b'{"event":"begin"}', "no version"),
         ],
     )  # fmt: skip
     def test_a_record_that_cannot_be_read_is_named(
@@ -328,9 +328,8 @@ class TestRecords:
             lock.write([entry(0, "begin", "run-2")])
         assert set(store.ledger()) == {ORDERS} and list(store.runs()) == ["run-2"]
         assert time.monotonic() - began < 5
-        assert "stack/a/topic/never" in Path(os.devnull).name or all(
-            "never" not in key for _, key, _ in world.records()
-        )
+        assert all("never" not in key for _, key, _ in world.records())
+        assert any("never" in key for _, key, _ in world.records("read_uncommitted")), "it had been written"
 
 
 class TestClaims:
@@ -387,7 +386,6 @@ class TestClaims:
             again.write(ledger={ORDERS: owned(protect=False)})
         ledger = [(offset, value) for offset, key, value in world.records() if key == ledger_key("a", ORDERS)]
         assert [value.get("claimed") for _, value in ledger] == [None, ledger[0][0], ledger[0][0]]
-        world.produce(ledger_key("a", Address("topic", "x")), json.dumps({**ledger[-1][1]}).encode())
         copy = World(world.bootstrap, world.topic + "-compacted")
         copy.make(**{"cleanup.policy": "compact"})
         last = {key: (offset, value) for offset, key, value in world.records()}
@@ -395,8 +393,7 @@ class TestClaims:
         for key, (_, value) in sorted(last.items(), key=lambda each: each[1][0]):
             copy.produce(key, json.dumps(value).encode())
         time.sleep(0.3)
-        found = store.ledger()[ORDERS]
-        assert found.stack == "a"
+        assert copy.store().ledger()[ORDERS].stack == "a"
 
 
 class TestLock:
@@ -564,7 +561,7 @@ KINDS = {ResourceType.TOPIC: "Topic", ResourceType.GROUP: "Group", ResourceType.
 
 
 class TestPermissions:
-    """With an authorizer that denies what an ACL of the resource does not allow: exactly NEEDED works, one less is named."""
+    """With an authorizer that denies what no ACL allows: exactly NEEDED works, and one less is named."""
 
     @pytest.fixture(scope="class")
     def guarded(self) -> Iterator[KafkaCluster]:

@@ -64,8 +64,8 @@ CDC = """
 def test_a_table_becomes_the_topic_that_debezium_writes_to(tmp_path: Path) -> None:
     found = stack(tmp_path, CDC)
     names = [a.name for a in found.resources if a.kind == "topic"]
-    assert names == ["client_2.kbe.orders", "client_2.kbe.customers", "client_2.other.t", "__debezium-heartbeat.client_2",
-                     "schema-changes.kbe", "client_2"]  # fmt: skip
+    tables = ["client_2.kbe.orders", "client_2.kbe.customers", "client_2.other.t"]
+    assert names == [*tables, "__debezium-heartbeat.client_2", "schema-changes.kbe", "client_2"]
     kbe = connector(found, "kbe")
     assert kbe.config["table.include.list"] == r"kbe\.orders,kbe\.customers,kbe\.auth_user,other\.t"
     assert kbe.config["database.include.list"] == "kbe,other"
@@ -87,14 +87,14 @@ def test_the_server_id_is_the_same_in_every_plan_and_in_range(tmp_path: Path) ->
 
 
 def test_a_client_and_a_key_make_the_connectors_name(tmp_path: Path) -> None:
-    text = CDC.replace("      kbe:\n", "      production_db:\n").replace(
-        "topic_prefix:", "client: Acme Corp\n        topic_prefix:"
-    )
+    named = CDC.replace("      kbe:\n", "      production_db:\n")
+    text = named.replace("topic_prefix:", "client: Acme Corp\n        topic_prefix:")
     assert connector(stack(tmp_path, text), "acme_corp_production_db_connector").name
 
 
 def test_no_default_reaches_retention_policy_or_partitions_of_an_internal_topic(tmp_path: Path) -> None:
-    defaults = "defaults: {topic: {partitions: 12, replication_factor: 3, config: {retention.ms: 1h, cleanup.policy: compact, min.insync.replicas: 2}}}"
+    config = "{retention.ms: 1h, cleanup.policy: compact, min.insync.replicas: 2}"
+    defaults = f"defaults: {{topic: {{partitions: 12, replication_factor: 3, config: {config}}}}}"
     kplan = "version: 1\nenvironments: {local: {defaults: {topic: {config: {retention.bytes: 1GiB}}}}}"
     found = stack(
         tmp_path,
@@ -162,7 +162,8 @@ def test_a_sensitive_value_where_it_would_be_shown_is_an_error(tmp_path: Path) -
 def test_variables_come_from_flags_then_files_then_the_process_then_the_environment_then_the_default(
     tmp_path: Path,
 ) -> None:
-    text = "version: 1\nstack: s\nvariables: {size: {type: integer, default: 1, env: MY_N}}\ntopics: {a: {partitions: '{{ var.size }}'}}\n"
+    variables = "{size: {type: integer, default: 1, env: MY_N}}"
+    text = f"version: 1\nstack: s\nvariables: {variables}\ntopics: {{a: {{partitions: '{{{{ var.size }}}}'}}}}\n"
     kplan = "version: 1\nenvironments: {local: {variables: {size: 2}}}"
     (tmp_path / "vars.yaml").write_text("size: 5\n")
 
@@ -268,7 +269,8 @@ def test_what_is_wrong_has_a_code_a_place_and_a_way_out(tmp_path: Path, text: st
 
 
 def test_two_environments_of_one_name_are_told_apart_by_their_guards(tmp_path: Path) -> None:
-    kplan = "version: 1\ndefault: dev\nenvironments:\n  dev: {}\n  prod: {guards: {topic: {replication_factor: {minimum: 3}}}}\n"
+    prod = "{guards: {topic: {replication_factor: {minimum: 3}}}}"
+    kplan = f"version: 1\ndefault: dev\nenvironments:\n  dev: {{}}\n  prod: {prod}\n"
     text = "version: 1\nstack: s\ntopics: {a: {replication_factor: 1}}\n"
     assert not problems(tmp_path, text, kplan)
     found = load(Request([str(tmp_path / "stack.yaml")], "prod", folder=str(tmp_path)))

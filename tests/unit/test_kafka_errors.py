@@ -60,7 +60,7 @@ def test_no_code_has_two_classes() -> None:
     ],
 )
 def test_the_table_of_facts(codes: Sequence[int], kind: type[KplanError], applied: bool | None) -> None:
-    """facts.md 1.3."""
+    """`KafkaError.retriable()` says nothing of use for admin requests, so each code has its own verdict."""
     for code in codes:
         verdict = classify(code)
         assert (code, verdict.error, verdict.applied) == (code, kind, applied)
