@@ -157,10 +157,10 @@ class LiveView(LineView):
         from rich.console import Console
         from rich.live import Live
 
+        super().__init__(self._above, style, self._diagnosed)
+        self._show = diagnostic
         self.console = Console(highlight=False, soft_wrap=True, no_color=not style.color)
         self.live = Live(get_renderable=self._running, console=self.console, refresh_per_second=8, transient=True)
-        self._show = diagnostic
-        super().__init__(self._above, style, self._diagnosed)
         self.live.start()
 
     def close(self) -> None:

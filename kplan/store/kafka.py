@@ -36,6 +36,7 @@ from confluent_kafka import (
     Producer,
     TopicCollection,
     TopicPartition,
+    libversion,
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
@@ -68,6 +69,9 @@ GAP_SECONDS: Final = 0.01  # without it, polling starves every other call of a c
 TRANSACTION_SECONDS: Final = 15.0
 LONGEST_POLL_SECONDS: Final = 30.0  # a thread that does not poll for so long gives the lock up
 CLIENT: Final = "kplan/"
+# When every broker has gone, librdkafka forgets them all and bootstraps anew, and with it what it was about to ask of a
+# group's coordinator: `send_offsets_to_transaction` then never returns (2.16.0, seen when a single broker restarts).
+RECOVERY: Final = {"metadata.recovery.strategy": "none"} if libversion()[1] >= 0x020B0000 else {}
 KPLANS_OWN: Final = ("client.id", "allow.auto.create.topics", "error_cb", "throttle_cb", "logger", "group.id",
                      "transactional.id", "isolation.level", "enable.auto.commit", "acks")  # fmt: skip
 SETTINGS: Final[Mapping[str, str]] = {
@@ -143,7 +147,7 @@ class Clients:
 
     def settings(self, client: str, **own: Any) -> dict[str, Any]:
         given = {key: value for key, value in self.config.items() if key not in KPLANS_OWN}
-        return {**given, "client.id": client, "error_cb": self.note, **own}
+        return {**given, **RECOVERY, "client.id": client, "error_cb": self.note, **own}
 
     def consumer(self, client: str, group: str, **own: Any) -> Consumer:
         usual = {"group.id": group, "enable.auto.commit": False, "isolation.level": "read_committed",
@@ -873,7 +877,10 @@ class KafkaLock:
                 self._give_up(exception, deadline)
             except KplanError:
                 raise
-            except BaseException as exception:  # how far it came is not known (an interrupt, a SystemError)
+            except Exception as exception:  # of a fenced client, any call may raise anything (facts.md 5.1)
+                self._lost = self._because(exception.__cause__ or exception)
+                self._refuse_lost(exception)
+            except BaseException as exception:  # an interrupt: how far the write came is not known
                 self._lost = f"a write was cut off ({type(exception).__name__})"
                 raise
             time.sleep(pause)
@@ -896,13 +903,14 @@ class KafkaLock:
 
             self._producer.produce(self._clients.topic, value, key, 0, on_delivery=told)
         self._producer.flush(max(0.1, deadline - time.monotonic()))
-        if failures or len(offsets) < len(encoded):
-            raise KafkaException(failures[0] if failures else KafkaError(KafkaError._TIMED_OUT, "not written in time"))
         metadata = self._membership.metadata()
         if metadata is None:
             raise KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID, "the lock is not held"))
         where = [TopicPartition(self._clients.topic, 0, 0)]
+        # After a failure this raises, too, and its error says why; a delivery's only says that it was purged.
         self._producer.send_offsets_to_transaction(where, metadata, max(0.1, deadline - time.monotonic()))
+        if failures or len(offsets) < len(encoded):
+            raise KafkaException(failures[0] if failures else KafkaError(KafkaError._TIMED_OUT, "not written in time"))
         self._end_transaction(deadline)
         return [offsets[number] for number in range(len(encoded))]
 
@@ -926,16 +934,21 @@ class KafkaLock:
         problem = _problem(exception)
         code = _code(exception)
         if problem is None or problem.fatal() or code in _EVICTED:
-            self._lost = "another run took over" if code in _EVICTED else self._clients.mask.mask(str(exception))
+            self._lost = self._because(exception)
         else:
             self._abort(deadline)
+        if code in _HOPELESS:
+            raise self._unwritten(exception) from exception
         self._refuse_lost(exception)
         late = time.monotonic() > deadline
         if code in _STALE_GENERATION and late:
             self._lost = "the group has another generation"
             self._refuse_lost(exception)
-        if late or code in _HOPELESS:
+        if late:
             raise self._unwritten(exception) from exception
+
+    def _because(self, exception: BaseException) -> str:
+        return "another run took over" if _code(exception) in _EVICTED else self._clients.mask.mask(str(exception))
 
     def _abort(self, deadline: float) -> None:
         """The open transaction is undone; where that cannot be, the lock counts as lost."""
@@ -1119,9 +1132,10 @@ class KafkaStore:
                 held.begin(lambda: self._read(lambda log: log.of(stack)))
                 return held
         except BaseException as failure:
+            late = membership.lost.is_set()
             membership.leave(self._clients.timeout)
-            if isinstance(failure, JournalBroken) and membership.lost.is_set():
-                return None  # it was this process that was too slow
+            if isinstance(failure, JournalBroken) and late:
+                return None  # this process was too slow, and somebody else has it now
             raise
         membership.leave(self._clients.timeout)
         return None
