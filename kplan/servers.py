@@ -75,7 +75,16 @@ def open_cluster(
 
 
 def open_store(environment: Environment) -> Store:
-    """The environment's ledger, journal and lock."""
+    """The environment's ledger, journal and lock: in the cluster's topic that `state:` names, else in a file."""
+    if environment.kafka and environment.kafka_topic:
+        from kplan.store.kafka import KafkaStore
+
+        return KafkaStore(
+            environment.kafka,
+            environment.kafka_topic,
+            request_timeout=environment.request_timeout,
+            secrets=environment.secrets,
+        )
     from kplan.store.sqlite import SqliteStore
 
     return SqliteStore(state_file(environment))

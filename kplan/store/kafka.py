@@ -65,6 +65,8 @@ MOST_BYTES: Final = 700_000  # of them; a topic's usual limit is 1 MiB a batch
 MOST_REPLICAS: Final = 3
 POLL_SECONDS: Final = 1.0  # between two questions who holds it
 NAMING_SECONDS: Final = 1.0  # a killed holder's open transaction may hide its name, and is not waited for
+OFFSETS_SECONDS: Final = 8.0  # for the part of a transaction that the group's coordinator answers
+TRY_SECONDS: Final = 5.0  # for one answer to a question that can be asked again
 GAP_SECONDS: Final = 0.01  # without it, polling starves every other call of a consumer (facts.md 1.2)
 TRANSACTION_SECONDS: Final = 15.0
 LONGEST_POLL_SECONDS: Final = 30.0  # a thread that does not poll for so long gives the lock up
@@ -394,6 +396,7 @@ class Cluster:
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
         self._timeout = clients.timeout
+        self._try = min(clients.timeout, TRY_SECONDS)
         settings = clients.settings("kplan-store", **{"allow.auto.create.topics": False})
         self._admin = AdminClient(settings, logger=clients.logger)
 
@@ -422,12 +425,27 @@ class Cluster:
         """The topic as metadata has it; None where it is not there. A hidden one is Denied (29; facts.md 0)."""
         topic = self._clients.topic
         try:
+            self._refresh()
             asking = TopicCollection([topic])
             return self._retried(lambda: self._admin.describe_topics(asking, request_timeout=self._timeout)[topic])
         except KafkaException as exception:
             if _code(exception) in _GONE:
                 return None
             raise self._clients.said(exception, f"{topic} cannot be described", "Read") from exception
+
+    def _refresh(self) -> None:
+        """The client knows the living brokers: it asks the one it took for the controller, and that may be dead."""
+        end = time.monotonic() + self._timeout
+        while True:
+            try:
+                self._admin.list_topics(self._clients.topic, timeout=self._try)
+                return
+            except KafkaException as exception:
+                self._admin.poll(0)
+                denied = self._clients.trouble is not None and self._clients.trouble.code() in _DENIED
+                if denied or _code(exception) not in _PASSING or time.monotonic() > end:
+                    raise
+            time.sleep(0.1)
 
     def end(self) -> int | None:
         """The offset behind the newest record, committed or not; None where the topic is gone."""
@@ -794,8 +812,13 @@ class KafkaLock:
         self._log = Log()
         self._released = False
         self._lost = ""
+        self._renew()
+
+    def _renew(self) -> None:
+        """A producer that has not been told to begin; what an earlier one left open is aborted by its beginning."""
+        holder, clients = self._holder, self._clients
         own = {
-            "transactional.id": clients.group(stack),
+            "transactional.id": clients.group(self._stack),
             "transaction.timeout.ms": round(TRANSACTION_SECONDS * 1000),
             "linger.ms": 0,
             "message.max.bytes": 8_000_000,
@@ -908,11 +931,34 @@ class KafkaLock:
             raise KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID, "the lock is not held"))
         where = [TopicPartition(self._clients.topic, 0, 0)]
         # After a failure this raises, too, and its error says why; a delivery's only says that it was purged.
-        self._producer.send_offsets_to_transaction(where, metadata, max(0.1, deadline - time.monotonic()))
+        self._send_offsets(where, metadata, max(0.1, min(OFFSETS_SECONDS, deadline - time.monotonic())))
         if failures or len(offsets) < len(encoded):
             raise KafkaException(failures[0] if failures else KafkaError(KafkaError._TIMED_OUT, "not written in time"))
         self._end_transaction(deadline)
         return [offsets[number] for number in range(len(encoded))]
+
+    def _send_offsets(self, where: list[TopicPartition], metadata: bytes, seconds: float) -> None:
+        """As the client's own, but it ends. The client's may never return once the group's coordinator has died (2.16.0).
+
+        A producer that hangs is given up for a new one, while the group's membership says that the lock is still held.
+        """
+        outcome: Future[None] = Future()
+        producer = self._producer
+
+        def send() -> None:
+            try:
+                producer.send_offsets_to_transaction(where, metadata, seconds)
+                outcome.set_result(None)
+            except BaseException as exception:
+                outcome.set_exception(exception)
+
+        threading.Thread(target=send, name="offsets", daemon=True).start()
+        if not wait([outcome], seconds + 2).done:
+            self._refuse_lost()
+            self._renew()
+            self._producer.init_transactions(self._clients.timeout)
+            raise KafkaException(KafkaError(KafkaError._RETRY, "the group's coordinator changed"))
+        outcome.result()
 
     def _end_transaction(self, deadline: float) -> None:
         """A commit whose answer is late is asked for again: the coordinator knows whether it was."""
@@ -933,6 +979,8 @@ class KafkaLock:
         """Returns if another try is right: the transaction is undone then. Otherwise raises."""
         problem = _problem(exception)
         code = _code(exception)
+        if code == KafkaError._RETRY:
+            return  # with a new producer, which has nothing open
         if problem is None or problem.fatal() or code in _EVICTED:
             self._lost = self._because(exception)
         else:

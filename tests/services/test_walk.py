@@ -392,3 +392,27 @@ def test_broker_defaults_and_referenced_secrets_are_no_difference(shell: Shell, 
     for _ in range(2):
         assert "No changes." in shell.kplan("plan", "stack.yaml", "--detailed-exitcode").out
     shell.kplan("destroy", "stack.yaml", "--yes")
+
+
+def test_state_in_the_cluster_is_there_on_every_machine(
+    kafka: KafkaCluster, connect: ConnectWorker, tmp_path: Path
+) -> None:
+    shells = []
+    for machine in ("one", "other"):
+        (tmp_path / machine).mkdir()
+        shell = Shell(tmp_path / machine)
+        settings = environment(kafka, connect).replace("timeouts:", "state: {kafka_topic: __kplan_walk}\n    timeouts:")
+        shell.write("kplan.yaml", settings)
+        shell.write("stack.yaml", "version: 1\nstack: shared\ntopics: {shared.a: , shared.b: }\n")
+        shells.append(shell)
+    one, other = shells
+    one.kplan("apply", "stack.yaml", "--yes")
+    assert not (one.folder / ".kplan").exists()
+    assert "No changes." in other.kplan("plan", "stack.yaml").out
+    other.write("stack.yaml", "version: 1\nstack: shared\ntopics: {shared.a: }\n")
+    assert "the ledger says that this stack owns it" in other.kplan("plan", "stack.yaml", expect=3).out
+    other.write("claim.yaml", "version: 1\nstack: thief\ntopics: {shared.a: }\n")
+    assert "shared" in other.kplan("apply", "claim.yaml", "--yes", expect=4).all
+    other.kplan("destroy", "stack.yaml", "--yes")
+    assert "Nothing to destroy" in one.kplan("destroy", "stack.yaml", "--yes").out
+    assert topics(kafka, "shared.") == {}
