@@ -684,6 +684,11 @@ _RUNS = (
         does not own, a replication slot in use. A slow rebalance or start needs more time: `timeouts: {settle: 5m}` in
         the environment.
         """),
+    _code("K515", "the apply was interrupted", """
+        Ctrl-C, or a signal to end, came while steps were being done. The running wave was finished, and everything was
+        put back; what could not be is named. Interrupted a second time, kplan stops where it is, and `kplan recover`
+        puts the rest back.
+        """),
     _code("K520", "the saved plan no longer fits", """
         Between plan and apply something has changed: live state, a file, a variable's value, the cluster, or the plan
         was applied before. Nothing was done, not even the steps that still fit.

@@ -62,6 +62,9 @@ def blueprint(
     if document is None or problems:
         return None, problems
     data = document.data
+    parameters = data.get("parameters") or {}
+    if parameters and "properties" not in parameters and "type" not in parameters:
+        parameters = {"type": "object", "properties": parameters}  # the short form: names and their schemas
     parent = Blueprint(name)
     if data.get("extends"):
         if data["extends"] in (*seen, name) or len(seen) > 8:
@@ -82,7 +85,7 @@ def blueprint(
     return Blueprint(
         name,
         data.get("class") or parent.java_class,
-        merged(parent.parameters, data.get("parameters") or {}),
+        merged(parent.parameters, parameters),
         merged(parent.config, data.get("config") or {}),
         data.get("table") or parent.table,
         merged(parent.topics, data.get("topics") or {}),

@@ -12,7 +12,7 @@ from kplan import words
 from kplan.backends.base import Backend, Cluster, Outcome
 from kplan.codec import change_to_json
 from kplan.diagnostics import Blocked, InterruptedRun, KplanError, Stale
-from kplan.diff import Ledger
+from kplan.diff import Ledger, differences
 from kplan.events import Emit, Event, silent
 from kplan.journal import Entry, Item, Progress, replay
 from kplan.model import Action, Address, Change, Health, Live, Owned
@@ -142,7 +142,12 @@ class Run:
             for step in steps:
                 if step.change.is_ledger_only:
                     self._tell("step_done", step, words.done(step.change))
-            self._write(lock, "end", about={"outcome": "applied"}, ledger=self._records([*steps, *skipped]))
+            self._write(
+                lock,
+                "end",
+                about={"outcome": "applied"},
+                ledger=self._records(steps) | self._records(skipped, found=True),
+            )
             result = self._result("applied", steps, skipped=len(skipped))
         result = replace(result, seconds=self.clock() - started)
         self.emit(
@@ -165,11 +170,15 @@ class Run:
     def _waves(self, lock: Lock, steps: Sequence[Step]) -> Failure | None:
         for wave in dict.fromkeys(s.wave for s in steps):
             if self.stop.asked:
-                return Failure(None, KplanError("interrupted", code="K604"))
+                return Failure(None, KplanError("Ctrl-C, or a signal to end", code="K515"))
             failure = self._wave(lock, [s for s in steps if s.wave == wave])
             if failure is not None:
                 return failure
-        return Failure(None, KplanError("interrupted", code="K604")) if self.stop.asked and self.sent else None
+        return (
+            Failure(None, KplanError("Ctrl-C, or a signal to end", code="K515"))
+            if self.stop.asked and self.sent
+            else None
+        )
 
     def _wave(self, lock: Lock, steps: Sequence[Step]) -> Failure | None:
         """Journals, sends and settles one wave; None when all of it is so."""
@@ -263,7 +272,7 @@ class Run:
         todo = [(s, c) for s, c in self.sent if s.number in self.done or _changed(s.change, live)]
         if todo:
             self.emit(Event("rollback_started", words.rolling_back(len(todo), len(self.sent)), level="warning"))
-        left = self._undo_all(lock, todo)
+        left = self._undo_all(lock, todo, live)
         return Result(
             "incomplete" if left else "rolled_back",
             self.holder.run,
@@ -289,14 +298,15 @@ class Run:
             self.done = set(progress.done)
             kept = [s for s in steps if str(s.change.address) in forget]
             # what was in flight may still be on its way in the server, so it is undone even where it looks undone
+            flying = {n for n in progress.flying if n not in progress.undone}
             todo = [
                 (s, c)
                 for s, c in self.sent
-                if s not in kept and (s.number in progress.flying or _changed(s.change, live))
+                if s not in kept and (_changed(s.change, live) or (s.number in flying and s.change.undo.complete))
             ]
             if todo:
                 self.emit(Event("rollback_started", words.rolling_back(len(todo), len(steps)), level="warning"))
-            left = self._undo_all(lock, todo, self._records(kept, partial=True))
+            left = self._undo_all(lock, todo, live, self._records(kept, partial=True))
         result = Result(
             "incomplete" if left else "rolled_back",
             self.holder.run,
@@ -325,12 +335,13 @@ class Run:
         self,
         lock: Lock,
         todo: Sequence[tuple[Step, Mapping[str, Any]]],
+        live: Live,
         records: Mapping[Address, Owned | None] | None = None,
     ) -> dict[int, str]:
         """Undoes wave by wave, newest first, reads again, and closes the run unless something is left."""
         left: dict[int, str] = {}
         for wave in dict.fromkeys(s.wave for s, _ in reversed(todo)):
-            left |= self._undo_wave(lock, [(s, c) for s, c in reversed(todo) if s.wave == wave])
+            left |= self._undo_wave(lock, [(s, c) for s, c in reversed(todo) if s.wave == wave], live)
         left |= self._verify_undone([s for s, _ in todo], left)
         stay = [s for s, _ in todo if s.number in left]
         ledger = self._before() | self._records(stay, partial=True) | dict(records or {})
@@ -340,12 +351,12 @@ class Run:
             self._write(lock, "end", about={"outcome": "rolled_back"}, ledger=ledger)
         return left
 
-    def _undo_wave(self, lock: Lock, pairs: Sequence[tuple[Step, Mapping[str, Any]]]) -> dict[int, str]:
+    def _undo_wave(self, lock: Lock, pairs: Sequence[tuple[Step, Mapping[str, Any]]], live: Live) -> dict[int, str]:
         """What could not be put back, by step, in words."""
         left: dict[int, str] = {}
         backs: list[tuple[Step, Change, Mapping[str, Any]]] = []
         for step, captured in pairs:
-            back = inverse(step.change)
+            back = _from_live(inverse(step.change), live)
             if not step.change.undo.complete:
                 left[step.number] = f"{step.change.address}: {step.change.undo.why or 'it has no undo'}"
             if back is not None:
@@ -480,8 +491,10 @@ class Run:
         claimed = [s.change for s in self.plan.steps if s.change.after is not None]
         return {c.address: c.owner if not c.source else None for c in claimed}
 
-    def _records(self, steps: Sequence[Step], *, partial: bool = False) -> dict[Address, Owned | None]:
-        """What the ledger says of the steps' resources from now on."""
+    def _records(
+        self, steps: Sequence[Step], *, partial: bool = False, found: bool = False
+    ) -> dict[Address, Owned | None]:
+        """What the ledger says of the steps' resources from now on; what was `found` as planned, others made."""
         records: dict[Address, Owned | None] = {}
         at = self.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         for step in steps:
@@ -496,6 +509,8 @@ class Run:
             if protect is None:
                 protect = bool(change.owner and change.owner.protect)
             created = change.created or change.action in (Action.CREATE, Action.REPLACE)
+            if found:
+                created = bool(change.owner and change.owner.created)
             records[change.address] = Owned(
                 change.address, self.plan.stack, self.plan.env, created, protect, change.after, self.holder.run, at
             )
@@ -545,6 +560,15 @@ class Failure:
 def _to_restore(back: Change, captured: Mapping[str, Any]) -> Mapping[str, Any]:
     """What an undo gets of what was captured; undoing a replacement puts the old offsets back, making it does not."""
     return {**captured, "restore": True} if back.action is Action.REPLACE else captured
+
+
+def _from_live(back: Change | None, live: Live) -> Change | None:
+    """The undo as it must be sent now: what is half gone is not made anew, but put back into its old state."""
+    now = live.resources.get(back.address) if back is not None else None
+    if back is None or now is None or back.action is not Action.CREATE or back.after is None:
+        return back
+    diffs, _, _ = differences(back.after, now, None)
+    return replace(back, action=Action.UPDATE, before=now, diffs=diffs)
 
 
 def _said(outcome: Outcome) -> str:

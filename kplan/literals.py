@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from kplan.model import SENSITIVE_KEY
+from kplan.model import CREDENTIALS, SENSITIVE_KEY
 
 HIDDEN = "•"
 SHORTEST = 3
@@ -34,8 +34,21 @@ def hidden(text: str) -> tuple[str, tuple[str, ...]]:
             continue
         opens = BLOCK.match(line)
         block = len(opens.group("indent")) if opens and SENSITIVE_KEY.search(opens.group("key")) else -1
+        line = CREDENTIALS.sub(lambda match: _credentials(match, values), line)
         lines.append(PAIR.sub(lambda match: _pair(match, values), line) if SENSITIVE_KEY.search(line) else line)
     return "\n".join(lines), tuple(values)
+
+
+def _credentials(match: re.Match[str], values: dict[str, None]) -> str:
+    """`://user:secret@` or `password=secret` with what follows the last `:` or `=` hidden."""
+    text = match.group(0)
+    start = max(text.rfind(":"), text.rfind("=")) + 1
+    end = len(text) - 1 if text.endswith("@") else len(text)
+    secret = text[start:end].strip("\"'")
+    if len(secret) < SHORTEST or "{{" in text or "${" in text:
+        return text
+    values[secret] = None
+    return text.replace(secret, HIDDEN * len(secret))
 
 
 def _pair(match: re.Match[str], values: dict[str, None]) -> str:

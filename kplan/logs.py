@@ -36,3 +36,5 @@ def configure(level: str, style: str, file: str | None, mask: Mask) -> None:
     root.addHandler(handler)
     root.setLevel(level.upper())
     root.propagate = False
+    # the client library says each failed attempt; errors say what came of them
+    logging.getLogger("kplan.kafka").setLevel(logging.DEBUG if level.lower() == "debug" else logging.CRITICAL)

@@ -21,6 +21,7 @@ SENSITIVE_KEY = re.compile(
     r"|mongodb\.connection\.string",
     re.IGNORECASE,
 )
+CREDENTIALS = re.compile(r"://[^/\s:@]*:[^@\s/]+@|\b(?:password|passwd|pwd|secret|token)=[^;&\s]+", re.IGNORECASE)
 REFERENCE = re.compile(r"\$\{[^}]*\}")  # Connect's own: resolved on the worker
 
 
@@ -89,8 +90,9 @@ def is_sensitive_key(key: str) -> bool:
 
 
 def conceal(key: str, value: str) -> Text:
-    """`value`, as a Secret where its key is that of a secret and it is not wholly Connect's `${…}` references."""
-    if is_sensitive_key(key) and value and REFERENCE.sub("", value).strip():
+    """`value`, as a Secret where its key is that of a secret or it holds credentials, Connect's `${…}` left aside."""
+    literal = REFERENCE.sub("", value).strip()
+    if literal and (is_sensitive_key(key) or CREDENTIALS.search(literal)):
         return Secret(value=value)
     return value
 

@@ -116,7 +116,7 @@ def order(changes: Sequence[Change]) -> tuple[Step, ...]:
 def _rank(change: Change) -> tuple[int, int]:
     """Whether it can be undone, and then: topics made, topics changed, connectors, topics deleted, the ledger alone."""
     if change.is_ledger_only:
-        return (0, 9)
+        return (2, 0)  # last, with the end of the run
     if change.address.kind == "topic":
         return (
             int(change.irreversible),

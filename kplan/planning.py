@@ -40,7 +40,7 @@ def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan
     ledger = store.ledger()
     live = read(cluster, needed(stack, ledger))
     found = diff(stack, live, ledger, replaced=options.replaced, mode=options.mode)
-    changes = with_needs(accepted_releases(found.changes, options.accept))
+    changes = with_needs(accepted_releases(found.changes, options.accept, live.target))
     total = len(changes)
     changes, clashes = narrowed(changes, options.targets, options.excluded)
     problems = found.diagnostics + _clashes(clashes) + _unmatched(stack, found, options)

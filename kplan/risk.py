@@ -8,7 +8,22 @@ from dataclasses import dataclass, replace
 
 from kplan import catalog
 from kplan.diagnostics import Diagnostic, error
-from kplan.model import Action, Address, AttrDiff, Change, Connector, Facts, Guards, Removal, Risk, Stack, Topic, Undo
+from kplan.model import (
+    Action,
+    Address,
+    AttrDiff,
+    Change,
+    Connector,
+    Facts,
+    Guards,
+    Removal,
+    Risk,
+    Stack,
+    Target,
+    Topic,
+    Undo,
+)
+from kplan.undo import undo_of
 
 KINDS = ("data-loss", "replace", "orphan", "offsets", "snapshot", "durability", "readers")
 TYPE_HANDLING = (
@@ -37,17 +52,16 @@ def accept_name(change: Change) -> str:
     return f"{VERBS.get(change.action, 'change')}:{change.address}"
 
 
-def accepted_releases(changes: Sequence[Change], accepted: Accepted) -> list[Change]:
+def accepted_releases(changes: Sequence[Change], accepted: Accepted, target: Target) -> list[Change]:
     """With `destroy`: what was adopted is released, unless its deletion is accepted by name."""
-    return [
-        replace(c, action=Action.DELETE)
-        if c.reason == "destroy"
-        and c.action is Action.RELEASE
-        and c.before is not None
-        and accepted.covers(f"delete:{c.address}")
-        else c
-        for c in changes
-    ]
+    result = []
+    for change in changes:
+        adopted = change.reason == "destroy" and change.action is Action.RELEASE and change.before is not None
+        if adopted and accepted.covers(f"delete:{change.address}"):
+            change = replace(change, action=Action.DELETE)
+            change = replace(change, undo=undo_of(change, target))
+        result.append(change)
+    return result
 
 
 def wants_facts(change: Change) -> bool:

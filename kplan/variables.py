@@ -74,6 +74,7 @@ def settle(document: Document, given: Given) -> tuple[Values, list[Diagnostic]]:
         if rule.get("sensitive"):
             sensitive[name] = None if found is None or found[0] is None else str(found[0])
             sources[name] = found[1] if found else ""
+            problems += _sensitive_problem(document, name, rule, sensitive[name])
             continue
         if found is None:
             problems.append(_missing(document, name, rule))
@@ -124,6 +125,17 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
 
     close = difflib.get_close_matches(name, list(known), 1)
     return f"; did you mean `{close[0]}`?" if close else ""
+
+
+def _sensitive_problem(document: Document, name: str, rule: Mapping[str, Any], value: str | None) -> list[Diagnostic]:
+    """What is wrong with a sensitive value, which is not shown."""
+    try:
+        if value is not None:
+            _checked(_typed(value, rule.get("type", "string")), rule)
+    except ValueError:
+        summary = "a variable has a value that it may not have"
+        return [error("K203", summary, name, help=rule_words(rule), span=document.key_at("variables", name))]
+    return []
 
 
 def rule_words(rule: Mapping[str, Any]) -> str:

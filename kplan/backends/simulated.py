@@ -111,7 +111,6 @@ class SimulatedFile:
             db.executescript(TABLES)
             db.execute("BEGIN IMMEDIATE")
             try:
-                db.execute("INSERT OR IGNORE INTO sim_meta VALUES ('cluster_id', ?)", (secrets.token_urlsafe(16),))
                 db.execute("INSERT OR IGNORE INTO sim_meta VALUES ('salt', ?)", (secrets.token_hex(16),))
                 yield db
                 db.execute("COMMIT")
@@ -122,6 +121,11 @@ class SimulatedFile:
     def meta(self, key: str) -> str:
         rows = self.read("SELECT value FROM sim_meta WHERE key = ?", key)
         return str(rows[0][0]) if rows else ""
+
+    @property
+    def identity(self) -> str:
+        """The cluster's id: the same for one file, whether it is there already or not."""
+        return "simulated-" + hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:12]
 
     def close(self) -> None:
         if self._connection is not None:
@@ -153,9 +157,7 @@ class SimulatedTopics:
         self.fail = frozenset(fail)
 
     def identify(self) -> Target:
-        return Target(
-            self.file.meta("cluster_id"), "simulated:9092", self.brokers, simulated=os.path.relpath(self.file.path)
-        )
+        return Target(self.file.identity, "simulated:9092", self.brokers, simulated=os.path.relpath(self.file.path))
 
     def read(self, names: Collection[str] | None) -> Reading:
         rows = self.file.read("SELECT name, partitions, replicas, config FROM sim_topics ORDER BY name")
@@ -390,7 +392,7 @@ class SimulatedConnectors:
         self.fail = frozenset(fail)
 
     def identify(self) -> Target:
-        return Target(self.file.meta("cluster_id"), connect_url="simulated", connect_version="4.3.1 (simulated)")
+        return Target(self.file.identity, connect_url="simulated", connect_version="4.3.1 (simulated)")
 
     def read(self, names: Collection[str] | None) -> Reading:
         rows = self.file.read(

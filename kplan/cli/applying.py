@@ -18,6 +18,7 @@ from kplan.cli.common import Session, holder, now, option, planned, several
 if TYPE_CHECKING:
     from kplan.backends.base import Cluster
     from kplan.environment import Environment
+    from kplan.events import Emit, Event
     from kplan.executor import Result, Stop
     from kplan.plan import Plan
     from kplan.render.events import View
@@ -45,9 +46,13 @@ FLAGS = several(
 def apply(session: Session, mode: str) -> int:
     """Plans (or takes a saved plan), asks, and runs. Returns the exit code."""
     saved = _saved(session.settings["paths"]) if mode == "apply" else None
+    if saved:
+        _refuse_planning_flags(session)
+    timeout = _timeout(session)
     environment, plans = _from_file(session, saved) if saved else _from_stacks(session, mode)
     cluster, store = session.open(environment)
     try:
+        _wait_for_others(session, store, timeout)
         todo = plans(cluster, store)
         _show(session, todo, mode, bool(saved))
         code = max((p.exit_code for p, _ in todo), default=0)
@@ -62,6 +67,42 @@ def apply(session: Session, mode: str) -> int:
         store.close()
 
 
+def _refuse_planning_flags(session: Session) -> None:
+    """A saved plan is applied as it is."""
+    flags = {"targets": "--target", "excluded": "--exclude", "replaced": "--replace", "accepted": "--accept"}
+    given = [flag for name, flag in flags.items() if session.settings.get(name)]
+    given += ["--offline"] if session.settings.get("offline") else []
+    if given:
+        raise click.UsageError(f"{', '.join(given)}: a saved plan is applied as it is; give this to `kplan plan --out`")
+
+
+def _timeout(session: Session) -> float:
+    from kplan.environment import seconds
+
+    try:
+        return seconds(session.settings["lock_timeout"])
+    except ValueError as e:
+        raise click.BadParameter(str(e), param_hint="--lock-timeout")
+
+
+def _wait_for_others(session: Session, store: Store, timeout: float) -> None:
+    """Returns once nobody applies one of the stacks: what is planned meanwhile would be outdated. Raises Locked."""
+    import time
+
+    from kplan.diagnostics import Locked
+
+    deadline = time.monotonic() + timeout
+    for stack in session.stack_names:
+        while holder_now := store.holder(stack):
+            if time.monotonic() >= deadline:
+                raise Locked(
+                    f"{holder_now.who} holds stack {stack} since {holder_now.since}: {holder_now.command} "
+                    f"(run {holder_now.run})",
+                    help="wait for it with --lock-timeout 60s; there is no unlock, for the lock ends with its process",
+                )
+            time.sleep(0.5)
+
+
 def _from_stacks(session: Session, mode: str) -> tuple[Environment, Any]:
     from kplan.diagnostics import Invalid, ordered
     from kplan.planning import not_for_apply
@@ -71,6 +112,7 @@ def _from_stacks(session: Session, mode: str) -> tuple[Environment, Any]:
     if loaded.has_errors or unset:
         raise Invalid([*loaded.diagnostics, *unset])
     session.show(ordered(loaded.diagnostics))
+    session.stack_names = [stack.name for stack in loaded.stacks]
     return loaded.environment, lambda cluster, store: planned(session, loaded, cluster, store, mode)
 
 
@@ -96,6 +138,7 @@ def _from_file(session: Session, documents: list[dict[str, Any]]) -> tuple[Envir
     from kplan.plan import from_json, secret_names, with_secrets
 
     plans = [from_json(document) for document in documents]
+    session.stack_names = [plan.stack for plan in plans]
     if len({plan.env for plan in plans}) != 1:
         raise Stale("this file holds plans for several environments", code="K521")
     asked = session.request
@@ -235,7 +278,6 @@ def _run_all(session: Session, plans: Sequence[Plan], cluster: Cluster, store: S
 
 
 def _run(session: Session, plan: Plan, cluster: Cluster, store: Store, mode: str, saved: bool) -> Result:
-    from kplan.environment import seconds
     from kplan.executor import Run
     from kplan.model import Address, Live
     from kplan.planning import read
@@ -246,10 +288,7 @@ def _run(session: Session, plan: Plan, cluster: Cluster, store: Store, mode: str
         }
         return read(cluster, addresses), store.ledger()
 
-    try:
-        timeout = seconds(session.settings["lock_timeout"])
-    except ValueError as e:
-        raise click.BadParameter(str(e), param_hint="--lock-timeout")
+    timeout = _timeout(session)
     me = holder(f"kplan {mode} {' '.join(session.settings['paths'])}")
     view = _view(session)
     if not session.as_json:
@@ -257,11 +296,28 @@ def _run(session: Session, plan: Plan, cluster: Cluster, store: Store, mode: str
         session.say(f"  run {me.run}, journaled in {store.where}")
         session.say()
     with _ctrl_c(me.run) as stop:
-        run = Run(plan, cluster, store, me, reading, view, session.settings["on_failure"], stop, saved, now=now)
+        run = Run(
+            plan, cluster, store, me, reading, _unbreakable(view), session.settings["on_failure"], stop, saved, now=now
+        )
         try:
             return run.apply(timeout)
         finally:
             view.close()
+
+
+def _unbreakable(view: View) -> Emit:
+    """The view, which is left alone once it fails: a run does not depend on whether somebody watches it."""
+    broken = False
+
+    def emit(event: Event) -> None:
+        nonlocal broken
+        if not broken:
+            try:
+                view(event)
+            except Exception:
+                broken = True
+
+    return emit
 
 
 def _view(session: Session) -> View:
@@ -295,7 +351,7 @@ def _ctrl_c(run: str) -> Iterator[Stop]:
             "\ninterrupted: the running wave is finished, then everything is put back. Again: stop at once.", err=True
         )
 
-    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield stop
     finally:

@@ -106,6 +106,7 @@ class Session:
     settings: dict[str, Any]
     texts: dict[str, str] = field(default_factory=dict)
     shown: dict[str, str] = field(default_factory=dict)
+    stack_names: list[str] = field(default_factory=list)
 
     @cached_property
     def secrets(self) -> Mask:
@@ -166,17 +167,19 @@ class Session:
     def color(self, stream: Any) -> bool:
         if self.settings.get("no_color") or os.environ.get("NO_COLOR"):
             return False
-        return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+        return os.environ.get("FORCE_COLOR", "0") not in ("", "0") or (
+            stream.isatty() and os.environ.get("TERM") != "dumb"
+        )
 
     def say(self, text: str = "") -> None:
         """The product, on standard output."""
         if not self.settings.get("quiet"):
-            click.echo(text, color=True)
+            write(text, sys.stdout)
 
     def note(self, text: str) -> None:
         """Talk, on standard error."""
         if not self.settings.get("quiet"):
-            click.echo(text, err=True, color=True)
+            write(text, sys.stderr)
 
     # -- files and servers ----------------------------------------------------------------------------------------
     def load(self) -> Loaded:
@@ -235,7 +238,7 @@ class Session:
                 closing=closing,
                 counted=bool(closing),
             )
-        click.echo(text, file=stream, color=True)
+        write(text, stream)
 
     def text(self, path: str) -> str:
         """The file's text as it may be shown."""
@@ -271,11 +274,27 @@ class Session:
             self.say(line)
 
 
+def write(text: str, stream: Any) -> None:
+    """The text is written, or nobody is there to read it; raises KplanError where it is lost for another reason."""
+    from kplan.diagnostics import KplanError
+
+    try:
+        click.echo(text, file=stream, color=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError as e:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise KplanError(f"the output cannot be written: {e.strerror}", help="check where it goes") from e
+
+
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
     """Calls `function(session, …)` and turns failures into exit codes, with JSON on stdout where that was asked for."""
 
     @functools.wraps(function)
     def call(**settings: Any) -> Any:
+        if settings.get("folder") not in (None, "."):
+            os.chdir(settings["folder"])  # every path is relative to it, as with make and git
+            settings["folder"] = "."
         session = Session(settings)
         try:
             return function(session)
@@ -304,16 +323,8 @@ def failed(e: Exception, session: Session | None = None) -> int:
         from kplan.plan import diagnostic_to_json
 
         code = e.exit_code if isinstance(e, KplanError) else 1
-        click.echo(
-            json.dumps(
-                {
-                    "error": True,
-                    "exit_code": code,
-                    "diagnostics": [diagnostic_to_json(d) for d in session.masked(found)],
-                },
-                indent=2,
-            )
-        )
+        shown = [diagnostic_to_json(d) for d in session.masked(found)]
+        write(json.dumps({"type": "error", "exit_code": code, "diagnostics": shown}, ensure_ascii=False), sys.stdout)
     else:
         code = e.exit_code if isinstance(e, KplanError) else 1
         session.show(found, closing="Nothing was changed." if isinstance(e, KplanError) and code not in (7, 8) else " ")

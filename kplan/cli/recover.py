@@ -19,7 +19,9 @@ from kplan.cli.common import command as calls
 @click.argument("run", required=False)
 @LOADING
 @option("--list", "listing", is_flag=True, help="Only show the runs.")
-@option("--forget", metavar="ADDR", multiple=True, help="Leave this as it is, owned by the stack; may be repeated.")
+@option(
+    "--forget", metavar="ADDR", multiple=True, help="Leave this as it is, owned by the stack (globs); may be repeated."
+)
 @option("--yes", "-y", is_flag=True, help="Do not ask.")
 @option("--lock-timeout", metavar="TIME", default="60s", help="How long to wait for the lock.")
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="Text, or one line of JSON an event.")
@@ -43,7 +45,7 @@ def command(session: Session) -> int:
                     [error("K606", "there is no such open run", s["run"], help="`kplan recover --list` shows them")]
                 )
         if not found:
-            session.say(f"Nothing to recover in {store.where}.")
+            session.say('{"type": "runs", "runs": []}' if session.as_json else f"Nothing to recover in {store.where}.")
             return 0
         for progress in found:
             _describe(session, progress)
@@ -58,6 +60,19 @@ def command(session: Session) -> int:
     finally:
         cluster.close()
         store.close()
+
+
+def _forgotten(session: Session, addresses: list[str]) -> list[str]:
+    """The addresses that the patterns of --forget name."""
+    import fnmatch
+
+    found: list[str] = []
+    for pattern in session.settings["forget"]:
+        named = fnmatch.filter(addresses, pattern)
+        if not named:
+            session.note(f"--forget {pattern}: this run has no such address")
+        found += named
+    return found
 
 
 def _describe(session: Session, progress: Any) -> None:
@@ -96,7 +111,7 @@ def _recover(session: Session, cluster: Any, store: Any, progress: Any) -> int:
     view = _view(session)
     try:
         run = Run(plan, cluster, store, me, lambda: (read(cluster, addresses), store.ledger()), view, now=now)
-        forget = [address for each in session.settings["forget"] for address in each.split()]
+        forget = _forgotten(session, [str(step.change.address) for step in steps])
         return 8 if run.recover(progress, seconds(session.settings["lock_timeout"]), forget).left else 0
     finally:
         view.close()

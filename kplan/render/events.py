@@ -135,8 +135,9 @@ class LineView:
         run = event.data["run"]
         if event.data["outcome"] == "incomplete":
             self.say(f"To try again    kplan recover {run}")
-            names = " ".join(left.partition(": ")[0] for left in event.data["left"])
-            self.say(f"To keep it      kplan recover {run} --forget {clean(names)}")
+            names = [left.partition(": ")[0] for left in event.data["left"]]
+            keep = " ".join(f"--forget {clean(name)}" for name in names) if len(names) <= 3 else "--forget '*'"
+            self.say(f"To keep it      kplan recover {run} {keep}")
         elif event.data["outcome"] == "rolled_back":
             self.say(f"  Nothing to clean up. Run {run} is closed.")
 

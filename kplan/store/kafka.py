@@ -938,7 +938,7 @@ class KafkaLock:
         return [offsets[number] for number in range(len(encoded))]
 
     def _send_offsets(self, where: list[TopicPartition], metadata: bytes, seconds: float) -> None:
-        """As the client's own, but it ends. The client's may never return once the group's coordinator has died (2.16.0).
+        """As the client's own, but it ends: the client's may hang once the group's coordinator has died (2.16.0).
 
         A producer that hangs is given up for a new one, while the group's membership says that the lock is still held.
         """
