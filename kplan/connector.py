@@ -398,10 +398,12 @@ class ConnectorBuilder:
             return
         config[name], sources[f"/config/{name}"] = _string(value), "connector"
 
-    def _literals(self, config: Mapping[str, Text], origin: Origin) -> None:
-        for key, value in config.items():
+    def _literals(self, config: dict[str, Text], origin: Origin) -> None:
+        """Reports each secret that is written out, and takes it for one from here on."""
+        for key, value in list(config.items()):
             if isinstance(value, Secret) or not isinstance(conceal(key, value), Secret):
                 continue
+            config[key] = conceal(key, value)
             self.expansion.problems.append(
                 error(
                     "K210",

@@ -1,0 +1,154 @@
+"""Troubles around an apply: nobody reads the output, somebody else applies, the process is killed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kplan.environment import Environment, Simulated
+from kplan.model import Address
+from kplan.servers import open_cluster, open_store
+from kplan.store.base import Holder
+from tests.shell import Shell
+
+TOPICS = "version: 1\nstack: many\ntopics: {'many.{{ each.key }}': {for_each: [a, b, c, d]}}\n"
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    made = Shell(tmp_path)
+    made.write("stack.yaml", TOPICS)
+    return made
+
+
+def kplan(shell: Shell, command: str) -> int:
+    """The exit code of kplan itself in a pipe of the shell."""
+    line = f"set -o pipefail; {sys.executable} -m kplan {command}"
+    return subprocess.run(
+        ["bash", "-c", line], cwd=shell.folder, capture_output=True, stdin=subprocess.DEVNULL
+    ).returncode
+
+
+def test_an_apply_whose_output_nobody_reads_goes_on(shell: Shell) -> None:
+    assert kplan(shell, "apply stack.yaml --yes --format json | head -c 1 > /dev/null") == 0
+    assert "No changes. 4 resources match" in shell.kplan("plan", "stack.yaml").out
+
+
+def test_a_plan_whose_output_nobody_reads_keeps_its_exit_code(shell: Shell) -> None:
+    assert kplan(shell, "plan stack.yaml --verbose | head -c 1 > /dev/null") == 0
+    assert kplan(shell, "plan stack.yaml >&-") == 0
+
+
+def test_an_output_that_is_full_is_told_and_is_no_bug(shell: Shell) -> None:
+    line = f"{sys.executable} -m kplan plan stack.yaml > /dev/full"
+    run = subprocess.run(
+        ["bash", "-c", line], cwd=shell.folder, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    assert run.returncode == 1 and "cannot be written" in run.stderr and "Traceback" not in run.stderr
+
+
+def test_nothing_is_said_to_be_unchanged_while_somebody_applies(shell: Shell) -> None:
+    shell.kplan("apply", "stack.yaml", "--yes")
+    store = open_store(Environment("local", str(shell.folder), simulated=Simulated()))
+    with store.lock("many", Holder("anna@desk", "run-1", "kplan apply", "now"), 0):
+        refused = shell.kplan("apply", "stack.yaml", "--yes", expect=6)
+        assert "anna@desk" in refused.all
+        assert "anna@desk" in shell.kplan("plan", "stack.yaml").out
+        assert shell.kplan("apply", "stack.yaml", "--yes", "--format", "json", expect=6).json["exit_code"] == 6
+    shell.kplan("apply", "stack.yaml", "--yes")
+
+
+def test_a_killed_apply_is_named_and_recovered(shell: Shell) -> None:
+    """Killed between its journal's `will` and `did`: planned again it is refused, recovered it leaves nothing."""
+    script = """
+import os, sys
+from kplan.backends.simulated import SimulatedTopics
+SimulatedTopics.settle = lambda *_: os._exit(9)
+from kplan.__main__ import run
+run(["apply", "stack.yaml", "--yes"])
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=shell.folder, capture_output=True, stdin=subprocess.DEVNULL
+    )
+    assert run.returncode == 9
+    for command in ("plan", "apply"):
+        refused = shell.kplan(command, "stack.yaml", expect=8)
+        assert "K605" in refused.all and "kplan recover" in refused.all
+    listed = shell.kplan("recover", "--list").out
+    assert "topic/many.a  in flight" in listed
+    shell.kplan("recover", "--yes")
+    assert "Nothing to recover" in shell.kplan("recover", "--yes").out
+    cluster = open_cluster(Environment("local", str(shell.folder), simulated=Simulated()))
+    assert not cluster.topics.read(None).resources
+    assert "4 to add" in shell.kplan("plan", "stack.yaml").out
+
+
+def test_a_kill_in_a_wave_without_undo_that_did_nothing_is_recovered(shell: Shell) -> None:
+    shell.kplan("apply", "stack.yaml", "--yes")
+    shell.write("stack.yaml", TOPICS.replace("{for_each", "{partitions: 3, for_each"))
+    script = """
+import os
+from kplan.backends.simulated import SimulatedTopics
+SimulatedTopics.act = lambda *_: os._exit(9)
+from kplan.__main__ import run
+run(["apply", "stack.yaml", "--yes"])
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=shell.folder, capture_output=True, stdin=subprocess.DEVNULL)
+    shell.kplan("plan", "stack.yaml", expect=8)
+    shell.kplan("recover", "--yes")
+    assert "0 to add, 4 to change" in shell.kplan("plan", "stack.yaml").out
+
+
+def test_what_a_stranger_made_between_plan_and_apply_is_adopted_and_not_destroyed(shell: Shell) -> None:
+    shell.kplan("plan", "stack.yaml", "--out", "plan.json")
+    shell.write("other.yaml", "version: 1\nstack: other\ntopics: {many.a: }\n")
+    shell.kplan("apply", "other.yaml", "--yes")
+    store = open_store(Environment("local", str(shell.folder), simulated=Simulated()))
+    with store.lock("other", Holder("", "r", "", ""), 0) as lock:
+        lock.write(ledger={Address("topic", "many.a"): None})
+    store.close()
+    done = shell.kplan("apply", "plan.json")
+    assert "already so" in done.out and "3 added. 1 were so already" in done.out
+    shell.kplan("destroy", "stack.yaml", "--yes")
+    cluster = open_cluster(Environment("local", str(shell.folder), simulated=Simulated()))
+    assert [a.name for a in cluster.topics.read(None).resources] == ["many.a"]
+
+
+def test_a_saved_plan_takes_no_flags_of_planning_and_is_applied_once(shell: Shell) -> None:
+    shell.kplan("plan", "stack.yaml", "--out", "plan.json")
+    assert "--target" in shell.kplan("apply", "plan.json", "--target", "topic/many.a", expect=64).err
+    shell.kplan("apply", "plan.json")
+    assert "applied already" in shell.kplan("apply", "plan.json", expect=5).all
+
+
+def test_the_folder_of_c_is_where_all_paths_start(shell: Shell) -> None:
+    (shell.folder / "inner").mkdir()
+    shell.write("inner/stack.yaml", TOPICS)
+    shell.kplan("plan", "stack.yaml", "-C", "inner", "--out", "plan.json")
+    assert (shell.folder / "inner" / "plan.json").exists()
+    shell.kplan("apply", "plan.json", "-C", "inner")
+    assert not (shell.folder / ".kplan").exists()
+    shell.write("moved.json", (shell.folder / "inner" / "plan.json").read_text())
+    assert "this is" in shell.kplan("apply", "moved.json", expect=5).all, "another simulated cluster"
+
+
+@pytest.mark.parametrize("value", ["jdbc:pg://h/db?user=u&password=canary-71", "mongodb://u:canary-71@h/"])
+def test_credentials_in_a_url_are_refused_in_a_stack_and_never_shown(shell: Shell, value: str) -> None:
+    shell.secrets = ("canary-71",)
+    shell.write("stack.yaml", "version: 1\nstack: s\nconnectors:\n  c:\n    class: org.example.Sink\n"
+                f'    config: {{topics: a, connection.url: "{value}"}}\n')  # fmt: skip
+    assert "K210" in shell.kplan("validate", "stack.yaml", expect=4).all
+    shell.kplan("show", "--stack", "stack.yaml", expect=4)
+    shell.kplan("plan", "stack.yaml", "--format", "json", expect=4)
+
+
+def test_the_wait_for_a_lock_ends_in_time(shell: Shell) -> None:
+    store = open_store(Environment("local", str(shell.folder), simulated=Simulated()))
+    with store.lock("many", Holder("a", "r", "", ""), 0):
+        began = time.monotonic()
+        shell.kplan("apply", "stack.yaml", "--yes", "--lock-timeout", "1s", expect=6)
+        assert time.monotonic() - began > 1
