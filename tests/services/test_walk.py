@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -416,3 +419,33 @@ def test_state_in_the_cluster_is_there_on_every_machine(
     other.kplan("destroy", "stack.yaml", "--yes")
     assert "Nothing to destroy" in one.kplan("destroy", "stack.yaml", "--yes").out
     assert topics(kafka, "shared.") == {}
+
+
+KILLED = """
+import os, requests
+from kplan.backends.connect import ConnectConnectors
+act = ConnectConnectors.act
+def half(self, changes, captured):
+    act(self, changes[:1], captured)
+    requests.put(os.environ["URL"] + "/connectors/" + changes[1].address.name + "/stop")
+    os._exit(9)
+ConnectConnectors.act = half
+from kplan.__main__ import run
+run(["destroy", "stack.yaml", "--yes"])
+"""
+
+
+def test_a_kill_in_the_middle_of_deleting_connectors_is_recovered(shell: Shell, connect: ConnectWorker) -> None:
+    one, two = (source_connector(f"half-{n}", f"half.t{n}", shell.folder / "in") for n in (1, 2))
+    shell.write("stack.yaml", f"version: 1\nstack: half\nconnectors:\n{one}{two}")
+    shell.kplan("apply", "stack.yaml", "--yes")
+    environment = {**os.environ, "URL": connect.url}
+    subprocess.run([sys.executable, "-c", KILLED], cwd=shell.folder, env=environment, capture_output=True)
+    assert ask(connect, "GET", "/connectors/half-1")[0] == 404
+    shell.kplan("plan", "stack.yaml", expect=8)
+    shell.kplan("recover", "--yes")
+    for name in ("half-1", "half-2"):
+        wait_for_state(connect, name, "RUNNING")
+    assert "Nothing to recover" in shell.kplan("recover", "--list").out
+    assert "No changes." in shell.kplan("plan", "stack.yaml").out
+    shell.kplan("destroy", "stack.yaml", "--yes")
