@@ -45,7 +45,7 @@ def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan
     changes, clashes = narrowed(changes, options.targets, options.excluded)
     problems = found.diagnostics + _clashes(clashes) + _unmatched(stack, found, options)
     problems += [] if options.mode == "destroy" else unique(stack, live, changes)
-    problems += _few_replicas(stack, live.target)
+    problems += [] if options.mode == "destroy" else _few_replicas(stack, live.target)
     if options.offline:
         problems += _immovable(changes)
     else:

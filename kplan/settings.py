@@ -70,13 +70,13 @@ class Builder:
         config: dict[str, str] = {}
         for path, setting in settings.items():
             if path.startswith("/config/"):
-                value = self._config(path.removeprefix("/config/"), setting, span)
+                value = self._config(path.removeprefix("/config/"), setting)
                 if value is not None:
                     config[path.removeprefix("/config/")] = value
         topic = Topic(
             name,
-            self._count(settings, "/partitions", 1, span),
-            self._count(settings, "/replication_factor", -1, span),
+            self._count(settings, "/partitions", 1),
+            self._count(settings, "/replication_factor", -1),
             config,
             _origin(settings, span, note),
             rules,
@@ -84,7 +84,7 @@ class Builder:
         self._cross_check(topic)
         return topic
 
-    def _count(self, settings: Layer, path: str, default: int, span: Span | None) -> int:
+    def _count(self, settings: Layer, path: str, default: int) -> int:
         setting = settings.get(path)
         if setting is None:
             return default
@@ -102,24 +102,24 @@ class Builder:
                 "a topic setting has a value that Kafka refuses",
                 f"{path[1:]} is {setting.value!r}{_from(setting)}",
                 help=f"{path[1:]} is an integer, {allowed}",
-                span=setting.span or span,
+                span=setting.span,
                 path=path,
             )
         )
         return default
 
-    def _config(self, key: str, setting: Setting, span: Span | None) -> str | None:
+    def _config(self, key: str, setting: Setting) -> str | None:
         raw = setting.value
         if not isinstance(raw, str | int | float | bool):
-            return self._parse(key, setting, span)
+            return self._parse(key, setting)
         memo = (key, raw, type(raw))  # the type, for 1 == True == 1.0
         value = self._parsed.get(memo)
         if value is None:
-            value = self._parsed[memo] = self._parse(key, setting, span)
+            value = self._parsed[memo] = self._parse(key, setting)
         return value
 
-    def _parse(self, key: str, setting: Setting, span: Span | None) -> str | None:
-        at = setting.span or span
+    def _parse(self, key: str, setting: Setting) -> str | None:
+        at = setting.span  # what comes from outside the stack has no place in it, and is told once
         if key not in catalog.CONFIGS:
             gone = catalog.removed(key)
             close = catalog.suggest(key)

@@ -427,7 +427,7 @@ class _Composer:
                 if documents > 1:
                     self._several(event)
         if not documents:
-            help = "`kplan init` writes a first one"
+            help = "a stack begins with `version: 1` and `stack: NAME`"
             raise _Stop(error("K101", "the file is empty", help=help, span=Span(self.lines.path)))
 
     def _several(self, event: Any) -> None:

@@ -124,6 +124,8 @@ def summary(result: Result, plan: Plan) -> str:
         said = ", ".join(f"{n} {word}" for n, word in done if n) or "nothing was left to do"
         skipped = f" {result.skipped} were so already." if result.skipped else ""
         return f"Applied {result.done} of {len(plan.steps)} in {result.seconds:.1f} s. {said}.{skipped}"
+    if result.outcome == "rolled_back" and not result.undone:
+        return "Apply failed; nothing was changed by it, and that was read again."
     if result.outcome == "rolled_back":
         never = len(plan.steps) - result.undone
         rest = f" {count(never, 'step')} left no trace." if never > 0 else ""

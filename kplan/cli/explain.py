@@ -27,7 +27,9 @@ def command(session: Session) -> int:
             f"there is no code {code}" + (f"; near it: {', '.join(close)}" if close else ""), param_hint="CODE"
         )
     session.say(f"{code}: {CODES[code].title}\n")
-    for line in CODES[code].text.splitlines():
-        indent = " " * (len(line) - len(line.lstrip()))
-        session.say(textwrap.fill(line, session.width, subsequent_indent=indent, break_on_hyphens=False))
+    for paragraph in CODES[code].text.split("\n\n"):
+        example = any(line.startswith(" ") for line in paragraph.splitlines())
+        text = " ".join(paragraph.split())
+        session.say(paragraph if example else textwrap.fill(text, session.width, break_on_hyphens=False))
+        session.say()
     return 0

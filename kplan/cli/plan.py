@@ -34,7 +34,7 @@ def command(session: Session) -> int:
 
     s = session.settings
     loaded = session.load()
-    unset = [d for stack in loaded.stacks for d in not_for_apply(stack)]
+    unset = [] if s["destroy"] else [d for stack in loaded.stacks for d in not_for_apply(stack)]
     if loaded.has_errors or unset:
         raise Invalid([*loaded.diagnostics, *unset])
     session.show(ordered(loaded.diagnostics))

@@ -152,3 +152,48 @@ def test_the_wait_for_a_lock_ends_in_time(shell: Shell) -> None:
         began = time.monotonic()
         shell.kplan("apply", "stack.yaml", "--yes", "--lock-timeout", "1s", expect=6)
         assert time.monotonic() - began > 1
+
+
+def interrupted(shell: Shell, times: int) -> subprocess.CompletedProcess[str]:
+    """An apply that gets Ctrl-C so many times while its first wave settles."""
+    script = f"""
+import os, signal, sys
+from kplan.backends.simulated import SimulatedTopics
+settle = SimulatedTopics.settle
+def interrupt(self, changes, progress):
+    if changes[0].reason != "undo":
+        for _ in range({times}):
+            os.kill(os.getpid(), signal.SIGINT)
+    return settle(self, changes, progress)
+SimulatedTopics.settle = interrupt
+from kplan.__main__ import run
+sys.exit(run(["apply", "stack.yaml", "--yes"]))
+"""
+    command = [sys.executable, "-c", script]
+    return subprocess.run(command, cwd=shell.folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+
+def test_ctrl_c_once_finishes_the_wave_and_puts_everything_back(shell: Shell) -> None:
+    run = interrupted(shell, 1)
+    assert run.returncode == 7, run.stdout + run.stderr
+    assert "K515" in run.stdout and "4 of 4 resources are as before" in run.stdout
+    assert "4 to add" in shell.kplan("plan", "stack.yaml").out
+
+
+def test_ctrl_c_twice_stops_and_says_how_to_recover(shell: Shell) -> None:
+    run = interrupted(shell, 2)
+    assert run.returncode == 8
+    assert "kplan recover" in run.stderr
+    shell.kplan("recover", "--yes")
+    assert "4 to add" in shell.kplan("plan", "stack.yaml").out
+
+
+def test_a_stack_that_stops_on_failure_owns_what_it_left(shell: Shell) -> None:
+    shell.write("kplan.yaml", "version: 1\nenvironments: {local: {simulated: {fail: [connector/c]}}}\n")
+    source = "{class: org.apache.kafka.connect.file.FileStreamSourceConnector, config: {topic: many.a, file: /x}}"
+    shell.write("stack.yaml", f"{TOPICS}connectors: {{c: {source}}}\n")
+    ended = shell.kplan("apply", "stack.yaml", "--yes", "--on-failure", "stop", expect=8)
+    assert "sent, and it does not work" in ended.out
+    shell.kplan("destroy", "stack.yaml", "--yes")
+    cluster = open_cluster(Environment("local", str(shell.folder), simulated=Simulated()))
+    assert not any(backend.read(None).resources for backend in cluster.backends)
