@@ -34,7 +34,6 @@ COMMON = frozenset(
 )
 CONNECTOR_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 TABLE = re.compile(r"[\w$#@ .-]+\Z")
-TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "object": dict, "array": list}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from kplan.source import Document
 from kplan.template import Scope, TemplateProblem, is_template, render
 
 STACK_NAME = re.compile(r"[a-z0-9-]{1,63}\Z")
-CONNECTOR_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 KEY = tuple[str | int, ...]
 
 

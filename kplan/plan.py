@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from kplan import __version__, catalog
 from kplan.codec import change_from_json, change_to_json, text_from_json, text_to_json
-from kplan.diagnostics import Diagnostic, Severity, Span, Stale, ordered
+from kplan.diagnostics import Diagnostic, Severity, Span, Stale
 from kplan.diff import Ledger, equal
 from kplan.model import Action, Address, Change, Connector, Drift, File, Live, Resource, Secret, Target, Text, Topic
 from kplan.order import Step
@@ -40,16 +40,10 @@ class Plan:
     used_env: tuple[str, ...] = ()
     created_at: str = ""
     kplan_version: str = __version__
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def changes(self) -> tuple[Change, ...]:
         return tuple(step.change for step in self.steps)
-
-    @property
-    def waves(self) -> tuple[tuple[Step, ...], ...]:
-        numbers = dict.fromkeys(step.wave for step in self.steps)
-        return tuple(tuple(s for s in self.steps if s.wave == number) for number in numbers)
 
     @property
     def point_of_no_return(self) -> int | None:
@@ -372,11 +366,6 @@ def differing(then: Resource, now: Resource) -> list[tuple[str, Any, Any]]:
 
 def _words(value: Any) -> str:
     return "(unset)" if value is None else str(value)
-
-
-def finished(plan: Plan) -> Plan:
-    """The plan with its diagnostics in order, each once."""
-    return replace(plan, diagnostics=ordered(plan.diagnostics))
 
 
 __all__ = ["FORMAT", "Judged", "Plan", "differing", "from_json", "judge", "to_json", "with_secrets"]

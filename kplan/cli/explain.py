@@ -11,10 +11,9 @@ from kplan.cli.common import command as calls
 @SHOWING
 @calls
 def command(session: Session) -> int:
-    import difflib
     import textwrap
 
-    from kplan.codes import CODES
+    from kplan.codes import CODES, similar
 
     code = (session.settings["code"] or "").upper()
     if not code:
@@ -22,10 +21,9 @@ def command(session: Session) -> int:
             session.say(f"{each.code}  {each.title}")
         return 0
     if code not in CODES:
-        close = difflib.get_close_matches(code, CODES, 3)
-        raise click.BadParameter(
-            f"there is no code {code}" + (f"; near it: {', '.join(close)}" if close else ""), param_hint="CODE"
-        )
+        near = f"; did you mean {similar(code)}?" if similar(code) else ""
+        raise click.BadParameter(f"there is no code {code}{near}", param_hint="CODE")
+
     session.say(f"{code}: {CODES[code].title}\n")
     for paragraph in CODES[code].text.split("\n\n"):
         example = any(line.startswith(" ") for line in paragraph.splitlines())
