@@ -1,7 +1,7 @@
 # The chores of kplan, one word each. `make setup` is done by the others when needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check golden bench faults format clean
+.PHONY: help setup demo test check golden bench format clean
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
@@ -29,11 +29,8 @@ check: $(DEVELOPMENT)  ## formatting, lint and types
 golden: $(DEVELOPMENT)  ## rewrite the expected output of tests/cases; review the diff
 	@$(PYTHON) -m pytest tests/cases --golden
 
-bench: $(DEVELOPMENT)  ## measure kplan against its rivals' work
+bench: $(DEVELOPMENT)  ## measure kplan against the least that any tool could take
 	@$(PYTHON) -m tests.bench
-
-faults: $(DEVELOPMENT)  ## crash kplan at every step, the whole matrix
-	@KPLAN_FAULTS=all $(PYTHON) -m pytest tests/faults
 
 format: $(DEVELOPMENT)  ## format the code and mend what lint can mend
 	$(BIN)/ruff check --fix-only .

@@ -1,0 +1,1 @@
+"""Measurements: ratios of kplan to a floor, taken in one run, A B A B."""
