@@ -50,8 +50,8 @@ def compare(name: str, goal: float, kplan: Callable[[], float], floor: Callable[
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name, KafkaCluster() as kafka:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary, KafkaCluster() as kafka:
+        folder = Path(temporary)
         me = [sys.executable, "-m", "kplan"]
         python = [sys.executable, "-c"]
         topics = "".join(f"  bench.t{n:05}:\n" for n in range(TOPICS))
@@ -64,11 +64,10 @@ def main() -> None:
         compare("validate quickstart / import libraries", 1.5, lambda: timed([*me, "validate", quick], folder),
                 lambda: timed([*python, "import click, yaml, jsonschema"], folder))  # fmt: skip
         at = ["--bootstrap", kafka.bootstrap]
-        subprocess.run(
-            [*me, "apply", "stack.yaml", "--yes", "--brief", *at], cwd=folder, check=True, capture_output=True
-        )
-        compare(f"plan of {TOPICS} topics, no changes / bare client", 1.3, lambda: timed([*me, "plan", "stack.yaml", *at], folder),
-                lambda: timed([*python, FLOOR, kafka.bootstrap], folder))  # fmt: skip
+        apply, plan = [*me, "apply", "stack.yaml", "--yes", "--brief", *at], [*me, "plan", "stack.yaml", *at]
+        subprocess.run(apply, cwd=folder, check=True, capture_output=True)
+        name = f"plan of {TOPICS} topics, no changes / bare client"
+        compare(name, 1.3, lambda: timed(plan, folder), lambda: timed([*python, FLOOR, kafka.bootstrap], folder))
 
 
 if __name__ == "__main__":
