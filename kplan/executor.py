@@ -21,6 +21,8 @@ from kplan.plan import Plan, differing, judge
 from kplan.store.base import Holder, Lock, Store
 from kplan.undo import inverse
 
+LOOKS, PAUSE = 3, 0.5  # how often an end state that differs is looked at, and seconds between
+
 
 @dataclass(slots=True)
 class Stop:
@@ -64,6 +66,7 @@ class Run:
     saved: bool = False  # the plan comes from a file
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
     seq: int = 0
     health: Mapping[Address, Health] = field(default_factory=dict)
     sent: list[tuple[Step, Mapping[str, Any]]] = field(default_factory=list)  # in the order they were sent
@@ -241,9 +244,19 @@ class Run:
         }
 
     def _verify(self, steps: Sequence[Step]) -> Failure | None:
-        """Reads the end state: a step whose result is not there is a failure like any other."""
-        if not steps:
-            return None
+        """Reads the end state: a step whose result is not there is a failure like any other.
+
+        A worker that is not the leader may answer with what was before, so a difference is looked at again.
+        """
+        failure = self._difference(steps) if steps else None
+        for _ in range(LOOKS - 1):
+            if failure is None:
+                break
+            self.sleep(PAUSE)
+            failure = self._difference(steps)
+        return failure
+
+    def _difference(self, steps: Sequence[Step]) -> Failure | None:
         try:
             live, _ = self.read()
         except KplanError as e:
@@ -391,19 +404,18 @@ class Run:
 
     def _verify_undone(self, steps: Sequence[Step], left: Mapping[int, str]) -> dict[int, str]:
         """What is not as it was before the run, although its undo was accepted."""
-        try:
-            live, _ = self.read()
-        except KplanError as e:
-            return {
-                s.number: f"{s.change.address}: could not be read again: {e.message}"
-                for s in steps
-                if s.number not in left
-            }
-        return {
-            s.number: f"{s.change.address}: is not as before"
-            for s in steps
-            if s.number not in left and _changed(s.change, live)
-        }
+        open_ = [s for s in steps if s.number not in left]
+        for look in range(LOOKS):
+            try:
+                live, _ = self.read()
+            except KplanError as e:
+                return {s.number: f"{s.change.address}: could not be read again: {e.message}" for s in open_}
+            open_ = [s for s in open_ if _changed(s.change, live)]
+            if not open_:
+                break
+            if look < LOOKS - 1:
+                self.sleep(PAUSE)
+        return {s.number: f"{s.change.address}: is not as before" for s in open_}
 
     def _stopped(self, lock: Lock, failure: Failure, steps: Sequence[Step]) -> Result:
         """`--on-failure stop`: what was done stays and is in the ledger."""

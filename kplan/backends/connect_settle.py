@@ -102,7 +102,8 @@ class Watch:
         self.bad_since = (self.bad_since if self.bad_since is not None else now) if seen.failure else None
 
     def held(self, now: float) -> bool:
-        return self.good_since is not None and (self.wanted != "running" or now - self.good_since >= self.hold)
+        # A config update restarts the instance, which may write its old state once more after a pause or stop was seen.
+        return self.good_since is not None and (self.wanted == "gone" or now - self.good_since >= self.hold)
 
     def words(self, now: float) -> str:
         """What it is waiting for."""
