@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, error
-from kplan.model import File, Guards
+from kplan.model import File, Guards, Target
 from kplan.source import Document
 from kplan.template import Scope, TemplateProblem, is_template, render
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z")
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 INTEGERS = ("attempts", "brokers", "partitions", "replication_factor")  # a process's environment holds texts alone
+STATE_TOPIC = "__kplan"
+UNSET = re.compile(r"there is no '(\w+)' here")
+LEFT_OUT = object()
 FILLS = {
     "PARTITIONS": "/partitions",
     "REPLICATION_FACTOR": "/replication_factor",
@@ -39,6 +42,7 @@ class Environment:
     """What is needed to reach one cluster. Paths are as written, relative to `folder`; times in seconds.
 
     `secrets` are the values that came from outside (`env.X`) or stand under a password-like key: they are masked.
+    The state is in `sqlite` where that is given, else in the cluster's `kafka_topic`; a simulated cluster's is a file.
     """
 
     name: str
@@ -46,13 +50,14 @@ class Environment:
     kafka: Mapping[str, str] = field(default_factory=dict)
     connect: Mapping[str, Any] = field(default_factory=dict)
     sqlite: str = ""
-    kafka_topic: str = ""
+    kafka_topic: str = STATE_TOPIC
     variables: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     fills: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # path -> (value, KAFKA_TOPIC_…)
     guards: Guards = Guards()
     request_timeout: float = 30.0
     settle_timeout: float = 120.0
+    session_timeout: float = 10.0  # how long a killed holder keeps the lock in Kafka
     attempts: int = 3
     delay: float = 2.0
     simulated: Simulated | None = None
@@ -88,9 +93,18 @@ def default_name(document: Document | None) -> str:
 
 
 def build(
-    document: Document, name: str, process: Mapping[str, str], file: File | None = None, folder: str = "."
+    document: Document,
+    name: str,
+    process: Mapping[str, str],
+    file: File | None = None,
+    folder: str = ".",
+    unasked: Target | None = None,
 ) -> tuple[Environment | None, list[Diagnostic]]:
-    """The environment `name` of a `kplan.yaml` that meets its schema."""
+    """The environment `name` of a `kplan.yaml` that meets its schema.
+
+    With `unasked` no server will be asked: what `process` lacks to reach them is no problem then, and their addresses
+    are those of `unasked`.
+    """
     known = names(document)
     if name not in known:
         from kplan.variables import _nearest
@@ -104,7 +118,7 @@ def build(
                 span=document.key_at("environments"),
             )
         ]
-    reader = _Reader(document, process)
+    reader = _Reader(document, process, unasked)
     data = reader.tree(document.data["environments"][name] or {}, ("environments", name))
     if not reader.problems:
         reader.problems += _misfits(document, name, data)
@@ -127,15 +141,17 @@ def _misfits(document: Document, name: str, data: Any) -> list[Diagnostic]:
 class _Reader:
     """Renders `{{ env.X }}` and remembers what came from there."""
 
-    def __init__(self, document: Document, process: Mapping[str, str]) -> None:
+    def __init__(self, document: Document, process: Mapping[str, str], unasked: Target | None = None) -> None:
         self.document = document
+        self.unasked = unasked
         self.scope = Scope({"env": dict(process)})
         self.problems: list[Diagnostic] = []
         self.secrets: list[str] = []
 
     def tree(self, data: Any, path: tuple[str | int, ...]) -> Any:
         if isinstance(data, dict):
-            return {key: self.tree(value, (*path, key)) for key, value in data.items()}
+            found = {key: self.tree(value, (*path, key)) for key, value in data.items()}
+            return {key: value for key, value in found.items() if value is not LEFT_OUT}
         if isinstance(data, list):
             return [self.tree(value, (*path, i)) for i, value in enumerate(data)]
         if not is_template(data):
@@ -143,11 +159,13 @@ class _Reader:
         try:
             value = render(data, self.scope)
         except TemplateProblem as e:
+            if self.unasked is not None and UNSET.search(str(e)) and _not_needed(path):
+                return _stand_in(path, self.unasked)
             self.problem(
                 path,
                 "K201",
                 "a template cannot be rendered",
-                re.sub(r"there is no '(\w+)' here", r"the process's environment has no \1", str(e)),
+                UNSET.sub(r"the process's environment has no \1", str(e)),
                 "set it, or write the value",
             )
             return None
@@ -171,6 +189,20 @@ class _Reader:
             return default
 
 
+def _not_needed(path: tuple[str | int, ...]) -> bool:
+    """Whether a plan can be made without what stands there."""
+    return path[2] in ("kafka", "connect", "state", "notify") or (path[2] == "variables" and len(path) == 4)
+
+
+def _stand_in(path: tuple[str | int, ...], unasked: Target) -> Any:
+    """For what is not known here. A variable is left out, so that the stack tells whether it is needed."""
+    if path[2] == "variables":
+        return LEFT_OUT
+    key = next(part for part in reversed(path) if isinstance(part, str))
+    known = {"bootstrap.servers": unasked.bootstrap, "url": unasked.connect_url}
+    return known.get(key) or ("http://unset" if key in ("url", "webhook") else "unset")
+
+
 def _from_data(
     name: str, data: dict[str, Any], process: Mapping[str, str], reader: _Reader, file: File | None, folder: str
 ) -> Environment:
@@ -189,13 +221,14 @@ def _from_data(
         kafka=kafka,
         connect=connect,
         sqlite=str(state.get("sqlite") or ""),
-        kafka_topic=str(state.get("kafka_topic") or ""),
+        kafka_topic=str(state.get("kafka_topic") or STATE_TOPIC),
         variables=data.get("variables") or {},
         defaults=data.get("defaults") or {},
         fills=fills(process),
         guards=guards(data.get("guards") or {}, process),
         request_timeout=reader.seconds(data, (*at, "timeouts", "request"), 30.0),
         settle_timeout=reader.seconds(data, (*at, "timeouts", "settle"), 120.0),
+        session_timeout=reader.seconds(data, (*at, "timeouts", "session"), 10.0),
         attempts=int(retry.get("attempts", 3)),
         delay=reader.seconds(data, (*at, "retry", "delay"), 2.0),
         simulated=simulated,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 EVENTS = ("begin", "will", "did", "failed", "will_undo", "undid", "undo_failed", "kept", "end")
@@ -11,7 +11,7 @@ EVENTS = ("begin", "will", "did", "failed", "will_undo", "undid", "undo_failed",
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One step within an entry. `change` is its JSON (no secrets), in `will`; `captured` what its undo needs."""
+    """One step of an entry. `change` is its JSON (no secrets), in `begin`; `captured` its undo needs."""
 
     step: int
     address: str
@@ -24,7 +24,8 @@ class Item:
 class Entry:
     """One record of the journal, of a whole wave. `seq` counts from 0 within the run; `at` is UTC in ISO 8601.
 
-    `about` belongs to `begin` (stack, env, digest, mode, who, steps) and `end` (outcome).
+    `begin` lists every step of the plan, the later ones those that they are about. `about` belongs to `begin` (stack,
+    env, digest, mode, who, steps) and `end` (outcome).
     """
 
     run: str
@@ -39,54 +40,89 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the journal says of a run. Steps by number; `flying` were sent and not answered."""
+    """What the journal says of a run. Steps by number; those of `flying` were sent and not answered.
+
+    `undoing` are the steps whose undo was sent and not answered.
+    """
 
     run: str
     stack: str
     about: Mapping[str, Any]
+    planned: Mapping[int, Item] = field(default_factory=dict)
     done: Mapping[int, Item] = field(default_factory=dict)
     flying: Mapping[int, Item] = field(default_factory=dict)
     undone: frozenset[int] = frozenset()
+    undoing: frozenset[int] = frozenset()
     kept: Mapping[int, Item] = field(default_factory=dict)
     outcome: str = ""  # empty while the run has no end
+    seq: int = 0  # of the next entry
 
     @property
     def is_open(self) -> bool:
         return not self.outcome
 
 
+@dataclass(slots=True)
+class _Replay:
+    """What the entries amount to so far."""
+
+    about: dict[str, Any] = field(default_factory=dict)
+    planned: dict[int, Item] = field(default_factory=dict)
+    sent: dict[int, Item] = field(default_factory=dict)
+    answered: dict[int, str] = field(default_factory=dict)
+    undone: set[int] = field(default_factory=set)
+    undoing: set[int] = field(default_factory=set)
+    kept: dict[int, Item] = field(default_factory=dict)
+    outcome: str = ""
+
+    def take(self, entry: Entry) -> None:
+        self.about |= entry.about
+        if entry.event == "end":
+            self.outcome = str(entry.about.get("outcome", "ended"))
+        for item in entry.items:
+            self._item(entry.event, item)
+
+    def _item(self, event: str, item: Item) -> None:
+        step = item.step
+        if event == "begin":
+            self.planned[step] = item
+        elif event == "will":  # also once more, where a recovery completes what was undone
+            known = self.planned.get(step)
+            self.sent[step] = replace(item, change=item.change or (known.change if known else None))
+            self.answered.pop(step, None)
+            self.kept.pop(step, None)
+            self.undone.discard(step)
+            self.undoing.discard(step)
+        elif event in ("did", "failed"):
+            self.answered[step] = event
+        elif event == "will_undo":
+            self.undoing.add(step)
+        elif event == "undid":
+            self.undone.add(step)
+            self.undoing.discard(step)
+            self.kept.pop(step, None)
+        elif event in ("kept", "undo_failed"):
+            self.kept[step] = item
+
+
 def replay(entries: Iterable[Entry]) -> Progress | None:
     """The state of one run after all `entries`, in any order of arrival; None where there are none."""
-    run = stack = outcome = ""
-    about: dict[str, Any] = {}
-    will: dict[int, Item] = {}
-    answered: dict[int, str] = {}
-    undone: set[int] = set()
-    kept: dict[int, Item] = {}
-    for entry in sorted(entries, key=lambda e: e.seq):
-        run, stack = entry.run, entry.stack
-        about |= entry.about
-        if entry.event == "end":
-            outcome = str(entry.about.get("outcome", "ended"))
-        for item in entry.items:
-            if entry.event == "will":
-                will[item.step] = item
-            elif entry.event in ("did", "failed"):
-                answered[item.step] = entry.event
-            elif entry.event == "undid":
-                undone.add(item.step)
-                kept.pop(item.step, None)
-            elif entry.event in ("kept", "undo_failed"):
-                kept[item.step] = item
-    if not run:
+    state = _Replay()
+    inorder = sorted(entries, key=lambda e: e.seq)
+    for entry in inorder:
+        state.take(entry)
+    if not inorder:
         return None
     return Progress(
-        run,
-        stack,
-        about,
-        done={n: item for n, item in will.items() if answered.get(n) == "did"},
-        flying={n: item for n, item in will.items() if answered.get(n) != "did"},
-        undone=frozenset(undone),
-        kept=kept,
-        outcome=outcome,
+        inorder[-1].run,
+        inorder[-1].stack,
+        state.about,
+        {**state.sent, **state.planned},
+        done={n: item for n, item in state.sent.items() if state.answered.get(n) == "did"},
+        flying={n: item for n, item in state.sent.items() if state.answered.get(n) != "did"},
+        undone=frozenset(state.undone),
+        undoing=frozenset(state.undoing),
+        kept=state.kept,
+        outcome=state.outcome,
+        seq=1 + inorder[-1].seq,
     )

@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from kplan import __version__, catalog
 from kplan.codec import change_from_json, change_to_json, text_from_json, text_to_json
 from kplan.diagnostics import Diagnostic, Severity, Span, Stale
-from kplan.diff import Ledger, equal
+from kplan.diff import Ledger, differences, equal
 from kplan.model import Action, Address, Change, Connector, Drift, File, Live, Resource, Secret, Target, Text, Topic
 from kplan.order import Step
 from kplan.template import references, resolve
@@ -98,7 +99,7 @@ def to_json(plan: Plan, *, digest: bool = True) -> dict[str, Any]:
         "kplan_version": plan.kplan_version,
         "created_at": plan.created_at,
         "stack": {"name": plan.stack, "env": plan.env, "files": [asdict(f) for f in plan.files], "commit": plan.commit},
-        "target": asdict(plan.target),
+        "target": {key: value for key, value in asdict(plan.target).items() if key != "snapshot" or value},
         "mode": plan.mode,
         "checked": plan.checked,
         "applyable": plan.applyable,
@@ -166,7 +167,7 @@ def diagnostic_to_json(d: Diagnostic) -> dict[str, Any]:
     }
 
 
-def _diagnostic(data: Mapping[str, Any]) -> Diagnostic:
+def diagnostic_from_json(data: Mapping[str, Any]) -> Diagnostic:
     span = (
         Span(data["path"], data["line"], data["column"], data["end_line"], data["end_column"]) if data["path"] else None
     )
@@ -203,7 +204,7 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
             unchanged=data["summary"]["unchanged"],
             hidden=data["summary"]["hidden"],
             drift=tuple(_drift(d) for d in data["drift"]),
-            diagnostics=tuple(_diagnostic(d) for d in data["diagnostics"]),
+            diagnostics=tuple(diagnostic_from_json(d) for d in data["diagnostics"]),
             checked=data["checked"],
             topics_read=data["read"]["topics"],
             connectors_read=data["read"]["connectors"],
@@ -282,27 +283,67 @@ class Judged:
     done: bool = False
 
 
-def judge(steps: Sequence[Step], live: Live, ledger: Ledger, stack: str) -> tuple[list[Judged], list[str]]:
-    """Each step by before, after and live; and a line for each attribute that moved since the plan was made."""
+def judge(
+    steps: Sequence[Step], live: Live, ledger: Ledger, stack: str, answered: Mapping[int, bool] = MappingProxyType({})
+) -> tuple[list[Judged], list[str]]:
+    """Each step by before, after and live; and a line for each attribute that moved since the plan was made.
+
+    `answered` are the steps that an interrupted run sent, and whether it got an answer. One without an answer may be
+    half done, and is done again from where it is.
+    """
     judged, moved = [], []
     for step in steps:
-        change = step.change
-        owner = ledger.get(change.address)
+        owner = ledger.get(step.change.address)
         if owner is not None and owner.stack != stack:
-            moved.append(f"{change.address}: stack {owner.stack} owns it now")
+            moved.append(f"{step.change.address}: stack {owner.stack} owns it now")
             continue
-        now = live.resources.get(change.source or change.address)
-        from_before = _moved(change, change.before, now) + _set_since(change, now)
-        target = live.resources.get(change.address)
-        if change.is_ledger_only:
-            judged.append(Judged(step))
-        elif not from_before:
-            judged.append(Judged(replace(step, change=_on(change, now))))
-        elif change.action is not Action.REPLACE and not _moved(change, change.after, target):
-            judged.append(Judged(step, done=True))
-        else:
-            moved += from_before
+        found, why = _judged(step, live, answered.get(step.number))
+        moved += why
+        judged += [found] if found else []
     return judged, moved
+
+
+def _judged(step: Step, live: Live, answered: bool | None) -> tuple[Judged | None, list[str]]:
+    change = step.change
+    now, target = live.resources.get(change.source or change.address), live.resources.get(change.address)
+    if change.is_ledger_only:
+        return Judged(step), []
+    if answered:
+        why = _moved(change, change.after, target)
+        return (None, why) if why else (Judged(step, done=True), [])
+    from_before = _moved(change, change.before, now) + _set_since(change, now)
+    if not from_before:
+        return Judged(replace(step, change=_on(change, now))), []
+    if _is_so(change, target, live) and (answered is None or not isinstance(change.after, Connector)):
+        return Judged(step, done=True), []
+    if answered is None or _is_anothers(change, now):
+        return None, from_before
+    return Judged(replace(step, change=_resumed(change, now, target))), []
+
+
+def _is_so(change: Change, target: Resource | None, live: Live) -> bool:
+    """Whether live is as planned. A replaced thing may look like the old one, so that cannot be told of it."""
+    moving = change.source is not None and change.source in live.resources
+    return change.action is not Action.REPLACE and not moving and not _moved(change, change.after, target)
+
+
+def _is_anothers(change: Change, now: Resource | None) -> bool:
+    """Whether a topic has an attribute that neither was so before nor is to be so: this run did not do that."""
+    if not isinstance(now, Topic) or change.action is Action.REPLACE:
+        return False
+    wanted = {path for path, _, _ in differing(change.after, now)} if change.after else set()
+    before = {path for path, _, _ in differing(change.before, now)} if change.before else wanted
+    return bool(wanted & before)
+
+
+def _resumed(change: Change, now: Resource | None, target: Resource | None) -> Change:
+    """What is left of a change that was cut off somewhere in its middle."""
+    if change.action is Action.REPLACE and now is None:
+        return replace(change, action=Action.CREATE)
+    if change.action is Action.CREATE and target is not None and change.after is not None:
+        diffs, _, _ = differences(change.after, target, None)
+        return replace(change, action=Action.UPDATE, before=target, diffs=diffs)
+    return _on(change, now)
 
 
 def _on(change: Change, now: Resource | None) -> Change:

@@ -75,8 +75,8 @@ def open_cluster(
 
 
 def open_store(environment: Environment) -> Store:
-    """The environment's ledger, journal and lock: in the cluster's topic that `state:` names, else in a file."""
-    if environment.kafka and environment.kafka_topic:
+    """The environment's ledger, journal and lock: in a topic of the cluster, or in a file where it says so."""
+    if environment.kafka and not environment.sqlite:
         from kplan.store.kafka import KafkaStore
 
         return KafkaStore(
@@ -84,6 +84,7 @@ def open_store(environment: Environment) -> Store:
             environment.kafka_topic,
             request_timeout=environment.request_timeout,
             secrets=environment.secrets,
+            session_timeout=environment.session_timeout,
         )
     from kplan.store.sqlite import SqliteStore
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kplan import catalog
 from kplan.model import Action, AttrDiff, Change, Connector, Secret, Topic
 
 if TYPE_CHECKING:
-    from kplan.executor import Result
     from kplan.plan import Plan
+    from kplan.run import Result
 
 SIGNS = {
     Action.CREATE: "+",
@@ -117,6 +118,21 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def size(number: float) -> str:
+    """So many bytes for people: `1.2 GiB`."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:,.0f} bytes" if unit == "bytes" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:,.1f} TiB"
+
+
+def listed(items: Sequence[str], most: int = 5) -> str:
+    """`a, b and 3 more`."""
+    more = len(items) - most
+    return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def summary(result: Result, plan: Plan) -> str:
     """The last sentence of an apply."""
     if result.outcome == "applied":
@@ -137,7 +153,28 @@ def summary(result: Result, plan: Plan) -> str:
     return f"Apply failed; rollback is INCOMPLETE. {result.undone} undone, {len(result.left)} left as it is:"
 
 
-def recovered(result: Result) -> str:
+def watching(seconds: float) -> str:
+    return f"not answered: watched for {seconds:g} s, in case it still takes effect"
+
+
+def waiting(seconds: float) -> str:
+    return f"waiting {seconds:g} s: a request of the interrupted run may still take effect"
+
+
+def recovered(result: Result, plan: Plan) -> str:
+    """The last sentence of a recovery that puts back."""
     if result.left:
         return f"Recovery is INCOMPLETE. {result.undone} undone, {len(result.left)} left as it is:"
     return f"Recovered. {count(result.undone, 'step')} put back; the run is closed."
+
+
+def completed(result: Result, plan: Plan) -> str:
+    """The last sentence of a recovery that completes."""
+    if result.left:
+        return f"The run is NOT completed: {count(len(result.left), 'difference')} to what it was to do:"
+    so = (
+        f" {count(result.skipped, 'step')} {'was' if result.skipped == 1 else 'were'} so already."
+        if result.skipped
+        else ""
+    )
+    return f"Completed: all {count(len(plan.steps), 'step')} of the run are done, and it is closed.{so}"

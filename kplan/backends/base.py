@@ -17,16 +17,22 @@ class Outcome:
     """What became of one change. No `error`: it is so. An EXPECTED error is success and never appears here.
 
     An error with `applied is None` may have taken effect; live state decides. `kept` says why an undo that is
-    conditional (delete while empty) left the thing there.
+    conditional (delete while empty) left the thing there. `unsure`: a request may still be on its way.
     """
 
     error: KplanError | None = None
     note: str = ""
     kept: str = ""
+    unsure: bool = False
 
     @property
     def ok(self) -> bool:
         return self.error is None and not self.kept
+
+    @property
+    def words(self) -> str:
+        """Why it is not so."""
+        return self.kept or (self.error.message if self.error else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,16 @@ class Backend(Protocol):
         """Returns once every change shows on the servers and holds, or its time is up (an Outcome with an error)."""
 
     def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
-        """What is stored in and who reads the named topics. Only topics have facts."""
+        """What is stored in and who reads the named topics, in bounded time. Only topics have facts.
+
+        What is not known is None, with the reason in `unknown`.
+        """
+
+    def positions(self, groups: Collection[str]) -> frozenset[str]:
+        """Those of the consumer groups that have positions anywhere. Only the backend of topics knows."""
+
+    def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
+        """The settings that are passwords by the server's own definitions; what it has none of is left out."""
 
     def close(self) -> None: ...
 

@@ -102,6 +102,8 @@ class Job:
     def _update(self, after: Connector) -> None:
         """Config and state are as they should be, and what is to rest rests before its config changes."""
         state = self.change.before.state if isinstance(self.change.before, Connector) else ""
+        if self.captured.get("restore") and self._restored(after.name, self.captured.get("offsets") or []):
+            state = "stopped"
         if after.state != "running":
             self._go(after.name, after.state, state)
         keys = changed_keys(self.change)
@@ -111,6 +113,14 @@ class Job:
             self._go(after.name, after.state, state)
             if self.change.restart:
                 self._send("POST", path_of(after.name, "restart?includeTasks=true&onlyFailed=false"))
+
+    def _restored(self, name: str, offsets: Sequence[Any]) -> bool:
+        """Whether it had lost its offsets, in a deletion that was cut off, and has them again; it is STOPPED then."""
+        if not offsets or not supports(self.version, "offsets") or self._offsets(name):
+            return False
+        self._final_offsets(name)
+        self._put_offsets(name, offsets)
+        return True
 
     def _put_config(self, after: Connector, keys: Collection[str]) -> None:
         name = after.name

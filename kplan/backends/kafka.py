@@ -560,8 +560,14 @@ class KafkaTopics:
 
     # -- acting -------------------------------------------------------------------------------------------------------
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
-        """Nothing: what a topic is stands in its change, and its records cannot be remembered."""
-        return {}
+        """The id of each topic that is replaced, which tells the old one from the new; records cannot be remembered."""
+        found: dict[Address, Mapping[str, Any]] = {}
+        replaced = [change.address.name for change in changes if change.action is Action.REPLACE]
+        for chunk in shared.batches(replaced, lambda _: 1, DESCRIBED_AT_ONCE):
+            for name, answer in self._client.retried(partial(self._topics_chunk, chunk)).items():
+                if not isinstance(answer, KplanError):
+                    found[Address("topic", name)] = {"topic_id": str(answer.topic_id)}
+        return found
 
     def act(
         self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]

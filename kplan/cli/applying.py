@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,16 @@ from kplan.cli.common import Session, holder, now, option, planned, several
 
 if TYPE_CHECKING:
     from kplan.backends.base import Cluster
+    from kplan.diff import Ledger
     from kplan.environment import Environment
     from kplan.events import Emit, Event
-    from kplan.executor import Result, Stop
+    from kplan.model import Live
     from kplan.plan import Plan
     from kplan.render.events import View
+    from kplan.run import Result, Stop
     from kplan.store.base import Store
 
+WAITING_IS_TOLD = 10.0  # seconds between two lines about it
 FLAGS = several(
     option("--yes", "-y", is_flag=True, help="Do not ask."),
     option(
@@ -61,7 +64,8 @@ def apply(session: Session, mode: str) -> int:
         waiting = [p for p, _ in todo if p.steps]
         if waiting and not saved and not session.settings["yes"]:
             _ask(session, waiting)
-        return _run_all(session, waiting, cluster, store, mode, bool(saved))
+        grace = 0.0 if environment.simulated else environment.request_timeout
+        return _run_all(session, waiting, cluster, store, grace, mode, bool(saved))
     finally:
         cluster.close()
         store.close()
@@ -92,15 +96,20 @@ def _wait_for_others(session: Session, store: Store, timeout: float) -> None:
     from kplan.diagnostics import Locked
 
     deadline = time.monotonic() + timeout
+    told = time.monotonic()
     for stack in session.stack_names:
-        while holder_now := store.holder(stack):
-            if time.monotonic() >= deadline:
+        while other := store.holder(stack):
+            who = f"{other.who} holds stack {stack} since {other.since}: {other.command} (run {other.run})"
+            left = deadline - time.monotonic()
+            if left <= 0:
                 raise Locked(
-                    f"{holder_now.who} holds stack {stack} since {holder_now.since}: {holder_now.command} "
-                    f"(run {holder_now.run})",
+                    who,
                     help="wait for it with --lock-timeout 60s; there is no unlock, for the lock ends with its process",
                 )
-            time.sleep(0.5)
+            if time.monotonic() >= told:
+                session.note(f"waiting {left:.0f} s for the lock: {who}")
+                told = time.monotonic() + WAITING_IS_TOLD
+            time.sleep(min(0.5, left))
 
 
 def _from_stacks(session: Session, mode: str) -> tuple[Environment, Any]:
@@ -169,13 +178,13 @@ def _from_file(session: Session, documents: list[dict[str, Any]]) -> tuple[Envir
         for plan in plans
         for name in secret_names(plan)
     }
-    values |= _declared(session, plans, environment, [n for n, v in values.items() if v is None])
+    values |= declared(session, plans, environment, [n for n, v in values.items() if v is None])
     filled = [with_secrets(plan, values, os.environ.get("KPLAN_KEY")) for plan in plans]
     session.mask(replace(environment, secrets=(*environment.secrets, *(v for v in values.values() if v))))
     return environment, lambda cluster, store: [(plan, 0.0) for plan in filled]
 
 
-def _declared(
+def declared(
     session: Session, plans: Sequence[Plan], environment: Environment, names: Sequence[str]
 ) -> dict[str, str | None]:
     """Values of sensitive variables that come from their `env:` or the environment, where the stack file is there."""
@@ -268,44 +277,45 @@ def _ask(session: Session, plans: Sequence[Plan]) -> None:
 
 
 # -- running ----------------------------------------------------------------------------------------------------------
-def _run_all(session: Session, plans: Sequence[Plan], cluster: Cluster, store: Store, mode: str, saved: bool) -> int:
+def _run_all(
+    session: Session, plans: Sequence[Plan], cluster: Cluster, store: Store, grace: float, mode: str, saved: bool
+) -> int:
     """Applies one stack after the other; a failed one stops the rest, and finished ones stay."""
     for plan in plans:
-        result = _run(session, plan, cluster, store, mode, saved)
+        result = _run(session, plan, cluster, store, grace, mode, saved)
         if result.exit_code:
             return result.exit_code
     return 0
 
 
-def _run(session: Session, plan: Plan, cluster: Cluster, store: Store, mode: str, saved: bool) -> Result:
-    from kplan.executor import Run
-    from kplan.model import Address, Live
+def reading(plan: Plan, cluster: Cluster, store: Store) -> Callable[[], tuple[Live, Ledger]]:
+    """Reads what the plan is about, and the ledger."""
     from kplan.planning import read
 
-    def reading() -> tuple[Live, Any]:
-        addresses = {c.address for c in plan.changes} | {
-            c.source for c in plan.changes if isinstance(c.source, Address)
-        }
-        return read(cluster, addresses), store.ledger()
+    addresses = {c.address for c in plan.changes} | {c.source for c in plan.changes if c.source}
+    return lambda: (read(cluster, addresses), store.ledger())
+
+
+def _run(session: Session, plan: Plan, cluster: Cluster, store: Store, grace: float, mode: str, saved: bool) -> Result:
+    from kplan.executor import Apply
+    from kplan.run import Run
 
     timeout = _timeout(session)
     me = holder(f"kplan {mode} {' '.join(session.settings['paths'])}")
-    view = _view(session)
+    view = view_of(session)
     if not session.as_json:
         session.say()
         session.say(f"  run {me.run}, journaled in {store.where}")
         session.say()
-    with _ctrl_c(me.run) as stop:
-        run = Run(
-            plan, cluster, store, me, reading, _unbreakable(view), session.settings["on_failure"], stop, saved, now=now
-        )
+    with ctrl_c(me.run) as stop:
+        run = Run(plan, cluster, store, me, reading(plan, cluster, store), unbreakable(view), stop, grace, now=now)
         try:
-            return run.apply(timeout)
+            return Apply(run, session.settings["on_failure"], saved).within(timeout)
         finally:
             view.close()
 
 
-def _unbreakable(view: View) -> Emit:
+def unbreakable(view: View) -> Emit:
     """The view, which is left alone once it fails: a run does not depend on whether somebody watches it."""
     broken = False
 
@@ -320,7 +330,7 @@ def _unbreakable(view: View) -> Emit:
     return emit
 
 
-def _view(session: Session) -> View:
+def view_of(session: Session) -> View:
     from kplan.render.events import JsonView, LineView, LiveView
 
     if session.as_json:
@@ -336,9 +346,9 @@ def _view(session: Session) -> View:
 
 
 @contextmanager
-def _ctrl_c(run: str) -> Iterator[Stop]:
+def ctrl_c(run: str) -> Iterator[Stop]:
     """Once: the running wave is finished and everything put back. Twice: stop where it is."""
-    from kplan.executor import Stop
+    from kplan.run import Stop
 
     stop = Stop()
 

@@ -1,71 +1,199 @@
 """kplan recover"""
 
+from __future__ import annotations
+
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from kplan.cli.applying import _view
+from kplan.cli.applying import ctrl_c, declared, reading, unbreakable, view_of
 from kplan.cli.common import LOADING, SHOWING, Session, holder, now, option
 from kplan.cli.common import command as calls
+
+if TYPE_CHECKING:
+    from kplan.backends.base import Cluster
+    from kplan.environment import Environment
+    from kplan.journal import Progress
+    from kplan.model import Live
+    from kplan.plan import Plan
+    from kplan.store.base import Store
 
 
 @click.command(
     "recover",
-    help="Put back what an interrupted run did, or the rest of a rollback that could not be completed. "
-    "Without RUN: all such runs of the environment.",
+    help="Put back what an interrupted run did, or the rest of a rollback that could not be completed; with --forward "
+    "do the rest of it instead. Without RUN: all such runs of the environment.",
 )
 @click.argument("run", required=False)
 @LOADING
-@option("--list", "listing", is_flag=True, help="Only show the runs.")
+@option("--list", "listing", is_flag=True, help="Only show the runs, what they did, and what is live now.")
+@option("--forward", is_flag=True, help="Complete the run; sensitive variables must be given again.")
 @option(
     "--forget", metavar="ADDR", multiple=True, help="Leave this as it is, owned by the stack (globs); may be repeated."
 )
+@option(
+    "--accept",
+    "accepted",
+    metavar="delete:topic/NAME",
+    multiple=True,
+    help="Delete this topic, which the run created, although it has records by now (globs).",
+)
 @option("--yes", "-y", is_flag=True, help="Do not ask.")
-@option("--lock-timeout", metavar="TIME", default="60s", help="How long to wait for the lock.")
+@option("--lock-timeout", metavar="TIME", default="60s", show_default=True, help="How long to wait for the lock.")
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="Text, or one line of JSON an event.")
 @SHOWING
 @calls
 def command(session: Session) -> int:
-    from kplan.diagnostics import Declined, Invalid, error
-    from kplan.journal import replay
     from kplan.loading import load_environment
 
+    _refuse_contradictions(session)
     environment = load_environment(session.request)
     session.mask(environment)
     cluster, store = session.open(environment)
-    s = session.settings
     try:
-        found = [p for p in (replay(store.entries(run)) for run in store.open_runs()) if p]
-        if s["run"]:
-            found = [p for p in found if p.run == s["run"]]
-            if not found:
-                raise Invalid(
-                    [error("K606", "there is no such open run", s["run"], help="`kplan recover --list` shows them")]
-                )
+        found = _open_runs(session, store)
         if not found:
             session.say('{"type": "runs", "runs": []}' if session.as_json else f"Nothing to recover in {store.where}.")
             return 0
-        for progress in found:
-            _describe(session, progress)
-        if s["listing"]:
+        plans = _plans(session, found, environment)
+        for progress, plan in zip(found, plans, strict=True):
+            _describe(session, progress, plan, reading(plan, cluster, store)()[0])
+        if session.settings["listing"]:
             return 0
-        if not s["yes"]:
-            if not (sys.stdin.isatty() and sys.stdout.isatty()):
-                raise Declined("there is no terminal to ask on", help="say --yes")
-            if input("\nType yes to put this back: ").strip() != "yes":
-                raise Declined("nothing was changed")
-        return max(_recover(session, cluster, store, progress) for progress in found)
+        _ask(session)
+        pairs = zip(found, plans, strict=True)
+        return max(_recover(session, environment, cluster, store, *pair) for pair in pairs)
     finally:
         cluster.close()
         store.close()
 
 
-def _forgotten(session: Session, addresses: list[str]) -> list[str]:
+def _refuse_contradictions(session: Session) -> None:
+    s = session.settings
+    given = [flag for name, flag in (("forget", "--forget"), ("accepted", "--accept")) if s[name]]
+    if s["forward"] and given:
+        raise click.UsageError(f"{given[0]} says how to put back; with --forward nothing is put back")
+
+
+def _open_runs(session: Session, store: Store) -> list[Progress]:
+    from kplan.diagnostics import Invalid, error
+    from kplan.journal import replay
+
+    found = [p for p in (replay(store.entries(run)) for run in store.open_runs()) if p]
+    asked = session.settings["run"]
+    if not asked:
+        return found
+    chosen = [p for p in found if p.run == asked]
+    if not chosen:
+        raise Invalid([error("K606", "there is no such open run", asked, help="`kplan recover --list` shows them")])
+    return chosen
+
+
+def _plans(session: Session, found: list[Progress], environment: Environment) -> list[Plan]:
+    """What the runs were to do; to complete them, with the values of their sensitive variables."""
+    import os
+    from dataclasses import replace
+
+    from kplan.plan import secret_names, with_secrets
+    from kplan.recovery import plan_of
+
+    plans = [plan_of(progress) for progress in found]
+    if not session.settings["forward"]:
+        return plans
+    asked = session.request
+    names = {name for plan in plans for name in secret_names(plan)}
+    values = {name: asked.flags.get(name, asked.process.get(f"KPLAN_VAR_{name}")) for name in names}
+    values |= declared(session, plans, environment, [n for n, v in values.items() if v is None])
+    session.mask(replace(environment, secrets=(*environment.secrets, *(v for v in values.values() if v))))
+    return [with_secrets(plan, values, os.environ.get("KPLAN_KEY")) for plan in plans]
+
+
+def _ask(session: Session) -> None:
+    from kplan.diagnostics import Declined
+
+    if session.settings["yes"]:
+        return
+    if session.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Declined("there is no terminal to ask on", help="say --yes")
+    what = "do the rest of it" if session.settings["forward"] else "put this back"
+    try:
+        answer = input(f"\nType yes to {what}: ")
+    except (EOFError, KeyboardInterrupt):
+        answer = ""
+        session.say()
+    if answer.strip() != "yes":
+        raise Declined("nothing was changed")
+
+
+def _describe(session: Session, progress: Progress, plan: Plan, live: Live) -> None:
+    """What the run did, what was in flight, what it never came to, and what is live now."""
+    from kplan.recovery import standing
+    from kplan.render.text import clean
+
+    rows = [
+        (step.number, str(step.change.address), _state(progress, step.number), standing(step, live))
+        for step in plan.steps
+    ]
+    if session.as_json:
+        about = {k: v for k, v in progress.about.items() if k != "files"}
+        steps = [{"step": n, "address": a, "state": state, "live": now_} for n, a, state, now_ in rows]
+        record = {"type": "run", "run": progress.run, "stack": progress.stack, **about, "steps": steps}
+        session.say(json.dumps({**record, "total": len(steps)}, ensure_ascii=False))
+        return
+    who = progress.about.get("who", "unknown")
+    session.say(clean(f"run {progress.run} of stack {progress.stack}, env {plan.env}, by {who}"))
+    width = max([20, *(len(clean(address)) for _, address, _, _ in rows)])
+    shown = rows if session.settings.get("verbose") or len(rows) <= 50 else [r for r in rows if r[2] != "not begun"]
+    for number, address, state, now_ in shown:
+        session.say(f"  [{number}] {clean(address):<{min(60, width)}}  {clean(state):<12}  now {now_}")
+    if len(shown) < len(rows):
+        session.say(f"  and {len(rows) - len(shown)} not begun")
+
+
+def _state(progress: Progress, number: int) -> str:
+    if number in progress.kept:
+        return progress.kept[number].outcome.partition(": ")[2] or "kept"
+    if number in progress.undone:
+        return "undone"
+    if number in progress.undoing:
+        return "being undone"
+    if number in progress.done:
+        return "done"
+    return "in flight" if number in progress.flying else "not begun"
+
+
+def _recover(
+    session: Session, environment: Environment, cluster: Cluster, store: Store, progress: Progress, plan: Plan
+) -> int:
+    from dataclasses import replace
+
+    from kplan.environment import seconds
+    from kplan.recovery import Recovery
+    from kplan.risk import Accepted
+    from kplan.run import Run
+
+    s = session.settings
+    me = replace(holder("kplan recover"), run=progress.run)
+    view = view_of(session)
+    accepted = Accepted(tuple(s["accepted"]))
+    with ctrl_c(progress.run) as stop:
+        run = Run(plan, cluster, store, me, reading(plan, cluster, store), unbreakable(view), stop=stop, now=now)
+        run.grace = 0.0 if environment.simulated else environment.request_timeout
+        recovery = Recovery(run, _forgotten(session, plan), lambda address: accepted.covers(f"delete:{address}"))
+        try:
+            result = (recovery.forward if s["forward"] else recovery.back)(seconds(s["lock_timeout"]))
+        finally:
+            view.close()
+    return 8 if result.left else 0
+
+
+def _forgotten(session: Session, plan: Plan) -> list[str]:
     """The addresses that the patterns of --forget name."""
     import fnmatch
 
+    addresses = [str(change.address) for change in plan.changes]
     found: list[str] = []
     for pattern in session.settings["forget"]:
         named = fnmatch.filter(addresses, pattern)
@@ -75,43 +203,4 @@ def _forgotten(session: Session, addresses: list[str]) -> list[str]:
     return found
 
 
-def _describe(session: Session, progress: Any) -> None:
-    if session.as_json:
-        session.say(json.dumps({"type": "run", "run": progress.run, "stack": progress.stack, **progress.about}))
-        return
-    session.say(f"run {progress.run} of stack {progress.stack}, by {progress.about.get('who', 'unknown')}")
-    for word, items in (("done", progress.done), ("in flight", progress.flying)):
-        for number, item in sorted(items.items()):
-            state = (
-                "undone"
-                if number in progress.undone
-                else f"kept: {progress.kept[number].outcome}"
-                if number in progress.kept
-                else word
-            )
-            session.say(f"    [{number}] {item.address}  {state}")
-
-
-def _recover(session: Session, cluster: Any, store: Any, progress: Any) -> int:
-    from dataclasses import replace
-
-    from kplan.codec import change_from_json
-    from kplan.environment import seconds
-    from kplan.executor import Run
-    from kplan.model import Target
-    from kplan.order import Step
-    from kplan.plan import Plan
-    from kplan.planning import read
-
-    items = {**progress.done, **progress.flying}
-    steps = tuple(Step(n, int(items[n].change["wave"]), change_from_json(items[n].change)) for n in sorted(items))
-    plan = Plan(progress.stack, str(progress.about.get("env", "")), Target(), steps)
-    addresses = {c.address for c in plan.changes} | {c.source for c in plan.changes if c.source}
-    me = replace(holder("kplan recover"), run=progress.run)
-    view = _view(session)
-    try:
-        run = Run(plan, cluster, store, me, lambda: (read(cluster, addresses), store.ledger()), view, now=now)
-        forget = _forgotten(session, [str(step.change.address) for step in steps])
-        return 8 if run.recover(progress, seconds(session.settings["lock_timeout"]), forget).left else 0
-    finally:
-        view.close()
+__all__: list[Any] = ["command"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -22,6 +22,20 @@ class View(Protocol):
     def __call__(self, event: Event) -> None: ...
 
     def close(self) -> None: ...
+
+
+def ways_out(run: str, left: Sequence[str], forward: bool) -> list[str]:
+    """The commands that may follow on a run that is still open."""
+    if forward:
+        return [f"To try again    kplan recover {run} --forward", f"To put it back  kplan recover {run}"]
+    names = [clean(each.partition(": ")[0]) for each in left]
+    full = [name for name, each in zip(names, left, strict=True) if ": kept: " in each and name.startswith("topic/")]
+    keep = " ".join(f"--forget {name}" for name in names) if len(names) <= 3 else "--forget '*'"
+    lines = [f"To try again    kplan recover {run}", f"To keep it      kplan recover {run} {keep}"]
+    if full:
+        accept = " ".join(f"--accept delete:{name}" for name in full) if len(full) <= 3 else "--accept 'delete:topic/*'"
+        lines.append(f"To delete it, records and all\n                kplan recover {run} {accept}")
+    return lines
 
 
 class JsonView:
@@ -72,10 +86,9 @@ class LineView:
             self.running[event.step] = (event, time.monotonic(), event.message)
             self.started(event)
         elif event.type == "step_progress":
-            if event.step in self.running:
-                first, since, _ = self.running[event.step]
-                self.running[event.step] = (first, since, event.message)
-                self.progress(event)
+            first, since, _ = self.running.get(event.step, (event, time.monotonic(), ""))
+            self.running[event.step] = (first, since, event.message)
+            self.progress(event)
         elif event.type in ("step_done", "step_failed"):
             self.running.pop(event.step, None)
             self.say(self.line(event))
@@ -134,10 +147,8 @@ class LineView:
             self.say(f"  {clean(address):<40} {clean(what)}")
         run = event.data["run"]
         if event.data["outcome"] == "incomplete":
-            self.say(f"To try again    kplan recover {run}")
-            names = [left.partition(": ")[0] for left in event.data["left"]]
-            keep = " ".join(f"--forget {clean(name)}" for name in names) if len(names) <= 3 else "--forget '*'"
-            self.say(f"To keep it      kplan recover {run} {keep}")
+            for line in ways_out(run, event.data["left"], bool(event.data.get("forward"))):
+                self.say(line)
         elif event.data["outcome"] == "rolled_back":
             self.say(f"  Nothing to clean up. Run {run} is closed.")
 

@@ -28,7 +28,7 @@ environments:
   dev:
     kafka: {{bootstrap.servers: "{kafka.bootstrap}"}}
     connect: {{url: "{connect.url}"}}
-    timeouts: {{request: 20s, settle: 60s}}
+    timeouts: {{request: 10s, settle: 60s}}
 """
 
 
@@ -442,7 +442,8 @@ def test_a_kill_in_the_middle_of_deleting_connectors_is_recovered(shell: Shell, 
     environment = {**os.environ, "URL": connect.url}
     subprocess.run([sys.executable, "-c", KILLED], cwd=shell.folder, env=environment, capture_output=True)
     assert ask(connect, "GET", "/connectors/half-1")[0] == 404
-    shell.kplan("plan", "stack.yaml", expect=8)
+    held = shell.kplan("plan", "stack.yaml", expect=None)
+    assert held.code == 8 or "holds this stack" in held.out, "for as long as the killed one's session lasts"
     shell.kplan("recover", "--yes")
     for name in ("half-1", "half-2"):
         wait_for_state(connect, name, "RUNNING")

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from kplan.backends.base import Cluster
 from kplan.environment import Environment, Simulated
-from kplan.executor import Result, Run
+from kplan.executor import Apply
 from kplan.model import Action, Address, Change, Connector, Resource, Rules, Stack, Topic
 from kplan.plan import Plan, from_json, to_json
 from kplan.planning import Options, make, read
 from kplan.risk import Accepted
+from kplan.run import Result, Run
 from kplan.servers import open_cluster, open_store
 from kplan.store.base import Holder, Store
 
@@ -64,7 +65,7 @@ def planned(stack: Stack, cluster: Cluster, store: Store, **options: Any) -> Pla
 def applied(plan: Plan, cluster: Cluster, store: Store, run: str) -> Result:
     addresses = {c.address for c in plan.changes}
     holder = Holder("test@here", run, "test", "now")
-    return Run(plan, cluster, store, holder, lambda: (read(cluster, addresses), store.ledger())).apply()
+    return Apply(Run(plan, cluster, store, holder, lambda: (read(cluster, addresses), store.ledger()))).within()
 
 
 def everything(cluster: Cluster) -> Mapping[Address, Resource]:

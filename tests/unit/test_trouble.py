@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -10,12 +11,17 @@ from pathlib import Path
 import pytest
 
 from kplan.environment import Environment, Simulated
-from kplan.model import Address
+from kplan.model import Action, Address, Change
 from kplan.servers import open_cluster, open_store
 from kplan.store.base import Holder
 from tests.shell import Shell
 
 TOPICS = "version: 1\nstack: many\ntopics: {'many.{{ each.key }}': {for_each: [a, b, c, d]}}\n"
+CONNECTOR = """connectors:
+  feed:
+    class: org.apache.kafka.connect.file.FileStreamSourceConnector
+    config: {tasks.max: 1, file: /tmp/in, topic: many.a}
+"""
 
 
 @pytest.fixture
@@ -79,12 +85,74 @@ run(["apply", "stack.yaml", "--yes"])
         refused = shell.kplan(command, "stack.yaml", expect=8)
         assert "K605" in refused.all and "kplan recover" in refused.all
     listed = shell.kplan("recover", "--list").out
-    assert "topic/many.a  in flight" in listed
+    assert re.search(r"topic/many.a +in flight +now as planned", listed)
     shell.kplan("recover", "--yes")
     assert "Nothing to recover" in shell.kplan("recover", "--yes").out
     cluster = open_cluster(Environment("local", str(shell.folder), simulated=Simulated()))
     assert not cluster.topics.read(None).resources
     assert "4 to add" in shell.kplan("plan", "stack.yaml").out
+
+
+def killed(shell: Shell, where: str, *arguments: str) -> None:
+    """kplan is gone in the middle of what `where` does."""
+    module, name = where.rsplit(".", 1)
+    kind = module.rsplit(".", 1)[1]
+    script = f"""
+import os
+from {module.rsplit(".", 1)[0]} import {kind}
+{kind}.{name} = lambda *_: os._exit(9)
+from kplan.__main__ import run
+run({list(arguments)!r})
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=shell.folder, capture_output=True, stdin=subprocess.DEVNULL
+    )
+    assert ended.returncode == 9, ended.stderr
+
+
+def test_an_interrupted_run_is_completed_as_it_was_planned(shell: Shell) -> None:
+    shell.write("stack.yaml", TOPICS + CONNECTOR)
+    killed(shell, "kplan.backends.simulated.SimulatedConnectors.act", "apply", "stack.yaml", "--yes")
+    shell.write("stack.yaml", "version: 1\nstack: many\n")  # the journal knows what was to be done, not the file
+    listed = shell.kplan("recover", "--list").out
+    assert re.search(r"topic/many.a +done +now as planned", listed)
+    assert re.search(r"connector/feed +in flight +now as before", listed)
+    completed = shell.kplan("recover", "--forward", "--yes").out
+    assert "Completed: all 5 steps" in completed and "closed" in completed
+    shell.write("stack.yaml", TOPICS + CONNECTOR)
+    assert "No changes. 5 resources" in shell.kplan("plan", "stack.yaml").out
+    assert "Nothing to recover" in shell.kplan("recover", "--list").out
+
+
+def test_a_run_is_not_completed_over_what_someone_changed_meanwhile(shell: Shell) -> None:
+    shell.write("stack.yaml", TOPICS + CONNECTOR)
+    killed(shell, "kplan.backends.simulated.SimulatedConnectors.act", "apply", "stack.yaml", "--yes")
+    cluster = open_cluster(Environment("local", str(shell.folder), simulated=Simulated()))
+    gone = Address("topic", "many.a")
+    topic = cluster.topics.read(["many.a"]).resources[gone]
+    cluster.topics.act([Change(gone, Action.DELETE, topic, None)], {})
+    ended = shell.kplan("recover", "--forward", "--yes", expect=8)
+    assert "NOT completed" in ended.out and "topic/many.a" in ended.out and "is gone" in ended.out
+    assert "--forward" in ended.out, "how to try again"
+    shell.kplan("recover", "--yes")
+    assert not cluster.topics.read(None).resources
+
+
+def test_completing_says_how_to_put_back_only_what_it_can(shell: Shell) -> None:
+    assert "--forget" in shell.kplan("recover", "--forward", "--forget", "topic/x", expect=64).err
+
+
+def test_a_created_topic_with_records_goes_where_that_is_accepted(shell: Shell) -> None:
+    shell.write("stack.yaml", TOPICS + CONNECTOR)
+    killed(shell, "kplan.backends.simulated.SimulatedConnectors.act", "apply", "stack.yaml", "--yes")
+    cluster = open_cluster(Environment("local", str(shell.folder), simulated=Simulated()))
+    cluster.topics.produce("many.a", 3)  # type: ignore[attr-defined]
+    ended = shell.kplan("recover", "--yes", expect=8)
+    assert "kept: 3 records arrived" in ended.out
+    assert "--accept delete:topic/many.a" in ended.out
+    assert re.search(r"topic/many.a +kept: 3 records", shell.kplan("recover", "--list").out)
+    shell.kplan("recover", "--yes", "--accept", "delete:topic/many.a")
+    assert not cluster.topics.read(None).resources
 
 
 def test_a_kill_in_a_wave_without_undo_that_did_nothing_is_recovered(shell: Shell) -> None:

@@ -1,0 +1,190 @@
+"""Puts back what a run did, newest first, and names what cannot be put back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kplan import words
+from kplan.backends.base import Outcome
+from kplan.diagnostics import KplanError
+from kplan.diff import differences
+from kplan.events import Event
+from kplan.model import Action, Address, Change, Connector, Live, Owned
+from kplan.order import Step
+from kplan.run import LOOKS, PAUSE, Failure, Result, Run, Sent, changed
+from kplan.store.base import Lock
+from kplan.undo import inverse
+
+WATCH_PAUSE = 1.0  # seconds between two looks for a request that takes effect late
+Left = dict[int, str]  # what is not as before, by step, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """The way back of `run`. `deletes` says of an address whether its records may go where it was created."""
+
+    run: Run
+    lock: Lock
+    deletes: Callable[[Address], bool] = lambda address: False
+
+    def after(self, failure: Failure) -> Result:
+        """Puts back what was sent, because of `failure`, and says what is left."""
+        run = self.run
+        run.explain(failure)
+        sent = list(run.sent.values())
+        done = sum(1 for s in sent if s.done)
+        try:
+            live, _ = run.read()
+        except KplanError as e:
+            unknown = tuple(f"{s.step.change.address}: its state is not known ({e.message})" for s in sent)
+            return Result("incomplete", run.holder.run, done, left=unknown, error=failure.error)
+        todo = [s for s in sent if s.done or s.unsure or changed(s.step.change, live)]
+        left = self.undo(todo, live, of=len(sent))
+        return self.result(todo, left, done, error=failure.error, failed=failure.address)
+
+    def result(self, todo: Sequence[Sent], left: Left, done: int, **more: Any) -> Result:
+        return Result(
+            "incomplete" if left else "rolled_back",
+            self.run.holder.run,
+            done,
+            undone=len(todo) - len(left),
+            left=tuple(left[n] for n in sorted(left)),
+            **more,
+        )
+
+    def undo(
+        self, todo: Sequence[Sent], live: Live, of: int, records: Mapping[Address, Owned | None] | None = None
+    ) -> Left:
+        """Undoes wave by wave, looks until nothing can change any more, and closes the run if all is as before."""
+        run = self.run
+        if todo:
+            run.emit(Event("rollback_started", words.rolling_back(len(todo), of), level="warning"))
+        began = run.clock()
+        left = self._waves(todo, live)
+        left |= self._watch([s for s in todo if s.unsure], began, left)
+        left |= self._verify(todo, left)
+        stay = [s.step for s in todo if s.step.number in left]
+        ledger = run.before() | run.records(stay, partial=True) | dict(records or {})
+        if left:
+            run.write(self.lock, "kept", stay, outcomes=left, ledger=ledger)
+        else:
+            run.write(self.lock, "end", about={"outcome": "rolled_back"}, ledger=ledger)
+        return left
+
+    def _waves(self, todo: Sequence[Sent], live: Live) -> Left:
+        left: Left = {}
+        for wave in dict.fromkeys(s.step.wave for s in reversed(todo)):
+            left |= self._wave([s for s in reversed(todo) if s.step.wave == wave], live)
+        return left
+
+    def _wave(self, sent: Sequence[Sent], live: Live) -> Left:
+        """What could not be put back."""
+        stays = [s.step for s in sent if not s.step.change.undo.complete and changed(s.step.change, live)]
+        left = {step.number: _no_undo(step.change) for step in stays}
+        backs = {s.step.number: back for s in sent if (back := self._back(s.step.change, live)) is not None}
+        if not backs:
+            return left
+        run = self.run
+        steps = [s.step for s in sent if s.step.number in backs]
+        run.write(self.lock, "will_undo", steps)
+        backend = run.cluster.of(steps[0].change.address.kind)
+        assert backend is not None, "it did the step that is undone here"
+        began = run.clock()
+        remembered = {backs[s.step.number].address: _remembered(s) for s in sent if s.step.number in backs}
+        outcomes = run.settled(backend, list(backs.values()), remembered)
+        undid = [s for s in steps if self._is_back(s, outcomes[backs[s.number].address])]
+        for step in steps:
+            if step in undid:
+                run.tell("undo_done", step, words.undone(step.change), run.clock() - began)
+                continue
+            outcome = outcomes[backs[step.number].address]
+            said = f"kept: {outcome.kept}" if outcome.kept else outcome.words
+            left[step.number] = f"{backs[step.number].address}: {said}"
+            run.tell("undo_failed", step, said, run.clock() - began, "error")
+        if undid:
+            run.write(self.lock, "undid", undid)
+        return left
+
+    def _back(self, change: Change, live: Live) -> Change | None:
+        back = _from_live(inverse(change), live)
+        if back is not None and back.if_empty and self.deletes(back.address):
+            return replace(back, if_empty=False)
+        return back
+
+    def _is_back(self, step: Step, outcome: Outcome) -> bool:
+        """Whether the undo took, also where a connector does not run now that did not run before either."""
+        before = self.run.health.get(step.change.source or step.change.address)
+        unwell = before is not None and (bool(before.failed) or before.state in ("FAILED", "UNASSIGNED"))
+        return outcome.ok or (unwell and outcome.error is not None and outcome.error.code == "K512")
+
+    # -- what is still on its way ---------------------------------------------------------------------------------
+    def _watch(self, unsure: Sequence[Sent], began: float, left: Left) -> Left:
+        """Undoes what takes effect late, until no request can be on its way any more."""
+        run = self.run
+        more: Left = {}
+        open_ = [s for s in unsure if s.step.number not in left]
+        if open_ and run.grace:
+            for sent in open_:
+                run.tell("step_progress", sent.step, words.watching(run.grace))
+        while open_ and (rest := began + run.grace - run.clock()) > 0:
+            run.sleep(min(WATCH_PAUSE, rest))
+            try:
+                live, _ = run.read()
+            except KplanError:
+                continue  # what counts is the reading at the end
+            late = [s for s in open_ if changed(s.step.change, live)]
+            more |= self._waves(late, live)
+            open_ = [s for s in open_ if s.step.number not in more]
+        return more
+
+    def _verify(self, todo: Sequence[Sent], left: Left) -> Left:
+        """What is not as it was before the run, although its undo was accepted."""
+        run = self.run
+        open_ = [s for s in todo if s.step.number not in left]
+        for look in range(LOOKS):
+            try:
+                live, _ = run.read()
+                open_ = [s for s in open_ if changed(s.step.change, live) or self._lacks_offsets(s, live)]
+            except KplanError as e:
+                return {s.step.number: f"{s.step.change.address}: could not be read again: {e.message}" for s in open_}
+            if not open_:
+                break
+            if look < LOOKS - 1:
+                run.sleep(PAUSE)
+        return {s.step.number: f"{s.step.change.address}: is not as before" for s in open_}
+
+    def _lacks_offsets(self, sent: Sent, live: Live) -> bool:
+        """Whether a connector that rests, as before, has other offsets than before. A running one's go on."""
+        change, had = sent.step.change, sent.captured.get("offsets")
+        now = live.resources.get(change.source or change.address)
+        backend = self.run.cluster.of("connector")
+        if had is None or backend is None or not isinstance(now, Connector) or now.state != "stopped":
+            return False
+        has = backend.capture([change]).get(change.address, {}).get("offsets", had)
+        return _canonical(has) != _canonical(had)
+
+
+def _canonical(offsets: Iterable[Any]) -> list[str]:
+    return sorted(json.dumps(offset, sort_keys=True) for offset in offsets)
+
+
+def _no_undo(change: Change) -> str:
+    return f"{change.address}: {change.undo.why or 'it has no undo'}"
+
+
+def _remembered(sent: Sent) -> Mapping[str, Any]:
+    """What an undo gets of what was captured: undoing a deletion puts the old offsets back, wherever it had come to."""
+    goes = sent.step.change.action in (Action.DELETE, Action.REPLACE)
+    return {**sent.captured, "restore": True} if goes and sent.captured else sent.captured
+
+
+def _from_live(back: Change | None, live: Live) -> Change | None:
+    """The undo as it must be sent now: what is half gone is not made anew, but put back into its old state."""
+    now = live.resources.get(back.address) if back is not None else None
+    if back is None or now is None or back.action is not Action.CREATE or back.after is None:
+        return back
+    diffs, _, _ = differences(back.after, now, None)
+    return replace(back, action=Action.UPDATE, before=now, diffs=diffs)

@@ -1,0 +1,359 @@
+"""A run of a plan: its waves, each journaled before and after, what it has sent, and what it tells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from kplan import words
+from kplan.backends.base import Backend, Cluster, Outcome
+from kplan.codec import change_to_json
+from kplan.diagnostics import KplanError
+from kplan.diff import Ledger
+from kplan.events import Emit, Event, silent
+from kplan.journal import Entry, Item
+from kplan.model import Action, Address, Change, Health, Live, Owned
+from kplan.order import Step
+from kplan.plan import Plan, differing
+from kplan.store.base import Holder, Lock, Store
+
+LOOKS, PAUSE = 3, 0.5  # how often an end state that differs is looked at, and seconds between
+
+
+@dataclass(slots=True)
+class Stop:
+    """Set by Ctrl-C: the running wave is finished, and then everything is put back."""
+
+    asked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A step whose requests went out, and what its undo needs.
+
+    `done`: it was answered, and is so. `unsure`: a request of it may still take effect.
+    """
+
+    step: Step
+    captured: Mapping[str, Any] = field(default_factory=dict)
+    done: bool = False
+    unsure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended. `outcome`: applied | recovered | rolled_back | incomplete | stopped; `left` names differences."""
+
+    outcome: str
+    run: str
+    done: int = 0
+    skipped: int = 0
+    actions: tuple[Action, ...] = ()
+    undone: int = 0
+    left: tuple[str, ...] = ()
+    error: KplanError | None = None
+    failed: Address | None = None
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        return {"applied": 0, "recovered": 0, "rolled_back": 7}.get(self.outcome, 8)
+
+
+@dataclass(slots=True)
+class Run:
+    """A plan on its way. All effects go through `cluster` (the servers) and `lock` (the store).
+
+    `grace` is how many seconds a request that was not answered may still take effect.
+    """
+
+    plan: Plan
+    cluster: Cluster
+    store: Store
+    holder: Holder
+    read: Callable[[], tuple[Live, Ledger]]
+    emit: Emit = silent
+    stop: Stop = field(default_factory=Stop)
+    grace: float = 0.0
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    seq: int = 0
+    health: Mapping[Address, Health] = field(default_factory=dict)
+    sent: dict[int, Sent] = field(default_factory=dict)  # by the step's number, in the order they were sent
+
+    def begin(self, lock: Lock, steps: Sequence[Step], claims: Mapping[Address, Owned | None]) -> None:
+        """The journal knows all that a recovery needs to put the run back, or to complete it."""
+        plan = self.plan
+        about = {
+            "stack": plan.stack,
+            "env": plan.env,
+            "mode": plan.mode,
+            "digest": plan.digest,
+            "created_at": plan.created_at,
+            "who": self.holder.who,
+            "steps": len(steps),
+            "files": [file.path for file in plan.files],
+        }
+        self.write(lock, "begin", steps, ledger=claims, about=about)
+
+    def finished(self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step]) -> Result:
+        """Closes the run with the ledger's records of what it did and what it found done."""
+        for step in steps:
+            if step.change.is_ledger_only:
+                self.tell("step_done", step, words.done(step.change))
+        ledger = self.records(steps) | self.records(skipped, found=True)
+        self.write(lock, "end", about={"outcome": "applied"}, ledger=ledger)
+        return self.result("applied", steps, skipped=len(skipped))
+
+    def ended(self, result: Result, said: Callable[[Result, Plan], str], **more: Any) -> Result:
+        """Tells how the run ended."""
+        level = "info" if result.exit_code == 0 else "error"
+        about = {
+            "outcome": result.outcome,
+            "run": result.run,
+            "left": list(result.left),
+            "exit_code": result.exit_code,
+            **more,
+        }
+        self.emit(Event("apply_summary", said(result, self.plan), level=level, seconds=result.seconds, data=about))
+        return result
+
+    # -- forward --------------------------------------------------------------------------------------------------
+    def waves(self, lock: Lock, steps: Sequence[Step]) -> Failure | None:
+        """Does one wave after the other; None when all are so."""
+        interrupted = Failure(None, KplanError("Ctrl-C, or a signal to end", code="K515"))
+        for wave in dict.fromkeys(s.wave for s in steps):
+            if self.stop.asked:
+                return interrupted
+            failure = self._wave(lock, [s for s in steps if s.wave == wave])
+            if failure is not None:
+                return failure
+        return interrupted if self.stop.asked and self.sent else None
+
+    def _wave(self, lock: Lock, steps: Sequence[Step]) -> Failure | None:
+        """Journals, sends and settles one wave; None when all of it is so."""
+        backend = self.cluster.of(steps[0].change.address.kind)
+        if backend is None:
+            return Failure(steps[0], KplanError("this environment has no Connect", code="K218"))
+        began = self.clock()
+        try:
+            captured = self._captured(backend, steps)
+        except KplanError as e:
+            return Failure(steps[0], e)
+        self.write(lock, "will", steps, captured=captured)
+        self.sent |= {s.number: Sent(s, captured.get(s.change.address, {}), unsure=True) for s in steps}
+        for step in steps:
+            self.tell("step_started", step, words.doing(step.change))
+        outcomes = self.settled(backend, [s.change for s in steps], captured, steps)
+        failed = [s for s in steps if not outcomes[s.change.address].ok]
+        good = [s for s in steps if s not in failed]
+        if good:
+            self.write(lock, "did", good)
+        for step in good:
+            self.sent[step.number] = replace(self.sent[step.number], done=True, unsure=False)
+            note = outcomes[step.change.address].note
+            self.tell("step_done", step, words.done(step.change) + (f", {note}" if note else ""), self.clock() - began)
+        return self._failed(lock, failed, outcomes, began) if failed else None
+
+    def _captured(self, backend: Backend, steps: Sequence[Step]) -> dict[Address, Mapping[str, Any]]:
+        """What the undo of each step needs; of one that was sent before, what was remembered then."""
+        known = {s.change.address: self.sent[s.number].captured for s in steps if s.number in self.sent}
+        return {**backend.capture([s.change for s in steps if s.change.address not in known]), **known}
+
+    def _failed(self, lock: Lock, failed: Sequence[Step], outcomes: Mapping[Address, Outcome], began: float) -> Failure:
+        self.write(lock, "failed", failed, outcomes={s.number: outcomes[s.change.address].words for s in failed})
+        for step in failed:
+            outcome = outcomes[step.change.address]
+            self.sent[step.number] = replace(self.sent[step.number], unsure=outcome.unsure)
+            code = {"code": outcome.error.code if outcome.error else ""}
+            self.tell("step_failed", step, f"FAILED: {outcome.words}", self.clock() - began, "error", code)
+        first = outcomes[failed[0].change.address]
+        return Failure(failed[0], first.error or KplanError(first.words))
+
+    def settled(
+        self,
+        backend: Backend,
+        changes: Sequence[Change],
+        captured: Mapping[Address, Mapping[str, Any]],
+        steps: Sequence[Step] = (),
+    ) -> dict[Address, Outcome]:
+        """What became of each change, once what was accepted has shown itself and holds."""
+        numbers = {s.change.address: s for s in steps}
+
+        def progress(address: Address, message: str) -> None:
+            if address in numbers:
+                self.tell("step_progress", numbers[address], message)
+
+        lost = Outcome(KplanError("no answer for it", applied=None), unsure=True)
+        try:
+            answers = backend.act(changes, captured)
+            outcomes = {c.address: _answered(answers.get(c.address, lost)) for c in changes}
+        except KplanError as e:
+            return {c.address: _answered(Outcome(e)) for c in changes}
+        accepted = [c for c in changes if outcomes[c.address].ok]
+        try:
+            shown = backend.settle(accepted, progress) if accepted else {}
+        except KplanError as e:
+            return outcomes | {c.address: Outcome(e) for c in accepted}
+        return outcomes | {a: replace(o, note=o.note or outcomes[a].note) for a, o in shown.items()}
+
+    def verify(self, steps: Sequence[Step]) -> Failure | None:
+        """Reads the end state: a step whose result is not there is a failure like any other.
+
+        A worker that is not the leader may answer with what was before, so a difference is looked at again.
+        """
+        failure = self._difference(steps) if steps else None
+        for _ in range(LOOKS - 1):
+            if failure is None:
+                break
+            self.sleep(PAUSE)
+            failure = self._difference(steps)
+        return failure
+
+    def _difference(self, steps: Sequence[Step]) -> Failure | None:
+        try:
+            live, _ = self.read()
+        except KplanError as e:
+            return Failure(None, e)
+        for step in steps:
+            change = step.change
+            now = live.resources.get(change.address)
+            missing = (change.after is None) != (now is None)
+            wrong = [path for path, _, _ in differing(change.after, now)] if change.after and now else []
+            if missing or wrong:
+                what = ", ".join(path[1:].removeprefix("config/") for path in wrong) or (
+                    "it is there" if now else "it is missing"
+                )
+                return Failure(step, KplanError(f"{change.address} is not as planned: {what}", code="K513"))
+        return None
+
+    def result(self, outcome: str, steps: Sequence[Step], **more: Any) -> Result:
+        actions = tuple(s.change.action for s in steps)
+        return Result(outcome, self.holder.run, len(steps), actions=actions, **more)
+
+    # -- records --------------------------------------------------------------------------------------------------
+    def write(
+        self,
+        lock: Lock,
+        event: str,
+        steps: Sequence[Step] = (),
+        *,
+        about: Mapping[str, Any] | None = None,
+        captured: Mapping[Address, Mapping[str, Any]] | None = None,
+        outcomes: Mapping[int, str] | None = None,
+        ledger: Mapping[Address, Owned | None] | None = None,
+    ) -> None:
+        first = event == "begin"
+        items = tuple(
+            Item(
+                s.number,
+                str(s.change.address),
+                change_to_json(s.change, s.number, s.wave) if first else None,
+                (captured or {}).get(s.change.address),
+                (outcomes or {}).get(s.number, ""),
+            )
+            for s in steps
+        )
+        entry = Entry(
+            self.holder.run,
+            self.plan.stack,
+            self.seq,
+            event,
+            self.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            steps[0].wave if steps else 0,
+            items,
+            about or {},
+        )
+        lock.write([entry], ledger)
+        self.seq += 1
+
+    def before(self) -> dict[Address, Owned | None]:
+        """The ledger's records of all that this run claimed, as they were before it."""
+        claimed = [s.change for s in self.plan.steps if s.change.after is not None]
+        return {c.address: c.owner if not c.source else None for c in claimed}
+
+    def records(
+        self, steps: Sequence[Step], *, partial: bool = False, found: bool = False
+    ) -> dict[Address, Owned | None]:
+        """What the ledger says of the steps' resources from now on; what was `found` as planned, others made."""
+        records: dict[Address, Owned | None] = {}
+        at = self.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        for step in steps:
+            change = step.change
+            if change.action is Action.MOVE and change.source is not None:
+                records[change.source] = None
+            if change.after is None:
+                if not partial:
+                    records[change.address] = None
+                continue
+            protect = change.after.rules.protect
+            if protect is None:
+                protect = bool(change.owner and change.owner.protect)
+            created = change.created or change.action in (Action.CREATE, Action.REPLACE)
+            if found:
+                created = bool(change.owner and change.owner.created)
+            records[change.address] = Owned(
+                change.address, self.plan.stack, self.plan.env, created, protect, change.after, self.holder.run, at
+            )
+        return records
+
+    # -- talk -----------------------------------------------------------------------------------------------------
+    def tell(
+        self,
+        type: str,
+        step: Step,
+        message: str,
+        seconds: float | None = None,
+        level: str = "info",
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
+        about = {"action": str(step.change.action), "total": len(self.plan.steps), **(data or {})}
+        self.emit(Event(type, message, step.number, str(step.change.address), level, seconds, about))
+
+    def explain(self, failure: Failure) -> None:
+        change = failure.step.change if failure.step else None
+        span = change.span if change else None
+        if change is not None and change.after is not None:
+            span = change.after.origin.span or span
+        diagnostic = failure.error.diagnostic(change.address if change else "", span)
+        self.emit(
+            Event(
+                "diagnostic",
+                failure.error.message,
+                failure.step.number if failure.step else 0,
+                str(change.address) if change else "",
+                "error",
+                data={"diagnostic": diagnostic},
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    step: Step | None
+    error: KplanError
+
+    @property
+    def address(self) -> Address | None:
+        return self.step.change.address if self.step else None
+
+
+def _answered(outcome: Outcome) -> Outcome:
+    """The answer to a request, which may have none: then it may still take effect."""
+    return replace(outcome, unsure=True) if outcome.error is not None and outcome.error.applied is None else outcome
+
+
+def changed(change: Change, live: Live) -> bool:
+    """Whether live is not what it was before `change`."""
+    if change.action is Action.MOVE and change.source is not None and change.address in live.resources:
+        return True
+    now = live.resources.get(change.source or change.address)
+    if change.before is None or now is None:
+        return (change.before is None) != (now is None)
+    return bool(differing(change.before, now)) or any(
+        d.before is None and d.path.startswith("/config/") and d.key in now.config for d in change.diffs
+    )
