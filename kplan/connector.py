@@ -7,10 +7,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kplan import bounded
+from kplan import schema as schemas
 from kplan.diagnostics import Diagnostic, error, warning
+from kplan.feeds import Feeds
 from kplan.model import Connector, Origin, Secret, Text, conceal
+from kplan.routing import routing
 from kplan.settings import BUILT_IN, Layer, layer, only, rules, stacked
-from kplan.template import Scope, is_template, snake, topic_name
+from kplan.tables import (
+    Table,
+    Unsupported,
+    column_settings,
+    databases,
+    describes_topic,
+    include_list,
+    is_pattern,
+    with_signals,
+)
+from kplan.template import Scope, is_template, snake
 
 if TYPE_CHECKING:
     from kplan.expand import KEY, Expansion
@@ -33,7 +47,8 @@ COMMON = frozenset(
     + ("tables", "topics", "new_tables", "dead_letter", "for_each", "description")
 )
 CONNECTOR_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
-TABLE = re.compile(r"[\w$#@ .-]+\Z")
+LONGEST = 10_000  # characters of a setting that templates for names of topics may read
+EXCLUSION = "!"  # before an entry of `tables:`: what the patterns beside it leave out
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,7 @@ class Blueprint:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     table: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
     topics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     unique: tuple[str, ...] = ()
@@ -86,7 +102,8 @@ def blueprint(
         data.get("class") or parent.java_class,
         merged(parent.parameters, parameters),
         merged(parent.config, data.get("config") or {}),
-        data.get("table") or parent.table,
+        merged(parent.table, data.get("table") or {}),
+        merged(parent.columns, data.get("columns") or {}),
         merged(parent.topics, data.get("topics") or {}),
         merged(parent.defaults, data.get("defaults") or {}),
         tuple(dict.fromkeys([*parent.unique, *(data.get("unique") or ())])),
@@ -119,8 +136,6 @@ class ConnectorBuilder:
     scope: Scope
     name: str = ""
     template: Blueprint = field(default_factory=lambda: Blueprint(""))
-    feeds: dict[str, None] = field(default_factory=dict)
-    heartbeat: str = ""
 
     @property
     def key(self) -> str:
@@ -138,18 +153,21 @@ class ConnectorBuilder:
             return
         scope = self.scope.with_names(p=parameters)
         scope = scope.with_names(kplan={**scope.names["kplan"], "connector": self.name})
-        tables = self._tables(own, scope)
-        databases = sorted({t.split(".")[0] for t in tables.values()})
-        scope = scope.with_names(tables=[_regex(t) for t in tables.values()], databases=[_regex(d) for d in databases])
-        config, sources = self._config(own, scope)
-        self._internal_topics(scope)
-        self._declared_topics(own)
+        tables, excluded = self._tables(own, scope)
+        scope = scope.with_names(tables=include_list(tables, excluded), databases=databases(tables))
+        config, sources = self._config(own, scope, tables)
+        if isinstance(config.get("topic.prefix"), Secret):
+            self._report("K209", "a sensitive value would be shown here", "topic.prefix", "it is in the topics' names")
+            return
+        feeds = Feeds(self, routing(plain(config)))
+        feeds.declare(own, tables, scope.with_names(config=plain(config)))
         dead = self._dead_letter(own, config, sources)
+        feeds.expect(own, tables, config, scope.with_names(config=plain(config)))
         if not self.expansion.inputs.environment.has_connect:
             self._report(
                 "K218", "this environment has no Connect", self.name, "add `connect: {url: …}` to the environment"
             )
-        self.expansion.add(self._connector(own, config, sources, dead))
+        self.expansion.add(self._connector(own, config, sources, feeds, dead))
 
     # -- which template, which name -------------------------------------------------------------------------------
     def _find_blueprint(self) -> bool:
@@ -208,47 +226,95 @@ class ConnectorBuilder:
         """The block's own keys with the template's defaults, None where one is missing or wrong."""
         if not self.template.name:
             return {}
-        given = {k: v for k, v in own.items() if k in (self.template.parameters.get("properties") or {})}
+        known = self.template.parameters.get("properties") or {}
+        given = {k: v for k, v in own.items() if k in known}
         before = len(self.expansion.problems)
         self._judge(given, self.template.parameters, self.path)
         return None if len(self.expansion.problems) > before else _filled(given, self.template.parameters)
 
     def _judge(self, value: Any, schema: Mapping[str, Any], path: KEY) -> None:
         """Reports what of `value` does not meet the JSON Schema of the template's parameters."""
-        from jsonschema import Draft202012Validator
-
-        for e in Draft202012Validator(schema).iter_errors(shown(value)):
-            at = (*path, *e.absolute_path)
-            if e.validator == "required":
-                missing = [key for key in e.validator_value if key not in e.instance]
+        if not bounded.reference_in(schema) and schemas.meets(shown(value), schema):
+            return
+        problem = bounded.schema_problem(schema)
+        try:
+            failures = [] if problem else list(bounded.violations(schema, shown(value)))
+        except (ValueError, RecursionError) as e:
+            problem = str(e)
+        if problem:
+            detail = f"{self.template.name}: {problem}"
+            self._report("K221", "a template's parameters are no JSON Schema", detail, "correct the template")
+            return
+        for failure in failures:
+            at = (*path, *failure.absolute_path)
+            if failure.validator == "required":
+                missing = [key for key in failure.validator_value if key not in failure.instance]
                 dotted = ".".join(map(str, [*at[2:], missing[0] if missing else ""]))
                 detail = f"{self.template.name} needs `{dotted}`"
                 self.expansion.report("K221", "a template's parameter is missing", detail, at, "add it", key=True)
-            elif e.validator == "type" and isinstance(e.instance, dict) is False and e.instance is None:
+            elif (
+                failure.validator == "type" and isinstance(failure.instance, dict) is False and failure.instance is None
+            ):
                 continue  # a template that could not be rendered, reported there
             else:
                 self.expansion.report(
                     "K221",
                     "a template's parameter has a value that it may not have",
-                    f"{'.'.join(map(str, at[2:]))}: {e.message}",
+                    f"{'.'.join(map(str, at[2:]))}: {failure.message}",
                     at,
-                    str(e.schema.get("description", "")),
+                    str(failure.schema.get("description", "")),
                 )
 
     # -- tables and topics ----------------------------------------------------------------------------------------
-    def _tables(self, own: Mapping[str, Any], scope: Scope) -> dict[str, str]:
-        """Each table as written, with the name that the connector knows it by; its topic is declared on the way."""
-        names: dict[str, str] = {}
-        for table, settings, at in self._entries("tables", own, scope):
-            if table in names:
-                self.expansion.report("K211", "declared twice", f"table {table}", at)
+    def _tables(self, own: Mapping[str, Any], scope: Scope) -> tuple[list[Table], list[str]]:
+        """The tables and patterns of `tables:`, and what the patterns exclude."""
+        found: dict[str, Table] = {}
+        excluded: list[str] = []
+        patterns = False
+        if own.get("tables") and "name" not in self.template.table:
+            detail = f"tables: {self.template.name or 'a raw connector'} has no tables"
+            at = (*self.path, "tables")
+            self.expansion.report("K206", "unknown key of a connector", detail, at, key=True)
+            return [], []
+        for written, settings, at in self.entries("tables", own, scope):
+            table = self._table(written, settings, at, scope)
+            patterns |= is_pattern(written) and not written.startswith(EXCLUSION)
+            if table is None:
                 continue
-            full = self._table(table, settings, at, scope)
-            if full:
-                names[table] = full
-        return names
+            if written.startswith(EXCLUSION):
+                excluded.append(table.include)
+            elif table.name in found:
+                self.expansion.report("K211", "declared twice", f"table {table.name}", at)
+            else:
+                found[table.name] = table
+        if excluded and found and not patterns:
+            self._report("K216", "nothing to exclude from", excluded[0], "the other tables are not captured anyway")
+        return list(found.values()), excluded
 
-    def _entries(self, part: str, own: Mapping[str, Any], scope: Scope) -> Iterator[tuple[str, Mapping[str, Any], KEY]]:
+    def _table(self, written: str, settings: Mapping[str, Any], at: KEY, scope: Scope) -> Table | None:
+        excludes, written = written.startswith(EXCLUSION), written.removeprefix(EXCLUSION)
+        if is_pattern(written):
+            return self._pattern(written, settings, at, needs_topics=not excludes)
+        name = self.own_text(self.template.table["name"], scope.with_names(table=written), at)
+        if name is None:
+            return None
+        inner = scope.with_names(table=written, name=str(name))
+        include = self.own_text(self.template.table.get("include", str(name)), inner, at)
+        return Table(written, str(name), str(include), settings, at)
+
+    def _pattern(self, written: str, settings: Mapping[str, Any], at: KEY, *, needs_topics: bool) -> Table:
+        """A pattern makes no topic itself: kplan cannot tell which tables it stands for."""
+        problem, help = "", "name the topics under the connector's `topics:`"
+        if needs_topics and not self.block.get("topics"):
+            problem = "a pattern of tables has no topics"
+            help += f", or list the tables one by one: `kplan discover {self.name} STACK` prints them"
+        elif describes_topic(settings):
+            problem = "settings of a topic at a pattern of tables"
+        if problem:
+            self.expansion.report("K216", problem, written, at, help)
+        return Table(written, written, written, settings, at)
+
+    def entries(self, part: str, own: Mapping[str, Any], scope: Scope) -> Iterator[tuple[str, Mapping[str, Any], KEY]]:
         """The named blocks of `tables:` or `topics:`, each with its place; a list holds names alone."""
         written, rendered = self.block.get(part), own.get(part)
         at: KEY = (*self.path, part)
@@ -264,76 +330,12 @@ class ConnectorBuilder:
             for key, settings in rendered.items():
                 yield str(key), settings or {}, at
 
-    def _table(self, table: str, settings: Mapping[str, Any], at: KEY, scope: Scope) -> str | None:
-        expansion = self.expansion
-        if not self.template.table:
-            expansion.report(
-                "K206",
-                "unknown key of a connector",
-                f"tables: {self.template.name or 'a raw connector'} has no tables",
-                (*self.path, "tables"),
-                key=True,
-            )
-            return None
-        if not TABLE.match(table):
-            if self.block.get("topics"):
-                return table
-            expansion.report(
-                "K216",
-                "a pattern of tables has no topics",
-                table,
-                at,
-                "name the topics under the connector's `topics:`, or list the tables one by one",
-            )
-            return None
-        inner = scope.with_names(table=table)
-        name = self._own(self.template.table["name"], inner, at)
-        topic = self._own(self.template.table["topic"], inner.with_names(name=name), at)
-        topic = settings.get("topic") or topic_name(topic)
-        self.feeds[topic] = None
-        if not settings.get("ignore_topic"):
-            spans = expansion.spans(at, settings)
-            layers: list[Layer] = [BUILT_IN, self._defaults(), *expansion.outer, layer(settings, "table", spans)]
-            span = expansion.document.key_at(*at) if isinstance(at[-1], str) else expansion.document.at(*at)
-            note = f"for table {name} of connector/{self.name}"
-            expansion.add(expansion.topics.topic(topic, stacked(layers), span, note, rules(settings)))
-        return str(name)
-
-    def _own(self, text: str, scope: Scope, at: KEY) -> Any:
+    def own_text(self, text: str, scope: Scope, at: KEY) -> Any:
         """A text of the template's own, rendered; its problems stand at the connector's block."""
         return self.expansion.value(text, at, scope, secret=True) if is_template(text) else text
 
-    def _defaults(self) -> Layer:
+    def defaults(self) -> Layer:
         return layer(self.template.defaults.get("topic") or {}, f"template {self.template.name}", {})
-
-    def _internal_topics(self, scope: Scope) -> None:
-        """Declares the topics that the template itself needs. From outside only replicas reach them."""
-        outside = stacked([self._defaults(), *self.expansion.outer])
-        for key, settings in self.template.topics.items():
-            name = self._own(key, scope, self.path)
-            if not name:
-                continue
-            role = str(settings.get("role", "internal"))
-            self.feeds[name] = None
-            self.expansion.internal.add(name)
-            if role == "heartbeat":
-                self.heartbeat = name
-            layers = [BUILT_IN, only(outside), layer(settings, f"template {self.template.name}", {})]
-            span = self.expansion.document.key_at(*self.path)
-            topic = self.expansion.topics.topic(
-                name, stacked(layers), span, f"{role} of connector/{self.name}", rules({})
-            )
-            if topic.address not in self.expansion.resources:  # the stack may say itself how it wants it
-                self.expansion.add(topic)
-
-    def _declared_topics(self, own: Mapping[str, Any]) -> None:
-        """Declares what stands under the connector's own `topics:`."""
-        for name, settings, at in self._entries("topics", own, self.scope):
-            spans = self.expansion.spans(at, settings)
-            layers = [BUILT_IN, self._defaults(), *self.expansion.outer, layer(settings, "topic", spans)]
-            self.feeds[name] = None
-            span, note = self.expansion.document.key_at(*at), f"of connector/{self.name}"
-            self.expansion.add(self.expansion.topics.topic(name, stacked(layers), span, note, rules(settings)))
 
     def _dead_letter(self, own: Mapping[str, Any], config: dict[str, Text], sources: dict[str, str]) -> str:
         """Declares the dead-letter topic and sets what makes a sink use it."""
@@ -343,7 +345,8 @@ class ConnectorBuilder:
         name = str(block["topic"])
         at: KEY = (*self.path, "dead_letter")
         spans = self.expansion.spans(at, self.block["dead_letter"])
-        settings = stacked([BUILT_IN, *self.expansion.outer, layer(block, "dead_letter", spans)])
+        internal = only(stacked(self.expansion.outer))  # Kafka refuses records without a key where a topic is compacted
+        settings = stacked([BUILT_IN, internal, layer(block, "dead_letter", spans)])
         topic = self.expansion.topics.topic(
             name, settings, self.expansion.document.at(*at), f"dead letters of connector/{self.name}", rules(block)
         )
@@ -360,20 +363,55 @@ class ConnectorBuilder:
         return name
 
     # -- config ---------------------------------------------------------------------------------------------------
-    def _config(self, own: Mapping[str, Any], scope: Scope) -> tuple[dict[str, Text], dict[str, str]]:
+    def _config(
+        self, own: Mapping[str, Any], scope: Scope, tables: Sequence[Table]
+    ) -> tuple[dict[str, Text], dict[str, str]]:
         config: dict[str, Text] = {}
         sources: dict[str, str] = {}
         for key, text in self.template.config.items():
-            value = self._own(text, scope, self.path) if isinstance(text, str) else text
+            value = self.own_text(text, scope, self.path) if isinstance(text, str) else text
             if value is not None and key not in (own.get("config") or {}):
                 config[key], sources[f"/config/{key}"] = _string(value), f"template {self.template.name}"
         java_class = own.get("class") or self.template.java_class
         if java_class:
             config["connector.class"] = str(java_class)
+        for key, text in self._columns(own, with_signals(tables, plain(config), own), scope).items():
+            config[key], sources[f"/config/{key}"] = text, "tables"
         for key, value in (own.get("config") or {}).items():
             self._set(config, sources, key, value)
         self._old_values(config)
         return config, sources
+
+    def _columns(self, own: Mapping[str, Any], tables: Sequence[Table], scope: Scope) -> dict[str, str]:
+        """The properties that the tables' `columns:` and `key:` make."""
+        if not any(table.settings.get("columns") or table.settings.get("key") for table in tables):
+            return {}
+
+        def column(table: Table, name: str) -> str:
+            include = f"(?:{table.include})" if table.is_pattern else table.include
+            return str(
+                self.own_text(self.template.table["column"], scope.with_names(include=include, column=name), table.at)
+            )
+
+        def named(kind: str, **values: object) -> str:
+            if kind not in self.template.columns:
+                raise Unsupported(kind)
+            return str(self.own_text(self.template.columns[kind], scope.with_names(**values), self.path))
+
+        at = (*self.path, "tables")
+        try:
+            found = column_settings(tables, column, named)
+        except Unsupported as kind:
+            known = ", ".join(self.template.columns) or "nothing"
+            detail, help = f"{self.template.name} cannot {kind} columns", f"it can: {known}"
+            self.expansion.report("K228", "a setting of columns that this connector does not have", detail, at, help)
+            return {}
+        for key in found.keys() & (own.get("config") or {}).keys():
+            help = "keep it under `config:` or at the tables"
+            self.expansion.report(
+                "K211", "declared twice", f"{key}, by the tables and here", (*self.path, "config", key), help
+            )
+        return found
 
     def _set(self, config: dict[str, Text], sources: dict[str, str], key: str, value: Any) -> None:
         """One property as the stack says it, under the name that it has today."""
@@ -425,18 +463,28 @@ class ConnectorBuilder:
                         "an old name",
                         f"{key}: {value} is {old[value]} today",
                         help="kplan sets the new one; rename it",
-                        span=self.expansion.document.at(*self.path),
+                        span=self.expansion.document.at(*self._says(key)),
                         address=f"connector/{self.name}",
                     )
                 )
 
+    def _says(self, key: str) -> KEY:
+        """Where the block says what the connector's property `key` is."""
+        return (
+            (*self.path, "config", key)
+            if key in (self.block.get("config") or {})
+            else self._mentioned(self.template.config.get(key))
+        )
+
     def _connector(
-        self, own: Mapping[str, Any], config: dict[str, Text], sources: dict[str, str], dead: str
+        self, own: Mapping[str, Any], config: dict[str, Text], sources: dict[str, str], feeds: Feeds, dead: str
     ) -> Connector:
         document = self.expansion.document
         spans = {f"/config/{key}": document.key_at(*self.path, "config", key) for key in self.block.get("config") or {}}
         for key, text in self.template.config.items():
             spans.setdefault(f"/config/{key}", document.at(*self._mentioned(text)))
+        named = next((key for key in ("class", "template") if key in self.block), "")
+        spans.setdefault("/config/connector.class", document.at(*self.path, *filter(None, [named])))
         origin = Origin(document.key_at(*self.path), spans, sources)
         self._literals(config, origin)
         names = [] if dead == "" else [dead]
@@ -446,10 +494,10 @@ class ConnectorBuilder:
             self.name,
             config,
             own.get("state") or "running",
-            tuple(self.feeds) + tuple(names),
+            tuple(feeds.names) + tuple(names),
             reads,
             self.template.unique,
-            self.heartbeat,
+            feeds.heartbeat,
             origin,
             rules(own),
         )
@@ -509,6 +557,6 @@ def _string(value: Any) -> Text:
     return str(value)
 
 
-def _regex(name: str) -> str:
-    """A table's name as the regular expression that matches it alone; what is a pattern stays one."""
-    return re.sub(r"([.$#\[\](){}^*+?|\\])", r"\\\1", name) if TABLE.match(name) else name
+def plain(config: Mapping[str, Text]) -> dict[str, str]:
+    """The settings that may be in a topic's name: those that are no secret, and no list of a thousand tables."""
+    return {key: value for key, value in config.items() if isinstance(value, str) and len(value) <= LONGEST}

@@ -1,0 +1,243 @@
+"""Writes what is said twice of the connector templates from the templates themselves: `make docs`.
+
+docs/reference/templates.md for people, and in schemas/stack.v1.json the parameters, for editors and kplan's own check.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from kplan.connector import Blueprint, blueprint  # noqa: E402
+from kplan.loading import built_in, built_in_templates  # noqa: E402
+from kplan.template import Scope, render  # noqa: E402
+
+PAGE = ROOT / "docs" / "reference" / "templates.md"
+SCHEMA = ROOT / "schemas" / "stack.v1.json"
+TEMPLATE = r"\{\{"  # the pattern that lets a template stand for a value
+ROLES = {
+    "heartbeat": "proves that the connector works",
+    "transactions": "begin and end of each transaction, with `transactions`",
+    "signals": "read for signals, with `signal.topic`",
+    "notifications": "what became of signals, with `signal.topic`",
+    "signal table": "what happens to the table of signals, with `signal.table`",
+    "history": "the tables' structure over time; without it the connector cannot start again",
+    "schema-changes": "changes of the tables' structure, for those who want to read them",
+    "messages": "of `pg_logical_emit_message`, with `message.prefix.include.list` under `config:`",
+}
+
+
+def templates() -> list[Blueprint]:
+    """The built-in templates with what they extend."""
+    found = [blueprint(name, lambda each: (built_in(each), []))[0] for name in built_in_templates()]
+    return [each for each in found if each is not None]
+
+
+# For editors
+
+
+def definition(name: str) -> str:
+    """`debezium-mysql` -> `debeziumMysql`, the name of its parameters in the schema."""
+    first, *rest = re.split(r"[-_]", name)
+    return first + "".join(part.capitalize() for part in rest)
+
+
+def schema() -> dict[str, Any]:
+    """schemas/stack.v1.json with the parameters that the templates have now."""
+    whole: dict[str, Any] = json.loads(SCHEMA.read_text("utf-8"))
+    made = templates()
+    definitions = {k: v for k, v in whole["$defs"].items() if not k.startswith(("debezium", "parameter"))}
+    connector = definitions["connector"]
+    connector["properties"]["template"]["examples"] = [each.name for each in made]
+    plain = connector["allOf"][-1]
+    connector["allOf"] = [*map(_chosen, made), plain]
+    common = list(connector["properties"])
+    parameters = {each.name: _offered(each.parameters) for each in made}
+    shared = _shared(parameters.values())
+    definitions |= {_parameter(name): each for name, each in shared.items()}
+    for each in made:
+        offered = parameters[each.name]
+        own = {name: _by_reference(name, form, shared) for name, form in offered["properties"].items()}
+        definitions[definition(each.name)] = {
+            "title": f"a connector of template {each.name}",
+            "properties": {**dict.fromkeys(common, True), **own},
+            "required": offered["required"],
+            "additionalProperties": False,
+        }
+    definitions["plainConnector"] = definitions.pop("plainConnector")
+    return {**whole, "$defs": definitions}
+
+
+def _chosen(template: Blueprint) -> dict[str, Any]:
+    condition = {"properties": {"template": {"const": template.name}}, "required": ["template"]}
+    return {"if": condition, "then": {"$ref": f"#/$defs/{definition(template.name)}"}}
+
+
+def _by_reference(name: str, form: Mapping[str, Any], shared: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A parameter that has the shared form names that; the example is said where the key is missing."""
+    same = shared.get(name) == form
+    return {"$ref": f"#/$defs/{_parameter(name)}", "examples": form["examples"]} if same else form
+
+
+def _parameter(name: str) -> str:
+    return definition(f"parameter_{name}")
+
+
+def _shared(offered: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of each parameter the form that most templates have, where it is more than one."""
+    forms: dict[str, list[Any]] = {}
+    for each in offered:
+        for name, form in each["properties"].items():
+            forms.setdefault(name, []).append(form)
+    most = {name: max(found, key=found.count) for name, found in forms.items()}
+    return {name: form for name, form in most.items() if forms[name].count(form) > 1}
+
+
+def _offered(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A parameter as the stack's schema has it: a template `{{ … }}` may stand for each value."""
+    result = dict(schema)
+    if "enum" in result and "enumDescriptions" in result:
+        values, words = result.pop("enum"), result.pop("enumDescriptions")
+        result.pop("type")
+        result["description"] += "".join(f" `{v}`: {w}" for v, w in zip(values, words, strict=True))
+        result["anyOf"] = [{"enum": values, "enumDescriptions": words}, {"type": "string", "pattern": TEMPLATE}]
+    elif result.get("type") in ("integer", "boolean"):
+        result |= {"type": [result["type"], "string"], "pattern": TEMPLATE}
+    elif "pattern" in result:
+        result["pattern"] += f"|{TEMPLATE}"
+    if "properties" in result:
+        result["properties"] = {name: _offered(each) for name, each in result["properties"].items()}
+    return result
+
+
+# For people
+
+
+def page() -> str:
+    """docs/reference/templates.md."""
+    made = templates()
+    lines = [
+        "# Connector templates",
+        "",
+        "<!-- Written by `make docs` from kplan/connectors/*.yaml; change those. -->",
+        "",
+        "A connector with `template:` takes the parameters below, beside the keys that every connector has: `tables`,",
+        "`topics`, `config`, `state` and so on (`kplan schema stack`). Any other property of Connect stands under",
+        "`config:` and wins. A template of your own is `templates/NAME.yaml` beside the stack and may extend one of",
+        "these; `kplan schema template` describes the file.",
+        "",
+        *(f"- [{each.name}](#{each.name}): {_description(each)}" for each in made),
+        "",
+        *_names(made),
+        *(line for each in made for line in _section(each)),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _description(template: Blueprint) -> str:
+    document = built_in(template.name)
+    return str(document.data.get("description", "")) if document else ""
+
+
+def _names(made: list[Blueprint]) -> Iterator[str]:
+    yield from (
+        "## Names",
+        "",
+        "| template | in `tables:` | the include list names | the topic is |",
+        "|---|---|---|---|",
+    )
+    for each in made:
+        for table in (
+            ("orders", "a.Orders", "b.a.orders") if each.name == "debezium-sqlserver" else ("orders", "a.Orders")
+        ):
+            include, topic = _named(each, table)
+            yield f"| {each.name} | `{table}` | `{include}` | `{topic}` |"
+    yield from ("", FOLLOWED, "")
+
+
+FOLLOWED = """\
+That is with the parameters' examples below, such as `topic_prefix: client_2`. A name in double quotes keeps its case
+where Oracle would take it for upper case. What Kafka does not allow in a name becomes `_`, and names end at 249
+characters, as Debezium does it. `topic.delimiter`, `topic.heartbeat.prefix`, `topic.heartbeat.name` and
+`topic.transaction` under `config:` are followed, and so are the transforms `RegexRouter`, `ByLogicalTableRouter` and
+`ToLogicalTopicRouter`, their predicates of `TopicNameMatches`, and an outbox `EventRouter` whose topic is the same for
+each row. Where another transform decides the topic, the stack names it: `topic:` at a table, or the connector's
+`topics:`."""
+
+
+def _named(template: Blueprint, table: str) -> tuple[str, str]:
+    """The include list's entry and the topic of a table, with the parameters' examples."""
+    parameters = {name: (each.get("examples") or [None])[0] for name, each in template.parameters["properties"].items()}
+    config = {"topic.prefix": parameters["topic_prefix"]}
+    names = {"p": parameters, "config": config, "table": table}
+    name = str(render(template.table["name"], Scope(names)))
+    include = render(template.table.get("include", name), Scope({**names, "name": name}))
+    return str(include), str(render(template.table["topic"], Scope({**names, "name": name})))
+
+
+def _section(template: Blueprint) -> Iterator[str]:
+    yield from (f"## {template.name}", "", f"{_description(template)}: `{template.java_class}`", "")
+    yield from ("| parameter | type | default | |", "|---|---|---|---|")
+    yield from _rows(template.parameters, "")
+    yield from ("", "Topics that the connector makes for itself; of defaults only replication factor and")
+    yield from ("`min.insync.replicas` reach them:", "", "| role | settings | |", "|---|---|---|")
+    for settings in template.topics.values():
+        role = str(settings.get("role", ""))
+        config = ", ".join(f"{key} {value}" for key, value in (settings.get("config") or {}).items())
+        yield f"| {role} | {settings.get('partitions', 1)} partition, {config} | {ROLES.get(role, '')} |"
+    yield from ("", f"Never shared by two connectors: {_listed(template.unique)}.", "")
+    yield from (f"What a table can say of its columns: {_listed(template.columns)}.", "")
+    yield from ("Old names, taken with a warning:", "")
+    for old, new in sorted(template.renamed.items()):
+        yield f"- `{old}` is `{new}`"
+    for key, values in template.values.items():
+        for value, today in sorted(values.items()):
+            yield f"- `{key}: {value}` is `{today}`"
+    yield ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _rows(schema: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    required = schema.get("required") or ()
+    for name, each in (schema.get("properties") or {}).items():
+        default = f"`{_value(each['default'])}`" if "default" in each else "required" if name in required else ""
+        yield f"| `{prefix}{name}` | {_type(each)} | {default} | {_words(each)} |"
+        yield from _rows(each, f"{prefix}{name}.")
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    kind = {"array": "list", "object": "map", "integer": "whole number"}.get(schema["type"], str(schema["type"]))
+    least, most = schema.get("minimum"), schema.get("maximum")
+    if least is not None and most is not None:
+        return f"{kind}, {least} to {most}"
+    return f"{kind}, {least} or more" if least is not None else kind
+
+
+def _words(schema: Mapping[str, Any]) -> str:
+    words = str(schema.get("description", ""))
+    choices = zip(schema.get("enum") or (), schema.get("enumDescriptions") or (), strict=False)
+    return words + "".join(f"<br>`{value}`: {meaning}" for value, meaning in choices)
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def main() -> None:
+    """Both files say what the templates say."""
+    SCHEMA.write_text(json.dumps(schema(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    PAGE.write_text(page(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
