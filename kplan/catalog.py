@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 Raw: TypeAlias = str | int | float | bool | list["Raw"] | None
@@ -310,6 +311,7 @@ def _wrong_unit(key: ConfigKey, text: str, duration: bool, size: bool) -> str:
     return f"{text!r} has a unit, but this is {key.constraint}"
 
 
+@lru_cache(4096)  # thousands of topics have the same few values
 def human(key: str, value: str) -> str:
     """`7d` for 604800000 ms, `1GiB` for 1073741824 bytes; empty where that would add nothing."""
     known = CONFIGS.get(key)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from kplan import bounded
 from kplan.diagnostics import Diagnostic, error
 from kplan.model import Address, Guards, Resource, Secret, Topic
 
@@ -22,86 +23,70 @@ def check(resources: Mapping[Address, Resource], guards: Guards, internal: Colle
 
 def _naming(resources: Mapping[Address, Resource], guards: Guards, internal: Collection[str]) -> list[Diagnostic]:
     found = []
+    topics = [r for a, r in resources.items() if a.kind == "topic" and a.name not in internal]
     for pattern in guards.naming:
         try:
-            compiled = re.compile(pattern)
-        except re.error as e:
-            found.append(error("K213", "a guard is no regular expression", f"{pattern}: {e}", span=guards.span))
-            continue
-        for address, resource in resources.items():
-            if address.kind == "topic" and address.name not in internal and not compiled.search(address.name):
-                found.append(
-                    error(
-                        "K213",
-                        "a guard is not met",
-                        f"{address.name} does not match {pattern}",
-                        span=resource.origin.span,
-                        address=address,
-                        help="rename the topic, or change `guards: naming`",
-                    )
-                )
+            found += [_misnamed(topic, pattern) for topic in topics if not _named(pattern, topic.name)]
+        except ValueError as e:
+            found.append(error("K213", "a guard cannot be used", f"{pattern}: {e}", span=guards.span))
     return found
 
 
-def _schemas(resources: Mapping[Address, Resource], guards: Guards) -> list[Diagnostic]:
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
+def _named(pattern: str, name: str) -> bool:
+    return bounded.pattern(pattern).found_in(name)
 
+
+def _misnamed(topic: Resource, pattern: str) -> Diagnostic:
+    return error(
+        "K213",
+        "a guard is not met",
+        f"{topic.name} does not match {pattern}",
+        span=topic.origin.span,
+        address=topic.address,
+        help="rename the topic, or change `guards: naming`",
+    )
+
+
+def _schemas(resources: Mapping[Address, Resource], guards: Guards) -> list[Diagnostic]:
     found = []
     for kind, schemas in (("topic", guards.topic), ("connector", guards.connector)):
         for schema in schemas:
-            full = (
-                schema
-                if any(k in schema for k in ("properties", "type", "required", "allOf", "anyOf", "oneOf", "not"))
-                else {"properties": {k: _fragment(v) for k, v in schema.items()}}
-            )
+            full = _fragment(schema)
+            judged = [resource for address, resource in resources.items() if address.kind == kind]
+            problem = bounded.schema_problem(full)
+            if not problem and bounded.size(full) * len(judged) > bounded.MOST_STEPS:
+                problem = f"it is too large for {len(judged):,} resources"
             try:
-                Draft202012Validator.check_schema(full)
-            except SchemaError as e:
-                found.append(error("K213", "a guard is no JSON Schema", e.message, span=guards.span))
-                continue
-            validator = Draft202012Validator(full)
-            for address, resource in resources.items():
-                if address.kind == kind:
-                    found += [_problem(resource, e) for e in validator.iter_errors(_plain(resource))]
+                for resource in () if problem else judged:
+                    found += [_problem(resource, e) for e in bounded.violations(full, _plain(resource))]
+            except (ValueError, RecursionError) as e:
+                problem = str(e)
+            if problem:
+                found.append(error("K213", "a guard cannot be used", problem, span=guards.span))
     return found
 
 
 def _fragment(schema: Any) -> Any:
-    """`{minimum: 1}` demands a value; a map of configs is a schema of its own."""
-    if isinstance(schema, dict) and not schema.keys() & _KEYWORDS:
-        return {"properties": {k: _fragment(v) for k, v in schema.items()}}
-    return schema
+    """The JSON Schema: what is none of its keywords names a property, as in `{partitions: {maximum: 200}}`."""
+    named = {k: _fragment(v) for k, v in schema.items() if k not in _KEYWORDS} if isinstance(schema, dict) else {}
+    if not named:
+        return schema
+    kept = {key: value for key, value in schema.items() if key in _KEYWORDS}
+    known = kept.get("properties", {})
+    return {**kept, "properties": {**known, **named} if isinstance(known, dict) else known}
 
 
-_KEYWORDS = {
-    "type",
-    "minimum",
-    "maximum",
-    "enum",
-    "const",
-    "pattern",
-    "required",
-    "properties",
-    "not",
-    "anyOf",
-    "allOf",
-    "oneOf",
-    "exclusiveMinimum",
-    "exclusiveMaximum",
-    "multipleOf",
-    "minLength",
-    "maxLength",
-    "items",
-    "additionalProperties",
-    "patternProperties",
-    "propertyNames",
-    "minProperties",
-    "maxProperties",
-    "if",
-    "$ref",
-    "description",
-}
+# All that draft 2020-12 has.
+_KEYWORDS = frozenset({
+    "$anchor", "$comment", "$defs", "$dynamicAnchor", "$dynamicRef", "$id", "$ref", "$schema", "$vocabulary",
+    "additionalProperties", "allOf", "anyOf", "const", "contains", "contentEncoding", "contentMediaType",
+    "contentSchema", "default", "dependentRequired", "dependentSchemas", "deprecated", "description", "else",
+    "enum", "examples", "exclusiveMaximum", "exclusiveMinimum", "format", "if", "items", "maxContains", "maxItems",
+    "maxLength", "maxProperties", "maximum", "minContains", "minItems", "minLength", "minProperties", "minimum",
+    "multipleOf", "not", "oneOf", "pattern", "patternProperties", "prefixItems", "properties", "propertyNames",
+    "readOnly", "required", "then", "title", "type", "unevaluatedItems", "unevaluatedProperties", "uniqueItems",
+    "writeOnly",
+})  # fmt: skip
 
 
 def _plain(resource: Resource) -> dict[str, Any]:
@@ -120,6 +105,8 @@ def _plain(resource: Resource) -> dict[str, Any]:
 def _number(value: str) -> Any:
     if re.fullmatch(r"-?\d{1,19}", value):
         return int(value)
+    if re.fullmatch(r"-?\d{1,19}\.\d{1,19}", value):  # a text would meet every `maximum`
+        return float(value)
     return {"true": True, "false": False}.get(value, value)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kplan import catalog
+from kplan import catalog, words
 from kplan.diagnostics import Diagnostic, error
+from kplan.incremental import name_of
 from kplan.model import (
     Action,
     Address,
@@ -16,6 +17,7 @@ from kplan.model import (
     Connector,
     Facts,
     Guards,
+    Reader,
     Removal,
     Risk,
     Stack,
@@ -23,20 +25,67 @@ from kplan.model import (
     Topic,
     Undo,
 )
+from kplan.outlives import left_behind
 from kplan.undo import undo_of
 
-KINDS = ("data-loss", "replace", "orphan", "offsets", "snapshot", "durability", "readers")
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How bad it is (danger, caution or note), and the word that `accept:` in the stack takes for a danger."""
+
+    level: str
+    kind: str = ""
+
+
+# What each means is in `codes`, as `kplan explain` prints it.
+RULES: Mapping[str, Rule] = {
+    "K401": Rule("danger", "data-loss"),
+    "K402": Rule("danger", "readers"),
+    "K403": Rule("danger", "replace"),
+    "K404": Rule("danger", "orphan"),
+    "K405": Rule("danger", "data-loss"),
+    "K406": Rule("danger", "data-loss"),
+    "K407": Rule("danger", "offsets"),
+    "K408": Rule("danger", "snapshot"),
+    "K409": Rule("danger", "durability"),
+    "K410": Rule("danger", "protect"),
+    "K411": Rule("caution"),
+    "K412": Rule("caution"),
+    "K413": Rule("caution"),
+    "K414": Rule("caution"),
+    "K415": Rule("caution"),
+    "K416": Rule("caution"),
+    "K418": Rule("caution"),
+    "K420": Rule("caution"),
+    "K421": Rule("note"),
+    "K422": Rule("note"),
+}
+KINDS = tuple(dict.fromkeys(r.kind for r in RULES.values() if r.kind not in ("", "protect")))
 TYPE_HANDLING = (
     "decimal.handling.mode",
     "binary.handling.mode",
     "time.precision.mode",
     "bigint.unsigned.handling.mode",
 )
-MOVES_THE_SOURCE = ("slot.name", "database.dbname", "database.server.id")
+MOVES_THE_SOURCE = ("slot.name", "database.dbname")
+# What Debezium does with these modes at each start, offsets or not (its documentation of `snapshot.mode`).
+SNAPSHOT_MODES = {
+    "always": "all tables are read again now, and at each start",
+    "initial_only": "changes are no longer captured: this mode ends after the snapshot that was taken already",
+    "configuration_based": "other settings decide whether all tables are read again now",
+    "custom": "own code decides whether all tables are read again now",
+}
+CAPTURED = ("table.include.list", "collection.include.list", "schema.include.list", "database.include.list")
+NOT_CAPTURED = ("table.exclude.list", "collection.exclude.list", "schema.exclude.list", "database.exclude.list")
 MINIMUM_MANAGED = 10  # `max_changes` judges shares of at least so many resources
 VERBS = {Action.DELETE: "delete", Action.REPLACE: "replace"}
 
 
+def _risk(code: str, summary: str, facts: Facts | None = None) -> Risk:
+    return Risk(code, RULES[code].level, summary, RULES[code].kind, facts=facts)
+
+
+# -- what is accepted -------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """What this run's `--accept` names: `delete:topic/x`, globs, and `max_changes`."""
@@ -64,109 +113,193 @@ def accepted_releases(changes: Sequence[Change], accepted: Accepted, target: Tar
     return result
 
 
-def wants_facts(change: Change) -> bool:
-    """Whether what is stored in the topic decides how dangerous `change` is."""
-    if change.address.kind != "topic" or change.is_ledger_only:
-        return False
-    if change.action in (Action.DELETE, Action.REPLACE):
-        return True
-    return any(_shrinks(d) or d.path == "/partitions" or d.key == "cleanup.policy" for d in change.diffs)
-
-
-def assess(changes: Sequence[Change], stack: Stack, facts: Mapping[Address, Facts], accepted: Accepted) -> list[Change]:
-    """Each change with its risks, each of them accepted or not."""
-    listed = {entry.address: entry for entry in stack.removed}
-    return [_assessed(change, facts.get(change.address), listed.get(change.address), accepted) for change in changes]
-
-
-def _assessed(change: Change, facts: Facts | None, entry: Removal | None, accepted: Accepted) -> Change:
-    risks = _of_topic(change, facts) if change.address.kind == "topic" else _of_connector(change)
-    if change.reason == "orphan":
-        risks.append(
-            Risk("K404", "danger", "it left the stack, and no entry under `removed` says that this was meant", "orphan")
-        )
-    if _protected(change):
-        risks.append(Risk("K410", "danger", "it is protected: only an applied `protect: false` ends that", "protect"))
-    if any(risk.code in ("K405", "K406") for risk in risks):
-        change = replace(change, undo=Undo("restore", False, "records that are deleted meanwhile stay deleted"))
-    declared = change.after.rules.accept if change.after else entry.accept if entry else frozenset()
-    name = accept_name(change)
-    return replace(change, risks=tuple(_judged(risk, name, declared, accepted, facts) for risk in risks))
-
-
-def _protected(change: Change) -> bool:
-    if change.action not in (Action.DELETE, Action.REPLACE):
-        return False
-    said = change.after.rules.protect if change.after else None
-    return bool(said or (change.owner and change.owner.protect))
-
-
-def _judged(risk: Risk, name: str, declared: Iterable[str], accepted: Accepted, facts: Facts | None) -> Risk:
+def _judged(risk: Risk, name: str, declared: Iterable[str], accepted: Accepted) -> Risk:
     if risk.level != "danger" or risk.kind == "protect":
         return risk
     by = "stack" if risk.kind in declared else "flag" if accepted.covers(name) else None
-    shown = facts if risk.kind in ("data-loss", "replace", "readers") else None
-    return replace(risk, accept=name, accepted=by, facts=shown)
+    return replace(risk, accept=name, accepted=by)
+
+
+# -- the rules --------------------------------------------------------------------------------------------------------
+def wants_facts(change: Change) -> bool:
+    """Whether what is stored in the topic, and who reads it, decides how dangerous `change` is."""
+    return may_lose(change) or (_is_changed_topic(change) and any(d.path == "/partitions" for d in change.diffs))
+
+
+def may_lose(change: Change) -> bool:
+    """Whether `change` deletes records if there are any."""
+    if change.address.kind == "topic" and change.action in (Action.DELETE, Action.REPLACE):
+        return True
+    return _is_changed_topic(change) and bool(_gained_policies(change) or list(_lowered_limits(change)))
+
+
+def _is_changed_topic(change: Change) -> bool:
+    return change.action is Action.UPDATE and isinstance(change.before, Topic)
+
+
+def assess(
+    changes: Sequence[Change],
+    stack: Stack,
+    facts: Mapping[Address, Facts],
+    accepted: Accepted,
+    *,
+    now: int | None = None,
+    leftovers: Mapping[Address, str] | None = None,
+) -> list[Change]:
+    """Each change with its risks, each of them accepted or not.
+
+    `now` is in milliseconds since 1970. `leftovers` says of new connectors that there are offsets of their name.
+    """
+    listed = {entry.address: entry for entry in stack.removed}
+    return [
+        _assessed(c, facts.get(c.address), (leftovers or {}).get(c.address, ""), listed.get(c.address), accepted, now)
+        for c in changes
+    ]
+
+
+def _assessed(
+    change: Change, facts: Facts | None, leftover: str, entry: Removal | None, accepted: Accepted, now: int | None
+) -> Change:
+    risks = [*_own_risks(change, facts, leftover, now), *_ownership_risks(change)]
+    declared = change.after.rules.accept if change.after else entry.accept if entry else frozenset()
+    name = accept_name(change)
+    change = replace(change, risks=tuple(_judged(risk, name, declared, accepted) for risk in risks))
+    codes = {risk.code for risk in risks}
+    if codes & {"K405", "K406"}:
+        why = "; ".join(filter(None, (change.undo.why, "records that are deleted meanwhile stay deleted")))
+        return replace(change, undo=Undo("restore", False, why))
+    if "K420" in codes and change.undo.complete:
+        return replace(change, keep_offsets=True, undo=replace(change.undo, why="its offsets stay, as they are then"))
+    if change.action is Action.DELETE and change.address.kind == "topic" and "K401" not in codes:
+        return replace(change, if_empty=True, undo=replace(change.undo, why="it is empty, and is not made again"))
+    return change
+
+
+def new_dangers(change: Change, facts: Facts, now: int) -> list[Risk]:
+    """The dangers that `change` has by these facts, and did not have when the plan was made."""
+    known = {risk.code for risk in change.risks}
+    return [r for r in _own_risks(change, facts, "", now) if r.level == "danger" and r.code not in known]
+
+
+def _own_risks(change: Change, facts: Facts | None, leftover: str, now: int | None) -> Iterator[Risk]:
+    if change.address.kind == "topic":
+        return _of_topic(change, facts or Facts(), now)
+    return _of_connector(change, leftover)
+
+
+def _ownership_risks(change: Change) -> Iterator[Risk]:
+    if change.reason == "orphan":
+        yield _risk("K404", "it left the stack, and no entry under `removed` says that this was meant")
+    if change.action in (Action.DELETE, Action.REPLACE):
+        said = change.after.rules.protect if change.after else None
+        if said or (change.owner and change.owner.protect):
+            yield _risk("K410", "it is protected: only an applied `protect: false` ends that")
 
 
 # -- topics -----------------------------------------------------------------------------------------------------------
-def _of_topic(change: Change, facts: Facts | None) -> list[Risk]:
+def _of_topic(change: Change, facts: Facts, now: int | None) -> Iterator[Risk]:
     if change.action is Action.DELETE:
-        return _loss(facts)
-    if change.action is Action.REPLACE:
-        return [Risk("K403", "danger", f"deleted and made anew. {_stored(facts)}{_reading(facts)}", "replace")]
-    risks = []
-    if change.action is Action.UPDATE:
-        for each in change.diffs:
-            risks += _of_setting(each, facts)
-    if isinstance(change.after, Topic) and change.action in (Action.CREATE, Action.UPDATE):
-        risks += _of_result(change.after)
-    return risks
+        yield from _deleted(facts)
+    elif change.action is Action.REPLACE:
+        yield _risk("K403", f"deleted and made anew. {_stored(facts)}{_reading(facts)}", facts)
+    elif change.action is Action.UPDATE:
+        yield from _keys_move(change, facts)
+        yield from _shrinks(change, facts, now)
+        yield from _another_policy(change, facts, now)
+        yield from _less_safe(change)
+    if change.action in (Action.CREATE, Action.UPDATE, Action.REPLACE):
+        yield from _no_spare_replica(change)
 
 
-def _loss(facts: Facts | None) -> list[Risk]:
-    if facts is None or facts.records is None or facts.records > 0:
-        return [Risk("K401", "danger", f"data loss. {_stored(facts)}{_reading(facts)}", "data-loss")]
-    active = [r for r in facts.readers if r.active]
-    return [Risk("K402", "danger", f"readers are cut off.{_reading(facts)}", "readers")] if active else []
+def _deleted(facts: Facts) -> Iterator[Risk]:
+    if facts.records != 0:
+        yield _risk("K401", f"data loss. {_stored(facts)}{_reading(facts)}", facts)
+    elif facts.sinks or "readers" in facts.unknown or any(reader.active for reader in facts.readers):
+        yield _risk("K402", f"readers are cut off.{_reading(facts)}", facts)
 
 
-def _of_setting(diff: AttrDiff, facts: Facts | None) -> list[Risk]:
-    if diff.path == "/partitions":
-        readers = ", ".join(r.group for r in facts.readers) if facts and facts.readers else ""
-        return [
-            Risk(
-                "K411",
-                "caution",
-                "keys move. Records of one primary key, written before and after, can land in "
-                f"different partitions.{f' Readers: {readers}.' if readers else ''}",
-            )
-        ]
-    if diff.path == "/replication_factor" and isinstance(diff.before, int) and isinstance(diff.after, int):
-        return [Risk("K409", "danger", "fewer copies of each record", "durability")] if diff.after < diff.before else []
-    if diff.key == "min.insync.replicas" and _number(diff.before, 1) > _number(diff.after, 1):
-        return [Risk("K409", "danger", "writes are confirmed with fewer copies", "durability")]
-    if diff.key == "unclean.leader.election.enable" and diff.after == "true":
-        return [Risk("K409", "danger", "a replica that is behind may lead, and what it lacks is lost", "durability")]
-    stored = facts is None or facts.records is None or facts.records > 0
-    if diff.key == "cleanup.policy" and stored:
-        return [
-            Risk(
-                "K406", "danger", f"another cleanup policy removes what the old one kept. {_stored(facts)}", "data-loss"
-            )
-        ]
-    if _shrinks(diff) and stored:
-        return [Risk("K405", "danger", f"older records are deleted. {_stored(facts)}", "data-loss")]
-    return []
+def _keys_move(change: Change, facts: Facts) -> Iterator[Risk]:
+    if facts.records == 0 or all(d.path != "/partitions" for d in change.diffs):
+        return
+    compacted = " Compaction then keeps the old one as well." if "compact" in _policies(_after(change, POLICY)) else ""
+    readers = [reader.group for reader in _groups(facts)] + [f"sink connector {name}" for name in facts.sinks]
+    said = f" Readers: {words.listed(readers)}." if readers else ""
+    yield _risk(
+        "K411",
+        "keys move. Records of one primary key, written before and after, can land in different partitions."
+        f"{compacted}{said}",
+        facts,
+    )
 
 
-def _shrinks(diff: AttrDiff) -> bool:
-    """Whether less is kept than before: `retention.*`; -1 keeps all, and unset is Kafka's default."""
-    if diff.key not in ("retention.ms", "retention.bytes"):
-        return False
-    default = catalog.CONFIGS[diff.key].default
-    before, after = _number(diff.before, default), _number(diff.after, default)
-    return after >= 0 and (before < 0 or after < before)
+def _shrinks(change: Change, facts: Facts, now: int | None) -> Iterator[Risk]:
+    for key in _lowered_limits(change):
+        if lost := _beyond(key, _after(change, key), facts, now):
+            yield _risk("K405", f"{lost}. {_stored(facts)}{_reading(facts)}", facts)
+
+
+def _another_policy(change: Change, facts: Facts, now: int | None) -> Iterator[Risk]:
+    gained = _gained_policies(change)
+    lost = ["compaction keeps only the last record of each key"] if "compact" in gained and facts.records != 0 else []
+    if "delete" in gained:
+        lost += [said for key in LIMITS if (said := _beyond(key, _after(change, key), facts, now))]
+    if lost:
+        yield _risk("K406", f"{', and '.join(lost)}. {_stored(facts)}{_reading(facts)}", facts)
+
+
+POLICY = "cleanup.policy"
+LIMITS = ("retention.ms", "retention.bytes")
+
+
+def _before(change: Change, key: str) -> str | None:
+    return change.before.config.get(key) if isinstance(change.before, Topic) else None
+
+
+def _after(change: Change, key: str) -> str | None:
+    """The value after the change; what the stack does not say stays as it is live."""
+    found = next((d for d in change.diffs if d.path == f"/config/{key}"), None)
+    if found is None:
+        return _before(change, key)
+    return None if found.after is None else str(found.after)
+
+
+def _policies(value: str | None) -> frozenset[str]:
+    text = str(catalog.CONFIGS[POLICY].default) if value is None else value
+    return frozenset(policy.strip() for policy in text.split(",") if policy.strip())
+
+
+def _gained_policies(change: Change) -> frozenset[str]:
+    return _policies(_after(change, POLICY)) - _policies(_before(change, POLICY))
+
+
+def _lowered_limits(change: Change) -> Iterator[str]:
+    """Which limits hold before and after and keep less than before; -1 keeps all, and unset is Kafka's default."""
+    if "delete" in _policies(_before(change, POLICY)) & _policies(_after(change, POLICY)):
+        for key in LIMITS:
+            before, after = _limit(key, _before(change, key)), _limit(key, _after(change, key))
+            if after >= 0 and (before < 0 or after < before):
+                yield key
+
+
+def _beyond(key: str, value: str | None, facts: Facts, now: int | None) -> str:
+    """What this limit deletes of what is stored; nothing where all is known to be within it."""
+    # Brokers delete from the oldest segment on and stop at the first that holds a young enough record, so the oldest
+    # record decides (`UnifiedLog.deleteRetentionMsBreachedSegments`). `retention.bytes` is for each partition.
+    limit = _limit(key, value)
+    if limit < 0 or facts.records == 0:
+        return ""
+    said = catalog.human(key, f"{limit:.0f}")
+    if key == "retention.ms":
+        young = now is not None and facts.first_write is not None and now - facts.first_write < limit
+        return "" if young else f"records older than {said or f'{limit:.0f} ms'} are deleted"
+    if facts.bytes is not None and facts.bytes <= limit:
+        return ""
+    unsure = " (how many bytes are stored is not known)" if facts.bytes is None else ""
+    return f"beyond {said or words.size(limit)} in a partition, the oldest records are deleted{unsure}"
+
+
+def _limit(key: str, value: str | None) -> float:
+    return _number(value, catalog.CONFIGS[key].default)
 
 
 def _number(value: object, default: object) -> float:
@@ -176,92 +309,122 @@ def _number(value: object, default: object) -> float:
         return 0.0
 
 
-def _of_result(topic: Topic) -> list[Risk]:
-    insync = topic.config.get("min.insync.replicas")
-    if insync and topic.replication_factor > 1 and int(insync) == topic.replication_factor:
-        return [
-            Risk(
-                "K412",
-                "caution",
-                f"min.insync.replicas {insync} = replication factor: one broker away, and every "
-                "write with acks=all fails",
-            )
-        ]
-    return []
+def _less_safe(change: Change) -> Iterator[Risk]:
+    for diff in change.diffs:
+        if diff.path == "/replication_factor" and _number(diff.after, 0) < _number(diff.before, 0):
+            yield _risk("K409", "fewer copies of each record")
+        elif diff.key == "min.insync.replicas" and _number(diff.before, 1) > _number(diff.after, 1):
+            yield _risk("K409", "writes are confirmed with fewer copies")
+        elif diff.key == "unclean.leader.election.enable" and diff.after == "true":
+            yield _risk("K409", "a replica that is behind may lead, and what it lacks is lost")
 
 
-def _stored(facts: Facts | None) -> str:
-    if facts is None or facts.records is None:
-        return "How many records it holds is not known."
-    return f"Up to {facts.records:,} record{'' if facts.records == 1 else 's'}."
+def _no_spare_replica(change: Change) -> Iterator[Risk]:
+    changed = {d.path for d in change.diffs} & {"/replication_factor", "/config/min.insync.replicas"}
+    if not isinstance(change.after, Topic) or (change.action is Action.UPDATE and not changed):
+        return
+    insync, replicas = change.after.config.get("min.insync.replicas"), change.after.replication_factor
+    if replicas < 1 and isinstance(change.before, Topic):
+        replicas = change.before.replication_factor
+    if insync and replicas > 1 and _number(insync, 0) == replicas:
+        yield _risk(
+            "K412",
+            f"min.insync.replicas {insync} = replication factor: one broker away, and every write with acks=all fails",
+        )
 
 
-def _reading(facts: Facts | None) -> str:
-    if facts is None or not facts.readers:
-        return ""
-    groups = ", ".join(f"{r.group} (lag {r.lag:,})" for r in facts.readers)
-    return f" {len(facts.readers)} group{'' if len(facts.readers) == 1 else 's'} reading: {groups}."
+def _stored(facts: Facts) -> str:
+    if facts.records is None:
+        return f"How many records it holds is not known{_why(facts, 'records')}."
+    size = "" if facts.bytes is None else f", {words.size(facts.bytes)}"
+    return f"Up to {facts.records:,} record{'' if facts.records == 1 else 's'}{size}."
+
+
+def _reading(facts: Facts) -> str:
+    """Who reads the topic, in a sentence for groups and one for sink connectors."""
+    if "readers" in facts.unknown:
+        said = f" Who reads it is not known{_why(facts, 'readers')}."
+    else:
+        groups = [f"{r.group} ({'' if r.active else 'idle, '}lag {r.lag:,})" for r in _groups(facts)]
+        said = f" {words.count(len(groups), 'group')} reading: {words.listed(groups)}." if groups else ""
+    lags = {reader.group: reader.lag for reader in facts.readers}
+    sinks = [f"{s} (lag {lags[group_of(s)]:,})" if group_of(s) in lags else s for s in facts.sinks]
+    return said + (f" {words.count(len(sinks), 'sink connector')} reading: {words.listed(sinks)}." if sinks else "")
+
+
+def _groups(facts: Facts) -> list[Reader]:
+    """The groups that are not those of sink connectors."""
+    own = {group_of(sink) for sink in facts.sinks}
+    return [reader for reader in facts.readers if reader.group not in own]
+
+
+def group_of(sink: str) -> str:
+    """The consumer group of a sink connector (Connect's `SinkUtils.consumerGroupId`)."""
+    return f"connect-{sink}"
+
+
+def _why(facts: Facts, name: str) -> str:
+    return f" ({facts.unknown[name].rstrip('.')})" if facts.unknown.get(name) else ""
 
 
 # -- connectors -------------------------------------------------------------------------------------------------------
-def _of_connector(change: Change) -> list[Risk]:
+def _of_connector(change: Change, leftover: str) -> Iterator[Risk]:
     if change.action is Action.REPLACE:
-        return [
-            Risk("K407", "danger", "deleted with its offsets and made anew: it starts from the beginning", "offsets")
-        ]
-    if change.action is Action.DELETE:
-        return [_outlives(change)]
-    risks = []
-    for each in change.diffs if change.action is Action.UPDATE else ():
-        risks += _of_connector_setting(each)
-    risks += _new_tables(change)
-    return risks
+        yield _risk("K407", "deleted with its offsets and made anew: it starts from the beginning")
+    elif change.action is Action.DELETE:
+        yield _outlives(change)
+    elif change.action is Action.CREATE and leftover:
+        yield _risk("K420", f"it goes on from the offsets of an earlier connector of this name: {leftover}")
+    elif change.action in (Action.UPDATE, Action.MOVE):
+        for diff in change.diffs:
+            yield from _of_setting(diff)
+        yield from _other_tables(change)
 
 
 def _outlives(change: Change) -> Risk:
-    config = change.before.config if isinstance(change.before, Connector) else {}
-    kept = "its offsets stay" if change.keep_offsets else "its offsets go with it"
-    slot, publication = config.get("slot.name"), config.get("publication.name")
-    if isinstance(slot, str):
-        kept += (
-            f"; in the database slot {slot} keeps WAL until it is dropped: SELECT pg_drop_replication_slot('{slot}');"
-            f" DROP PUBLICATION {publication};"
-        )
-    return Risk("K413", "caution", kept)
+    said = "its offsets stay" if change.keep_offsets else "its offsets go with it"
+    left = left_behind(change.before) if isinstance(change.before, Connector) else []
+    return _risk("K413", f"{said}. In the database stay: {' '.join(left)}" if left else said)
 
 
-def _of_connector_setting(diff: AttrDiff) -> list[Risk]:
+def _of_setting(diff: AttrDiff) -> Iterator[Risk]:
     if diff.key in MOVES_THE_SOURCE and diff.before is not None:
-        if diff.key == "database.server.id":
-            return [Risk("K418", "caution", "another replica of the same number is disconnected by the server")]
-        return [
-            Risk(
-                "K408", "danger", f"another {diff.key}: changes in between are missed, or all is read again", "snapshot"
-            )
-        ]
-    if diff.key == "snapshot.mode":
-        return [Risk("K416", "caution", "it takes effect when the connector has no offsets")]
-    if diff.key in TYPE_HANDLING and diff.before is not None:
-        return [Risk("K414", "caution", f"records written from now on have another schema ({diff.key})")]
-    if diff.key == "publication.name":
-        return [Risk("K415", "caution", "the slot goes on; the old publication stays in the database")]
-    return []
+        yield _risk("K408", f"another {diff.key}: changes in between are missed, or all is read again")
+    elif diff.key == "snapshot.mode" and diff.after in SNAPSHOT_MODES:
+        yield _risk("K408", f"{diff.key} {diff.after}: {SNAPSHOT_MODES[str(diff.after)]}")
+    elif diff.key == "snapshot.mode":
+        yield _risk("K416", "nothing is read again now: the mode counts when there are no offsets")
+    elif diff.key == "database.server.id" and diff.before is not None:
+        yield _risk("K418", "another replica of the same number is disconnected by the server")
+    elif diff.key in TYPE_HANDLING and diff.before is not None:
+        yield _risk("K414", f"records written from now on have another schema ({diff.key})")
+    elif diff.key == "publication.name":
+        yield _risk("K415", "the old publication stays in the database")
 
 
-def _new_tables(change: Change) -> list[Risk]:
+def _other_tables(change: Change) -> Iterator[Risk]:
+    new, gone = [], []
     for diff in change.diffs:
-        if diff.key == "table.include.list" and isinstance(diff.after, str) and isinstance(diff.before, str):
-            before = set(diff.before.split(","))
-            new = [t.replace("\\", "") for t in diff.after.split(",") if t not in before]
-            if new:
-                return [
-                    Risk(
-                        "K421",
-                        "note",
-                        f"rows already in {', '.join(new)} are not captured; send an execute-snapshot signal",
-                    )
-                ]
-    return []
+        if diff.key in CAPTURED + NOT_CAPTURED and not diff.sensitive:
+            before, after = _tables(diff.before), _tables(diff.after)
+            more, fewer = [t for t in after if t not in before], [t for t in before if t not in after]
+            if diff.key in NOT_CAPTURED:
+                more, fewer = fewer, more
+            elif diff.before is None or diff.after is None:  # without such a list everything is captured
+                more, fewer = ([], ["all others"]) if diff.before is None else (["all others"], [])
+            new += more
+            gone += fewer
+    read = {name_of(entry) for entry in change.snapshots}
+    if new := [table for table in new if table not in read]:
+        tables = words.listed(new)
+        yield _risk("K421", f"rows already in {tables} are not captured; send an execute-snapshot signal")
+    if gone:
+        yield _risk("K422", f"changes of {words.listed(gone)} are no longer captured")
+
+
+def _tables(value: object) -> list[str]:
+    """The names in a list of regular expressions, whose dots are escaped."""
+    return [t.strip().replace("\\", "") for t in str(value or "").split(",") if t.strip()]
 
 
 # -- the run as a whole -----------------------------------------------------------------------------------------------

@@ -1,0 +1,113 @@
+"""What decides how dangerous changes are: what is stored in topics, who reads them, and which offsets were left."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from kplan import bounded
+from kplan.backends.base import Cluster
+from kplan.diagnostics import KplanError
+from kplan.journal import replay
+from kplan.model import Action, Address, Change, Connector, Facts, Live
+from kplan.risk import group_of, may_lose, new_dangers
+from kplan.store.base import Store
+
+# Connect says nothing of offsets once their connector is gone (404), so they are known by what is known otherwise.
+DELETED_BY_HAND = "kplan made one, someone else deleted it, and Connect keeps the offsets of what is deleted"
+COMMITTED = "consumer group {} has positions"
+KEPT = "run {} deleted one with `keep_offsets`"
+
+
+def read(cluster: Cluster, live: Live, changes: Sequence[Change], about: Sequence[Change]) -> Mapping[Address, Facts]:
+    """The facts of the topics that the changes `about` are about, once all `changes` are made.
+
+    What could not be read says why, and counts as dangerous.
+    """
+    if not about:
+        return {}
+    why = "it is not listed"
+    try:
+        found = cluster.topics.facts([change.address.name for change in about])
+    except KplanError as e:
+        found, why = {}, e.message
+    nothing = Facts(unknown=dict.fromkeys(("records", "readers"), why))
+    connectors = list(_staying(live, changes))
+    return {
+        a: replace(found.get(a, nothing), sinks=tuple(c.name for c in connectors if reads(c, a.name)))
+        for a in (change.address for change in about)
+    }
+
+
+def _staying(live: Live, changes: Sequence[Change]) -> Iterator[Connector]:
+    """The live connectors as they will be after the changes."""
+    touched = {c.address: c.after for c in changes if not c.is_ledger_only}
+    touched |= {c.source: None for c in changes if c.source}
+    moved = {c.address: c.after for c in changes if c.source}
+    for address, resource in {**live.resources, **moved}.items():
+        after = touched.get(address, resource)
+        if isinstance(after, Connector):
+            yield after
+
+
+def appeared(cluster: Cluster, live: Live, changes: Sequence[Change], now: int) -> list[str]:
+    """The dangers that have come since the plan was made: records in a topic that was empty, say."""
+    harmless = [c for c in changes if may_lose(c) and not any(r.level == "danger" and r.facts for r in c.risks)]
+    facts = read(cluster, live, changes, harmless)
+    return [f"{c.address}: {r.code} {r.summary}" for c in harmless for r in new_dangers(c, facts[c.address], now)]
+
+
+def reads(connector: Connector, topic: str) -> bool:
+    """Whether a sink reads the topic (Connect's `SinkTask.TOPICS_REGEX_CONFIG`: the whole name must match)."""
+    pattern = connector.config.get("topics.regex")
+    if not isinstance(pattern, str):
+        return topic in connector.reads
+    try:
+        return bounded.pattern(pattern).match(topic) is not None
+    except ValueError:  # Java's expressions can do more than Python's, and one reader too many does no harm
+        return True
+
+
+# -- offsets of an earlier connector ----------------------------------------------------------------------------------
+def leftovers(cluster: Cluster, store: Store, changes: Sequence[Change]) -> Mapping[Address, str]:
+    """Of connectors that are to be created, those that will find offsets of their name, and how that is known."""
+    new = {c.address: c for c in changes if c.action is Action.CREATE and isinstance(c.after, Connector)}
+    if not new:
+        return {}
+    vanished = {a: DELETED_BY_HAND for a, c in new.items() if c.owner is not None and c.owner.applied is not None}
+    return {**_committed(cluster, new), **_kept(store, new), **vanished}
+
+
+def _committed(cluster: Cluster, new: Mapping[Address, Change]) -> dict[Address, str]:
+    """A sink's offsets are those of its consumer group."""
+    groups = {_group(c.after): a for a, c in new.items() if isinstance(c.after, Connector) and _is_sink(c.after)}
+    try:
+        found = cluster.topics.positions(groups) if groups else ()
+    except KplanError:
+        return {}
+    return {groups[group]: COMMITTED.format(group) for group in found}
+
+
+def _is_sink(connector: Connector) -> bool:
+    return bool(connector.reads) or "topics.regex" in connector.config
+
+
+def _group(connector: Connector) -> str:
+    own = connector.config.get("consumer.override.group.id")
+    return own if isinstance(own, str) else group_of(connector.name)
+
+
+def _kept(store: Store, new: Collection[Address]) -> dict[Address, str]:
+    """Those whose last deletion, as far as the journal goes back, kept the offsets."""
+    left = {str(address): address for address in new}
+    found: dict[Address, str] = {}
+    for run in reversed(store.runs()):
+        progress = replay(store.entries(run)) if left else None
+        if progress is None:
+            continue
+        for number, item in progress.done.items():
+            if item.address in left and number not in progress.undone and item.change is not None:
+                address = left.pop(item.address)
+                if item.change.get("keep_offsets") and item.change.get("actions") == ["delete"]:
+                    found[address] = KEPT.format(run)
+    return found

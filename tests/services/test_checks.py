@@ -1,0 +1,80 @@
+"""What the servers refuse is told in the plan, at the line of the file that asks for it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from tests.services import ConnectWorker, KafkaCluster
+from tests.shell import Shell
+
+STACK = """\
+version: 1
+stack: checks
+defaults:
+  topic:
+    config: {remote.storage.enable: true}
+topics:
+  checks.default:
+  checks.replicas: {replication_factor: 3, config: {remote.storage.enable: false}}
+  checks.fine: {config: {remote.storage.enable: false}}
+connectors:
+  checks-host:
+    template: debezium-postgres
+    topic_prefix: checks
+    database:
+      hostname: pg-pord.invalid
+      name: shop
+      user: cdc
+      password: "${env:NOT_SET}"
+    tables:
+      orders: {config: {remote.storage.enable: true}}
+      items: {config: {remote.storage.enable: false}}
+  checks-class:
+    class: org.example.NoSuchConnector
+    config: {topic: checks.fine}
+  checks-setting:
+    class: org.apache.kafka.connect.file.FileStreamSinkConnector
+    config:
+      topics: checks.fine
+      tasks.max: many
+      transforms: route
+  checks-fine:
+    class: org.apache.kafka.connect.file.FileStreamSinkConnector
+    config: {topics: checks.fine, file: /tmp/checks, tasks.maxx: 1}
+"""
+PLACE = re.compile(r"^(error|warning)\[(K3\d\d)\].*\n  --> stack\.yaml:(\d+):", re.MULTILINE)
+
+
+def test_a_refusal_is_at_the_line_that_asks_for_it(kafka: KafkaCluster, connect: ConnectWorker, tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.write(
+        "kplan.yaml",
+        f"version: 1\nenvironments:\n  dev:\n    kafka: {{bootstrap.servers: '{kafka.bootstrap}'}}\n"
+        f"    connect: {{url: '{connect.url}'}}\n    state: {{sqlite: state.db}}\ndefault: dev\n",
+    )
+    shell.write("stack.yaml", STACK)
+    refused = shell.kplan("plan", "stack.yaml", expect=4)
+    lines = STACK.splitlines()
+    told = {(code, lines[int(line) - 1].strip()) for _, code, line in PLACE.findall(refused.err)}
+    assert told == {
+        ("K301", "config: {remote.storage.enable: true}"),  # the default that checks.default takes
+        ("K301", lines[7].strip()),
+        ("K302", "hostname: pg-pord.invalid"),
+        ("K301", "orders: {config: {remote.storage.enable: true}}"),
+        ("K303", "class: org.example.NoSuchConnector"),
+        ("K302", "tasks.max: many"),
+        ("K302", "transforms: route"),
+        ("K304", lines[-1].strip()),
+    }, refused.err
+    assert "NOT POSSIBLE" in refused.out
+    document = json.loads(shell.kplan("plan", "stack.yaml", "--format", "json", expect=4).out)
+    accepted = {c["address"]: c["verified"]["by"] for c in document["changes"] if c["verified"]}
+    assert accepted == {
+        "topic/checks.fine": "validate_only",
+        "topic/checks.public.items": "validate_only",
+        "topic/__debezium-heartbeat.checks": "validate_only",
+        "connector/checks-fine": "config/validate",
+    }
+    assert "Checked by the servers: 3 by validate_only, 1 by config/validate" in refused.out
