@@ -1,4 +1,4 @@
-"""Views of diagnostics: full with snippets, one line each, JSON, and GitHub's annotations.
+"""Views of diagnostics: full with snippets, one line each, and JSON.
 
 No view writes a control character of a file's or a server's text as it is: a name cannot move the cursor, and text that
 runs from right to left cannot pose as something else.
@@ -51,18 +51,13 @@ def summary_line(diagnostics: Iterable[Diagnostic], files: int, closing: str) ->
 
 
 def concise(diagnostics: Iterable[Diagnostic]) -> str:
-    """One line each: `stacks/billing.yaml:20:7: K104 unknown topic config: …`. What is no error says so."""
-    return "".join(f"{_concise(each)}\n" for each in diagnostics)
+    """One line each."""
+    return "".join(f"{line(each)}\n" for each in diagnostics)
 
 
 def as_json(diagnostics: Iterable[Diagnostic]) -> list[dict[str, Any]]:
     """The records as published: `path` is the file's, `attribute` that within the resource or file."""
     return [_record(each) for each in diagnostics]
-
-
-def github(diagnostics: Iterable[Diagnostic]) -> str:
-    """A workflow command each, which GitHub shows at the line in the pull request."""
-    return "".join(f"{_command(each)}\n" for each in diagnostics)
 
 
 def visible(text: str) -> str:
@@ -205,16 +200,18 @@ def _columns(char: str) -> int:
 # The others
 
 
-def _words(each: Diagnostic) -> str:
+def words(each: Diagnostic) -> str:
+    """What is particular to this one problem."""
     return "\n".join(part for part in (each.label, each.detail) if part)
 
 
-def _concise(each: Diagnostic) -> str:
+def line(each: Diagnostic) -> str:
+    """`stacks/billing.yaml:20:7: K104 unknown topic config: …`. What is no error says so."""
     place = str(each.span) if each.span else each.address
     severity = "" if each.is_error else f"{each.severity.value}: "
-    words = ": ".join(filter(None, (each.summary, _words(each).replace("\n", "; "))))
+    said = ": ".join(filter(None, (each.summary, words(each).replace("\n", "; "))))
     help = f" ({each.help})" if each.help else ""
-    return visible(f"{place}: " if place else "") + visible(f"{each.code} {severity}{words}{help}".replace("\n", " "))
+    return visible(f"{place}: " if place else "") + visible(f"{each.code} {severity}{said}{help}".replace("\n", " "))
 
 
 def _record(each: Diagnostic) -> dict[str, Any]:
@@ -223,7 +220,7 @@ def _record(each: Diagnostic) -> dict[str, Any]:
         "code": each.code,
         "severity": each.severity.value,
         "summary": each.summary,
-        "detail": _words(each),
+        "detail": words(each),
         "help": each.help,
         "address": each.address,
         "attribute": each.path,
@@ -233,27 +230,3 @@ def _record(each: Diagnostic) -> dict[str, Any]:
         "end_line": span.end_line,
         "end_column": span.end_column,
     }
-
-
-_COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
-
-
-def _command(each: Diagnostic) -> str:
-    properties = {"title": f"kplan ({each.code})"}
-    if each.span:
-        properties["file"] = each.span.path
-        if each.span.line:
-            properties |= {"line": str(each.span.line), "col": str(each.span.column)}
-    listed = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
-    help = f"help: {each.help}" if each.help else ""
-    lines = "\n".join(filter(None, (each.summary, each.address, _words(each), help)))
-    return f"::{_COMMANDS[each.severity]} {listed}::{_data(lines)}"
-
-
-def _data(text: str) -> str:
-    """Text for GitHub's runner: it reads %, CR and LF as escapes; other control characters are made visible."""
-    return "%0A".join(visible(line).replace("%", "%25") for line in text.splitlines())
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")

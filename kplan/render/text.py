@@ -6,16 +6,22 @@ import json
 import re
 import shlex
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from kplan.render.alike import runs
+from kplan.render.facts import sentence, snapshot
 from kplan.words import count, value
 
 SIGNS = {"create": "+", "update": "~", "delete": "-", "move": ">", "adopt": "=", "release": "o"}
+ACCEPTED = {"stack": "accepted in the stack", "flag": "accepted for this run"}
 COLORS = {"+": "32", "~": "33", "-": "31", "±": "31", ">": "36", "=": "36", "o": "36", "!": "1;31"}
 LISTS = re.compile(r"(\.include\.list|\.exclude\.list|^topics|\.list)$")
 KEY_WIDTH = 21
+GLANCE, NAMES = 200, 12  # of steps that are alike so many names are shown, on at most so many lines
+READABLE = 400  # steps in full; a plan of more has one line a step
+MANY = 5  # blocked steps, from which on only the first one's ways out are whole commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,8 @@ class Context:
     command: str = "plan"
     again: str = ""  # the command as it was typed, to be typed again with an addition
     notes: Sequence[str] = field(default_factory=tuple)
+    base: str = ""  # the working folder, where the document's paths start, as seen from the repository's root
+    log: str = ""  # the web address of the run that made the plan, where its whole output is
 
 
 def render(document: Mapping[str, Any], style: Style, context: Context) -> Iterator[str]:
@@ -48,22 +56,34 @@ def render(document: Mapping[str, Any], style: Style, context: Context) -> Itera
     yield from body(document, style, context)
 
 
-def body(document: Mapping[str, Any], style: Style, context: Context) -> Iterator[str]:
-    """All but the header."""
+def body(
+    document: Mapping[str, Any],
+    style: Style,
+    context: Context,
+    gist: Callable[[Mapping[str, Any]], str] = lambda change: "",
+) -> Iterator[str]:
+    """All but the header. More steps than a person reads are told in one line each, with the `gist` of each."""
     if not document["changes"]:
         yield ""
-        yield _nothing(document, context)
+        yield from _wrapped(nothing(document, context), style, 0)
         yield from _diagnostic_count(document)
         return
     yield ""
     yield "kplan will do this, in this order:"
+    shown = list(runs(document["changes"])) if style.verbosity == 0 else [[c] for c in document["changes"]]
+    if style.verbosity == 0 and len(shown) > READABLE:
+        style = replace(style, verbosity=-1)
+        yield f"({len(document['changes']):,} steps, one line each; --verbose shows all of them)"
     yield ""
-    for change in document["changes"]:
-        if change["step"] == document["point_of_no_return"]:
+    for steps in shown:
+        if steps[0]["step"] == document["point_of_no_return"]:
             yield _rule(style)
             if style.verbosity >= 0:
                 yield ""
-        yield from _change(change, style)
+        said = gist(steps[0]) if style.verbosity < 0 and steps[0]["actions"] != ["delete"] else ""
+        yield from _change(steps[0], style, document["created_at"], said)
+        if len(steps) > 1:
+            yield from _more(steps[0], steps[1:], style)
     if style.verbosity < 0:
         yield ""
     yield from verdict(document, style, context)
@@ -74,23 +94,37 @@ def header(document: Mapping[str, Any], style: Style, context: Context) -> Itera
     what = f"{stack['name']} · env {stack['env']}" + (f" · {', '.join(context.paths)}" if context.paths else "")
     yield style.paint(clean(what), "1")
     timing = f"   {context.seconds:.2f} s" if context.seconds is not None else ""
-    if target["simulated"]:
+    if target.get("snapshot"):
+        yield from _snapshot(document, style)
+    elif target["simulated"]:
         yield style.paint(f"  SIMULATED cluster {clean(target['simulated'])}, no server is touched", "1;35")
         timing = ""
     else:
         topics = f"{count(document['read']['topics'], 'topic')} read{timing}"
-        yield clean(f"  Kafka    {target['bootstrap']}   cluster {target['cluster_id']}   {topics}")
+        yield from _wrapped(f"Kafka    {target['bootstrap']}   cluster {target['cluster_id']}   {topics}", style, 2, 11)
         if target["connect_url"]:
             connectors = count(document["read"]["connectors"], "connector")
-            yield clean(f"  Connect  {target['connect_url']}   {connectors}   version {target['connect_version']}")
-        yield _checked(document)
+            said = f"Connect  {target['connect_url']}   {connectors}   version {target['connect_version']}"
+            yield from _wrapped(said, style, 2, 11)
+        yield from _wrapped(checked(document).strip(), style, 2)
     if document["used_env"]:
-        yield f"  Defaults from {', '.join(document['used_env'])}"
+        yield from _wrapped(f"Defaults from {', '.join(document['used_env'])}", style, 2)
     for note in context.notes:
-        yield f"  {clean(note)}"
+        yield from _wrapped(note, style, 2)
 
 
-def _checked(document: Mapping[str, Any]) -> str:
+def _snapshot(document: Mapping[str, Any], style: Style) -> Iterator[str]:
+    """Which cluster it is of and how old it is: the plan is only as true as that."""
+    target, read = document["target"], document["read"]
+    which = f"SIMULATED cluster {target['simulated']}" if target["simulated"] else f"cluster {target['cluster_id']}"
+    lines = _wrapped(f"SNAPSHOT of {which}, {snapshot(document)}", style, 2)
+    yield from (style.paint(line, "1;35") for line in lines)
+    what = f"{count(read['topics'], 'topic')}, {count(read['connectors'], 'connector')}"
+    said = f"{what} as they were then; no server is asked, `kplan apply` looks again"
+    yield from _wrapped(said, style, 2)
+
+
+def checked(document: Mapping[str, Any]) -> str:
     if not document["checked"]:
         return "  Not checked by the servers (--offline)"
     by: dict[str, int] = {}
@@ -101,7 +135,7 @@ def _checked(document: Mapping[str, Any]) -> str:
     return f"  Checked by the servers: {', '.join(said) or 'nothing to check'}"
 
 
-def _nothing(document: Mapping[str, Any], context: Context) -> str:
+def nothing(document: Mapping[str, Any], context: Context) -> str:
     where = ", ".join(context.paths) or document["stack"]["name"]
     timing = f" ({context.seconds:.1f} s)" if context.seconds is not None else ""
     if document["errored"]:
@@ -126,28 +160,60 @@ def sign(change: Mapping[str, Any]) -> str:
     return "±" if change["actions"] == ["delete", "create"] else SIGNS[change["actions"][0]]
 
 
-def _change(change: Mapping[str, Any], style: Style) -> Iterator[str]:
-    mark = sign(change) + ("!" if not change["undo"]["complete"] else " ")
-    head = f"{change['step']:>2}  {mark} {clean(change['address'])}"
-    source = change.get("source") or {}
-    place = clean(f"{source['path']}:{source['line']}") if source.get("path") else ""
-    gap = max(2, style.width - len(head) - len(place))
-    painted = head.replace(mark, style.paint(mark, COLORS[sign(change)]), 1)
-    yield painted + (" " * gap + style.paint(place, "2") if place else "")
+def place(source: Mapping[str, Any] | None) -> str:
+    """`stacks/shop.yaml:12`, of a change's source or a diagnostic; empty where there is none."""
+    if not source or not source["path"]:
+        return ""
+    return clean(f"{source['path']}:{source['line']}" if source["line"] else source["path"])
+
+
+def marked(change: Mapping[str, Any]) -> str:
+    """The sign in two columns; the second says that the step cannot be undone."""
+    return sign(change) + ("!" if not change["undo"]["complete"] else " ")
+
+
+def _change(change: Mapping[str, Any], style: Style, created_at: str, gist: str = "") -> Iterator[str]:
+    head = f"{change['step']:>2}  {marked(change)} {clean(change['address'])}"
+    where = place(change.get("source"))
+    gap = style.width - len(head) - len(where)
+    if gist and gap >= len(gist) + 4:
+        head, gap = f"{head}  {clean(gist)}", gap - len(gist) - 2
+    painted = head.replace(marked(change), style.paint(marked(change), COLORS[sign(change)]), 1)
+    if gap < 2 and where:  # no room beside it
+        yield painted
+        yield " " * 7 + style.paint(f"at {where}", "2")
+    else:
+        yield painted + (" " * gap + style.paint(where, "2") if where else "")
     if style.verbosity >= 0:
         yield from _body(change, style)
     for risk in change["risks"]:
-        yield from _risk(risk, style)
+        yield from _risk(risk, style, created_at)
     if style.verbosity >= 0:
         yield from _wrapped(f"undo: {undo(change)}", style)
         yield ""
 
 
+def _more(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
+    """Many steps that differ from the first in their names alone: the names, as many as are read at a glance."""
+    said = f"and {len(others):,} more like it, in steps {others[0]['step']} to {others[-1]['step']}"
+    head = f"{others[0]['step']:>2}  {marked(first)} {said}"
+    painted = head.replace(marked(first), style.paint(marked(first), COLORS[sign(first)]), 1)
+    yield painted + ":"
+    names = clean(", ".join(change["name"] for change in others[:GLANCE]))
+    lines = textwrap.wrap(names, style.width - 7, break_on_hyphens=False, break_long_words=False)
+    yield from (f"       {line}" for line in lines[:NAMES])
+    shown = sum(line.count(", ") + 1 for line in lines[:NAMES])
+    if len(others) > shown:
+        yield f"       … and {len(others) - shown:,} more (--verbose shows each)"
+    if style.verbosity >= 0:
+        yield ""
+
+
 def _body(change: Mapping[str, Any], style: Style) -> Iterator[str]:
-    for note in _notes(change):
+    for note in notes(change):
         yield from _wrapped(note, style)
     if change["actions"][0] in ("update", "move") or change["reason"] == "protect_changed":
-        column = _column(_key(diff) for diff in change["diff"])
+        column = _column(attribute(diff) for diff in change["diff"])
         for diff in change["diff"]:
             yield from _diff(diff, style, column)
         unchanged, unmanaged = change["unchanged"], change.get("unmanaged", [])
@@ -164,7 +230,7 @@ def _body(change: Mapping[str, Any], style: Style) -> Iterator[str]:
         yield from _wrapped(f"effect: {effect}", style)
 
 
-def _notes(change: Mapping[str, Any]) -> Iterator[str]:
+def notes(change: Mapping[str, Any]) -> Iterator[str]:
     """What made the resource, and why it changes."""
     note = (change["after"] or {}).get("note")
     if note:
@@ -196,7 +262,7 @@ def _attributes(resource: Mapping[str, Any], kind: str, style: Style, gone: bool
     if kind == "topic":
         rows = [
             ("partitions", str(resource.get("partitions"))),
-            ("replication", _replication(resource.get("replication_factor"))),
+            ("replication", replication(resource.get("replication_factor"))),
         ]
     else:
         rows = [("class", str(resource.get("class"))), ("state", str(resource.get("state")))]
@@ -216,7 +282,7 @@ def _column(keys: Iterable[str]) -> int:
     return min(40, max([KEY_WIDTH, *(len(key) + 2 for key in keys)]))
 
 
-def _replication(factor: Any) -> str:
+def replication(factor: Any) -> str:
     return "the broker's default" if factor == -1 else str(factor)
 
 
@@ -234,23 +300,16 @@ def _row(mark: str, key: str, text: str, style: Style, column: int = KEY_WIDTH) 
         yield " " * indent + line
 
 
-def _key(diff: Mapping[str, Any]) -> str:
+def attribute(diff: Mapping[str, Any]) -> str:
     key: str = diff["path"].removeprefix("/config/").removeprefix("/")
     return "replication" if key == "replication_factor" else key
 
 
 def _diff(diff: Mapping[str, Any], style: Style, column: int) -> Iterator[str]:
-    key = _key(diff)
+    key = attribute(diff)
     before, after = diff["before"], diff["after"]
     if isinstance(before, dict) or isinstance(after, dict):
-        word = (
-            "sensitive, changed"
-            if before is not None and after is not None
-            else "sensitive, set"
-            if after
-            else "sensitive, removed"
-        )
-        yield from _row("~ ", key, f"({word})", style, column)
+        yield from _row("~ ", key, secret_words(diff), style, column)
     elif before is None:
         yield from _row("+ ", key, value(key, after), style, column)
     elif after is None:
@@ -266,9 +325,17 @@ def _diff(diff: Mapping[str, Any], style: Style, column: int) -> Iterator[str]:
         yield from _row("  ", "", f"-> {value(key, after)}", style, column)
     else:
         yield from _row("~ ", key, f"{value(key, before)} -> {value(key, after)}", style, column)
-    if diff["cause"] != "stack":
-        who = "changed live since the last apply" if diff["cause"] == "drift" else "changed both live and in the stack"
-        yield f"         # {who}"
+    if diff["cause"] in CAUSES:
+        yield f"         # {CAUSES[diff['cause']]}"
+
+
+CAUSES = {"drift": "changed live since the last apply", "both": "changed both live and in the stack"}
+
+
+def secret_words(diff: Mapping[str, Any]) -> str:
+    """What happens to a secret, of which nothing else is shown."""
+    before, after = diff["before"] is not None, diff["after"] is not None
+    return f"(sensitive, {'changed' if before and after else 'set' if after else 'removed'})"
 
 
 def nested_differences(before: Any, after: Any) -> list[str]:
@@ -286,7 +353,7 @@ def nested_differences(before: Any, after: Any) -> list[str]:
 
 
 def _list_diff(key: str, before: str, after: str, style: Style, column: int) -> Iterator[str]:
-    old, new = _items(before), _items(after)
+    old, new = items(before), items(after)
     kept = [item for item in new if item in old]
     yield from _row("~ ", key, ", ".join(kept), style, column)
     pad = " " * (7 + column)
@@ -298,18 +365,17 @@ def _list_diff(key: str, before: str, after: str, style: Style, column: int) -> 
             yield style.paint(f"{pad}- {clean(item)}", "31")
 
 
-def _items(text: str) -> list[str]:
+def items(text: str) -> list[str]:
     """The items of a comma-separated list of names, whose dots are escaped where they are regular expressions."""
     return [item.strip().replace("\\.", ".") for item in text.split(",") if item.strip()]
 
 
-def _risk(risk: Mapping[str, Any], style: Style) -> Iterator[str]:
-    accepted = {"stack": " (accepted in the stack)", "flag": " (accepted for this run)"}.get(
-        risk.get("accepted") or "", ""
-    )
+def _risk(risk: Mapping[str, Any], style: Style, created_at: str) -> Iterator[str]:
+    by = ACCEPTED.get(risk.get("accepted") or "", "")
+    accepted = f" ({by})" if by else ""
     word = {"danger": "DANGER", "caution": "caution", "note": "note"}[risk["level"]]
     color = {"DANGER": "1;31", "caution": "33"}.get(word, "")
-    lines = list(_wrapped(f"{word} {risk['code']}: {risk['summary']}{accepted}", style))
+    lines = list(_wrapped(f"{word} {risk['code']}: {sentence(risk, created_at)}{accepted}", style))
     yield from (style.paint(line, color) for line in lines)
 
 
@@ -320,7 +386,7 @@ def undo(change: Mapping[str, Any]) -> str:
     if kind == "delete_if_empty":
         return "delete it while it is still empty"
     if kind == "delete":
-        return "delete it, and its offsets"
+        return f"delete it; {why}" if why else "delete it, and its offsets"
     if kind == "record":
         return "the ledger's previous record"
     if kind == "recreate" and change["actions"] == ["move"]:
@@ -332,7 +398,7 @@ def undo(change: Mapping[str, Any]) -> str:
     if change["kind"] == "connector":
         return "put back the previous config and state, wait for RUNNING" + tail
     config = [d for d in change["diff"] if d["path"].startswith("/config/")]
-    back = [f"{_key(d)} = {d['before']}" if d["before"] is not None else f"unset {_key(d)}" for d in config]
+    back = [f"{attribute(d)} = {d['before']}" if d["before"] is not None else f"unset {attribute(d)}" for d in config]
     shown = ", ".join(back[:3]) + (f" and {len(back) - 3} more" if len(back) > 3 else "")
     return shown + tail
 
@@ -344,16 +410,18 @@ def _plain(text: Any) -> Any:
 # -- the end ----------------------------------------------------------------------------------------------------------
 def verdict(document: Mapping[str, Any], style: Style, context: Context) -> Iterator[str]:
     if not document["complete"]:
-        yield f"Partial: --target or --exclude hides {count(document['summary']['hidden'], 'change')}."
-    yield style.paint(counts(document), "1")
+        hidden = count(document["summary"]["hidden"], "change")
+        yield from _wrapped(f"Partial: --target or --exclude hides {hidden}.", style, 0)
+    yield from (style.paint(line, "1") for line in _wrapped(counts(document), style, 0))
     drift = len(document["drift"])
     said = f"{count(drift, 'attribute')} changed live since the last apply" if drift else "none"
-    yield f"Digest {document['digest'].removeprefix('sha256:')[:8]}.  Drift: {said}."
+    yield from _wrapped(f"Digest {document['digest'].removeprefix('sha256:')[:8]}.  Drift: {said}.", style, 0)
     yield from _diagnostic_count(document)
     if document["errored"]:
         errors = count(sum(d["severity"] == "error" for d in document["diagnostics"]), "error")
         yield ""
-        yield style.paint(f"NOT POSSIBLE: {errors}, above. Nothing can be applied until that is corrected.", "1;31")
+        words = f"NOT POSSIBLE: {errors}, above. Nothing can be applied until that is corrected."
+        yield from (style.paint(line, "1;31") for line in _wrapped(words, style, 0))
     elif document["blocked"]:
         yield ""
         yield from blocked(document, style, context)
@@ -362,7 +430,8 @@ def verdict(document: Mapping[str, Any], style: Style, context: Context) -> Iter
         yield f"To do exactly this:  kplan apply {context.saved}"
     elif context.command == "plan":
         yield ""
-        yield "This plan was not saved: with --out plan.json, `kplan apply plan.json` does exactly this."
+        words = "This plan was not saved: with --out plan.json, `kplan apply plan.json` does exactly this."
+        yield from _wrapped(words, style, 0)
 
 
 def counts(document: Mapping[str, Any]) -> str:
@@ -392,55 +461,88 @@ def _diagnostic_count(document: Mapping[str, Any]) -> Iterator[str]:
 def blocked(document: Mapping[str, Any], style: Style, context: Context) -> Iterator[str]:
     """The refusal, with the exact words that would allow it, once for each address."""
     again = context.again or f"kplan {context.command} {' '.join(context.paths)}"
-    changes = [change for change in document["changes"] if _open_dangers(change)]
-    total = sum(len(_open_dangers(change)) for change in changes)
+    changes = [change for change in document["changes"] if open_dangers(change)]
+    total = sum(len(open_dangers(change)) for change in changes)
     if changes:
         verb = "is" if total == 1 else "are"
         yield style.paint(f"BLOCKED: {count(total, 'danger')} {verb} not accepted.", "1;31")
-    for change in changes:
-        mark = sign(change) + ("!" if not change["undo"]["complete"] else " ")
-        yield style.paint(clean(f"  {mark} {change['address']}"), "31")
-        for risk in _open_dangers(change):
-            lines = _wrapped(f"{risk['code']} {risk['summary']}", style, indent=5)
+    for n, change in enumerate(changes):
+        yield style.paint(clean(f"  {marked(change)} {change['address']}"), "31")
+        for risk in open_dangers(change):
+            lines = _wrapped(f"{risk['code']} {sentence(risk, document['created_at'])}", style, indent=5)
             yield from (style.paint(line, "31") for line in lines)
-        yield from _way_out(change, again)
+        if n and len(changes) > MANY:
+            yield from (f"     {said} {words.strip()}" for said, words in ways_out(change, ""))
+            continue
+        for said, words in ways_out(change, again):
+            yield from _wrapped(said, style, 2)
+            if words:
+                yield f"      {words}"
+    if len(changes) > MANY:
+        yield ""
+        yield style.paint(f"BLOCKED: {count(total, 'danger')} are not accepted, listed above.", "1;31")
     if "K419" in document["blocked"]:
-        yield style.paint("BLOCKED: more changes than the guard `max_changes` allows in one run (K419).", "1;31")
+        words = "BLOCKED: more changes than the guard `max_changes` allows in one run (K419)."
+        yield from (style.paint(line, "1;31") for line in _wrapped(words, style, 0))
         yield "  To allow it once:"
         yield f"      {again} --accept max_changes"
 
 
-def _open_dangers(change: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def open_dangers(change: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [r for r in change["risks"] if r["level"] == "danger" and not r.get("accepted")]
 
 
-def _way_out(change: Mapping[str, Any], again: str) -> Iterator[str]:
-    dangers = _open_dangers(change)
-    kinds = [r["kind"] for r in dangers]
+def ways_out(change: Mapping[str, Any], again: str) -> Iterator[tuple[str, str]]:
+    """What to do about the step's dangers, each with the words to write, which are empty where there are none."""
+    dangers = open_dangers(change)
+    kinds = list(dict.fromkeys(r["kind"] for r in change["risks"] if r in dangers or r.get("accepted") == "stack"))
+    where = place(change.get("source"))
     if "protect" in kinds:
-        yield "  It is protected: apply `protect: false` on it first."
+        yield _unprotect(change, where)
     else:
-        source = change.get("source") or {}
+        first = "or"
         if change["reason"] == "orphan":
-            others = ", ".join(kind for kind in kinds if kind != "orphan")
-            accept = f", accept: [{others}]" if others else ""
-            yield "  Accept it in review, in the stack:"
-            yield f"      removed: [{{{change['kind']}: {clean(change['name'])}{accept}}}]"
-        elif source.get("path") and change["reason"] != "destroy":
-            yield f"  Accept it in review, at {clean(source['path'])}:{source['line']}:"
-            yield f"      accept: [{', '.join(kinds)}]"
-        yield "  or for one run:"
-        yield f"      {again} --accept {shlex.quote(clean(dangers[0]['accept']))}"
-    yield "  or leave it out:"
-    yield f"      {again} --exclude {shlex.quote(clean(change['address']))}"
+            at = f"{'at' if (change['source'] or {}).get('line') else 'in'} {where}" if where else "in the stack"
+            yield f"Accept it in review, under `removed:` {at}:", f"- {_entry(change, kinds)}"
+        elif where and change["reason"] != "destroy":
+            yield f"Accept it in review, at {where}:", f"accept: [{', '.join(kinds)}]"
+        else:
+            first = "Accept it"
+        yield f"{first} for one run:", f"{again} --accept {shlex.quote(clean(dangers[0]['accept']))}".strip()
+    yield "or leave it out:", f"{again} --exclude {shlex.quote(clean(change['address']))}".strip()
 
 
-def _wrapped(text: str, style: Style, indent: int = 7) -> Iterator[str]:
+def _unprotect(change: Mapping[str, Any], where: str) -> tuple[str, str]:
+    """Only an applied `protect: false` ends a protection, and that needs the resource's block."""
+    said = f"Apply this first{f', at {where}' if where else ''}:"
+    if change["reason"] == "removed":
+        said = f"Instead of {where} apply its block once more first, with:"
+    elif change["reason"] == "orphan":
+        said = "Put its block back and apply that first, with:"
+    return f"It is protected. {said}", "protect: false"
+
+
+def _entry(change: Mapping[str, Any], kinds: Sequence[str]) -> str:
+    """The entry of `removed:` that makes a departure meant, and accepts what else is dangerous about it."""
+    others = ", ".join(kind for kind in kinds if kind != "orphan")
+    return f"{{{change['kind']}: {_plain_yaml(clean(change['name']))}{f', accept: [{others}]' if others else ''}}}"
+
+
+def _plain_yaml(name: str) -> str:
+    """The name, in quotes where YAML would not take it for text."""
+    plain = re.fullmatch(r"[A-Za-z_][\w.-]*", name) and name.lower() not in NO_TEXT
+    return name if plain else json.dumps(name, ensure_ascii=False)
+
+
+NO_TEXT = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+
+
+def _wrapped(text: str, style: Style, indent: int = 7, hanging: int | None = None) -> Iterator[str]:
     yield from textwrap.wrap(
         clean(text),
         max(40, style.width),
         initial_indent=" " * indent,
-        subsequent_indent=" " * (indent + 2),
+        subsequent_indent=" " * (indent + 2 if hanging is None else hanging),
         break_on_hyphens=False,
         break_long_words=False,
     )

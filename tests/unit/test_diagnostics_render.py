@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from kplan import diagnostics as problems
 from kplan.codes import CODES, FAMILIES, similar
 from kplan.diagnostics import Diagnostic, Severity, Span, error, warning
-from kplan.render.diagnostics import as_json, concise, full, github, summary_line
+from kplan.render.diagnostics import as_json, concise, full, summary_line
+from kplan.render.github import commands as github
 
 BILLING = "a: 1\n" * 7 + "      database.hostname: pg-pord\n" + "a: 1\n" * 11 + "      retenton.ms: 604800000\n"
 UNKNOWN = error(

@@ -1,0 +1,46 @@
+"""How text leaves kplan: onto a stream that may be gone, and into a file that is never half written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def write(text: str, stream: Any) -> None:
+    """The text is written, or nobody is there to read it; raises KplanError where it is lost for another reason."""
+    from kplan.diagnostics import KplanError
+
+    try:
+        click.echo(text, file=stream, color=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError as e:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise KplanError(f"the output cannot be written: {e.strerror}", help="check where it goes") from e
+
+
+def save(path: str, text: str) -> None:
+    """The file holds the text, or what it held before: never half of it. A device or a pipe is written as it is."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        target.write_text(text, "utf-8")
+        return
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+        Path(name).chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
