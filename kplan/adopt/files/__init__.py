@@ -1,0 +1,120 @@
+"""Other tools' files: what a file is, is told by its content."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from kplan.adopt.files.reading import documents, refused
+from kplan.adopt.found import Found
+from kplan.diagnostics import Invalid, Span, error
+from kplan.source import Document
+
+Parse = Callable[[Sequence[Document], Found], None]
+
+MODULES: Final[Mapping[str, str]] = {
+    "connect": "connect",
+    "strimzi": "strimzi",
+    "jikkou": "jikkou",
+    "kafka-gitops": "gitops",
+    "julie": "julie",
+    "topicctl": "topicctl",
+    "topics": "topics",
+}
+_RESOURCE: Final = re.compile(
+    r'^[ \t]*(?:resource|variable|provider|terraform|locals|module|data|output)\b[ \t]*["{]', re.M
+)
+_DESCRIBED: Final = re.compile(r"^[ \t]*Topic:[ \t]*\S+[ \t]+(?:TopicId:|PartitionCount:|Partition:)", re.M)
+
+
+def parse(path: str, data: bytes, format: str = "") -> Found:
+    """What the file holds. Raises Invalid where it is damaged, or of no format that is known."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        place = Span(path, data.count(b"\n", 0, e.start) + 1)
+        raise Invalid([error("K631", "a file cannot be imported", "it is not UTF-8 text", span=place)]) from e
+    kind = format or _kind_of_text(path, text)
+    if kind == "terraform":
+        from kplan.adopt.files import terraform
+
+        return terraform.parse(path, text)
+    if kind == "describe":
+        from kplan.adopt.files import describe
+
+        return describe.parse(path, text)
+    found = Found()
+    for name, parts in _grouped(documents(path, text), kind).items():
+        module = importlib.import_module(f"kplan.adopt.files.{MODULES[name]}")
+        module.parse(parts, found)
+    return found
+
+
+def _kind_of_text(path: str, text: str) -> str:
+    if path.endswith((".tf", ".tf.json")) or _RESOURCE.search(text):
+        return "terraform"
+    return "describe" if _DESCRIBED.search(text) else ""
+
+
+def _grouped(parts: Sequence[Document], kind: str) -> dict[str, list[Document]]:
+    groups: dict[str, list[Document]] = {}
+    for part in parts:
+        name = kind or _kind(part)
+        if name != "connect" and not isinstance(part.data, dict):
+            raise refused("it is no map", part.at())
+        groups.setdefault(name, []).append(part)
+    return groups
+
+
+def _kind(document: Document) -> str:
+    """The format of one document. Raises Invalid."""
+    data = document.data
+    if isinstance(data, list) and data and all(isinstance(each, dict) for each in data):
+        data = data[0]
+    if not isinstance(data, dict):
+        raise unknown(document.path, "it is no map", document.at())
+    version = str(data.get("apiVersion", ""))
+    tests: tuple[tuple[str, bool], ...] = (
+        ("strimzi", "strimzi.io" in version or _items_of(data, "strimzi.io")),
+        ("jikkou", "jikkou" in version),
+        ("topicctl", isinstance(data.get("meta"), dict) and isinstance(data.get("spec"), dict)),
+        ("julie", isinstance(data.get("projects"), list)),
+        ("topics", isinstance(data.get("kafka"), dict) and "topics" in data["kafka"]),
+        ("connect", _is_connect(data)),
+        ("kafka-gitops", not version and "stack" not in data and bool(_GITOPS & data.keys())),
+    )
+    for name, fits in tests:
+        if fits:
+            return name
+    if "stack" in data and "version" in data:
+        raise unknown(document.path, "it is a stack of kplan's already", document.at("stack"))
+    if version:
+        raise unknown(document.path, f"apiVersion {version}: neither Strimzi's nor Jikkou's", document.at("apiVersion"))
+    raise unknown(document.path, f"its keys are {', '.join(map(str, list(data)[:6]))}", document.at())
+
+
+_GITOPS: Final = frozenset(("topics", "customServiceAcls", "customUserAcls"))
+
+
+def _items_of(data: Mapping[str, Any], group: str) -> bool:
+    """Whether it is a Kubernetes `List` with something of that group."""
+    items = data.get("items")
+    return isinstance(items, list) and any(isinstance(i, dict) and group in str(i.get("apiVersion", "")) for i in items)
+
+
+def _is_connect(data: Mapping[str, Any]) -> bool:
+    if "connector.class" in data or isinstance(data.get("config"), dict):
+        return True
+    return bool(data) and all(isinstance(each, dict) and "info" in each for each in data.values())
+
+
+def unknown(path: str, detail: str, span: Span | None = None) -> Invalid:
+    help = f"`--file-format` says what it is: {', '.join([*MODULES, 'terraform', 'describe'])}"
+    return Invalid(
+        [error("K630", "a file of no known format", f"{path}: {detail}", help=help, span=span or Span(path))]
+    )
+
+
+__all__ = ["parse", "refused", "unknown"]

@@ -1,0 +1,51 @@
+"""The output of `kafka-topics.sh --describe`, of today and of the time without spaces behind the colons.
+
+Source: Kafka's TopicCommand, `TopicDescription.printDescription`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from kplan.adopt.files.reading import add_topic, refused
+from kplan.adopt.found import Found
+from kplan.diagnostics import Span
+from kplan.source import Document
+
+FIELD: Final = re.compile(r"(Topic|TopicId|PartitionCount|ReplicationFactor|Configs):[ \t]*([^\t\n]*?)[ \t]*(?=\t|\Z|"
+                          r"[ \t](?:TopicId|PartitionCount|ReplicationFactor|Configs):)")  # fmt: skip
+OF_PARTITION: Final = re.compile(r"\s*Topic:\s*\S+\s+Partition:")
+BETWEEN: Final = re.compile(r",(?=[a-z][a-z0-9.]*=)")  # a list's own commas are followed by no key
+
+
+def parse(path: str, text: str) -> Found:
+    """The topics that were described. Raises Invalid."""
+    found = Found()
+    for number, line in enumerate(text.splitlines(), start=1):
+        span = Span(path, number, 1, number, len(line) + 1)
+        if OF_PARTITION.match(line) or not line.strip():
+            continue
+        if "Topic:" not in line:
+            found.note("this line describes no topic", span)
+            continue
+        _topic(found, dict(FIELD.findall(line.strip())), path, span)
+    if not found.topics:
+        raise refused("no line describes a topic", Span(path))
+    return found
+
+
+def _topic(found: Found, fields: dict[str, str], path: str, span: Span) -> None:
+    name = fields.get("Topic", "")
+    counts = [fields.get(key, "") for key in ("PartitionCount", "ReplicationFactor")]
+    if not name or not all(each.isdigit() and int(each) > 0 for each in counts):
+        detail = "it has no Topic, PartitionCount and ReplicationFactor"
+        raise refused(f"line {span.line}: {detail}", span, "give the whole output of `kafka-topics.sh --describe`")
+    config = {}
+    for pair in BETWEEN.split(fields.get("Configs", "")) if fields.get("Configs") else ():
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise refused(f"line {span.line}: {pair!r} is no NAME=VALUE", span)
+        config[key] = value
+    document = Document(path, "", None, {(): span}, {})
+    add_topic(found, document, (), name, int(counts[0]), int(counts[1]), config)

@@ -1,0 +1,104 @@
+"""Jikkou's KafkaTopic, KafkaTopicList and KafkaConnector, with the ConfigMaps that topics refer to.
+
+Source: Jikkou's reference, `kafka.jikkou.io/v1beta2` (topics), `kafka.jikkou.io/v1beta1` (connectors) and
+`core.jikkou.io/v1beta2` (ConfigMap); a topic's own configs win over those of its ConfigMaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kplan.adopt.files.reading import (
+    Path,
+    add_connector,
+    add_topic,
+    leftovers,
+    listing,
+    mapping,
+    name_of,
+    number,
+    refused,
+    settings,
+    state,
+    written,
+)
+from kplan.adopt.found import Found
+from kplan.source import Document
+
+Maps = dict[str, dict[str, str]]
+DELETE = ("jikkou.io/delete", "core.jikkou.io/delete")
+
+
+def parse(documents: Sequence[Document], found: Found) -> None:
+    """Adds what the files hold to what was found. Raises Invalid."""
+    maps = dict(_config_map(d, found) for d in documents if d.data.get("kind") == "ConfigMap")
+    for document in documents:
+        kind = document.data.get("kind")
+        if kind == "KafkaTopic":
+            _topic(document, (), maps, found)
+        elif kind == "KafkaTopicList":
+            for i, _ in enumerate(listing(document, ("items",), document.data.get("items"))):
+                _topic(document, ("items", i), maps, found)
+        elif kind == "KafkaConnector":
+            _connector(document, found)
+        elif kind != "ConfigMap":
+            found.note(f"{kind} is not carried over: only topics and connectors are", document.at("kind"))
+
+
+def _config_map(document: Document, found: Found) -> tuple[str, dict[str, str]]:
+    metadata = mapping(document, ("metadata",), document.data.get("metadata"), needed=True)
+    name = name_of(document, ("metadata", "name"), metadata.get("name"))
+    return name, settings(document, ("data",), document.data.get("data"), found)
+
+
+def _at(document: Document, path: Path) -> dict[str, Any]:
+    data: Any = document.data
+    for step in path:
+        data = data[step]
+    return mapping(document, path, data, needed=True)
+
+
+def _topic(document: Document, path: Path, maps: Maps, found: Found) -> None:
+    data = _at(document, path)
+    metadata = mapping(document, (*path, "metadata"), data.get("metadata"), needed=True)
+    name = name_of(document, (*path, "metadata", "name"), metadata.get("name"))
+    annotations = mapping(document, (*path, "metadata", "annotations"), metadata.get("annotations"))
+    if any(str(annotations.get(key, "")).lower() == "true" for key in DELETE):
+        why = "it is marked to be deleted; `removed:` says that in a stack"
+        found.note(f"topic/{name} is left out: {why}", document.key_at(*path, "metadata", "annotations"))
+        return
+    at: Path = (*path, "spec")
+    spec = mapping(document, at, data.get("spec"), needed=True)
+    config: dict[str, str] = {}
+    for i, ref in enumerate(listing(document, (*at, "configMapRefs"), spec.get("configMapRefs"))):
+        if not isinstance(ref, str) or ref not in maps:
+            raise refused(
+                f"topic {name}: there is no ConfigMap {ref!r} in the file", document.at(*at, "configMapRefs", i)
+            )
+        config |= maps[ref]
+    config |= settings(document, (*at, "configs"), spec.get("configs"), found)
+    add_topic(
+        found,
+        document,
+        (*path, "metadata", "name"),
+        name,
+        number(document, (*at, "partitions"), spec.get("partitions"), -1, found),
+        number(document, (*at, "replicas"), spec.get("replicas"), -1, found),
+        config,
+    )
+    leftovers(found, document, at, ("partitions", "replicas", "configs", "configMapRefs"))
+
+
+def _connector(document: Document, found: Found) -> None:
+    metadata = mapping(document, ("metadata",), document.data.get("metadata"), needed=True)
+    name = name_of(document, ("metadata", "name"), metadata.get("name"))
+    spec = mapping(document, ("spec",), document.data.get("spec"), needed=True)
+    config = settings(document, ("spec", "config"), spec.get("config"), found)
+    if spec.get("connectorClass"):
+        config["connector.class"] = written(spec["connectorClass"])
+    if spec.get("tasksMax") is not None:
+        config["tasks.max"] = str(number(document, ("spec", "tasksMax"), spec["tasksMax"], 1, found))
+    began = state(document, ("spec", "state"), spec.get("state"))
+    add_connector(found, document, ("metadata", "name"), name, config, began)
+    leftovers(found, document, ("spec",), ("connectorClass", "tasksMax", "config", "state"))

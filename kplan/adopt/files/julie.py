@@ -1,0 +1,72 @@
+"""A topology of JulieOps (the Kafka Topology Builder before).
+
+A topic's name is put together as JulieOps does by default: `context`, the other texts at the top in their order, the
+project, the topic and its `dataType`, with dots between. Source: its documentation of descriptors and of
+`topology.topic.prefix.format`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kplan.adopt.files.reading import Path, add_topic, leftovers, listing, mapping, name_of, number, settings
+from kplan.adopt.found import Found
+from kplan.source import Document
+
+PARTITIONS, REPLICAS = "num.partitions", "replication.factor"
+
+
+def parse(documents: Sequence[Document], found: Found) -> None:
+    """Adds the topics of the files to what was found. Raises Invalid."""
+    for document in documents:
+        _topology(document, found)
+
+
+def _topology(document: Document, found: Found) -> None:
+    data = document.data
+    texts = {key: str(value) for key, value in data.items() if isinstance(value, str | int) and key != "context"}
+    prefix = [str(data["context"])] if data.get("context") else []
+    prefix += texts.values()
+    for i, project in enumerate(listing(document, ("projects",), data.get("projects"))):
+        _project(document, ("projects", i), mapping(document, ("projects", i), project, needed=True), prefix, found)
+    leftovers(found, document, (), ("context", "projects", *texts), "kplan has no access control")
+    if prefix:
+        found.note(f"topics' names begin with {'.'.join(prefix)}, as JulieOps makes them by default", document.at())
+
+
+def _project(document: Document, path: Path, project: dict[str, Any], prefix: Sequence[str], found: Found) -> None:
+    name = name_of(document, (*path, "name"), project.get("name"))
+    for i, topic in enumerate(listing(document, (*path, "topics"), project.get("topics"))):
+        at: Path = (*path, "topics", i)
+        own = mapping(document, at, topic, needed=True)
+        config = settings(document, (*at, "config"), own.get("config"), found)
+        short = name_of(document, (*at, "name"), own.get("name"))
+        full = ".".join([*prefix, name, short, *([str(own["dataType"])] if own.get("dataType") else [])])
+        add_topic(
+            found,
+            document,
+            (*at, "name"),
+            full,
+            number(document, (*at, "config", PARTITIONS), config.pop(PARTITIONS, None), -1, found),
+            number(document, (*at, "config", REPLICAS), config.pop(REPLICAS, None), -1, found),
+            config,
+        )
+        leftovers(found, document, at, ("name", "config", "dataType"))
+    _connectors(document, path, project.get("connectors"), found)
+    leftovers(found, document, path, ("name", "topics", "connectors"), "kplan has no access control")
+
+
+def _connectors(document: Document, path: Path, connectors: Any, found: Found) -> None:
+    """JulieOps keeps connectors in JSON files of their own; the rest under that key is access control."""
+    at: Path = (*path, "connectors")
+    artifacts = connectors.get("artifacts") if isinstance(connectors, dict) else None
+    for i, each in enumerate(listing(document, (*at, "artifacts"), artifacts)):
+        where = each.get("path", "") if isinstance(each, dict) else ""
+        found.note(
+            f"connector file {where} is one of its own: give it with --file too", document.at(*at, "artifacts", i)
+        )
+    if connectors and not artifacts:
+        found.note("connectors is not carried over: kplan has no access control", document.key_at(*at))
+    if artifacts:
+        leftovers(found, document, at, ("artifacts",), "kplan has no access control")

@@ -1,0 +1,199 @@
+"""What the readers of other tools' files share: documents with places, checked settings, and notes of what is left."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import Any, Final
+
+from kplan import source
+from kplan.adopt.found import Found, concealed
+from kplan.connector import CONNECTOR_NAME
+from kplan.diagnostics import Invalid, Span, error
+from kplan.model import Connector, Rules, Topic
+from kplan.source import Document
+
+DIVIDER: Final = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
+END: Final = re.compile(r"^\.\.\.[ \t]*$", re.MULTILINE)
+TEMPLATE: Final = re.compile(r"\{\{|\$\{|<%|\{%")
+CALLED: Final = re.compile(r"-?\d+")
+STATES: Final = ("running", "paused", "stopped")
+
+Path = tuple[str | int, ...]
+
+
+def refused(detail: str, span: Span | None, help: str = "") -> Invalid:
+    """The file cannot be taken."""
+    return Invalid([error("K631", "a file cannot be imported", detail, span=span, help=help)])
+
+
+def documents(path: str, text: str) -> list[Document]:
+    """The documents of a YAML or JSON file, with their lines in it; empty ones are left out. Raises Invalid."""
+    if text.lstrip()[:1] in ("{", "["):
+        return [_json(path, text)]
+    found = []
+    for part in _divided(text):
+        document, problems = source.load(part, path)
+        if document is None or problems:
+            raise Invalid(problems)
+        if document.data is not None:
+            found.append(document)
+    return found
+
+
+def _divided(text: str) -> Iterable[str]:
+    """Each document's text behind as many line breaks as there are above it."""
+    starts = [0, *(match.start() for match in DIVIDER.finditer(text)), len(text)]
+    for start, end in pairwise(starts):
+        part = DIVIDER.sub("   ", text[start:end], count=1) if start or DIVIDER.match(text) else text[start:end]
+        part = END.sub("", part)
+        if re.search(r"^[ \t]*[^#\s]", part, re.MULTILINE):
+            yield "\n" * text.count("\n", 0, start) + part
+
+
+def _json(path: str, text: str) -> Document:
+    """JSON is read as JSON; YAML's reader gives the places, where it can."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as e:
+        raise refused(f"{e.msg}", Span(path, e.lineno, e.colno, e.lineno, e.colno + 1), "it is no JSON") from e
+    except RecursionError as e:
+        raise refused("it is too deep", Span(path)) from e
+    document, problems = source.load(text.replace("\t", " "), path)
+    twice = [problem for problem in problems if problem.code == "K102"]
+    if twice:
+        raise Invalid(twice)
+    if document is None:
+        return Document(path, text, data, {(): Span(path)}, {})
+    return Document(path, text, data, document.spans, document.key_spans)
+
+
+# -- values -----------------------------------------------------------------------------------------------------------
+def mapping(document: Document, path: Path, value: Any, *, needed: bool = False) -> dict[str, Any]:
+    """The map at `path`; an empty one where there is none. Raises Invalid where something else stands there."""
+    if value is None and not needed:
+        return {}
+    if not isinstance(value, dict):
+        what = "is missing" if value is None else "is no map"
+        raise refused(f"{_dotted(path)} {what}", document.at(*path))
+    return value
+
+
+def listing(document: Document, path: Path, value: Any) -> list[Any]:
+    """The list at `path`; an empty one where there is none. Raises Invalid where something else stands there."""
+    if value is not None and not isinstance(value, list):
+        raise refused(f"{_dotted(path)} is no list", document.at(*path))
+    return value or []
+
+
+def name_of(document: Document, path: Path, value: Any) -> str:
+    """A name. Raises Invalid where there is none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise refused(f"{_dotted(path)}: a name is missing", document.at(*path))
+    return value.strip()
+
+
+def number(document: Document, path: Path, value: Any, default: int, found: Found) -> int:
+    """A count; `default` where none is said, and, with a note, where only a template says it. Raises Invalid."""
+    if value is None:
+        return default
+    if isinstance(value, str) and TEMPLATE.search(value):
+        found.note(f"{_dotted(path)} is a template of another tool's: {value!r} is left out", document.at(*path))
+        return default
+    text = str(value).strip()
+    if isinstance(value, bool) or not CALLED.fullmatch(text) or not (int(text) == -1 or 0 < int(text) < 100_001):
+        raise refused(f"{_dotted(path)} is no count: {value!r}", document.at(*path), "it is a number of 1 or more")
+    return int(text)
+
+
+def settings(document: Document, path: Path, value: Any, found: Found) -> dict[str, str]:
+    """Settings as texts, as Kafka has them; templates of another tool's are left out, with a note. Raises Invalid."""
+    kept: dict[str, str] = {}
+    for key, each in mapping(document, path, value).items():
+        if isinstance(each, dict):
+            raise refused(f"{_dotted((*path, key))} is a map: a setting is a text", document.at(*path, key))
+        if each is None:
+            found.note(f"{_dotted((*path, key))} is empty and left out", document.key_at(*path, key))
+        else:
+            kept[str(key)] = written(each)
+    return kept
+
+
+def written(value: Any) -> str:
+    """A value as Kafka and Connect have it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(map(written, value))
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)
+
+
+# -- resources --------------------------------------------------------------------------------------------------------
+def add_topic(
+    found: Found,
+    document: Document,
+    path: Path,
+    name: str,
+    partitions: int,
+    replication_factor: int,
+    config: Mapping[str, str],
+    *,
+    protect: bool = False,
+) -> None:
+    """The topic is found; partitions that are not said (-1) are one, with a note."""
+    span = document.key_at(*path)
+    if partitions == -1:
+        found.note(f"topic/{name}: its number of partitions is the broker's own there; it is 1 here", span)
+        partitions = 1
+    usable = {key: value for key, value in config.items() if not TEMPLATE.search(value)}
+    for key in config.keys() - usable.keys():
+        found.note(f"topic/{name}: {key} is a template of another tool's and left out", span)
+    found.add(Topic(name, partitions, replication_factor, usable, rules=Rules(protect=protect or None)), span)
+
+
+def add_connector(
+    found: Found,
+    document: Document,
+    path: Path,
+    name: str,
+    config: Mapping[str, str],
+    state: str = "running",
+    sensitive: Iterable[str] = (),
+) -> None:
+    """The connector is found, or noted where a stack can have none of its name."""
+    span = document.key_at(*path)
+    if not CONNECTOR_NAME.match(name):
+        found.note(f"connector {name!r} is left out: a stack's connectors have names of a-z A-Z 0-9 . _ -", span)
+        return
+    if not config.get("connector.class"):
+        raise refused(f"connector {name} has no connector.class", document.at(*path, "config"))
+    found.add(Connector(name, concealed(config, sensitive), state), span)
+
+
+def state(document: Document, path: Path, value: Any) -> str:
+    """A connector's state in kplan's words. Raises Invalid."""
+    word = str(value or "running").strip().lower()
+    if word not in STATES:
+        raise refused(f"{_dotted(path)}: {value!r} is none of {', '.join(STATES)}", document.at(*path))
+    return word
+
+
+def leftovers(found: Found, document: Document, path: Path, known: Iterable[str], why: str = "") -> None:
+    """Notes every key at `path` that is not among the known ones."""
+    data: Any = document.data
+    for step in path:
+        data = data[step]
+    for key in data if isinstance(data, dict) else ():
+        if key not in known:
+            found.note(f"{_dotted((*path, key))} is not carried over{f': {why}' if why else ''}",
+                       document.key_at(*path, key))  # fmt: skip
+
+
+def _dotted(path: Path) -> str:
+    return ".".join(map(str, path)) or "the file"

@@ -1,0 +1,83 @@
+"""What of a live cluster an import takes, and what it leaves."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from kplan.adopt.found import Found, concealed
+from kplan.connector import CONNECTOR_NAME
+from kplan.model import Address, Connector, Owned, Resource, Secret, Topic
+
+INTERNAL: Final = re.compile(r"__|_schemas\Z|_confluent|(?:.*[._-])?connect[._-](?:configs?|offsets?|status(?:es)?)\Z")
+
+
+def is_internal(name: str) -> bool:
+    """Whether a topic is Kafka's, Connect's, a registry's or a connector's own, by its name."""
+    return bool(INTERNAL.match(name))
+
+
+def wanted(address: Address, globs: Sequence[str]) -> bool:
+    """Whether an import of `globs` takes it: internal topics only by their very name."""
+    if address.kind == "topic" and is_internal(address.name):
+        return any(glob in (address.name, str(address)) for glob in globs)
+    return not globs or any(_matches(address, glob) for glob in globs)
+
+
+def _matches(address: Address, glob: str) -> bool:
+    return fnmatch.fnmatchcase(str(address), glob) or fnmatch.fnmatchcase(address.name, glob)
+
+
+def unmatched(globs: Iterable[str], addresses: Iterable[Address]) -> tuple[str, ...]:
+    """The globs that match nothing."""
+    known = list(addresses)
+    return tuple(glob for glob in globs if not any(_matches(address, glob) for address in known))
+
+
+def chosen(
+    resources: Mapping[Address, Resource],
+    passwords: Mapping[Address, Iterable[str]],
+    ledger: Mapping[Address, Owned],
+    globs: Sequence[str],
+    stack: str,
+) -> tuple[Found, dict[str, Topic]]:
+    """What is taken, and all topics that no other stack owns: those of a connector come with it."""
+    found = Found()
+    free: dict[str, Topic] = {}
+    for address, resource in sorted(resources.items()):
+        owner = ledger.get(address)
+        mine = owner is None or owner.stack == stack
+        if isinstance(resource, Topic) and mine:
+            free[resource.name] = resource
+        if not wanted(address, globs):
+            continue
+        if owner is not None and not mine:
+            found.note(f"{address} is left out: stack {owner.stack} owns it")
+        elif isinstance(resource, Connector):
+            _take(found, resource, passwords.get(address, ()))
+        else:
+            found.add(resource)
+    return found, free
+
+
+def _take(found: Found, connector: Connector, passwords: Iterable[str]) -> None:
+    if not CONNECTOR_NAME.match(connector.name):
+        found.note(f"connector {connector.name!r} is left out: a stack's connectors have names of a-z A-Z 0-9 . _ -")
+        return
+    known = {key: value for key, value in connector.config.items() if isinstance(value, Secret)}
+    plain = {key: value for key, value in connector.config.items() if isinstance(value, str)}
+    found.add(replace(connector, config={**concealed(plain, passwords), **known}))
+
+
+def selected(found: Found, globs: Sequence[str]) -> Found:
+    """What `globs` name of what was found in files; all of it without any."""
+    if not globs:
+        return found
+    kept = Found(notes=found.notes)
+    for resource in found.resources:
+        if any(_matches(resource.address, glob) for glob in globs):
+            kept.add(resource, resource.origin.span)
+    return kept

@@ -1,0 +1,156 @@
+"""kplan import"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kplan.cli.common import LOADING, SHOWING, Session, option
+from kplan.cli.common import command as calls
+
+if TYPE_CHECKING:
+    from kplan.adopt.found import Found
+    from kplan.adopt.stack import Imported
+    from kplan.environment import Environment
+    from kplan.model import Address, Connector, Topic
+
+    Taken = tuple[Found, dict[str, Topic], list[Connector]]
+
+FORMATS = (
+    "connect", "strimzi", "jikkou", "kafka-gitops", "julie", "topicctl", "terraform", "topics", "describe",
+)  # fmt: skip
+
+
+@click.command(
+    "import",
+    help="Write a stack of what is there: of live topics and connectors, or of other tools' FILEs. GLOB matches an "
+    "address (topic/shop.*) or a name (shop.*); without one: all but internal topics. Nothing is changed; "
+    "`kplan apply` of the stack adopts what it names.",
+)
+@click.argument("globs", metavar="[GLOB...]", nargs=-1)
+@option(
+    "--file",
+    "files",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False),
+    help="Read this file instead of the servers; may be repeated.",
+)
+@option("--file-format", type=click.Choice(FORMATS), default=None, help="What the files are; told by their content.")
+@option("--out", metavar="FILE", default=None, type=click.Path(dir_okay=False), help="Write the stack there.")
+@option("--stack", metavar="NAME", default="imported", show_default=True, help="The stack's name.")
+@LOADING
+@SHOWING
+@calls
+def command(session: Session) -> int:
+    from kplan.expand import STACK_NAME
+    from kplan.loading import load_environment
+    from kplan.model import Target
+
+    s = session.settings
+    if not STACK_NAME.match(s["stack"]):
+        raise click.BadParameter(f"{s['stack']!r}: 1 to 63 of a-z, 0-9 and -", param_hint="--stack")
+    if s["out"] and Path(s["out"]).is_file():
+        raise click.BadParameter(f"{s['out']} is there already: move it, or write to another", param_hint="--out")
+    if s["files"]:
+        session.unasked = Target()
+    environment = load_environment(session.request)
+    session.mask(environment)
+    found, free, others = _from_files(session) if s["files"] else _from_servers(session, environment)
+    imported = _composed(session, environment, found, free, others)
+    if s["out"]:
+        from kplan.cli.snapshot import save_or_tell
+
+        save_or_tell(s["out"], imported.text)
+    else:
+        session.product(imported.text)
+    _tell(session, imported)
+    return 0
+
+
+def _from_servers(session: Session, environment: Environment) -> Taken:
+    from kplan.adopt.live import chosen
+    from kplan.model import Connector
+
+    globs = session.settings["globs"]
+    cluster, store = session.open(environment)
+    try:
+        readings = [backend.read(None) for backend in cluster.backends]
+        ledger = store.ledger()
+        resources = {a: r for reading in readings for a, r in reading.resources.items()}
+        connectors = [r for r in resources.values() if isinstance(r, Connector)]
+        passwords = cluster.connectors.passwords(connectors) if cluster.connectors and connectors else {}
+    finally:
+        cluster.close()
+        store.close()
+    hidden = {a for reading in readings for a in reading.hidden}
+    _refuse_unmatched(globs, [*resources, *hidden])
+    found, free = chosen(resources, passwords, ledger, globs, session.settings["stack"])
+    for address in sorted(hidden):
+        found.note(f"{address} is left out: this user may not describe it")
+    for connector in found.connectors.values():
+        session.secrets.add_config(connector.config)
+    return found, free, [c for c in connectors if c.name not in found.connectors]
+
+
+def _from_files(session: Session) -> Taken:
+    from kplan.adopt.files import parse, unknown
+    from kplan.adopt.found import Found
+    from kplan.adopt.live import selected
+
+    found = Found()
+    for path in session.settings["files"]:
+        found.take(parse(path, Path(path).read_bytes(), session.settings["file_format"] or ""))
+    if not found.resources:
+        raise unknown(", ".join(session.settings["files"]), "no topic and no connector is in there")
+    for connector in found.connectors.values():
+        session.secrets.add_config(connector.config)
+    globs = session.settings["globs"]
+    _refuse_unmatched(globs, [r.address for r in found.resources])
+    return selected(found, globs), dict(found.topics), []
+
+
+def _refuse_unmatched(globs: tuple[str, ...], addresses: Iterable[Address]) -> None:
+    from kplan.adopt.live import unmatched
+    from kplan.diagnostics import Invalid, error
+
+    missing = unmatched(globs, addresses)
+    if missing:
+        help = "`kplan list` shows what is there; a GLOB is quoted in a shell: 'shop.*'"
+        raise Invalid([error("K632", "there is nothing of that name", glob, help=help) for glob in missing])
+
+
+def _composed(
+    session: Session, environment: Environment, found: Found, free: dict[str, Topic], others: list[Connector]
+) -> Imported:
+    from kplan.adopt.folding import Workshop
+    from kplan.adopt.stack import composed
+    from kplan.connector import blueprint
+    from kplan.loading import built_in, built_in_templates
+
+    files = session.settings["files"]
+    where = ", ".join(files) if files else environment.bootstrap
+    find = lru_cache(lambda name: blueprint(name, lambda own: (built_in(own), ())))
+    workshop = Workshop.of(environment, find, built_in_templates())
+    comments = [f"Imported from {where}."]
+    return composed(found, free, session.settings["stack"], workshop, live=not files, others=others, comments=comments)
+
+
+def _tell(session: Session, imported: Imported) -> None:
+    from kplan.words import count
+
+    for note in imported.notes:
+        session.note(f"note: {session.secrets.mask(note)}")
+    templates = f", {imported.templates} by a template" if imported.templates else ""
+    to = session.settings["out"]
+    session.note(
+        f"{count(imported.topics, 'topic')} and {count(imported.connectors, 'connector')}{templates}"
+        f"{f': {to}' if to else '.'}"
+    )
+    if imported.variables:
+        names = ", ".join(name.upper() for name in imported.variables)
+        session.note(f"Secrets are variables; before `kplan plan` set {names}.")
