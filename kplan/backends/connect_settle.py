@@ -14,10 +14,10 @@ from typing import Any
 
 from kplan.backends.base import Outcome, Progress
 from kplan.backends.connect_errors import NotSettled, TaskFailed
-from kplan.backends.connect_model import changed_keys, health_of, listing
+from kplan.backends.connect_model import changed_keys, config_of, health_of, listing
 from kplan.backends.connect_rest import Rest, path_of, supports
 from kplan.diagnostics import ErrorClass, KplanError
-from kplan.model import Action, Address, Change, Connector, Health
+from kplan.model import Action, Address, Change, Connector, Health, Secret
 from kplan.secrets import Mask
 
 log = logging.getLogger("kplan.backends.connect")  # one name for all that is done with Connect
@@ -67,12 +67,16 @@ def failure_of(health: Health) -> str:
     )
 
 
+TAKEN_SECONDS = 10  # a busy worker goes on with the old tasks for longer than they are watched (measured: 3 s)
 CHANGED_HOLD = 2  # a worker shows the old tasks as RUNNING for up to 0.6 s after a new config was accepted (measured)
 
 
 @dataclass(slots=True)
 class Watch:
-    """One change that is settling, its times those of the injected clock."""
+    """One change that is settling, its times those of the injected clock.
+
+    Until `taken` at the latest its tasks are those from before, unless they show the new config.
+    """
 
     change: Change
     wanted: str
@@ -83,7 +87,9 @@ class Watch:
     mark: int | None = None
     offsets: str | None = None
     alive: bool = False
+    taken: float = 0.0
     restarts: int = 0
+    restarted: int = 0
     restart_delay: float = 0.0
     good_since: float | None = None
     bad_since: float | None = None
@@ -105,9 +111,18 @@ class Watch:
         # A config update restarts the instance, which may write its old state once more after a pause or stop was seen.
         return self.good_since is not None and (self.wanted == "gone" or now - self.good_since >= self.hold)
 
+    @property
+    def failure(self) -> str:
+        """What failed and why, with how often it was started again."""
+        again = "1 restart" if self.restarted == 1 else f"{self.restarted} restarts"
+        return f"{self.last.failure} (after {again})" if self.restarted else self.last.failure
+
     def words(self, now: float) -> str:
         """What it is waiting for."""
-        return f"RUNNING, waiting for a record in {self.beat}" if self.held(now) and self.beat else self.last.words
+        if self.held(now) and self.beat:
+            return f"RUNNING, waiting for a record in {self.beat}"
+        again = f", restarted {self.restarted} of {self.restarted + self.restarts} times" if self.restarted else ""
+        return self.last.words + again
 
     def failed(self, now: float) -> bool:
         """A FAILED that is left from before the change goes away within `steady` (measured: 0.15 s)."""
@@ -165,6 +180,9 @@ class Settler:
         seconds = max(self._seconds, 3 * _beat_seconds(after) if beat else 0)
         updated = change.action is Action.UPDATE and (bool(changed_keys(change)) or change.restart)
         restarts, delay = after.rules.restart_failed or (0, 0.0)
+        mark = self._marks.pop(change.address, None)
+        if updated:
+            mark = None  # the old task may beat once more: what counts comes after the new one has held
         return Watch(
             change,
             after.state,
@@ -172,7 +190,8 @@ class Settler:
             steady=self._steady,
             deadline=now + seconds,
             beat=beat,
-            mark=self._marks.pop(change.address, None),
+            mark=mark,
+            taken=now + TAKEN_SECONDS if updated and beat else now,
             restarts=restarts,
             restart_delay=delay,
         )
@@ -215,7 +234,29 @@ class Settler:
         if source is not None and source.name in names and source.name != watch.name:
             return Look(words=f"waiting until {source.name} is gone")
         health = None if data is None else health_of(data, self._mask)
-        return look(watch.wanted, health, len(((data or {}).get("info") or {}).get("tasks") or ()))
+        seen = look(watch.wanted, health, len(((data or {}).get("info") or {}).get("tasks") or ()))
+        if seen.good and not self._is_taken(watch):
+            return Look(words="waiting until its tasks have the new config")
+        return seen
+
+    def _is_taken(self, watch: Watch) -> bool:
+        """Whether the tasks have the config that was changed, or ought to have it by now.
+
+        A Debezium task has its connector's config; where one has not quite that, time decides.
+        """
+        if self._rest.patience.clock() >= watch.taken:
+            return True
+        keys, after = changed_keys(watch.change), config_of(watch.change.after)
+        wanted = {key: value.value if isinstance(value, Secret) else value for key in keys if (value := after.get(key))}
+        tasks = self._rest.once("GET", path_of(watch.name, "tasks")) or ()
+        for task in tasks:
+            config = task.get("config") or {}
+            if any(key in config for key in keys - after.keys()):
+                return False
+            if any(value is not None and config.get(key) != value for key, value in wanted.items()):
+                return False
+        watch.taken = 0.0
+        return True
 
     def _verdict(self, watch: Watch, now: float) -> Outcome | None:
         if watch.held(now) and (watch.alive or not watch.beat):
@@ -223,12 +264,16 @@ class Settler:
         if watch.restart_due(now):
             self._restart(watch)
         elif watch.failed(now) and not watch.restarts:
-            return Outcome(TaskFailed(watch.last.failure))
-        return Outcome(watch.too_late()) if now >= watch.deadline else None
+            return Outcome(TaskFailed(watch.failure))
+        if now < watch.deadline:
+            return None
+        return Outcome(TaskFailed(watch.failure) if watch.last.failure else watch.too_late())
 
     def _restart(self, watch: Watch) -> None:
         """What failed is started again; one restart of the allowed ones is used up, whatever comes of it."""
         watch.restarts -= 1
+        watch.restarted += 1
+        watch.restart_delay *= 2
         watch.bad_since = None
         log.warning("%s failed and is restarted, %d more times at most: %s", watch.name, watch.restarts,
                     watch.last.failure)  # fmt: skip

@@ -1,0 +1,82 @@
+"""kplan discover"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from kplan.cli.common import LOADING, SHOWING, Session, option
+from kplan.cli.common import command as calls
+
+if TYPE_CHECKING:
+    from kplan.model import Connector
+
+
+@click.command(
+    "discover",
+    help="List the tables of a connector's database with their keys and sizes: which are captured, which are not, and "
+    "which have no primary key, so that an incremental snapshot cannot read them. CONNECTOR is its name in the STACK. "
+    "kplan logs in as the connector does; Kafka and Connect are not asked.",
+)
+@click.argument("name", metavar="CONNECTOR")
+@click.argument("paths", metavar="STACK...", nargs=-1, required=True)
+@LOADING
+@option("--host", metavar="HOST[:PORT]", default="", help="Where the database is from here, if not where the stack "
+        "says, which is as the Connect worker sees it.")  # fmt: skip
+@option("--password-env", metavar="NAME", default="", help="The environment variable that holds the password, where "
+        "the stack has a reference that only Connect resolves.")  # fmt: skip
+@option("--format", type=click.Choice(["text", "json"]), default="text", help="Text or JSON.")
+@SHOWING
+@calls
+def command(session: Session) -> int:
+    from kplan.discovery import databases, discovery, document, lines, login
+    from kplan.render.text import clean
+    from kplan.servers import tables_of
+
+    s = session.settings
+    connector = _connector(session)
+    asked = login(connector, s["host"], _password(s["password_env"]))
+    session.secrets.add([asked.password])
+    found = discovery(connector, asked, tables_of(asked, databases(connector)))
+    if session.as_json:
+        session.say(json.dumps(document(found), indent=2, ensure_ascii=False))
+    else:
+        for line in lines(found):
+            session.say(clean(line))
+    return 0
+
+
+def _connector(session: Session) -> Connector:
+    """The declared connector. Raises Invalid.
+
+    A pattern whose topics are not named is an error anywhere else; here it is what somebody wants to write out.
+    """
+    from difflib import get_close_matches
+
+    from kplan.diagnostics import Invalid, error
+    from kplan.model import Connector
+
+    name = session.settings["name"]
+    loaded = session.load()
+    wrong = [problem for problem in loaded.diagnostics if problem.is_error and problem.code != "K216"]
+    if wrong:
+        raise Invalid(wrong)
+    known = {r.name: r for stack in loaded.stacks for r in stack.resources.values() if isinstance(r, Connector)}
+    if name in known:
+        return known[name]
+    close = get_close_matches(name, known, 1)
+    hint = f"did you mean `{close[0]}`? " if close else ""
+    there = f"there are {', '.join(sorted(known))}" if known else "there is none at all"
+    raise Invalid([error("K321", "the stacks declare no such connector", name, help=f"{hint}{there}")])
+
+
+def _password(variable: str) -> str | None:
+    """The password that an environment variable holds; None where none was named."""
+    if not variable:
+        return None
+    if variable not in os.environ:
+        raise click.BadParameter(f"there is no environment variable {variable}", param_hint="--password-env")
+    return os.environ[variable]

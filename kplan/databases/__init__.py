@@ -1,0 +1,1 @@
+"""The databases that connectors read, as far as `kplan discover` looks into them."""

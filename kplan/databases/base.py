@@ -1,0 +1,67 @@
+"""What kplan asks a database."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from kplan.diagnostics import Denied, KplanError, Unreachable
+from kplan.discovery import EXTRAS, Login, Table
+
+SECONDS = 10
+
+
+class Tables(Protocol):
+    """The tables that a login sees, without those of the database itself. Raises KplanError."""
+
+    def __call__(self, login: Login, schemas: Sequence[str]) -> list[Table]: ...
+
+
+def driver(module: str, login: Login) -> Any:
+    """The client library. Raises KplanError where it is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as e:
+        extra = EXTRAS[login.engine]
+        raise KplanError(
+            f"{login.engine} needs the Python package {module}",
+            code="K318",
+            help=f"pip install 'kplan[{extra}]'",
+        ) from e
+
+
+def denied(login: Login, said: str) -> Denied:
+    """User, password or a right is wrong."""
+    return Denied(
+        f"{login.engine} at {login.host}:{login.port} does not let {login.user} in: {said}",
+        help="check user and password: they are those that the connector logs in with",
+    )
+
+
+def unreachable(login: Login, said: str) -> Unreachable:
+    """Nobody answers there, as far as this machine can tell."""
+    return Unreachable(
+        f"{login.engine} at {login.host}:{login.port} does not answer: {said}",
+        help="the stack has the address that the Connect worker sees; --host HOST:PORT says where it is from here",
+    )
+
+
+def no_database(login: Login, name: str) -> KplanError:
+    """The server is there, and has no such database."""
+    return KplanError(
+        f"{login.engine} at {login.host}:{login.port} has no database {name}",
+        code="K319",
+        help="correct `database: {name: …}` in the stack, or create it",
+    )
+
+
+def failed(login: Login, said: str) -> KplanError:
+    """The database answers, and not with what was asked for."""
+    return KplanError(f"{login.words} cannot be read: {said}", code="K320", help="the user reads the system catalog")
+
+
+def one_line(error: BaseException, secret: str) -> str:
+    """What a driver says, without the password."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.replace(secret, "(sensitive)") if secret else text

@@ -1,0 +1,69 @@
+"""Offsets that a connector cannot run with are not left in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from kplan.backends.base import Outcome
+from kplan.cli.common import Session
+from kplan.cli.connector import _stopped
+from kplan.diagnostics import KplanError
+from kplan.model import Address, Change, Connector
+
+FEED = Connector("feed")
+OLD, NEW = [{"partition": {}, "offset": {"n": 1}}], [{"partition": {}, "offset": {"n": 9}}]
+
+
+class Backend:
+    """A connector that runs only with offsets that are among `good`."""
+
+    def __init__(self, *good: list[Any]) -> None:
+        self.good = good
+        self.now: list[Any] = OLD
+        self.state = "running"
+
+    def act(self, changes: Sequence[Change], captured: object) -> dict[Address, Outcome]:
+        (change,) = changes
+        assert isinstance(change.after, Connector)
+        self.state = change.after.state
+        return {change.address: Outcome()}
+
+    def settle(self, changes: Sequence[Change], progress: object) -> dict[Address, Outcome]:
+        runs = self.state == "stopped" or self.now in self.good
+        return {each.address: Outcome(None if runs else KplanError("task 0 FAILED", code="K512")) for each in changes}
+
+    def put_offsets(self, name: str, offsets: list[Any] | None) -> None:
+        assert self.state == "stopped"
+        if offsets == [None]:
+            raise KplanError("refused by Connect")
+        self.now = offsets or []
+
+
+def test_new_offsets_stay_where_it_runs_with_them() -> None:
+    backend = Backend(OLD, NEW)
+    _stopped(Session({}), backend, FEED, NEW, OLD)
+    assert (backend.now, backend.state) == (NEW, "running")
+
+
+def test_it_has_its_earlier_ones_again_where_it_does_not_run_with_the_new_ones() -> None:
+    backend = Backend(OLD)
+    with pytest.raises(KplanError, match=r"earlier ones again: task 0 FAILED") as failed:
+        _stopped(Session({}), backend, FEED, NEW, OLD)
+    assert (backend.now, backend.state) == (OLD, "running")
+    assert (failed.value.code, failed.value.exit_code) == ("K512", 1)
+
+
+def test_where_it_runs_with_neither_the_earlier_ones_are_told() -> None:
+    with pytest.raises(KplanError, match="not with the earlier ones") as failed:
+        _stopped(Session({}), Backend(), FEED, NEW, OLD)
+    assert failed.value.exit_code == 8 and '"n": 1' in failed.value.help
+
+
+def test_offsets_that_connect_refuses_leave_it_running() -> None:
+    backend = Backend(OLD)
+    with pytest.raises(KplanError, match="refused by Connect"):
+        _stopped(Session({}), backend, FEED, [None], OLD)
+    assert (backend.now, backend.state) == (OLD, "running")
