@@ -172,8 +172,11 @@ def facts_to_json(facts: Facts | None) -> Json | None:
     return {
         "records": facts.records,
         "bytes": facts.bytes,
+        "first_write": facts.first_write,
         "last_write": facts.last_write,
         "readers": [{"group": r.group, "lag": r.lag, "active": r.active} for r in facts.readers],
+        "sinks": list(facts.sinks),
+        "unknown": dict(sorted(facts.unknown.items())),
     }
 
 
@@ -187,6 +190,9 @@ def facts_from_json(data: Any) -> Facts | None:
             bytes=_number(fields, "bytes"),
             last_write=_number(fields, "last_write"),
             readers=tuple(_reader(_mapping(reader)) for reader in _sequence(fields, "readers")),
+            first_write=_number(fields, "first_write"),
+            sinks=_texts(fields, "sinks"),
+            unknown=_words(fields, "unknown"),
         )
 
 
@@ -311,6 +317,7 @@ def _extras(change: Change) -> Json:
         "keep_offsets": change.keep_offsets,
         "restart": change.restart,
         "effects": list(change.effects),
+        "snapshots": list(change.snapshots),
         "moved_from": None if change.source is None else str(change.source),
         "owner": None
         if change.owner is None
@@ -358,6 +365,7 @@ def change_from_json(data: Any) -> Change:
             keep_offsets=_flag(fields, "keep_offsets"),
             restart=_flag(fields, "restart"),
             effects=_texts(fields, "effects"),
+            snapshots=_texts(fields, "snapshots"),
             verified=_text(verified, "by"),
             owner=_owner(fields["owner"]) if fields.get("owner") else None,
         )
@@ -490,6 +498,11 @@ def _needed(fields: Mapping[str, Any], name: str) -> str:
     if not _text(fields, name):
         raise ValueError(f"`{name}` is missing")
     return _text(fields, name)
+
+
+def _words(fields: Mapping[str, Any], name: str) -> dict[str, str]:
+    data = _mapping(fields.get(name, {}))
+    return {str(key): _text(data, key) for key in data}
 
 
 def _integer(fields: Mapping[str, Any], name: str, usual: int) -> int:

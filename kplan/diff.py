@@ -6,9 +6,11 @@ import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from kplan import catalog
-from kplan.diagnostics import Diagnostic, error, warning
+from kplan import catalog, words
+from kplan.diagnostics import Diagnostic, Span, error, warning
+from kplan.incremental import channel, name_of, new_tables
 from kplan.model import (
+    REFERENCE,
     Action,
     Address,
     AttrDiff,
@@ -98,13 +100,7 @@ def _declared(
         )
         return
     if address in live.hidden:
-        found.report(
-            "K313",
-            "not allowed to see this",
-            f"{address} exists, but this user may not describe it",
-            "grant DESCRIBE and DESCRIBE_CONFIGS on it",
-            resource,
-        )
+        found.diagnostics.append(_unseen(address, live, resource.origin.span))
         return
     now = live.resources.get(address)
     change = None
@@ -117,6 +113,14 @@ def _declared(
         found.changes.append(change)
     elif not any(d.is_error for d in found.diagnostics[known:]):
         found.unchanged += 1
+
+
+def _unseen(address: Address, live: Live, span: Span | None) -> Diagnostic:
+    """The problem with what this user has no right to see: it may be there or not."""
+    refusal = live.refused.get(address)
+    words = refusal.message if refusal else f"{address} exists, but this user may not describe it"
+    help = refusal.help if refusal else "grant DESCRIBE and DESCRIBE_CONFIGS on it"
+    return error("K313", "not allowed to see this", words, help=help, span=span, address=address)
 
 
 def _missing(
@@ -339,6 +343,8 @@ def _connector_diffs(resource: Resource, now: Resource, applied: Connector | Non
 
 def equal(want: Text | None, have: Text | None) -> bool:
     """Whether two settings are the same; a secret that is unknown here is taken as equal."""
+    if isinstance(want, str) and isinstance(have, Secret) and REFERENCE.sub("", want).strip():
+        want = Secret(value=want)  # a snapshot hides more than what is called a secret
     if isinstance(want, Secret) and isinstance(have, Secret):
         return want.same_as(have) is not False
     return type(want) is type(have) and want == have
@@ -395,7 +401,9 @@ def _goes(address: Address, entry: Removal | None, owned: Owned | None, live: Li
     now = live.resources.get(address)
     span = entry.span if entry else None
     keep = bool(entry and entry.keep)
-    if address.name.startswith("__") and not (owned and owned.created) and not keep and now is not None:
+    if address in live.hidden:
+        found.diagnostics.append(_unseen(address, live, span))
+    elif address.name.startswith("__") and not (owned and owned.created) and not keep and now is not None:
         found.diagnostics.append(
             error("K234", "an internal topic is never deleted", str(address), span=span, address=address)
         )
@@ -425,7 +433,9 @@ def _destroy(stack: Stack, live: Live, mine: Ledger, found: Difference) -> None:
         declared = stack.resources.get(address)
         span = declared.origin.span if declared else None
         now = live.resources.get(address)
-        if now is None:
+        if address in live.hidden:
+            found.diagnostics.append(_unseen(address, live, span))
+        elif now is None:
             found.changes.append(Change(address, Action.RELEASE, None, None, (), "gone", span=span, owner=owned))
         else:
             # what it adopted is released, unless its deletion is accepted by name (risk.accepted_releases)
@@ -440,8 +450,17 @@ def _finished(change: Change, stack: Stack, live: Live) -> Change:
     """The change with its undo and what it does besides."""
     change = replace(change, undo=undo_of(change, live.target))
     if change.address.kind == "connector" and change.action is Action.UPDATE:
+        change = replace(change, snapshots=_snapshots(change))
         change = replace(change, effects=_effects(change, live))
     return change
+
+
+def _snapshots(change: Change) -> tuple[str, ...]:
+    """The new tables whose rows are to be read, as the stack asks."""
+    after = change.after
+    if not isinstance(after, Connector) or after.rules.new_tables != "incremental" or after.state != "running":
+        return ()
+    return new_tables(change) if channel(after) else ()
 
 
 def _effects(change: Change, live: Live) -> tuple[str, ...]:
@@ -451,8 +470,12 @@ def _effects(change: Change, live: Live) -> tuple[str, ...]:
     found = []
     if any(d.path.startswith("/config/") for d in change.diffs):
         slot = config.get("slot.name")
-        kept = f"offsets and slot {slot} are kept" if isinstance(slot, str) else "offsets are kept"
+        stays = isinstance(slot, str) and not any(d.key == "slot.name" for d in change.diffs)
+        kept = f"offsets and slot {slot} are kept" if stays else "offsets are kept"
         found.append(f"restarts {tasks} task{'' if tasks == 1 else 's'}; {kept}")
+    if change.snapshots:
+        tables = words.listed([name_of(entry) for entry in change.snapshots])
+        found.append(f"then reads the rows already in {tables} (incremental snapshot), and waits until that is done")
     return tuple(found)
 
 

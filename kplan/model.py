@@ -11,14 +11,14 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from kplan.diagnostics import Span
+from kplan.diagnostics import KplanError, Span
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 # Keys whose literal value is taken for a secret. Connect returns literals in plain text.
 SENSITIVE_KEY = re.compile(
     r"password|passphrase|secret|token(?!ize|\.)|credential|private\.key|api[._-]?key|jaas\.config|basic\.auth\.user\.info"
-    r"|mongodb\.connection\.string",
+    r"|ssl\.key(?:\.pem|store\.key)",
     re.IGNORECASE,
 )
 CREDENTIALS = re.compile(r"://[^/\s:@]*:[^@\s/]+@|\b(?:password|passwd|pwd|secret|token)=[^;&\s]+", re.IGNORECASE)
@@ -111,6 +111,9 @@ class Origin:
     note: str = ""
 
     def at(self, path: str) -> Span | None:
+        """Where the setting stands, or the one that brought it in: `transforms` for `transforms.route.type`."""
+        while path not in self.spans and "." in path:
+            path = path.rpartition(".")[0]
         return self.spans.get(path, self.span)
 
 
@@ -248,7 +251,10 @@ class Owned:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The cluster and its Connect, as they name themselves. `simulated` is the file of a simulated one."""
+    """The cluster and its Connect, as they name themselves. `simulated` is the file of a simulated one.
+
+    `snapshot` is when they were read (UTC), where that was not now but for a snapshot.
+    """
 
     cluster_id: str = ""
     bootstrap: str = ""
@@ -256,6 +262,7 @@ class Target:
     connect_url: str = ""
     connect_version: str = ""
     simulated: str = ""
+    snapshot: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,17 +290,23 @@ class Health:
 class Reader:
     group: str
     lag: int
-    active: bool = True  # it has members now
+    active: bool = True  # it has members that read the topic now
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a dangerous change would cost. None: not known. `last_write` is in milliseconds since 1970."""
+    """What a dangerous change of a topic would cost. Times are in milliseconds since 1970; None: not known.
 
-    records: int | None = None
-    bytes: int | None = None
+    `unknown` says why something could not be read, keyed like these fields. `sinks` are names of connectors.
+    """
+
+    records: int | None = None  # at most: compaction and transactions leave gaps
+    bytes: int | None = None  # of one replica of each partition
     last_write: int | None = None
     readers: tuple[Reader, ...] = ()
+    first_write: int | None = None  # time of the oldest record
+    sinks: tuple[str, ...] = ()
+    unknown: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +319,7 @@ class Live:
     hidden: frozenset[Address] = frozenset()  # there, but this user may not see them
     health: Mapping[Address, Health] = field(default_factory=dict)
     facts: Mapping[Address, Facts] = field(default_factory=dict)
+    refused: Mapping[Address, KplanError] = field(default_factory=dict)  # why it is hidden, with the way out
 
 
 class Action(StrEnum):
@@ -386,6 +400,8 @@ class Change:
     keep_offsets: bool = False
     restart: bool = False  # restart connector and tasks although the config update may not
     effects: tuple[str, ...] = ()
+    snapshots: tuple[str, ...] = ()  # new tables whose rows are read afterwards (entries of an include list)
+    stops: tuple[str, ...] = ()  # tables whose snapshot is ended before
     verified: str = ""  # which server's check accepted it
     owner: Owned | None = None  # the ledger's record before
 

@@ -71,9 +71,11 @@ def inverse(change: Change) -> Change | None:
         needs=frozenset(),
         reason="undo",
         diffs=tuple(AttrDiff(d.path, d.after, d.before, "stack") for d in change.diffs),
+        snapshots=(),
+        stops=change.snapshots,
     )
     if change.action is Action.CREATE:
-        return replace(back, action=Action.DELETE, if_empty=isinstance(change.after, Topic), keep_offsets=False)
+        return replace(back, action=Action.DELETE, if_empty=isinstance(change.after, Topic))
     if change.action is Action.DELETE:
         return replace(back, action=Action.CREATE)
     if change.action is Action.MOVE and change.source is not None:
