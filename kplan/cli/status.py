@@ -1,0 +1,100 @@
+"""kplan status"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kplan.cli.common import LOADING, SHOWING, Session, now, option, stamp
+from kplan.cli.common import command as calls
+
+if TYPE_CHECKING:
+    from kplan.backends.base import Cluster
+    from kplan.loading import Loaded
+    from kplan.store.base import Store
+
+
+@click.command(
+    "status",
+    help="Show how everything is that the stacks name: topics (required, existing, missing, misconfigured), "
+    "connectors, their tasks with the causes of failures, and how far behind they are. Exit 0 healthy, 2 degraded, 1 "
+    "where a server does not answer.",
+)
+@click.argument("paths", metavar="STACK...", nargs=-1, required=True)
+@LOADING
+@option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
+@option("--interval", metavar="TIME", default="5s", show_default=True, help="Between two looks of --watch.")
+@option("--format", type=click.Choice(["text", "json"]), default="text", help="The view on standard output.")
+@SHOWING
+@calls
+def command(session: Session) -> int:
+    from kplan.diagnostics import Invalid
+    from kplan.environment import seconds
+
+    s = session.settings
+    try:
+        pause = max(0.5, seconds(s["interval"]))
+    except ValueError as e:
+        raise click.BadParameter(str(e), param_hint="--interval")
+    loaded = session.load()
+    if loaded.has_errors:
+        raise Invalid(loaded.diagnostics)
+    cluster, store = session.open(loaded.environment)
+    try:
+        while True:
+            found = looked(loaded, cluster, store)
+            _show(session, found, clear=bool(s["watch"]))
+            if not s["watch"]:
+                return {"healthy": 0, "degraded": 2}.get(found["status"], 1)
+            time.sleep(pause)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        cluster.close()
+        store.close()
+
+
+def looked(loaded: Loaded, cluster: Cluster, store: Store) -> dict[str, Any]:
+    """The document of schemas/status.v1.json, as of now."""
+    from kplan import status
+    from kplan.diagnostics import KplanError
+    from kplan.journal import replay
+    from kplan.planning import read
+
+    environment = loaded.environment
+    settings = {
+        "create": all(stack.guards.create for stack in loaded.stacks),
+        "attempts": environment.attempts,
+        "request_timeout": environment.request_timeout,
+    }
+    at = stamp()
+    try:
+        live = read(cluster, [address for stack in loaded.stacks for address in stack.resources])
+        names = [name for name in status.wanted_facts(loaded.stacks) if name in live.names]
+        facts = cluster.topics.facts(names) if names else {}
+        runs = [p for p in (replay(store.entries(run)) for run in store.runs()[-5:]) if p]
+    except KplanError as e:
+        return status.unanswered(loaded.stacks, e.message, settings, at)
+    mine = [p for p in runs if p.stack in {stack.name for stack in loaded.stacks}]
+    millis = int(now().timestamp() * 1000)
+    return status.document(loaded.stacks, live, facts, mine[-1] if mine else None, settings, at, millis)
+
+
+def _show(session: Session, found: dict[str, Any], clear: bool) -> None:
+    from kplan.render.text import clean
+    from kplan.status import HEALTHY, lines
+
+    if session.as_json:
+        session.say(json.dumps(found, indent=None if clear else 2, ensure_ascii=False))
+        return
+    if clear and sys.stdout.isatty():
+        session.say("\x1b[2J\x1b[H")
+    first, *rest = [clean(line) for line in lines(found)]
+    session.say(session.style.paint(first, "32" if found["status"] == HEALTHY else "1;31"))
+    for line in rest:
+        session.say(line)
+    sys.stdout.flush()

@@ -1,0 +1,53 @@
+"""Tells receivers (webhooks, in the form that Slack takes) how a run ended."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from kplan.environment import Receiver
+
+SECONDS = 10.0  # for one receiver
+MOST_LEFT = 20  # differences in one message
+
+
+def ends(outcome: str) -> frozenset[str]:
+    """What kinds of end an outcome is; an apply that succeeds is none of them."""
+    return {
+        "rolled_back": frozenset({"failure", "rollback"}),
+        "incomplete": frozenset({"failure"}),
+        "stopped": frozenset({"failure"}),
+        "recovered": frozenset({"recovery"}),
+        "completed": frozenset({"recovery"}),
+    }.get(outcome, frozenset())
+
+
+def message(stack: str, env: str, run: str, outcome: str, said: str, left: Sequence[str]) -> dict[str, Any]:
+    """The JSON that is posted: `text` for people (Slack, Mattermost, Google Chat), the rest for programs."""
+    lines = [f"kplan: {stack} ({env}): {said}", *(f"• {each}" for each in left[:MOST_LEFT])]
+    if len(left) > MOST_LEFT:
+        lines.append(f"and {len(left) - MOST_LEFT} more")
+    if outcome == "incomplete":
+        lines.append(f"kplan recover {run}")
+    about = {"stack": stack, "env": env, "run": run, "outcome": outcome, "left": list(left)}
+    return {"text": "\n".join(lines), "kplan": about}
+
+
+def send(to: Sequence[Receiver], of: Collection[str], body: Mapping[str, Any]) -> list[str]:
+    """Posts to all that want it; why it did not get there, in words without the URL's path, which often is a secret."""
+    import requests
+
+    problems = []
+    for receiver in to:
+        if not set(receiver.when) & set(of):
+            continue
+        host = urlsplit(receiver.url).hostname or "its receiver"
+        try:
+            answer = requests.post(receiver.url, json=body, timeout=SECONDS, allow_redirects=False)
+        except (requests.RequestException, ValueError) as e:
+            problems.append(f"{host} could not be told how the run ended ({type(e).__name__})")
+            continue
+        if answer.status_code >= 300:
+            problems.append(f"{host} was told how the run ended, and answers {answer.status_code}")
+    return problems

@@ -1,0 +1,175 @@
+"""How everything is that the stacks name, as a document (schemas/status.v1.json): there, wrong, failed, behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from kplan.diff import differences
+from kplan.journal import Progress
+from kplan.model import Address, Connector, Facts, Health, Live, Stack, Topic
+
+FORMAT = "1.0"
+HEALTHY, DEGRADED, ERROR = "healthy", "degraded", "error"
+
+
+def wanted_facts(stacks: Iterable[Stack]) -> list[str]:
+    """The topics whose readers and last write tell how far a connector is: what sinks read, and heartbeats."""
+    names: dict[str, None] = {}
+    for stack in stacks:
+        for resource in stack.resources.values():
+            if isinstance(resource, Connector):
+                names |= dict.fromkeys([*resource.reads, *([resource.heartbeat] if resource.heartbeat else [])])
+    return list(names)
+
+
+def document(
+    stacks: Sequence[Stack],
+    live: Live,
+    facts: Mapping[Address, Facts],
+    last: Progress | None,
+    settings: Mapping[str, Any],
+    at: str,
+    now: int,
+) -> dict[str, Any]:
+    """All of it. `at` is the time of this reading, `now` the same in milliseconds since 1970."""
+    resources = {a: r for stack in stacks for a, r in stack.resources.items()}
+    topics = _topics([r for r in resources.values() if isinstance(r, Topic)], live)
+    connectors = {r.name: _connector(r, live, facts, now) for r in resources.values() if isinstance(r, Connector)}
+    good = not topics["missing"] and not topics["misconfigured"] and all(c["healthy"] for c in connectors.values())
+    return {
+        "format_version": FORMAT,
+        "status": HEALTHY if good else DEGRADED,
+        "last_verification": at,
+        "stacks": [stack.name for stack in stacks],
+        "topics": topics,
+        "connectors": connectors,
+        "statistics": statistics(last),
+        "configuration": dict(settings),
+        "last_run": last_run(last),
+    }
+
+
+def unanswered(stacks: Sequence[Stack], cause: str, settings: Mapping[str, Any], at: str) -> dict[str, Any]:
+    """The document where a server does not answer: nothing is known."""
+    required = sorted(r.name for s in stacks for r in s.resources.values() if isinstance(r, Topic))
+    return {
+        "format_version": FORMAT,
+        "status": ERROR,
+        "cause": cause,
+        "last_verification": at,
+        "stacks": [stack.name for stack in stacks],
+        "topics": {"required": required, "existing": [], "missing": [], "misconfigured": [], "differences": {}},
+        "connectors": {},
+        "statistics": statistics(None),
+        "configuration": dict(settings),
+        "last_run": None,
+    }
+
+
+def _topics(declared: Sequence[Topic], live: Live) -> dict[str, Any]:
+    wrong = {}
+    there, missing = [], []
+    for topic in sorted(declared, key=lambda t: t.name):
+        now = live.resources.get(topic.address)
+        if now is None and topic.address not in live.hidden:
+            missing.append(topic.name)
+            continue
+        there.append(topic.name)
+        diffs = differences(topic, now, None)[0] if now is not None else ()
+        if diffs:
+            wrong[topic.name] = [f"{d.key}: {d.before} instead of {d.after}" for d in diffs]
+    return {
+        "required": sorted(t.name for t in declared),
+        "existing": there,
+        "missing": missing,
+        "misconfigured": sorted(wrong),
+        "differences": wrong,
+    }
+
+
+def _connector(connector: Connector, live: Live, facts: Mapping[Address, Facts], now: int) -> dict[str, Any]:
+    health = live.health.get(connector.address) or Health("MISSING")
+    there = live.resources.get(connector.address)
+    state = there.state if isinstance(there, Connector) else "missing"
+    well = state == connector.state and not health.failed and health.state not in ("FAILED", "UNASSIGNED", "MISSING")
+    if connector.state == "running":
+        well = well and bool(health.tasks) and all(task.state == "RUNNING" for task in health.tasks)
+    found: dict[str, Any] = {
+        "healthy": well,
+        "state": health.state,
+        "declared": connector.state,
+        "tasks": [{"id": t.id, "state": t.state, "cause": t.cause, "worker": t.worker} for t in health.tasks],
+    }
+    if health.cause:
+        found["cause"] = health.cause
+    return found | _lag(connector, facts, now)
+
+
+def _lag(connector: Connector, facts: Mapping[Address, Facts], now: int) -> dict[str, Any]:
+    """How far behind it is: a sink by its group's records, a source by the age of its last heartbeat in seconds."""
+    # KIP-458: a sink's consumers are the group connect-NAME unless `consumer.override.group.id` says another.
+    group = str(connector.config.get("consumer.override.group.id") or f"connect-{connector.name}")
+    lags = [r.lag for t in connector.reads for r in _facts(facts, t).readers if r.group == group]
+    if lags:
+        return {"lag": {"records": sum(lags)}}
+    beat = _facts(facts, connector.heartbeat).last_write if connector.heartbeat else None
+    return {"lag": {"heartbeat_age": max(0, round((now - beat) / 1000))}} if beat is not None else {}
+
+
+def _facts(facts: Mapping[Address, Facts], topic: str) -> Facts:
+    return facts.get(Address("topic", topic), Facts())
+
+
+def statistics(last: Progress | None) -> dict[str, int]:
+    """What the last run did, as its journal has it."""
+    planned = last.planned if last else {}
+
+    def created(numbers: Iterable[int]) -> int:
+        items = [planned[n] for n in numbers if n in planned]
+        return sum(1 for i in items if i.address.startswith("topic/") and (i.change or {}).get("actions") == ["create"])
+
+    return {
+        "topics_created": created(last.done) if last else 0,
+        "topic_creation_errors": created(last.flying) if last else 0,
+        "retries": int(last.about.get("retries", 0)) if last else 0,
+    }
+
+
+def last_run(last: Progress | None) -> dict[str, Any] | None:
+    if last is None:
+        return None
+    return {"run": last.run, "outcome": last.outcome or "open", "who": last.about.get("who", "")}
+
+
+def lines(found: Mapping[str, Any]) -> list[str]:
+    """The document for people."""
+    topics, connectors = found["topics"], found["connectors"]
+    text = [f"{', '.join(found['stacks'])}: {found['status'].upper()}   {found['last_verification']}"]
+    if found["status"] == ERROR:
+        return [*text, f"  {found['cause']}"]
+    text.append(f"  topics      {len(topics['existing'])} of {len(topics['required'])} there, "
+                f"{len(topics['missing'])} missing, {len(topics['misconfigured'])} misconfigured")  # fmt: skip
+    text += [f"    missing        {name}" for name in topics["missing"]]
+    text += [f"    misconfigured  {name}: {', '.join(topics['differences'][name])}" for name in topics["misconfigured"]]
+    well = sum(1 for c in connectors.values() if c["healthy"])
+    if connectors:
+        text.append(f"  connectors  {well} of {len(connectors)} healthy")
+    for name, each in sorted(connectors.items()):
+        running = sum(1 for t in each["tasks"] if t["state"] == "RUNNING")
+        wanted = "" if each["state"].lower() == each["declared"] else f" (declared {each['declared']})"
+        text.append(
+            f"    {name}  {each['state']}{wanted}, {running} of {len(each['tasks'])} tasks running{_late(each)}"
+        )
+        text += [f"      the connector: {each['cause']}"] if each.get("cause") else []
+        text += [f"      task {t['id']} {t['state']}: {t['cause']}" for t in each["tasks"] if t["cause"]]
+    if found["last_run"]:
+        text.append(f"  last run    {found['last_run']['run']}  {found['last_run']['outcome']}")
+    return text
+
+
+def _late(each: Mapping[str, Any]) -> str:
+    lag = each.get("lag") or {}
+    if "records" in lag:
+        return f", lag {lag['records']:,} records"
+    return f", heartbeat {lag['heartbeat_age']} s ago" if "heartbeat_age" in lag else ""

@@ -1,0 +1,151 @@
+"""status, wait and connector, on the simulated cluster."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from kplan.environment import Environment, Simulated
+from kplan.model import Action, Address, AttrDiff, Change, Topic
+from kplan.servers import open_cluster
+from tests.shell import Shell
+
+SCHEMA = json.loads(Path("schemas/status.v1.json").read_text("utf-8"))
+STACK = """
+version: 1
+stack: shop
+topics:
+  shop.orders: {partitions: 6, config: {retention.ms: 1d}}
+  shop.customers:
+connectors:
+  feed:
+    class: org.apache.kafka.connect.file.FileStreamSourceConnector
+    config: {file: /x, topic: shop.orders}
+  out:
+    class: org.apache.kafka.connect.file.FileStreamSinkConnector
+    config: {file: /y, topics: shop.orders}
+"""
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    made = Shell(tmp_path)
+    made.write("stack.yaml", STACK)
+    made.kplan("apply", "stack.yaml", "--yes")
+    return made
+
+
+def status(shell: Shell, expect: int = 0) -> dict[str, object]:
+    found = shell.kplan("status", "stack.yaml", "--format", "json", expect=expect).json
+    jsonschema.validate(found, SCHEMA)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_all_as_declared_is_healthy(shell: Shell) -> None:
+    found = status(shell)
+    assert found["status"] == "healthy"
+    assert found["topics"]["existing"] == ["shop.customers", "shop.orders"]  # type: ignore[index]
+    assert found["statistics"] == {"topics_created": 2, "topic_creation_errors": 0, "retries": 0}
+    assert found["last_run"]["outcome"] == "applied"  # type: ignore[index]
+    assert "shop: HEALTHY" in shell.kplan("status", "stack.yaml").out
+
+
+def test_what_is_missing_misconfigured_or_in_another_state_is_degraded_and_named(shell: Shell) -> None:
+    cluster = open_cluster(Environment("local", str(shell.folder), simulated=Simulated()))
+    orders, customers = Address("topic", "shop.orders"), Address("topic", "shop.customers")
+    now = cluster.topics.read(None).resources
+    topic = now[orders]
+    assert isinstance(topic, Topic)
+    after = Topic("shop.orders", 6, 3, {"retention.ms": "5"})
+    diff = AttrDiff("/config/retention.ms", "86400000", "5")
+    cluster.topics.act([Change(customers, Action.DELETE, now[customers]),
+                        Change(orders, Action.UPDATE, topic, after, (diff,))], {})  # fmt: skip
+    shell.kplan("connector", "pause", "feed")
+    found = status(shell, expect=2)
+    topics, connectors = found["topics"], found["connectors"]
+    assert (topics["missing"], topics["misconfigured"]) == (["shop.customers"], ["shop.orders"])  # type: ignore[index]
+    assert connectors["feed"]["state"] == "PAUSED" and not connectors["feed"]["healthy"]  # type: ignore[index]
+    text = shell.kplan("status", "stack.yaml", expect=2).out
+    assert "missing        shop.customers" in text and "retention.ms: 5 instead of 86400000" in text
+    assert "feed  PAUSED (declared running)" in text
+
+
+def test_a_failed_task_has_its_cause(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.write("kplan.yaml", "version: 1\nenvironments: {local: {simulated: {fail: [connector/feed]}}}\n")
+    shell.write("stack.yaml", STACK)
+    shell.kplan("apply", "stack.yaml", "--yes", "--on-failure", "stop", expect=8)
+    found = status(shell, expect=2)
+    [task] = found["connectors"]["feed"]["tasks"]  # type: ignore[index]
+    assert task["state"] == "FAILED" and task["cause"]
+    assert shell.kplan("connector", "status", "feed", expect=2).out.count("FAILED") == 1
+    again = shell.kplan("connector", "restart", "feed", "--attempts", "2", "--delay", "0.1s", expect=1)
+    assert "again in 0.1 s" in again.err and "K512" in again.err
+    shell.write("kplan.yaml", "version: 1\nenvironments: {local: {}}\n")
+    shell.kplan("connector", "restart", "feed", "--failed-only")
+    shell.kplan("connector", "status", "feed")
+    assert "nothing has failed" in shell.kplan("connector", "restart", "feed", "--failed-only").out
+
+
+def test_a_server_that_does_not_answer_is_an_error_in_the_document(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.write("kplan.yaml", """
+version: 1
+environments: {local: {kafka: {bootstrap.servers: "127.0.0.1:1"}, timeouts: {request: 1s}, retry: {attempts: 1}}}
+""")  # fmt: skip
+    shell.write("stack.yaml", "version: 1\nstack: shop\ntopics: {shop.orders: }\n")
+    found = shell.kplan("status", "stack.yaml", "--format", "json", expect=1).json
+    jsonschema.validate(found, SCHEMA)
+    assert found["status"] == "error" and found["topics"]["required"] == ["shop.orders"]
+    assert "127.0.0.1:1" in found["cause"]
+
+
+def test_wait_is_zero_when_ready_and_one_when_not(shell: Shell) -> None:
+    assert "ready: kafka, connect" in shell.kplan("wait").out
+    assert "ready: topics" in shell.kplan("wait", "--for", "topics", "stack.yaml").out
+    shell.write("more.yaml", "version: 1\nstack: more\ntopics: {not.there: }\n")
+    ended = shell.kplan("wait", "--for", "topics", "more.yaml", "--retries", "2", "--delay", "0.1s", expect=1)
+    assert "topics missing: not.there" in ended.err and "1 try left" in ended.err
+    shell.write("kplan.yaml", 'version: 1\nenvironments: {gone: {kafka: {bootstrap.servers: "127.0.0.1:1"}}}\n')
+    ended = shell.kplan("wait", "--env", "gone", "--retries", "1", expect=1)
+    assert "not ready" in ended.err
+    for wrong in (("--for", "zookeeper"), ("--for", "topics"), ("--delay", "soon")):
+        shell.kplan("wait", "--env", "gone", *wrong, expect=64)
+
+
+def test_a_connector_is_stopped_and_resumed_and_drift_says_so(shell: Shell) -> None:
+    shell.kplan("connector", "stop", "feed")
+    assert "STOPPED already" in shell.kplan("connector", "stop", "feed").out
+    assert "/state" in shell.kplan("drift", "stack.yaml", "--format", "json", expect=2).out
+    shell.kplan("connector", "resume", "feed")
+    assert "No drift" in shell.kplan("drift", "stack.yaml").out
+    missing = shell.kplan("connector", "pause", "nobody", expect=1)
+    assert "there is no connector nobody" in missing.all and "kplan list" in missing.all
+
+
+def test_offsets_are_read_saved_reset_and_put_back(shell: Shell) -> None:
+    had = shell.kplan("connector", "offsets", "feed", "--out", "offsets.json")
+    saved = json.loads((shell.folder / "offsets.json").read_text())
+    assert saved["offsets"] and had.out == ""
+    assert "terminal" in shell.kplan("connector", "offsets", "feed", "--reset", expect=9).all
+    shell.kplan("connector", "offsets", "feed", "--reset", "--yes")
+    assert shell.kplan("connector", "offsets", "feed").json == {"offsets": []}
+    shell.kplan("connector", "offsets", "feed", "--put", "offsets.json", "--yes")
+    assert shell.kplan("connector", "offsets", "feed").json == saved
+    assert "feed  RUNNING" in shell.kplan("connector", "status", "feed").out
+    shell.write("wrong.json", '{"offsets": [1]}')
+    assert "no file of offsets" in shell.kplan("connector", "offsets", "feed", "--put", "wrong.json", expect=4).all
+
+
+def test_a_connectors_config_is_shown_without_secrets(tmp_path: Path) -> None:
+    shell = Shell(tmp_path, {"KPLAN_VAR_token": "canary-one-1"}, ("canary-one-1",))
+    config = "{api.token: '{{ var.token }}', file: /x, topic: t}"
+    source = "org.apache.kafka.connect.file.FileStreamSourceConnector"
+    shell.write("s.yaml", "version: 1\nstack: s\nvariables: {token: {type: string, sensitive: true}}\n"
+                f"connectors: {{feed: {{class: {source}, config: {config}}}}}\n")  # fmt: skip
+    shell.kplan("apply", "s.yaml", "--yes")
+    assert shell.kplan("connector", "config", "feed").json["api.token"] == "(sensitive)"
