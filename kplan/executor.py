@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kplan import words
-from kplan.diagnostics import Blocked, InterruptedRun, KplanError, Stale
+from kplan import facts, words
+from kplan.diagnostics import Blocked, InterruptedRun, JournalBroken, KplanError, Stale
 from kplan.journal import replay
 from kplan.model import Address, Owned
 from kplan.order import Step
@@ -45,7 +45,11 @@ class Apply:
             judged, moved = judge(plan.steps, live, ledger, plan.stack)
             if moved:
                 raise Stale("; ".join(moved), help="nothing was changed: make the plan again and review it")
+            doing = [j.step.change for j in judged if not j.done]
+            if dangers := facts.appeared(run.cluster, live, doing, int(run.now().timestamp() * 1000)):
+                raise Stale("; ".join(dangers), help="this was no danger when the plan was made: make it again")
             run.health = live.health
+            run.owners = {step.change.address: ledger.get(step.change.address) for step in plan.steps}
             return self._run(lock, [j.step for j in judged if not j.done], [j.step for j in judged if j.done])
 
     def _refuse_open_runs(self) -> None:
@@ -72,19 +76,32 @@ class Apply:
         run = self.run
         started = run.clock()
         claims = self._claims(steps)
-        run.begin(lock, steps, claims)
+        try:
+            run.begin(lock, steps, claims)
+        except JournalBroken as e:
+            e.exit_code = 1  # nothing was sent yet
+            raise
+        try:
+            result = self._carried_out(lock, steps, skipped, claims)
+        except JournalBroken as e:
+            e.help = "; ".join(filter(None, [e.help, f"put back what was done: kplan recover {run.holder.run}"]))
+            raise
+        return run.ended(replace(result, seconds=run.clock() - started), words.summary)
+
+    def _carried_out(
+        self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step], claims: Mapping[Address, Owned | None]
+    ) -> Result:
+        run = self.run
         self._refuse_lost_claims(lock, claims)
         for step in skipped:
             run.tell("step_done", step, "already so")
         acting = [s for s in steps if not s.change.is_ledger_only]
         failure = run.waves(lock, acting) or run.verify(acting)
         if failure is None:
-            result = run.finished(lock, steps, skipped)
-        elif self.on_failure == "rollback":
-            result = Rollback(run, lock).after(failure)
-        else:
-            result = self._stopped(lock, failure, steps)
-        return run.ended(replace(result, seconds=run.clock() - started), words.summary)
+            return run.finished(lock, steps, skipped)
+        if self.on_failure == "rollback":
+            return Rollback(run, lock).after(failure)
+        return self._stopped(lock, failure, steps)
 
     # -- claims -----------------------------------------------------------------------------------------------------
     def _claims(self, steps: Sequence[Step]) -> dict[Address, Owned | None]:

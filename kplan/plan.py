@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +14,21 @@ from kplan import __version__, catalog
 from kplan.codec import change_from_json, change_to_json, text_from_json, text_to_json
 from kplan.diagnostics import Diagnostic, Severity, Span, Stale
 from kplan.diff import Ledger, differences, equal
-from kplan.model import Action, Address, Change, Connector, Drift, File, Live, Resource, Secret, Target, Text, Topic
+from kplan.model import (
+    Action,
+    Address,
+    Change,
+    Connector,
+    Drift,
+    File,
+    Live,
+    Owned,
+    Resource,
+    Secret,
+    Target,
+    Text,
+    Topic,
+)
 from kplan.order import Step
 from kplan.template import references, resolve
 
@@ -215,7 +230,7 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
         document = to_json(plan, digest=False)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as e:
         raise Stale(f"this is no plan of kplan: {type(e).__name__} {e}", code="K521", help="make the plan again") from e
-    if verify and (document_digest(document) != data.get("digest")):
+    if verify and (document_digest(data) != data.get("digest") or not _agrees(document, data)):
         raise Stale(
             "the plan's file does not match its digest: it was changed after it was made",
             code="K522",
@@ -224,11 +239,81 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
     return plan
 
 
+def _agrees(made: Any, read: Any) -> bool:
+    """Whether what was read says the same as what is made of it; keys that this kplan does not know may be there."""
+    if isinstance(made, dict) and isinstance(read, dict):
+        return all(key in read and _agrees(value, read[key]) for key, value in made.items())
+    if isinstance(made, list | tuple) and isinstance(read, list):
+        return len(made) == len(read) and all(map(_agrees, made, read))
+    return type(made) is type(read) and bool(made == read)
+
+
 def document_digest(document: Mapping[str, Any]) -> str:
-    """The digest of a document, without its time and the digest itself."""
-    rest = {key: value for key, value in document.items() if key not in ("created_at", "digest")}
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    """The digest of a document, without its time, the digest itself and the signature."""
+    return "sha256:" + hashlib.sha256(_canonical(document, "created_at", "digest", "signature")).hexdigest()
+
+
+def _canonical(document: Mapping[str, Any], *without: str) -> bytes:
+    rest = {key: value for key, value in document.items() if key not in without}
+    return json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+# -- the file ---------------------------------------------------------------------------------------------------------
+def parse(text: str) -> list[dict[str, Any]] | None:
+    """The documents of a saved file, None where it is none. Raises Stale for one that says something twice."""
+    twice: list[str] = []
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        twice.extend([key for key, _ in pairs] if len(found) < len(pairs) else ())
+        return found
+
+    try:
+        data = json.loads(text, object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(data, dict) or "format_version" not in data:
+        return None
+    if twice:  # a reader of the file may take the one and kplan the other
+        detail = "the plan's file has keys twice in one object: it was changed after it was made"
+        raise Stale(detail, code="K522", help="make the plan again, and apply the file as it was written")
+    several = data.get("plans")
+    documents = several if isinstance(several, list) else [data]
+    return documents if all(isinstance(document, dict) for document in documents) else None
+
+
+def signed(documents: Sequence[Mapping[str, Any]], key: str | None) -> list[dict[str, Any]]:
+    """The documents of one file with their signatures; without a key there are none."""
+    if not key:
+        return [dict(document) for document in documents]
+    return [{**document, "signature": _signature(document, documents, key)} for document in documents]
+
+
+def _signature(document: Mapping[str, Any], together: Sequence[Mapping[str, Any]], key: str) -> str:
+    """Covers all of the document, its time too, and which others are in the file and in which order."""
+    digests = "\n".join(str(each.get("digest")) for each in together)
+    said = b"\0".join((b"kplan plan", digests.encode(), _canonical(document, "signature")))
+    return "hmac-sha256:" + hmac.new(key.encode(), said, hashlib.sha256).hexdigest()
+
+
+def verify_signatures(documents: Sequence[Mapping[str, Any]], key: str | None) -> None:
+    """Raises Stale where there is a key and a document is not signed with it. Without a key nothing can be said."""
+    for document in documents if key else ():
+        found = document.get("signature")
+        name = (document.get("stack") or {}).get("name") if isinstance(document.get("stack"), Mapping) else None
+        if not isinstance(found, str):
+            raise Stale(
+                f"the plan of stack {name} is not signed, and KPLAN_KEY is set",
+                code="K523",
+                help="make the plan again where KPLAN_KEY is set to the same value as here",
+            )
+        if not hmac.compare_digest(found.encode(), _signature(document, documents, str(key)).encode()):
+            raise Stale(
+                f"the signature of the plan of stack {name} is wrong: it was signed with another KPLAN_KEY, "
+                "or changed after it was made",
+                code="K523",
+                help="make the plan again with this KPLAN_KEY, and apply the file as it was written",
+            )
 
 
 # -- secrets of a saved plan ------------------------------------------------------------------------------------------
@@ -297,10 +382,25 @@ def judge(
         if owner is not None and owner.stack != stack:
             moved.append(f"{step.change.address}: stack {owner.stack} owns it now")
             continue
+        if _protected_since(step.change, owner):
+            moved.append(f"{step.change.address}: it is protected now")
         found, why = _judged(step, live, answered.get(step.number))
         moved += why
-        judged += [found] if found else []
+        judged += [_owned(found, ledger)] if found else []
     return judged, moved
+
+
+def _protected_since(change: Change, owner: Owned | None) -> bool:
+    """Whether what is to go got its protection after the plan was made."""
+    going = change.action in (Action.DELETE, Action.REPLACE)
+    return going and owner is not None and owner.protect and not (change.owner and change.owner.protect)
+
+
+def _owned(judged: Judged, ledger: Ledger) -> Judged:
+    """The step with the ledger's record as it is now: that of a plan may be outdated."""
+    change = judged.step.change
+    owner = ledger.get(change.source or change.address)
+    return replace(judged, step=replace(judged.step, change=replace(change, owner=owner)))
 
 
 def _judged(step: Step, live: Live, answered: bool | None) -> tuple[Judged | None, list[str]]:
@@ -409,4 +509,16 @@ def _words(value: Any) -> str:
     return "(unset)" if value is None else str(value)
 
 
-__all__ = ["FORMAT", "Judged", "Plan", "differing", "from_json", "judge", "to_json", "with_secrets"]
+__all__ = [
+    "FORMAT",
+    "Judged",
+    "Plan",
+    "differing",
+    "from_json",
+    "judge",
+    "parse",
+    "signed",
+    "to_json",
+    "verify_signatures",
+    "with_secrets",
+]

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TypeVar
 
+from kplan import facts
 from kplan.backends.base import Backend, Cluster, Reading
-from kplan.diagnostics import Diagnostic, InterruptedRun, KplanError, Unsupported, error, ordered, warning
-from kplan.diff import Difference, diff, needed
-from kplan.model import Action, Address, Change, Connector, Facts, Live, Resource, Secret, Stack, Target, Topic
+from kplan.diagnostics import Diagnostic, InterruptedRun, Span, Unsupported, error, ordered, warning
+from kplan.diff import Difference, Ledger, diff, needed
+from kplan.model import Action, Address, Change, Connector, Live, Resource, Secret, Stack, Target, Topic
 from kplan.order import Cycle, narrowed, order, with_needs
 from kplan.plan import Plan
 from kplan.risk import Accepted, accepted_releases, assess, too_many, wants_facts
+from kplan.snapshot import uncompared
 from kplan.store.base import Store
 
 V = TypeVar("V")
@@ -36,22 +39,28 @@ class Options:
 
 def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan:
     """The plan for one stack. Reads only. Raises Unreachable, Denied, JournalBroken; all else is in its diagnostics."""
-    refuse_interrupted(store, stack.name)
-    ledger = store.ledger()
-    live = read(cluster, needed(stack, ledger))
+    live, ledger = looked(stack, cluster, store)
     found = diff(stack, live, ledger, replaced=options.replaced, mode=options.mode)
-    changes = with_needs(accepted_releases(found.changes, options.accept, live.target))
+    changes = with_needs(accepted_releases(_placed(found.changes, stack), options.accept, live.target))
     total = len(changes)
     changes, clashes = narrowed(changes, options.targets, options.excluded)
     problems = found.diagnostics + _clashes(clashes) + _unmatched(stack, found, options)
     problems += [] if options.mode == "destroy" else unique(stack, live, changes)
     problems += [] if options.mode == "destroy" else _few_replicas(stack, live.target)
+    problems += uncompared(stack, live) if live.target.snapshot and options.mode == "apply" else []
     if options.offline:
         problems += _immovable(changes)
     else:
         changes, said = check(cluster, changes)
         problems += said
-    changes = assess(changes, stack, _facts(cluster, changes), options.accept)
+    changes = assess(
+        changes,
+        stack,
+        facts.read(cluster, live, changes, [change for change in changes if wants_facts(change)]),
+        options.accept,
+        now=milliseconds(options.created_at),
+        leftovers=facts.leftovers(cluster, store, changes),
+    )
     managed = sum(1 for owned in ledger.values() if owned.stack == stack.name)
     limit = None if options.mode == "destroy" else too_many(changes, managed, stack.guards, options.accept)
     try:
@@ -81,6 +90,22 @@ def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan
     )
 
 
+def _placed(changes: Sequence[Change], stack: Stack) -> list[Change]:
+    """The changes; what left the stack has its place at the last entry under `removed`, or is of the whole file."""
+    listed = [entry.span for entry in stack.removed if entry.span]
+    declared = [r.origin.span for r in stack.resources.values() if r.origin.span]
+    place = listed[-1] if listed else Span(declared[0].path if declared else stack.path)
+    return [replace(c, span=place) if c.reason == "orphan" and place.path else c for c in changes]
+
+
+def milliseconds(utc: str) -> int | None:
+    """A time in ISO 8601 as milliseconds since 1970; None where it is none."""
+    try:
+        return int(datetime.fromisoformat(utc).timestamp() * 1000)
+    except ValueError:
+        return None
+
+
 def refuse_interrupted(store: Store, stack: str) -> None:
     """Raises InterruptedRun where a run of the stack has no end and nobody holds its lock."""
     for run in store.open_runs():
@@ -94,9 +119,33 @@ def refuse_interrupted(store: Store, stack: str) -> None:
             )
 
 
-def read(cluster: Cluster, addresses: Iterable[Address]) -> Live:
-    """What the servers say of `addresses`, and of every connector: Kafka and Connect are asked at the same time."""
-    topics = sorted({a.name for a in addresses if a.kind == "topic"})
+def looked(stack: Stack, cluster: Cluster, store: Store) -> tuple[Live, Ledger]:
+    """The live state of what is declared or owned, and the ledger: the servers and the store are asked at once."""
+
+    def owned() -> Ledger:
+        refuse_interrupted(store, stack.name)
+        return store.ledger()
+
+    declared = needed(stack, {})
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(owned)
+        live = read(cluster, declared)
+        ledger = asked.result()
+    left = {a.name for a in needed(stack, ledger) if a.kind == "topic"} - {a.name for a in declared}
+    if left:  # what the stack owns and no longer declares
+        more = cluster.topics.read(sorted(left))
+        live = replace(
+            live,
+            resources={**live.resources, **more.resources},
+            hidden=live.hidden | more.hidden,
+            refused={**live.refused, **more.refused},
+        )
+    return live, ledger
+
+
+def read(cluster: Cluster, addresses: Iterable[Address] | None) -> Live:
+    """What the servers say of `addresses` (None: all), and of every connector: both are asked at the same time."""
+    topics = None if addresses is None else sorted({a.name for a in addresses if a.kind == "topic"})
     with ThreadPoolExecutor(4) as pool:
         readings = [pool.submit(b.read, topics if b.kind == "topic" else None) for b in cluster.backends]
         targets = [pool.submit(b.identify) for b in cluster.backends]
@@ -116,7 +165,8 @@ def _live(readings: Sequence[Reading], targets: Sequence[Target]) -> Live:
     resources = {a: r for reading in readings for a, r in reading.resources.items()}
     health = {a: h for reading in readings for a, h in reading.health.items()}
     hidden = frozenset().union(*(reading.hidden for reading in readings))
-    return Live(target, resources, readings[0].names, hidden, health)
+    refused = {a: why for reading in readings for a, why in reading.refused.items()}
+    return Live(target, resources, readings[0].names, hidden, health, refused=refused)
 
 
 # -- what the servers and the rest of the world say -------------------------------------------------------------------
@@ -145,17 +195,6 @@ def _at(diagnostic: Diagnostic, change: Change) -> Diagnostic:
     """The problem at the line where the stack says the setting that the server named."""
     span = change.after.origin.at(diagnostic.path) if change.after else change.span
     return replace(diagnostic, address=diagnostic.address or str(change.address)).located(span or change.span)
-
-
-def _facts(cluster: Cluster, changes: Sequence[Change]) -> Mapping[Address, Facts]:
-    """Facts for the topics whose change may be dangerous, and for no others. Unknown ones count as dangerous."""
-    names = [c.address.name for c in changes if wants_facts(c)]
-    if not names:
-        return {}
-    try:
-        return cluster.topics.facts(names)
-    except KplanError:
-        return {}
 
 
 def unique(stack: Stack, live: Live, changes: Sequence[Change]) -> list[Diagnostic]:

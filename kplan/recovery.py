@@ -124,7 +124,8 @@ class Recovery:
             return self._failed(failure, todo)
         found = {j.step.number for j in judged if j.done} - sent.keys()
         mine = [s for s in run.plan.steps if s.number not in found]
-        return run.finished(lock, mine, [s for s in run.plan.steps if s.number in found])
+        finished = run.finished(lock, mine, [s for s in run.plan.steps if s.number in found])
+        return replace(finished, outcome="completed")
 
     def _is_remade(self, sent: Sent) -> bool:
         """Whether a replacement that was cut off had come to its end: another topic of the same name has another id."""

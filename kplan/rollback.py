@@ -12,7 +12,7 @@ from kplan.backends.base import Outcome
 from kplan.diagnostics import KplanError
 from kplan.diff import differences
 from kplan.events import Event
-from kplan.model import Action, Address, Change, Connector, Live, Owned
+from kplan.model import Action, Address, Change, Connector, Live, Owned, Topic
 from kplan.order import Step
 from kplan.run import LOOKS, PAUSE, Failure, Result, Run, Sent, changed
 from kplan.store.base import Lock
@@ -65,6 +65,7 @@ class Rollback:
         began = run.clock()
         left = self._waves(todo, live)
         left |= self._watch([s for s in todo if s.unsure], began, left)
+        left = self._again([s for s in todo if s.unsure and s.step.number in left], began, left)
         left |= self._verify(todo, left)
         stay = [s.step for s in todo if s.step.number in left]
         ledger = run.before() | run.records(stay, partial=True) | dict(records or {})
@@ -129,16 +130,32 @@ class Rollback:
         if open_ and run.grace:
             for sent in open_:
                 run.tell("step_progress", sent.step, words.watching(run.grace))
-        while open_ and (rest := began + run.grace - run.clock()) > 0:
-            run.sleep(min(WATCH_PAUSE, rest))
+        rest = run.grace
+        while open_ and rest > 0:  # the last look is when the time is over, however long the undos took
+            rest = began + run.grace - run.clock()
+            run.sleep(max(0.0, min(WATCH_PAUSE, rest)))
             try:
                 live, _ = run.read()
+                late = [s for s in open_ if changed(s.step.change, live) or self._lacks_offsets(s, live)]
             except KplanError:
                 continue  # what counts is the reading at the end
-            late = [s for s in open_ if changed(s.step.change, live)]
             more |= self._waves(late, live)
             open_ = [s for s in open_ if s.step.number not in more]
         return more
+
+    def _again(self, failed: Sequence[Sent], began: float, left: Left) -> Left:
+        """What is left after undoing once more what may have failed because a request took effect meanwhile."""
+        run = self.run
+        failed = [s for s in failed if s.step.change.undo.complete and ": kept: " not in left[s.step.number]]
+        if not failed or not run.grace:
+            return left
+        run.sleep(max(0.0, began + run.grace - run.clock()))
+        try:
+            live, _ = run.read()
+        except KplanError:
+            return left
+        numbers = {s.step.number for s in failed}
+        return {n: words for n, words in left.items() if n not in numbers} | self._waves(failed, live)
 
     def _verify(self, todo: Sequence[Sent], left: Left) -> Left:
         """What is not as it was before the run, although its undo was accepted."""
@@ -157,14 +174,14 @@ class Rollback:
         return {s.step.number: f"{s.step.change.address}: is not as before" for s in open_}
 
     def _lacks_offsets(self, sent: Sent, live: Live) -> bool:
-        """Whether a connector that rests, as before, has other offsets than before. A running one's go on."""
+        """Whether a connector has lost its offsets, or has others although it rests. A running one's go on."""
         change, had = sent.step.change, sent.captured.get("offsets")
         now = live.resources.get(change.source or change.address)
         backend = self.run.cluster.of("connector")
-        if had is None or backend is None or not isinstance(now, Connector) or now.state != "stopped":
+        if had is None or backend is None or not isinstance(now, Connector):
             return False
         has = backend.capture([change]).get(change.address, {}).get("offsets", had)
-        return _canonical(has) != _canonical(had)
+        return bool(had and not has) or (now.state == "stopped" and _canonical(has) != _canonical(had))
 
 
 def _canonical(offsets: Iterable[Any]) -> list[str]:
@@ -184,6 +201,9 @@ def _remembered(sent: Sent) -> Mapping[str, Any]:
 def _from_live(back: Change | None, live: Live) -> Change | None:
     """The undo as it must be sent now: what is half gone is not made anew, but put back into its old state."""
     now = live.resources.get(back.address) if back is not None else None
+    if back is not None and back.action is Action.UPDATE and isinstance(back.after, Topic):
+        as_they_are = replace(back.after, partitions=-1, replication_factor=-1)  # whether or not some were added
+        return replace(back, after=as_they_are)
     if back is None or now is None or back.action is not Action.CREATE or back.after is None:
         return back
     diffs, _, _ = differences(back.after, now, None)

@@ -45,7 +45,10 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a run ended. `outcome`: applied | recovered | rolled_back | incomplete | stopped; `left` names differences."""
+    """How a run ended. `outcome`: applied | completed | recovered | rolled_back | incomplete | stopped.
+
+    `left` names each difference to the state before, or to the planned one, and `said` is the last sentence.
+    """
 
     outcome: str
     run: str
@@ -57,10 +60,11 @@ class Result:
     error: KplanError | None = None
     failed: Address | None = None
     seconds: float = 0.0
+    said: str = ""
 
     @property
     def exit_code(self) -> int:
-        return {"applied": 0, "recovered": 0, "rolled_back": 7}.get(self.outcome, 8)
+        return {"applied": 0, "completed": 0, "recovered": 0, "rolled_back": 7}.get(self.outcome, 8)
 
 
 @dataclass(slots=True)
@@ -84,6 +88,7 @@ class Run:
     seq: int = 0
     health: Mapping[Address, Health] = field(default_factory=dict)
     sent: dict[int, Sent] = field(default_factory=dict)  # by the step's number, in the order they were sent
+    owners: Mapping[Address, Owned | None] = field(default_factory=dict)  # as an apply found them; a plan may be older
 
     def begin(self, lock: Lock, steps: Sequence[Step], claims: Mapping[Address, Owned | None]) -> None:
         """The journal knows all that a recovery needs to put the run back, or to complete it."""
@@ -106,11 +111,12 @@ class Run:
             if step.change.is_ledger_only:
                 self.tell("step_done", step, words.done(step.change))
         ledger = self.records(steps) | self.records(skipped, found=True)
-        self.write(lock, "end", about={"outcome": "applied"}, ledger=ledger)
+        self.write(lock, "end", about={"outcome": "applied", "retries": self.cluster.retries}, ledger=ledger)
         return self.result("applied", steps, skipped=len(skipped))
 
     def ended(self, result: Result, said: Callable[[Result, Plan], str], **more: Any) -> Result:
         """Tells how the run ended."""
+        result = replace(result, said=said(result, self.plan))
         level = "info" if result.exit_code == 0 else "error"
         about = {
             "outcome": result.outcome,
@@ -119,7 +125,7 @@ class Run:
             "exit_code": result.exit_code,
             **more,
         }
-        self.emit(Event("apply_summary", said(result, self.plan), level=level, seconds=result.seconds, data=about))
+        self.emit(Event("apply_summary", result.said, level=level, seconds=result.seconds, data=about))
         return result
 
     # -- forward --------------------------------------------------------------------------------------------------
@@ -148,7 +154,10 @@ class Run:
         self.sent |= {s.number: Sent(s, captured.get(s.change.address, {}), unsure=True) for s in steps}
         for step in steps:
             self.tell("step_started", step, words.doing(step.change))
-        outcomes = self.settled(backend, [s.change for s in steps], captured, steps)
+        # a replacement that was cut off is completed as a creation: what it remembered is for its undo
+        made = {s.change.address for s in steps if s.change.action is Action.CREATE}
+        given = {address: kept for address, kept in captured.items() if address not in made}
+        outcomes = self.settled(backend, [s.change for s in steps], given, steps)
         failed = [s for s in steps if not outcomes[s.change.address].ok]
         good = [s for s in steps if s not in failed]
         if good:
@@ -274,7 +283,7 @@ class Run:
     def before(self) -> dict[Address, Owned | None]:
         """The ledger's records of all that this run claimed, as they were before it."""
         claimed = [s.change for s in self.plan.steps if s.change.after is not None]
-        return {c.address: c.owner if not c.source else None for c in claimed}
+        return {c.address: self.owners.get(c.address, None if c.source else c.owner) for c in claimed}
 
     def records(
         self, steps: Sequence[Step], *, partial: bool = False, found: bool = False

@@ -79,6 +79,8 @@ def doing(change: Change) -> str:
 def done(change: Change) -> str:
     running = change.after.state.upper() if isinstance(change.after, Connector) else ""
     made = f"created, {running}" if running else "created, read back"
+    if change.snapshots:
+        return "RUNNING"
     return (
         {
             Action.CREATE: made,
@@ -95,7 +97,9 @@ def done(change: Change) -> str:
 
 def undone(change: Change) -> str:
     if change.action is Action.CREATE:
-        return "empty, deleted" if isinstance(change.after, Topic) else "deleted, with its offsets"
+        if isinstance(change.after, Topic):
+            return "empty, deleted"
+        return "deleted; its offsets stay" if change.keep_offsets else "deleted, with its offsets"
     if change.action is Action.DELETE:
         return "made again, with its offsets"
     if change.action is Action.MOVE:

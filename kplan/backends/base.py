@@ -37,18 +37,26 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one backend saw. `names` are all there are; `resources` and `health` those that were asked for."""
+    """What one backend saw. `names` are all there are; `resources` and `health` those that were asked for.
+
+    `refused` says of what is hidden why it is, and the way out.
+    """
 
     resources: Mapping[Address, Resource] = field(default_factory=dict)
     names: frozenset[str] = frozenset()
     hidden: frozenset[Address] = frozenset()
     health: Mapping[Address, Health] = field(default_factory=dict)
+    refused: Mapping[Address, KplanError] = field(default_factory=dict)
 
 
 class Backend(Protocol):
     """One kind of resource on one server. `kind` is that of the addresses: `topic` or `connector`."""
 
     kind: str
+
+    @property
+    def retries(self) -> int:
+        """How many requests were sent again so far."""
 
     def identify(self) -> Target:
         """Says who the server is. Raises Unreachable or Denied, with the server's own reason."""
@@ -104,6 +112,10 @@ class Cluster:
     @property
     def backends(self) -> tuple[Backend, ...]:
         return (self.topics,) if self.connectors is None else (self.topics, self.connectors)
+
+    @property
+    def retries(self) -> int:
+        return sum(backend.retries for backend in self.backends)
 
     def close(self) -> None:
         for backend in self.backends:

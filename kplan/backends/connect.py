@@ -1,26 +1,39 @@
 """Connectors of one Kafka Connect cluster, over its REST API: reading and acting.
 
 The rest is in modules beside it: what failures mean (`connect_errors`), the client (`connect_rest`), Connect's JSON and
-kplan's values (`connect_model`), one change's job (`connect_job`), settling (`connect_settle`) and validation
-(`connect_check`).
+kplan's values (`connect_model`), one change's job (`connect_job`), settling (`connect_settle`), incremental snapshots
+(`connect_incremental`), validation (`connect_check`) and which settings are passwords (`connect_passwords`).
 """
 
 from __future__ import annotations
 
+import base64
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 from kplan.backends.base import Outcome, Progress, Reading
 from kplan.backends.connect_check import VALIDATION_SECONDS, Validator, is_checked
+from kplan.backends.connect_incremental import IncrementalSnapshots, Signals
 from kplan.backends.connect_job import Captured, Job
 from kplan.backends.connect_model import config_of, connector_of, health_of, listing
-from kplan.backends.connect_rest import NAME, Patience, Rest, path_of, session_of, supports, without_login
+from kplan.backends.connect_passwords import declared_by, passwords_of
+from kplan.backends.connect_rest import (
+    NAME,
+    Patience,
+    Rest,
+    context_of,
+    path_of,
+    session_of,
+    supports,
+    without_login,
+)
 from kplan.backends.connect_settle import Heartbeat, Settler
 from kplan.diagnostics import Conflict, Diagnostic, KplanError, Unsupported
-from kplan.model import Action, Address, Change, Facts, Target
+from kplan.model import Action, Address, Change, Connector, Facts, Resource, Target
 from kplan.secrets import Mask
 
 
@@ -38,6 +51,7 @@ class ConnectConnectors:
         ca: str = "",
         certificate: str = "",
         key: str = "",
+        key_password: str = "",
         request_timeout: float = 30,
         settle_timeout: float = 120,
         attempts: int = 5,
@@ -47,6 +61,7 @@ class ConnectConnectors:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         heartbeat: Heartbeat | None = None,
+        signals: Callable[[], Signals] | None = None,
         mask: Mask | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -55,10 +70,17 @@ class ConnectConnectors:
         self._version = ""
         patience = Patience(attempts, delay, settle_timeout, clock, sleep, jitter)
         plain, login = without_login(urls)
-        session = session_of(username or login[0], password or login[1], certificate, key, self._parallel)
-        self.mask.add([password, login[1]])
+        user, word = username or login[0], password or login[1]
+        context = context_of(ca, certificate, key, key_password)
+        session = session_of(user, word, context, self._parallel)
+        self.mask.add([word, key_password, base64.b64encode(f"{user}:{word}".encode()).decode() if word else ""])
         self._rest = Rest(plain, session, ca or True, request_timeout, patience, self.mask)
         self._settler = Settler(self._rest, self.mask, lambda: self.version, settle_timeout, steady, heartbeat)
+        self._signals, self._settle_timeout, self._clock = signals, settle_timeout, clock
+
+    @property
+    def retries(self) -> int:
+        return self._rest.retries
 
     def identify(self) -> Target:
         """Who answers, at the first try: to wait for a worker is the caller's business."""
@@ -147,16 +169,24 @@ class ConnectConnectors:
         if change.is_ledger_only:
             return Outcome()
         try:
+            if change.stops and self._incremental:
+                self._incremental.stop(change)
             note = Job(self._rest, self.version, change, captured).run()
         except KplanError as failure:
             return Outcome(failure)
-        if change.action is Action.UPDATE:  # the old task may have beaten meanwhile
-            self._settler.mark([change])
         return Outcome(note=note)
 
     def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
-        """All of them have held or failed."""
-        return self._settler.settle(changes, progress)
+        """All of them have held or failed; where that is asked, the rows that new tables already had are read."""
+        outcomes = dict(self._settler.settle(changes, progress))
+        asked = [c for c in changes if c.snapshots and outcomes[c.address].ok]
+        if asked and self._incremental:
+            outcomes |= self._incremental.run(asked, progress)
+        return outcomes
+
+    @cached_property
+    def _incremental(self) -> IncrementalSnapshots | None:
+        return IncrementalSnapshots(self._signals(), self._settle_timeout, self._clock) if self._signals else None
 
     def _hide(self, changes: Iterable[Change]) -> None:
         """The secrets of these changes are in no message."""
@@ -168,8 +198,36 @@ class ConnectConnectors:
         """None: only topics have facts."""
         return {}
 
+    def positions(self, groups: Collection[str]) -> frozenset[str]:
+        return frozenset()
+
+    def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
+        """What the plugins declare as passwords, those of transformations and converters too."""
+        declared = declared_by(self._rest)
+        found = {r.address: passwords_of(r, declared) for r in resources if isinstance(r, Connector)}
+        return {address: keys for address, keys in found.items() if keys is not None}
+
+    # -- operations that declare nothing
+    def restart(self, name: str, failed_only: bool) -> None:
+        """The connector and its tasks, or only what has failed of them, are being restarted (KIP-745, Connect 3.0)."""
+        only = str(failed_only).lower()
+        self._rest.call("POST", path_of(name, f"restart?includeTasks=true&onlyFailed={only}"))
+
+    def offsets(self, name: str) -> list[Any]:
+        """Its committed offsets (KIP-875, Connect 3.5)."""
+        return list((self._rest.call("GET", path_of(name, "offsets")) or {}).get("offsets") or [])
+
+    def put_offsets(self, name: str, offsets: Sequence[Any] | None) -> None:
+        """Its offsets are these, or none at all; it must be STOPPED (KIP-875, Connect 3.6)."""
+        if offsets is None:
+            self._rest.call("DELETE", path_of(name, "offsets"))
+        else:
+            self._rest.call("PATCH", path_of(name, "offsets"), {"offsets": list(offsets)})
+
     def close(self) -> None:
         self._rest.close()
+        if self._signals is not None and "_incremental" in self.__dict__ and self._incremental:
+            self._incremental.signals.close()
 
 
 __all__ = ["ConnectConnectors"]

@@ -29,7 +29,10 @@ PASSED_ON = (
     "producer.", "consumer.", "admin.", "openlineage.", "custom.metric.", "mongodb.", "kafka.",
 )  # fmt: skip
 HALF_PASSED_ON = ("database.",)  # the JDBC driver's in old Debezium
-OFTEN = frozenset({"name", "connector.class", "connector.plugin.version", "tasks.max", "topics", "topics.regex"})
+OFTEN = frozenset({
+    "name", "connector.class", "connector.plugin.version", "tasks.max", "topics", "topics.regex",
+    "binary.handling.mode", "capture.scope", "capture.target",  # Debezium 3.6 heeds them and does not always list them
+})  # fmt: skip
 VALIDATION_SECONDS = 30.0
 PLACEHOLDER = "kplan-does-not-know-this-value"
 LOGIN = re.compile(r"password|authenticat|access denied|login|credential", re.IGNORECASE)

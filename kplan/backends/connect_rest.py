@@ -10,9 +10,11 @@ import json
 import logging
 import random
 import re
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -22,10 +24,24 @@ from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import NewConnectionError
 
 from kplan.backends.connect_errors import NO_CLASS, classify, patient, said, title
-from kplan.diagnostics import Busy, Denied, ErrorClass, KplanError, Rejected, Timeout, Unreachable, Unsupported
+from kplan.diagnostics import (
+    Busy,
+    Denied,
+    ErrorClass,
+    Invalid,
+    KplanError,
+    Rejected,
+    Timeout,
+    Unreachable,
+    Unsupported,
+    error,
+)
 from kplan.secrets import Mask
 
 log = logging.getLogger("kplan.backends.connect")  # one name for all that is done with Connect
+
+_DENIALS: Mapping[int, str] = {401: "it does not know this login", 403: "this user may not"}
+TLS_ALERT = "x15\\x03"  # how the representation of what a TLS port answers to plain HTTP begins
 
 # -- versions
 
@@ -93,6 +109,7 @@ class Rest:
         self._timeout = timeout
         self._mask = mask
         self._first = 0
+        self.retries = 0
 
     @property
     def url(self) -> str:
@@ -115,6 +132,7 @@ class Rest:
                     return None
                 pause = self.patience.pause(attempt)
                 attempt += 1
+                self.retries += 1
                 if not self._may_wait(failure, attempt, self.patience.clock() + pause - start):
                     raise
                 log.warning("%s %s: %s; again in %.1f s", method, path, failure.message, pause)
@@ -154,15 +172,16 @@ class Rest:
             status = response.status_code
         finally:
             log.debug("%s %s -> %s %.3f s", method, path, status, time.monotonic() - start)
-        return self._answer(url, response.status_code, text)
+        return self._answer(url, response.status_code, text, f"{method} {path}")
 
-    def _answer(self, url: str, status: int, text: str) -> Any:
+    def _answer(self, url: str, status: int, text: str, asked: str) -> Any:
         if status < 300:
             return self._parsed(url, text)
         message = said(text)
         kind = classify(status, message)
-        words = self._mask.mask(message or title(text)) or "nothing more"
-        raise kind(f"Connect ({urlsplit(url).netloc}) answers {status}: {words}",
+        words = self._mask.mask(message or title(text)) or _DENIALS.get(status, "nothing more")
+        asked = f" to {asked}" if kind is Denied else ""
+        raise kind(f"Connect ({urlsplit(url).netloc}) answers {status}{asked}: {words}",
                    code="K303" if NO_CLASS in message.lower() else "", help=_help(status, kind))  # fmt: skip
 
     def _parsed(self, url: str, text: str) -> Any:
@@ -193,8 +212,11 @@ class _explained:
             return
         why = self._mask.mask(_cause(failure))
         if isinstance(failure, requests.exceptions.SSLError):
-            refused = Unreachable(f"no TLS connection to {self._url}: {why}",
-                                  help="check `connect.ca`, and that the URL is https")  # fmt: skip
+            why = re.sub(r"^\w+\] | \(_ssl\.c:\d+\)$", "", why)
+            raise Denied(f"no TLS connection to {self._url}: {why}", code="K317", help=_tls_help(why)) from None
+        if TLS_ALERT in str(failure):
+            refused = Unreachable(f"{self._url} does not speak HTTP: it answers as TLS does",
+                                  help="write https:// in `connect.url`")  # fmt: skip
             refused.error_class = ErrorClass.FATAL
             raise refused from None
         if _was_not_sent(failure):
@@ -217,11 +239,26 @@ def _cause(failure: requests.RequestException) -> str:
     return errno[1] if errno else text.rpartition(": ")[2].strip("'\"") or type(failure).__name__
 
 
+def _tls_help(why: str) -> str:
+    """What to do about a handshake that fails, by OpenSSL's words."""
+    ways_out = {
+        "mismatch": "name the worker in `connect.url` as its certificate does",
+        "has expired": "renew the worker's certificate, or correct the clock of this machine",
+        "wrong version number": "this port speaks no TLS: write http:// in `connect.url`, or another port",
+        "record layer failure": "this port speaks no TLS: write http:// in `connect.url`, or another port",
+        "alert": "the worker wants a certificate that it trusts: check `connect.certificate` and `connect.key`",
+    }
+    usual = "put the authority that signed the worker's certificate into `connect.ca`"
+    return next((help for sign, help in ways_out.items() if sign in why), usual)
+
+
 def _help(status: int, kind: type[KplanError]) -> str:
+    if status == 403:
+        return "let whoever guards Connect allow this user what docs/permissions.md lists"
     if status in (301, 302, 303, 307, 308):
         return "this address redirects; put the final one into `connect.url`"
     return {
-        Denied: "check `connect.username` and `connect.password`, and what this user may do",
+        Denied: "check `connect.username` and `connect.password`",
         Busy: "Connect rebalances or starts; try again",
         Unsupported: "see which version of Connect this needs",
     }.get(kind, "")
@@ -244,15 +281,45 @@ def plugin_path(java_class: str, *more: str) -> str:
 # -- logins
 
 
-def session_of(username: str, password: str, certificate: str, key: str, parallel: int) -> requests.Session:
+def context_of(ca: str, certificate: str, key: str, password: str) -> ssl.SSLContext | None:
+    """What proves to workers who kplan is, None without a certificate. Raises Invalid where a file cannot be used."""
+    file, setting = ca, "connect.ca"
+    try:
+        if ca:
+            folder = Path(ca).is_dir()
+            ssl.create_default_context(cafile=None if folder else ca, capath=ca if folder else None)
+        if not certificate:
+            return None
+        file, setting = certificate, "connect.certificate"
+        context = ssl.create_default_context()
+        context.load_cert_chain(certificate, key or None, lambda: password)
+        return context
+    except (OSError, ValueError) as failure:
+        why = failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
+        if isinstance(failure, ssl.SSLError):
+            why = "it holds no certificate" if setting == "connect.ca" else "key and password do not fit it"
+        raise Invalid([error("K203", "a file for TLS cannot be used", f"{setting} {file}: {why}",
+                             help="the files are PEM, and their paths begin at kplan.yaml")]) from failure  # fmt: skip
+
+
+class _Adapter(HTTPAdapter):
+    """With a client's certificate, whose key may have a password: `Session.cert` takes none."""
+
+    def __init__(self, context: ssl.SSLContext | None, parallel: int) -> None:
+        self._context = context
+        super().__init__(pool_maxsize=parallel)
+
+    def init_poolmanager(self, *sizes: Any, **options: Any) -> None:
+        super().init_poolmanager(*sizes, **options, ssl_context=self._context)
+
+
+def session_of(username: str, password: str, context: ssl.SSLContext | None, parallel: int) -> requests.Session:
     session = requests.Session()
     session.headers["Accept"] = "application/json"
     if username:
         session.auth = HTTPBasicAuth(username.encode(), password.encode())
-    if certificate:
-        session.cert = (certificate, key) if key else certificate
     for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=max(parallel, 10)))
+        session.mount(scheme, _Adapter(context, max(parallel, 10)))
     return session
 
 

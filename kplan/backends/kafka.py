@@ -18,15 +18,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from confluent_kafka import (
-    ConsumerGroupState,
-    ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
-    TopicCollection,
-    TopicPartition,
-)
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclOperation,
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
@@ -34,12 +28,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ConfigSource,
     NewPartitions,
     NewTopic,
-    OffsetSpec,
 )
 
 from kplan import catalog
+from kplan.access import Contact, unusable
 from kplan.backends import topics as shared
 from kplan.backends.base import Outcome, Progress, Reading
+from kplan.backends.kafka_facts import EARLIEST, LATEST, Survey, count, offsets, partitions
 from kplan.diagnostics import (
     Busy,
     Conflict,
@@ -53,7 +48,8 @@ from kplan.diagnostics import (
     Unreachable,
     Unsupported,
 )
-from kplan.model import Action, Address, Change, Facts, Reader, Target, Topic
+from kplan.model import Action, Address, Change, Facts, Resource, Target, Topic
+from kplan.permissions import Acl, missing
 from kplan.secrets import Mask, MaskingFilter
 
 K = TypeVar("K")
@@ -61,14 +57,9 @@ T = TypeVar("T")
 Failures = dict[str, KplanError | None]  # by topic; None: it is so
 
 DESCRIBED_AT_ONCE: Final = 500  # topics in a DescribeConfigs request: 1,000 answer with 2 to 4 MB
-OFFSETS_AT_ONCE: Final = 2_000
-GROUPS_AT_ONCE: Final = 16
 ASKED_OF_EACH: Final = 100  # topics for which every single broker is asked while settling
 ON_THE_TOPIC: Final = frozenset({1, ConfigSource.DYNAMIC_TOPIC_CONFIG})  # `source` is an int today
-EARLIEST, LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
-NEWEST = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
 LONGEST_PAUSE: Final = 30.0
-ALL_DOWN_SECONDS: Final = 3.0  # every broker refused for this long: no use in waiting for the whole timeout
 KPLANS_OWN: Final = ("client.id", "allow.auto.create.topics", "error_cb", "throttle_cb", "logger")
 
 
@@ -168,10 +159,20 @@ def classify(code: int, message: str = "") -> Verdict:
     return VERDICTS.get(code, Verdict(KplanError, None))
 
 
+class Forbidden(Denied):
+    """An ACL is missing; which one, the place that asked knows."""
+
+
+_FORBIDDEN = _codes("""
+    TOPIC_AUTHORIZATION_FAILED GROUP_AUTHORIZATION_FAILED CLUSTER_AUTHORIZATION_FAILED
+    TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+""")
+
+
 def failure(code: int, message: str) -> KplanError:
     """The error for a code, with the server's own words."""
     verdict = classify(code, message)
-    problem = verdict.error(message)
+    problem = (Forbidden if code in _FORBIDDEN else verdict.error)(message)
     problem.applied = verdict.applied
     return problem
 
@@ -221,30 +222,23 @@ class Client:
                  warn: Callable[[str], None]) -> None:  # fmt: skip
         self.bootstrap = str(config.get("bootstrap.servers", ""))
         self.timeout, self.attempts, self._delay, self._warn = timeout, max(1, attempts), delay, warn
+        self.retries = 0
         self._mask = Mask(secrets)
         self._masking = MaskingFilter(self._mask)
         self._logger = logging.getLogger("kplan.kafka")
         self._logger.addFilter(self._masking)
-        self._denied: Denied | None = None
-        self._trouble = ""
-        self._all_down = 0.0  # when every broker was seen down for the first time
         self._cluster: Any = None
         self._lock = threading.Lock()
         for key in sorted(config.keys() & set(KPLANS_OWN)):
             warn(f"kafka: {key} is set by kplan; what the environment says is not used")
+        self.config = config
+        self._contact = Contact(config, self._mask)
         asked: dict[str, Any] = {**config, "client.id": _who(), "allow.auto.create.topics": False}
-        asked |= {"error_cb": self._note, "throttle_cb": self._throttled}
-        self.admin = AdminClient(asked, logger=self._logger)
-
-    def _note(self, problem: KafkaError) -> None:
-        """Remembers the true cause, which only this callback hears."""
-        code, words = problem.code(), self._mask.mask(problem.str())
-        if code in (KafkaError._AUTHENTICATION, KafkaError._SSL):
-            self._denied = Denied(words)
-        elif code == KafkaError._ALL_BROKERS_DOWN:
-            self._all_down = self._all_down or time.monotonic()
-        else:
-            self._trouble = words
+        asked |= {"error_cb": self._contact.note, "throttle_cb": self._throttled}
+        try:
+            self.admin = AdminClient(asked, logger=self._logger)
+        except (KafkaException, ValueError, TypeError) as exception:
+            raise unusable(self.mapped(exception).message, config) from exception
 
     def _throttled(self, event: Any) -> None:
         self._warn(f"broker {event.broker_id} slows kplan down by {event.throttle_time:.1f} s: its quota is used up")
@@ -253,30 +247,8 @@ class Client:
         """Who the cluster is, asked once. Raises Denied or Unreachable with the true cause."""
         with self._lock:
             if self._cluster is None:
-                self._cluster = self._ask_cluster()
+                self._cluster = self._contact.first_answer(self.admin, self.timeout, foreign)
             return self._cluster
-
-    def _ask_cluster(self) -> Any:
-        self.admin.poll(0)
-        answer = self.admin.describe_cluster(request_timeout=self.timeout)
-        while not wait([answer], 0.05).done:
-            self.admin.poll(0)
-            down = self._all_down and time.monotonic() - self._all_down > min(ALL_DOWN_SECONDS, self.timeout)
-            if self._denied or down:
-                break
-        if answer.done() and answer.exception() is None:
-            self._denied, self._trouble, self._all_down = None, "", 0.0
-            return answer.result()
-        self.admin.poll(0)
-        raise self._denied or self._unreachable(answer)
-
-    def _unreachable(self, answer: Future[Any]) -> KplanError:
-        problem = foreign(exception) if answer.done() and (exception := answer.exception()) else None
-        if isinstance(problem, Denied):
-            return problem
-        cause = self._trouble or (problem.message if problem else "every broker is down")
-        return Unreachable(self._mask.mask(f"{self.bootstrap}: {cause}"),
-                           help="check bootstrap.servers, security.protocol, and that the brokers are up")  # fmt: skip
 
     def answers(self, futures: Mapping[K, Future[Any]]) -> dict[K, Any]:
         """Each future's result, or the KplanError that came of it."""
@@ -299,7 +271,28 @@ class Client:
         problem.message = self._mask.mask(problem.message)
         problem.args = (problem.message,)
         silent = isinstance(problem, Timeout | Unreachable)
-        return self._denied if silent and self._denied is not None else problem
+        return self._contact.refused if silent and self._contact.refused is not None else problem
+
+    def named(self, problem: KplanError, acl: Acl) -> KplanError:
+        """The problem; for lack of this right, with its name and the way to get it."""
+        if not isinstance(problem, Forbidden):
+            return problem
+        words, help = missing(acl, self.config)
+        return Denied(f"{acl.name or 'the cluster'}: {words}", help=help)
+
+    def unlisted_groups(self) -> KplanError | None:
+        """Why brokers may leave consumer groups out when they are listed: they do that without a word."""
+        asked = {"": self.admin.describe_cluster(include_authorized_operations=True, request_timeout=self.timeout)}
+        answer = self.answers(asked)[""]
+        if isinstance(answer, KplanError):
+            return answer
+        if AclOperation.DESCRIBE in (answer.authorized_operations or ()):
+            return None
+        return self.named(Forbidden("Describe"), Acl("Describe", "Cluster"))
+
+    def tell(self, problem: KplanError) -> None:
+        """A person knows of what stops nothing."""
+        self._warn("; ".join(filter(None, (problem.message, problem.help))))
 
     def asked(self, ask: Callable[[], Mapping[K, Future[Any]]]) -> dict[K, Any]:
         """The answers to a request that changes nothing; one that cannot even be formed is Rejected for all."""
@@ -333,6 +326,7 @@ class Client:
 
     def pause(self, attempt: int) -> None:
         """Waits before the next attempt: longer each time, and not as long as everybody else."""
+        self.retries += 1
         longest = min(LONGEST_PAUSE, self._delay * 2 ** (attempt - 1))
         time.sleep(longest * random.uniform(0.5, 1.0))
 
@@ -366,6 +360,10 @@ class KafkaTopics:
     def _timeout(self) -> float:
         return self._client.timeout
 
+    @property
+    def retries(self) -> int:
+        return self._client.retries
+
     def identify(self) -> Target:
         """Says which cluster this is. Raises Unreachable or Denied, with the reason that only librdkafka tells."""
         cluster = self._client.cluster()
@@ -380,15 +378,23 @@ class KafkaTopics:
         self._client.cluster()
         listed = self._client.metadata().topics
         there = [name for name in (listed if names is None else dict.fromkeys(names)) if name in listed]
-        resources, hidden = self._described({name: _shape(listed[name].partitions.values()) for name in there})
+        resources, sealed = self._described({name: _shape(listed[name].partitions.values()) for name in there})
+        unseen: set[str] = set()
         missing = [] if names is None else [name for name in dict.fromkeys(names) if name not in listed]
         if missing:
             late, unseen = self._by_name(missing)
             found, more = self._described(late)
             resources |= found
-            hidden |= more | unseen
-        return Reading({topic.address: topic for topic in resources.values()}, frozenset(listed),
-                       frozenset(Address("topic", name) for name in hidden))  # fmt: skip
+            sealed |= more
+        refused = self._refused("DescribeConfigs", sealed) | self._refused("Describe", unseen)
+        return Reading({topic.address: topic for topic in resources.values()}, frozenset(listed), frozenset(refused),
+                       refused=refused)  # fmt: skip
+
+    def _refused(self, right: str, names: Iterable[str]) -> dict[Address, KplanError]:
+        """For each topic the lack of this right."""
+        return {
+            Address("topic", n): self._client.named(Forbidden("hidden"), Acl(right, "Topic", n)) for n in sorted(names)
+        }
 
     def _described(self, shapes: Mapping[str, tuple[int, int]]) -> tuple[dict[str, Topic], set[str]]:
         """The topics of these partitions and replicas with their configs, and those whose configs may not be seen."""
@@ -443,12 +449,13 @@ class KafkaTopics:
                     shapes[name] = _shape(answer.partitions)
         return shapes, hidden
 
-    def _topics_chunk(self, names: Sequence[str]) -> dict[str, Any]:
+    def _topics_chunk(self, names: Sequence[str], rights: bool = False) -> dict[str, Any]:
         asked = [name for name in names if catalog.check_name(name) is None]
         if not asked:
             return {}
         ask = TopicCollection(asked)
-        answers = self._client.asked(lambda: self._admin.describe_topics(ask, request_timeout=self._timeout))
+        answers = self._client.asked(lambda: self._admin.describe_topics(
+            ask, include_authorized_operations=rights, request_timeout=self._timeout))  # fmt: skip
         for answer in answers.values():
             if isinstance(answer, KplanError) and not isinstance(answer, Conflict | Denied | Rejected):
                 raise answer
@@ -458,7 +465,8 @@ class KafkaTopics:
     def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
         """What the brokers refuse of creates and updates (`validate_only`, each kind in as few requests as it takes).
 
-        Deletes cannot be checked. Of a replacement only its configs can, so without a problem it is left out.
+        Of deletes only the right to them can be checked, of a replacement that and its configs, so without a problem
+        they are left out.
         """
         found: dict[Address, list[Diagnostic]] = {}
         creates = [change for change in changes if change.action is Action.CREATE]
@@ -475,6 +483,19 @@ class KafkaTopics:
             found.setdefault(change.address, [])
         replaced = [change for change in changes if change.action is Action.REPLACE]
         self._note(found, self._validate_replaced(replaced), only_problems=True)
+        going = [c.address.name for c in changes if c.action in (Action.DELETE, Action.REPLACE)]
+        self._note(found, self._undeletable(going), only_problems=True)
+        return found
+
+    def _undeletable(self, names: Sequence[str]) -> Failures:
+        """The topics that this user may not delete; there is no request that only checks that."""
+        found: Failures = {}
+        for chunk in shared.batches(names, lambda _: 1, DESCRIBED_AT_ONCE):
+            answers = self._client.retried(partial(self._topics_chunk, chunk, rights=True))
+            for name, answer in answers.items():
+                rights = None if isinstance(answer, KplanError) else answer.authorized_operations
+                if rights is not None and AclOperation.DELETE not in rights:
+                    found[name] = self._client.named(Forbidden("Delete"), Acl("Delete", "Topic", name))
         return found
 
     def _note(self, found: dict[Address, list[Diagnostic]], answers: Failures, only_problems: bool = False) -> None:
@@ -521,23 +542,29 @@ class KafkaTopics:
                 for c in wanting}  # fmt: skip
 
     # -- requests -----------------------------------------------------------------------------------------------------
-    def _answered(self, names: Iterable[str], ask: Callable[[], Mapping[Any, Future[Any]]]) -> Failures:
-        """Whether each was taken; what the client itself refuses (before sending) is refused for each."""
+    def _answered(self, right: str, names: Iterable[str], ask: Callable[[], Mapping[Any, Future[Any]]]) -> Failures:
+        """Whether each was taken; what the client itself refuses (before sending) is refused for each.
+
+        `right` is the operation that the user must be allowed on each topic.
+        """
         try:
             answers = self._client.answers(ask())
         except (KafkaException, ValueError, TypeError) as exception:
             return dict.fromkeys(names, self._client.mapped(exception))
         named = {getattr(key, "name", key): answer for key, answer in answers.items()}
-        return {name: answer if isinstance(answer, KplanError) else None for name, answer in named.items()}
+        return {
+            name: self._client.named(answer, Acl(right, "Topic", name)) if isinstance(answer, KplanError) else None
+            for name, answer in named.items()
+        }
 
     def _send_creates(self, topics: Sequence[Topic], validate: bool = False) -> Failures:
         new = [NewTopic(t.name, t.partitions, t.replication_factor, config=dict(t.config)) for t in topics]
         create = partial(self._admin.create_topics, new, validate_only=validate, operation_timeout=self._timeout)
-        return self._answered([t.name for t in topics], partial(create, request_timeout=self._timeout))
+        return self._answered("Create", [t.name for t in topics], partial(create, request_timeout=self._timeout))
 
     def _send_deletes(self, names: Sequence[str]) -> Failures:
         delete = partial(self._admin.delete_topics, list(names), operation_timeout=self._timeout)
-        return self._answered(names, partial(delete, request_timeout=self._timeout))
+        return self._answered("Delete", names, partial(delete, request_timeout=self._timeout))
 
     def _send_settings(self, settings: Mapping[str, tuple[Mapping[str, str], Sequence[str]]],
                        validate: bool = False) -> Failures:  # fmt: skip
@@ -547,7 +574,8 @@ class KafkaTopics:
         for batch in shared.batches(some, lambda each: len(each[1]) + len(each[2])):
             resources = [_alteration(*each) for each in batch]
             alter = partial(self._admin.incremental_alter_configs, resources, validate_only=validate)
-            found |= self._answered([each[0] for each in batch], partial(alter, request_timeout=self._timeout))
+            asked = [each[0] for each in batch]
+            found |= self._answered("AlterConfigs", asked, partial(alter, request_timeout=self._timeout))
         return found
 
     def _send_growth(self, counts: Mapping[str, int], validate: bool = False) -> Failures:
@@ -555,7 +583,7 @@ class KafkaTopics:
         for batch in shared.batches([name for name in counts if found[name] is None], lambda name: counts[name]):
             new = [NewPartitions(name, counts[name]) for name in batch]
             grow = partial(self._admin.create_partitions, new, validate_only=validate, operation_timeout=self._timeout)
-            found |= self._answered(batch, partial(grow, request_timeout=self._timeout))
+            found |= self._answered("Alter", batch, partial(grow, request_timeout=self._timeout))
         return found
 
     # -- acting -------------------------------------------------------------------------------------------------------
@@ -629,7 +657,7 @@ class KafkaTopics:
             if isinstance(answer, KplanError):
                 kept[name] = Outcome(answer)
             elif answer:
-                kept[name] = Outcome(kept=f"{answer} record{'' if answer == 1 else 's'} arrived")
+                kept[name] = Outcome(kept=shared.arrived(answer))
         return kept | _outcomes(self._remove([c.address.name for c in changes if c.address.name not in kept]))
 
     def _remove(self, names: Sequence[str]) -> Failures:
@@ -786,112 +814,43 @@ class KafkaTopics:
 
     # -- facts --------------------------------------------------------------------------------------------------------
     def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
-        """Records (latest less earliest offsets), the newest record's time, and the consumer groups with their lag."""
-        if not names:
-            return {}
-        partitions = self._partitions(names)
-        if not partitions:
-            return {}
-        everywhere = [(name, p) for name, ids in partitions.items() for p in ids]
-        first = self._offsets(everywhere, EARLIEST)
-        last = self._offsets(everywhere, LATEST)
-        newest = self._offsets(everywhere, NEWEST)
-        readers = self._readers(partitions, last)
-        return {
-            Address("topic", name): Facts(
-                records=_total(name, ids, first, last),
-                last_write=_newest(name, ids, newest),
-                readers=tuple(readers.get(name, ())),
-            )
-            for name, ids in partitions.items()
-        }
+        """Records, the times of the oldest and the newest, and the consumer groups with their lag; not bytes."""
+        return Survey(self._client).of(names) if names else {}
+
+    def positions(self, groups: Collection[str]) -> frozenset[str]:
+        return Survey(self._client).positions(groups)
+
+    def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
+        """None: no config of a topic is a password."""
+        return {}
 
     def end_offsets(self, names: Collection[str]) -> Mapping[str, int]:
         """The sum of each topic's end offsets, which moves when anything is written; a missing topic has none."""
-        partitions = self._partitions(names)
-        last = self._offsets([(name, p) for name, ids in partitions.items() for p in ids], LATEST)
-        known = {
-            n: [last[n, p] for p in ids if not isinstance(last[n, p], KplanError)] for n, ids in partitions.items()
+        there = partitions(self._client, names)
+        last = offsets(self._client, [(n, p) for n, ids in there.items() for p in ids], LATEST, self._timeout)
+        return {
+            name: sum(last[name, p].offset for p in ids if not isinstance(last[name, p], KplanError))
+            for name, ids in there.items()
         }
-        return {name: sum(answer.offset for answer in answers) for name, answers in known.items()}
-
-    def _partitions(self, names: Collection[str]) -> dict[str, list[int]]:
-        listed = self._client.metadata().topics
-        return {name: sorted(listed[name].partitions) for name in dict.fromkeys(names) if name in listed}
 
     def _records(self, names: Sequence[str]) -> dict[str, int | KplanError]:
         """How many records each topic that is there has. Leaders that are being elected are awaited."""
 
         def read() -> dict[str, int | KplanError]:
-            partitions = self._partitions(names)
-            everywhere = [(name, p) for name, ids in partitions.items() for p in ids]
-            first = self._offsets(everywhere, EARLIEST)
-            last = self._offsets(everywhere, LATEST)
-            problems = [a for a in (*first.values(), *last.values()) if isinstance(a, KplanError)]
-            waits = next((p for p in problems if p.error_class is not ErrorClass.FATAL), None)
+            there = {name: [(name, p) for p in ids] for name, ids in partitions(self._client, names).items()}
+            asked = [each for mine in there.values() for each in mine]
+            first = offsets(self._client, asked, EARLIEST, self._timeout)
+            last = offsets(self._client, asked, LATEST, self._timeout)
+            problems = {key[0]: a for found in (first, last) for key, a in found.items() if isinstance(a, KplanError)}
+            waits = next((p for p in problems.values() if p.error_class is not ErrorClass.FATAL), None)
             if waits is not None:  # 3 as well: a leader that has not heard of its new partition
                 raise Busy(waits.message)
-            return {name: _count(name, ids, first, last) for name, ids in partitions.items()}
+            return {name: problems.get(name) or count(mine, first, last) for name, mine in there.items()}
 
         try:
             return self._client.retried(read)
         except KplanError as problem:
             return dict.fromkeys(names, problem)
-
-    def _offsets(self, partitions: Sequence[tuple[str, int]], spec: OffsetSpec) -> dict[tuple[str, int], Any]:
-        """An offset (with its timestamp) of each partition, or a KplanError."""
-        found: dict[tuple[str, int], Any] = {}
-        for batch in shared.batches(partitions, lambda _: 1, OFFSETS_AT_ONCE):
-            ask = {TopicPartition(name, p): spec for name, p in batch}
-            answers = self._client.asked(partial(self._admin.list_offsets, ask, request_timeout=self._timeout))
-            found |= {(key.topic, key.partition): answer for key, answer in answers.items()}
-        return found
-
-    def _readers(
-        self, partitions: Mapping[str, Sequence[int]], last: Mapping[tuple[str, int], Any]
-    ) -> dict[str, list[Reader]]:
-        """By topic, the groups that have committed offsets in it or are assigned to it now, if one may see them."""
-        answer = self._client.asked(lambda: {"": self._admin.list_consumer_groups(request_timeout=self._timeout)})[""]
-        if isinstance(answer, KplanError):
-            self._warn(f"consumer groups could not be listed: {answer.message}")
-            return {}
-        active = {g.group_id: g.state not in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD) for g in answer.valid}
-        assigned = self._assigned([group for group, busy in active.items() if busy])
-        found: dict[str, list[Reader]] = {}
-        for group, committed in sorted(self._committed(list(active), partitions).items()):
-            for name, ids in partitions.items():
-                lags = [last[name, p].offset - committed[name, p] for p in ids
-                        if (name, p) in committed and not isinstance(last[name, p], KplanError)]  # fmt: skip
-                if lags or name in assigned.get(group, ()):
-                    found.setdefault(name, []).append(Reader(group, sum(max(0, lag) for lag in lags), active[group]))
-        return found
-
-    def _assigned(self, groups: Sequence[str]) -> dict[str, set[str]]:
-        """The topics that members of each group read now."""
-        if not groups:
-            return {}
-        answers = self._client.asked(
-            lambda: self._admin.describe_consumer_groups(list(groups), request_timeout=self._timeout)
-        )
-        known = {group: answer for group, answer in answers.items() if not isinstance(answer, KplanError)}
-        return {group: {p.topic for m in answer.members if m.assignment for p in m.assignment.topic_partitions}
-                for group, answer in known.items()}  # fmt: skip
-
-    def _committed(self, groups: Sequence[str],
-                   partitions: Mapping[str, Sequence[int]]) -> dict[str, dict[tuple[str, int], int]]:  # fmt: skip
-        """Each group's committed offsets in these partitions; the client takes one group a request."""
-        found: dict[str, dict[tuple[str, int], int]] = {}
-        for batch in shared.batches(groups, lambda _: 1, GROUPS_AT_ONCE):
-            asked: dict[str, Future[Any]] = {}
-            for group in batch:
-                where = [TopicPartition(name, p) for name, ids in partitions.items() for p in ids]
-                request = [ConsumerGroupTopicPartitions(group, where)]
-                asked |= self._admin.list_consumer_group_offsets(request, request_timeout=self._timeout)
-            for group, answer in self._client.answers(asked).items():
-                if not isinstance(answer, KplanError):
-                    found[group] = {(p.topic, p.partition): p.offset for p in answer.topic_partitions
-                                    if p.offset >= 0 and p.error is None}  # fmt: skip
-        return found
 
 
 _TOPIC = ConfigResource.Type.TOPIC
@@ -956,21 +915,6 @@ def _as_asked(asked: Topic | None, answer: Any) -> bool:
     if asked is None:
         return isinstance(answer, Conflict | Denied)  # a missing topic is 29 to those who may not see it
     return not isinstance(answer, KplanError) and _has(Topic(asked.name, config=answer), asked.config, ())
-
-
-def _count(name: str, ids: Iterable[int], first: Mapping[Any, Any], last: Mapping[Any, Any]) -> int:
-    return sum(max(0, last[name, p].offset - first[name, p].offset) for p in ids)
-
-
-def _total(name: str, ids: Sequence[int], first: Mapping[Any, Any], last: Mapping[Any, Any]) -> int | None:
-    if any(isinstance(each[name, p], KplanError) for each in (first, last) for p in ids):
-        return None
-    return _count(name, ids, first, last)
-
-
-def _newest(name: str, ids: Iterable[int], newest: Mapping[Any, Any]) -> int | None:
-    times = [newest[name, p].timestamp for p in ids if not isinstance(newest[name, p], KplanError)]
-    return max((t for t in times if t > 0), default=None)
 
 
 __all__ = ["KafkaTopics", "classify"]

@@ -25,6 +25,7 @@ from kplan import catalog
 from kplan.backends.base import Outcome, Progress, Reading
 from kplan.backends.topics import (
     NOT_IN_TIME,
+    arrived,
     growth,
     no_reassignment,
     refused,
@@ -43,6 +44,7 @@ from kplan.model import (
     Facts,
     Health,
     Reader,
+    Resource,
     Secret,
     Target,
     Task,
@@ -77,6 +79,7 @@ CREATE TABLE IF NOT EXISTS sim_topics (name TEXT PRIMARY KEY, partitions INTEGER
     config TEXT NOT NULL, records INTEGER NOT NULL DEFAULT 0, last_write INTEGER);
 CREATE TABLE IF NOT EXISTS sim_readers (topic TEXT NOT NULL, reader TEXT NOT NULL, lag INTEGER NOT NULL,
     active INTEGER NOT NULL, PRIMARY KEY (topic, reader));
+CREATE TABLE IF NOT EXISTS sim_oldest (topic TEXT PRIMARY KEY, first_write INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS sim_connectors (name TEXT PRIMARY KEY, config TEXT NOT NULL, state TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sim_offsets (name TEXT PRIMARY KEY, offsets TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sim_failures (name TEXT PRIMARY KEY, cause TEXT NOT NULL);
@@ -150,6 +153,7 @@ class SimulatedTopics:
     """Topics of a simulated cluster. Addresses in `fail` are taken, and then do not become visible."""
 
     kind = "topic"
+    retries = 0
 
     def __init__(self, path: Path | str, *, brokers: int = 3, fail: Sequence[str] = ()) -> None:
         self.file = SimulatedFile(path)
@@ -215,16 +219,29 @@ class SimulatedTopics:
         return {c.address: Outcome(late if _is_to_fail(c, self.fail) else None) for c in changes}
 
     def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
-        stored = {n: (r, w) for n, r, w in self.file.read("SELECT name, records, last_write FROM sim_topics")}
-        readers = self.file.read("SELECT topic, reader, lag, active FROM sim_readers ORDER BY reader")
+        rows = self.file.read(
+            "SELECT name, records, last_write, first_write FROM sim_topics LEFT JOIN sim_oldest ON topic = name"
+        )
+        stored = {name: (records, last, first) for name, records, last, first in rows}
         reading: dict[str, list[Reader]] = {}
+        readers = self.file.read("SELECT topic, reader, lag, active FROM sim_readers ORDER BY reader")
         for topic, group, lag, active in readers:
             reading.setdefault(topic, []).append(Reader(group, lag, bool(active)))
         return {
-            Address("topic", n): Facts(stored[n][0], None, stored[n][1], tuple(reading.get(n, ())))
+            Address("topic", n): Facts(records, None, last, tuple(reading.get(n, ())), first)
             for n in names
             if n in stored
+            for records, last, first in [stored[n]]
         }
+
+    def positions(self, groups: Collection[str]) -> frozenset[str]:
+        """Groups that read, and those of sinks that have offsets, as in Kafka one that is deleted still has."""
+        readers = {name for (name,) in self.file.read("SELECT reader FROM sim_readers")}
+        sinks = {f"connect-{name}" for (name,) in self.file.read("SELECT name FROM sim_offsets")}
+        return frozenset(groups) & (readers | sinks)
+
+    def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
+        return {}
 
     def end_offsets(self, names: Collection[str]) -> Mapping[str, int]:
         return {n: r for n, r in self.file.read("SELECT name, records FROM sim_topics") if n in set(names)}
@@ -233,13 +250,16 @@ class SimulatedTopics:
         self.file.close()
 
     # -- what people do to a cluster besides kplan ------------------------------------------------------------------
-    def produce(self, topic: str, count: int) -> None:
-        """Adds `count` records."""
+    def produce(self, topic: str, count: int, *, at: int | None = None) -> None:
+        """Adds `count` records that were written now, or at this time in milliseconds since 1970."""
+        moment = int(time.time() * 1000) if at is None else at
         with self.file.write() as db:
             db.execute(
-                "UPDATE sim_topics SET records = records + ?, last_write = ? WHERE name = ?",
-                (count, int(time.time() * 1000), topic),
+                "UPDATE sim_topics SET records = records + ?, last_write = max(coalesce(last_write, 0), ?)"
+                " WHERE name = ?",
+                (count, moment, topic),
             )
+            db.execute("INSERT OR IGNORE INTO sim_oldest VALUES (?, ?)", (topic, moment))
 
     def subscribe(self, group: str, topic: str, lag: int = 0, *, active: bool = True) -> None:
         """A consumer group reads the topic."""
@@ -261,9 +281,10 @@ class SimulatedTopics:
         if change.action in (Action.DELETE, Action.REPLACE):
             row = db.execute("SELECT records FROM sim_topics WHERE name = ?", (name,)).fetchone()
             if change.if_empty and row and row[0]:
-                return Outcome(kept=f"{row[0]} record{'' if row[0] == 1 else 's'} arrived since it was made")
+                return Outcome(kept=arrived(row[0]))
             db.execute("DELETE FROM sim_topics WHERE name = ?", (name,))
             db.execute("DELETE FROM sim_readers WHERE topic = ?", (name,))
+            db.execute("DELETE FROM sim_oldest WHERE topic = ?", (name,))
             live.pop(name, None)
         if change.action is Action.DELETE or not isinstance(change.after, Topic):
             return Outcome()
@@ -386,6 +407,7 @@ class SimulatedConnectors:
     """A Connect worker. A connector in `fail` is taken, and then its task fails."""
 
     kind = "connector"
+    retries = 0
 
     def __init__(self, path: Path | str, *, fail: Sequence[str] = ()) -> None:
         self.file = SimulatedFile(path)
@@ -453,8 +475,40 @@ class SimulatedConnectors:
     def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
         return {}
 
+    def positions(self, groups: Collection[str]) -> frozenset[str]:
+        return frozenset()
+
+    def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
+        """None but those whose names say so: these plugins have no definitions."""
+        return {resource.address: () for resource in resources}
+
     def close(self) -> None:
         self.file.close()
+
+    def restart(self, name: str, failed_only: bool) -> None:
+        """Its tasks run again."""
+        self._present(name)
+        with self.file.write() as db:
+            db.execute("DELETE FROM sim_failures WHERE name = ?", (name,))
+
+    def offsets(self, name: str) -> list[Any]:
+        self._present(name)
+        rows = self.file.read("SELECT offsets FROM sim_offsets WHERE name = ?", name)
+        return list(json.loads(rows[0][0])) if rows else []
+
+    def put_offsets(self, name: str, offsets: Sequence[Any] | None) -> None:
+        if self._present(name) != "stopped":
+            raise Rejected(f"connector {name} must be STOPPED for that")
+        with self.file.write() as db:
+            db.execute("DELETE FROM sim_offsets WHERE name = ?", (name,))
+            if offsets:
+                db.execute("INSERT INTO sim_offsets VALUES (?, ?)", (name, json.dumps(list(offsets))))
+
+    def _present(self, name: str) -> str:
+        rows = self.file.read("SELECT state FROM sim_connectors WHERE name = ?", name)
+        if not rows:
+            raise Conflict(f"there is no connector {name}")
+        return str(rows[0][0])
 
     def commit(self, name: str, offsets: Sequence[Mapping[str, Any]]) -> None:
         """The connector has come to these offsets."""
@@ -469,8 +523,8 @@ class SimulatedConnectors:
             self._judge(change, after, live)
         offsets = captured.get("offsets") if change.action is Action.CREATE or captured.get("restore") else None
         known = live.get(name, {})
-        if change.action is Action.MOVE and change.source is not None:
-            known, offsets = live.get(change.source.name, known), _offsets(db, change.source.name) or []
+        if change.action is Action.MOVE and change.source is not None and change.source.name in live:
+            known, offsets = live[change.source.name], _offsets(db, change.source.name) or []
             _forget(db, change.source.name)
         if change.action in (Action.DELETE, Action.REPLACE):
             _forget(db, name, offsets=not change.keep_offsets)

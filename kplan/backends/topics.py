@@ -105,6 +105,11 @@ def holds(change: Change, live: Topic | None) -> bool:
     )
 
 
+def arrived(count: int) -> str:
+    """Why a topic that is deleted only while it is empty is kept."""
+    return f"{count} record{'' if count == 1 else 's'} arrived"
+
+
 def reassignment(name: str, replicas: Mapping[int, Sequence[int]], brokers: Sequence[int], factor: int) -> str:
     """The JSON that `kafka-reassign-partitions.sh` takes: each partition keeps its leader, brokers are used evenly."""
     ring = sorted(brokers)

@@ -157,6 +157,8 @@ def _server_properties(
         "broker.session.timeout.ms": "3000",  # a killed broker may come back after this time, not after 9 s
         "auto.create.topics.enable": "false",
         "group.initial.rebalance.delay.ms": "0",
+        "group.min.session.timeout.ms": "1000",  # else a killed apply keeps its lock for 6 s at least
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
         "offsets.topic.num.partitions": "5",
         "offsets.topic.replication.factor": str(replicas),
         "transaction.state.log.num.partitions": "5",
