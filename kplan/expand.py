@@ -7,18 +7,21 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kplan import catalog, guard, schema, variables
+from kplan import catalog, guard, incremental, schema, variables
 from kplan import environment as environments
 from kplan.connector import Blueprint, ConnectorBuilder, shown
 from kplan.diagnostics import Diagnostic, Span, error, warning
 from kplan.environment import Environment
+from kplan.feeds import Feeds
 from kplan.model import Address, Connector, File, Guards, Move, Origin, Removal, Resource, Secret, Stack, Topic
 from kplan.settings import BUILT_IN, Builder, Layer, Setting, layer, rules, stacked
 from kplan.source import Document
-from kplan.template import Scope, TemplateProblem, is_template, render
+from kplan.template import Scope, TemplateProblem, TooMuch, is_template, render
 
 STACK_NAME = re.compile(r"[a-z0-9-]{1,63}\Z")
 KEY = tuple[str | int, ...]
+MOST_RESOURCES = 100_000  # of one stack: ten times what a large cluster has
+MOST_PROBLEMS = 2_000  # that are told of one stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,14 @@ class Expansion:
     outer: list[Layer] = field(default_factory=list)  # defaults for every topic, under what the topic says
     resources: dict[Address, Resource] = field(default_factory=dict)
     internal: set[str] = field(default_factory=set)  # topics that only a template asked for
+    written: dict[str, Layer] = field(default_factory=dict)  # what `topics:` itself says of a topic
+    expected: list[tuple[Feeds, list[str]]] = field(default_factory=list)  # topics that connectors write to
     topics: Builder = field(default_factory=Builder)
 
     # -- values ---------------------------------------------------------------------------------------------------
     def value(self, data: Any, path: KEY, scope: Scope | None = None, *, secret: bool = False) -> Any:
         """`data` with its templates rendered. A sensitive value where it would be shown is a problem."""
+        (scope or self.scope).budget.spend(1 + (len(data) // 100 if isinstance(data, str) else 0))
         if isinstance(data, dict):
             rendered = {}
             for key, child in data.items():
@@ -59,6 +65,8 @@ class Expansion:
             return data
         try:
             value = render(data, scope or self.scope)
+        except TooMuch:
+            raise
         except TemplateProblem as e:
             self.report("K201", "a template cannot be rendered", str(e), path, e.help)
             return None
@@ -132,6 +140,8 @@ class Expansion:
             self._topics(key)
         for key in data.get("connectors") or {}:
             self._connector(key)
+        for feeds, topics in self.expected:
+            feeds.tell_undeclared(topics)
         self.problems += self.topics.problems
         guards = self._guards(data, env)
         removed, moved = self._removed(data), self._moved(data)
@@ -139,6 +149,7 @@ class Expansion:
         self._names()
         self.problems += guard.check(self.resources, guards, self.internal)
         self.problems += unfed_sinks(self.resources)
+        self.problems += incremental.problems(self.resources.values())
         used = sorted({name for t in self.resources.values() if isinstance(t, Topic) for name in env_sources(t, env)})
         return Stack(
             name,
@@ -172,9 +183,9 @@ class Expansion:
             own = self.block({k: v for k, v in block.items() if k != "for_each"}, path, scope)
             if own is None:
                 continue
-            settings = stacked([BUILT_IN, *self.outer, layer(own, "topic", self.spans(path, block))])
+            said = self.written[str(name)] = layer(own, "topic", self.spans(path, block))
             span = self.document.key_at(*path)
-            self.add(self.topics.topic(str(name), settings, span, "", rules(own)))
+            self.add(self.topics.topic(str(name), stacked([BUILT_IN, *self.outer, said]), span, "", rules(own)))
 
     def _each(self, for_each: Any, path: KEY) -> Iterator[Scope]:
         """The scopes that `for_each` makes; one, the stack's own, where there is none."""
@@ -202,7 +213,12 @@ class Expansion:
             ConnectorBuilder(self, path, block, scope).build()
 
     def add(self, resource: Resource) -> None:
-        """Declares `resource`; a second declaration of one address is a problem with both places."""
+        """Declares `resource`; a second declaration of one address is a problem with both places. Raises TooMuch."""
+        self.scope.budget.spend(len(resource.config))
+        if len(self.resources) >= MOST_RESOURCES:
+            raise TooMuch(f"it has more than {MOST_RESOURCES:,} topics and connectors")
+        if len(self.problems) + len(self.topics.problems) > MOST_PROBLEMS:
+            raise TooMuch(f"it has more than {MOST_PROBLEMS:,} errors; the first are above")
         other = self.resources.get(resource.address)
         if other is None:
             self.resources[resource.address] = resource
@@ -362,8 +378,12 @@ def unfed_sinks(resources: Mapping[Address, Resource]) -> list[Diagnostic]:
 def expand(document: Document, inputs: Inputs) -> tuple[Stack | None, list[Diagnostic]]:
     """What the stack declares, and every problem found on the way. The document meets its schema."""
     expansion = Expansion(document, inputs)
-    stack = expansion.run()
-    return stack, expansion.problems
+    try:
+        return expansion.run(), expansion.problems
+    except TooMuch as e:
+        help = "split the stack, or look for what multiplies: for_each with tables, templates of templates"
+        end = error("K238", "the stack asks for too much", str(e), help=help, span=Span(document.path))
+        return None, [*expansion.problems, *expansion.topics.problems, end]
 
 
 def same_addresses(stacks: Sequence[Stack]) -> list[Diagnostic]:

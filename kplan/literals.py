@@ -6,17 +6,19 @@ By lines and not by the parser, for a file that cannot be parsed is shown too.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from kplan.model import CREDENTIALS, SENSITIVE_KEY
 
 HIDDEN = "•"
 SHORTEST = 3
 PAIR = re.compile(
-    r"""(?P<key>["']?[\w.\-]+["']?)\s*[:=]\s*(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s,{}\[\]#"'][^,}\]#]*)"""
+    r"""(?<![\w.\-])(?P<key>["']?[\w.\-]+["']?)\s*[:=]\s*(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s,{}\[\]#"'][^,}\]#]*)"""
 )
 BLOCK = re.compile(r"""(?P<indent>\s*)(?P<key>["']?[\w.\-]+["']?)\s*:\s*[|>][+\-0-9]*\s*$""")
 
 
+@lru_cache(maxsize=16)
 def hidden(text: str) -> tuple[str, tuple[str, ...]]:
     """The text with each literal secret replaced, character by character, and the secrets.
 

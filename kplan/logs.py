@@ -8,6 +8,8 @@ import sys
 
 from kplan.secrets import Mask, MaskingFilter
 
+OURS = "kplan"  # the name of our handler
+
 
 class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
@@ -23,18 +25,23 @@ class JsonLines(logging.Formatter):
 
 
 def configure(level: str, style: str, file: str | None, mask: Mask) -> None:
-    """Logs of kplan go to `file` or standard error from `level` up; no secret that `mask` knows appears in them."""
+    """Logs go to `file` or standard error from `level` up; no secret that `mask` knows appears in them.
+
+    So do those of the libraries: left alone, Python writes their warnings to standard error as they are.
+    """
     handler: logging.Handler = (
         logging.FileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
     )
     plain = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s  %(message)s", "%H:%M:%S")
     handler.setFormatter(JsonLines() if style == "json" else plain)
     handler.addFilter(MaskingFilter(mask))
-    root = logging.getLogger("kplan")
-    for old in root.handlers[:]:
-        root.removeHandler(old)
-    root.addHandler(handler)
-    root.setLevel(level.upper())
-    root.propagate = False
+    handler.set_name(OURS)
+    for root in (logging.getLogger("kplan"), logging.getLogger()):
+        for old in root.handlers[:]:
+            if old.get_name() == OURS:
+                root.removeHandler(old)
+        root.addHandler(handler)
+        root.setLevel(level.upper())
+    logging.getLogger("kplan").propagate = False
     # the client library says each failed attempt; errors say what came of them
     logging.getLogger("kplan.kafka").setLevel(logging.DEBUG if level.lower() == "debug" else logging.CRITICAL)

@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from kplan import bounded
 from kplan.diagnostics import Diagnostic, Span, error
 from kplan.source import Document
 
@@ -20,6 +21,7 @@ Schema = Mapping[str, Any] | bool
 Check = Callable[[Any], bool]
 Steps = tuple[str | int, ...]
 
+MOST_SEARCHED: Final = 5_000  # characters: no value that has a form is longer, and some forms take quadratic time
 TEMPLATE: Final = r"\{\{"  # the pattern that lets a template stand for a number or a boolean
 
 
@@ -35,14 +37,22 @@ def check(document: Document, schema: Mapping[str, Any]) -> tuple[Diagnostic, ..
     return tuple(sorted(found, key=lambda problem: problem.span or Span("")))
 
 
+def meets(data: Any, schema: Mapping[str, Any]) -> bool:
+    """Whether the data meets a schema that is kept; False where jsonschema has to be asked, which also says why."""
+    try:
+        return _compiled(schema, own=True)[1](data)
+    except (KeyError, TypeError, ValueError, RecursionError):  # a template's own may be no schema, or refer elsewhere
+        return False
+
+
 _KNOWN: dict[int, tuple[Mapping[str, Any], _Compiler, Check]] = {}  # by identity; a schema that is kept stays itself
 
 
-def _compiled(schema: Mapping[str, Any]) -> tuple[_Compiler, Check]:
-    """The schema's check, made once for each schema."""
+def _compiled(schema: Mapping[str, Any], own: bool = False) -> tuple[_Compiler, Check]:
+    """The schema's check, made once for each schema. `own`: it is not kplan's, so its patterns may take for ever."""
     known = _KNOWN.get(id(schema))
     if known is None:
-        compiler = _Compiler(schema)
+        compiler = _Compiler(schema, own)
         known = _KNOWN[id(schema)] = (schema, compiler, compiler.compile(schema))
     return known[1], known[2]
 
@@ -105,8 +115,9 @@ def _never(value: Any) -> bool:
 class _Compiler:
     """Makes of a schema a function that says whether a value meets it."""
 
-    def __init__(self, root: Mapping[str, Any]) -> None:
+    def __init__(self, root: Mapping[str, Any], own: bool = False) -> None:
         self.root = root
+        self._own = own
         self._references: dict[str, Check] = {}
 
     def compile(self, schema: Schema) -> Check:
@@ -121,6 +132,8 @@ class _Compiler:
 
     def _keyword(self, key: str, schema: Mapping[str, Any]) -> Check:
         maker = _MAKERS.get(key)
+        if maker is None and self._own:
+            return _never
         return maker(self, schema[key], schema) if maker else _ask_jsonschema(key, schema[key])
 
     def reference(self, name: str) -> Check:
@@ -144,6 +157,10 @@ class _Compiler:
         if not others:
             return lambda value: isinstance(value, exact)
         return lambda value: isinstance(value, exact) or any(fits(value) for fits in others)
+
+    def _pattern(self, text: str, schema: Mapping[str, Any]) -> Check:
+        search = bounded.pattern(text).found_in if self._own else re.compile(text).search
+        return lambda value: not isinstance(value, str) or (len(value) <= MOST_SEARCHED and bool(search(value)))
 
     def _map(self, schema: Mapping[str, Any], whole: Mapping[str, Any] | None = None) -> Check:
         known = {key: self.compile(each) for key, each in schema.get("properties", {}).items()}
@@ -197,11 +214,6 @@ def _required(keys: Iterable[str]) -> Check:
     return lambda value: not isinstance(value, dict) or wanted <= value.keys()
 
 
-def _pattern(pattern: str) -> Check:
-    search = re.compile(pattern).search
-    return lambda value: not isinstance(value, str) or search(value) is not None
-
-
 def _at_least(least: float) -> Check:
     return lambda value: not _is_number(value) or value >= least
 
@@ -250,7 +262,7 @@ _MAKERS: Mapping[str, Callable[[_Compiler, Any, Mapping[str, Any]], Check]] = {
     "oneOf": _Compiler._one_of,
     "not": _Compiler._not,
     "if": _Compiler._if,
-    "pattern": lambda _, value, __: _pattern(value),
+    "pattern": _Compiler._pattern,
     "minimum": lambda _, value, __: _at_least(value),
     "maximum": lambda _, value, __: _at_most(value),
     "minItems": lambda _, value, __: _no_shorter(list, value),
@@ -274,12 +286,16 @@ def _failures(data: Any, schema: Mapping[str, Any], compiler: _Compiler) -> Iter
         if not compiler.reference(name)(value):
             yield from validator.descend(value, compiler.definition(name))
 
+    def matches(_: Any, text: str, value: Any, __: Any) -> Iterator[Any]:
+        if isinstance(value, str) and not (len(value) <= MOST_SEARCHED and re.search(text, value)):
+            yield ValidationError("of another form")
+
     def distinct(_: Any, wanted: bool, value: Any, __: Any) -> Iterator[Any]:
         if wanted and not _distinct(value):
             yield ValidationError("listed twice")
 
     derive: Any = extend
-    kind = derive(Draft202012Validator, {"$ref": reference, "uniqueItems": distinct})
+    kind = derive(Draft202012Validator, {"$ref": reference, "pattern": matches, "uniqueItems": distinct})
     yield from kind(schema).iter_errors(data)
 
 

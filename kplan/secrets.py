@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import logging
@@ -16,14 +17,15 @@ SHORTEST = 4  # what is shorter stands in too many other words, and hiding it wo
 LONG_LINE = 8  # from here on one line of a secret is a secret itself
 HIDDEN = "(sensitive)"
 INNER_PASSWORD = re.compile(r"""(?:password|passwd|pwd|secret|token)["']?\s*[=:]\s*["']?([^"';,&\s]+)""", re.IGNORECASE)
+_URL_SAFE = str.maketrans("+/", "-_")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
 class Mask:
     """Holds the values of secrets. Those of `SHORTEST` characters and more are replaced in any text.
 
-    Servers quote values in their own way, so each is known percent-encoded, JSON- and HTML-escaped too, and the
-    password inside a connection string or a JAAS line counts as well. Threads may share one.
+    Servers quote values in their own way, so each is known percent-encoded, JSON- and HTML-escaped and in base64 too,
+    and the password inside a connection string or a JAAS line counts as well. Threads may share one.
     """
 
     __slots__ = ("_changed", "_forms", "_lock", "_pattern", "_values")
@@ -80,6 +82,22 @@ def _forms(value: str) -> Iterator[str]:
         yield html.escape(part)
         yield html.escape(part, quote=False)
         yield " ".join(part.split())
+        yield from _in_base64(part.encode("utf-8", "replace"))
+
+
+def _in_base64(data: bytes) -> Iterator[str]:
+    """How it looks in base64, alone (with what pads it or without) and inside something longer, such as user:password.
+
+    Three bytes become four characters, so there are three ways; the characters at the ends depend on the neighbours.
+    """
+    yield from (code(data).decode().rstrip("=") for code in (base64.b64encode, base64.urlsafe_b64encode))
+    for before in range(3):
+        whole = base64.b64encode(b"." * before + data).decode().rstrip("=")
+        partial = 1 if (before + len(data)) % 3 else 0  # the last character holds bits of what follows
+        inner = whole[(0, 2, 3)[before] : len(whole) - partial]
+        if len(inner) >= LONG_LINE:
+            yield inner
+            yield inner.translate(_URL_SAFE)
 
 
 def _parts(value: str) -> Iterator[str]:

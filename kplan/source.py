@@ -25,6 +25,8 @@ Path = tuple[str | int, ...]
 MAX_DEPTH: Final = 100
 FREE_EXPANSION: Final = 100_000  # nodes that aliases may add to a small file
 EXPANSION_RATIO: Final = 10  # and to a large one, for each node that is written
+MOST_NODES: Final = 1_000_000  # that are written, and as many that aliases add
+NODE_CHARACTERS: Final = 100  # a long text counts as one node more for each so many
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
@@ -253,7 +255,7 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+][0-9]+)?")
 _EXPONENT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
-_UNDERSCORES = re.compile(r"[-+]?(?:[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]*)?|[0-9][0-9_]*\.[0-9_]*_[0-9_]*|0x[0-9a-fA-F_]+)")
+_UNDERSCORES = re.compile(r"[-+]?(?:(?=[0-9._]*_)[0-9][0-9_]*(?:\.[0-9_]*)?|0x[0-9a-fA-F_]+)")
 _BINARY = re.compile(r"[-+]?0b[01_]+|[-+]0x[0-9a-fA-F_]+")
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?.*)?")
@@ -306,7 +308,7 @@ def _read_exponent(text: str) -> Reading:
     value = float(text)
     if not math.isfinite(value):
         return Reading(text, "is too large a number")
-    plain = f"{Decimal(text):f}"
+    plain = f"{Decimal(text):f}" if 1e-20 < abs(value) < 1e20 else ""  # 1e-999999999 has as many digits
     return Reading(value, "is a number to some YAML readers and text to others", plain if len(plain) < 25 else "")
 
 
@@ -442,13 +444,13 @@ class _Composer:
 
     def _scalar(self, event: Any) -> None:
         place = Place(event.start_mark.index, event.end_mark.index)
-        self._written += 1
+        self._count(event)
         if event.style == '"' and not event.value.isascii():
             self._refuse_surrogates(event)
         if self._stack and self._stack[-1].wants_key:
             self._key(event, place)
             return
-        self._add(_Node(self._value(event), place), event.anchor)
+        self._add(_Node(self._value(event), place, 1 + len(event.value) // NODE_CHARACTERS), event.anchor)
 
     def _value(self, event: Any) -> Any:
         if event.implicit[0]:
@@ -527,8 +529,14 @@ class _Composer:
         help = "remove one of the two, or merge them"
         self.problems.append(error("K102", "duplicate key", detail, help=help, span=span))
 
-    def _open(self, event: Any, is_map: bool) -> None:
+    def _count(self, event: Any) -> None:
         self._written += 1
+        if self._written > MOST_NODES:
+            detail = f"It has more than {MOST_NODES:,} values."
+            raise _Stop(error("K105", "the file is too large", detail, help="split it", span=self._span(event)))
+
+    def _open(self, event: Any, is_map: bool) -> None:
+        self._count(event)
         if not event.implicit and event.tag not in (None, "!", _CORE_TAG + ("map" if is_map else "seq")):
             self._bad_tag(event)
         is_key = bool(self._stack) and self._stack[-1].wants_key
@@ -575,7 +583,7 @@ class _Composer:
             self._bad_alias(event)
             node = _Node(None, Place(0, 0))
         self._expanded += node.size
-        if self._expanded > FREE_EXPANSION + EXPANSION_RATIO * self._written:
+        if self._expanded > min(FREE_EXPANSION + EXPANSION_RATIO * self._written, MOST_NODES):
             detail = f"Aliases would make more than {self._expanded:,} values of {self._written:,} written ones."
             help = "write the values out, or use fewer aliases of aliases"
             raise _Stop(error("K105", "aliases grow too large", detail, help=help, span=self._span(event)))

@@ -1,16 +1,17 @@
 """Variables, and jinja2 inside values.
 
-Only expressions and `{% if %}` are allowed, with a closed list of filters and no globals: a hostile stack can neither
-reach Python nor make a small file large.
+Only expressions and `{% if %}` are allowed, with a closed list of filters and no globals, and what they handle is
+counted: a hostile stack can neither reach Python, nor make a small file large, nor keep kplan busy.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any
 
 from kplan.model import Secret
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from jinja2 import nodes
 
 MAX_RESULT = 1_000_000  # characters of one value, elements of one list
+MAX_WORK = 10_000_000  # characters and elements that the templates of one stack may handle
+MAX_BITS = 4096  # of a number
+MAX_ARGUMENT = 1_000  # characters of a method's or filter's argument, for some take the product of two lengths
 ALONE = re.compile(r"\A\s*\{\{((?:(?!\}\}|\{\{).)*)\}\}\s*\Z", re.DOTALL)
 OPENING = ("{{", "{%", "{#")
 FILTERS = (
@@ -29,19 +33,14 @@ FILTERS = (
     "first",
     "float",
     "int",
-    "join",
     "last",
     "length",
     "list",
     "lower",
     "max",
     "min",
-    "round",
     "sort",
-    "string",
-    "sum",
     "title",
-    "trim",
     "unique",
     "upper",
 )
@@ -56,23 +55,76 @@ class TemplateProblem(Exception):
         self.help = help
 
 
+class TooMuch(TemplateProblem):
+    """More is asked for than one stack may ask for; there is no use in going on."""
+
+
+class Budget:
+    """What a stack may still ask for, in characters and elements."""
+
+    __slots__ = ("_known", "left")
+
+    def __init__(self) -> None:
+        self.left = MAX_WORK
+        self._known: dict[int, tuple[Any, int]] = {}
+
+    def spend(self, amount: int) -> None:
+        """Raises TooMuch once all is spent."""
+        self.left -= amount
+        if self.left < 0:
+            raise TooMuch(f"its values and templates handle more than {MAX_WORK:,} characters and elements")
+
+    def length(self, value: Any) -> int:
+        """The length of a value that stays the same; it is worked out once."""
+        known = self._known.get(id(value))
+        if known is None or known[0] is not value:
+            known = self._known[id(value)] = (value, length(value))
+        return known[1]
+
+
+def length(value: Any) -> int:
+    """The characters and elements of a value, those inside it too; counting ends above MAX_RESULT."""
+    if isinstance(value, str):
+        return len(value)
+    found, waiting = 0, [value]
+    while waiting and found <= MAX_RESULT:
+        each = waiting.pop()
+        found += len(each) if isinstance(each, str) else 1
+        if isinstance(each, dict):
+            waiting += [*each.keys(), *each.values()]
+        elif isinstance(each, list | tuple):
+            waiting += each
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What a template may name. `sensitive` maps those variables whose value never is shown; None: it is unset."""
 
     names: Mapping[str, Any]
     sensitive: Mapping[str, str | None] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget, compare=False)
 
     def with_names(self, **names: Any) -> Scope:
-        return Scope({**self.names, **names}, self.sensitive)
+        return Scope({**self.names, **names}, self.sensitive, self.budget)
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A template ready to be rendered; `variables` are the `var.NAME`s it reads, None: it reads `var` as a whole."""
+    """A template ready to be rendered; `variables` are the `var.NAME`s it reads, None: it reads `var` as a whole.
+
+    `read` are all names that it reads, `var.NAME` or another, each as often as it does.
+    """
 
     run: Callable[[Mapping[str, Any]], Any]
     variables: frozenset[str] | None
+    read: tuple[tuple[str, str], ...] = ()
+
+    def cost(self, scope: Scope) -> int:
+        """What is handled at least: comparing takes as long as what is compared."""
+        variables = scope.names.get("var") or {}
+        values = (variables.get(key) if key else scope.names.get(name) for name, key in self.read)
+        return sum(scope.budget.length(value) for value in values if isinstance(value, str | list | tuple | dict))
 
 
 def is_template(value: object) -> bool:
@@ -85,6 +137,18 @@ def render(text: str, scope: Scope) -> Any:
     Raises TemplateProblem.
     """
     compiled = _compile(text)
+    scope.budget.spend(1 + len(text) // 10 + compiled.cost(scope))
+    before = _BUDGET.set(scope.budget)
+    try:
+        return _rendered(compiled, scope)
+    finally:
+        _BUDGET.reset(before)
+
+
+_BUDGET: ContextVar[Budget] = ContextVar("budget")  # of the stack whose template is being rendered
+
+
+def _rendered(compiled: Compiled, scope: Scope) -> Any:
     touched = _touched(compiled, scope)
     if not touched:
         return _bounded(_run(compiled, scope.names))
@@ -150,8 +214,38 @@ def _known(names: Mapping[str, Any]) -> str:
 
 def _bounded(value: Any) -> Any:
     if isinstance(value, str | list | tuple | dict) and len(value) > MAX_RESULT:
-        raise TemplateProblem(f"the result has more than {MAX_RESULT:,} characters or elements")
+        raise TemplateProblem(_TOO_LARGE)
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise TemplateProblem("the result is too large a number")
     return value
+
+
+_TOO_LARGE = f"the result has more than {MAX_RESULT:,} characters or elements"
+
+
+def _text(value: Any) -> Any:
+    """The text of a value, not of one that is too long; what is undefined stays so and is told by jinja."""
+    if type(value) is str and len(value) <= MAX_ARGUMENT:  # paid for by what made it
+        return value
+    if not isinstance(value, str | list | tuple | dict):
+        return value
+    size = length(value)
+    _BUDGET.get().spend(size)
+    if size > MAX_RESULT:
+        raise TemplateProblem(_TOO_LARGE)
+    return str(value)
+
+
+def _joined(parts: Iterable[Any], between: str = "") -> str:
+    """The parts as one text."""
+    texts: list[str] = []
+    size = 0
+    for part in parts:
+        texts.append(part if type(part) is str and len(part) <= MAX_ARGUMENT else str(_text(part)))
+        size += len(texts[-1]) + len(between)
+        if size - len(between) > MAX_RESULT:
+            raise TemplateProblem(_TOO_LARGE)
+    return between.join(texts)
 
 
 @lru_cache(maxsize=50_000)
@@ -167,9 +261,9 @@ def _compile(text: str) -> Compiled:
         alone = ALONE.match(text)
         if alone:
             expression = environment.compile_expression(alone.group(1).strip(), undefined_to_none=False)
-            return Compiled(lambda names: _defined(expression(**names)), _variables(tree))
+            return Compiled(lambda names: _defined(expression(**names)), _variables(tree), _read(tree))
         template = environment.from_string(text)
-        return Compiled(lambda names: template.render(**names), _variables(tree))
+        return Compiled(lambda names: template.render(**names), _variables(tree), _read(tree))
     except TemplateSyntaxError as e:
         raise TemplateProblem(f"{e.message}", "write {{ var.NAME }}; a literal {{ is written {{ '{{' }}") from e
     except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError, AssertionError) as e:
@@ -220,6 +314,18 @@ def _variables(tree: nodes.Template) -> frozenset[str] | None:
     return None if whole else frozenset(names)
 
 
+def _read(tree: nodes.Template) -> tuple[tuple[str, str], ...]:
+    """The names that are read, in pairs of a name and, of `var`, the one behind it."""
+    from jinja2 import nodes
+
+    found = [("var", a.attr) for a in tree.find_all(nodes.Getattr) if _is_var(a.node)]
+    found += [("var", str(i.arg.value)) for i in tree.find_all(nodes.Getitem)
+              if _is_var(i.node) and isinstance(i.arg, nodes.Const)]  # fmt: skip
+    names = [n.name for n in tree.find_all(nodes.Name)]
+    whole = names.count("var") - len(found)
+    return (*found, *((name, "") for name in names if name != "var"), *((("var", ""),) * whole))
+
+
 def _is_var(node: nodes.Node) -> bool:
     from jinja2 import nodes
 
@@ -229,31 +335,72 @@ def _is_var(node: nodes.Node) -> bool:
 @lru_cache(maxsize=1)
 def _environment() -> Any:
     from jinja2 import StrictUndefined
+    from jinja2.compiler import CodeGenerator
     from jinja2.sandbox import SandboxedEnvironment
 
+    class Generator(CodeGenerator):
+        def visit_Concat(self, node: nodes.Concat, frame: Any) -> None:
+            self.write("environment.concat((")
+            for each in node.nodes:
+                self.visit(each, frame)
+                self.write(", ")
+            self.write("))")
+
     class Bounded(SandboxedEnvironment):
-        intercepted_binops = frozenset(("*", "**", "%"))
+        intercepted_binops = frozenset(("*", "**", "%", "+"))
+        code_generator_class = Generator
+        concat = staticmethod(_joined)
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-            if operator == "%" and isinstance(left, str):
-                raise TemplateProblem("`%` formats no text here", "join texts with ~")
-            if operator in ("*", "**") and not _small(operator, left, right):
-                raise TemplateProblem("this product is too large")
+            _refuse_operands(operator, left, right)
             return super().call_binop(context, operator, left, right)
 
-    environment = Bounded(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+        def call(__self, __context: Any, __method: Any, *args: Any, **options: Any) -> Any:
+            _BUDGET.get().spend(length(getattr(__method, "__self__", None)))
+            _refuse_long(args)
+            return super().call(__context, __method, *args, **options)
+
+    environment = Bounded(
+        undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, optimized=False, finalize=_text
+    )
     environment.globals.clear()
-    environment.filters = {name: environment.filters[name] for name in FILTERS} | OWN_FILTERS
+    filters = {name: environment.filters[name] for name in FILTERS} | OWN_FILTERS
+    environment.filters = {name: _counted(each) for name, each in filters.items()}
     return environment
 
 
-def _small(operator: str, left: Any, right: Any) -> bool:
-    if operator == "**":
-        return isinstance(left, int | float) and isinstance(right, int | float) and abs(left) < 1e9 and abs(right) <= 16
-    for one, other in ((left, right), (right, left)):
-        if isinstance(one, str | list | tuple) and isinstance(other, int):
-            return len(one) * max(other, 0) <= MAX_RESULT
-    return all(not isinstance(x, int) or x.bit_length() < 4096 for x in (left, right))
+def _counted(filter_: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, which pays for what it is given."""
+
+    @wraps(filter_)  # keeps the marks by which jinja knows what else it takes
+    def counted(*args: Any, **options: Any) -> Any:
+        for each in args:
+            if isinstance(each, str | list | tuple | dict):
+                _BUDGET.get().spend(length(each))
+        return filter_(*args, **options)
+
+    return counted
+
+
+def _refuse_long(arguments: Iterable[Any]) -> None:
+    if any(isinstance(each, str) and len(each) > MAX_ARGUMENT for each in arguments):
+        raise TemplateProblem(f"an argument has more than {MAX_ARGUMENT:,} characters")
+
+
+def _refuse_operands(operator: str, left: Any, right: Any) -> None:
+    """Raises TemplateProblem for what would be too large, or is no arithmetic."""
+    numbers = isinstance(left, int | float) and isinstance(right, int | float)
+    if operator == "+":
+        size = 0 if numbers else length(left) + length(right)
+        _BUDGET.get().spend(size)
+        if size > MAX_RESULT:
+            raise TemplateProblem(_TOO_LARGE)
+    elif not numbers:
+        raise TemplateProblem(f"`{operator}` takes numbers alone", "join texts with ~")
+    elif operator == "**" and not (abs(left) < 1e9 and abs(right) <= 16):
+        raise TemplateProblem("this power is too large")
+    elif any(isinstance(x, int) and x.bit_length() > MAX_BITS for x in (left, right)):
+        raise TemplateProblem("this number is too large")
 
 
 def snake(text: object) -> str:
@@ -271,7 +418,28 @@ def slug(text: object, most: int = 63) -> str:
 
 def topic_name(text: object) -> str:
     """As Debezium names a topic: what Kafka does not allow becomes `_`, and it ends at 249 characters."""
-    return re.sub(r"[^a-zA-Z0-9._-]", "_", str(text))[:249]
+    name = re.sub(r"[^a-zA-Z0-9._-]", "_", str(text))[:249]
+    return "_" * len(name) if name in (".", "..") else name
+
+
+PLAIN_NAME = re.compile(r"[\w$#@\" .-]+\Z")  # a table or a column; all else is a regular expression
+
+
+def regex(name: str) -> str:
+    """A name as the regular expression that matches it alone; what is a pattern stays one."""
+    return re.sub(r"([.$#\[\](){}^*+?|\\])", r"\\\1", name) if PLAIN_NAME.match(name) else name
+
+
+def identifier(text: object) -> str:
+    """A name as Oracle understands it: upper case, but what stands in double quotes stays as it is."""
+    return re.sub(r'"([^"]*)"|([^"]+)', lambda part: part[1] if part[2] is None else part[2].upper(), str(text))
+
+
+def needed(value: object, name: str) -> object:
+    """The value; a problem that says `name` where there is none."""
+    if value is None or value == "":
+        raise TemplateProblem(f"`{name}` is missing, and needed here", f"add `{name}`, or write the whole name")
+    return value
 
 
 def server_id(text: object) -> int:
@@ -289,7 +457,40 @@ def replace(text: object, old: str, new: str) -> str:
     return source.replace(old, new)
 
 
+def join(values: Iterable[Any], between: object = "") -> str:
+    return _joined(values, str(between))
+
+
+def round_(value: Any, precision: int = 0, method: str = "common") -> float:
+    """As jinja's, whose precision may be a number with more digits than there is memory."""
+    from jinja2.filters import do_round
+
+    if not isinstance(precision, int) or abs(precision) > 20:
+        raise TemplateProblem("`round` takes a precision of at most 20")
+    return do_round(value, precision, method)  # type: ignore[arg-type]
+
+
+def sum_(values: Iterable[Any], start: float = 0) -> Any:
+    numbers = list(values)
+    if not all(isinstance(each, int | float) for each in (*numbers, start)):
+        raise TemplateProblem("`sum` takes numbers alone", "join texts with `join`")
+    return sum(numbers, start)
+
+
+def trim(value: object, characters: str | None = None) -> str:
+    _refuse_long([characters])
+    return str(value).strip(characters)
+
+
 OWN_FILTERS: dict[str, Callable[..., Any]] = {
+    "join": join,
+    "round": round_,
+    "string": lambda value: str(_text(value)),
+    "sum": sum_,
+    "trim": trim,
+    "identifier": identifier,
+    "needed": needed,
+    "regex": regex,
     "replace": replace,
     "server_id": server_id,
     "slug": slug,

@@ -9,8 +9,7 @@ keep it, and a killed one loses it after the session timeout. The assignor is `c
 the partition to newcomers. Each transaction commits offsets as that member and generation, so that brokers check
 generation and producer epoch: whoever was stopped and superseded is refused at the next write.
 
-*Who may.* Topic: Read, Write, DescribeConfigs, and Create for the first use. Group and TransactionalId with the prefix
-`kplan.`: Read; Write and Describe.
+*Who may* is in `kplan.permissions`.
 """
 
 from __future__ import annotations
@@ -45,10 +44,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     OffsetSpec,
 )
 
+from kplan.access import Contact, unusable
 from kplan.codec import entry_from_json, entry_to_json, owned_from_json, owned_to_json
-from kplan.diagnostics import Denied, JournalBroken, KplanError, Locked, Timeout, Unreachable, Unsupported
+from kplan.diagnostics import Denied, Invalid, JournalBroken, KplanError, Locked, Timeout, Unreachable, Unsupported
 from kplan.journal import Entry
 from kplan.model import Address, Owned
+from kplan.permissions import Acl, group_prefix, missing
 from kplan.secrets import Mask, MaskingFilter
 from kplan.store.base import Holder, Lock
 
@@ -125,36 +126,35 @@ def _code(exception: BaseException) -> int:
 
 @dataclass(slots=True)
 class Clients:
-    """How clients of this cluster are made, and what only their callbacks know: why a broker does not answer."""
+    """How clients of this cluster are made, and what only their callbacks know: why a broker does not answer.
+
+    `logger` is kplan's own, `library` librdkafka's.
+    """
 
     config: Mapping[str, str]
     topic: str
     timeout: float
     mask: Mask
     logger: logging.Logger
-    trouble: KafkaError | None = None
+    library: logging.Logger
+    contact: Contact
 
     @property
     def prefix(self) -> str:
         """Of groups and transactional ids: `kplan.` for `__kplan`. Another topic is another world."""
-        return self.topic.removeprefix("__") + "."
+        return group_prefix(self.topic)
 
     def group(self, stack: str) -> str:
         return self.prefix + stack
 
-    def note(self, problem: KafkaError) -> None:
-        """Remembers why there is silence; a failed authentication is not forgotten for a lesser one."""
-        if self.trouble is None or self.trouble.code() not in _DENIED:
-            self.trouble = problem
-
     def settings(self, client: str, **own: Any) -> dict[str, Any]:
         given = {key: value for key, value in self.config.items() if key not in KPLANS_OWN}
-        return {**given, **RECOVERY, "client.id": client, "error_cb": self.note, **own}
+        return {**given, **RECOVERY, "client.id": client, "error_cb": self.contact.note, **own}
 
     def consumer(self, client: str, group: str, **own: Any) -> Consumer:
         usual = {"group.id": group, "enable.auto.commit": False, "isolation.level": "read_committed",
                  "allow.auto.create.topics": False}  # fmt: skip
-        return Consumer(self.settings(client, **usual, **own), logger=self.logger)
+        return Consumer(self.settings(client, **usual, **own), logger=self.library)
 
     def said(self, exception: BaseException, doing: str, resource: str = "") -> KplanError:
         """The exception as an error of ours. `resource` is what a refusal is about where its code does not say."""
@@ -166,28 +166,25 @@ class Clients:
         return self.meant(problem, doing, resource)
 
     def meant(self, problem: KafkaError, doing: str, resource: str = "") -> KplanError:
-        trouble = self.trouble
-        if problem.code() in _SILENT and trouble is not None and trouble.code() in _DENIED:
-            problem = trouble
-        words = f"{doing}: {self.mask.mask(problem.str())} ({problem.name()})"
-        if problem.code() in _DENIED:
-            lacking = _ACLS.get(problem.code(), "").format(topic=self.topic, prefix=self.prefix, operation=resource)
-            return Denied(words + (f"; missing ACL: {lacking}" if lacking else ""),
-                          help=f"allow kplan's user: {lacking}" if lacking else "check the credentials")  # fmt: skip
-        if problem.code() in _SILENT:
-            cause = f" ({self.mask.mask(trouble.str())})" if trouble is not None else ""
-            return Unreachable(words + cause, help="check bootstrap.servers and that the brokers are up")
+        words = self.mask.mask(problem.str())
+        if problem.code() in _ACLS:
+            kind, operation = _ACLS[problem.code()]
+            name, prefixed = (self.topic, False) if kind == "Topic" else (self.prefix, kind != "Cluster")
+            lacking, help = missing(Acl(operation or resource, kind, name if kind != "Cluster" else "", prefixed),
+                                    self.config)  # fmt: skip
+            return Denied(f"{doing}: {lacking}", help=help)
+        if problem.code() in _SILENT | _DENIED:
+            found = self.contact.unreachable(f"{words} ({problem.name()})")
+            return type(found)(f"{doing}: {found.message}", help=found.help, code=found.code)
+        words = f"{doing}: {words} ({problem.name()})"
         if problem.code() == 35:
             return Unsupported(words)
         return JournalBroken(words)
 
 
-_ACLS: Final[Mapping[int, str]] = {
-    29: "{operation} on Topic {topic}",
-    30: "{operation} on Group {prefix} (prefixed)",
-    31: "{operation} on Cluster",
-    53: "Write and Describe on TransactionalId {prefix} (prefixed)",
-}
+_ACLS: Final[Mapping[int, tuple[str, str]]] = {  # the operation, where it is always the same one
+    29: ("Topic", ""), 30: ("Group", ""), 31: ("Cluster", ""), 53: ("TransactionalId", "Write"),
+}  # fmt: skip
 
 
 # -- records ----------------------------------------------------------------------------------------------------------
@@ -398,15 +395,19 @@ class Cluster:
         self._timeout = clients.timeout
         self._try = min(clients.timeout, TRY_SECONDS)
         settings = clients.settings("kplan-store", **{"allow.auto.create.topics": False})
-        self._admin = AdminClient(settings, logger=clients.logger)
+        try:
+            self._admin = AdminClient(settings, logger=clients.library)
+        except (KafkaException, ValueError, TypeError) as exception:
+            words = clients.mask.mask(str(_problem(exception) or exception))
+            raise unusable(words, clients.config) from exception
+        self._met = False
 
     def _answer(self, future: Future[T]) -> T:
         """The future's result; raises what it holds, or Timeout a little after the request's own."""
         end = time.monotonic() + self._timeout + 5
         while not wait([future], 0.05).done:
             self._admin.poll(0)
-            denied = self._clients.trouble is not None and self._clients.trouble.code() in _DENIED
-            if denied or time.monotonic() > end:
+            if self._clients.contact.refused or time.monotonic() > end:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer"))
         return future.result()
 
@@ -435,6 +436,9 @@ class Cluster:
 
     def _refresh(self) -> None:
         """The client knows the living brokers: it asks the one it took for the controller, and that may be dead."""
+        if not self._met:
+            self._clients.contact.first_answer(self._admin, self._timeout, self._refusal)
+            self._met = True
         end = time.monotonic() + self._timeout
         while True:
             try:
@@ -442,10 +446,13 @@ class Cluster:
                 return
             except KafkaException as exception:
                 self._admin.poll(0)
-                denied = self._clients.trouble is not None and self._clients.trouble.code() in _DENIED
-                if denied or _code(exception) not in _PASSING or time.monotonic() > end:
+                refused = self._clients.contact.refused
+                if refused or _code(exception) not in _PASSING or time.monotonic() > end:
                     raise
             time.sleep(0.1)
+
+    def _refusal(self, exception: BaseException) -> KplanError:
+        return self._clients.said(exception, f"{self._clients.topic} cannot be read", "Read")
 
     def end(self) -> int | None:
         """The offset behind the newest record, committed or not; None where the topic is gone."""
@@ -461,8 +468,8 @@ class Cluster:
                 return None
             raise self._clients.said(exception, f"{self._clients.topic} cannot be read", "Read") from exception
 
-    def members(self, stack: str) -> Members:
-        """Who is in the lock's group, asked without joining it."""
+    def members(self, stack: str, right: str = "Read") -> Members:
+        """Who is in the lock's group, asked without joining it. `right` is what the asker's purpose takes."""
         group = self._clients.group(stack)
         try:
             found = self._retried(
@@ -471,7 +478,7 @@ class Cluster:
         except KafkaException as exception:
             if _code(exception) == 69:  # GROUP_ID_NOT_FOUND
                 return Members(True, ())
-            problem = self._clients.said(exception, f"group {group} cannot be described", "Read")
+            problem = self._clients.said(exception, f"group {group} cannot be described", right)
             if isinstance(problem, Unreachable | JournalBroken):
                 problem.help = self._no_coordinator("offsets.topic.replication.factor") or problem.help
             raise problem from exception
@@ -761,7 +768,7 @@ class Membership:
             self.problem = problem
             self.settled.set()
         else:
-            self._clients.note(problem)
+            self._clients.contact.note(problem)
 
     def _refresh(self) -> None:
         """The generation changes whenever a contender joins; the member id only when this one was put out."""
@@ -812,6 +819,7 @@ class KafkaLock:
         self._log = Log()
         self._released = False
         self._lost = ""
+        self._right = "Write"  # what a refused write lacks
         self._renew()
 
     def _renew(self) -> None:
@@ -825,7 +833,8 @@ class KafkaLock:
             "batch.size": 900_000,
             "compression.type": "lz4",
         }
-        self._producer = Producer(clients.settings(f"{CLIENT}{holder.who}/{holder.run}", **own), logger=clients.logger)
+        name = f"{CLIENT}{holder.who}/{holder.run}"
+        self._producer = Producer(clients.settings(name, **own), logger=clients.library)
 
     def begin(self, reader: Callable[[], Log]) -> None:
         """Predecessors are fenced and their open transaction is aborted; what they wrote is known; so is the holder."""
@@ -931,6 +940,7 @@ class KafkaLock:
             raise KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID, "the lock is not held"))
         where = [TopicPartition(self._clients.topic, 0, 0)]
         # After a failure this raises, too, and its error says why; a delivery's only says that it was purged.
+        self._right = "Write" if failures else "Read"  # whoever commits offsets of a topic must be allowed to read it
         self._send_offsets(where, metadata, max(0.1, min(OFFSETS_SECONDS, deadline - time.monotonic())))
         if failures or len(offsets) < len(encoded):
             raise KafkaException(failures[0] if failures else KafkaError(KafkaError._TIMED_OUT, "not written in time"))
@@ -1011,7 +1021,7 @@ class KafkaLock:
                     return
 
     def _unwritten(self, exception: KafkaException) -> KplanError:
-        said = self._clients.said(exception, f"{self._clients.topic} cannot be written", "Write")
+        said = self._clients.said(exception, f"{self._clients.topic} cannot be written", self._right)
         return said if isinstance(said, Denied) else JournalBroken(said.message, help=said.help)
 
     def _refuse_lost(self, cause: BaseException | None = None) -> None:
@@ -1042,10 +1052,11 @@ class KafkaStore:
                  secrets: Sequence[str] = (), session_timeout: float = 10.0) -> None:  # fmt: skip
         self.where = topic
         mask = Mask(secrets)
-        logger = logging.Logger("kplan.store")  # one's own, so that its filter ends with it
-        logger.parent = logging.getLogger("kplan")
-        logger.addFilter(MaskingFilter(mask))
-        self._clients = Clients(config, topic, request_timeout, mask, logger)
+        loggers = logging.Logger("kplan.store"), logging.Logger("kplan.kafka")  # own ones: their filters end with them
+        for logger, parent in zip(loggers, ("kplan", "kplan.kafka"), strict=True):
+            logger.parent = logging.getLogger(parent)
+            logger.addFilter(MaskingFilter(mask))
+        self._clients = Clients(config, topic, request_timeout, mask, *loggers, Contact(config, mask))
         self._session = session_timeout
         self._turn = threading.RLock()
         self._asked: Cluster | None = None
@@ -1087,7 +1098,7 @@ class KafkaStore:
                 return None
             end = time.monotonic() + self._session
             while True:
-                members = self._cluster.members(stack)
+                members = self._cluster.members(stack, "Describe")
                 found = self._named(members, stack)
                 if found is not None or members.settled or time.monotonic() > end:
                     return found
@@ -1124,7 +1135,7 @@ class KafkaStore:
         try:
             yield
         except KplanError as failure:
-            if self.where not in failure.message and not isinstance(failure, Locked):
+            if self.where not in failure.message and not isinstance(failure, Locked | Denied | Unreachable | Invalid):
                 failure.message = f"{self.where}: {failure.message}"
                 failure.args = (failure.message,)
             raise

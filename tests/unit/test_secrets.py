@@ -40,6 +40,17 @@ def test_a_value_is_hidden_however_it_is_written(form: str) -> None:
     assert Mask([HARD]).mask(f"x {form} y") == f"x {HIDDEN} y"
 
 
+@given(st.text(min_size=8, max_size=30), st.text(max_size=9), st.text(max_size=9))
+def test_a_value_is_hidden_inside_anything_in_base64(secret: str, before: str, after: str) -> None:
+    """As in the header of basic authentication; all that is left may be parts of its first and last byte."""
+    said = f"{before}{secret}{after}".encode("utf-8", "surrogatepass")
+    mask = Mask([secret])
+    for code in (base64.b64encode, base64.urlsafe_b64encode):
+        masked = mask.mask(code(said).decode())
+        assert HIDDEN in masked
+        assert len(masked.replace(HIDDEN, "").rstrip("=")) * 3 <= 4 * (len(said) - len(secret.encode()) + 4)
+
+
 def test_secrets_that_overlap_are_hidden_whole() -> None:
     assert Mask(["abcd", "cdef", "abcdefgh"]).mask("1 abcdef 2 abcdefgh 3") == f"1 {HIDDEN} 2 {HIDDEN} 3"
     assert Mask(["aaaa"]).mask("aaaaaa") == HIDDEN
