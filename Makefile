@@ -1,7 +1,7 @@
 # The chores of kplan, one word each. `make setup` is done by the others when needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check golden bench format clean
+.PHONY: help setup demo test check golden docs faults bench format clean
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
@@ -28,6 +28,12 @@ check: $(DEVELOPMENT)  ## formatting, lint and types
 
 golden: $(DEVELOPMENT)  ## rewrite the expected output of tests/cases; review the diff
 	@$(PYTHON) -m pytest tests/cases --golden
+
+docs: $(DEVELOPMENT)  ## write the reference of templates, and their part of the stack's schema, from the templates
+	@$(PYTHON) docs/reference/build.py
+
+faults: $(DEVELOPMENT)  ## kill kplan at every point, break everything around it, and look what is left; takes hours
+	@$(PYTHON) -m tests.faults
 
 bench: $(DEVELOPMENT)  ## measure kplan against the least that any tool could take
 	@$(PYTHON) -m tests.bench

@@ -280,9 +280,10 @@ _EXPANSION = (
         An entry of `tables:` is a regular expression, so kplan cannot tell which tables, and therefore which topics,
         it stands for.
 
-            tables: ["public\\\\..*"]
+            tables: ["public\\\\..*", "!public\\\\.audit_.*"]
 
-        List the tables one by one, or keep the pattern and name the topics under the connector's own `topics:`.
+        List the tables one by one, or keep the pattern and name the topics, with their settings, under the connector's
+        own `topics:`. With `!` before it, an entry says what the patterns leave out.
         """),
     _code("K217", "an old name", """
         A Debezium setting, or one of its values, has another name since Debezium 2. kplan sends the new one, and this
@@ -354,6 +355,50 @@ _EXPANSION = (
 
         For production set it in the environment's `defaults:`, so that one stack fits every environment.
         """),
+    _code("K226", "a connector writes to topics that nothing here declares", """
+        Debezium would write to topics that are not in the stack: those of tables that only `table.include.list` under
+        `config:` names, of every table where there is no list, of a table that has the same name in another captured
+        database, or a topic of its own such as the heartbeats'. This is a warning, for another stack may declare them.
+
+            tables: [public.orders]                       # the table and its topic
+            topics: {client_2.public.orders: {}}          # or the topic alone
+
+        Where brokers make topics by themselves, they get the brokers' settings. Where they do not, the connector stays
+        RUNNING and writes nothing any more, not even for its other tables.
+        """),
+    _code("K227", "a transform decides the topic", """
+        A transform of the connector sends records to a topic that kplan cannot work out: by a field of the record, by
+        the time, by a script, or by a regular expression that only Java reads. So the stack has to name the topics.
+
+            topics: {outbox.event.order: {partitions: 6}, outbox.event.customer: {}}
+            tables: {orders: {topic: shop.orders}}        # or that of one table
+
+        RegexRouter, ByLogicalTableRouter, ToLogicalTopicRouter, predicates of TopicNameMatches, and an outbox router
+        with a fixed topic are followed. As a warning it is about a transform that kplan does not know, or about one
+        that sends heartbeats or transactions to a table's topic as well.
+        """),
+    _code("K239", "a connector cannot be asked for an incremental snapshot", """
+        `new_tables: {snapshot: incremental}` asks the connector, through its topic of signals, to read the rows that a
+        newly listed table already has, and waits for its notification that this is done. The connector lacks what that
+        takes: a topic of signals, a table of signals in the database (or `read.only: true`, where the engine has it),
+        and a topic of notifications.
+
+        With a template, `signal: {topic: NAME, table: SCHEMA.TABLE}` sets all of it; make that table first
+        (https://debezium.io/documentation/reference/stable/configuration/signalling.html).
+        """),
+    _code("K228", "a setting of columns that this connector does not have", """
+        A table says something of its columns that the connector cannot do: MongoDB's can exclude fields, and that is
+        all; a connector of an own template what stands under the template's `columns:`.
+
+        Take it away, or use a transform under `config:`.
+        """),
+    _code("K229", "a connector's own topic would lose what the connector needs", """
+        The stack itself gives a topic that a connector keeps for itself settings that break it. Debezium reads a schema
+        history from its beginning at each start, so it has one partition, `cleanup.policy: delete`, and `retention.ms`
+        and `retention.bytes` -1; of a topic of signals only the first partition is read.
+
+        Take these settings away; the template sets them. Defaults do not reach such topics.
+        """),
     _code("K230", "another stack owns this", """
         The ledger says that another stack owns the resource. If both wrote it, each would undo what the other one did.
 
@@ -410,6 +455,13 @@ _EXPANSION = (
 )  # fmt: skip
 
 _SERVERS = (
+    _code("K238", "the stack asks for too much", """
+        A stack may have 100,000 topics and connectors, and its values and templates may handle 10 million characters
+        and elements. More is taken for a mistake, or for an attempt to keep kplan busy.
+
+        Look for what multiplies: `for_each` with many tables, a long list in a template that is used for every topic.
+        What is meant can be split into several stacks.
+        """),
     _code("K301", "the server refuses this request", """
         Kafka or Connect understood the request and says that it is wrong; the same request would be refused again.
         The server's own words are in the message.
@@ -472,10 +524,11 @@ _SERVERS = (
         `retry: {attempts: 10, delay: 5s}` in the environment.
         """),
     _code("K313", "not allowed", """
-        User or password are wrong, or the user lacks a right. The message names the right where the server does.
+        User or password are wrong, or the user lacks a right. For a right that the brokers miss, the message names the
+        ACL and the line of kafka-acls.sh that grants it; docs/permissions.md lists all that kplan needs.
 
-        kplan needs Describe and DescribeConfigs to plan, and Create, Alter, AlterConfigs and Delete to apply. Without
-        Describe a topic is invisible rather than refused.
+        Without Describe a topic is invisible rather than refused, so kplan asks for it by name. Connect has no rights
+        of its own: 401 means that it does not know the login, 403 that something before it forbids the request.
         """),
     _code("K314", "it is there already, or gone already", """
         Somebody else has created or deleted the same thing since it was read. This stops a run only where what is
@@ -495,6 +548,40 @@ _SERVERS = (
 
         Set the variable that holds it (KPLAN_VAR_NAME, or the one under its `env:`) and run the same command again.
         """),
+    _code("K317", "no secure connection", """
+        One side refuses the other's certificate, so nothing was sent. The message says which server it is and what is
+        wrong: expired, made for another name, signed by an authority that is not trusted here, or none of yours.
+
+            kafka:   {ssl.ca.location: ca.pem, ssl.certificate.location: me.pem, ssl.key.location: me.key}
+            connect: {ca: ca.pem, certificate: me.pem, key: me.key}
+
+        There is no setting to skip the check; a server with a certificate of its own is trusted by naming that as `ca`.
+        """),
+    _code("K318", "a database's driver is not installed", """
+        `kplan discover` logs in to the database that a connector reads, which takes a Python package of that database.
+        Nothing else in kplan needs it.
+
+            pip install 'kplan[postgres]'        # PostgreSQL
+            pip install 'kplan[mysql]'           # MySQL and MariaDB
+        """),
+    _code("K319", "there is no such database", """
+        The database server answers, and has no database of the name that the connector says. The connector would fail
+        at its first start.
+
+        Look at `database: {name: …}` of the connector, and at upper and lower case in it, or create the database.
+        """),
+    _code("K320", "the database cannot be looked into", """
+        `kplan discover` knows how PostgreSQL, MySQL and MariaDB list their tables, and needs host and user as the stack
+        says them: what is written as `${file:…}` only the Connect worker can resolve.
+
+        Name the address with `--host HOST:PORT`, and the password's environment variable with `--password-env NAME`.
+        """),
+    _code("K321", "the stacks declare no such connector", """
+        CONNECTOR is the name that the connector has in Connect: its `name:`, one made of `client:` and the key, or the
+        key itself.
+
+        `kplan show --stack STACK` prints the names.
+        """),
     _code("K332", "Connect works on another cluster", """
         The workers under `connect: {url: …}` store their state in another Kafka cluster than the one that
         `kafka: {bootstrap.servers: …}` names, so the topics would be made here and the connectors would write there.
@@ -511,18 +598,20 @@ _SERVERS = (
 
 _RISKS = (
     _code("K401", "a topic with records would be deleted", """
-        The records are lost; nothing can bring them back. The message says how many there may be, and who reads the
-        topic. Where the number is not known, kplan takes the topic as full.
+        The records are lost; nothing can bring them back. The message says how many there may be, when the last one was
+        written, and who reads them: consumer groups with their lag (`idle`: no member reads now) and sink connectors.
+        What could not be read counts as dangerous, and the message says why it could not.
 
             removed:
               - {topic: dc.old, accept: [data-loss]}
 
         Accept it with `accept: [data-loss]`, or for one run with `--accept delete:topic/dc.old`. An empty topic that
-        nobody reads is deleted without being asked about.
+        nobody reads is deleted without being asked about, unless records arrive before the apply.
         """),
     _code("K402", "readers would be cut off", """
-        The topic is empty, but consumer groups with members are reading it: an application runs that expects it to be
-        there.
+        The topic is empty, but someone reads it: consumer groups with members, or sink connectors that this plan leaves
+        as they are. They would fail, or wait for a topic that does not come. It is the same where the groups could not
+        be read; the message says why.
 
         Stop the readers, or accept it with `accept: [readers]`, or for one run with `--accept delete:topic/NAME`.
         """),
@@ -543,19 +632,22 @@ _RISKS = (
         `--accept delete:topic/dc.old`. An entry's `accept: [orphan]` is not needed: with the entry it is no orphan.
         """),
     _code("K405", "older records would be deleted", """
-        A smaller `retention.ms` or `retention.bytes` lets brokers delete what is older or more, within minutes and for
-        good. Putting the old value back does not bring the records back.
+        With a smaller `retention.ms` or `retention.bytes` brokers delete, within minutes and for good, what is older or
+        more. Putting the old value back does not bring the records back.
 
-            retention.ms: 7d -> 1d
+            retention.ms: 7d -> 1d       # a danger where the oldest record is older than a day
 
         Accept it with `accept: [data-loss]` on the topic, or for one run with `--accept change:topic/NAME`. It is no
-        danger for an empty topic.
+        danger where everything stored is within the new limit. Brokers do not tell this client how many bytes they
+        store, so a smaller `retention.bytes` is one unless the topic is empty.
         """),
-    _code("K406", "another cleanup policy", """
-        With `compact` instead of `delete` all but the last record of each key go; with `delete` instead of `compact`
-        everything older than the retention goes. A compacted topic refuses records without a key.
+    _code("K406", "another cleanup policy deletes records", """
+        `compact`, where it was not on before, removes all but the last record of each key; `delete`, where it was not
+        on before, removes what is older than `retention.ms` or more than `retention.bytes`. A compacted topic also
+        refuses records without a key.
 
-        Accept it with `accept: [data-loss]` on the topic, or for one run with `--accept change:topic/NAME`.
+        Accept it with `accept: [data-loss]` on the topic, or for one run with `--accept change:topic/NAME`. Taking one
+        of two policies away is no danger, nor is any policy for an empty topic.
         """),
     _code("K407", "a connector would lose its offsets", """
         `--replace` deletes the connector with its offsets and makes it anew, so it starts from the beginning: a source
@@ -563,12 +655,13 @@ _RISKS = (
 
         Accept it with `accept: [offsets]` on the connector, or for one run with `--accept replace:connector/NAME`.
         """),
-    _code("K408", "a connector would read from another place", """
+    _code("K408", "a connector would miss changes, or read all again", """
         Another replication slot or another database: what changed between the old place and the new one is missed, or
-        everything is read again.
+        everything is read again. `snapshot.mode: always` reads everything again at each start; `initial_only` ends
+        after the snapshot, so a running connector captures nothing more; of own modes kplan knows nothing.
 
-        Accept it with `accept: [snapshot]` on the connector, or for one run with `--accept change:connector/NAME`, and
-        take a snapshot afterwards.
+        Accept it with `accept: [snapshot]` on the connector, or for one run with `--accept change:connector/NAME`. Take
+        a snapshot after a change of place.
         """),
     _code("K409", "records would be less safe", """
         Fewer replicas, a smaller `min.insync.replicas`, or `unclean.leader.election.enable: true`: a broker that is
@@ -586,8 +679,9 @@ _RISKS = (
         """),
     _code("K411", "more partitions move keys", """
         Kafka chooses the partition by the hash of the key and the number of partitions. With more partitions a key goes
-        to another one from now on, so the order of its old and new records is not kept between them, and a join of two
-        topics by key may miss. This is a caution: it is shown first and blocks nothing.
+        to another one from now on, so the order of its old and new records is not kept, and a join of two topics by key
+        may miss. In a compacted topic the old record stays for good. This is a caution: it is shown first and blocks
+        nothing. An empty topic has none.
 
         Partitions cannot be taken away again. Where the order matters, let readers catch up before, or make a new
         topic.
@@ -599,11 +693,12 @@ _RISKS = (
         The usual pair is replication factor 3 and min.insync.replicas 2.
         """),
     _code("K413", "what outlives a deleted connector", """
-        A connector is deleted, and something of it stays: its offsets, with `keep_offsets: true`, or in PostgreSQL its
-        replication slot and publication. A slot that nobody reads keeps write-ahead log until the disk is full.
+        A connector is deleted, and something of it stays: its offsets, with `keep_offsets: true`, and in the database
+        what it or a DBA made for it, such as PostgreSQL's replication slot and publication, SQL Server's change tables
+        and the table of signals. A slot that nobody reads keeps write-ahead log until the disk is full.
 
-        Run the statements of the message in the database, unless another connector takes the slot over. This is a
-        caution and blocks nothing.
+        Run the statements of the message in the database, unless another connector goes on with these things. The
+        connector's own topics, its schema history too, have steps of their own. This is a caution and blocks nothing.
         """),
     _code("K414", "records get another schema", """
         How numbers, binary values or times are written changes, so records from now on have another schema than those
@@ -618,8 +713,8 @@ _RISKS = (
         This is a caution and blocks nothing. Changes of tables that the new publication does not hold are not captured.
         """),
     _code("K416", "the snapshot mode takes effect later", """
-        `snapshot.mode` is looked at when a connector starts without offsets. This one has offsets, so nothing is read
-        again because of this change.
+        With most modes `snapshot.mode` is looked at when a connector starts without offsets. This one has offsets, so
+        nothing is read again because of this change. Modes for which that is not so are a danger (K408).
 
         This is a caution and blocks nothing. To read tables again, send an execute-snapshot signal.
         """),
@@ -644,11 +739,26 @@ _RISKS = (
         Look for the reason: a changed default touches every topic. If all of it is meant, allow it for one run with
         `--accept max_changes`, or apply parts of it with `--target`.
         """),
+    _code("K420", "a connector goes on from an earlier one's offsets", """
+        Connect keeps offsets by the connector's name, also after it was deleted by hand or with `keep_offsets: true`.
+        A new connector of that name goes on from there: it takes no snapshot, and what is gone meanwhile (a slot, old
+        WAL or binlogs) makes it fail. This is a caution and blocks nothing; an undo leaves the offsets there.
+
+        To start from the beginning, give it another name, or stop it and send DELETE /connectors/NAME/offsets to
+        Connect. It is known from the ledger, the journal, and for sinks from their consumer group; Connect itself tells
+        nothing of offsets whose connector is gone.
+        """),
     _code("K421", "rows of a new table are not captured", """
         A table was added to a connector that runs already. Debezium captures its changes from now on; the rows that are
         in it already come only with an incremental snapshot. This is a note.
 
         Send an execute-snapshot signal for that table, through the connector's signal table or signal topic.
+        """),
+    _code("K422", "changes of a table are no longer captured", """
+        A table left the list of a connector that runs. What changes in it from now on is not written to its topic; if
+        it comes back later, what happened in between is missing. This is a note.
+
+        Records that are in its topic already stay, unless the plan deletes the topic.
         """),
 )  # fmt: skip
 
@@ -689,6 +799,15 @@ _RUNS = (
         put back; what could not be is named. Interrupted a second time, kplan stops where it is, and `kplan recover`
         puts the rest back.
         """),
+    _code("K516", "rows that a table already had were not read", """
+        A table was added to a connector with `new_tables: {snapshot: incremental}`. The connector runs with it, was
+        asked by a signal to read the rows that were there before, and told that this was stopped, or did not succeed
+        for every table: Debezium reads a table in chunks by its primary key, so one without a key is not read
+        (https://debezium.io/documentation/reference/stable/configuration/signalling.html).
+
+        The step has failed, and the apply is rolled back: see the worker's log. Give the table a primary key, or leave
+        `new_tables` out; then only later changes are captured.
+        """),
     _code("K520", "the saved plan no longer fits", """
         Between plan and apply something has changed: live state, a file, a variable's value, the cluster, or the plan
         was applied before. Nothing was done, not even the steps that still fit.
@@ -707,6 +826,13 @@ _RUNS = (
         done.
 
         Make the plan again and apply the file as it was written. To change what happens, change the stack.
+        """),
+    _code("K523", "the saved plan is not signed with this key", """
+        KPLAN_KEY is set here, so only plans that were signed with it are applied. This one has no signature, or one
+        that does not fit: it was made without the key, with another one, or changed since. A digest alone can be
+        computed anew by whoever changes the file.
+
+        Set KPLAN_KEY to the same value where plans are made and where they are applied, and make the plan again.
         """),
     _code("K601", "someone else holds this stack", """
         Another run is working on the stack. The message says who, on which machine and since when.
@@ -747,6 +873,79 @@ _RUNS = (
 
         `kplan show` lists the runs of an environment, `kplan recover --list` those without an end. With `--env` another
         environment is asked.
+        """),
+    _code("K607", "this is no snapshot of a cluster", """
+        The file after `--live` is not what `kplan snapshot` writes: it is missing, cut off, changed by hand in a way
+        that makes no sense, or something else, such as a saved plan. The message says what is wrong with it.
+
+            kplan snapshot --out live.json
+            kplan plan --live live.json STACK
+        """),
+    _code("K608", "the snapshot is of a newer format", """
+        It was taken with a kplan whose format of snapshots has another major version.
+
+        Take it again with this kplan, or plan with the one that took it. In CI both should be the same version.
+        """),
+    _code("K609", "the snapshot is of another environment", """
+        A snapshot holds the live state of one environment, and the plan would be for another. What is missing there
+        would be planned to be created here.
+
+        Name the snapshot's environment with `--env`, or take a snapshot of the one that is meant.
+        """),
+    _code("K610", "secrets are not compared with a snapshot", """
+        A snapshot holds no secret, so nobody can tell whether a password that the stack sets is the live one. It
+        counts as equal: the plan shows no change for it, and a new value alone makes no step.
+
+        Where a connector changes for another reason, `kplan apply` sets the value that the stack says. To have secrets
+        compared, plan with the servers.
+        """),
+    _code("K611", "a file cannot be written", """
+        A report or a saved plan was to be written, and its place is full, read-only or gone. The plan itself was made,
+        an apply has not begun, and nothing was changed. Other reports of the same run are written.
+
+        Make room there, or name another place with `--out FILE` or `--report KIND=FILE`.
+        """),
+    _code("K614", "the token may not do this on the hosting service", """
+        GitHub or GitLab knows the token and refuses, or hides what it may not see behind a 404. The message says which
+        permission it takes.
+
+        GitHub: `permissions: {pull-requests: write}` in the job; a pull request from a fork never gets it. GitLab: a
+        project access token with the scope `api` as KPLAN_GITLAB_TOKEN; CI_JOB_TOKEN cannot comment.
+        """),
+    _code("K615", "the hosting service did not do it", """
+        GitHub or GitLab refused a request, or what was asked for is not there, such as the plan of a merged request:
+        files of finished jobs expire, and one that comes from a fork is not trusted.
+
+        The message has the service's own words. Without a reviewed plan, plan on the main branch, have that reviewed,
+        and apply it.
+        """),
+    _code("K616", "what to comment, or where, is not known", """
+        `kplan comment` and `kplan fetch` find service, repository, request and token in the variables that jobs of
+        GitHub Actions and GitLab CI have; one is missing, or the file to be shown is no plan in Markdown.
+
+            kplan plan STACK --report md=plan.md
+            kplan comment plan.md --service github --request 17
+        """),
+    _code("K630", "a file of no known format", """
+        `kplan import --file` tells a file's format by its content, and this one is of none that it knows, or has
+        nothing in it that could be imported.
+
+        It reads Connect JSON, Strimzi, Jikkou, kafka-gitops, JulieOps, topicctl, Terraform, lists of topics and the
+        output of `kafka-topics.sh --describe`. `--file-format NAME` says what a file is.
+        """),
+    _code("K631", "a file cannot be imported", """
+        The file is damaged, or holds something else than its format allows: a topic without a name, partitions that are
+        no number, half a line. Nothing is taken from a file that is half understood.
+
+        The message has the place. Correct the file, or take the part out that is not to be imported.
+        """),
+    _code("K632", "nothing of that name to import", """
+        A GLOB of `kplan import` matches no topic and no connector, by name (`shop.*`) or address (`topic/shop.*`).
+
+            kplan list 'shop.*'      # what is there
+            kplan import 'shop.*'    # quoted, or the shell looks for files
+
+        Internal topics, those of Connect and of registries among them, are taken only by their very name.
         """),
 )  # fmt: skip
 

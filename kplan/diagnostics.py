@@ -26,6 +26,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+LONGEST_TEXT = 4_000  # characters of a sentence of a problem
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
@@ -85,7 +87,7 @@ def error(
     path: str = "",
     label: str = "",
 ) -> Diagnostic:
-    return Diagnostic(code, Severity.ERROR, summary, detail, help, span, str(address), path, label)
+    return Diagnostic(code, Severity.ERROR, summary, _cut(detail), _cut(help), span, str(address), path, _cut(label))
 
 
 def warning(
@@ -99,7 +101,12 @@ def warning(
     path: str = "",
     label: str = "",
 ) -> Diagnostic:
-    return Diagnostic(code, Severity.WARNING, summary, detail, help, span, str(address), path, label)
+    return Diagnostic(code, Severity.WARNING, summary, _cut(detail), _cut(help), span, str(address), path, _cut(label))
+
+
+def _cut(text: str) -> str:
+    """What a person can read of it: a value in it may have millions of characters."""
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
 
 
 def ordered(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

@@ -15,7 +15,11 @@ from kplan.template import Scope, TemplateProblem, is_template, render
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z")
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 INTEGERS = ("attempts", "brokers", "partitions", "replication_factor")  # a process's environment holds texts alone
+SHOWN = re.compile(  # settings that may be told though they come from outside: errors are about them
+    r"(?:^|\.)(?:bootstrap\.servers|url|location|username|protocol|mechanisms?|ca|certificate|key)\Z"
+)
 STATE_TOPIC = "__kplan"
+ENDS = ("failure", "rollback", "recovery")  # of runs, that receivers are told of
 UNSET = re.compile(r"there is no '(\w+)' here")
 LEFT_OUT = object()
 FILLS = {
@@ -35,6 +39,14 @@ FILLS = {
 class Simulated:
     brokers: int = 3
     fail: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """A webhook, and which ends of runs it is told of: failure, rollback, recovery."""
+
+    url: str
+    when: tuple[str, ...] = ENDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +72,11 @@ class Environment:
     session_timeout: float = 10.0  # how long a killed holder keeps the lock in Kafka
     attempts: int = 3
     delay: float = 2.0
+    notify: tuple[Receiver, ...] = ()
     simulated: Simulated | None = None
     file: File | None = None
     secrets: tuple[str, ...] = ()
+    passwords: tuple[str, ...] = ()  # those of the secrets that are certainly some
 
     @property
     def bootstrap(self) -> str:
@@ -171,7 +185,7 @@ class _Reader:
             return None
         if path[-1] in INTEGERS and isinstance(value, str) and re.fullmatch(r"-?\d{1,9}", value):
             return int(value)
-        if isinstance(value, str) and len(value) >= 4 and not str(path[-1]).endswith(("bootstrap.servers", "url")):
+        if isinstance(value, str) and len(value) >= 4 and not SHOWN.search(str(path[-1])):
             self.secrets.append(value)
         return value
 
@@ -200,7 +214,7 @@ def _stand_in(path: tuple[str | int, ...], unasked: Target) -> Any:
         return LEFT_OUT
     key = next(part for part in reversed(path) if isinstance(part, str))
     known = {"bootstrap.servers": unasked.bootstrap, "url": unasked.connect_url}
-    return known.get(key) or ("http://unset" if key in ("url", "webhook") else "unset")
+    return known.get(key) or ("http://unknown" if key in ("url", "webhook") else "?")  # too short to be masked
 
 
 def _from_data(
@@ -231,9 +245,13 @@ def _from_data(
         session_timeout=reader.seconds(data, (*at, "timeouts", "session"), 10.0),
         attempts=int(retry.get("attempts", 3)),
         delay=reader.seconds(data, (*at, "retry", "delay"), 2.0),
+        notify=tuple(
+            Receiver(str(each["webhook"]), tuple(each.get("when") or ENDS)) for each in data.get("notify") or ()
+        ),
         simulated=simulated,
         file=file,
         secrets=tuple(dict.fromkeys([*reader.secrets, *_secrets(kafka, connect)])),
+        passwords=tuple(_secrets(kafka, connect)),
     )
 
 
@@ -242,9 +260,13 @@ def _text(value: Any) -> str:
 
 
 def _secrets(*maps: Mapping[str, Any]) -> list[str]:
-    from kplan.model import is_sensitive_key
+    """The values of passwords, and those within a URL."""
+    from kplan.model import CREDENTIALS, is_sensitive_key
 
-    return [str(v) for m in maps for k, v in m.items() if is_sensitive_key(k) and len(str(v)) >= 4]
+    found = [str(v) for m in maps for k, v in m.items() if is_sensitive_key(k)]
+    urls = [found[0] for m in maps for v in m.values() for found in CREDENTIALS.finditer(str(v)) if "://" in found[0]]
+    found += [url.rstrip("@").partition("://")[2].partition(":")[2] for url in urls]
+    return [value for value in found if len(value) >= 4]
 
 
 def guards(data: Mapping[str, Any], process: Mapping[str, str] | None = None) -> Guards:
@@ -305,5 +327,6 @@ def on_the_spot(name: str, process: Mapping[str, str], folder: str, bootstrap: s
         settle_timeout=seconds(process.get("KAFKA_TOPIC_CREATION_TIMEOUT") or 120),
         attempts=int(process.get("KAFKA_TOPIC_CREATION_RETRIES") or 3),
         delay=seconds(process.get("KAFKA_TOPIC_CREATION_RETRY_DELAY") or 2),
-        secrets=tuple(_secrets(kafka)),
+        secrets=tuple(_secrets(kafka, {"url": connect})),
+        passwords=tuple(_secrets(kafka, {"url": connect})),
     )

@@ -59,8 +59,8 @@ _ENVIRONMENTS_ORDER: _Order = {
     ("environments", "*", "guards"): _GUARDS,
 }
 _TEMPLATE_ORDER: _Order = {
-    (): ("version", "template", "description", "extends", "class", "parameters", "config", "table", "topics",
-         "defaults", "unique", "values", "renamed"),
+    (): ("version", "template", "description", "extends", "class", "parameters", "config", "table", "columns",
+         "topics", "defaults", "unique", "values", "renamed"),
     ("topics", "*"): _TOPIC,
     ("defaults", "topic"): _TOPIC,
 }  # fmt: skip

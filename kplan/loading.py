@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,18 +20,23 @@ from kplan.connector import Blueprint, blueprint
 from kplan.diagnostics import Diagnostic, Invalid, KplanError, error
 from kplan.environment import Environment
 from kplan.expand import Inputs, expand, same_addresses
-from kplan.model import File, Stack
+from kplan.model import File, Stack, Target
+from kplan.snapshot import Snapshot, from_json, unreadable
 from kplan.source import Document
 from kplan.variables import Given
 
 CONFIG = "kplan.yaml"
 LARGEST = 64 * 1024 * 1024  # bytes of one file
+LARGEST_SNAPSHOT = 16 * LARGEST
 TEMPLATE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a person asked to be loaded. `process` are the process's environment variables."""
+    """What a person asked to be loaded. `process` are the process's environment variables.
+
+    With `unasked` no server will be asked: it tells the addresses of those that the environment does not reach here.
+    """
 
     paths: Sequence[str] = ()
     env: str = ""
@@ -40,6 +46,7 @@ class Request:
     connect: str = ""
     folder: str = "."
     process: Mapping[str, str] = field(default_factory=dict)
+    unasked: Target | None = None
 
 
 @dataclass(slots=True)
@@ -62,7 +69,7 @@ def load(request: Request) -> Loaded:
     paths = reader.stack_paths()
     environment = reader.environment(paths)
     loaded = Loaded(environment, texts=reader.texts)
-    given = Given(request.flags, reader.variables(), request.process, environment.variables)
+    given = Given(request.flags, reader.variables(), request.process, environment.variables, environment.passwords)
     for path in paths:
         stack = reader.stack(path, environment, given)
         if stack is not None:
@@ -78,6 +85,19 @@ def load_environment(request: Request) -> Environment:
     if any(d.is_error for d in reader.problems):
         raise Invalid(reader.problems)
     return environment
+
+
+def load_snapshot(path: str) -> Snapshot:
+    """The snapshot in the file. Raises Invalid where there is none, Stale where it is newer than this kplan."""
+    try:
+        if Path(path).stat().st_size > LARGEST_SNAPSHOT:
+            raise OSError(0, f"it is larger than {LARGEST_SNAPSHOT // 1024 // 1024} MiB")
+        data = json.loads(Path(path).read_bytes())
+    except OSError as e:
+        raise unreadable(path, e.strerror or "it cannot be read") from e
+    except (ValueError, RecursionError) as e:
+        raise unreadable(path, "it is no JSON, or only a part of it") from e
+    return from_json(data, path)
 
 
 def same_names(stacks: Sequence[Stack]) -> list[Diagnostic]:
@@ -104,7 +124,9 @@ class Reader:
     problems: list[Diagnostic] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
     files: dict[str, File] = field(default_factory=dict)
+    homes: dict[Path, Path] = field(default_factory=dict)  # of files that were found in a folder
     root: Path = field(default_factory=Path)
+    project: tuple[Path, ...] = ()  # the folder of kplan.yaml, where there is one
     templates: dict[tuple[Path, str], tuple[Blueprint | None, list[Diagnostic]]] = field(default_factory=dict)
 
     # -- files ----------------------------------------------------------------------------------------------------
@@ -120,6 +142,7 @@ class Reader:
                 if not inside:
                     raise Invalid([error("K107", "a folder without stacks", str(name), help="it holds no .yaml file")])
                 found += inside
+                self.homes |= dict.fromkeys(inside, path)
             else:
                 found.append(path)
         return list(dict.fromkeys(found))
@@ -129,13 +152,28 @@ class Reader:
         relative = os.path.relpath(path, self.request.folder)
         return str(path) if relative.startswith("..") and path.is_absolute() else relative
 
-    def document(self, path: Path, schema_name: str) -> Document | None:
-        """The parsed file if it can be gone on with; its problems are kept."""
+    def _refuse_elsewhere(self, path: Path, home: Path) -> None:
+        """Raises OSError where a file that kplan found by itself is a link out of its folder, or no plain file.
+
+        A stack that somebody else wrote could have other files read by it, lines of which errors would show. Links
+        may lead around within the folder, and within that of kplan.yaml.
+        """
+        real = path.resolve()
+        if not any(real.is_relative_to(folder.resolve()) for folder in (home, *self.project)):
+            raise OSError(f"it is a link out of its folder, to {real}; name that file itself, or copy it")
+        if not real.is_file():
+            raise OSError("it is no plain file")
+
+    def document(self, path: Path, schema_name: str, home: Path | None = None) -> Document | None:
+        """The parsed file if it can be gone on with; its problems are kept. `home`: the folder where kplan found it."""
         name = self.shown(path)
         try:
-            if path.stat().st_size > LARGEST:
+            if home is not None:
+                self._refuse_elsewhere(path, home)
+            with path.open("rb") as file:
+                data = file.read(LARGEST + 1)
+            if len(data) > LARGEST:
                 raise OSError(f"it is larger than {LARGEST // 1024 // 1024} MiB")
-            data = path.read_bytes()
         except (OSError, ValueError) as e:
             reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
             self.problems.append(
@@ -159,11 +197,13 @@ class Reader:
         process = request.process
         config = self._config(paths)
         self.root = config.parent if config else Path(request.folder)
+        self.project = (config.parent,) if config else ()
         name = request.env
-        bootstrap = request.bootstrap or ("" if config else process.get("KAFKA_BOOTSTRAP_SERVERS", ""))
+        far = request.unasked if request.unasked and not request.unasked.simulated else Target()
+        bootstrap = request.bootstrap or ("" if config else process.get("KAFKA_BOOTSTRAP_SERVERS") or far.bootstrap)
         try:
             if bootstrap:
-                connect = request.connect or process.get("KAFKA_CONNECT_URL", "")
+                connect = request.connect or process.get("KAFKA_CONNECT_URL") or far.connect_url
                 return environments.on_the_spot(name or "default", process, str(self.root), bootstrap, connect)
             if config is None:
                 if name and name != "local":
@@ -189,6 +229,7 @@ class Reader:
             process,
             self.files[self.shown(config)],
             str(self.root),
+            request.unasked,
         )
         self.problems += problems
         if environment is None:
@@ -200,6 +241,10 @@ class Reader:
         start = (paths[0].parent if paths else Path(self.request.folder)).resolve()
         for folder in (start, *start.parents):
             if (folder / CONFIG).is_file():
+                if (folder / CONFIG).resolve().name != CONFIG:  # any file could be read by that, and lines of it shown
+                    detail = f"{folder / CONFIG} is a link to {(folder / CONFIG).resolve()}"
+                    help = f"a link may lead to another {CONFIG} alone"
+                    raise Invalid([error("K107", "a file cannot be read", detail, help=help)])
                 return Path(os.path.relpath(folder / CONFIG))
         return None
 
@@ -223,7 +268,7 @@ class Reader:
         return values
 
     def stack(self, path: Path, environment: Environment, given: Given) -> Stack | None:
-        document = self.document(path, "stack.v1")
+        document = self.document(path, "stack.v1", self.homes.get(path))
         if document is None:
             return None
         used: dict[str, File] = {self.shown(path): self.files[self.shown(path)]}
@@ -270,7 +315,7 @@ class Reader:
         own = folder / "templates" / f"{name}.yaml"
         if own.is_file():
             before = len(self.problems)
-            document = self.document(own, "template.v1")
+            document = self.document(own, "template.v1", folder)
             found, self.problems[before:] = self.problems[before:], []
             return document, found
         return built_in(name), []
@@ -286,14 +331,10 @@ def built_in(name: str) -> Document | None:
 
 
 def built_in_templates() -> tuple[str, ...]:
+    """The templates that come with kplan, without those that are only extended by others."""
     folder = resources.files("kplan").joinpath("connectors")
-    return tuple(
-        sorted(
-            f.name.removesuffix(".yaml")
-            for f in folder.iterdir()
-            if f.name.endswith(".yaml") and f.name != "debezium-base.yaml"
-        )
-    )
+    names = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+    return tuple(name for name in names if (document := built_in(name)) and "class" in document.data)
 
 
 def _schema(name: str) -> Mapping[str, Any]:
@@ -321,4 +362,4 @@ def pruned(document: Document, problems: Iterable[Diagnostic]) -> Document | Non
     return replace(document, data=data)
 
 
-__all__ = ["KplanError", "Loaded", "Request", "built_in_templates", "load", "load_environment"]
+__all__ = ["KplanError", "Loaded", "Request", "built_in_templates", "load", "load_environment", "load_snapshot"]

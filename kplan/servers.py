@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kplan.backends.base import Cluster
 from kplan.environment import Environment
 from kplan.secrets import Mask
+from kplan.snapshot import Snapshot
 from kplan.store.base import Store
+
+if TYPE_CHECKING:
+    from kplan.backends.connect_incremental import Signals
+    from kplan.discovery import Login, Table
 
 
 def state_file(environment: Environment) -> Path:
     """Where the store, and a simulated cluster, are kept."""
     return Path(environment.folder, environment.sqlite or f".kplan/{environment.name}.db")
+
+
+def client_settings(environment: Environment) -> dict[str, str]:
+    """librdkafka's settings; the paths of files among them begin at kplan.yaml, as all paths in it do."""
+    return {
+        key: str(Path(environment.folder, value)) if key.endswith(".location") and value != "probe" else value
+        for key, value in environment.kafka.items()
+    }
 
 
 def open_cluster(
@@ -38,7 +52,7 @@ def open_cluster(
     from kplan.backends.kafka import KafkaTopics
 
     topics = KafkaTopics(
-        environment.kafka,
+        client_settings(environment),
         request_timeout=environment.request_timeout,
         settle_timeout=environment.settle_timeout,
         attempts=environment.attempts,
@@ -63,15 +77,23 @@ def open_cluster(
         ca=file("ca"),
         certificate=file("certificate"),
         key=file("key"),
+        key_password=str(options_.get("key_password") or ""),
         request_timeout=environment.request_timeout,
         settle_timeout=environment.settle_timeout,
         attempts=environment.attempts,
         delay=environment.delay,
         parallel=parallel,
         heartbeat=topics.end_offsets,
+        signals=lambda: _signals(environment),
         mask=mask or Mask(environment.secrets),
     )
     return Cluster(topics, connectors)
+
+
+def _signals(environment: Environment) -> Signals:
+    from kplan.backends.kafka_signals import KafkaSignals
+
+    return KafkaSignals(client_settings(environment), environment.request_timeout)
 
 
 def open_store(environment: Environment) -> Store:
@@ -80,7 +102,7 @@ def open_store(environment: Environment) -> Store:
         from kplan.store.kafka import KafkaStore
 
         return KafkaStore(
-            environment.kafka,
+            client_settings(environment),
             environment.kafka_topic,
             request_timeout=environment.request_timeout,
             secrets=environment.secrets,
@@ -89,3 +111,24 @@ def open_store(environment: Environment) -> Store:
     from kplan.store.sqlite import SqliteStore
 
     return SqliteStore(state_file(environment))
+
+
+def open_snapshot(snapshot: Snapshot, path: str) -> tuple[Cluster, Store]:
+    """The servers and the store as they were when the snapshot at `path` was taken."""
+    from kplan.backends.snapshot import Recorded
+    from kplan.store.snapshot import RecordedStore
+
+    return Cluster(Recorded("topic", snapshot.live), Recorded("connector", snapshot.live)), RecordedStore(
+        path, snapshot.ledger
+    )
+
+
+def tables_of(login: Login, databases: Sequence[str]) -> list[Table]:
+    """The tables of the database that `login` reaches, in which the named databases must be. Raises KplanError."""
+    from kplan.discovery import POSTGRES
+
+    if login.engine == POSTGRES:
+        from kplan.databases.postgres import tables
+    else:
+        from kplan.databases.mysql import tables
+    return tables(login, databases)

@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kplan import bounded
 from kplan.diagnostics import Diagnostic, error
+from kplan.model import is_sensitive_key
 from kplan.source import Document
 from kplan.template import Scope
 
 PREFIX = "KPLAN_VAR_"
+SIGNING_KEY = "KPLAN_KEY"
 PYTHON: Mapping[str, tuple[type, ...]] = {
     "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "list": (list,), "map": (dict,),
 }  # fmt: skip
@@ -26,6 +29,7 @@ class Given:
     files: Mapping[str, Any] = field(default_factory=dict)
     process: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
+    passwords: tuple[str, ...] = ()  # of the environment: no variable may show one
 
     def find(self, name: str, variable: str | None) -> tuple[Any, str] | None:
         """The value and the words for where it comes from; None where nobody gives one."""
@@ -81,6 +85,10 @@ def settle(document: Document, given: Given) -> tuple[Values, list[Diagnostic]]:
             plain[name] = _stand_in(rule)
             continue
         sources[name] = found[1]
+        if problem := _shown_secret(document, name, rule, found, given):
+            problems.append(problem)
+            plain[name] = _stand_in(rule)
+            continue
         try:
             plain[name] = _checked(_typed(found[0], rule.get("type", "string")), rule)
         except ValueError as e:
@@ -117,6 +125,26 @@ def _missing(document: Document, name: str, rule: Mapping[str, Any]) -> Diagnost
         help=f"give it one: {', '.join(ways)}",
         span=document.key_at("variables", name),
         path=f"/variables/{name}",
+    )
+
+
+def _shown_secret(
+    document: Document, name: str, rule: Mapping[str, Any], found: tuple[Any, str], given: Given
+) -> Diagnostic | None:
+    """The problem with a variable that is not sensitive and would show a secret of the process or the environment.
+
+    Whoever writes a stack may name any variable of the process, and so could read the secrets of a CI job in its plan.
+    """
+    value, source = found
+    secret = source == rule.get("env") and (is_sensitive_key(source) or source == SIGNING_KEY)
+    if not secret and not any(password in str(value) for password in given.passwords):
+        return None
+    return error(
+        "K209",
+        "a sensitive value would be shown",
+        f"{name} from {source}",
+        help="declare the variable with `sensitive: true`",
+        span=document.key_at("variables", name),
     )
 
 
@@ -191,6 +219,6 @@ def _checked(value: Any, rule: Mapping[str, Any]) -> Any:
         raise ValueError(f"{value} is above the maximum {rule['maximum']}")
     if "enum" in rule and value not in rule["enum"]:
         raise ValueError(f"{value!r} is none of {', '.join(map(str, rule['enum']))}")
-    if "pattern" in rule and isinstance(value, str) and not re.search(rule["pattern"], value):
+    if "pattern" in rule and isinstance(value, str) and not bounded.pattern(rule["pattern"]).found_in(value):
         raise ValueError(f"{value!r} does not match {rule['pattern']}")
     return value

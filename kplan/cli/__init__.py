@@ -15,10 +15,21 @@ COMMANDS = {
     "plan": "Show what would change.",
     "apply": "Make it so, in order; put everything back when a step fails.",
     "destroy": "Delete what the stacks own.",
+    "discover": "List the tables of a connector's database, and which are not captured.",
+    "drift": "Show what was changed live since the last apply.",
+    "list": "List live topics and connectors, and who owns them.",
+    "status": "Show how everything is that the stacks name.",
+    "wait": "Return once the servers are ready.",
+    "connector": "Look at, pause, resume, stop or restart a live connector; handle its offsets.",
     "show": "Show a saved plan, a run, or the expanded stack.",
+    "import": "Write a stack of what is there, live or in other tools' files.",
+    "snapshot": "Write down live state without secrets, to plan from it without servers.",
+    "comment": "Show a plan in its pull or merge request; an earlier comment is replaced.",
+    "fetch": "Get the plan that was reviewed in the merged pull or merge request.",
     "recover": "Finish a run that was interrupted or could not be rolled back.",
     "explain": "Explain a code such as K104.",
     "schema": "Print a JSON Schema, or list them.",
+    "completion": "Print the completion script of a shell.",
     "version": "Print versions.",
 }
 
@@ -27,7 +38,7 @@ EXIT_CODES = """
 Exit codes:
   0   success (a plan is made, with or without changes)
   1   could not do it, nothing changed (a server is unreachable, a bug)
-  2   it differs: plan --detailed-exitcode, fmt --check
+  2   it differs: plan --detailed-exitcode, drift, status, fmt --check
   3   blocked by a danger, by protect or by max_changes
   4   stack invalid, refused by the servers, or owned by another stack
   5   saved plan is stale, or for another stack or cluster
@@ -77,4 +88,6 @@ def cli() -> None:
 
     Stack files say what should exist; `plan` shows what would change; `apply` changes it in a safe order and puts
     everything back if a step fails.
+
+    What --flag says, KPLAN_FLAG in the environment says too; not so --yes, --accept, --replace, --forget and --var.
     """

@@ -8,11 +8,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from kplan.cli import reports
 from kplan.cli.common import Session, holder, now, option, planned, several
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from kplan.plan import Plan
     from kplan.render.events import View
     from kplan.run import Result, Stop
-    from kplan.store.base import Store
+    from kplan.store.base import Holder, Store
 
 WAITING_IS_TOLD = 10.0  # seconds between two lines about it
 FLAGS = several(
@@ -43,6 +45,7 @@ FLAGS = several(
         "--lock-timeout", metavar="TIME", default="0s", help="How long to wait for someone else's apply, such as 60s."
     ),
     option("--format", type=click.Choice(["text", "json"]), default="text", help="Text, or one line of JSON an event."),
+    reports.flag(),
 )
 
 
@@ -64,8 +67,7 @@ def apply(session: Session, mode: str) -> int:
         waiting = [p for p, _ in todo if p.steps]
         if waiting and not saved and not session.settings["yes"]:
             _ask(session, waiting)
-        grace = 0.0 if environment.simulated else environment.request_timeout
-        return _run_all(session, waiting, cluster, store, grace, mode, bool(saved))
+        return _run_all(session, waiting, environment, cluster, store, mode, bool(saved))
     finally:
         cluster.close()
         store.close()
@@ -113,14 +115,13 @@ def _wait_for_others(session: Session, store: Store, timeout: float) -> None:
 
 
 def _from_stacks(session: Session, mode: str) -> tuple[Environment, Any]:
-    from kplan.diagnostics import Invalid, ordered
+    from kplan.diagnostics import Invalid
     from kplan.planning import not_for_apply
 
     loaded = session.load()
     unset = [] if mode == "destroy" else [d for stack in loaded.stacks for d in not_for_apply(stack)]
     if loaded.has_errors or unset:
         raise Invalid([*loaded.diagnostics, *unset])
-    session.show(ordered(loaded.diagnostics))
     session.stack_names = [stack.name for stack in loaded.stacks]
     return loaded.environment, lambda cluster, store: planned(session, loaded, cluster, store, mode)
 
@@ -130,13 +131,12 @@ def _saved(paths: Sequence[str]) -> list[dict[str, Any]] | None:
     """The plans of the file, where a saved plan was named."""
     if len(paths) != 1 or not paths[0].endswith(".json"):
         return None
+    from kplan.plan import parse
+
     try:
-        data = json.loads(Path(paths[0]).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return parse(Path(paths[0]).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError):
         return None
-    if not isinstance(data, dict) or "format_version" not in data:
-        return None
-    return data["plans"] if isinstance(data.get("plans"), list) else [data]
 
 
 def _from_file(session: Session, documents: list[dict[str, Any]]) -> tuple[Environment, Any]:
@@ -144,9 +144,10 @@ def _from_file(session: Session, documents: list[dict[str, Any]]) -> tuple[Envir
 
     from kplan.diagnostics import Blocked, Stale
     from kplan.loading import Request, load_environment
-    from kplan.plan import from_json, secret_names, with_secrets
+    from kplan.plan import from_json, secret_names, verify_signatures, with_secrets
 
     plans = [from_json(document) for document in documents]
+    verify_signatures(documents, os.environ.get("KPLAN_KEY"))
     session.stack_names = [plan.stack for plan in plans]
     if len({plan.env for plan in plans}) != 1:
         raise Stale("this file holds plans for several environments", code="K521")
@@ -227,13 +228,18 @@ def _same_files(session: Session, plan: Plan, environment: Environment) -> None:
 
 # -- showing and asking -----------------------------------------------------------------------------------------------
 def _show(session: Session, plans: Sequence[tuple[Plan, float]], mode: str, saved: bool) -> None:
+    from dataclasses import replace
+
     from kplan.plan import to_json
-    from kplan.render.text import Context, header
+    from kplan.render.text import header
     from kplan.words import count
 
-    for plan, seconds in plans:
-        document = to_json(plan)
-        paths = (plan.files[0].path,) if len(plans) > 1 and plan.files else tuple(session.settings["paths"])
+    documents = [to_json(plan) for plan, _ in plans]
+    context = session.context(command=mode)
+    annotations = reports.publish(session, documents, context)
+    for (plan, seconds), document in zip(plans, documents, strict=True):
+        if len(plans) > 1 and plan.files:
+            context = replace(context, paths=(plan.files[0].path,))
         if session.as_json:
             session.show(plan.diagnostics)
             record = {
@@ -243,13 +249,14 @@ def _show(session: Session, plans: Sequence[tuple[Plan, float]], mode: str, save
                 "message": f"{plan.stack}: {count(len(plan.steps), 'step')}",
                 "plan": document,
             }
-            session.say(json.dumps(record, ensure_ascii=False))
+            session.product(json.dumps(record, ensure_ascii=False))
         elif saved:
-            for line in header(document, session.style, Context(paths)):
+            for line in header(document, session.style, context):
                 session.say(line)
             session.say(f"  plan {plan.digest[7:15]} made {plan.created_at}")
         else:
-            session.show_plan(plan, document, Context(paths, seconds, command=mode, again=session.again))
+            session.show_plan(plan, document, replace(context, seconds=seconds))
+    reports.annotate(session, annotations)
 
 
 def _ask(session: Session, plans: Sequence[Plan]) -> None:
@@ -278,11 +285,19 @@ def _ask(session: Session, plans: Sequence[Plan]) -> None:
 
 # -- running ----------------------------------------------------------------------------------------------------------
 def _run_all(
-    session: Session, plans: Sequence[Plan], cluster: Cluster, store: Store, grace: float, mode: str, saved: bool
+    session: Session,
+    plans: Sequence[Plan],
+    environment: Environment,
+    cluster: Cluster,
+    store: Store,
+    mode: str,
+    saved: bool,
 ) -> int:
     """Applies one stack after the other; a failed one stops the rest, and finished ones stay."""
     for plan in plans:
-        result = _run(session, plan, cluster, store, grace, mode, saved)
+        me = holder(f"kplan {mode} {' '.join(session.settings['paths'])}")
+        run = Running(session, environment, plan, me)
+        result = run.ended(lambda run=run: _run(run, cluster, store, saved))  # type: ignore[misc]
         if result.exit_code:
             return result.exit_code
     return 0
@@ -296,19 +311,62 @@ def reading(plan: Plan, cluster: Cluster, store: Store) -> Callable[[], tuple[Li
     return lambda: (read(cluster, addresses), store.ledger())
 
 
-def _run(session: Session, plan: Plan, cluster: Cluster, store: Store, grace: float, mode: str, saved: bool) -> Result:
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A run of the command line, whose end is told to the environment's receivers."""
+
+    session: Session
+    environment: Environment
+    plan: Plan
+    holder: Holder
+
+    @property
+    def grace(self) -> float:
+        """How many seconds a request that was not answered may still take effect."""
+        return 0.0 if self.environment.simulated else self.environment.request_timeout
+
+    def ended(self, work: Callable[[], Result]) -> Result:
+        """What `work` returns or raises, and everybody who wants to hear of it is told."""
+        from kplan.diagnostics import KplanError
+
+        try:
+            result = work()
+        except KplanError as e:
+            if e.exit_code in (7, 8):
+                self._tell("incomplete", e.message, ())
+            raise
+        self._tell(result.outcome, result.said, result.left)
+        return result
+
+    def _tell(self, outcome: str, said: str, left: Sequence[str]) -> None:
+        from kplan import notify
+
+        of, to = notify.ends(outcome), self.environment.notify
+        if not of or not to:
+            return
+        mask = self.session.secrets.mask
+        body = notify.message(
+            self.plan.stack, self.plan.env, self.holder.run, outcome, mask(said), [mask(each) for each in left]
+        )
+        for problem in notify.send(to, of, body):
+            self.session.note(f"warning: {problem}")
+
+
+def _run(running: Running, cluster: Cluster, store: Store, saved: bool) -> Result:
     from kplan.executor import Apply
     from kplan.run import Run
 
+    session, plan, me = running.session, running.plan, running.holder
     timeout = _timeout(session)
-    me = holder(f"kplan {mode} {' '.join(session.settings['paths'])}")
     view = view_of(session)
     if not session.as_json:
         session.say()
         session.say(f"  run {me.run}, journaled in {store.where}")
         session.say()
     with ctrl_c(me.run) as stop:
-        run = Run(plan, cluster, store, me, reading(plan, cluster, store), unbreakable(view), stop, grace, now=now)
+        run = Run(
+            plan, cluster, store, me, reading(plan, cluster, store), unbreakable(view), stop, running.grace, now=now
+        )
         try:
             return Apply(run, session.settings["on_failure"], saved).within(timeout)
         finally:
@@ -334,7 +392,7 @@ def view_of(session: Session) -> View:
     from kplan.render.events import JsonView, LineView, LiveView
 
     if session.as_json:
-        return JsonView(session.say, now)
+        return JsonView(session.product, now)
     if (
         sys.stdout.isatty()
         and not session.settings.get("quiet")

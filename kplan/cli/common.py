@@ -5,45 +5,30 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from kplan.cli import reports
+from kplan.cli.options import option as option  # the commands have it from here
+from kplan.cli.options import several as several
+from kplan.cli.output import write
 
 if TYPE_CHECKING:
     from kplan.backends.base import Cluster
     from kplan.diagnostics import Diagnostic
     from kplan.environment import Environment
     from kplan.loading import Loaded, Request
-    from kplan.model import Stack
+    from kplan.model import Stack, Target
     from kplan.plan import Plan
     from kplan.render.text import Context, Style
     from kplan.secrets import Mask
+    from kplan.snapshot import Snapshot
     from kplan.store.base import Holder, Store
-
-F = TypeVar("F", bound=Callable[..., Any])
-UNSAID = ("--yes", "--accept", "--replace", "--forget", "--var")  # no environment variable may say these
-
-
-def option(*names: str, **settings: Any) -> Callable[[F], F]:
-    """A click option that `KPLAN_NAME` sets too, but for those that must be said each time."""
-    long = next(n for n in names if n.startswith("--")).split("/")[0]
-    if long not in UNSAID:
-        settings.setdefault("envvar", "KPLAN_" + long[2:].replace("-", "_").upper())
-    return click.option(*names, **settings)
-
-
-def several(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
-    def decorate(function: F) -> F:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
-
 
 LOADING = several(
     option("--env", metavar="NAME", default="", help="The environment of kplan.yaml; its `default` when left out."),
@@ -107,6 +92,10 @@ class Session:
     texts: dict[str, str] = field(default_factory=dict)
     shown: dict[str, str] = field(default_factory=dict)
     stack_names: list[str] = field(default_factory=list)
+    snapshot: Snapshot | None = None  # what stands for the servers
+    unasked: Target | None = None  # no server is asked; these are their addresses, as far as they are known
+    environment_name: str = ""  # as far as it is known
+    reported: bool = False  # whether the reports were written
 
     @cached_property
     def secrets(self) -> Mask:
@@ -129,6 +118,7 @@ class Session:
             connect=s.get("connect") or "",
             folder=s.get("folder") or ".",
             process=dict(os.environ),
+            unasked=self.unasked,
         )
 
     @property
@@ -145,8 +135,24 @@ class Session:
         return " ".join(["kplan", *(word if "=…" in word else shlex.quote(word) for word in words)])
 
     @property
+    def view(self) -> str:
+        """What standard output holds."""
+        return self.settings.get("format") or "text"
+
+    @property
     def as_json(self) -> bool:
-        return self.settings.get("format") == "json"
+        return self.view == "json"
+
+    @property
+    def time(self) -> str:
+        return stamp()
+
+    def context(self, **known: Any) -> Context:
+        """What the plans' documents do not say."""
+        from kplan.render.text import Context
+
+        given = {"paths": tuple(map(str, self.settings.get("paths") or ())), "again": self.again}
+        return Context(**{**given, "base": reports.base(), "log": reports.log(), **known})
 
     @property
     def style(self) -> Style:
@@ -176,6 +182,10 @@ class Session:
         if not self.settings.get("quiet"):
             write(text, sys.stdout)
 
+    def product(self, text: str) -> None:
+        """What was asked for by name, on standard output: `--quiet` does not keep that back."""
+        write(text.rstrip("\n"), sys.stdout)
+
     def note(self, text: str) -> None:
         """Talk, on standard error."""
         if not self.settings.get("quiet"):
@@ -185,13 +195,16 @@ class Session:
     def load(self) -> Loaded:
         from kplan.diagnostics import Invalid
         from kplan.loading import load
+        from kplan.snapshot import refuse_other
 
         try:
             loaded = load(self.request)
         except Invalid as e:
             self.texts = {d.span.path: _read(d.span.path) for d in e.diagnostics if d.span}
             raise
-        self.texts = loaded.texts
+        self.texts, self.environment_name = loaded.texts, loaded.environment.name
+        if self.snapshot:
+            refuse_other(self.snapshot, loaded.environment.name)
         self.mask(loaded.environment, loaded.stacks)
         return loaded
 
@@ -209,8 +222,10 @@ class Session:
         configure(level, style, self.settings.get("log_file"), self.secrets)
 
     def open(self, environment: Environment) -> tuple[Cluster, Store]:
-        from kplan.servers import open_cluster, open_store
+        from kplan.servers import open_cluster, open_snapshot, open_store
 
+        if self.snapshot:
+            return open_snapshot(self.snapshot, self.settings["live"])
         cluster = open_cluster(
             environment, self.secrets, lambda text: self.note(f"warning: {text}"), self.settings.get("parallel") or 6
         )
@@ -225,10 +240,8 @@ class Session:
 
         stream = stream or sys.stderr
         diagnostics = self.masked(diagnostics)
-        if self.settings.get("format") == "concise":
+        if self.view == "concise":
             text = view.concise(diagnostics).rstrip("\n")
-        elif self.settings.get("format") == "github":
-            text = view.github(diagnostics).rstrip("\n")
         else:
             text = view.full(
                 diagnostics,
@@ -250,8 +263,6 @@ class Session:
 
     def masked(self, diagnostics: Sequence[Diagnostic]) -> Sequence[Diagnostic]:
         """The problems without the secrets that are written in the files they are about."""
-        from dataclasses import replace
-
         from kplan.literals import hidden
 
         mask = self.secrets
@@ -263,28 +274,25 @@ class Session:
         ]
 
     def show_plan(self, plan: Plan, document: dict[str, Any], context: Context) -> None:
-        """What is meant first, then what is wrong, then the steps and the verdict."""
-        from kplan.render.text import body, header
+        """What is meant first, then what is wrong, then the steps and the verdict. Quiet, only what is wrong."""
+        from kplan.render.plain import gist
+        from kplan.render.text import blocked, body, header
 
         for line in header(document, self.style, context):
             self.say(line)
         sys.stdout.flush()
         self.show(plan.diagnostics)
-        for line in body(document, self.style, context):
+        for line in body(document, self.style, context, gist):
             self.say(line)
+        if self.settings.get("quiet") and not document["errored"]:
+            for line in blocked(document, replace(self.style, color=self.color(sys.stderr)), context):
+                write(line, sys.stderr)
 
+    def show_view(self, documents: Sequence[Mapping[str, Any]], context: Context) -> None:
+        """The plans in the form that was asked for, on standard output."""
+        from kplan.render.views import render
 
-def write(text: str, stream: Any) -> None:
-    """The text is written, or nobody is there to read it; raises KplanError where it is lost for another reason."""
-    from kplan.diagnostics import KplanError
-
-    try:
-        click.echo(text, file=stream, color=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    except OSError as e:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        raise KplanError(f"the output cannot be written: {e.strerror}", help="check where it goes") from e
+        self.product(render(self.view, documents, context))
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -296,6 +304,7 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
             os.chdir(settings["folder"])  # every path is relative to it, as with make and git
             settings["folder"] = "."
         session = Session(settings)
+        reports.settle(settings, running="on_failure" in settings)
         try:
             return function(session)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
@@ -317,18 +326,16 @@ def failed(e: Exception, session: Session | None = None) -> int:
         found = [e.diagnostic()]
     else:
         found = [_bug(e)]
-    if session.as_json:
-        import json
+    code = e.exit_code if isinstance(e, KplanError) else 1
+    if session.as_json and (session.reported or "reports" not in session.settings):
+        from kplan.render.views import failure_as_json
 
-        from kplan.plan import diagnostic_to_json
-
-        code = e.exit_code if isinstance(e, KplanError) else 1
-        shown = [diagnostic_to_json(d) for d in session.masked(found)]
-        write(json.dumps({"type": "error", "exit_code": code, "diagnostics": shown}, ensure_ascii=False), sys.stdout)
-    else:
-        code = e.exit_code if isinstance(e, KplanError) else 1
+        write(failure_as_json(session.masked(found), code), sys.stdout)
+        return code
+    if not session.as_json:
         session.show(found, closing="Nothing was changed." if isinstance(e, KplanError) and code not in (7, 8) else " ")
-    return e.exit_code if isinstance(e, KplanError) else 1
+    reports.publish_problems(session, session.masked(found), code)
+    return code
 
 
 def _bug(e: Exception) -> Diagnostic:
@@ -423,6 +430,7 @@ def planned(
     """A plan for each stack, with how long it took."""
     import time
 
+    from kplan.diagnostics import ordered
     from kplan.planning import Options, make
     from kplan.risk import Accepted
 
@@ -439,7 +447,26 @@ def planned(
         commit_of(session.request.folder),
     )
     plans = []
-    for stack in loaded.stacks:
+    for stack, said in zip(loaded.stacks, _said(loaded), strict=True):
         started = time.monotonic()
-        plans.append((make(stack, cluster, store, options), time.monotonic() - started))
+        plan = make(stack, cluster, store, options)
+        problems = tuple(session.masked(ordered([*said, *plan.diagnostics])))
+        plans.append((replace(plan, diagnostics=problems), time.monotonic() - started))
     return plans
+
+
+def _said(loaded: Loaded) -> list[list[Diagnostic]]:
+    """What the files' warnings are about, stack by stack; those about no stack's own file belong to the first."""
+    own = own_paths(loaded)
+    said: list[list[Diagnostic]] = [[] for _ in own]
+    for problem in loaded.diagnostics:
+        path = os.path.realpath(problem.span.path) if problem.span else ""
+        said[own.index(path) if path in own else 0].append(problem)
+    return said
+
+
+def own_paths(loaded: Loaded) -> list[str]:
+    """Where each stack's own file really is."""
+    from pathlib import Path
+
+    return [os.path.realpath(Path(loaded.environment.folder, stack.path)) for stack in loaded.stacks]

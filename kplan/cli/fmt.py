@@ -1,12 +1,12 @@
 """kplan fmt"""
 
 import difflib
-from pathlib import Path
 
 import click
 
 from kplan.cli.common import SHOWING, Session, option
 from kplan.cli.common import command as calls
+from kplan.cli.output import save
 
 
 @click.command("fmt", help="Put stack files into canonical order and spacing. Comments survive; data never changes.")
@@ -46,18 +46,6 @@ def command(session: Session) -> int:
             )
             session.say("".join(lines).rstrip("\n"))
         elif not s["check"]:
-            _write(path, after)
+            save(str(path), after)
         session.note(f"{path}: {'would change' if s['check'] or s['diff'] else 'formatted'}")
     return 2 if changed and (s["check"] or s["diff"]) else 0
-
-
-def _write(path: Path, text: str) -> None:
-    """The file holds `text`, or what it held before: never half of it."""
-    import os
-    import tempfile
-
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(name).chmod(path.stat().st_mode & 0o777)
-    Path(name).replace(path)

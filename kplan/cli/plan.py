@@ -1,9 +1,12 @@
 """kplan plan"""
 
+import os
 import sys
+from dataclasses import replace
 
 import click
 
+from kplan.cli import reports
 from kplan.cli.common import LOADING, PLANNING, SHOWING, Session, option, planned
 from kplan.cli.common import command as calls
 
@@ -19,25 +22,33 @@ from kplan.cli.common import command as calls
     type=click.Path(dir_okay=False),
     help="Save the plan; `kplan apply FILE` does exactly this.",
 )
+@option(
+    "--live",
+    metavar="FILE",
+    default=None,
+    type=click.Path(dir_okay=False),
+    help="Plan from this file of `kplan snapshot`: no server is asked, and no credentials are needed.",
+)
 @option("--destroy", is_flag=True, help="Plan to delete what the stacks own.")
 @option("--detailed-exitcode", is_flag=True, help="Exit 2 where there are changes.")
-@option("--format", type=click.Choice(["text", "json"]), default="text", help="The view on standard output.")
+@reports.VIEW
+@reports.flag()
 @SHOWING
 @calls
 def command(session: Session) -> int:
-    import json
-
-    from kplan.diagnostics import Invalid, ordered
-    from kplan.plan import to_json
+    from kplan.diagnostics import Invalid
+    from kplan.loading import load_snapshot
+    from kplan.plan import signed, to_json
     from kplan.planning import not_for_apply
-    from kplan.render.text import Context
 
     s = session.settings
+    if s["live"]:
+        session.snapshot, s["offline"] = load_snapshot(s["live"]), True
+        session.unasked = session.snapshot.live.target
     loaded = session.load()
-    unset = [] if s["destroy"] else [d for stack in loaded.stacks for d in not_for_apply(stack)]
+    unset = [] if s["destroy"] or s["live"] else [d for stack in loaded.stacks for d in not_for_apply(stack)]
     if loaded.has_errors or unset:
         raise Invalid([*loaded.diagnostics, *unset])
-    session.show(ordered(loaded.diagnostics))
     cluster, store = session.open(loaded.environment)
     try:
         plans = planned(session, loaded, cluster, store, "destroy" if s["destroy"] else "apply")
@@ -45,20 +56,23 @@ def command(session: Session) -> int:
     finally:
         cluster.close()
         store.close()
-    documents = [to_json(plan) for plan, _ in plans]
-    product = documents[0] if len(documents) == 1 else {"format_version": "1.0", "plans": documents}
+    documents = signed([to_json(plan) for plan, _ in plans], os.environ.get("KPLAN_KEY"))
+    seconds = plans[0][1] if len(plans) == 1 else None
+    context = session.context(seconds=seconds, saved=s["out"] or "", notes=[n for note in notes for n in note])
     if s["out"]:
-        _save(s["out"], json.dumps(product, indent=2, sort_keys=True, ensure_ascii=False))
-    if session.as_json:
-        session.say(json.dumps(product, indent=2, sort_keys=True, ensure_ascii=False))
+        reports.keep(s["out"], documents, context)
+    annotations = reports.publish(session, documents, context)
+    if session.view != "text":
+        session.show_view(documents, context)
     for (plan, seconds), document, note in zip(plans, documents, notes, strict=True):
-        if session.as_json:
+        if session.view == "text":
+            paths = (plan.files[0].path,) if len(plans) > 1 else context.paths
+            session.show_plan(plan, document, replace(context, paths=paths, seconds=seconds, notes=note))
+            if len(plans) > 1:
+                session.say()
+        elif session.view != "concise":
             session.show(plan.diagnostics)
-            continue
-        paths = (plan.files[0].path,) if len(plans) > 1 else tuple(s["paths"])
-        session.show_plan(plan, document, Context(paths, seconds, s["out"] or "", notes=note, again=session.again))
-        if len(plans) > 1:
-            session.say()
+    reports.annotate(session, annotations)
     sys.stdout.flush()
     code = max(plan.exit_code for plan, _ in plans)
     changes = any(plan.has_changes for plan, _ in plans)
@@ -76,16 +90,3 @@ def _held(store: object, stack: str) -> tuple[str, ...]:
         if holder
         else ()
     )
-
-
-def _save(path: str, text: str) -> None:
-    from pathlib import Path
-
-    from kplan.diagnostics import KplanError
-
-    try:
-        Path(path).write_text(text + "\n", "utf-8")
-    except OSError as e:
-        raise KplanError(
-            f"the plan could not be saved to {path}: {e.strerror}", help="choose another place with --out"
-        ) from e

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kplan.cli.applying import ctrl_c, declared, reading, unbreakable, view_of
+from kplan.cli.applying import Running, ctrl_c, declared, reading, unbreakable, view_of
 from kplan.cli.common import LOADING, SHOWING, Session, holder, now, option
 from kplan.cli.common import command as calls
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kplan.journal import Progress
     from kplan.model import Live
     from kplan.plan import Plan
+    from kplan.run import Result
     from kplan.store.base import Store
 
 
@@ -169,24 +170,29 @@ def _recover(
 ) -> int:
     from dataclasses import replace
 
+    me = replace(holder("kplan recover"), run=progress.run)
+    running = Running(session, environment, plan, me)
+    return 8 if running.ended(lambda: _recovered(running, cluster, store)).left else 0
+
+
+def _recovered(running: Running, cluster: Cluster, store: Store) -> Result:
     from kplan.environment import seconds
     from kplan.recovery import Recovery
     from kplan.risk import Accepted
     from kplan.run import Run
 
+    session, plan, me = running.session, running.plan, running.holder
     s = session.settings
-    me = replace(holder("kplan recover"), run=progress.run)
     view = view_of(session)
     accepted = Accepted(tuple(s["accepted"]))
-    with ctrl_c(progress.run) as stop:
+    with ctrl_c(me.run) as stop:
         run = Run(plan, cluster, store, me, reading(plan, cluster, store), unbreakable(view), stop=stop, now=now)
-        run.grace = 0.0 if environment.simulated else environment.request_timeout
+        run.grace = running.grace
         recovery = Recovery(run, _forgotten(session, plan), lambda address: accepted.covers(f"delete:{address}"))
         try:
-            result = (recovery.forward if s["forward"] else recovery.back)(seconds(s["lock_timeout"]))
+            return (recovery.forward if s["forward"] else recovery.back)(seconds(s["lock_timeout"]))
         finally:
             view.close()
-    return 8 if result.left else 0
 
 
 def _forgotten(session: Session, plan: Plan) -> list[str]:

@@ -1,11 +1,13 @@
 """kplan show"""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
+from kplan.cli import reports
 from kplan.cli.common import LOADING, SHOWING, Session, option
 from kplan.cli.common import command as calls
 
@@ -20,51 +22,81 @@ from kplan.cli.common import command as calls
 @option("--stack", "expanded", is_flag=True, help="Show the expanded stack.")
 @option("--verbose", is_flag=True, help="Show every setting.")
 @option("--brief", is_flag=True, help="One line a step.")
-@option("--format", type=click.Choice(["text", "json"]), default="text", help="The view on standard output.")
+@reports.VIEW
+@reports.flag()
 @SHOWING
 @calls
 def command(session: Session) -> int:
-    paths = session.settings["paths"]
-    if session.settings["expanded"]:
+    paths, expanded = session.settings["paths"], session.settings["expanded"]
+    files = [path for path in paths if Path(path).is_file() and not expanded]
+    if not files or len(files) < len(paths):
+        _refuse_views(session, next((path for path in paths if path not in files), "this"))
+    if expanded:
         return _stacks(session)
     if not paths:
         return _runs(session)
-    for path in paths:
-        if Path(session.request.folder, path).is_file():
-            _plan(session, Path(session.request.folder, path))
-        else:
-            _run(session, path)
+    if files:
+        _plans(session, files)
+    for run in paths:
+        if run not in files:
+            _run(session, run)
     return 0
 
 
-def _plan(session: Session, path: Path) -> None:
+def _refuse_views(session: Session, what: str) -> None:
+    asked = [f"--report {report}" for report in session.settings["reports"]]
+    asked += [f"--format {session.view}"] if session.view not in ("text", "json") else []
+    if asked:
+        raise click.UsageError(f"{asked[0]} is a view of a saved plan; {what} is none, and is shown as text or JSON")
+
+
+def _plans(session: Session, files: list[str]) -> None:
+    """The plans of the files, together."""
+    from dataclasses import replace
+
+    from kplan.diagnostics import Stale
+    from kplan.plan import from_json, verify_signatures
+
+    by_file = {file: _documents(file) for file in files}
+    for documents in by_file.values():
+        try:
+            verify_signatures(documents, os.environ.get("KPLAN_KEY"))
+        except Stale as e:
+            session.note(f"warning: {e.message}; it cannot be applied here")
+    found = [(file, document) for file, documents in by_file.items() for document in documents]
+    plans = [from_json(document) for _, document in found]
+    documents, context = [document for _, document in found], session.context(saved=files[0])
+    annotations = reports.publish(session, documents, context)
+    if session.view != "text":
+        session.show_view(documents, context)
+    else:
+        for (file, document), plan in zip(found, plans, strict=True):
+            session.show_plan(plan, document, replace(context, paths=(file,), saved=file))
+    reports.annotate(session, annotations)
+
+
+def _documents(file: str) -> list[dict[str, Any]]:
+    """The plans of one file. Raises Invalid where it holds none."""
     from kplan.diagnostics import Invalid, error
-    from kplan.plan import from_json
-    from kplan.render.text import Context
 
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(Path(file).read_bytes())
     except (ValueError, RecursionError, OSError) as e:
         raise Invalid(
             [
                 error(
                     "K521",
                     "this is no saved plan",
-                    f"{path}: {type(e).__name__}",
+                    f"{file}: {type(e).__name__}",
                     help="a saved plan is made with `kplan plan --out`; an expanded stack is shown with --stack",
                 )
             ]
         )
     several = data.get("plans") if isinstance(data, dict) else None
     documents = several if isinstance(several, list) else [data]
-    if session.as_json:
-        session.say(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False))
-        return
-    for document in documents:
-        if not isinstance(document, dict):
-            raise Invalid([error("K521", "this is no saved plan", str(path))])
-        plan = from_json(document)
-        session.show_plan(plan, document, Context((str(path),), saved=str(path)))
+    if not all(isinstance(document, dict) for document in documents):
+        raise Invalid([error("K521", "this is no saved plan", file)])
+    return documents
 
 
 def _runs(session: Session) -> int:

@@ -1,71 +1,109 @@
 """kplan validate"""
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from kplan.cli.common import LOADING, SHOWING, Session, option
+from kplan.cli import reports
+from kplan.cli.common import LOADING, SHOWING, Session, option, own_paths
 from kplan.cli.common import command as calls
+
+if TYPE_CHECKING:
+    from kplan.diagnostics import Diagnostic
+    from kplan.loading import Loaded
+    from kplan.model import Stack
 
 
 @click.command("validate", help="Every check that needs no server. All errors at once; exit 4 where there are any.")
 @click.argument("paths", metavar="STACK...", nargs=-1, required=True)
 @LOADING
 @option(
-    "--format", type=click.Choice(["text", "concise", "json", "github"]), default="text", help="How problems are shown."
+    "--format",
+    type=click.Choice(["text", "concise", "json", "github", "sarif"]),
+    default="text",
+    help="How problems are shown.",
 )
+@reports.flag(("sarif", "junit", "github", "json"))
 @SHOWING
 @calls
 def command(session: Session) -> int:
-    import json
-
-    from kplan.diagnostics import Diagnostic, Invalid, ordered, warning
-    from kplan.plan import diagnostic_to_json
+    from kplan.diagnostics import Invalid
+    from kplan.model import Target
     from kplan.planning import unique_offline
-    from kplan.render import diagnostics as view
-    from kplan.words import count
 
-    found: tuple[Diagnostic, ...]
-    resources = files = 0
+    session.unasked = Target()
+    loaded: Loaded | None = None
     try:
         loaded = session.load()
-        notes = [
-            warning(
-                "K219",
-                "a sensitive variable has no value",
-                name,
-                span=span,
-                help="taken as unknown here; `apply` needs it",
-            )
-            for stack in loaded.stacks
-            for name, span in stack.unset.items()
-        ]
-        found = ordered([*loaded.diagnostics, *unique_offline(loaded.stacks), *notes])
-        resources, files = sum(len(s.resources) for s in loaded.stacks), len(loaded.stacks)
+        found = [*loaded.diagnostics, *unique_offline(loaded.stacks), *_unset(loaded.stacks)]
     except Invalid as e:
-        found = e.diagnostics
-    code = 4 if any(d.is_error for d in found) else 0
+        found = [*e.diagnostics]
+    return _told(session, loaded, found)
+
+
+def _unset(stacks: Sequence[Stack]) -> list[Diagnostic]:
+    from kplan.diagnostics import warning
+
+    help = "taken as unknown here; `apply` needs it"
+    return [
+        warning("K219", "a sensitive variable has no value", name, span=span, help=help)
+        for stack in stacks
+        for name, span in stack.unset.items()
+    ]
+
+
+def _told(session: Session, loaded: Loaded | None, problems: Sequence[Diagnostic]) -> int:
+    """The problems are shown and reported. Returns the exit code."""
+    from kplan.diagnostics import ordered
+    from kplan.render.views import render
+
+    stacks = loaded.stacks if loaded else ()
+    found = session.masked(ordered(problems))
+    documents, context = reports.of_problems(session, found, _names(loaded)), session.context()
+    document = _document(stacks, found)
+    annotations = reports.publish(session, documents, context, {"json": document})
     if session.as_json:
-        session.say(
-            json.dumps(
-                {
-                    "valid": code == 0,
-                    "resources": resources,
-                    "diagnostics": [diagnostic_to_json(d) for d in session.masked(found)],
-                },
-                indent=2,
-            )
-        )
-        return code
-    session.show(found, stream=sys.stdout)
-    if session.settings["format"] == "text":
-        session.say(
-            view.summary_line(
-                found,
-                max(files, len({d.span.path for d in found if d.span})),
-                f"{count(resources, 'resource')} {'is' if resources == 1 else 'are'} valid."
-                if code == 0
-                else "Nothing was changed.",
-            )
-        )
-    return code
+        session.product(document)
+    elif session.view in ("github", "sarif", "junit"):
+        session.product(render(session.view, documents, context))
+    else:
+        session.show(found, stream=sys.stdout)
+        if session.view == "text":
+            session.say(_summary(stacks, found))
+    reports.annotate(session, annotations)
+    return 4 if any(problem.is_error for problem in found) else 0
+
+
+def _names(loaded: Loaded | None) -> dict[str, str]:
+    if loaded is None:
+        return {}
+    return dict(zip(own_paths(loaded), (stack.name for stack in loaded.stacks), strict=True))
+
+
+def _document(stacks: Sequence[Stack], problems: Sequence[Diagnostic]) -> str:
+    import json
+
+    from kplan.plan import diagnostic_to_json
+
+    return json.dumps(
+        {
+            "valid": not any(problem.is_error for problem in problems),
+            "resources": sum(len(stack.resources) for stack in stacks),
+            "diagnostics": [diagnostic_to_json(problem) for problem in problems],
+        },
+        indent=2,
+    )
+
+
+def _summary(stacks: Sequence[Stack], problems: Sequence[Diagnostic]) -> str:
+    from kplan.render.diagnostics import summary_line
+    from kplan.words import count
+
+    resources = sum(len(stack.resources) for stack in stacks)
+    files = max(len(stacks), len({problem.span.path for problem in problems if problem.span}))
+    valid = f"{count(resources, 'resource')} {'is' if resources == 1 else 'are'} valid."
+    return summary_line(problems, files, "Nothing was changed." if any(p.is_error for p in problems) else valid)

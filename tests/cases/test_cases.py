@@ -5,9 +5,11 @@
     before*.yaml stacks that are applied first, in the order of their names
     live.json    what happens on the cluster besides kplan, after that:
                  {"topics": {NAME: {"partitions": 1, "config": {}}}, "records": {NAME: 5},
-                 "readers": {NAME: {GROUP: LAG}}}
+                 "oldest": {NAME: SECONDS}, "readers": {NAME: {GROUP: LAG}}, "idle": {NAME: {GROUP: LAG}},
+                 "deleted": [CONNECTOR]}
     args         the command line
     plan.txt     expected on standard output; stderr.txt on standard error, where there is anything; exit: the exit code
+    plan.md      expected of the same command with `--format md`, in the cases that have one (an empty file asks for it)
 
 `make golden` rewrites the expected files.
 """
@@ -27,6 +29,7 @@ from tests.shell import Ended, Shell
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent for path in HERE.glob("*/args"))
+COMMENTS = sorted(path.parent for path in HERE.glob("*/plan.md"))
 SECRET = "only-a-test-7f3a"
 EPOCH = "1767261600"  # 2026-01-01T10:00:00Z
 
@@ -36,7 +39,7 @@ CHANGING = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "2026-01-01T10:00:00Z"),
     (re.compile(r"sha256:[0-9a-f]{64}"), "sha256:" + "0" * 64),
     (re.compile(r'("sha256": ")[0-9a-f]{64}'), r"\g<1>" + "0" * 64),
-    (re.compile(r"((?:Digest|plan) )[0-9a-f]{8}\b"), r"\g<1>00000000"),
+    (re.compile(r"((?:Digest|plan) `?)[0-9a-f]{8}\b"), r"\g<1>00000000"),
     (re.compile(r"\b\d+\.\d+ s\b"), "0.0 s"),
     (re.compile(r'("seconds": )[\d.]+'), r"\g<1>0.0"),
     (re.compile(r'("cluster_id": ")[^"]*'), r"\g<1>simulated"),
@@ -57,7 +60,7 @@ def prepared(case: Path, folder: Path) -> Shell:
     for path in case.iterdir():
         if path.is_dir():
             shutil.copytree(path, folder / path.name)
-        elif path.name not in ("plan.txt", "stderr.txt", "exit", "args"):
+        elif path.name not in ("plan.txt", "plan.md", "stderr.txt", "exit", "args"):
             shutil.copy(path, folder)
     (folder / "kplan.yaml").touch()
     if not (folder / "kplan.yaml").read_text():
@@ -72,7 +75,7 @@ def prepared(case: Path, folder: Path) -> Shell:
 
 def happen(folder: Path) -> None:
     """What others do on the simulated cluster."""
-    from kplan.backends.simulated import SimulatedTopics
+    from kplan.backends.simulated import SimulatedConnectors, SimulatedTopics
     from kplan.model import Action, Address, AttrDiff, Change, Topic
 
     said = json.loads((folder / "live.json").read_text("utf-8"))
@@ -90,12 +93,19 @@ def happen(folder: Path) -> None:
                 change = Change(address, Action.UPDATE, now, after, diffs)
             assert topics.act([change], {})[address].ok
         for name, count in said.get("records", {}).items():
-            topics.produce(name, count)
-        for name, groups in said.get("readers", {}).items():
-            for group, lag in groups.items():
-                topics.subscribe(group, name, lag)
+            for age, new in ((said.get("oldest", {}).get(name, 180), 0), (180, count)):
+                topics.produce(name, new, at=(int(EPOCH) - age) * 1000)
+        for key, active in (("readers", True), ("idle", False)):
+            for name, groups in said.get(key, {}).items():
+                for group, lag in groups.items():
+                    topics.subscribe(group, name, lag, active=active)
     finally:
         topics.close()
+    for name in said.get("deleted", ()):
+        connectors = SimulatedConnectors(folder / ".kplan" / "local.db")
+        gone = Change(Address("connector", name), Action.DELETE, keep_offsets=True)  # as Connect deletes
+        assert connectors.act([gone], {})[gone.address].ok
+        connectors.close()
 
 
 def write(case: Path, name: str, text: str) -> None:
@@ -110,9 +120,9 @@ def read(case: Path, name: str) -> str:
     return path.read_text("utf-8") if path.exists() else ""
 
 
-def run(case: Path, folder: Path) -> Ended:
+def run(case: Path, folder: Path, *more: str) -> Ended:
     arguments = shlex.split((case / "args").read_text("utf-8"))
-    ended = prepared(case, folder).kplan(*arguments, expect=None)
+    ended = prepared(case, folder).kplan(*arguments, *more, expect=None)
     return Ended(ended.code, normal(ended.out), normal(ended.err))
 
 
@@ -127,6 +137,16 @@ def test_case(case: Path, tmp_path: Path, golden: bool) -> None:
     assert ended.out == read(case, "plan.txt")
     assert ended.err == read(case, "stderr.txt")
     assert str(tmp_path) not in ended.all, "a path of this machine is shown"
+
+
+@pytest.mark.parametrize("case", COMMENTS, ids=lambda path: path.name)
+def test_comment_of_the_case(case: Path, tmp_path: Path, golden: bool) -> None:
+    ended = run(case, tmp_path, "--format", "md")
+    if golden:
+        (case / "plan.md").write_text(ended.out, "utf-8")
+    assert ended.code == int(read(case, "exit")), ended.all
+    assert ended.out == read(case, "plan.md")
+    assert str(tmp_path) not in ended.out, "a path of this machine is shown"
 
 
 def test_lines_fit_the_width() -> None:

@@ -431,9 +431,21 @@ def test_facts_count_records_and_readers(world: World) -> None:
     assert facts.keys() == {full.address, empty.address}
     assert (facts[full.address].records, facts[empty.address].records) == (5, 0)
     assert (facts[full.address].last_write or 0) > 1_600_000_000_000
-    assert facts[empty.address].last_write is None
+    assert 0 <= (facts[full.address].last_write or 0) - (facts[full.address].first_write or 0) < 60_000
+    assert (facts[empty.address].first_write, facts[empty.address].last_write) == (None, None)
+    assert facts[full.address].bytes is None, "brokers are not asked for bytes"
+    assert facts[full.address].unknown == {}
     assert [(r.group, r.lag, r.active) for r in facts[full.address].readers] == [(group, 2, False)]
     assert facts[empty.address].readers == ()
+    assert world.backend.positions([group, "no-such-group"]) == {group}
+
+
+def test_a_replaced_topic_has_facts_of_its_own(world: World) -> None:
+    before = world.make(world.name())
+    world.produce(before.name, 3)
+    assert run(world, Change(before.address, Action.REPLACE, before, before)).ok
+    facts = world.backend.facts([before.name])[before.address]
+    assert (facts.records, facts.first_write, facts.last_write) == (0, None, None)
 
 
 def test_a_target_says_who_it_is(world: World) -> None:

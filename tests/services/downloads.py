@@ -34,7 +34,7 @@ def kafka_jars() -> Path:
 
 
 def plugin_path() -> Path:
-    """A Connect plugin path with Debezium's connectors for PostgreSQL, MariaDB and MySQL."""
+    """A Connect plugin path with the Debezium connectors that kplan has templates for."""
     return _fetched("debezium", HERE / "plugins.xml", _unpack)
 
 

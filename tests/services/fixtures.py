@@ -1,4 +1,4 @@
-"""The session's services as pytest fixtures: `kafka`, `connect`, `postgres`, `mariadb`.
+"""The session's services as pytest fixtures: `kafka`, `connect`, `postgres`, `mariadb`, `browser`.
 
 When the first test that needs a service is about to run, everything that the chosen tests need is started at the
 same time in the background; each fixture waits for its own.
@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 
 import pytest
 
+from tests.services.browser import Browser
 from tests.services.connect import ConnectWorker
 from tests.services.downloads import plugin_path
 from tests.services.kafka import KafkaCluster
@@ -35,6 +36,7 @@ class SessionServices:
             "connect": self._start_connect,
             "postgres": lambda: Postgres().__enter__(),
             "mariadb": lambda: MariaDB().__enter__(),
+            "browser": lambda: Browser().__enter__(),
         }
 
     def begin(self, *names: str) -> None:
@@ -117,3 +119,9 @@ def postgres(pytestconfig: pytest.Config) -> Postgres:
 def mariadb(pytestconfig: pytest.Config) -> MariaDB:
     """A MariaDB server; a test makes its own database in it."""
     return pytestconfig.stash[SERVICES].ready("mariadb", MariaDB)
+
+
+@pytest.fixture(scope="session")
+def browser(pytestconfig: pytest.Config) -> Browser:
+    """A headless Chromium."""
+    return pytestconfig.stash[SERVICES].ready("browser", Browser)

@@ -70,6 +70,7 @@ class FakeConnect:
         self.validation: dict[str, str] = {}
         self.fails_with: Callable[[Mapping[str, str]], str] = lambda config: ""
         self.headers: list[Mapping[str, str]] = []
+        self.old_tasks: dict[str, Mapping[str, str]] = {}  # configs that tasks still run with
 
     def fault(self, pattern: str, *answers: tuple[int, str]) -> None:
         self.faults += [(pattern, answer) for answer in answers]
@@ -160,6 +161,8 @@ class FakeConnect:
                 return 200, self._expanded(name)["info"]
             case "GET", "config":
                 return 200, entry.config
+            case "GET", "tasks":
+                return 200, [{"id": {"connector": name, "task": 0}, "config": self.old_tasks.get(name, entry.config)}]
             case "PATCH", "config":
                 entry.config = {k: v for k, v in {**entry.config, **body}.items() if v is not None}
                 return 200, {}
@@ -352,7 +355,7 @@ class TestIdentify:
     def test_a_certificate_that_nobody_trusts(self, make: Make, url: str, fake_time: FakeTime) -> None:
         with pytest.raises(KplanError, match="TLS") as failure:
             make([url.replace("http", "https")]).read(None)
-        assert "ca" in failure.value.help and fake_time.slept == []
+        assert "http://" in failure.value.help and fake_time.slept == []
 
 
 class TestRead:
@@ -848,6 +851,15 @@ class TestHeartbeat:
         assert act(beating, self.step).ok
         assert not settle(beating, self.step).ok
 
+    def test_a_beat_of_the_task_from_before_does_not_count(
+        self, beating: ConnectConnectors, fake: FakeConnect, ends: dict[str, int], fake_time: FakeTime
+    ) -> None:
+        fake.old_tasks["cdc"] = self.step.before.config  # type: ignore[union-attr, assignment]
+        fake_time.at(5, lambda: ends.update({self.after.heartbeat: 6}))
+        fake_time.at(6, fake.old_tasks.clear)
+        fake_time.at(7, lambda: ends.update({self.after.heartbeat: 7}))  # it stops, and beats once more
+        assert act(beating, self.step).ok and not settle(beating, self.step).ok
+
     def test_a_first_snapshot_moves_the_offsets_instead(
         self, beating: ConnectConnectors, fake: FakeConnect, fake_time: FakeTime
     ) -> None:
@@ -880,7 +892,7 @@ class TestHeartbeat:
     def test_after_a_crash_it_is_counted_from_now(
         self, beating: ConnectConnectors, ends: dict[str, int], fake_time: FakeTime
     ) -> None:
-        fake_time.at(9, lambda: ends.update({self.after.heartbeat: 6}))
+        fake_time.at(15, lambda: ends.update({self.after.heartbeat: 6}))
         assert settle(beating, self.step).ok
         assert fake_time.now >= 9
 

@@ -1,0 +1,81 @@
+"""A selection of the crash matrix, the fault list and the lock trials; `make faults` runs all of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+
+from tests.faults import faults, locks, matrix
+from tests.faults.judging import LOST, Ground
+from tests.faults.stage import Stage
+from tests.faults.world import SMALL
+from tests.services import ServiceMissing
+
+LANES = 5
+COUNTS = {"apply": 6, "forward": 2, "in flight": 2}
+POINTS = {"recover": (12,), "completing": (11,)}
+CASES = (
+    "Kafka: cut: CreateTopics",
+    "Kafka: slow: IncrementalAlterConfigs",
+    "Connect: 500 though done: POST connectors",
+    "Connect: 500 for ever: PATCH offsets",
+    "state: reset: EndTxn",
+)
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    try:
+        with Stage(LANES) as started:
+            yield started
+    except ServiceMissing as missing:
+        if os.environ.get("KPLAN_REQUIRE_SERVICES") == "1":
+            raise
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="module")
+def ground(stage: Stage) -> Ground:
+    return Ground(stage, SMALL, "t")
+
+
+def spread(trials: Sequence[matrix.Trial], count: int) -> list[matrix.Trial]:
+    """So many of them, at the same distance from each other."""
+    gap = len(trials) / count
+    return [trials[int(gap * (n + 0.4))] for n in range(count)]
+
+
+def test_a_death_at_any_point_is_recovered(ground: Ground) -> None:
+    phases = {phase.name: replace(phase, scene=SMALL) for phase in matrix.PHASES}
+    trials = [trial for name, n in COUNTS.items() for trial in spread(matrix.trials(ground, phases[name]), n)]
+    trials += [matrix.Trial(phases[name], n, "") for name, points in POINTS.items() for n in points]
+    lost: list[str] = []
+    scores = matrix.run(ground, trials, lost.append)
+    print(matrix.table(scores))
+    assert not any(score.ends[LOST] for score in scores.values()), "\n".join(lost)
+    assert sum(score.killed for score in scores.values()) >= len(trials) - 1
+
+
+def test_a_fault_is_survived_or_put_back(ground: Ground) -> None:
+    cases = [case for make in (faults.lost_answers, faults.refusals) for case in make() if str(case) in CASES]
+    assert len(cases) == len(CASES)
+    lost: list[str] = []
+    scores = faults.run(ground, cases, lost.append)
+    print(faults.table(scores))
+    assert not any(score.ends[LOST] for score in scores.values()), "\n".join(lost)
+
+
+def test_never_two_in_one_wave(stage: Stage) -> None:
+    wrong: list[str] = []
+    kinds = {
+        "two at once": locks.Kind(2, 3),
+        "five at once": locks.Kind(5, 1),
+        "three, waiting": locks.Kind(3, 1, waiting=True),
+    }
+    scores = locks.trials(stage, kinds, wrong.append, every=9)
+    print(locks.table(scores))
+    assert not wrong, "\n".join(wrong)
+    assert scores["two at once"].refused + scores["two at once"].stale > 0
