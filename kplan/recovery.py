@@ -9,7 +9,7 @@ from typing import Any
 from kplan import words
 from kplan.codec import change_from_json
 from kplan.journal import Item, Progress, replay
-from kplan.model import Address, File, Live, Target
+from kplan.model import Action, Address, File, Live, Target
 from kplan.order import Step
 from kplan.plan import Plan, differing, judge
 from kplan.rollback import WATCH_PAUSE, Rollback
@@ -98,11 +98,16 @@ class Recovery:
         live, _ = self.run.read()
         sent = self._sent(progress)
         kept = [s.step for s in sent if str(s.step.change.address) in self.forget]
-        todo = [s for s in sent if s.step not in kept and (s.unsure or changed(s.step.change, live))]
+        todo = [s for s in sent if s.step not in kept and self._is_to_undo(s, live, progress)]
         rollback = Rollback(self.run, lock, self.deletes)
         left = rollback.undo(todo, live, len(sent), self.run.records(kept, partial=True))
         result = rollback.result(todo, left, len(progress.done))
         return result if left else replace(result, outcome="recovered")
+
+    def _is_to_undo(self, sent: Sent, live: Live, progress: Progress) -> bool:
+        """Whether it is not as before, or may not be: what was replaced may look like what it replaced."""
+        replaced = sent.step.change.action is Action.REPLACE and sent.step.number not in progress.undone
+        return sent.unsure or replaced or changed(sent.step.change, live)
 
     # -- forward --------------------------------------------------------------------------------------------------
     def _forward(self, lock: Lock, progress: Progress) -> Result:

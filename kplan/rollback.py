@@ -83,7 +83,7 @@ class Rollback:
 
     def _wave(self, sent: Sequence[Sent], live: Live) -> Left:
         """What could not be put back."""
-        stays = [s.step for s in sent if not s.step.change.undo.complete and changed(s.step.change, live)]
+        stays = [s.step for s in sent if not s.step.change.undo.complete and _is_other(s, live)]
         left = {step.number: _no_undo(step.change) for step in stays}
         backs = {s.step.number: back for s in sent if (back := self._back(s.step.change, live)) is not None}
         if not backs:
@@ -186,6 +186,11 @@ class Rollback:
 
 def _canonical(offsets: Iterable[Any]) -> list[str]:
     return sorted(json.dumps(offset, sort_keys=True) for offset in offsets)
+
+
+def _is_other(sent: Sent, live: Live) -> bool:
+    """Whether it is not what it was before; what was replaced is not, whatever it looks like."""
+    return changed(sent.step.change, live) or (sent.done and sent.step.change.action is Action.REPLACE)
 
 
 def _no_undo(change: Change) -> str:
