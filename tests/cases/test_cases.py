@@ -10,6 +10,7 @@
     args         the command line
     plan.txt     expected on standard output; stderr.txt on standard error, where there is anything; exit: the exit code
     plan.md      expected of the same command with `--format md`, in the cases that have one (an empty file asks for it)
+    plan.html    the same with `--format html`, without styles and scripts
 
 `make golden` rewrites the expected files.
 """
@@ -30,6 +31,7 @@ from tests.shell import Ended, Shell
 HERE = Path(__file__).parent
 CASES = sorted(path.parent for path in HERE.glob("*/args"))
 COMMENTS = sorted(path.parent for path in HERE.glob("*/plan.md"))
+PAGES = sorted(path.parent for path in HERE.glob("*/plan.html"))
 SECRET = "only-a-test-7f3a"
 EPOCH = "1767261600"  # 2026-01-01T10:00:00Z
 
@@ -48,6 +50,9 @@ CHANGING = [
 ]
 
 
+DRESS = re.compile(r"<(style|script)\b[^>]*>.*?</\1>\n?|<meta http-equiv=[^>]*>\n?", re.DOTALL)
+
+
 def normal(text: str) -> str:
     for pattern, stand_in in CHANGING:
         text = pattern.sub(stand_in, text)
@@ -60,7 +65,7 @@ def prepared(case: Path, folder: Path) -> Shell:
     for path in case.iterdir():
         if path.is_dir():
             shutil.copytree(path, folder / path.name)
-        elif path.name not in ("plan.txt", "plan.md", "stderr.txt", "exit", "args"):
+        elif path.name not in ("plan.txt", "plan.md", "plan.html", "stderr.txt", "exit", "args"):
             shutil.copy(path, folder)
     (folder / "kplan.yaml").touch()
     if not (folder / "kplan.yaml").read_text():
@@ -146,6 +151,17 @@ def test_comment_of_the_case(case: Path, tmp_path: Path, golden: bool) -> None:
         (case / "plan.md").write_text(ended.out, "utf-8")
     assert ended.code == int(read(case, "exit")), ended.all
     assert ended.out == read(case, "plan.md")
+    assert str(tmp_path) not in ended.out, "a path of this machine is shown"
+
+
+@pytest.mark.parametrize("case", PAGES, ids=lambda path: path.name)
+def test_page_of_the_case(case: Path, tmp_path: Path, golden: bool) -> None:
+    ended = run(case, tmp_path, "--format", "html")
+    page = DRESS.sub("", ended.out)
+    if golden:
+        (case / "plan.html").write_text(page, "utf-8")
+    assert ended.code == int(read(case, "exit")), ended.all
+    assert page == read(case, "plan.html")
     assert str(tmp_path) not in ended.out, "a path of this machine is shown"
 
 
