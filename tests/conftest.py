@@ -1,3 +1,20 @@
 """Fixtures for all tests."""
 
+import logging
+
+import pytest
+
+from kplan.logs import OURS
+
 pytest_plugins = ["tests.services.fixtures"]
+
+
+@pytest.fixture(autouse=True)
+def logs_as_at_the_start() -> None:
+    """What a command of kplan set up for its log in this process does not reach the next test."""
+    names = ["kplan", *(name for name in logging.root.manager.loggerDict if name.startswith("kplan."))]
+    for logger in (logging.getLogger(), *map(logging.getLogger, names)):
+        logger.handlers[:] = [handler for handler in logger.handlers if handler.get_name() != OURS]
+        if logger is not logging.root:
+            logger.propagate, logger.disabled = True, False
+            logger.setLevel(logging.NOTSET)
