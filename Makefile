@@ -29,8 +29,8 @@ check: $(DEVELOPMENT)  ## formatting, lint and types
 golden: $(DEVELOPMENT)  ## rewrite the expected output of tests/cases; review the diff
 	@$(PYTHON) -m pytest tests/cases --golden
 
-docs: $(DEVELOPMENT)  ## write the reference of templates, and their part of the stack's schema, from the templates
-	@$(PYTHON) docs/reference/build.py
+docs: $(DEVELOPMENT)  ## write docs/reference from the templates, the schemas, the commands and the codes
+	@$(PYTHON) docs/reference/build.py && $(PYTHON) docs/reference/pages.py
 
 faults: $(DEVELOPMENT)  ## kill kplan at every point, break everything around it, and look what is left; takes hours
 	@$(PYTHON) -m tests.faults

@@ -1,0 +1,244 @@
+"""Writes docs/reference/{cli,stack,environments,codes}.md from the command line, the schemas and the table of codes.
+
+`make docs` calls it; a test holds the pages to what it would write.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from kplan.cli import COMMANDS, EXIT_CODES, cli  # noqa: E402
+from kplan.cli.options import UNSAID  # noqa: E402
+from kplan.codes import CODES, FAMILIES  # noqa: E402
+
+HERE = ROOT / "docs" / "reference"
+MADE = "<!-- Written by `make docs` from {}; change that. -->"
+FEW = 6  # an option that this many commands have is told once
+
+
+# The command line
+
+
+def command_line() -> str:
+    """docs/reference/cli.md."""
+    commands = list(_commands())
+    flags: dict[str, list[str]] = {}
+    for words, command in commands:
+        for option in _options(command):
+            flags.setdefault(_row(option), []).append(words)
+    shared = {row for row, users in flags.items() if len(users) >= FEW}
+    lines = [
+        "# Commands",
+        "",
+        MADE.format("the command line itself"),
+        "",
+        "`kplan COMMAND --help` says the same. STACK is a file or a folder of them, ADDR an address such as `topic/orders`",
+        "or `connector/shop`.",
+        "",
+        *(f"- [`kplan {name}`](#kplan-{name}): {line}" for name, line in COMMANDS.items()),
+        "- [Exit codes](#exit-codes), [flags that many commands have](#flags-that-many-commands-have)",
+        "",
+    ]
+    for words, command in commands:
+        lines += _command(words, command, shared)
+    lines += ["## Flags that many commands have", "", "| flag | variable | |", "|---|---|---|", *sorted(shared), ""]
+    lines += ["## Exit codes", "", "| code | meaning |", "|---|---|", *_exit_codes(), ""]
+    return "\n".join(lines)
+
+
+def _commands() -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        yield name, command
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {each}", command.commands[each]) for each in command.commands)
+
+
+def _options(command: click.Command) -> Iterator[click.Option]:
+    yield from (each for each in command.params if isinstance(each, click.Option) and not each.hidden)
+
+
+def _command(words: str, command: click.Command, shared: set[str]) -> Iterator[str]:
+    usage = " ".join(command.collect_usage_pieces(click.Context(command)))
+    yield from (f"{'##' if ' ' not in words else '###'} kplan {words}", "", f"    kplan {words} {usage}", "")
+    yield from (_plain(command.help or ""), "")
+    rows = [_row(each) for each in _options(command)]
+    own = [row for row in rows if row not in shared]
+    if own:
+        yield from ("| flag | variable | |", "|---|---|---|", *own, "")
+    names = sorted(re.findall(r"`(--[\w-]+)", " ".join(row.split("|")[1] for row in rows if row in shared)))
+    if names:
+        yield from ("And " + ", ".join(f"`{name}`" for name in names) + ".", "")
+
+
+def _row(option: click.Option) -> str:
+    names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
+    if not option.is_flag:
+        names = f"{names} {_cell(_metavar(option))}"
+    long = next((name for name in option.opts if name.startswith("--")), "")
+    variable = f"`{option.envvar}`" if option.envvar and long not in UNSAID else ""
+    return f"| {names} | {variable} | {_cell(option.help or '')}{_default(option)} |"
+
+
+def _metavar(option: click.Option) -> str:
+    return option.metavar or option.type.get_metavar(option, click.Context(cli)) or option.type.name.upper()
+
+
+def _default(option: click.Option) -> str:
+    value = option.default
+    plain = isinstance(value, str | int | float) and not isinstance(value, bool) and value not in ("", ".")
+    return f" Default: `{value}`." if plain and not option.is_flag else ""
+
+
+def _exit_codes() -> Iterator[str]:
+    for line in EXIT_CODES.splitlines():
+        if found := re.fullmatch(r"  (\d+)\s+(.+)", line):
+            yield f"| {found[1]} | {_cell(found[2])} |"
+
+
+def _plain(help: str) -> str:
+    """Help as Markdown; what click keeps as it is (`\\b`) is a block of its own."""
+    paragraphs = re.split(r"\n\s*\n", help.strip())
+    return "\n\n".join(_block(text) for text in paragraphs)
+
+
+def _block(text: str) -> str:
+    if "\b" in text:
+        return "\n".join(f"    {line}" for line in text.replace("\b", "").strip("\n").splitlines())
+    return " ".join(text.split()).replace("<", "&lt;")
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+# What files say
+
+
+def described(name: str, title: str, opening: str, source: str, stop: tuple[str, ...] = ()) -> str:
+    """A page on the keys of a schema; those named in `stop` are told elsewhere."""
+    whole = json.loads((ROOT / "schemas" / f"{name}.v1.json").read_text("utf-8"))
+    rows = "\n".join(_keys(whole, whole["$defs"], "", stop, ()))
+    head = [f"# {title}", "", MADE.format(source), "", opening, "", "| key | type | default | |", "|---|---|---|---|"]
+    return "\n".join([*head, rows, ""])
+
+
+def _keys(
+    schema: Mapping[str, Any], forms: Mapping[str, Any], prefix: str, stop: tuple[str, ...], seen: tuple[str, ...]
+) -> Iterator[str]:
+    schema, seen = _meant(schema, forms, seen)
+    required = schema.get("required") or ()
+    for key, each in (schema.get("properties") or {}).items():
+        yield from _key(f"{prefix}{key}", each, key in required, forms, stop, seen)
+    more = schema.get("additionalProperties")
+    if isinstance(more, Mapping) and prefix and (more.get("$ref") or more.get("properties")):
+        yield from _key(f"{prefix}NAME", more, False, forms, stop, seen)
+    for each in (*(schema.get("oneOf") or ()), *(schema.get("anyOf") or ())):
+        if "properties" in each:
+            yield from _keys(each, forms, prefix, stop, seen)
+
+
+def _key(
+    path: str, each: Any, required: bool, forms: Mapping[str, Any], stop: tuple[str, ...], seen: tuple[str, ...]
+) -> Iterator[str]:
+    if not isinstance(each, Mapping):
+        return
+    form, deeper = _meant(each, forms, seen)
+    words = each.get("description") or form.get("description") or form.get("title") or ""
+    default = f"`{json.dumps(form['default'])}`" if "default" in form else "required" if required else ""
+    yield f"| `{path}` | {_type(form)} | {default} | {_cell(words)} |"
+    if path in stop or len(deeper) != len(set(deeper)):
+        return
+    yield from _keys(form, forms, f"{path}.", stop, deeper)
+    items = form.get("items")
+    if isinstance(items, Mapping) and _meant(items, forms, deeper)[0].get("properties"):
+        yield from _keys(items, forms, f"{path}[].", stop, deeper)
+
+
+def _meant(schema: Mapping[str, Any], forms: Mapping[str, Any], seen: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:
+    """What a `$ref` stands for, and the names that led here."""
+    while "$ref" in schema:
+        name = str(schema["$ref"]).rpartition("/")[2]
+        schema, seen = {**forms[name], **{k: v for k, v in schema.items() if k != "$ref"}}, (*seen, name)
+    return schema, seen
+
+
+WORDS = {"array": "list", "object": "map", "integer": "whole number", "null": ""}
+
+
+def _type(form: Mapping[str, Any]) -> str:
+    if "const" in form:
+        return f"`{json.dumps(form['const'])}`"
+    if "enum" in form:
+        return ", ".join(f"`{value}`" for value in form["enum"])
+    kinds = form.get("type") or []
+    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
+    if len(kinds) > 1 and form.get("pattern", "").endswith("{\\{"):
+        kinds = [kind for kind in kinds if kind != "string"]
+    chosen = [_type(each) for each in form.get("anyOf") or () if "{" not in str(each.get("pattern", ""))]
+    return " or ".join(filter(None, (*(WORDS.get(kind, kind) for kind in kinds), *(chosen if not kinds else ()))))
+
+
+# Codes
+
+
+def codes() -> str:
+    """docs/reference/codes.md."""
+    lines = ["# Codes", "", MADE.format("kplan/codes.py"), "", "`kplan explain K104` prints the same of one of them.", ""]
+    for family, meaning in FAMILIES.items():
+        lines += [f"## {family}: {meaning}", ""]
+        for each in CODES.values():
+            if each.code.startswith(family):
+                lines += [f"### {each.code}", "", f"**{each.title}**", "", *_paragraphs(each.text), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """A paragraph with an indented line is an example, and stays as it is."""
+    for number, paragraph in enumerate(text.split("\n\n")):
+        if number:
+            yield ""
+        lines = paragraph.splitlines()
+        if any(line.startswith(" ") for line in lines):
+            yield from ("```", *lines, "```")
+        else:
+            yield " ".join(lines).replace("<", "&lt;")
+
+
+STACK = """\
+What a stack file may say. Text of any value, and most keys, may hold `{{ … }}` (variables, `each`, `kplan.env`).
+The parameters of connector templates are in [templates.md](templates.md), the topic configs in Kafka's own reference.
+`NAME` stands for a name that you choose, `[]` for each item of a list."""
+ENVIRONMENTS = """\
+What `kplan.yaml` may say; it stands beside the stacks or above them. `NAME` stands for a name that you choose. Values
+may hold `{{ env.NAME }}`, an environment variable."""
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "cli.md": command_line,
+    "stack.md": lambda: described("stack", "Stack files", STACK, "schemas/stack.v1.json"),
+    "environments.md": lambda: described(
+        "environments", "kplan.yaml", ENVIRONMENTS, "schemas/environments.v1.json"
+    ),
+    "codes.md": codes,
+}
+
+
+def main() -> None:
+    for name, page in PAGES.items():
+        (HERE / name).write_text(page(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

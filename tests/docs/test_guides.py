@@ -1,0 +1,74 @@
+"""Each page of docs/ is true: what it tells to do is done on the simulated cluster, and its links lead somewhere.
+
+docs/cdc.md is done on real services in tests/services; the examples of docs/plan.md are held by tests/cases.
+"""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from tests.guides import DOCS, Reader, blocks, compare, only_shown
+from tests.shell import Shell
+
+ROOT = DOCS.parent
+GUIDES = ("tutorial.md", "recover.md", "environments.md")
+PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
+LINK = re.compile(r"\]\((?!\w+:)([^)\s]*)\)")
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_a_guide_is_true(name: str, tmp_path: Path) -> None:
+    page = (DOCS / name).read_text("utf-8")
+    assert len(blocks(page)) > 5 and not only_shown(page)
+    Reader(Shell(tmp_path)).follow(page)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_link_leads_somewhere(page: Path) -> None:
+    for link in LINK.findall(_without_code(page.read_text("utf-8"))):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target.read_text("utf-8")), link
+
+
+def _without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """The names that GitHub gives to a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", _without_code(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (DOCS / "README.md").read_text("utf-8")
+    listed = {(DOCS / link).resolve() for link in LINK.findall(index)}
+    assert {page for page in DOCS.rglob("*.md") if page.name != "README.md"} <= listed
+
+
+WRITTEN = runpy.run_path(str(DOCS / "reference" / "pages.py"))["PAGES"]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_written_page_says_what_its_source_says(name: str) -> None:
+    assert (DOCS / "reference" / name).read_text("utf-8") == WRITTEN[name](), "`make docs` writes it anew"
+
+
+@pytest.mark.parametrize(
+    ("printed", "good"),
+    [("a\nb\nc", True), ("a\nx\nc", True), ("a\nx", False), ("x\na\nc", False), ("a\nc\nmore", False)],
+)
+def test_lines_are_compared_in_their_order(printed: str, good: bool) -> None:
+    try:
+        compare("x", ["a", "…", "c"], printed.splitlines())
+    except AssertionError:
+        assert not good
+    else:
+        assert good
