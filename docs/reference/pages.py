@@ -196,7 +196,14 @@ def _type(form: Mapping[str, Any]) -> str:
 
 def codes() -> str:
     """docs/reference/codes.md."""
-    lines = ["# Codes", "", MADE.format("kplan/codes.py"), "", "`kplan explain K104` prints the same of one of them.", ""]
+    lines = [
+        "# Codes",
+        "",
+        MADE.format("kplan/codes.py"),
+        "",
+        "`kplan explain K104` prints the same of one of them.",
+        "",
+    ]
     for family, meaning in FAMILIES.items():
         lines += [f"## {family}: {meaning}", ""]
         for each in CODES.values():
@@ -228,9 +235,7 @@ may hold `{{ env.NAME }}`, an environment variable."""
 PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": command_line,
     "stack.md": lambda: described("stack", "Stack files", STACK, "schemas/stack.v1.json"),
-    "environments.md": lambda: described(
-        "environments", "kplan.yaml", ENVIRONMENTS, "schemas/environments.v1.json"
-    ),
+    "environments.md": lambda: described("environments", "kplan.yaml", ENVIRONMENTS, "schemas/environments.v1.json"),
     "codes.md": codes,
 }
 
