@@ -62,7 +62,9 @@ class Reader:
 
     def program(self, words: list[str], command: str, expected: list[str], code: int) -> None:
         assert words[0] == "kplan", command
-        compare(command, expected, self.shell.kplan(*words[1:], expect=code).all.splitlines())
+        ended = self.shell.kplan(*words[1:], expect=code)
+        product, talk = ended.out.splitlines(), ended.err.splitlines()
+        compare(command, expected, product + talk, talk=len(talk))
 
 
 def commands(text: str) -> list[tuple[str, list[str]]]:
@@ -76,8 +78,11 @@ def commands(text: str) -> list[tuple[str, list[str]]]:
     return found
 
 
-def compare(command: str, expected: list[str], printed: list[str], loosely: bool = False) -> None:
-    """The lines come in this order; between those that an `…` parts from each other others may stand."""
+def compare(command: str, expected: list[str], printed: list[str], *, loosely: bool = False, talk: int = 0) -> None:
+    """The lines come in this order; between those that an `…` parts from each other others may stand.
+
+    Of the last `talk` lines, which went to standard error, nothing needs to be shown.
+    """
     at, gap = 0, loosely
     for line in expected:
         if line.strip() == "…":
@@ -87,7 +92,7 @@ def compare(command: str, expected: list[str], printed: list[str], loosely: bool
         fits = [n for n in range(at, len(printed)) if pattern.fullmatch(printed[n].rstrip())]
         assert fits and (gap or fits[0] == at), f"{command} does not print {line!r}:\n" + "\n".join(printed)
         at, gap = fits[0] + 1, loosely
-    rest = [line for line in printed[at:] if line.strip()]
+    rest = [line for line in printed[at : len(printed) - talk] if line.strip()]
     assert gap or not expected or not rest, f"{command} prints more than is shown:\n" + "\n".join(rest)
 
 

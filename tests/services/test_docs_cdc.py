@@ -53,7 +53,8 @@ class Operator(Reader):
 
     def program(self, words: list[str], command: str, expected: list[str], code: int) -> None:
         if words[0] != "kafka-console-consumer.sh":
-            return super().program(words, command, expected, code)
+            super().program(words, command, expected, code)
+            return
         options = dict(zip(words[1::2], words[2::2], strict=False)) | {"--max-messages": words[-1]}
         found = records(self.kafka, options["--topic"], int(options["--max-messages"]))
         assert len(found) == int(options["--max-messages"])
