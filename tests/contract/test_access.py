@@ -16,6 +16,8 @@ from kplan.model import Action, Address, AttrDiff, Change, Topic
 from tests.services import KafkaCluster, ServiceMissing
 from tests.services.process import free_port
 
+pytestmark = pytest.mark.xdist_group("guarded broker")  # starts its own
+
 PASSWORD = "the-password-of-eve"
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 

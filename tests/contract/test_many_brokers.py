@@ -13,6 +13,8 @@ from kplan.diagnostics import Conflict, Unsupported
 from kplan.model import Action, AttrDiff, Change, Topic
 from tests.services import KafkaCluster, ServiceMissing
 
+pytestmark = pytest.mark.xdist_group("many brokers")  # starts its own
+
 COUNT = 250  # more than settling asks each broker for
 
 

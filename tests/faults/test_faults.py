@@ -14,6 +14,8 @@ from tests.faults.stage import Stage
 from tests.faults.world import SMALL
 from tests.services import ServiceMissing
 
+pytestmark = pytest.mark.xdist_group("faults")  # starts its own
+
 LANES = 4
 COUNTS = {"apply": 4, "forward": 1, "in flight": 1}
 POINTS = {"recover": (12,), "completing": (11,)}

@@ -91,6 +91,37 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of processes side by side one does the tests of the session's services, and begins with them: they take longest.
+
+    Tests that start services of their own say in which group they are.
+    """
+    for item in items:
+        if name := _group(item, config.stash[SERVICES].needed_by(item)):
+            item.add_marker(pytest.mark.xdist_group(name))
+    if hasattr(config, "workerinput"):  # one of several processes
+        items.sort(key=lambda item: _turn(item.get_closest_marker("xdist_group")))
+
+
+SHARED = "services"
+
+
+def _group(item: pytest.Item, needs: set[str]) -> str:
+    if item.get_closest_marker("xdist_group"):
+        return ""
+    if needs == {"browser"}:
+        return "browser"
+    known = getattr(item, "callspec", None)
+    offline = known is not None and {"simulated", "sqlite"} & {str(value) for value in known.params.values()}
+    shared = needs or (item.path.parent.name in ("contract", "services") and not offline)
+    return SHARED if shared else ""
+
+
+def _turn(mark: pytest.Mark | None) -> int:
+    return 2 if mark is None else int(mark.args[0] != SHARED)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     services = item.config.stash[SERVICES]
     if services.needed_by(item):

@@ -42,6 +42,8 @@ from tests.services.kafka import java_command
 from tests.services.secure import SecureConnect, SecureKafka
 from tests.shell import Ended, Shell
 
+pytestmark = pytest.mark.xdist_group("secure services")  # starts its own
+
 SASL, MUTUAL_KEY, CONNECT, VARIABLE, FLAG = (  # canaries: no byte of them may be written anywhere
     "canary-sasl+p@ss/1", "canary-key phrase 2", "canary-connect:word/3", 'canary-"variable"+4', "canary-flag-5",
 )  # fmt: skip
