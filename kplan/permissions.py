@@ -78,6 +78,10 @@ ACTIVITIES: tuple[Activity, ...] = (
         Acl("AlterConfigs", "Topic", HEARTBEAT, True): "change its settings, and see them",
         Acl("Delete", "Topic", HEARTBEAT, True): "delete it, and see that it is there",
     }),
+    Activity("signals", "have the rows of new tables read (`new_tables: {snapshot: incremental}`), besides these", {
+        Acl("Write", "Topic", PREFIX, True): "write the signal; the idempotent producer needs nothing more",
+        Acl("Read", "Topic", PREFIX, True): "read the connector's notifications: how far it is",
+    }),
     Activity("readers", "know who reads a topic that is to be deleted or shortened", {
         Acl("Describe", "Cluster"): "list all consumer groups: without it the list is silently shorter",
         Acl("Describe", "Group", "*"): "see what a group reads, and how far it is",

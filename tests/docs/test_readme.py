@@ -21,7 +21,9 @@ class Newcomer(Reader):
     """Reads the README, and lets the demo fail for them."""
 
     def demo(self, _: str, text: str) -> None:
-        ended = subprocess.run([sys.executable, ROOT / "stacks" / "demo.py"], capture_output=True, text=True, check=True)
+        ended = subprocess.run(
+            [sys.executable, ROOT / "stacks" / "demo.py"], capture_output=True, text=True, check=True
+        )
         ((command, expected),) = commands(text)
         printed = ended.stdout.splitlines()
         starts = [number for number, line in enumerate(printed) if line == f"$ {command}"]

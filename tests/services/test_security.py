@@ -35,6 +35,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
+from kplan.backends.kafka_signals import KafkaSignals
+from kplan.diagnostics import Denied
 from kplan.permissions import ACTIVITIES, HEARTBEAT, Acl, Activity
 from tests.services import ServiceMissing, plugin_path
 from tests.services.fixtures import REQUIRE
@@ -602,7 +604,32 @@ def state(inside: Inside) -> str:
     return ""
 
 
-DONE = {"look": look, "topics": change, "connectors": change, "readers": readers, "state read": look, "state": state}
+def signals(inside: Inside) -> str:
+    topic = f"{inside.case.prefix}there"
+    settings = {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512", "sasl.password": SASL,
+                "ssl.ca.location": str(inside.secure.ca)}  # fmt: skip
+    spoken = KafkaSignals({"bootstrap.servers": inside.secure.kafka.at("SCRAM"), "sasl.username": inside.case.user,
+                           **settings}, 10)  # fmt: skip
+    try:
+        before = spoken.end(topic)
+        spoken.send(topic, "key", "a signal")
+        assert spoken.read(topic, before, 10) == ([b"a signal"], before + 1)
+    except Denied as e:
+        return " ".join(f"{e.message}. {e.help}".split())
+    finally:
+        spoken.close()
+    return ""
+
+
+DONE = {
+    "look": look,
+    "topics": change,
+    "signals": signals,
+    "connectors": change,
+    "readers": readers,
+    "state read": look,
+    "state": state,
+}
 NAMED = re.compile(
     r"missing ACL: (\w+) on (\w+)(?: (\S+))?(?: \(prefixed\))? for (\S+?)(?: \(([\w, ]+ includes? it)\))?[;.) ]"
 )
