@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kplan import api
 from kplan.environment import Environment, Simulated
+from kplan.loading import CONFIG
 from kplan.model import EMPTY, Action, Address, AttrDiff, Change, Connector, Topic, conceal
 from kplan.plan import Plan
 
@@ -44,10 +45,11 @@ class SimulatedCluster:
              process: Mapping[str, str] = EMPTY) -> Loaded:  # fmt: skip
         """What the stack says in the environment `env`, with this cluster in place of that environment's servers.
 
-        `stack` is a file, a folder, or the text of a stack. The environment's variables, defaults and guards count;
-        of the process's environment only `process` does. A sensitive variable without a value has `simulated`.
+        `stack` is a file, a folder, or the text of a stack, for which the working folder's `kplan.yaml` has the
+        environments. The environment's variables, defaults and guards count; of the process's environment only
+        `process` does. A sensitive variable without a value has `simulated`.
         """
-        path = self._file(stack)
+        path = self._file(stack, env)
         loaded = api.load(path, env=env, variables=var, process=process, without_servers=True)
         if unset := dict.fromkeys((name for each in loaded.stacks for name in each.unset), UNSET):
             loaded = api.load(path, env=env, variables={**unset, **var}, process=process, without_servers=True)
@@ -153,13 +155,20 @@ class SimulatedCluster:
         state = str(Path(self.folder, "cluster.db").resolve())
         return replace(like, kafka={}, connect={}, sqlite=state, simulated=here, notify=())
 
-    def _file(self, stack: str | os.PathLike[str]) -> Path:
+    def _file(self, stack: str | os.PathLike[str], env: str) -> Path:
+        """Where the stack is. A text becomes a file, with the working folder's `kplan.yaml` where `env` is of that."""
         if not isinstance(stack, str) or "\n" not in stack:
             return Path(stack)
-        path = Path(self.folder, "stack.yaml")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(stack, "utf-8")
-        return path
+        folder = Path(self.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        here = Path.cwd()
+        known = next((each / CONFIG for each in (here, *here.parents) if (each / CONFIG).is_file()), None)
+        if env and known:
+            (folder / CONFIG).write_bytes(known.read_bytes())
+        else:
+            (folder / CONFIG).unlink(missing_ok=True)
+        (folder / "stack.yaml").write_text(stack, "utf-8")
+        return folder / "stack.yaml"
 
     @contextmanager
     def _cluster(self) -> Iterator[Cluster]:
