@@ -59,10 +59,8 @@ def test_the_guide_names_what_there_is() -> None:
 
 
 def test_pytest_shows_each_problem_with_its_place(alone: pytest.Pytester) -> None:
-    alone.makepyfile("""
-        def test_it(kplan_cluster):
-            kplan_cluster.plan("version: 1\\nstack: a\\ntopics:\\n  a.b: {partitons: 3}\\n  a.c: {config: {retention: 1}}\\n")
-    """)
+    wrong = "version: 1\nstack: a\ntopics:\n  a.b: {partitons: 3}\n  a.c: {config: {retention: 1}}\n"
+    alone.makepyfile(f"def test_it(kplan_cluster): kplan_cluster.plan({wrong!r})")
     result = alone.runpytest_subprocess("-p", "kplan.pytest_plugin")
     result.stdout.fnmatch_lines(["*stack.yaml:4:9: K106 *partitons*", "*stack.yaml:5:18: K104 *retention*"])
 
