@@ -180,18 +180,14 @@ def python_of(version: str, environments: Mapping[str, Path | str]) -> Path:
 
 
 @pytest.mark.parametrize("version", SUPPORTED)
-def test_the_wheel_runs(version: str, environments: Mapping[str, Path | str], tmp_path: Path) -> None:
+def test_the_wheel_plans_and_applies(version: str, environments: Mapping[str, Path | str], tmp_path: Path) -> None:
     python = python_of(version, environments)
     kplan = functools.partial(run, python.with_name("kplan"), folder=tmp_path)
     (tmp_path / "shop.yaml").write_text(STACK)
-    said = kplan("version")
-    assert f"kplan {__version__}\nPython {version}." in said
-    assert "3 resources are valid." in kplan("validate", "shop.yaml")
+    assert f"kplan {__version__}\nPython {version}." in kplan("version")
     assert "Plan: 3 to add" in kplan("plan", "shop.yaml", "--report", "html=plan.html", "--out", "plan.json")
     assert "<html" in (tmp_path / "plan.html").read_text()
     assert "Applied 3 of 3" in kplan("apply", "plan.json")
-    assert "No changes." in kplan("plan", "shop.yaml", "--detailed-exitcode")
-    assert '"$schema"' in kplan("schema", "stack.v1")
     where = "import kplan; print(kplan.plan(kplan.load('shop.yaml')).summary.unchanged, kplan.__file__)"
     assert run(python, "-c", where, folder=tmp_path).startswith(f"3 {python.parents[1]}")
 
