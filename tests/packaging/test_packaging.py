@@ -23,6 +23,7 @@ import pytest
 from kplan import __version__
 from tests.services.fixtures import REQUIRE
 
+pytestmark = pytest.mark.xdist_group("packaging")  # of processes side by side one builds and installs
 ROOT = Path(__file__).parents[2]
 SUPPORTED = ("3.11", "3.12", "3.13")
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
