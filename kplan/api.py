@@ -44,17 +44,17 @@ def load(
     variable_files: StrPath | Sequence[StrPath] = (),
     bootstrap: str = "",
     connect: str = "",
-    folder: StrPath = ".",
     process: Mapping[str, str] | None = None,
     without_servers: bool = False,
 ) -> Loaded:
     """What the stack files say: `stacks`, their `environment`, and every problem in them as `diagnostics`.
 
-    `paths` are stack files and folders of them, relative to `folder`. `env` names an environment of `kplan.yaml`, which
-    is looked for beside the first stack and above; empty, it is the default one. `variables` go before those of
-    `variable_files`, before `KPLAN_VAR_NAME`; a value that is no text is taken as what it is. `process` are the
-    environment variables that count, those of this process when left out. With `without_servers` it is no problem when
-    one is missing that only reaching the servers takes: such a result can be looked at, and not planned.
+    `paths` are stack files and folders of them. `env` names an environment of `kplan.yaml`, which is looked for beside
+    the first stack and above; empty, it is the default one. `bootstrap` and `connect` are servers to take instead.
+    `variables` go before those of `variable_files`, and those before `KPLAN_VAR_NAME`; a value that is no text is taken
+    as what it is. `process` are the environment variables that count, those of this process when left out. With
+    `without_servers` it is no problem when one is missing that only reaching the servers takes: such a result can be
+    looked at, and not planned.
 
     Raises Invalid, with `diagnostics`, where no environment or no file is found to go on with. Other errors in the
     files are in the result; `plan` refuses it then.
@@ -68,7 +68,6 @@ def load(
         var_files=_paths(variable_files),
         bootstrap=bootstrap,
         connect=connect,
-        folder=os.fspath(folder),
         process=dict(os.environ) if process is None else process,
         unasked=Target() if without_servers else None,
     )
@@ -88,7 +87,7 @@ def load_environment(
     folder: StrPath = ".",
     process: Mapping[str, str] | None = None,
 ) -> Environment:
-    """The environment alone, to apply a saved plan in; the arguments are those of `load`. Raises Invalid."""
+    """The environment alone, to apply a saved plan in: of the `kplan.yaml` in `folder` or above. Raises Invalid."""
     from kplan import loading
 
     known = dict(os.environ) if process is None else process

@@ -50,7 +50,7 @@ parallel: 'int' = 6, stop: 'Stop | None' = None) -> 'Result'
 from_json(document: 'Mapping[str, Any]', *, secrets: 'Mapping[str, str]' = {}, key: 'str | None' = None) -> 'Plan'
 load(paths: 'StrPath | Sequence[StrPath]', *, env: 'str' = '', variables: 'Mapping[str, object]' = {}, \
 variable_files: 'StrPath | Sequence[StrPath]' = (), bootstrap: 'str' = '', connect: 'str' = '', \
-folder: 'StrPath' = '.', process: 'Mapping[str, str] | None' = None, without_servers: 'bool' = False) -> 'Loaded'
+process: 'Mapping[str, str] | None' = None, without_servers: 'bool' = False) -> 'Loaded'
 load_environment(env: 'str' = '', *, bootstrap: 'str' = '', connect: 'str' = '', folder: 'StrPath' = '.', \
 process: 'Mapping[str, str] | None' = None) -> 'Environment'
 plan(loaded: 'Loaded', stack: 'str' = '', *, destroy: 'bool' = False, target: 'str | Sequence[str]' = (), \
