@@ -17,6 +17,7 @@ from kplan.environment import Environment, Simulated
 from kplan.loading import CONFIG
 from kplan.model import EMPTY, Action, Address, AttrDiff, Change, Connector, Topic, conceal
 from kplan.plan import Plan
+from kplan.variables import PREFIX
 
 if TYPE_CHECKING:
     from kplan.backends.base import Backend, Cluster
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from kplan.loading import Loaded
     from kplan.run import Result
 
-UNSET = "simulated"  # the value of a sensitive variable that a test does not give
+UNSET = "not-a-secret"  # the value of a sensitive variable that a test does not give
 
 
 @dataclass(slots=True)
@@ -41,23 +42,24 @@ class SimulatedCluster:
     fail: Sequence[str] = ()
 
     # -- kplan ----------------------------------------------------------------------------------------------------
-    def load(self, stack: str | os.PathLike[str], *, env: str = "", var: Mapping[str, object] = EMPTY,
+    def load(self, source: str | os.PathLike[str], /, *, env: str = "", var: Mapping[str, object] = EMPTY,
              process: Mapping[str, str] = EMPTY) -> Loaded:  # fmt: skip
         """What the stack says in the environment `env`, with this cluster in place of that environment's servers.
 
-        `stack` is a file, a folder, or the text of a stack, for which the working folder's `kplan.yaml` has the
+        `source` is a file, a folder, or the text of a stack, for which the working folder's `kplan.yaml` has the
         environments. The environment's variables, defaults and guards count; of the process's environment only
-        `process` does. A sensitive variable without a value has `simulated`.
+        `process` does. A sensitive variable without a value has `not-a-secret`.
         """
-        path = self._file(stack, env)
+        path = self._file(source, env)
         loaded = api.load(path, env=env, variables=var, process=process, without_servers=True)
-        if unset := dict.fromkeys((name for each in loaded.stacks for name in each.unset), UNSET):
-            loaded = api.load(path, env=env, variables={**unset, **var}, process=process, without_servers=True)
+        if unset := {f"{PREFIX}{name}": UNSET for each in loaded.stacks for name in each.unset}:
+            loaded = api.load(path, env=env, variables=var, process={**process, **unset}, without_servers=True)
         return replace(loaded, environment=self.environment(loaded.environment))
 
     def plan(
         self,
-        stack: str | os.PathLike[str],
+        source: str | os.PathLike[str],
+        /,
         *,
         env: str = "",
         var: Mapping[str, object] = EMPTY,
@@ -65,11 +67,12 @@ class SimulatedCluster:
         **options: Any,
     ) -> Plan:
         """What the stack would change here. `options` are those of `kplan.plan`; raises Invalid as it does."""
-        return api.plan(self.load(stack, env=env, var=var, process=process), **options)
+        return api.plan(self.load(source, env=env, var=var, process=process), **options)
 
     def apply(
         self,
-        stack: str | os.PathLike[str] | Plan,
+        source: str | os.PathLike[str] | Plan,
+        /,
         *,
         env: str = "",
         var: Mapping[str, object] = EMPTY,
@@ -81,13 +84,14 @@ class SimulatedCluster:
 
         Raises what `kplan.apply` raises, such as Blocked where a danger is not accepted.
         """
-        made = stack if isinstance(stack, Plan) else self.plan(stack, env=env, var=var, process=process, accept=accept)
+        if not isinstance(source, Plan):
+            source = self.plan(source, env=env, var=var, process=process, accept=accept)
         emit = (lambda event: None) if events is None else events.append
-        return api.apply(made, self.environment(Environment(made.env)), on_event=emit)
+        return api.apply(source, self.environment(Environment(source.env)), on_event=emit)
 
-    def destroy(self, stack: str | os.PathLike[str], *, accept: str | Sequence[str] = (), **given: Any) -> Result:
-        """How it ends when what the stack owns is deleted; `given` are `env`, `var` and `process` of `plan`."""
-        return self.apply(self.plan(stack, destroy=True, accept=accept, **given))
+    def destroy(self, source: str | os.PathLike[str], /, **given: Any) -> Result:
+        """How it ends when what the stack owns is deleted; `given` are the arguments of `plan`."""
+        return self.apply(self.plan(source, destroy=True, **given))
 
     # -- what is there --------------------------------------------------------------------------------------------
     @property
@@ -155,10 +159,10 @@ class SimulatedCluster:
         state = str(Path(self.folder, "cluster.db").resolve())
         return replace(like, kafka={}, connect={}, sqlite=state, simulated=here, notify=())
 
-    def _file(self, stack: str | os.PathLike[str], env: str) -> Path:
+    def _file(self, source: str | os.PathLike[str], env: str) -> Path:
         """Where the stack is. A text becomes a file, with the working folder's `kplan.yaml` where `env` is of that."""
-        if not isinstance(stack, str) or "\n" not in stack:
-            return Path(stack)
+        if not isinstance(source, str) or "\n" not in source:
+            return Path(source)
         folder = Path(self.folder)
         folder.mkdir(parents=True, exist_ok=True)
         here = Path.cwd()
@@ -167,7 +171,7 @@ class SimulatedCluster:
             (folder / CONFIG).write_bytes(known.read_bytes())
         else:
             (folder / CONFIG).unlink(missing_ok=True)
-        (folder / "stack.yaml").write_text(stack, "utf-8")
+        (folder / "stack.yaml").write_text(source, "utf-8")
         return folder / "stack.yaml"
 
     @contextmanager

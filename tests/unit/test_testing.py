@@ -153,3 +153,12 @@ def test_a_cluster_has_as_many_brokers_as_it_is_told(cluster: SimulatedCluster) 
     assert plan.exit_code == 4
     with pytest.raises(kplan.Invalid, match="only 1 broker"):
         cluster.apply(plan)
+
+
+def test_one_of_a_folder_is_planned(cluster: SimulatedCluster, tmp_path: Path) -> None:
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "stacks" / "cdc.yaml").write_text(CDC)
+    (tmp_path / "stacks" / "topics.yaml").write_text(TOPIC)
+    assert cluster.plan(tmp_path / "stacks", stack="s").summary.add == 1
+    assert cluster.apply(cluster.plan(tmp_path / "stacks", stack="cdc")).done == 3
+    assert cluster.destroy(tmp_path / "stacks", stack="cdc").exit_code == 0
