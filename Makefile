@@ -1,7 +1,7 @@
 # The chores of kplan, one word each. `make setup` is done by the others when needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check golden docs faults bench format clean
+.PHONY: help setup demo test check golden docs faults bench format package clean
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
@@ -23,7 +23,7 @@ check: $(DEVELOPMENT)  ## formatting, lint and types
 	@status=0; \
 	$(BIN)/ruff format --check . || status=1; \
 	$(BIN)/ruff check . || status=1; \
-	$(BIN)/mypy --strict kplan || status=1; \
+	$(BIN)/mypy --strict kplan stacks/plan_from_python.py || status=1; \
 	exit $$status
 
 golden: $(DEVELOPMENT)  ## rewrite the expected output of tests/cases; review the diff
@@ -41,6 +41,9 @@ bench: $(DEVELOPMENT)  ## measure kplan against the least that any tool could ta
 format: $(DEVELOPMENT)  ## format the code and mend what lint can mend
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+package: $(DEVELOPMENT)  ## build the sdist and the wheel into dist/
+	@$(PYTHON) -m hatchling build
 
 clean:  ## remove what was made here, .venv too
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

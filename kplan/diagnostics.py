@@ -71,6 +71,12 @@ class Diagnostic:
     def is_error(self) -> bool:
         return self.severity is Severity.ERROR
 
+    def __str__(self) -> str:
+        """One line, without control characters: `shop.yaml:20:7: K104 unknown topic config: retention (…)`."""
+        said = ": ".join(filter(None, (str(self.span or self.address), f"{self.code} {self.summary}", self.detail)))
+        text = f"{said} ({self.help})" if self.help else said
+        return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
     def located(self, span: Span | None) -> Diagnostic:
         """The same problem at `span`, unless it has a place already."""
         return self if self.span or span is None else replace(self, span=span)
@@ -210,6 +216,10 @@ class Invalid(KplanError):
     def __init__(self, diagnostics: Iterable[Diagnostic], message: str = "the files have errors") -> None:
         super().__init__(message)
         self.diagnostics = ordered(diagnostics)
+
+    def __str__(self) -> str:
+        """The problems too, one a line: what a traceback and pytest show."""
+        return "\n".join([self.message, *(f"  {each}" for each in self.diagnostics)])
 
 
 class Blocked(KplanError):

@@ -45,7 +45,7 @@ class Simulated:
 class Receiver:
     """A webhook, and which ends of runs it is told of: failure, rollback, recovery."""
 
-    url: str
+    url: str = field(repr=False)  # its path often is a secret
     when: tuple[str, ...] = ENDS
 
 
@@ -59,11 +59,11 @@ class Environment:
 
     name: str
     folder: str = "."
-    kafka: Mapping[str, str] = field(default_factory=dict)
-    connect: Mapping[str, Any] = field(default_factory=dict)
+    kafka: Mapping[str, str] = field(default_factory=dict, repr=False)
+    connect: Mapping[str, Any] = field(default_factory=dict, repr=False)
     sqlite: str = ""
     kafka_topic: str = STATE_TOPIC
-    variables: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     fills: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # path -> (value, KAFKA_TOPIC_…)
     guards: Guards = Guards()
@@ -75,8 +75,8 @@ class Environment:
     notify: tuple[Receiver, ...] = ()
     simulated: Simulated | None = None
     file: File | None = None
-    secrets: tuple[str, ...] = ()
-    passwords: tuple[str, ...] = ()  # those of the secrets that are certainly some
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    passwords: tuple[str, ...] = field(default=(), repr=False)  # those of the secrets that are certainly some
 
     @property
     def bootstrap(self) -> str:

@@ -39,3 +39,20 @@ Emit = Callable[[Event], None]
 
 def silent(event: Event) -> None:
     """Takes events and shows nothing."""
+
+
+def unbreakable(emit: Emit, broke: Callable[[Exception], None] = lambda e: None) -> Emit:
+    """`emit`, left alone once it fails, which `broke` is told: a run does not depend on whether somebody watches it."""
+    broken = False
+
+    def guarded(event: Event) -> None:
+        nonlocal broken
+        if broken:
+            return
+        try:
+            emit(event)
+        except Exception as e:
+            broken = True
+            broke(e)
+
+    return guarded

@@ -56,7 +56,7 @@ class Loaded:
     environment: Environment
     stacks: list[Stack] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
-    texts: dict[str, str] = field(default_factory=dict)  # by path as shown, for snippets
+    texts: dict[str, str] = field(default_factory=dict, repr=False)  # by path as shown, for snippets
 
     @property
     def has_errors(self) -> bool:

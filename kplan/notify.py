@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kplan.environment import Receiver
+
+if TYPE_CHECKING:
+    from kplan.plan import Plan
 
 SECONDS = 10.0  # for one receiver
 MOST_LEFT = 20  # differences in one message
@@ -32,6 +35,24 @@ def message(stack: str, env: str, run: str, outcome: str, said: str, left: Seque
         lines.append(f"kplan recover {run}")
     about = {"stack": stack, "env": env, "run": run, "outcome": outcome, "left": list(left)}
     return {"text": "\n".join(lines), "kplan": about}
+
+
+def tell(
+    to: Sequence[Receiver],
+    plan: Plan,
+    run: str,
+    outcome: str,
+    said: str,
+    left: Sequence[str],
+    mask: Callable[[str], str],
+    warn: Callable[[str], object],
+) -> None:
+    """Everybody who wants to hear of this end of a run is told, without secrets; `warn` gets what did not arrive."""
+    if not (of := ends(outcome)) or not to:
+        return
+    body = message(plan.stack, plan.env, run, outcome, mask(said), [mask(each) for each in left])
+    for problem in send(to, of, body):
+        warn(problem)
 
 
 def send(to: Sequence[Receiver], of: Collection[str], body: Mapping[str, Any]) -> list[str]:

@@ -36,6 +36,22 @@ FORMAT = "1.0"
 
 
 @dataclass(frozen=True, slots=True)
+class Summary:
+    """How many steps of each kind a plan has. `hidden`: left out by --target or --exclude; `irreversible`: no undo."""
+
+    add: int = 0
+    change: int = 0
+    delete: int = 0
+    replace: int = 0
+    move: int = 0
+    adopt: int = 0
+    release: int = 0
+    unchanged: int = 0
+    hidden: int = 0
+    irreversible: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What one apply would do to one stack. `hidden` counts the changes that --target or --exclude left out."""
 
@@ -94,6 +110,26 @@ class Plan:
         """4 with errors, 3 when blocked, else 0."""
         return 4 if self.errored else 3 if self.blocked else 0
 
+    @property
+    def summary(self) -> Summary:
+        return Summary(
+            add=self.count(Action.CREATE),
+            change=self.count(Action.UPDATE),
+            delete=self.count(Action.DELETE),
+            replace=self.count(Action.REPLACE),
+            move=self.count(Action.MOVE),
+            adopt=self.count(Action.ADOPT),
+            release=self.count(Action.RELEASE),
+            unchanged=self.unchanged,
+            hidden=self.hidden,
+            irreversible=sum(1 for change in self.changes if change.irreversible),
+        )
+
+    @property
+    def dangers(self) -> tuple[Change, ...]:
+        """The changes that lose data or cut readers off, accepted or not."""
+        return tuple(change for change in self.changes if any(risk.level == "danger" for risk in change.risks))
+
     def count(self, *actions: Action) -> int:
         return sum(1 for s in self.steps if s.change.action in actions)
 
@@ -121,7 +157,7 @@ def to_json(plan: Plan, *, digest: bool = True) -> dict[str, Any]:
         "complete": plan.complete,
         "errored": plan.errored,
         "blocked": list(plan.blocked),
-        "summary": summary(plan),
+        "summary": asdict(plan.summary),
         "point_of_no_return": plan.point_of_no_return,
         "changes": [change_to_json(s.change, s.number, s.wave) for s in plan.steps],
         "drift": [drift_to_json(d) for d in plan.drift],
@@ -132,21 +168,6 @@ def to_json(plan: Plan, *, digest: bool = True) -> dict[str, Any]:
     if digest:
         document["digest"] = plan.digest
     return document
-
-
-def summary(plan: Plan) -> dict[str, int]:
-    return {
-        "add": plan.count(Action.CREATE),
-        "change": plan.count(Action.UPDATE),
-        "delete": plan.count(Action.DELETE),
-        "replace": plan.count(Action.REPLACE),
-        "move": plan.count(Action.MOVE),
-        "adopt": plan.count(Action.ADOPT),
-        "release": plan.count(Action.RELEASE),
-        "unchanged": plan.unchanged,
-        "hidden": plan.hidden,
-        "irreversible": sum(1 for s in plan.steps if s.change.irreversible),
-    }
 
 
 def drift_to_json(drift: Drift) -> dict[str, Any]:

@@ -67,6 +67,14 @@ class Result:
         return {"applied": 0, "completed": 0, "recovered": 0, "rolled_back": 7}.get(self.outcome, 8)
 
 
+def reading(plan: Plan, cluster: Cluster, store: Store) -> Callable[[], tuple[Live, Ledger]]:
+    """Reads what the plan is about, and the ledger."""
+    from kplan.planning import read
+
+    addresses = {c.address for c in plan.changes} | {c.source for c in plan.changes if c.source}
+    return lambda: (read(cluster, addresses), store.ledger())
+
+
 @dataclass(slots=True)
 class Run:
     """A plan on its way. All effects go through `cluster` (the servers) and `lock` (the store).

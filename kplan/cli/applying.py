@@ -19,10 +19,7 @@ from kplan.cli.common import Session, holder, now, option, planned, several
 
 if TYPE_CHECKING:
     from kplan.backends.base import Cluster
-    from kplan.diff import Ledger
     from kplan.environment import Environment
-    from kplan.events import Emit, Event
-    from kplan.model import Live
     from kplan.plan import Plan
     from kplan.render.events import View
     from kplan.run import Result, Stop
@@ -303,14 +300,6 @@ def _run_all(
     return 0
 
 
-def reading(plan: Plan, cluster: Cluster, store: Store) -> Callable[[], tuple[Live, Ledger]]:
-    """Reads what the plan is about, and the ledger."""
-    from kplan.planning import read
-
-    addresses = {c.address for c in plan.changes} | {c.source for c in plan.changes if c.source}
-    return lambda: (read(cluster, addresses), store.ledger())
-
-
 @dataclass(frozen=True, slots=True)
 class Running:
     """A run of the command line, whose end is told to the environment's receivers."""
@@ -339,22 +328,17 @@ class Running:
         return result
 
     def _tell(self, outcome: str, said: str, left: Sequence[str]) -> None:
-        from kplan import notify
+        from kplan.notify import tell
 
-        of, to = notify.ends(outcome), self.environment.notify
-        if not of or not to:
-            return
-        mask = self.session.secrets.mask
-        body = notify.message(
-            self.plan.stack, self.plan.env, self.holder.run, outcome, mask(said), [mask(each) for each in left]
-        )
-        for problem in notify.send(to, of, body):
-            self.session.note(f"warning: {problem}")
+        mask, run = self.session.secrets.mask, self.holder.run
+        warn = lambda problem: self.session.note(f"warning: {problem}")  # noqa: E731
+        tell(self.environment.notify, self.plan, run, outcome, said, left, mask, warn)
 
 
 def _run(running: Running, cluster: Cluster, store: Store, saved: bool) -> Result:
+    from kplan.events import unbreakable
     from kplan.executor import Apply
-    from kplan.run import Run
+    from kplan.run import Run, reading
 
     session, plan, me = running.session, running.plan, running.holder
     timeout = _timeout(session)
@@ -371,21 +355,6 @@ def _run(running: Running, cluster: Cluster, store: Store, saved: bool) -> Resul
             return Apply(run, session.settings["on_failure"], saved).within(timeout)
         finally:
             view.close()
-
-
-def unbreakable(view: View) -> Emit:
-    """The view, which is left alone once it fails: a run does not depend on whether somebody watches it."""
-    broken = False
-
-    def emit(event: Event) -> None:
-        nonlocal broken
-        if not broken:
-            try:
-                view(event)
-            except Exception:
-                broken = True
-
-    return emit
 
 
 def view_of(session: Session) -> View:

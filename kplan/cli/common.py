@@ -404,19 +404,9 @@ def stamp() -> str:
 
 def holder(command: str) -> Holder:
     """Who runs this, for the one who is refused meanwhile."""
-    import getpass
-    import secrets
-    import socket
+    from kplan.api import holder as made
 
-    from kplan.store.base import Holder
-
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        user = f"uid {os.getuid()}" if hasattr(os, "getuid") else "someone"
-    time = now()
-    run = f"{time.strftime('%Y%m%dT%H%M%SZ')}-{secrets.token_hex(2)}"
-    return Holder(f"{user}@{socket.gethostname()}", run, command, time.strftime("%Y-%m-%dT%H:%M:%SZ"), os.getpid())
+    return made(command, now())
 
 
 def commit_of(folder: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kplan.cli.applying import Running, ctrl_c, declared, reading, unbreakable, view_of
+from kplan.cli.applying import Running, ctrl_c, declared, view_of
 from kplan.cli.common import LOADING, SHOWING, Session, holder, now, option
 from kplan.cli.common import command as calls
 
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 @calls
 def command(session: Session) -> int:
     from kplan.loading import load_environment
+    from kplan.run import reading
 
     _refuse_contradictions(session)
     environment = load_environment(session.request)
@@ -177,9 +178,10 @@ def _recover(
 
 def _recovered(running: Running, cluster: Cluster, store: Store) -> Result:
     from kplan.environment import seconds
+    from kplan.events import unbreakable
     from kplan.recovery import Recovery
     from kplan.risk import Accepted
-    from kplan.run import Run
+    from kplan.run import Run, reading
 
     session, plan, me = running.session, running.plan, running.holder
     s = session.settings

@@ -171,8 +171,15 @@ def test_views_know_no_server_no_store_and_no_executor() -> None:
 
 def test_making_and_running_a_plan_know_no_view_and_no_command_line() -> None:
     wrong = []
-    for module in ("planning", "executor", "loading", "servers", "logs"):
+    for module in ("planning", "executor", "loading", "servers", "logs", "run", "notify"):
         wrong += named(module, (i for i in own(module) if inside(i.module, "render", "cli", "__main__")))
+    assert not wrong
+
+
+def test_other_programs_get_no_command_line() -> None:
+    wrong = []
+    for module in ("api", "testing", "pytest_plugin"):
+        wrong += named(module, (i for i in modules()[module] if inside(i.module, "click", "cli", "__main__")))
     assert not wrong
 
 

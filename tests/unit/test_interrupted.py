@@ -15,14 +15,13 @@ from hypothesis import strategies as st
 
 from kplan.backends.base import Cluster, Outcome, Progress
 from kplan.backends.simulated import SimulatedConnectors
-from kplan.cli.applying import reading
 from kplan.diagnostics import KplanError, Rejected, Timeout
 from kplan.executor import Apply
 from kplan.journal import Entry, replay
 from kplan.model import Action, Address, Change, Connector, Move, Owned, Removal, Resource, Stack, Topic
 from kplan.plan import Plan
 from kplan.recovery import Recovery, plan_of
-from kplan.run import Result, Run
+from kplan.run import Result, Run, reading
 from kplan.store.base import Holder, Lock, Store
 from tests.unit.test_properties import applied, everything, fits, opened, planned, resources
 

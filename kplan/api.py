@@ -1,0 +1,390 @@
+"""kplan for programs: what the command line does, as functions. They print nothing, ask nothing and end no process.
+
+Each opens what it needs and closes it before it returns, and keeps nothing between calls, so threads may call them at
+the same time. All raise `KplanError` or one of its kinds, with `message`, `help`, `code` and `exit_code`; a mistake of
+the calling program is a ValueError.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from kplan.diagnostics import Diagnostic, Invalid, KplanError, Stale, error
+from kplan.events import Emit, silent
+from kplan.loading import Loaded, Request
+from kplan.model import EMPTY, Connector, Secret, Stack, Target
+from kplan.run import Result, Run, Stop, reading
+from kplan.secrets import Mask
+
+if TYPE_CHECKING:
+    from kplan.backends.base import Cluster
+    from kplan.environment import Environment
+    from kplan.plan import Plan
+    from kplan.store.base import Holder, Store
+
+StrPath = str | os.PathLike[str]
+View = Literal["text", "json", "md", "html", "concise", "github", "junit", "sarif"]
+OnFailure = Literal["rollback", "stop"]
+
+log = logging.getLogger("kplan.api")
+logging.getLogger("kplan").addHandler(logging.NullHandler())  # what nobody listens to is not printed
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+def load(
+    paths: StrPath | Sequence[StrPath],
+    *,
+    env: str = "",
+    variables: Mapping[str, object] = EMPTY,
+    variable_files: StrPath | Sequence[StrPath] = (),
+    bootstrap: str = "",
+    connect: str = "",
+    process: Mapping[str, str] | None = None,
+    without_servers: bool = False,
+) -> Loaded:
+    """What the stack files say: `stacks`, their `environment`, and every problem in them as `diagnostics`.
+
+    `paths` are stack files and folders of them. `env` names an environment of `kplan.yaml`, which is looked for beside
+    the first stack and above; empty, it is the default one. `bootstrap` and `connect` are servers to take instead.
+    `variables` go before those of `variable_files`, and those before `KPLAN_VAR_NAME`; a value that is no text is taken
+    as what it is. `process` are the environment variables that count, those of this process when left out. With
+    `without_servers` it is no problem when one is missing that only reaching the servers takes: such a result can be
+    looked at, and not planned.
+
+    Raises Invalid, with `diagnostics`, where no environment or no file is found to go on with. Other errors in the
+    files are in the result; `plan` refuses it then.
+    """
+    from kplan import loading
+
+    request = Request(
+        paths=_paths(paths),
+        env=env,
+        flags={name: _text(value) for name, value in variables.items()},
+        var_files=_paths(variable_files),
+        bootstrap=bootstrap,
+        connect=connect,
+        process=dict(os.environ) if process is None else process,
+        unasked=Target() if without_servers else None,
+    )
+    try:
+        loaded = loading.load(request)
+    except Invalid as e:
+        raise Invalid(_masked(Mask(), e.diagnostics, {}), e.message) from None
+    loaded.diagnostics = _masked(_mask(loaded.environment, loaded.stacks), loaded.diagnostics, loaded.texts)
+    return loaded
+
+
+def load_environment(
+    env: str = "",
+    *,
+    bootstrap: str = "",
+    connect: str = "",
+    folder: StrPath = ".",
+    process: Mapping[str, str] | None = None,
+) -> Environment:
+    """The environment alone, to apply a saved plan in: of the `kplan.yaml` in `folder` or above. Raises Invalid."""
+    from kplan import loading
+
+    known = dict(os.environ) if process is None else process
+    return loading.load_environment(
+        Request(env=env, bootstrap=bootstrap, connect=connect, folder=os.fspath(folder), process=known)
+    )
+
+
+# -- plans ------------------------------------------------------------------------------------------------------------
+def plan(
+    loaded: Loaded,
+    stack: str = "",
+    *,
+    destroy: bool = False,
+    target: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    replace: str | Sequence[str] = (),
+    accept: str | Sequence[str] = (),
+    offline: bool = False,
+    key: str | None = None,
+) -> Plan:
+    """What would change for one stack, in order, with undos and dangers. The servers are read, and nothing is written.
+
+    `stack` is the name of one of `loaded.stacks`; where there is only one it may be left out. `destroy`: plans to
+    delete what the stack owns. `target`, `exclude` and `replace` are addresses such as `topic/shop.*`; `accept` names
+    dangers that are accepted for this run, such as `delete:topic/shop.old`. `offline`: the servers do not check the
+    changes.
+    `key` signs the digests of secrets in a plan that will be saved, as KPLAN_KEY does.
+
+    The plan of a blocked or refused change is returned like any other: see `blocked`, `errored` and `exit_code`.
+    Raises Invalid where the files have errors or a sensitive variable has no value; Unreachable, Denied, Timeout where
+    servers do not answer; InterruptedRun where a run of the stack has no end; JournalBroken.
+    """
+    from dataclasses import replace as with_
+
+    from kplan.diagnostics import ordered
+    from kplan.planning import Options, make, not_for_apply
+    from kplan.risk import Accepted
+
+    chosen = _chosen(loaded, stack)
+    unset = [] if destroy else not_for_apply(chosen)
+    if loaded.has_errors or unset:
+        raise Invalid([*loaded.diagnostics, *unset])
+    options = Options(
+        "destroy" if destroy else "apply",
+        _texts(target),
+        _texts(exclude),
+        _texts(replace),
+        Accepted(_texts(accept)),
+        offline,
+        key,
+        _stamp(),
+    )
+    mask = _mask(loaded.environment, loaded.stacks)
+    with _opened(loaded.environment, mask) as (cluster, store):
+        made = make(chosen, cluster, store, options)
+    said = _masked(mask, ordered([*_said(loaded, chosen), *made.diagnostics]), loaded.texts)
+    return with_(made, diagnostics=tuple(said))
+
+
+def to_json(plan: Plan, *, key: str | None = None) -> dict[str, Any]:
+    """The plan as the document of `schemas/plan.v1.json`, without secrets, signed where there is a `key`.
+
+    Written to a file it is what `kplan plan --out` writes: `kplan apply FILE` takes it.
+    """
+    from kplan.plan import signed
+    from kplan.plan import to_json as document
+
+    return signed([document(plan)], key)[0]
+
+
+def from_json(document: Mapping[str, Any], *, secrets: Mapping[str, str] = EMPTY, key: str | None = None) -> Plan:
+    """The plan that a document describes; `secrets` are the values of its sensitive variables, by name.
+
+    Without them it can be looked at. Raises Stale where the document was changed, has another major version, is not
+    signed with `key` where one is given, or where a secret is not what it was when the plan was made.
+    """
+    from kplan.plan import from_json as read
+    from kplan.plan import verify_signatures, with_secrets
+
+    found = read(document)
+    verify_signatures([document], key)
+    return with_secrets(found, secrets, key) if secrets else found
+
+
+def view(plan: Plan, format: View = "text") -> str:
+    """The plan as `kplan plan --format` shows it, without colours and with a line end at the end."""
+    from kplan.render.text import Context
+    from kplan.render.views import render
+
+    return render(format, [to_json(plan)], Context([file.path for file in plan.files[:1]], command="show"))
+
+
+# -- runs -------------------------------------------------------------------------------------------------------------
+def apply(
+    plan: Plan,
+    environment: Environment,
+    *,
+    on_event: Emit = silent,
+    on_failure: OnFailure = "rollback",
+    lock_timeout: float = 0.0,
+    parallel: int = 6,
+    stop: Stop | None = None,
+    saved: bool = False,
+) -> Result:
+    """Does what the plan says, in its order; where a step fails, everything that was done is put back and read again.
+
+    The result's `outcome` is `applied` (exit code 0), `rolled_back` (7), or `incomplete` or `stopped` (8); `left` names
+    each difference to the state before. `on_event` gets each Event in the calling thread; once it raises it is not
+    called again, and the run goes on. `lock_timeout` is how many seconds to wait for somebody else's apply; at most
+    `parallel` connectors change at once. Setting `stop.asked`, from any thread, ends the run after the current wave and
+    puts everything back. `saved`: the plan was read from a file, which is applied once.
+
+    Raises, with nothing changed: Invalid (the plan has errors, or a secret has no value), Blocked, Locked, Stale,
+    InterruptedRun, Unreachable, Denied, Timeout. Raises JournalBroken where the run cannot be recorded: `exit_code` 1
+    says that nothing was changed, 8 that `kplan recover` is needed.
+    """
+    from kplan.executor import Apply
+
+    _refuse(plan, environment)
+    if not plan.steps:
+        return Result("applied", "", said="No changes.")
+    mask = _mask(environment)
+    mask.add(value for change in plan.changes if isinstance(change.after, Connector)
+             for value in change.after.config.values() if isinstance(value, Secret))  # fmt: skip
+    me = holder(f"kplan.{plan.mode}", datetime.now(UTC))
+    with _opened(environment, mask, parallel) as (cluster, store):
+        grace = 0.0 if environment.simulated else environment.request_timeout
+        heard = _unbreakable(on_event)
+        run = Run(plan, cluster, store, me, reading(plan, cluster, store), heard, stop or Stop(), grace)
+        with _told(plan, environment, me, mask) as ends:
+            ends.append(Apply(run, on_failure, saved).within(lock_timeout))
+    return ends[0]
+
+
+def destroy(
+    loaded: Loaded,
+    stack: str = "",
+    *,
+    accept: str | Sequence[str] = (),
+    on_event: Emit = silent,
+    on_failure: OnFailure = "rollback",
+    lock_timeout: float = 0.0,
+    parallel: int = 6,
+    stop: Stop | None = None,
+) -> Result:
+    """Deletes what the stack owns and kplan made; what it adopted is given up and stays.
+
+    The same as `apply` of `plan(loaded, stack, destroy=True, accept=accept)`, with what both raise: Blocked, too, where
+    a topic has records and `accept` does not name it.
+    """
+    return apply(
+        plan(loaded, stack, destroy=True, accept=accept),
+        loaded.environment,
+        on_event=on_event,
+        on_failure=on_failure,
+        lock_timeout=lock_timeout,
+        parallel=parallel,
+        stop=stop,
+    )
+
+
+def holder(command: str, now: datetime) -> Holder:
+    """Who runs this, for the one who is refused meanwhile."""
+    import getpass
+    import secrets
+    import socket
+
+    from kplan.store.base import Holder
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        user = f"uid {os.getuid()}" if hasattr(os, "getuid") else "someone"
+    run = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    return Holder(f"{user}@{socket.gethostname()}", run, command, f"{now:%Y-%m-%dT%H:%M:%SZ}", os.getpid())
+
+
+def _refuse(plan: Plan, environment: Environment) -> None:
+    """Raises where the plan cannot be applied here."""
+    if plan.errored:
+        raise Invalid(plan.diagnostics, "the plan has errors")
+    if plan.env != environment.name:
+        raise Stale(f"the plan is for environment {plan.env}, not {environment.name}")
+    if missing := _without_values(plan):
+        raise Invalid(
+            [error("K219", "a sensitive variable has no value", n, help="give it to `from_json`") for n in missing]
+        )
+
+
+def _without_values(plan: Plan) -> list[str]:
+    from kplan.template import references
+
+    values = [v for c in plan.changes if isinstance(c.after, Connector) for v in c.after.config.values()]
+    unknown = [v.ref for v in values if isinstance(v, Secret) and v.value is None and v.ref]
+    return list(dict.fromkeys(name for ref in unknown for name in references(ref)))
+
+
+def _unbreakable(on_event: Emit) -> Emit:
+    from kplan.events import unbreakable
+
+    return unbreakable(on_event, lambda e: log.error("on_event failed and is not called again: %s", type(e).__name__))
+
+
+@contextmanager
+def _told(plan: Plan, environment: Environment, me: Holder, mask: Mask) -> Iterator[list[Result]]:
+    """The environment's receivers hear how the run ended that is put into the list, or that it broke off."""
+    from kplan.notify import tell
+
+    ends: list[Result] = []
+    try:
+        yield ends
+    except KplanError as e:
+        if e.exit_code in (7, 8):
+            tell(environment.notify, plan, me.run, "incomplete", e.message, (), mask.mask, log.warning)
+        raise
+    for end in ends:
+        tell(environment.notify, plan, me.run, end.outcome, end.said, end.left, mask.mask, log.warning)
+
+
+# -- what they share --------------------------------------------------------------------------------------------------
+@contextmanager
+def _opened(environment: Environment, mask: Mask, parallel: int = 6) -> Iterator[tuple[Cluster, Store]]:
+    """The environment's servers and its store, closed at the end."""
+    from kplan.servers import open_cluster, open_store
+
+    cluster = open_cluster(environment, mask, log.warning, parallel)
+    try:
+        store = open_store(environment)
+        try:
+            yield cluster, store
+        finally:
+            store.close()
+    finally:
+        cluster.close()
+
+
+def _chosen(loaded: Loaded, name: str) -> Stack:
+    """The stack of that name, or the only one. Raises Invalid where the files have errors, ValueError else."""
+    found = [stack for stack in loaded.stacks if name in ("", stack.name)]
+    if len(found) == 1:
+        return found[0]
+    if loaded.has_errors:
+        raise Invalid(loaded.diagnostics)
+    known = ", ".join(stack.name for stack in loaded.stacks)
+    raise ValueError(f"there is no stack {name!r}, but {known}" if name else f"name one of the stacks: {known}")
+
+
+def _said(loaded: Loaded, chosen: Stack) -> list[Diagnostic]:
+    """The problems of the files but those at other stacks' own."""
+    from pathlib import Path
+
+    root = loaded.environment.folder
+    others = {os.path.realpath(Path(root, stack.path)) for stack in loaded.stacks if stack is not chosen}
+    return [d for d in loaded.diagnostics if not (d.span and os.path.realpath(d.span.path) in others)]
+
+
+def _mask(environment: Environment, stacks: Iterable[Stack] = ()) -> Mask:
+    """Knows the secrets of the environment and of the stacks."""
+    mask = Mask(environment.secrets)
+    for stack in stacks:
+        for resource in stack.resources.values():
+            if isinstance(resource, Connector):
+                mask.add_config(resource.config)
+    return mask
+
+
+def _masked(mask: Mask, problems: Sequence[Diagnostic], texts: Mapping[str, str]) -> list[Diagnostic]:
+    """The problems without secrets, those that are written in the files they are about included."""
+    from dataclasses import replace
+    from pathlib import Path
+
+    from kplan.literals import hidden
+
+    for path in {problem.span.path for problem in problems if problem.span}:
+        try:
+            text = texts.get(path) or Path(path).read_text("utf-8", "replace")
+        except OSError:
+            continue
+        mask.add(hidden(text)[1])
+    return [replace(p, detail=mask.mask(p.detail), help=mask.mask(p.help), label=mask.mask(p.label)) for p in problems]
+
+
+def _paths(given: StrPath | Sequence[StrPath]) -> tuple[str, ...]:
+    return tuple(os.fspath(each) for each in ([given] if isinstance(given, str | os.PathLike) else given))
+
+
+def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _text(value: object) -> str:
+    """A variable's value as `--var` takes it."""
+    import json
+
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _stamp() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
