@@ -36,18 +36,17 @@ def assign(now: Replicas, brokers: Mapping[int, str], factor: int) -> Replicas:
     if not 1 <= factor <= len(brokers):
         raise ValueError(f"{factor} replicas need as many brokers, there are {len(brokers)}")
     held = Counter(broker for each in now.values() for broker in each)
-    found: dict[int, tuple[int, ...]] = {}
-    for partition, replicas in sorted(now.items()):
-        chosen = list(replicas)
+    found = {partition: list(replicas) for partition, replicas in sorted(now.items())}
+    for chosen in found.values():
         while len(chosen) > factor:
             gone = _spare(chosen, brokers, held)
             chosen.remove(gone)
             held[gone] -= 1
+    for chosen in found.values():
         while len(chosen) < factor:
             chosen.append(_next(chosen, brokers, held))
             held[chosen[-1]] += 1
-        found[partition] = tuple(chosen)
-    return found
+    return {partition: tuple(chosen) for partition, chosen in found.items()}
 
 
 def _spare(replicas: Sequence[int], brokers: Mapping[int, str], held: Mapping[int, int]) -> int:

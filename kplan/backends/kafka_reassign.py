@@ -38,12 +38,7 @@ PARTITIONS_AT_ONCE: Final = 1_000  # in a request
 LONGEST_PAUSE: Final = 2.0  # between two looks
 TELL_SECONDS: Final = 10.0  # between two words about the progress; after the first, that come sooner
 RATES: Final = (LEADER_RATE, FOLLOWER_RATE)
-RIGHTS: Final = {
-    "Describe": AclOperation.DESCRIBE,
-    "Alter": AclOperation.ALTER,
-    "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
-    "AlterConfigs": AclOperation.ALTER_CONFIGS,
-}
+RIGHTS: Final = {"Alter": AclOperation.ALTER, "AlterConfigs": AclOperation.ALTER_CONFIGS}
 DYNAMIC_ON_THE_BROKER: Final = 2  # ConfigSource.DYNAMIC_BROKER_CONFIG: set for this broker by its number
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _SECURITY: Final = ("ssl.", "sasl.", "security.", "enable.ssl.", "enable.sasl.", "https.")
@@ -289,9 +284,9 @@ class Reassignments:
         answer = self._client.answers({"": ask(request_timeout=self._client.timeout)})[""]
         if isinstance(answer, KplanError) or answer.authorized_operations is None:
             return None
-        needed = ["Describe", "Alter"]
+        needed = ["Alter"]
         if any(moved.throttle is not None and throttled(moved)[FOLLOWERS] for moved in moves):
-            needed += ["DescribeConfigs", "AlterConfigs"]
+            needed.append("AlterConfigs")
         lacking = next((name for name in needed if RIGHTS[name] not in answer.authorized_operations), None)
         return self._client.missing(Acl(lacking, "Cluster")) if lacking else None
 
