@@ -26,6 +26,7 @@ from kplan.model import (
     Origin,
     Owned,
     Reader,
+    Reassignment,
     Resource,
     Risk,
     Rules,
@@ -322,8 +323,37 @@ def _extras(change: Change) -> Json:
         "owner": None
         if change.owner is None
         else {"address": str(change.owner.address), **owned_to_json(change.owner)},
+        "reassignment": None if change.reassignment is None else reassignment_to_json(change.reassignment),
     }
     return _filled(data)
+
+
+def reassignment_to_json(moved: Reassignment) -> Json:
+    return {
+        "partitions": [
+            {"partition": p, "before": list(moved.before[p]), "after": list(moved.after[p])}
+            for p in sorted(moved.after)
+        ],
+        "bytes": moved.bytes,
+        "throttle": moved.throttle,
+    }
+
+
+def reassignment_from_json(data: Any) -> Reassignment:
+    with _shaped("a reassignment"):
+        fields = _mapping(data)
+        each = [_mapping(one) for one in _sequence(fields, "partitions")]
+        before, after = (
+            {_integer(one, "partition", 0): _brokers(one, side) for one in each} for side in ("before", "after")
+        )
+        return Reassignment(before, after, _number(fields, "bytes"), _number(fields, "throttle"))
+
+
+def _brokers(fields: Mapping[str, Any], name: str) -> tuple[int, ...]:
+    brokers = tuple(_sequence(fields, name))
+    if not brokers or not all(type(broker) is int for broker in brokers):
+        raise ValueError(f"`{name}` names no brokers")
+    return brokers
 
 
 def sensitive_paths(change: Change) -> list[str]:
@@ -368,6 +398,7 @@ def change_from_json(data: Any) -> Change:
             snapshots=_texts(fields, "snapshots"),
             verified=_text(verified, "by"),
             owner=_owner(fields["owner"]) if fields.get("owner") else None,
+            reassignment=reassignment_from_json(fields["reassignment"]) if fields.get("reassignment") else None,
         )
 
 

@@ -538,7 +538,7 @@ _SERVERS = (
         """),
     _code("K315", "this server or client cannot do it", """
         The operation needs a newer server, or one that the client library lacks: STOPPED connectors need Kafka Connect
-        3.6, a changed replication factor needs a reassignment by an operator.
+        3.6, a changed replication factor needs a plan that was made with the servers at hand.
 
         The message says which version or tool can. `kplan version` prints those in use.
         """),
@@ -581,6 +581,33 @@ _SERVERS = (
         key itself.
 
         `kplan show --stack STACK` prints the names.
+        """),
+    _code("K327", "the client that moves replicas is not installed", """
+        A topic that is there is to have another replication factor. Brokers then move replicas between them, which
+        librdkafka cannot ask for; kplan does it through a second client, an extra.
+
+            pip install 'kplan[reassign]'
+
+        Or let an operator do it: the message has the JSON that `kafka-reassign-partitions.sh` takes.
+        """),
+    _code("K328", "replicas cannot be moved with this login", """
+        Replicas are moved through a second client, which knows PLAIN and SCRAM logins and certificates as PEM files,
+        and not every setting of librdkafka: not OAUTHBEARER, GSSAPI, key stores or engines. What it would have to leave
+        out decides who is trusted, so it refuses.
+
+        Use a login that it knows, in an environment of its own, or `kafka-reassign-partitions.sh`.
+        """),
+    _code("K329", "replicas cannot be moved now", """
+        Another reassignment of the topic is under way, or a broker that keeps replicas is down, so that they would
+        never be in sync.
+
+        Wait for the one (`kafka-reassign-partitions.sh --list`), start the other, then plan again.
+        """),
+    _code("K330", "partitions and replicas change at once", """
+        A topic is to get partitions, which nothing takes away again, and another replication factor, which can be put
+        back. In one step neither would be sure.
+
+        Apply the partitions first, with the replication factor that the topic has, and then the replication factor.
         """),
     _code("K332", "Connect works on another cluster", """
         The workers under `connect: {url: …}` store their state in another Kafka cluster than the one that
@@ -760,6 +787,15 @@ _RISKS = (
 
         Records that are in its topic already stay, unless the plan deletes the topic.
         """),
+    _code("K430", "replicas are copied between brokers", """
+        A topic gets more replicas, and brokers copy all that it holds to where they are to be. That takes their network
+        and disks from readers and writers. This is a caution and blocks nothing.
+
+            reassign: {throttle: 50MiB}        # in the environment: bytes a second, for each broker
+            timeouts: {reassign: 4h}           # 1h, if nothing is said
+
+        A throttle must be wider than what is written to the topic, or the copies never catch up.
+        """),
 )  # fmt: skip
 
 _RUNS = (
@@ -833,6 +869,22 @@ _RUNS = (
         computed anew by whoever changes the file.
 
         Set KPLAN_KEY to the same value where plans are made and where they are applied, and make the plan again.
+        """),
+    _code("K527", "replicas are not in sync in time", """
+        Brokers took the reassignment, and when its time was over some new replica had not caught up: much data, a
+        narrow throttle, a slow or dead broker. It is put back, unless the run was started with `--on-failure stop`.
+
+            timeouts: {reassign: 4h}
+            reassign: {throttle: 100MiB}
+
+        Look for the broker that is behind: `kafka-topics.sh --describe --under-replicated-partitions`.
+        """),
+    _code("K528", "a throttle of replication may be left", """
+        After replicas were moved, brokers did not answer when the throttle was to be taken away. It slows down the
+        named replicas until somebody removes it. kplan tries it again when the run is rolled back or recovered.
+
+        Otherwise: `kafka-configs.sh --alter --entity-type brokers --entity-name N --delete-config
+        leader.replication.throttled.rate,follower.replication.throttled.rate`
         """),
     _code("K601", "someone else holds this stack", """
         Another run is working on the stack. The message says who, on which machine and since when.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kplan import catalog
 from kplan.diagnostics import Diagnostic, error
 from kplan.model import File, Guards, Target
 from kplan.source import Document
@@ -70,6 +71,8 @@ class Environment:
     request_timeout: float = 30.0
     settle_timeout: float = 120.0
     session_timeout: float = 10.0  # how long a killed holder keeps the lock in Kafka
+    reassign_timeout: float = 3600.0  # for replicas that are moved to be in sync
+    throttle: int | None = None  # bytes a second of a broker for replicas that are moved; None: any
     attempts: int = 3
     delay: float = 2.0
     notify: tuple[Receiver, ...] = ()
@@ -202,6 +205,20 @@ class _Reader:
             self.problem(path, "K203", "not a duration", str(e))
             return default
 
+    def throttle(self, data: Mapping[str, Any], path: tuple[str, ...]) -> int | None:
+        """Bytes a second; None where nothing is said."""
+        value = (data.get(path[-2]) or {}).get(path[-1])
+        if value is None:
+            return None
+        try:
+            found = int(catalog.parse("retention.bytes", value))
+        except ValueError as e:
+            self.problem(path, "K203", "not a size", str(e))
+            return None
+        if found < 1024:
+            self.problem(path, "K203", "not a rate at which anything is copied", f"{value} a second", "write 50MiB")
+        return found
+
 
 def _not_needed(path: tuple[str | int, ...]) -> bool:
     """Whether a plan can be made without what stands there."""
@@ -243,6 +260,8 @@ def _from_data(
         request_timeout=reader.seconds(data, (*at, "timeouts", "request"), 30.0),
         settle_timeout=reader.seconds(data, (*at, "timeouts", "settle"), 120.0),
         session_timeout=reader.seconds(data, (*at, "timeouts", "session"), 10.0),
+        reassign_timeout=reader.seconds(data, (*at, "timeouts", "reassign"), 3600.0),
+        throttle=reader.throttle(data, (*at, "reassign", "throttle")),
         attempts=int(retry.get("attempts", 3)),
         delay=reader.seconds(data, (*at, "retry", "delay"), 2.0),
         notify=tuple(

@@ -43,5 +43,6 @@ def configure(level: str, style: str, file: str | None, mask: Mask) -> None:
         root.addHandler(handler)
         root.setLevel(level.upper())
     logging.getLogger("kplan").propagate = False
-    # the client library says each failed attempt; errors say what came of them
-    logging.getLogger("kplan.kafka").setLevel(logging.DEBUG if level.lower() == "debug" else logging.CRITICAL)
+    # the client libraries say each failed attempt; errors say what came of them
+    for client in ("kplan.kafka", "kafka"):
+        logging.getLogger(client).setLevel(logging.DEBUG if level.lower() == "debug" else logging.CRITICAL)

@@ -377,6 +377,36 @@ class Undo:
     why: str = ""
 
 
+Replicas = Mapping[int, tuple[int, ...]]  # by partition: the brokers that hold it, the preferred leader first
+
+
+@dataclass(frozen=True, slots=True)
+class Reassignment:
+    """The replicas of those partitions that get others. `bytes` are copied (None: not known), `throttle` a second."""
+
+    before: Replicas
+    after: Replicas
+    bytes: int | None = None
+    throttle: int | None = None
+
+    def added(self, partition: int) -> tuple[int, ...]:
+        return tuple(broker for broker in self.after[partition] if broker not in self.before[partition])
+
+    def removed(self, partition: int) -> tuple[int, ...]:
+        return tuple(broker for broker in self.before[partition] if broker not in self.after[partition])
+
+    @property
+    def grows(self) -> bool:
+        """Whether a partition has more replicas afterwards."""
+        return any(len(self.after[partition]) > len(replicas) for partition, replicas in self.before.items())
+
+    @property
+    def back(self) -> Reassignment:
+        """The way back. How many bytes it copies is known only if it copies none."""
+        turned = Reassignment(self.after, self.before, None, self.throttle)
+        return turned if any(map(turned.added, turned.after)) else replace(turned, bytes=0)
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """The difference for one resource. `before` is live and `after` desired; None: not there."""
@@ -404,6 +434,7 @@ class Change:
     stops: tuple[str, ...] = ()  # tables whose snapshot is ended before
     verified: str = ""  # which server's check accepted it
     owner: Owned | None = None  # the ledger's record before
+    reassignment: Reassignment | None = None  # of a topic that gets another replication factor
 
     @property
     def irreversible(self) -> bool:

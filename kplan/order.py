@@ -114,9 +114,12 @@ def order(changes: Sequence[Change]) -> tuple[Step, ...]:
 
 
 def _rank(change: Change) -> tuple[int, int]:
-    """Whether it can be undone, and then: topics made, topics changed, connectors, topics deleted, the ledger alone."""
+    """Whether it can be undone, and then: topics made, topics changed, connectors, replicas moved, topics deleted, the
+    ledger alone."""
     if change.is_ledger_only:
         return (2, 0)  # last, with the end of the run
+    if change.reassignment is not None:
+        return (int(change.irreversible), 4)  # it may take hours, and what fails sooner would put it back
     if change.address.kind == "topic":
         return (
             int(change.irreversible),
@@ -126,7 +129,8 @@ def _rank(change: Change) -> tuple[int, int]:
 
 
 def _grouping(change: Change) -> tuple[object, ...]:
-    return (change.address.kind, change.action, change.irreversible, change.is_ledger_only)
+    moves = change.reassignment is not None
+    return (change.address.kind, change.action, change.irreversible, change.is_ledger_only, moves)
 
 
 def _numbered(queue: Sequence[Change], group: Callable[[Change], object]) -> tuple[Step, ...]:

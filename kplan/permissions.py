@@ -86,6 +86,11 @@ ACTIVITIES: tuple[Activity, ...] = (
         Acl("Describe", "Cluster"): "list all consumer groups: without it the list is silently shorter",
         Acl("Describe", "Group", "*"): "see what a group reads, and how far it is",
     }),
+    Activity("reassign", "move replicas where a topic gets another replication factor", {
+        Acl("Alter", "Cluster"): "reassign partitions; see which are being reassigned, and how large they are",
+        Acl("AlterConfigs", "Cluster"): "throttle brokers meanwhile, and see what throttles they have; needed only "
+                                        "with `reassign: {throttle: …}`",
+    }),
     Activity("state read", "plan with the state in Kafka", {
         Acl("Read", "Topic", STATE): "read ledger and journal",
         Acl("Describe", "Group", group_prefix(STATE), True): "see who holds a stack's lock",

@@ -435,7 +435,7 @@ def _judged(step: Step, live: Live, answered: bool | None) -> tuple[Judged | Non
     from_before = _moved(change, change.before, now) + _set_since(change, now)
     if not from_before:
         return Judged(replace(step, change=_on(change, now))), []
-    if _is_so(change, target, live) and (answered is None or not isinstance(change.after, Connector)):
+    if _is_so(change, target, live) and (answered is None or not _goes_on(change)):
         return Judged(step, done=True), []
     if answered is None or _is_anothers(change, now):
         return None, from_before
@@ -446,6 +446,12 @@ def _is_so(change: Change, target: Resource | None, live: Live) -> bool:
     """Whether live is as planned. A replaced thing may look like the old one, so that cannot be told of it."""
     moving = change.source is not None and change.source in live.resources
     return change.action is not Action.REPLACE and not moving and not _moved(change, change.after, target)
+
+
+def _goes_on(change: Change) -> bool:
+    """Whether it may look done before it is: a connector's task fails later, replicas are listed before they are in
+    sync."""
+    return isinstance(change.after, Connector) or change.reassignment is not None
 
 
 def _is_anothers(change: Change, now: Resource | None) -> bool:

@@ -8,16 +8,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
-from kplan import facts
+from kplan import facts, placement
 from kplan.backends.base import Backend, Cluster, Reading
 from kplan.diagnostics import Diagnostic, InterruptedRun, Span, Unsupported, error, ordered, warning
 from kplan.diff import Difference, Ledger, diff, needed
-from kplan.model import Action, Address, Change, Connector, Live, Resource, Secret, Stack, Target, Topic
+from kplan.model import Action, Address, AttrDiff, Change, Connector, Live, Resource, Secret, Stack, Target, Topic
 from kplan.order import Cycle, narrowed, order, with_needs
+from kplan.placement import Placement
 from kplan.plan import Plan
 from kplan.risk import Accepted, accepted_releases, assess, too_many, wants_facts
 from kplan.snapshot import uncompared
 from kplan.store.base import Store
+from kplan.undo import undo_of
 
 V = TypeVar("V")
 
@@ -45,6 +47,7 @@ def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan
     total = len(changes)
     changes, clashes = narrowed(changes, options.targets, options.excluded)
     problems = found.diagnostics + _clashes(clashes) + _unmatched(stack, found, options)
+    changes = _placed_anew(cluster, changes, live.target)
     problems += [] if options.mode == "destroy" else unique(stack, live, changes)
     problems += [] if options.mode == "destroy" else _few_replicas(stack, live.target)
     problems += uncompared(stack, live) if live.target.snapshot and options.mode == "apply" else []
@@ -96,6 +99,33 @@ def _placed(changes: Sequence[Change], stack: Stack) -> list[Change]:
     declared = [r.origin.span for r in stack.resources.values() if r.origin.span]
     place = listed[-1] if listed else Span(declared[0].path if declared else stack.path)
     return [replace(c, span=place) if c.reason == "orphan" and place.path else c for c in changes]
+
+
+def _placed_anew(cluster: Cluster, changes: Sequence[Change], target: Target) -> list[Change]:
+    """The changes; those of a replication factor know which replicas move, where the cluster lets them be moved."""
+    wanted = [c.address.name for c in changes if _factor(c)]
+    if not wanted:
+        return list(changes)
+    where = cluster.topics.placement(wanted)
+    return [_moving(change, d, where, target) if (d := _factor(change)) else change for change in changes]
+
+
+def _moving(change: Change, factor: AttrDiff, where: Placement, target: Target) -> Change:
+    moved = None if _grows(change) else placement.reassigned(change.address.name, int(str(factor.after)), where)
+    if moved is None:
+        return change
+    change = replace(change, reassignment=moved, effects=(*change.effects, placement.said(moved)))
+    return replace(change, undo=undo_of(change, target))
+
+
+def _grows(change: Change) -> bool:
+    return any(d.path == "/partitions" for d in change.diffs)
+
+
+def _factor(change: Change) -> AttrDiff | None:
+    """The change of a replication factor in place."""
+    found = (d for d in change.diffs if d.path == "/replication_factor")
+    return next(found, None) if change.action is Action.UPDATE else None
 
 
 def milliseconds(utc: str) -> int | None:
@@ -247,21 +277,19 @@ def _few_replicas(stack: Stack, target: Target) -> list[Diagnostic]:
 
 
 def _immovable(changes: Sequence[Change]) -> list[Diagnostic]:
-    """What the server's check would say of a replication factor: it is never changed in place."""
+    """What the server's check would say of a replication factor whose replicas cannot be moved from here."""
     return [
         error(
             "K315",
             "this server or client cannot do it",
             f"the replication factor of {c.address.name} is {d.before}, the stack says {d.after}",
-            help="plan without --offline: the JSON for kafka-reassign-partitions is shown then",
+            help="plan without --offline: what moves, or the JSON for kafka-reassign-partitions.sh, is shown then",
             span=c.after.origin.at(d.path) if c.after else c.span,
             address=c.address,
             path=d.path,
         )
         for c in changes
-        if c.action is Action.UPDATE
-        for d in c.diffs
-        if d.path == "/replication_factor"
+        if (d := _factor(c)) is not None and c.reassignment is None
     ]
 
 

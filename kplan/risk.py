@@ -59,6 +59,7 @@ RULES: Mapping[str, Rule] = {
     "K420": Rule("caution"),
     "K421": Rule("note"),
     "K422": Rule("note"),
+    "K430": Rule("caution"),
 }
 KINDS = tuple(dict.fromkeys(r.kind for r in RULES.values() if r.kind not in ("", "protect")))
 TYPE_HANDLING = (
@@ -207,6 +208,7 @@ def _of_topic(change: Change, facts: Facts, now: int | None) -> Iterator[Risk]:
         yield from _shrinks(change, facts, now)
         yield from _another_policy(change, facts, now)
         yield from _less_safe(change)
+        yield from _copies(change)
     if change.action in (Action.CREATE, Action.UPDATE, Action.REPLACE):
         yield from _no_spare_replica(change)
 
@@ -317,6 +319,17 @@ def _less_safe(change: Change) -> Iterator[Risk]:
             yield _risk("K409", "writes are confirmed with fewer copies")
         elif diff.key == "unclean.leader.election.enable" and diff.after == "true":
             yield _risk("K409", "a replica that is behind may lead, and what it lacks is lost")
+
+
+def _copies(change: Change) -> Iterator[Risk]:
+    moved = change.reassignment
+    if moved is None or not any(map(moved.added, moved.after)):
+        return
+    size = "what they hold (how much is not known) is" if moved.bytes is None else f"{words.size(moved.bytes)} are"
+    rate = "without a throttle, so reads and writes may slow down"
+    if moved.throttle is not None:
+        rate = f"throttled to {words.size(moved.throttle)}/s a broker"
+    yield _risk("K430", f"{size} copied between brokers, {rate}")
 
 
 def _no_spare_replica(change: Change) -> Iterator[Risk]:

@@ -204,6 +204,8 @@ class Run:
         def progress(address: Address, message: str) -> None:
             if address in numbers:
                 self.tell("step_progress", numbers[address], message)
+                if self.stop.asked and numbers[address].change.reassignment is not None:
+                    raise KplanError("Ctrl-C, or a signal to end", code="K515")  # else it waits for hours
 
         lost = Outcome(KplanError("no answer for it", applied=None), unsure=True)
         try:

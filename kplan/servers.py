@@ -46,7 +46,7 @@ def open_cluster(
 
         path, options = state_file(environment), environment.simulated
         return Cluster(
-            SimulatedTopics(path, brokers=options.brokers, fail=options.fail),
+            SimulatedTopics(path, brokers=options.brokers, fail=options.fail, throttle=environment.throttle),
             SimulatedConnectors(path, fail=options.fail),
         )
     from kplan.backends.kafka import KafkaTopics
@@ -59,6 +59,8 @@ def open_cluster(
         delay=environment.delay,
         secrets=environment.secrets,
         warn=warn,
+        reassign_timeout=environment.reassign_timeout,
+        throttle=environment.throttle,
     )
     if not environment.connect:
         return Cluster(topics, None)

@@ -9,7 +9,7 @@ from kplan.model import Action, AttrDiff, Change, Connector, Secret, Target, Top
 
 # The Connect release that brought what an undo needs: KIP-875, KIP-980, KIP-477.
 STOP_AND_OFFSETS, CREATE_STOPPED, PATCH_CONFIG = (3, 6), (3, 7), (3, 8)
-GROWTH = ("/partitions", "/replication_factor")
+PARTITIONS, FACTOR = "/partitions", "/replication_factor"
 
 
 def undo_of(change: Change, target: Target) -> Undo:
@@ -24,11 +24,16 @@ def _of_topic(change: Change) -> Undo:
         return Undo("delete_if_empty", True)
     if change.action is not Action.UPDATE:
         return Undo("none", False, "the records are gone")
-    grown = [d for d in change.diffs if d.path in GROWTH]
+    grown = [d for d in change.diffs if d.path in _kept(change)]
     if not grown:
         return Undo("restore", True)
-    why = "partitions cannot be taken away" if grown[0].path == "/partitions" else "replicas are moved by an operator"
+    why = "partitions cannot be taken away" if grown[0].path == PARTITIONS else "replicas are moved by an operator"
     return Undo("restore" if len(grown) < len(change.diffs) else "none", False, why)
+
+
+def _kept(change: Change) -> tuple[str, ...]:
+    """What an undo leaves as it is: partitions, and replicas that kplan does not move itself."""
+    return (PARTITIONS,) if change.reassignment else (PARTITIONS, FACTOR)
 
 
 def _of_connector(change: Change, version: tuple[int, int]) -> Undo:
@@ -73,6 +78,7 @@ def inverse(change: Change) -> Change | None:
         diffs=tuple(AttrDiff(d.path, d.after, d.before, "stack") for d in change.diffs),
         snapshots=(),
         stops=change.snapshots,
+        reassignment=change.reassignment.back if change.reassignment else None,
     )
     if change.action is Action.CREATE:
         return replace(back, action=Action.DELETE, if_empty=isinstance(change.after, Topic))
@@ -81,8 +87,7 @@ def inverse(change: Change) -> Change | None:
     if change.action is Action.MOVE and change.source is not None:
         return replace(back, address=change.source, source=change.address)
     if isinstance(change.after, Topic) and isinstance(change.before, Topic):
-        stays = replace(
-            change.before, partitions=change.after.partitions, replication_factor=change.after.replication_factor
-        )
-        return replace(back, after=stays, diffs=tuple(d for d in back.diffs if d.path not in GROWTH))
+        factor = change.before if change.reassignment else change.after
+        stays = replace(change.before, partitions=change.after.partitions, replication_factor=factor.replication_factor)
+        return replace(back, after=stays, diffs=tuple(d for d in back.diffs if d.path not in _kept(change)))
     return back

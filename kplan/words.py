@@ -68,6 +68,8 @@ def _one(diff: AttrDiff) -> str:
 
 def doing(change: Change) -> str:
     kind = change.address.kind
+    if change.reassignment is not None:
+        return "moving its replicas"
     return {
         Action.CREATE: "creating",
         Action.DELETE: "deleting",
@@ -106,6 +108,8 @@ def undone(change: Change) -> str:
         return f"moved back to {change.source}"
     if isinstance(change.after, Connector):
         return "previous config and state put back"
+    if change.reassignment is not None:
+        return "replicas are where they were, in sync"
     reverse = [AttrDiff(d.path, d.after, d.before) for d in change.diffs if d.path.startswith("/config/")]
     return ", ".join(_one(d) for d in reverse[:2]) or "put back"
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from kplan.diagnostics import Diagnostic, KplanError
 from kplan.model import Address, Change, Facts, Health, Live, Resource, Target
+from kplan.placement import Placement
 
 Progress = Callable[[Address, str], None]  # "config accepted, waiting for RUNNING"
 
@@ -63,6 +64,9 @@ class Backend(Protocol):
 
     def read(self, names: Collection[str] | None) -> Reading:
         """The live state of `names` (None: all). Absent ones are left out; hidden ones are named as such."""
+
+    def placement(self, names: Collection[str]) -> Placement:
+        """On which brokers the replicas of the named topics are, and whether they can be moved."""
 
     def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
         """What the server would refuse, without changing anything. An empty sequence: checked and accepted.

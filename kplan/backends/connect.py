@@ -34,6 +34,7 @@ from kplan.backends.connect_rest import (
 from kplan.backends.connect_settle import Heartbeat, Settler
 from kplan.diagnostics import Conflict, Diagnostic, KplanError, Unsupported
 from kplan.model import Action, Address, Change, Connector, Facts, Resource, Target
+from kplan.placement import Placement
 from kplan.secrets import Mask
 
 
@@ -200,6 +201,9 @@ class ConnectConnectors:
 
     def positions(self, groups: Collection[str]) -> frozenset[str]:
         return frozenset()
+
+    def placement(self, names: Collection[str]) -> Placement:
+        return Placement()
 
     def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
         """What the plugins declare as passwords, those of transformations and converters too."""

@@ -35,6 +35,7 @@ from kplan.access import Contact, unusable
 from kplan.backends import topics as shared
 from kplan.backends.base import Outcome, Progress, Reading
 from kplan.backends.kafka_facts import EARLIEST, LATEST, Survey, count, offsets, partitions
+from kplan.backends.kafka_reassign import Reassignments
 from kplan.diagnostics import (
     Busy,
     Conflict,
@@ -50,6 +51,7 @@ from kplan.diagnostics import (
 )
 from kplan.model import Action, Address, Change, Facts, Resource, Target, Topic
 from kplan.permissions import Acl, missing
+from kplan.placement import Placement
 from kplan.secrets import Mask, MaskingFilter
 
 K = TypeVar("K")
@@ -233,7 +235,8 @@ class Client:
             warn(f"kafka: {key} is set by kplan; what the environment says is not used")
         self.config = config
         self._contact = Contact(config, self._mask)
-        asked: dict[str, Any] = {**config, "client.id": _who(), "allow.auto.create.topics": False}
+        self.name = _who()
+        asked: dict[str, Any] = {**config, "client.id": self.name, "allow.auto.create.topics": False}
         asked |= {"error_cb": self._contact.note, "throttle_cb": self._throttled}
         try:
             self.admin = AdminClient(asked, logger=self._logger)
@@ -277,8 +280,16 @@ class Client:
         """The problem; for lack of this right, with its name and the way to get it."""
         if not isinstance(problem, Forbidden):
             return problem
+        return self.missing(acl)
+
+    def missing(self, acl: Acl) -> Denied:
+        """The lack of this right, with the way to get it."""
         words, help = missing(acl, self.config)
         return Denied(f"{acl.name or 'the cluster'}: {words}", help=help)
+
+    def coded(self, code: int, message: str) -> KplanError:
+        """The error for a code that brokers gave to another client."""
+        return failure(code, self._mask.mask(message))
 
     def unlisted_groups(self) -> KplanError | None:
         """Why brokers may leave consumer groups out when they are listed: they do that without a word."""
@@ -347,8 +358,10 @@ class KafkaTopics:
 
     def __init__(self, config: Mapping[str, str], *, request_timeout: float = 30, settle_timeout: float = 120,
                  attempts: int = 3, delay: float = 2, secrets: Sequence[str] = (),
-                 warn: Callable[[str], None] = _logged) -> None:  # fmt: skip
+                 warn: Callable[[str], None] = _logged, reassign_timeout: float = 3600,
+                 throttle: int | None = None) -> None:  # fmt: skip
         self._client = Client(config, request_timeout, attempts, delay, secrets, warn)
+        self._replicas = Reassignments(self._client, reassign_timeout, throttle)
         self._settle_timeout = settle_timeout
         self._warn = warn
 
@@ -370,6 +383,7 @@ class KafkaTopics:
         return Target(cluster.cluster_id or "", self._client.bootstrap, len(cluster.nodes))
 
     def close(self) -> None:
+        self._replicas.close()
         self._client.close()
 
     # -- reading ------------------------------------------------------------------------------------------------------
@@ -461,6 +475,10 @@ class KafkaTopics:
                 raise answer
         return answers
 
+    def placement(self, names: Collection[str]) -> Placement:
+        """Where the replicas are, by the metadata; their sizes by the brokers' log folders."""
+        return self._replicas.placement(names)
+
     # -- checking -----------------------------------------------------------------------------------------------------
     def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
         """What the brokers refuse of creates and updates (`validate_only`, each kind in as few requests as it takes).
@@ -476,7 +494,7 @@ class KafkaTopics:
         self._note(
             found, self._send_growth({c.address.name: n for c in updates if (n := shared.growth(c))}, validate=True)
         )
-        self._note(found, self._factor_problems(updates))
+        self._note(found, self._replicas.problems(updates))
         for change in updates:
             if problem := shared.too_few_replicas(change):
                 found.setdefault(change.address, []).append(problem)
@@ -533,14 +551,6 @@ class KafkaTopics:
             f"a replication factor of {topic.replication_factor} needs as many brokers, there are {brokers}"
         )
 
-    def _factor_problems(self, updates: Sequence[Change]) -> Failures:
-        wanting = [change for change in updates if shared.new_factor(change) is not None]
-        if not wanting:
-            return {}
-        metadata = self._client.metadata()
-        return {c.address.name: shared.no_reassignment(c, _replicas(metadata, c.address.name), list(metadata.brokers))
-                for c in wanting}  # fmt: skip
-
     # -- requests -----------------------------------------------------------------------------------------------------
     def _answered(self, right: str, names: Iterable[str], ask: Callable[[], Mapping[Any, Future[Any]]]) -> Failures:
         """Whether each was taken; what the client itself refuses (before sending) is refused for each.
@@ -588,8 +598,9 @@ class KafkaTopics:
 
     # -- acting -------------------------------------------------------------------------------------------------------
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
-        """The id of each topic that is replaced, which tells the old one from the new; records cannot be remembered."""
-        found: dict[Address, Mapping[str, Any]] = {}
+        """The id of each topic that is replaced, which tells the old one from the new, and where replicas are that are
+        moved; records cannot be remembered."""
+        found: dict[Address, Mapping[str, Any]] = self._replicas.capture(changes)
         replaced = [change.address.name for change in changes if change.action is Action.REPLACE]
         for chunk in shared.batches(replaced, lambda _: 1, DESCRIBED_AT_ONCE):
             for name, answer in self._client.retried(partial(self._topics_chunk, chunk)).items():
@@ -606,7 +617,7 @@ class KafkaTopics:
         for change in changes:
             by_action.setdefault(change.action, []).append(change)
         outcomes |= _outcomes(self._create([shared.wanted(c) for c in by_action.get(Action.CREATE, ())]))
-        outcomes |= _outcomes(self._update(by_action.get(Action.UPDATE, ())))
+        outcomes |= _outcomes(self._update(by_action.get(Action.UPDATE, ()), captured))
         outcomes |= self._delete(by_action.get(Action.DELETE, ()))
         outcomes |= _outcomes(self._replace(by_action.get(Action.REPLACE, ())))
         return {change.address: outcomes.get(change.address.name, Outcome()) for change in changes}
@@ -626,16 +637,14 @@ class KafkaTopics:
             found |= self._carried_out([topic.name for topic in batch], send, is_so, ours_only=True)
         return found
 
-    def _update(self, changes: Sequence[Change]) -> Failures:
-        """Sets configs, then adds partitions, which has no way back. With a new replication factor, neither."""
-        found = {name: problem for name, problem in self._factor_problems(changes).items() if problem}
-        failures: Failures = dict(found)
+    def _update(self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]) -> Failures:
+        """Sets configs, then adds partitions, which has no way back, or moves replicas."""
+        unplanned = [change for change in changes if change.reassignment is None]
+        failures: Failures = {name: p for name, p in self._replicas.problems(unplanned).items() if p}
         todo = {c.address.name: c for c in changes if c.address.name not in failures}
-        settings = {name: shared.settings(change) for name, change in todo.items() if any(shared.settings(change))}
-        failures |= self._carried_out(
-            settings, lambda names: self._send_settings({n: settings[n] for n in names}),
-            lambda name, live: live is not None and _has(live, *settings[name]),
-        )  # fmt: skip
+        settings = {n: shared.settings(c) for n, c in todo.items() if any(shared.settings(c)) and not shared.waits(c)}
+        failures |= self._set(settings)
+        failures |= self._replicas.send([c for n, c in todo.items() if not failures.get(n)], captured)
         counts = {n: count for n, c in todo.items() if (count := shared.growth(c)) and not failures.get(n)}
         grown = self._carried_out(
             counts, lambda names: self._send_growth({n: counts[n] for n in names}),
@@ -645,6 +654,12 @@ class KafkaTopics:
             if problem is not None and name in settings:
                 problem.applied = None  # its configs are set already
         return failures | grown
+
+    def _set(self, settings: Mapping[str, tuple[Mapping[str, str], Sequence[str]]]) -> Failures:
+        return self._carried_out(
+            settings, lambda names: self._send_settings({n: settings[n] for n in names}),
+            lambda name, live: live is not None and _has(live, *settings[name]),
+        )  # fmt: skip
 
     def _delete(self, changes: Sequence[Change]) -> dict[str, Outcome]:
         """Deletes; one that is gone is fine. With `if_empty` a topic that has records is kept.
@@ -742,8 +757,10 @@ class KafkaTopics:
         request's records together, so of many topics each broker is asked for some and the last (asking for all of
         1,000 takes longer than creating them); all of them must be in the metadata. Counts of partitions cannot be
         asked of a chosen broker: after a growth the metadata, which comes from a random broker, must be right several
-        times in a row.
+        times in a row. Replicas that are moved have a time of their own, and configs that need them are set then.
         """
+        moved = self._moved(changes, progress)
+        changes = [change for change in changes if moved.get(change.address, Outcome()).ok]
         waiting: dict[str, Topic | None] = {}
         for change in changes:
             after = change.after if change.action is not Action.DELETE else None
@@ -753,7 +770,15 @@ class KafkaTopics:
         verb = {name: "deleted, still listed" if topic is None else "accepted, not visible on every broker yet"
                 for name, topic in waiting.items()}  # fmt: skip
         problem = self._await(waiting, grown, lambda name: progress(Address("topic", name), verb[name]))
-        return {change.address: self._settled(change.address.name, asked, waiting, problem) for change in changes}
+        return moved | {c.address: self._settled(c.address.name, asked, waiting, problem) for c in changes}
+
+    def _moved(self, changes: Sequence[Change], progress: Progress) -> dict[Address, Outcome]:
+        """What became of each reassignment, and of the configs that waited for it."""
+        found = self._replicas.settle(changes, progress)
+        ready = [change for change in changes if shared.waits(change) and found[change.address].ok]
+        settings = {c.address.name: shared.settings(c) for c in ready if any(shared.settings(c))}
+        refused = {n: problem for n, problem in self._set(settings).items() if problem}
+        return found | {Address("topic", n): Outcome(problem, unsure=True) for n, problem in refused.items()}
 
     def _settled(self, name: str, asked: Mapping[str, Topic | None], waiting: Collection[str],
                  problem: KplanError | None) -> Outcome:  # fmt: skip
@@ -866,11 +891,6 @@ def _shape(partitions: Iterable[Any]) -> tuple[int, int]:
     """The count of partitions and of the first one's replicas."""
     known = list(partitions)
     return len(known), len(known[0].replicas) if known else 0
-
-
-def _replicas(metadata: Any, name: str) -> dict[int, list[int]]:
-    found = metadata.topics.get(name)
-    return {} if found is None else {number: list(p.replicas) for number, p in found.partitions.items()}
 
 
 def _set_here(entries: Mapping[str, Any]) -> dict[str, str]:

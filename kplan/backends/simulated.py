@@ -29,6 +29,7 @@ from kplan.backends.topics import (
     growth,
     no_reassignment,
     refused,
+    remembered,
     settings,
     too_few_replicas,
     weight,
@@ -44,6 +45,7 @@ from kplan.model import (
     Facts,
     Health,
     Reader,
+    Replicas,
     Resource,
     Secret,
     Target,
@@ -52,6 +54,7 @@ from kplan.model import (
     Topic,
     conceal,
 )  # fmt: skip
+from kplan.placement import Placement
 
 MAX_PARTITIONS = 10_000  # of one request: "Excessively large number of partitions per request."
 PLUGINS: Mapping[str, tuple[str, ...]] = {  # the classes that are installed, and what each insists on
@@ -80,6 +83,7 @@ CREATE TABLE IF NOT EXISTS sim_topics (name TEXT PRIMARY KEY, partitions INTEGER
 CREATE TABLE IF NOT EXISTS sim_readers (topic TEXT NOT NULL, reader TEXT NOT NULL, lag INTEGER NOT NULL,
     active INTEGER NOT NULL, PRIMARY KEY (topic, reader));
 CREATE TABLE IF NOT EXISTS sim_oldest (topic TEXT PRIMARY KEY, first_write INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS sim_replicas (topic TEXT PRIMARY KEY, replicas TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sim_connectors (name TEXT PRIMARY KEY, config TEXT NOT NULL, state TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sim_offsets (name TEXT PRIMARY KEY, offsets TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sim_failures (name TEXT PRIMARY KEY, cause TEXT NOT NULL);
@@ -100,7 +104,8 @@ class SimulatedFile:
             db = self._open()
             if not db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'sim_topics'").fetchone()[0]:
                 return []
-            db.executescript(TABLES)  # a file of an earlier kplan may lack some
+            if not db.in_transaction:  # a script would end it
+                db.executescript(TABLES)  # a file of an earlier kplan may lack some
             return db.execute(query, values).fetchall()
 
     @contextmanager
@@ -155,10 +160,13 @@ class SimulatedTopics:
     kind = "topic"
     retries = 0
 
-    def __init__(self, path: Path | str, *, brokers: int = 3, fail: Sequence[str] = ()) -> None:
+    def __init__(
+        self, path: Path | str, *, brokers: int = 3, fail: Sequence[str] = (), throttle: int | None = None
+    ) -> None:
         self.file = SimulatedFile(path)
         self.brokers = brokers
         self.fail = frozenset(fail)
+        self.throttle = throttle
 
     def identify(self) -> Target:
         return Target(self.file.identity, "simulated:9092", self.brokers, simulated=os.path.relpath(self.file.path))
@@ -170,6 +178,20 @@ class SimulatedTopics:
             Address("topic", n): Topic(n, p, r, json.loads(c)) for n, p, r, c in rows if wanted is None or n in wanted
         }
         return Reading(found, frozenset(row[0] for row in rows))
+
+    def placement(self, names: Collection[str]) -> Placement:
+        """Where the replicas are; how many bytes they have is not simulated."""
+        live = [topic for topic in self.read(names).resources.values() if isinstance(topic, Topic)]
+        replicas = {topic.name: self._replicas(topic) for topic in live}
+        return Placement(dict.fromkeys(range(1, self.brokers + 1), ""), replicas, {}, True, self.throttle)
+
+    def _replicas(self, topic: Topic) -> Replicas:
+        """As they were reassigned, else one broker after the other."""
+        width = range(topic.replication_factor)
+        usual = {p: tuple((p + n) % self.brokers + 1 for n in width) for p in range(topic.partitions)}
+        rows = self.file.read("SELECT replicas FROM sim_replicas WHERE topic = ?", topic.name)
+        moved = json.loads(rows[0][0]) if rows else {}
+        return usual | {int(p): tuple(brokers) for p, brokers in moved.items()}
 
     def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
         """What Kafka's `validate_only` would refuse; of a replacement only its settings can be checked."""
@@ -195,7 +217,10 @@ class SimulatedTopics:
         return [*found, *([few] if few else [])]
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
-        return {}
+        """Where the replicas are that are moved. Raises Stale where that is not as planned."""
+        moving = {change.address.name: change for change in changes if change.reassignment}
+        where = self.placement(list(moving)).replicas if moving else {}
+        return {change.address: remembered(change, where.get(name, {})) for name, change in moving.items()}
 
     def act(
         self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
@@ -285,13 +310,18 @@ class SimulatedTopics:
             db.execute("DELETE FROM sim_topics WHERE name = ?", (name,))
             db.execute("DELETE FROM sim_readers WHERE topic = ?", (name,))
             db.execute("DELETE FROM sim_oldest WHERE topic = ?", (name,))
+            db.execute("DELETE FROM sim_replicas WHERE topic = ?", (name,))
             live.pop(name, None)
         if change.action is Action.DELETE or not isinstance(change.after, Topic):
             return Outcome()
+        if change.reassignment is not None:
+            replicas = {**self._replicas(live[name]), **change.reassignment.after}
+            db.execute("INSERT OR REPLACE INTO sim_replicas VALUES (?, ?)", (name, json.dumps(replicas)))
         made = live[name] = self._made(change, live.get(name))
         db.execute(
             "INSERT INTO sim_topics (name, partitions, replicas, config) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (name) DO UPDATE SET partitions = excluded.partitions, config = excluded.config",
+            " ON CONFLICT (name) DO UPDATE SET partitions = excluded.partitions, replicas = excluded.replicas,"
+            " config = excluded.config",
             (name, made.partitions, made.replication_factor, json.dumps(dict(made.config), sort_keys=True)),
         )
         return Outcome()
@@ -312,7 +342,10 @@ class SimulatedTopics:
                 else:
                     config[diff.key] = catalog.canonical(diff.key, str(diff.after))
         grown = next((d.after for d in change.diffs if d.path == "/partitions"), live.partitions)
-        return replace(live, partitions=int(str(grown)), config=config)
+        factor = live.replication_factor
+        if change.reassignment is not None:  # brokers tell a topic's factor by its first partition
+            factor = len(change.reassignment.after.get(0, range(factor)))
+        return replace(live, partitions=int(str(grown)), replication_factor=factor, config=config)
 
     def _judge(self, change: Change, live: Mapping[str, Topic], before: Mapping[str, Topic]) -> None:
         """Raises what Kafka would answer. New names collide with those in `before`."""
@@ -346,11 +379,8 @@ class SimulatedTopics:
     def _judge_update(self, change: Change, live: Topic | None) -> None:
         if live is None:
             raise Conflict(f"The topic '{change.address.name}' does not exist.")
-        ring = range(1, self.brokers + 1)
-        replicas = {
-            p: [ring[(p + r) % self.brokers] for r in range(live.replication_factor)] for p in range(live.partitions)
-        }
-        if problem := no_reassignment(change, replicas, ring):
+        brokers = dict.fromkeys(range(1, self.brokers + 1), "")
+        if problem := no_reassignment(change, self._replicas(live), brokers):
             raise problem
         sets, resets = settings(change)
         kept = {key: value for key, value in live.config.items() if key not in resets}
@@ -471,6 +501,9 @@ class SimulatedConnectors:
             error = KplanError(f"task 0: {FAILURE}", code="K512", applied=True, help=help)
             outcomes[change.address] = Outcome(error if _task_is_to_fail(change, self.fail) else None)
         return outcomes
+
+    def placement(self, names: Collection[str]) -> Placement:
+        return Placement()
 
     def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
         return {}

@@ -8,6 +8,7 @@ from typing import Any
 from kplan.backends.base import Outcome, Progress, Reading
 from kplan.diagnostics import Diagnostic, Unsupported
 from kplan.model import Address, Change, Facts, Live, Resource, Target
+from kplan.placement import Placement
 
 
 class Recorded:
@@ -35,6 +36,10 @@ class Recorded:
         hidden = frozenset(a for a in self._live.hidden if a.kind == self.kind)
         every = frozenset(a.name for a in self._live.resources if a.kind == self.kind)
         return Reading(found, every, hidden, health)
+
+    def placement(self, names: Collection[str]) -> Placement:
+        """Not known: a snapshot does not say where replicas are."""
+        return Placement()
 
     def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
         """Nothing: there is no server to be asked."""

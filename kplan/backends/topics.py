@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kplan import catalog
-from kplan.diagnostics import Diagnostic, KplanError, Rejected, Unsupported, error
-from kplan.model import Action, Change, Topic
+from kplan.diagnostics import Diagnostic, KplanError, Rejected, Stale, Unsupported, error
+from kplan.model import Action, Change, Replicas, Topic
+from kplan.placement import assign, document
 
 T = TypeVar("T")
 
@@ -17,6 +17,7 @@ T = TypeVar("T")
 MOST_RECORDS = 8_000
 MOST_PARTITIONS = 100_000  # librdkafka's own limit, as is the next
 MOST_REPLICAS = 10_000
+INSYNC = "min.insync.replicas"
 NOT_IN_TIME = "it did not become visible on every broker as it was asked for"
 
 
@@ -110,31 +111,55 @@ def arrived(count: int) -> str:
     return f"{count} record{'' if count == 1 else 's'} arrived"
 
 
-def reassignment(name: str, replicas: Mapping[int, Sequence[int]], brokers: Sequence[int], factor: int) -> str:
-    """The JSON that `kafka-reassign-partitions.sh` takes: each partition keeps its leader, brokers are used evenly."""
-    ring = sorted(brokers)
-    partitions = []
-    for partition, now in sorted(replicas.items()):
-        others = [ring[(partition + step) % len(ring)] for step in range(len(ring))]
-        chosen = list(dict.fromkeys([*now, *others]))[:factor]
-        partitions.append({"topic": name, "partition": partition, "replicas": chosen})
-    return json.dumps({"version": 1, "partitions": partitions})
-
-
-def no_reassignment(change: Change, replicas: Mapping[int, Sequence[int]], brokers: Sequence[int]) -> KplanError | None:
-    """Why an update's replication factor cannot be had: librdkafka has no reassignment."""
-    factor = new_factor(change)
-    if factor is None:
+def no_reassignment(
+    change: Change, replicas: Replicas, brokers: Mapping[int, str], installed: bool = True
+) -> KplanError | None:
+    """Why an update's replication factor cannot be had, where the plan does not say which replicas are to move."""
+    factor, name = new_factor(change), change.address.name
+    if factor is None or change.reassignment is not None:
         return None
-    if factor > len(brokers):
+    if growth(change) is not None:
+        words = f"{name} is to have {growth(change)} partitions and {factor} replicas of each"
         return Rejected(
-            f"replication factor {factor} of {change.address.name} needs as many brokers, there are {len(brokers)}"
+            words, code="K330", help="apply the one first and then the other: only replicas can be put back"
         )
-    return Unsupported(
-        f"the replication factor of {change.address.name} becomes {factor} by moving replicas; this client cannot",
-        help="write this to a file and run kafka-reassign-partitions.sh --execute --reassignment-json-file FILE: "
-        + reassignment(change.address.name, replicas, brokers, factor),
+    if factor > len(brokers):
+        return Rejected(f"replication factor {factor} of {name} needs as many brokers, there are {len(brokers)}")
+    words = f"the replication factor of {name} becomes {factor} by moving replicas"
+    tool = (
+        "write this to a file and run kafka-reassign-partitions.sh --execute --reassignment-json-file FILE: "
+        + document(name, assign(replicas, brokers, factor))
     )
+    if installed:
+        return Unsupported(f"{words}, and this plan does not say which", help=f"make the plan again; or {tool}")
+    return Unsupported(
+        f"{words}, which takes a client that is not installed",
+        code="K327",
+        help=f"pip install 'kplan[reassign]'; or {tool}",
+    )
+
+
+def remembered(change: Change, now: Replicas) -> dict[str, Any]:
+    """Where the replicas are before they are moved. Raises Stale where that is not what the plan moves them from."""
+    before = change.reassignment.before if change.reassignment else {}
+    moved = [partition for partition, replicas in before.items() if now.get(partition) != replicas]
+    if moved:
+        partition = min(moved)
+        raise Stale(
+            f"{change.address} partition {partition}: planned from brokers {_listed(before[partition])}, "
+            f"now {_listed(now.get(partition, ()))}",
+            help="its replicas were moved meanwhile: make the plan again",
+        )
+    return {"replicas": {str(partition): list(now[partition]) for partition in sorted(before)}}
+
+
+def _listed(brokers: Sequence[int]) -> str:
+    return ", ".join(map(str, brokers)) or "none"
+
+
+def waits(change: Change) -> bool:
+    """Whether the update's configs come after its replicas: more in-sync replicas can be asked for once there are."""
+    return change.reassignment is not None and change.reassignment.grows
 
 
 def too_few_replicas(change: Change) -> Diagnostic | None:
@@ -142,12 +167,16 @@ def too_few_replicas(change: Change) -> Diagnostic | None:
     before, after = change.before, change.after
     if change.action is not Action.UPDATE or not isinstance(before, Topic) or not isinstance(after, Topic):
         return None
-    insync = settings(change)[0].get("min.insync.replicas", "1")
-    if not insync.isdecimal() or before.replication_factor < 1 or int(insync) <= before.replication_factor:
+    sets, resets = settings(change)
+    moves = change.reassignment is not None
+    replicas = after.replication_factor if moves else before.replication_factor
+    kept = before.config.get(INSYNC, "1") if moves and INSYNC not in resets else "1"
+    insync = sets.get(INSYNC, kept)
+    if not insync.isdecimal() or replicas < 1 or int(insync) <= replicas:
         return None
     return error(
         "K111", "more in-sync replicas are asked for than there are replicas",
-        f"min.insync.replicas {insync} > replication factor {before.replication_factor}",
+        f"min.insync.replicas {insync} > replication factor {replicas}",
         help="Kafka accepts this and then refuses every write with acks=all: lower it",
-        address=change.address, path="/config/min.insync.replicas",
+        address=change.address, path=f"/config/{INSYNC}",
     )  # fmt: skip

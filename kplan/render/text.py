@@ -399,6 +399,8 @@ def undo(change: Mapping[str, Any]) -> str:
         return "put back the previous config and state, wait for RUNNING" + tail
     config = [d for d in change["diff"] if d["path"].startswith("/config/")]
     back = [f"{attribute(d)} = {d['before']}" if d["before"] is not None else f"unset {attribute(d)}" for d in config]
+    if change.get("reassignment"):
+        back.insert(0, f"the replicas back to where they are, replication = {change['before']['replication_factor']}")
     shown = ", ".join(back[:3]) + (f" and {len(back) - 3} more" if len(back) > 3 else "")
     return shown + tail
 

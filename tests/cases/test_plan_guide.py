@@ -17,7 +17,12 @@ from tests.cases.test_cases import CASES, run
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "plan.md").read_text("utf-8")
 EXAMPLE = re.compile(r"^<!-- (tests/cases/([\w-]+)/([\w.]+)) -->\n```(\w*)\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
-EXAMPLES = [(path, text) for path, _, name, _, text in EXAMPLE.findall(GUIDE) if not name.endswith(".json")]
+EXAMPLES = [
+    (path, text)
+    for guide in (GUIDE, (ROOT / "docs" / "reassign.md").read_text("utf-8"))
+    for path, _, name, _, text in EXAMPLE.findall(guide)
+    if not name.endswith(".json")
+]
 TO_READ = next(case for case in CASES if case.name == "plan-to-read")
 
 

@@ -30,6 +30,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclOperation,
     AclPermissionType,
     AdminClient,
+    ConfigResource,
     NewTopic,
     ResourcePatternType,
     ResourceType,
@@ -429,7 +430,7 @@ def test_a_403_names_the_request_that_is_forbidden(gate: str, shell: Shell) -> N
 # -- exactly these ACLs -----------------------------------------------------------------------------------------------
 BESIDES = {  # what an activity is of no use without; a topic whose readers are not known is deleted by `--accept` alone
     "topics": ("readers",), "connectors": ("readers",), "readers": ("topics",), "state read": ("look",),
-    "state": ("topics", "readers"),
+    "state": ("topics", "readers"), "reassign": ("topics",),
 }  # fmt: skip
 
 
@@ -621,10 +622,45 @@ def signals(inside: Inside) -> str:
     return ""
 
 
+def reassign(inside: Inside) -> str:
+    """Of one broker nothing can be moved: its replica is assigned to it again, throttled as if another one came."""
+    from kplan.backends.kafka_reassign import Reassignments
+    from kplan.diagnostics import KplanError
+    from kplan.loading import Request, load_environment
+    from kplan.model import Action, Address, Change, Reassignment, Topic
+    from kplan.placement import LEADER_RATE
+    from kplan.servers import open_cluster
+
+    environment = load_environment(Request(folder=str(inside.folder), process={"SASL_WORD": SASL}))
+    name = f"{inside.case.prefix}there"
+    with contextlib.closing(open_cluster(environment).topics) as backend:
+        replicas: Reassignments = backend._replicas  # type: ignore[attr-defined]
+        more = {name: Reassignment({0: (1,)}, {0: (1, 1_000)}, None, 1_048_576)}
+        problem = replicas._forbidden(more.values())
+        if problem is not None:
+            with contextlib.suppress(KplanError):
+                replicas._mover.under_way({name: [0]})
+                replicas._set_throttle(more)
+                raise AssertionError("it is allowed all the same")
+            return " ".join(f"{problem.message} {problem.help} ".split()) + " "
+        same = Address("topic", name), Topic(name, 1, 1)
+        again = Reassignment({0: (1,)}, {0: (1,)}, 0, 9_999)
+        change = Change(same[0], Action.UPDATE, same[1], same[1], reassignment=again)
+        assert backend.placement([name]).sizes[name, 0] > 0
+        captured = backend.capture([change])
+        replicas._alter(ConfigResource.Type.BROKER, "1", {LEADER_RATE: "9999"})
+        assert replicas._rates([1]) == [f"1/{LEADER_RATE}"]
+        assert backend.act([change], captured)[same[0]].ok
+        assert backend.settle([change], lambda *_: None)[same[0]].ok
+        assert replicas._rates([1]) == []
+    return ""
+
+
 DONE = {
     "look": look,
     "topics": change,
     "signals": signals,
+    "reassign": reassign,
     "connectors": change,
     "readers": readers,
     "state read": look,

@@ -18,24 +18,31 @@ PACKAGE = ROOT / "kplan"
 # Values in, values out: no I/O, no clock, nothing random, no process. Each may import the modules of this set alone.
 CORE = frozenset({
     "bounded", "catalog", "codec", "codes", "connector", "diagnostics", "diff", "discovery", "environment", "events",
-    "expand", "feeds", "fmt", "guard", "incremental", "journal", "model", "order", "outlives", "permissions", "plan",
-    "risk", "routing", "schema", "settings", "snapshot", "source", "tables", "template", "undo", "variables", "words",
+    "expand", "feeds", "fmt", "guard", "incremental", "journal", "model", "order", "outlives", "permissions",
+    "placement", "plan", "risk", "routing", "schema", "settings", "snapshot", "source", "tables", "template", "undo",
+    "variables", "words",
 })  # fmt: skip
 # What the edges may know of the core: the data and what Kafka, Connect and the journal mean. Not how a plan is made.
 # `secrets` masks what is logged; the core has nothing to log. `access` tells why brokers let nobody in.
 DATA = frozenset({
     "access", "catalog", "codec", "diagnostics", "discovery", "incremental", "journal", "model", "permissions",
-    "secrets", "undo",
+    "placement", "secrets", "undo",
 })  # fmt: skip
 EDGES = ("backends", "databases", "store")
 HEAVY = frozenset({
     "yaml", "jsonschema", "jinja2", "regex", "requests", "confluent_kafka", "deepdiff", "rich", "ruamel", "psycopg",
-    "pymysql",
+    "pymysql", "kafka",
 })  # fmt: skip
 # The modules whose whole purpose is the library may import it at their top: they are themselves imported when used.
 BUILT_ON = {
     "yaml": {"source", "fmt"},
-    "confluent_kafka": {"backends.kafka", "backends.kafka_facts", "backends.kafka_signals", "store.kafka"},
+    "confluent_kafka": {
+        "backends.kafka",
+        "backends.kafka_facts",
+        "backends.kafka_reassign",
+        "backends.kafka_signals",
+        "store.kafka",
+    },
     "requests": {"backends.connect_rest", "hosting"},
 }
 OUTSIDE = frozenset({

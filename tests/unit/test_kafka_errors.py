@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from kplan.backends import kafka
 from kplan.backends.kafka import VERDICTS, Failures, KafkaTopics, classify, failure, foreign
-from kplan.backends.topics import batches, equals, reassignment, weight
+from kplan.backends.topics import batches, equals, weight
 from kplan.diagnostics import (
     Busy,
     Conflict,
@@ -267,12 +267,3 @@ def test_a_topic_equals_what_was_asked_for() -> None:
     assert equals(Topic("a", -1, -1, {"cleanup.policy": "compact,delete"}), live)
     assert not equals(Topic("a", 2, -1, {"cleanup.policy": "compact,delete"}), live)
     assert not equals(Topic("a", 3, 2), live)
-
-
-def test_a_reassignment_keeps_leaders_and_uses_brokers_evenly() -> None:
-    text = reassignment("t", {0: [2], 1: [3]}, [1, 2, 3], 2)
-    assert text == (
-        '{"version": 1, "partitions": [{"topic": "t", "partition": 0, "replicas": [2, 1]}, '
-        '{"topic": "t", "partition": 1, "replicas": [3, 2]}]}'
-    )
-    assert '"replicas": [2]' in reassignment("t", {0: [2, 1, 3]}, [1, 2, 3], 1)

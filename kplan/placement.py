@@ -1,0 +1,128 @@
+"""Which brokers hold a topic's replicas: how they come to be more or fewer, and what that moves."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kplan import words
+from kplan.model import Reassignment, Replicas
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where replicas are. `brokers` are the living ones with their racks (empty: none), `replicas` by topic's name.
+
+    `sizes` are bytes of one replica by topic and partition, as far as they are known. `movable`: this backend can
+    reassign partitions. `throttle` is how many bytes a second a broker may give and take meanwhile; None: any.
+    """
+
+    brokers: Mapping[int, str] = field(default_factory=dict)
+    replicas: Mapping[str, Replicas] = field(default_factory=dict)
+    sizes: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    movable: bool = False
+    throttle: int | None = None
+
+
+def assign(now: Replicas, brokers: Mapping[int, str], factor: int) -> Replicas:
+    """The replicas with `factor` of them in each partition. Raises ValueError where there are fewer living brokers.
+
+    Each partition keeps its first living replica, which is its preferred leader, and as many of the others as it can.
+    What is added spreads over racks first, then evenly over the brokers; what goes is what lives on no broker, then
+    what shares a rack, then what is on the fullest broker.
+    """
+    if not 1 <= factor <= len(brokers):
+        raise ValueError(f"{factor} replicas need as many brokers, there are {len(brokers)}")
+    held = Counter(broker for each in now.values() for broker in each)
+    found = {partition: list(replicas) for partition, replicas in sorted(now.items())}
+    for chosen in found.values():
+        while len(chosen) > factor:
+            gone = _spare(chosen, brokers, held)
+            chosen.remove(gone)
+            held[gone] -= 1
+    for chosen in found.values():
+        while len(chosen) < factor:
+            chosen.append(_next(chosen, brokers, held))
+            held[chosen[-1]] += 1
+    return {partition: tuple(chosen) for partition, chosen in found.items()}
+
+
+def _spare(replicas: Sequence[int], brokers: Mapping[int, str], held: Mapping[int, int]) -> int:
+    """The replica that is missed least."""
+    racks = Counter(brokers[broker] for broker in replicas if broker in brokers)
+    leader = next((broker for broker in replicas if broker in brokers), replicas[0])
+
+    def missed(place: int) -> tuple[bool, bool, int, int]:
+        broker = replicas[place]
+        alone = racks[brokers.get(broker, "")] < 2
+        return broker in brokers, alone, -held[broker], -place
+
+    return replicas[min((n for n, broker in enumerate(replicas) if broker != leader), key=missed)]
+
+
+def _next(replicas: Sequence[int], brokers: Mapping[int, str], held: Mapping[int, int]) -> int:
+    """The broker that gets the next replica: the first after the leader in the ring of those that are equally good."""
+    racks = Counter(brokers[broker] for broker in replicas if broker in brokers)
+    ring = sorted(brokers)
+    after = sum(1 for broker in ring if broker <= replicas[0]) if replicas else 0
+
+    def distance(broker: int) -> int:
+        return (ring.index(broker) - after) % len(ring)
+
+    free = (broker for broker in ring if broker not in replicas)
+    return min(free, key=lambda broker: (racks[brokers[broker]], held[broker], distance(broker)))
+
+
+def reassigned(name: str, factor: int, where: Placement) -> Reassignment | None:
+    """The reassignment that gives the topic so many replicas; None where nothing can be said or done."""
+    now = where.replicas.get(name)
+    if not where.movable or not now or not 1 <= factor <= len(where.brokers):
+        return None
+    after = assign(now, where.brokers, factor)
+    moved = {partition for partition in now if now[partition] != after[partition]}
+    found = Reassignment({p: now[p] for p in moved}, {p: after[p] for p in moved})
+    known = all((name, partition) in where.sizes for partition in moved)
+    copied = sum(where.sizes.get((name, p), 0) * len(found.added(p)) for p in moved) if known else None
+    return Reassignment(found.before, found.after, copied, where.throttle)
+
+
+def said(moved: Reassignment) -> str:
+    """What is moved, in words: `adds 4 replicas on brokers 2, 3, in 2 partitions`."""
+    added = [broker for partition in moved.after for broker in moved.added(partition)]
+    removed = [broker for partition in moved.after for broker in moved.removed(partition)]
+    parts = [f"{verb} {_counted(some)}" for verb, some in (("adds", added), ("removes", removed)) if some]
+    return f"{', '.join(parts)}, in {words.count(len(moved.after), 'partition')}"
+
+
+def _counted(brokers: Sequence[int]) -> str:
+    place = words.listed([str(broker) for broker in sorted(set(brokers))], 8)
+    return f"{words.count(len(brokers), 'replica')} on {'broker' if len(set(brokers)) == 1 else 'brokers'} {place}"
+
+
+def document(name: str, replicas: Replicas) -> str:
+    """The JSON that `kafka-reassign-partitions.sh` takes."""
+    partitions = [{"topic": name, "partition": p, "replicas": list(r)} for p, r in sorted(replicas.items())]
+    return json.dumps({"version": 1, "partitions": partitions})
+
+
+# -- the throttle, as kafka-reassign-partitions.sh --throttle sets it --------------------------------------------------
+LEADER_RATE, FOLLOWER_RATE = "leader.replication.throttled.rate", "follower.replication.throttled.rate"
+LEADERS, FOLLOWERS = "leader.replication.throttled.replicas", "follower.replication.throttled.replicas"
+
+
+def throttled(moved: Reassignment) -> dict[str, str]:
+    """The topic's configs that name the replicas which are copied from, and those which are copied to (KIP-73)."""
+    copied = [partition for partition in sorted(moved.after) if moved.added(partition)]
+    return {
+        LEADERS: ",".join(f"{p}:{broker}" for p in copied for broker in moved.before[p]),
+        FOLLOWERS: ",".join(f"{p}:{broker}" for p in copied for broker in moved.added(p)),
+    }
+
+
+def involved(several: Collection[Reassignment]) -> Iterator[int]:
+    """The brokers that give or take replicas, each once."""
+    yield from sorted(
+        {b for moved in several for side in (moved.before, moved.after) for r in side.values() for b in r}
+    )
