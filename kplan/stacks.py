@@ -43,16 +43,19 @@ def in_order(stacks: Sequence[Stack], changes: Sequence[Sequence[Change]], *, de
     """The places of the stacks in the order in which their changes can be made, otherwise in that of their files.
 
     A change waits for what it needs in another stack. Where nothing has to wait, who declares a topic comes before who
-    feeds or reads it, and with `destroy` after that. Raises Circle.
+    feeds it, and that one before who reads it; with `destroy` it is the other way round. Raises Circle.
     """
     waits = _waits(changes)
     needs = {place: {b for a, b in waits if a == place} for place in range(len(stacks))} if waits else {}
-    wished = _wished(stacks, destroy)
-    both = {place: needs.get(place, set()) | wished.get(place, set()) for place in range(len(stacks))}
-    try:
-        return _sorted(both)
-    except CycleError:
-        pass
+    makers, feeders = _wished(stacks)
+    for wishes in ([*makers, *feeders], makers):
+        both = {place: set(needs.get(place, ())) for place in range(len(stacks))}
+        for later, sooner in wishes:
+            both[sooner if destroy else later].add(later if destroy else sooner)
+        try:
+            return _sorted(both)
+        except CycleError:
+            continue
     try:
         return _sorted({place: needs.get(place, set()) for place in range(len(stacks))})
     except CycleError as e:
@@ -75,26 +78,31 @@ def _waits(changes: Sequence[Sequence[Change]]) -> Waits:
     return found
 
 
-def _wished(stacks: Sequence[Stack], destroy: bool) -> dict[int, set[int]]:
-    """Who uses a topic after who declares it; with `destroy` before."""
+def _wished(stacks: Sequence[Stack]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Pairs of a stack and one that is better before it: who declares the topics it uses, who feeds those it reads."""
     declares = {a.name: place for place, stack in enumerate(stacks) for a in stack.resources if a.kind == "topic"}
-    found: dict[int, set[int]] = {}
+    fed: dict[str, set[int]] = {}
+    read: dict[str, set[int]] = {}
     for place, stack in enumerate(stacks):
-        connectors = [r for r in stack.resources.values() if isinstance(r, Connector)]
-        others = {declares[name] for each in connectors for name in _named(each, declares)} - {place}
-        for other in others:
-            later, sooner = (other, place) if destroy else (place, other)
-            found.setdefault(later, set()).add(sooner)
-    return found
+        for resource in stack.resources.values():
+            if isinstance(resource, Connector):
+                for name in resource.reads:
+                    read.setdefault(name, set()).add(place)
+                for name in _fed(resource, declares):
+                    fed.setdefault(name, set()).add(place)
+    users = [(place, declares[name]) for each in (fed, read) for name in each.keys() & declares for place in each[name]]
+    readers = [(place, other) for name in read.keys() & fed for place in read[name] for other in fed[name]]
+    return [(a, b) for a, b in users if a != b], [(a, b) for a, b in readers if a != b]
 
 
-def _named(connector: Connector, topics: Collection[str]) -> Iterator[str]:
-    """Those of the topics that it feeds or reads, as far as it is known or its settings name them."""
-    values = (value for value in connector.config.values() if isinstance(value, str))
-    yield from (name for name in (*connector.feeds, *connector.reads, *values) if name in topics)
-    prefix = connector.config.get("topic.prefix")
-    if isinstance(prefix, str) and not connector.feeds:  # Debezium's, written without a template
-        yield from (name for name in topics if name.startswith(f"{prefix}."))
+def _fed(connector: Connector, topics: Collection[str]) -> Iterator[str]:
+    """What it feeds as far as that is known; otherwise those of `topics` that its settings name."""
+    yield from connector.feeds
+    if not connector.feeds and not connector.reads:
+        yield from (value for value in connector.config.values() if isinstance(value, str) and value in topics)
+        prefix = connector.config.get("topic.prefix")
+        if isinstance(prefix, str):  # Debezium's, written without a template
+            yield from (name for name in topics if name.startswith(f"{prefix}."))
 
 
 def _sorted(needs: Mapping[int, set[int]]) -> list[int]:

@@ -11,6 +11,7 @@ from kplan.render.text import Context, Style, clean, counts
 from kplan.words import count, listed
 
 Json = Mapping[str, Any]
+CIRCLE = "K250"  # stacks wait for each other, so that there is no order
 REASONS = 20  # so many are told of why a stack comes after another one
 COUNTED = ("add", "change", "delete", "replace", "move", "adopt", "release", "unchanged", "irreversible")
 
@@ -37,9 +38,11 @@ def own(document: Json, documents: Sequence[Json], context: Context) -> Context:
 def closing(documents: Sequence[Json], style: Style, context: Context) -> Iterator[str]:
     """What is to be done in which order, what stays as it is, and how all of it is applied."""
     doing = [document for document in documents if document["changes"]]
+    ordered = not any(problem["code"] == CIRCLE for document in documents for problem in document["diagnostics"])
     if doing:
-        yield from _wrapped(_order(doing), style)
-        yield from (line for reason in _reasons(doing)[:REASONS] for line in _wrapped(f"  {reason}", style, 4))
+        yield from _wrapped(_order(doing, ordered), style)
+        reasons = _reasons(doing)[:REASONS] if ordered else ()
+        yield from (line for reason in reasons for line in _wrapped(f"  {reason}", style, 4))
     yield from quiet(documents, style, context)
     yield from _verdict(documents, doing, style, context)
 
@@ -51,12 +54,12 @@ def quiet(documents: Sequence[Json], style: Style, context: Context) -> Iterator
     hidden = [document for document in left if not document["complete"]]
     timing = f" ({context.seconds:.1f} s)" if context.seconds is not None else ""
     if same and len(same) == len(documents):
-        yield from _named(f"{_all_quiet(same)}{timing}", same, style)
+        yield from named(f"{_all_quiet(same)}{timing}", same, style)
     elif same:
         said = "own nothing here" if same[0]["mode"] == "destroy" else "unchanged"
-        yield from _named(f"{count(len(same), 'stack')} {said}", same, style)
+        yield from named(f"{count(len(same), 'stack')} {said}", same, style)
     if hidden:
-        yield from _named(f"{count(len(hidden), 'stack')} whose changes --target or --exclude hides", hidden, style)
+        yield from named(f"{count(len(hidden), 'stack')} whose changes --target or --exclude hides", hidden, style)
 
 
 def _all_quiet(same: Sequence[Json]) -> str:
@@ -67,7 +70,7 @@ def _all_quiet(same: Sequence[Json]) -> str:
     return f"No changes. {resources} in {stacks} are as declared"
 
 
-def _named(said: str, documents: Sequence[Json], style: Style) -> Iterator[str]:
+def named(said: str, documents: Sequence[Json], style: Style) -> Iterator[str]:
     """As many of their names as fit on the line."""
     names = [document["stack"]["name"] for document in documents]
     line = f"{said}: {', '.join(names)}"
@@ -77,11 +80,12 @@ def _named(said: str, documents: Sequence[Json], style: Style) -> Iterator[str]:
     yield clean(line)
 
 
-def _order(doing: Sequence[Json]) -> str:
+def _order(doing: Sequence[Json], ordered: bool) -> str:
     totals = {key: sum(document["summary"][key] for document in doing) for key in COUNTED}
-    names = " -> ".join(document["stack"]["name"] for document in doing)
+    names = (" -> " if ordered else ", ").join(document["stack"]["name"] for document in doing)
     said = counts({"summary": totals}).removeprefix("Plan: ").partition("  ")[0]
-    return f"{count(len(doing), 'stack')} to change{', in this order' if len(doing) > 1 else ''}: {names}. {said}"
+    how = ", in this order" if ordered and len(doing) > 1 else ""
+    return f"{count(len(doing), 'stack')} to change{how}: {names}. {said}"
 
 
 def _reasons(doing: Sequence[Json]) -> list[str]:
