@@ -71,7 +71,7 @@ def _text(documents: list[dict[str, Any]], session: Session) -> list[str]:
     drifted = [document for document in documents if document["drift"]]
     lines = [line for document in drifted for line in (*_lines(document, session), "")]
     still = [document for document in documents if not document["drift"]]
-    return [*lines, *(named(f"No drift in {count(len(still), 'stack')}", still, session.style) if still else ())]
+    return [*lines, named(f"No drift in {count(len(still), 'stack')}", still, session.style)] if still else lines
 
 
 def _lines(document: dict[str, Any], session: Session) -> list[str]:

@@ -52,7 +52,8 @@ def command(session: Session) -> int:
     cluster, store = session.open(loaded.environment)
     try:
         plans, seconds = planned(session, loaded, cluster, store, "destroy" if s["destroy"] else "apply")
-        notes = {plan.stack: said for plan in plans if (said := _held(store, plan.stack))}
+        asked = [plan for plan in plans if plan.steps or len(plans) == 1]  # each is a question to the brokers
+        notes = {plan.stack: said for plan in asked if (said := _held(store, plan.stack))}
     finally:
         cluster.close()
         store.close()

@@ -54,12 +54,12 @@ def quiet(documents: Sequence[Json], style: Style, context: Context) -> Iterator
     hidden = [document for document in left if not document["complete"]]
     timing = f" ({context.seconds:.1f} s)" if context.seconds is not None else ""
     if same and len(same) == len(documents):
-        yield from named(f"{_all_quiet(same)}{timing}", same, style)
+        yield named(f"{_all_quiet(same)}{timing}", same, style)
     elif same:
         said = "own nothing here" if same[0]["mode"] == "destroy" else "unchanged"
-        yield from named(f"{count(len(same), 'stack')} {said}", same, style)
+        yield named(f"{count(len(same), 'stack')} {said}", same, style)
     if hidden:
-        yield from named(f"{count(len(hidden), 'stack')} whose changes --target or --exclude hides", hidden, style)
+        yield named(f"{count(len(hidden), 'stack')} whose changes --target or --exclude hides", hidden, style)
 
 
 def _all_quiet(same: Sequence[Json]) -> str:
@@ -70,14 +70,14 @@ def _all_quiet(same: Sequence[Json]) -> str:
     return f"No changes. {resources} in {stacks} are as declared"
 
 
-def named(said: str, documents: Sequence[Json], style: Style) -> Iterator[str]:
+def named(said: str, documents: Sequence[Json], style: Style) -> str:
     """As many of their names as fit on the line."""
     names = [document["stack"]["name"] for document in documents]
     line = f"{said}: {', '.join(names)}"
     while len(names) > 1 and len(line) > style.width:
         names.pop()
         line = f"{said}: {', '.join(names)} …"
-    yield clean(line)
+    return clean(line)
 
 
 def _order(doing: Sequence[Json], ordered: bool) -> str:
