@@ -452,6 +452,36 @@ _EXPANSION = (
         An address is topic/NAME or connector/NAME with the final name, as `kplan show --stack STACK` prints it. `*`,
         `?` and `[…]` are wildcards; put them in quotes, or the shell takes them for names of files.
         """),
+    _code("K250", "stacks wait for each other", """
+        Several stacks are planned together, and each is applied as a whole, in the order of what needs what: a topic is
+        made before a connector of another stack that uses it, and deleted after that. Here a stack needs something of
+        another one that in turn needs something of the first.
+
+            a -> b -> a: connector/x of a after topic/t of b; connector/y of b after topic/u of a
+
+        Make them one stack: inside one, each step has its own place. Or apply what waits for nothing by itself first,
+        as the message says, and then all of them:
+
+            kplan apply stacks/ --target topic/t
+        """),
+    _code("K251", "one stack removes what another one declares", """
+        An address is listed under `removed` in one stack and declared in another one, so the one would delete what the
+        other one wants to be there.
+
+        To move it to the other stack, with all that is in it, let the first one give it up:
+
+            removed: [{topic: shop.orders, keep: true}]
+
+        Applied together, the first stack gives it up before the other one takes it over. Otherwise take it out of one
+        of the two.
+        """),
+    _code("K252", "two sinks share a consumer group", """
+        Two sink connectors have the same `consumer.override.group.id` and read the same topic. Brokers give each
+        partition to one member of a group, so each of the two connectors gets a part of the records.
+
+        Leave the setting out: Connect gives each sink the group `connect-NAME`. Connectors that are to share the work
+        are better one connector with more tasks (`tasks.max`).
+        """),
 )  # fmt: skip
 
 _SERVERS = (

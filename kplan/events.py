@@ -18,6 +18,8 @@ TYPES = (
     "undo_failed",
     "diagnostic",
     "apply_summary",
+    "stack_started",
+    "stacks_summary",
 )
 
 

@@ -10,10 +10,32 @@ from kplan.diagnostics import Blocked, InterruptedRun, JournalBroken, KplanError
 from kplan.journal import replay
 from kplan.model import Address, Owned
 from kplan.order import Step
-from kplan.plan import judge
+from kplan.plan import Plan, judge
 from kplan.rollback import Rollback
 from kplan.run import Failure, Result, Run, changed
-from kplan.store.base import Lock
+from kplan.store.base import Lock, Store
+
+
+def applied(store: Store, plans: Sequence[Plan]) -> dict[str, str]:
+    """The runs in which these very plans were applied to their end, by stack.
+
+    The same world gives the same digest again, so that the time counts as well.
+    """
+    asked = {(plan.stack, plan.digest, plan.created_at) for plan in plans}
+    found: dict[str, str] = {}
+    for run in store.runs():
+        progress = replay(store.entries(run))
+        if progress is None or progress.outcome != "applied":
+            continue
+        if (progress.stack, progress.about.get("digest"), progress.about.get("created_at")) in asked:
+            found[progress.stack] = run
+    return found
+
+
+def refuse_applied(plan: Plan, before: Mapping[str, str]) -> None:
+    """A plan's file is applied once. Raises Stale."""
+    if plan.stack in before:
+        raise Stale(f"this plan was applied already, in run {before[plan.stack]}", help="make a new plan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +57,7 @@ class Apply:
         with run.store.lock(plan.stack, run.holder, timeout) as lock:
             self._refuse_open_runs()
             if self.saved:
-                self._refuse_applied()
+                refuse_applied(plan, applied(run.store, [plan]))
             live, ledger = run.read()
             if plan.target.cluster_id not in ("", live.target.cluster_id):
                 raise Stale(
@@ -61,16 +83,6 @@ class Apply:
                     f"run {run} of stack {stack} was interrupted",
                     help=f"put it back first with `kplan recover {run}`, or complete it: --forward",
                 )
-
-    def _refuse_applied(self) -> None:
-        """A plan's file is applied once; the same world may be planned again, at another time."""
-        store, plan = self.run.store, self.run.plan
-        for run in reversed(store.runs()):
-            progress = replay(store.entries(run))
-            if progress is None or progress.outcome != "applied":
-                continue
-            if (progress.about.get("digest"), progress.about.get("created_at")) == (plan.digest, plan.created_at):
-                raise Stale(f"this plan was applied already, in run {run}", help="make a new plan")
 
     def _run(self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step]) -> Result:
         run = self.run

@@ -23,6 +23,7 @@ from kplan.expand import Inputs, expand, same_addresses
 from kplan.model import File, Stack, Target
 from kplan.snapshot import Snapshot, from_json, unreadable
 from kplan.source import Document
+from kplan.stacks import answered, conflicts
 from kplan.variables import Given
 
 CONFIG = "kplan.yaml"
@@ -74,7 +75,12 @@ def load(request: Request) -> Loaded:
         stack = reader.stack(path, environment, given)
         if stack is not None:
             loaded.stacks.append(stack)
-    loaded.diagnostics = [*reader.problems, *same_addresses(loaded.stacks), *same_names(loaded.stacks)]
+    loaded.diagnostics = [
+        *answered(loaded.stacks, reader.problems),
+        *same_addresses(loaded.stacks),
+        *same_names(loaded.stacks),
+        *conflicts(loaded.stacks),
+    ]
     return loaded
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from typing import TypeVar
 
 from kplan import facts, placement
@@ -18,6 +19,7 @@ from kplan.placement import Placement
 from kplan.plan import Plan
 from kplan.risk import Accepted, accepted_releases, assess, too_many, wants_facts
 from kplan.snapshot import uncompared
+from kplan.stacks import Circle, in_order, ledger_for
 from kplan.store.base import Store
 from kplan.undo import undo_of
 
@@ -39,31 +41,105 @@ class Options:
     commit: str = ""
 
 
+@dataclass(slots=True)
+class Draft:
+    """One stack's plan in the making. `hidden` counts the changes that were narrowed away."""
+
+    stack: Stack
+    found: Difference
+    changes: list[Change]
+    problems: list[Diagnostic]
+    hidden: int = 0
+
+
 def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan:
     """The plan for one stack. Reads only. Raises Unreachable, Denied, JournalBroken; all else is in its diagnostics."""
-    live, ledger = looked(stack, cluster, store)
+    return make_all([stack], cluster, store, options)[0]
+
+
+def make_all(stacks: Sequence[Stack], cluster: Cluster, store: Store, options: Options) -> list[Plan]:
+    """A plan for each stack, in the order in which they are to be applied; the servers are asked once for all of them.
+
+    Raises as `make` does.
+    """
+    live, ledger = looked(stacks, cluster, store)
+    drafts = [_draft(stack, live, ledger_for(stack, ledger, stacks), options) for stack in stacks]
+    _narrow(drafts, options)
+    _share(drafts, _placed_anew(cluster, _changes(drafts), live.target))
+    together = Stack("", "", {a: r for stack in stacks for a, r in stack.resources.items()})
+    if options.mode != "destroy":
+        _tell(drafts, unique(together, live, _changes(drafts)))
+    if options.offline:
+        _tell(drafts, _immovable(_changes(drafts)))
+    else:
+        changes, said = check(cluster, _changes(drafts))
+        _share(drafts, changes)
+        _tell(drafts, said)
+    _weigh(drafts, cluster, store, live, options)
+    try:
+        places = in_order(stacks, [draft.changes for draft in drafts], destroy=options.mode == "destroy")
+    except Circle as e:
+        places = list(range(len(stacks)))
+        _tell(drafts, [e.problem([stack.name for stack in stacks])])
+    return [_plan(drafts[place], live, ledger, options) for place in places]
+
+
+def _draft(stack: Stack, live: Live, ledger: Ledger, options: Options) -> Draft:
+    """What differs, and what is wrong with that."""
     found = diff(stack, live, ledger, replaced=options.replaced, mode=options.mode)
-    changes = with_needs(accepted_releases(_placed(found.changes, stack), options.accept, live.target))
-    total = len(changes)
-    changes, clashes = narrowed(changes, options.targets, options.excluded)
-    problems = found.diagnostics + _clashes(clashes) + _unmatched(stack, found, options)
-    changes = _placed_anew(cluster, changes, live.target)
-    problems += [] if options.mode == "destroy" else unique(stack, live, changes)
+    changes = accepted_releases(_placed(found.changes, stack), options.accept, live.target)
+    problems = list(found.diagnostics)
     problems += [] if options.mode == "destroy" else _few_replicas(stack, live.target)
     problems += uncompared(stack, live) if live.target.snapshot and options.mode == "apply" else []
-    if options.offline:
-        problems += _immovable(changes)
-    else:
-        changes, said = check(cluster, changes)
-        problems += said
-    changes = assess(
-        changes,
-        stack,
-        facts.read(cluster, live, changes, [change for change in changes if wants_facts(change)]),
-        options.accept,
-        now=milliseconds(options.created_at),
-        leftovers=facts.leftovers(cluster, store, changes),
-    )
+    return Draft(stack, found, changes, problems)
+
+
+def _changes(drafts: Sequence[Draft]) -> list[Change]:
+    return [change for draft in drafts for change in draft.changes]
+
+
+def _share(drafts: Sequence[Draft], changes: Iterable[Change]) -> None:
+    """Each draft has its own of all changes, which are as many and in the same order as before."""
+    rest = iter(changes)
+    for draft in drafts:
+        draft.changes = list(islice(rest, len(draft.changes)))
+
+
+def _tell(drafts: Sequence[Draft], problems: Sequence[Diagnostic]) -> None:
+    """Each problem belongs to the stack that its address is of; one without such an address to the first."""
+    if not problems:
+        return
+    owner = {str(c.address): draft for draft in drafts for c in draft.changes}
+    owner |= {str(a): draft for draft in drafts for a in draft.stack.resources}
+    for problem in problems:
+        owner.get(problem.address, drafts[0]).problems.append(problem)
+
+
+def _narrow(drafts: Sequence[Draft], options: Options) -> None:
+    """The drafts have what was asked for and what that needs, in whichever stack that is."""
+    _share(drafts, with_needs(_changes(drafts)))
+    _tell(drafts, _unmatched(drafts, options))
+    kept, clashes = narrowed(_changes(drafts), options.targets, options.excluded)
+    _tell(drafts, _clashes(clashes))
+    chosen = {id(change) for change in kept}
+    for draft in drafts:
+        before = len(draft.changes)
+        draft.changes = [change for change in draft.changes if id(change) in chosen]
+        draft.hidden = before - len(draft.changes)
+
+
+def _weigh(drafts: Sequence[Draft], cluster: Cluster, store: Store, live: Live, options: Options) -> None:
+    """Each change has its risks."""
+    changes = _changes(drafts)
+    known = facts.read(cluster, live, changes, [change for change in changes if wants_facts(change)])
+    leftovers = facts.leftovers(cluster, store, changes)
+    now = milliseconds(options.created_at)
+    for draft in drafts:
+        draft.changes = assess(draft.changes, draft.stack, known, options.accept, now=now, leftovers=leftovers)
+
+
+def _plan(draft: Draft, live: Live, ledger: Ledger, options: Options) -> Plan:
+    stack, found, changes, problems = draft.stack, draft.found, draft.changes, draft.problems
     managed = sum(1 for owned in ledger.values() if owned.stack == stack.name)
     limit = None if options.mode == "destroy" else too_many(changes, managed, stack.guards, options.accept)
     try:
@@ -82,7 +158,7 @@ def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan
         stack.files,
         options.commit,
         found.unchanged,
-        total - len(changes),
+        draft.hidden,
         tuple(found.drift),
         ordered([*problems, *([limit] if limit else [])]),
         checked=not options.offline,
@@ -136,11 +212,12 @@ def milliseconds(utc: str) -> int | None:
         return None
 
 
-def refuse_interrupted(store: Store, stack: str) -> None:
-    """Raises InterruptedRun where a run of the stack has no end and nobody holds its lock."""
+def refuse_interrupted(store: Store, stacks: Collection[str]) -> None:
+    """Raises InterruptedRun where a run of one of the stacks has no end and nobody holds its lock."""
     for run in store.open_runs():
         entries = store.entries(run)
-        if not entries or entries[0].stack != stack or store.holder(stack) is not None:
+        stack = entries[0].stack if entries else ""
+        if stack not in stacks or store.holder(stack) is not None:
             continue
         if run in store.open_runs():  # it may just have ended
             raise InterruptedRun(
@@ -149,20 +226,22 @@ def refuse_interrupted(store: Store, stack: str) -> None:
             )
 
 
-def looked(stack: Stack, cluster: Cluster, store: Store) -> tuple[Live, Ledger]:
+def looked(stacks: Sequence[Stack], cluster: Cluster, store: Store) -> tuple[Live, Ledger]:
     """The live state of what is declared or owned, and the ledger: the servers and the store are asked at once."""
 
     def owned() -> Ledger:
-        refuse_interrupted(store, stack.name)
+        refuse_interrupted(store, {stack.name for stack in stacks})
         return store.ledger()
 
-    declared = needed(stack, {})
+    declared = {a for stack in stacks for a in needed(stack, {})}
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(owned)
         live = read(cluster, declared)
         ledger = asked.result()
-    left = {a.name for a in needed(stack, ledger) if a.kind == "topic"} - {a.name for a in declared}
-    if left:  # what the stack owns and no longer declares
+    names = {stack.name for stack in stacks}
+    owned_topics = {a for a, o in ledger.items() if o.stack in names and a.kind == "topic"}
+    left = {a.name for a in owned_topics - declared}
+    if left:  # what the stacks own and no longer declare
         more = cluster.topics.read(sorted(left))
         live = replace(
             live,
@@ -204,7 +283,7 @@ def check(cluster: Cluster, changes: Sequence[Change]) -> tuple[list[Change], li
     """The changes that a server would accept are marked so; what it would refuse is a problem at its line."""
     problems: list[Diagnostic] = []
     verified: dict[Address, str] = {}
-    by_address = {c.address: c for c in changes}
+    by_address = {c.address: c for c in changes if c.action is not Action.RELEASE}
     with ThreadPoolExecutor(2) as pool:
         asked = [
             (b, pool.submit(_checked_by, b, [c for c in changes if c.address.kind == b.kind])) for b in cluster.backends
@@ -214,7 +293,12 @@ def check(cluster: Cluster, changes: Sequence[Change]) -> tuple[list[Change], li
                 problems += [_at(d, by_address[address]) for d in said]
                 if not any(d.is_error for d in said):
                     verified[address] = "validate_only" if backend.kind == "topic" else "config/validate"
-    return [replace(c, verified=verified.get(c.address, "")) for c in changes], problems
+    return [replace(c, verified=_verified(c, verified)) for c in changes], problems
+
+
+def _verified(change: Change, verified: Mapping[Address, str]) -> str:
+    """Which check accepted it; what is given up is not asked for, whatever becomes of it in another stack."""
+    return "" if change.action is Action.RELEASE else verified.get(change.address, "")
 
 
 def _checked_by(backend: Backend, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
@@ -230,10 +314,10 @@ def _at(diagnostic: Diagnostic, change: Change) -> Diagnostic:
 def unique(stack: Stack, live: Live, changes: Sequence[Change]) -> list[Diagnostic]:
     """An error for each setting that no two connectors may share (slot, server id, prefix, history topic) and do."""
     going = {c.address for c in changes if c.action is Action.DELETE} | {c.source for c in changes if c.source}
-    taken: dict[tuple[str, str], Address] = {}
+    taken: dict[tuple[str, str], Resource] = {}
     for address, resource in live.resources.items():
         if isinstance(resource, Connector) and address not in stack.resources and address not in going:
-            taken |= {(k, v): address for k, v in resource.config.items() if isinstance(v, str)}
+            taken |= {(k, v): resource for k, v in resource.config.items() if isinstance(v, str)}
     found = []
     for address, resource in stack.resources.items():
         if not isinstance(resource, Connector):
@@ -242,13 +326,14 @@ def unique(stack: Stack, live: Live, changes: Sequence[Change]) -> list[Diagnost
             value = resource.config.get(key)
             if not isinstance(value, str):
                 continue
-            other = taken.setdefault((key, value), address)
-            if other != address:
+            other = taken.setdefault((key, value), resource)
+            if other.address != address:
+                place = other.origin.at(f"/config/{key}")
                 found.append(
                     error(
                         "K223",
                         "two connectors share what only one may have",
-                        f"{key} {value}: {other} has it too",
+                        f"{key} {value}: {other.address} has it too" + (f", at {place}" if place else ""),
                         help="give each its own",
                         span=resource.origin.at(f"/config/{key}"),
                         address=address,
@@ -295,15 +380,23 @@ def _immovable(changes: Sequence[Change]) -> list[Diagnostic]:
 
 def _clashes(clashes: Sequence[str]) -> list[Diagnostic]:
     return [
-        error("K236", "a step needs what was excluded", clash, help="exclude both, or neither") for clash in clashes
+        error(
+            "K236",
+            "a step needs what was excluded",
+            clash,
+            help="exclude both, or neither",
+            address=clash.partition(" ")[0],
+        )
+        for clash in clashes
     ]
 
 
-def _unmatched(stack: Stack, found: Difference, options: Options) -> list[Diagnostic]:
+def _unmatched(drafts: Sequence[Draft], options: Options) -> list[Diagnostic]:
     """A warning for each --target, --exclude or --replace that names nothing."""
     import fnmatch
 
-    known = {str(a) for a in stack.resources} | {str(c.address) for c in found.changes}
+    known = {str(a) for draft in drafts for a in draft.stack.resources}
+    known |= {str(change.address) for change in _changes(drafts)}
     named = (("--target", options.targets), ("--exclude", options.excluded), ("--replace", options.replaced))
     return [
         warning(

@@ -8,20 +8,21 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kplan.cli import reports
-from kplan.cli.common import Session, holder, now, option, planned, several
+from kplan.cli.common import Session, failed, holder, now, option, planned, several
 
 if TYPE_CHECKING:
     from kplan.backends.base import Cluster
     from kplan.environment import Environment
     from kplan.plan import Plan
     from kplan.render.events import View
+    from kplan.render.text import Context
     from kplan.run import Result, Stop
     from kplan.store.base import Holder, Store
 
@@ -56,15 +57,15 @@ def apply(session: Session, mode: str) -> int:
     cluster, store = session.open(environment)
     try:
         _wait_for_others(session, store, timeout)
-        todo = plans(cluster, store)
-        _show(session, todo, mode, bool(saved))
-        code = max((p.exit_code for p, _ in todo), default=0)
+        todo, seconds = plans(cluster, store)
+        _show(session, todo, seconds, mode, bool(saved))
+        code = max((plan.exit_code for plan in todo), default=0)
         if code:
             return code
-        waiting = [p for p, _ in todo if p.steps]
+        waiting = [plan for plan in todo if plan.steps]
         if waiting and not saved and not session.settings["yes"]:
             _ask(session, waiting)
-        return _run_all(session, waiting, environment, cluster, store, mode, bool(saved))
+        return Runs(session, environment, cluster, store, mode, bool(saved)).all(waiting)
     finally:
         cluster.close()
         store.close()
@@ -179,7 +180,7 @@ def _from_file(session: Session, documents: list[dict[str, Any]]) -> tuple[Envir
     values |= declared(session, plans, environment, [n for n, v in values.items() if v is None])
     filled = [with_secrets(plan, values, os.environ.get("KPLAN_KEY")) for plan in plans]
     session.mask(replace(environment, secrets=(*environment.secrets, *(v for v in values.values() if v))))
-    return environment, lambda cluster, store: [(plan, 0.0) for plan in filled]
+    return environment, lambda cluster, store: (filled, 0.0)
 
 
 def declared(
@@ -224,36 +225,45 @@ def _same_files(session: Session, plan: Plan, environment: Environment) -> None:
 
 
 # -- showing and asking -----------------------------------------------------------------------------------------------
-def _show(session: Session, plans: Sequence[tuple[Plan, float]], mode: str, saved: bool) -> None:
+def _show(session: Session, plans: Sequence[Plan], seconds: float, mode: str, saved: bool) -> None:
     from dataclasses import replace
 
     from kplan.plan import to_json
-    from kplan.render.text import header
     from kplan.words import count
 
-    documents = [to_json(plan) for plan, _ in plans]
+    documents = [to_json(plan) for plan in plans]
     context = session.context(command=mode)
     annotations = reports.publish(session, documents, context)
-    for (plan, seconds), document in zip(plans, documents, strict=True):
-        if len(plans) > 1 and plan.files:
-            context = replace(context, paths=(plan.files[0].path,))
-        if session.as_json:
+    if session.as_json:
+        for plan, document in zip(plans, documents, strict=True):
             session.show(plan.diagnostics)
-            record = {
-                "type": "plan_summary",
-                "time": now().strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "level": "info",
-                "message": f"{plan.stack}: {count(len(plan.steps), 'step')}",
-                "plan": document,
-            }
-            session.product(json.dumps(record, ensure_ascii=False))
-        elif saved:
-            for line in header(document, session.style, context):
-                session.say(line)
-            session.say(f"  plan {plan.digest[7:15]} made {plan.created_at}")
-        else:
-            session.show_plan(plan, document, replace(context, seconds=seconds))
+            _tell(session, "plan_summary", f"{plan.stack}: {count(len(plan.steps), 'step')}", plan=document)
+    elif saved:
+        _show_saved(session, plans, documents, context)
+    else:
+        session.show_plans(plans, documents, replace(context, seconds=seconds))
     reports.annotate(session, annotations)
+
+
+def _tell(session: Session, type: str, message: str, **more: Any) -> None:
+    """A line of JSON that belongs to no run."""
+    record = {"type": type, "time": now().strftime("%Y-%m-%dT%H:%M:%SZ"), "level": "info", "message": message, **more}
+    session.product(json.dumps(record, ensure_ascii=False))
+
+
+def _show_saved(session: Session, plans: Sequence[Plan], documents: Sequence[dict[str, Any]], context: Context) -> None:
+    """Which plans they are; what they say was reviewed when they were made."""
+    from kplan.render.many import is_shown, own, quiet
+    from kplan.render.text import header
+
+    for plan, document in zip(plans, documents, strict=True):
+        if not is_shown(document, documents, context):
+            continue
+        for line in header(document, session.style, own(document, documents, context)):
+            session.say(line)
+        session.say(f"  plan {plan.digest[7:15]} made {plan.created_at}")
+    for line in quiet(documents, session.style, context):
+        session.say(line)
 
 
 def _ask(session: Session, plans: Sequence[Plan]) -> None:
@@ -281,23 +291,84 @@ def _ask(session: Session, plans: Sequence[Plan]) -> None:
 
 
 # -- running ----------------------------------------------------------------------------------------------------------
-def _run_all(
-    session: Session,
-    plans: Sequence[Plan],
-    environment: Environment,
-    cluster: Cluster,
-    store: Store,
-    mode: str,
-    saved: bool,
-) -> int:
-    """Applies one stack after the other; a failed one stops the rest, and finished ones stay."""
-    for plan in plans:
-        me = holder(f"kplan {mode} {' '.join(session.settings['paths'])}")
-        run = Running(session, environment, plan, me)
-        result = run.ended(lambda run=run: _run(run, cluster, store, saved))  # type: ignore[misc]
-        if result.exit_code:
-            return result.exit_code
-    return 0
+BEFORE, NOT_BEGUN = "applied before", "not begun"
+ENDS = {"rolled_back": "rolled back", "incomplete": "rollback incomplete", "stopped": "stopped"}  # others as they are
+
+
+@dataclass(slots=True)
+class Runs:
+    """One stack after the other. `ends` says of each what became of it, in words, and in which run."""
+
+    session: Session
+    environment: Environment
+    cluster: Cluster
+    store: Store
+    mode: str
+    saved: bool
+    ends: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def all(self, plans: Sequence[Plan]) -> int:
+        """Applies them. One that fails stops the rest, and those that are finished stay; its exit code is returned."""
+        if len(plans) < 2:
+            return self._run(plans[0]) if plans else 0
+        self.ends = {plan.stack: (NOT_BEGUN, "") for plan in plans}
+        code = 0
+        left = self._left(plans)
+        for number, plan in enumerate(left, 1):
+            self._begun(plan, f"stack {plan.stack}, {number} of {len(left)}")
+            code = self._tried(plan)
+            if code:
+                break
+        self._told(code)
+        return code
+
+    def _left(self, plans: Sequence[Plan]) -> list[Plan]:
+        """Without those of a saved file that were applied before: one that failed on its way is taken up again.
+
+        Raises Stale, as of a single plan, where all were.
+        """
+        from kplan.executor import applied, refuse_applied
+
+        before = applied(self.store, plans) if self.saved else {}
+        if len(before) == len(plans):
+            refuse_applied(plans[0], before)
+        self.ends |= {stack: (BEFORE, run) for stack, run in before.items()}
+        return [plan for plan in plans if plan.stack not in before]
+
+    def _begun(self, plan: Plan, said: str) -> None:
+        if self.session.as_json:
+            _tell(self.session, "stack_started", said, stack=plan.stack)
+        else:
+            self.session.say(f"\n{self.session.style.paint(said, '1')}")
+
+    def _tried(self, plan: Plan) -> int:
+        from kplan.diagnostics import KplanError
+
+        try:
+            return self._run(plan)
+        except KplanError as e:
+            self.ends[plan.stack] = ("interrupted" if e.exit_code in (7, 8) else "refused", "")
+            return failed(e, self.session)
+
+    def _run(self, plan: Plan) -> int:
+        me = holder(f"kplan {self.mode} {' '.join(self.session.settings['paths'])}")
+        run = Running(self.session, self.environment, plan, me)
+        result = run.ended(lambda: _run(run, self.cluster, self.store, self.saved))
+        self.ends[plan.stack] = (ENDS.get(result.outcome, result.outcome), me.run)
+        self.session.changed = True
+        return result.exit_code
+
+    def _told(self, code: int) -> None:
+        from kplan.render.many import ended
+
+        first, *lines = ended(self.ends)
+        if self.session.as_json:
+            stacks = [{"stack": s, "outcome": o.replace(" ", "_"), "run": run} for s, (o, run) in self.ends.items()]
+            _tell(self.session, "stacks_summary", first, stacks=stacks, exit_code=code)
+            return
+        self.session.say()
+        for line in (self.session.style.paint(first, "1;31" if code else "32"), *lines):
+            self.session.say(line)
 
 
 @dataclass(frozen=True, slots=True)

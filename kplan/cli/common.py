@@ -18,6 +18,7 @@ from kplan.cli.options import option as option  # the commands have it from here
 from kplan.cli.options import several as several
 from kplan.cli.output import write
 
+EMPTY: Mapping[str, Any] = {}
 if TYPE_CHECKING:
     from kplan.backends.base import Cluster
     from kplan.diagnostics import Diagnostic
@@ -96,6 +97,7 @@ class Session:
     unasked: Target | None = None  # no server is asked; these are their addresses, as far as they are known
     environment_name: str = ""  # as far as it is known
     reported: bool = False  # whether the reports were written
+    changed: bool = False  # whether an earlier stack of this call was applied
 
     @cached_property
     def secrets(self) -> Mask:
@@ -152,7 +154,8 @@ class Session:
         from kplan.render.text import Context
 
         given = {"paths": tuple(map(str, self.settings.get("paths") or ())), "again": self.again}
-        return Context(**{**given, "base": reports.base(), "log": reports.log(), **known})
+        whole = bool(self.settings.get("verbose"))
+        return Context(**{**given, "base": reports.base(), "log": reports.log(), "whole": whole, **known})
 
     @property
     def style(self) -> Style:
@@ -288,6 +291,25 @@ class Session:
             for line in blocked(document, replace(self.style, color=self.color(sys.stderr)), context):
                 write(line, sys.stderr)
 
+    def show_plans(
+        self,
+        plans: Sequence[Plan],
+        documents: Sequence[dict[str, Any]],
+        context: Context,
+        notes: Mapping[str, Sequence[str]] = EMPTY,
+    ) -> None:
+        """Each plan that something is to be said of, and then what is true of all of them. `notes` are by stack."""
+        from kplan.render.many import closing, is_shown, own
+
+        for plan, document in zip(plans, documents, strict=True):
+            said = notes.get(plan.stack, ())
+            if said or is_shown(document, documents, context):
+                self.show_plan(plan, document, replace(own(document, documents, context), notes=said))
+                if len(plans) > 1:
+                    self.say()
+        for line in closing(documents, self.style, context) if len(plans) > 1 else ():
+            self.say(line)
+
     def show_view(self, documents: Sequence[Mapping[str, Any]], context: Context) -> None:
         """The plans in the form that was asked for, on standard output."""
         from kplan.render.views import render
@@ -333,7 +355,8 @@ def failed(e: Exception, session: Session | None = None) -> int:
         write(failure_as_json(session.masked(found), code), sys.stdout)
         return code
     if not session.as_json:
-        session.show(found, closing="Nothing was changed." if isinstance(e, KplanError) and code not in (7, 8) else " ")
+        untouched = isinstance(e, KplanError) and code not in (7, 8) and not session.changed
+        session.show(found, closing="Nothing was changed." if untouched else " ")
     reports.publish_problems(session, session.masked(found), code)
     return code
 
@@ -416,12 +439,12 @@ def commit_of(folder: str) -> str:
 
 def planned(
     session: Session, loaded: Loaded, cluster: Cluster, store: Store, mode: str = "apply"
-) -> list[tuple[Plan, float]]:
-    """A plan for each stack, with how long it took."""
+) -> tuple[list[Plan], float]:
+    """A plan for each stack in the order in which they are applied, and how long that took."""
     import time
 
     from kplan.diagnostics import ordered
-    from kplan.planning import Options, make
+    from kplan.planning import Options, make_all
     from kplan.risk import Accepted
 
     s = session.settings
@@ -436,13 +459,12 @@ def planned(
         stamp(),
         commit_of(session.request.folder),
     )
-    plans = []
-    for stack, said in zip(loaded.stacks, _said(loaded), strict=True):
-        started = time.monotonic()
-        plan = make(stack, cluster, store, options)
-        problems = tuple(session.masked(ordered([*said, *plan.diagnostics])))
-        plans.append((replace(plan, diagnostics=problems), time.monotonic() - started))
-    return plans
+    started = time.monotonic()
+    plans = make_all(loaded.stacks, cluster, store, options)
+    said = dict(zip([stack.name for stack in loaded.stacks], _said(loaded), strict=True))
+    found = [tuple(session.masked(ordered([*said[plan.stack], *plan.diagnostics]))) for plan in plans]
+    plans = [replace(plan, diagnostics=problems) for plan, problems in zip(plans, found, strict=True)]
+    return plans, time.monotonic() - started
 
 
 def _said(loaded: Loaded) -> list[list[Diagnostic]]:

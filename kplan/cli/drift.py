@@ -41,8 +41,8 @@ def command(session: Session) -> int:
     if session.as_json:
         product: Any = documents[0] if len(documents) == 1 else {"format_version": "1.0", "stacks": documents}
         session.say(json.dumps(product, indent=2, sort_keys=True, ensure_ascii=False))
-    for document in [] if session.as_json else documents:
-        for line in _lines(document, session):
+    else:
+        for line in _text(documents, session):
             session.say(line)
     return 2 if any(document["drift"] for document in documents) else 0
 
@@ -59,6 +59,19 @@ def _document(stack: Any, found: Any, live: Any) -> dict[str, Any]:
         "target": {key: value for key, value in asdict(live.target).items() if value},
         "drift": [drift_to_json(each) for each in found],
     }
+
+
+def _text(documents: list[dict[str, Any]], session: Session) -> list[str]:
+    """Those of several stacks that drifted, one after the other; the others are counted."""
+    from kplan.render.many import named
+    from kplan.words import count
+
+    if len(documents) == 1:
+        return _lines(documents[0], session)
+    drifted = [document for document in documents if document["drift"]]
+    lines = [line for document in drifted for line in (*_lines(document, session), "")]
+    still = [document for document in documents if not document["drift"]]
+    return [*lines, named(f"No drift in {count(len(still), 'stack')}", still, session.style)] if still else lines
 
 
 def _lines(document: dict[str, Any], session: Session) -> list[str]:

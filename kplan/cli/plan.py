@@ -51,31 +51,28 @@ def command(session: Session) -> int:
         raise Invalid([*loaded.diagnostics, *unset])
     cluster, store = session.open(loaded.environment)
     try:
-        plans = planned(session, loaded, cluster, store, "destroy" if s["destroy"] else "apply")
-        notes = [_held(store, plan.stack) for plan, _ in plans]
+        plans, seconds = planned(session, loaded, cluster, store, "destroy" if s["destroy"] else "apply")
+        asked = [plan for plan in plans if plan.steps or len(plans) == 1]  # each is a question to the brokers
+        notes = {plan.stack: said for plan in asked if (said := _held(store, plan.stack))}
     finally:
         cluster.close()
         store.close()
-    documents = signed([to_json(plan) for plan, _ in plans], os.environ.get("KPLAN_KEY"))
-    seconds = plans[0][1] if len(plans) == 1 else None
-    context = session.context(seconds=seconds, saved=s["out"] or "", notes=[n for note in notes for n in note])
+    documents = signed([to_json(plan) for plan in plans], os.environ.get("KPLAN_KEY"))
+    known = {"saved": s["out"] or "", "notes": [note for said in notes.values() for note in said]}
+    context = session.context(seconds=seconds if len(plans) == 1 else None, **known)
     if s["out"]:
         reports.keep(s["out"], documents, context)
     annotations = reports.publish(session, documents, context)
-    if session.view != "text":
+    if session.view == "text":
+        session.show_plans(plans, documents, replace(context, seconds=seconds), notes)
+    else:
         session.show_view(documents, context)
-    for (plan, seconds), document, note in zip(plans, documents, notes, strict=True):
-        if session.view == "text":
-            paths = (plan.files[0].path,) if len(plans) > 1 else context.paths
-            session.show_plan(plan, document, replace(context, paths=paths, seconds=seconds, notes=note))
-            if len(plans) > 1:
-                session.say()
-        elif session.view != "concise":
+        for plan in plans if session.view != "concise" else ():
             session.show(plan.diagnostics)
     reports.annotate(session, annotations)
     sys.stdout.flush()
-    code = max(plan.exit_code for plan, _ in plans)
-    changes = any(plan.has_changes for plan, _ in plans)
+    code = max(plan.exit_code for plan in plans)
+    changes = any(plan.has_changes for plan in plans)
     return code or (2 if s["detailed_exitcode"] and changes else 0)
 
 

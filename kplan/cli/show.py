@@ -69,6 +69,8 @@ def _plans(session: Session, files: list[str]) -> None:
     annotations = reports.publish(session, documents, context)
     if session.view != "text":
         session.show_view(documents, context)
+    elif len(files) == 1:
+        session.show_plans(plans, documents, replace(context, paths=(files[0],)))
     else:
         for (file, document), plan in zip(found, plans, strict=True):
             session.show_plan(plan, document, replace(context, paths=(file,), saved=file))

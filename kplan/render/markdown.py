@@ -24,6 +24,7 @@ from kplan.render.facts import snapshot
 from kplan.render.findings import rooted
 from kplan.render.gfm import code, comment, link, name, plain, prose, row, size
 from kplan.render.graph import mermaid
+from kplan.render.many import says_something
 from kplan.render.patch import patch
 from kplan.render.review import FORMS, Form, Rank, Review, Told, diagnostic, is_error, review, told
 from kplan.render.room import Item, Part, fitted
@@ -42,7 +43,7 @@ Json = Mapping[str, Any]
 def render(documents: Sequence[Json], context: Context, limit: int = LIMIT) -> str:
     """The comment; one line where nothing is to be done and nothing is wrong."""
     documents = [_rooted(document, context.base) for document in documents]
-    if not any(_says_something(document) for document in documents):
+    if not any(says_something(document) for document in documents):
         return f"{marker(documents, context)}\n{_quiet(documents, context)}\n"
     seen = review(documents, context.again or " ".join(["kplan", context.command, *context.paths]))
     for form in FORMS:
@@ -73,10 +74,6 @@ def _place(source: Json | None, base: str) -> Json | None:
     return {**source, "path": rooted(Span(source["path"]), base).path} if source and source["path"] else source
 
 
-def _says_something(document: Json) -> bool:
-    return bool(document["changes"] or document["diagnostics"] or document["drift"])
-
-
 def _quiet(documents: Sequence[Json], context: Context) -> str:
     said = "No changes." if len(documents) > 1 else _nothing(documents[0], context)
     valid = documents[0]["mode"] == "validate"
@@ -94,7 +91,7 @@ def _parts(documents: Sequence[Json], context: Context, seen: Review, form: Form
     yield Part([_always(head), *_status(documents, context)])
     yield from told(seen, form)
     for document in documents:
-        if _says_something(document):
+        if says_something(document):
             yield from _stack(document, context, form, several=len(documents) > 1)
     yield _unchanged(documents)
     yield Part([_always(_footer(documents, context))])
@@ -315,7 +312,7 @@ def _graph(document: Json) -> str:
 
 
 def _unchanged(documents: Sequence[Json]) -> Part:
-    quiet = [document for document in documents if not _says_something(document)]
+    quiet = [document for document in documents if not says_something(document)]
     items = [Item(Rank.STACK, partial(_named, document), "stack") for document in quiet]
     head = f"\n{count(len(quiet), 'stack')} without changes: "
     return Part(items, head, "\n", lambda left: f"and {left.total():,} more")

@@ -133,6 +133,11 @@ class Stack:
     def steps(self) -> Sequence[Step]:
         return [*self.above, *self.below]
 
+    @property
+    def quiet(self) -> bool:
+        """Whether there is nothing to be said of it."""
+        return self.verdict.state == "same" and not self.diagnostics and not self.drift
+
 
 @dataclass(frozen=True, slots=True)
 class Page:

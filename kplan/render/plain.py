@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from kplan.diagnostics import Diagnostic
@@ -11,6 +10,7 @@ from kplan.plan import diagnostic_from_json
 from kplan.render import diagnostics
 from kplan.render import text as terminal
 from kplan.render.facts import sentence, snapshot
+from kplan.render.many import closing, is_shown, own, quiet
 from kplan.render.steps import briefly, place
 from kplan.render.text import ACCEPTED, Context, Style, clean
 from kplan.words import count
@@ -19,6 +19,8 @@ from kplan.words import count
 def text(documents: Sequence[Mapping[str, Any]], context: Context) -> str:
     """What a terminal of 100 columns without colours shows, problems included; their lines are not quoted."""
     pages = ["\n".join(_page(document, each)) for document, each in _each(documents, context)]
+    if len(documents) > 1 and documents[0]["mode"] != "validate":
+        pages.append("\n".join(closing(documents, Style(), context)))
     return "\n\n".join(pages) + "\n"
 
 
@@ -43,6 +45,8 @@ def gist(change: Mapping[str, Any]) -> str:
 def concise(documents: Sequence[Mapping[str, Any]], context: Context) -> str:
     """What is meant, a line for each problem and each step, the verdict, and a line for each danger."""
     pages = ["\n".join(_lines(document, each)) for document, each in _each(documents, context)]
+    if said := "\n".join(quiet(documents, Style(), context)):
+        pages.append(said)
     return "\n\n".join(pages) + "\n"
 
 
@@ -98,8 +102,5 @@ def _problems(document: Mapping[str, Any]) -> list[Diagnostic]:
 
 
 def _each(documents: Sequence[Mapping[str, Any]], context: Context) -> Iterator[tuple[Mapping[str, Any], Context]]:
-    """Each document with the file that it is of, where there are several."""
-    for document in documents:
-        files = document["stack"]["files"]
-        own = replace(context, paths=(files[0]["path"],)) if len(documents) > 1 and files else context
-        yield document, own
+    """Each document that something is to be said of, with the file that it is of where there are several."""
+    return ((each, own(each, documents, context)) for each in documents if is_shown(each, documents, context))

@@ -48,6 +48,7 @@ class Context:
     notes: Sequence[str] = field(default_factory=tuple)
     base: str = ""  # the working folder, where the document's paths start, as seen from the repository's root
     log: str = ""  # the web address of the run that made the plan, where its whole output is
+    whole: bool = False  # of several stacks, those that are as they should be are shown, too
 
 
 def render(document: Mapping[str, Any], style: Style, context: Context) -> Iterator[str]:

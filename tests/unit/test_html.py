@@ -356,8 +356,11 @@ def test_several_stacks_in_one_page(document: Json) -> None:
     root = page(document, other, third)
     assert root.one("h1").said == "3 stacks → local"
     assert root.one(class_="said").said == "3 stacks: 1 blocked, 1 ready to apply, 1 without changes"
-    rows = root.one("table", class_="stacks").one("tbody").all("tr")
-    assert [row.one("th").said for row in rows] == ["shop → local", "billing → local", "search → local"]
+    tables = root.all("table", class_="stacks")
+    rows, same = (table.one("tbody").all("tr") for table in tables)
+    assert [row.one("th").said for row in rows] == ["shop → local", "billing → local"]
+    assert [row.one("th").said for row in same] == ["search → local"]
+    assert any("1 stack unchanged" in each.said for each in root.all("details"))
     assert "Blocked: 2 dangers are not accepted" in rows[0].said
     assert len(root.all("li", class_="step")) == 20
     ids = [e.attributes["id"] for e in root.all() if "id" in e.attributes]
