@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 @LOADING
 @option(
     "--format",
+    "shape",
     type=click.Choice(["text", "mermaid", "dot", "json"]),
     default="text",
     help="Text, the source of a drawing by mermaid or Graphviz, or JSON.",
 )
-@option("--mermaid", "format", flag_value="mermaid", help="The same as --format mermaid.")
-@option("--dot", "format", flag_value="dot", help="The same as --format dot.")
+@option("--mermaid", "shape", flag_value="mermaid", help="The same as --format mermaid.")
+@option("--dot", "shape", flag_value="dot", help="The same as --format dot.")
 @option("--all", "every", is_flag=True, help="Each table and topic; otherwise more than 30 that are alike are one.")
 @option("--out", metavar="FILE", type=click.Path(dir_okay=False), default=None, help="Write it there.")
 @SHOWING
@@ -41,6 +42,7 @@ def command(session: Session) -> int:
     from kplan.model import Target
 
     session.unasked = Target()
+    session.settings["format"] = "json" if session.settings["shape"] == "json" else "text"  # of problems
     loaded = session.load()
     if loaded.has_errors:
         raise Invalid(loaded.diagnostics)
@@ -58,12 +60,12 @@ def command(session: Session) -> int:
 def _view(session: Session, found: Graph, stacks: Sequence[Stack]) -> str:
     from kplan.render import lineage
 
-    every = session.settings["every"]
-    if session.as_json:
+    shape, every = session.settings["shape"], session.settings["every"]
+    if shape == "json":
         return json.dumps(lineage.document(found, stacks), indent=2, ensure_ascii=False) + "\n"
-    if session.view == "dot":
+    if shape == "dot":
         return lineage.dot(found, every)
-    if session.view == "text":
+    if shape == "text":
         return "\n".join(lineage.text(found, every)) + "\n"
     source = lineage.mermaid(found, every)
     if not lineage.fits_mermaid(source):
