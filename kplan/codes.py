@@ -386,6 +386,13 @@ _EXPANSION = (
         With a template, `signal: {topic: NAME, table: SCHEMA.TABLE}` sets all of it; make that table first
         (https://debezium.io/documentation/reference/stable/configuration/signalling.html).
         """),
+    _code("K245", "a file is there already", """
+        `kplan init` would have to change a file that is there: the stack of that name, or a kplan.yaml that should get
+        another environment. It has written nothing.
+
+        Give the stack another name with `--name`, or have its file replaced with `--force`. kplan.yaml is never
+        replaced: write the environment into it, and leave `--bootstrap` out.
+        """),
     _code("K228", "a setting of columns that this connector does not have", """
         A table says something of its columns that the connector cannot do: MongoDB's can exclude fields, and that is
         all; a connector of an own template what stands under the template's `columns:`.

@@ -1,6 +1,7 @@
-"""Writes what is said twice of the connector templates from the templates themselves: `make docs`.
+"""Writes what is said twice of connector templates and topic configs, from where it is said first: `make docs`.
 
-docs/reference/templates.md for people, and in schemas/stack.v1.json the parameters, for editors and kplan's own check.
+docs/reference/templates.md for people; in schemas/stack.v1.json the parameters, for editors and kplan's own check, and
+there and in schemas/environments.v1.json the topic configs, for editors.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
+from kplan.catalog import CONFIGS, ConfigKey, human  # noqa: E402
 from kplan.connector import Blueprint, blueprint  # noqa: E402
 from kplan.loading import built_in, built_in_templates  # noqa: E402
 from kplan.template import Scope, render  # noqa: E402
 
 PAGE = ROOT / "docs" / "reference" / "templates.md"
 SCHEMA = ROOT / "schemas" / "stack.v1.json"
+ENVIRONMENTS = ROOT / "schemas" / "environments.v1.json"
 TEMPLATE = r"\{\{"  # the pattern that lets a template stand for a value
 ROLES = {
     "heartbeat": "proves that the connector works",
@@ -72,7 +75,29 @@ def schema() -> dict[str, Any]:
             "additionalProperties": False,
         }
     definitions["plainConnector"] = definitions.pop("plainConnector")
-    return {**whole, "$defs": definitions}
+    return with_configs({**whole, "$defs": definitions})
+
+
+def with_configs(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema with each of Kafka's topic configs under `$defs/topicConfig`. What a value may be, kplan checks."""
+    config = {key: value for key, value in schema["$defs"]["topicConfig"].items() if key != "properties"}
+    value = config.pop("additionalProperties")
+    form = {key: value[key] for key in ("type", "items")}
+    offered = {name: {**form, "description": _meaning(each), "examples": _values(each)} for name, each in CONFIGS.items()}
+    config |= {"properties": offered, "additionalProperties": value}
+    return {**schema, "$defs": {**schema["$defs"], "topicConfig": config}}
+
+
+def _meaning(key: ConfigKey) -> str:
+    default = f"Kafka's default is {human(key.name, key.default) or key.default}." if key.default else ""
+    return f"{key.doc} {key.constraint[0].upper()}{key.constraint[1:]}. {default}".strip()
+
+
+def _values(key: ConfigKey) -> list[Any]:
+    """What an editor offers for it."""
+    if key.type == "boolean":
+        return [True, False]
+    return list(key.values) or [human(key.name, key.default) or key.default or "*"]  # `*`: all replicas are throttled
 
 
 def _chosen(template: Blueprint) -> dict[str, Any]:
@@ -235,7 +260,9 @@ def _value(value: Any) -> str:
 
 def main() -> None:
     """Both files say what the templates say."""
-    SCHEMA.write_text(json.dumps(schema(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    environments = json.loads(ENVIRONMENTS.read_text("utf-8"))
+    for path, made in ((SCHEMA, schema()), (ENVIRONMENTS, with_configs(environments))):
+        path.write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n", "utf-8")
     PAGE.write_text(page(), "utf-8")
 
 

@@ -10,6 +10,7 @@ import click
 from kplan import __version__
 
 COMMANDS = {
+    "init": "Write a kplan.yaml and a first stack that validates.",
     "validate": "Check stacks without any server; all errors at once.",
     "fmt": "Put stack files into canonical order and spacing; comments survive.",
     "plan": "Show what would change.",
@@ -21,6 +22,7 @@ COMMANDS = {
     "status": "Show how everything is that the stacks name.",
     "wait": "Return once the servers are ready.",
     "connector": "Look at, pause, resume, stop or restart a live connector; handle its offsets.",
+    "graph": "Show what feeds what: tables, connectors, topics, sinks.",
     "show": "Show a saved plan, a run, or the expanded stack.",
     "import": "Write a stack of what is there, live or in other tools' files.",
     "snapshot": "Write down live state without secrets, to plan from it without servers.",

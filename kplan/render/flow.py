@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from kplan.lineage import flows, grouped, neighbours, table_of
 from kplan.render.text import sign
 from kplan.words import count
 
 MOST = 60  # boxes in one drawing
-ALIKE = 4  # so many topics with the same lines are drawn as one box
+ALIKE = 4  # more topics or tables with the same lines are drawn as one box
 LETTERS, LETTER = 38, 7.25  # a box's longest label, and the width of a letter
 BOX, ROW, GAP, EDGE = 30, 40, 88, 12
 STATES = {"same": "as before", "new": "from now on", "gone": "no longer"}
@@ -33,7 +34,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A resource, or several topics that are alike.
+    """A resource or a table, or several topics or tables that are alike.
 
     `step` is the first one's, 0 of what does not change; `number` names all steps, and their risk.
     """
@@ -107,38 +108,39 @@ def _lines(changes: Iterable[Json]) -> list[Line]:
     return found
 
 
-def _live(change: Json) -> Json:
-    """What the connector feeds and reads now; what no server tells, the ledger knows from the last apply."""
-    live, applied = change["before"] or {}, (change.get("owner") or {}).get("applied") or {}
-    return {key: live.get(key) or applied.get(key, ()) for key in ("feeds", "reads")} if live else {}
+def _live(change: Json) -> Json | None:
+    """The connector as it is now; what no server tells of it, the ledger knows from the last apply."""
+    live, applied = change["before"], (change.get("owner") or {}).get("applied") or {}
+    return {**live, **{key: live.get(key) or applied.get(key, ()) for key in ("feeds", "reads")}} if live else None
 
 
-def _flows(change: Json, resource: Json | None) -> dict[tuple[str, str], None]:
-    feeds, reads = ((resource or {}).get(key, ()) for key in ("feeds", "reads"))
-    own = change["address"]
-    return {(own, f"topic/{name}"): None for name in feeds} | {(f"topic/{name}", own): None for name in reads}
+def _flows(change: Json, connector: Json | None) -> dict[tuple[str, str], None]:
+    if connector is None:
+        return {}
+    feeds, reads = connector.get("feeds", ()), connector.get("reads", ())
+    return flows(change["address"], connector.get("class", ""), connector.get("config") or {}, feeds, reads)
 
 
 def _joined(lines: Sequence[Line], changes: Mapping[str, Json]) -> tuple[dict[str, Box], list[Line]]:
     """The boxes by their keys, where topics that are alike share one, and the lines between boxes."""
-    around: dict[str, set[tuple[str, str, str]]] = defaultdict(set)
-    for line in lines:
-        around[line.start].add((">", line.end, line.state))
-        around[line.end].add(("<", line.start, line.state))
-    alike: dict[object, list[str]] = defaultdict(list)
-    for address in sorted(around, key=lambda a: (changes[a]["step"] if a in changes else 1 << 30, a)):
-        alike[_likeness(address, changes.get(address), around[address])].append(address)
-    groups = [group for found in alike.values() for group in ([found] if len(found) > ALIKE else [[a] for a in found])]
+    around = {state: neighbours((l.start, l.end) for l in lines if l.state == state) for state in STATES}
+    ends = {end for line in lines for end in (line.start, line.end)}
+    groups = grouped(
+        sorted(ends, key=lambda a: (changes[a]["step"] if a in changes else 1 << 30, a)),
+        lambda a: _likeness(a, changes.get(a), [frozenset(around[state].get(a, ())) for state in STATES]),
+        ALIKE,
+    )
     boxes = {group[0]: _box(group, [changes[a] for a in group if a in changes]) for group in groups}
     key = {address: group[0] for group in groups for address in group}
     joined = {(key[line.start], key[line.end], line.state): None for line in lines}
     return boxes, [Line(*each) for each in joined]
 
 
-def _likeness(address: str, change: Json | None, around: set[tuple[str, str, str]]) -> object:
-    if address.startswith("connector/"):
+def _likeness(address: str, change: Json | None, around: Sequence[frozenset[tuple[str, str]]]) -> Hashable:
+    kind = address.partition("/")[0]
+    if kind == "connector":
         return address
-    return (frozenset(around), sign(change) if change else "", change and change["undo"]["complete"], _level(change))
+    return kind, *around, sign(change) if change else "", change and change["undo"]["complete"], _level(change)
 
 
 def _level(change: Json | None) -> str:
@@ -148,17 +150,19 @@ def _level(change: Json | None) -> str:
 
 def _box(group: Sequence[str], changes: Sequence[Json]) -> Box:
     first = changes[0] if changes else None
-    title = group[0] if len(group) == 1 else f"{len(group)} topics, {group[0].removeprefix('topic/')} …"
+    kind = group[0].partition("/")[0]
+    name, where = _named(group[0])
+    said = name if len(group) == 1 else f"{len(group)} {kind}s, {name.removeprefix('topic/')} …"
     mark = (sign(first) + ("" if first["undo"]["complete"] else "!")) if first else ""
     steps = [change["step"] for change in changes]
-    label = title if len(title) <= LETTERS else title[: LETTERS // 2] + "…" + title[-LETTERS // 2 + 1 :]
+    label = said if len(said) <= LETTERS else said[: LETTERS // 2] + "…" + said[-LETTERS // 2 + 1 :]
     level = _level(first)
     number = f"{level} {ranges(steps, 1)}".strip()
     return Box(
         group[0],
         label,
-        title,
-        group[0].partition("/")[0],
+        said + where,
+        kind,
         mark,
         first["actions"][0] if first else "",
         level,
@@ -166,6 +170,14 @@ def _box(group: Sequence[str], changes: Sequence[Json]) -> Box:
         number,
         width=round(_letters(f"{mark} {label}  {number}" if first else label) * LETTER + 2 * EDGE),
     )
+
+
+def _named(address: str) -> tuple[str, str]:
+    """The address; of a table its name, and the words for where it is."""
+    if not address.startswith("table/"):
+        return address, ""
+    database, name = table_of(address)
+    return name, f" of {database}"
 
 
 def _letters(text: str) -> int:
@@ -210,9 +222,9 @@ def _order(box: Box) -> int:
 def _left_out(hidden: Sequence[Box], apart: int) -> str:
     said = []
     if hidden:
-        connectors = sum(box.kind == "connector" for box in hidden)
-        boxes = [count(connectors, "connector")] if connectors else []
-        boxes += [f"{len(hidden) - connectors} boxes of topics"] if len(hidden) > connectors else []
+        kinds = Counter(box.kind for box in hidden)
+        boxes = [count(kinds["connector"], "connector")] if kinds["connector"] else []
+        boxes += [f"{kinds[kind]} boxes of {kind}s" for kind in ("table", "topic") if kinds[kind]]
         said.append(f"Left out to keep the drawing readable: {' and '.join(boxes)}. The list of steps has all.")
     if apart:
         verb = "is" if apart == 1 else "are"

@@ -92,10 +92,10 @@ def _node(box: Box, named: int) -> str:
 
 
 def _said(change: Json) -> str:
-    return f"{change['step']} {_coded(verb(change))} {_coded(cut(change['address'], LABEL))}"
+    return f"{change['step']} {coded(verb(change))} {coded(cut(change['address'], LABEL))}"
 
 
-def _coded(text: str) -> str:
+def coded(text: str) -> str:
     """The text with every character that mermaid, HTML or Markdown might read as a sign coded by its number."""
     return re.sub(r"[^A-Za-z0-9 ./,-]", lambda found: f"#{ord(found[0])};", visible(text))
 

@@ -514,6 +514,22 @@ def test_topics_that_are_alike_are_one_box() -> None:
     ]  # fmt: skip
 
 
+def test_tables_stand_before_their_connector_and_are_folded_when_alike() -> None:
+    names = [f"public.t{n}" for n in range(5)]
+    config = {"database.hostname": "db", "table.include.list": ",".join(name.replace(".", r"\.") for name in names)}
+    changes = [connector(1, "c", ("c.a",)), topic(2, "c.a")]
+    changes[0]["after"]["config"] = config
+    drawing = draw({"changes": changes})
+    assert drawing is not None
+    at = {box.kind: box for box in drawing.boxes}
+    assert at["table"].title == "5 tables, public.t0 … of db"
+    assert at["table"].x < at["connector"].x < at["topic"].x
+    changes[0]["after"]["config"] = {**config, "table.include.list": "public.a"}
+    drawing = draw({"changes": changes})
+    assert drawing is not None
+    assert drawing.sentences[1] == "connector/c (+ 1) reads public.a of db from now on"
+
+
 def test_a_large_drawing_is_bounded_and_keeps_the_dangerous() -> None:
     changes = [
         each for n in range(100) for each in (connector(2 * n + 1, f"c{n:02}", (f"t{n}",)), topic(2 * n + 2, f"t{n}"))
@@ -541,6 +557,10 @@ def test_lines_that_were_and_that_will_be(document: Json) -> None:
     drawing = draw(document)
     assert drawing is not None
     assert {(line.start, line.end, line.state) for line in drawing.lines} == {
+        ("table/db:5432/shop public.shipments", "connector/shop", "new"),
+        ("table/db:5432/shop public.customers", "connector/shop", "same"),
+        ("table/db:5432/shop public.orders", "connector/shop", "same"),
+        ("table/db:5432/shop public.products", "connector/shop", "gone"),
         ("connector/shop", "topic/shop.public.shipments", "new"),
         ("connector/shop", "topic/shop.public.customers", "same"),
         ("connector/shop", "topic/shop.public.orders", "same"),

@@ -1,0 +1,73 @@
+"""kplan graph"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from kplan.cli.common import LOADING, SHOWING, Session, option
+from kplan.cli.common import command as calls
+
+if TYPE_CHECKING:
+    from kplan.lineage import Graph
+    from kplan.model import Stack
+
+
+@click.command(
+    "graph",
+    help="Show what feeds what: source tables, connectors, topics and the sinks that read them, within one stack and "
+    "across several. No server is asked.",
+)
+@click.argument("paths", metavar="STACK...", nargs=-1, required=True)
+@LOADING
+@option(
+    "--format",
+    "shape",
+    type=click.Choice(["text", "mermaid", "dot", "json"]),
+    default="text",
+    help="Text, the source of a drawing by mermaid or Graphviz, or JSON.",
+)
+@option("--mermaid", "shape", flag_value="mermaid", help="The same as --format mermaid.")
+@option("--dot", "shape", flag_value="dot", help="The same as --format dot.")
+@option("--all", "every", is_flag=True, help="Each table and topic; otherwise more than 30 that are alike are one.")
+@option("--out", metavar="FILE", type=click.Path(dir_okay=False), default=None, help="Write it there.")
+@SHOWING
+@calls
+def command(session: Session) -> int:
+    from kplan.diagnostics import Invalid, ordered
+    from kplan.lineage import graph
+    from kplan.model import Target
+
+    session.unasked = Target()
+    session.settings["format"] = "json" if session.settings["shape"] == "json" else "text"  # of problems
+    loaded = session.load()
+    if loaded.has_errors:
+        raise Invalid(loaded.diagnostics)
+    session.show(ordered(loaded.diagnostics))
+    shown = _view(session, graph(loaded.stacks), loaded.stacks)
+    if session.settings["out"]:
+        from kplan.cli.snapshot import save_or_tell
+
+        save_or_tell(session.settings["out"], shown)
+    else:
+        session.product(shown)
+    return 0
+
+
+def _view(session: Session, found: Graph, stacks: Sequence[Stack]) -> str:
+    from kplan.render import lineage
+
+    shape, every = session.settings["shape"], session.settings["every"]
+    if shape == "json":
+        return json.dumps(lineage.document(found, stacks), indent=2, ensure_ascii=False) + "\n"
+    if shape == "dot":
+        return lineage.dot(found, every)
+    if shape == "text":
+        return "\n".join(lineage.text(found, every)) + "\n"
+    source = lineage.mermaid(found, every)
+    if not lineage.fits_mermaid(source):
+        session.note("warning: mermaid draws 500 lines and 50,000 characters unless maxEdges and maxTextSize say more")
+    return source

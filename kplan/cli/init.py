@@ -1,0 +1,195 @@
+"""kplan init"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from kplan.cli.common import SHOWING, Session, option
+from kplan.cli.common import command as calls
+from kplan.cli.output import save
+from kplan.cli.reports import unwritable
+
+TOPICS = "topics"  # a stack without a connector
+IGNORED = ".kplan/"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the files are to say. No `template`: topics alone."""
+
+    name: str
+    template: str
+    bootstrap: str
+    connect: str
+
+    @property
+    def stack(self) -> str:
+        return f"stacks/{self.name}.yaml"
+
+
+@click.command(
+    "init",
+    help="Write a kplan.yaml and a first stack into DIR, both commented, and the schemas that editors need. Asks what "
+    "no flag says, on a terminal. Nothing is overwritten: a kplan.yaml that is there is kept.",
+)
+@click.argument("start", metavar="[DIR]", default=".", type=click.Path(file_okay=False))
+@option("--template", metavar="NAME", default=None, help="Of the stack's connector, or `topics` for topics alone.")
+@option("--name", metavar="NAME", default=None, help="Name of the stack; that of the folder when left out.")
+@option("--bootstrap", default=None, metavar="HOST:PORT", help="Brokers of an environment `dev` beside the simulated.")
+@option("--connect", default=None, metavar="URL", help="Kafka Connect of that environment.")
+@option("--force", is_flag=True, help="Replace the stack's file where it is there. kplan.yaml is kept all the same.")
+@option("--yes", is_flag=True, help="Ask nothing.")
+@SHOWING
+@calls
+def command(session: Session) -> int:
+    folder = Path(session.settings["start"])
+    wanted = _wanted(session, folder)
+    files = _files(wanted)
+    _refuse_to_overwrite(session, folder, wanted)
+    try:
+        for name, text in files.items():
+            session.say(_written(folder / name, text, replaced=name == wanted.stack))
+        session.say(_ignored(folder / ".gitignore"))
+    except OSError as e:
+        raise unwritable(f"{e.filename}: {e.strerror or e}") from e
+    for line in _next(folder, wanted):
+        session.say(line)
+    return 0
+
+
+# -- what is wanted ---------------------------------------------------------------------------------------------------
+def _wanted(session: Session, folder: Path) -> Wanted:
+    """What the flags say; on a terminal the answers to what they do not."""
+    from kplan.starter import slug
+
+    s = session.settings
+    asks = not s["yes"] and sys.stdin.isatty() and sys.stdout.isatty()
+    default = slug(folder.resolve().name) or "shop"
+    name = s["name"] or (click.prompt("Name of the stack", default=default) if asks else default)
+    template = s["template"] or (_ask_template() if asks else TOPICS)
+    bootstrap, connect = s["bootstrap"] or "", s["connect"] or ""
+    if asks and not (folder / "kplan.yaml").exists():
+        if s["bootstrap"] is None:
+            bootstrap = click.prompt("Brokers, such as localhost:9092 (empty: simulated)", default="", show_default=False)
+        if s["connect"] is None and bootstrap:
+            connect = click.prompt("Kafka Connect's URL (empty: none)", default="", show_default=False)
+    return _checked(Wanted(name, "" if template == TOPICS else template, bootstrap.strip(), connect.strip()))
+
+
+def _ask_template() -> str:
+    from kplan.loading import built_in_templates
+
+    return str(click.prompt("What it has", type=click.Choice([TOPICS, *built_in_templates()]), default=TOPICS))
+
+
+def _checked(wanted: Wanted) -> Wanted:
+    """The same. Raises BadParameter, a wrong command line, where such a stack cannot be."""
+    from kplan.expand import STACK_NAME
+    from kplan.loading import built_in_templates
+    from kplan.model import Secret, conceal
+
+    if not STACK_NAME.match(wanted.name):
+        raise click.BadParameter(f"{wanted.name!r} is not 1 to 63 of a-z, 0-9 and -", param_hint="--name")
+    if wanted.template and wanted.template not in built_in_templates():
+        known = ", ".join([TOPICS, *built_in_templates()])
+        raise click.BadParameter(f"there is no template {wanted.template}; known: {known}", param_hint="--template")
+    if wanted.connect and not wanted.bootstrap:
+        raise click.BadParameter("it takes the brokers of the same environment, too: --bootstrap", param_hint="--connect")
+    if isinstance(conceal("url", wanted.connect), Secret):
+        help = "write `username` and `password: \"{{ env.NAME }}\"` beside the URL in kplan.yaml"
+        raise click.BadParameter(f"a password would be written into a file: {help}", param_hint="--connect")
+    return wanted
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+def _files(wanted: Wanted) -> dict[str, str]:
+    """The text of each file, by its place below the folder."""
+    from kplan.connector import blueprint
+    from kplan.fmt import format
+    from kplan.loading import built_in
+    from kplan.schema import read_schema
+    from kplan.starter import SCHEMAS, environments, stack
+
+    template, description = None, ""
+    if wanted.template:
+        template, _ = blueprint(wanted.template, lambda name: (built_in(name), []))
+        document = built_in(wanted.template)
+        description = document.data["description"] if document else ""
+    return {
+        "kplan.yaml": format(environments(wanted.bootstrap, wanted.connect), "kplan.yaml"),
+        wanted.stack: format(stack(wanted.name, template, description), wanted.stack),
+        **{f"schemas/{name}.json": json.dumps(read_schema(name), indent=2) + "\n" for name in SCHEMAS},
+    }
+
+
+def _refuse_to_overwrite(session: Session, folder: Path, wanted: Wanted) -> None:
+    """Raises KplanError, before anything is written, where a file is there that would have to say something else."""
+    from kplan.diagnostics import KplanError
+
+    if _is_there(folder / wanted.stack) and not session.settings["force"]:
+        help = "give the stack another name with --name, or replace the file with --force"
+        raise KplanError(str(folder / wanted.stack), code="K245", help=help)
+    if _is_there(folder / "kplan.yaml") and wanted.bootstrap:
+        help = "it is never replaced: write the environment into it, and leave --bootstrap out"
+        raise KplanError(str(folder / "kplan.yaml"), code="K245", help=help)
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.lexists(path)  # a link that leads nowhere, too: nothing is written through it
+
+
+def _written(path: Path, text: str, *, replaced: bool) -> str:
+    """The file is there, with that text where there was none or it is to be replaced; in words."""
+    if _is_there(path) and not replaced:
+        return f"kept   {path}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(str(path), text)
+    return f"wrote  {path}"
+
+
+def _ignored(path: Path) -> str:
+    """Git ignores what kplan keeps beside the stacks; in words."""
+    before = path.read_bytes() if path.exists() else b""
+    if IGNORED.strip("/").encode() in (line.strip().strip(b"/") for line in before.splitlines()):
+        return f"kept   {path}"
+    gap = "" if not before or before.endswith(b"\n") else "\n"
+    with path.open("a") as file:
+        file.write(f"{gap}{IGNORED}\n")
+    return f"wrote  {path}"
+
+
+# -- what comes next --------------------------------------------------------------------------------------------------
+def _next(folder: Path, wanted: Wanted) -> Iterator[str]:
+    """The commands that come next, to be copied."""
+    from kplan.starter import password_variable
+
+    yield ""
+    yield f"Next, once {wanted.stack} says what you want:"
+    yield ""
+    for command in _commands(folder, wanted, password_variable(wanted.name)):
+        yield f"  {command}"
+    if wanted.bootstrap:
+        yield ""
+        yield "and with your servers:"
+        yield ""
+        yield f"  kplan plan {wanted.stack} --env dev"
+
+
+def _commands(folder: Path, wanted: Wanted, variable: str) -> Sequence[str]:
+    there = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
+    password = [f"export {variable}=anything  # the simulated cluster takes any"] if wanted.template else []
+    return [
+        *there,
+        f"kplan validate {wanted.stack}",
+        *password,
+        f"kplan plan {wanted.stack}",
+        f"kplan apply {wanted.stack}",
+    ]
