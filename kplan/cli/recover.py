@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kplan.cli.applying import Running, ctrl_c, declared, reading, unbreakable, view_of
-from kplan.cli.common import LOADING, SHOWING, Session, holder, now, option
+from kplan.cli.common import LOADING, SHOWING, Session, holder, option
 from kplan.cli.common import command as calls
 
 if TYPE_CHECKING:
@@ -179,15 +179,13 @@ def _recovered(running: Running, cluster: Cluster, store: Store) -> Result:
     from kplan.environment import seconds
     from kplan.recovery import Recovery
     from kplan.risk import Accepted
-    from kplan.run import Run
 
-    session, plan, me = running.session, running.plan, running.holder
+    session, plan = running.session, running.plan
     s = session.settings
     view = view_of(session)
     accepted = Accepted(tuple(s["accepted"]))
-    with ctrl_c(me.run) as stop:
-        run = Run(plan, cluster, store, me, reading(plan, cluster, store), unbreakable(view), stop=stop, now=now)
-        run.grace = running.grace
+    with ctrl_c(running.holder.run) as stop:
+        run = running.run(cluster, store, unbreakable(view), stop)
         recovery = Recovery(run, _forgotten(session, plan), lambda address: accepted.covers(f"delete:{address}"))
         try:
             return (recovery.forward if s["forward"] else recovery.back)(seconds(s["lock_timeout"]))

@@ -844,8 +844,10 @@ class KafkaLock:
             if _code(exception) in _PASSING:
                 raise self._cluster.no_transactions() from exception
             raise self._clients.said(exception, "no transactions for kplan") from exception
-        self._log = reader()
+        # Written before anything is read: its end also ends what a broker that was killed left open of this stack's
+        # last transaction, which readers would wait for in vain.
         self._commit([_lock_record(self._stack, self._holder, "held")])
+        self._log = reader()
 
     def write(self, entries: Sequence[Entry] = (), ledger: Mapping[Address, Owned | None] | None = None) -> None:
         """All of it is in the topic, in one transaction. Records of other stacks are refused (ValueError)."""

@@ -373,8 +373,10 @@ def run(ground: Ground, cases: Sequence[Case], say: Callable[[str], None]) -> di
             end, why = LOST, f"{type(exception).__name__}: {exception}"
         if not end.endswith("before"):
             track.give_up()
+        seconds = time.monotonic() - began
         with turn:
-            scores[case.group].count(end, time.monotonic() - began)
+            scores[case.group].count(end, seconds)
+            print(f"{seconds:6.1f} s  {end}: {case}", file=sys.stderr, flush=True)
             if end == LOST:
                 say(f"LOST {case}\n{why}")
 
