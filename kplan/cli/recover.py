@@ -54,6 +54,8 @@ def command(session: Session) -> int:
     session.mask(environment)
     cluster, store = session.open(environment)
     try:
+        if not session.settings["listing"]:
+            _end_writes(session, store)
         found = _open_runs(session, store)
         if not found:
             session.say('{"type": "runs", "runs": []}' if session.as_json else f"Nothing to recover in {store.where}.")
@@ -76,6 +78,20 @@ def _refuse_contradictions(session: Session) -> None:
     given = [flag for name, flag in (("forget", "--forget"), ("accepted", "--accept")) if s[name]]
     if s["forward"] and given:
         raise click.UsageError(f"{given[0]} says how to put back; with --forward nothing is put back")
+
+
+def _end_writes(session: Session, store: Store) -> None:
+    """The journal can be read: a write that a broker's death left without an end has one."""
+    from kplan.environment import seconds
+    from kplan.store.base import Unended
+
+    try:
+        store.open_runs()
+    except Unended as e:
+        for stack in e.stacks:
+            session.note(f"a write of stack {stack} was left without an end; taking its lock ends it")
+            with store.lock(stack, holder("kplan recover"), seconds(session.settings["lock_timeout"])):
+                pass
 
 
 def _open_runs(session: Session, store: Store) -> list[Progress]:
