@@ -1015,6 +1015,16 @@ _RUNS = (
             kplan plan STACK --report md=plan.md
             kplan comment plan.md --service github --request 17
         """),
+    _code("K617", "a write of the state has no end", """
+        Whoever reads the state waits for the end of each write that has begun, and one has none, although brokers end
+        what is open for longer than 15 seconds. Kafka leaves it so where a cluster of one broker is killed while it
+        ends a transaction: once it is back it counts the transaction as complete, and its records as open.
+
+            kplan recover
+
+        That takes the lock of the stack whose write it was, which ends it: what was written is kept, as kplan had been
+        told. `kafka-transactions.sh abort` would make readers go on as well, and would throw it away.
+        """),
     _code("K630", "a file of no known format", """
         `kplan import --file` tells a file's format by its content, and this one is of none that it knows, or has
         nothing in it that could be imported.

@@ -37,7 +37,7 @@ class Rollback:
         sent = list(run.sent.values())
         done = sum(1 for s in sent if s.done)
         try:
-            live, _ = run.read()
+            live = run.look(sent[-1].step) if sent else run.read()[0]
         except KplanError as e:
             unknown = tuple(f"{s.step.change.address}: its state is not known ({e.message})" for s in sent)
             return Result("incomplete", run.holder.run, done, left=unknown, error=failure.error)
@@ -90,7 +90,7 @@ class Rollback:
             return left
         run = self.run
         steps = [s.step for s in sent if s.step.number in backs]
-        run.write(self.lock, "will_undo", steps)
+        run.announce(self.lock, "will_undo", steps)
         backend = run.cluster.of(steps[0].change.address.kind)
         assert backend is not None, "it did the step that is undone here"
         began = run.clock()
@@ -151,7 +151,7 @@ class Rollback:
             return left
         run.sleep(max(0.0, began + run.grace - run.clock()))
         try:
-            live, _ = run.read()
+            live = run.look(failed[-1].step)
         except KplanError:
             return left
         numbers = {s.step.number for s in failed}
@@ -163,7 +163,7 @@ class Rollback:
         open_ = [s for s in todo if s.step.number not in left]
         for look in range(LOOKS):
             try:
-                live, _ = run.read()
+                live = run.look(todo[-1].step) if todo else run.read()[0]
                 open_ = [s for s in open_ if changed(s.step.change, live) or self._lacks_offsets(s, live)]
             except KplanError as e:
                 return {s.step.number: f"{s.step.change.address}: could not be read again: {e.message}" for s in open_}

@@ -11,7 +11,7 @@ from typing import Any
 from kplan import words
 from kplan.backends.base import Backend, Cluster, Outcome
 from kplan.codec import change_to_json
-from kplan.diagnostics import KplanError
+from kplan.diagnostics import ErrorClass, JournalBroken, KplanError
 from kplan.diff import Ledger
 from kplan.events import Emit, Event, silent
 from kplan.journal import Entry, Item
@@ -21,6 +21,7 @@ from kplan.plan import Plan, differing
 from kplan.store.base import Holder, Lock, Store
 
 LOOKS, PAUSE = 3, 0.5  # how often an end state that differs is looked at, and seconds between
+ANNOUNCEMENTS = 3  # of a wave, until it counts as hopeless that one is written in time
 
 
 @dataclass(slots=True)
@@ -79,7 +80,8 @@ def reading(plan: Plan, cluster: Cluster, store: Store) -> Callable[[], tuple[Li
 class Run:
     """A plan on its way. All effects go through `cluster` (the servers) and `lock` (the store).
 
-    `grace` is how many seconds a request that was not answered may still take effect.
+    `grace` is how many seconds a request that was not answered may still take effect, `patience` how many a server that
+    does not answer is waited for, and `session` how many a process may be stopped for without losing the lock.
     """
 
     plan: Plan
@@ -90,6 +92,8 @@ class Run:
     emit: Emit = silent
     stop: Stop = field(default_factory=Stop)
     grace: float = 0.0
+    patience: float = 0.0
+    session: float = float("inf")
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -158,7 +162,7 @@ class Run:
             captured = self._captured(backend, steps)
         except KplanError as e:
             return Failure(steps[0], e)
-        self.write(lock, "will", steps, captured=captured)
+        self.announce(lock, "will", steps, captured)
         self.sent |= {s.number: Sent(s, captured.get(s.change.address, {}), unsure=True) for s in steps}
         for step in steps:
             self.tell("step_started", step, words.doing(step.change))
@@ -220,6 +224,18 @@ class Run:
             return outcomes | {c.address: Outcome(e) for c in accepted}
         return outcomes | {a: replace(o, note=o.note or outcomes[a].note) for a, o in shown.items()}
 
+    def look(self, about: Step) -> Live:
+        """What is live now. A server that does not answer, as one that starts again, is waited for."""
+        end = self.clock() + self.patience
+        while True:
+            try:
+                return self.read()[0]
+            except KplanError as e:
+                if e.error_class is not ErrorClass.RETRIABLE or self.clock() >= end:
+                    raise
+                self.tell("step_progress", about, words.awaiting(e.message))
+            self.sleep(PAUSE)
+
     def verify(self, steps: Sequence[Step]) -> Failure | None:
         """Reads the end state: a step whose result is not there is a failure like any other.
 
@@ -235,7 +251,7 @@ class Run:
 
     def _difference(self, steps: Sequence[Step]) -> Failure | None:
         try:
-            live, _ = self.read()
+            live = self.look(steps[-1])
         except KplanError as e:
             return Failure(None, e)
         for step in steps:
@@ -255,6 +271,23 @@ class Run:
         return Result(outcome, self.holder.run, len(steps), actions=actions, **more)
 
     # -- records --------------------------------------------------------------------------------------------------
+    def announce(
+        self, lock: Lock, event: str, steps: Sequence[Step], captured: Mapping[Address, Mapping[str, Any]] | None = None
+    ) -> None:
+        """The journal says that `steps` are sent next, and said so just now.
+
+        A process that was stopped meanwhile may have lost the lock without knowing it: only a write is refused then.
+        """
+        for _ in range(ANNOUNCEMENTS):
+            began = self.clock()
+            self.write(lock, event, steps, captured=captured)
+            if self.clock() - began < self.session / 2:
+                return
+        raise JournalBroken(
+            f"{ANNOUNCEMENTS} writes took longer than half of `timeouts: session`, so nothing is sent",
+            help="see whether the brokers, or this machine, are too busy",
+        )
+
     def write(
         self,
         lock: Lock,

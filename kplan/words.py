@@ -169,6 +169,10 @@ def waiting(seconds: float) -> str:
     return f"waiting {seconds:g} s: a request of the interrupted run may still take effect"
 
 
+def awaiting(why: str) -> str:
+    return f"waiting for an answer: {why}"
+
+
 def recovered(result: Result, plan: Plan) -> str:
     """The last sentence of a recovery that puts back."""
     if result.left:

@@ -64,7 +64,9 @@ def classify(status: int, message: str) -> type[KplanError]:
     """What an answer that is no success means."""
     if status in (401, 403, 407):
         return Denied
-    if status == 404 and not message:  # without Connect's own words it comes from a worker that starts
+    # Without Connect's own words (`Connector x not found`, `HTTP 404 Not Found`) it comes from a worker that starts:
+    # Jetty's page, or to who accepts JSON its `Not Found` (seen with 4.3.1).
+    if status == 404 and message.lower() in ("", "not found"):
         return Busy
     for known, words, kind in RULES:
         if (known == status or (known == 0 and status >= 500)) and words in message.lower():

@@ -20,10 +20,11 @@ from kplan.cli.common import Session, failed, holder, now, option, planned, seve
 if TYPE_CHECKING:
     from kplan.backends.base import Cluster
     from kplan.environment import Environment
+    from kplan.events import Emit
     from kplan.plan import Plan
     from kplan.render.events import View
     from kplan.render.text import Context
-    from kplan.run import Result, Stop
+    from kplan.run import Result, Run, Stop
     from kplan.store.base import Holder, Store
 
 WAITING_IS_TOLD = 10.0  # seconds between two lines about it
@@ -385,6 +386,22 @@ class Running:
         """How many seconds a request that was not answered may still take effect."""
         return 0.0 if self.environment.simulated else self.environment.request_timeout
 
+    @property
+    def endurance(self) -> float:
+        """How many seconds this process may be stopped for without losing its lock; one on a file is not lost."""
+        in_kafka = self.environment.kafka and not self.environment.sqlite
+        return self.environment.session_timeout if in_kafka else float("inf")
+
+    def run(self, cluster: Cluster, store: Store, emit: Emit, stop: Stop) -> Run:
+        """The plan, ready to go its way."""
+        from kplan.run import Run, reading
+
+        read = reading(self.plan, cluster, store)
+        patience = self.environment.settle_timeout
+        return Run(
+            self.plan, cluster, store, self.holder, read, emit, stop, self.grace, patience, self.endurance, now=now
+        )
+
     def ended(self, work: Callable[[], Result]) -> Result:
         """What `work` returns or raises, and everybody who wants to hear of it is told."""
         from kplan.diagnostics import KplanError
@@ -409,9 +426,8 @@ class Running:
 def _run(running: Running, cluster: Cluster, store: Store, saved: bool) -> Result:
     from kplan.events import unbreakable
     from kplan.executor import Apply
-    from kplan.run import Run, reading
 
-    session, plan, me = running.session, running.plan, running.holder
+    session, me = running.session, running.holder
     timeout = _timeout(session)
     view = view_of(session)
     if not session.as_json:
@@ -419,9 +435,7 @@ def _run(running: Running, cluster: Cluster, store: Store, saved: bool) -> Resul
         session.say(f"  run {me.run}, journaled in {store.where}")
         session.say()
     with ctrl_c(me.run) as stop:
-        run = Run(
-            plan, cluster, store, me, reading(plan, cluster, store), unbreakable(view), stop, running.grace, now=now
-        )
+        run = running.run(cluster, store, unbreakable(view), stop)
         try:
             return Apply(run, session.settings["on_failure"], saved).within(timeout)
         finally:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kplan.cli.applying import Running, ctrl_c, declared, view_of
-from kplan.cli.common import LOADING, SHOWING, Session, holder, now, option
+from kplan.cli.common import LOADING, SHOWING, Session, holder, option
 from kplan.cli.common import command as calls
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def command(session: Session) -> int:
     session.mask(environment)
     cluster, store = session.open(environment)
     try:
+        if not session.settings["listing"]:
+            _end_writes(session, store)
         found = _open_runs(session, store)
         if not found:
             session.say('{"type": "runs", "runs": []}' if session.as_json else f"Nothing to recover in {store.where}.")
@@ -77,6 +79,20 @@ def _refuse_contradictions(session: Session) -> None:
     given = [flag for name, flag in (("forget", "--forget"), ("accepted", "--accept")) if s[name]]
     if s["forward"] and given:
         raise click.UsageError(f"{given[0]} says how to put back; with --forward nothing is put back")
+
+
+def _end_writes(session: Session, store: Store) -> None:
+    """The journal can be read: a write that a broker's death left without an end has one."""
+    from kplan.environment import seconds
+    from kplan.store.base import Unended
+
+    try:
+        store.open_runs()
+    except Unended as e:
+        for stack in e.stacks:
+            session.note(f"a write of stack {stack} was left without an end; taking its lock ends it")
+            with store.lock(stack, holder("kplan recover"), seconds(session.settings["lock_timeout"])):
+                pass
 
 
 def _open_runs(session: Session, store: Store) -> list[Progress]:
@@ -181,15 +197,13 @@ def _recovered(running: Running, cluster: Cluster, store: Store) -> Result:
     from kplan.events import unbreakable
     from kplan.recovery import Recovery
     from kplan.risk import Accepted
-    from kplan.run import Run, reading
 
-    session, plan, me = running.session, running.plan, running.holder
+    session, plan = running.session, running.plan
     s = session.settings
     view = view_of(session)
     accepted = Accepted(tuple(s["accepted"]))
-    with ctrl_c(me.run) as stop:
-        run = Run(plan, cluster, store, me, reading(plan, cluster, store), unbreakable(view), stop=stop, now=now)
-        run.grace = running.grace
+    with ctrl_c(running.holder.run) as stop:
+        run = running.run(cluster, store, unbreakable(view), stop)
         recovery = Recovery(run, _forgotten(session, plan), lambda address: accepted.covers(f"delete:{address}"))
         try:
             return (recovery.forward if s["forward"] else recovery.back)(seconds(s["lock_timeout"]))

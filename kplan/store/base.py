@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from kplan.diagnostics import Timeout
 from kplan.journal import Entry
 from kplan.model import Address, Owned
 
@@ -20,6 +21,16 @@ class Holder:
     command: str
     since: str  # UTC, ISO 8601
     pid: int = 0
+
+
+class Unended(Timeout):
+    """Readers wait for the end of a write of `stacks` that nobody makes any more. Who takes their locks makes it."""
+
+    code = "K617"
+
+    def __init__(self, message: str, stacks: Sequence[str]) -> None:
+        super().__init__(message, help="`kplan recover` ends it")
+        self.stacks = tuple(stacks)
 
 
 class Lock(Protocol):

@@ -51,7 +51,7 @@ from kplan.journal import Entry
 from kplan.model import Address, Owned
 from kplan.permissions import Acl, group_prefix, missing
 from kplan.secrets import Mask, MaskingFilter
-from kplan.store.base import Holder, Lock
+from kplan.store.base import Holder, Lock, Unended
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -154,7 +154,7 @@ class Clients:
     def consumer(self, client: str, group: str, **own: Any) -> Consumer:
         usual = {"group.id": group, "enable.auto.commit": False, "isolation.level": "read_committed",
                  "allow.auto.create.topics": False}  # fmt: skip
-        return Consumer(self.settings(client, **usual, **own), logger=self.library)
+        return Consumer(self.settings(client, **{**usual, **own}), logger=self.library)
 
     def said(self, exception: BaseException, doing: str, resource: str = "") -> KplanError:
         """The exception as an error of ours. `resource` is what a refusal is about where its code does not say."""
@@ -663,9 +663,39 @@ class Reader:
             elif time.monotonic() > deadline and patience is not None:
                 break
             elif time.monotonic() > deadline:
-                raise Timeout(f"topic {self._clients.topic} could not be read beyond offset {self._position} of {end}",
-                              help="another run's transaction is open, or there is no leader; try again")  # fmt: skip
+                raise self._stuck(end)
         consumer.pause(consumer.assignment())  # an end that is told later would be an old one
+
+    def _stuck(self, end: int) -> KplanError:
+        """Why it cannot be read to its end: whose transaction is open longer than brokers allow, or no leader.
+
+        A broker that dies while a transaction ends, and is the only one, calls it complete when it is back and never
+        ends it in the partition ("Couldn't find leader endpoint … can be skipped": TransactionMarkerChannelManager).
+        """
+        said = f"topic {self._clients.topic} could not be read beyond offset {self._position} of {end}"
+        stacks = sorted(self._uncommitted(end))
+        if not stacks:
+            return Timeout(said, help="there may be no leader; try again")
+        return Unended(f"{said}: a write of {', '.join(f'stack {each}' for each in stacks)} has no end", stacks)
+
+    def _uncommitted(self, end: int) -> set[str]:
+        """The stacks of the records from here on, committed or not."""
+        found: set[str] = set()
+        own = {"isolation.level": "read_uncommitted", "enable.partition.eof": True}
+        consumer = self._clients.consumer("kplan-reader", self._clients.prefix + "reader", **own)
+        try:
+            consumer.assign([TopicPartition(self._clients.topic, 0, self._position)])
+            deadline = time.monotonic() + TRY_SECONDS
+            while time.monotonic() < deadline:
+                message = consumer.poll(0.1)
+                if message is not None and message.error() is None:
+                    key = (message.key() or b"").decode(errors="replace").split("/")
+                    found |= {key[1]} if key[0] == "stack" and len(key) > 2 else set()
+                if message is not None and (message.error() or (message.offset() or 0) + 1 >= end):
+                    break
+        finally:
+            consumer.close()
+        return found
 
     def _opened(self) -> Consumer:
         """The consumer, fetching. The first offset is given as a number: asking for it takes half a second."""
@@ -844,8 +874,10 @@ class KafkaLock:
             if _code(exception) in _PASSING:
                 raise self._cluster.no_transactions() from exception
             raise self._clients.said(exception, "no transactions for kplan") from exception
-        self._log = reader()
+        # Written before anything is read: its end also ends what a broker that was killed left open of this stack's
+        # last transaction, which readers would wait for in vain.
         self._commit([_lock_record(self._stack, self._holder, "held")])
+        self._log = reader()
 
     def write(self, entries: Sequence[Entry] = (), ledger: Mapping[Address, Owned | None] | None = None) -> None:
         """All of it is in the topic, in one transaction. Records of other stacks are refused (ValueError)."""

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ import kplan.cli.recover
 import kplan.planning
 import kplan.store.kafka
 from kplan.__main__ import run
+
+STEADY = 0.3  # seconds that a connector's state has to hold; kplan's own second is half of all the time of the trials
 
 
 class Points:
@@ -59,6 +62,7 @@ def wrap(points: Points) -> None:
     vars(kplan.store.kafka)["Producer"] = _producer(points)
     vars(kplan.backends.kafka)["AdminClient"] = _admin(points)
     requests.Session.request = _request(points, requests.Session.request)  # type: ignore[method-assign]
+    vars(kplan.backends.connect)["ConnectConnectors"] = partial(kplan.backends.connect.ConnectConnectors, steady=STEADY)
 
 
 def _producer(points: Points) -> type[confluent_kafka.Producer]:

@@ -32,6 +32,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
+from kplan.store.base import Unended
 from tests.faults.judging import (
     LOST,
     RECOVER,
@@ -343,7 +344,8 @@ def outcome(case: Case, world: World, reference: Reference) -> tuple[str, str]:
     said = [told(ended)]
     code, out = ended.code, ended.out
     died = ended.code < 0  # librdkafka 2.16 sometimes ends the process itself, by an assertion, when a broker goes
-    if ended.code == 8 or died:
+    asked = ended.code == 8 or died
+    if asked or unended(world):
         last = kplan(world.machine(), *RECOVER)
         code, out = last.code, last.out
         said.append(told(last))
@@ -353,9 +355,20 @@ def outcome(case: Case, world: World, reference: Reference) -> tuple[str, str]:
     name = f"{how}, {end.removeprefix('as ')}"
     if missed:
         name, why = LOST, "the fault never came: this test tests nothing"
+    elif not asked and "Recovered" in out:
+        name, why = LOST, "there was something to put back, and its exit code did not say so"
     elif case.says not in ended.out:
         name, why = LOST, f"it does not say {case.says!r}"
     return name if name in ENDS else LOST, "\n".join([*said, why])
+
+
+def unended(world: World) -> bool:
+    """Whether a broker died while it ended a transaction, so that nobody can read the state before a `recover`."""
+    try:
+        world.store.open_runs()
+    except Unended:
+        return True
+    return False
 
 
 def run(ground: Ground, cases: Sequence[Case], say: Callable[[str], None]) -> dict[str, Score]:
@@ -373,8 +386,10 @@ def run(ground: Ground, cases: Sequence[Case], say: Callable[[str], None]) -> di
             end, why = LOST, f"{type(exception).__name__}: {exception}"
         if not end.endswith("before"):
             track.give_up()
+        seconds = time.monotonic() - began
         with turn:
-            scores[case.group].count(end, time.monotonic() - began)
+            scores[case.group].count(end, seconds)
+            print(f"{seconds:6.1f} s  {end}: {case}", file=sys.stderr, flush=True)
             if end == LOST:
                 say(f"LOST {case}\n{why}")
 

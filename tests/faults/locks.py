@@ -35,12 +35,12 @@ TAKEN = Scene(
 WHO = re.compile(r"locked by \S+@\S+.*?\(run \d{8}T\d{6}Z-\w{4}|\S+@\S+ holds stack .*\(run \d{8}T")
 STALE, LOCKED = 5, 6
 LANES = 4
-UNFENCED = ("journal will after", "create_topics before", "incremental_alter_configs before")
+UNFENCED = ("create_topics before", "incremental_alter_configs before")
 
 
 @dataclass
 class Score:
-    """`late` are changes of a holder that was stopped between its journal's `will` and its request: none can be fenced.
+    """`late` are changes of a holder that was stopped just before it sent a request: none can be fenced.
 
     `wrong` says of each trial that went wrong what it was.
     """
@@ -112,9 +112,11 @@ def overlapping(waves: Sequence[Wave]) -> list[str]:
 
 
 def waves(process: int, running: Running) -> list[Wave]:
-    found = []
+    found: list[Wave] = []
     for label, moment in zip(running.points, running.times, strict=True):
         if label == "journal will after":
+            if found and found[-1].last == float("inf"):  # it was late, and is said again before anything is sent
+                found.pop()
             found.append(Wave(process, moment, float("inf")))
         elif label in ("journal did before", "journal failed before"):
             found[-1] = replace(found[-1], last=moment)

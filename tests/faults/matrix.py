@@ -37,7 +37,7 @@ from tests.faults.running import Ended, Running, kplan
 from tests.faults.stage import Stage
 from tests.faults.world import EVERY, FAILING, Scene, World
 
-LANES = 6
+LANES = 10
 LATE = (1.0, 4.0)  # seconds after the kill until what was on its way arrives; 4 is in the middle of the recovery
 
 
@@ -180,8 +180,10 @@ def run(ground: Ground, todo: Sequence[Trial], say: Callable[[str], None]) -> di
             end, killed, why = LOST, True, f"{type(exception).__name__}: {exception}"
         if end != BEFORE:
             track.give_up()
+        seconds = time.monotonic() - began
         with turn:
-            scores[trial.phase.name].count(end, killed, time.monotonic() - began)
+            scores[trial.phase.name].count(end, killed, seconds)
+            print(f"{seconds:6.1f} s  {end}: {trial}", file=sys.stderr, flush=True)
             if end == LOST:
                 say(f"LOST {trial}\n{why}")
             elif not killed:

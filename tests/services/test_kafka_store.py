@@ -36,7 +36,7 @@ from jsonschema import Draft202012Validator
 from kplan.diagnostics import Denied, JournalBroken, KplanError, Locked, Unsupported
 from kplan.journal import Entry, Item, replay
 from kplan.model import Address, Connector, Owned, Rules, Secret, Topic
-from kplan.store.base import Holder
+from kplan.store.base import Holder, Unended
 from kplan.store.kafka import KafkaStore, Log, ledger_key
 from tests.services import KafkaCluster
 
@@ -330,6 +330,32 @@ class TestRecords:
         assert time.monotonic() - began < 5
         assert all("never" not in key for _, key, _ in world.records())
         assert any("never" in key for _, key, _ in world.records("read_uncommitted")), "it had been written"
+
+    def test_a_write_without_an_end_is_named_and_ended_by_the_next_lock_of_its_stack(
+        self, world: World, store: KafkaStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As a broker leaves it that was killed while it ended the transaction (tests/faults/README.md)."""
+        monkeypatch.setattr("kplan.store.kafka.TRANSACTION_SECONDS", 1.0)
+        with store.lock("b", me(), 0) as lock:
+            lock.write(ledger={ORDERS: owned("b")})
+        with store.lock("a", me(), 0):
+            pass
+        group = f"{world.topic.removeprefix('__')}.a"
+        left = Producer({"bootstrap.servers": world.bootstrap, "transactional.id": group,
+                         "transaction.timeout.ms": 600_000})  # fmt: skip
+        left.init_transactions(30)
+        left.begin_transaction()
+        left.produce(world.topic, b'{"v":1}', b"stack/a/lock")
+        left.flush()
+        reader = world.store(request_timeout=3)
+        with pytest.raises(Unended) as caught:
+            reader.ledger()
+        assert (caught.value.code, caught.value.stacks) == ("K617", ("a",))
+        assert "stack a" in caught.value.message and "stack b" not in caught.value.message
+        with store.lock("a", me("run-2"), 0):
+            pass
+        assert set(reader.ledger()) == {ORDERS}
+        reader.close()
 
 
 class TestClaims:

@@ -39,6 +39,8 @@ KNOWN = [
     (404, "No status found for connector a", Conflict),
     (404, "Unknown connector nope", Conflict),
     (404, "", Busy),  # Jetty's page while the worker starts
+    (404, "Not Found", Busy),  # the same as JSON
+    (404, "HTTP 404 Not Found", Conflict),  # Connect's own, of a path that it does not have
     (503, "", Busy),
     (500, "", Timeout),
     (500, "java.lang.NullPointerException", Timeout),
