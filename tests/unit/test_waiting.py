@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 
 from kplan.backends.base import Backend, Cluster, Outcome
-from kplan.cli.applying import reading
 from kplan.diagnostics import Denied, JournalBroken, KplanError, Unreachable
 from kplan.events import Event
 from kplan.executor import Apply
 from kplan.journal import Entry
 from kplan.model import Address, Change, Live, Owned, Stack, Topic
-from kplan.run import Result, Run
+from kplan.run import Result, Run, reading
 from kplan.store.base import Holder, Lock, Store
 from tests.unit.test_properties import everything, opened, planned
 
