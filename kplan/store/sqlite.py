@@ -32,6 +32,8 @@ KEPT_RUNS = 20  # finished ones, of each stack
 BUSY_SECONDS = 30.0  # two stacks of one environment write to the same file
 POLL_SECONDS = 0.05
 PROBE_SECONDS = 0.1  # whoever asks `holder` has the lock for an instant
+PROBED_SECONDS = 2.0  # nobody is named as holder: those who ask have it by turns, or one who just took it
+PROBE_POLL_SECONDS = 0.005
 TABLES = """
 CREATE TABLE IF NOT EXISTS kplan_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS kplan_ledger (
@@ -121,12 +123,13 @@ class SqliteStore:
 
     def _acquire(self, guard: BaseFileLock, stack: str, timeout: float) -> None:
         """Raises Locked once `timeout` is over. A free lock is never missed because somebody looked at it."""
-        end = self._clock() + max(timeout, PROBE_SECONDS)
+        begin = self._clock()
         while not _taken(guard):
-            left = end - self._clock()
-            if left <= 0:
-                raise _refusal(stack, self._named_holder(stack))
-            self._sleep(min(POLL_SECONDS, left))
+            holder = self._named_holder(stack)
+            waited = self._clock() - begin
+            if waited >= max(timeout, PROBE_SECONDS if holder else PROBED_SECONDS):
+                raise _refusal(stack, holder)
+            self._sleep(PROBE_POLL_SECONDS if waited < PROBED_SECONDS else POLL_SECONDS)
 
     def _lock_path(self, stack: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{quote(stack, safe='')}.lock")
