@@ -37,6 +37,7 @@ Failures = dict[str, KplanError | None]  # by topic; None: it is so
 PARTITIONS_AT_ONCE: Final = 1_000  # in a request
 LONGEST_PAUSE: Final = 2.0  # between two looks
 TELL_SECONDS: Final = 10.0  # between two words about the progress; after the first, that come sooner
+NOTHING_UNDER_WAY: Final = 85  # NO_REASSIGNMENT_IN_PROGRESS: it has ended meanwhile
 RATES: Final = (LEADER_RATE, FOLLOWER_RATE)
 RIGHTS: Final = {"Alter": AclOperation.ALTER, "AlterConfigs": AclOperation.ALTER_CONFIGS}
 DYNAMIC_ON_THE_BROKER: Final = 2  # ConfigSource.DYNAMIC_BROKER_CONFIG: set for this broker by its number
@@ -154,34 +155,49 @@ class Mover:
             return self._client.coded(exception.errno, words)
         return Timeout(f"no answer: {words or type(exception).__name__}")
 
-    def under_way(self, topics: Mapping[str, Iterable[int]]) -> dict[str, set[int]]:
-        """Those of the partitions that are being moved now."""
-        found: dict[str, set[int]] = {}
+    def under_way(self, topics: Mapping[str, Iterable[int]]) -> dict[tuple[str, int], tuple[int, ...]]:
+        """Those of the partitions that are being moved now, and the brokers that they are moved to."""
         asked = {name: list(partitions) for name, partitions in topics.items()}
         answer = self._client.retried(lambda: self._asked(lambda admin: admin.list_partition_reassignments(asked)))
-        for moving in answer:
-            found.setdefault(moving.topic, set()).add(moving.partition)
-        return found
+        return {
+            (place.topic, place.partition): tuple(b for b in each["replicas"] if b not in each["removing_replicas"])
+            for place, each in answer.items()
+        }
 
     def send(self, topics: Mapping[str, Replicas]) -> Failures:
-        """Asks for these replicas. The same may be asked again, and another replaces what is under way."""
-        from kafka import TopicPartition
+        """Asks for these replicas. What is moved there already goes on, and what is moved elsewhere is cancelled first.
 
+        A reassignment that replaces one under way never ends: Kafka 4.3 keeps the new replicas as being added and as
+        being removed at once (measured; `ReplicationControlManager.changePartitionReassignment`).
+        """
+        wanted = {(name, p): replicas for name, each in topics.items() for p, replicas in sorted(each.items())}
         found: Failures = dict.fromkeys(topics)
-        every = [(name, p, list(replicas)) for name, each in topics.items() for p, replicas in sorted(each.items())]
-        for batch in shared.batches(every, lambda _: 1, PARTITIONS_AT_ONCE):
-            try:
-                answers = self._sent({TopicPartition(name, p): replicas for name, p, replicas in batch})
-            except KplanError as failure:
-                found |= {name: found[name] or failure for name, _, _ in batch}
-                continue
-            for moving, refusal in answers.items():
-                if refusal is not None:
-                    words = f"partition {moving.partition}: {refusal.__name__}"
-                    found[moving.topic] = found[moving.topic] or self._client.coded(refusal.errno, words)
+        try:
+            going = self.under_way(topics)
+        except KplanError as failure:
+            return dict.fromkeys(topics, failure)
+        elsewhere = [place for place, replicas in going.items() if replicas != wanted[place]]
+        for asked in (dict.fromkeys(elsewhere), {p: r for p, r in wanted.items() if p not in going or p in elsewhere}):
+            self._ask_for(asked, found)
         return found
 
-    def _sent(self, wanted: Mapping[Any, Sequence[int]]) -> Mapping[Any, Any]:
+    def _ask_for(self, wanted: Mapping[tuple[str, int], Sequence[int] | None], found: Failures) -> None:
+        """Asks for replicas (None: cancels), but of no topic that failed; adds what failed to `found`."""
+        from kafka import TopicPartition
+
+        for batch in shared.batches(wanted, lambda _: 1, PARTITIONS_AT_ONCE):
+            asked = {TopicPartition(*place): wanted[place] for place in batch if found[place[0]] is None}
+            try:
+                answers = self._sent(asked) if asked else {}
+            except KplanError as failure:
+                found |= {place.topic: failure for place in asked}
+                continue
+            for place, refusal in answers.items():
+                if refusal is not None and not (refusal.errno == NOTHING_UNDER_WAY and asked[place] is None):
+                    words = f"partition {place.partition}: {refusal.__name__}"
+                    found[place.topic] = found[place.topic] or self._client.coded(refusal.errno, words)
+
+    def _sent(self, wanted: Mapping[Any, Sequence[int] | None]) -> Mapping[Any, Any]:
         return self._client.retried(
             lambda: self._asked(lambda admin: dict(admin.alter_partition_reassignments(dict(wanted))))
         )
@@ -276,7 +292,8 @@ class Reassignments:
             going = self._mover.under_way({name: moved.before for name, moved in moves.items()})
         except KplanError as problem:
             return dict.fromkeys(moves, self._client.named(problem, Acl("Describe", "Cluster")))
-        return {name: _busy(name, going[name]) if name in going else None for name in moves}
+        busy = {name for name, _ in going}
+        return {name: _busy(name, [p for each, p in going if each == name]) if name in busy else None for name in moves}
 
     def _forbidden(self, moves: Iterable[Reassignment]) -> KplanError | None:
         """The right that this user lacks; a cluster without an authorizer names all."""
@@ -472,8 +489,10 @@ class Reassignments:
         found = {}
         for name, moved in waiting.items():
             there = listed[name].partitions if name in listed else {}
-            found[name] = going.get(name, set()) | {
-                p for p, replicas in moved.after.items() if p not in there or not _is_there(there[p], replicas)
+            found[name] = {
+                p
+                for p, replicas in moved.after.items()
+                if (name, p) in going or p not in there or not _is_there(there[p], replicas)
             }
         return found
 

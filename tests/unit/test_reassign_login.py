@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from kplan.backends.kafka_reassign import settings
-from kplan.diagnostics import Denied, Unsupported
+from kplan.diagnostics import Denied, Invalid, Unsupported
+from kplan.environment import Environment
+from kplan.loading import Request, load_environment
 
 BROKERS = {"bootstrap.servers": "a:1, b:2", "socket.timeout.ms": "5000", "debug": "all", "client.rack": "x"}
 
@@ -63,3 +65,28 @@ def test_a_certificate_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("nothing")
     with pytest.raises(Denied, match="cannot be used"):
         settings({**BROKERS, "security.protocol": "SSL", "ssl.ca.location": str(tmp_path / "ca.pem")})
+
+
+def environment(folder: Path, more: str) -> Environment:
+    (folder / "kplan.yaml").write_text(f"version: 1\nenvironments: {{local: {{{more}}}}}\n")
+    return load_environment(Request(folder=str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("more", "throttle", "timeout"),
+    [
+        ("", None, 3600),
+        ("reassign: {throttle: 50MiB}, timeouts: {reassign: 4h}", 52_428_800, 14_400),
+        ("reassign: {throttle: 1000000}", 1_000_000, 3600),
+    ],
+)
+def test_how_fast_and_how_long(tmp_path: Path, more: str, throttle: int | None, timeout: float) -> None:
+    found = environment(tmp_path, more)
+    assert (found.throttle, found.reassign_timeout) == (throttle, timeout)
+
+
+@pytest.mark.parametrize("wrong", ["50", "5B", "1h", "fast"])
+def test_a_throttle_that_is_none_is_told(tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(Invalid) as told:
+        environment(tmp_path, f"reassign: {{throttle: {wrong}}}")
+    assert [each.span.line for each in told.value.diagnostics if each.span] == [2]
