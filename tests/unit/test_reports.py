@@ -76,10 +76,10 @@ def test_all_reports_of_one_run_are_of_one_plan(applied: Shell, monkeypatch: pyt
     import kplan.planning
     import kplan.render.views
 
-    make, made, seen = kplan.planning.make, [], set()
+    make_all, made, seen = kplan.planning.make_all, [], set()
 
     def counted(*arguments: Any) -> Any:
-        made.append(make(*arguments))
+        made.append(make_all(*arguments))
         return made[-1]
 
     def watched(kind: str, documents: Any, context: Context) -> str:
@@ -88,7 +88,7 @@ def test_all_reports_of_one_run_are_of_one_plan(applied: Shell, monkeypatch: pyt
 
     monkeypatch.chdir(applied.folder)
     monkeypatch.setenv("KPLAN_VAR_password", SECRET)
-    monkeypatch.setattr(kplan.planning, "make", counted)
+    monkeypatch.setattr(kplan.planning, "make_all", counted)
     monkeypatch.setattr(kplan.render.views, "render", watched)
     assert run(["plan", "stack.yaml", *REPORTS, "--out", "plan.json", "--format", "json", "--quiet"]) == 3
     assert len(made) == 1 and len(seen) == 1
