@@ -83,7 +83,9 @@ def with_configs(schema: Mapping[str, Any]) -> dict[str, Any]:
     config = {key: value for key, value in schema["$defs"]["topicConfig"].items() if key != "properties"}
     value = config.pop("additionalProperties")
     form = {key: value[key] for key in ("type", "items")}
-    offered = {name: {**form, "description": _meaning(each), "examples": _values(each)} for name, each in CONFIGS.items()}
+    offered = {
+        name: {**form, "description": _meaning(each), "examples": _values(each)} for name, each in CONFIGS.items()
+    }
     config |= {"properties": offered, "additionalProperties": value}
     return {**schema, "$defs": {**schema["$defs"], "topicConfig": config}}
 

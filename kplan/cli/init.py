@@ -78,7 +78,9 @@ def _wanted(session: Session, folder: Path) -> Wanted:
     bootstrap, connect = s["bootstrap"] or "", s["connect"] or ""
     if asks and not (folder / "kplan.yaml").exists():
         if s["bootstrap"] is None:
-            bootstrap = click.prompt("Brokers, such as localhost:9092 (empty: simulated)", default="", show_default=False)
+            bootstrap = click.prompt(
+                "Brokers, such as localhost:9092 (empty: simulated)", default="", show_default=False
+            )
         if s["connect"] is None and bootstrap:
             connect = click.prompt("Kafka Connect's URL (empty: none)", default="", show_default=False)
     return _checked(Wanted(name, "" if template == TOPICS else template, bootstrap.strip(), connect.strip()))
@@ -102,9 +104,11 @@ def _checked(wanted: Wanted) -> Wanted:
         known = ", ".join([TOPICS, *built_in_templates()])
         raise click.BadParameter(f"there is no template {wanted.template}; known: {known}", param_hint="--template")
     if wanted.connect and not wanted.bootstrap:
-        raise click.BadParameter("it takes the brokers of the same environment, too: --bootstrap", param_hint="--connect")
+        raise click.BadParameter(
+            "it takes the brokers of the same environment, too: --bootstrap", param_hint="--connect"
+        )
     if isinstance(conceal("url", wanted.connect), Secret):
-        help = "write `username` and `password: \"{{ env.NAME }}\"` beside the URL in kplan.yaml"
+        help = 'write `username` and `password: "{{ env.NAME }}"` beside the URL in kplan.yaml'
         raise click.BadParameter(f"a password would be written into a file: {help}", param_hint="--connect")
     return wanted
 
@@ -126,7 +130,10 @@ def _files(wanted: Wanted) -> dict[str, str]:
     return {
         "kplan.yaml": format(environments(wanted.bootstrap, wanted.connect), "kplan.yaml"),
         wanted.stack: format(stack(wanted.name, template, description), wanted.stack),
-        **{f"schemas/{name}.json": json.dumps(read_schema(name), indent=2) + "\n" for name in SCHEMAS},
+        **{
+            f"schemas/{name}.json": json.dumps(read_schema(name), indent=2, ensure_ascii=False) + "\n"
+            for name in SCHEMAS
+        },
     }
 
 
@@ -188,8 +195,8 @@ def _commands(folder: Path, wanted: Wanted, variable: str) -> Sequence[str]:
     password = [f"export {variable}=anything  # the simulated cluster takes any"] if wanted.template else []
     return [
         *there,
-        f"kplan validate {wanted.stack}",
         *password,
+        f"kplan validate {wanted.stack}",
         f"kplan plan {wanted.stack}",
         f"kplan apply {wanted.stack}",
     ]

@@ -181,7 +181,9 @@ def _said(node: Node, words: str, others: Mapping[str, Sequence[str]]) -> str:
         return visible(node.group)
     names = ", ".join(visible(id) for id in others.get(node.id, ()))
     said = [f"{words} {names}"] if names else []
-    said += {"foreign": ["foreign: nothing here declares or feeds it"], "fed": ["not declared here"]}.get(node.state, [])
+    said += {"foreign": ["foreign: nothing here declares or feeds it"], "fed": ["not declared here"]}.get(
+        node.state, []
+    )
     return "; ".join(said)
 
 
