@@ -16,10 +16,8 @@ Words = Callable[[click.Context], Iterable[str]]
 FILES = "FILES"
 
 
-class Completed(click.ParamType[str]):
+class Completed(click.types.StringParamType):
     """A text that completes to some words; what keeps kplan from finding them, such as a broken file, gives none."""
-
-    name = "text"
 
     def __init__(self, words: Words) -> None:
         self.words = words
@@ -34,9 +32,7 @@ class Completed(click.ParamType[str]):
         return [CompletionItem(word) for word in found if word.startswith(incomplete)]
 
 
-class File(click.ParamType[str]):
-    name = "text"
-
+class File(click.types.StringParamType):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 

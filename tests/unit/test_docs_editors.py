@@ -14,7 +14,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "editors.md").read_text("utf-8")
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    return [text for said, text in fenced if said == language]
 
 
 def test_the_commands_write_the_schemas_that_the_lines_name(tmp_path: Path) -> None:
