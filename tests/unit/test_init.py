@@ -80,6 +80,8 @@ def test_nothing_is_overwritten(shell: Shell, tmp_path: Path) -> None:
     assert "error[K245]" in shell.kplan("init", "--name", "shop", expect=1).err
     assert "error[K245]" in shell.kplan("init", "--name", "b", "--bootstrap", "h:1", expect=1).err
     assert texts(tmp_path) == before
+    assert "apply needs the real one" in shell.kplan("init", "--name", "b", "--template", "debezium-mysql").out
+    (tmp_path / "stacks" / "b.yaml").unlink()
     shell.kplan("init", "--name", "shop", "--force")
     after = texts(tmp_path)
     assert after.pop("stacks/shop.yaml") != before.pop("stacks/shop.yaml") and after == before
