@@ -93,6 +93,14 @@ def load_environment(request: Request) -> Environment:
     return environment
 
 
+def environment_names(request: Request) -> tuple[str, ...]:
+    """The environments of the `kplan.yaml` that counts for these paths; without one there is `local` alone."""
+    reader = Reader(request)
+    config = reader._config(reader.stack_paths())
+    document = reader.document(config, "environments.v1") if config else None
+    return environments.names(document) if document else ("local",)
+
+
 def load_snapshot(path: str) -> Snapshot:
     """The snapshot in the file. Raises Invalid where there is none, Stale where it is newer than this kplan."""
     try:

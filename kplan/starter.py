@@ -39,7 +39,7 @@ def environments(bootstrap: str = "", connect: str = "") -> str:
         "environments:",
         "  # Simulated in .kplan/local.db: everything can be tried on it without a server.",
         "  local: {}",
-        "  # A cluster with its Connect; `kafka` takes librdkafka's own settings, all of them. Secrets from outside:",
+        "  # A cluster with its Connect; `kafka` takes librdkafka's own settings. Secrets come from outside:",
         '  # sasl.password: "{{ env.KAFKA_PASSWORD }}"',
         *(f"  {line}" if bootstrap else f"  # {line}" for line in real),
     ]

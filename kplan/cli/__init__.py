@@ -65,6 +65,8 @@ class Commands(click.Group):
         module = importlib.import_module(f"kplan.cli.{name}")
         command = module.command
         assert isinstance(command, click.Command)
+        if ctx.resilient_parsing:  # a shell asks what could come next
+            importlib.import_module("kplan.cli.completing").attach(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -54,13 +54,14 @@ def command(session: Session) -> int:
     wanted = _wanted(session, folder)
     files = _files(wanted)
     _refuse_to_overwrite(session, folder, wanted)
+    simulated = not _is_there(folder / "kplan.yaml")  # as the one that is written says; another may say anything
     try:
         for name, text in files.items():
             session.say(_written(folder / name, text, replaced=name == wanted.stack))
         session.say(_ignored(folder / ".gitignore"))
     except OSError as e:
         raise unwritable(f"{e.filename}: {e.strerror or e}") from e
-    for line in _next(folder, wanted):
+    for line in _next(folder, wanted, simulated):
         session.say(line)
     return 0
 
@@ -130,7 +131,10 @@ def _files(wanted: Wanted) -> dict[str, str]:
     return {
         "kplan.yaml": format(environments(wanted.bootstrap, wanted.connect), "kplan.yaml"),
         wanted.stack: format(stack(wanted.name, template, description), wanted.stack),
-        **{f"schemas/{name}.json": json.dumps(read_schema(name), indent=2) + "\n" for name in SCHEMAS},
+        **{
+            f"schemas/{name}.json": json.dumps(read_schema(name), indent=2, ensure_ascii=False) + "\n"
+            for name in SCHEMAS
+        },
     }
 
 
@@ -171,14 +175,14 @@ def _ignored(path: Path) -> str:
 
 
 # -- what comes next --------------------------------------------------------------------------------------------------
-def _next(folder: Path, wanted: Wanted) -> Iterator[str]:
+def _next(folder: Path, wanted: Wanted, simulated: bool) -> Iterator[str]:
     """The commands that come next, to be copied."""
     from kplan.starter import password_variable
 
     yield ""
     yield f"Next, once {wanted.stack} says what you want:"
     yield ""
-    for command in _commands(folder, wanted, password_variable(wanted.name)):
+    for command in _commands(folder, wanted, password_variable(wanted.name), simulated):
         yield f"  {command}"
     if wanted.bootstrap:
         yield ""
@@ -187,13 +191,14 @@ def _next(folder: Path, wanted: Wanted) -> Iterator[str]:
         yield f"  kplan plan {wanted.stack} --env dev"
 
 
-def _commands(folder: Path, wanted: Wanted, variable: str) -> Sequence[str]:
+def _commands(folder: Path, wanted: Wanted, variable: str, simulated: bool) -> Sequence[str]:
     there = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
-    password = [f"export {variable}=anything  # the simulated cluster takes any"] if wanted.template else []
+    which = "the simulated cluster takes any" if simulated else "enough for a plan; apply needs the real one"
+    password = [f"export {variable}=anything  # {which}"] if wanted.template else []
     return [
         *there,
-        f"kplan validate {wanted.stack}",
         *password,
+        f"kplan validate {wanted.stack}",
         f"kplan plan {wanted.stack}",
         f"kplan apply {wanted.stack}",
     ]

@@ -123,7 +123,7 @@ def _flows(change: Json, connector: Json | None) -> dict[tuple[str, str], None]:
 
 def _joined(lines: Sequence[Line], changes: Mapping[str, Json]) -> tuple[dict[str, Box], list[Line]]:
     """The boxes by their keys, where topics that are alike share one, and the lines between boxes."""
-    around = {state: neighbours((line.start, line.end) for line in lines if line.state == state) for state in STATES}
+    around = {state: neighbours((each.start, each.end) for each in lines if each.state == state) for state in STATES}
     ends = {end for line in lines for end in (line.start, line.end)}
     groups = grouped(
         sorted(ends, key=lambda a: (changes[a]["step"] if a in changes else 1 << 30, a)),

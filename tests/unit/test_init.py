@@ -38,7 +38,7 @@ def test_what_it_writes_works_as_printed(shell: Shell, template: str, tmp_path: 
         "init", "my project", "--template", template, "--bootstrap", "h:9092", "--connect", "http://h"
     ).out
     commands = printed(out)
-    assert commands[0] == "cd 'my project'" and commands[1] == "kplan validate stacks/my-project.yaml"
+    assert commands[0] == "cd 'my project'" and commands[-1] == "kplan apply stacks/my-project.yaml"
     assert ("export MY_PROJECT_DB_PASSWORD" in out) == (template != "topics")
     script = "\n".join(
         ["set -e", f'kplan() {{ "{sys.executable}" -m kplan "$@"; }}', *commands, "kplan fmt --check stacks"]
@@ -80,6 +80,8 @@ def test_nothing_is_overwritten(shell: Shell, tmp_path: Path) -> None:
     assert "error[K245]" in shell.kplan("init", "--name", "shop", expect=1).err
     assert "error[K245]" in shell.kplan("init", "--name", "b", "--bootstrap", "h:1", expect=1).err
     assert texts(tmp_path) == before
+    assert "apply needs the real one" in shell.kplan("init", "--name", "b", "--template", "debezium-mysql").out
+    (tmp_path / "stacks" / "b.yaml").unlink()
     shell.kplan("init", "--name", "shop", "--force")
     after = texts(tmp_path)
     assert after.pop("stacks/shop.yaml") != before.pop("stacks/shop.yaml") and after == before

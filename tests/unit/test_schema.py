@@ -15,11 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from kplan.catalog import CONFIGS, parse
+from kplan.connector import blueprint
 from kplan.diagnostics import Diagnostic
+from kplan.loading import built_in, built_in_templates
 from kplan.schema import _Compiler, check, read_schema
 from kplan.source import load
 
-NAMES = ("stack.v1", "environments.v1", "template.v1", "live.v1")
+NAMES = ("stack.v1", "environments.v1", "template.v1", "live.v1", "graph.v1")
 TEMPLATES = Path(__file__).parents[2] / "kplan" / "connectors"
 
 STACK = """\
@@ -140,6 +143,27 @@ def test_every_property_explains_itself_to_an_editor(name: str) -> None:
     assert len(found) > 10
     assert [at for at, each in found.items() if not each.get("description")] == []
     assert [at for at, each in found.items() if "then" not in at and not each.get("examples")] == []
+
+
+@pytest.mark.parametrize("name", ["stack.v1", "environments.v1"])
+def test_an_editor_completes_kafkas_topic_configs(name: str) -> None:
+    offered = read_schema(name)["$defs"]["topicConfig"]["properties"]
+    assert offered.keys() == CONFIGS.keys()
+    for key, each in offered.items():
+        assert each["description"].startswith(CONFIGS[key].doc)
+        for example in each["examples"]:
+            parse(key, example)
+
+
+def test_an_editor_completes_a_connector_by_its_template() -> None:
+    definitions = read_schema("stack.v1")["$defs"]
+    choices = [each for each in definitions["connector"]["allOf"] if "properties" in each["if"]]
+    chosen = {each["if"]["properties"]["template"]["const"]: each["then"]["$ref"].split("/")[-1] for each in choices}
+    assert chosen.keys() == set(built_in_templates())
+    for name, definition in chosen.items():
+        template, _ = blueprint(name, lambda each: (built_in(each), []))
+        assert template is not None
+        assert template.parameters["properties"].keys() <= definitions[definition]["properties"].keys()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,124 @@
+"""What a shell completes flags and arguments to: files, environments, addresses, templates, codes and schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from kplan.loading import Request
+
+Words = Callable[[click.Context], Iterable[str]]
+FILES = "FILES"
+
+
+class Completed(click.types.StringParamType):
+    """A text that completes to some words; what keeps kplan from finding them, such as a broken file, gives none."""
+
+    def __init__(self, words: Words) -> None:
+        self.words = words
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        try:
+            found = list(self.words(ctx))
+        except Exception:  # whatever is said here would stand in the middle of a command line
+            return []
+        return [CompletionItem(word) for word in found if word.startswith(incomplete)]
+
+
+class File(click.types.StringParamType):
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
+
+def attach(command: click.Command) -> None:
+    """From here on the command's parameters complete to what they take; asked for by a shell alone."""
+    for param in command.params:
+        known = WORDS.get(f"{command.name} {param.name}") or WORDS.get(param.name or "")
+        if isinstance(param.type, click.types.StringParamType) and known:
+            param.type = File() if known == FILES else Completed(known)
+
+
+# -- where the words come from ----------------------------------------------------------------------------------------
+def _request(ctx: click.Context) -> Request:
+    """What was typed so far, as if a server were never asked."""
+    import os
+
+    from kplan.loading import Request
+    from kplan.model import Target
+
+    given = ctx.params
+    typed = given.get("paths") or ctx.args  # click keeps them there where the flag at the end still lacks its value
+    paths = [path for path in typed if not str(path).endswith(".json")]
+    os.chdir(given.get("folder") or ".")
+    return Request(paths=paths, env=given.get("env") or "", process=dict(os.environ), unasked=Target())
+
+
+def _environments(ctx: click.Context) -> Iterable[str]:
+    from kplan.loading import environment_names
+
+    return environment_names(_request(ctx))
+
+
+def _addresses(ctx: click.Context) -> Iterable[str]:
+    from kplan.loading import load
+
+    request = _request(ctx)
+    return [str(address) for stack in load(request).stacks for address in stack.resources] if request.paths else ()
+
+
+def _connectors(ctx: click.Context) -> Iterable[str]:
+    """Those of the stacks in the working folder and in stacks/: on such a line they come before the stack."""
+    from dataclasses import replace
+    from pathlib import Path
+
+    from kplan.loading import load
+    from kplan.model import Connector
+
+    paths = [str(path) for folder in (".", "stacks") for path in sorted(Path(folder).glob("*.y*ml"))]
+    loaded = load(replace(_request(ctx), paths=[path for path in paths if not path.endswith("kplan.yaml")]))
+    return [r.name for stack in loaded.stacks for r in stack.resources.values() if isinstance(r, Connector)]
+
+
+def _templates(ctx: click.Context) -> Iterable[str]:
+    from kplan.loading import built_in_templates
+
+    return ["topics", *built_in_templates()]
+
+
+def _codes(ctx: click.Context) -> Iterable[str]:
+    from kplan.codes import CODES
+
+    return sorted(CODES)
+
+
+def _schemas(ctx: click.Context) -> Iterable[str]:
+    from kplan.schema import schema_names
+
+    return [name.removesuffix(".v1") for name in schema_names()]
+
+
+# By the parameter's name, or the command's and the parameter's.
+WORDS: Mapping[str, Any] = {
+    "paths": FILES,
+    "var_files": FILES,
+    "out": FILES,
+    "live": FILES,
+    "comment path": FILES,
+    "env": _environments,
+    "targets": _addresses,
+    "excluded": _addresses,
+    "replaced": _addresses,
+    "explain code": _codes,
+    "schema name": _schemas,
+    "init template": _templates,
+    "discover name": _connectors,
+}

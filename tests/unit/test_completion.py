@@ -1,0 +1,74 @@
+"""What the shell is offered, and that static words load nothing heavy."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kplan.cli import COMMANDS, cli
+from kplan.cli.completing import WORDS
+from tests.unit.test_imports import HEAVY
+
+STACK = """\
+version: 1
+stack: shop
+topics: {shop.orders: , shop.customers: , other: }
+connectors: {sink: {class: X, config: {topics: shop.orders}}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "stack.yaml").write_text(STACK)
+    (tmp_path / "broken.yaml").write_text("a: [")
+    (tmp_path / "kplan.yaml").write_text(
+        'version: 1\nenvironments:\n  dev: {kafka: {bootstrap.servers: "{{ env.NO }}"}}\n  local:\n'
+    )
+    return tmp_path
+
+
+def offered(folder: Path, line: str, *python: str) -> tuple[list[str], str]:
+    """The words for the end of the line, and what is said on standard error."""
+    words = line.split()
+    position = len(words) if line.endswith(" ") else len(words) - 1
+    environment = {**os.environ, "COMP_WORDS": line, "COMP_CWORD": str(position), "_KPLAN_COMPLETE": "bash_complete"}
+    run = subprocess.run([sys.executable, *python, "-m", "kplan"], env=environment, cwd=folder, text=True,
+                         capture_output=True, check=False)  # fmt: skip
+    return run.stdout.split(), run.stderr
+
+
+@pytest.mark.parametrize(("line", "words"), [
+    ("kplan plan stack.yaml --env ", ["plain,dev", "plain,local"]),
+    ("kplan plan stack.yaml --target topic/sh", ["plain,topic/shop.orders", "plain,topic/shop.customers"]),
+    ("kplan plan stack.yaml --env dev --exclude c", ["plain,connector/sink"]),
+    ("kplan plan broken.yaml --target t", []), ("kplan plan --target t", []),
+    ("kplan plan st", ["file,st"]), ("kplan explain K24", ["plain,K245"]),
+    ("kplan schema g", ["plain,graph"]), ("kplan init --template debezium-m", [
+        "plain,debezium-mariadb", "plain,debezium-mongodb", "plain,debezium-mysql"]),
+    ("kplan graph stack.yaml --format m", ["plain,mermaid"]),
+])  # fmt: skip
+def test_words_are_offered(folder: Path, line: str, words: list[str]) -> None:
+    assert offered(folder, line) == (words, "")
+
+
+@pytest.mark.parametrize("line", ["kplan ex", "kplan explain K1", "kplan plan --tar", "kplan plan st"])
+def test_static_words_load_nothing_heavy(folder: Path, line: str) -> None:
+    words, said = offered(folder, line, "-X", "importtime")
+    names = {each.rpartition("|")[2].strip().split(".")[0] for each in said.splitlines()}
+    assert words and "kplan" in names
+    assert not names & HEAVY
+
+
+def test_every_stack_environment_and_address_completes() -> None:
+    """By the names of the parameters: a command with another name for the same would complete to nothing."""
+    import click
+
+    context = click.Context(cli)
+    params = {p.name: p for name in COMMANDS for p in cli.get_command(context, name).params}  # type: ignore[union-attr]
+    stacks = {p.name for p in params.values() if "STACK" in (p.metavar or "")}
+    addresses = {p.name for p in params.values() if p.metavar == "ADDR" and "--forget" not in p.opts}
+    assert stacks | addresses | {"env"} <= WORDS.keys()
