@@ -86,7 +86,9 @@ def test_a_renamed_table_is_another_topic_and_none_of_its_rows_is_lost(capture: 
     capture.apply()
     capture.insert("purchases", "three")
     assert capture.rows("purchases", ("c", "three")) == [("r", "one"), ("r", "two"), ("c", "three")]
-    assert capture.rows("orders", ("c", "one")) == [("c", "one")], "what was written under the old name stays there"
+    # PostgreSQL's connector goes on under the old name until it starts again
+    later = [("c", "two")] if capture.template == "debezium-postgres" else []
+    assert capture.rows("orders", ("c", "one")) == [("c", "one"), *later], "what has the old name stays there"
     capture.declare("purchases", block=block)
     assert "No changes." in capture.kplan("plan").out
     capture.destroy()
