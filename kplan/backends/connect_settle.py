@@ -321,6 +321,8 @@ def _must_beat(change: Change) -> bool:
     after = change.after
     if not isinstance(after, Connector) or not after.heartbeat or after.state != "running":
         return False
+    if after.config.get("snapshot.mode") == "initial_only":
+        return False  # after its snapshot, which may have been taken before, nothing is read, and nothing beats
     fresh = change.action in (Action.CREATE, Action.REPLACE, Action.MOVE)
     return fresh or (change.action is Action.UPDATE and bool(changed_keys(change)))
 

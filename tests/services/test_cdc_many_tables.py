@@ -1,6 +1,7 @@
 """A thousand tables in one connector: planned and applied on real services, rows flow, and nothing is left at the end.
 
-1,000 takes a minute here, so a test run has fewer; KPLAN_TEST_TABLES=1000 has them all.
+That takes minutes on a small machine, so a test run has fewer; KPLAN_TEST_TABLES=1000 has them all. The columns have
+names of their own, for Debezium (3.7) takes a time that grows with the square of those that share one.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from tests.services.cdc import captured
 from tests.services.test_walk import ask, records, topics
 from tests.shell import Shell
 
-TABLES = int(os.environ.get("KPLAN_TEST_TABLES", "1000"))
+TABLES = int(os.environ.get("KPLAN_TEST_TABLES", "200"))
 
 
-def test_a_thousand_tables_in_one_connector(
+def test_many_tables_in_one_connector(
     kafka: KafkaCluster, connect: ConnectWorker, postgres: Postgres, tmp_path: Path
 ) -> None:
     many = captured(Shell(tmp_path), kafka, connect, postgres, "manytables")

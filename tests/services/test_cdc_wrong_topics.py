@@ -39,7 +39,11 @@ def test_topics_with_the_brokers_settings_are_adopted_and_mended(
     above, _, below = planned.partition("nothing below this line can be undone")
     assert f"~  topic/{customers}" in above and f"topic/{orders}" not in above and f"~! topic/{orders}" in below
     assert "+ compression.type     snappy" in above and "+ retention.ms         604800000 (7d)" in above
-    for difference in ("~ partitions           1 -> 3", "+ compression.type     zstd", "+ retention.ms         259200000"):
+    for difference in (
+        "~ partitions           1 -> 3",
+        "+ compression.type     zstd",
+        "+ retention.ms         259200000",
+    ):
         assert difference in below
     assert "caution K411: keys move" in below
 

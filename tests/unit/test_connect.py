@@ -891,6 +891,7 @@ class TestHeartbeat:
         assert act(beating, step).ok and settle(beating, step).ok
 
     @pytest.mark.parametrize("after", [replace(after, heartbeat=""), replace(after, state="paused"),
+                                       replace(after, config={**after.config, "snapshot.mode": "initial_only"}),
                                        replace(connector(), heartbeat="h", state="running")])  # fmt: skip
     def test_what_need_not_beat(self, beating: ConnectConnectors, after: Connector) -> None:
         before = replace(connector(), state="stopped")
