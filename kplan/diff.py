@@ -131,12 +131,15 @@ def _missing(
     if source and before is not None:
         old = ledger.get(source)
         if old is None or old.stack == stack.name:
+            diffs = _connector_diffs(resource, before, None)[0]
+            # the move stays in the plan: what it takes over, such as a slot, is not another connector's
+            _impossible(resource, before, diffs, found, "declare it without `moved`, as a new connector")
             return Change(
                 address,
                 Action.MOVE,
                 before,
                 resource,
-                _connector_diffs(resource, before, None)[0],
+                diffs,
                 "moved",
                 span=resource.origin.span,
                 source=source,
@@ -196,7 +199,8 @@ def _existing(
         _warn_of_health(resource, live, found)
     if replacing:
         return replace(base, action=Action.REPLACE, reason="replace_requested", created=True)
-    if _impossible(resource, now, diffs, found):
+    anew = f"make it anew without its offsets: kplan plan … --replace {resource.address}"
+    if _impossible(resource, now, diffs, found, f"declare a connector of another name, or {anew}"):
         return None
     protect = resource.rules.protect
     changed = owned is not None and protect is not None and protect != owned.protect
@@ -211,16 +215,16 @@ def _existing(
     return None
 
 
-def _impossible(resource: Resource, now: Resource, diffs: Sequence[AttrDiff], found: Difference) -> bool:
-    """Whether a difference cannot be made in place; it is reported then."""
-    again = f"kplan plan … --replace {resource.address}"
+def _impossible(resource: Resource, now: Resource, diffs: Sequence[AttrDiff], found: Difference, way_out: str) -> bool:
+    """Whether a difference cannot be made in place; it is reported then, with the way out for a connector."""
     for d in diffs:
         if d.path == "/partitions" and isinstance(d.before, int) and isinstance(d.after, int) and d.after < d.before:
             found.report(
                 "K232",
                 "partitions cannot be taken away",
                 f"{resource.name} has {d.before}, the stack says {d.after}",
-                f"declare {d.before}, or delete the topic with its records and make it anew: {again}",
+                f"declare {d.before}, or delete the topic with its records and make it anew: "
+                f"kplan plan … --replace {resource.address}",
                 resource,
                 d.path,
             )
@@ -235,7 +239,7 @@ def _impossible(resource: Resource, now: Resource, diffs: Sequence[AttrDiff], fo
                 "K233",
                 "this would be another connector",
                 f"{d.key} of {resource.name} differs; its offsets are kept under the old one",
-                f"declare a connector of another name, or make it anew without its offsets: {again}",
+                way_out,
                 resource,
                 d.path,
             )

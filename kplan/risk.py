@@ -68,7 +68,13 @@ TYPE_HANDLING = (
     "time.precision.mode",
     "bigint.unsigned.handling.mode",
 )
-MOVES_THE_SOURCE = ("slot.name", "database.dbname")
+AGAIN = "changes in between are missed, or all is read again"
+MOVES_THE_SOURCE = {
+    "slot.name": AGAIN,
+    "database.dbname": AGAIN,
+    # without it a task fails at its start: "The db history topic … is missing" (debezium-core's SchemaHistory)
+    "schema.history.internal.kafka.topic": "what it knows of the tables' structure stays in the old one",
+}
 # What Debezium does with these modes at each start, offsets or not (its documentation of `snapshot.mode`).
 SNAPSHOT_MODES = {
     "always": "all tables are read again now, and at each start",
@@ -402,7 +408,7 @@ def _outlives(change: Change) -> Risk:
 
 def _of_setting(diff: AttrDiff) -> Iterator[Risk]:
     if diff.key in MOVES_THE_SOURCE and diff.before is not None:
-        yield _risk("K408", f"another {diff.key}: changes in between are missed, or all is read again")
+        yield _risk("K408", f"another {diff.key}: {MOVES_THE_SOURCE[diff.key]}")
     elif diff.key == "snapshot.mode" and diff.after in SNAPSHOT_MODES:
         yield _risk("K408", f"{diff.key} {diff.after}: {SNAPSHOT_MODES[str(diff.after)]}")
     elif diff.key == "snapshot.mode":

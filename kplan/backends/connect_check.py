@@ -143,7 +143,7 @@ class Validator:
                     continue
                 text = self._mask.mask(concise(str(message)))
                 yield _problem(error, after, "K302", "Connect rejected a connector setting", f"{key}: {text}",
-                               f"/config/{key}", "", f"Connect: {text}")  # fmt: skip
+                               f"/config/{key}", _way_out(after, text), f"Connect: {text}")  # fmt: skip
 
     def _misspelt(self, after: Connector, java_class: str, answer: Mapping[str, Any]) -> Iterator[Diagnostic]:
         listed = self._known_keys(java_class)
@@ -168,6 +168,14 @@ class Validator:
                     listed = ()
                 self._known[java_class] = frozenset(str(item["name"]) for item in listed or ())
             return self._known[java_class]
+
+
+def _way_out(after: Connector, text: str) -> str:
+    """What to do where the plugin's own words lead astray; nothing otherwise."""
+    # "MySQL version 10.11-MariaDB should support SHOW BINARY LOG STATUS …. Check database permissions" (3.6.1)
+    if after.java_class.endswith("MySqlConnector") and "-MariaDB" in text:
+        return "the server is a MariaDB: `template: debezium-mariadb`"
+    return ""
 
 
 def _problem(level: Callable[..., Diagnostic], after: Connector, code: str, summary: str, detail: str, path: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -30,13 +31,17 @@ SETTINGS = {
 
 
 class MariaDB(Service):
-    """A server with the superuser `root` and the user `cdc`, who may read and replicate all, with passwords."""
+    """A server with the superuser `root` and the user `cdc`, who may read and replicate all, with passwords.
+
+    `settings` go over the defaults.
+    """
 
     host = "127.0.0.1"
     user, password = "cdc", "hidden-Canary-71"
     superuser, superuser_password = "root", "root"
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self._settings = {**SETTINGS, **(settings or {})}
         self._server = program(["mariadbd", "mysqld"], [], INSTALL)
         self._installer = program(["mariadb-install-db", "mysql_install_db"], [], INSTALL)
         self._owner = unprivileged("mysql")
@@ -48,7 +53,7 @@ class MariaDB(Service):
         """The server accepts connections; started again after `stop` or `kill` it has the same data and port."""
         if not self._data.exists():
             self._initialise()
-        settings = {**SETTINGS, "datadir": self._data, "port": self.port, "socket": self.folder / "socket"}
+        settings = {**self._settings, "datadir": self._data, "port": self.port, "socket": self.folder / "socket"}
         options = [f"--{key}={value}" for key, value in settings.items()]
         options += [f"--init-file={self.folder / 'users.sql'}", f"--pid-file={self.folder / 'pid'}"]
         self._process = Process([self._server, "--no-defaults", *options], self.folder / "mariadb.log", self._owner)

@@ -882,7 +882,16 @@ class TestHeartbeat:
         fake_time.at(100, lambda: ends.update({self.after.heartbeat: 6}))
         assert act(beating, step).ok and settle(beating, step).ok
 
+    def test_many_tables_get_the_time_to_be_read(
+        self, beating: ConnectConnectors, ends: dict[str, int], fake_time: FakeTime
+    ) -> None:
+        config = {**self.after.config, "table.include.list": ",".join(f"public\\.t{n}" for n in range(1000))}
+        step = replace(self.step, after=replace(self.after, config=config))
+        fake_time.at(150, lambda: ends.update({self.after.heartbeat: 6}))
+        assert act(beating, step).ok and settle(beating, step).ok
+
     @pytest.mark.parametrize("after", [replace(after, heartbeat=""), replace(after, state="paused"),
+                                       replace(after, config={**after.config, "snapshot.mode": "initial_only"}),
                                        replace(connector(), heartbeat="h", state="running")])  # fmt: skip
     def test_what_need_not_beat(self, beating: ConnectConnectors, after: Connector) -> None:
         before = replace(connector(), state="stopped")

@@ -297,6 +297,7 @@ def test_a_new_topic_without_a_spare_replica_is_a_caution() -> None:
     [
         ("slot.name", "a", "b", "K408"),
         ("database.dbname", "a", "b", "K408"),
+        ("schema.history.internal.kafka.topic", "a", "b", "K408"),
         ("database.server.id", "1", "2", "K418"),
         ("snapshot.mode", "initial", "no_data", "K416"),
         ("snapshot.mode", "initial", "recovery", "K416"),
