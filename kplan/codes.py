@@ -559,7 +559,7 @@ _SERVERS = (
         """),
     _code("K318", "a database's driver is not installed", """
         `kplan discover` logs in to the database that a connector reads, which takes a Python package of that database.
-        Nothing else in kplan needs it.
+        A plan looks into it too where the package is there, and goes without where it is not.
 
             pip install 'kplan[postgres]'        # PostgreSQL
             pip install 'kplan[mysql]'           # MySQL and MariaDB
@@ -581,6 +581,36 @@ _SERVERS = (
         key itself.
 
         `kplan show --stack STACK` prints the names.
+        """),
+    _code("K322", "a captured table cannot be read", """
+        Before a connector is made, or gets more tables, kplan looks into its database, as the connector logs in. A
+        table that the stack names is not there, or the connector's user may not read it although its rows are wanted.
+        Debezium would say nothing of a missing table, and fail at one that it may not read; without its table of
+        signals it hangs.
+
+        Correct the name, create the table, or run the GRANT of the message. `--offline` plans without looking.
+        """),
+    _code("K323", "the connector's user lacks a right in the database", """
+        The connector would fail, or go on RUNNING while nothing arrives any more. On PostgreSQL it needs REPLICATION;
+        to make its publication, CREATE on the database and each table's ownership (`publication_mode: filtered`), or to
+        be a superuser (`all_tables`). On MySQL and MariaDB it needs REPLICATION SLAVE and REPLICATION CLIENT.
+
+        Run the statement of the message; or let a DBA make the publication and write `publication_mode: disabled`.
+        """),
+    _code("K324", "the database is not set up for the connector", """
+        Its log cannot be read as things are: PostgreSQL's `wal_level` is not logical, no replication slot is free, the
+        slot is in use or another database's, the publication is missing or for all tables; MySQL's or MariaDB's binary
+        log is off or not ROW and FULL, or `server_id` is taken.
+
+        The message says what there is, and the help what there should be.
+        """),
+    _code("K325", "changes of a captured table are lost or refused", """
+        The connector would work, and something would go wrong with one table: it is not in a publication that somebody
+        else keeps, it is unlogged, or it has neither a primary key nor a replica identity. The last is worse than it
+        sounds: PostgreSQL refuses every UPDATE and DELETE of such a table once it is in a publication, those of your
+        application too.
+
+        Run the statement of the message before you apply. This is a warning and blocks nothing.
         """),
     _code("K332", "Connect works on another cluster", """
         The workers under `connect: {url: …}` store their state in another Kafka cluster than the one that

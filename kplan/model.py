@@ -427,5 +427,14 @@ class Drift:
     live: Text | int | bool | None
 
 
+@dataclass(frozen=True, slots=True)
+class SourceCheck:
+    """Whether the database of a connector was looked into for a plan; `why` it was not."""
+
+    connector: str
+    checked: bool
+    why: str = ""
+
+
 def frozen(pairs: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Mapping[str, Any]:
     return MappingProxyType(dict(pairs))

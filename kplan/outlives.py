@@ -27,15 +27,28 @@ def left_behind(connector: Connector) -> list[str]:
     return [*of_engine(config), *_signals(engine, config)]
 
 
-def _postgres(config: Mapping[str, str]) -> Iterator[str]:
+def slot_of(connector: Connector) -> str:
     """Defaults: https://debezium.io/documentation/reference/stable/connectors/postgresql.html"""
-    slot, publication = config.get("slot.name") or "debezium", config.get("publication.name") or "dbz_publication"
+    return _name(connector.config, "slot.name", "debezium")
+
+
+def publication_of(connector: Connector) -> str:
+    return _name(connector.config, "publication.name", "dbz_publication")
+
+
+def _name(config: Mapping[str, Text], key: str, usual: str) -> str:
+    value = config.get(key)
+    return value if isinstance(value, str) and value else usual
+
+
+def _postgres(config: Mapping[str, str]) -> Iterator[str]:
+    slot, publication = _name(config, "slot.name", "debezium"), _name(config, "publication.name", "dbz_publication")
     if config.get("slot.drop.on.stop") != "true":
         yield f"slot {slot} keeps WAL until it is dropped: SELECT pg_drop_replication_slot('{slot}');"
     if config.get("plugin.name") == "pgoutput":
         made = config.get("publication.autocreate.mode") != "disabled"
         note = "" if made else ", which was made by somebody"
-        yield f"publication {publication}{note}: DROP PUBLICATION {_quoted(publication)};"
+        yield f"publication {publication}{note}: DROP PUBLICATION {quoted(publication)};"
 
 
 def _sqlserver(config: Mapping[str, str]) -> Iterator[str]:
@@ -114,7 +127,7 @@ def _list(value: Text) -> list[str]:
     return [part.strip() for part in str(value).split(",") if part.strip()]
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     """An identifier as PostgreSQL needs it: what is no plain lower-case word stands in double quotes."""
     plain = name.replace("_", "a").isalnum() and name.isascii() and name == name.lower() and not name[0].isdigit()
     return name if plain else '"' + name.replace('"', '""') + '"'

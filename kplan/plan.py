@@ -25,6 +25,7 @@ from kplan.model import (
     Owned,
     Resource,
     Secret,
+    SourceCheck,
     Target,
     Text,
     Topic,
@@ -56,6 +57,7 @@ class Plan:
     used_env: tuple[str, ...] = ()
     created_at: str = ""
     kplan_version: str = __version__
+    sources: tuple[SourceCheck, ...] = ()  # the connectors whose databases matter
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -128,6 +130,7 @@ def to_json(plan: Plan, *, digest: bool = True) -> dict[str, Any]:
         "diagnostics": [diagnostic_to_json(d) for d in plan.diagnostics],
         "read": {"topics": plan.topics_read, "connectors": plan.connectors_read},
         "used_env": list(plan.used_env),
+        **({"sources": [asdict(source) for source in plan.sources]} if plan.sources else {}),
     }
     if digest:
         document["digest"] = plan.digest
@@ -226,6 +229,7 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
             used_env=tuple(data["used_env"]),
             created_at=data["created_at"],
             kplan_version=data["kplan_version"],
+            sources=tuple(SourceCheck(**source) for source in data.get("sources", ())),
         )
         document = to_json(plan, digest=False)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as e:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
-from kplan import facts
+from kplan import facts, source_check
 from kplan.backends.base import Backend, Cluster, Reading
 from kplan.diagnostics import Diagnostic, InterruptedRun, Span, Unsupported, error, ordered, warning
 from kplan.diff import Difference, Ledger, diff, needed
@@ -48,11 +48,15 @@ def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan
     problems += [] if options.mode == "destroy" else unique(stack, live, changes)
     problems += [] if options.mode == "destroy" else _few_replicas(stack, live.target)
     problems += uncompared(stack, live) if live.target.snapshot and options.mode == "apply" else []
+    sources = source_check.Looked()
     if options.offline:
         problems += _immovable(changes)
     else:
-        changes, said = check(cluster, changes)
-        problems += said
+        with ThreadPoolExecutor(1) as pool:
+            looking = pool.submit(source_check.look, cluster, changes, live.target)
+            changes, said = check(cluster, changes)
+            sources = looking.result()
+        problems += [*said, *sources.diagnostics]
     changes = assess(
         changes,
         stack,
@@ -87,6 +91,7 @@ def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan
         connectors_read=sum(1 for a in live.health),
         used_env=stack.used_env,
         created_at=options.created_at,
+        sources=sources.checks,
     )
 
 

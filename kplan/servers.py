@@ -87,7 +87,9 @@ def open_cluster(
         signals=lambda: _signals(environment),
         mask=mask or Mask(environment.secrets),
     )
-    return Cluster(topics, connectors)
+    from kplan.databases.looking import RealDatabases
+
+    return Cluster(topics, connectors, RealDatabases())
 
 
 def _signals(environment: Environment) -> Signals:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from kplan.diagnostics import Denied, KplanError, Unreachable
 from kplan.discovery import EXTRAS, Login, Table
+from kplan.model import Address
+from kplan.readiness import Ask, Found
 
 SECONDS = 10
+LOOK_SECONDS = 3  # for a connection while a plan is made: a database that is out of reach from here is no news
+PATIENCE = 15  # seconds that a plan waits for all looks together
 
 
 class Tables(Protocol):
     """The tables that a login sees, without those of the database itself. Raises KplanError."""
 
     def __call__(self, login: Login, schemas: Sequence[str]) -> list[Table]: ...
+
+
+class Databases(Protocol):
+    """The databases that connectors read."""
+
+    def look(self, asks: Mapping[Address, Ask]) -> Mapping[Address, Found | KplanError]:
+        """What each connector's database says, or why it could not be asked; all of them at once, in bounded time."""
 
 
 def driver(module: str, login: Login) -> Any:
