@@ -272,7 +272,10 @@ def _to_be_made(ask: Ask, found: Postgres, tables: _Tables, mode: str) -> Iterat
     elif not found.creates:
         yield _error(ask, "K323", f"{login.user} may not create publication {name}",
                      f"GRANT CREATE ON DATABASE {quoted(login.database)} TO {user};", place)  # fmt: skip
-    if mode == "filtered":
+    if mode == "filtered" and not tables.captured and not tables.absent:
+        yield _error(ask, "K324", f"no table passes the connector's lists, so publication {name} cannot be made",
+                     f"`kplan discover {ask.connector.name} STACK` lists the tables", _list(ask))  # fmt: skip
+    elif mode == "filtered":
         yield from _unowned(ask, tables)
 
 
@@ -382,6 +385,10 @@ def _at(ask: Ask, table: str) -> Span | None:
     """Where the stack names the table; the signals' where that is the one."""
     key = "/config/signal.data.collection" if table in _signals(ask.connector) else f"/tables/{table}"
     return ask.connector.origin.at(key)
+
+
+def _list(ask: Ask) -> Span | None:
+    return ask.connector.origin.at("/config/table.include.list")
 
 
 def _sql(ask: Ask, table: str) -> str:

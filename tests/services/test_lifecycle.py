@@ -228,7 +228,8 @@ def it_rests_and_goes_on_with_another_snapshot_mode(life: Life) -> None:
 def it_is_put_back_when_a_permission_is_gone(life: Life) -> None:
     before = ask(life.connect, "GET", "/connectors/life-two/config")
     life.declare("life-two", user=STRIPPED, block="    snapshot: when_needed\n")
-    failed = life.apply(expect=7)
+    assert "K323" in life.kplan("plan", expect=4).err
+    failed = life.apply("--offline", expect=7)
     assert "rolled back" in failed.out and "as before" in failed.out
     assert ask(life.connect, "GET", "/connectors/life-two/config") == before
     life.declare("life-two", block="    snapshot: when_needed\n")
