@@ -386,6 +386,27 @@ _EXPANSION = (
         With a template, `signal: {topic: NAME, table: SCHEMA.TABLE}` sets all of it; make that table first
         (https://debezium.io/documentation/reference/stable/configuration/signalling.html).
         """),
+    _code("K240", "this cannot be dropped", """
+        `drop` is for slot and publication of a Debezium connector for PostgreSQL. MySQL and MariaDB keep nothing
+        for a connector; what SQL Server, Oracle and MongoDB keep, a DBA takes away. `publication=NAME` names the
+        connector's own publication.
+
+            on_delete: {drop: [slot, publication]}
+
+        Leave it out: the plan that deletes the connector prints the statements for its database (K413).
+        """),
+    _code("K241", "another connector needs what is to be dropped", """
+        A slot or publication that goes with a deleted connector is named by another connector of the same database,
+        which would fail, or read nothing any more.
+
+        Give each connector its own, or take `drop` away.
+        """),
+    _code("K242", "offsets are kept of a slot that is dropped", """
+        `keep_offsets: true` leaves a deleted connector's position in Connect, so that one of its name goes on from
+        there. Without its replication slot PostgreSQL no longer has what comes after that position.
+
+        Keep both, or neither.
+        """),
     _code("K228", "a setting of columns that this connector does not have", """
         A table says something of its columns that the connector cannot do: MongoDB's can exclude fields, and that is
         all; a connector of an own template what stands under the template's `columns:`.
@@ -612,6 +633,14 @@ _SERVERS = (
 
         Run the statement of the message before you apply. This is a warning and blocks nothing.
         """),
+    _code("K326", "what is to be dropped cannot be dropped", """
+        A connector is to be deleted, and its replication slot or publication with it (`drop`). kplan does that as the
+        connector's own user, after the connector is gone, so it looks beforehand whether it could: the database does
+        not answer from here, the driver or the password is not at hand, the user has no REPLICATION, or somebody else
+        owns the publication.
+
+        Grant what is missing, or leave `drop` out and run the SQL of the message once the connector is gone.
+        """),
     _code("K332", "Connect works on another cluster", """
         The workers under `connect: {url: …}` store their state in another Kafka cluster than the one that
         `kafka: {bootstrap.servers: …}` names, so the topics would be made here and the connectors would write there.
@@ -790,6 +819,13 @@ _RISKS = (
 
         Records that are in its topic already stay, unless the plan deletes the topic.
         """),
+    _code("K423", "a slot or publication is dropped in the database", """
+        Somebody asked for it with `drop`: in the stack, under `removed`, or for this run. It is dropped as the
+        connector's own user once the connector is gone, all of it or nothing, and nothing brings it back: a later
+        connector takes a new snapshot. The step stands below the line. This is a caution and blocks nothing.
+
+        Take `drop` away if something else uses the slot or the publication.
+        """),
 )  # fmt: skip
 
 _RUNS = (
@@ -837,6 +873,13 @@ _RUNS = (
 
         The step has failed, and the apply is rolled back: see the worker's log. Give the table a primary key, or leave
         `new_tables` out; then only later changes are captured.
+        """),
+    _code("K517", "what outlives a connector could not be dropped", """
+        The connector is deleted, and its slot or publication is still there: the slot is in use by somebody else, a
+        right is missing, or the database does not answer. Nothing of it was dropped, so the apply is rolled back and
+        the connector made again with its offsets; where that cannot be known, it is left, by name, with exit code 8.
+
+        Mend the cause and apply again, or leave `drop` out and run the SQL of the message.
         """),
     _code("K520", "the saved plan no longer fits", """
         Between plan and apply something has changed: live state, a file, a variable's value, the cluster, or the plan

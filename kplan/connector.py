@@ -44,7 +44,7 @@ COMMON = frozenset(
         "ignore",
         "accept",
     )
-    + ("tables", "topics", "new_tables", "dead_letter", "for_each", "description")
+    + ("tables", "topics", "new_tables", "dead_letter", "for_each", "description", "on_delete")
 )
 CONNECTOR_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 LONGEST = 10_000  # characters of a setting that templates for names of topics may read

@@ -127,6 +127,7 @@ class Rules:
     restart: str = "never"  # never | on-change | always
     restart_failed: tuple[int, float] | None = None  # attempts, delay in seconds
     new_tables: str = "none"  # none | incremental
+    drop: frozenset[str] = frozenset()  # with it, in its database: slot, publication, publication=NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,7 @@ class Removal:
     keep: bool = False
     keep_offsets: bool = False
     span: Span | None = None
+    drop: frozenset[str] | None = None  # None: as was applied last
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,6 +404,7 @@ class Change:
     effects: tuple[str, ...] = ()
     snapshots: tuple[str, ...] = ()  # new tables whose rows are read afterwards (entries of an include list)
     stops: tuple[str, ...] = ()  # tables whose snapshot is ended before
+    drops: tuple[str, ...] = ()  # in the database, once the connector is gone: `slot NAME`, `publication NAME`
     verified: str = ""  # which server's check accepted it
     owner: Owned | None = None  # the ledger's record before
 

@@ -7,7 +7,7 @@ https://debezium.io/documentation/reference/stable/connectors/.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from kplan.model import Connector, Text
 from kplan.tables import is_pattern
@@ -17,14 +17,24 @@ DEBEZIUM = "io.debezium.connector."
 MOST = 5  # commands for single tables
 
 
-def left_behind(connector: Connector) -> list[str]:
-    """Phrases, each about one thing and with its command."""
-    engine = connector.java_class.removeprefix(DEBEZIUM).partition(".")[0]
-    of_engine = _ENGINES.get(engine) if connector.java_class.startswith(DEBEZIUM) else None
-    if of_engine is None:
+def left_behind(connector: Connector, dropped: Collection[str] = ()) -> list[str]:
+    """Phrases, each about one thing and with its command; what is `dropped` (`slot NAME`) does not stay."""
+    if not leaves_something(connector):
         return []
+    engine = _engine(connector)
     config = {key: value for key, value in connector.config.items() if isinstance(value, str)}
-    return [*of_engine(config), *_signals(engine, config)]
+    phrases = [*_ENGINES[engine](config), *_signals(engine, config)]
+    return [each for each in phrases if not each.startswith(tuple(f"{name} keeps" for name in dropped))
+            and not each.startswith(tuple(f"{name}{sign}" for name in dropped for sign in ":,"))]  # fmt: skip
+
+
+def leaves_something(connector: Connector) -> bool:
+    """Whether it reads a database that kplan knows."""
+    return connector.java_class.startswith(DEBEZIUM) and _engine(connector) in _ENGINES
+
+
+def _engine(connector: Connector) -> str:
+    return connector.java_class.removeprefix(DEBEZIUM).partition(".")[0]
 
 
 def slot_of(connector: Connector) -> str:

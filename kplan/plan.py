@@ -415,6 +415,8 @@ def _judged(step: Step, live: Live, answered: bool | None) -> tuple[Judged | Non
     if answered:
         why = _moved(change, change.after, target)
         return (None, why) if why else (Judged(step, done=True), [])
+    if change.drops and change.action is Action.DELETE and now is None:
+        return Judged(step), []  # what is dropped after it may still be there; to drop it again does no harm
     from_before = _moved(change, change.before, now) + _set_since(change, now)
     if not from_before:
         return Judged(replace(step, change=_on(change, now))), []

@@ -12,6 +12,7 @@ from kplan import facts, source_check
 from kplan.backends.base import Backend, Cluster, Reading
 from kplan.diagnostics import Diagnostic, InterruptedRun, Span, Unsupported, error, ordered, warning
 from kplan.diff import Difference, Ledger, diff, needed
+from kplan.drops import with_drops
 from kplan.model import Action, Address, Change, Connector, Live, Resource, Secret, Stack, Target, Topic
 from kplan.order import Cycle, narrowed, order, with_needs
 from kplan.plan import Plan
@@ -35,6 +36,7 @@ class Options:
     sign_with: str | None = None
     created_at: str = ""
     commit: str = ""
+    drop: frozenset[str] = frozenset()  # in the databases of connectors that go
 
 
 def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan:
@@ -42,9 +44,10 @@ def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan
     live, ledger = looked(stack, cluster, store)
     found = diff(stack, live, ledger, replaced=options.replaced, mode=options.mode)
     changes = with_needs(accepted_releases(_placed(found.changes, stack), options.accept, live.target))
+    changes, dropping = with_drops(changes, stack, live, options.drop, live.target)
     total = len(changes)
     changes, clashes = narrowed(changes, options.targets, options.excluded)
-    problems = found.diagnostics + _clashes(clashes) + _unmatched(stack, found, options)
+    problems = found.diagnostics + dropping + _clashes(clashes) + _unmatched(stack, found, options)
     problems += [] if options.mode == "destroy" else unique(stack, live, changes)
     problems += [] if options.mode == "destroy" else _few_replicas(stack, live.target)
     problems += uncompared(stack, live) if live.target.snapshot and options.mode == "apply" else []

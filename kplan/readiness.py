@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from kplan.diagnostics import Diagnostic, Severity, Span
 from kplan.discovery import ENGINES, Login, Table, discovery
 from kplan.incremental import LISTS, name_of, new_tables
-from kplan.model import Action, Address, Change, Connector
+from kplan.model import Action, Change, Connector
 from kplan.outlives import publication_of, quoted, slot_of
 from kplan.tables import is_pattern
 from kplan.words import listed
@@ -55,15 +56,14 @@ def _is_fresh(change: Change) -> bool:
     return new or (not change.is_ledger_only and any(diff.key in ANOTHER_SOURCE for diff in change.diffs))
 
 
-def ask(change: Change, login: Login) -> Ask:
-    """What is to be known before `change` is made."""
-    assert isinstance(change.after, Connector), "a connector is wanted"
+def ask(change: Change, connector: Connector, login: Login) -> Ask:
+    """What is to be known of the connector's database before `change` is made."""
     fresh = _is_fresh(change)
-    mode = change.after.config.get("snapshot.mode")
+    mode = connector.config.get("snapshot.mode")
     takes_snapshot = change.action in (Action.CREATE, Action.REPLACE) and mode not in READS_NO_ROWS
     before = change.before if isinstance(change.before, Connector) else None
     added = frozenset(map(name_of, new_tables(change)))
-    return Ask(change.after, login, fresh, before, takes_snapshot or bool(change.snapshots), added)
+    return Ask(connector, login, fresh, before, takes_snapshot or bool(change.snapshots), added)
 
 
 # -- what is found ----------------------------------------------------------------------------------------------------
@@ -122,10 +122,11 @@ class Binlog:
 
 
 Found = Postgres | Binlog
+K = TypeVar("K")
 
 
 # -- what is wrong ----------------------------------------------------------------------------------------------------
-def coming(asks: Mapping[Address, Ask], found: Mapping[Address, Found]) -> Counter[tuple[str, int]]:
+def coming(asks: Mapping[K, Ask], found: Mapping[K, Found]) -> Counter[tuple[str, int]]:
     """How many slots will be made on each server: several connectors may want the last one."""
     fresh = [
         asks[a].login for a, seen in found.items() if isinstance(seen, Postgres) and asks[a].fresh and not seen.slot

@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 from kplan.diagnostics import Denied, KplanError, Unreachable
 from kplan.discovery import EXTRAS, Login, Table
-from kplan.model import Address
-from kplan.readiness import Ask, Found
+from kplan.readiness import Ask, Found, K
 
 SECONDS = 10
 LOOK_SECONDS = 3  # for a connection while a plan is made: a database that is out of reach from here is no news
@@ -25,8 +24,14 @@ class Tables(Protocol):
 class Databases(Protocol):
     """The databases that connectors read."""
 
-    def look(self, asks: Mapping[Address, Ask]) -> Mapping[Address, Found | KplanError]:
+    def look(self, asks: Mapping[K, Ask]) -> Mapping[K, Found | KplanError]:
         """What each connector's database says, or why it could not be asked; all of them at once, in bounded time."""
+
+    def there(self, login: Login, drops: Sequence[str]) -> list[str]:
+        """Which of `slot NAME` and `publication NAME` the database has. Raises KplanError."""
+
+    def drop(self, login: Login, drops: Sequence[str]) -> None:
+        """None of them is there any more; all go, or none. Raises Busy while a slot is in use, or KplanError."""
 
 
 def driver(module: str, login: Login) -> Any:

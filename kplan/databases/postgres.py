@@ -17,8 +17,9 @@ from kplan.databases.base import (
     one_line,
     unreachable,
 )
+from kplan.diagnostics import Busy
 from kplan.discovery import Login, Table
-from kplan.outlives import publication_of, slot_of
+from kplan.outlives import publication_of, quoted, slot_of
 from kplan.readiness import Ask, Postgres, Publication, Relation, Slot
 
 COLUMNS = """ARRAY(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(number, place)
@@ -136,3 +137,40 @@ def _table(login: Login, name: str, rows: int, stored: int, unlogged: bool, read
     if not owned:
         notes.append(f"{login.user} does not own it, so the connector cannot add it to a publication itself")
     return Table(name, tuple(key or ()), tuple(unique or ()), None if rows < 0 else rows, stored, tuple(notes))
+
+
+# -- what outlives a connector ----------------------------------------------------------------------------------------
+OWN_SLOT = "SELECT active, active_pid FROM pg_replication_slots WHERE slot_name = %s"
+THERE = {
+    "slot": "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s)",
+    "publication": "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = %s)",
+}
+
+
+def there(login: Login, drops: Sequence[str]) -> list[str]:
+    """Which of `slot NAME` and `publication NAME` the database has. Raises KplanError."""
+    with _reading(login, SECONDS) as connection:
+        return [each for each in drops if _is_there(connection, each)]
+
+
+def _is_there(connection: Any, each: str) -> bool:
+    kind, _, name = each.partition(" ")
+    return bool(connection.execute(THERE[kind], (name,)).fetchone()[0])
+
+
+def drop(login: Login, drops: Sequence[str]) -> None:
+    """None of them is there any more; all go, or none. Raises Busy while a slot is in use, or KplanError.
+
+    A slot does not come back where its transaction fails, so it goes last: after it there is nothing but the commit.
+    """
+    with _connected(login, SECONDS) as connection:
+        connection.execute(f"SET LOCAL statement_timeout = '{SECONDS}s'")
+        found = [each.partition(" ")[::2] for each in drops if _is_there(connection, each)]
+        for kind, name in sorted(found):  # publications before slots
+            if kind == "publication":
+                connection.execute(f"DROP PUBLICATION IF EXISTS {quoted(name)}".encode())
+                continue
+            active, pid = connection.execute(OWN_SLOT, (name,)).fetchone() or (False, None)
+            if active:
+                raise Busy(f"slot {name} is in use by process {pid} of {login.host}:{login.port}")
+            connection.execute("SELECT pg_drop_replication_slot(%s)", (name,))

@@ -265,6 +265,7 @@ REASONS = {
     "kept": "listed under `removed` with `keep`: it stays, and the stack gives it up",
     "protect_changed": "its protection changes, in the ledger alone",
     "replace_requested": "asked for with --replace",
+    "on_delete_changed": "what is dropped with it changes, in the ledger alone",
 }
 
 

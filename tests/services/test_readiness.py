@@ -26,13 +26,13 @@ def looked(kind: str, server: PostgresDatabase | MariaDB, **more: str) -> tuple[
     }  # fmt: skip
     one = Connector("feed", {**config, **{key.replace("__", "."): value for key, value in more.items()}})
     change = Change(one.address, Action.CREATE, None, one)
-    return change, RealDatabases().look({one.address: ask(change, login(one))})[one.address]
+    return change, RealDatabases().look({one.address: ask(change, one, login(one))})[one.address]
 
 
 def codes(kind: str, server: PostgresDatabase | MariaDB, **more: str) -> list[str]:
     change, found = looked(kind, server, **more)
     assert isinstance(change.after, Connector) and not isinstance(found, KplanError), found
-    return [problem.code for problem in problems(ask(change, login(change.after)), found)]
+    return [problem.code for problem in problems(ask(change, change.after, login(change.after)), found)]
 
 
 def test_a_look_into_postgres(postgres: Postgres) -> None:

@@ -45,7 +45,7 @@ def grown() -> Change:
 
 def said(change: Change, found: Found, coming: int = 1) -> list[Diagnostic]:
     assert wants(change) and isinstance(change.after, Connector)
-    return list(problems(ask(change, login(change.after)), found, coming))
+    return list(problems(ask(change, change.after, login(change.after)), found, coming))
 
 
 def postgres(*names: str, **more: Any) -> Postgres:
@@ -137,7 +137,7 @@ def test_of_a_connector_that_gets_more_tables_only_those_count() -> None:
 
 def test_connectors_that_want_the_last_slot_are_told_so() -> None:
     one, other = created(), created(slot__name="other")
-    asks = {Address("connector", n): ask(c, login(connector())) for n, c in (("a", one), ("b", other))}
+    asks = {Address("connector", n): ask(c, connector(), login(connector())) for n, c in (("a", one), ("b", other))}
     nearly = postgres(slots=(9, 10))
     wanted = coming(asks, dict.fromkeys(asks, nearly))
     assert wanted == {("db", 5432): 2} and [d.code for d in said(one, nearly, 2)] == ["K324"]
