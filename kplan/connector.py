@@ -492,6 +492,8 @@ class ConnectorBuilder:
         named = next((key for key in ("class", "template") if key in self.block), "")
         spans.setdefault("/config/connector.class", document.at(*self.path, *filter(None, [named])))
         spans |= {f"/tables/{table.name}": document.key_at(*table.at) for table in tables if table.at}
+        if "on_delete" in self.block:
+            spans["/on_delete"] = document.key_at(*self.path, "on_delete")
         origin = Origin(document.key_at(*self.path), spans, sources)
         self._literals(config, origin)
         names = [] if dead == "" else [dead]

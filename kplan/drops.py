@@ -65,14 +65,14 @@ def statements(drops: Iterable[str]) -> str:
 def problems(resources: Iterable[Resource]) -> list[Diagnostic]:
     """An error for each connector whose block asks to drop what kplan cannot drop."""
     return [
-        _refusal(each, why, each.origin.span)
+        _refusal(each, why, each.origin.at("/on_delete"))
         for each in resources
         if isinstance(each, Connector) and (why := refused(each, each.rules.drop))
     ]
 
 
 def _refusal(connector: Connector, why: str, span: Span | None) -> Diagnostic:
-    help = "leave it out, and run the statements that the plan names (K413) once the connector is deleted"
+    help = "leave it out: the plan that deletes the connector has the statements for its database (K413)"
     return error("K240", "this cannot be dropped", why, help=help, span=span, address=connector.address)
 
 

@@ -176,8 +176,11 @@ class ConnectConnectors:
         try:
             if change.stops and self._incremental:
                 self._incremental.stop(change)
-            if change.drops and change.reason == "undo" and (why := self._drops.gone(change)):
+            undoes = change.reason == "undo" and change.action is Action.CREATE
+            if change.drops and undoes and (why := self._drops.gone(change)):
                 return Outcome(kept=why)
+            if change.drops and change.action in (Action.DELETE, Action.REPLACE):
+                self._drops.refuse(change)
             note = Job(self._rest, self.version, change, captured, self._drops.run).run()
         except KplanError as failure:
             return Outcome(failure)
