@@ -144,6 +144,7 @@ def rules_to_json(rules: Rules) -> Json:
         "restart": rules.restart,
         "restart_failed": list(rules.restart_failed) if rules.restart_failed else None,
         "new_tables": rules.new_tables,
+        "drop": sorted(rules.drop),
     }
     return {key: value for key, value in data.items() if value is False or (value and value != getattr(usual, key))}
 
@@ -158,6 +159,7 @@ def rules_from_json(data: Any) -> Rules:
         restart=_text(fields, "restart", "never"),
         restart_failed=None if restarts is None else _restarts(restarts),
         new_tables=_text(fields, "new_tables", "none"),
+        drop=frozenset(_texts(fields, "drop")),
     )
 
 
@@ -319,6 +321,7 @@ def _extras(change: Change) -> Json:
         "restart": change.restart,
         "effects": list(change.effects),
         "snapshots": list(change.snapshots),
+        "drops": list(change.drops),
         "moved_from": None if change.source is None else str(change.source),
         "owner": None
         if change.owner is None
@@ -396,6 +399,7 @@ def change_from_json(data: Any) -> Change:
             restart=_flag(fields, "restart"),
             effects=_texts(fields, "effects"),
             snapshots=_texts(fields, "snapshots"),
+            drops=_texts(fields, "drops"),
             verified=_text(verified, "by"),
             owner=_owner(fields["owner"]) if fields.get("owner") else None,
             reassignment=reassignment_from_json(fields["reassignment"]) if fields.get("reassignment") else None,

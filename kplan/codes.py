@@ -386,6 +386,27 @@ _EXPANSION = (
         With a template, `signal: {topic: NAME, table: SCHEMA.TABLE}` sets all of it; make that table first
         (https://debezium.io/documentation/reference/stable/configuration/signalling.html).
         """),
+    _code("K240", "this cannot be dropped", """
+        `drop` is for slot and publication of a Debezium connector for PostgreSQL. MySQL and MariaDB keep nothing
+        for a connector; what SQL Server, Oracle and MongoDB keep, a DBA takes away. `publication=NAME` names the
+        connector's own publication.
+
+            on_delete: {drop: [slot, publication]}
+
+        Leave it out: the plan that deletes the connector prints the statements for its database (K413).
+        """),
+    _code("K241", "another connector needs what is to be dropped", """
+        A slot or publication that goes with a deleted connector is named by another connector of the same database,
+        which would fail, or read nothing any more.
+
+        Give each connector its own, or take `drop` away.
+        """),
+    _code("K242", "offsets are kept of a slot that is dropped", """
+        `keep_offsets: true` leaves a deleted connector's position in Connect, so that one of its name goes on from
+        there. Without its replication slot PostgreSQL no longer has what comes after that position.
+
+        Keep both, or neither.
+        """),
     _code("K245", "a file is there already", """
         `kplan init` would have to change a file that is there: the stack of that name, or a kplan.yaml that should get
         another environment. It has written nothing.
@@ -596,7 +617,7 @@ _SERVERS = (
         """),
     _code("K318", "a database's driver is not installed", """
         `kplan discover` logs in to the database that a connector reads, which takes a Python package of that database.
-        Nothing else in kplan needs it.
+        A plan looks into it too where the package is there, and goes without where it is not.
 
             pip install 'kplan[postgres]'        # PostgreSQL
             pip install 'kplan[mysql]'           # MySQL and MariaDB
@@ -618,6 +639,44 @@ _SERVERS = (
         key itself.
 
         `kplan show --stack STACK` prints the names.
+        """),
+    _code("K322", "a captured table cannot be read", """
+        Before a connector is made, or gets more tables, kplan looks into its database, as the connector logs in. A
+        table that the stack names is not there, or the connector's user may not read it although its rows are wanted.
+        Debezium would say nothing of a missing table, and fail at one that it may not read; without its table of
+        signals it hangs.
+
+        Correct the name, create the table, or run the GRANT of the message. `--offline` plans without looking.
+        """),
+    _code("K323", "the connector's user lacks a right in the database", """
+        The connector would fail, or go on RUNNING while nothing arrives any more. On PostgreSQL it needs REPLICATION;
+        to make its publication, CREATE on the database and each table's ownership (`publication_mode: filtered`), or to
+        be a superuser (`all_tables`). On MySQL and MariaDB it needs REPLICATION SLAVE and REPLICATION CLIENT.
+
+        Run the statement of the message; or let a DBA make the publication and write `publication_mode: disabled`.
+        """),
+    _code("K324", "the database is not set up for the connector", """
+        Its log cannot be read as things are: PostgreSQL's `wal_level` is not logical, no replication slot is free, the
+        slot is in use or another database's, the publication is missing or for all tables; MySQL's or MariaDB's binary
+        log is off or not ROW and FULL, or `server_id` is taken.
+
+        The message says what there is, and the help what there should be.
+        """),
+    _code("K325", "changes of a captured table are lost or refused", """
+        The connector would work, and something would go wrong with one table: it is not in a publication that somebody
+        else keeps, it is unlogged, or it has neither a primary key nor a replica identity. The last is worse than it
+        sounds: PostgreSQL refuses every UPDATE and DELETE of such a table once it is in a publication, those of your
+        application too.
+
+        Run the statement of the message before you apply. This is a warning and blocks nothing.
+        """),
+    _code("K326", "what is to be dropped cannot be dropped", """
+        A connector is to be deleted, and its replication slot or publication with it (`drop`). kplan does that as the
+        connector's own user, after the connector is gone, so it looks beforehand whether it could: the database does
+        not answer from here, the driver or the password is not at hand, the user has no REPLICATION, or somebody else
+        owns the publication.
+
+        Grant what is missing, or leave `drop` out and run the SQL of the message once the connector is gone.
         """),
     _code("K327", "the client that moves replicas is not installed", """
         A topic that is there is to have another replication factor. Brokers then move replicas between them, which
@@ -824,6 +883,13 @@ _RISKS = (
 
         Records that are in its topic already stay, unless the plan deletes the topic.
         """),
+    _code("K423", "a slot or publication is dropped in the database", """
+        Somebody asked for it with `drop`: in the stack, under `removed`, or for this run. It is dropped as the
+        connector's own user once the connector is gone, all of it or nothing, and nothing brings it back: a later
+        connector takes a new snapshot. The step stands below the line. This is a caution and blocks nothing.
+
+        Take `drop` away if something else uses the slot or the publication.
+        """),
     _code("K430", "replicas are copied between brokers", """
         A topic gets more replicas, and brokers copy all that it holds to where they are to be. That takes their network
         and disks from readers and writers. This is a caution and blocks nothing.
@@ -880,6 +946,13 @@ _RUNS = (
 
         The step has failed, and the apply is rolled back: see the worker's log. Give the table a primary key, or leave
         `new_tables` out; then only later changes are captured.
+        """),
+    _code("K517", "what outlives a connector could not be dropped", """
+        The connector is deleted, and its slot or publication is still there: the slot is in use by somebody else, a
+        right is missing, or the database does not answer. Nothing of it was dropped, so the apply is rolled back and
+        the connector made again with its offsets; where that cannot be known, it is left, by name, with exit code 8.
+
+        Mend the cause and apply again, or leave `drop` out and run the SQL of the message.
         """),
     _code("K520", "the saved plan no longer fits", """
         Between plan and apply something has changed: live state, a file, a variable's value, the cluster, or the plan

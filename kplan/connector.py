@@ -44,7 +44,7 @@ COMMON = frozenset(
         "ignore",
         "accept",
     )
-    + ("tables", "topics", "new_tables", "dead_letter", "for_each", "description")
+    + ("tables", "topics", "new_tables", "dead_letter", "for_each", "description", "on_delete")
 )
 CONNECTOR_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 LONGEST = 10_000  # characters of a setting that templates for names of topics may read
@@ -167,7 +167,7 @@ class ConnectorBuilder:
             self._report(
                 "K218", "this environment has no Connect", self.name, "add `connect: {url: …}` to the environment"
             )
-        self.expansion.add(self._connector(own, config, sources, feeds, dead))
+        self.expansion.add(self._connector(own, config, sources, feeds, dead, tables))
 
     # -- which template, which name -------------------------------------------------------------------------------
     def _find_blueprint(self) -> bool:
@@ -477,7 +477,13 @@ class ConnectorBuilder:
         )
 
     def _connector(
-        self, own: Mapping[str, Any], config: dict[str, Text], sources: dict[str, str], feeds: Feeds, dead: str
+        self,
+        own: Mapping[str, Any],
+        config: dict[str, Text],
+        sources: dict[str, str],
+        feeds: Feeds,
+        dead: str,
+        tables: Sequence[Table],
     ) -> Connector:
         document = self.expansion.document
         spans = {f"/config/{key}": document.key_at(*self.path, "config", key) for key in self.block.get("config") or {}}
@@ -485,6 +491,9 @@ class ConnectorBuilder:
             spans.setdefault(f"/config/{key}", document.at(*self._mentioned(text)))
         named = next((key for key in ("class", "template") if key in self.block), "")
         spans.setdefault("/config/connector.class", document.at(*self.path, *filter(None, [named])))
+        spans |= {f"/tables/{table.name}": document.key_at(*table.at) for table in tables if table.at}
+        if "on_delete" in self.block:
+            spans["/on_delete"] = document.key_at(*self.path, "on_delete")
         origin = Origin(document.key_at(*self.path), spans, sources)
         self._literals(config, origin)
         names = [] if dead == "" else [dead]

@@ -212,6 +212,8 @@ def _existing(
         return replace(
             base, action=Action.ADOPT, reason="protect_changed", diffs=(AttrDiff("/protect", owned.protect, protect),)
         )
+    if owned.applied is not None and owned.applied.rules.drop != resource.rules.drop:
+        return replace(base, action=Action.ADOPT, reason="on_delete_changed")
     return None
 
 

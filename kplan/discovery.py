@@ -22,6 +22,8 @@ ENGINES = {
 EXTRAS = {POSTGRES: "postgres", MYSQL: "mysql", MARIADB: "mysql"}
 PORTS = {POSTGRES: 5432, MYSQL: 3306, MARIADB: 3306}
 SPLIT = re.compile(r"(?<!\\),")  # where Debezium's lists are cut: a comma of an expression has a backslash
+WORKER = re.compile(r"\w+://(?:[^/@]*@)?(\[[^]]*\]|[^:/,]*)")
+LOOPBACK = re.compile(r"localhost(?:\.localdomain)?|127(?:\.\d+){3}|\[?::1\]?")
 WITHOUT_KEY = "no primary key: its rows cannot be read incrementally"
 
 
@@ -109,6 +111,15 @@ def login(connector: Connector, host: str = "", password: str | None = None) -> 
         _password(connector) if password is None else password,
         str(config.get("database.sslmode" if engine == POSTGRES else "database.ssl.mode") or ""),
     )
+
+
+def login_from_here(connector: Connector, connect_url: str) -> Login:
+    """As the connector logs in. Raises KplanError, too, where its `localhost` is another machine than this one."""
+    found = login(connector)
+    worker = WORKER.match(connect_url)
+    if LOOPBACK.fullmatch(found.host) and not (worker and LOOPBACK.fullmatch(worker.group(1))):
+        raise KplanError(f"{found.host} is the Connect worker's, not this machine", code="K310")
+    return found
 
 
 def _text(connector: Connector, key: str) -> str:

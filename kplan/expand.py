@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kplan import catalog, guard, incremental, schema, variables
+from kplan import catalog, drops, guard, incremental, schema, variables
 from kplan import environment as environments
 from kplan.connector import Blueprint, ConnectorBuilder, shown
 from kplan.diagnostics import Diagnostic, Span, error, warning
@@ -150,6 +150,7 @@ class Expansion:
         self.problems += guard.check(self.resources, guards, self.internal)
         self.problems += unfed_sinks(self.resources)
         self.problems += incremental.problems(self.resources.values())
+        self.problems += drops.problems(self.resources.values())
         used = sorted({name for t in self.resources.values() if isinstance(t, Topic) for name in env_sources(t, env)})
         return Stack(
             name,
@@ -260,6 +261,7 @@ class Expansion:
                     bool(entry.get("keep")),
                     bool(entry.get("keep_offsets")),
                     self.document.at("removed", i),
+                    frozenset(entry["drop"]) if entry.get("drop") is not None else None,
                 )
             )
         return tuple(found)

@@ -28,7 +28,7 @@ _TOPIC = ("for_each", "topic", "role", "partitions", "replication_factor", "conf
 _DATABASE = ("hostname", "port", "name", "user", "password")
 _CONNECTOR = ("description", "template", "class", "for_each", "name", "client", "topic_prefix", "database", "server_id",
               "slot", "publication", _REST, "tables", "topics", "snapshot", "state", "restart", "restart_failed",
-              "new_tables", "dead_letter", "config", "protect", "ignore", "accept")  # fmt: skip
+              "new_tables", "on_delete", "dead_letter", "config", "protect", "ignore", "accept")  # fmt: skip
 _VARIABLE = ("type", "default", "env", "sensitive", "minimum", "maximum", "pattern", "enum", "description")
 _STACK = ("version", "stack", "description", "variables", "defaults", "topics", "connectors", "removed", "moved",
           "guards")  # fmt: skip
@@ -48,7 +48,7 @@ _STACK_ORDER: _Order = {
     ("connectors", "*", "tables", "*"): _TOPIC,
     ("connectors", "*", "topics", "*"): _TOPIC,
     ("connectors", "*", "dead_letter"): _TOPIC,
-    ("removed", "*"): ("topic", "connector", "accept", "keep", "keep_offsets"),
+    ("removed", "*"): ("topic", "connector", "accept", "keep", "keep_offsets", "drop"),
     ("moved", "*"): ("from", "to"),
     ("guards",): _GUARDS,
 }

@@ -127,6 +127,7 @@ class Rules:
     restart: str = "never"  # never | on-change | always
     restart_failed: tuple[int, float] | None = None  # attempts, delay in seconds
     new_tables: str = "none"  # none | incremental
+    drop: frozenset[str] = frozenset()  # with it, in its database: slot, publication, publication=NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,7 @@ class Removal:
     keep: bool = False
     keep_offsets: bool = False
     span: Span | None = None
+    drop: frozenset[str] | None = None  # None: as was applied last
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,6 +434,7 @@ class Change:
     effects: tuple[str, ...] = ()
     snapshots: tuple[str, ...] = ()  # new tables whose rows are read afterwards (entries of an include list)
     stops: tuple[str, ...] = ()  # tables whose snapshot is ended before
+    drops: tuple[str, ...] = ()  # in the database, once the connector is gone: `slot NAME`, `publication NAME`
     verified: str = ""  # which server's check accepted it
     owner: Owned | None = None  # the ledger's record before
     reassignment: Reassignment | None = None  # of a topic that gets another replication factor
@@ -456,6 +459,15 @@ class Drift:
     path: str
     applied: Text | int | bool | None
     live: Text | int | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCheck:
+    """Whether the database of a connector was looked into for a plan; `why` it was not."""
+
+    connector: str
+    checked: bool
+    why: str = ""
 
 
 def frozen(pairs: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ https://debezium.io/documentation/reference/stable/connectors/.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from kplan.model import Connector, Text
 from kplan.tables import is_pattern
@@ -17,25 +17,48 @@ DEBEZIUM = "io.debezium.connector."
 MOST = 5  # commands for single tables
 
 
-def left_behind(connector: Connector) -> list[str]:
-    """Phrases, each about one thing and with its command."""
-    engine = connector.java_class.removeprefix(DEBEZIUM).partition(".")[0]
-    of_engine = _ENGINES.get(engine) if connector.java_class.startswith(DEBEZIUM) else None
-    if of_engine is None:
+def left_behind(connector: Connector, dropped: Collection[str] = ()) -> list[str]:
+    """Phrases, each about one thing and with its command; what is `dropped` (`slot NAME`) does not stay."""
+    if not leaves_something(connector):
         return []
+    engine = _engine(connector)
     config = {key: value for key, value in connector.config.items() if isinstance(value, str)}
-    return [*of_engine(config), *_signals(engine, config)]
+    phrases = [*_ENGINES[engine](config), *_signals(engine, config)]
+    return [each for each in phrases if not each.startswith(tuple(f"{name} keeps" for name in dropped))
+            and not each.startswith(tuple(f"{name}{sign}" for name in dropped for sign in ":,"))]  # fmt: skip
+
+
+def leaves_something(connector: Connector) -> bool:
+    """Whether it reads a database that kplan knows."""
+    return connector.java_class.startswith(DEBEZIUM) and _engine(connector) in _ENGINES
+
+
+def _engine(connector: Connector) -> str:
+    return connector.java_class.removeprefix(DEBEZIUM).partition(".")[0]
+
+
+def slot_of(connector: Connector) -> str:
+    """Defaults: https://debezium.io/documentation/reference/stable/connectors/postgresql.html"""
+    return _name(connector.config, "slot.name", "debezium")
+
+
+def publication_of(connector: Connector) -> str:
+    return _name(connector.config, "publication.name", "dbz_publication")
+
+
+def _name(config: Mapping[str, Text], key: str, usual: str) -> str:
+    value = config.get(key)
+    return value if isinstance(value, str) and value else usual
 
 
 def _postgres(config: Mapping[str, str]) -> Iterator[str]:
-    """Defaults: https://debezium.io/documentation/reference/stable/connectors/postgresql.html"""
-    slot, publication = config.get("slot.name") or "debezium", config.get("publication.name") or "dbz_publication"
+    slot, publication = _name(config, "slot.name", "debezium"), _name(config, "publication.name", "dbz_publication")
     if config.get("slot.drop.on.stop") != "true":
         yield f"slot {slot} keeps WAL until it is dropped: SELECT pg_drop_replication_slot('{slot}');"
     if config.get("plugin.name") == "pgoutput":
         made = config.get("publication.autocreate.mode") != "disabled"
         note = "" if made else ", which was made by somebody"
-        yield f"publication {publication}{note}: DROP PUBLICATION {_quoted(publication)};"
+        yield f"publication {publication}{note}: DROP PUBLICATION {quoted(publication)};"
 
 
 def _sqlserver(config: Mapping[str, str]) -> Iterator[str]:
@@ -114,7 +137,7 @@ def _list(value: Text) -> list[str]:
     return [part.strip() for part in str(value).split(",") if part.strip()]
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     """An identifier as PostgreSQL needs it: what is no plain lower-case word stands in double quotes."""
     plain = name.replace("_", "a").isalnum() and name.isascii() and name == name.lower() and not name[0].isdigit()
     return name if plain else '"' + name.replace('"', '""') + '"'

@@ -25,6 +25,7 @@ from kplan.model import (
     Owned,
     Resource,
     Secret,
+    SourceCheck,
     Target,
     Text,
     Topic,
@@ -72,6 +73,7 @@ class Plan:
     used_env: tuple[str, ...] = ()
     created_at: str = ""
     kplan_version: str = __version__
+    sources: tuple[SourceCheck, ...] = ()  # the connectors whose databases matter
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -164,6 +166,7 @@ def to_json(plan: Plan, *, digest: bool = True) -> dict[str, Any]:
         "diagnostics": [diagnostic_to_json(d) for d in plan.diagnostics],
         "read": {"topics": plan.topics_read, "connectors": plan.connectors_read},
         "used_env": list(plan.used_env),
+        **({"sources": [asdict(source) for source in plan.sources]} if plan.sources else {}),
     }
     if digest:
         document["digest"] = plan.digest
@@ -247,6 +250,7 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
             used_env=tuple(data["used_env"]),
             created_at=data["created_at"],
             kplan_version=data["kplan_version"],
+            sources=tuple(SourceCheck(**source) for source in data.get("sources", ())),
         )
         document = to_json(plan, digest=False)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as e:
@@ -432,6 +436,8 @@ def _judged(step: Step, live: Live, answered: bool | None) -> tuple[Judged | Non
     if answered:
         why = _moved(change, change.after, target)
         return (None, why) if why else (Judged(step, done=True), [])
+    if change.drops and change.action is Action.DELETE and now is None:
+        return Judged(step), []  # what is dropped after it may still be there; to drop it again does no harm
     from_before = _moved(change, change.before, now) + _set_since(change, now)
     if not from_before:
         return Judged(replace(step, change=_on(change, now))), []

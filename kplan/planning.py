@@ -9,11 +9,25 @@ from datetime import datetime
 from itertools import islice
 from typing import TypeVar
 
-from kplan import facts, placement
+from kplan import facts, placement, source_check
 from kplan.backends.base import Backend, Cluster, Reading
 from kplan.diagnostics import Diagnostic, InterruptedRun, Span, Unsupported, error, ordered, warning
 from kplan.diff import Difference, Ledger, diff, needed
-from kplan.model import Action, Address, AttrDiff, Change, Connector, Live, Resource, Secret, Stack, Target, Topic
+from kplan.drops import with_drops
+from kplan.model import (
+    Action,
+    Address,
+    AttrDiff,
+    Change,
+    Connector,
+    Live,
+    Resource,
+    Secret,
+    SourceCheck,
+    Stack,
+    Target,
+    Topic,
+)
 from kplan.order import Cycle, narrowed, order, with_needs
 from kplan.placement import Placement
 from kplan.plan import Plan
@@ -39,6 +53,7 @@ class Options:
     sign_with: str | None = None
     created_at: str = ""
     commit: str = ""
+    drop: frozenset[str] = frozenset()  # in the databases of connectors that go
 
 
 @dataclass(slots=True)
@@ -50,6 +65,7 @@ class Draft:
     changes: list[Change]
     problems: list[Diagnostic]
     hidden: int = 0
+    sources: tuple[SourceCheck, ...] = ()
 
 
 def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan:
@@ -65,6 +81,9 @@ def make_all(stacks: Sequence[Stack], cluster: Cluster, store: Store, options: O
     live, ledger = looked(stacks, cluster, store)
     drafts = [_draft(stack, live, ledger_for(stack, ledger, stacks), options) for stack in stacks]
     _narrow(drafts, options)
+    for draft in drafts:
+        draft.changes, told = with_drops(draft.changes, draft.stack, live, options.drop, live.target)
+        draft.problems += told
     _share(drafts, _placed_anew(cluster, _changes(drafts), live.target))
     together = Stack("", "", {a: r for stack in stacks for a, r in stack.resources.items()})
     if options.mode != "destroy":
@@ -72,9 +91,7 @@ def make_all(stacks: Sequence[Stack], cluster: Cluster, store: Store, options: O
     if options.offline:
         _tell(drafts, _immovable(_changes(drafts)))
     else:
-        changes, said = check(cluster, _changes(drafts))
-        _share(drafts, changes)
-        _tell(drafts, said)
+        _check_all(drafts, cluster, live.target)
     _weigh(drafts, cluster, store, live, options)
     try:
         places = in_order(stacks, [draft.changes for draft in drafts], destroy=options.mode == "destroy")
@@ -128,6 +145,19 @@ def _narrow(drafts: Sequence[Draft], options: Options) -> None:
         draft.hidden = before - len(draft.changes)
 
 
+def _check_all(drafts: Sequence[Draft], cluster: Cluster, target: Target) -> None:
+    """The servers and the source databases have judged the changes."""
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(source_check.look, cluster, _changes(drafts), target)
+        changes, said = check(cluster, _changes(drafts))
+        looked_into = looking.result()
+    for draft in drafts:
+        names = {change.address.name for change in draft.changes if change.address.kind == "connector"}
+        draft.sources = tuple(each for each in looked_into.checks if each.connector in names)
+    _share(drafts, changes)
+    _tell(drafts, [*said, *looked_into.diagnostics])
+
+
 def _weigh(drafts: Sequence[Draft], cluster: Cluster, store: Store, live: Live, options: Options) -> None:
     """Each change has its risks."""
     changes = _changes(drafts)
@@ -166,6 +196,7 @@ def _plan(draft: Draft, live: Live, ledger: Ledger, options: Options) -> Plan:
         connectors_read=sum(1 for a in live.health),
         used_env=stack.used_env,
         created_at=options.created_at,
+        sources=draft.sources,
     )
 
 

@@ -40,6 +40,8 @@ def standing(step: Step, live: Live) -> str:
         return "as before"
     if (change.after is None) != (now is None):
         return "neither as before nor as planned"
+    if change.drops and now is None:
+        return f"gone; {' and '.join(change.drops)} not looked for"
     same = change.after is None or now is None or not differing(change.after, now)
     return "as planned" if same else "neither as before nor as planned"
 

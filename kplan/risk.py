@@ -59,6 +59,7 @@ RULES: Mapping[str, Rule] = {
     "K420": Rule("caution"),
     "K421": Rule("note"),
     "K422": Rule("note"),
+    "K423": Rule("caution"),
     "K430": Rule("caution"),
 }
 KINDS = tuple(dict.fromkeys(r.kind for r in RULES.values() if r.kind not in ("", "protect")))
@@ -388,6 +389,8 @@ def _why(facts: Facts, name: str) -> str:
 
 # -- connectors -------------------------------------------------------------------------------------------------------
 def _of_connector(change: Change, leftover: str) -> Iterator[Risk]:
+    if change.drops:
+        yield _risk("K423", f"in its database go with it: {', '.join(change.drops)}. Nothing brings them back")
     if change.action is Action.REPLACE:
         yield _risk("K407", "deleted with its offsets and made anew: it starts from the beginning")
     elif change.action is Action.DELETE:
@@ -402,7 +405,7 @@ def _of_connector(change: Change, leftover: str) -> Iterator[Risk]:
 
 def _outlives(change: Change) -> Risk:
     said = "its offsets stay" if change.keep_offsets else "its offsets go with it"
-    left = left_behind(change.before) if isinstance(change.before, Connector) else []
+    left = left_behind(change.before, change.drops) if isinstance(change.before, Connector) else []
     return _risk("K413", f"{said}. In the database stay: {' '.join(left)}" if left else said)
 
 

@@ -84,6 +84,7 @@ class Rollback:
     def _wave(self, sent: Sequence[Sent], live: Live) -> Left:
         """What could not be put back."""
         stays = [s.step for s in sent if not s.step.change.undo.complete and _is_other(s, live)]
+        stays = [step for step in stays if not _is_looked_at(step.change)]
         left = {step.number: _no_undo(step.change) for step in stays}
         backs = {s.step.number: back for s in sent if (back := self._back(s.step.change, live)) is not None}
         if not backs:
@@ -191,6 +192,11 @@ def _canonical(offsets: Iterable[Any]) -> list[str]:
 def _is_other(sent: Sent, live: Live) -> bool:
     """Whether it is not what it was before; what was replaced is not, whatever it looks like."""
     return changed(sent.step.change, live) or (sent.done and sent.step.change.action is Action.REPLACE)
+
+
+def _is_looked_at(change: Change) -> bool:
+    """Whether the backend finds out if it can still be put back: what was to be dropped after it may be there."""
+    return bool(change.drops) and change.undo.kind != "none"
 
 
 def _no_undo(change: Change) -> str:

@@ -65,7 +65,9 @@ def open_cluster(
     if not environment.connect:
         return Cluster(topics, None)
     from kplan.backends.connect import ConnectConnectors
+    from kplan.databases.looking import RealDatabases
 
+    databases = RealDatabases()
     options_ = environment.connect
     url = options_["url"]
 
@@ -87,9 +89,10 @@ def open_cluster(
         parallel=parallel,
         heartbeat=topics.end_offsets,
         signals=lambda: _signals(environment),
+        databases=databases,
         mask=mask or Mask(environment.secrets),
     )
-    return Cluster(topics, connectors)
+    return Cluster(topics, connectors, databases)
 
 
 def _signals(environment: Environment) -> Signals:

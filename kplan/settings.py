@@ -194,4 +194,5 @@ def rules(block: Mapping[str, Any]) -> Rules:
         restart=block.get("restart") or "never",
         restart_failed=(int(failed.get("attempts", 3)), seconds(failed.get("delay", "10s"))) if failed else None,
         new_tables=new.get("snapshot", "none"),
+        drop=frozenset((block.get("on_delete") or {}).get("drop") or ()),
     )

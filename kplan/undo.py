@@ -47,6 +47,10 @@ def _of_connector(change: Change, version: tuple[int, int]) -> Undo:
         needed = PATCH_CONFIG
     if version < needed:
         return Undo("none", False, f"needs Connect {needed[0]}.{needed[1]}, this worker has {version[0]}.{version[1]}")
+    if change.drops and change.action is Action.REPLACE:
+        return Undo("none", False, f"{' and '.join(change.drops)} cannot be had again")
+    if change.drops:
+        return Undo("recreate", False, f"until it drops {' and '.join(change.drops)}")
     kind = {Action.CREATE: "delete", Action.UPDATE: "restore"}.get(change.action, "recreate")
     lost = [d.key for d in change.diffs if isinstance(d.before, Secret)]
     if change.action in (Action.DELETE, Action.REPLACE) and isinstance(change.before, Connector):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from kplan.databases.base import Databases
 from kplan.diagnostics import Diagnostic, KplanError
 from kplan.model import Address, Change, Facts, Health, Live, Resource, Target
 from kplan.placement import Placement
@@ -105,10 +106,14 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """An environment's servers: one backend a kind. `connectors` is None where the environment has no Connect."""
+    """An environment's servers: one backend a kind. `connectors` is None where the environment has no Connect.
+
+    `databases` are those that connectors read; None where they are not looked into.
+    """
 
     topics: Backend
     connectors: Backend | None
+    databases: Databases | None = None
 
     def of(self, kind: str) -> Backend | None:
         return self.topics if kind == "topic" else self.connectors

@@ -2,7 +2,8 @@
 
 The rest is in modules beside it: what failures mean (`connect_errors`), the client (`connect_rest`), Connect's JSON and
 kplan's values (`connect_model`), one change's job (`connect_job`), settling (`connect_settle`), incremental snapshots
-(`connect_incremental`), validation (`connect_check`) and which settings are passwords (`connect_passwords`).
+(`connect_incremental`), what is dropped in databases (`connect_drops`), validation (`connect_check`) and which settings
+are passwords (`connect_passwords`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from kplan.backends.base import Outcome, Progress, Reading
 from kplan.backends.connect_check import VALIDATION_SECONDS, Validator, is_checked
+from kplan.backends.connect_drops import Drops
 from kplan.backends.connect_incremental import IncrementalSnapshots, Signals
 from kplan.backends.connect_job import Captured, Job
 from kplan.backends.connect_model import config_of, connector_of, health_of, listing
@@ -32,6 +34,7 @@ from kplan.backends.connect_rest import (
     without_login,
 )
 from kplan.backends.connect_settle import Heartbeat, Settler
+from kplan.databases.base import Databases
 from kplan.diagnostics import Conflict, Diagnostic, KplanError, Unsupported
 from kplan.model import Action, Address, Change, Connector, Facts, Resource, Target
 from kplan.placement import Placement
@@ -63,6 +66,7 @@ class ConnectConnectors:
         sleep: Callable[[float], None] = time.sleep,
         heartbeat: Heartbeat | None = None,
         signals: Callable[[], Signals] | None = None,
+        databases: Databases | None = None,
         mask: Mask | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -78,6 +82,7 @@ class ConnectConnectors:
         self._rest = Rest(plain, session, ca or True, request_timeout, patience, self.mask)
         self._settler = Settler(self._rest, self.mask, lambda: self.version, settle_timeout, steady, heartbeat)
         self._signals, self._settle_timeout, self._clock = signals, settle_timeout, clock
+        self._drops = Drops(databases, self._rest.url, patience.until)
 
     @property
     def retries(self) -> int:
@@ -172,7 +177,12 @@ class ConnectConnectors:
         try:
             if change.stops and self._incremental:
                 self._incremental.stop(change)
-            note = Job(self._rest, self.version, change, captured).run()
+            undoes = change.reason == "undo" and change.action is Action.CREATE
+            if change.drops and undoes and (why := self._drops.gone(change)):
+                return Outcome(kept=why)
+            if change.drops and change.action in (Action.DELETE, Action.REPLACE):
+                self._drops.refuse(change)
+            note = Job(self._rest, self.version, change, captured, self._drops.run).run()
         except KplanError as failure:
             return Outcome(failure)
         return Outcome(note=note)
@@ -180,10 +190,19 @@ class ConnectConnectors:
     def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
         """All of them have held or failed; where that is asked, the rows that new tables already had are read."""
         outcomes = dict(self._settler.settle(changes, progress))
+        deleted = [c for c in changes if c.drops and c.action is Action.DELETE and outcomes[c.address].ok]
+        outcomes |= {c.address: self._dropped(c, progress) for c in deleted}
         asked = [c for c in changes if c.snapshots and outcomes[c.address].ok]
         if asked and self._incremental:
             outcomes |= self._incremental.run(asked, progress)
         return outcomes
+
+    def _dropped(self, change: Change, progress: Progress) -> Outcome:
+        progress(change.address, f"dropping {' and '.join(change.drops)}")
+        try:
+            return Outcome(note=self._drops.run(change))
+        except KplanError as failure:
+            return Outcome(failure)
 
     @cached_property
     def _incremental(self) -> IncrementalSnapshots | None:

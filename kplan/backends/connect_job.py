@@ -26,6 +26,7 @@ class Job:
     version: str
     change: Change
     captured: Captured
+    drop: Callable[[Change], str] = lambda change: ""  # in the database, between a deletion and what follows it
     sent: bool = False
     note: str = ""
 
@@ -46,6 +47,8 @@ class Job:
         elif not isinstance(after, Connector) or change.is_ledger_only:
             return
         elif change.action is Action.CREATE:
+            if change.drops and change.reason != "undo":
+                self.note = self.drop(change)  # a replacement that was cut off, somewhere after the deletion
             self._create(after, literal(after.config), self.captured.get("offsets"))
         elif change.action is Action.UPDATE:
             self._update(after)
@@ -185,6 +188,8 @@ class Job:
         self._delete(name)
         if not self.rest.patience.until(lambda: self._live_config(name) is None):
             raise NotSettled(f"{name} was deleted and is still listed", help="see the log of the Connect worker")
+        if self.change.drops:
+            self.note = self.drop(self.change)
         self._create(after, config, self.captured.get("offsets") if self.captured.get("restore") else None)
 
     def _move(self, source: str, after: Connector) -> None:

@@ -74,7 +74,13 @@ def apply(session: Session, mode: str) -> int:
 
 def _refuse_planning_flags(session: Session) -> None:
     """A saved plan is applied as it is."""
-    flags = {"targets": "--target", "excluded": "--exclude", "replaced": "--replace", "accepted": "--accept"}
+    flags = {
+        "targets": "--target",
+        "excluded": "--exclude",
+        "replaced": "--replace",
+        "accepted": "--accept",
+        "drop": "--drop",
+    }
     given = [flag for name, flag in flags.items() if session.settings.get(name)]
     given += ["--offline"] if session.settings.get("offline") else []
     if given:
@@ -179,9 +185,25 @@ def _from_file(session: Session, documents: list[dict[str, Any]]) -> tuple[Envir
         for name in secret_names(plan)
     }
     values |= declared(session, plans, environment, [n for n, v in values.items() if v is None])
-    filled = [with_secrets(plan, values, os.environ.get("KPLAN_KEY")) for plan in plans]
+    filled = [with_secrets(plan, values, os.environ.get("KPLAN_KEY")) for plan in with_logins(session, plans)]
     session.mask(replace(environment, secrets=(*environment.secrets, *(v for v in values.values() if v))))
     return environment, lambda cluster, store: (filled, 0.0)
+
+
+def with_logins(session: Session, plans: Sequence[Plan]) -> list[Plan]:
+    """The plans with the logins of what they drop in databases, as far as the variables have values here."""
+    from dataclasses import replace
+
+    from kplan.drops import secret_names, with_login
+
+    asked = session.request
+    names = {name for plan in plans for name in secret_names(plan.changes)}
+    values = {name: asked.flags.get(name, asked.process.get(f"KPLAN_VAR_{name}")) for name in names}
+    session.secrets.add([value for value in values.values() if value])
+    return [
+        replace(plan, steps=tuple(replace(s, change=with_login(s.change, values)) for s in plan.steps))
+        for plan in plans
+    ]
 
 
 def declared(

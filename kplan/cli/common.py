@@ -31,6 +31,18 @@ if TYPE_CHECKING:
     from kplan.snapshot import Snapshot
     from kplan.store.base import Holder, Store
 
+
+def dropped(given: Sequence[str]) -> tuple[str, ...]:
+    """The words of --drop, of which several may stand in one."""
+    from kplan.drops import is_word
+
+    words = [word.strip() for each in given for word in each.split(",") if word.strip()]
+    for word in words:
+        if not is_word(word):
+            raise click.BadParameter(f"{word} is none of slot, publication, publication=NAME", param_hint="--drop")
+    return tuple(words)
+
+
 LOADING = several(
     option("--env", metavar="NAME", default="", help="The environment of kplan.yaml; its `default` when left out."),
     option("--var", "flags", metavar="NAME=VALUE", multiple=True, help="Set a variable; may be repeated."),
@@ -78,6 +90,15 @@ PLANNING = several(
         metavar="ACTION:ADDR",
         multiple=True,
         help="Accept the dangers of one step, such as delete:topic/x.",
+    ),
+    option(
+        "--drop",
+        "drop",
+        metavar="WHAT",
+        multiple=True,
+        callback=lambda context, parameter, given: dropped(given),
+        help="With each connector that is deleted or made anew, drop this in its database: slot, publication, "
+        "publication=NAME; several with commas.",
     ),
     option("--offline", is_flag=True, help="Do not let the servers check the changes."),
     option("--verbose", is_flag=True, help="Show every setting."),
@@ -458,6 +479,7 @@ def planned(
         os.environ.get("KPLAN_KEY"),
         stamp(),
         commit_of(session.request.folder),
+        frozenset(s.get("drop") or ()),
     )
     started = time.monotonic()
     plans = make_all(loaded.stacks, cluster, store, options)

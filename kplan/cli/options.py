@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
-UNSAID = ("--yes", "--accept", "--replace", "--forget", "--var")  # no environment variable may say these
+UNSAID = ("--yes", "--accept", "--replace", "--forget", "--var", "--drop")  # no environment variable may say these
 
 
 def option(*names: str, **settings: Any) -> Callable[[F], F]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kplan.cli.applying import Running, ctrl_c, declared, view_of
+from kplan.cli.applying import Running, ctrl_c, declared, view_of, with_logins
 from kplan.cli.common import LOADING, SHOWING, Session, holder, option
 from kplan.cli.common import command as calls
 
@@ -117,7 +117,7 @@ def _plans(session: Session, found: list[Progress], environment: Environment) ->
     from kplan.plan import secret_names, with_secrets
     from kplan.recovery import plan_of
 
-    plans = [plan_of(progress) for progress in found]
+    plans = with_logins(session, [plan_of(progress) for progress in found])
     if not session.settings["forward"]:
         return plans
     asked = session.request

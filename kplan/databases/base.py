@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from kplan.diagnostics import Denied, KplanError, Unreachable
 from kplan.discovery import EXTRAS, Login, Table
+from kplan.readiness import Ask, Found, K
 
 SECONDS = 10
+LOOK_SECONDS = 3  # for a connection while a plan is made: a database that is out of reach from here is no news
+PATIENCE = 15  # seconds that a plan waits for all looks together
 
 
 class Tables(Protocol):
     """The tables that a login sees, without those of the database itself. Raises KplanError."""
 
     def __call__(self, login: Login, schemas: Sequence[str]) -> list[Table]: ...
+
+
+class Databases(Protocol):
+    """The databases that connectors read."""
+
+    def look(self, asks: Mapping[K, Ask]) -> Mapping[K, Found | KplanError]:
+        """What each connector's database says, or why it could not be asked; all of them at once, in bounded time."""
+
+    def there(self, login: Login, drops: Sequence[str]) -> list[str]:
+        """Which of `slot NAME` and `publication NAME` the database has. Raises KplanError."""
+
+    def drop(self, login: Login, drops: Sequence[str]) -> None:
+        """None of them is there any more; all go, or none. Raises Busy while a slot is in use, or KplanError."""
 
 
 def driver(module: str, login: Login) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 from kplan.render.alike import runs
 from kplan.render.facts import sentence, snapshot
-from kplan.words import count, value
+from kplan.words import count, listed, value
 
 SIGNS = {"create": "+", "update": "~", "delete": "-", "move": ">", "adopt": "=", "release": "o"}
 ACCEPTED = {"stack": "accepted in the stack", "flag": "accepted for this run"}
@@ -133,7 +133,19 @@ def checked(document: Mapping[str, Any]) -> str:
         if change["verified"]:
             by[change["verified"]["by"]] = by.get(change["verified"]["by"], 0) + 1
     said = [f"{n} by {name}" for name, n in sorted(by.items(), reverse=True)]
-    return f"  Checked by the servers: {', '.join(said) or 'nothing to check'}"
+    looked = sum(source["checked"] for source in document.get("sources", ()))
+    said += [f"{looked} by {'its database' if looked == 1 else 'their databases'}"] if looked else []
+    return f"  Checked by the servers: {', '.join(said) or 'nothing to check'}{_unlooked(document)}"
+
+
+def _unlooked(document: Mapping[str, Any]) -> str:
+    """Which connectors' databases were not looked into, and why."""
+    why: dict[str, list[str]] = {}
+    for source in document.get("sources", ()):
+        if not source["checked"]:
+            why.setdefault(source["why"], []).append(source["connector"])
+    said = [f"{listed(names)} ({reason})" for reason, names in why.items()]
+    return f"; not by the database of {'; '.join(said)}" if said else ""
 
 
 def nothing(document: Mapping[str, Any], context: Context) -> str:
@@ -254,6 +266,7 @@ REASONS = {
     "kept": "listed under `removed` with `keep`: it stays, and the stack gives it up",
     "protect_changed": "its protection changes, in the ledger alone",
     "replace_requested": "asked for with --replace",
+    "on_delete_changed": "what is dropped with it changes, in the ledger alone",
 }
 
 

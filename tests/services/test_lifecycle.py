@@ -228,7 +228,8 @@ def it_rests_and_goes_on_with_another_snapshot_mode(life: Life) -> None:
 def it_is_put_back_when_a_permission_is_gone(life: Life) -> None:
     before = ask(life.connect, "GET", "/connectors/life-two/config")
     life.declare("life-two", user=STRIPPED, block="    snapshot: when_needed\n")
-    failed = life.apply(expect=7)
+    assert "K323" in life.kplan("plan", expect=4).err
+    failed = life.apply("--offline", expect=7)
     assert "rolled back" in failed.out and "as before" in failed.out
     assert ask(life.connect, "GET", "/connectors/life-two/config") == before
     life.declare("life-two", block="    snapshot: when_needed\n")
@@ -321,11 +322,11 @@ def test_a_failed_task_is_restarted_ever_later_and_status_tells_of_it(
     text = f"version: 1\nstack: flaky\n{PASSWORD}connectors:\n{block}"
     shell.write("stack.yaml", f"{text}    restart_failed: {{attempts: 2, delay: 1s}}\n")
     started = time.monotonic()
-    ended = shell.kplan("apply", "stack.yaml", "--yes", expect=7)
+    ended = shell.kplan("apply", "stack.yaml", "--yes", "--offline", expect=7)
     assert "publication" in ended.all and "(after 2 restarts)" in ended.all
     assert time.monotonic() - started > 1 + 2, "the second restart waits twice as long"
     with once_it_failed(connect, "flaky", lambda: publish(postgres)):
-        shell.kplan("apply", "stack.yaml", "--yes")
+        shell.kplan("apply", "stack.yaml", "--yes", "--offline")
     assert status(shell, 0)["connectors"]["flaky"]["healthy"] is True
     assert "HEALTHY" in shell.kplan("status", "stack.yaml").out
 

@@ -116,7 +116,7 @@ def test_every_kind_of_step_is_put_back(
     )
     shell.write("stack.yaml", second)
     ended = shell.kplan(
-        "apply", "stack.yaml", "--yes", "--replace", "connector/undo-replaced",
+        "apply", "stack.yaml", "--yes", "--offline", "--replace", "connector/undo-replaced",
         "--accept", "*", expect=7,
     )  # fmt: skip
     assert "rolled back" in ended.out and "publication" in ended.out

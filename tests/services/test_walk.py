@@ -290,7 +290,7 @@ def test_a_task_that_fails_after_the_201_is_rolled_back(
     shell.write(
         "stack.yaml", f"version: 1\nstack: late\n{PASSWORD}connectors:\n{failing_debezium(postgres, 'latefail')}"
     )
-    ended = shell.kplan("apply", "stack.yaml", "--yes", expect=7, KPLAN_VAR_password=postgres.password)
+    ended = shell.kplan("apply", "stack.yaml", "--yes", "--offline", expect=7, KPLAN_VAR_password=postgres.password)
     assert "publication" in ended.all and "rolled back" in ended.all
     assert topics(kafka, "latefail") == {}
     assert ask(connect, "GET", "/connectors/latefail")[0] == 404
@@ -304,7 +304,7 @@ def test_a_topic_that_received_records_is_kept_and_named(
     shell.write(
         "stack.yaml", f"version: 1\nstack: kept\n{PASSWORD}connectors:\n{good}{failing_debezium(postgres, 'keptfail')}"
     )
-    ended = shell.kplan("apply", "stack.yaml", "--yes", expect=8, KPLAN_VAR_password=postgres.password)
+    ended = shell.kplan("apply", "stack.yaml", "--yes", "--offline", expect=8, KPLAN_VAR_password=postgres.password)
     assert "INCOMPLETE" in ended.out and "topic/kept.lines" in ended.out and "3 records" in ended.out
     assert list(topics(kafka, "kept")) == ["kept.lines"]
     assert ask(connect, "GET", "/connectors/kept-source")[0] == 404

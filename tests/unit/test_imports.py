@@ -17,16 +17,16 @@ PACKAGE = ROOT / "kplan"
 
 # Values in, values out: no I/O, no clock, nothing random, no process. Each may import the modules of this set alone.
 CORE = frozenset({
-    "bounded", "catalog", "codec", "codes", "connector", "diagnostics", "diff", "discovery", "environment", "events",
-    "expand", "feeds", "fmt", "guard", "incremental", "journal", "lineage", "model", "order", "outlives",
-    "permissions", "placement", "plan", "risk", "routing", "schema", "settings", "snapshot", "source", "stacks",
-    "starter", "tables", "template", "undo", "variables", "words",
+    "bounded", "catalog", "codec", "codes", "connector", "diagnostics", "diff", "discovery", "drops", "environment",
+    "events", "expand", "feeds", "fmt", "guard", "incremental", "journal", "lineage", "model", "order", "outlives",
+    "permissions", "placement", "plan", "readiness", "risk", "routing", "schema", "settings", "snapshot", "source",
+    "stacks", "starter", "tables", "template", "undo", "variables", "words",
 })  # fmt: skip
 # What the edges may know of the core: the data and what Kafka, Connect and the journal mean. Not how a plan is made.
 # `secrets` masks what is logged; the core has nothing to log. `access` tells why brokers let nobody in.
 DATA = frozenset({
-    "access", "catalog", "codec", "diagnostics", "discovery", "incremental", "journal", "model", "permissions",
-    "placement", "secrets", "undo",
+    "access", "catalog", "codec", "diagnostics", "discovery", "drops", "incremental", "journal", "model", "outlives",
+    "permissions", "placement", "readiness", "secrets", "undo",
 })  # fmt: skip
 EDGES = ("backends", "databases", "store")
 HEAVY = frozenset({
