@@ -12,18 +12,20 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kplan import environment as environments
 from kplan import schema, source
-from kplan.connector import Blueprint, blueprint
 from kplan.diagnostics import Diagnostic, Invalid, KplanError, error
 from kplan.environment import Environment
 from kplan.expand import Inputs, expand, same_addresses
 from kplan.model import File, Stack, Target
-from kplan.snapshot import Snapshot, from_json, unreadable
 from kplan.source import Document
 from kplan.variables import Given
+
+if TYPE_CHECKING:
+    from kplan.connector import Blueprint
+    from kplan.snapshot import Snapshot
 
 CONFIG = "kplan.yaml"
 LARGEST = 64 * 1024 * 1024  # bytes of one file
@@ -89,6 +91,8 @@ def load_environment(request: Request) -> Environment:
 
 def load_snapshot(path: str) -> Snapshot:
     """The snapshot in the file. Raises Invalid where there is none, Stale where it is newer than this kplan."""
+    from kplan.snapshot import from_json, unreadable
+
     try:
         if Path(path).stat().st_size > LARGEST_SNAPSHOT:
             raise OSError(0, f"it is larger than {LARGEST_SNAPSHOT // 1024 // 1024} MiB")
@@ -120,6 +124,8 @@ def same_names(stacks: Sequence[Stack]) -> list[Diagnostic]:
 
 @dataclass(slots=True)
 class Reader:
+    """The files of one request, each read once, with what is wrong in them."""
+
     request: Request
     problems: list[Diagnostic] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
@@ -289,6 +295,8 @@ class Reader:
 
     def _template(self, folder: Path, name: str) -> tuple[Blueprint | None, list[Diagnostic]]:
         """The template beside the stack, or the built-in one."""
+        from kplan.connector import blueprint
+
         key = (folder, name)
         if key not in self.templates:
             self.templates[key] = blueprint(name, lambda n: self._template_document(folder, n))

@@ -18,6 +18,7 @@ from kplan.plan import Plan
 from kplan.risk import Accepted, accepted_releases, assess, too_many, wants_facts
 from kplan.snapshot import uncompared
 from kplan.store.base import Store
+from kplan.unique import unique
 
 V = TypeVar("V")
 
@@ -197,37 +198,6 @@ def _at(diagnostic: Diagnostic, change: Change) -> Diagnostic:
     return replace(diagnostic, address=diagnostic.address or str(change.address)).located(span or change.span)
 
 
-def unique(stack: Stack, live: Live, changes: Sequence[Change]) -> list[Diagnostic]:
-    """An error for each setting that no two connectors may share (slot, server id, prefix, history topic) and do."""
-    going = {c.address for c in changes if c.action is Action.DELETE} | {c.source for c in changes if c.source}
-    taken: dict[tuple[str, str], Address] = {}
-    for address, resource in live.resources.items():
-        if isinstance(resource, Connector) and address not in stack.resources and address not in going:
-            taken |= {(k, v): address for k, v in resource.config.items() if isinstance(v, str)}
-    found = []
-    for address, resource in stack.resources.items():
-        if not isinstance(resource, Connector):
-            continue
-        for key in resource.unique:
-            value = resource.config.get(key)
-            if not isinstance(value, str):
-                continue
-            other = taken.setdefault((key, value), address)
-            if other != address:
-                found.append(
-                    error(
-                        "K223",
-                        "two connectors share what only one may have",
-                        f"{key} {value}: {other} has it too",
-                        help="give each its own",
-                        span=resource.origin.at(f"/config/{key}"),
-                        address=address,
-                        path=f"/config/{key}",
-                    )
-                )
-    return found
-
-
 def _few_replicas(stack: Stack, target: Target) -> list[Diagnostic]:
     if target.brokers < 3:
         return []
@@ -320,9 +290,3 @@ def not_for_apply(stack: Stack) -> list[Diagnostic]:
         )
         for name, span in stack.unset.items()
     ]
-
-
-def unique_offline(stacks: Sequence[Stack]) -> list[Diagnostic]:
-    """The same, among the stacks alone."""
-    together = Stack("", "", {a: r for stack in stacks for a, r in stack.resources.items()})
-    return unique(together, Live(), ())

@@ -195,7 +195,6 @@ class Session:
     def load(self) -> Loaded:
         from kplan.diagnostics import Invalid
         from kplan.loading import load
-        from kplan.snapshot import refuse_other
 
         try:
             loaded = load(self.request)
@@ -204,6 +203,8 @@ class Session:
             raise
         self.texts, self.environment_name = loaded.texts, loaded.environment.name
         if self.snapshot:
+            from kplan.snapshot import refuse_other
+
             refuse_other(self.snapshot, loaded.environment.name)
         self.mask(loaded.environment, loaded.stacks)
         return loaded

@@ -19,7 +19,8 @@ PACKAGE = ROOT / "kplan"
 CORE = frozenset({
     "bounded", "catalog", "codec", "codes", "connector", "diagnostics", "diff", "discovery", "environment", "events",
     "expand", "feeds", "fmt", "guard", "incremental", "journal", "model", "order", "outlives", "permissions", "plan",
-    "risk", "routing", "schema", "settings", "snapshot", "source", "tables", "template", "undo", "variables", "words",
+    "risk", "routing", "schema", "settings", "snapshot", "source", "tables", "template", "undo", "unique", "variables",
+    "words",
 })  # fmt: skip
 # What the edges may know of the core: the data and what Kafka, Connect and the journal mean. Not how a plan is made.
 # `secrets` masks what is logged; the core has nothing to log. `access` tells why brokers let nobody in.
