@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
@@ -65,11 +65,15 @@ class Loaded:
         return any(d.is_error for d in self.diagnostics)
 
 
-def load(request: Request) -> Loaded:
-    """Reads everything and finds every problem. Raises Invalid where there is no file or environment to go on with."""
+def load(request: Request, known: Callable[[Environment], None] = lambda environment: None) -> Loaded:
+    """Reads everything and finds every problem. Raises Invalid where there is no file or environment to go on with.
+
+    `known` is told the environment before the stacks are read.
+    """
     reader = Reader(request)
     paths = reader.stack_paths()
     environment = reader.environment(paths)
+    known(environment)
     loaded = Loaded(environment, texts=reader.texts)
     given = Given(request.flags, reader.variables(), request.process, environment.variables, environment.passwords)
     for path in paths:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
@@ -16,7 +17,6 @@ from kplan.model import Action, Address, Change, Connector, Live, Resource, Secr
 from kplan.order import Cycle, narrowed, order, with_needs
 from kplan.plan import Plan
 from kplan.risk import Accepted, accepted_releases, assess, too_many, wants_facts
-from kplan.snapshot import uncompared
 from kplan.store.base import Store
 from kplan.unique import unique
 
@@ -38,9 +38,51 @@ class Options:
     commit: str = ""
 
 
-def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan:
-    """The plan for one stack. Reads only. Raises Unreachable, Denied, JournalBroken; all else is in its diagnostics."""
-    live, ledger = looked(stack, cluster, store)
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is being read while the stack files are: what does not depend on them."""
+
+    targets: tuple[Future[Target], ...]
+    connectors: Future[Reading] | None
+    recorded: Future[tuple[bool, Ledger]]  # whether any run is open, and the ledger
+
+
+def begin(cluster: Cluster, store: Store) -> Begun:
+    """The servers and the store are being asked. Nobody has to wait for it: its threads end with the process."""
+
+    def recorded() -> tuple[bool, Ledger]:
+        return bool(store.open_runs()), store.ledger()
+
+    connectors = cluster.connectors
+    return Begun(
+        tuple(_started(backend.identify) for backend in cluster.backends),
+        None if connectors is None else _started(lambda: connectors.read(None)),
+        _started(recorded),
+    )
+
+
+def _started(call: Callable[[], V]) -> Future[V]:
+    """What the call will return or raise. Its thread keeps no process alive that has something else to say."""
+    future: Future[V] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as e:
+            future.set_exception(e)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def make(
+    stack: Stack, cluster: Cluster, store: Store, options: Options, seen: tuple[Live, Ledger] | None = None
+) -> Plan:
+    """The plan for one stack. Reads only. Raises Unreachable, Denied, JournalBroken; all else is in its diagnostics.
+
+    `seen` is what `looked` found for this and other stacks.
+    """
+    live, ledger = seen or looked([stack], cluster, store)
     found = diff(stack, live, ledger, replaced=options.replaced, mode=options.mode)
     changes = with_needs(accepted_releases(_placed(found.changes, stack), options.accept, live.target))
     total = len(changes)
@@ -48,7 +90,7 @@ def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan
     problems = found.diagnostics + _clashes(clashes) + _unmatched(stack, found, options)
     problems += [] if options.mode == "destroy" else unique(stack, live, changes)
     problems += [] if options.mode == "destroy" else _few_replicas(stack, live.target)
-    problems += uncompared(stack, live) if live.target.snapshot and options.mode == "apply" else []
+    problems += _uncompared(stack, live) if live.target.snapshot and options.mode == "apply" else []
     if options.offline:
         problems += _immovable(changes)
     else:
@@ -120,20 +162,21 @@ def refuse_interrupted(store: Store, stack: str) -> None:
             )
 
 
-def looked(stack: Stack, cluster: Cluster, store: Store) -> tuple[Live, Ledger]:
-    """The live state of what is declared or owned, and the ledger: the servers and the store are asked at once."""
-
-    def owned() -> Ledger:
+def looked(stacks: Sequence[Stack], cluster: Cluster, store: Store, begun: Begun | None = None) -> tuple[Live, Ledger]:
+    """The live state of what the stacks declare or own, and the ledger: the servers and the store are asked at once."""
+    begun = begun or begin(cluster, store)
+    declared = frozenset().union(*(needed(stack, {}) for stack in stacks))
+    topics = cluster.topics.read(sorted({a.name for a in declared if a.kind == "topic"}))
+    live = _live(
+        [topics] if begun.connectors is None else [topics, begun.connectors.result()],
+        [target.result() for target in begun.targets],
+    )
+    interrupted, ledger = begun.recorded.result()
+    for stack in stacks if interrupted else ():
         refuse_interrupted(store, stack.name)
-        return store.ledger()
-
-    declared = needed(stack, {})
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(owned)
-        live = read(cluster, declared)
-        ledger = asked.result()
-    left = {a.name for a in needed(stack, ledger) if a.kind == "topic"} - {a.name for a in declared}
-    if left:  # what the stack owns and no longer declares
+    owned = frozenset().union(*(needed(stack, ledger) for stack in stacks))
+    left = {a.name for a in owned - declared if a.kind == "topic"}
+    if left:  # what the stacks own and no longer declare
         more = cluster.topics.read(sorted(left))
         live = replace(
             live,
@@ -196,6 +239,12 @@ def _at(diagnostic: Diagnostic, change: Change) -> Diagnostic:
     """The problem at the line where the stack says the setting that the server named."""
     span = change.after.origin.at(diagnostic.path) if change.after else change.span
     return replace(diagnostic, address=diagnostic.address or str(change.address)).located(span or change.span)
+
+
+def _uncompared(stack: Stack, live: Live) -> list[Diagnostic]:
+    from kplan.snapshot import uncompared
+
+    return uncompared(stack, live)
 
 
 def _few_replicas(stack: Stack, target: Target) -> list[Diagnostic]:

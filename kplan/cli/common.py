@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from kplan.loading import Loaded, Request
     from kplan.model import Stack, Target
     from kplan.plan import Plan
+    from kplan.planning import Begun
     from kplan.render.text import Context, Style
     from kplan.secrets import Mask
     from kplan.snapshot import Snapshot
@@ -96,6 +98,8 @@ class Session:
     unasked: Target | None = None  # no server is asked; these are their addresses, as far as they are known
     environment_name: str = ""  # as far as it is known
     reported: bool = False  # whether the reports were written
+    opened: tuple[Cluster, Store] | None = None  # and `begun` is what they are being asked
+    begun: Begun | None = None
 
     @cached_property
     def secrets(self) -> Mask:
@@ -192,12 +196,13 @@ class Session:
             write(text, sys.stderr)
 
     # -- files and servers ----------------------------------------------------------------------------------------
-    def load(self) -> Loaded:
+    def load(self, ahead: bool = False) -> Loaded:
+        """What the files say. `ahead`: servers are asked meanwhile for what does not depend on it."""
         from kplan.diagnostics import Invalid
         from kplan.loading import load
 
         try:
-            loaded = load(self.request)
+            loaded = load(self.request, self._begin if ahead else lambda environment: None)
         except Invalid as e:
             self.texts = {d.span.path: _read(d.span.path) for d in e.diagnostics if d.span}
             raise
@@ -208,6 +213,18 @@ class Session:
             refuse_other(self.snapshot, loaded.environment.name)
         self.mask(loaded.environment, loaded.stacks)
         return loaded
+
+    def _begin(self, environment: Environment) -> None:
+        """The servers of the environment are being asked, unless there are none or a setting of theirs is wrong."""
+        if self.snapshot or environment.simulated:
+            return
+        from kplan.diagnostics import KplanError
+        from kplan.planning import begin
+
+        self.mask(environment)
+        with contextlib.suppress(KplanError):  # it is told after what is wrong in the files
+            self.opened = self.open(environment)
+            self.begun = begin(*self.opened)
 
     def mask(self, environment: Environment, stacks: Sequence[Stack] = ()) -> None:
         """From here on no log line holds a secret."""
@@ -227,6 +244,8 @@ class Session:
 
         if self.snapshot:
             return open_snapshot(self.snapshot, self.settings["live"])
+        if self.opened:
+            return self.opened
         cluster = open_cluster(
             environment, self.secrets, lambda text: self.note(f"warning: {text}"), self.settings.get("parallel") or 6
         )
@@ -432,7 +451,7 @@ def planned(
     import time
 
     from kplan.diagnostics import ordered
-    from kplan.planning import Options, make
+    from kplan.planning import Options, looked, make
     from kplan.risk import Accepted
 
     s = session.settings
@@ -448,11 +467,13 @@ def planned(
         commit_of(session.request.folder),
     )
     plans = []
+    started = time.monotonic()
+    seen = looked(loaded.stacks, cluster, store, session.begun)
     for stack, said in zip(loaded.stacks, _said(loaded), strict=True):
-        started = time.monotonic()
-        plan = make(stack, cluster, store, options)
+        plan = make(stack, cluster, store, options, seen)
         problems = tuple(session.masked(ordered([*said, *plan.diagnostics])))
         plans.append((replace(plan, diagnostics=problems), time.monotonic() - started))
+        started = time.monotonic()
     return plans
 
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
-import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.bench import sampler
 from tests.bench.chart import Points
-from tests.bench.measure import KPLAN, ROOT, Comparison, Sample, called, compared, floor
+from tests.bench.measure import KPLAN, Comparison, Sample, called, compared, environment, floor
 from tests.services import ConnectWorker, KafkaCluster
+from tests.services.kafka import java_command
 
 SIZES = [int(size) for size in os.environ.get("KPLAN_BENCH_SIZES", "10,100,1000,3000,10000").split(",")]
 NEW = 1_000  # topics of a first apply
+MANY = 10_000  # changes of a plan that is shown, topics in files
+FEW = 10  # topics for a tool that makes them one by one
 CONNECTORS = 300
+# Of a broker with thousands of topics on a busy machine: it is not taken for dead, and may be slow.
+PATIENT = {"broker.session.timeout.ms": "120000", "broker.heartbeat.interval.ms": "5000"}
 PYTHON = (sys.executable, "-c")
 LINES = "org.apache.kafka.connect.file.FileStreamSourceConnector"
 
@@ -53,7 +60,7 @@ class Bench:
 
     @cached_property
     def kafka(self) -> KafkaCluster:
-        return self.closing.enter_context(KafkaCluster(properties={"num.io.threads": "4", "num.network.threads": "2"}))
+        return self.closing.enter_context(KafkaCluster(properties=PATIENT))
 
     @cached_property
     def admin(self) -> AdminClient:
@@ -82,6 +89,17 @@ class Bench:
     def floor(self, name: str, *words: object) -> Sample:
         return called(floor(name, *map(str, words)), self.folder)
 
+    def make(self, prefix: str, count: int) -> None:
+        """There are so many topics with this prefix."""
+        there = self.admin.list_topics(timeout=60).topics
+        new = [name for name in (f"{prefix}{number:05}" for number in range(count)) if name not in there]
+        for start in range(0, len(new), 1_000):
+            asked = [NewTopic(name, 1, -1, config={"retention.ms": "604800000"}) for name in new[start : start + 1_000]]
+            for answer in self.admin.create_topics(asked, request_timeout=300, operation_timeout=300).values():
+                answer.result(300)
+            while not {topic.topic for topic in asked} <= self.admin.list_topics(timeout=60).topics.keys():
+                time.sleep(0.1)
+
     def forget(self, prefix: str) -> None:
         """The topics with this prefix are gone."""
         names = [name for name in self.admin.list_topics(timeout=60).topics if name.startswith(prefix)]
@@ -89,7 +107,7 @@ class Bench:
             for answer in self.admin.delete_topics(names[start : start + 1_000]).values():
                 answer.result(60)
         while any(name.startswith(prefix) for name in self.admin.list_topics(timeout=60).topics):
-            pass
+            time.sleep(0.1)
 
     def where(self, *words: object) -> Callable[[], str]:
         """How to find out where kplan spends its time with these words."""
@@ -108,8 +126,8 @@ def _figure(what: str, against: str, taken: Comparison, goal: float | None,
 
 # -- start-up ---------------------------------------------------------------------------------------------------------
 def start(bench: Bench) -> Iterator[Figure]:
-    calls = {"--version": ([0], ["--version"]), "--help": ([0], ["--help"]), "completion bash": ([0], ["completion", "bash"]),
-             "a usage error": ([64], ["plan", "--no-such-flag"])}  # fmt: skip
+    calls = {"--version": ([0], ["--version"]), "--help": ([0], ["--help"]),
+             "completion bash": ([0], ["completion", "bash"]), "a usage error": ([64], ["plan", "--no-such-flag"])}  # fmt: skip
     for name, (codes, words) in calls.items():
         taken = compared(lambda: bench.kplan(*words, codes=codes), lambda: bench.python("import click"), 11)  # noqa: B023
         what = name if name.startswith("a ") else f"`kplan {name}`"
@@ -125,11 +143,12 @@ def validate(bench: Bench) -> Iterator[Figure]:
 
 # -- topics -----------------------------------------------------------------------------------------------------------
 def plan(bench: Bench) -> Iterator[Figure]:
-    """Plans of more and more topics that are all there; kplan made them, so that the ledger has them too."""
+    """Plans of more and more topics that are all there, and that the ledger has."""
     taken: dict[int, Comparison] = {}
     at = ("--bootstrap", bench.kafka.bootstrap)
     for size in SIZES:
         path = bench.stack("bench", size, "bench.")
+        bench.make("bench.", size)
         bench.kplan("apply", path, "--yes", "--quiet", *at)
         taken[size] = compared(
             lambda: bench.kplan("plan", path, *at),  # noqa: B023
@@ -169,7 +188,9 @@ def apply(bench: Bench) -> Iterator[Figure]:
         def ours(size: int = size) -> Sample:
             nonlocal rounds
             rounds += 1
-            settings = f"kafka: {{bootstrap.servers: '{bench.kafka.bootstrap}'}}, state: {{kafka_topic: __bench-{rounds}}}"
+            settings = (
+                f"kafka: {{bootstrap.servers: '{bench.kafka.bootstrap}'}}, state: {{kafka_topic: __bench-{rounds}}}"
+            )
             folder = bench.folder / f"apply-{rounds}"
             folder.mkdir()
             (folder / "kplan.yaml").write_text(f"version: 1\ndefault: bench\nenvironments: {{bench: {{{settings}}}}}\n")
@@ -192,3 +213,84 @@ def apply(bench: Bench) -> Iterator[Figure]:
         yield _figure(f"first apply of {size:,} topics, journal in Kafka", "bare client: create, wait for the metadata",
                       taken, 1.5 if size == NEW else None)  # fmt: skip
     bench.curves["apply"] = dict(curve)
+
+
+# -- connectors -------------------------------------------------------------------------------------------------------
+def connectors(bench: Bench) -> Iterator[Figure]:
+    """A plan of connectors that all run as declared, each with a task that waits for lines of an empty file."""
+    url, at = bench.connect.url, ("--bootstrap", bench.kafka.bootstrap, "--connect", bench.connect.url)
+    block = f"{{class: {LINES}, config: {{file: /dev/null, topic: lines, tasks.max: 1}}}}"
+    path = bench.folder / "connectors.yaml"
+    path.write_text("version: 1\nstack: connectors\ntopics: {lines: }\nconnectors:\n"
+                    + "".join(f"  c{number:03}: {block}\n" for number in range(CONNECTORS)))  # fmt: skip
+    took = bench.kplan("apply", path, "--yes", "--brief", *at)
+    taken = compared(lambda: bench.kplan("plan", path, *at), lambda: bench.floor("connectors", url))
+    yield _figure(f"plan of {CONNECTORS} connectors, no changes", "one GET of all of them, and the start of Python",
+                  taken, 2.0, bench.where("plan", path, *at))  # fmt: skip
+    yield Figure(f"first apply of {CONNECTORS} connectors", "nothing", 1.0, _seconds(took), "")
+    bench.connect.close()
+
+
+# -- what needs no server ---------------------------------------------------------------------------------------------
+def views(bench: Bench) -> Iterator[Figure]:
+    path = bench.stack("views", MANY, "views.")
+    command = [sys.executable, "-m", "tests.bench.views", str(path), "5"]
+    said = subprocess.run(command, cwd=bench.folder, env=environment(), capture_output=True, text=True, check=True)
+    found = json.loads(said.stdout)
+    for kind in ("text", "md", "html", "json"):
+        yield Figure(f"view `{kind}` of {found['changes']:,} changes", "computing the plan, without servers",
+                     found[kind] / found["computing"], f"{found[kind]:.2f} s", f"{found['computing']:.2f} s",
+                     0.5)  # fmt: skip
+
+
+def files(bench: Bench) -> Iterator[Figure]:
+    """The same topics in one file, and in a thousand files with ten topics each."""
+    one = bench.stack("one", MANY, "files.")
+    folder = bench.folder / "thousand"
+    folder.mkdir()
+    for number in range(MANY // 10):
+        bench.stack(f"thousand/s{number:04}", 10, f"files.s{number:04}.")
+        file = folder / f"s{number:04}.yaml"
+        file.write_text(file.read_text().replace("stack: thousand/", "stack: "))
+    taken = compared(lambda: bench.kplan("validate", folder), lambda: bench.kplan("validate", one), 3)
+    yield _figure(f"`kplan validate`, {MANY:,} topics in {MANY // 10:,} files", "the same in one file", taken, None)
+
+
+# -- other tools ------------------------------------------------------------------------------------------------------
+def peers(bench: Bench) -> Iterator[Figure]:
+    """Other tools on the same work, as far as they are on this machine: Kafka's own is among the jars of the tests."""
+    size, prefix = NEW, "peers."
+    path, at = bench.stack("peers", size, prefix), ("--bootstrap", bench.kafka.bootstrap)
+    bench.kplan("apply", path, "--yes", "--quiet", *at)
+    topics = [*java_command("-Xmx256m"), "org.apache.kafka.tools.TopicCommand", "--bootstrap-server",
+              bench.kafka.bootstrap]  # fmt: skip
+    taken = compared(lambda: bench.kplan("plan", path, *at), lambda: called([*topics, "--describe"], bench.folder), 3)
+    yield _figure(f"plan of {size:,} topics, no changes", "`kafka-topics.sh --describe`", taken, 1.0)
+    number = iter(range(1_000_000))
+
+    def ours() -> Sample:
+        few = bench.stack(f"few-{next(number)}", FEW, "few.k")
+        took = bench.kplan("apply", few, "--yes", "--quiet", *at)
+        bench.forget("few.k")
+        return took
+
+    def theirs() -> Sample:
+        one_by_one = [called([*topics, "--create", "--topic", f"few.s{each}", "--partitions", "1"], bench.folder)
+                      for each in range(FEW)]  # fmt: skip
+        bench.forget("few.s")
+        return Sample(sum(s.seconds for s in one_by_one), sum(s.processor for s in one_by_one), one_by_one[0].peak)
+
+    taken = compared(ours, theirs, 3)
+    yield _figure(f"first apply of {FEW} topics", "`kafka-topics.sh --create`, once a topic", taken, 1.0)
+
+
+ROWS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
+    "start": start,
+    "validate": validate,
+    "views": views,
+    "files": files,
+    "apply": apply,
+    "peers": peers,
+    "connectors": connectors,
+    "plan": plan,  # the last: it leaves many topics behind
+}
