@@ -33,7 +33,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from kplan import catalog
 from kplan.access import Contact, unusable
 from kplan.backends import topics as shared
-from kplan.backends.base import Outcome, Progress, Reading
+from kplan.backends.base import Outcome, Progress, Reading, Tell, untold
 from kplan.backends.kafka_facts import EARLIEST, LATEST, Survey, count, offsets, partitions
 from kplan.diagnostics import (
     Busy,
@@ -347,7 +347,8 @@ class KafkaTopics:
 
     def __init__(self, config: Mapping[str, str], *, request_timeout: float = 30, settle_timeout: float = 120,
                  attempts: int = 3, delay: float = 2, secrets: Sequence[str] = (),
-                 warn: Callable[[str], None] = _logged) -> None:  # fmt: skip
+                 warn: Callable[[str], None] = _logged, tell: Tell = untold) -> None:  # fmt: skip
+        self._tell = tell
         self._client = Client(config, request_timeout, attempts, delay, secrets, warn)
         self._settle_timeout = settle_timeout
         self._warn = warn
@@ -402,7 +403,7 @@ class KafkaTopics:
         hidden: set[str] = set()
         left = list(shapes)
         for attempt in range(1, self._client.attempts + 1):
-            answers = self._configs(left)
+            answers = self._configs(left, tell=self._tell)
             left = []
             for name, answer in answers.items():
                 if isinstance(answer, Denied):
@@ -418,10 +419,11 @@ class KafkaTopics:
             self._client.pause(attempt)
         return found, hidden
 
-    def _configs(self, names: Iterable[str], broker: int | None = None) -> dict[str, Any]:
+    def _configs(self, names: Collection[str], broker: int | None = None, tell: Tell = untold) -> dict[str, Any]:
         """What is set on each topic itself, or a KplanError, as a broker (this one, or any) knows it."""
         found: dict[str, Any] = {}
         for chunk in shared.batches(names, lambda _: 1, DESCRIBED_AT_ONCE):
+            tell("topics read", len(found), len(names))
             found |= self._client.retried(partial(self._config_chunk, chunk, broker))
         return found
 
@@ -622,7 +624,10 @@ class KafkaTopics:
         def is_so(name: str, live: Topic | None) -> bool:
             return live is not None and shared.equals(asked[name], live)
 
+        sent = 0
         for batch in shared.batches([t for t in topics if found[t.name] is None], shared.weight):
+            self._tell("topics created", sent, len(topics))
+            sent += len(batch)
             found |= self._carried_out([topic.name for topic in batch], send, is_so, ours_only=True)
         return found
 
@@ -769,6 +774,7 @@ class KafkaTopics:
                tell: Callable[[str], None]) -> KplanError | None:  # fmt: skip
         """Takes out of `waiting` what shows everywhere until nothing is left or time is up; the trouble, if any."""
         began = time.monotonic()
+        every = len(waiting)
         rounds: dict[str, int] = {}
         seen: dict[int, set[str]] = {}
         told = False
@@ -783,6 +789,7 @@ class KafkaTopics:
                 problem = trouble
                 if trouble.error_class is not ErrorClass.RETRIABLE:
                     break
+            self._tell("topics settled", every - len(waiting), every)
             elapsed = time.monotonic() - began
             if not waiting or elapsed > self._settle_timeout:
                 break

@@ -7,6 +7,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from kplan.model import Stack, Target
     from kplan.plan import Plan
     from kplan.planning import Begun
+    from kplan.render.progress import Progress, Ticker
     from kplan.render.text import Context, Style
     from kplan.secrets import Mask
     from kplan.snapshot import Snapshot
@@ -100,6 +102,7 @@ class Session:
     reported: bool = False  # whether the reports were written
     opened: tuple[Cluster, Store] | None = None  # and `begun` is what they are being asked
     begun: Begun | None = None
+    ticker: Ticker | None = None  # while it shows how far the work is
 
     @cached_property
     def secrets(self) -> Mask:
@@ -107,6 +110,22 @@ class Session:
         from kplan.secrets import Mask
 
         return Mask()
+
+    @cached_property
+    def progress(self) -> Progress:
+        """How far the work of the servers' clients is."""
+        from kplan.render.progress import Progress
+
+        return Progress()
+
+    def showing_progress(self) -> AbstractContextManager[Any]:
+        """While it is open a person is shown how far long work is, on standard error."""
+        from kplan.render.progress import Ticker
+
+        if self.settings.get("quiet"):
+            return contextlib.nullcontext()
+        self.ticker = Ticker(self.progress, self.note, live(sys.stderr))
+        return self.ticker
 
     @property
     def request(self) -> Request:
@@ -192,6 +211,8 @@ class Session:
 
     def note(self, text: str) -> None:
         """Talk, on standard error."""
+        if self.ticker:
+            self.ticker.clear()
         if not self.settings.get("quiet"):
             write(text, sys.stderr)
 
@@ -247,7 +268,11 @@ class Session:
         if self.opened:
             return self.opened
         cluster = open_cluster(
-            environment, self.secrets, lambda text: self.note(f"warning: {text}"), self.settings.get("parallel") or 6
+            environment,
+            self.secrets,
+            lambda text: self.note(f"warning: {text}"),
+            self.settings.get("parallel") or 6,
+            lambda what, done, total: self.progress.tell(what, done, total),
         )
         return cluster, open_store(environment)
 
@@ -468,13 +493,19 @@ def planned(
     )
     plans = []
     started = time.monotonic()
-    seen = looked(loaded.stacks, cluster, store, session.begun)
-    for stack, said in zip(loaded.stacks, _said(loaded), strict=True):
-        plan = make(stack, cluster, store, options, seen)
-        problems = tuple(session.masked(ordered([*said, *plan.diagnostics])))
-        plans.append((replace(plan, diagnostics=problems), time.monotonic() - started))
-        started = time.monotonic()
+    with session.showing_progress():
+        seen = looked(loaded.stacks, cluster, store, session.begun)
+        for stack, said in zip(loaded.stacks, _said(loaded), strict=True):
+            plan = make(stack, cluster, store, options, seen)
+            problems = tuple(session.masked(ordered([*said, *plan.diagnostics])))
+            plans.append((replace(plan, diagnostics=problems), time.monotonic() - started))
+            started = time.monotonic()
     return plans
+
+
+def live(stream: Any) -> bool:
+    """Whether a line on the stream can be written over."""
+    return bool(stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI"))
 
 
 def _said(loaded: Loaded) -> list[list[Diagnostic]]:

@@ -126,8 +126,12 @@ def _figure(what: str, against: str, taken: Comparison, goal: float | None,
 
 # -- start-up ---------------------------------------------------------------------------------------------------------
 def start(bench: Bench) -> Iterator[Figure]:
-    calls = {"--version": ([0], ["--version"]), "--help": ([0], ["--help"]),
-             "completion bash": ([0], ["completion", "bash"]), "a usage error": ([64], ["plan", "--no-such-flag"])}  # fmt: skip
+    calls = {
+        "--version": ([0], ["--version"]),
+        "--help": ([0], ["--help"]),
+        "completion bash": ([0], ["completion", "bash"]),
+        "a usage error": ([64], ["plan", "--no-such-flag"]),
+    }
     for name, (codes, words) in calls.items():
         taken = compared(lambda: bench.kplan(*words, codes=codes), lambda: bench.python("import click"), 11)  # noqa: B023
         what = name if name.startswith("a ") else f"`kplan {name}`"
