@@ -772,8 +772,11 @@ class KafkaTopics:
 
     def _await(self, waiting: dict[str, Topic | None], grown: Collection[str],
                tell: Callable[[str], None]) -> KplanError | None:  # fmt: skip
-        """Takes out of `waiting` what shows everywhere until nothing is left or time is up; the trouble, if any."""
-        began = time.monotonic()
+        """Takes out of `waiting` what shows everywhere until nothing is left or time is up; the trouble, if any.
+
+        The time begins anew whenever something shows: ten thousand topics take longer than one.
+        """
+        began = moved = time.monotonic()
         every = len(waiting)
         rounds: dict[str, int] = {}
         seen: dict[int, set[str]] = {}
@@ -784,20 +787,21 @@ class KafkaTopics:
             try:
                 for name in self._showing(waiting, grown, rounds, seen):
                     del waiting[name]
+                    moved = time.monotonic()
                 problem = None
             except KplanError as trouble:
                 problem = trouble
                 if trouble.error_class is not ErrorClass.RETRIABLE:
                     break
             self._tell("topics settled", every - len(waiting), every)
-            elapsed = time.monotonic() - began
-            if not waiting or elapsed > self._settle_timeout:
+            now = time.monotonic()
+            if not waiting or now - moved > self._settle_timeout:
                 break
-            if elapsed > 2 and not told:
+            if now - began > 2 and not told:
                 told = True
                 for name in waiting:
                     tell(name)
-            time.sleep(min(pause, max(0.0, self._settle_timeout - elapsed)))
+            time.sleep(min(pause, max(0.0, self._settle_timeout - (now - moved))))
             pause = min(1.0, pause * 1.5)
         return problem
 
