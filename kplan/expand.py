@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kplan import catalog, drops, guard, incremental, schema, variables
+from kplan import catalog, guard, schema, variables
 from kplan import environment as environments
-from kplan.connector import Blueprint, ConnectorBuilder, shown
 from kplan.diagnostics import Diagnostic, Span, error, warning
 from kplan.environment import Environment
-from kplan.feeds import Feeds
 from kplan.model import Address, Connector, File, Guards, Move, Origin, Removal, Resource, Secret, Stack, Topic
 from kplan.settings import BUILT_IN, Builder, Layer, Setting, layer, rules, stacked
 from kplan.source import Document
 from kplan.template import Scope, TemplateProblem, TooMuch, is_template, render
+
+if TYPE_CHECKING:
+    from kplan.connector import Blueprint
+    from kplan.feeds import Feeds
 
 STACK_NAME = re.compile(r"[a-z0-9-]{1,63}\Z")
 KEY = tuple[str | int, ...]
@@ -101,6 +103,8 @@ class Expansion:
 
     def _misfits(self, path: KEY, rendered: Any) -> Iterable[Diagnostic]:
         """What does not meet the schema now that it is rendered."""
+        from kplan.connector import shown
+
         content = shown(rendered)
         if len(path) == 2 and path[0] == "connectors":
             own = self.document.data["connectors"][path[1]]
@@ -148,9 +152,8 @@ class Expansion:
         self._contradictions(removed, moved)
         self._names()
         self.problems += guard.check(self.resources, guards, self.internal)
-        self.problems += unfed_sinks(self.resources)
-        self.problems += incremental.problems(self.resources.values())
-        self.problems += drops.problems(self.resources.values())
+        if data.get("connectors"):
+            self.problems += self._of_connectors()
         used = sorted({name for t in self.resources.values() if isinstance(t, Topic) for name in env_sources(t, env)})
         return Stack(
             name,
@@ -163,6 +166,13 @@ class Expansion:
             tuple(used),
             {name: self.document.key_at("variables", name) for name in values.unset},
         )
+
+    def _of_connectors(self) -> Iterator[Diagnostic]:
+        from kplan import drops, incremental
+
+        yield from unfed_sinks(self.resources)
+        yield from incremental.problems(self.resources.values())
+        yield from drops.problems(self.resources.values())
 
     def _outer(self, data: Mapping[str, Any]) -> list[Layer]:
         own = (self.block(data.get("defaults") or {}, ("defaults",)) or {}).get("topic") or {}
@@ -208,6 +218,8 @@ class Expansion:
             yield self.scope.with_names(each={"key": key, "value": value})
 
     def _connector(self, key: str) -> None:
+        from kplan.connector import ConnectorBuilder
+
         path: KEY = ("connectors", key)
         block = self.document.data["connectors"][key] or {}
         for scope in self._each(block.get("for_each"), (*path, "for_each")):

@@ -7,24 +7,26 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kplan import environment as environments
 from kplan import schema, source
-from kplan.connector import Blueprint, blueprint
 from kplan.diagnostics import Diagnostic, Invalid, KplanError, error
 from kplan.environment import Environment
 from kplan.expand import Inputs, expand, same_addresses
 from kplan.model import File, Stack, Target
-from kplan.snapshot import Snapshot, from_json, unreadable
 from kplan.source import Document
 from kplan.stacks import answered, conflicts
 from kplan.variables import Given
+
+if TYPE_CHECKING:
+    from kplan.connector import Blueprint
+    from kplan.snapshot import Snapshot
 
 CONFIG = "kplan.yaml"
 LARGEST = 64 * 1024 * 1024  # bytes of one file
@@ -64,11 +66,15 @@ class Loaded:
         return any(d.is_error for d in self.diagnostics)
 
 
-def load(request: Request) -> Loaded:
-    """Reads everything and finds every problem. Raises Invalid where there is no file or environment to go on with."""
+def load(request: Request, known: Callable[[Environment], None] = lambda environment: None) -> Loaded:
+    """Reads everything and finds every problem. Raises Invalid where there is no file or environment to go on with.
+
+    `known` is told the environment before the stacks are read.
+    """
     reader = Reader(request)
     paths = reader.stack_paths()
     environment = reader.environment(paths)
+    known(environment)
     loaded = Loaded(environment, texts=reader.texts)
     given = Given(request.flags, reader.variables(), request.process, environment.variables, environment.passwords)
     for path in paths:
@@ -103,6 +109,8 @@ def environment_names(request: Request) -> tuple[str, ...]:
 
 def load_snapshot(path: str) -> Snapshot:
     """The snapshot in the file. Raises Invalid where there is none, Stale where it is newer than this kplan."""
+    from kplan.snapshot import from_json, unreadable
+
     try:
         if Path(path).stat().st_size > LARGEST_SNAPSHOT:
             raise OSError(0, f"it is larger than {LARGEST_SNAPSHOT // 1024 // 1024} MiB")
@@ -134,6 +142,8 @@ def same_names(stacks: Sequence[Stack]) -> list[Diagnostic]:
 
 @dataclass(slots=True)
 class Reader:
+    """The files of one request, each read once, with what is wrong in them."""
+
     request: Request
     problems: list[Diagnostic] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
@@ -303,6 +313,8 @@ class Reader:
 
     def _template(self, folder: Path, name: str) -> tuple[Blueprint | None, list[Diagnostic]]:
         """The template beside the stack, or the built-in one."""
+        from kplan.connector import blueprint
+
         key = (folder, name)
         if key not in self.templates:
             self.templates[key] = blueprint(name, lambda n: self._template_document(folder, n))

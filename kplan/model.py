@@ -191,6 +191,8 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Move:
+    """An entry of `moved:`, of connectors alone."""
+
     source: Address
     target: Address
     span: Span | None = None
@@ -269,6 +271,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Task:
+    """One task of a live connector."""
+
     id: int
     state: str
     cause: str = ""  # the first and the last cause of the trace, on one line
@@ -290,6 +294,8 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
+    """A consumer group that reads a topic."""
+
     group: str
     lag: int
     active: bool = True  # it has members that read the topic now
@@ -455,6 +461,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
+    """An attribute that is live not as it was applied last."""
+
     address: Address
     path: str
     applied: Text | int | bool | None

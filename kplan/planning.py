@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -32,10 +33,10 @@ from kplan.order import Cycle, narrowed, order, with_needs
 from kplan.placement import Placement
 from kplan.plan import Plan
 from kplan.risk import Accepted, accepted_releases, assess, too_many, wants_facts
-from kplan.snapshot import uncompared
 from kplan.stacks import Circle, in_order, ledger_for
 from kplan.store.base import Store
 from kplan.undo import undo_of
+from kplan.unique import unique
 
 V = TypeVar("V")
 
@@ -68,17 +69,56 @@ class Draft:
     sources: tuple[SourceCheck, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is being read while the stack files are: what does not depend on them."""
+
+    targets: tuple[Future[Target], ...]
+    connectors: Future[Reading] | None
+    recorded: Future[tuple[bool, Ledger]]  # whether any run is open, and the ledger
+
+
+def begin(cluster: Cluster, store: Store) -> Begun:
+    """The servers and the store are being asked. Nobody has to wait for it: its threads end with the process."""
+
+    def recorded() -> tuple[bool, Ledger]:
+        return bool(store.open_runs()), store.ledger()
+
+    connectors = cluster.connectors
+    return Begun(
+        tuple(_started(backend.identify) for backend in cluster.backends),
+        None if connectors is None else _started(lambda: connectors.read(None)),
+        _started(recorded),
+    )
+
+
+def _started(call: Callable[[], V]) -> Future[V]:
+    """What the call will return or raise. Its thread keeps no process alive that has something else to say."""
+    future: Future[V] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as e:
+            future.set_exception(e)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
 def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan:
     """The plan for one stack. Reads only. Raises Unreachable, Denied, JournalBroken; all else is in its diagnostics."""
     return make_all([stack], cluster, store, options)[0]
 
 
-def make_all(stacks: Sequence[Stack], cluster: Cluster, store: Store, options: Options) -> list[Plan]:
+def make_all(
+    stacks: Sequence[Stack], cluster: Cluster, store: Store, options: Options, seen: tuple[Live, Ledger] | None = None
+) -> list[Plan]:
     """A plan for each stack, in the order in which they are to be applied; the servers are asked once for all of them.
 
-    Raises as `make` does.
+    `seen` is what `looked` found for these stacks. Raises as `make` does.
     """
-    live, ledger = looked(stacks, cluster, store)
+    live, ledger = seen or looked(stacks, cluster, store)
     drafts = [_draft(stack, live, ledger_for(stack, ledger, stacks), options) for stack in stacks]
     _narrow(drafts, options)
     for draft in drafts:
@@ -107,7 +147,7 @@ def _draft(stack: Stack, live: Live, ledger: Ledger, options: Options) -> Draft:
     changes = accepted_releases(_placed(found.changes, stack), options.accept, live.target)
     problems = list(found.diagnostics)
     problems += [] if options.mode == "destroy" else _few_replicas(stack, live.target)
-    problems += uncompared(stack, live) if live.target.snapshot and options.mode == "apply" else []
+    problems += _uncompared(stack, live) if live.target.snapshot and options.mode == "apply" else []
     return Draft(stack, found, changes, problems)
 
 
@@ -257,18 +297,18 @@ def refuse_interrupted(store: Store, stacks: Collection[str]) -> None:
             )
 
 
-def looked(stacks: Sequence[Stack], cluster: Cluster, store: Store) -> tuple[Live, Ledger]:
+def looked(stacks: Sequence[Stack], cluster: Cluster, store: Store, begun: Begun | None = None) -> tuple[Live, Ledger]:
     """The live state of what is declared or owned, and the ledger: the servers and the store are asked at once."""
-
-    def owned() -> Ledger:
-        refuse_interrupted(store, {stack.name for stack in stacks})
-        return store.ledger()
-
+    begun = begun or begin(cluster, store)
     declared = {a for stack in stacks for a in needed(stack, {})}
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(owned)
-        live = read(cluster, declared)
-        ledger = asked.result()
+    topics = cluster.topics.read(sorted({a.name for a in declared if a.kind == "topic"}))
+    live = _live(
+        [topics] if begun.connectors is None else [topics, begun.connectors.result()],
+        [target.result() for target in begun.targets],
+    )
+    interrupted, ledger = begun.recorded.result()
+    if interrupted:
+        refuse_interrupted(store, {stack.name for stack in stacks})
     names = {stack.name for stack in stacks}
     owned_topics = {a for a, o in ledger.items() if o.stack in names and a.kind == "topic"}
     left = {a.name for a in owned_topics - declared}
@@ -342,36 +382,10 @@ def _at(diagnostic: Diagnostic, change: Change) -> Diagnostic:
     return replace(diagnostic, address=diagnostic.address or str(change.address)).located(span or change.span)
 
 
-def unique(stack: Stack, live: Live, changes: Sequence[Change]) -> list[Diagnostic]:
-    """An error for each setting that no two connectors may share (slot, server id, prefix, history topic) and do."""
-    going = {c.address for c in changes if c.action is Action.DELETE} | {c.source for c in changes if c.source}
-    taken: dict[tuple[str, str], Resource] = {}
-    for address, resource in live.resources.items():
-        if isinstance(resource, Connector) and address not in stack.resources and address not in going:
-            taken |= {(k, v): resource for k, v in resource.config.items() if isinstance(v, str)}
-    found = []
-    for address, resource in stack.resources.items():
-        if not isinstance(resource, Connector):
-            continue
-        for key in resource.unique:
-            value = resource.config.get(key)
-            if not isinstance(value, str):
-                continue
-            other = taken.setdefault((key, value), resource)
-            if other.address != address:
-                place = other.origin.at(f"/config/{key}")
-                found.append(
-                    error(
-                        "K223",
-                        "two connectors share what only one may have",
-                        f"{key} {value}: {other.address} has it too" + (f", at {place}" if place else ""),
-                        help="give each its own",
-                        span=resource.origin.at(f"/config/{key}"),
-                        address=address,
-                        path=f"/config/{key}",
-                    )
-                )
-    return found
+def _uncompared(stack: Stack, live: Live) -> list[Diagnostic]:
+    from kplan.snapshot import uncompared
+
+    return uncompared(stack, live)
 
 
 def _few_replicas(stack: Stack, target: Target) -> list[Diagnostic]:
@@ -472,9 +486,3 @@ def not_for_apply(stack: Stack) -> list[Diagnostic]:
         )
         for name, span in stack.unset.items()
     ]
-
-
-def unique_offline(stacks: Sequence[Stack]) -> list[Diagnostic]:
-    """The same, among the stacks alone."""
-    together = Stack("", "", {a: r for stack in stacks for a, r in stack.resources.items()})
-    return unique(together, Live(), ())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kplan.backends.base import Cluster
+from kplan.backends.base import Cluster, Tell, untold
 from kplan.environment import Environment
 from kplan.secrets import Mask
 from kplan.snapshot import Snapshot
@@ -35,11 +35,12 @@ def open_cluster(
     mask: Mask | None = None,
     warn: Callable[[str], None] = lambda text: None,
     parallel: int = 6,
+    tell: Tell = untold,
 ) -> Cluster:
     """The clients of an environment's servers; nothing is asked of them yet.
 
     `mask` learns the secrets they read, `warn` gets what is not used of their settings; at most `parallel` connectors
-    are changed at once.
+    are changed at once. `tell` hears how far long work is.
     """
     if environment.simulated:
         from kplan.backends.simulated import SimulatedConnectors, SimulatedTopics
@@ -61,6 +62,7 @@ def open_cluster(
         warn=warn,
         reassign_timeout=environment.reassign_timeout,
         throttle=environment.throttle,
+        tell=tell,
     )
     if not environment.connect:
         return Cluster(topics, None)
@@ -91,6 +93,7 @@ def open_cluster(
         signals=lambda: _signals(environment),
         databases=databases,
         mask=mask or Mask(environment.secrets),
+        tell=tell,
     )
     return Cluster(topics, connectors, databases)
 

@@ -30,7 +30,8 @@ NODE_CHARACTERS: Final = 100  # a long text counts as one node more for each so 
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
-_UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_UNREADABLE_ASCII = re.compile("[^\t\n\r\x20-\x7e]")
+_UNREADABLE: Final = "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 _OTHER_BOMS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
 _CORE_TAG = "tag:yaml.org,2002:"
 
@@ -186,7 +187,7 @@ def _decode(text: str | bytes, path: str) -> tuple[str, Diagnostic | None]:
         except UnicodeDecodeError as failure:
             return "", _undecodable(data, failure.start, path)
     text = text.removeprefix("\ufeff")
-    odd = _UNREADABLE.search(text)
+    odd = _UNREADABLE_ASCII.search(text) if text.isascii() else re.search(_UNREADABLE, text)
     if odd:
         place = Lines(path, text).span(odd.start(), odd.end())
         return "", _unreadable(f"The character U+{ord(odd[0]):04X} may not stand in a YAML file as it is.", place)
@@ -252,13 +253,14 @@ _OLD_BOOLEANS: Mapping[str, bool] = {
 _SUSPECT = frozenset("0123456789+-.")
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+][0-9]+)?")
-_EXPONENT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+")
-_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-_LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
-_UNDERSCORES = re.compile(r"[-+]?(?:(?=[0-9._]*_)[0-9][0-9_]*(?:\.[0-9_]*)?|0x[0-9a-fA-F_]+)")
-_BINARY = re.compile(r"[-+]?0b[01_]+|[-+]0x[0-9a-fA-F_]+")
-_SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?.*)?")
+_QUANTITY = re.compile("[0-9]+[A-Za-z]+")  # such as 7d: text to every reader
+_EXPONENT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+"
+_NOT_FINITE = r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+_LEADING_ZERO = r"[-+]?0[0-9_]+"
+_UNDERSCORES = r"[-+]?(?:(?=[0-9._]*_)[0-9][0-9_]*(?:\.[0-9_]*)?|0x[0-9a-fA-F_]+)"
+_BINARY = r"[-+]?0b[01_]+|[-+]0x[0-9a-fA-F_]+"
+_SEXAGESIMAL = r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"
+_DATE = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?.*)?"
 _INT64 = range(-(2**63), 2**64)
 
 
@@ -286,8 +288,10 @@ def _read_number(text: str) -> Reading:
         return _read_integer(text)
     if _FLOAT.fullmatch(text):
         return _read_float(text)
-    for pattern, read in _AMBIGUOUS:
-        if pattern.fullmatch(text):
+    if _QUANTITY.fullmatch(text):
+        return Reading(text)
+    for pattern, read in _AMBIGUOUS:  # as text: few files have what needs them, and compiling takes its time
+        if re.fullmatch(pattern, text):
             return read(text)
     return Reading(text)
 

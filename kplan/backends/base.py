@@ -12,6 +12,11 @@ from kplan.model import Address, Change, Facts, Health, Live, Resource, Target
 from kplan.placement import Placement
 
 Progress = Callable[[Address, str], None]  # "config accepted, waiting for RUNNING"
+Tell = Callable[[str, int, int], None]  # "topics read", so many of so many
+
+
+def untold(what: str, done: int, total: int) -> None:
+    """Nobody wants to know how far it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from __future__ import annotations
 import base64
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
-from kplan.backends.base import Outcome, Progress, Reading
+from kplan.backends.base import Outcome, Progress, Reading, Tell, untold
 from kplan.backends.connect_check import VALIDATION_SECONDS, Validator, is_checked
 from kplan.backends.connect_drops import Drops
 from kplan.backends.connect_incremental import IncrementalSnapshots, Signals
@@ -39,6 +39,8 @@ from kplan.diagnostics import Conflict, Diagnostic, KplanError, Unsupported
 from kplan.model import Action, Address, Change, Connector, Facts, Resource, Target
 from kplan.placement import Placement
 from kplan.secrets import Mask
+
+T = TypeVar("T")
 
 
 class ConnectConnectors:
@@ -69,7 +71,9 @@ class ConnectConnectors:
         databases: Databases | None = None,
         mask: Mask | None = None,
         jitter: Callable[[], float] = random.random,
+        tell: Tell = untold,
     ) -> None:
+        self._tell = tell
         self.mask = Mask() if mask is None else mask
         self._parallel = max(parallel, 1)
         self._version = ""
@@ -80,7 +84,7 @@ class ConnectConnectors:
         session = session_of(user, word, context, self._parallel)
         self.mask.add([word, key_password, base64.b64encode(f"{user}:{word}".encode()).decode() if word else ""])
         self._rest = Rest(plain, session, ca or True, request_timeout, patience, self.mask)
-        self._settler = Settler(self._rest, self.mask, lambda: self.version, settle_timeout, steady, heartbeat)
+        self._settler = Settler(self._rest, self.mask, lambda: self.version, settle_timeout, steady, heartbeat, tell)
         self._signals, self._settle_timeout, self._clock = signals, settle_timeout, clock
         self._drops = Drops(databases, self._rest.url, patience.until)
 
@@ -139,7 +143,7 @@ class ConnectConnectors:
         self._hide(to_check)
         validator = Validator(self._rest, self.mask, self.version, VALIDATION_SECONDS)
         with ThreadPoolExecutor(min(self._parallel, 8)) as pool:
-            found = pool.map(validator.diagnostics, to_check)
+            found = self._told("connectors checked", pool.map(validator.diagnostics, to_check), len(to_check))
             return {change.address: tuple(problems) for change, problems in zip(to_check, found, strict=True)}
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
@@ -169,7 +173,15 @@ class ConnectConnectors:
             return self._act(change, captured.get(change.address, {}))
 
         with ThreadPoolExecutor(self._parallel) as pool:
-            return dict(zip([c.address for c in changes], pool.map(outcome, changes), strict=True))
+            outcomes = self._told("connectors changed", pool.map(outcome, changes), len(changes))
+            return dict(zip([c.address for c in changes], outcomes, strict=True))
+
+    def _told(self, what: str, results: Iterable[T], total: int) -> Iterator[T]:
+        """The results; how many there are is told as they come."""
+        self._tell(what, 0, total)
+        for done, result in enumerate(results, 1):
+            self._tell(what, done, total)
+            yield result
 
     def _act(self, change: Change, captured: Captured) -> Outcome:
         if change.is_ledger_only:

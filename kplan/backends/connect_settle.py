@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kplan.backends.base import Outcome, Progress
+from kplan.backends.base import Outcome, Progress, Tell, untold
 from kplan.backends.connect_errors import NotSettled, TaskFailed
 from kplan.backends.connect_model import changed_keys, config_of, health_of, listing
 from kplan.backends.connect_rest import Rest, path_of, supports
@@ -149,8 +149,9 @@ class Settler:
     """Watches changes that were accepted until each has held or failed."""
 
     def __init__(self, rest: Rest, mask: Mask, version: Callable[[], str], seconds: float, steady: float,
-                 heartbeat: Heartbeat | None) -> None:  # fmt: skip
+                 heartbeat: Heartbeat | None, tell: Tell = untold) -> None:  # fmt: skip
         self._rest = rest
+        self._tell = tell
         self._mask = mask
         self._version = version
         self._seconds = seconds
@@ -167,6 +168,7 @@ class Settler:
         waiting = [self._watch(change) for change in changes if not change.is_ledger_only]
         pause = 0.2
         while open_ := [watch for watch in waiting if watch.outcome is None]:
+            self._tell("connectors settled", len(waiting) - len(open_), len(waiting))
             self._look(open_, progress)
             if any(watch.outcome is None for watch in open_):
                 self._rest.patience.sleep(pause)

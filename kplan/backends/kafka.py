@@ -33,7 +33,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from kplan import catalog
 from kplan.access import Contact, unusable
 from kplan.backends import topics as shared
-from kplan.backends.base import Outcome, Progress, Reading
+from kplan.backends.base import Outcome, Progress, Reading, Tell, untold
 from kplan.backends.kafka_facts import EARLIEST, LATEST, Survey, count, offsets, partitions
 from kplan.backends.kafka_reassign import Reassignments
 from kplan.diagnostics import (
@@ -358,8 +358,9 @@ class KafkaTopics:
 
     def __init__(self, config: Mapping[str, str], *, request_timeout: float = 30, settle_timeout: float = 120,
                  attempts: int = 3, delay: float = 2, secrets: Sequence[str] = (),
-                 warn: Callable[[str], None] = _logged, reassign_timeout: float = 3600,
+                 warn: Callable[[str], None] = _logged, tell: Tell = untold, reassign_timeout: float = 3600,
                  throttle: int | None = None) -> None:  # fmt: skip
+        self._tell = tell
         self._client = Client(config, request_timeout, attempts, delay, secrets, warn)
         self._replicas = Reassignments(self._client, reassign_timeout, throttle)
         self._settle_timeout = settle_timeout
@@ -416,7 +417,7 @@ class KafkaTopics:
         hidden: set[str] = set()
         left = list(shapes)
         for attempt in range(1, self._client.attempts + 1):
-            answers = self._configs(left)
+            answers = self._configs(left, tell=self._tell)
             left = []
             for name, answer in answers.items():
                 if isinstance(answer, Denied):
@@ -432,10 +433,11 @@ class KafkaTopics:
             self._client.pause(attempt)
         return found, hidden
 
-    def _configs(self, names: Iterable[str], broker: int | None = None) -> dict[str, Any]:
+    def _configs(self, names: Collection[str], broker: int | None = None, tell: Tell = untold) -> dict[str, Any]:
         """What is set on each topic itself, or a KplanError, as a broker (this one, or any) knows it."""
         found: dict[str, Any] = {}
         for chunk in shared.batches(names, lambda _: 1, DESCRIBED_AT_ONCE):
+            tell("topics read", len(found), len(names))
             found |= self._client.retried(partial(self._config_chunk, chunk, broker))
         return found
 
@@ -633,7 +635,10 @@ class KafkaTopics:
         def is_so(name: str, live: Topic | None) -> bool:
             return live is not None and shared.equals(asked[name], live)
 
+        sent = 0
         for batch in shared.batches([t for t in topics if found[t.name] is None], shared.weight):
+            self._tell("topics created", sent, len(topics))
+            sent += len(batch)
             found |= self._carried_out([topic.name for topic in batch], send, is_so, ours_only=True)
         return found
 
@@ -792,8 +797,12 @@ class KafkaTopics:
 
     def _await(self, waiting: dict[str, Topic | None], grown: Collection[str],
                tell: Callable[[str], None]) -> KplanError | None:  # fmt: skip
-        """Takes out of `waiting` what shows everywhere until nothing is left or time is up; the trouble, if any."""
-        began = time.monotonic()
+        """Takes out of `waiting` what shows everywhere until nothing is left or time is up; the trouble, if any.
+
+        The time begins anew whenever something shows: ten thousand topics take longer than one.
+        """
+        began = moved = time.monotonic()
+        every = len(waiting)
         rounds: dict[str, int] = {}
         seen: dict[int, set[str]] = {}
         told = False
@@ -803,19 +812,21 @@ class KafkaTopics:
             try:
                 for name in self._showing(waiting, grown, rounds, seen):
                     del waiting[name]
+                    moved = time.monotonic()
                 problem = None
             except KplanError as trouble:
                 problem = trouble
                 if trouble.error_class is not ErrorClass.RETRIABLE:
                     break
-            elapsed = time.monotonic() - began
-            if not waiting or elapsed > self._settle_timeout:
+            self._tell("topics settled", every - len(waiting), every)
+            now = time.monotonic()
+            if not waiting or now - moved > self._settle_timeout:
                 break
-            if elapsed > 2 and not told:
+            if now - began > 2 and not told:
                 told = True
                 for name in waiting:
                     tell(name)
-            time.sleep(min(pause, max(0.0, self._settle_timeout - elapsed)))
+            time.sleep(min(pause, max(0.0, self._settle_timeout - (now - moved))))
             pause = min(1.0, pause * 1.5)
         return problem
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kplan.cli import reports
-from kplan.cli.common import Session, failed, holder, now, option, planned, several
+from kplan.cli.common import Session, failed, holder, live, now, option, planned, several
 
 if TYPE_CHECKING:
     from kplan.backends.base import Cluster
@@ -469,14 +469,10 @@ def view_of(session: Session) -> View:
 
     if session.as_json:
         return JsonView(session.product, now)
-    if (
-        sys.stdout.isatty()
-        and not session.settings.get("quiet")
-        and os.environ.get("TERM") != "dumb"
-        and not os.environ.get("CI")
-    ):
-        return LiveView(session.style, lambda d: session.show([d]))
-    return LineView(session.say, session.style, lambda d: session.show([d], stream=sys.stdout))
+    words = session.progress.words
+    if live(sys.stdout) and not session.settings.get("quiet"):
+        return LiveView(session.style, lambda d: session.show([d]), words)
+    return LineView(session.say, session.style, lambda d: session.show([d], stream=sys.stdout), words)
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from kplan.loading import Loaded, Request
     from kplan.model import Stack, Target
     from kplan.plan import Plan
+    from kplan.planning import Begun
+    from kplan.render.progress import Progress, Ticker
     from kplan.render.text import Context, Style
     from kplan.secrets import Mask
     from kplan.snapshot import Snapshot
@@ -119,6 +123,9 @@ class Session:
     environment_name: str = ""  # as far as it is known
     reported: bool = False  # whether the reports were written
     changed: bool = False  # whether an earlier stack of this call was applied
+    opened: tuple[Cluster, Store] | None = None  # and `begun` is what they are being asked
+    begun: Begun | None = None
+    ticker: Ticker | None = None  # while it shows how far the work is
 
     @cached_property
     def secrets(self) -> Mask:
@@ -126,6 +133,22 @@ class Session:
         from kplan.secrets import Mask
 
         return Mask()
+
+    @cached_property
+    def progress(self) -> Progress:
+        """How far the work of the servers' clients is."""
+        from kplan.render.progress import Progress
+
+        return Progress()
+
+    def showing_progress(self) -> AbstractContextManager[Any]:
+        """While it is open a person is shown how far long work is, on standard error."""
+        from kplan.render.progress import Ticker
+
+        if self.settings.get("quiet"):
+            return contextlib.nullcontext()
+        self.ticker = Ticker(self.progress, self.note, live(sys.stderr))
+        return self.ticker
 
     @property
     def request(self) -> Request:
@@ -212,25 +235,41 @@ class Session:
 
     def note(self, text: str) -> None:
         """Talk, on standard error."""
+        if self.ticker:
+            self.ticker.clear()
         if not self.settings.get("quiet"):
             write(text, sys.stderr)
 
     # -- files and servers ----------------------------------------------------------------------------------------
-    def load(self) -> Loaded:
+    def load(self, ahead: bool = False) -> Loaded:
+        """What the files say. `ahead`: servers are asked meanwhile for what does not depend on it."""
         from kplan.diagnostics import Invalid
         from kplan.loading import load
-        from kplan.snapshot import refuse_other
 
         try:
-            loaded = load(self.request)
+            loaded = load(self.request, self._begin if ahead else lambda environment: None)
         except Invalid as e:
             self.texts = {d.span.path: _read(d.span.path) for d in e.diagnostics if d.span}
             raise
         self.texts, self.environment_name = loaded.texts, loaded.environment.name
         if self.snapshot:
+            from kplan.snapshot import refuse_other
+
             refuse_other(self.snapshot, loaded.environment.name)
         self.mask(loaded.environment, loaded.stacks)
         return loaded
+
+    def _begin(self, environment: Environment) -> None:
+        """The servers of the environment are being asked, unless there are none or a setting of theirs is wrong."""
+        if self.snapshot or environment.simulated:
+            return
+        from kplan.diagnostics import KplanError
+        from kplan.planning import begin
+
+        self.mask(environment)
+        with contextlib.suppress(KplanError):  # it is told after what is wrong in the files
+            self.opened = self.open(environment)
+            self.begun = begin(*self.opened)
 
     def mask(self, environment: Environment, stacks: Sequence[Stack] = ()) -> None:
         """From here on no log line holds a secret."""
@@ -250,8 +289,14 @@ class Session:
 
         if self.snapshot:
             return open_snapshot(self.snapshot, self.settings["live"])
+        if self.opened:
+            return self.opened
         cluster = open_cluster(
-            environment, self.secrets, lambda text: self.note(f"warning: {text}"), self.settings.get("parallel") or 6
+            environment,
+            self.secrets,
+            lambda text: self.note(f"warning: {text}"),
+            self.settings.get("parallel") or 6,
+            lambda what, done, total: self.progress.tell(what, done, total),
         )
         return cluster, open_store(environment)
 
@@ -465,7 +510,7 @@ def planned(
     import time
 
     from kplan.diagnostics import ordered
-    from kplan.planning import Options, make_all
+    from kplan.planning import Options, looked, make_all
     from kplan.risk import Accepted
 
     s = session.settings
@@ -482,11 +527,18 @@ def planned(
         frozenset(s.get("drop") or ()),
     )
     started = time.monotonic()
-    plans = make_all(loaded.stacks, cluster, store, options)
+    with session.showing_progress():
+        seen = looked(loaded.stacks, cluster, store, session.begun)
+        plans = make_all(loaded.stacks, cluster, store, options, seen)
     said = dict(zip([stack.name for stack in loaded.stacks], _said(loaded), strict=True))
     found = [tuple(session.masked(ordered([*said[plan.stack], *plan.diagnostics]))) for plan in plans]
     plans = [replace(plan, diagnostics=problems) for plan, problems in zip(plans, found, strict=True)]
     return plans, time.monotonic() - started
+
+
+def live(stream: Any) -> bool:
+    """Whether a line on the stream can be written over."""
+    return bool(stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI"))
 
 
 def _said(loaded: Loaded) -> list[list[Diagnostic]]:

@@ -1,9 +1,10 @@
 """kplan completion"""
 
+import sys
+
 import click
 
-from kplan.cli.common import Session
-from kplan.cli.common import command as calls
+from kplan.cli.output import write
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -14,13 +15,12 @@ SHELLS = ("bash", "zsh", "fish")
     "same in ~/.zshrc; for fish: kplan completion fish > ~/.config/fish/completions/kplan.fish",
 )
 @click.argument("shell", type=click.Choice(SHELLS))
-@calls
-def command(session: Session) -> int:
+def command(shell: str) -> int:
     from click.shell_completion import get_completion_class
 
     from kplan.cli import cli
 
-    kind = get_completion_class(session.settings["shell"])
+    kind = get_completion_class(shell)
     assert kind is not None, "click knows all of SHELLS"
-    session.say(kind(cli, {}, "kplan", "_KPLAN_COMPLETE").source())
+    write(kind(cli, {}, "kplan", "_KPLAN_COMPLETE").source(), sys.stdout)
     return 0

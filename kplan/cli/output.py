@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,21 @@ import click
 
 def write(text: str, stream: Any) -> None:
     """The text is written, or nobody is there to read it; raises KplanError where it is lost for another reason."""
-    from kplan.diagnostics import KplanError
-
     try:
         click.echo(text, file=stream, color=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except OSError as e:
+        from kplan.diagnostics import KplanError
+
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         raise KplanError(f"the output cannot be written: {e.strerror}", help="check where it goes") from e
 
 
 def save(path: str, text: str) -> None:
     """The file holds the text, or what it held before: never half of it. A device or a pipe is written as it is."""
+    import tempfile
+
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         target.write_text(text, "utf-8")

@@ -45,7 +45,7 @@ def command(session: Session) -> int:
     if s["live"]:
         session.snapshot, s["offline"] = load_snapshot(s["live"]), True
         session.unasked = session.snapshot.live.target
-    loaded = session.load()
+    loaded = session.load(ahead=True)
     unset = [] if s["destroy"] or s["live"] else [d for stack in loaded.stacks for d in not_for_apply(stack)]
     if loaded.has_errors or unset:
         raise Invalid([*loaded.diagnostics, *unset])

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def command(session: Session) -> int:
     from kplan.diagnostics import Invalid
     from kplan.model import Target
-    from kplan.planning import unique_offline
+    from kplan.unique import unique_offline
 
     session.unasked = Target()
     loaded: Loaded | None = None
@@ -59,10 +59,21 @@ def _unset(stacks: Sequence[Stack]) -> list[Diagnostic]:
 def _told(session: Session, loaded: Loaded | None, problems: Sequence[Diagnostic]) -> int:
     """The problems are shown and reported. Returns the exit code."""
     from kplan.diagnostics import ordered
-    from kplan.render.views import render
 
     stacks = loaded.stacks if loaded else ()
     found = session.masked(ordered(problems))
+    if session.view in ("text", "concise") and not session.settings.get("reports"):
+        _shown(session, stacks, found)
+    else:
+        _published(session, loaded, found)
+    return 4 if any(problem.is_error for problem in found) else 0
+
+
+def _published(session: Session, loaded: Loaded | None, found: Sequence[Diagnostic]) -> None:
+    """Standard output and every report hold what they were asked for."""
+    from kplan.render.views import render
+
+    stacks = loaded.stacks if loaded else ()
     documents, context = reports.of_problems(session, found, _names(loaded)), session.context()
     document = _document(stacks, found)
     annotations = reports.publish(session, documents, context, {"json": document})
@@ -71,11 +82,14 @@ def _told(session: Session, loaded: Loaded | None, problems: Sequence[Diagnostic
     elif session.view in ("github", "sarif", "junit"):
         session.product(render(session.view, documents, context))
     else:
-        session.show(found, stream=sys.stdout)
-        if session.view == "text":
-            session.say(_summary(stacks, found))
+        _shown(session, stacks, found)
     reports.annotate(session, annotations)
-    return 4 if any(problem.is_error for problem in found) else 0
+
+
+def _shown(session: Session, stacks: Sequence[Stack], found: Sequence[Diagnostic]) -> None:
+    session.show(found, stream=sys.stdout)
+    if session.view == "text":
+        session.say(_summary(stacks, found))
 
 
 def _names(loaded: Loaded | None) -> dict[str, str]:

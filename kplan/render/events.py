@@ -65,8 +65,14 @@ class JsonView:
 class LineView:
     """One line an event, and a word every ten seconds while a step is running."""
 
-    def __init__(self, write: Callable[[str], None], style: Style, diagnostic: Callable[[Any], None]) -> None:
-        self.write, self.style, self.diagnostic = write, style, diagnostic
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        style: Style,
+        diagnostic: Callable[[Any], None],
+        progress: Callable[[], str] = lambda: "",
+    ) -> None:
+        self.write, self.style, self.diagnostic, self.how_far = write, style, diagnostic, progress
         self.running: dict[int, tuple[Event, float, str]] = {}
         self.spoken = time.monotonic()
         self.lock = threading.Lock()
@@ -159,17 +165,20 @@ class LineView:
                     event, since, message = next(iter(self.running.values()))
                     others = f", and {len(self.running) - 1} more" if len(self.running) > 1 else ""
                     where = f"[{event.step}] {clean(event.address)}: {clean(message)}"
-                    self.say(f"  … still {where}{others} ({time.monotonic() - since:.0f} s)")
+                    far = f"; {words}" if (words := self.how_far()) else ""
+                    self.say(f"  … still {where}{others} ({time.monotonic() - since:.0f} s){far}")
 
 
 class LiveView(LineView):
     """Lines as they end, and below them one live line for each running step (at most eight)."""
 
-    def __init__(self, style: Style, diagnostic: Callable[[Any], None]) -> None:
+    def __init__(
+        self, style: Style, diagnostic: Callable[[Any], None], progress: Callable[[], str] = lambda: ""
+    ) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        super().__init__(self._above, style, self._diagnosed)
+        super().__init__(self._above, style, self._diagnosed, progress)
         self._show = diagnostic
         self.console = Console(highlight=False, soft_wrap=True, no_color=not style.color)
         self.live = Live(get_renderable=self._running, console=self.console, refresh_per_second=8, transient=True)
@@ -201,4 +210,6 @@ class LiveView(LineView):
             lines.append(f"{spin} {head} {clean(message)}  {now - since:.1f} s")
         if len(self.running) > 8:
             lines.append(f"  and {len(self.running) - 8} more")
+        if words := self.how_far():
+            lines.append(f"  {words}")
         return Text("\n".join(line[: self.style.width] for line in lines))

@@ -22,8 +22,9 @@ from kplan.environment import Environment, Simulated
 from kplan.expand import Inputs, expand
 from kplan.loading import Reader, Request, pruned
 from kplan.plan import Plan, from_json, to_json
-from kplan.planning import Options, make, unique_offline
+from kplan.planning import Options, make
 from kplan.servers import open_cluster, open_store
+from kplan.unique import unique_offline
 from kplan.variables import Given
 
 TRIES = int(os.environ.get("KPLAN_FUZZ", "1500"))

@@ -1,0 +1,102 @@
+"""How far work is that takes longer than a second: counts, the rate, and the time left."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kplan.words import count
+
+QUIET = 1.0  # seconds in which work may end without a word
+HEARTBEAT = 10.0  # seconds between two lines where there is no terminal
+FRAME = 0.2  # seconds between two looks
+
+
+@dataclass(slots=True)
+class Progress:
+    """What was told last, and since when it is going on."""
+
+    clock: Callable[[], float] = time.monotonic
+    what: str = ""
+    done: int = 0
+    total: int = 0
+    since: float = 0.0
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        """`done` of `total` are so by now; `what` names them, such as `topics read`."""
+        if (what, total) != (self.what, self.total) or done < self.done:
+            self.since = self.clock()
+        self.what, self.done, self.total = what, done, total
+
+    def words(self) -> str:
+        """Nothing in the first second and when all is done; the rate and the time left once something is done."""
+        seconds = self.clock() - self.since
+        if not self.what or self.done >= self.total or seconds < QUIET:
+            return ""
+        words = f"{self.done:,} of {self.total:,} {self.what}, {seconds:.0f} s"
+        if not self.done:
+            return words
+        rate = self.done / seconds
+        left = round((self.total - self.done) / rate)
+        return f"{words}; {_rate(rate)}, about {_span(left)} left"
+
+
+def _rate(each_second: float) -> str:
+    return f"{each_second:,.0f}/s" if each_second >= 10 else f"{each_second:.1f}/s"
+
+
+def _span(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 120 else count(round(seconds / 60), "minute")
+
+
+@dataclass(slots=True)
+class Ticker:
+    """Shows `progress` from time to time while it is open: over and over on one live line, or a line each 10 s."""
+
+    progress: Progress
+    write: Callable[[str], None]
+    live: bool = False
+    _ended: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _thread: threading.Thread | None = None
+    _shown: bool = False
+
+    def __enter__(self) -> Ticker:
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing of it is left on the terminal."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+        self.clear()
+
+    def clear(self) -> None:
+        """The live line is gone, and other words may be written; it comes back with the next look."""
+        with self._lock:
+            if self._shown:
+                sys.stderr.write("\r\x1b[K")
+                sys.stderr.flush()
+            self._shown = False
+
+    def _run(self) -> None:
+        spoken = self.progress.clock()
+        while not self._ended.wait(FRAME):
+            words = self.progress.words()
+            if self.live:
+                self._redraw(words)
+            elif words and self.progress.clock() - spoken >= HEARTBEAT:
+                spoken = self.progress.clock()
+                self.write(f"  … {words}")
+
+    def _redraw(self, words: str) -> None:
+        with self._lock:
+            if words or self._shown:
+                sys.stderr.write(f"\r\x1b[K  … {words}" if words else "\r\x1b[K")
+                sys.stderr.flush()
+            self._shown = bool(words)

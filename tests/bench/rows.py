@@ -1,0 +1,299 @@
+"""What is measured: each row of the table, as figures with the goal that they have."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from tests.bench import sampler
+from tests.bench.chart import Points
+from tests.bench.measure import KPLAN, Comparison, Sample, called, compared, environment, floor
+from tests.services import ConnectWorker, KafkaCluster
+from tests.services.kafka import java_command
+
+SIZES = [int(size) for size in os.environ.get("KPLAN_BENCH_SIZES", "10,100,1000,3000,10000").split(",")]
+NEW = 1_000  # topics of a first apply
+MANY = 10_000  # changes of a plan that is shown, topics in files
+FEW = 10  # topics for a tool that makes them one by one
+CONNECTORS = 300
+# Of a broker with thousands of topics on a busy machine: it is not taken for dead, and may be slow.
+PATIENT = {"broker.session.timeout.ms": "120000", "broker.heartbeat.interval.ms": "5000"}
+PYTHON = (sys.executable, "-c")
+LINES = "org.apache.kafka.connect.file.FileStreamSourceConnector"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured ratio; without a goal it is there to be known. `profile` says where kplan's time goes."""
+
+    what: str
+    against: str
+    ratio: float
+    ours: str
+    theirs: str
+    goal: float | None = None
+    processor: float | None = None
+    profile: Callable[[], str] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def meets(self) -> bool:
+        return self.goal is None or round(self.ratio, 2) <= self.goal
+
+
+@dataclass
+class Bench:
+    """The services and the folder of one run; what it learns about growth is in `curves`."""
+
+    folder: Path
+    closing: ExitStack
+    curves: dict[str, dict[str, Points]] = field(default_factory=dict)
+
+    @cached_property
+    def kafka(self) -> KafkaCluster:
+        return self.closing.enter_context(KafkaCluster(properties=PATIENT))
+
+    @cached_property
+    def admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.kafka.bootstrap, "allow.auto.create.topics": False})
+
+    @cached_property
+    def connect(self) -> ConnectWorker:
+        plugins = self.folder / "plugins"
+        plugins.mkdir()
+        return self.closing.enter_context(ConnectWorker(self.kafka.bootstrap, plugins))
+
+    def stack(self, name: str, topics: int, prefix: str, folder: str = "") -> Path:
+        """A stack file of so many topics."""
+        path = self.folder / folder / f"{name}.yaml"
+        blocks = "".join(f"  {prefix}{number:05}:\n" for number in range(topics))
+        path.write_text(f"version: 1\nstack: {name}\ndefaults: {{topic: {{config: {{retention.ms: 7d}}}}}}\n"
+                        f"topics:\n{blocks}")  # fmt: skip
+        return path
+
+    def kplan(self, *words: object, codes: Sequence[int] = (0,)) -> Sample:
+        return called([*KPLAN, *map(str, words)], self.folder, codes)
+
+    def python(self, code: str) -> Sample:
+        return called([*PYTHON, code], self.folder)
+
+    def floor(self, name: str, *words: object) -> Sample:
+        return called(floor(name, *map(str, words)), self.folder)
+
+    def make(self, prefix: str, count: int) -> None:
+        """There are so many topics with this prefix."""
+        there = self.admin.list_topics(timeout=60).topics
+        new = [name for name in (f"{prefix}{number:05}" for number in range(count)) if name not in there]
+        for start in range(0, len(new), 1_000):
+            asked = [NewTopic(name, 1, -1, config={"retention.ms": "604800000"}) for name in new[start : start + 1_000]]
+            for answer in self.admin.create_topics(asked, request_timeout=300, operation_timeout=300).values():
+                answer.result(300)
+            while not {topic.topic for topic in asked} <= self.admin.list_topics(timeout=60).topics.keys():
+                time.sleep(0.1)
+
+    def forget(self, prefix: str) -> None:
+        """The topics with this prefix are gone."""
+        names = [name for name in self.admin.list_topics(timeout=60).topics if name.startswith(prefix)]
+        for start in range(0, len(names), 1_000):
+            for answer in self.admin.delete_topics(names[start : start + 1_000]).values():
+                answer.result(60)
+        while any(name.startswith(prefix) for name in self.admin.list_topics(timeout=60).topics):
+            time.sleep(0.1)
+
+    def where(self, *words: object) -> Callable[[], str]:
+        """How to find out where kplan spends its time with these words."""
+        return lambda: sampler.of([str(word) for word in words], self.folder)
+
+
+def _seconds(sample: Sample) -> str:
+    return f"{sample.seconds:.3f} s" if sample.seconds < 10 else f"{sample.seconds:.1f} s"
+
+
+def _figure(what: str, against: str, taken: Comparison, goal: float | None,
+            profile: Callable[[], str] | None = None) -> Figure:  # fmt: skip
+    return Figure(what, against, taken.ratio(), _seconds(taken.ours), _seconds(taken.floor), goal,
+                  taken.ratio(lambda sample: sample.processor), profile)  # fmt: skip
+
+
+# -- start-up ---------------------------------------------------------------------------------------------------------
+def start(bench: Bench) -> Iterator[Figure]:
+    calls = {
+        "--version": ([0], ["--version"]),
+        "--help": ([0], ["--help"]),
+        "completion bash": ([0], ["completion", "bash"]),
+        "a usage error": ([64], ["plan", "--no-such-flag"]),
+    }
+    for name, (codes, words) in calls.items():
+        taken = compared(lambda: bench.kplan(*words, codes=codes), lambda: bench.python("import click"), 11)  # noqa: B023
+        mistake = name.startswith("a ")
+        what, goal = (name, None) if mistake else (f"`kplan {name}`", 1.3)
+        yield _figure(what, '`python -c "import click"`', taken, goal, bench.where(*words))
+
+
+def validate(bench: Bench) -> Iterator[Figure]:
+    path = bench.stack("twenty", 20, "twenty.")
+    taken = compared(lambda: bench.kplan("validate", path), lambda: bench.python("import click, yaml, jsonschema"), 11)
+    against = '`python -c "import click, yaml, jsonschema"`'
+    yield _figure("`kplan validate`, 20 topics", against, taken, 1.5, bench.where("validate", path))
+
+
+# -- topics -----------------------------------------------------------------------------------------------------------
+def plan(bench: Bench) -> Iterator[Figure]:
+    """Plans of more and more topics that are all there, and that the ledger has."""
+    taken: dict[int, Comparison] = {}
+    at = ("--bootstrap", bench.kafka.bootstrap)
+    for size in SIZES:
+        path = bench.stack("bench", size, "bench.")
+        bench.make("bench.", size)
+        bench.kplan("apply", path, "--yes", "--quiet", *at)
+        taken[size] = compared(
+            lambda: bench.kplan("plan", path, *at),  # noqa: B023
+            lambda: bench.floor("plan", bench.kafka.bootstrap, "bench."),
+        )
+        goal = 1.3 if size == SIZES[-1] else None
+        yield _figure(f"plan of {size:,} topics, no changes", "bare client: metadata and configs of the same topics",
+                      taken[size], goal, bench.where("plan", path, *at))  # fmt: skip
+    bench.curves["plan"] = {
+        "kplan": [(size, each.ours.seconds) for size, each in taken.items()],
+        "bare client": [(size, each.floor.seconds) for size, each in taken.items()],
+    }
+    yield from _growth(taken)
+    most = taken[SIZES[-1]]
+    yield Figure(f"peak memory, plan of {SIZES[-1]:,} topics", "the bare client's", most.ratio(lambda s: s.peak),
+                 f"{most.ours.peak:.0f} MiB", f"{most.floor.peak:.0f} MiB", 2.0)  # fmt: skip
+
+
+def _growth(taken: dict[int, Comparison]) -> Iterator[Figure]:
+    few, many = SIZES[-1] // 10, SIZES[-1]
+    if few not in taken:
+        return
+    goal = 11.0 * many / few / 10
+    for name, less, more in (("kplan", taken[few].ours, taken[many].ours),
+                             ("the bare client", taken[few].floor, taken[many].floor)):  # fmt: skip
+        yield Figure(f"growth of {name}, plan of {many:,} topics", f"plan of {few:,} topics",
+                     more.seconds / less.seconds, _seconds(more), _seconds(less), goal if name == "kplan" else None,
+                     more.processor / less.processor)  # fmt: skip
+
+
+def apply(bench: Bench) -> Iterator[Figure]:
+    """First applies, each into a ledger of its own that is there already; the topics are taken away after each."""
+    rounds = 0
+    curve: dict[str, list[tuple[float, float]]] = {"kplan": [], "bare client": []}
+    for size in [size for size in SIZES if size <= NEW]:
+
+        def ours(size: int = size) -> Sample:
+            nonlocal rounds
+            rounds += 1
+            settings = (
+                f"kafka: {{bootstrap.servers: '{bench.kafka.bootstrap}'}}, state: {{kafka_topic: __bench-{rounds}}}"
+            )
+            folder = bench.folder / f"apply-{rounds}"
+            folder.mkdir()
+            (folder / "kplan.yaml").write_text(f"version: 1\ndefault: bench\nenvironments: {{bench: {{{settings}}}}}\n")
+            (folder / "first.yaml").write_text("version: 1\nstack: first\ntopics: {new.first: }\n")
+            bench.stack("new", size, "new.t", folder.name)
+            called([*KPLAN, "apply", "first.yaml", "--yes", "--quiet"], folder)
+            took = called([*KPLAN, "apply", "new.yaml", "--yes", "--brief"], folder)
+            bench.forget("new.")
+            bench.forget(f"__bench-{rounds}")
+            return took
+
+        def least(size: int = size) -> Sample:
+            took = bench.floor("apply", bench.kafka.bootstrap, "new.t", size)
+            bench.forget("new.")
+            return took
+
+        taken = compared(ours, least)
+        curve["kplan"].append((size, taken.ours.seconds))
+        curve["bare client"].append((size, taken.floor.seconds))
+        yield _figure(f"first apply of {size:,} topics, journal in Kafka", "bare client: create, wait for the metadata",
+                      taken, 1.5 if size == NEW else None)  # fmt: skip
+    bench.curves["apply"] = dict(curve)
+
+
+# -- connectors -------------------------------------------------------------------------------------------------------
+def connectors(bench: Bench) -> Iterator[Figure]:
+    """A plan of connectors that all run as declared, each with a task that waits for lines of an empty file."""
+    url, at = bench.connect.url, ("--bootstrap", bench.kafka.bootstrap, "--connect", bench.connect.url)
+    block = f"{{class: {LINES}, config: {{file: /dev/null, topic: lines, tasks.max: 1}}}}"
+    path = bench.folder / "connectors.yaml"
+    path.write_text("version: 1\nstack: connectors\ntopics: {lines: }\nconnectors:\n"
+                    + "".join(f"  c{number:03}: {block}\n" for number in range(CONNECTORS)))  # fmt: skip
+    took = bench.kplan("apply", path, "--yes", "--brief", *at)
+    taken = compared(lambda: bench.kplan("plan", path, *at), lambda: bench.floor("connectors", url))
+    yield _figure(f"plan of {CONNECTORS} connectors, no changes", "one GET of all of them, and the start of Python",
+                  taken, 2.0, bench.where("plan", path, *at))  # fmt: skip
+    yield Figure(f"first apply of {CONNECTORS} connectors", "nothing", 1.0, _seconds(took), "")
+    bench.connect.close()
+
+
+# -- what needs no server ---------------------------------------------------------------------------------------------
+def views(bench: Bench) -> Iterator[Figure]:
+    path = bench.stack("views", MANY, "views.")
+    command = [sys.executable, "-m", "tests.bench.views", str(path), "5"]
+    said = subprocess.run(command, cwd=bench.folder, env=environment(), capture_output=True, text=True, check=True)
+    found = json.loads(said.stdout)
+    for kind in ("text", "md", "html", "json"):
+        yield Figure(f"view `{kind}` of {found['changes']:,} changes", "computing the plan, without servers",
+                     found[kind] / found["computing"], f"{found[kind]:.2f} s", f"{found['computing']:.2f} s",
+                     0.5)  # fmt: skip
+
+
+def files(bench: Bench) -> Iterator[Figure]:
+    """The same topics in one file, and in a thousand files with ten topics each."""
+    one = bench.stack("one", MANY, "files.")
+    folder = bench.folder / "thousand"
+    folder.mkdir()
+    for number in range(MANY // 10):
+        bench.stack(f"s{number:04}", 10, f"files.s{number:04}.", folder.name)
+    taken = compared(lambda: bench.kplan("validate", folder), lambda: bench.kplan("validate", one), 3)
+    yield _figure(f"`kplan validate`, {MANY:,} topics in {MANY // 10:,} files", "the same in one file", taken, None)
+
+
+# -- other tools ------------------------------------------------------------------------------------------------------
+def peers(bench: Bench) -> Iterator[Figure]:
+    """Other tools on the same work, as far as they are on this machine: Kafka's own is among the jars of the tests."""
+    size, prefix = NEW, "peers."
+    path, at = bench.stack("peers", size, prefix), ("--bootstrap", bench.kafka.bootstrap)
+    bench.kplan("apply", path, "--yes", "--quiet", *at)
+    topics = [*java_command("-Xmx256m"), "org.apache.kafka.tools.TopicCommand", "--bootstrap-server",
+              bench.kafka.bootstrap]  # fmt: skip
+    taken = compared(lambda: bench.kplan("plan", path, *at), lambda: called([*topics, "--describe"], bench.folder), 3)
+    yield _figure(f"plan of {size:,} topics, no changes", "`kafka-topics.sh --describe`", taken, 1.0)
+    number = iter(range(1_000_000))
+
+    def ours() -> Sample:
+        few = bench.stack(f"few-{next(number)}", FEW, "few.k")
+        took = bench.kplan("apply", few, "--yes", "--quiet", *at)
+        bench.forget("few.k")
+        return took
+
+    def theirs() -> Sample:
+        one_by_one = [called([*topics, "--create", "--topic", f"few.s{each}", "--partitions", "1"], bench.folder)
+                      for each in range(FEW)]  # fmt: skip
+        bench.forget("few.s")
+        return Sample(sum(s.seconds for s in one_by_one), sum(s.processor for s in one_by_one), one_by_one[0].peak)
+
+    taken = compared(ours, theirs, 3)
+    yield _figure(f"first apply of {FEW} topics", "`kafka-topics.sh --create`, once a topic", taken, 1.0)
+
+
+ROWS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
+    "start": start,
+    "validate": validate,
+    "views": views,
+    "files": files,
+    "apply": apply,
+    "peers": peers,
+    "connectors": connectors,
+    "plan": plan,  # the last: it leaves many topics behind
+}
