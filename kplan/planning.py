@@ -10,11 +10,10 @@ from datetime import datetime
 from itertools import islice
 from typing import TypeVar
 
-from kplan import facts, placement, source_check
+from kplan import facts, placement
 from kplan.backends.base import Backend, Cluster, Reading
 from kplan.diagnostics import Diagnostic, InterruptedRun, Span, Unsupported, error, ordered, warning
 from kplan.diff import Difference, Ledger, diff, needed
-from kplan.drops import with_drops
 from kplan.model import (
     Action,
     Address,
@@ -121,9 +120,8 @@ def make_all(
     live, ledger = seen or looked(stacks, cluster, store)
     drafts = [_draft(stack, live, ledger_for(stack, ledger, stacks), options) for stack in stacks]
     _narrow(drafts, options)
-    for draft in drafts:
-        draft.changes, told = with_drops(draft.changes, draft.stack, live, options.drop, live.target)
-        draft.problems += told
+    if _of_connectors(_changes(drafts)):
+        _drop(drafts, live, options)
     _share(drafts, _placed_anew(cluster, _changes(drafts), live.target))
     together = Stack("", "", {a: r for stack in stacks for a, r in stack.resources.items()})
     if options.mode != "destroy":
@@ -185,8 +183,28 @@ def _narrow(drafts: Sequence[Draft], options: Options) -> None:
         draft.hidden = before - len(draft.changes)
 
 
+def _drop(drafts: Sequence[Draft], live: Live, options: Options) -> None:
+    """The changes know what goes in the databases with their connectors."""
+    from kplan.drops import with_drops
+
+    for draft in drafts:
+        draft.changes, told = with_drops(draft.changes, draft.stack, live, options.drop, live.target)
+        draft.problems += told
+
+
+def _of_connectors(changes: Sequence[Change]) -> bool:
+    return any(change.address.kind == "connector" for change in changes)
+
+
 def _check_all(drafts: Sequence[Draft], cluster: Cluster, target: Target) -> None:
     """The servers and the source databases have judged the changes."""
+    if not _of_connectors(_changes(drafts)):
+        changes, said = check(cluster, _changes(drafts))
+        _share(drafts, changes)
+        _tell(drafts, said)
+        return
+    from kplan import source_check
+
     with ThreadPoolExecutor(1) as pool:
         looking = pool.submit(source_check.look, cluster, _changes(drafts), target)
         changes, said = check(cluster, _changes(drafts))

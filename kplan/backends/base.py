@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from kplan.databases.base import Databases
 from kplan.diagnostics import Diagnostic, KplanError
 from kplan.model import Address, Change, Facts, Health, Live, Resource, Target
 from kplan.placement import Placement
+
+if TYPE_CHECKING:
+    from kplan.databases.base import Databases
 
 Progress = Callable[[Address, str], None]  # "config accepted, waiting for RUNNING"
 Tell = Callable[[str, int, int], None]  # "topics read", so many of so many

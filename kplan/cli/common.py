@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 def dropped(given: Sequence[str]) -> tuple[str, ...]:
     """The words of --drop, of which several may stand in one."""
+    if not given:
+        return ()
     from kplan.drops import is_word
 
     words = [word.strip() for each in given for word in each.split(",") if word.strip()]
