@@ -14,6 +14,7 @@ from kplan.backends.kafka import KafkaTopics
 from kplan.diagnostics import Denied, KplanError, Unreachable
 from kplan.model import Action, Address, AttrDiff, Change, Topic
 from tests.services import KafkaCluster, ServiceMissing
+from tests.services.fixtures import without
 from tests.services.process import free_port
 
 pytestmark = pytest.mark.xdist_group("guarded broker")  # starts its own
@@ -57,7 +58,7 @@ def eve() -> Iterator[str]:
                 future.result()
             yield f"127.0.0.1:{port}"
     except ServiceMissing as missing:
-        pytest.skip(str(missing))
+        without(missing)
 
 
 def login(bootstrap: str, password: str = PASSWORD, **more: str) -> dict[str, str]:

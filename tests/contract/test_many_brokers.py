@@ -12,6 +12,7 @@ from kplan.backends.kafka import KafkaTopics
 from kplan.diagnostics import Conflict, Unsupported
 from kplan.model import Action, AttrDiff, Change, Topic
 from tests.services import KafkaCluster, ServiceMissing
+from tests.services.fixtures import without
 
 pytestmark = pytest.mark.xdist_group("many brokers")  # starts its own
 
@@ -26,7 +27,7 @@ def backend() -> Iterator[KafkaTopics]:
             yield made
             made.close()
     except ServiceMissing as missing:
-        pytest.skip(str(missing))
+        without(missing)
 
 
 def settled(backend: KafkaTopics, changes: list[Change]) -> None:

@@ -29,6 +29,7 @@ from kplan.run import Run
 from kplan.servers import open_cluster, open_store
 from kplan.store.base import Holder
 from tests.services import KafkaCluster, ServiceMissing
+from tests.services.fixtures import without
 from tests.shell import Shell
 
 THROTTLED = (LEADER_RATE, FOLLOWER_RATE, LEADERS, FOLLOWERS)
@@ -86,7 +87,7 @@ def brokers() -> Iterator[KafkaCluster]:
         with KafkaCluster(brokers=3) as cluster:
             yield cluster
     except ServiceMissing as missing:
-        pytest.skip(str(missing))
+        without(missing)
 
 
 def world_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> World:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from tests.faults.judging import LOST, Ground
 from tests.faults.stage import Stage
 from tests.faults.world import SMALL
 from tests.services import ServiceMissing
+from tests.services.fixtures import without
 
 pytestmark = pytest.mark.xdist_group("faults")  # starts its own
 
@@ -32,9 +32,7 @@ def stage() -> Iterator[Stage]:
         with Stage(LANES) as started:
             yield started
     except ServiceMissing as missing:
-        if os.environ.get("KPLAN_REQUIRE_SERVICES") == "1":
-            raise
-        pytest.skip(str(missing))
+        without(missing)
 
 
 @pytest.fixture(scope="module")

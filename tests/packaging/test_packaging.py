@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from kplan import __version__
-from tests.services.fixtures import REQUIRE
+from tests.services.fixtures import without
 
 pytestmark = pytest.mark.xdist_group("packaging")  # of processes side by side one builds and installs
 ROOT = Path(__file__).parents[2]
@@ -174,8 +174,8 @@ def environments(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def python_of(version: str, environments: Mapping[str, Path | str]) -> Path:
     found = environments[version]
     if isinstance(found, str):
-        if version == OWN and os.environ.get(REQUIRE) == "1":
-            pytest.fail(f"{found} ({REQUIRE}=1)", pytrace=False)
+        if version == OWN:
+            without(found)
         pytest.skip(found)
     return found
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 
 import pytest
 
@@ -23,6 +23,13 @@ from tests.services.process import Service, ServiceMissing, end_all
 
 S = TypeVar("S", bound=Service)
 REQUIRE = "KPLAN_REQUIRE_SERVICES"
+
+
+def without(reason: object) -> NoReturn:
+    """The test cannot run on this machine: it fails where KPLAN_REQUIRE_SERVICES is set, and is skipped elsewhere."""
+    if os.environ.get(REQUIRE) == "1":
+        pytest.fail(f"{reason} ({REQUIRE}=1)", pytrace=False)
+    pytest.skip(str(reason))
 
 
 class SessionServices:
@@ -55,9 +62,7 @@ class SessionServices:
             return cast(S, self._started[name].result())
         except ServiceMissing as missing:
             reason = str(missing)
-        if os.environ.get(REQUIRE) == "1":
-            pytest.fail(f"{reason} ({REQUIRE}=1)", pytrace=False)
-        pytest.skip(reason)
+        without(reason)
 
     def needed_by(self, item: pytest.Item) -> set[str]:
         """The names of the services among the test's fixtures."""

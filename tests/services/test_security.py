@@ -40,7 +40,7 @@ from kplan.backends.kafka_signals import KafkaSignals
 from kplan.diagnostics import Denied
 from kplan.permissions import ACTIVITIES, HEARTBEAT, Acl, Activity
 from tests.services import ServiceMissing, plugin_path
-from tests.services.fixtures import REQUIRE
+from tests.services.fixtures import without
 from tests.services.kafka import java_command
 from tests.services.secure import SecureConnect, SecureKafka
 from tests.shell import Ended, Shell
@@ -115,9 +115,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
                 kafka = stack.enter_context(SecureKafka(folder))
                 connect = stack.enter_context(SecureConnect(kafka, plugins.result(), "ops", CONNECT))
         except ServiceMissing as missing:
-            if os.environ.get(REQUIRE) == "1":
-                pytest.fail(f"{missing} ({REQUIRE}=1)", pytrace=False)
-            pytest.skip(str(missing))
+            without(missing)
         made = Secure(folder, kafka, connect)
         kafka.add_user("alice", SASL)
         made.allow(
