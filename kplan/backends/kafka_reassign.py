@@ -296,15 +296,16 @@ class Reassignments:
         return {name: _busy(name, [p for each, p in going if each == name]) if name in busy else None for name in moves}
 
     def _forbidden(self, moves: Iterable[Reassignment]) -> KplanError | None:
-        """The right that this user lacks; a cluster without an authorizer names all."""
+        """The right that this user lacks. Without an authorizer there are all, without Describe none."""
         ask = partial(self._client.admin.describe_cluster, include_authorized_operations=True)
         answer = self._client.answers({"": ask(request_timeout=self._client.timeout)})[""]
-        if isinstance(answer, KplanError) or answer.authorized_operations is None:
+        if isinstance(answer, KplanError):
             return None
+        allowed = answer.authorized_operations or ()
         needed = ["Alter"]
         if any(moved.throttle is not None and throttled(moved)[FOLLOWERS] for moved in moves):
             needed.append("AlterConfigs")
-        lacking = next((name for name in needed if RIGHTS[name] not in answer.authorized_operations), None)
+        lacking = next((name for name in needed if RIGHTS[name] not in allowed), None)
         return self._client.missing(Acl(lacking, "Cluster")) if lacking else None
 
     # -- acting -------------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -620,6 +621,14 @@ def signals(inside: Inside) -> str:
     return ""
 
 
+def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:
+    """A broker shows a setting a moment after it was accepted."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def reassign(inside: Inside) -> str:
     """Of one broker nothing can be moved: its replica is assigned to it again, throttled as if another one came."""
     from kplan.backends.kafka_reassign import Reassignments
@@ -647,10 +656,10 @@ def reassign(inside: Inside) -> str:
         assert backend.placement([name]).sizes[name, 0] > 0
         captured = backend.capture([change])
         replicas._alter(ConfigResource.Type.BROKER, "1", {LEADER_RATE: "9999"})
-        assert replicas._rates([1]) == [f"1/{LEADER_RATE}"]
+        eventually(lambda: replicas._rates([1]) == [f"1/{LEADER_RATE}"])
         assert backend.act([change], captured)[same[0]].ok
         assert backend.settle([change], lambda *_: None)[same[0]].ok
-        assert replicas._rates([1]) == []
+        eventually(lambda: replicas._rates([1]) == [])
     return ""
 
 

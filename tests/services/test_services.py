@@ -192,6 +192,7 @@ def test_a_program_dies_with_a_killed_python(tmp_path: Path) -> None:
     script = (
         "import os, pathlib, tests.services.process as p\n"
         f"child = p.Process(['sleep', '60'], pathlib.Path({str(tmp_path / 'log')!r}))\n"
+        "while pathlib.Path(f'/proc/{child.pid}/comm').read_text() != 'sleep\\n': pass\n"
         "print(child.pid, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )

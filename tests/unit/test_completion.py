@@ -46,7 +46,7 @@ def offered(folder: Path, line: str, *python: str) -> tuple[list[str], str]:
     ("kplan plan stack.yaml --target topic/sh", ["plain,topic/shop.orders", "plain,topic/shop.customers"]),
     ("kplan plan stack.yaml --env dev --exclude c", ["plain,connector/sink"]),
     ("kplan plan broken.yaml --target t", []), ("kplan plan --target t", []),
-    ("kplan plan st", ["file,st"]), ("kplan explain K24", ["plain,K245"]),
+    ("kplan plan st", ["file,st"]), ("kplan explain K245", ["plain,K245"]),
     ("kplan schema g", ["plain,graph"]), ("kplan init --template debezium-m", [
         "plain,debezium-mariadb", "plain,debezium-mongodb", "plain,debezium-mysql"]),
     ("kplan graph stack.yaml --format m", ["plain,mermaid"]),

@@ -494,7 +494,7 @@ def test_every_flag_has_its_variable_but_those_that_must_be_said() -> None:
 
 
 def test_what_must_be_said_each_time() -> None:
-    assert set(UNSAID) == {"--yes", "--accept", "--replace", "--forget", "--var"}
+    assert set(UNSAID) == {"--yes", "--accept", "--replace", "--forget", "--var", "--drop"}
 
 
 def kplan(shell: Shell, *arguments: str, expect: int = 0, **environment: str) -> Ended:

@@ -47,6 +47,14 @@ class Terminal:
             assert time.monotonic() < deadline, f"{words!r} was not shown:\n{self.text}"
             self._read(0.2)
 
+    def until_it_waits(self, seconds: float = 30) -> None:
+        """A signal that comes between the prompt and the wait for an answer would not end that wait."""
+        deadline = time.monotonic() + seconds
+        state = Path(f"/proc/{self.process.pid}/stat")
+        while state.exists() and state.read_text().rpartition(")")[2].split()[0] != "S":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
 
@@ -104,6 +112,7 @@ def test_a_failed_step_is_rolled_back_on_a_terminal_too(folder: Path) -> None:
 def test_ctrl_c_at_the_question_changes_nothing(folder: Path) -> None:
     terminal = Terminal(folder, "apply", "stack.yaml")
     terminal.until("Type yes")
+    terminal.until_it_waits()
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.end() in (9, 130)
     assert not (folder / ".kplan").exists()
