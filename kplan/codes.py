@@ -1098,6 +1098,13 @@ _RUNS = (
         That takes the lock of the stack whose write it was, which ends it: what was written is kept, as kplan had been
         told. `kafka-transactions.sh abort` would make readers go on as well, and would throw it away.
         """),
+    _code("K618", "the run was somewhere else", """
+        An interrupted run is ended where it was: on its cluster, with its Connect, by a login that sees all of it.
+        The journal says where that is, and this is another place: another environment keeps its state in the same topic
+        or file, or `--connect` is missing. To take what cannot be seen here for absent would lose the run.
+
+            kplan recover RUN --env NAME
+        """),
     _code("K630", "a file of no known format", """
         `kplan import --file` tells a file's format by its content, and this one is of none that it knows, or has
         nothing in it that could be imported.

@@ -269,7 +269,7 @@ def _from_data(
         ),
         simulated=simulated,
         file=file,
-        secrets=tuple(dict.fromkeys([*reader.secrets, *_secrets(kafka, connect)])),
+        secrets=tuple(dict.fromkeys([*reader.secrets, *_secrets(kafka, connect), *_of_webhooks(data)])),
         passwords=tuple(_secrets(kafka, connect)),
     )
 
@@ -286,6 +286,12 @@ def _secrets(*maps: Mapping[str, Any]) -> list[str]:
     urls = [found[0] for m in maps for v in m.values() for found in CREDENTIALS.finditer(str(v)) if "://" in found[0]]
     found += [url.rstrip("@").partition("://")[2].partition(":")[2] for url in urls]
     return [value for value in found if len(value) >= 4]
+
+
+def _of_webhooks(data: Mapping[str, Any]) -> list[str]:
+    """What makes a webhook's address a secret: all that follows the host, as HTTP clients log it."""
+    found = (re.match(r"\w+://[^/]+(/.+)", str(each["webhook"])) for each in data.get("notify") or ())
+    return [each[1] for each in found if each]
 
 
 def guards(data: Mapping[str, Any], process: Mapping[str, str] | None = None) -> Guards:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from kplan import facts, words
 from kplan.diagnostics import Blocked, InterruptedRun, JournalBroken, KplanError, Stale
 from kplan.journal import replay
-from kplan.model import Address, Owned
+from kplan.model import Address, Owned, Target
 from kplan.order import Step
 from kplan.plan import Plan, judge
 from kplan.rollback import Rollback
@@ -72,7 +72,8 @@ class Apply:
                 raise Stale("; ".join(dangers), help="this was no danger when the plan was made: make it again")
             run.health = live.health
             run.owners = {step.change.address: ledger.get(step.change.address) for step in plan.steps}
-            return self._run(lock, [j.step for j in judged if not j.done], [j.step for j in judged if j.done])
+            todo = [j.step for j in judged if not j.done]
+            return self._run(lock, todo, [j.step for j in judged if j.done], live.target)
 
     def _refuse_open_runs(self) -> None:
         store, stack = self.run.store, self.run.plan.stack
@@ -84,18 +85,21 @@ class Apply:
                     help=f"put it back first with `kplan recover {run}`, or complete it: --forward",
                 )
 
-    def _run(self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step]) -> Result:
+    def _run(self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step], at: Target) -> Result:
         run = self.run
         started = run.clock()
         claims = self._claims(steps)
         try:
-            run.begin(lock, steps, claims)
+            run.begin(lock, steps, claims, at)
         except JournalBroken as e:
             e.exit_code = 1  # nothing was sent yet
             raise
         try:
             result = self._carried_out(lock, steps, skipped, claims)
-        except JournalBroken as e:
+        except Stale:
+            raise  # the run was closed
+        except KplanError as e:
+            e.exit_code = JournalBroken.exit_code
             e.help = "; ".join(filter(None, [e.help, f"put back what was done: kplan recover {run.holder.run}"]))
             raise
         return run.ended(replace(result, seconds=run.clock() - started), words.summary)
@@ -144,6 +148,7 @@ class Apply:
         try:
             live, _ = run.read()
             there = {n for n in there if run.sent[n].unsure or changed(run.sent[n].step.change, live)}
+            there = {n for n in there if not run.sent[n].refused}
         except KplanError:
             pass  # what was sent and not answered counts as there: it is better owned than forgotten
         done = [s for s in steps if s.number in run.sent and run.sent[s.number].done]

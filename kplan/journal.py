@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-EVENTS = ("begin", "will", "did", "failed", "will_undo", "undid", "undo_failed", "kept", "end")
+EVENTS = (
+    "begin", "will", "did", "failed", "refused", "will_undo", "undid", "undo_failed", "forgotten", "kept", "end",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,9 @@ class Item:
 class Entry:
     """One record of the journal, of a whole wave. `seq` counts from 0 within the run; `at` is UTC in ISO 8601.
 
-    `begin` lists every step of the plan, the later ones those that they are about. `about` belongs to `begin` (stack,
-    env, digest, mode, who, steps) and `end` (outcome).
+    `begin` lists every step of the plan, the later ones those that they are about. `refused` is a creation that failed
+    for certain: what is there, others made. `about` belongs to `begin` (stack, env, cluster, connect, digest, mode,
+    who, steps) and `end` (outcome).
     """
 
     run: str
@@ -40,9 +43,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the journal says of a run. Steps by number; those of `flying` were sent and not answered.
+    """What the journal says of a run. Steps by number; those of `flying` were sent and may have taken effect.
 
-    `undoing` are the steps whose undo was sent and not answered.
+    `undoing` are the steps whose undo was sent and not answered; `settled` those whose undo was watched to its end, so
+    that whatever is there now came later; `forgotten` those that somebody wanted left as they are.
     """
 
     run: str
@@ -53,6 +57,8 @@ class Progress:
     flying: Mapping[int, Item] = field(default_factory=dict)
     undone: frozenset[int] = frozenset()
     undoing: frozenset[int] = frozenset()
+    settled: frozenset[int] = frozenset()
+    forgotten: frozenset[int] = frozenset()
     kept: Mapping[int, Item] = field(default_factory=dict)
     outcome: str = ""  # empty while the run has no end
     seq: int = 0  # of the next entry
@@ -72,6 +78,8 @@ class _Replay:
     answered: dict[int, str] = field(default_factory=dict)
     undone: set[int] = field(default_factory=set)
     undoing: set[int] = field(default_factory=set)
+    settled: set[int] = field(default_factory=set)
+    forgotten: set[int] = field(default_factory=set)
     kept: dict[int, Item] = field(default_factory=dict)
     outcome: str = ""
 
@@ -81,6 +89,8 @@ class _Replay:
             self.outcome = str(entry.about.get("outcome", "ended"))
         for item in entry.items:
             self._item(entry.event, item)
+        if entry.event == "kept":  # the last word of a way back that came to its end
+            self.settled |= self.undone
 
     def _item(self, event: str, item: Item) -> None:
         step = item.step
@@ -92,8 +102,9 @@ class _Replay:
             self.answered.pop(step, None)
             self.kept.pop(step, None)
             self.undone.discard(step)
+            self.settled.discard(step)
             self.undoing.discard(step)
-        elif event in ("did", "failed"):
+        elif event in ("did", "failed", "refused"):
             self.answered[step] = event
         elif event == "will_undo":
             self.undoing.add(step)
@@ -101,6 +112,8 @@ class _Replay:
             self.undone.add(step)
             self.undoing.discard(step)
             self.kept.pop(step, None)
+        elif event == "forgotten":
+            self.forgotten.add(step)
         elif event in ("kept", "undo_failed"):
             self.kept[step] = item
 
@@ -119,9 +132,11 @@ def replay(entries: Iterable[Entry]) -> Progress | None:
         state.about,
         {**state.sent, **state.planned},
         done={n: item for n, item in state.sent.items() if state.answered.get(n) == "did"},
-        flying={n: item for n, item in state.sent.items() if state.answered.get(n) != "did"},
+        flying={n: item for n, item in state.sent.items() if state.answered.get(n) not in ("did", "refused")},
         undone=frozenset(state.undone),
         undoing=frozenset(state.undoing),
+        settled=frozenset(state.settled),
+        forgotten=frozenset(state.forgotten),
         kept=state.kept,
         outcome=state.outcome,
         seq=1 + inorder[-1].seq,

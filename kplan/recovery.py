@@ -4,30 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
-from kplan import words
+from kplan import facts, words
 from kplan.codec import change_from_json
-from kplan.journal import Item, Progress, replay
+from kplan.diagnostics import JournalBroken, KplanError
+from kplan.diff import Ledger
+from kplan.journal import Entry, Item, Progress, replay
 from kplan.model import Action, Address, File, Live, Target
 from kplan.order import Step
 from kplan.plan import Plan, differing, judge
 from kplan.rollback import WATCH_PAUSE, Rollback
 from kplan.run import Failure, Result, Run, Sent, changed
-from kplan.store.base import Lock
+from kplan.store.base import Holder, Lock, Store
 
 
 def plan_of(progress: Progress) -> Plan:
     """The plan that the run was to carry out, as its journal has it. No secret's value is in it."""
-    steps = tuple(_step(n, progress.planned[n]) for n in sorted(progress.planned))
+    steps = tuple(_step(n, progress.planned[n], progress.run) for n in sorted(progress.planned))
+    if not steps and progress.is_open:
+        raise JournalBroken(
+            f"the journal of run {progress.run} has lost its beginning, and with it what the run was to do",
+            help=f"put back by hand what the run did, then close it: kplan recover {progress.run} --forget '*'",
+        )
     about = progress.about
     files = tuple(File(str(path), "") for path in about.get("files", ()))
-    return Plan(progress.stack, str(about.get("env", "")), Target(), steps, str(about.get("mode", "apply")), files)
+    target = Target(str(about.get("cluster", "")), connect_url=str(about.get("connect", "")))
+    return Plan(progress.stack, str(about.get("env", "")), target, steps, str(about.get("mode", "apply")), files)
 
 
-def _step(number: int, item: Item) -> Step:
-    data = item.change or {}
-    return Step(number, int(data.get("wave", 0)), change_from_json(data))
+def _step(number: int, item: Item, run: str) -> Step:
+    try:
+        data = item.change or {}
+        return Step(number, int(data.get("wave", 0)), change_from_json(data))
+    except (LookupError, TypeError, ValueError, AttributeError) as e:
+        raise JournalBroken(
+            f"the journal of run {run} does not say what step {number} ({item.address or 'unknown'}) was",
+            help=f"put back by hand what the run did, then close it: kplan recover {run} --forget '*'",
+        ) from e
+
+
+def elsewhere(plan: Plan, live: Live, environment: str) -> str:
+    """Why this is not where the run was; empty where it is, as far as can be known."""
+    then, now = plan.target, live.target
+    if then.cluster_id and now.cluster_id and then.cluster_id != now.cluster_id:
+        return f"it was on cluster {then.cluster_id}, and this is {now.cluster_id}"
+    connectors = any(c.address.kind == "connector" and not c.is_ledger_only for c in plan.changes)
+    here = now.connect_url or now.simulated
+    if connectors and not here:
+        return f"it changed connectors at {then.connect_url or 'a Connect'}, and there is no Connect here"
+    if connectors and environment != plan.env and then.connect_url not in ("", here):
+        return f"it changed connectors at {then.connect_url}, and this is {here}"
+    unseen = [str(c.address) for c in plan.changes if c.address in live.hidden]
+    return f"{unseen[0]} may not be described with this login" if unseen else ""
 
 
 def standing(step: Step, live: Live) -> str:
@@ -46,6 +76,14 @@ def standing(step: Step, live: Live) -> str:
     return "as planned" if same else "neither as before nor as planned"
 
 
+def abandon(store: Store, progress: Progress, holder: Holder, timeout: float) -> None:
+    """Closes a run whose journal does not say what it was to do; nothing is put back."""
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    about = {"outcome": "abandoned"}
+    with store.lock(progress.stack, holder, timeout) as lock:
+        lock.write([Entry(progress.run, progress.stack, progress.seq, "end", at, about=about)])
+
+
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """The way out of an interrupted run: `run.holder.run` is its id, `run.plan` its plan, with secrets to complete it.
@@ -54,6 +92,7 @@ class Recovery:
     """
 
     run: Run
+    environment: str = ""  # where this is
     forget: Collection[str] = ()
     deletes: Callable[[Address], bool] = lambda address: False
 
@@ -78,8 +117,11 @@ class Recovery:
             progress = replay(run.store.entries(run.holder.run))  # as of now: another machine may have been quicker
             if progress is None or not progress.is_open:
                 result = Result("recovered", run.holder.run)
+                outcome = progress.outcome if progress else ""
+                said = lambda *_: words.ended_meanwhile(outcome)  # noqa: E731
             else:
                 run.seq = progress.seq
+                run.stop.begun = True
                 result = work(lock, progress)
         return run.ended(replace(result, seconds=run.clock() - started), said, **more)
 
@@ -97,17 +139,33 @@ class Recovery:
 
     # -- back -----------------------------------------------------------------------------------------------------
     def _back(self, lock: Lock, progress: Progress) -> Result:
-        live, _ = self.run.read()
+        live = self._live()[0]
         sent = self._sent(progress)
-        kept = [s.step for s in sent if str(s.step.change.address) in self.forget]
+        forgotten = [s.step for s in sent if str(s.step.change.address) in self.forget]
+        if forgotten:
+            self.run.write(lock, "forgotten", forgotten)
+        kept = [*forgotten, *(s.step for s in sent if s.step.number in progress.forgotten and s.step not in forgotten)]
         todo = [s for s in sent if s.step not in kept and self._is_to_undo(s, live, progress)]
         rollback = Rollback(self.run, lock, self.deletes)
         left = rollback.undo(todo, live, len(sent), self.run.records(kept, partial=True))
         result = rollback.result(todo, left, len(progress.done))
         return result if left else replace(result, outcome="recovered")
 
+    def _live(self) -> tuple[Live, Ledger]:
+        """What is live where the run was. Raises where this is not there."""
+        live, ledger = self.run.read()
+        if why := elsewhere(self.run.plan, live, self.environment):
+            raise KplanError(
+                f"run {self.run.holder.run} cannot be ended here: {why}",
+                code="K618",
+                help=f"say where it was: kplan recover {self.run.holder.run} --env {self.run.plan.env or 'NAME'}",
+            )
+        return live, ledger
+
     def _is_to_undo(self, sent: Sent, live: Live, progress: Progress) -> bool:
         """Whether it is not as before, or may not be: what was replaced may look like what it replaced."""
+        if sent.step.number in progress.settled - progress.undoing:
+            return False  # what is there now came later, and is somebody else's
         replaced = sent.step.change.action is Action.REPLACE and sent.step.number not in progress.undone
         return sent.unsure or replaced or changed(sent.step.change, live)
 
@@ -117,11 +175,15 @@ class Recovery:
         sent = {s.step.number: s for s in self._sent(progress) if s.step.number not in progress.undone}
         if progress.undoing or any(s.unsure for s in sent.values()):
             self._wait()
-        live, ledger = run.read()
+        live, ledger = self._live()
         answered = {n: s.done or self._is_remade(s) for n, s in sent.items()}
         judged, moved = judge(run.plan.steps, live, ledger, run.plan.stack, answered)
         if moved:
             return Result("incomplete", run.holder.run, left=tuple(moved))
+        doing = [j.step.change for j in judged if not j.done]
+        if dangers := facts.appeared(run.cluster, live, doing, int(run.now().timestamp() * 1000)):
+            back = f"that was no danger when the plan was made; put back: kplan recover {run.holder.run}"
+            return Result("incomplete", run.holder.run, left=tuple(f"{danger} ({back})" for danger in dangers))
         run.health = live.health
         run.sent |= {n: s for n, s in sent.items() if not answered[n]}
         todo = [j.step for j in judged if not j.done]

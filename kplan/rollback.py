@@ -41,7 +41,8 @@ class Rollback:
         except KplanError as e:
             unknown = tuple(f"{s.step.change.address}: its state is not known ({e.message})" for s in sent)
             return Result("incomplete", run.holder.run, done, left=unknown, error=failure.error)
-        todo = [s for s in sent if s.done or s.unsure or changed(s.step.change, live)]
+        known = [s for s in sent if not s.refused]
+        todo = [s for s in known if s.done or s.unsure or s.accepted or changed(s.step.change, live)]
         left = self.undo(todo, live, of=len(sent))
         return self.result(todo, left, done, error=failure.error, failed=failure.address)
 
@@ -191,7 +192,8 @@ def _canonical(offsets: Iterable[Any]) -> list[str]:
 
 def _is_other(sent: Sent, live: Live) -> bool:
     """Whether it is not what it was before; what was replaced is not, whatever it looks like."""
-    return changed(sent.step.change, live) or (sent.done and sent.step.change.action is Action.REPLACE)
+    taken = sent.accepted or (sent.done and sent.step.change.action is Action.REPLACE)
+    return taken or changed(sent.step.change, live)
 
 
 def _is_looked_at(change: Change) -> bool:

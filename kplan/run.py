@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,15 +12,16 @@ from typing import Any
 from kplan import words
 from kplan.backends.base import Backend, Cluster, Outcome
 from kplan.codec import change_to_json
-from kplan.diagnostics import ErrorClass, JournalBroken, KplanError
+from kplan.diagnostics import Conflict, Denied, ErrorClass, JournalBroken, KplanError, Rejected
 from kplan.diff import Ledger
 from kplan.events import Emit, Event, silent
 from kplan.journal import Entry, Item
-from kplan.model import Action, Address, Change, Health, Live, Owned
+from kplan.model import Action, Address, Change, Health, Live, Owned, Target
 from kplan.order import Step
 from kplan.plan import Plan, differing
 from kplan.store.base import Holder, Lock, Store
 
+log = logging.getLogger(__name__)
 LOOKS, PAUSE = 3, 0.5  # how often an end state that differs is looked at, and seconds between
 ANNOUNCEMENTS = 3  # of a wave, until it counts as hopeless that one is written in time
 
@@ -29,19 +31,24 @@ class Stop:
     """Set by Ctrl-C: the running wave is finished, and then everything is put back."""
 
     asked: bool = False
+    begun: bool = False  # the journal knows the run
+    over: bool = False  # so is all that it was about
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
     """A step whose requests went out, and what its undo needs.
 
-    `done`: it was answered, and is so. `unsure`: a request of it may still take effect.
+    `done`: it was answered, and is so. `unsure`: a request of it may still take effect. `accepted`: a server took it,
+    whatever a reading shows. `refused`: it was not made for certain, so what is there, others made.
     """
 
     step: Step
     captured: Mapping[str, Any] = field(default_factory=dict)
     done: bool = False
     unsure: bool = False
+    accepted: bool = False
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +109,15 @@ class Run:
     sent: dict[int, Sent] = field(default_factory=dict)  # by the step's number, in the order they were sent
     owners: Mapping[Address, Owned | None] = field(default_factory=dict)  # as an apply found them; a plan may be older
 
-    def begin(self, lock: Lock, steps: Sequence[Step], claims: Mapping[Address, Owned | None]) -> None:
+    def begin(self, lock: Lock, steps: Sequence[Step], claims: Mapping[Address, Owned | None], at: Target) -> None:
         """The journal knows all that a recovery needs to put the run back, or to complete it."""
         plan = self.plan
+        self.stop.begun = True
         about = {
             "stack": plan.stack,
             "env": plan.env,
+            "cluster": at.cluster_id,
+            "connect": at.connect_url or at.simulated,
             "mode": plan.mode,
             "digest": plan.digest,
             "created_at": plan.created_at,
@@ -186,10 +196,16 @@ class Run:
         return {**backend.capture([s.change for s in steps if s.change.address not in known]), **known}
 
     def _failed(self, lock: Lock, failed: Sequence[Step], outcomes: Mapping[Address, Outcome], began: float) -> Failure:
-        self.write(lock, "failed", failed, outcomes={s.number: outcomes[s.change.address].words for s in failed})
+        said = {s.number: outcomes[s.change.address].words for s in failed}
+        refused = [s for s in failed if _is_refused(s.change, outcomes[s.change.address])]
+        for event, steps in (("failed", [s for s in failed if s not in refused]), ("refused", refused)):
+            if steps:
+                self.write(lock, event, steps, outcomes=said)
         for step in failed:
             outcome = outcomes[step.change.address]
-            self.sent[step.number] = replace(self.sent[step.number], unsure=outcome.unsure)
+            self.sent[step.number] = replace(
+                self.sent[step.number], unsure=outcome.unsure, accepted=outcome.accepted, refused=step in refused
+            )
             code = {"code": outcome.error.code if outcome.error else ""}
             self.tell("step_failed", step, f"FAILED: {outcome.words}", self.clock() - began, "error", code)
         first = outcomes[failed[0].change.address]
@@ -215,14 +231,14 @@ class Run:
         try:
             answers = backend.act(changes, captured)
             outcomes = {c.address: _answered(answers.get(c.address, lost)) for c in changes}
-        except KplanError as e:
-            return {c.address: _answered(Outcome(e)) for c in changes}
+        except Exception as e:
+            return {c.address: _answered(Outcome(_known(e))) for c in changes}
         accepted = [c for c in changes if outcomes[c.address].ok]
         try:
             shown = backend.settle(accepted, progress) if accepted else {}
-        except KplanError as e:
-            return outcomes | {c.address: Outcome(e) for c in accepted}
-        return outcomes | {a: replace(o, note=o.note or outcomes[a].note) for a, o in shown.items()}
+        except Exception as e:
+            return outcomes | {c.address: Outcome(_known(e), accepted=True) for c in accepted}
+        return outcomes | {a: replace(o, note=o.note or outcomes[a].note, accepted=True) for a, o in shown.items()}
 
     def look(self, about: Step) -> Live:
         """What is live now. A server that does not answer, as one that starts again, is waited for."""
@@ -399,13 +415,32 @@ def _answered(outcome: Outcome) -> Outcome:
     return replace(outcome, unsure=True) if outcome.error is not None and outcome.error.applied is None else outcome
 
 
+def _is_refused(change: Change, outcome: Outcome) -> bool:
+    """Whether nothing of a creation can be there: a server said no to all of it."""
+    no = isinstance(outcome.error, (Conflict, Rejected, Denied)) and outcome.error.applied is False
+    return no and not outcome.accepted and change.action is Action.CREATE and not change.drops
+
+
+def _known(e: Exception) -> KplanError:
+    """The failure itself; one that nobody foresaw, with no answer to the question what it left."""
+    if isinstance(e, KplanError):
+        return e
+    log.debug("a backend failed", exc_info=e)
+    fault = KplanError(f"a fault in kplan: {type(e).__name__}: {e}", code="K399")
+    fault.applied = None
+    return fault
+
+
 def changed(change: Change, live: Live) -> bool:
-    """Whether live is not what it was before `change`."""
+    """Whether live is not what it was before `change`, in what that changes."""
     if change.action is Action.MOVE and change.source is not None and change.address in live.resources:
         return True
     now = live.resources.get(change.source or change.address)
     if change.before is None or now is None:
         return (change.before is None) != (now is None)
-    return bool(differing(change.before, now)) or any(
+    paths = {path for path, _, _ in differing(change.before, now)}
+    if change.action is Action.UPDATE and change.diffs:  # the rest is somebody else's
+        paths &= {d.path for d in change.diffs}
+    return bool(paths) or any(
         d.before is None and d.path.startswith("/config/") and d.key in now.config for d in change.diffs
     )

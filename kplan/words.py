@@ -180,6 +180,12 @@ def recovered(result: Result, plan: Plan) -> str:
     return f"Recovered. {count(result.undone, 'step')} put back; the run is closed."
 
 
+def ended_meanwhile(outcome: str) -> str:
+    """The last sentence where there was nothing to recover any more."""
+    how = f" ({outcome.replace('_', ' ')})" if outcome else ""
+    return f"Nothing to recover: the run has ended by itself{how}."
+
+
 def completed(result: Result, plan: Plan) -> str:
     """The last sentence of a recovery that completes."""
     if result.left:

@@ -26,13 +26,15 @@ class Outcome:
     """What became of one change. No `error`: it is so. An EXPECTED error is success and never appears here.
 
     An error with `applied is None` may have taken effect; live state decides. `kept` says why an undo that is
-    conditional (delete while empty) left the thing there. `unsure`: a request may still be on its way.
+    conditional (delete while empty) left the thing there. `unsure`: a request may still be on its way. `accepted`: a
+    server took it, and it did not come to what it should.
     """
 
     error: KplanError | None = None
     note: str = ""
     kept: str = ""
     unsure: bool = False
+    accepted: bool = False
 
     @property
     def ok(self) -> bool:

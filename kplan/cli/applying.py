@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -376,7 +376,8 @@ class Runs:
     def _run(self, plan: Plan) -> int:
         me = holder(f"kplan {self.mode} {' '.join(self.session.settings['paths'])}")
         run = Running(self.session, self.environment, plan, me)
-        result = run.ended(lambda: _run(run, self.cluster, self.store, self.saved))
+        with ctrl_c(me.run) as stop:
+            result = run.ended(lambda: _run(run, self.cluster, self.store, self.saved, stop))
         self.ends[plan.stack] = (ENDS.get(result.outcome, result.outcome), me.run)
         self.session.changed = True
         return result.exit_code
@@ -445,7 +446,7 @@ class Running:
         tell(self.environment.notify, self.plan, run, outcome, said, left, mask, warn)
 
 
-def _run(running: Running, cluster: Cluster, store: Store, saved: bool) -> Result:
+def _run(running: Running, cluster: Cluster, store: Store, saved: bool, stop: Stop) -> Result:
     from kplan.events import unbreakable
     from kplan.executor import Apply
 
@@ -456,11 +457,12 @@ def _run(running: Running, cluster: Cluster, store: Store, saved: bool) -> Resul
         session.say()
         session.say(f"  run {me.run}, journaled in {store.where}")
         session.say()
-    with ctrl_c(me.run) as stop:
-        run = running.run(cluster, store, unbreakable(view), stop)
-        try:
-            return Apply(run, session.settings["on_failure"], saved).within(timeout)
-        finally:
+    run = running.run(cluster, store, unbreakable(view), stop)
+    try:
+        return Apply(run, session.settings["on_failure"], saved).within(timeout)
+    finally:
+        stop.over = True
+        with suppress(OSError):  # the terminal may be gone
             view.close()
 
 
@@ -477,21 +479,33 @@ def view_of(session: Session) -> View:
 
 @contextmanager
 def ctrl_c(run: str) -> Iterator[Stop]:
-    """Once: the running wave is finished and everything put back. Twice: stop where it is."""
+    """Once: the running wave is finished and everything put back. Twice: stop where it is.
+
+    Before anything is done it ends the command, and once all is done it does nothing. A signal that whoever started
+    kplan had ignored (`nohup`) stays so.
+    """
     from kplan.run import Stop
 
     stop = Stop()
 
+    def say(words: str) -> None:
+        with suppress(OSError, RuntimeError):  # the terminal may be gone, or be written to right now
+            click.echo(words, err=True)
+
     def handle(number: int, frame: object) -> None:
+        if stop.over:
+            return
+        if not stop.begun:
+            raise KeyboardInterrupt
         if stop.asked:
-            click.echo(f"\nstopped. Some steps may be done and not put back:  kplan recover {run}", err=True)
+            say(f"\nstopped. Some steps may be done and not put back:  kplan recover {run}")
             os._exit(8)
         stop.asked = True
-        click.echo(
-            "\ninterrupted: the running wave is finished, then everything is put back. Again: stop at once.", err=True
-        )
+        say("\ninterrupted: the running wave is finished, then everything is put back. Again: stop at once.")
 
-    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heard = [number for number in ends if signal.getsignal(number) != signal.SIG_IGN]
+    old = {number: signal.signal(number, handle) for number in heard}
     try:
         yield stop
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from kplan.journal import Progress
     from kplan.model import Live
     from kplan.plan import Plan
-    from kplan.run import Result
+    from kplan.run import Result, Stop
     from kplan.store.base import Store
 
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 @calls
 def command(session: Session) -> int:
     from kplan.loading import load_environment
+    from kplan.recovery import elsewhere
     from kplan.run import reading
 
     _refuse_contradictions(session)
@@ -61,14 +63,20 @@ def command(session: Session) -> int:
         if not found:
             session.say('{"type": "runs", "runs": []}' if session.as_json else f"Nothing to recover in {store.where}.")
             return 0
-        plans = _plans(session, found, environment)
-        for progress, plan in zip(found, plans, strict=True):
-            _describe(session, progress, plan, reading(plan, cluster, store)()[0])
-        if session.settings["listing"]:
-            return 0
+        found, code = _readable(session, store, found)
+        here = []
+        for progress, plan in zip(found, _plans(session, found, environment), strict=True):
+            live = reading(plan, cluster, store)()[0]
+            _describe(session, progress, plan, live)
+            _tell_of_holder(session, store, progress)
+            if why := elsewhere(plan, live, environment.name):
+                session.note(f"run {progress.run} is left alone: {why}; say where it was: --env {plan.env or 'NAME'}")
+            if not why or session.settings["run"]:
+                here.append((progress, plan))
+        if session.settings["listing"] or not here:
+            return code
         _ask(session)
-        pairs = zip(found, plans, strict=True)
-        return max(_recover(session, environment, cluster, store, *pair) for pair in pairs)
+        return max(code, *(_recover(session, environment, cluster, store, *pair) for pair in here))
     finally:
         cluster.close()
         store.close()
@@ -107,6 +115,33 @@ def _open_runs(session: Session, store: Store) -> list[Progress]:
     if not chosen:
         raise Invalid([error("K606", "there is no such open run", asked, help="`kplan recover --list` shows them")])
     return chosen
+
+
+def _readable(session: Session, store: Store, found: list[Progress]) -> tuple[list[Progress], int]:
+    """The runs whose journal says what they were to do, and the exit code that the others give."""
+    from kplan.diagnostics import JournalBroken
+    from kplan.environment import seconds
+    from kplan.recovery import abandon, plan_of
+
+    good, code = [], 0
+    for progress in found:
+        try:
+            plan_of(progress)
+            good.append(progress)
+        except JournalBroken as e:
+            if "*" in session.settings["forget"] and not session.settings["listing"]:
+                abandon(store, progress, holder("kplan recover"), seconds(session.settings["lock_timeout"]))
+                session.note(f"run {progress.run} is closed; nothing of it was put back")
+                continue
+            session.show([e.diagnostic()])
+            code = e.exit_code
+    return good, code
+
+
+def _tell_of_holder(session: Session, store: Store, progress: Progress) -> None:
+    if other := store.holder(progress.stack):
+        going = "is still going" if other.run == progress.run else "waits: somebody works on its stack"
+        session.note(f"run {progress.run} {going}: {other.who} since {other.since}, {other.command}")
 
 
 def _plans(session: Session, found: list[Progress], environment: Environment) -> list[Plan]:
@@ -189,10 +224,11 @@ def _recover(
 
     me = replace(holder("kplan recover"), run=progress.run)
     running = Running(session, environment, plan, me)
-    return 8 if running.ended(lambda: _recovered(running, cluster, store)).left else 0
+    with ctrl_c(progress.run) as stop:
+        return 8 if running.ended(lambda: _recovered(running, cluster, store, stop)).left else 0
 
 
-def _recovered(running: Running, cluster: Cluster, store: Store) -> Result:
+def _recovered(running: Running, cluster: Cluster, store: Store, stop: Stop) -> Result:
     from kplan.environment import seconds
     from kplan.events import unbreakable
     from kplan.recovery import Recovery
@@ -202,12 +238,14 @@ def _recovered(running: Running, cluster: Cluster, store: Store) -> Result:
     s = session.settings
     view = view_of(session)
     accepted = Accepted(tuple(s["accepted"]))
-    with ctrl_c(running.holder.run) as stop:
-        run = running.run(cluster, store, unbreakable(view), stop)
-        recovery = Recovery(run, _forgotten(session, plan), lambda address: accepted.covers(f"delete:{address}"))
-        try:
-            return (recovery.forward if s["forward"] else recovery.back)(seconds(s["lock_timeout"]))
-        finally:
+    run = running.run(cluster, store, unbreakable(view), stop)
+    deletes = lambda address: accepted.covers(f"delete:{address}")  # noqa: E731
+    recovery = Recovery(run, running.environment.name, _forgotten(session, plan), deletes)
+    try:
+        return (recovery.forward if s["forward"] else recovery.back)(seconds(s["lock_timeout"]))
+    finally:
+        stop.over = True
+        with suppress(OSError):  # the terminal may be gone
             view.close()
 
 
