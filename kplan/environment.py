@@ -44,7 +44,7 @@ class Simulated:
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """A webhook, and which ends of runs it is told of: failure, rollback, recovery."""
+    """A webhook, and what it is told of: ends of runs (failure, rollback, recovery), and drift."""
 
     url: str = field(repr=False)  # its path often is a secret
     when: tuple[str, ...] = ENDS
