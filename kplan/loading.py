@@ -247,13 +247,18 @@ class Reader:
         document = self.document(config, "environments.v1")
         if document is None:
             raise Invalid(self.problems)
+        broken = _broken_environments(self.problems)
+        name = name or environments.default_name(document, broken)
+        if name in broken and name not in environments.names(document):
+            raise Invalid(self.problems)
         environment, problems = environments.build(
             document,
-            name or environments.default_name(document),
+            name,
             process,
             self.files[self.shown(config)],
             str(self.root),
             request.unasked,
+            broken,
         )
         self.problems += problems
         if environment is None:
@@ -377,15 +382,26 @@ def pruned(document: Document, problems: Iterable[Diagnostic]) -> Document | Non
     if not isinstance(data, dict):
         return None
     for problem in wrong:
-        parts = [part for part in problem.path.split("/") if part]
-        if len(parts) < 2 or parts[0] not in ("topics", "connectors", "environments"):
+        section, entry = _entry(problem)
+        if section not in ("topics", "connectors", "environments"):
             return None
-        entry = parts[1].replace("~1", "/").replace("~0", "~")
-        if isinstance(data.get(parts[0]), dict):
-            data[parts[0]].pop(entry, None)
+        if isinstance(data.get(section), dict):
+            data[section].pop(entry, None)
     from dataclasses import replace
 
     return replace(document, data=data)
+
+
+def _entry(problem: Diagnostic) -> tuple[str, str]:
+    """The section and the entry of it that a problem with the schema is in; empty where it is in no entry."""
+    parts = [part for part in problem.path.split("/") if part]
+    return (parts[0], parts[1].replace("~1", "/").replace("~0", "~")) if len(parts) > 1 else ("", "")
+
+
+def _broken_environments(problems: Iterable[Diagnostic]) -> tuple[str, ...]:
+    """The environments that `pruned` left out, in order."""
+    entries = [_entry(problem) for problem in problems if problem.is_error]
+    return tuple(dict.fromkeys(name for section, name in entries if section == "environments"))
 
 
 __all__ = ["KplanError", "Loaded", "Request", "built_in_templates", "load", "load_environment", "load_snapshot"]
