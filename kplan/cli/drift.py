@@ -116,8 +116,8 @@ def _lines(found: Found, target: Target, session: Session) -> Iterator[str]:
     yield session.style.paint(clean(f"{found.stack} · env {found.env} · {where}"), "1")
     plan = clean(f"kplan plan {' '.join(session.settings['paths'])}")
     if not found.owned:
-        yield "Nothing was applied yet: the ledger of this cluster knows no resource of this stack, so that nothing can"
-        yield f"have drifted. `{plan}` shows what an apply would do."
+        yield "Nothing was applied yet: the ledger knows no resource of this stack, so nothing can have drifted."
+        yield f"`{plan}` shows what an apply would do."
         return
     yield from _differences(found.drift)
     if found.taken_up:
