@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from kplan.diagnostics import Diagnostic, Invalid, KplanError, Stale, error
 from kplan.events import Emit, silent
@@ -127,6 +127,7 @@ def plan(
     from kplan.planning import Options, make, not_for_apply
     from kplan.risk import Accepted
 
+    _expect(loaded, Loaded, "`loaded` is what `load` gives")
     chosen = _chosen(loaded, stack)
     unset = [] if destroy else not_for_apply(chosen)
     if loaded.has_errors or unset:
@@ -156,6 +157,7 @@ def to_json(plan: Plan, *, key: str | None = None) -> dict[str, Any]:
     from kplan.plan import signed
     from kplan.plan import to_json as document
 
+    _expect_plan(plan)
     return signed([document(plan)], key)[0]
 
 
@@ -176,8 +178,11 @@ def from_json(document: Mapping[str, Any], *, secrets: Mapping[str, str] = EMPTY
 def view(plan: Plan, format: View = "text") -> str:
     """The plan as `kplan plan --format` shows it, without colours and with a line end at the end."""
     from kplan.render.text import Context
-    from kplan.render.views import render
+    from kplan.render.views import VIEWS, render
 
+    _expect_plan(plan)
+    if format not in VIEWS:
+        raise ValueError(f"there is no view {format!r}, but {', '.join(VIEWS)}")
     return render(format, [to_json(plan)], Context([file.path for file in plan.files[:1]], command="show"))
 
 
@@ -205,8 +210,12 @@ def apply(
     InterruptedRun, Unreachable, Denied, Timeout. Raises JournalBroken where the run cannot be recorded: `exit_code` 1
     says that nothing was changed, 8 that `kplan recover` is needed.
     """
+    from kplan.environment import Environment
     from kplan.executor import Apply
 
+    _expect_plan(plan)
+    _expect(environment, Environment, "`environment` is `loaded.environment`, or what `load_environment` gives")
+    _expect_settings(on_failure, lock_timeout, parallel)
     _refuse(plan, environment)
     if not plan.steps:
         return Result("applied", "", said="No changes.")
@@ -239,6 +248,7 @@ def destroy(
     The same as `apply` of `plan(loaded, stack, destroy=True, accept=accept)`, with what both raise: Blocked, too, where
     a topic has records and `accept` does not name it.
     """
+    _expect_settings(on_failure, lock_timeout, parallel)
     return apply(
         plan(loaded, stack, destroy=True, accept=accept),
         loaded.environment,
@@ -264,6 +274,32 @@ def holder(command: str, now: datetime) -> Holder:
         user = f"uid {os.getuid()}" if hasattr(os, "getuid") else "someone"
     run = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     return Holder(f"{user}@{socket.gethostname()}", run, command, f"{now:%Y-%m-%dT%H:%M:%SZ}", os.getpid())
+
+
+def _expect(given: object, kind: type, what: str) -> None:
+    if not isinstance(given, kind):
+        raise ValueError(f"{what}, not {_brief(given)}")
+
+
+def _expect_plan(given: object) -> None:
+    from kplan.plan import Plan
+
+    _expect(given, Plan, "`plan` is what `plan` or `from_json` gives")
+
+
+def _expect_settings(on_failure: object, lock_timeout: object, parallel: object) -> None:
+    """Raises ValueError where a run cannot be made like that: a word that means nothing would leave things undone."""
+    if on_failure not in get_args(OnFailure):
+        raise ValueError(f"`on_failure` is 'rollback' or 'stop', not {_brief(on_failure)}")
+    if isinstance(lock_timeout, bool) or not isinstance(lock_timeout, int | float) or not lock_timeout >= 0:
+        raise ValueError(f"`lock_timeout` is a number of seconds, 0 or more, not {_brief(lock_timeout)}")
+    if isinstance(parallel, bool) or not isinstance(parallel, int) or parallel < 1:
+        raise ValueError(f"`parallel` is a whole number, 1 or more, not {_brief(parallel)}")
+
+
+def _brief(given: object) -> str:
+    """A word or a number as it was written; of everything else its type alone, for it may hold anything."""
+    return repr(given)[:80] if isinstance(given, str | int | float) else f"a {type(given).__name__}"
 
 
 def _refuse(plan: Plan, environment: Environment) -> None:
@@ -332,6 +368,8 @@ def _chosen(loaded: Loaded, name: str) -> Stack:
         return found[0]
     if loaded.has_errors:
         raise Invalid(loaded.diagnostics)
+    if not loaded.stacks:
+        raise ValueError("there is no stack to plan: `load` was given no file")
     known = ", ".join(stack.name for stack in loaded.stacks)
     raise ValueError(f"there is no stack {name!r}, but {known}" if name else f"name one of the stacks: {known}")
 

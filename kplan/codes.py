@@ -158,6 +158,14 @@ _FILES = (
 
         Usual pairs are 3 and 2 in production, and 1 and 1 on a single broker. Look at the defaults of the environment.
         """),
+    _code("K112", "stacks in folders below are not read", """
+        A folder stands for the files that are directly in it, so stacks in folders below are neither planned nor
+        applied with it.
+
+            kplan plan stacks stacks/search                  # both folders
+
+        Name each folder that is meant, or move the files up.
+        """),
 )  # fmt: skip
 
 _EXPANSION = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +44,7 @@ class Simulated:
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """A webhook, and which ends of runs it is told of: failure, rollback, recovery."""
+    """A webhook, and what it is told of: ends of runs (failure, rollback, recovery), and drift."""
 
     url: str = field(repr=False)  # its path often is a secret
     when: tuple[str, ...] = ENDS
@@ -102,10 +102,11 @@ def names(document: Document) -> tuple[str, ...]:
     return tuple(document.data.get("environments") or {})
 
 
-def default_name(document: Document | None) -> str:
+def default_name(document: Document | None, besides: Sequence[str] = ()) -> str:
+    """The environment that counts where none is named. `besides`: those of the file that are not in the document."""
     if document is None:
         return "local"
-    known = names(document)
+    known = tuple(dict.fromkeys((*names(document), *besides)))
     return str(document.data.get("default") or (known[0] if len(known) == 1 else "local"))
 
 
@@ -116,16 +117,17 @@ def build(
     file: File | None = None,
     folder: str = ".",
     unasked: Target | None = None,
+    besides: Sequence[str] = (),
 ) -> tuple[Environment | None, list[Diagnostic]]:
-    """The environment `name` of a `kplan.yaml` that meets its schema.
+    """The environment `name` of a `kplan.yaml` that meets its schema. `besides`: names that it has as well.
 
     With `unasked` no server will be asked: what `process` lacks to reach them is no problem then, and their addresses
     are those of `unasked`.
     """
-    known = names(document)
-    if name not in known:
+    if name not in names(document):
         from kplan.variables import _nearest
 
+        known = tuple(dict.fromkeys((*names(document), *besides)))
         return None, [
             error(
                 "K205",

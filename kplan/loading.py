@@ -16,19 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 from kplan import environment as environments
 from kplan import schema, source
-from kplan.diagnostics import Diagnostic, Invalid, KplanError, error
+from kplan.diagnostics import Diagnostic, Invalid, KplanError, Span, error, warning
 from kplan.environment import Environment
 from kplan.expand import Inputs, expand, same_addresses
 from kplan.model import File, Stack, Target
 from kplan.source import Document
 from kplan.stacks import answered, conflicts
 from kplan.variables import Given
+from kplan.words import listed
 
 if TYPE_CHECKING:
     from kplan.connector import Blueprint
     from kplan.snapshot import Snapshot
 
 CONFIG = "kplan.yaml"
+SUFFIXES = (".yaml", ".yml", ".json")
+NO_STACKS = ("templates", "node_modules", "__pycache__")  # folders that are not looked through for stacks
+MOST_FOLDERS, MOST_FILES, BEGINNING = 200, 50, 16 * 1024
 LARGEST = 64 * 1024 * 1024  # bytes of one file
 LARGEST_SNAPSHOT = 16 * LARGEST
 TEMPLATE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
@@ -84,7 +88,7 @@ def load(request: Request, known: Callable[[Environment], None] = lambda environ
     loaded.diagnostics = [
         *answered(loaded.stacks, reader.problems),
         *same_addresses(loaded.stacks),
-        *same_names(loaded.stacks),
+        *same_names(loaded.stacks, reader.named),
         *conflicts(loaded.stacks),
     ]
     return loaded
@@ -122,8 +126,8 @@ def load_snapshot(path: str) -> Snapshot:
     return from_json(data, path)
 
 
-def same_names(stacks: Sequence[Stack]) -> list[Diagnostic]:
-    """An error for each stack whose name another file has too."""
+def same_names(stacks: Sequence[Stack], places: Mapping[str, Span]) -> list[Diagnostic]:
+    """An error for each stack whose name another file has too. `places` are those of the names, by the stack's path."""
     seen: dict[str, str] = {}
     found = []
     for stack in stacks:
@@ -133,7 +137,8 @@ def same_names(stacks: Sequence[Stack]) -> list[Diagnostic]:
                 error(
                     "K211",
                     "declared twice",
-                    f"stack {stack.name}: in {other} and {stack.path}",
+                    f"stack {stack.name}: at {places.get(other) or other} too",
+                    span=places.get(stack.path),
                     help="a stack's name is its identity: give each file its own",
                 )
             )
@@ -149,6 +154,7 @@ class Reader:
     texts: dict[str, str] = field(default_factory=dict)
     files: dict[str, File] = field(default_factory=dict)
     homes: dict[Path, Path] = field(default_factory=dict)  # of files that were found in a folder
+    named: dict[str, Span] = field(default_factory=dict)  # where each stack has its name, by its path
     root: Path = field(default_factory=Path)
     project: tuple[Path, ...] = ()  # the folder of kplan.yaml, where there is one
     templates: dict[tuple[Path, str], tuple[Blueprint | None, list[Diagnostic]]] = field(default_factory=dict)
@@ -157,19 +163,36 @@ class Reader:
     def stack_paths(self) -> list[Path]:
         """The stack files that were named, those of a folder in order of their names."""
         found: list[Path] = []
+        asked = {Path(self.request.folder, name).resolve() for name in self.request.paths}
         for name in self.request.paths:
             path = Path(self.request.folder, name)
             if path.is_dir():
-                inside = sorted(
-                    p for p in path.iterdir() if p.suffix in (".yaml", ".yml", ".json") and p.name != CONFIG
-                )
+                inside = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES and p.name != CONFIG)
+                below = [each for each in _folders_with_stacks(path) if each.resolve() not in asked]
                 if not inside:
-                    raise Invalid([error("K107", "a folder without stacks", str(name), help="it holds no .yaml file")])
+                    raise Invalid([self._without_stacks(name, below)])
+                if below:
+                    self.problems.append(self._not_read(name, below))
                 found += inside
                 self.homes |= dict.fromkeys(inside, path)
             else:
                 found.append(path)
         return list(dict.fromkeys(found))
+
+    def _without_stacks(self, name: str, below: Sequence[Path]) -> Diagnostic:
+        help = "it holds no .yaml file"
+        if below:
+            help += f" itself, and folders in it are not read: name {listed([self.shown(each) for each in below])}"
+        return error("K107", "a folder without stacks", str(name), help=help)
+
+    def _not_read(self, name: str, below: Sequence[Path]) -> Diagnostic:
+        folders = [self.shown(each) for each in below]
+        return warning(
+            "K112",
+            "stacks in folders below are not read",
+            f"{name} was asked for, and there are stacks in {listed(folders)}, too",
+            help=f"name each folder whose stacks are meant: {name} {listed(folders, 1)}",
+        )
 
     def shown(self, path: Path) -> str:
         """The path as a person knows it: relative to the working folder where it is below it."""
@@ -247,13 +270,18 @@ class Reader:
         document = self.document(config, "environments.v1")
         if document is None:
             raise Invalid(self.problems)
+        broken = _broken_environments(self.problems)
+        name = name or environments.default_name(document, broken)
+        if name in broken and name not in environments.names(document):
+            raise Invalid(self.problems)
         environment, problems = environments.build(
             document,
-            name or environments.default_name(document),
+            name,
             process,
             self.files[self.shown(config)],
             str(self.root),
             request.unasked,
+            broken,
         )
         self.problems += problems
         if environment is None:
@@ -309,7 +337,9 @@ class Reader:
             return None
         from dataclasses import replace
 
-        return replace(stack, files=tuple(dict.fromkeys((*used.values(), *files))))
+        stack = replace(stack, files=tuple(dict.fromkeys((*used.values(), *files))))
+        self.named[stack.path] = document.at("stack")
+        return stack
 
     def _template(self, folder: Path, name: str) -> tuple[Blueprint | None, list[Diagnostic]]:
         """The template beside the stack, or the built-in one."""
@@ -347,6 +377,36 @@ class Reader:
         return built_in(name), []
 
 
+def _folders_with_stacks(folder: Path) -> list[Path]:
+    """The folders below that hold stacks of the same project; so many are looked at that it takes no time."""
+    found: list[Path] = []
+    looked = 0
+    for here, folders, files in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in NO_STACKS)
+        if Path(here) == folder:
+            continue
+        looked += 1
+        if looked > MOST_FOLDERS:
+            break
+        if CONFIG in files:  # another project
+            folders.clear()
+        elif any(_is_stack(Path(here, name)) for name in sorted(files)[:MOST_FILES]):
+            found.append(Path(here))
+    return found
+
+
+def _is_stack(path: Path) -> bool:
+    """Whether the file has the two keys that each stack begins with."""
+    try:
+        if path.suffix not in SUFFIXES or path.is_symlink() or not path.is_file():
+            return False
+        with path.open("rb") as file:
+            beginning = file.read(BEGINNING)
+    except OSError:
+        return False
+    return all(re.search(rb"(?m)^[\s{,]*\"?" + key + rb"\"?\s*:", beginning) for key in (b"version", b"stack"))
+
+
 @lru_cache(maxsize=64)
 def built_in(name: str) -> Document | None:
     """The template that comes with kplan."""
@@ -377,15 +437,26 @@ def pruned(document: Document, problems: Iterable[Diagnostic]) -> Document | Non
     if not isinstance(data, dict):
         return None
     for problem in wrong:
-        parts = [part for part in problem.path.split("/") if part]
-        if len(parts) < 2 or parts[0] not in ("topics", "connectors", "environments"):
+        section, entry = _entry(problem)
+        if section not in ("topics", "connectors", "environments"):
             return None
-        entry = parts[1].replace("~1", "/").replace("~0", "~")
-        if isinstance(data.get(parts[0]), dict):
-            data[parts[0]].pop(entry, None)
+        if isinstance(data.get(section), dict):
+            data[section].pop(entry, None)
     from dataclasses import replace
 
     return replace(document, data=data)
+
+
+def _entry(problem: Diagnostic) -> tuple[str, str]:
+    """The section and the entry of it that a problem with the schema is in; empty where it is in no entry."""
+    parts = [part for part in problem.path.split("/") if part]
+    return (parts[0], parts[1].replace("~1", "/").replace("~0", "~")) if len(parts) > 1 else ("", "")
+
+
+def _broken_environments(problems: Iterable[Diagnostic]) -> tuple[str, ...]:
+    """The environments that `pruned` left out, in order."""
+    entries = [_entry(problem) for problem in problems if problem.is_error]
+    return tuple(dict.fromkeys(name for section, name in entries if section == "environments"))
 
 
 __all__ = ["KplanError", "Loaded", "Request", "built_in_templates", "load", "load_environment", "load_snapshot"]

@@ -1,4 +1,4 @@
-"""Tells receivers (webhooks, in the form that Slack takes) how a run ended."""
+"""Tells receivers (webhooks, in the form that Slack takes) how a run ended, and that something drifted."""
 
 from __future__ import annotations
 
@@ -28,13 +28,25 @@ def ends(outcome: str) -> frozenset[str]:
 
 def message(stack: str, env: str, run: str, outcome: str, said: str, left: Sequence[str]) -> dict[str, Any]:
     """The JSON that is posted: `text` for people (Slack, Mattermost, Google Chat), the rest for programs."""
-    lines = [f"kplan: {stack} ({env}): {said}", *(f"• {each}" for each in left[:MOST_LEFT])]
-    if len(left) > MOST_LEFT:
-        lines.append(f"and {len(left) - MOST_LEFT} more")
+    lines = _lines(stack, env, said, left)
     if outcome == "incomplete":
         lines.append(f"kplan recover {run}")
     about = {"stack": stack, "env": env, "run": run, "outcome": outcome, "left": list(left)}
     return {"text": "\n".join(lines), "kplan": about}
+
+
+def _lines(stack: str, env: str, said: str, each: Sequence[str]) -> list[str]:
+    more = [f"and {len(each) - MOST_LEFT} more"] if len(each) > MOST_LEFT else []
+    return [f"kplan: {stack} ({env}): {said}", *(f"• {one}" for one in each[:MOST_LEFT]), *more]
+
+
+def tell_drift(to: Sequence[Receiver], stack: str, env: str, said: str, drift: Sequence[str]) -> list[str]:
+    """Everybody who wants to hear of drift is told, in words without secrets; what did not arrive."""
+    if not to:
+        return []
+    about = {"stack": stack, "env": env, "outcome": "drift", "drift": list(drift)}
+    body = {"text": "\n".join(_lines(stack, env, said, drift)), "kplan": about}
+    return send(to, {"drift"}, body, "of the drift")
 
 
 def tell(
@@ -55,7 +67,9 @@ def tell(
         warn(problem)
 
 
-def send(to: Sequence[Receiver], of: Collection[str], body: Mapping[str, Any]) -> list[str]:
+def send(
+    to: Sequence[Receiver], of: Collection[str], body: Mapping[str, Any], what: str = "how the run ended"
+) -> list[str]:
     """Posts to all that want it; why it did not get there, in words without the URL's path, which often is a secret."""
     import requests
 
@@ -67,8 +81,8 @@ def send(to: Sequence[Receiver], of: Collection[str], body: Mapping[str, Any]) -
         try:
             answer = requests.post(receiver.url, json=body, timeout=SECONDS, allow_redirects=False)
         except (requests.RequestException, ValueError) as e:
-            problems.append(f"{host} could not be told how the run ended ({type(e).__name__})")
+            problems.append(f"{host} could not be told {what} ({type(e).__name__})")
             continue
         if answer.status_code >= 300:
-            problems.append(f"{host} was told how the run ended, and answers {answer.status_code}")
+            problems.append(f"{host} was told {what}, and answers {answer.status_code}")
     return problems

@@ -87,6 +87,7 @@ CAPTURED = ("table.include.list", "collection.include.list", "schema.include.lis
 NOT_CAPTURED = ("table.exclude.list", "collection.exclude.list", "schema.exclude.list", "database.exclude.list")
 MINIMUM_MANAGED = 10  # `max_changes` judges shares of at least so many resources
 VERBS = {Action.DELETE: "delete", Action.REPLACE: "replace"}
+OTHERWISE = "change"
 
 
 def _risk(code: str, summary: str, facts: Facts | None = None) -> Risk:
@@ -106,7 +107,7 @@ class Accepted:
 
 def accept_name(change: Change) -> str:
     """The words that accept all dangers of `change`: `delete:topic/x`."""
-    return f"{VERBS.get(change.action, 'change')}:{change.address}"
+    return f"{VERBS.get(change.action, OTHERWISE)}:{change.address}"
 
 
 def accepted_releases(changes: Sequence[Change], accepted: Accepted, target: Target) -> list[Change]:

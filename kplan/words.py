@@ -145,9 +145,12 @@ def summary(result: Result, plan: Plan) -> str:
     """The last sentence of an apply."""
     if result.outcome == "applied":
         done = [(result.actions.count(action), word) for action, word in PAST.items()]
-        said = ", ".join(f"{n} {word}" for n, word in done if n) or "nothing was left to do"
-        skipped = f" {result.skipped} were so already." if result.skipped else ""
-        return f"Applied {result.done} of {len(plan.steps)} in {result.seconds:.1f} s. {said}.{skipped}"
+        numbers = ", ".join(f"{n} {word}" for n, word in done if n)
+        said = f" {numbers}." if numbers else ""
+        so = _so_already(result.skipped)
+        if result.skipped == len(plan.steps):
+            return f"Nothing was left to do:{so}"
+        return f"Applied {result.done} of {len(plan.steps)} in {result.seconds:.1f} s.{said}{so}"
     if result.outcome == "rolled_back" and not result.undone:
         return "Apply failed; nothing was changed by it, and that was read again."
     if result.outcome == "rolled_back":
@@ -190,9 +193,10 @@ def completed(result: Result, plan: Plan) -> str:
     """The last sentence of a recovery that completes."""
     if result.left:
         return f"The run is NOT completed: {count(len(result.left), 'difference')} to what it was to do:"
-    so = (
-        f" {count(result.skipped, 'step')} {'was' if result.skipped == 1 else 'were'} so already."
-        if result.skipped
-        else ""
-    )
+    so = _so_already(result.skipped)
     return f"Completed: all {count(len(plan.steps), 'step')} of the run are done, and it is closed.{so}"
+
+
+def _so_already(skipped: int) -> str:
+    """The sentence about steps that were done before the run came to them; empty where there are none."""
+    return f" {count(skipped, 'step')} {'was' if skipped == 1 else 'were'} so already." if skipped else ""

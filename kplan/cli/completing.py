@@ -1,4 +1,4 @@
-"""What a shell completes flags and arguments to: files, environments, addresses, templates, codes and schemas."""
+"""What a shell completes flags and arguments to: files, environments, addresses, connectors, dangers, codes, …"""
 
 from __future__ import annotations
 
@@ -39,10 +39,13 @@ class File(click.types.StringParamType):
         return [CompletionItem(incomplete, type="file")]
 
 
-def attach(command: click.Command) -> None:
+def attach(command: click.Command, group: str = "") -> None:
     """From here on the command's parameters complete to what they take; asked for by a shell alone."""
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            attach(each, command.name or "")
     for param in command.params:
-        known = WORDS.get(f"{command.name} {param.name}") or WORDS.get(param.name or "")
+        known = WORDS.get(f"{group or command.name} {param.name}") or WORDS.get(param.name or "")
         if isinstance(param.type, click.types.StringParamType) and known:
             param.type = File() if known == FILES else Completed(known)
 
@@ -73,6 +76,30 @@ def _addresses(ctx: click.Context) -> Iterable[str]:
 
     request = _request(ctx)
     return [str(address) for stack in load(request).stacks for address in stack.resources] if request.paths else ()
+
+
+def _dangers(ctx: click.Context) -> Iterable[str]:
+    """What may be accepted for one run: each action with each address that is declared or removed."""
+    from kplan.risk import OTHERWISE, VERBS
+
+    verbs = [*VERBS.values(), OTHERWISE]
+    if not (ctx.params.get("paths") or ctx.args):
+        return ["max_changes", *(f"{verb}:" for verb in verbs)]
+    from kplan.loading import load
+
+    stacks = load(_request(ctx)).stacks
+    found = [str(address) for stack in stacks for address in stack.resources]
+    gone = [f"delete:{entry.address}" for stack in stacks for entry in stack.removed if not entry.keep]
+    return ["max_changes", *gone, *(f"{verb}:{address}" for address in found for verb in verbs)]
+
+
+def _reports(ctx: click.Context) -> Iterable[str]:
+    """Each kind with the name of a file that suits it; what goes into a log goes to standard output."""
+    from kplan.cli.reports import KINDS, KINDS_OF_PROBLEMS
+
+    kinds = KINDS_OF_PROBLEMS if ctx.command.name == "validate" else KINDS
+    endings = {"text": "txt", "junit": "xml"}
+    return [f"{kind}={'-' if kind in ('github', 'concise') else f'plan.{endings.get(kind, kind)}'}" for kind in kinds]
 
 
 def _connectors(ctx: click.Context) -> Iterable[str]:
@@ -117,8 +144,11 @@ WORDS: Mapping[str, Any] = {
     "targets": _addresses,
     "excluded": _addresses,
     "replaced": _addresses,
+    "accepted": _dangers,
+    "reports": _reports,
     "explain code": _codes,
     "schema name": _schemas,
     "init template": _templates,
     "discover name": _connectors,
+    "connector name": _connectors,
 }

@@ -12,7 +12,8 @@ SHELLS = ("bash", "zsh", "fish")
 @click.command(
     "completion",
     help='Print the completion script of a shell. For bash: eval "$(kplan completion bash)" in ~/.bashrc; for zsh the '
-    "same in ~/.zshrc; for fish: kplan completion fish > ~/.config/fish/completions/kplan.fish",
+    "same in ~/.zshrc, behind `autoload -Uz compinit && compinit`; for fish: kplan completion fish > "
+    "~/.config/fish/completions/kplan.fish",
 )
 @click.argument("shell", type=click.Choice(SHELLS))
 def command(shell: str) -> int:

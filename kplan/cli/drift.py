@@ -1,19 +1,30 @@
 """kplan drift"""
 
+from __future__ import annotations
+
 import json
 import os
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kplan.cli.common import LOADING, SHOWING, Session, option, stamp
 from kplan.cli.common import command as calls
 
+if TYPE_CHECKING:
+    from kplan.drift import Found, Judged
+    from kplan.environment import Environment
+    from kplan.model import Target
+
+KEY = 30  # columns of a setting's name
+
 
 @click.command(
     "drift",
-    help="Show what was changed live since the last apply, whatever the stacks say by now. Exit 2 where something was. "
-    "Nothing is changed; fit for cron.",
+    help="Show what was changed live since the last apply, and what the stack says to it by now. Exit 2 where the next "
+    "apply would change it; what the stack declares as it is live is told, and is no drift. Receivers under `notify:` "
+    "with `when: [drift]` are told. Nothing is changed; fit for cron.",
 )
 @click.argument("paths", metavar="STACK...", nargs=-1, required=True)
 @LOADING
@@ -21,8 +32,10 @@ from kplan.cli.common import command as calls
 @SHOWING
 @calls
 def command(session: Session) -> int:
+    from dataclasses import asdict
+
     from kplan.diagnostics import Invalid
-    from kplan.drift import drifted
+    from kplan.drift import document, find
     from kplan.planning import read
 
     loaded = session.load()
@@ -36,68 +49,106 @@ def command(session: Session) -> int:
     finally:
         cluster.close()
         store.close()
-    key = os.environ.get("KPLAN_KEY")
-    documents = [_document(stack, drifted(stack.name, live, ledger, key), live) for stack in loaded.stacks]
+    found = [find(stack, live, ledger, os.environ.get("KPLAN_KEY")) for stack in loaded.stacks]
     if session.as_json:
+        target, at = {key: value for key, value in asdict(live.target).items() if value}, stamp()
+        documents = [document(each, target, at) for each in found]
         product: Any = documents[0] if len(documents) == 1 else {"format_version": "1.0", "stacks": documents}
         session.say(json.dumps(product, indent=2, sort_keys=True, ensure_ascii=False))
     else:
-        for line in _text(documents, session):
+        for line in _text(found, live.target, session):
             session.say(line)
-    return 2 if any(document["drift"] for document in documents) else 0
+    _tell(found, loaded.environment, session)
+    if any(each.drift for each in found):
+        return 2
+    return 4 if any(each.unseen for each in found) else 0
 
 
-def _document(stack: Any, found: Any, live: Any) -> dict[str, Any]:
-    from dataclasses import asdict
+def _tell(found: Sequence[Found], environment: Environment, session: Session) -> None:
+    """The environment's receivers hear of each stack that drifted."""
+    from kplan.drift import changed, said, summary
+    from kplan.notify import tell_drift
 
-    from kplan.plan import drift_to_json
-
-    return {
-        "format_version": "1.0",
-        "created_at": stamp(),
-        "stack": {"name": stack.name, "env": stack.env},
-        "target": {key: value for key, value in asdict(live.target).items() if value},
-        "drift": [drift_to_json(each) for each in found],
-    }
+    for each in found:
+        if each.drift:
+            lines = [f"{judged.drift.address}: {changed(judged)}; {said(judged)}" for judged in each.drift]
+            mask = session.secrets.mask
+            words = f"drift: {summary(each.drift)}."
+            for problem in tell_drift(environment.notify, each.stack, each.env, words, [mask(line) for line in lines]):
+                session.note(f"warning: {problem}")
 
 
-def _text(documents: list[dict[str, Any]], session: Session) -> list[str]:
-    """Those of several stacks that drifted, one after the other; the others are counted."""
-    from kplan.render.many import named
+def _text(found: Sequence[Found], target: Target, session: Session) -> Iterator[str]:
+    """Those of several stacks that something is to be said of, one after the other; the others are counted."""
     from kplan.words import count
 
-    if len(documents) == 1:
-        return _lines(documents[0], session)
-    drifted = [document for document in documents if document["drift"]]
-    lines = [line for document in drifted for line in (*_lines(document, session), "")]
-    still = [document for document in documents if not document["drift"]]
-    return [*lines, named(f"No drift in {count(len(still), 'stack')}", still, session.style)] if still else lines
+    if len(found) == 1:
+        yield from _lines(found[0], target, session)
+        return
+    for each in found:
+        if _says_something(each):
+            yield from _lines(each, target, session)
+            yield ""
+    still = [each for each in found if each.owned and not _says_something(each)]
+    never = [each for each in found if not each.owned]
+    if still:
+        yield _named(f"No drift in {count(len(still), 'stack')}", still, session)
+    if never:
+        yield _named(f"Nothing was applied yet of {count(len(never), 'stack')}", never, session)
 
 
-def _lines(document: dict[str, Any], session: Session) -> list[str]:
-    from kplan.drift import GONE
+def _says_something(found: Found) -> bool:
+    return bool(found.differences or found.unseen)
+
+
+def _named(words: str, found: Sequence[Found], session: Session) -> str:
+    from kplan.render.many import named
+
+    return named(words, [{"stack": {"name": each.stack}} for each in found], session.style)
+
+
+def _lines(found: Found, target: Target, session: Session) -> Iterator[str]:
+    from kplan.drift import summary
     from kplan.render.text import clean
-    from kplan.words import count, value
+    from kplan.words import count
 
-    stack, target = document["stack"], document["target"]
-    where = f"SIMULATED cluster {target['simulated']}" if target.get("simulated") else target.get("bootstrap", "")
-    lines = [session.style.paint(clean(f"{stack['name']} · env {stack['env']} · {where}"), "1")]
-    if not document["drift"]:
-        return [*lines, "No drift: all that was applied is still so."]
+    where = f"SIMULATED cluster {target.simulated}" if target.simulated else target.bootstrap
+    yield session.style.paint(clean(f"{found.stack} · env {found.env} · {where}"), "1")
+    plan = clean(f"kplan plan {' '.join(session.settings['paths'])}")
+    if not found.owned:
+        yield "Nothing was applied yet: the ledger knows no resource of this stack, so nothing can have drifted."
+        yield f"`{plan}` shows what an apply would do."
+        return
+    yield from _differences(found.drift)
+    if found.taken_up:
+        yield "\nChanged live since the last apply, and no drift, since the stack says so too or leaves it to others:"
+        yield from _differences(found.taken_up)
+    for address in found.unseen:
+        yield f"\n? {clean(str(address))}"
+        yield "    it cannot be seen: this user may not describe it (K313)"
+    if _says_something(found):
+        yield ""
+    if found.drift:
+        yield f"Drift: {summary(found.drift)}. `{plan}` shows what the next apply does."
+    elif found.unseen:
+        seen = found.owned - len(found.unseen)
+        yield f"No drift in what can be seen: {seen} of {count(found.owned, 'resource')}."
+    elif found.taken_up:
+        yield "No drift: no apply would change any of this."
+    else:
+        yield f"No drift: all that was applied is still so ({count(found.owned, 'resource')})."
+
+
+def _differences(judged: Sequence[Judged]) -> Iterator[str]:
+    """Resource by resource, each difference with what the stack says to it."""
+    from kplan.drift import GONE, changed, said
+    from kplan.render.text import clean
+
     last = ""
-    for each in document["drift"]:
-        if each["address"] != last:
-            last = each["address"]
-            lines.append(f"\n~ {clean(last)}")
-        key = each["path"].removeprefix("/config/").removeprefix("/")
-        if each["path"] == GONE:
-            lines.append("    it is gone")
-        elif isinstance(each["applied"], dict) or isinstance(each["live"], dict):
-            lines.append(f"    {clean(key):<30} (sensitive, changed)")
-        else:
-            lines.append(
-                f"    {clean(key):<30} {clean(value(key, each['applied']))} -> {clean(value(key, each['live']))}"
-            )
-    resources = len({each["address"] for each in document["drift"]})
-    return [*lines, "", f"Drift: {count(resources, 'resource')}, {count(len(document['drift']), 'difference')}. "
-            "`kplan plan` shows how to put it back."]  # fmt: skip
+    for each in judged:
+        address = str(each.drift.address)
+        if address != last:
+            last = address
+            yield f"\n{'-' if each.drift.path == GONE else '~'} {clean(address)}"
+        yield f"    {clean(changed(each, KEY))}"
+        yield f"        {clean(said(each))}"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 KINDS = ("md", "html", "json", "text", "concise", "github", "junit", "sarif")
+KINDS_OF_PROBLEMS = ("sarif", "junit", "github", "json")  # where there is no plan yet
 STDOUT = "-"
 NAME = re.compile(r"""^["']?stack["']?\s*:\s*["']?([a-z0-9-]{1,63})["']?\s*(?:,|#|$)""", re.MULTILINE)
 

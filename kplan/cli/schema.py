@@ -6,7 +6,7 @@ from kplan.cli.common import SHOWING, Session
 from kplan.cli.common import command as calls
 
 
-@click.command("schema", help="Print a JSON Schema (stack, environments, template, plan, live), or list them.")
+@click.command("schema", help="Print a JSON Schema (stack, environments, plan, drift, live, …), or list them.")
 @click.argument("name", required=False)
 @SHOWING
 @calls

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     default="text",
     help="How problems are shown.",
 )
-@reports.flag(("sarif", "junit", "github", "json"))
+@reports.flag(reports.KINDS_OF_PROBLEMS)
 @SHOWING
 @calls
 def command(session: Session) -> int:

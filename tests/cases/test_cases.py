@@ -6,7 +6,7 @@
     live.json    what happens on the cluster besides kplan, after that:
                  {"topics": {NAME: {"partitions": 1, "config": {}}}, "records": {NAME: 5},
                  "oldest": {NAME: SECONDS}, "readers": {NAME: {GROUP: LAG}}, "idle": {NAME: {GROUP: LAG}},
-                 "deleted": [CONNECTOR]}
+                 "deleted": [CONNECTOR], "gone": [TOPIC]}
     args         the command line
     plan.txt     expected on standard output; stderr.txt on standard error, where there is anything; exit: the exit code
     plan.md      expected of the same command with `--format md`, in the cases that have one (an empty file asks for it)
@@ -97,6 +97,9 @@ def happen(folder: Path) -> None:
                 diffs = tuple(AttrDiff(f"/config/{k}", now.config.get(k), v) for k, v in config.items())
                 change = Change(address, Action.UPDATE, now, after, diffs)
             assert topics.act([change], {})[address].ok
+        for name in said.get("gone", ()):
+            address = Address("topic", name)
+            assert topics.act([Change(address, Action.DELETE)], {})[address].ok
         for name, count in said.get("records", {}).items():
             for age, new in ((said.get("oldest", {}).get(name, 180), 0), (180, count)):
                 topics.produce(name, new, at=(int(EPOCH) - age) * 1000)

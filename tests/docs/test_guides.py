@@ -17,6 +17,7 @@ from tests.shell import Shell
 ROOT = DOCS.parent
 GUIDES = ("tutorial.md", "recover.md", "environments.md")
 PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
+TESTS = re.compile(r"`(tests/[\w./-]+)`")
 LINK = re.compile(r"\]\((?!\w+:)([^)\s]*)\)")
 
 
@@ -35,6 +36,13 @@ def test_each_link_leads_somewhere(page: Path) -> None:
         assert target.exists(), link
         if anchor:
             assert anchor in anchors(target.read_text("utf-8")), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_tests_that_a_page_names_are_there(page: Path) -> None:
+    named = TESTS.findall(page.read_text("utf-8"))
+    assert named or page.name != "guarantees.md", "it names what holds each promise"
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def _without_code(text: str) -> str:

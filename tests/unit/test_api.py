@@ -249,6 +249,32 @@ def test_of_several_stacks_one_is_named(folder: Path) -> None:
         kplan.plan(loaded, "shp")
 
 
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda loaded, plan: kplan.apply(plan, loaded.environment, on_failure="rolback"), "or 'stop', not 'rolback'"),
+    (lambda loaded, plan: kplan.apply(plan, loaded.environment, parallel=0), "`parallel` is a whole number"),
+    (lambda loaded, plan: kplan.apply(plan, loaded.environment, parallel=2.5), "`parallel` is a whole number"),
+    (lambda loaded, plan: kplan.apply(plan, loaded.environment, lock_timeout=-1), "`lock_timeout` is a number"),
+    (lambda loaded, plan: kplan.apply(plan, loaded.environment, lock_timeout=float("nan")), "seconds, 0 or more"),
+    (lambda loaded, plan: kplan.apply(plan, loaded.environment, lock_timeout="60s"), "not '60s'"),
+    (lambda loaded, plan: kplan.apply(plan, "local"), "`load_environment` gives, not 'local'"),
+    (lambda loaded, plan: kplan.apply(loaded, loaded.environment), "not a Loaded"),
+    (lambda loaded, plan: kplan.destroy(loaded, on_failure="halt"), "not 'halt'"),
+    (lambda loaded, plan: kplan.destroy(loaded, parallel=0), "`parallel` is a whole number"),
+    (lambda loaded, plan: kplan.destroy("s.yaml"), "not 's.yaml'"),
+    (lambda loaded, plan: kplan.plan("s.yaml"), "`loaded` is what `load` gives, not 's.yaml'"),
+    (lambda loaded, plan: kplan.plan(kplan.load([])), "`load` was given no file"),
+    (lambda loaded, plan: kplan.view(plan, "yaml"), "no view 'yaml', but text, json"),
+    (lambda loaded, plan: kplan.view(loaded), "not a Loaded"),
+    (lambda loaded, plan: kplan.to_json("plan.json"), "not 'plan.json'"),
+])  # fmt: skip
+def test_a_wrong_argument_is_a_value_error_and_nothing_is_done(folder: Path, call: Any, message: str) -> None:
+    loaded = kplan.load("stacks/search.yaml")
+    plan = kplan.plan(loaded)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call(loaded, plan)
+    assert kplan.plan(loaded).has_changes
+
+
 # -- plan and apply ---------------------------------------------------------------------------------------------------
 def planned(stack: str = "stacks/search.yaml", **given: Any) -> tuple[kplan.Loaded, kplan.Plan]:
     loaded = kplan.load(stack)

@@ -18,6 +18,7 @@ version: 1
 stack: shop
 topics: {shop.orders: , shop.customers: , other: }
 connectors: {sink: {class: X, config: {topics: shop.orders}}}
+removed: [{topic: shop.old}, {topic: shop.kept, keep: true}]
 """
 
 
@@ -50,12 +51,24 @@ def offered(folder: Path, line: str, *python: str) -> tuple[list[str], str]:
     ("kplan schema g", ["plain,graph"]), ("kplan init --template debezium-m", [
         "plain,debezium-mariadb", "plain,debezium-mongodb", "plain,debezium-mysql"]),
     ("kplan graph stack.yaml --format m", ["plain,mermaid"]),
+    ("kplan connector status ", ["plain,sink"]), ("kplan connector offsets s", ["plain,sink"]),
+    ("kplan plan stack.yaml --accept delete:", [
+        "plain,delete:topic/shop.old", "plain,delete:topic/shop.orders", "plain,delete:topic/shop.customers",
+        "plain,delete:topic/other", "plain,delete:connector/sink"]),
+    ("kplan apply stack.yaml --accept change:c", ["plain,change:connector/sink"]),
+    ("kplan plan --accept ", ["plain,max_changes", "plain,delete:", "plain,replace:", "plain,change:"]),
+    ("kplan plan stack.yaml --report m", ["plain,md=plan.md"]),
+    ("kplan validate --report ", ["plain,sarif=plan.sarif", "plain,junit=plan.xml", "plain,github=-",
+                                  "plain,json=plan.json"]),
 ])  # fmt: skip
 def test_words_are_offered(folder: Path, line: str, words: list[str]) -> None:
     assert offered(folder, line) == (words, "")
 
 
-@pytest.mark.parametrize("line", ["kplan ex", "kplan explain K1", "kplan plan --tar", "kplan plan st"])
+@pytest.mark.parametrize("line", [
+    "kplan ex", "kplan explain K1", "kplan plan --tar", "kplan plan st", "kplan plan --report m",
+    "kplan plan --accept d",
+])  # fmt: skip
 def test_static_words_load_nothing_heavy(folder: Path, line: str) -> None:
     words, said = offered(folder, line, "-X", "importtime")
     names = {each.rpartition("|")[2].strip().split(".")[0] for each in said.splitlines()}

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,9 @@ def test_drift_is_what_someone_changed_whatever_the_stack_says_by_now(shell: She
     (None, "other", []), ("k1", "one", []), ("k1", "other", ["/config/token"]), ("k1", None, ["/config/token"]),
 ])  # fmt: skip
 def test_a_secret_is_drift_where_its_digest_says_so(key: str | None, value: str | None, paths: list[str]) -> None:
-    applied = Connector("feed", {"token": Secret("{{ var.token }}", "one").signed("k1"), "file": "/x"})
+    applied = Connector(
+        "feed", {"token": replace(Secret("{{ var.token }}", "one").signed("k1"), value=None), "file": "/x"}
+    )
     ledger = {applied.address: Owned(applied.address, "shop", "local", True, applied=applied)}
     live = Live(resources={applied.address: Connector("feed", {"file": "/x"} | ({"token": value} if value else {}))})
     assert [d.path for d in drifted("shop", live, ledger, key)] == paths

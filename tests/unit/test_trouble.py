@@ -180,7 +180,7 @@ def test_what_a_stranger_made_between_plan_and_apply_is_adopted_and_not_destroye
         lock.write(ledger={Address("topic", "many.a"): None})
     store.close()
     done = shell.kplan("apply", "plan.json")
-    assert "already so" in done.out and "3 added. 1 were so already" in done.out
+    assert "already so" in done.out and "3 added. 1 step was so already." in done.out
     shell.kplan("destroy", "stack.yaml", "--yes")
     cluster = open_cluster(Environment("local", str(shell.folder), simulated=Simulated()))
     assert [a.name for a in cluster.topics.read(None).resources] == ["many.a"]
