@@ -14,6 +14,8 @@ from kplan.model import Address, Connector, Owned, Resource, Secret, Topic
 
 INTERNAL: Final = re.compile(r"__|_schemas\Z|_confluent|(?:.*[._-])?connect[._-](?:configs?|offsets?|status(?:es)?)\Z")
 
+MOST_NAMED: Final = 8  # in one note
+
 
 def is_internal(name: str) -> bool:
     """Whether a topic is Kafka's, Connect's, a registry's or a connector's own, by its name."""
@@ -73,11 +75,21 @@ def _take(found: Found, connector: Connector, passwords: Iterable[str]) -> None:
 
 
 def selected(found: Found, globs: Sequence[str]) -> Found:
-    """What `globs` name of what was found in files; all of it without any."""
-    if not globs:
-        return found
-    kept = Found(notes=found.notes)
+    """What `globs` name of what was found in files; without any all but internal topics, which are noted."""
+    kept = Found(notes=list(found.notes))
+    internal = []
     for resource in found.resources:
-        if any(_matches(resource.address, glob) for glob in globs):
+        if wanted(resource.address, globs):
             kept.add(resource, resource.origin.span)
+        elif not globs:
+            internal.append(resource.name)
+    if internal:
+        what = "internal topics are left out, a GLOB that is the very name takes one"
+        kept.note(f"{what}: {_few(internal)}")
     return kept
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
