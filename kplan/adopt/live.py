@@ -8,13 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from kplan.adopt.found import Found, concealed
+from kplan.adopt.found import Found, concealed, few
 from kplan.connector import CONNECTOR_NAME
 from kplan.model import Address, Connector, Owned, Resource, Secret, Topic
 
 INTERNAL: Final = re.compile(r"__|_schemas\Z|_confluent|(?:.*[._-])?connect[._-](?:configs?|offsets?|status(?:es)?)\Z")
-
-MOST_NAMED: Final = 8  # in one note
 
 
 def is_internal(name: str) -> bool:
@@ -85,11 +83,5 @@ def selected(found: Found, globs: Sequence[str]) -> Found:
             internal.append(resource.name)
     if internal:
         what = "internal topics are left out, a GLOB that is the very name takes one"
-        kept.note(f"{what}: {_few(internal)}")
+        kept.note(f"{what}: {few(internal)}")
     return kept
-
-
-def _few(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
