@@ -63,7 +63,7 @@ def command(session: Session) -> int:
     session.mask(environment)
     found, free, others = _from_files(session) if s["files"] else _from_servers(session, environment)
     imported = _composed(session, environment, found, free, others)
-    where = ", ".join(s["files"]) or environment.bootstrap
+    where = _where(s["files"]) or environment.bootstrap
     _refuse_nothing(session, (imported.topics, imported.connectors), imported.notes, where)
     if s["out"]:
         from kplan.cli.snapshot import save_or_tell
@@ -106,7 +106,7 @@ def _from_files(session: Session) -> Taken:
 
     files = [(path, _bytes(path)) for path in session.settings["files"]]
     found = parse_all(files, session.settings["file_format"] or "")
-    _refuse_nothing(session, found.resources, found.notes, ", ".join(path for path, _ in files))
+    _refuse_nothing(session, found.resources, found.notes, _where(session.settings["files"]))
     for connector in found.connectors.values():
         session.secrets.add_config(connector.config)
     globs = session.settings["globs"]
@@ -117,6 +117,10 @@ def _from_files(session: Session) -> Taken:
 def _bytes(path: str) -> bytes:
     """The file's content, or with `-` what comes in on standard input."""
     return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+
+
+def _where(files: Iterable[str]) -> str:
+    return ", ".join("standard input" if path == "-" else path for path in files)
 
 
 def _refuse_nothing(session: Session, found: Iterable[object], notes: Iterable[object], where: str) -> None:
@@ -149,7 +153,7 @@ def _composed(
     from kplan.loading import built_in, built_in_templates
 
     files = session.settings["files"]
-    where = ", ".join(files) if files else environment.bootstrap
+    where = _where(files) if files else environment.bootstrap
     find = lru_cache(lambda name: blueprint(name, lambda own: (built_in(own), ())))
     workshop = Workshop.of(environment, find, built_in_templates())
     comments = [f"Imported from {where}."]

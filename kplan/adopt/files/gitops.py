@@ -41,4 +41,5 @@ def _state(document: Document, found: Found) -> None:
     if mapping(document, ("settings",), document.data.get("settings")).get("topics"):
         why = "what no stack declares or owns is left alone"
         leftovers(found, document, ("settings", "topics"), ("defaults",), why)
-        leftovers(found, document, at[:-1], ("replication",)) if defaults else None
+    if defaults:
+        leftovers(found, document, at[:-1], ("replication",))

@@ -65,8 +65,9 @@ def _plainer(text: str, problems: Iterable[Diagnostic], found: Found) -> str:
         key = "key" in problem.summary
         plain = reading.instead if reading.instead and not LEADING_ZERO.match(value) and not key else f'"{value}"'
         lines[span.line - 1] = line[: span.column - 1] + plain + line[span.end_column - 1 :]
-        if not key:
-            found.note(f"{value} is read as {plain}: quote it if it is something else there", span)
+        if not key:  # the value itself is not shown: it may be a password
+            kind = {"t": "a boolean", "f": "a boolean", '"': "text"}.get(plain[0], "a number")
+            found.note(f"column {span.column}: YAML readers differ about this value, and it is {kind} here", span)
     return "".join(lines)
 
 
