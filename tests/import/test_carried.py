@@ -330,7 +330,7 @@ def test_values_that_yaml_readers_read_differently_are_read_and_noted(tmp_path: 
 
 
 def test_an_ambiguous_password_is_shown_nowhere(tmp_path: Path) -> None:
-    text = 'meta: x\nname: c\nconfig:\n  connector.class: X\n  database.password: 019_283\n'
+    text = "meta: x\nname: c\nconfig:\n  connector.class: X\n  database.password: 019_283\n"
     ended = imported(tmp_path, c__yaml=text)
     assert "019_283" not in ended.all and "019283" not in ended.all and "c.yaml:5: column 22" in ended.err
 
