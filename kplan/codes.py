@@ -1114,8 +1114,7 @@ _RUNS = (
             kplan recover RUN --env NAME
         """),
     _code("K630", "a file of no known format", """
-        `kplan import --file` tells a file's format by its content, and this one is of none that it knows, or has
-        nothing in it that could be imported.
+        `kplan import --file` tells a file's format by its content, and this one is of none that it knows.
 
         It reads Connect JSON, Strimzi, Jikkou, kafka-gitops, JulieOps, topicctl, Terraform, lists of topics and the
         output of `kafka-topics.sh --describe`. `--file-format NAME` says what a file is.
@@ -1133,6 +1132,12 @@ _RUNS = (
             kplan import 'shop.*'    # quoted, or the shell looks for files
 
         Internal topics, those of Connect and of registries among them, are taken only by their very name.
+        """),
+    _code("K633", "nothing to import", """
+        There is no topic and no connector that a stack could have: the cluster is empty but for internal topics, or all
+        that the files hold is of other kinds, made by loops, or has names that a stack cannot say.
+
+        The lines under the message say what was there and why it was left out. Nothing is written.
         """),
 )  # fmt: skip
 

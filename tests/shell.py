@@ -40,7 +40,9 @@ class Shell:
         path.write_text(text, "utf-8")
         return path
 
-    def kplan(self, *arguments: str, expect: int | None = 0, timeout: float = 240, **environment: str) -> Ended:
+    def kplan(
+        self, *arguments: str, expect: int | None = 0, timeout: float = 240, stdin: str = "", **environment: str
+    ) -> Ended:
         """Runs kplan and insists on its exit code, on no traceback, and on no secret in what it says."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("KPLAN_", "KAFKA_"))}
         env = {**kept, "NO_COLOR": "1", **self.environment, **environment}
@@ -51,7 +53,7 @@ class Shell:
             text=True,
             capture_output=True,
             timeout=timeout,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
         )
         if os.environ.get("KPLAN_TEST_TALK"):
             print("$ kplan", *arguments, "\n", run.stdout, run.stderr, flush=True)

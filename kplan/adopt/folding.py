@@ -77,7 +77,7 @@ def fold(connector: Connector, refs: Mapping[str, str], level: int, workshop: Wo
     block: dict[str, Any] = {}
     if connector.java_class:
         block["class"] = verbatim(connector.java_class)
-    block |= _state(connector)
+    block |= _besides(connector)
     if own:
         block["config"] = {verbatim(key): _written(refs, key, value) for key, value in sorted(own.items())}
     found = Fold(block, RAW)
@@ -88,8 +88,14 @@ def fold(connector: Connector, refs: Mapping[str, str], level: int, workshop: Wo
     return found
 
 
-def _state(connector: Connector) -> dict[str, str]:
-    return {} if connector.state == "running" else {"state": connector.state}
+def _besides(connector: Connector) -> dict[str, Any]:
+    """What the block says besides the configuration."""
+    found: dict[str, Any] = {} if connector.state == "running" else {"state": connector.state}
+    if connector.rules.protect:
+        found["protect"] = True
+    if connector.rules.ignore:
+        found["ignore"] = sorted(map(verbatim, connector.rules.ignore))
+    return found
 
 
 def _written(refs: Mapping[str, str], key: str, value: Text) -> Any:
@@ -156,7 +162,7 @@ class _Folding:
         block: dict[str, Any] = {"template": self.blueprint.name, **parameters}
         if tables:
             block["tables"] = {written: {} for written in tables.values()}
-        block |= _state(self.connector)
+        block |= _besides(self.connector)
         if config:
             block["config"] = dict(config)
         return Fold(block, self.level, self.blueprint, tables)

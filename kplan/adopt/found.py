@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from kplan.diagnostics import Span
 from kplan.model import REFERENCE, Connector, Secret, Text, Topic, conceal
+
+MOST_NAMED: Final = 8  # in one note
+
+
+def few(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,22 @@ class Found:
     topics: dict[str, Topic] = field(default_factory=dict)
     connectors: dict[str, Connector] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    homes: dict[str, dict[str, list[str]]] = field(default_factory=dict)  # kind of cluster, its name, what is there
+
+    def belongs(self, kind: str, cluster: object, name: str) -> None:
+        """`name` is in that cluster, where the file says so; one stack is about one cluster of a kind."""
+        if cluster:
+            self.homes.setdefault(kind, {}).setdefault(str(cluster), []).append(name)
+
+    def settle(self) -> None:
+        """Notes what was in several clusters and is in one stack now."""
+        for kind, clusters in self.homes.items():
+            if len(clusters) > 1:
+                each = "; ".join(f"{name}: {few(names)}" for name, names in clusters.items())
+                self.note(
+                    f"one stack is about one {kind}, and this is of {len(clusters)}: give a GLOB for each ({each})"
+                )
+        self.homes = {}
 
     def note(self, text: str, span: Span | None = None) -> None:
         self.notes.append(Note(text, span))
@@ -49,6 +74,9 @@ class Found:
     def take(self, other: Found) -> None:
         """All that `other` has found is found here too."""
         self.notes += other.notes
+        for kind, clusters in other.homes.items():
+            for cluster, names in clusters.items():
+                self.homes.setdefault(kind, {}).setdefault(cluster, []).extend(names)
         for resource in other.resources:
             self.add(resource, resource.origin.span)
 

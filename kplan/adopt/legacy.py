@@ -1,7 +1,8 @@
 """Debezium's old property names and values under those of today, each change told.
 
 Source: Debezium's release notes of 2.0 (`database.server.name`, `database.history.*`), 1.3 (white- and blacklists),
-2.x (`mongodb.hosts`) and 3.x (snapshot modes). What a template's `renamed` and `values` say comes first.
+2.0.0.Alpha2 (all that was deprecated is gone: DBZ-5045), 2.x (`mongodb.hosts`) and 3.x (snapshot modes). What a
+template's `renamed` and `values` say comes first.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ GONE: Final = {
     "database.history": "the history is in Kafka unless schema.history.internal says otherwise",
     "snapshot.new.tables": "a new table is read by an incremental snapshot: `new_tables: {snapshot: incremental}`",
     "sanitize.field.names": "field.name.adjustment.mode: avro says it today",
+    "source.struct.version": "the source block has one structure, that of v2, which consumers of v1 have to learn",
     "mongodb.members.auto.discover": "the connection string says it today",
 }
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from kplan.adopt.found import Found, concealed
+from kplan.adopt.found import Found, concealed, few
 from kplan.connector import CONNECTOR_NAME
 from kplan.model import Address, Connector, Owned, Resource, Secret, Topic
 
@@ -73,11 +73,15 @@ def _take(found: Found, connector: Connector, passwords: Iterable[str]) -> None:
 
 
 def selected(found: Found, globs: Sequence[str]) -> Found:
-    """What `globs` name of what was found in files; all of it without any."""
-    if not globs:
-        return found
-    kept = Found(notes=found.notes)
+    """What `globs` name of what was found in files; without any all but internal topics, which are noted."""
+    kept = Found(notes=list(found.notes))
+    internal = []
     for resource in found.resources:
-        if any(_matches(resource.address, glob) for glob in globs):
+        if wanted(resource.address, globs):
             kept.add(resource, resource.origin.span)
+        elif not globs:
+            internal.append(resource.name)
+    if internal:
+        what = "internal topics are left out, a GLOB that is the very name takes one"
+        kept.note(f"{what}: {few(internal)}")
     return kept

@@ -12,7 +12,7 @@ from kplan import catalog
 from kplan.adopt.folding import RAW, WITH_TABLES, Fold, Unfit, Workshop, fold, table_of, variables
 from kplan.adopt.found import Found
 from kplan.adopt.legacy import modern, outdated
-from kplan.adopt.writing import text, topic_setting
+from kplan.adopt.writing import text, topic_setting, verbatim
 from kplan.diff import differences
 from kplan.model import Address, Connector, Resource, Rules, Secret, Stack, Topic
 from kplan.settings import FROM_OUTSIDE, Builder, layer
@@ -133,7 +133,7 @@ class _Composition:
                 self.notes.append(f"topic {name!r}: {problem}")
 
     def _declarable(self, topic: Topic, *, told: bool) -> Topic:
-        config = dict(topic.config)
+        config = dict(topic.config) if self.live else {key: _stored(key, value) for key, value in topic.config.items()}
         for _ in range(len(config) + 1):
             builder = Builder()
             said = {"partitions": topic.partitions, "replication_factor": topic.replication_factor, "config": config}
@@ -285,6 +285,8 @@ class _Composition:
             own = self._own(topic, under.get(name), places[name])
             if topic.rules.protect:
                 own["protect"] = True
+            if topic.rules.ignore:
+                own["ignore"] = sorted(map(verbatim, topic.rules.ignore))
             if own:
                 _put(data, places[name].path, own)
         return data
@@ -361,6 +363,14 @@ class _Composition:
             else:
                 self.found.connectors.pop(name)
                 self.notes.append(f"{address} is left out: {why}")
+
+
+def _stored(key: str, value: str) -> str:
+    """A file's setting as Kafka stores it, where kplan can tell: `7d` is 604800000."""
+    try:
+        return catalog.parse(key, value)
+    except ValueError:
+        return value
 
 
 def _copied(value: Any) -> Any:

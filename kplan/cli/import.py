@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -37,8 +38,8 @@ FORMATS = (
     "files",
     metavar="FILE",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False),
-    help="Read this file instead of the servers; may be repeated.",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    help="Read this file, `-` for standard input, instead of the servers; may be repeated.",
 )
 @option("--file-format", type=click.Choice(FORMATS), default=None, help="What the files are; told by their content.")
 @option("--out", metavar="FILE", default=None, type=click.Path(dir_okay=False), help="Write the stack there.")
@@ -62,6 +63,8 @@ def command(session: Session) -> int:
     session.mask(environment)
     found, free, others = _from_files(session) if s["files"] else _from_servers(session, environment)
     imported = _composed(session, environment, found, free, others)
+    where = _where(s["files"]) or environment.bootstrap
+    _refuse_nothing(session, (imported.topics, imported.connectors), imported.notes, where)
     if s["out"]:
         from kplan.cli.snapshot import save_or_tell
 
@@ -98,20 +101,37 @@ def _from_servers(session: Session, environment: Environment) -> Taken:
 
 
 def _from_files(session: Session) -> Taken:
-    from kplan.adopt.files import parse, unknown
-    from kplan.adopt.found import Found
+    from kplan.adopt.files import parse_all
     from kplan.adopt.live import selected
 
-    found = Found()
-    for path in session.settings["files"]:
-        found.take(parse(path, Path(path).read_bytes(), session.settings["file_format"] or ""))
-    if not found.resources:
-        raise unknown(", ".join(session.settings["files"]), "no topic and no connector is in there")
+    files = [(path, _bytes(path)) for path in session.settings["files"]]
+    found = parse_all(files, session.settings["file_format"] or "")
+    _refuse_nothing(session, found.resources, found.notes, _where(session.settings["files"]))
     for connector in found.connectors.values():
         session.secrets.add_config(connector.config)
     globs = session.settings["globs"]
     _refuse_unmatched(globs, [r.address for r in found.resources])
     return selected(found, globs), dict(found.topics), []
+
+
+def _bytes(path: str) -> bytes:
+    """The file's content, or with `-` what comes in on standard input."""
+    return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+
+
+def _where(files: Iterable[str]) -> str:
+    return ", ".join("standard input" if path == "-" else path for path in files)
+
+
+def _refuse_nothing(session: Session, found: Iterable[object], notes: Iterable[object], where: str) -> None:
+    """Raises Invalid where nothing was found; the notes say what was there instead."""
+    from kplan.diagnostics import Invalid, error
+
+    if any(found):
+        return
+    why = "".join(f"\n- {session.secrets.mask(str(note))}" for note in notes)
+    detail = f"{where}: no topic and no connector that a stack could have{':' if why else ''}{why}"
+    raise Invalid([error("K633", "there is nothing to import", detail)])
 
 
 def _refuse_unmatched(globs: tuple[str, ...], addresses: Iterable[Address]) -> None:
@@ -133,7 +153,7 @@ def _composed(
     from kplan.loading import built_in, built_in_templates
 
     files = session.settings["files"]
-    where = ", ".join(files) if files else environment.bootstrap
+    where = _where(files) if files else environment.bootstrap
     find = lru_cache(lambda name: blueprint(name, lambda own: (built_in(own), ())))
     workshop = Workshop.of(environment, find, built_in_templates())
     comments = [f"Imported from {where}."]

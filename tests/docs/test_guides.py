@@ -1,6 +1,7 @@
 """Each page of docs/ is true: what it tells to do is done on the simulated cluster, and its links lead somewhere.
 
-docs/cdc.md is done on real services in tests/services; the examples of docs/plan.md are held by tests/cases.
+docs/cdc.md is done on real services in tests/services; the examples of docs/plan.md are held by tests/cases, those of
+docs/library.md, testing.md, editors.md and ci.md by tests/unit, the rights of docs/permissions.md by tests/services.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from kplan import source
+from kplan.schema import check, read_schema
 from tests.guides import DOCS, Reader, blocks, compare, only_shown
 from tests.shell import Shell
 
 ROOT = DOCS.parent
-GUIDES = ("tutorial.md", "recover.md", "environments.md")
+GUIDES = ("tutorial.md", "recover.md", "environments.md", "import.md", "reassign.md")
 PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
 TESTS = re.compile(r"`(tests/[\w./-]+)`")
+YAML = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SCHEMAS = {"stack": "stack.v1", "environments": "environments.v1"}
 LINK = re.compile(r"\]\((?!\w+:)([^)\s]*)\)")
 
 
@@ -26,6 +31,16 @@ def test_a_guide_is_true(name: str, tmp_path: Path) -> None:
     page = (DOCS / name).read_text("utf-8")
     assert len(blocks(page)) > 5 and not only_shown(page)
     Reader(Shell(tmp_path)).follow(page)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_files_of_a_page_are_valid(page: Path) -> None:
+    for block in YAML.findall(page.read_text("utf-8")):
+        text = block if re.search(r"^version:", block, re.MULTILINE) else f"version: 1\n{block}"
+        document, problems = source.load(text, page.name)
+        kind = next((schema for key, schema in SCHEMAS.items() if document and key in document.data), "")
+        if document and kind:
+            assert not problems and not check(document, read_schema(kind)), block
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

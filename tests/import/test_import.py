@@ -17,6 +17,7 @@ import pytest
 
 from kplan.adopt.files import MODULES, parse
 from kplan.adopt.files.reading import documents
+from kplan.adopt.found import Found
 from kplan.diagnostics import Invalid, KplanError
 from tests.shell import Shell
 
@@ -97,7 +98,7 @@ DAMAGED = {
     "other.yaml": ("services:\n  web: {image: nginx}\nvolumes: {}\n", "K630", 0),
     "stack.yaml": ("version: 1\nstack: a\n", "K630", 2),
     "items.yaml": ("- apiVersion: kafka.strimzi.io/v1\n  kind: KafkaTopic\n", "K631", 1),
-    "empty.yaml": ("# nothing\n", "K630", 0),
+    "empty.yaml": ("# nothing\n", "K633", 0),
     "bytes.yaml": ("kafka:\n  \udcff: 1\n", "K631", 2),
 }
 
@@ -136,7 +137,7 @@ def mutants(name: str, count: int) -> Iterator[tuple[str, bytes]]:
     for file in files(name):
         if file.suffix not in (".json", ".yaml"):
             continue
-        parts = [part.data for part in documents(file.name, file.read_text())]
+        parts = [part.data for part in documents(file.name, file.read_text(), Found())]
         for _ in range(count):
             changed = copy.deepcopy(parts)
             for _ in range(chance.randint(1, 2)):

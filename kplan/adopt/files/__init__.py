@@ -24,36 +24,56 @@ MODULES: Final[Mapping[str, str]] = {
     "topics": "topics",
 }
 _RESOURCE: Final = re.compile(
-    r'^[ \t]*(?:resource|variable|provider|terraform|locals|module|data|output)\b[ \t]*["{]', re.M
+    r'^[ \t]*(?:resource|variable|provider|terraform|locals|module|data|output|moved|import|check)\b[ \t]*["{]', re.M
 )
 _DESCRIBED: Final = re.compile(r"^[ \t]*Topic:[ \t]*\S+[ \t]+(?:TopicId:|PartitionCount:|Partition:)", re.M)
 
 
 def parse(path: str, data: bytes, format: str = "") -> Found:
-    """What the file holds. Raises Invalid where it is damaged, or of no format that is known."""
+    """What one file holds. Raises Invalid where it is damaged, or of no format that is known."""
+    return parse_all([(path, data)], format)
+
+
+def parse_all(files: Sequence[tuple[str, bytes]], format: str = "") -> Found:
+    """What the files hold, given by path; files of one tool may need each other. Raises as `parse` does."""
+    found = Found()
+    terraform: list[tuple[str, str]] = []
+    for path, data in files:
+        text = _text(path, data)
+        kind = format or _kind_of_text(path, text)
+        if kind == "terraform":
+            terraform.append((path, text))
+        else:
+            found.take(_parsed(path, text, kind))
+    if terraform:  # its files are one configuration
+        module = importlib.import_module("kplan.adopt.files.terraform")
+        found.take(module.parse_all(terraform))
+    found.settle()
+    return found
+
+
+def _text(path: str, data: bytes) -> str:
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
         place = Span(path, data.count(b"\n", 0, e.start) + 1)
         raise Invalid([error("K631", "a file cannot be imported", "it is not UTF-8 text", span=place)]) from e
-    kind = format or _kind_of_text(path, text)
-    if kind == "terraform":
-        from kplan.adopt.files import terraform
 
-        return terraform.parse(path, text)
+
+def _parsed(path: str, text: str, kind: str) -> Found:
     if kind == "describe":
         from kplan.adopt.files import describe
 
         return describe.parse(path, text)
     found = Found()
-    for name, parts in _grouped(documents(path, text), kind).items():
+    for name, parts in _grouped(documents(path, text, found), kind).items():
         module = importlib.import_module(f"kplan.adopt.files.{MODULES[name]}")
         module.parse(parts, found)
     return found
 
 
 def _kind_of_text(path: str, text: str) -> str:
-    if path.endswith((".tf", ".tf.json")) or _RESOURCE.search(text):
+    if path.endswith((".tf", ".tf.json", ".tfvars", ".tfvars.json")) or _RESOURCE.search(text):
         return "terraform"
     return "describe" if _DESCRIBED.search(text) else ""
 
@@ -107,7 +127,7 @@ def _items_of(data: Mapping[str, Any], group: str) -> bool:
 def _is_connect(data: Mapping[str, Any]) -> bool:
     if "connector.class" in data or isinstance(data.get("config"), dict):
         return True
-    return bool(data) and all(isinstance(each, dict) and "info" in each for each in data.values())
+    return bool(data) and all(isinstance(each, dict) and {"info", "status"} & each.keys() for each in data.values())
 
 
 def unknown(path: str, detail: str, span: Span | None = None) -> Invalid:
@@ -117,4 +137,4 @@ def unknown(path: str, detail: str, span: Span | None = None) -> Invalid:
     )
 
 
-__all__ = ["parse", "refused", "unknown"]
+__all__ = ["parse", "parse_all", "refused", "unknown"]

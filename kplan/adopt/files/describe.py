@@ -13,8 +13,8 @@ from kplan.adopt.found import Found
 from kplan.diagnostics import Span
 from kplan.source import Document
 
-FIELD: Final = re.compile(r"(Topic|TopicId|PartitionCount|ReplicationFactor|Configs):[ \t]*([^\t\n]*?)[ \t]*(?=\t|\Z|"
-                          r"[ \t](?:TopicId|PartitionCount|ReplicationFactor|Configs):)")  # fmt: skip
+NAMES: Final = "TopicId|PartitionCount|ReplicationFactor|Configs|MarkedForDelete"
+FIELD: Final = re.compile(rf"(Topic|{NAMES}):([^\t\n]*?)[ \t]*(?=\t|\Z|[ \t](?:{NAMES}):)")
 OF_PARTITION: Final = re.compile(r"\s*Topic:\s*\S+\s+Partition:")
 BETWEEN: Final = re.compile(r",(?=[a-z][a-z0-9.]*=)")  # a list's own commas are followed by no key
 
@@ -29,8 +29,8 @@ def parse(path: str, text: str) -> Found:
         if "Topic:" not in line:
             found.note("this line describes no topic", span)
             continue
-        _topic(found, dict(FIELD.findall(line.strip())), path, span)
-    if not found.topics:
+        _topic(found, {key: value.strip() for key, value in FIELD.findall(line.strip())}, path, span)
+    if not found.topics and not found.notes:
         raise refused("no line describes a topic", Span(path))
     return found
 
@@ -41,6 +41,9 @@ def _topic(found: Found, fields: dict[str, str], path: str, span: Span) -> None:
     if not name or not all(each.isdigit() and int(each) > 0 for each in counts):
         detail = "it has no Topic, PartitionCount and ReplicationFactor"
         raise refused(f"line {span.line}: {detail}", span, "give the whole output of `kafka-topics.sh --describe`")
+    if fields.get("MarkedForDelete") == "true":
+        found.note(f"topic/{name} is left out: it was being deleted", span)
+        return
     config = {}
     for pair in BETWEEN.split(fields.get("Configs", "")) if fields.get("Configs") else ():
         key, equals, value = pair.partition("=")

@@ -38,3 +38,8 @@ def _state(document: Document, found: Found) -> None:
     leftovers(found, document, (), ("topics", "settings"), "kplan has no access control and no schemas")
     if "settings" in document.data:
         leftovers(found, document, ("settings",), ("topics",))
+    if mapping(document, ("settings",), document.data.get("settings")).get("topics"):
+        why = "what no stack declares or owns is left alone"
+        leftovers(found, document, ("settings", "topics"), ("defaults",), why)
+    if defaults:
+        leftovers(found, document, at[:-1], ("replication",))

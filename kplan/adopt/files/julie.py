@@ -1,8 +1,8 @@
 """A topology of JulieOps (the Kafka Topology Builder before).
 
 A topic's name is put together as JulieOps does by default: `context`, the other texts at the top in their order, the
-project, the topic and its `dataType`, with dots between. Source: its documentation of descriptors and of
-`topology.topic.prefix.format`.
+project, the topic and its `dataType`, with dots between; that of one in `special_topics` is whole. Source: its
+documentation of descriptors, of `topology.topic.prefix.format` and of out of the box topics.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from kplan.adopt.files.reading import Path, add_topic, leftovers, listing, mappi
 from kplan.adopt.found import Found
 from kplan.source import Document
 
+SPECIAL = "special_topics"
 PARTITIONS, REPLICAS = "num.partitions", "replication.factor"
 
 
@@ -30,7 +31,9 @@ def _topology(document: Document, found: Found) -> None:
     prefix += texts.values()
     for i, project in enumerate(listing(document, ("projects",), data.get("projects"))):
         _project(document, ("projects", i), mapping(document, ("projects", i), project, needed=True), prefix, found)
-    leftovers(found, document, (), ("context", "projects", *texts), "kplan has no access control")
+    for i, topic in enumerate(listing(document, (SPECIAL,), data.get(SPECIAL))):
+        _topic(document, (SPECIAL, i), topic, None, found)
+    leftovers(found, document, (), ("context", "projects", SPECIAL, *texts), "kplan has no access control")
     if prefix:
         found.note(f"topics' names begin with {'.'.join(prefix)}, as JulieOps makes them by default", document.at())
 
@@ -38,23 +41,31 @@ def _topology(document: Document, found: Found) -> None:
 def _project(document: Document, path: Path, project: dict[str, Any], prefix: Sequence[str], found: Found) -> None:
     name = name_of(document, (*path, "name"), project.get("name"))
     for i, topic in enumerate(listing(document, (*path, "topics"), project.get("topics"))):
-        at: Path = (*path, "topics", i)
-        own = mapping(document, at, topic, needed=True)
-        config = settings(document, (*at, "config"), own.get("config"), found)
-        short = name_of(document, (*at, "name"), own.get("name"))
-        full = ".".join([*prefix, name, short, *([str(own["dataType"])] if own.get("dataType") else [])])
-        add_topic(
-            found,
-            document,
-            (*at, "name"),
-            full,
-            number(document, (*at, "config", PARTITIONS), config.pop(PARTITIONS, None), -1, found),
-            number(document, (*at, "config", REPLICAS), config.pop(REPLICAS, None), -1, found),
-            config,
-        )
-        leftovers(found, document, at, ("name", "config", "dataType"))
+        _topic(document, (*path, "topics", i), topic, [*prefix, name], found)
     _connectors(document, path, project.get("connectors"), found)
     leftovers(found, document, path, ("name", "topics", "connectors"), "kplan has no access control")
+
+
+def _topic(document: Document, at: Path, topic: Any, prefix: Sequence[str] | None, found: Found) -> None:
+    """A project's topic behind its prefix, or with None a special one, whose name is whole as it stands."""
+    own = mapping(document, at, topic, needed=True)
+    config = settings(document, (*at, "config"), own.get("config"), found)
+    name = name_of(document, (*at, "name"), own.get("name"))
+    kind = [str(own["dataType"])] if own.get("dataType") else []
+    if prefix is not None:
+        name = ".".join([*prefix, name, *kind])
+    elif kind:
+        found.note(f"topic/{name}: its dataType is not carried over", document.key_at(*at, "dataType"))
+    add_topic(
+        found,
+        document,
+        (*at, "name"),
+        name,
+        number(document, (*at, "config", PARTITIONS), config.pop(PARTITIONS, None), -1, found),
+        number(document, (*at, "config", REPLICAS), config.pop(REPLICAS, None), -1, found),
+        config,
+    )
+    leftovers(found, document, at, ("name", "config", "dataType"))
 
 
 def _connectors(document: Document, path: Path, connectors: Any, found: Found) -> None:

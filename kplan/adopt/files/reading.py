@@ -11,14 +11,17 @@ from typing import Any, Final
 from kplan import source
 from kplan.adopt.found import Found, concealed
 from kplan.connector import CONNECTOR_NAME
-from kplan.diagnostics import Invalid, Span, error
+from kplan.diagnostics import Diagnostic, Invalid, Span, error
 from kplan.model import Connector, Rules, Topic
 from kplan.source import Document
 
 DIVIDER: Final = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
+LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 END: Final = re.compile(r"^\.\.\.[ \t]*$", re.MULTILINE)
 TEMPLATE: Final = re.compile(r"\{\{|\$\{|<%|\{%")
 CALLED: Final = re.compile(r"-?\d+")
+NO_RULES: Final = Rules()
+LEADING_ZERO: Final = re.compile(r"[-+]?0[0-9_]")  # octal to some readers
 STATES: Final = ("running", "paused", "stopped")
 
 Path = tuple[str | int, ...]
@@ -29,18 +32,43 @@ def refused(detail: str, span: Span | None, help: str = "") -> Invalid:
     return Invalid([error("K631", "a file cannot be imported", detail, span=span, help=help)])
 
 
-def documents(path: str, text: str) -> list[Document]:
-    """The documents of a YAML or JSON file, with their lines in it; empty ones are left out. Raises Invalid."""
+def documents(path: str, text: str, found: Found) -> list[Document]:
+    """The documents of a YAML or JSON file, with their lines in it; empty ones are left out. Raises Invalid.
+
+    A plain value that YAML readers take for different things is what its tool's reader most likely takes it for: a
+    boolean, a number without underscores, else the text. That is noted, for a stack would not let it pass.
+    """
     if text.lstrip()[:1] in ("{", "["):
         return [_json(path, text)]
-    found = []
+    parts = []
     for part in _divided(text):
         document, problems = source.load(part, path)
+        if document is not None and problems and all(problem.code == "K103" for problem in problems):
+            document, problems = source.load(_plainer(part, problems, found), path)
         if document is None or problems:
             raise Invalid(problems)
         if document.data is not None:
-            found.append(document)
-    return found
+            parts.append(document)
+    return parts
+
+
+def _plainer(text: str, problems: Iterable[Diagnostic], found: Found) -> str:
+    """The text with each ambiguous value written so that it is not; what that is, is noted."""
+    lines = LINE.findall(text)
+    for problem in sorted(problems, key=lambda each: each.span or Span(""), reverse=True):
+        span = problem.span
+        if span is None or span.line != span.end_line:
+            continue
+        line = lines[span.line - 1]
+        value = line[span.column - 1 : span.end_column - 1]
+        reading = source.read_plain(value)
+        key = "key" in problem.summary
+        plain = reading.instead if reading.instead and not LEADING_ZERO.match(value) and not key else f'"{value}"'
+        lines[span.line - 1] = line[: span.column - 1] + plain + line[span.end_column - 1 :]
+        if not key:  # the value itself is not shown: it may be a password
+            kind = {"t": "a boolean", "f": "a boolean", '"': "text"}.get(plain[0], "a number")
+            found.note(f"column {span.column}: YAML readers differ about this value, and it is {kind} here", span)
+    return "".join(lines)
 
 
 def _divided(text: str) -> Iterable[str]:
@@ -144,7 +172,7 @@ def add_topic(
     replication_factor: int,
     config: Mapping[str, str],
     *,
-    protect: bool = False,
+    rules: Rules = NO_RULES,
 ) -> None:
     """The topic is found; partitions that are not said (-1) are one, with a note."""
     span = document.key_at(*path)
@@ -154,7 +182,7 @@ def add_topic(
     usable = {key: value for key, value in config.items() if not TEMPLATE.search(value)}
     for key in config.keys() - usable.keys():
         found.note(f"topic/{name}: {key} is a template of another tool's and left out", span)
-    found.add(Topic(name, partitions, replication_factor, usable, rules=Rules(protect=protect or None)), span)
+    found.add(Topic(name, partitions, replication_factor, usable, rules=rules), span)
 
 
 def add_connector(
@@ -165,6 +193,7 @@ def add_connector(
     config: Mapping[str, str],
     state: str = "running",
     sensitive: Iterable[str] = (),
+    rules: Rules = NO_RULES,
 ) -> None:
     """The connector is found, or noted where a stack can have none of its name."""
     span = document.key_at(*path)
@@ -173,7 +202,7 @@ def add_connector(
         return
     if not config.get("connector.class"):
         raise refused(f"connector {name} has no connector.class", document.at(*path, "config"))
-    found.add(Connector(name, concealed(config, sensitive), state), span)
+    found.add(Connector(name, concealed(config, sensitive), state, rules=rules), span)
 
 
 def state(document: Document, path: Path, value: Any) -> str:

@@ -56,12 +56,13 @@ def _topic(document: Document, path: Path, data: dict[str, Any], found: Found) -
     at = (*path, "spec")
     metadata = mapping(document, (*path, "metadata"), data.get("metadata"), needed=True)
     spec = mapping(document, at, data.get("spec"))
-    name = spec.get("topicName") or metadata.get("name")
+    name = name_of(document, (*path, "metadata", "name"), spec.get("topicName") or metadata.get("name"))
+    _belongs(document, path, metadata, name, "Kafka cluster", found)
     add_topic(
         found,
         document,
         (*path, "metadata", "name"),
-        name_of(document, (*path, "metadata", "name"), name),
+        name,
         number(document, (*at, "partitions"), spec.get("partitions"), -1, found),
         number(document, (*at, "replicas"), spec.get("replicas"), -1, found),
         settings(document, (*at, "config"), spec.get("config"), found),
@@ -84,8 +85,14 @@ def _connector(document: Document, path: Path, data: dict[str, Any], found: Foun
     name = name_of(document, (*path, "metadata", "name"), metadata.get("name"))
     began = state(document, (*at, "state"), wanted)
     add_connector(found, document, (*path, "metadata", "name"), name, config, began)
+    _belongs(document, path, metadata, name, "Connect cluster", found)
     leftovers(found, document, at, ("class", "tasksMax", "config", "state", "pause"))
     _annotations(document, path, metadata, found)
+
+
+def _belongs(document: Document, path: Path, metadata: dict[str, Any], name: str, kind: str, found: Found) -> None:
+    labels = mapping(document, (*path, "metadata", "labels"), metadata.get("labels"))
+    found.belongs(kind, labels.get("strimzi.io/cluster"), name)
 
 
 def _annotations(document: Document, path: Path, metadata: dict[str, Any], found: Found) -> None:

@@ -1,4 +1,4 @@
-"""topicctl's topic files, one or many topics to a file. Source: topicctl's `pkg/config/topic.go`."""
+"""topicctl's topic files, one or many topics to a file. Source: topicctl's `pkg/config/topic.go` and `cluster.go`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from kplan.adopt.found import Found
 from kplan.source import Document
 
 MINUTE = 60_000
+CLUSTERS = frozenset(("bootstrapAddrs", "zkAddrs"))  # the one or the other is in every cluster's file
 ELSEWHERE = ("name", "cluster", "region", "environment", "description", "labels", "consumers")
 
 
 def parse(documents: Sequence[Document], found: Found) -> None:
     """Adds the topics of the files to what was found. Raises Invalid."""
     for document in documents:
-        _topic(document, found)
+        spec = document.data.get("spec")
+        if isinstance(spec, dict) and CLUSTERS & spec.keys():
+            found.note("a cluster is not carried over: kplan.yaml says which clusters there are", document.at("spec"))
+        else:
+            _topic(document, found)
 
 
 def _topic(document: Document, found: Found) -> None:

@@ -1,0 +1,344 @@
+"""Nothing of a file is lost in silence: it is carried over, or a note says that it is not and why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kplan.adopt.files import parse_all
+from kplan.adopt.found import Found
+from kplan.model import Secret
+from tests.shell import Ended, Shell
+
+DESCRIBED = "Topic: {}\tPartitionCount: 1\tReplicationFactor: 1\tConfigs: \n"
+
+
+def imported(folder: Path, *arguments: str, expect: int = 0, **files: str) -> Ended:
+    """`kplan import` of files, whose names have `__` for the dot."""
+    shell = Shell(folder)
+    given = []
+    for key, text in files.items():
+        name = key.replace("__", ".")
+        shell.write(name, text)
+        given += ["--file", name]
+    return shell.kplan("import", *given, *arguments, expect=expect)
+
+
+def test_internal_topics_of_a_file_are_left_out_with_a_note(tmp_path: Path) -> None:
+    text = DESCRIBED.format("orders") + DESCRIBED.format("__consumer_offsets") + DESCRIBED.format("connect-configs")
+    ended = imported(tmp_path, topics__txt=text)
+    assert "orders" in ended.out and "1 topic and" in ended.err
+    assert "internal topics are left out" in ended.err and ": __consumer_offsets, connect-configs" in ended.err
+    assert "topics:\n  connect-configs:" in imported(tmp_path, "connect-configs", topics__txt=text).out
+
+
+# -- Debezium's old names
+def debezium(connector: str, **config: str) -> str:
+    plugin = f"io.debezium.connector.{connector}"
+    return json.dumps({"name": "c", "config": {"connector.class": plugin, **config}})
+
+
+LEGACY = (
+    ("postgresql.PostgresConnector", "schema.whitelist", "inv,app", "schema.include.list: inv,app"),
+    ("postgresql.PostgresConnector", "schema.blacklist", "inv", "schema.exclude.list: inv"),
+    ("sqlserver.SqlServerConnector", "schema.whitelist", "dbo", "schema.include.list: dbo"),
+    ("postgresql.PostgresConnector", "toasted.value.placeholder", "gone", "unavailable.value.placeholder: gone"),
+    ("mongodb.MongoDbConnector", "initial.sync.max.threads", "4", "snapshot.max.threads: 4"),
+    (
+        "mysql.MySqlConnector",
+        "event.deserialization.failure.handling.mode",
+        "warn",
+        "event.processing.failure.handling.mode: warn",
+    ),
+)
+
+
+@pytest.mark.parametrize(("connector", "key", "value", "today"), LEGACY)
+def test_an_old_name_is_that_of_today_and_told(
+    connector: str, key: str, value: str, today: str, tmp_path: Path
+) -> None:
+    ended = imported(tmp_path, c__json=debezium(connector, **{key: value}))
+    assert today in ended.out.replace('"', "")
+    assert f"{key} is {today.partition(':')[0]} today" in ended.err
+
+
+def test_an_exported_snapshot_is_an_initial_one(tmp_path: Path) -> None:
+    ended = imported(
+        tmp_path, c__json=debezium("postgresql.PostgresConnector", **{"snapshot.mode": "exported", "topic.prefix": "p"})
+    )
+    assert "exported" not in ended.out.partition("version: 1")[2]
+    assert "snapshot.mode: exported is initial today" in ended.err
+
+
+def test_what_debezium_has_no_more_is_left_out_and_told(tmp_path: Path) -> None:
+    ended = imported(tmp_path, c__json=debezium("mysql.MySqlConnector", **{"source.struct.version": "v1"}))
+    assert "source.struct.version" not in ended.out.partition("version: 1")[2]
+    assert "source.struct.version is left out" in ended.err
+
+
+def found(**files: str) -> tuple[Found, str]:
+    """What the files hold, and all notes of it."""
+    result = parse_all([(key.replace("__", ".").replace("_in_", "/"), text.encode()) for key, text in files.items()])
+    return result, "\n".join(map(str, result.notes))
+
+
+# -- Connect
+PAUSED = {
+    "a": {
+        "info": {"name": "a", "config": {"connector.class": "X"}, "tasks": [], "type": "sink"},
+        "status": {"name": "a", "connector": {"state": "PAUSED", "worker_id": "w"}, "tasks": [], "type": "sink"},
+    },
+    "b": {
+        "info": {"name": "b", "config": {"connector.class": "X"}},
+        "status": {"name": "b", "connector": {"state": "FAILED", "worker_id": "w"}, "tasks": []},
+    },
+    "c": {"info": {"name": "c", "config": {"connector.class": "X"}}},
+}
+
+
+def test_a_paused_connector_stays_paused(tmp_path: Path) -> None:
+    result, notes = found(c__json=json.dumps(PAUSED))
+    assert {name: each.state for name, each in result.connectors.items()} == {
+        "a": "paused",
+        "b": "running",
+        "c": "running",
+    }
+    assert "connector/c: whether it is paused is not said" in notes and "connector/a" not in notes
+    assert "state: paused" in imported(tmp_path, c__json=json.dumps(PAUSED)).out
+
+
+# -- topicctl
+def test_a_cluster_of_topicctl_is_no_topic() -> None:
+    cluster = "meta: {name: c, environment: e}\nspec: {bootstrapAddrs: [kafka:9092]}\n"
+    result, notes = found(cluster__yaml=cluster, t__yaml="meta: {name: t}\nspec: {partitions: 2}\n")
+    assert list(result.topics) == ["t"] and "cluster.yaml:2: a cluster is not carried over" in notes
+
+
+# -- Terraform
+RESOURCE = """
+resource "kafka_topic" "a" {
+  name               = "a"
+  partitions         = var.partitions
+  replication_factor = 1
+}
+"""
+VARIABLE = 'variable "partitions" {\n  default = 6\n}\n'
+
+
+def test_variables_of_other_files_of_the_folder_count() -> None:
+    result, notes = found(main__tf=RESOURCE, variables__tf=VARIABLE)
+    assert result.topics["a"].partitions == 6
+    assert "defaults of variables count (var.partitions)" in notes
+    result, notes = found(main__tf=RESOURCE, other_in_variables__tf=VARIABLE)
+    assert result.topics["a"].partitions == 1 and "only Terraform knows var.partitions" in notes
+
+
+def test_a_tfvars_file_sets_variables() -> None:
+    result, notes = found(main__tf=RESOURCE, variables__tf=VARIABLE, env_in_prod__tfvars="partitions = 12\n")
+    assert result.topics["a"].partitions == 12 and not notes
+    result, notes = found(main__tf=RESOURCE, variables__tf=VARIABLE, p__tfvars__json='{"partitions": 9}')
+    assert result.topics["a"].partitions == 9 and not notes
+
+
+POSTGRES = """
+variable "url" {
+  sensitive = true
+  default   = "a-default"
+}
+resource "kafka-connect_connector" "c" {
+  name = "c"
+  config = {
+    "name"              = "c"
+    "connector.class"   = "io.debezium.connector.postgresql.PostgresConnector"
+    "topic.prefix"      = "shop"
+    "database.hostname" = "db"
+    "database.user"     = "cdc"
+    "database.dbname"   = "shop"
+    "database.password" = data.vault_generic_secret.db.data["password"]
+    "some.extra"        = var.url
+  }
+  lifecycle {
+    prevent_destroy = true
+    ignore_changes  = [config["tasks.max"], config_sensitive["database.password"]]
+  }
+}
+"""
+
+
+def test_a_password_that_only_terraform_knows_is_a_variable(tmp_path: Path) -> None:
+    result, _ = found(main__tf=POSTGRES)
+    config = result.connectors["c"].config
+    assert isinstance(config["database.password"], Secret) and isinstance(config["some.extra"], Secret)
+    ended = imported(tmp_path, main__tf=POSTGRES)
+    assert "template: debezium-postgres" in ended.out and "a-default" not in ended.all
+    assert "protect: true" in ended.out and "ignore: [database.password, tasks.max]" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("changes", "ignored", "noted"),
+    [
+        ("[config]", {"retention.ms", "segment.ms"}, ""),
+        ('[config["retention.ms"]]', {"retention.ms"}, ""),
+        ("[partitions, config]", {"retention.ms", "segment.ms"}, "ignore_changes of partitions"),
+        ("all", {"retention.ms", "segment.ms"}, "ignore_changes of partitions and replicas"),
+    ],
+)
+def test_settings_whose_changes_are_ignored_stay_so(changes: str, ignored: set[str], noted: str) -> None:
+    config = 'config = {\n "retention.ms" = "1000"\n "segment.ms" = "1000"\n }\n'
+    text = f'resource "kafka_topic" "a" {{\n name = "a"\n partitions = 1\n replication_factor = 1\n {config}'
+    result, notes = found(main__tf=f"{text} lifecycle {{\n ignore_changes = {changes}\n }}\n}}\n")
+    assert result.topics["a"].rules.ignore == ignored
+    assert noted in notes if noted else not notes
+
+
+def test_ignored_settings_stand_in_the_stack(tmp_path: Path) -> None:
+    topic = {"name": "a", "partitions": 1, "replication_factor": 1, "config": {"retention.ms": "86400000"}}
+    body = {**topic, "lifecycle": {"ignore_changes": ["config"]}}
+    ended = imported(tmp_path, main__tf__json=json.dumps({"resource": {"kafka_topic": {"a": body}}}))
+    assert "ignore: [retention.ms]" in ended.out
+
+
+BLOCKS = """
+output "names" {
+  value = "a"
+}
+moved {
+  from = kafka_topic.b
+  to   = kafka_topic.a
+}
+import {
+  to = kafka_topic.a
+  id = "a"
+}
+check "health" {
+  assert {
+    condition     = true
+    error_message = "x"
+  }
+}
+"""
+
+
+def test_every_block_of_terraform_is_noted() -> None:
+    _, notes = found(main__tf=RESOURCE + BLOCKS)
+    for line in ("main.tf:8: output names", "main.tf:11: moved", "main.tf:15: import", "main.tf:19: check health"):
+        assert f"{line} is not carried over" in notes
+
+
+def test_a_resource_of_another_provider_is_noted() -> None:
+    _, notes = found(main__tf=RESOURCE.replace('"a"\n', '"a"\n  provider = kafka.other\n', 1))
+    assert "provider is not carried over" in notes
+
+
+# -- nothing is left
+CONNECTOR = "metadata: {name: NAME, labels: {kafka.jikkou.io/connect-cluster: CLUSTER}}\n"
+SPEC = "spec: {connectorClass: X, tasksMax: 1, config: {topics: t}, state: PAUSED}\n"
+
+
+@pytest.mark.parametrize("kind", ["KafkaConnectorList", "ResourceList"])
+def test_a_list_of_jikkou_holds_connectors(kind: str) -> None:
+    own = "kind: KafkaConnector, " if kind == "ResourceList" else ""
+    items = f"items: [{{{own}metadata: {{name: c}}, spec: {{connectorClass: X, state: PAUSED}}}}]\n"
+    result, notes = found(c__yaml=f"apiVersion: kafka.jikkou.io/v1beta1\nkind: {kind}\n{items}")
+    assert result.connectors["c"].state == "paused" and not notes
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("c.json", '{"name": "a b/c", "config": {"connector.class": "X"}}', "connector 'a b/c' is left out"),
+        ("main.tf", RESOURCE.replace("name  ", 'for_each = toset(["b"])\n  name  '), "made by count or for_each"),
+        ("j.yaml", "apiVersion: kafka.jikkou.io/v1\nkind: KafkaUser\nmetadata: {name: u}\n", "KafkaUser u"),
+        ("d.txt", DESCRIBED.format("a").replace("\n", "\tMarkedForDelete: true\n"), "it was being deleted"),
+        ("n.yaml", "kafka: {topics: {a: {name: a b, partitions: 1}}}\n", "topic 'a b'"),
+        ("i.txt", DESCRIBED.format("__consumer_offsets"), "internal topics are left out"),
+    ],
+)
+def test_an_import_of_nothing_says_why(name: str, text: str, why: str, tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.write(name, text)
+    ended = shell.kplan("import", "--file", name, "--out", "out.yaml", expect=4)
+    assert "K633" in ended.err and "K630" not in ended.err and why in " ".join(ended.err.split())
+    assert not (tmp_path / "out.yaml").exists()
+
+
+def test_an_import_of_an_empty_cluster_says_so(tmp_path: Path) -> None:
+    assert "K633" in Shell(tmp_path).kplan("import", "--out", "out.yaml", expect=4).err
+    assert not (tmp_path / "out.yaml").exists()
+
+
+def test_standard_input_is_a_file(tmp_path: Path) -> None:
+    text = DESCRIBED.format("orders")
+    assert "orders: {replication_factor: 1}" in Shell(tmp_path).kplan("import", "--file", "-", stdin=text).out
+
+
+# -- the rest
+def test_a_topic_that_is_being_deleted_is_left_out() -> None:
+    text = DESCRIBED.format("a").replace("\n", "\tMarkedForDelete: true\n") + DESCRIBED.format("b")
+    result, notes = found(t__txt=text)
+    assert list(result.topics) == ["b"] and "topic/a is left out: it was being deleted" in notes
+
+
+def test_connectors_of_several_connect_clusters_are_noted() -> None:
+    head = "---\napiVersion: kafka.jikkou.io/v1beta1\nkind: KafkaConnector\n"
+    one = head + CONNECTOR.replace("NAME", "a").replace("CLUSTER", "east") + SPEC
+    two = head + CONNECTOR.replace("NAME", "b").replace("CLUSTER", "west") + SPEC
+    assert "Connect cluster" not in found(a__yaml=one)[1]
+    assert "one stack is about one Connect cluster, and this is of 2" in found(a__yaml=one, b__yaml=two)[1]
+    kind = (
+        "---\napiVersion: kafka.strimzi.io/v1\nkind: {}\nmetadata: {{name: {}, labels: {{strimzi.io/cluster: {}}}}}\n"
+    )
+    topic = "spec: {partitions: 1, replicas: 1}\n"
+    strimzi = kind.format("KafkaTopic", "t", "x") + topic + kind.format("KafkaTopic", "u", "y") + topic
+    assert "one Kafka cluster, and this is of 2" in found(s__yaml=strimzi)[1]
+
+
+def test_special_topics_of_julie_are_carried_over() -> None:
+    special = "special_topics:\n  - {name: __hb.x, config: {num.partitions: 1}}\n  - {name: b, dataType: avro}\n"
+    result, notes = found(t__yaml=f"context: c\nprojects: [{{name: p, topics: [{{name: t}}]}}]\n{special}")
+    assert list(result.topics) == ["c.p.t", "__hb.x", "b"]
+    assert "access control" not in notes and "topic/b: its dataType is not carried over" in notes
+
+
+def test_a_blacklist_of_kafka_gitops_is_noted() -> None:
+    topics = "{defaults: {replication: 2, other: 1}, blacklist: {prefixed: [_x]}}"
+    notes = found(state__yaml=f"settings: {{topics: {topics}}}\ntopics: {{a: {{partitions: 1}}}}\n")[1]
+    assert "settings.topics.blacklist is not carried over" in notes
+    assert "settings.topics.defaults.other is not carried over" in notes
+
+
+AMBIGUOUS = """apiVersion: kafka.strimzi.io/v1
+kind: KafkaTopic
+metadata:
+  name: a
+  labels: {critical: yes, "on": since, since: 2024-01-02}
+spec:
+  partitions: 1
+  replicas: 1
+  config: {retention.ms: 1_000, preallocate: on}
+"""
+
+
+def test_values_that_yaml_readers_read_differently_are_read_and_noted(tmp_path: Path) -> None:
+    result, notes = found(a__yaml=AMBIGUOUS)
+    assert result.topics["a"].config == {"retention.ms": "1000", "preallocate": "true"}
+    for place, kind in (("5: column 22", "a boolean"), ("5: column 47", "text"), ("9: column 26", "a number")):
+        assert f"a.yaml:{place}: YAML readers differ about this value, and it is {kind} here" in notes
+    assert "retention.ms: 1s" in imported(tmp_path, a__yaml=AMBIGUOUS).out
+
+
+def test_an_ambiguous_password_is_shown_nowhere(tmp_path: Path) -> None:
+    text = "meta: x\nname: c\nconfig:\n  connector.class: X\n  database.password: 019_283\n"
+    ended = imported(tmp_path, c__yaml=text)
+    assert "019_283" not in ended.all and "019283" not in ended.all and "c.yaml:5: column 22" in ended.err
+
+
+def test_a_duration_in_a_list_of_topics_is_carried_over(tmp_path: Path) -> None:
+    config = "{retention.ms: 7d, segment.bytes: 1GiB, flush.ms: soon}"
+    ended = imported(
+        tmp_path, t__yaml=f"kafka: {{topics: {{a: {{partitions: 1, replication_factor: 1, config: {config}}}}}}}\n"
+    )
+    assert "retention.ms: 7d" in ended.out and "segment.bytes: 1GiB" in ended.out
+    assert "flush.ms: " not in ended.out.partition("version: 1")[2] and "topic/a: flush.ms (K108" in ended.err
