@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from kplan.plan import Plan
 from kplan.recovery import Recovery, abandon, elsewhere, plan_of
 from kplan.run import Run, reading
 from kplan.store.base import Holder, Lock, Store
+from tests.shell import Shell
 from tests.unit.test_properties import opened, planned
 
 ME = Holder("test@here", "run1", "test", "now")
@@ -333,17 +335,40 @@ def test_a_danger_that_came_since_stops_the_way_forward(place: Place) -> None:
 
 
 # -- a journal that lost something ------------------------------------------------------------------------------------
-def test_a_torn_journal_is_named_and_can_be_closed(tmp_path: Path) -> None:
-    import sqlite3
-
-    place = Place(tmp_path)
-    died(place, place.plan(Topic("a", 1, 1)))
+def torn(place: Place) -> None:
     with sqlite3.connect(place.store.where) as db:
-        db.execute("UPDATE kplan_journal SET record = json_set(record, '$.items[0].change', json('{}')) "
-                   "WHERE event = 'begin'")  # fmt: skip
+        done = db.execute(
+            "UPDATE kplan_journal SET record = json_set(record, '$.items[0].change', json('{}')) WHERE event = 'begin'"
+        )
+        assert done.rowcount == 1
+
+
+def test_a_torn_journal_is_named_and_can_be_closed(place: Place) -> None:
+    died(place, place.plan(Topic("a", 1, 1)))
+    torn(place)
     progress = replay(place.store.entries("run1"))
     assert progress is not None
     with pytest.raises(JournalBroken, match="run run1 does not say what step 1"):
         plan_of(progress)
     abandon(place.store, progress, ME, 0)
     assert not place.store.open_runs()
+
+
+def test_the_command_tells_of_a_torn_journal_and_closes_it_when_told_to(tmp_path: Path) -> None:
+    place, shell = Place(tmp_path), Shell(tmp_path)
+    died(place, place.plan(Topic("a", 1, 1)))
+    torn(place)
+    listed = shell.kplan("recover", "--list", expect=8)
+    assert "K602" in listed.err and "kplan recover run1 --forget '*'" in listed.err
+    assert place.store.open_runs() == ["run1"]
+    assert "run run1 is closed; nothing of it was put back" in shell.kplan("recover", "--yes", "--forget", "*").err
+    assert not place.store.open_runs() and {a.name for a in place.live()} == {"a"}
+
+
+def test_a_run_that_is_still_going_is_told_to_be_so(tmp_path: Path) -> None:
+    place, shell = Place(tmp_path), Shell(tmp_path)
+    died(place, place.plan(Topic("a", 1, 1)))
+    with place.store.lock("s", ME, 0):
+        said = shell.kplan("recover", "--list")
+    assert "run run1 is still going: test@here since now, test" in said.err
+    assert "is still going" not in shell.kplan("recover", "--list").err
