@@ -181,7 +181,8 @@ _EXPANSION = (
         """),
     _code("K203", "a value that a variable or setting may not have", """
         A variable's value has the wrong type, or is outside of its `minimum`, `maximum`, `enum` or `pattern`; or a
-        time in `kplan.yaml` is no duration. The message says where the value comes from.
+        time in `kplan.yaml` is no duration. The message says where the value comes from. An entry of `tables:` or
+        `columns:` that is a pattern has to be a regular expression.
 
             partitions: {type: integer, minimum: 1, env: KAFKA_TOPIC_PARTITIONS}      # KAFKA_TOPIC_PARTITIONS=0
 
@@ -381,7 +382,8 @@ _EXPANSION = (
         `new_tables: {snapshot: incremental}` asks the connector, through its topic of signals, to read the rows that a
         newly listed table already has, and waits for its notification that this is done. The connector lacks what that
         takes: a topic of signals, a table of signals in the database (or `read.only: true`, where the engine has it),
-        and a topic of notifications.
+        and a topic of notifications. Or kplan cannot name the tables as the signal needs it: a connector for several
+        databases of SQL Server, patterns of MongoDB's collections, a class that kplan does not know.
 
         With a template, `signal: {topic: NAME, table: SCHEMA.TABLE}` sets all of it; make that table first
         (https://debezium.io/documentation/reference/stable/configuration/signalling.html).
@@ -416,7 +418,8 @@ _EXPANSION = (
         """),
     _code("K228", "a setting of columns that this connector does not have", """
         A table says something of its columns that the connector cannot do: MongoDB's can exclude fields, and that is
-        all; a connector of an own template what stands under the template's `columns:`.
+        all; a connector of an own template what stands under the template's `columns:`. Or a name has a character at
+        which Debezium cuts the list: a comma in a field of MongoDB, and a comma, semicolon, colon or blank at `key:`.
 
         Take it away, or use a transform under `config:`.
         """),

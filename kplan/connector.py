@@ -17,11 +17,14 @@ from kplan.settings import BUILT_IN, Layer, layer, only, rules, stacked
 from kplan.tables import (
     Table,
     Unsupported,
+    Unwritable,
+    as_entry,
     column_settings,
     databases,
     describes_topic,
     include_list,
     is_pattern,
+    problem_of,
     with_signals,
 )
 from kplan.template import Scope, is_template, snake
@@ -154,7 +157,8 @@ class ConnectorBuilder:
         scope = self.scope.with_names(p=parameters)
         scope = scope.with_names(kplan={**scope.names["kplan"], "connector": self.name})
         tables, excluded = self._tables(own, scope)
-        scope = scope.with_names(tables=include_list(tables, excluded), databases=databases(tables))
+        listed = [as_entry(each) for each in include_list(tables, excluded)]
+        scope = scope.with_names(tables=listed, databases=databases(tables))
         config, sources = self._config(own, scope, tables)
         if isinstance(config.get("topic.prefix"), Secret):
             self._report("K209", "a sensitive value would be shown here", "topic.prefix", "it is in the topics' names")
@@ -287,9 +291,24 @@ class ConnectorBuilder:
                 self.expansion.report("K211", "declared twice", f"table {table.name}", at)
             else:
                 found[table.name] = table
+        if own.get("tables"):
+            self._lists_besides(own)
+        if excluded and not found and not self.block.get("topics"):
+            all_others = f"all tables but {', '.join(excluded)}"
+            help = "name the topics under the connector's `topics:`, or list the tables one by one"
+            self.expansion.report("K216", "a pattern of tables has no topics", all_others, (*self.path, "tables"), help)
         if excluded and found and not patterns:
             self._report("K216", "nothing to exclude from", excluded[0], "the other tables are not captured anyway")
         return list(found.values()), excluded
+
+    def _lists_besides(self, own: Mapping[str, Any]) -> None:
+        """Reports a list under `config:` that would take the place of `tables:`, or stand against it."""
+        kept = self.template.table.get("list", "")
+        for key in own.get("config") or {}:
+            name = self.template.renamed.get(key, key)
+            if kept and name in (kept, kept.replace(".include.", ".exclude.")):
+                at, help = (*self.path, "config", key), "keep it under `config:` or `tables:`; `!` excludes there"
+                self.expansion.report("K211", "declared twice", f"{key}, by `tables:` and here", at, help, key=True)
 
     def _table(self, written: str, settings: Mapping[str, Any], at: KEY, scope: Scope) -> Table | None:
         excludes, written = written.startswith(EXCLUSION), written.removeprefix(EXCLUSION)
@@ -304,6 +323,8 @@ class ConnectorBuilder:
 
     def _pattern(self, written: str, settings: Mapping[str, Any], at: KEY, *, needs_topics: bool) -> Table:
         """A pattern makes no topic itself: kplan cannot tell which tables it stands for."""
+        if wrong := problem_of(written):
+            self._no_regex(written, wrong, at)
         problem, help = "", "name the topics under the connector's `topics:`"
         if needs_topics and not self.block.get("topics"):
             problem = "a pattern of tables has no topics"
@@ -313,6 +334,10 @@ class ConnectorBuilder:
         if problem:
             self.expansion.report("K216", problem, written, at, help)
         return Table(written, written, written, settings, at)
+
+    def _no_regex(self, text: str, problem: str, at: KEY) -> None:
+        help = "a backslash before a character of a name takes its meaning away"
+        self.expansion.report("K203", "this is no regular expression", f"{text}: {problem}", at, help)
 
     def entries(self, part: str, own: Mapping[str, Any], scope: Scope) -> Iterator[tuple[str, Mapping[str, Any], KEY]]:
         """The named blocks of `tables:` or `topics:`, each with its place; a list holds names alone."""
@@ -388,6 +413,10 @@ class ConnectorBuilder:
             return {}
 
         def column(table: Table, name: str) -> str:
+            if "," in name and "regex" not in self.template.table["column"]:
+                raise Unwritable(name, table.at)
+            if is_pattern(name) and (wrong := problem_of(name)):
+                self._no_regex(name, wrong, table.at)
             include = f"(?:{table.include})" if table.is_pattern else table.include
             return str(
                 self.own_text(self.template.table["column"], scope.with_names(include=include, column=name), table.at)
@@ -405,6 +434,10 @@ class ConnectorBuilder:
             known = ", ".join(self.template.columns) or "nothing"
             detail, help = f"{self.template.name} cannot {kind} columns", f"it can: {known}"
             self.expansion.report("K228", "a setting of columns that this connector does not have", detail, at, help)
+            return {}
+        except Unwritable as name:
+            detail = f"{name}: {self.template.name} cuts its list there"
+            self.expansion.report("K228", "a name that this list cannot hold", detail, name.at, "write another pattern")
             return {}
         for key in found.keys() & (own.get("config") or {}).keys():
             help = "keep it under `config:` or at the tables"

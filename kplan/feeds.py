@@ -11,7 +11,7 @@ from kplan.diagnostics import Diagnostic, Span, error, warning
 from kplan.model import Address, Text, Topic
 from kplan.routing import Lost, Routing
 from kplan.settings import BUILT_IN, Layer, layer, only, rules, stacked
-from kplan.tables import Table, describes_topic, include_list, is_pattern
+from kplan.tables import Table, describes_topic, include_list, is_pattern, split, unescaped
 from kplan.template import Scope, topic_name
 
 if TYPE_CHECKING:
@@ -237,11 +237,11 @@ class Feeds:
             return  # what is wrong with them is told
         expected: dict[str, None] = {}
         listed = config.get(template.table["list"])
-        entries = listed.split(",") if isinstance(listed, str) and listed else []
+        entries = split(listed) if isinstance(listed, str) else []
         known = {each for table in tables if "captured" not in template.table for each in include_list([table], ())}
         patterns = [] if entries else ["every table"]
         for entry in entries:
-            name = re.sub(r"\\(.)", r"\1", entry)
+            name = unescaped(entry)
             if entry in known:
                 continue
             if is_pattern(name):
