@@ -288,7 +288,7 @@ _EXPANSION = (
         """),
     _code("K217", "an old name", """
         A Debezium setting, or one of its values, has another name since Debezium 2. kplan sends the new one, and this
-        warning goes away when the stack says it too.
+        warning goes away when the stack says it too. A connector without a template is sent as it is written.
 
             table.whitelist: public.orders       # table.include.list
             snapshot: schema_only                # no_data
@@ -331,14 +331,15 @@ _EXPANSION = (
         Keep one of the two. A table counts as a declaration of its topic.
         """),
     _code("K223", "two connectors share what only one may have", """
-        Two connectors have the same replication slot, server id, topic prefix or schema history topic. They would take
-        each other's changes, disconnect each other, or write over each other's offsets and history.
+        Two connectors have the same topic prefix or schema history topic, or on one server the same slot or server id:
+        they would disconnect each other, or write over each other's offsets and history. Or one of them sets a shared
+        publication to its own tables (`publication_mode: filtered`), and the other has others.
 
             a: {template: debezium-postgres, slot: cdc}
             b: {template: debezium-postgres, slot: cdc}
 
-        Give each its own, or leave it out: templates make slots and server ids from the connector's name. Connectors
-        that run on the cluster without being in the stack count, too.
+        Give each its own; left out, templates make slots, publications and server ids from the connector's name. What
+        runs without being in the stack counts, too. Two without a template that run so already are a warning.
         """),
     _code("K224", "a connector has neither template nor class", """
         kplan cannot tell what kind of connector this is.

@@ -22,10 +22,13 @@ from kplan.tables import (
     column_settings,
     databases,
     describes_topic,
+    gained,
     include_list,
     is_pattern,
     problem_of,
+    split,
     with_signals,
+    wording,
 )
 from kplan.template import Scope, is_template, snake
 
@@ -165,13 +168,16 @@ class ConnectorBuilder:
             return
         feeds = Feeds(self, routing(plain(config)))
         feeds.declare(own, tables, scope.with_names(config=plain(config)))
+        known = self.template if self.template.name else feeds.known_class(config)
+        if known is not None and known is not self.template:
+            self._tell_old_values(config, known)
         dead = self._dead_letter(own, config, sources)
         feeds.expect(own, tables, config, scope.with_names(config=plain(config)))
         if not self.expansion.inputs.environment.has_connect:
             self._report(
                 "K218", "this environment has no Connect", self.name, "add `connect: {url: …}` to the environment"
             )
-        self.expansion.add(self._connector(own, config, sources, feeds, dead, tables))
+        self.expansion.add(self._connector(own, config, sources, feeds, dead, tables, known.unique if known else ()))
 
     # -- which template, which name -------------------------------------------------------------------------------
     def _find_blueprint(self) -> bool:
@@ -291,24 +297,29 @@ class ConnectorBuilder:
                 self.expansion.report("K211", "declared twice", f"table {table.name}", at)
             else:
                 found[table.name] = table
-        if own.get("tables"):
-            self._lists_besides(own)
         if excluded and not found and not self.block.get("topics"):
             all_others = f"all tables but {', '.join(excluded)}"
             help = "name the topics under the connector's `topics:`, or list the tables one by one"
             self.expansion.report("K216", "a pattern of tables has no topics", all_others, (*self.path, "tables"), help)
         if excluded and found and not patterns:
             self._report("K216", "nothing to exclude from", excluded[0], "the other tables are not captured anyway")
+        if own.get("tables"):
+            self._lists_besides(own, include_list(list(found.values()), excluded))
         return list(found.values()), excluded
 
-    def _lists_besides(self, own: Mapping[str, Any]) -> None:
-        """Reports a list under `config:` that would take the place of `tables:`, or stand against it."""
+    def _lists_besides(self, own: Mapping[str, Any], listed: Sequence[str]) -> None:
+        """Reports a list under `config:` that would leave out what `tables:` says, or stand against it."""
         kept = self.template.table.get("list", "")
-        for key in own.get("config") or {}:
+        for key, value in (own.get("config") or {}).items():
             name = self.template.renamed.get(key, key)
-            if kept and name in (kept, kept.replace(".include.", ".exclude.")):
+            if not kept or value is None or name not in (kept, kept.replace(".include.", ".exclude.")):
+                continue
+            left = gained(split(str(_string(value))), listed) if name == kept else [key]
+            if left:
+                what = f"{key}, by `tables:` and here"
+                what += f", where {wording(left[0])} is missing" if name == kept else ""
                 at, help = (*self.path, "config", key), "keep it under `config:` or `tables:`; `!` excludes there"
-                self.expansion.report("K211", "declared twice", f"{key}, by `tables:` and here", at, help, key=True)
+                self.expansion.report("K211", "declared twice", what, at, help, key=True)
 
     def _table(self, written: str, settings: Mapping[str, Any], at: KEY, scope: Scope) -> Table | None:
         excludes, written = written.startswith(EXCLUSION), written.removeprefix(EXCLUSION)
@@ -501,6 +512,22 @@ class ConnectorBuilder:
                     )
                 )
 
+    def _tell_old_values(self, config: Mapping[str, Text], known: Blueprint) -> None:
+        """Warns of values that Debezium has renamed; a connector without a template is sent as it is written."""
+        for key, old in known.values.items():
+            value = config.get(key)
+            if isinstance(value, str) and value in old:
+                self.expansion.problems.append(
+                    warning(
+                        "K217",
+                        "an old name",
+                        f"{key}: {value} is {old[value]} today",
+                        help="without a template it is sent as it stands; rename it",
+                        span=self.expansion.document.at(*self._says(key)),
+                        address=f"connector/{self.name}",
+                    )
+                )
+
     def _says(self, key: str) -> KEY:
         """Where the block says what the connector's property `key` is."""
         return (
@@ -517,6 +544,7 @@ class ConnectorBuilder:
         feeds: Feeds,
         dead: str,
         tables: Sequence[Table],
+        unique: tuple[str, ...],
     ) -> Connector:
         document = self.expansion.document
         spans = {f"/config/{key}": document.key_at(*self.path, "config", key) for key in self.block.get("config") or {}}
@@ -538,7 +566,7 @@ class ConnectorBuilder:
             own.get("state") or "running",
             tuple(feeds.names) + tuple(names),
             reads,
-            self.template.unique,
+            unique,
             feeds.heartbeat,
             origin,
             rules(own),

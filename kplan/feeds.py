@@ -230,7 +230,7 @@ class Feeds:
     # -- what Debezium would write besides --------------------------------------------------------------------------
     def expect(self, own: Mapping[str, Any], tables: Sequence[Table], config: Mapping[str, Text], scope: Scope) -> None:
         """Notes the topics that Debezium would write to, to be told where nothing declares them."""
-        template = self.of.template if self.of.template.name else self._known_class(config)
+        template = self.of.template if self.of.template.name else self.known_class(config)
         if template is None or "list" not in template.table:
             return
         if own.get("tables") and not tables:
@@ -249,7 +249,11 @@ class Feeds:
             else:
                 expected |= dict.fromkeys(self._captured(template, name, scope))
         if not self.of.template.name:
-            expected |= dict.fromkeys(name for name, _, _ in self._internal(template, scope))
+            internal = {name: role for name, role, _ in self._internal(template, scope)}
+            expected |= dict.fromkeys(internal)
+            beats = [name for name, role in internal.items() if role == "heartbeat"]
+            # one that nothing declares may not be there: nobody waits for it
+            self.heartbeat = next((name for name in beats if Address("topic", name) in self.expansion.resources), "")
             there = [name for name in expected if Address("topic", name) in self.expansion.resources]
             self.names |= dict.fromkeys(there)
         told = any(table.is_pattern for table in tables)  # K216
@@ -257,7 +261,7 @@ class Feeds:
             self._undeclared([f"those of {pattern}" for pattern in patterns])
         self.expansion.expected.append((self, [name for name in expected if name not in self.names]))
 
-    def _known_class(self, config: Mapping[str, Text]) -> Blueprint | None:
+    def known_class(self, config: Mapping[str, Text]) -> Blueprint | None:
         """The built-in template of a connector that is written without one."""
         java_class = config.get("connector.class")
         match = DEBEZIUM.match(java_class) if isinstance(java_class, str) else None

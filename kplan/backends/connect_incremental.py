@@ -148,8 +148,8 @@ class IncrementalSnapshots:
 
 
 def _failed(message: str, help: str = "") -> KplanError:
-    usual = ("see the worker's log; a table without a primary key needs one for an incremental snapshot, or a surrogate "
-             "key in the signal")  # fmt: skip
+    usual = ("see the worker's log; a table without a primary key needs one for an incremental snapshot, or a "
+             "surrogate key in the signal")  # fmt: skip
     return KplanError(message, code="K516", help=help or usual)
 
 

@@ -384,6 +384,11 @@ def test_a_list_beside_the_tables_is_refused_where_it_stands(key: str, tmp_path:
     assert found[0].span is not None and key in text[found[0].span.line - 1]
 
 
+def test_a_list_beside_the_tables_may_name_them_in_other_words(tmp_path: Path) -> None:
+    own = block(tables=["orders"], config={"table.include.list": "public.orders"})
+    assert connector(expanded(tmp_path, own)).config["table.include.list"] == "public.orders"
+
+
 @pytest.mark.parametrize(
     "columns", [{"include": ["a"], "exclude": ["b"]}, {"hide": ["a"]}, {"mask": {"a": {"hash": "x"}}}]
 )
@@ -515,7 +520,7 @@ def test_a_transform_that_takes_heartbeats_along_is_a_warning(tmp_path: Path) ->
     ("more", "names"),
     [
         ({}, "those of every table"),
-        ({"topics": {"p.public.a": None}, "config": {"table.include.list": r"public\.a,public\.b"}}, "p.public.b"),
+        ({"tables": ["a"], "config": {"table.include.list": r"public\.a,public\.b"}}, "p.public.b"),
         ({"config": {"table.include.list": r"hr\..*"}}, r"those of hr\..*"),
     ],
 )
