@@ -8,6 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+import kplan
 from kplan.environment import Environment, Simulated
 from kplan.model import Action, Address, AttrDiff, Change, Topic
 from kplan.servers import open_cluster
@@ -72,6 +73,33 @@ def test_what_is_missing_misconfigured_or_in_another_state_is_degraded_and_named
     text = shell.kplan("status", "stack.yaml", expect=2).out
     assert "missing        shop.customers" in text and "retention.ms: 5 instead of 86400000" in text
     assert "feed  PAUSED (declared running)" in text
+
+
+@pytest.mark.parametrize("fail", ["", "connector/feed"], ids=["applied", "rolled-back"])
+def test_retries_of_every_run_are_counted(fail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kplan.backends.simulated.SimulatedTopics.retries", 2)
+    monkeypatch.chdir(tmp_path)
+    shell = Shell(tmp_path)
+    shell.write("kplan.yaml", f"version: 1\nenvironments: {{local: {{simulated: {{fail: [{fail}]}}}}}}\n")
+    shell.write("stack.yaml", STACK)
+    loaded = kplan.load("stack.yaml")
+    ended = kplan.apply(kplan.plan(loaded), loaded.environment)
+    assert "2 requests were sent again." in ended.said
+    created = 0 if fail else 2
+    found = status(shell, expect=2 if fail else 0)
+    assert found["statistics"] == {"topics_created": created, "topic_creation_errors": 0, "retries": 2}
+    text = shell.kplan("status", "stack.yaml", expect=2 if fail else 0).out
+    assert f": {created} topics created, 2 requests sent again" in text
+
+
+def test_an_apply_tells_programs_what_it_did(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.write("stack.yaml", STACK)
+    events = [
+        json.loads(line) for line in shell.kplan("apply", "stack.yaml", "--yes", "--format", "json").out.splitlines()
+    ]
+    [end] = [event for event in events if event["type"] == "apply_summary"]
+    assert end["statistics"] == {"topics_created": 2, "topic_creation_errors": 0, "retries": 0}
 
 
 def test_a_failed_task_has_its_cause(tmp_path: Path) -> None:
