@@ -638,11 +638,11 @@ _SERVERS = (
 
         Name the address with `--host HOST:PORT`, and the password's environment variable with `--password-env NAME`.
         """),
-    _code("K321", "the stacks declare no such connector", """
+    _code("K321", "there is no such connector", """
         CONNECTOR is the name that the connector has in Connect: its `name:`, one made of `client:` and the key, or the
         key itself.
 
-        `kplan show --stack STACK` prints the names.
+        `kplan show --stack STACK` prints the names that a stack declares, `kplan list 'connector/*'` those in Connect.
         """),
     _code("K322", "a captured table cannot be read", """
         Before a connector is made, or gets more tables, kplan looks into its database, as the connector logs in. A
@@ -931,7 +931,7 @@ _RUNS = (
     _code("K514", "a connector does not get into its state, or does not work", """
         Connect accepted the change, but the connector was not running, paused, stopped or gone in time, or it is
         RUNNING without working: nothing has arrived in its heartbeat topic since the change. The run is rolled back,
-        unless it was started with `--on-failure stop`.
+        unless it was started with `--on-failure stop`. A restart does not resume what is paused or stopped.
 
         See the worker's log, and the database's where the heartbeat is missing: a missing topic, a table that the role
         does not own, a replication slot in use. A slow rebalance or start needs more time: `timeouts: {settle: 5m}` in

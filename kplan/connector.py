@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kplan import bounded
 from kplan import schema as schemas
 from kplan.diagnostics import Diagnostic, error, warning
+from kplan.discovery import ENGINES
 from kplan.feeds import Feeds
 from kplan.model import Connector, Origin, Secret, Text, conceal
 from kplan.routing import routing
@@ -300,6 +301,7 @@ class ConnectorBuilder:
         if excluded and not found and not self.block.get("topics"):
             all_others = f"all tables but {', '.join(excluded)}"
             help = "name the topics under the connector's `topics:`, or list the tables one by one"
+            help += f": `kplan discover {self.name} STACK` prints them" if self.template.java_class in ENGINES else ""
             self.expansion.report("K216", "a pattern of tables has no topics", all_others, (*self.path, "tables"), help)
         if excluded and found and not patterns:
             self._report("K216", "nothing to exclude from", excluded[0], "the other tables are not captured anyway")
@@ -339,7 +341,8 @@ class ConnectorBuilder:
         problem, help = "", "name the topics under the connector's `topics:`"
         if needs_topics and not self.block.get("topics"):
             problem = "a pattern of tables has no topics"
-            help += f", or list the tables one by one: `kplan discover {self.name} STACK` prints them"
+            help += ", or list the tables one by one"
+            help += f": `kplan discover {self.name} STACK` prints them" if self.template.java_class in ENGINES else ""
         elif describes_topic(settings):
             problem = "settings of a topic at a pattern of tables"
         if problem:

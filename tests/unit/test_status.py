@@ -177,3 +177,17 @@ def test_a_connectors_config_is_shown_without_secrets(tmp_path: Path) -> None:
                 f"connectors: {{feed: {{class: {source}, config: {config}}}}}\n")  # fmt: skip
     shell.kplan("apply", "s.yaml", "--yes")
     assert shell.kplan("connector", "config", "feed").json["api.token"] == "(sensitive)"
+
+
+@pytest.mark.parametrize(("doing", "state"), [("stop", "STOPPED"), ("pause", "PAUSED")])
+def test_what_is_not_to_run_is_not_restarted(doing: str, state: str, shell: Shell) -> None:
+    shell.kplan("connector", doing, "feed")
+    ended = shell.kplan("connector", "restart", "feed", expect=1)
+    assert f"feed is {state}" in ended.err and "kplan connector resume feed" in ended.err
+    assert "was restarted" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize("doing", ["restart", "pause", "status"])
+def test_a_connector_that_is_not_there_is_told_so(doing: str, shell: Shell) -> None:
+    ended = shell.kplan("connector", doing, "nobody", expect=1)
+    assert "error[K321]: there is no such connector" in ended.err and "nobody" in ended.err

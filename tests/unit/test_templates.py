@@ -283,6 +283,14 @@ def test_a_pattern_that_makes_no_sense_is_an_error(tables: Any, tmp_path: Path) 
     assert [d.code for d in told(tmp_path, block(tables=tables, topics={"p.hr.staff": None}))] == ["K216"]
 
 
+@pytest.mark.parametrize("template", list(DATABASE))
+def test_the_command_that_lists_tables_is_named_where_it_can_ask(template: str, tmp_path: Path) -> None:
+    asks = template in ("debezium-postgres", "debezium-mysql", "debezium-mariadb")
+    for tables in ([r"a\..*"], ["!secret"]):
+        (problem,) = told(tmp_path, block(template, tables=tables))
+        assert (problem.code, "kplan discover cdc STACK" in problem.help) == ("K216", asks)
+
+
 def test_a_pattern_names_its_database_where_the_engine_wants_that(tmp_path: Path) -> None:
     for pattern, databases in ((r"shop\.order_.*", "shop"), (r"(shop|old)\.orders", None)):
         stack = expanded(tmp_path, block("debezium-mysql", tables=[pattern], topics={"p.shop.order_1": None}))
