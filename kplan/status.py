@@ -174,8 +174,9 @@ def lines(found: Mapping[str, Any]) -> list[str]:
 def _did(numbers: Mapping[str, int]) -> str:
     """What the last run did, in words."""
     made, errors, retries = (numbers[key] for key in ("topics_created", "topic_creation_errors", "retries"))
-    again = f"{count(retries, 'request')} sent again"
-    return ", ".join([f"{count(made, 'topic')} created", *([f"{errors} not created"] if errors else []), again])
+    said = [f"{count(made, 'topic')} created", f"{errors} not created" if errors else "",
+            f"{count(retries, 'request')} sent again" if retries else ""]  # fmt: skip
+    return ", ".join(filter(None, said))
 
 
 def _late(each: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from tests.guides import DOCS, Reader, blocks, compare, only_shown
 from tests.shell import Shell
 
 ROOT = DOCS.parent
-GUIDES = ("tutorial.md", "recover.md", "environments.md")
+GUIDES = ("tutorial.md", "recover.md", "environments.md", "operate.md")
 PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
 LINK = re.compile(r"\]\((?!\w+:)([^)\s]*)\)")
 
