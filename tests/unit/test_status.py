@@ -152,7 +152,7 @@ def test_a_connector_is_stopped_and_resumed_and_drift_says_so(shell: Shell) -> N
     shell.kplan("connector", "resume", "feed")
     assert "No drift" in shell.kplan("drift", "stack.yaml").out
     missing = shell.kplan("connector", "pause", "nobody", expect=1)
-    assert "there is no connector nobody" in missing.all and "kplan list" in missing.all
+    assert "Connect has no connector nobody" in missing.all and "kplan list" in missing.all
 
 
 def test_offsets_are_read_saved_reset_and_put_back(shell: Shell) -> None:
