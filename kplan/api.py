@@ -331,17 +331,19 @@ def _unbreakable(on_event: Emit) -> Emit:
 @contextmanager
 def _told(plan: Plan, environment: Environment, me: Holder, mask: Mask) -> Iterator[list[Result]]:
     """The environment's receivers hear how the run ended that is put into the list, or that it broke off."""
-    from kplan.notify import tell
+    from kplan.notify import failure, tell
 
     ends: list[Result] = []
     try:
         yield ends
     except KplanError as e:
         if e.exit_code in (7, 8):
-            tell(environment.notify, plan, me.run, "incomplete", e.message, (), mask.mask, log.warning)
+            tell(environment.notify, plan, me.run, "incomplete", e.message, (), mask.mask, log.warning,
+                 failure(None, e))  # fmt: skip
         raise
     for end in ends:
-        tell(environment.notify, plan, me.run, end.outcome, end.said, end.left, mask.mask, log.warning)
+        tell(environment.notify, plan, me.run, end.outcome, end.said, end.left, mask.mask, log.warning,
+             failure(end.failed, end.error))  # fmt: skip
 
 
 # -- what they share --------------------------------------------------------------------------------------------------

@@ -189,7 +189,8 @@ _EXPANSION = (
         """),
     _code("K203", "a value that a variable or setting may not have", """
         A variable's value has the wrong type, or is outside of its `minimum`, `maximum`, `enum` or `pattern`; or a
-        time in `kplan.yaml` is no duration. The message says where the value comes from.
+        time in `kplan.yaml` is no duration. The message says where the value comes from. An entry of `tables:` or
+        `columns:` that is a pattern has to be a regular expression.
 
             partitions: {type: integer, minimum: 1, env: KAFKA_TOPIC_PARTITIONS}      # KAFKA_TOPIC_PARTITIONS=0
 
@@ -295,7 +296,7 @@ _EXPANSION = (
         """),
     _code("K217", "an old name", """
         A Debezium setting, or one of its values, has another name since Debezium 2. kplan sends the new one, and this
-        warning goes away when the stack says it too.
+        warning goes away when the stack says it too. A connector without a template is sent as it is written.
 
             table.whitelist: public.orders       # table.include.list
             snapshot: schema_only                # no_data
@@ -338,14 +339,15 @@ _EXPANSION = (
         Keep one of the two. A table counts as a declaration of its topic.
         """),
     _code("K223", "two connectors share what only one may have", """
-        Two connectors have the same replication slot, server id, topic prefix or schema history topic. They would take
-        each other's changes, disconnect each other, or write over each other's offsets and history.
+        Two connectors have the same topic prefix or schema history topic, or on one server the same slot or server id:
+        they would disconnect each other, or write over each other's offsets and history. Or one of them sets a shared
+        publication to its own tables (`publication_mode: filtered`), and the other has others.
 
             a: {template: debezium-postgres, slot: cdc}
             b: {template: debezium-postgres, slot: cdc}
 
-        Give each its own, or leave it out: templates make slots and server ids from the connector's name. Connectors
-        that run on the cluster without being in the stack count, too.
+        Give each its own; left out, templates make slots, publications and server ids from the connector's name. What
+        runs without being in the stack counts, too. Two without a template that run so already are a warning.
         """),
     _code("K224", "a connector has neither template nor class", """
         kplan cannot tell what kind of connector this is.
@@ -389,7 +391,8 @@ _EXPANSION = (
         `new_tables: {snapshot: incremental}` asks the connector, through its topic of signals, to read the rows that a
         newly listed table already has, and waits for its notification that this is done. The connector lacks what that
         takes: a topic of signals, a table of signals in the database (or `read.only: true`, where the engine has it),
-        and a topic of notifications.
+        and a topic of notifications. Or kplan cannot name the tables as the signal needs it: a connector for several
+        databases of SQL Server, patterns of MongoDB's collections, a class that kplan does not know.
 
         With a template, `signal: {topic: NAME, table: SCHEMA.TABLE}` sets all of it; make that table first
         (https://debezium.io/documentation/reference/stable/configuration/signalling.html).
@@ -424,7 +427,8 @@ _EXPANSION = (
         """),
     _code("K228", "a setting of columns that this connector does not have", """
         A table says something of its columns that the connector cannot do: MongoDB's can exclude fields, and that is
-        all; a connector of an own template what stands under the template's `columns:`.
+        all; a connector of an own template what stands under the template's `columns:`. Or a name has a character at
+        which Debezium cuts the list: a comma in a field of MongoDB, and a comma, semicolon, colon or blank at `key:`.
 
         Take it away, or use a transform under `config:`.
         """),
@@ -642,11 +646,11 @@ _SERVERS = (
 
         Name the address with `--host HOST:PORT`, and the password's environment variable with `--password-env NAME`.
         """),
-    _code("K321", "the stacks declare no such connector", """
+    _code("K321", "there is no such connector", """
         CONNECTOR is the name that the connector has in Connect: its `name:`, one made of `client:` and the key, or the
         key itself.
 
-        `kplan show --stack STACK` prints the names.
+        `kplan show --stack STACK` prints the names that a stack declares, `kplan list 'connector/*'` those in Connect.
         """),
     _code("K322", "a captured table cannot be read", """
         Before a connector is made, or gets more tables, kplan looks into its database, as the connector logs in. A
@@ -935,7 +939,7 @@ _RUNS = (
     _code("K514", "a connector does not get into its state, or does not work", """
         Connect accepted the change, but the connector was not running, paused, stopped or gone in time, or it is
         RUNNING without working: nothing has arrived in its heartbeat topic since the change. The run is rolled back,
-        unless it was started with `--on-failure stop`.
+        unless it was started with `--on-failure stop`. A restart does not resume what is paused or stopped.
 
         See the worker's log, and the database's where the heartbeat is missing: a missing topic, a table that the role
         does not own, a replication slot in use. A slow rebalance or start needs more time: `timeouts: {settle: 5m}` in

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kplan import bounded
 from kplan import schema as schemas
 from kplan.diagnostics import Diagnostic, error, warning
+from kplan.discovery import ENGINES
 from kplan.feeds import Feeds
 from kplan.model import Connector, Origin, Secret, Text, conceal
 from kplan.routing import routing
@@ -17,12 +18,18 @@ from kplan.settings import BUILT_IN, Layer, layer, only, rules, stacked
 from kplan.tables import (
     Table,
     Unsupported,
+    Unwritable,
+    as_entry,
     column_settings,
     databases,
     describes_topic,
+    gained,
     include_list,
     is_pattern,
+    problem_of,
+    split,
     with_signals,
+    wording,
 )
 from kplan.template import Scope, is_template, snake
 
@@ -154,20 +161,24 @@ class ConnectorBuilder:
         scope = self.scope.with_names(p=parameters)
         scope = scope.with_names(kplan={**scope.names["kplan"], "connector": self.name})
         tables, excluded = self._tables(own, scope)
-        scope = scope.with_names(tables=include_list(tables, excluded), databases=databases(tables))
+        listed = [as_entry(each) for each in include_list(tables, excluded)]
+        scope = scope.with_names(tables=listed, databases=databases(tables))
         config, sources = self._config(own, scope, tables)
         if isinstance(config.get("topic.prefix"), Secret):
             self._report("K209", "a sensitive value would be shown here", "topic.prefix", "it is in the topics' names")
             return
         feeds = Feeds(self, routing(plain(config)))
         feeds.declare(own, tables, scope.with_names(config=plain(config)))
+        known = self.template if self.template.name else feeds.known_class(config)
+        if known is not None and known is not self.template:
+            self._tell_old_values(config, known)
         dead = self._dead_letter(own, config, sources)
         feeds.expect(own, tables, config, scope.with_names(config=plain(config)))
         if not self.expansion.inputs.environment.has_connect:
             self._report(
                 "K218", "this environment has no Connect", self.name, "add `connect: {url: …}` to the environment"
             )
-        self.expansion.add(self._connector(own, config, sources, feeds, dead, tables))
+        self.expansion.add(self._connector(own, config, sources, feeds, dead, tables, known.unique if known else ()))
 
     # -- which template, which name -------------------------------------------------------------------------------
     def _find_blueprint(self) -> bool:
@@ -287,9 +298,30 @@ class ConnectorBuilder:
                 self.expansion.report("K211", "declared twice", f"table {table.name}", at)
             else:
                 found[table.name] = table
+        if excluded and not found and not self.block.get("topics"):
+            all_others = f"all tables but {', '.join(excluded)}"
+            help = "name the topics under the connector's `topics:`, or list the tables one by one"
+            help += f": `kplan discover {self.name} STACK` prints them" if self.template.java_class in ENGINES else ""
+            self.expansion.report("K216", "a pattern of tables has no topics", all_others, (*self.path, "tables"), help)
         if excluded and found and not patterns:
             self._report("K216", "nothing to exclude from", excluded[0], "the other tables are not captured anyway")
+        if own.get("tables"):
+            self._lists_besides(own, include_list(list(found.values()), excluded))
         return list(found.values()), excluded
+
+    def _lists_besides(self, own: Mapping[str, Any], listed: Sequence[str]) -> None:
+        """Reports a list under `config:` that would leave out what `tables:` says, or stand against it."""
+        kept = self.template.table.get("list", "")
+        for key, value in (own.get("config") or {}).items():
+            name = self.template.renamed.get(key, key)
+            if not kept or value is None or name not in (kept, kept.replace(".include.", ".exclude.")):
+                continue
+            left = gained(split(str(_string(value))), listed) if name == kept else [key]
+            if left:
+                what = f"{key}, by `tables:` and here"
+                what += f", where {wording(left[0])} is missing" if name == kept else ""
+                at, help = (*self.path, "config", key), "keep it under `config:` or `tables:`; `!` excludes there"
+                self.expansion.report("K211", "declared twice", what, at, help, key=True)
 
     def _table(self, written: str, settings: Mapping[str, Any], at: KEY, scope: Scope) -> Table | None:
         excludes, written = written.startswith(EXCLUSION), written.removeprefix(EXCLUSION)
@@ -304,15 +336,22 @@ class ConnectorBuilder:
 
     def _pattern(self, written: str, settings: Mapping[str, Any], at: KEY, *, needs_topics: bool) -> Table:
         """A pattern makes no topic itself: kplan cannot tell which tables it stands for."""
+        if wrong := problem_of(written):
+            self._no_regex(written, wrong, at)
         problem, help = "", "name the topics under the connector's `topics:`"
         if needs_topics and not self.block.get("topics"):
             problem = "a pattern of tables has no topics"
-            help += f", or list the tables one by one: `kplan discover {self.name} STACK` prints them"
+            help += ", or list the tables one by one"
+            help += f": `kplan discover {self.name} STACK` prints them" if self.template.java_class in ENGINES else ""
         elif describes_topic(settings):
             problem = "settings of a topic at a pattern of tables"
         if problem:
             self.expansion.report("K216", problem, written, at, help)
         return Table(written, written, written, settings, at)
+
+    def _no_regex(self, text: str, problem: str, at: KEY) -> None:
+        help = "a backslash before a character of a name takes its meaning away"
+        self.expansion.report("K203", "this is no regular expression", f"{text}: {problem}", at, help)
 
     def entries(self, part: str, own: Mapping[str, Any], scope: Scope) -> Iterator[tuple[str, Mapping[str, Any], KEY]]:
         """The named blocks of `tables:` or `topics:`, each with its place; a list holds names alone."""
@@ -388,6 +427,10 @@ class ConnectorBuilder:
             return {}
 
         def column(table: Table, name: str) -> str:
+            if "," in name and "regex" not in self.template.table["column"]:
+                raise Unwritable(name, table.at)
+            if is_pattern(name) and (wrong := problem_of(name)):
+                self._no_regex(name, wrong, table.at)
             include = f"(?:{table.include})" if table.is_pattern else table.include
             return str(
                 self.own_text(self.template.table["column"], scope.with_names(include=include, column=name), table.at)
@@ -405,6 +448,10 @@ class ConnectorBuilder:
             known = ", ".join(self.template.columns) or "nothing"
             detail, help = f"{self.template.name} cannot {kind} columns", f"it can: {known}"
             self.expansion.report("K228", "a setting of columns that this connector does not have", detail, at, help)
+            return {}
+        except Unwritable as name:
+            detail = f"{name}: {self.template.name} cuts its list there"
+            self.expansion.report("K228", "a name that this list cannot hold", detail, name.at, "write another pattern")
             return {}
         for key in found.keys() & (own.get("config") or {}).keys():
             help = "keep it under `config:` or at the tables"
@@ -468,6 +515,22 @@ class ConnectorBuilder:
                     )
                 )
 
+    def _tell_old_values(self, config: Mapping[str, Text], known: Blueprint) -> None:
+        """Warns of values that Debezium has renamed; a connector without a template is sent as it is written."""
+        for key, old in known.values.items():
+            value = config.get(key)
+            if isinstance(value, str) and value in old:
+                self.expansion.problems.append(
+                    warning(
+                        "K217",
+                        "an old name",
+                        f"{key}: {value} is {old[value]} today",
+                        help="without a template it is sent as it stands; rename it",
+                        span=self.expansion.document.at(*self._says(key)),
+                        address=f"connector/{self.name}",
+                    )
+                )
+
     def _says(self, key: str) -> KEY:
         """Where the block says what the connector's property `key` is."""
         return (
@@ -484,6 +547,7 @@ class ConnectorBuilder:
         feeds: Feeds,
         dead: str,
         tables: Sequence[Table],
+        unique: tuple[str, ...],
     ) -> Connector:
         document = self.expansion.document
         spans = {f"/config/{key}": document.key_at(*self.path, "config", key) for key in self.block.get("config") or {}}
@@ -505,7 +569,7 @@ class ConnectorBuilder:
             own.get("state") or "running",
             tuple(feeds.names) + tuple(names),
             reads,
-            self.template.unique,
+            unique,
             feeds.heartbeat,
             origin,
             rules(own),

@@ -62,8 +62,39 @@ def diff(stack: Stack, live: Live, ledger: Ledger, *, replaced: Iterable[str] = 
         for resource in stack.resources.values():
             _declared(resource, stack, live, ledger, moves, tuple(replaced), found)
         _leaving(stack, live, ledger, mine, found)
+        _restarted(stack, live, ledger, found)
     found.changes = [_finished(change, stack, live) for change in found.changes]
     return found
+
+
+def _restarted(stack: Stack, live: Live, ledger: Ledger, found: Difference) -> None:
+    """Connectors with `restart: always` are restarted where nothing of them changes, but a topic of theirs does."""
+    acting = {c.address: c for c in found.changes if not c.is_ledger_only}
+    topics = {address.name for address in acting if address.kind == "topic"}
+    wrong = {problem.address for problem in found.diagnostics if problem.is_error}
+    for address, resource in stack.resources.items():
+        now = live.resources.get(address)
+        if not isinstance(resource, Connector) or not isinstance(now, Connector) or resource.rules.restart != "always":
+            continue
+        running = resource.state == now.state == "running"
+        if not running or address in acting or str(address) in wrong or topics.isdisjoint(_topics(resource)):
+            continue
+        record = next((change for change in found.changes if change.address == address), None)
+        owned = ledger.get(address)
+        created = bool(owned and owned.created)
+        base = record or Change(address, Action.UPDATE, now, resource, span=resource.origin.span, owner=owned)
+        if record is not None:
+            found.changes.remove(record)
+        else:
+            found.unchanged -= 1
+        found.changes.append(
+            replace(base, action=Action.UPDATE, diffs=(), reason="topics_changed", restart=True,
+                    created=created, adopts=owned is None)
+        )  # fmt: skip
+
+
+def _topics(connector: Connector) -> tuple[str, ...]:
+    return (*connector.feeds, *connector.reads)
 
 
 def _same_environment(stack: Stack, mine: Ledger, found: Difference) -> None:
@@ -478,7 +509,9 @@ def _effects(change: Change, live: Live) -> tuple[str, ...]:
         slot = config.get("slot.name")
         stays = isinstance(slot, str) and not any(d.key == "slot.name" for d in change.diffs)
         kept = f"offsets and slot {slot} are kept" if stays else "offsets are kept"
-        found.append(f"restarts {tasks} task{'' if tasks == 1 else 's'}; {kept}")
+        found.append(f"restarts {words.count(tasks, 'task')}; {kept}")
+    elif change.restart:
+        found.append(f"restarts {words.count(tasks, 'task')}, because its topics change")
     if change.snapshots:
         tables = words.listed([name_of(entry) for entry in change.snapshots])
         found.append(f"then reads the rows already in {tables} (incremental snapshot), and waits until that is done")

@@ -10,7 +10,7 @@ from typing import Any
 from kplan import bounded
 from kplan.diagnostics import KplanError
 from kplan.model import Connector, Secret, Text
-from kplan.tables import is_pattern
+from kplan.tables import is_pattern, split
 from kplan.words import count, size
 
 POSTGRES, MYSQL, MARIADB = "PostgreSQL", "MySQL", "MariaDB"
@@ -21,7 +21,6 @@ ENGINES = {
 }
 EXTRAS = {POSTGRES: "postgres", MYSQL: "mysql", MARIADB: "mysql"}
 PORTS = {POSTGRES: 5432, MYSQL: 3306, MARIADB: 3306}
-SPLIT = re.compile(r"(?<!\\),")  # where Debezium's lists are cut: a comma of an expression has a backslash
 WORKER = re.compile(r"\w+://(?:[^/@]*@)?(\[[^]]*\]|[^:/,]*)")
 LOOPBACK = re.compile(r"localhost(?:\.localdomain)?|127(?:\.\d+){3}|\[?::1\]?")
 WITHOUT_KEY = "no primary key: its rows cannot be read incrementally"
@@ -205,11 +204,7 @@ def _listed(config: Mapping[str, Text], include: str, exclude: str) -> Callable[
 
 def _entries(config: Mapping[str, Text], key: str) -> list[str]:
     value = config.get(key)
-    return (
-        [part.strip().replace("\\,", ",") for part in SPLIT.split(value) if part.strip()]
-        if isinstance(value, str)
-        else []
-    )
+    return split(value) if isinstance(value, str) else []
 
 
 def _keyed(config: Mapping[str, Text]) -> list[str]:

@@ -11,7 +11,7 @@ from kplan.diagnostics import Diagnostic, Span, error, warning
 from kplan.model import Address, Text, Topic
 from kplan.routing import Lost, Routing
 from kplan.settings import BUILT_IN, Layer, layer, only, rules, stacked
-from kplan.tables import Table, describes_topic, include_list, is_pattern
+from kplan.tables import Table, describes_topic, include_list, is_pattern, split, unescaped
 from kplan.template import Scope, topic_name
 
 if TYPE_CHECKING:
@@ -230,18 +230,18 @@ class Feeds:
     # -- what Debezium would write besides --------------------------------------------------------------------------
     def expect(self, own: Mapping[str, Any], tables: Sequence[Table], config: Mapping[str, Text], scope: Scope) -> None:
         """Notes the topics that Debezium would write to, to be told where nothing declares them."""
-        template = self.of.template if self.of.template.name else self._known_class(config)
+        template = self.of.template if self.of.template.name else self.known_class(config)
         if template is None or "list" not in template.table:
             return
         if own.get("tables") and not tables:
             return  # what is wrong with them is told
         expected: dict[str, None] = {}
         listed = config.get(template.table["list"])
-        entries = listed.split(",") if isinstance(listed, str) and listed else []
+        entries = split(listed) if isinstance(listed, str) else []
         known = {each for table in tables if "captured" not in template.table for each in include_list([table], ())}
         patterns = [] if entries else ["every table"]
         for entry in entries:
-            name = re.sub(r"\\(.)", r"\1", entry)
+            name = unescaped(entry)
             if entry in known:
                 continue
             if is_pattern(name):
@@ -249,7 +249,11 @@ class Feeds:
             else:
                 expected |= dict.fromkeys(self._captured(template, name, scope))
         if not self.of.template.name:
-            expected |= dict.fromkeys(name for name, _, _ in self._internal(template, scope))
+            internal = {name: role for name, role, _ in self._internal(template, scope)}
+            expected |= dict.fromkeys(internal)
+            beats = [name for name, role in internal.items() if role == "heartbeat"]
+            # one that nothing declares may not be there: nobody waits for it
+            self.heartbeat = next((name for name in beats if Address("topic", name) in self.expansion.resources), "")
             there = [name for name in expected if Address("topic", name) in self.expansion.resources]
             self.names |= dict.fromkeys(there)
         told = any(table.is_pattern for table in tables)  # K216
@@ -257,7 +261,7 @@ class Feeds:
             self._undeclared([f"those of {pattern}" for pattern in patterns])
         self.expansion.expected.append((self, [name for name in expected if name not in self.names]))
 
-    def _known_class(self, config: Mapping[str, Text]) -> Blueprint | None:
+    def known_class(self, config: Mapping[str, Text]) -> Blueprint | None:
         """The built-in template of a connector that is written without one."""
         java_class = config.get("connector.class")
         match = DEBEZIUM.match(java_class) if isinstance(java_class, str) else None

@@ -8,15 +8,25 @@ under the signal's id.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kplan.diagnostics import Diagnostic, error
-from kplan.model import Change, Connector, Resource
+from kplan.model import Change, Connector, Resource, Text
+from kplan.tables import gained, is_pattern, matches, split, unescaped, wording
 
 LISTS = ("table.include.list", "collection.include.list")
 SCANNED = "TABLE_SCAN_COMPLETED"
 GOOD = ("SUCCEEDED", "EMPTY", "")  # an older Debezium says no status
+ENGINES = {
+    "PostgresConnector": "",
+    "MySqlConnector": "",
+    "MariaDbConnector": "",
+    "SqlServerConnector": "database.names",
+    "OracleConnector": "database.pdb.name",
+    "MongoDbConnector": "",
+}  # by class: the setting with the first part of a table's full name, where an include list does not say it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,32 +50,92 @@ class Notification:
 
 
 def new_tables(change: Change) -> tuple[str, ...]:
-    """The entries (regular expressions, as the list has them) that an update adds to what is captured."""
+    """The entries (regular expressions) that an update adds to what is captured."""
     for diff in change.diffs:
         if diff.key in LISTS and isinstance(diff.before, str) and isinstance(diff.after, str):
-            before = set(_entries(diff.before))
-            return tuple(entry for entry in _entries(diff.after) if entry not in before)
+            return tuple(gained(split(diff.before), split(diff.after)))
     return ()
 
 
-def _entries(text: str) -> list[str]:
-    return [entry.strip() for entry in text.split(",") if entry.strip()]
-
-
 def name_of(entry: str) -> str:
-    """The table that an entry of an include list names, as people write it."""
-    return entry.replace("\\", "")
+    """The tables that an entry of an include list stands for, as people write them."""
+    return wording(entry)
+
+
+def is_mongodb(connector: Connector) -> bool:
+    return _class(connector) == "MongoDbConnector"
+
+
+def _class(connector: Connector) -> str:
+    return connector.java_class.rpartition(".")[2]
+
+
+def collections(connector: Connector, entries: Sequence[str], other: Resource | None) -> list[str]:
+    """The `data-collections` of a signal to `connector`: of what `entries` stand for, what `other` does not capture.
+
+    A relational connector matches each against the full names of the tables that it knows, upper and lower case being
+    different, and takes it for such a name where none matches (AbstractIncrementalSnapshotChangeEventSource); MongoDB's
+    knows few collections before it has read them, so that only names will do.
+    """
+    listed, others = _listed(connector), _listed(other) if isinstance(other, Connector) else []
+    catalog = _catalog(connector)
+    found = []
+    for entry in entries:
+        name = unescaped(entry)
+        if not is_pattern(name):
+            found.append(f"{catalog}.{name}" if catalog else name if is_mongodb(connector) else entry)
+            continue
+        known = [each for each in others if is_pattern(unescaped(each)) or matches(entry, unescaped(each))]
+        text = f"(?!(?:{'|'.join(known)})$)(?:{entry})" if known else entry
+        text = text if entry in listed else f"(?=(?:{'|'.join(listed)})$){text}"
+        found.append((re.escape(catalog) + r"\." if catalog else "") + f"(?i:{text})")
+    return found
+
+
+def _listed(connector: Connector) -> list[str]:
+    values = [connector.config.get(key) for key in LISTS]
+    return [entry for value in values if isinstance(value, str) for entry in split(value)]
+
+
+def _catalog(connector: Connector) -> str:
+    """The first part of the full names of an SQL Server's or Oracle's tables; their include lists do not have it."""
+    kind = _class(connector)
+    if kind == "SqlServerConnector":
+        return _plain(connector.config.get("database.names"))
+    if kind == "OracleConnector":  # OracleConnectorConfig.getCatalogName
+        return _plain(connector.config.get("database.pdb.name") or connector.config.get("database.dbname")).upper()
+    return ""
+
+
+def _plain(value: Text | None) -> str:
+    return value.strip() if isinstance(value, str) and "${" not in value else ""
 
 
 def channel(connector: Connector) -> Channel | None:
     """None where the connector cannot be asked, or would not tell what became of it."""
-    if lacking(connector):
+    if obstacle(connector):
         return None
     config = connector.config
     key = str(config["topic.prefix"])
     return Channel(
         str(config.get("signal.kafka.topic") or f"{key}-signal"), key, str(config["notification.sink.topic.name"])
     )
+
+
+def obstacle(connector: Connector) -> str:
+    """Why it cannot be asked for an incremental snapshot; empty where it can."""
+    if missing := lacking(connector):
+        return f"lacks {', '.join(missing)}"
+    kind = _class(connector)
+    if kind not in ENGINES:
+        return f"is {connector.java_class or 'of no class'}, and kplan does not know how it names a table in a signal"
+    if ENGINES[kind] and not _catalog(connector):
+        return "does not say in plain words which database its tables are in, which a signal has to name"
+    if "," in _catalog(connector):
+        return f"has several databases ({_catalog(connector)}), and kplan does not know which of them a signal reaches"
+    if is_mongodb(connector) and (patterns := [each for each in _listed(connector) if is_pattern(unescaped(each))]):
+        return f"has patterns ({wording(patterns[0])}), and MongoDB's connector takes only names in a signal"
+    return ""
 
 
 def lacking(connector: Connector) -> list[str]:
@@ -92,27 +162,29 @@ def problems(resources: Iterable[Resource]) -> list[Diagnostic]:
         error(
             "K239",
             "a connector cannot be asked for an incremental snapshot",
-            f"{each.name} lacks {', '.join(missing)}",
-            help="give it `signal: {topic: NAME, table: SCHEMA.TABLE}`, or leave `new_tables` out",
+            f"{each.name} {why}",
+            help="give it `signal: {topic: NAME, table: SCHEMA.TABLE}`, or leave `new_tables` out"
+            if lacking(each)
+            else "leave `new_tables` out",
             span=each.origin.span,
             address=each.address,
         )
         for each in resources
-        if isinstance(each, Connector) and each.rules.new_tables == "incremental" and (missing := lacking(each))
+        if isinstance(each, Connector) and each.rules.new_tables == "incremental" and (why := obstacle(each))
     ]
 
 
-def execute(id: str, entries: Sequence[str]) -> str:
-    """The signal that begins a snapshot of the tables that match `entries`."""
+def execute(id: str, collections: Sequence[str]) -> str:
+    """The signal that begins a snapshot of these tables."""
     return json.dumps(
-        {"id": id, "type": "execute-snapshot", "data": {"data-collections": list(entries), "type": "incremental"}}
+        {"id": id, "type": "execute-snapshot", "data": {"data-collections": list(collections), "type": "incremental"}}
     )
 
 
-def stop(id: str, entries: Sequence[str]) -> str:
+def stop(id: str, collections: Sequence[str]) -> str:
     """The signal that ends a snapshot of these tables; nothing happens where there is none."""
     return json.dumps(
-        {"id": id, "type": "stop-snapshot", "data": {"data-collections": list(entries), "type": "incremental"}}
+        {"id": id, "type": "stop-snapshot", "data": {"data-collections": list(collections), "type": "incremental"}}
     )
 
 

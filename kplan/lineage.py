@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from kplan import bounded
-from kplan.discovery import SPLIT
 from kplan.model import Connector, Stack
-from kplan.tables import is_pattern
+from kplan.tables import is_pattern, split
 from kplan.words import count
 
 TABLES = ("table.include.list", "collection.include.list", "table.whitelist")  # Debezium's, and Confluent's JDBC source
@@ -129,7 +128,7 @@ def _tables(java_class: str, config: Mapping[str, object]) -> list[str]:
     listed = next((text for key in TABLES if isinstance(text := config.get(key), str) and text), "")
     if not listed:
         return [EVERY] if java_class.startswith(DEBEZIUM) else []
-    return [_name(entry.strip()) for entry in SPLIT.split(listed) if entry.strip()]
+    return [_name(entry) for entry in split(listed)]
 
 
 def _name(entry: str) -> str:

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from kplan.environment import Receiver
 
 if TYPE_CHECKING:
+    from kplan.diagnostics import KplanError
+    from kplan.model import Address
     from kplan.plan import Plan
 
 SECONDS = 10.0  # for one receiver
@@ -26,12 +28,30 @@ def ends(outcome: str) -> frozenset[str]:
     }.get(outcome, frozenset())
 
 
-def message(stack: str, env: str, run: str, outcome: str, said: str, left: Sequence[str]) -> dict[str, Any]:
+def failure(address: Address | None, error: KplanError | None) -> dict[str, str] | None:
+    """What failed, by which code and why."""
+    if error is None:
+        return None
+    return {"address": str(address or ""), "code": error.code, "cause": error.message}
+
+
+def message(
+    stack: str,
+    env: str,
+    run: str,
+    outcome: str,
+    said: str,
+    left: Sequence[str],
+    failed: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """The JSON that is posted: `text` for people (Slack, Mattermost, Google Chat), the rest for programs."""
     lines = _lines(stack, env, said, left)
+    if failed and failed["cause"] != said:
+        lines.insert(1, ": ".join(filter(None, [failed["address"], f"{failed['code']} {failed['cause']}".strip()])))
     if outcome == "incomplete":
         lines.append(f"kplan recover {run}")
-    about = {"stack": stack, "env": env, "run": run, "outcome": outcome, "left": list(left)}
+    about: dict[str, Any] = {"stack": stack, "env": env, "run": run, "outcome": outcome, "left": list(left)}
+    about |= {"failed": dict(failed)} if failed else {}
     return {"text": "\n".join(lines), "kplan": about}
 
 
@@ -58,11 +78,13 @@ def tell(
     left: Sequence[str],
     mask: Callable[[str], str],
     warn: Callable[[str], object],
+    failed: Mapping[str, str] | None = None,
 ) -> None:
     """Everybody who wants to hear of this end of a run is told, without secrets; `warn` gets what did not arrive."""
     if not (of := ends(outcome)) or not to:
         return
-    body = message(plan.stack, plan.env, run, outcome, mask(said), [mask(each) for each in left])
+    body = message(plan.stack, plan.env, run, outcome, mask(said), [mask(each) for each in left],
+                   {key: mask(value) for key, value in failed.items()} if failed else None)  # fmt: skip
     for problem in send(to, of, body):
         warn(problem)
 

@@ -33,13 +33,17 @@ class Cycle(ValueError):
 def with_needs(changes: Sequence[Change]) -> list[Change]:
     """The changes with what each waits for: topics before the connector that uses them, and a topic's deletion after
     the connectors that used it have changed."""
-    made = {c.address for c in changes if c.address.kind == "topic" and c.action in MAKES}
+    topics = [c for c in changes if c.address.kind == "topic" and not c.is_ledger_only]
+    made = {c.address for c in topics if c.action in MAKES}
+    kept = {c.address for c in topics if c.action is not Action.DELETE}
     users: dict[str, set[Address]] = {}
     for change in changes:
         if isinstance(change.before, Connector) and not change.is_ledger_only:
             for name in _used(change):
                 users.setdefault(name, set()).add(change.address)
-    return [replace(change, needs=_needs(change, made, users)) for change in changes]
+    return [
+        replace(change, needs=_needs(change, kept if _only_restarts(change) else made, users)) for change in changes
+    ]
 
 
 def _needs(change: Change, made: Collection[Address], users: dict[str, set[Address]]) -> frozenset[Address]:
@@ -49,6 +53,11 @@ def _needs(change: Change, made: Collection[Address], users: dict[str, set[Addre
     if isinstance(change.before, Topic) and change.action is Action.DELETE:
         return frozenset(users.get(change.address.name, ()))
     return frozenset()
+
+
+def _only_restarts(change: Change) -> bool:
+    """Whether it is there for its topics: it comes after all that changes of them."""
+    return change.restart and not change.diffs
 
 
 def _used(change: Change) -> set[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from kplan.model import Connector, Text
-from kplan.tables import is_pattern
+from kplan.tables import is_pattern, split, unescaped
 from kplan.words import listed
 
 DEBEZIUM = "io.debezium.connector."
@@ -115,7 +115,7 @@ _ENGINES = {
 
 
 def _signals(engine: str, config: Mapping[str, str]) -> Iterator[str]:
-    for name in _list(config.get("signal.data.collection", "")):
+    for name in split(config.get("signal.data.collection", "")):
         if engine == "mongodb":
             database, _, collection = name.partition(".")
             yield f"the collection of signals: db.getSiblingDB('{database}').getCollection('{collection}').drop()"
@@ -129,12 +129,8 @@ def _more(names: Sequence[str]) -> str:
 
 
 def _tables(config: Mapping[str, str], key: str) -> list[str]:
-    names = [entry.replace("\\", "") for entry in _list(config.get(key, ""))]
+    names = [unescaped(entry) for entry in split(config.get(key, ""))]
     return [name for name in names if not is_pattern(name)]
-
-
-def _list(value: Text) -> list[str]:
-    return [part.strip() for part in str(value).split(",") if part.strip()]
 
 
 def quoted(name: str) -> str:

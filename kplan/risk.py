@@ -26,6 +26,7 @@ from kplan.model import (
     Undo,
 )
 from kplan.outlives import left_behind
+from kplan.tables import gained, split
 from kplan.undo import undo_of
 
 
@@ -429,8 +430,8 @@ def _other_tables(change: Change) -> Iterator[Risk]:
     new, gone = [], []
     for diff in change.diffs:
         if diff.key in CAPTURED + NOT_CAPTURED and not diff.sensitive:
-            before, after = _tables(diff.before), _tables(diff.after)
-            more, fewer = [t for t in after if t not in before], [t for t in before if t not in after]
+            before, after = split(str(diff.before or "")), split(str(diff.after or ""))
+            more, fewer = list(map(name_of, gained(before, after))), list(map(name_of, gained(after, before)))
             if diff.key in NOT_CAPTURED:
                 more, fewer = fewer, more
             elif diff.before is None or diff.after is None:  # without such a list everything is captured
@@ -443,11 +444,6 @@ def _other_tables(change: Change) -> Iterator[Risk]:
         yield _risk("K421", f"rows already in {tables} are not captured; send an execute-snapshot signal")
     if gone:
         yield _risk("K422", f"changes of {words.listed(gone)} are no longer captured")
-
-
-def _tables(value: object) -> list[str]:
-    """The names in a list of regular expressions, whose dots are escaped."""
-    return [t.strip().replace("\\", "") for t in str(value or "").split(",") if t.strip()]
 
 
 # -- the run as a whole -----------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from kplan.plan import Plan, differing
 from kplan.store.base import Holder, Lock, Store
 
 log = logging.getLogger(__name__)
+ENDS = ("end", "kept")  # what the journal says of a run as a whole
 LOOKS, PAUSE = 3, 0.5  # how often an end state that differs is looked at, and seconds between
 ANNOUNCEMENTS = 3  # of a wave, until it counts as hopeless that one is written in time
 
@@ -69,6 +70,7 @@ class Result:
     failed: Address | None = None
     seconds: float = 0.0
     said: str = ""
+    retries: int = 0  # requests that were sent again, because a server did not answer or could not at that time
 
     @property
     def exit_code(self) -> int:
@@ -133,11 +135,12 @@ class Run:
             if step.change.is_ledger_only:
                 self.tell("step_done", step, words.done(step.change))
         ledger = self.records(steps) | self.records(skipped, found=True)
-        self.write(lock, "end", about={"outcome": "applied", "retries": self.cluster.retries}, ledger=ledger)
+        self.write(lock, "end", about={"outcome": "applied"}, ledger=ledger)
         return self.result("applied", steps, skipped=len(skipped))
 
     def ended(self, result: Result, said: Callable[[Result, Plan], str], **more: Any) -> Result:
         """Tells how the run ended."""
+        result = replace(result, retries=self.cluster.retries)
         result = replace(result, said=said(result, self.plan))
         level = "info" if result.exit_code == 0 else "error"
         about = {
@@ -145,10 +148,19 @@ class Run:
             "run": result.run,
             "left": list(result.left),
             "exit_code": result.exit_code,
+            "statistics": self.statistics(result),
             **more,
         }
         self.emit(Event("apply_summary", result.said, level=level, seconds=result.seconds, data=about))
         return result
+
+    def statistics(self, result: Result) -> dict[str, int]:
+        """Topics that are made now, those that could not be, and requests that were sent again."""
+        made = [s for s in self.sent.values() if s.step.change.action is Action.CREATE]
+        of_topics = [s for s in made if s.step.change.address.kind == "topic"]
+        there = sum(1 for s in of_topics if s.done) if result.outcome in ("applied", "completed", "stopped") else 0
+        errors = sum(1 for s in of_topics if not s.done)
+        return {"topics_created": there, "topic_creation_errors": errors, "retries": result.retries}
 
     # -- forward --------------------------------------------------------------------------------------------------
     def waves(self, lock: Lock, steps: Sequence[Step]) -> Failure | None:
@@ -316,6 +328,8 @@ class Run:
         ledger: Mapping[Address, Owned | None] | None = None,
     ) -> None:
         first = event == "begin"
+        if event in ENDS:
+            about = {"retries": self.cluster.retries, **(about or {})}
         items = tuple(
             Item(
                 s.number,

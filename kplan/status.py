@@ -8,6 +8,7 @@ from typing import Any
 from kplan.diff import differences
 from kplan.journal import Progress
 from kplan.model import Address, Connector, Facts, Health, Live, Stack, Topic
+from kplan.words import count
 
 FORMAT = "1.0"
 HEALTHY, DEGRADED, ERROR = "healthy", "degraded", "error"
@@ -130,7 +131,7 @@ def statistics(last: Progress | None) -> dict[str, int]:
         return sum(1 for i in items if i.address.startswith("topic/") and (i.change or {}).get("actions") == ["create"])
 
     return {
-        "topics_created": created(last.done) if last else 0,
+        "topics_created": created(n for n in last.done if n not in last.undone) if last else 0,
         "topic_creation_errors": created(last.flying) if last else 0,
         "retries": int(last.about.get("retries", 0)) if last else 0,
     }
@@ -164,8 +165,18 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         text += [f"      the connector: {each['cause']}"] if each.get("cause") else []
         text += [f"      task {t['id']} {t['state']}: {t['cause']}" for t in each["tasks"] if t["cause"]]
     if found["last_run"]:
-        text.append(f"  last run    {found['last_run']['run']}  {found['last_run']['outcome']}")
+        text.append(
+            f"  last run    {found['last_run']['run']}  {found['last_run']['outcome']}: {_did(found['statistics'])}"
+        )
     return text
+
+
+def _did(numbers: Mapping[str, int]) -> str:
+    """What the last run did, in words."""
+    made, errors, retries = (numbers[key] for key in ("topics_created", "topic_creation_errors", "retries"))
+    said = [f"{count(made, 'topic')} created", f"{errors} not created" if errors else "",
+            f"{count(retries, 'request')} sent again" if retries else ""]  # fmt: skip
+    return ", ".join(filter(None, said))
 
 
 def _late(each: Mapping[str, Any]) -> str:

@@ -7,15 +7,28 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kplan import bounded
 from kplan.template import PLAIN_NAME, regex
 
 TOPIC_SETTINGS = ("partitions", "replication_factor", "config")
 DATABASE = re.compile(r"([\w$#@ -]+)\\?\.")  # what a pattern begins with, where that is no pattern itself
+ENTRY = re.compile(r"(?:\\.?|[^\\,])+", re.DOTALL)  # of a list: a comma of an expression has a backslash before it
+COMMA = re.compile(r"(\\.)|,", re.DOTALL)
+EXCLUDING = re.compile(r"\(\?!\(\?:(.*?)\)\$\)\(\?:(.*)\)\Z", re.DOTALL)  # as `without` writes it
+JAVA = re.compile(r"\\[pPQEhHRXzZGkK]|\(\?<[A-Za-z]|\(\?[a-zA-Z]*-?[dU]|&&|\[[^]]*\[|\)\+\+")  # read otherwise here
 Property = Callable[..., str]  # the name of a property for a kind of column setting; raises Unsupported
 
 
 class Unsupported(Exception):
     """The connector cannot do this with columns."""
+
+
+class Unwritable(Exception):
+    """A name has a character that the list it is to stand in cannot hold. `at` is where it is written."""
+
+    def __init__(self, name: str, at: tuple[str | int, ...]) -> None:
+        super().__init__(name)
+        self.at = at
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +55,82 @@ def describes_topic(settings: Mapping[str, Any]) -> bool:
 def is_pattern(text: str) -> bool:
     """Whether it may stand for several tables: it holds more than a name does."""
     return not PLAIN_NAME.match(text)
+
+
+def split(text: str) -> list[str]:
+    """The entries of a list of regular expressions as Debezium cuts it (io.debezium.util.Strings.RegExSplitter)."""
+    return [entry.strip().replace("\\,", ",") for entry in ENTRY.findall(text) if entry.strip()]
+
+
+def as_entry(text: str) -> str:
+    """A regular expression as it stands in such a list: a comma of its own does not cut it."""
+    return COMMA.sub(lambda found: found[1] or r"\,", text)
+
+
+def unescaped(text: str) -> str:
+    """The name that a regular expression of one name matches."""
+    return re.sub(r"\\(.)", r"\1", text)
+
+
+def wording(text: str) -> str:
+    """An entry of an include list as people write it: a name, or a pattern with what it leaves out."""
+    if not is_pattern(name := unescaped(text)):
+        return name
+    pattern, excluded = parts(text)
+    return f"{pattern} without {', '.join(map(wording, excluded))}" if excluded else text
+
+
+def parts(text: str) -> tuple[str, tuple[str, ...]]:
+    """A pattern, and the regular expressions that it leaves out."""
+    found = EXCLUDING.match(text)
+    return (found[2], _alternatives(found[1])) if found else (text, ())
+
+
+def _alternatives(text: str) -> tuple[str, ...]:
+    """What stands between the `|` of a regular expression that are in no group."""
+    found, depth = [""], 0
+    for piece in re.findall(r"\\.?|\[\^?\]?(?:\\.|[^\]])*\]|.", text, re.DOTALL):
+        depth += (piece == "(") - (piece == ")")
+        if piece == "|" and depth == 0:
+            found.append("")
+        else:
+            found[-1] += piece
+    return tuple(found)
+
+
+def gained(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """What a list captures that another did not, as entries: a name that was matched already, or a pattern that leaves
+    out more than before, is nothing new."""
+    names = {unescaped(each).lower() for each in before}
+    old = {pattern: excluded for pattern, excluded in map(parts, before) if is_pattern(unescaped(pattern))}
+    patterns = [each for each in before if is_pattern(unescaped(each))]
+
+    def is_new(name: str) -> bool:
+        return name.lower() not in names and not any(matches(each, name) for each in patterns)
+
+    found: list[str] = []
+    for each in after:
+        pattern, excluded = parts(each)
+        if each in before:
+            continue
+        if not is_pattern(name := unescaped(each)):
+            found += [each] if is_new(name) else []
+        elif pattern not in old:
+            found.append(each)
+        else:
+            back = [other for other in old[pattern] if other not in excluded]
+            found += [other for other in back if is_pattern(name := unescaped(other)) or
+                      (is_new(name) and matches(pattern, name))]  # fmt: skip
+    return list(dict.fromkeys(found))
+
+
+def matches(text: str, name: str) -> bool:
+    """As Debezium reads an entry: the whole name, in upper or lower case (io.debezium.function.Predicates). An entry
+    that cannot be read here matches nothing."""
+    try:
+        return bounded.pattern(f"(?i:{text})", re.ASCII).match(name) is not None
+    except ValueError:
+        return False
 
 
 def include_list(tables: Sequence[Table], excluded: Sequence[str]) -> list[str]:
@@ -84,14 +173,14 @@ def _database(table: Table) -> str:
 def column_settings(tables: Sequence[Table], column: Callable[[Table, str], str], named: Property) -> dict[str, str]:
     """The properties that say what happens to columns. `column` gives a column's entry in such a list.
 
-    Raises Unsupported.
+    Raises Unsupported and Unwritable.
     """
     lists: dict[str, dict[str, None]] = {}
     chosen = any(_columns(table).get("include") for table in tables)
     for table in tables:
         for property_name, entry in _of_table(table, chosen, column, named):
-            lists.setdefault(property_name, {})[entry] = None
-    keys = [f"{_grouped(table)}:{','.join(map(regex, key))}" for table in tables if (key := table.settings.get("key"))]
+            lists.setdefault(property_name, {})[as_entry(entry)] = None
+    keys = [_key(table, key) for table in tables if (key := table.settings.get("key"))]
     found = {name: ",".join(entries) for name, entries in lists.items()}
     return {**found, named("key"): ";".join(dict.fromkeys(keys))} if keys else found
 
@@ -125,5 +214,20 @@ def _all_but(excluded: Iterable[str]) -> str:
     return f"(?!(?:{names})$).*" if names else ".*"
 
 
-def _grouped(table: Table) -> str:
-    return f"(?:{table.include})" if table.is_pattern else regex(table.include)
+def _key(table: Table, columns: Sequence[str]) -> str:
+    """TABLE:COLUMNS, of which Debezium makes regular expressions by cutting at colons, semicolons, commas and blanks
+    (io.debezium.relational.Key.CustomKeyMapper); a group that is `(?:…)` has a colon. Raises Unwritable."""
+    name = f"({table.include})" if table.is_pattern and "|" in table.include else regex(table.include)
+    for text, cuts in ((name, r"[:;\s]"), *((each, r"[:;,\s]") for each in columns)):
+        if re.search(cuts, text):
+            raise Unwritable(text, table.at)
+    return f"{as_entry(name)}:{','.join(map(regex, columns))}"
+
+
+def problem_of(text: str) -> str:
+    """Why this is no regular expression; empty where it is one, or one that only Java reads."""
+    try:
+        bounded.pattern(text)
+    except ValueError as e:
+        return "" if JAVA.search(text) else str(e)
+    return ""

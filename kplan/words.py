@@ -142,7 +142,13 @@ def listed(items: Sequence[str], most: int = 5) -> str:
 
 
 def summary(result: Result, plan: Plan) -> str:
-    """The last sentence of an apply."""
+    """The last sentences of an apply."""
+    said = _summary(result, plan)
+    again = f"{count(result.retries, 'request')} {'was' if result.retries == 1 else 'were'} sent again"
+    return f"{said} {again}." if result.retries and said.endswith(".") else said
+
+
+def _summary(result: Result, plan: Plan) -> str:
     if result.outcome == "applied":
         done = [(result.actions.count(action), word) for action, word in PAST.items()]
         numbers = ", ".join(f"{n} {word}" for n, word in done if n)

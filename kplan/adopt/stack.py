@@ -16,6 +16,7 @@ from kplan.adopt.writing import text, topic_setting, verbatim
 from kplan.diff import differences
 from kplan.model import Address, Connector, Resource, Rules, Secret, Stack, Topic
 from kplan.settings import FROM_OUTSIDE, Builder, layer
+from kplan.unique import claim
 
 ONLY_REPLICAS: Final = frozenset(FROM_OUTSIDE)  # all that a default says of a connector's own topics
 HISTORY: Final = (
@@ -163,16 +164,18 @@ class _Composition:
 
     def _apart(self) -> None:
         """Connectors that share what a template lets only one have are written without it."""
-        owners: dict[tuple[str, str], set[str]] = {}
+        owners: dict[tuple[str, str], list[Connector]] = {}
         for each in (*self.others, *self.found.connectors.values()):
             for key, said in each.config.items():
                 if isinstance(said, str):
-                    owners.setdefault((key, said), set()).add(each.name)
+                    owners.setdefault((key, said), []).append(each)
         for name, each in self.found.connectors.items():
             blueprint = self.workshop.templates.get(each.java_class)
             for key in blueprint.unique if blueprint else ():
-                value = each.config.get(key)
-                sharing = owners.get((key, value), set()) - {name} if isinstance(value, str) else set()
+                if (mine := claim(each, key)) is None:
+                    continue
+                claims = {other.name: claim(other, key) for other in owners[key, mine.value] if other.name != name}
+                sharing = [other for other, theirs in claims.items() if theirs and mine.clashes(theirs)]
                 if sharing and self.levels[name] < RAW:
                     self._less(name, f"it shares {key} with connector/{min(sharing)}, which one alone may have", RAW)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -51,11 +51,27 @@ class IncrementalSnapshot:
         elif told.kind == "ABORTED":
             self.outcome = Outcome(_failed(f"the snapshot of {self.tables} was aborted"))
         elif told.kind == "COMPLETED":
-            bad = [f"{table}: {status}" for table, status in self.scanned.items() if status not in GOOD]
-            problem = _failed(f"not all rows were read: {', '.join(bad)}") if bad else None
+            bad = [f"{table}: {status}" for table, status in self.scanned.items() if status not in self.good]
+            problem = _failed(f"not all rows were read: {', '.join(bad)}", self._help(bad)) if bad else None
             self.outcome = Outcome(
                 problem, note=f"{self.rows} row{'' if self.rows == 1 else 's'} of {self.tables} read"
             )
+
+    @property
+    def good(self) -> Collection[str]:
+        """What may be told of a table. MongoDB has no collection that is missing: such a one is empty, too."""
+        return [each for each in GOOD if each != "EMPTY" or not self._of_mongodb]
+
+    @property
+    def _of_mongodb(self) -> bool:
+        return isinstance(self.change.after, Connector) and incremental.is_mongodb(self.change.after)
+
+    def _help(self, bad: Sequence[str]) -> str:
+        """What to do where nothing else is wrong but that MongoDB found no document."""
+        if not self._of_mongodb or any(not each.endswith(": EMPTY") for each in bad):
+            return ""
+        return ("no document is there: correct the collection's name; of one that is empty there is nothing to read, "
+                "so leave `new_tables` out for it")  # fmt: skip
 
     @property
     def tables(self) -> str:
@@ -95,16 +111,18 @@ class IncrementalSnapshots:
     def stop(self, change: Change) -> None:
         """A snapshot of the tables that are to leave the connector is told to end."""
         channel = incremental.channel(change.before) if isinstance(change.before, Connector) else None
-        if channel is not None:
-            self.signals.send(channel.signals, channel.key, incremental.stop(f"kplan-{uuid.uuid4()}", change.stops))
+        if channel is not None and isinstance(change.before, Connector):
+            tables = incremental.collections(change.before, change.stops, change.after)
+            self.signals.send(channel.signals, channel.key, incremental.stop(f"kplan-{uuid.uuid4()}", tables))
 
     def _begun(self, change: Change, starts: dict[str, int]) -> IncrementalSnapshot:
         channel = incremental.channel(change.after) if isinstance(change.after, Connector) else None
-        if channel is None:
+        if channel is None or not isinstance(change.after, Connector):
             raise _failed("the connector cannot be asked for a snapshot")
         starts.setdefault(channel.notifications, self.signals.end(channel.notifications))
         snapshot = IncrementalSnapshot(change, channel, self.clock())
-        self.signals.send(channel.signals, channel.key, incremental.execute(snapshot.id, change.snapshots))
+        tables = incremental.collections(change.after, change.snapshots, change.before)
+        self.signals.send(channel.signals, channel.key, incremental.execute(snapshot.id, tables))
         log.info("%s: asked through %s for a snapshot of %s", change.address, channel.signals, snapshot.tables)
         return snapshot
 
@@ -129,9 +147,10 @@ class IncrementalSnapshots:
                 each.outcome = Outcome(_silent(each, self.seconds))
 
 
-def _failed(message: str) -> KplanError:
-    return KplanError(message, code="K516", help="see the worker's log; a table without a primary key needs one for an "
-                      "incremental snapshot, or a surrogate key in the signal")  # fmt: skip
+def _failed(message: str, help: str = "") -> KplanError:
+    usual = ("see the worker's log; a table without a primary key needs one for an incremental snapshot, or a "
+             "surrogate key in the signal")  # fmt: skip
+    return KplanError(message, code="K516", help=help or usual)
 
 
 def _silent(snapshot: IncrementalSnapshot, seconds: float) -> KplanError:

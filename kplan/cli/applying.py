@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -428,22 +428,23 @@ class Running:
     def ended(self, work: Callable[[], Result]) -> Result:
         """What `work` returns or raises, and everybody who wants to hear of it is told."""
         from kplan.diagnostics import KplanError
+        from kplan.notify import failure
 
         try:
             result = work()
         except KplanError as e:
             if e.exit_code in (7, 8):
-                self._tell("incomplete", e.message, ())
+                self._tell("incomplete", e.message, (), failure(None, e))
             raise
-        self._tell(result.outcome, result.said, result.left)
+        self._tell(result.outcome, result.said, result.left, failure(result.failed, result.error))
         return result
 
-    def _tell(self, outcome: str, said: str, left: Sequence[str]) -> None:
+    def _tell(self, outcome: str, said: str, left: Sequence[str], failed: Mapping[str, str] | None) -> None:
         from kplan.notify import tell
 
         mask, run = self.session.secrets.mask, self.holder.run
         warn = lambda problem: self.session.note(f"warning: {problem}")  # noqa: E731
-        tell(self.environment.notify, self.plan, run, outcome, said, left, mask, warn)
+        tell(self.environment.notify, self.plan, run, outcome, said, left, mask, warn, failed)
 
 
 def _run(running: Running, cluster: Cluster, store: Store, saved: bool, stop: Stop) -> Result:

@@ -55,7 +55,7 @@ def _found(backend: Any, name: str) -> tuple[Connector, Health]:
     address = Address("connector", name)
     reading = backend.read([name])
     if address not in reading.resources:
-        raise KplanError(f"there is no connector {name}", code="K314", help="`kplan list 'connector/*'` shows them")
+        raise KplanError(f"Connect has no connector {name}", code="K321", help="`kplan list 'connector/*'` shows them")
     return reading.resources[address], reading.health[address]
 
 
@@ -180,6 +180,12 @@ def restart(session: Session) -> int:
         raise click.BadParameter(str(e), param_hint="--delay")
     with _opened(session) as backend:
         now, health = _found(backend, s["name"])
+        if now.state != "running":  # Connect takes the request, and leaves the connector as it is
+            raise KplanError(
+                f"{now.name} is {now.state.upper()}, and a restart leaves it so",
+                code="K514",
+                help=f"kplan connector resume {now.name}",
+            )
         if s["failed_only"] and not health.failed and health.state != "FAILED":
             session.say(f"{now.name}: nothing has failed")
             return 0

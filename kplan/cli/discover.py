@@ -70,7 +70,7 @@ def _connector(session: Session) -> Connector:
     close = get_close_matches(name, known, 1)
     hint = f"did you mean `{close[0]}`? " if close else ""
     there = f"there are {', '.join(sorted(known))}" if known else "there is none at all"
-    raise Invalid([error("K321", "the stacks declare no such connector", name, help=f"{hint}{there}")])
+    raise Invalid([error("K321", "there is no such connector", f"the stacks declare no {name}", help=f"{hint}{there}")])
 
 
 def _password(variable: str) -> str | None:

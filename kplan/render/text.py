@@ -12,6 +12,7 @@ from typing import Any
 
 from kplan.render.alike import runs
 from kplan.render.facts import sentence, snapshot
+from kplan.tables import split
 from kplan.words import count, listed, value
 
 SIGNS = {"create": "+", "update": "~", "delete": "-", "move": ">", "adopt": "=", "release": "o"}
@@ -381,7 +382,7 @@ def _list_diff(key: str, before: str, after: str, style: Style, column: int) -> 
 
 def items(text: str) -> list[str]:
     """The items of a comma-separated list of names, whose dots are escaped where they are regular expressions."""
-    return [item.strip().replace("\\.", ".") for item in text.split(",") if item.strip()]
+    return [item.replace("\\.", ".") for item in split(text)]
 
 
 def _risk(risk: Mapping[str, Any], style: Style, created_at: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from kplan.backends.connect_incremental import IncrementalSnapshots
 from kplan.diagnostics import Denied, KplanError
 from kplan.diff import diff
 from kplan.incremental import Notification
-from kplan.model import Address, Change, Connector, Live, Rules, Stack
+from kplan.model import Action, Address, Change, Connector, Live, Rules, Stack
 from kplan.undo import inverse
 
 ASKABLE = {
@@ -42,6 +43,102 @@ def test_only_tables_that_were_not_captured_are_read_and_the_undo_stops_that() -
     assert any("public.c, public.d (incremental snapshot)" in effect for effect in change.effects)
     back = inverse(change)
     assert back is not None and (back.snapshots, back.stops) == ((), change.snapshots)
+
+
+LOGS_TOO = r"(?!(?:public\.secret|public\.logs)$)(?:public\..*)"
+LESS = r"(?!(?:public\.secret)$)(?:public\..*)"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "new"),
+    [
+        (LESS, LOGS_TOO, ()),
+        (LOGS_TOO, LESS, (r"public\.logs",)),
+        (r"public\..*", r"public\.z", ()),
+        (r"PUBLIC\..*", r"public\..*,public\.z", (r"public\..*",)),
+        (r"public\.A", r"public\.a", ()),
+        (r"public\.t{1\,3}", r"public\.t{1\,3},public\.b", (r"public\.b",)),
+        (r"a\..*", r"a\..*,b\.(x|y)", (r"b\.(x|y)",)),
+        (r"(?!(?:b\.t|a\.(x|y))$)(?:a\..*)", r"a\..*", (r"a\.(x|y)",)),
+    ],
+)
+def test_what_was_captured_already_is_not_new(before: str, after: str, new: tuple[str, ...]) -> None:
+    assert changed(before, after).snapshots == new
+
+
+def sent(config: Mapping[str, str], before: str, after: str) -> list[str]:
+    """What a signal about the tables that `after` adds asks for."""
+    change = changed(before, after, {**ASKABLE, **config})
+    assert isinstance(change.after, Connector) and change.snapshots
+    return incremental.collections(change.after, change.snapshots, change.before)
+
+
+def of(name: str) -> str:
+    return f"io.debezium.connector.{name}"
+
+
+@pytest.mark.parametrize(
+    ("config", "entry", "wanted"),
+    [
+        ({}, r"public\.b", [r"public\.b"]),
+        ({"connector.class": of("mysql.MySqlConnector")}, r"kbe\.b", [r"kbe\.b"]),
+        ({"connector.class": of("sqlserver.SqlServerConnector"), "database.names": "shop"}, r"dbo\.b", ["shop.dbo.b"]),
+        ({"connector.class": of("oracle.OracleConnector"), "database.dbname": "orclcdb"}, r"HR\.B", ["ORCLCDB.HR.B"]),
+        (
+            {"connector.class": of("oracle.OracleConnector"), "database.dbname": "c", "database.pdb.name": "pdb1"},
+            r"C##U\.B\$1",
+            ["PDB1.C##U.B$1"],
+        ),
+    ],
+)
+def test_a_table_has_the_full_name_that_its_engine_knows_it_by(
+    config: Mapping[str, str], entry: str, wanted: list[str]
+) -> None:
+    assert sent(config, r"x\.a", rf"x\.a,{entry}") == wanted
+
+
+def test_collections_of_mongodb_are_plain_names() -> None:
+    config = {**ASKABLE, "connector.class": of("mongodb.MongoDbConnector")}
+    before = Connector("c", {**config, "collection.include.list": r"shop\.a"})
+    after = Connector("c", {**config, "collection.include.list": r"shop\.a,shop\.orders"})
+    assert incremental.collections(after, [r"shop\.orders"], before) == ["shop.orders"]
+
+
+@pytest.mark.parametrize(
+    ("config", "before", "after", "read", "left"),
+    [
+        ({}, r"public\.orders", r"public\.orders,public\.o.*", ["public.o1", "PUBLIC.O2"], ["public.orders", "hr.o"]),
+        ({}, r"(?!(?:a\.(x|y))$)(?:a\.[xyz])", r"a\.[xyz]", ["a.x", "a.y"], ["a.z", "a.xy"]),
+        (
+            {"connector.class": of("sqlserver.SqlServerConnector"), "database.names": "shop"},
+            r"dbo\.a",
+            r"dbo\.a,(?!(?:dbo\.s)$)(?:dbo\..*)",
+            ["shop.dbo.b"],
+            ["shop.dbo.a", "shop.dbo.s", "dbo.b", "other.dbo.b"],
+        ),
+    ],
+)
+def test_a_new_pattern_asks_for_what_was_not_captured_before(
+    config: Mapping[str, str], before: str, after: str, read: list[str], left: list[str]
+) -> None:
+    (pattern,) = sent(config, before, after)
+    assert [name for name in read if not re.fullmatch(pattern, name)] == []
+    assert [name for name in left if re.fullmatch(pattern, name)] == []
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"connector.class": of("sqlserver.SqlServerConnector"), "database.names": "shop,old"}, "several databases"),
+        ({"connector.class": of("sqlserver.SqlServerConnector")}, "which database"),
+        ({"connector.class": of("mongodb.MongoDbConnector"), "collection.include.list": r"shop\.o.*"}, "patterns"),
+        ({"connector.class": of("vitess.VitessConnector")}, "does not know"),
+    ],
+)
+def test_a_connector_whose_tables_kplan_cannot_name_is_refused(config: Mapping[str, str], words: str) -> None:
+    connector = Connector("c", {**ASKABLE, **config}, rules=Rules(new_tables="incremental"))
+    [problem] = incremental.problems([connector])
+    assert problem.code == "K239" and words in problem.detail
 
 
 @pytest.mark.parametrize("new", ["none", ""])
@@ -107,8 +204,8 @@ class Fake:
 
     def close(self) -> None: ...
 
-    def run(self) -> Outcome:
-        change = changed(r"public\.a", r"public\.a,public\.b")
+    def run(self, change: Change | None = None) -> Outcome:
+        change = change or changed(r"public\.a", r"public\.a,public\.b")
         snapshots = IncrementalSnapshots(self, 30, lambda: self.clock)
         return snapshots.run([change], lambda address, words: None)[Address("connector", "c")]
 
@@ -138,6 +235,17 @@ def test_a_snapshot_is_asked_for_and_waited_for() -> None:
 def test_a_snapshot_that_does_not_succeed_is_a_failure_with_its_reason(answers: list[list[bytes]], words: str) -> None:
     outcome = Fake(answers).run()
     assert outcome.error is not None and words in outcome.error.message
+
+
+def test_a_table_without_rows_is_read_and_a_collection_that_nobody_finds_is_not() -> None:
+    answers = [[scanned("EMPTY"), told("ID", "COMPLETED")]]
+    assert Fake(list(answers)).run().ok
+    config = {**ASKABLE, "connector.class": of("mongodb.MongoDbConnector")}
+    before = Connector("c", {**config, "collection.include.list": r"shop\.a"})
+    after = Connector("c", {**config, "collection.include.list": r"shop\.a,public\.b"})
+    change = Change(after.address, Action.UPDATE, before, after, snapshots=(r"public\.b",))
+    error = Fake(list(answers)).run(change).error
+    assert error is not None and "public.b: EMPTY" in error.message and "name" in error.help
 
 
 def test_one_that_may_not_write_signals_is_told_so() -> None:

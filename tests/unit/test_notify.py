@@ -58,8 +58,34 @@ def test_a_rollback_is_told_and_a_success_is_not(tmp_path: Path, receiver: tuple
     [told] = got
     assert told["text"].startswith("kplan: shop (local): Apply failed; rolled back.")
     assert (told["kplan"]["outcome"], told["kplan"]["stack"]) == ("rolled_back", "shop")
+    failed = told["kplan"]["failed"]
+    assert (failed["address"], failed["code"]) == ("connector/feed", "K512") and failed["cause"]
+    assert f"connector/feed: K512 {failed['cause']}" in told["text"].splitlines()
     shell(tmp_path, f"{url}/T0canary7", fail="").kplan("apply", "stack.yaml", "--yes")
     assert len(got) == 1
+
+
+def test_what_is_left_and_how_it_was_recovered_is_told(
+    tmp_path: Path, receiver: tuple[str, list[dict[str, Any]]]
+) -> None:
+    url, got = receiver
+    made = shell(tmp_path, url, fail="")
+    made.write("stack.yaml", "version: 1\nstack: shop\ntopics: {shop.orders: {partitions: 1}}\n")
+    made.kplan("apply", "stack.yaml", "--yes")
+    more = "version: 1\nstack: shop\ntopics: {shop.orders: {partitions: 2}}\n"
+    made = shell(tmp_path, url, fail="topic/shop.orders")
+    made.write("stack.yaml", more)
+    made.kplan("apply", "stack.yaml", "--yes", expect=8)
+    [told] = got
+    run = told["kplan"]["run"]
+    assert told["kplan"]["outcome"] == "incomplete" and told["kplan"]["failed"]["address"] == "topic/shop.orders"
+    assert any("topic/shop.orders" in each for each in told["kplan"]["left"])
+    assert f"kplan recover {run}" in told["text"]
+    made = shell(tmp_path, url, fail="")
+    made.write("stack.yaml", more)
+    made.kplan("recover", run, "--forward", "--yes")
+    assert [(each["kplan"]["outcome"], each["kplan"]["run"]) for each in got[1:]] == [("completed", run)]
+    assert "failed" not in got[1]["kplan"]
 
 
 def test_only_the_ends_that_are_asked_for_are_told(tmp_path: Path, receiver: tuple[str, list[dict[str, Any]]]) -> None:

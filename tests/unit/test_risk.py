@@ -325,6 +325,21 @@ def test_a_changed_setting_of_a_connector(key: str, before: str | None, after: s
     assert codes(replace(change, action=Action.MOVE)) == ([expected] if expected else [])
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (r"(?!(?:a\.s)$)(?:a\..*)", r"(?!(?:a\.s|a\.logs)$)(?:a\..*)", "changes of a.logs are no longer captured"),
+        (r"(?!(?:a\.s|a\.logs)$)(?:a\..*)", r"(?!(?:a\.s)$)(?:a\..*)", "rows already in a.logs are not captured"),
+        (r"(?!(?:a\.s)$)(?:a\..*)", r"a\.z", r"changes of a\..* without a.s are no longer captured"),
+        (r"a\.t{1\,3},a\.b", r"a\.b", "changes of a\\.t{1,3} are no longer captured"),
+    ],
+)
+def test_a_pattern_that_changes_says_what_really_comes_and_goes(before: str, after: str, said: str) -> None:
+    change = update(Connector("c", {"table.include.list": before}), Connector("c", {"table.include.list": after}))
+    (risk,) = assessed(change).risks
+    assert risk.summary.startswith(said)
+
+
 def test_a_list_of_tables_says_which_come_and_which_go() -> None:
     change = update(
         Connector("c", {"table.include.list": "public\\.a,public\\.b"}),

@@ -8,6 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+import kplan
 from kplan.environment import Environment, Simulated
 from kplan.model import Action, Address, AttrDiff, Change, Topic
 from kplan.servers import open_cluster
@@ -74,6 +75,33 @@ def test_what_is_missing_misconfigured_or_in_another_state_is_degraded_and_named
     assert "feed  PAUSED (declared running)" in text
 
 
+@pytest.mark.parametrize("fail", ["", "connector/feed"], ids=["applied", "rolled-back"])
+def test_retries_of_every_run_are_counted(fail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kplan.backends.simulated.SimulatedTopics.retries", 2)
+    monkeypatch.chdir(tmp_path)
+    shell = Shell(tmp_path)
+    shell.write("kplan.yaml", f"version: 1\nenvironments: {{local: {{simulated: {{fail: [{fail}]}}}}}}\n")
+    shell.write("stack.yaml", STACK)
+    loaded = kplan.load("stack.yaml")
+    ended = kplan.apply(kplan.plan(loaded), loaded.environment)
+    assert "2 requests were sent again." in ended.said
+    created = 0 if fail else 2
+    found = status(shell, expect=2 if fail else 0)
+    assert found["statistics"] == {"topics_created": created, "topic_creation_errors": 0, "retries": 2}
+    text = shell.kplan("status", "stack.yaml", expect=2 if fail else 0).out
+    assert f": {created} topics created, 2 requests sent again" in text
+
+
+def test_an_apply_tells_programs_what_it_did(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.write("stack.yaml", STACK)
+    events = [
+        json.loads(line) for line in shell.kplan("apply", "stack.yaml", "--yes", "--format", "json").out.splitlines()
+    ]
+    [end] = [event for event in events if event["type"] == "apply_summary"]
+    assert end["statistics"] == {"topics_created": 2, "topic_creation_errors": 0, "retries": 0}
+
+
 def test_a_failed_task_has_its_cause(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.write("kplan.yaml", "version: 1\nenvironments: {local: {simulated: {fail: [connector/feed]}}}\n")
@@ -124,7 +152,7 @@ def test_a_connector_is_stopped_and_resumed_and_drift_says_so(shell: Shell) -> N
     shell.kplan("connector", "resume", "feed")
     assert "No drift" in shell.kplan("drift", "stack.yaml").out
     missing = shell.kplan("connector", "pause", "nobody", expect=1)
-    assert "there is no connector nobody" in missing.all and "kplan list" in missing.all
+    assert "Connect has no connector nobody" in missing.all and "kplan list" in missing.all
 
 
 def test_offsets_are_read_saved_reset_and_put_back(shell: Shell) -> None:
@@ -149,3 +177,17 @@ def test_a_connectors_config_is_shown_without_secrets(tmp_path: Path) -> None:
                 f"connectors: {{feed: {{class: {source}, config: {config}}}}}\n")  # fmt: skip
     shell.kplan("apply", "s.yaml", "--yes")
     assert shell.kplan("connector", "config", "feed").json["api.token"] == "(sensitive)"
+
+
+@pytest.mark.parametrize(("doing", "state"), [("stop", "STOPPED"), ("pause", "PAUSED")])
+def test_what_is_not_to_run_is_not_restarted(doing: str, state: str, shell: Shell) -> None:
+    shell.kplan("connector", doing, "feed")
+    ended = shell.kplan("connector", "restart", "feed", expect=1)
+    assert f"feed is {state}" in ended.err and "kplan connector resume feed" in ended.err
+    assert "was restarted" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize("doing", ["restart", "pause", "status"])
+def test_a_connector_that_is_not_there_is_told_so(doing: str, shell: Shell) -> None:
+    ended = shell.kplan("connector", doing, "nobody", expect=1)
+    assert "error[K321]: there is no such connector" in ended.err and "nobody" in ended.err

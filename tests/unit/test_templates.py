@@ -13,6 +13,8 @@ import yaml
 from kplan.diagnostics import Diagnostic
 from kplan.loading import Loaded, Request, built_in_templates, load
 from kplan.model import Address, Connector, Stack, Topic
+from kplan.render.text import items
+from kplan.tables import split
 
 ROOT = Path(__file__).parents[2]
 LOGIN = {"hostname": "h", "user": "u", "password": "${file:/run/db:pw}"}
@@ -282,6 +284,14 @@ def test_a_pattern_that_makes_no_sense_is_an_error(tables: Any, tmp_path: Path) 
     assert [d.code for d in told(tmp_path, block(tables=tables, topics={"p.hr.staff": None}))] == ["K216"]
 
 
+@pytest.mark.parametrize("template", list(DATABASE))
+def test_the_command_that_lists_tables_is_named_where_it_can_ask(template: str, tmp_path: Path) -> None:
+    asks = template in ("debezium-postgres", "debezium-mysql", "debezium-mariadb")
+    for tables in ([r"a\..*"], ["!secret"]):
+        (problem,) = told(tmp_path, block(template, tables=tables))
+        assert (problem.code, "kplan discover cdc STACK" in problem.help) == ("K216", asks)
+
+
 def test_a_pattern_names_its_database_where_the_engine_wants_that(tmp_path: Path) -> None:
     for pattern, databases in ((r"shop\.order_.*", "shop"), (r"(shop|old)\.orders", None)):
         stack = expanded(tmp_path, block("debezium-mysql", tables=[pattern], topics={"p.shop.order_1": None}))
@@ -320,6 +330,73 @@ def test_fields_of_mongodb_can_be_excluded_and_that_is_all(tmp_path: Path) -> No
     assert config["field.exclude.list"] == "shop.t.a.b"
     found = told(tmp_path, block("debezium-mongodb", tables={"t": {"key": ["a"]}}))
     assert [d.code for d in found] == ["K228"]
+
+
+def test_a_comma_cuts_no_pattern_and_no_column_in_two(tmp_path: Path) -> None:
+    tables = {r"public\.t{1,3}": {"columns": {"exclude": ["a,b", "c{1,2}"]}}, "!public.x": None}
+    config = connector(expanded(tmp_path, block(tables=tables, topics={"p.public.t": None}))).config
+    assert config["table.include.list"] == r"(?!(?:public\.x)$)(?:public\.t{1\,3})"
+    assert config["column.exclude.list"] == r"(?:public\.t{1\,3})\.a\,b,(?:public\.t{1\,3})\.c{1\,2}"
+    assert items(r"public\.t{1\,3},public\.b") == ["public.t{1,3}", "public.b"]  # as a plan shows a list
+    assert split(str(config["column.exclude.list"])) == [
+        r"(?:public\.t{1,3})\.a,b",
+        r"(?:public\.t{1,3})\.c{1,2}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key"),
+    [(r"public\.t_\d", r"public\.t_\d:id"), (r"public\.(a|b)", r"(public\.(a|b)):id"),
+     (r"public\.t{1,3}", r"public\.t{1\,3}:id")],
+)  # fmt: skip
+def test_the_key_of_a_pattern_has_the_form_that_debezium_reads(pattern: str, key: str, tmp_path: Path) -> None:
+    own = block(tables={pattern: {"key": ["id"]}}, topics={"p.public.t": None})
+    assert connector(expanded(tmp_path, own)).config["message.key.columns"] == key
+
+
+@pytest.mark.parametrize(
+    ("template", "name", "settings"),
+    [
+        ("debezium-postgres", "t", {"key": ["a,b"]}),
+        ("debezium-postgres", r"(?:hr|old)\.t", {"key": ["a"]}),
+        ("debezium-mongodb", "t", {"columns": {"exclude": ["a,b"]}}),
+    ],
+)
+def test_a_name_that_debezium_would_cut_is_an_error(template: str, name: str, settings: Any, tmp_path: Path) -> None:
+    (found,) = told(tmp_path, block(template, tables={name: settings}, topics={"p.t": None}))
+    assert found.code == "K228" and found.span is not None and found.span.line > 1
+
+
+@pytest.mark.parametrize(
+    "tables", [["public.["], ["orders", "!a(b"], {"orders": {"columns": {"exclude": ["*a"]}}}], ids=str
+)
+def test_what_is_no_regular_expression_is_refused_at_its_place(tables: Any, tmp_path: Path) -> None:
+    found = [d for d in told(tmp_path, block(tables=tables, topics={"p.public.t": None})) if d.code == "K203"]
+    assert len(found) == 1 and found[0].span is not None and found[0].span.line > 1
+
+
+def test_what_only_java_reads_is_no_error(tmp_path: Path) -> None:
+    tables = [r"public\.\p{Alpha}+", r"\Qpublic.a(b\E"]
+    assert told(tmp_path, block(tables=tables, topics={"p.public.t": None})) == []
+
+
+def test_all_tables_but_one_need_topics_too(tmp_path: Path) -> None:
+    assert [d.code for d in told(tmp_path, block(tables=["!secret"]))] == ["K216"]
+    stack = expanded(tmp_path, block(tables=["!secret"], topics={"p.public.orders": None}))
+    assert connector(stack).config["table.include.list"] == r"(?!(?:public\.secret)$)(?:.*)"
+
+
+@pytest.mark.parametrize("key", ["table.include.list", "table.exclude.list", "table.whitelist"])
+def test_a_list_beside_the_tables_is_refused_where_it_stands(key: str, tmp_path: Path) -> None:
+    found = [d for d in told(tmp_path, block(tables=["orders"], config={key: "public.stock"})) if d.code == "K211"]
+    assert [d.detail.split(",")[0] for d in found] == [key]
+    text = (tmp_path / "stack.yaml").read_text().splitlines()
+    assert found[0].span is not None and key in text[found[0].span.line - 1]
+
+
+def test_a_list_beside_the_tables_may_name_them_in_other_words(tmp_path: Path) -> None:
+    own = block(tables=["orders"], config={"table.include.list": "public.orders"})
+    assert connector(expanded(tmp_path, own)).config["table.include.list"] == "public.orders"
 
 
 @pytest.mark.parametrize(
