@@ -17,7 +17,7 @@ demo: $(RUNTIME)  ## show kplan at work on a simulated cluster; needs no server
 	@$(PYTHON) stacks/demo.py
 
 test: $(DEVELOPMENT)  ## run every test that this machine can run
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -n 3 --dist loadgroup
 
 check: $(DEVELOPMENT)  ## formatting, lint and types
 	@status=0; \

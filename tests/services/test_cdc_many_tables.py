@@ -1,7 +1,7 @@
 """A thousand tables in one connector: planned and applied on real services, rows flow, and nothing is left at the end.
 
-That takes minutes on a small machine, so a test run has fewer; KPLAN_TEST_TABLES=1000 has them all. The columns have
-names of their own, for Debezium (3.7) takes a time that grows with the square of those that share one.
+That takes minutes on a small machine, so a test run has fewer; with KPLAN_TEST_TABLES=1000, as in CI, it has them all.
+The columns have names of their own, for Debezium (3.7) takes a time that grows with the square of those that share one.
 """
 
 from __future__ import annotations
