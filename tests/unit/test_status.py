@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 import kplan
+from kplan.backends.simulated import SimulatedTopics
 from kplan.environment import Environment, Simulated
 from kplan.model import Action, Address, AttrDiff, Change, Topic
 from kplan.servers import open_cluster
@@ -191,3 +198,57 @@ def test_what_is_not_to_run_is_not_restarted(doing: str, state: str, shell: Shel
 def test_a_connector_that_is_not_there_is_told_so(doing: str, shell: Shell) -> None:
     ended = shell.kplan("connector", doing, "nobody", expect=1)
     assert "error[K321]: there is no such connector" in ended.err and "nobody" in ended.err
+
+
+# -- how far behind ---------------------------------------------------------------------------------------------------
+def test_a_sink_is_behind_by_what_its_group_has_not_read(shell: Shell) -> None:
+    topics = open_cluster(Environment("local", str(shell.folder), simulated=Simulated())).topics
+    assert isinstance(topics, SimulatedTopics)
+    topics.produce("shop.orders", 70)
+    topics.subscribe("connect-out", "shop.orders", lag=42)
+    topics.subscribe("another", "shop.orders", lag=7)
+    connectors = status(shell)["connectors"]
+    assert connectors["out"]["lag"] == {"records": 42}  # type: ignore[index]
+    assert "lag" not in connectors["feed"]  # type: ignore[index]
+    assert "lag 42 records" in shell.kplan("status", "stack.yaml").out
+
+
+def test_a_source_is_behind_by_the_age_of_its_last_heartbeat(tmp_path: Path) -> None:
+    shell = Shell(tmp_path, {"KPLAN_VAR_password": "of-a-database"})
+    shell.write(
+        "stack.yaml",
+        """
+version: 1
+stack: shop
+variables: {password: {type: string, sensitive: true}}
+connectors:
+  shop:
+    template: debezium-postgres
+    topic_prefix: shop
+    database: {hostname: db, name: shop, user: cdc, password: "{{ var.password }}"}
+    tables: {orders: }
+""",
+    )
+    shell.kplan("apply", "stack.yaml", "--yes")
+    topics = open_cluster(Environment("local", str(tmp_path), simulated=Simulated())).topics
+    assert isinstance(topics, SimulatedTopics)
+    topics.produce("__debezium-heartbeat.shop", 1, at=int(time.time() * 1000) - 90_000)
+    age = status(shell)["connectors"]["shop"]["lag"]["heartbeat_age"]  # type: ignore[index]
+    assert 90 <= age < 150
+    assert re.search(r"heartbeat \d+ s ago", shell.kplan("status", "stack.yaml").out)
+
+
+def test_watching_looks_again_until_ctrl_c(shell: Shell) -> None:
+    command = [sys.executable, "-m", "kplan", "status", "stack.yaml", "--watch", "--interval", "500ms"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("KPLAN_", "KAFKA_"))}
+    asked = subprocess.Popen([*command, "--format", "json"], cwd=shell.folder, env=environment, text=True,
+                             stdout=subprocess.PIPE, restore_signals=True,
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))  # fmt: skip
+    assert asked.stdout is not None
+    assert json.loads(asked.stdout.readline())["status"] == "healthy"
+    shell.kplan("connector", "stop", "out")
+    for line in asked.stdout:
+        if json.loads(line)["status"] == "degraded":
+            break
+    asked.send_signal(signal.SIGINT)
+    assert asked.wait(30) == 0
