@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 import time
@@ -120,21 +119,29 @@ class Ground:
         return measured(self.tracks[0])
 
     def each(self, todo: Iterable[T], work: Callable[[T, Track], None]) -> None:
-        """All of it is worked off, as much at a time as there are lanes."""
+        """All of it is worked off, as much at a time as there are lanes. Raises what one of them raised, at the end."""
         waiting: queue.SimpleQueue[T] = queue.SimpleQueue()
         for item in todo:
             waiting.put(item)
 
+        raised: list[BaseException] = []
+
         def run(track: Track) -> None:
-            with contextlib.suppress(queue.Empty):
+            try:
                 while True:
                     work(waiting.get_nowait(), track)
+            except queue.Empty:
+                pass
+            except BaseException as e:
+                raised.append(e)
 
         threads = [threading.Thread(target=run, args=(track,)) for track in self.tracks]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        if raised:
+            raise raised[0]
 
     def clear(self) -> None:
         for track in self.tracks:

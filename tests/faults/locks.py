@@ -159,6 +159,10 @@ def stopped(world: World, reference: Reference, point: int, label: str, score: S
     holder = Running(world.machine(world.stack), world.apply, ["--stop", str(point)])
     while holder.alive and len(holder.points) < point:
         time.sleep(0.05)
+    if not holder.alive:
+        ended = holder.wait()
+        world.leave()
+        return [f"point {point}, {label}, was not reached: it ended with {ended.code}\n{ended.out}"]
     time.sleep(SESSION + 1)
     other = kplan(world.machine(), *RECOVER)
     between = world.seen()
