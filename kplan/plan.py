@@ -141,7 +141,7 @@ class Plan:
         document = to_json(self, digest=False)
         document.pop("created_at")
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 # -- the document -----------------------------------------------------------------------------------------------------

@@ -482,8 +482,8 @@ def view_of(session: Session) -> View:
 def ctrl_c(run: str) -> Iterator[Stop]:
     """Once: the running wave is finished and everything put back. Twice: stop where it is.
 
-    Before anything is done it ends the command, and once all is done it does nothing. A signal that whoever started
-    kplan had ignored (`nohup`) stays so.
+    Before anything is done it ends the command, and once all is done it does nothing. Under `nohup` the end of the
+    terminal stays ignored.
     """
     from kplan.run import Stop
 
@@ -504,9 +504,9 @@ def ctrl_c(run: str) -> Iterator[Stop]:
         stop.asked = True
         say("\ninterrupted: the running wave is finished, then everything is put back. Again: stop at once.")
 
-    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    heard = [number for number in ends if signal.getsignal(number) != signal.SIG_IGN]
-    old = {number: signal.signal(number, handle) for number in heard}
+    nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    ends = (signal.SIGINT, signal.SIGTERM, *(() if nohup else (signal.SIGHUP,)))
+    old = {number: signal.signal(number, handle) for number in ends}
     try:
         yield stop
     finally:

@@ -35,7 +35,13 @@ class Terminal:
         self.master, slave = pty.openpty()
         command = [sys.executable, "-m", "kplan", *arguments]
         self.process = subprocess.Popen(
-            command, cwd=folder, env={**kept, "TERM": "xterm"}, stdin=slave, stdout=slave, stderr=slave
+            command,
+            cwd=folder,
+            env={**kept, "TERM": "xterm"},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored in the background
         )
         os.close(slave)
         self.text = ""
