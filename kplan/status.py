@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from kplan.diff import differences
@@ -66,6 +67,35 @@ def unanswered(stacks: Sequence[Stack], cause: str, settings: Mapping[str, Any],
         "configuration": dict(settings),
         "last_run": None,
     }
+
+
+@dataclass(slots=True)
+class Restarts:
+    """Which failed connectors are to be restarted while they are watched (`restart_failed`), each time after twice the
+    delay. One that has run for as long as it was last waited for has all its attempts again.
+    """
+
+    tried: dict[str, int] = field(default_factory=dict)
+    since: dict[str, tuple[bool, float]] = field(default_factory=dict)  # failed, and from when on
+
+    def due(self, stacks: Iterable[Stack], found: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
+        """Names, each with words for which attempt it is. `found` is the document, `now` seconds of any clock."""
+        for connector in (r for stack in stacks for r in stack.resources.values() if isinstance(r, Connector)):
+            attempts, delay = connector.rules.restart_failed or (0, 0.0)
+            each = found["connectors"].get(connector.name)
+            if not attempts or each is None or connector.state != "running":
+                continue
+            name = connector.name
+            failed = "FAILED" in (each["state"], *(task["state"] for task in each["tasks"]))
+            if self.since.get(name, (not failed, 0))[0] != failed:
+                self.since[name] = failed, now
+            tried = self.tried.get(name, 0)
+            long = now - self.since[name][1] >= delay * 2 ** max(0, tried if failed else tried - 1)
+            if failed and long and tried < attempts:
+                self.tried[name], self.since[name] = tried + 1, (failed, now)
+                yield name, f"{tried + 1} of {attempts}"
+            elif not failed and long:
+                self.tried.pop(name, None)
 
 
 def _topics(declared: Sequence[Topic], live: Live) -> dict[str, Any]:

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 )
 @click.argument("paths", metavar="STACK...", nargs=-1, required=True)
 @LOADING
-@option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
+@option(
+    "--watch",
+    is_flag=True,
+    help="Look again and again, until Ctrl-C, and restart what failed where `restart_failed` says so.",
+)
 @option("--interval", metavar="TIME", default="5s", show_default=True, help="Between two looks of --watch.")
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="The view on standard output.")
 @SHOWING
@@ -43,13 +47,18 @@ def command(session: Session) -> int:
     loaded = session.load()
     if loaded.has_errors:
         raise Invalid(loaded.diagnostics)
+    from kplan.status import Restarts
+
     cluster, store = session.open(loaded.environment)
+    restarts = Restarts()
     try:
         while True:
             found = looked(loaded, cluster, store)
             _show(session, found, clear=bool(s["watch"]))
             if not s["watch"]:
                 return {"healthy": 0, "degraded": 2}.get(found["status"], 1)
+            for name, attempt in restarts.due(loaded.stacks, found, time.monotonic()):
+                _restart(session, cluster, name, attempt)
             time.sleep(pause)
     except KeyboardInterrupt:
         return 0
@@ -82,6 +91,18 @@ def looked(loaded: Loaded, cluster: Cluster, store: Store) -> dict[str, Any]:
     mine = [p for p in runs if p.stack in {stack.name for stack in loaded.stacks}]
     millis = int(now().timestamp() * 1000)
     return status.document(loaded.stacks, live, facts, mine[-1] if mine else None, settings, at, millis)
+
+
+def _restart(session: Session, cluster: Cluster, name: str, attempt: str) -> None:
+    """What failed of the connector is being restarted, as its stack says."""
+    from kplan.diagnostics import KplanError
+
+    backend: Any = cluster.connectors
+    try:
+        backend.restart(name, failed_only=True)
+        session.note(f"connector/{name} failed and is restarted, {attempt}")
+    except KplanError as e:
+        session.note(f"connector/{name} could not be restarted: {session.secrets.mask(e.message)}")
 
 
 def _show(session: Session, found: dict[str, Any], clear: bool) -> None:

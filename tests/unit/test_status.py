@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -17,8 +18,9 @@ import pytest
 import kplan
 from kplan.backends.simulated import SimulatedTopics
 from kplan.environment import Environment, Simulated
-from kplan.model import Action, Address, AttrDiff, Change, Topic
+from kplan.model import Action, Address, AttrDiff, Change, Connector, Rules, Stack, Topic
 from kplan.servers import open_cluster
+from kplan.status import Restarts
 from tests.shell import Shell
 
 SCHEMA = json.loads(Path("schemas/status.v1.json").read_text("utf-8"))
@@ -238,12 +240,17 @@ connectors:
     assert re.search(r"heartbeat \d+ s ago", shell.kplan("status", "stack.yaml").out)
 
 
-def test_watching_looks_again_until_ctrl_c(shell: Shell) -> None:
+def watching(shell: Shell) -> subprocess.Popen[str]:
+    """`kplan status --watch`, which looks twice a second."""
     command = [sys.executable, "-m", "kplan", "status", "stack.yaml", "--watch", "--interval", "500ms"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("KPLAN_", "KAFKA_"))}
-    asked = subprocess.Popen([*command, "--format", "json"], cwd=shell.folder, env=environment, text=True,
-                             stdout=subprocess.PIPE, restore_signals=True,
-                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))  # fmt: skip
+    heard = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
+    return subprocess.Popen([*command, "--format", "json"], cwd=shell.folder, env=environment, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heard)  # fmt: skip
+
+
+def test_watching_looks_again_until_ctrl_c(shell: Shell) -> None:
+    asked = watching(shell)
     assert asked.stdout is not None
     assert json.loads(asked.stdout.readline())["status"] == "healthy"
     shell.kplan("connector", "stop", "out")
@@ -252,3 +259,43 @@ def test_watching_looks_again_until_ctrl_c(shell: Shell) -> None:
             break
     asked.send_signal(signal.SIGINT)
     assert asked.wait(30) == 0
+
+
+# -- restarts while it is watched -------------------------------------------------------------------------------------
+FEED = Connector("feed", {}, rules=Rules(restart_failed=(2, 10.0)))
+
+
+def seen(state: str, task: str) -> dict[str, object]:
+    return {"connectors": {"feed": {"state": state, "tasks": [{"state": task}]}}}
+
+
+@pytest.mark.parametrize(("connector", "looks", "restarted"), [
+    pytest.param(FEED, "0F 9F 10F 29F 30F 900F", [10, 30], id="ever later, and not for ever"),
+    pytest.param(FEED, "0F 10F 12R 14F 33F 34F", [10, 34], id="a short recovery is none"),
+    pytest.param(FEED, "0F 10F 12R 22R 30F 40F", [10, 40], id="a real one is"),
+    pytest.param(FEED, "0R 900R", [], id="well"),
+    pytest.param(replace(FEED, state="stopped"), "0F 900F", [], id="stopped"),
+    pytest.param(replace(FEED, rules=Rules()), "0F 900F", [], id="not asked for"),
+])  # fmt: skip
+def test_what_failed_is_restarted_while_it_is_watched(connector: Connector, looks: str, restarted: list[int]) -> None:
+    """A look is at a second, and sees a task that has FAILED or is RUNNING."""
+    restarts, stacks = Restarts(), [Stack("s", "local", {connector.address: connector})]
+    states = {"F": "FAILED", "R": "RUNNING"}
+    moments = [(int(look[:-1]), seen("RUNNING", states[look[-1]])) for look in looks.split()]
+    assert [at for at, found in moments if list(restarts.due(stacks, found, at))] == restarted
+
+
+def test_watching_restarts_what_failed(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.write("kplan.yaml", "version: 1\nenvironments: {local: {simulated: {fail: [connector/feed]}}}\n")
+    shell.write("stack.yaml", STACK.replace("  feed:\n", "  feed:\n    restart_failed: {attempts: 1, delay: 1s}\n"))
+    shell.kplan("apply", "stack.yaml", "--yes", "--on-failure", "stop", expect=8)
+    assert status(shell, expect=2)["status"] == "degraded"
+    watched = watching(shell)
+    assert watched.stdout is not None and watched.stderr is not None
+    for line in watched.stdout:
+        if json.loads(line)["status"] == "healthy":
+            break
+    watched.send_signal(signal.SIGINT)
+    assert watched.wait(30) == 0
+    assert "connector/feed failed and is restarted, 1 of 1" in watched.stderr.read()
