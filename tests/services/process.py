@@ -75,8 +75,11 @@ class Process:
     def wait_until(self, ready: Callable[[], bool], timeout: float) -> None:
         """`ready()` is true; ServiceFailed when the program ends first or `timeout` seconds pass."""
         deadline = time.monotonic() + timeout
-        while not ready():
-            if not self.alive:
+        while True:
+            ended = not self.alive  # asked first: a program may be ready because it ended
+            if ready():
+                return
+            if ended:
                 raise ServiceFailed(f"{self._label} ended with status {self._popen.returncode}\n{self.tail()}")
             if time.monotonic() > deadline:
                 raise ServiceFailed(f"{self._label} was not ready after {timeout:g} s\n{self.tail()}")
