@@ -664,7 +664,6 @@ class Reader:
                 break
             elif time.monotonic() > deadline:
                 raise self._stuck(end)
-        consumer.pause(consumer.assignment())  # an end that is told later would be an old one
 
     def _stuck(self, end: int) -> KplanError:
         """Why it cannot be read to its end: whose transaction is open longer than brokers allow, or no leader.
@@ -703,8 +702,6 @@ class Reader:
             own = {"enable.partition.eof": True, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20}
             self._consumer = self._clients.consumer("kplan-reader", self._clients.prefix + "reader", **own)
             self._consumer.assign([TopicPartition(self._clients.topic, 0, self._position)])
-        else:
-            self._consumer.resume(self._consumer.assignment())
         return self._consumer
 
     def _take(self, message: Any) -> None:
