@@ -78,9 +78,12 @@ def _refusal(connector: Connector, why: str, span: Span | None) -> Diagnostic:
 
 # -- in a plan --------------------------------------------------------------------------------------------------------
 def with_drops(
-    changes: Sequence[Change], stack: Stack, live: Live, asked: Collection[str], target: Target
+    changes: Sequence[Change], stack: Stack, live: Live, asked: Collection[str], together: Sequence[Change]
 ) -> tuple[list[Change], list[Diagnostic]]:
-    """The changes with what is dropped after them, and what is wrong with that. `asked` is for all of them."""
+    """The changes with what is dropped after them, and what is wrong with that. `asked` is for all of them.
+
+    `together` are the changes of all stacks that are planned with this one.
+    """
     told: list[Diagnostic] = []
     result = []
     for change in changes:
@@ -91,8 +94,8 @@ def with_drops(
         made = replace(change, drops=chosen(before, words))
         if why := refused(before, words):
             told.append(_refusal(before, why, change.span))
-        told += _contradictions(made, changes, stack, live)
-        result.append(_with_words(made, target))
+        told += _contradictions(made, together, stack, live)
+        result.append(_with_words(made, live.target))
     return result, told
 
 
@@ -133,7 +136,8 @@ def _contradictions(change: Change, changes: Sequence[Change], stack: Stack, liv
                     help="a connector that goes on from them would miss what happened since: leave one of both out",
                     address=change.address)  # fmt: skip
     going = {c.address for c in changes if c.action is Action.DELETE} | {change.address}
-    others = {**live.resources, **stack.resources}
+    coming = {c.address: c.after for c in changes if c.after is not None}
+    others = {**live.resources, **coming, **stack.resources}
     for address, other in others.items():
         if address in going or not isinstance(other, Connector) or not isinstance(change.before, Connector):
             continue

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kplan import facts, placement
 from kplan.backends.base import Backend, Cluster, Reading
@@ -36,6 +36,9 @@ from kplan.stacks import Circle, in_order, ledger_for
 from kplan.store.base import Store
 from kplan.undo import undo_of
 from kplan.unique import unique
+
+if TYPE_CHECKING:
+    from kplan.source_check import Looked
 
 V = TypeVar("V")
 
@@ -111,13 +114,13 @@ def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan
 
 
 def make_all(
-    stacks: Sequence[Stack], cluster: Cluster, store: Store, options: Options, seen: tuple[Live, Ledger] | None = None
+    stacks: Sequence[Stack], cluster: Cluster, store: Store, options: Options, begun: Begun | None = None
 ) -> list[Plan]:
     """A plan for each stack, in the order in which they are to be applied; the servers are asked once for all of them.
 
-    `seen` is what `looked` found for these stacks. Raises as `make` does.
+    `begun` is what the servers and the store are being asked already. Raises as `make` does.
     """
-    live, ledger = seen or looked(stacks, cluster, store)
+    live, ledger = looked(stacks, cluster, store, begun)
     drafts = [_draft(stack, live, ledger_for(stack, ledger, stacks), options) for stack in stacks]
     _narrow(drafts, options)
     if _of_connectors(_changes(drafts)):
@@ -187,8 +190,9 @@ def _drop(drafts: Sequence[Draft], live: Live, options: Options) -> None:
     """The changes know what goes in the databases with their connectors."""
     from kplan.drops import with_drops
 
+    everything = _changes(drafts)
     for draft in drafts:
-        draft.changes, told = with_drops(draft.changes, draft.stack, live, options.drop, live.target)
+        draft.changes, told = with_drops(draft.changes, draft.stack, live, options.drop, everything)
         draft.problems += told
 
 
@@ -198,22 +202,26 @@ def _of_connectors(changes: Sequence[Change]) -> bool:
 
 def _check_all(drafts: Sequence[Draft], cluster: Cluster, target: Target) -> None:
     """The servers and the source databases have judged the changes."""
-    if not _of_connectors(_changes(drafts)):
-        changes, said = check(cluster, _changes(drafts))
-        _share(drafts, changes)
-        _tell(drafts, said)
+    looking = _looking(cluster, _changes(drafts), target)
+    changes, said = check(cluster, _changes(drafts))
+    _share(drafts, changes)
+    _tell(drafts, said)
+    if looking is None:
         return
-    from kplan import source_check
-
-    with ThreadPoolExecutor(1) as pool:
-        looking = pool.submit(source_check.look, cluster, _changes(drafts), target)
-        changes, said = check(cluster, _changes(drafts))
-        looked_into = looking.result()
+    found = looking.result()
+    _tell(drafts, found.diagnostics)
     for draft in drafts:
         names = {change.address.name for change in draft.changes if change.address.kind == "connector"}
-        draft.sources = tuple(each for each in looked_into.checks if each.connector in names)
-    _share(drafts, changes)
-    _tell(drafts, [*said, *looked_into.diagnostics])
+        draft.sources = tuple(each for each in found.checks if each.connector in names)
+
+
+def _looking(cluster: Cluster, changes: Sequence[Change], target: Target) -> Future[Looked] | None:
+    """What the databases are being asked; None where no connector changes."""
+    if not _of_connectors(changes):
+        return None
+    from kplan.source_check import look
+
+    return _started(lambda: look(cluster, changes, target))
 
 
 def _weigh(drafts: Sequence[Draft], cluster: Cluster, store: Store, live: Live, options: Options) -> None:

@@ -24,10 +24,7 @@ def plan_of(progress: Progress) -> Plan:
     """The plan that the run was to carry out, as its journal has it. No secret's value is in it."""
     steps = tuple(_step(n, progress.planned[n], progress.run) for n in sorted(progress.planned))
     if not steps and progress.is_open:
-        raise JournalBroken(
-            f"the journal of run {progress.run} has lost its beginning, and with it what the run was to do",
-            help=f"put back by hand what the run did, then close it: kplan recover {progress.run} --forget '*'",
-        )
+        raise _torn(progress.run, "has lost its beginning, and with it what the run was to do")
     about = progress.about
     files = tuple(File(str(path), "") for path in about.get("files", ()))
     target = Target(str(about.get("cluster", "")), connect_url=str(about.get("connect", "")))
@@ -39,10 +36,14 @@ def _step(number: int, item: Item, run: str) -> Step:
         data = item.change or {}
         return Step(number, int(data.get("wave", 0)), change_from_json(data))
     except (LookupError, TypeError, ValueError, AttributeError) as e:
-        raise JournalBroken(
-            f"the journal of run {run} does not say what step {number} ({item.address or 'unknown'}) was",
-            help=f"put back by hand what the run did, then close it: kplan recover {run} --forget '*'",
-        ) from e
+        raise _torn(run, f"does not say what step {number} ({item.address or 'unknown'}) was") from e
+
+
+def _torn(run: str, how: str) -> JournalBroken:
+    return JournalBroken(
+        f"the journal of run {run} {how}",
+        help=f"put back by hand what the run did, then close it: kplan recover {run} --forget '*'",
+    )
 
 
 def elsewhere(plan: Plan, live: Live, environment: str) -> str:

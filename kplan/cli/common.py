@@ -512,7 +512,7 @@ def planned(
     import time
 
     from kplan.diagnostics import ordered
-    from kplan.planning import Options, looked, make_all
+    from kplan.planning import Options, make_all
     from kplan.risk import Accepted
 
     s = session.settings
@@ -530,8 +530,7 @@ def planned(
     )
     started = time.monotonic()
     with session.showing_progress():
-        seen = looked(loaded.stacks, cluster, store, session.begun)
-        plans = make_all(loaded.stacks, cluster, store, options, seen)
+        plans = make_all(loaded.stacks, cluster, store, options, session.begun)
     said = dict(zip([stack.name for stack in loaded.stacks], _said(loaded), strict=True))
     found = [tuple(session.masked(ordered([*said[plan.stack], *plan.diagnostics]))) for plan in plans]
     plans = [replace(plan, diagnostics=problems) for plan, problems in zip(plans, found, strict=True)]

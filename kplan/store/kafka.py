@@ -697,7 +697,10 @@ class Reader:
         return found
 
     def _opened(self) -> Consumer:
-        """The consumer, fetching. The first offset is given as a number: asking for it takes half a second."""
+        """The consumer, fetching. The first offset is given as a number: asking for it takes half a second.
+
+        It is never paused: to go on takes librdkafka up to a second.
+        """
         if self._consumer is None:
             own = {"enable.partition.eof": True, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20}
             self._consumer = self._clients.consumer("kplan-reader", self._clients.prefix + "reader", **own)

@@ -12,7 +12,7 @@ from kplan.codec import change_from_json, change_to_json
 from kplan.diagnostics import Busy, KplanError
 from kplan.discovery import login, login_from_here
 from kplan.drops import chosen, hindrances, is_word, problems, refused, secret_names, statements, with_drops, with_login
-from kplan.model import Action, Address, Change, Connector, Live, Owned, Removal, Rules, Secret, Stack, Target
+from kplan.model import Action, Address, Change, Connector, Live, Owned, Removal, Rules, Secret, Stack
 from kplan.order import Step, order
 from kplan.plan import judge
 from kplan.readiness import Ask, Postgres, Publication, Slot
@@ -47,7 +47,7 @@ NOTHING, NOWHERE = Stack("s", ""), Live()
 def planned(
     change: Change, stack: Stack = NOTHING, asked: frozenset[str] = BOTH, live: Live = NOWHERE
 ) -> tuple[Change, list[str]]:
-    (made,), told = with_drops([change], stack, live, asked, Target())
+    (made,), told = with_drops([change], stack, live, asked, [change])
     return made, [problem.code for problem in told]
 
 
@@ -111,6 +111,16 @@ def test_contradictions() -> None:
     one, other = connector(), connector(name="other")
     assert planned(deleted(one, keep_offsets=True))[1] == ["K242"]
     assert planned(deleted(one), live=Live(resources={one.address: one, other.address: other}))[1] == ["K241"]
+
+
+def test_other_stacks_of_the_same_plan_count_as_they_are_to_become() -> None:
+    one, other = connector(), connector(name="other")
+    there = Live(resources={one.address: one, other.address: other})
+    gone = [deleted(one), deleted(other)]
+    assert with_drops(gone[:1], NOTHING, there, BOTH, gone)[1] == []
+    new = [gone[0], Change(other.address, Action.CREATE, None, other)]
+    told = with_drops(new[:1], NOTHING, Live(resources={one.address: one}), BOTH, new)[1]
+    assert [problem.code for problem in told] == ["K241"]
     elsewhere = connector(name="other", database__dbname="archive")
     assert planned(deleted(one), live=Live(resources={other.address: elsewhere}))[1] == []
 
