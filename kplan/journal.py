@@ -89,8 +89,8 @@ class _Replay:
             self.outcome = str(entry.about.get("outcome", "ended"))
         for item in entry.items:
             self._item(entry.event, item)
-        if entry.event == "kept":  # the last word of a way back that came to its end
-            self.settled |= self.undone
+        if entry.event == "kept":  # the last word of a way back that came to its end, of what is not as before
+            self.settled |= self.undone - {item.step for item in entry.items}
 
     def _item(self, event: str, item: Item) -> None:
         step = item.step

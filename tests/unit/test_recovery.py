@@ -200,6 +200,19 @@ def test_what_was_put_back_once_is_not_put_back_again(place: Place) -> None:
     assert {a.name for a in place.live()} == {"z", "a"}
 
 
+def test_what_was_put_back_in_part_is_named_every_time(place: Place) -> None:
+    """The config of a topic that grew is put back, its partitions cannot be."""
+    before = Topic("z", 1, 1, {"retention.ms": "1000"})
+    place.apply(before)
+    died(place, place.plan(replace(before, partitions=2, config={"retention.ms": "2000"})))
+    for _ in range(2):
+        ended = place.recovery().back(0)
+        assert ended.exit_code == 8 and "topic/z: " in ended.left[0], ended
+        now = place.live()[before.address]
+        assert isinstance(now, Topic) and (now.partitions, now.config) == (2, {"retention.ms": "1000"})
+    assert place.recovery(forget=["topic/z"]).back(0).outcome == "recovered"
+
+
 def test_what_was_to_be_forgotten_stays_forgotten(place: Place) -> None:
     died(place, place.plan(Topic("a", 1, 1), Topic("b", 1, 1)))
     refusing = lambda changes, captured: {c.address: Outcome(Rejected("no")) for c in changes}  # noqa: E731
