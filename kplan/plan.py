@@ -7,6 +7,7 @@ import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -52,7 +53,7 @@ class Summary:
     irreversible: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: its digest is remembered
 class Plan:
     """What one apply would do to one stack. `hidden` counts the changes that --target or --exclude left out."""
 
@@ -135,17 +136,14 @@ class Plan:
     def count(self, *actions: Action) -> int:
         return sum(1 for s in self.steps if s.change.action in actions)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The same for two plans of the same world, whenever they were made."""
-        document = to_json(self, digest=False)
-        document.pop("created_at")
-        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        return str(to_json(self)["digest"])
 
 
 # -- the document -----------------------------------------------------------------------------------------------------
-def to_json(plan: Plan, *, digest: bool = True) -> dict[str, Any]:
+def to_json(plan: Plan) -> dict[str, Any]:
     """The document of `schemas/plan.v1.json`; no secret is in it."""
     document: dict[str, Any] = {
         "format_version": FORMAT,
@@ -168,8 +166,7 @@ def to_json(plan: Plan, *, digest: bool = True) -> dict[str, Any]:
         "used_env": list(plan.used_env),
         **({"sources": [asdict(source) for source in plan.sources]} if plan.sources else {}),
     }
-    if digest:
-        document["digest"] = plan.digest
+    document["digest"] = document_digest(document)
     return document
 
 
@@ -252,7 +249,8 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
             kplan_version=data["kplan_version"],
             sources=tuple(SourceCheck(**source) for source in data.get("sources", ())),
         )
-        document = to_json(plan, digest=False)
+        document = to_json(plan)
+        del document["digest"]  # a newer kplan's is of more than this one knows
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as e:
         raise Stale(f"this is no plan of kplan: {type(e).__name__} {e}", code="K521", help="make the plan again") from e
     if verify and (document_digest(data) != data.get("digest") or not _agrees(document, data)):

@@ -245,24 +245,28 @@ class Claim:
 
 @dataclass(slots=True)
 class RunLog:
-    """The records of one run by `(seq, part)`. `first` and `last` are offsets."""
+    """The records of one run by `(seq, part)`, as they are in the topic. `first` and `last` are offsets.
+
+    They were read once, to know that they can be; what they hold takes ten times the memory, and is seldom asked for.
+    """
 
     stack: str
     run: str
     first: int
     last: int
-    records: dict[tuple[int, int], Json] = field(default_factory=dict)
+    records: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    ends: set[tuple[int, int]] = field(default_factory=set)  # of the records, those with the event `end`
     keys: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
-        return any(data["event"] == "end" for data in self.records.values())
+        return bool(self.ends)
 
     def entries(self) -> list[Entry]:
         """Raises ValueError for what is no entry, and for one of which a part is not there."""
         whole: dict[int, list[Json]] = {}
         for seq, part in sorted(self.records):
-            whole.setdefault(seq, []).append(self.records[seq, part])
+            whole.setdefault(seq, []).append(json.loads(self.records[seq, part]))
         return [self._joined(seq, parts) for seq, parts in sorted(whole.items())]
 
     def _joined(self, seq: int, parts: Sequence[Json]) -> Entry:
@@ -283,15 +287,18 @@ class Log:
     broken: dict[str, str] = field(default_factory=dict)  # key -> where and why
     foreign: set[str] = field(default_factory=set)
 
-    def put(self, offset: int, key: bytes | None, value: bytes | None) -> None:
-        """Applies one record. What cannot be read is remembered until a good record of its key comes."""
+    def put(self, offset: int, key: bytes | None, value: bytes | None, known: Json | None = None) -> None:
+        """Applies one record; `known` is what it holds, where that need not be read.
+
+        What cannot be read is remembered until a good record of its key comes.
+        """
         text = (key or b"").decode(errors="replace")
         match text.split("/"):
             case ["stack", stack, "lock"] if stack:
                 take: Callable[[Json | None], None] = lambda data: self._lock(stack, data)  # noqa: E731
             case ["stack", stack, "run", run, seq, *part] if _numbers(seq, *part) and len(part) < 2:
                 at = int(seq), int(part[0]) if part else 0
-                take = lambda data: self._entry(offset, text, (stack, run), at, data)  # noqa: E731
+                take = lambda data: self._entry(offset, text, (stack, run), at, data, value or b"")  # noqa: E731
             case ["stack", stack, "topic" | "connector" as kind, *name] if stack and "".join(name):
                 take = lambda data: self._claim(offset, stack, Address(kind, "/".join(name)), data)  # noqa: E731
             case _:
@@ -299,7 +306,7 @@ class Log:
                 return
         self.broken.pop(text, None)
         try:
-            take(_read(value))
+            take(_read(value) if known is None else known)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as cause:
             self.broken[text] = f"the record at offset {offset} (key {text}) cannot be read: {cause}"
 
@@ -310,11 +317,13 @@ class Log:
         who, run, command, since, state = (str(data[key]) for key in ("who", "run", "command", "since", "state"))
         self.locks[stack] = state, Holder(who, run, command, since, int(data["pid"]))
 
-    def _entry(self, offset: int, key: str, run: tuple[str, str], at: tuple[int, int], data: Json | None) -> None:
+    def _entry(self, offset: int, key: str, run: tuple[str, str], at: tuple[int, int], data: Json | None,
+               value: bytes) -> None:  # fmt: skip
         log = self.runs.get(run)
         if data is None:
             if log is not None:
                 log.records.pop(at, None)
+                log.ends.discard(at)
                 log.keys.pop(key, None)
                 if not log.keys:
                     del self.runs[run]
@@ -323,8 +332,10 @@ class Log:
             log = self.runs[run] = RunLog(*run, offset, offset)
         log.keys[key] = at  # what is torn is there, too: its run is not to be forgotten
         log.last = offset
-        entry_from_json(run[1], run[0], at[0], data)
-        log.records[at] = data
+        entry = entry_from_json(run[1], run[0], at[0], data)
+        log.records[at] = value
+        if entry.event == "end":
+            log.ends.add(at)
 
     def _claim(self, offset: int, stack: str, address: Address, data: Json | None) -> None:
         if data is None:
@@ -357,7 +368,7 @@ class Log:
     def of(self, stack: str) -> Log:
         """A copy of what is this stack's alone, for its holder to go on with."""
         claims = {address: {stack: each[stack]} for address, each in self.claims.items() if stack in each}
-        runs = {key: replace(log, records=dict(log.records), keys=dict(log.keys))
+        runs = {key: replace(log, records=dict(log.records), ends=set(log.ends), keys=dict(log.keys))
                 for key, log in self.runs.items() if key[0] == stack}  # fmt: skip
         return Log(claims, runs)
 
@@ -949,8 +960,8 @@ class KafkaLock:
                 raise
             time.sleep(pause)
             pause = min(0.5, pause * 2)
-        for (key, value), offset in zip(encoded, offsets, strict=True):
-            self._log.put(offset, key, value)
+        for (key, value), (_, data), offset in zip(encoded, records, offsets, strict=True):
+            self._log.put(offset, key, value, data)
 
     def _transaction(self, encoded: Sequence[tuple[bytes, bytes | None]], deadline: float) -> list[int]:
         """One try. The offsets bind it to the member and generation: a transaction without them is no fence check."""
