@@ -82,7 +82,7 @@ def _missed(figures: Sequence[Figure]) -> list[str]:
     for figure in missed:
         parts += [f"{figure.what}: {figure.ratio:.2f} ×, the goal is {figure.goal:g} ×.", ""]
         if figure.profile:
-            parts += [figure.profile().strip(), ""]
+            parts += [figure.profile.strip(), ""]
     return [
         *parts,
         "A share is how often the main thread was seen there; looking every 2 ms slows it down.",

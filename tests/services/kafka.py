@@ -22,14 +22,17 @@ READY_SECONDS = 90
 
 
 class KafkaCluster(Service):
-    """A cluster of `brokers` nodes; `properties` go over the defaults in each node's server.properties."""
+    """A cluster of `brokers` nodes; `properties` go over the defaults in each node's server.properties.
 
-    def __init__(self, brokers: int = 1, properties: Mapping[str, str] | None = None) -> None:
+    `heap` is each node's, as java writes it: 512m hold some thousand partitions.
+    """
+
+    def __init__(self, brokers: int = 1, properties: Mapping[str, str] | None = None, heap: str = "512m") -> None:
         super().__init__("kafka")
         places = [(node, free_port(), free_port()) for node in range(1, brokers + 1)]
         self.cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
         self.brokers = {
-            node: Broker(node, port, self.folder, _server_properties(self.folder, node, places, properties or {}))
+            node: Broker(node, port, self.folder, _server_properties(self.folder, node, places, properties or {}), heap)
             for node, port, _ in places
         }
 
@@ -83,6 +86,7 @@ class Broker:
     port: int
     folder: Path
     properties: Mapping[str, str]
+    heap: str
     _process: Process | None = field(default=None, init=False)
 
     def format(self, cluster_id: str) -> None:
@@ -95,7 +99,7 @@ class Broker:
 
     def launch(self) -> None:
         """The node's process has been started."""
-        self._process = Process([*java_command("-Xmx512m"), "kafka.Kafka", str(self._file)], self._log)
+        self._process = Process([*java_command(f"-Xmx{self.heap}"), "kafka.Kafka", str(self._file)], self._log)
 
     def await_port(self) -> None:
         """The node accepts connections."""
