@@ -71,7 +71,8 @@ class Apply:
             if dangers := facts.appeared(run.cluster, live, doing, int(run.now().timestamp() * 1000)):
                 raise Stale("; ".join(dangers), help="this was no danger when the plan was made: make it again")
             run.health = live.health
-            run.owners = {step.change.address: ledger.get(step.change.address) for step in plan.steps}
+            touched = [a for s in plan.steps for a in (s.change.address, s.change.source) if a is not None]
+            run.owners = {address: ledger.get(address) for address in touched}
             todo = [j.step for j in judged if not j.done]
             return self._run(lock, todo, [j.step for j in judged if j.done], live.target)
 

@@ -354,9 +354,10 @@ class Run:
         self.seq += 1
 
     def before(self) -> dict[Address, Owned | None]:
-        """The ledger's records of all that this run claimed, as they were before it."""
+        """The ledger's records of all that this run claimed, and of what it moves, as they were before it."""
         claimed = [s.change for s in self.plan.steps if s.change.after is not None]
-        return {c.address: self.owners.get(c.address, None if c.source else c.owner) for c in claimed}
+        moved = {c.source: self.owners.get(c.source, c.owner) for c in claimed if c.source and c.owner}
+        return moved | {c.address: self.owners.get(c.address, None if c.source else c.owner) for c in claimed}
 
     def records(
         self, steps: Sequence[Step], *, partial: bool = False, found: bool = False

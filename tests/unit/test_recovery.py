@@ -18,7 +18,7 @@ from kplan.diagnostics import Conflict, Denied, JournalBroken, KplanError, Rejec
 from kplan.diff import differences
 from kplan.executor import Apply
 from kplan.journal import Entry, replay
-from kplan.model import Action, Address, Change, Connector, Live, Owned, Resource, Stack, Target, Topic
+from kplan.model import Action, Address, Change, Connector, Live, Move, Owned, Resource, Stack, Target, Topic
 from kplan.plan import Plan
 from kplan.recovery import Recovery, abandon, elsewhere, plan_of
 from kplan.run import Run, reading
@@ -211,6 +211,28 @@ def test_what_was_put_back_in_part_is_named_every_time(place: Place) -> None:
         now = place.live()[before.address]
         assert isinstance(now, Topic) and (now.partitions, now.config) == (2, {"retention.ms": "1000"})
     assert place.recovery(forget=["topic/z"]).back(0).outcome == "recovered"
+
+
+def test_what_was_moved_is_owned_again_once_it_is_back(place: Place) -> None:
+    """A way back that failed gave up what was moved; the one that succeeds owns it as before."""
+    old, new = Connector("old", CONFIG), Connector("new", CONFIG)
+    place.apply(Topic("a", 1, 1), old)
+    before = place.store.ledger()
+    moved = replace(stack(Topic("a", 1, 1), new), moved=(Move(old.address, new.address),))
+    plan = planned(moved, place.cluster, place.store)
+    connectors = place.cluster.connectors
+    assert connectors is not None and [c.action for c in plan.changes] == [Action.MOVE]
+
+    def half(changes: Sequence[Change], captured: Mapping[Address, Any]) -> Mapping[Address, Outcome]:
+        if all(c.reason != "undo" for c in changes):
+            connectors.act(changes, {})
+        return {c.address: Outcome(KplanError("500", applied=None), unsure=True) for c in changes}
+
+    failed = Apply(place.run(plan, spoilt(place, "connector", act_=half))).within()
+    assert (failed.exit_code, place.store.ledger().get(old.address)) == (8, None)
+    assert place.recovery().back(0).outcome == "recovered"
+    assert old.address in place.live() and new.address not in place.live()
+    assert place.store.ledger() == before
 
 
 def test_what_was_to_be_forgotten_stays_forgotten(place: Place) -> None:
