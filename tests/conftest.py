@@ -1,10 +1,17 @@
 """Fixtures for all tests."""
 
 import logging
+import os
 
+import hypothesis
 import pytest
 
 from kplan.logs import OURS
+
+# The same examples in every run, so that a red test is of the change at hand; others with KPLAN_TEST_RANDOM.
+hypothesis.settings.register_profile("same", derandomize=True)
+if not os.environ.get("KPLAN_TEST_RANDOM"):
+    hypothesis.settings.load_profile("same")
 
 pytest_plugins = ["tests.services.fixtures"]
 
