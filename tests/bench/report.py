@@ -81,6 +81,7 @@ def _missed(figures: Sequence[Figure]) -> list[str]:
     parts = ["## Where the time goes of what misses its goal", ""]
     for figure in missed:
         parts += [f"{figure.what}: {figure.ratio:.2f} ×, the goal is {figure.goal:g} ×.", ""]
+        parts += [figure.more, ""] if figure.more else []
         if figure.profile:
             parts += [figure.profile.strip(), ""]
     return [
