@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +57,7 @@ def apply(session: Session, mode: str) -> int:
     environment, plans = _from_file(session, saved) if saved else _from_stacks(session, mode)
     cluster, store = session.open(environment)
     try:
-        _wait_for_others(session, store, timeout)
+        wait_for_others(session, store, session.stack_names, timeout)
         todo, seconds = plans(cluster, store)
         _show(session, todo, seconds, mode, bool(saved))
         code = max((plan.exit_code for plan in todo), default=0)
@@ -96,15 +96,15 @@ def _timeout(session: Session) -> float:
         raise click.BadParameter(str(e), param_hint="--lock-timeout")
 
 
-def _wait_for_others(session: Session, store: Store, timeout: float) -> None:
-    """Returns once nobody applies one of the stacks: what is planned meanwhile would be outdated. Raises Locked."""
+def wait_for_others(session: Session, store: Store, stacks: Iterable[str], timeout: float) -> None:
+    """Returns once nobody holds one of the stacks: what is planned meanwhile would be outdated. Raises Locked."""
     import time
 
     from kplan.diagnostics import Locked
 
     deadline = time.monotonic() + timeout
     told = time.monotonic()
-    for stack in session.stack_names:
+    for stack in stacks:
         while other := store.holder(stack):
             who = f"{other.who} holds stack {stack} since {other.since}: {other.command} (run {other.run})"
             left = deadline - time.monotonic()

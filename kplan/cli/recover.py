@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kplan.cli.applying import Running, ctrl_c, declared, view_of, with_logins
+from kplan.cli.applying import Running, ctrl_c, declared, view_of, wait_for_others, with_logins
 from kplan.cli.common import LOADING, SHOWING, Session, holder, option
 from kplan.cli.common import command as calls
 
@@ -241,8 +241,10 @@ def _recovered(running: Running, cluster: Cluster, store: Store, stop: Stop) -> 
     run = running.run(cluster, store, unbreakable(view), stop)
     deletes = lambda address: accepted.covers(f"delete:{address}")  # noqa: E731
     recovery = Recovery(run, running.environment.name, _forgotten(session, plan), deletes)
+    timeout = seconds(s["lock_timeout"])
     try:
-        return (recovery.forward if s["forward"] else recovery.back)(seconds(s["lock_timeout"]))
+        wait_for_others(session, store, [plan.stack], timeout)
+        return (recovery.forward if s["forward"] else recovery.back)(timeout)
     finally:
         stop.over = True
         with suppress(OSError):  # the terminal may be gone

@@ -405,5 +405,7 @@ def test_a_run_that_is_still_going_is_told_to_be_so(tmp_path: Path) -> None:
     died(place, place.plan(Topic("a", 1, 1)))
     with place.store.lock("s", ME, 0):
         said = shell.kplan("recover", "--list")
+        waiting = shell.kplan("recover", "--yes", "--lock-timeout", "1s", expect=6)
     assert "run run1 is still going: test@here since now, test" in said.err
+    assert "waiting 1 s for the lock: test@here holds stack s since now: test (run run1)" in waiting.err
     assert "is still going" not in shell.kplan("recover", "--list").err
