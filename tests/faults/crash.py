@@ -31,7 +31,7 @@ import kplan.backends.kafka
 import kplan.cli.apply
 import kplan.cli.recover
 import kplan.planning
-import kplan.store.kafka
+import kplan.store.kafka_lock
 from kplan.__main__ import run
 
 STEADY = 0.3  # seconds that a connector's state has to hold; kplan's own second is half of all the time of the trials
@@ -59,7 +59,7 @@ class Points:
 
 def wrap(points: Points) -> None:
     """Every record of the state and every request that changes something has its points from now on."""
-    vars(kplan.store.kafka)["Producer"] = _producer(points)
+    vars(kplan.store.kafka_lock)["Producer"] = _producer(points)
     vars(kplan.backends.kafka)["AdminClient"] = _admin(points)
     requests.Session.request = _request(points, requests.Session.request)  # type: ignore[method-assign]
     vars(kplan.backends.connect)["ConnectConnectors"] = partial(kplan.backends.connect.ConnectConnectors, steady=STEADY)

@@ -42,6 +42,9 @@ BUILT_ON = {
         "backends.kafka_reassign",
         "backends.kafka_signals",
         "store.kafka",
+        "store.kafka_clients",
+        "store.kafka_lock",
+        "store.kafka_topic",
     },
     "requests": {"backends.connect_rest", "hosting"},
 }
