@@ -23,7 +23,7 @@ from kplan.model import Address, Facts, Reader
 from kplan.permissions import Acl
 
 if TYPE_CHECKING:
-    from kplan.backends.kafka import Client
+    from kplan.backends.kafka_client import Client
 
 K = TypeVar("K")
 Partition = tuple[str, int]

@@ -29,7 +29,7 @@ from kplan.permissions import Acl
 from kplan.placement import FOLLOWER_RATE, FOLLOWERS, LEADER_RATE, LEADERS, Placement, involved, throttled
 
 if TYPE_CHECKING:
-    from kplan.backends.kafka import Client
+    from kplan.backends.kafka_client import Client
 
 T = TypeVar("T")
 Failures = dict[str, KplanError | None]  # by topic; None: it is so

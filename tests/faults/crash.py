@@ -27,7 +27,7 @@ import requests
 from confluent_kafka.admin import AdminClient
 
 import kplan.backends.connect
-import kplan.backends.kafka
+import kplan.backends.kafka_client
 import kplan.cli.apply
 import kplan.cli.recover
 import kplan.planning
@@ -60,7 +60,7 @@ class Points:
 def wrap(points: Points) -> None:
     """Every record of the state and every request that changes something has its points from now on."""
     vars(kplan.store.kafka_lock)["Producer"] = _producer(points)
-    vars(kplan.backends.kafka)["AdminClient"] = _admin(points)
+    vars(kplan.backends.kafka_client)["AdminClient"] = _admin(points)
     requests.Session.request = _request(points, requests.Session.request)  # type: ignore[method-assign]
     vars(kplan.backends.connect)["ConnectConnectors"] = partial(kplan.backends.connect.ConnectConnectors, steady=STEADY)
 

@@ -559,7 +559,7 @@ class TestTrouble:
 
     def test_a_broker_that_restarts_in_the_middle_loses_nothing(self) -> None:
         with KafkaCluster(properties={"group.min.session.timeout.ms": "1000"}) as cluster:
-            store = World(cluster.bootstrap, "__kplan").store(session_timeout=30.0)
+            store = World(cluster.bootstrap, "__kplan").store(session_timeout=120.0, request_timeout=90.0)
             with store.lock("a", me(), 0) as lock:
                 lock.write([entry(0, "begin")])
                 thread = threading.Thread(target=cluster.restart)

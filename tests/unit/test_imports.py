@@ -38,6 +38,8 @@ BUILT_ON = {
     "yaml": {"source", "fmt"},
     "confluent_kafka": {
         "backends.kafka",
+        "backends.kafka_client",
+        "backends.kafka_errors",
         "backends.kafka_facts",
         "backends.kafka_reassign",
         "backends.kafka_signals",

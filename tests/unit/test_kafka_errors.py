@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from kplan.backends import kafka
-from kplan.backends.kafka import VERDICTS, Failures, KafkaTopics, classify, failure, foreign
+from kplan.backends import kafka_errors as errors
+from kplan.backends.kafka import Failures, KafkaTopics
+from kplan.backends.kafka_errors import VERDICTS, classify, failure, foreign
 from kplan.backends.topics import batches, equals, weight
 from kplan.diagnostics import (
     Busy,
@@ -40,8 +41,8 @@ def test_every_code_of_the_client_is_classified() -> None:
 
 def test_no_code_has_two_classes() -> None:
     groups = [
-        kafka._CONFLICT, kafka._BUSY, kafka._UNREACHABLE, kafka._UNKNOWN_OUTCOME, kafka._DENIED,
-        kafka._UNSUPPORTED, kafka._LOCK_LOST, kafka._REJECTED,
+        errors._CONFLICT, errors._BUSY, errors._UNREACHABLE, errors._UNKNOWN_OUTCOME, errors._DENIED,
+        errors._UNSUPPORTED, errors._LOCK_LOST, errors._REJECTED,
     ]  # fmt: skip
     assert sum(len(group) for group in groups) == len(frozenset().union(*groups)) == len(VERDICTS)
 
