@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from kplan.snapshot import Snapshot
 
 CONFIG = "kplan.yaml"
+TEMPLATES = Path(__file__).parent / "connectors"
 SUFFIXES = (".yaml", ".yml", ".json")
 NO_STACKS = ("templates", "node_modules", "__pycache__")  # folders that are not looked through for stacks
 MOST_FOLDERS, MOST_FILES, BEGINNING = 200, 50, 16 * 1024
@@ -410,7 +410,7 @@ def _is_stack(path: Path) -> bool:
 @lru_cache(maxsize=64)
 def built_in(name: str) -> Document | None:
     """The template that comes with kplan."""
-    file = resources.files("kplan").joinpath("connectors", f"{name}.yaml")
+    file = TEMPLATES / f"{name}.yaml"
     if not file.is_file():
         return None
     return source.load(file.read_bytes(), f"{name}.yaml")[0]
@@ -418,8 +418,7 @@ def built_in(name: str) -> Document | None:
 
 def built_in_templates() -> tuple[str, ...]:
     """The templates that come with kplan, without those that are only extended by others."""
-    folder = resources.files("kplan").joinpath("connectors")
-    names = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+    names = sorted(file.stem for file in TEMPLATES.glob("*.yaml"))
     return tuple(name for name in names if (document := built_in(name)) and "class" in document.data)
 
 

@@ -60,24 +60,20 @@ def _compiled(schema: Mapping[str, Any], own: bool = False) -> tuple[_Compiler, 
 @cache
 def read_schema(name: str) -> dict[str, Any]:
     """The published schema `name`, such as `stack.v1`. Raises FileNotFoundError. Do not change the result."""
-    from importlib.resources import files
-
-    packaged = files("kplan") / "schemas" / f"{name}.json"
-    if packaged.is_file():
-        text = packaged.read_text(encoding="utf-8")
-    else:
-        text = (Path(__file__).parent.parent / "schemas" / f"{name}.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
+    schema: dict[str, Any] = json.loads((_folder() / f"{name}.json").read_text(encoding="utf-8"))
     return schema
 
 
 def schema_names() -> tuple[str, ...]:
     """The published schemas, such as `stack.v1`, in order."""
-    from importlib.resources import files
+    return tuple(sorted(file.stem for file in _folder().glob("*.json")))
 
-    packaged = files("kplan") / "schemas"
-    folder = packaged if packaged.is_dir() else Path(__file__).parent.parent / "schemas"
-    return tuple(sorted(f.name.removesuffix(".json") for f in folder.iterdir() if f.name.endswith(".json")))
+
+@cache
+def _folder() -> Path:
+    """In the package where it is installed, beside it in a checkout."""
+    packaged = Path(__file__).parent / "schemas"
+    return packaged if packaged.is_dir() else packaged.parent.parent / "schemas"
 
 
 # Yes or no
