@@ -130,7 +130,13 @@ class Recovery:
         """The steps that were sent. One in flight may still be on its way: it is undone even if it looks undone."""
         items: dict[int, Item] = {**progress.done, **progress.flying}
         return [
-            Sent(s, items[s.number].captured or {}, s.number in progress.done, self._in_flight(s, progress))
+            Sent(
+                s,
+                items[s.number].captured or {},
+                done=s.number in progress.done,
+                unsure=self._in_flight(s, progress),
+                undoing=s.number in progress.undoing,
+            )
             for s in self.run.plan.steps
             if s.number in items
         ]

@@ -66,7 +66,7 @@ class Rollback:
         began = run.clock()
         left = self._waves(todo, live)
         left |= self._watch([s for s in todo if s.unsure], began, left)
-        left = self._again([s for s in todo if s.unsure and s.step.number in left], began, left)
+        left = self._again([s for s in todo if (s.unsure or s.undoing) and s.step.number in left], began, left)
         left |= self._verify(todo, left)
         stay = [s.step for s in todo if s.step.number in left]
         ledger = run.before() | run.records(stay, partial=True) | dict(records or {})

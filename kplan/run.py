@@ -40,8 +40,9 @@ class Stop:
 class Sent:
     """A step whose requests went out, and what its undo needs.
 
-    `done`: it was answered, and is so. `unsure`: a request of it may still take effect. `accepted`: a server took it,
-    whatever a reading shows. `refused`: it was not made for certain, so what is there, others made.
+    `done`: it was answered, and is so. `unsure`: a request of it may still take effect; `undoing`: one of its undo may.
+    `accepted`: a server took it, whatever a reading shows. `refused`: it was not made for certain, so what is there,
+    others made.
     """
 
     step: Step
@@ -50,6 +51,7 @@ class Sent:
     unsure: bool = False
     accepted: bool = False
     refused: bool = False
+    undoing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

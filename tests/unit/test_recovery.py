@@ -235,6 +235,26 @@ def test_what_was_moved_is_owned_again_once_it_is_back(place: Place) -> None:
     assert place.store.ledger() == before
 
 
+def test_an_undo_that_was_on_its_way_may_meet_the_next_one(place: Place) -> None:
+    """As where the deletion of a connector arrives while the next recovery is about to delete it: 404."""
+    died(place, place.plan(Topic("a", 1, 1)), "end")
+    topics, answers = place.cluster.topics, iter([Rejected("404: not found")])
+
+    def dying(changes: Sequence[Change], captured: Mapping[Address, Any]) -> Mapping[Address, Outcome]:
+        raise Death
+
+    def meeting(changes: Sequence[Change], captured: Mapping[Address, Any]) -> Mapping[Address, Outcome]:
+        done = topics.act(changes, captured)
+        return {c.address: Outcome(problem) for c in changes if (problem := next(answers, None))} or done
+
+    with pytest.raises(Death):
+        place.recovery(spoilt(place, "topic", act_=dying)).back(0)
+    recovery = place.recovery(spoilt(place, "topic", act_=meeting))
+    recovery.run.grace = 0.01
+    assert recovery.back(0).outcome == "recovered"
+    assert not place.live() and not place.store.ledger()
+
+
 def test_what_was_to_be_forgotten_stays_forgotten(place: Place) -> None:
     died(place, place.plan(Topic("a", 1, 1), Topic("b", 1, 1)))
     refusing = lambda changes, captured: {c.address: Outcome(Rejected("no")) for c in changes}  # noqa: E731
