@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 from kplan.diagnostics import Span
 from kplan.journal import Entry, Item
 from kplan.model import (
+    NOWHERE,
+    USUAL,
     Action,
     Address,
     AttrDiff,
@@ -102,8 +104,8 @@ def resource_from_json(address: Address, data: Any) -> Resource:
     """The resource that `data` describes. Its origin is not kept, but for the note of what made it."""
     with _shaped(address):
         fields = _mapping(data)
-        rules = rules_from_json(fields.get("rules", {}))
-        origin = Origin(note=_text(fields, "note"))
+        rules = rules_from_json(fields["rules"]) if "rules" in fields else USUAL
+        origin = Origin(note=_text(fields, "note")) if "note" in fields else NOWHERE
         if address.kind == "topic":
             return _topic(address.name, fields, origin, rules)
         return _connector(address.name, fields, origin, rules)
@@ -136,7 +138,8 @@ def _connector(name: str, fields: Mapping[str, Any], origin: Origin, rules: Rule
 
 
 def rules_to_json(rules: Rules) -> Json:
-    usual = Rules()
+    if rules is USUAL:
+        return {}
     data: Json = {
         "protect": rules.protect,
         "ignore": sorted(rules.ignore),
@@ -146,7 +149,7 @@ def rules_to_json(rules: Rules) -> Json:
         "new_tables": rules.new_tables,
         "drop": sorted(rules.drop),
     }
-    return {key: value for key, value in data.items() if value is False or (value and value != getattr(usual, key))}
+    return {key: value for key, value in data.items() if value is False or (value and value != getattr(USUAL, key))}
 
 
 def rules_from_json(data: Any) -> Rules:

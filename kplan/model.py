@@ -130,6 +130,10 @@ class Rules:
     drop: frozenset[str] = frozenset()  # with it, in its database: slot, publication, publication=NAME
 
 
+USUAL = Rules()  # nearly every topic's
+NOWHERE = Origin()
+
+
 @dataclass(frozen=True, slots=True)
 class Topic:
     """`config` holds what is set on the topic itself; -1 partitions or replicas: the broker's own default."""
@@ -138,8 +142,8 @@ class Topic:
     partitions: int = 1
     replication_factor: int = -1
     config: Mapping[str, str] = field(default_factory=dict)
-    origin: Origin = field(default=Origin(), compare=False, repr=False)
-    rules: Rules = field(default=Rules(), compare=False, repr=False)
+    origin: Origin = field(default=NOWHERE, compare=False, repr=False)
+    rules: Rules = field(default=USUAL, compare=False, repr=False)
 
     @property
     def address(self) -> Address:
@@ -157,8 +161,8 @@ class Connector:
     reads: tuple[str, ...] = field(default=(), compare=False)
     unique: tuple[str, ...] = field(default=(), compare=False)  # config keys that no other connector may share
     heartbeat: str = field(default="", compare=False)  # the topic that moves while the connector really works
-    origin: Origin = field(default=Origin(), compare=False, repr=False)
-    rules: Rules = field(default=Rules(), compare=False, repr=False)
+    origin: Origin = field(default=NOWHERE, compare=False, repr=False)
+    rules: Rules = field(default=USUAL, compare=False, repr=False)
 
     @property
     def address(self) -> Address:

@@ -9,7 +9,7 @@ from typing import Any
 from kplan import catalog
 from kplan.diagnostics import Diagnostic, Span, error
 from kplan.environment import seconds
-from kplan.model import Origin, Rules, Topic
+from kplan.model import USUAL, Origin, Rules, Topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Setting:
 Layer = Mapping[str, Setting]  # by path: /partitions, /replication_factor, /config/retention.ms
 
 BUILT_IN: Layer = {"/partitions": Setting(1, "built in"), "/replication_factor": Setting(-1, "built in")}
+RULES = frozenset({"protect", "ignore", "accept", "restart", "restart_failed", "new_tables", "on_delete"})
 FROM_OUTSIDE = ("/replication_factor", "/config/min.insync.replicas")  # all that reaches an internal topic
 
 
@@ -185,6 +186,8 @@ def _origin(settings: Layer, span: Span | None, note: str) -> Origin:
 
 def rules(block: Mapping[str, Any]) -> Rules:
     """What a block says about how its resource may be changed."""
+    if RULES.isdisjoint(block):
+        return USUAL
     failed = block.get("restart_failed")
     new = block.get("new_tables") or {}
     return Rules(

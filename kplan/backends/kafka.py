@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
 
@@ -45,7 +45,8 @@ from kplan.placement import Placement
 
 Failures = dict[str, KplanError | None]  # by topic; None: it is so
 
-DESCRIBED_AT_ONCE: Final = 500  # topics in a DescribeConfigs request: 1,000 answer with 2 to 4 MB
+DESCRIBED_AT_ONCE: Final = 250  # topics in a DescribeConfigs request: 1,000 answer with 2 to 4 MB
+AT_THE_SAME_TIME: Final = 2  # such requests; a broker answers those of one connection one after the other
 ASKED_OF_EACH: Final = 100  # topics for which every single broker is asked while settling
 ON_THE_TOPIC: Final = frozenset({1, ConfigSource.DYNAMIC_TOPIC_CONFIG})  # `source` is an int today
 
@@ -93,7 +94,7 @@ class KafkaTopics:
 
     # -- reading ------------------------------------------------------------------------------------------------------
     def read(self, names: Collection[str] | None) -> Reading:
-        """The live topics: one metadata request, configs in chunks of 500, and what is missing asked for by name."""
+        """The live topics: one metadata request, configs in chunks, and what is missing asked for by name."""
         self._client.cluster()
         listed = self._client.metadata().topics
         there = [name for name in (listed if names is None else dict.fromkeys(names)) if name in listed]
@@ -138,11 +139,18 @@ class KafkaTopics:
         return found, hidden
 
     def _configs(self, names: Collection[str], broker: int | None = None, tell: Tell = untold) -> dict[str, Any]:
-        """What is set on each topic itself, or a KplanError, as a broker (this one, or any) knows it."""
+        """What is set on each topic itself, or a KplanError, as a broker (this one, or any) knows it.
+
+        The broker answers one request while the answer to the one before is made into Python's objects, which takes as
+        long: 5,000 topics in 1.3 s instead of 2.5 s (two cores, Kafka 4.3.1 on the same machine).
+        """
         found: dict[str, Any] = {}
-        for chunk in shared.batches(names, lambda _: 1, DESCRIBED_AT_ONCE):
-            tell("topics read", len(found), len(names))
-            found |= self._client.retried(partial(self._config_chunk, chunk, broker))
+        ask = lambda chunk: self._client.retried(partial(self._config_chunk, chunk, broker))  # noqa: E731
+        tell("topics read", 0, len(names))
+        with ThreadPoolExecutor(AT_THE_SAME_TIME) as pool:
+            for answers in pool.map(ask, list(shared.batches(names, lambda _: 1, DESCRIBED_AT_ONCE))):
+                found |= answers
+                tell("topics read", len(found), len(names))
         return found
 
     def _config_chunk(self, names: Sequence[str], broker: int | None) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from kplan.store.kafka_clients import (
     PASSING,
     STALE_GENERATION,
     TRANSACTION_SECONDS,
+    TRY_SECONDS,
     Clients,
     code_of,
     problem_of,
@@ -71,7 +72,7 @@ class Membership:
             self._consumer.subscribe([self._clients.topic], on_assign=self._assigned, on_revoke=self._revoked,
                                      on_lost=self._revoked)  # fmt: skip
             while not self._stop.wait(GAP_SECONDS):
-                message = self._consumer.poll(0.1)
+                message = self._consumer.poll(0.02)
                 problem = message and message.error()
                 if problem:
                     self._hear(problem)
@@ -175,6 +176,16 @@ class KafkaLock:
         }
         name = f"{CLIENT}{holder.who}/{holder.run}"
         self._producer = Producer(clients.settings(name, **own), logger=clients.library)
+
+    def connect(self) -> None:
+        """The producer is connected and knows the topic's leader, and claims nothing yet.
+
+        One that begins without that may wait for half a second, and as long again before it sends (2.16.0). The first
+        answer comes through a connection that is given up for one to the broker by its id; the second one needs that.
+        """
+        with suppress(KafkaException):  # what is wrong, `begin` says
+            for _ in range(2):
+                self._producer.list_topics(self._clients.topic, timeout=min(TRY_SECONDS, self._clients.timeout))
 
     def begin(self, reader: Callable[[], Log]) -> None:
         """Predecessors are fenced and their open transaction is aborted; what they wrote is known; so is the holder."""
