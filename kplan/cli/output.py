@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import click
@@ -25,6 +24,7 @@ def write(text: str, stream: Any) -> None:
 def save(path: str, text: str) -> None:
     """The file holds the text, or what it held before: never half of it. A device or a pipe is written as it is."""
     import tempfile
+    from pathlib import Path
 
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
