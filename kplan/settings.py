@@ -24,7 +24,6 @@ class Setting:
 Layer = Mapping[str, Setting]  # by path: /partitions, /replication_factor, /config/retention.ms
 
 BUILT_IN: Layer = {"/partitions": Setting(1, "built in"), "/replication_factor": Setting(-1, "built in")}
-RULES = frozenset({"protect", "ignore", "accept", "restart", "restart_failed", "new_tables", "on_delete"})
 FROM_OUTSIDE = ("/replication_factor", "/config/min.insync.replicas")  # all that reaches an internal topic
 
 
@@ -186,11 +185,9 @@ def _origin(settings: Layer, span: Span | None, note: str) -> Origin:
 
 def rules(block: Mapping[str, Any]) -> Rules:
     """What a block says about how its resource may be changed."""
-    if RULES.isdisjoint(block):
-        return USUAL
     failed = block.get("restart_failed")
     new = block.get("new_tables") or {}
-    return Rules(
+    made = Rules(
         protect=block.get("protect"),
         ignore=frozenset(block.get("ignore") or ()),
         accept=frozenset(block.get("accept") or ()),
@@ -199,3 +196,4 @@ def rules(block: Mapping[str, Any]) -> Rules:
         new_tables=new.get("snapshot", "none"),
         drop=frozenset((block.get("on_delete") or {}).get("drop") or ()),
     )
+    return USUAL if made == USUAL else made  # one for nearly all

@@ -175,8 +175,8 @@ class KafkaStore:
     def _join(self, stack: str, holder: Holder) -> KafkaLock | None:
         """The lock; None where another one got it first."""
         membership = Membership(self._clients, self._clients.group(stack), holder, self._session)
-        held = KafkaLock(self._clients, self._cluster, stack, holder, membership)
         try:
+            held = KafkaLock(self._clients, self._cluster, stack, holder, membership)
             held.connect()  # while the group settles
             membership.settled.wait(max(self._clients.timeout, 2 * self._session))
             if membership.problem is not None:

@@ -27,8 +27,8 @@ DENIED = frozenset({29, 30, 31, 53, 58, KafkaError._AUTHENTICATION, KafkaError._
 GONE = frozenset({3, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, 100})
 SILENT = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT,
                     KafkaError._TIMED_OUT_QUEUE, KafkaError.REQUEST_TIMED_OUT})  # fmt: skip
-PASSING = SILENT | {KafkaError._WAIT_COORD, KafkaError._WAIT_CACHE}
-PASSING |= {3, 5, 6, 8, 9, 13, 14, 15, 16, 27, 51, 56, 74, 75, 78}
+PASSING = SILENT | {3, 5, 6, 8, 9, 13, 14, 15, 16, 27, 51, 56, 74, 75, 78,
+                    KafkaError._WAIT_COORD, KafkaError._WAIT_CACHE}  # fmt: skip
 EVICTED = frozenset({25, 47, 82, 90, KafkaError._FENCED})  # this member, or this producer, is no more
 STALE_GENERATION = frozenset({22, 27})  # a contender joined: the same member has a newer generation in a moment
 HOPELESS = frozenset({10, 18, 35, KafkaError._INVALID_ARG}) | DENIED  # too large, unsupported, not allowed

@@ -270,8 +270,8 @@ class KafkaLock:
                 raise
             time.sleep(pause)
             pause = min(0.5, pause * 2)
-        for (key, value), (_, data), offset in zip(encoded, records, offsets, strict=True):
-            self._log.put(offset, key, value, data)
+        for (key, value), offset in zip(encoded, offsets, strict=True):
+            self._log.put(offset, key, value)
 
     def _transaction(self, encoded: Sequence[tuple[bytes, bytes | None]], deadline: float) -> list[int]:
         """One try. The offsets bind it to the member and generation: a transaction without them is no fence check."""

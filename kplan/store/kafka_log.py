@@ -124,11 +124,8 @@ class Log:
     broken: dict[str, str] = field(default_factory=dict)  # key -> where and why
     foreign: set[str] = field(default_factory=set)
 
-    def put(self, offset: int, key: bytes | None, value: bytes | None, known: Json | None = None) -> None:
-        """Applies one record; `known` is what it holds, where that need not be read.
-
-        What cannot be read is remembered until a good record of its key comes.
-        """
+    def put(self, offset: int, key: bytes | None, value: bytes | None) -> None:
+        """Applies one record. What cannot be read is remembered until a good record of its key comes."""
         text = (key or b"").decode(errors="replace")
         match text.split("/"):
             case ["stack", stack, "lock"] if stack:
@@ -143,7 +140,7 @@ class Log:
                 return
         self.broken.pop(text, None)
         try:
-            take(_read(value) if known is None else known)
+            take(_read(value))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as cause:
             self.broken[text] = f"the record at offset {offset} (key {text}) cannot be read: {cause}"
 
