@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # as type checkers read it; `typing` itself would have to be imported
 if TYPE_CHECKING:
-    from kplan.api import apply, destroy, from_json, load, load_environment, plan, to_json, view
+    from kplan.api import apply, destroy, from_json, load, load_environment, plan, plan_all, to_json, view
     from kplan.diagnostics import (
         Blocked,
         Busy,
@@ -113,12 +113,13 @@ __all__ = [
     "load",
     "load_environment",
     "plan",
+    "plan_all",
     "to_json",
     "view",
 ]
 
 _HOMES = {
-    "api": "apply destroy from_json load load_environment plan to_json view",
+    "api": "apply destroy from_json load load_environment plan plan_all to_json view",
     "environment": "Environment",
     "events": "Event",
     "loading": "Loaded",

@@ -18,13 +18,14 @@ from kplan.diagnostics import Diagnostic, Invalid, KplanError, Stale, error
 from kplan.events import Emit, silent
 from kplan.loading import Loaded, Request
 from kplan.model import EMPTY, Connector, Secret, Stack, Target
-from kplan.run import Result, Run, Stop, reading
+from kplan.run import Result, Stop
 from kplan.secrets import Mask
 
 if TYPE_CHECKING:
     from kplan.backends.base import Cluster
     from kplan.environment import Environment
     from kplan.plan import Plan
+    from kplan.planning import Options
     from kplan.store.base import Holder, Store
 
 StrPath = str | os.PathLike[str]
@@ -107,6 +108,7 @@ def plan(
     replace: str | Sequence[str] = (),
     accept: str | Sequence[str] = (),
     offline: bool = False,
+    drop: str | Sequence[str] = (),
     key: str | None = None,
 ) -> Plan:
     """What would change for one stack, in order, with undos and dangers. The servers are read, and nothing is written.
@@ -114,25 +116,58 @@ def plan(
     `stack` is the name of one of `loaded.stacks`; where there is only one it may be left out. `destroy`: plans to
     delete what the stack owns. `target`, `exclude` and `replace` are addresses such as `topic/shop.*`; `accept` names
     dangers that are accepted for this run, such as `delete:topic/shop.old`. `offline`: the servers do not check the
-    changes.
-    `key` signs the digests of secrets in a plan that will be saved, as KPLAN_KEY does.
+    changes. `drop` names what goes in the databases of connectors that are deleted: `slot`, `publication` or
+    `publication=NAME`. `key` signs the digests of secrets in a plan that will be saved, as KPLAN_KEY does.
 
     The plan of a blocked or refused change is returned like any other: see `blocked`, `errored` and `exit_code`.
     Raises Invalid where the files have errors or a sensitive variable has no value; Unreachable, Denied, Timeout where
     servers do not answer; InterruptedRun where a run of the stack has no end; JournalBroken.
     """
-    from dataclasses import replace as with_
+    _expect(loaded, Loaded, "`loaded` is what `load` gives")
+    options = _options(destroy, target, exclude, replace, accept, offline, drop, key)
+    return _plans(loaded, [_chosen(loaded, stack)], options)[0]
 
-    from kplan.diagnostics import ordered
-    from kplan.planning import Options, make, not_for_apply
+
+def plan_all(
+    loaded: Loaded,
+    *,
+    destroy: bool = False,
+    target: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    replace: str | Sequence[str] = (),
+    accept: str | Sequence[str] = (),
+    offline: bool = False,
+    drop: str | Sequence[str] = (),
+    key: str | None = None,
+) -> list[Plan]:
+    """Plan all of `loaded.stacks` together, in the order in which their plans are to be applied.
+
+    A stack comes after those whose changes it needs, as with `kplan plan STACK…`; the servers are read once. Arguments
+    and errors are those of `plan`.
+    """
+    _expect(loaded, Loaded, "`loaded` is what `load` gives")
+    options = _options(destroy, target, exclude, replace, accept, offline, drop, key)
+    return _plans(loaded, loaded.stacks, options)
+
+
+def _options(
+    destroy: bool,
+    target: str | Sequence[str],
+    exclude: str | Sequence[str],
+    replace: str | Sequence[str],
+    accept: str | Sequence[str],
+    offline: bool,
+    drop: str | Sequence[str],
+    key: str | None,
+) -> Options:
+    from kplan.drops import is_word
+    from kplan.planning import Options
     from kplan.risk import Accepted
 
-    _expect(loaded, Loaded, "`loaded` is what `load` gives")
-    chosen = _chosen(loaded, stack)
-    unset = [] if destroy else not_for_apply(chosen)
-    if loaded.has_errors or unset:
-        raise Invalid([*loaded.diagnostics, *unset])
-    options = Options(
+    for word in _texts(drop):
+        if not is_word(word):
+            raise ValueError(f"`drop` is 'slot', 'publication' or 'publication=NAME', not {_brief(word)}")
+    return Options(
         "destroy" if destroy else "apply",
         _texts(target),
         _texts(exclude),
@@ -141,12 +176,26 @@ def plan(
         offline,
         key,
         _stamp(),
+        drop=frozenset(_texts(drop)),
     )
+
+
+def _plans(loaded: Loaded, stacks: Sequence[Stack], options: Options) -> list[Plan]:
+    """Return the plans of `stacks`, which are all or one of `loaded.stacks`, in the order in which they are applied."""
+    from dataclasses import replace as with_
+
+    from kplan.diagnostics import ordered
+    from kplan.planning import make_all, not_for_apply
+
+    unset = [] if options.mode == "destroy" else [problem for stack in stacks for problem in not_for_apply(stack)]
+    if loaded.has_errors or unset:
+        raise Invalid([*loaded.diagnostics, *unset])
     mask = _mask(loaded.environment, loaded.stacks)
     with _opened(loaded.environment, mask) as (cluster, store):
-        made = make(chosen, cluster, store, options)
-    said = _masked(mask, ordered([*_said(loaded, chosen), *made.diagnostics]), loaded.texts)
-    return with_(made, diagnostics=tuple(said))
+        made = make_all(stacks, cluster, store, options) if stacks else []
+    of_files = {stack.name: problems for stack, problems in zip(stacks, _problems_of(loaded, stacks), strict=True)}
+    problems = [_masked(mask, ordered([*of_files[plan.stack], *plan.diagnostics]), loaded.texts) for plan in made]
+    return [with_(plan, diagnostics=tuple(found)) for plan, found in zip(made, problems, strict=True)]
 
 
 def to_json(plan: Plan, *, key: str | None = None) -> dict[str, Any]:
@@ -167,12 +216,18 @@ def from_json(document: Mapping[str, Any], *, secrets: Mapping[str, str] = EMPTY
     Without them it can be looked at. Raises Stale where the document was changed, has another major version, is not
     signed with `key` where one is given, or where a secret is not what it was when the plan was made.
     """
+    from dataclasses import replace as with_
+
+    from kplan.drops import with_login
     from kplan.plan import from_json as read
     from kplan.plan import verify_signatures, with_secrets
 
     found = read(document)
     verify_signatures([document], key)
-    return with_secrets(found, secrets, key) if secrets else found
+    if not secrets:
+        return found
+    steps = tuple(with_(step, change=with_login(step.change, secrets)) for step in found.steps)
+    return with_secrets(with_(found, steps=steps), secrets, key)
 
 
 def view(plan: Plan, format: View = "text") -> str:
@@ -211,7 +266,7 @@ def apply(
     says that nothing was changed, 8 that `kplan recover` is needed.
     """
     from kplan.environment import Environment
-    from kplan.executor import Apply
+    from kplan.executor import Apply, prepare_run
 
     _expect_plan(plan)
     _expect(environment, Environment, "`environment` is `loaded.environment`, or what `load_environment` gives")
@@ -224,9 +279,7 @@ def apply(
              for value in change.after.config.values() if isinstance(value, Secret))  # fmt: skip
     me = holder(f"kplan.{plan.mode}", datetime.now(UTC))
     with _opened(environment, mask, parallel) as (cluster, store):
-        grace = 0.0 if environment.simulated else environment.request_timeout
-        heard = _unbreakable(on_event)
-        run = Run(plan, cluster, store, me, reading(plan, cluster, store), heard, stop or Stop(), grace)
+        run = prepare_run(plan, environment, cluster, store, me, _unbreakable(on_event), stop or Stop())
         with _told(plan, environment, me, mask) as ends:
             ends.append(Apply(run, on_failure, saved).within(lock_timeout))
     return ends[0]
@@ -237,6 +290,7 @@ def destroy(
     stack: str = "",
     *,
     accept: str | Sequence[str] = (),
+    drop: str | Sequence[str] = (),
     on_event: Emit = silent,
     on_failure: OnFailure = "rollback",
     lock_timeout: float = 0.0,
@@ -245,12 +299,12 @@ def destroy(
 ) -> Result:
     """Deletes what the stack owns and kplan made; what it adopted is given up and stays.
 
-    The same as `apply` of `plan(loaded, stack, destroy=True, accept=accept)`, with what both raise: Blocked, too, where
-    a topic has records and `accept` does not name it.
+    The same as `apply` of `plan(loaded, stack, destroy=True, accept=accept, drop=drop)`, with what both raise: Blocked,
+    too, where a topic has records and `accept` does not name it.
     """
     _expect_settings(on_failure, lock_timeout, parallel)
     return apply(
-        plan(loaded, stack, destroy=True, accept=accept),
+        plan(loaded, stack, destroy=True, accept=accept, drop=drop),
         loaded.environment,
         on_event=on_event,
         on_failure=on_failure,
@@ -376,13 +430,19 @@ def _chosen(loaded: Loaded, name: str) -> Stack:
     raise ValueError(f"there is no stack {name!r}, but {known}" if name else f"name one of the stacks: {known}")
 
 
-def _said(loaded: Loaded, chosen: Stack) -> list[Diagnostic]:
-    """The problems of the files but those at other stacks' own."""
+def _problems_of(loaded: Loaded, stacks: Sequence[Stack]) -> list[list[Diagnostic]]:
+    """Return the problems of the files, stack by stack; those that no stack's own file has belong to the first."""
     from pathlib import Path
 
     root = loaded.environment.folder
-    others = {os.path.realpath(Path(root, stack.path)) for stack in loaded.stacks if stack is not chosen}
-    return [d for d in loaded.diagnostics if not (d.span and os.path.realpath(d.span.path) in others)]
+    own = {os.path.realpath(Path(root, stack.path)): stack.name for stack in loaded.stacks}
+    problems: list[list[Diagnostic]] = [[] for _ in stacks]
+    places = {stack.name: place for place, stack in enumerate(stacks)}
+    for problem in loaded.diagnostics if stacks else ():
+        owner = own.get(os.path.realpath(problem.span.path)) if problem.span else None
+        if owner is None or owner in places:
+            problems[places[owner] if owner else 0].append(problem)
+    return problems
 
 
 def _mask(environment: Environment, stacks: Iterable[Stack] = ()) -> Mask:

@@ -2,18 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from kplan import facts, words
 from kplan.diagnostics import Blocked, InterruptedRun, JournalBroken, KplanError, Stale
+from kplan.events import Emit
 from kplan.journal import replay
 from kplan.model import Address, Owned, Target
 from kplan.order import Step
 from kplan.plan import Plan, judge
 from kplan.rollback import Rollback
-from kplan.run import Failure, Result, Run, changed
-from kplan.store.base import Lock, Store
+from kplan.run import Failure, Result, Run, Stop, changed, reading
+from kplan.store.base import Holder, Lock, Store
+
+if TYPE_CHECKING:
+    from kplan.backends.base import Cluster
+    from kplan.environment import Environment
+
+
+def prepare_run(
+    plan: Plan,
+    environment: Environment,
+    cluster: Cluster,
+    store: Store,
+    holder: Holder,
+    emit: Emit,
+    stop: Stop,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Run:
+    """Return the run of `plan` in `environment`, which decides how long its requests and its lock last.
+
+    A request without an answer may take effect for as long as a request may take. A lock in Kafka is lost once its
+    holder was stopped for the session timeout; one on a file ends only with its process.
+    """
+    lock_is_in_kafka = environment.kafka and not environment.sqlite
+    return Run(
+        plan,
+        cluster,
+        store,
+        holder,
+        reading(plan, cluster, store),
+        emit,
+        stop,
+        grace=0.0 if environment.simulated else environment.request_timeout,
+        patience=environment.settle_timeout,
+        session=environment.session_timeout if lock_is_in_kafka else float("inf"),
+        now=now,
+    )
 
 
 def applied(store: Store, plans: Sequence[Plan]) -> dict[str, str]:

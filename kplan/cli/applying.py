@@ -404,26 +404,11 @@ class Running:
     plan: Plan
     holder: Holder
 
-    @property
-    def grace(self) -> float:
-        """How many seconds a request that was not answered may still take effect."""
-        return 0.0 if self.environment.simulated else self.environment.request_timeout
-
-    @property
-    def endurance(self) -> float:
-        """How many seconds this process may be stopped for without losing its lock; one on a file is not lost."""
-        in_kafka = self.environment.kafka and not self.environment.sqlite
-        return self.environment.session_timeout if in_kafka else float("inf")
-
     def run(self, cluster: Cluster, store: Store, emit: Emit, stop: Stop) -> Run:
         """The plan, ready to go its way."""
-        from kplan.run import Run, reading
+        from kplan.executor import prepare_run
 
-        read = reading(self.plan, cluster, store)
-        patience = self.environment.settle_timeout
-        return Run(
-            self.plan, cluster, store, self.holder, read, emit, stop, self.grace, patience, self.endurance, now=now
-        )
+        return prepare_run(self.plan, self.environment, cluster, store, self.holder, emit, stop, now)
 
     def ended(self, work: Callable[[], Result]) -> Result:
         """What `work` returns or raises, and everybody who wants to hear of it is told."""

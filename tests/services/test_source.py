@@ -72,6 +72,21 @@ def test_a_plan_finds_what_the_database_lacks(shell: Shell, postgres: Postgres) 
     assert left(database, "srclook") == []
 
 
+def test_the_library_drops_them_too(shell: Shell, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    import kplan
+
+    database = postgres.database("srclib")
+    database.execute_as_user("CREATE TABLE orders (id serial PRIMARY KEY)")
+    shell.write("stack.yaml", stack("srclib", database))
+    shell.kplan("apply", "stack.yaml", "--yes")
+    assert left(database, "srclib") == ["slot srclib", "publication srclib"]
+    monkeypatch.chdir(shell.folder)
+    loaded = kplan.load("stack.yaml", process=shell.environment)
+    result = kplan.destroy(loaded, accept="*", drop=["slot", "publication"])
+    assert result.outcome == "applied", result.said
+    assert left(database, "srclib") == []
+
+
 def _without_driver(shell: Shell) -> str:
     """A path on which there is no psycopg."""
     import kplan

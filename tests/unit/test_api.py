@@ -45,7 +45,8 @@ apply(plan: 'Plan', environment: 'Environment', *, on_event: 'Emit' = <function 
 on_failure: 'OnFailure' = 'rollback', lock_timeout: 'float' = 0.0, parallel: 'int' = 6, stop: 'Stop | None' = None, \
 saved: 'bool' = False) -> 'Result'
 destroy(loaded: 'Loaded', stack: 'str' = '', *, accept: 'str | Sequence[str]' = (), \
-on_event: 'Emit' = <function silent>, on_failure: 'OnFailure' = 'rollback', lock_timeout: 'float' = 0.0, \
+drop: 'str | Sequence[str]' = (), on_event: 'Emit' = <function silent>, on_failure: 'OnFailure' = 'rollback', \
+lock_timeout: 'float' = 0.0, \
 parallel: 'int' = 6, stop: 'Stop | None' = None) -> 'Result'
 from_json(document: 'Mapping[str, Any]', *, secrets: 'Mapping[str, str]' = {}, key: 'str | None' = None) -> 'Plan'
 load(paths: 'StrPath | Sequence[StrPath]', *, env: 'str' = '', variables: 'Mapping[str, object]' = {}, \
@@ -55,7 +56,10 @@ load_environment(env: 'str' = '', *, bootstrap: 'str' = '', connect: 'str' = '',
 process: 'Mapping[str, str] | None' = None) -> 'Environment'
 plan(loaded: 'Loaded', stack: 'str' = '', *, destroy: 'bool' = False, target: 'str | Sequence[str]' = (), \
 exclude: 'str | Sequence[str]' = (), replace: 'str | Sequence[str]' = (), accept: 'str | Sequence[str]' = (), \
-offline: 'bool' = False, key: 'str | None' = None) -> 'Plan'
+offline: 'bool' = False, drop: 'str | Sequence[str]' = (), key: 'str | None' = None) -> 'Plan'
+plan_all(loaded: 'Loaded', *, destroy: 'bool' = False, target: 'str | Sequence[str]' = (), \
+exclude: 'str | Sequence[str]' = (), replace: 'str | Sequence[str]' = (), accept: 'str | Sequence[str]' = (), \
+offline: 'bool' = False, drop: 'str | Sequence[str]' = (), key: 'str | None' = None) -> 'list[Plan]'
 to_json(plan: 'Plan', *, key: 'str | None' = None) -> 'dict[str, Any]'
 view(plan: 'Plan', format: 'View' = 'text') -> 'str'
 """
@@ -63,7 +67,7 @@ NAMES = """
     Action Address AttrDiff Blocked Busy Change Conflict Connector Declined Denied Diagnostic Drift Environment
     ErrorClass Event Facts Interrupted InterruptedRun Invalid JournalBroken KplanError Loaded Locked Plan Reader
     Rejected Result Risk Secret Severity Span Stack Stale Step Stop Summary Target Timeout Topic Undo Unreachable
-    Unsupported __version__ apply destroy from_json load load_environment plan to_json view
+    Unsupported __version__ apply destroy from_json load load_environment plan plan_all to_json view
 """
 
 
@@ -291,6 +295,70 @@ def test_it_does_what_the_commands_do(folder: Path) -> None:
     assert (result.outcome, result.exit_code, result.done, result.left) == ("applied", 0, 3, ())
     assert shell.kplan("plan", "stacks/shop.yaml", "--detailed-exitcode").code == 0
     assert not kplan.plan(loaded).has_changes
+
+
+def test_several_stacks_are_planned_in_the_order_of_the_command(folder: Path) -> None:
+    """The sink's stack comes first by its file's name; the topic that it reads is another stack's."""
+    sink = "org.apache.kafka.connect.file.FileStreamSinkConnector"
+    archive = f"connectors: {{archive: {{class: {sink}, config: {{file: /out, topics: zoo.animals}}}}}}"
+    (folder / "stacks" / "archive.yaml").write_text(f"version: 1\nstack: archive\n{archive}\n")
+    (folder / "stacks" / "zoo.yaml").write_text("version: 1\nstack: zoo\ntopics: {zoo.animals: }\n")
+    chosen = ["stacks/archive.yaml", "stacks/zoo.yaml"]
+    loaded = kplan.load(chosen)
+    plans = kplan.plan_all(loaded)
+    assert [plan.stack for plan in plans] == ["zoo", "archive"]
+    documents = Shell(folder).kplan("plan", *chosen, "--format", "json").json["plans"]
+    assert [document["digest"] for document in documents] == [plan.digest for plan in plans]
+    for plan in plans:
+        assert kplan.apply(plan, loaded.environment).outcome == "applied"
+    assert [plan.stack for plan in kplan.plan_all(loaded, destroy=True)] == ["archive", "zoo"]
+
+
+def test_a_run_has_the_times_of_its_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command promises of servers that are away, and of a lock that was lost, the library promises too."""
+    from kplan.executor import Apply
+
+    runs = []
+    monkeypatch.setattr(Apply, "within", lambda self, timeout=0.0: runs.append(self.run) or kplan.Result("applied", ""))
+    times = "timeouts: {request: 5s, settle: 9s, session: 7s}"
+    (folder / "kplan.yaml").write_text(
+        f"version: 1\ndefault: dev\nenvironments: {{dev: {{kafka: {{bootstrap.servers: '127.0.0.1:1'}}, {times}}}}}\n"
+    )
+    simulated = kplan.load_environment(process={}, folder=".")
+    plan = kplan.Plan(
+        "search",
+        "dev",
+        kplan.Target(),
+        (kplan.Step(1, 1, kplan.Change(kplan.Address("topic", "search.index"), kplan.Action.CREATE)),),
+    )
+    kplan.apply(plan, simulated)
+    assert [(run.grace, run.patience, run.session) for run in runs] == [(5.0, 9.0, 7.0)]
+
+
+def test_a_server_that_is_away_for_a_moment_fails_no_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kplan.backends.simulated import SimulatedTopics
+
+    read, refusals = SimulatedTopics.read, [0] * 4  # more than an end state is looked at anyway
+    done = threading.Event()
+
+    def away(self: SimulatedTopics, names: Any) -> Any:
+        if done.is_set() and refusals:
+            refusals.pop()
+            raise kplan.Unreachable("away for a moment")
+        return read(self, names)
+
+    loaded = kplan.load("stacks/search.yaml")
+    plan = kplan.plan(loaded)
+    monkeypatch.setattr(SimulatedTopics, "read", away)
+    result = kplan.apply(plan, loaded.environment, on_event=lambda event: event.type == "step_done" and done.set())
+    assert result.outcome == "applied", result.said
+    assert not refusals
+
+
+def test_what_is_dropped_is_named_as_for_the_command(folder: Path) -> None:
+    loaded = kplan.load("stacks/search.yaml")
+    with pytest.raises(ValueError, match="`drop` is 'slot', 'publication' or 'publication=NAME', not 'table'"):
+        kplan.plan(loaded, destroy=True, drop="table")
 
 
 def test_targets_may_be_one_text(folder: Path) -> None:
