@@ -166,6 +166,16 @@ _FILES = (
 
         Name each folder that is meant, or move the files up.
         """),
+    _code("K113", "this file is not a stack", """
+        A stack file is expected, and the file is of another kind: a saved plan or a view of one, kplan.yaml, a Strimzi
+        manifest, a connector's JSON, Terraform, a Helm template, a script, and so on.
+
+            kplan plan strimzi.yaml
+            kplan import --file strimzi.yaml --out stack.yaml
+
+        The message says what the file is, and which command takes it. `kplan import` reads other tools' files;
+        `kplan apply plan.json` applies a saved plan, which is the only file of that command then.
+        """),
 )  # fmt: skip
 
 _EXPANSION = (

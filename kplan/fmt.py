@@ -16,6 +16,7 @@ from typing import Any, Final
 import yaml
 
 from kplan.diagnostics import Invalid, KplanError
+from kplan.mistaken import recognize
 from kplan.source import Lines, events, load
 
 INDENT: Final = 2
@@ -74,7 +75,12 @@ def format(text: str, path: str) -> str:
     readable, and KplanError rather than give back other data.
     """
     document, problems = load(text, path)
-    if document is None or any(problem.is_error for problem in problems):
+    stops = document is None or any(problem.is_error for problem in problems)
+    if stops or document is None or not _is_own(document.data):
+        other = recognize(path, text, document.data if document else None)
+        if other is not None:
+            raise Invalid([other.not_a_stack(path, text)])
+    if stops or document is None:
         raise Invalid(problems)
     text = document.text.replace("\r\n", "\n").replace("\r", "\n")
     try:
@@ -86,6 +92,11 @@ def format(text: str, path: str) -> str:
     if again is None or problems or again.data != document.data or _comments(result, path) != _count(tree):
         raise KplanError(f"{path} cannot be formatted without a change of what it says", help="format it by hand")
     return result
+
+
+def _is_own(data: object) -> bool:
+    """Whether it is one of the files that a person writes for kplan: a stack, the environments, or a template."""
+    return isinstance(data, dict) and bool({"stack", "environments", "template"} & data.keys())
 
 
 def _comments(text: str, path: str) -> Counter[str] | None:

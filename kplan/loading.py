@@ -103,6 +103,21 @@ def load_environment(request: Request) -> Environment:
     return environment
 
 
+def check_environments(request: Request) -> tuple[list[Environment], list[Diagnostic], dict[str, str]]:
+    """The environments of the `kplan.yaml`s at the request's paths, what is wrong in them, and the files' texts."""
+    reader = Reader(request)
+    found: list[Environment] = []
+    for path in request.paths:
+        document = reader.document(Path(request.folder, path), "environments.v1")
+        if document is None:
+            continue
+        for name in environments.names(document):
+            environment, problems = environments.build(document, name, request.process, unasked=request.unasked)
+            reader.problems += problems
+            found += [environment] if environment else []
+    return found, reader.problems, reader.texts
+
+
 def environment_names(request: Request) -> tuple[str, ...]:
     """The environments of the `kplan.yaml` that counts for these paths; without one there is `local` alone."""
     reader = Reader(request)
@@ -230,12 +245,18 @@ class Reader:
         self.texts[name] = data.decode("utf-8", "replace")
         self.files[name] = File(os.path.relpath(path, self.root), hashlib.sha256(data).hexdigest())
         document, problems = source.load(data, name)
-        self.problems += problems
-        if document is None or any(p.is_error for p in problems):
-            return None
-        wrong = schema.check(document, _schema(schema_name))
-        self.problems += wrong
-        return pruned(document, wrong)
+        stops = document is None or any(p.is_error for p in problems)
+        wrong = schema.check(document, _schema(schema_name)) if document and not stops else ()
+        other = self._of_another_kind(name, document) if schema_name == "stack.v1" and (stops or wrong) else None
+        self.problems += [other] if other else [*problems, *wrong]
+        return None if other or stops or document is None else pruned(document, wrong)
+
+    def _of_another_kind(self, name: str, document: Document | None) -> Diagnostic | None:
+        """What says that the file is something else than a stack with errors."""
+        from kplan.mistaken import recognize
+
+        found = recognize(name, self.texts[name], document.data if document else None)
+        return found.not_a_stack(name, self.texts[name]) if found else None
 
     # -- kplan.yaml -----------------------------------------------------------------------------------------------
     def environment(self, paths: Sequence[Path]) -> Environment:

@@ -105,6 +105,7 @@ def _from_files(session: Session) -> Taken:
     from kplan.adopt.live import selected
 
     files = [(path, _bytes(path)) for path in session.settings["files"]]
+    session.texts |= {path: data.decode("utf-8", "replace") for path, data in files}
     found = parse_all(files, session.settings["file_format"] or "")
     _refuse_nothing(session, found.resources, found.notes, _where(session.settings["files"]))
     for connector in found.connectors.values():

@@ -1,15 +1,20 @@
 """kplan show"""
 
+from __future__ import annotations
+
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kplan.cli import reports
 from kplan.cli.common import LOADING, SHOWING, Session, option
 from kplan.cli.common import command as calls
+
+if TYPE_CHECKING:
+    from kplan.diagnostics import Diagnostic
 
 
 @click.command(
@@ -83,22 +88,29 @@ def _documents(file: str) -> list[dict[str, Any]]:
 
     try:
         data = json.loads(Path(file).read_bytes())
-    except (ValueError, RecursionError, OSError) as e:
-        raise Invalid(
-            [
-                error(
-                    "K521",
-                    "this is no saved plan",
-                    f"{file}: {type(e).__name__}",
-                    help="a saved plan is made with `kplan plan --out`; an expanded stack is shown with --stack",
-                )
-            ]
-        )
+    except OSError as e:
+        raise Invalid([error("K521", "this is no saved plan", f"{file}: {e.strerror or 'it cannot be read'}")])
+    except (ValueError, RecursionError):
+        raise Invalid([_not_a_plan(file)])
     several = data.get("plans") if isinstance(data, dict) else None
     documents = several if isinstance(several, list) else [data]
     if not all(isinstance(document, dict) for document in documents):
         raise Invalid([error("K521", "this is no saved plan", file)])
     return documents
+
+
+def _not_a_plan(file: str) -> Diagnostic:
+    """The error for a file that is not JSON; it names what the file is, where that is known."""
+    from kplan.diagnostics import error
+    from kplan.mistaken import recognize
+
+    other = recognize(file, Path(file).read_text("utf-8", "replace"))
+    return error(
+        "K521",
+        "this is no saved plan",
+        f"{file} is {other.what}" if other else f"{file} is not JSON",
+        help="a saved plan is made with `kplan plan --out`; an expanded stack is shown with --stack",
+    )
 
 
 def _runs(session: Session) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
     from kplan.model import Stack
 
 
-@click.command("validate", help="Every check that needs no server. All errors at once; exit 4 where there are any.")
+@click.command(
+    "validate",
+    help="Every check that needs no server, of stacks and of kplan.yaml. All errors at once; exit 4 where there are "
+    "any.",
+)
 @click.argument("paths", metavar="STACK...", nargs=-1, required=True)
 @LOADING
 @option(
@@ -36,13 +41,34 @@ def command(session: Session) -> int:
     from kplan.unique import unique_offline
 
     session.unasked = Target()
+    found, files = _of_environments(session)
+    if files and not session.settings["paths"]:
+        return _told(session, None, found, files)
     loaded: Loaded | None = None
     try:
         loaded = session.load()
-        found = [*loaded.diagnostics, *unique_offline(loaded.stacks), *_unset(loaded.stacks)]
+        found += [*loaded.diagnostics, *unique_offline(loaded.stacks), *_unset(loaded.stacks)]
     except Invalid as e:
-        found = [*e.diagnostics]
-    return _told(session, loaded, found)
+        found += e.diagnostics
+    return _told(session, loaded, found, files)
+
+
+def _of_environments(session: Session) -> tuple[list[Diagnostic], int]:
+    """What is wrong in the kplan.yaml files among the paths, which then are stacks alone, and how many files it are."""
+    from pathlib import Path
+
+    from kplan.loading import CONFIG, check_environments
+
+    paths = tuple(session.settings["paths"])
+    files = tuple(path for path in paths if Path(path).name == CONFIG)
+    if not files:
+        return [], 0
+    environments, problems, texts = check_environments(replace(session.request, paths=files))
+    session.texts |= texts
+    for environment in environments:
+        session.mask(environment)
+    session.settings["paths"] = tuple(path for path in paths if path not in files)
+    return problems, len(files)
 
 
 def _unset(stacks: Sequence[Stack]) -> list[Diagnostic]:
@@ -56,20 +82,20 @@ def _unset(stacks: Sequence[Stack]) -> list[Diagnostic]:
     ]
 
 
-def _told(session: Session, loaded: Loaded | None, problems: Sequence[Diagnostic]) -> int:
-    """The problems are shown and reported. Returns the exit code."""
+def _told(session: Session, loaded: Loaded | None, problems: Sequence[Diagnostic], others: int = 0) -> int:
+    """The problems are shown and reported. `others`: files that are no stacks. Returns the exit code."""
     from kplan.diagnostics import ordered
 
     stacks = loaded.stacks if loaded else ()
     found = session.masked(ordered(problems))
     if session.view in ("text", "concise") and not session.settings.get("reports"):
-        _shown(session, stacks, found)
+        _shown(session, stacks, found, others)
     else:
-        _published(session, loaded, found)
+        _published(session, loaded, found, others)
     return 4 if any(problem.is_error for problem in found) else 0
 
 
-def _published(session: Session, loaded: Loaded | None, found: Sequence[Diagnostic]) -> None:
+def _published(session: Session, loaded: Loaded | None, found: Sequence[Diagnostic], others: int) -> None:
     """Standard output and every report hold what they were asked for."""
     from kplan.render.views import render
 
@@ -82,14 +108,14 @@ def _published(session: Session, loaded: Loaded | None, found: Sequence[Diagnost
     elif session.view in ("github", "sarif", "junit"):
         session.product(render(session.view, documents, context))
     else:
-        _shown(session, stacks, found)
+        _shown(session, stacks, found, others)
     reports.annotate(session, annotations)
 
 
-def _shown(session: Session, stacks: Sequence[Stack], found: Sequence[Diagnostic]) -> None:
+def _shown(session: Session, stacks: Sequence[Stack], found: Sequence[Diagnostic], others: int) -> None:
     session.show(found, stream=sys.stdout)
     if session.view == "text":
-        session.say(_summary(stacks, found))
+        session.say(_summary(stacks, found, others))
 
 
 def _names(loaded: Loaded | None) -> dict[str, str]:
@@ -113,11 +139,11 @@ def _document(stacks: Sequence[Stack], problems: Sequence[Diagnostic]) -> str:
     )
 
 
-def _summary(stacks: Sequence[Stack], problems: Sequence[Diagnostic]) -> str:
+def _summary(stacks: Sequence[Stack], problems: Sequence[Diagnostic], others: int) -> str:
     from kplan.render.diagnostics import summary_line
     from kplan.words import count
 
     resources = sum(len(stack.resources) for stack in stacks)
-    files = max(len(stacks), len({problem.span.path for problem in problems if problem.span}))
-    valid = f"{count(resources, 'resource')} {'is' if resources == 1 else 'are'} valid."
+    files = max(len(stacks) + others, len({problem.span.path for problem in problems if problem.span}))
+    valid = f"{count(resources, 'resource')} {'is' if resources == 1 else 'are'} valid." if stacks else ""
     return summary_line(problems, files, "Nothing was changed." if any(p.is_error for p in problems) else valid)

@@ -18,7 +18,8 @@ PACKAGE = ROOT / "kplan"
 # Values in, values out: no I/O, no clock, nothing random, no process. Each may import the modules of this set alone.
 CORE = frozenset({
     "bounded", "catalog", "codec", "codes", "connector", "diagnostics", "diff", "discovery", "drops", "environment",
-    "events", "expand", "feeds", "fmt", "guard", "incremental", "journal", "lineage", "model", "order", "outlives",
+    "events", "expand", "feeds", "fmt", "guard", "incremental", "journal", "lineage", "mistaken", "model", "order",
+    "outlives",
     "permissions", "placement", "plan", "readiness", "risk", "routing", "schema", "settings", "snapshot", "source",
     "stacks", "starter", "tables", "template", "undo", "unique", "variables", "words",
 })  # fmt: skip

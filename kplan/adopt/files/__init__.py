@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from kplan import source
 from kplan.adopt.files.reading import documents, refused
 from kplan.adopt.found import Found
 from kplan.diagnostics import Invalid, Span, error
+from kplan.mistaken import DESCRIBED, TERRAFORM, recognize
 from kplan.source import Document
 
 Parse = Callable[[Sequence[Document], Found], None]
@@ -23,10 +24,6 @@ MODULES: Final[Mapping[str, str]] = {
     "topicctl": "topicctl",
     "topics": "topics",
 }
-_RESOURCE: Final = re.compile(
-    r'^[ \t]*(?:resource|variable|provider|terraform|locals|module|data|output|moved|import|check)\b[ \t]*["{]', re.M
-)
-_DESCRIBED: Final = re.compile(r"^[ \t]*Topic:[ \t]*\S+[ \t]+(?:TopicId:|PartitionCount:|Partition:)", re.M)
 
 
 def parse(path: str, data: bytes, format: str = "") -> Found:
@@ -66,22 +63,35 @@ def _parsed(path: str, text: str, kind: str) -> Found:
 
         return describe.parse(path, text)
     found = Found()
-    for name, parts in _grouped(documents(path, text, found), kind).items():
+    try:
+        groups = _grouped(documents(path, text, found), kind)
+    except Invalid as failure:
+        raise _recognized(path, text, kind) or failure from failure
+    for name, parts in groups.items():
         module = importlib.import_module(f"kplan.adopt.files.{MODULES[name]}")
         module.parse(parts, found)
     return found
 
 
+def _recognized(path: str, text: str, kind: str) -> Invalid | None:
+    """The error that names what a file is instead of the formats that can be read; None where that is not known."""
+    found = recognize(path, text, document.data if (document := source.load(text, path)[0]) else None)
+    if found is None or found.format in (kind or (*MODULES, "terraform", "describe")):
+        return None
+    return Invalid([found.not_importable(path, text)])
+
+
 def _kind_of_text(path: str, text: str) -> str:
-    if path.endswith((".tf", ".tf.json", ".tfvars", ".tfvars.json")) or _RESOURCE.search(text):
+    if path.endswith((".tf", ".tf.json", ".tfvars", ".tfvars.json")) or TERRAFORM.search(text):
         return "terraform"
-    return "describe" if _DESCRIBED.search(text) else ""
+    return "describe" if DESCRIBED.search(text) else ""
 
 
 def _grouped(parts: Sequence[Document], kind: str) -> dict[str, list[Document]]:
     groups: dict[str, list[Document]] = {}
+    kubernetes = not kind and any(_is_strimzi(part.data) for part in parts)
     for part in parts:
-        name = kind or _kind(part)
+        name = kind or ("strimzi" if kubernetes and _is_object(part.data) else _kind(part))
         if name != "connect" and not isinstance(part.data, dict):
             raise refused("it is no map", part.at())
         groups.setdefault(name, []).append(part)
@@ -97,13 +107,13 @@ def _kind(document: Document) -> str:
         raise unknown(document.path, "it is no map", document.at())
     version = str(data.get("apiVersion", ""))
     tests: tuple[tuple[str, bool], ...] = (
-        ("strimzi", "strimzi.io" in version or _items_of(data, "strimzi.io")),
+        ("strimzi", _is_strimzi(data)),
         ("jikkou", "jikkou" in version),
         ("topicctl", isinstance(data.get("meta"), dict) and isinstance(data.get("spec"), dict)),
         ("julie", isinstance(data.get("projects"), list)),
         ("topics", isinstance(data.get("kafka"), dict) and "topics" in data["kafka"]),
         ("connect", _is_connect(data)),
-        ("kafka-gitops", not version and "stack" not in data and bool(_GITOPS & data.keys())),
+        ("kafka-gitops", not version and not {"stack", "format_version"} & data.keys() and bool(_GITOPS & data.keys())),
     )
     for name, fits in tests:
         if fits:
@@ -113,6 +123,20 @@ def _kind(document: Document) -> str:
     if version:
         raise unknown(document.path, f"apiVersion {version}: neither Strimzi's nor Jikkou's", document.at("apiVersion"))
     raise unknown(document.path, f"its keys are {', '.join(map(str, list(data)[:6]))}", document.at())
+
+
+def _is_strimzi(data: Any) -> bool:
+    """Whether it is an object of Strimzi's, or a Kubernetes `List` with one."""
+    if not isinstance(data, dict):
+        return False
+    return "strimzi.io" in str(data.get("apiVersion", "")) or _items_of(data, "strimzi.io")
+
+
+def _is_object(data: Any) -> bool:
+    """Whether it is any Kubernetes object; beside Strimzi's it is noted as not carried over."""
+    return (
+        isinstance(data, dict) and "apiVersion" in data and "kind" in data and "jikkou" not in str(data["apiVersion"])
+    )
 
 
 _GITOPS: Final = frozenset(("topics", "customServiceAcls", "customUserAcls"))
@@ -125,7 +149,8 @@ def _items_of(data: Mapping[str, Any], group: str) -> bool:
 
 
 def _is_connect(data: Mapping[str, Any]) -> bool:
-    if "connector.class" in data or isinstance(data.get("config"), dict):
+    config = data.get("config")
+    if "connector.class" in data or (isinstance(config, dict) and ("connector.class" in config or "name" in data)):
         return True
     return bool(data) and all(isinstance(each, dict) and {"info", "status"} & each.keys() for each in data.values())
 
