@@ -199,8 +199,9 @@ _EXPANSION = (
         """),
     _code("K203", "a value that a variable or setting may not have", """
         A variable's value has the wrong type, or is outside of its `minimum`, `maximum`, `enum` or `pattern`; or a
-        time in `kplan.yaml` is no duration. The message says where the value comes from. An entry of `tables:` or
-        `columns:` that is a pattern has to be a regular expression.
+        time in `kplan.yaml` is no duration; or a KAFKA_* variable of the process has a value that it may not have
+        (booleans are 1/true/yes/on and 0/false/no/off). The message says where the value comes from. An entry of
+        `tables:` or `columns:` that is a pattern has to be a regular expression.
 
             partitions: {type: integer, minimum: 1, env: KAFKA_TOPIC_PARTITIONS}      # KAFKA_TOPIC_PARTITIONS=0
 
@@ -215,7 +216,8 @@ _EXPANSION = (
         `--env`, or `default:` in `kplan.yaml`, names an environment that the file does not have.
 
         The message lists those that are known. Without a `kplan.yaml` in the stack's folder or above there is only
-        `local`, a simulated cluster; with `--bootstrap HOST:PORT` any cluster can be used without one.
+        `local`, a simulated cluster; with `--bootstrap HOST:PORT` any cluster can be used without one. Beside a
+        `kplan.yaml`, `--bootstrap` and `--connect` replace the addresses of the chosen environment alone.
         """),
     _code("K206", "a connector has no such key", """
         A connector block takes kplan's own keys (`state`, `tables`, `restart` and so on) and the parameters of its
@@ -273,8 +275,8 @@ _EXPANSION = (
         """),
     _code("K213", "a guard is not met", """
         `guards:` of the stack or of the environment demand something that a resource does not have: a name that
-        matches `naming`, limits on partitions or replicas, settings that must be there. With `create: false` every
-        missing topic is reported.
+        matches `naming`, limits on partitions or replicas, settings that must be there. With `create: false`, or with
+        KAFKA_TOPIC_AUTO_CREATE=false in the process's environment, every missing topic is reported.
 
             guards: {naming: '^cdc\\.', topic: {partitions: {maximum: 200}}}
 
@@ -427,6 +429,25 @@ _EXPANSION = (
         there. Without its replication slot PostgreSQL no longer has what comes after that position.
 
         Keep both, or neither.
+        """),
+    _code("K244", "connection variables have no effect", """
+        KAFKA_BOOTSTRAP_SERVERS, KAFKA_CONNECT_URL, KAFKA_USE_SSL, KAFKA_SECURITY_PROTOCOL, KAFKA_SSL_* and KAFKA_SASL_*
+        describe a cluster where there is no `kplan.yaml`. They never change an environment of a `kplan.yaml`, and a
+        simulated cluster needs none of them. The message names those that are set and unused. It is an error where the
+        environment is simulated and no `--env` (or KPLAN_ENV) asks for it: a run would change no real cluster.
+
+            $ KAFKA_BOOTSTRAP_SERVERS=kafka:9092 kplan apply shop.yaml      # kplan.yaml: default: local
+
+        Choose the environment with `--env`, or name the variable in it: `bootstrap.servers: "{{ env.NAME }}"`. Unset
+        variables that are not meant. docs/environments.md lists all variables, and when each counts.
+        """),
+    _code("K246", "Connect is named without brokers", """
+        `--connect`, KAFKA_CONNECT_URL or `connect:` names Kafka Connect, and no brokers are named. Topics, the ledger
+        and the journal are in Kafka, so only `kplan wait`, `kplan list` and `kplan connector` work without brokers.
+
+            $ kplan list --connect http://connect:8083
+
+        Give `--bootstrap HOST:PORT` (or KAFKA_BOOTSTRAP_SERVERS, or `kafka:` of the environment) as well.
         """),
     _code("K245", "a file is there already", """
         `kplan init` would have to change a file that is there: the stack of that name, or a kplan.yaml that should get

@@ -182,11 +182,12 @@ def _missing(
         )
         return None
     if not stack.guards.create:
+        variable = stack.guards.create_source
         found.report(
             "K213",
             "a guard is not met",
-            f"{address} is missing, and `guards: create` is false",
-            "create it by hand, or allow creation",
+            f"{address} is missing, and {variable or '`guards: create`'} is false",
+            f"create it by hand, or {f'unset {variable}' if variable else 'allow creation'}",
             resource,
         )
         return None

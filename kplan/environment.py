@@ -4,36 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kplan import catalog
 from kplan.diagnostics import Diagnostic, error
 from kplan.model import File, Guards, Target
+from kplan.process import AUTO_CREATE, ProcessSettings, read_client, read_settings
+from kplan.process import seconds as seconds  # the commands have it from here
 from kplan.source import Document
 from kplan.template import Scope, TemplateProblem, is_template, render
 
-DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z")
-SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 INTEGERS = ("attempts", "brokers", "partitions", "replication_factor")  # a process's environment holds texts alone
 SHOWN = re.compile(  # settings that may be told though they come from outside: errors are about them
     r"(?:^|\.)(?:bootstrap\.servers|url|location|username|protocol|mechanisms?|ca|certificate|key)\Z"
 )
 STATE_TOPIC = "__kplan"
+REPLACED = "http://replaced"  # stands for an address until templates are rendered
 ENDS = ("failure", "rollback", "recovery")  # of runs, that receivers are told of
 UNSET = re.compile(r"there is no '(\w+)' here")
 LEFT_OUT = object()
-FILLS = {
-    "PARTITIONS": "/partitions",
-    "REPLICATION_FACTOR": "/replication_factor",
-    "RETENTION_MS": "/config/retention.ms",
-    "RETENTION_BYTES": "/config/retention.bytes",
-    "CLEANUP_POLICY": "/config/cleanup.policy",
-    "COMPRESSION_TYPE": "/config/compression.type",
-    "MIN_ISR": "/config/min.insync.replicas",
-    "SEGMENT_BYTES": "/config/segment.bytes",
-    "SEGMENT_MS": "/config/segment.ms",
-}
+ADDRESSES = (("kafka", "bootstrap.servers"), ("connect", "url"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +77,12 @@ class Environment:
         return "simulated:9092" if self.simulated else self.kafka.get("bootstrap.servers", "")
 
     @property
+    def has_brokers(self) -> bool:
+        return bool(self.simulated or self.kafka)
+
+    @property
     def has_connect(self) -> bool:
         return bool(self.simulated or self.connect)
-
-
-def seconds(value: object) -> float:
-    """`30s`, `2m`, `500ms` or a number of seconds. Raises ValueError."""
-    match = DURATION.match(str(value).strip())
-    if not match or isinstance(value, bool):
-        raise ValueError(f"{value!r} is no duration: write 30s, 2m or 500ms")
-    return float(match.group(1)) * SECONDS[match.group(2)]
 
 
 def names(document: Document) -> tuple[str, ...]:
@@ -118,11 +105,12 @@ def build(
     folder: str = ".",
     unasked: Target | None = None,
     besides: Sequence[str] = (),
+    addresses: tuple[str, str] = ("", ""),
 ) -> tuple[Environment | None, list[Diagnostic]]:
     """The environment `name` of a `kplan.yaml` that meets its schema. `besides`: names that it has as well.
 
-    With `unasked` no server will be asked: what `process` lacks to reach them is no problem then, and their addresses
-    are those of `unasked`.
+    `addresses` of brokers and Connect replace those of the file where they are not empty. With `unasked` no server
+    will be asked: what `process` lacks to reach them is no problem then, and their addresses are those of `unasked`.
     """
     if name not in names(document):
         from kplan.variables import _nearest
@@ -138,19 +126,28 @@ def build(
             )
         ]
     reader = _Reader(document, process, unasked)
-    data = reader.tree(document.data["environments"][name] or {}, ("environments", name))
+    written = _with_addresses(document.data["environments"][name] or {}, addresses, REPLACED)
+    data = reader.tree(written, ("environments", name))
     if not reader.problems:
         reader.problems += _misfits(document, name, data)
     if reader.problems:
         return None, reader.problems
-    environment = _from_data(name, data, process, reader, file, folder)
-    return environment, reader.problems
+    settings = read_settings(process)
+    environment = _from_data(name, _with_addresses(data, addresses), reader, file, folder)
+    return with_settings(environment, settings), [*reader.problems, *settings.problems]
+
+
+def _with_addresses(data: Any, addresses: tuple[str, str], stand_in: str = "") -> Any:
+    """The environment's data with these addresses of brokers and Connect, or with `stand_in` in their places."""
+    for (section, key), address in zip(ADDRESSES, addresses, strict=True):
+        if address and isinstance(data, dict):
+            data = {**data, section: {**(data.get(section) or {}), key: stand_in or address}}
+            data = {k: v for k, v in data.items() if k != "simulated"}
+    return data
 
 
 def _misfits(document: Document, name: str, data: Any) -> list[Diagnostic]:
     """What does not meet the schema now that its templates are rendered."""
-    from dataclasses import replace
-
     from kplan import schema
 
     rendered = {**document.data, "environments": {name: data}}
@@ -236,16 +233,14 @@ def _stand_in(path: tuple[str | int, ...], unasked: Target) -> Any:
     return known.get(key) or ("http://unknown" if key in ("url", "webhook") else "?")  # too short to be masked
 
 
-def _from_data(
-    name: str, data: dict[str, Any], process: Mapping[str, str], reader: _Reader, file: File | None, folder: str
-) -> Environment:
+def _from_data(name: str, data: dict[str, Any], reader: _Reader, file: File | None, folder: str) -> Environment:
     at = ("environments", name)
     kafka = {key: _text(value) for key, value in (data.get("kafka") or {}).items() if value is not None}
     connect = data.get("connect") or {}
     state = data.get("state") or {}
     retry = data.get("retry") or {}
     simulated = None
-    if not kafka:
+    if not kafka and not connect:
         options = data.get("simulated") or {}
         simulated = Simulated(int(options.get("brokers", 3)), tuple(options.get("fail") or ()))
     return Environment(
@@ -257,8 +252,7 @@ def _from_data(
         kafka_topic=str(state.get("kafka_topic") or STATE_TOPIC),
         variables=data.get("variables") or {},
         defaults=data.get("defaults") or {},
-        fills=fills(process),
-        guards=guards(data.get("guards") or {}, process),
+        guards=guards(data.get("guards") or {}),
         request_timeout=reader.seconds(data, (*at, "timeouts", "request"), 30.0),
         settle_timeout=reader.seconds(data, (*at, "timeouts", "settle"), 120.0),
         session_timeout=reader.seconds(data, (*at, "timeouts", "session"), 10.0),
@@ -296,16 +290,15 @@ def _of_webhooks(data: Mapping[str, Any]) -> list[str]:
     return [each[1] for each in found if each]
 
 
-def guards(data: Mapping[str, Any], process: Mapping[str, str] | None = None) -> Guards:
-    """A `guards:` block as data; `KAFKA_TOPIC_AUTO_CREATE=false` forbids creation."""
+def guards(data: Mapping[str, Any]) -> Guards:
+    """A `guards:` block as data."""
     share = data.get("max_changes")
     if isinstance(share, str):
         share = float(share.rstrip("% ")) / 100
     elif share is not None:
         share = float(share)
-    create = bool(data.get("create", True)) and (process or {}).get("KAFKA_TOPIC_AUTO_CREATE", "").lower() != "false"
     return Guards(
-        create,
+        bool(data.get("create", True)),
         share,
         (data["naming"],) if data.get("naming") else (),
         (data["topic"],) if data.get("topic") else (),
@@ -313,47 +306,37 @@ def guards(data: Mapping[str, Any], process: Mapping[str, str] | None = None) ->
     )
 
 
-def fills(process: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """What `KAFKA_TOPIC_*` says of defaults, by path. Names that are not in the list are the user's own."""
-    return {
-        path: (process[f"KAFKA_TOPIC_{name}"], f"KAFKA_TOPIC_{name}")
-        for name, path in FILLS.items()
-        if process.get(f"KAFKA_TOPIC_{name}")
-    }
-
-
-def embedded(name: str, process: Mapping[str, str], folder: str) -> Environment:
-    """The environment without a `kplan.yaml` and without a cluster: a simulated one."""
-    return Environment(name, folder=folder, simulated=Simulated(), fills=fills(process), guards=guards({}, process))
-
-
-def on_the_spot(name: str, process: Mapping[str, str], folder: str, bootstrap: str, connect: str) -> Environment:
-    """The environment that `--bootstrap`/`--connect` and `KAFKA_*` variables describe."""
-    kafka = {"bootstrap.servers": bootstrap}
-    ssl = process.get("KAFKA_USE_SSL", "").lower() in ("1", "true", "yes")
-    sasl = bool(process.get("KAFKA_SASL_MECHANISM") or process.get("KAFKA_SASL_USERNAME"))
-    protocol = {(True, True): "SASL_SSL", (True, False): "SSL", (False, True): "SASL_PLAINTEXT"}.get((ssl, sasl))
-    named = {
-        "security.protocol": process.get("KAFKA_SECURITY_PROTOCOL") or protocol,
-        "ssl.ca.location": process.get("KAFKA_SSL_CAFILE"),
-        "ssl.certificate.location": process.get("KAFKA_SSL_CERTFILE"),
-        "ssl.key.location": process.get("KAFKA_SSL_KEYFILE"),
-        "ssl.key.password": process.get("KAFKA_SSL_PASSWORD"),
-        "sasl.mechanism": process.get("KAFKA_SASL_MECHANISM"),
-        "sasl.username": process.get("KAFKA_SASL_USERNAME"),
-        "sasl.password": process.get("KAFKA_SASL_PASSWORD"),
-    }
-    kafka |= {key: value for key, value in named.items() if value}
-    return Environment(
-        name,
-        folder=folder,
-        kafka=kafka,
-        connect={"url": connect} if connect else {},
-        fills=fills(process),
-        guards=guards({}, process),
-        settle_timeout=seconds(process.get("KAFKA_TOPIC_CREATION_TIMEOUT") or 120),
-        attempts=int(process.get("KAFKA_TOPIC_CREATION_RETRIES") or 3),
-        delay=seconds(process.get("KAFKA_TOPIC_CREATION_RETRY_DELAY") or 2),
-        secrets=tuple(_secrets(kafka, {"url": connect})),
-        passwords=tuple(_secrets(kafka, {"url": connect})),
+def with_settings(environment: Environment, settings: ProcessSettings) -> Environment:
+    """The environment with what variables of the process set, which goes before what kplan.yaml says."""
+    guards, request = environment.guards, settings.request_timeout or environment.request_timeout
+    if settings.create is False and guards.create:
+        guards = replace(guards, create=False, create_source=AUTO_CREATE)
+    return replace(
+        environment,
+        fills=settings.fills,
+        guards=guards,
+        request_timeout=request,
+        settle_timeout=max(environment.settle_timeout, request if settings.request_timeout else 0.0),
+        attempts=environment.attempts if settings.attempts is None else settings.attempts,
+        delay=environment.delay if settings.delay is None else settings.delay,
     )
+
+
+def without_file(
+    name: str, process: Mapping[str, str], folder: str, bootstrap: str = "", connect: str = ""
+) -> tuple[Environment, list[Diagnostic]]:
+    """The environment without a `kplan.yaml`: of these addresses and the KAFKA_* variables, or a simulated one.
+
+    With `connect` alone there are no brokers: its topics, ledger and journal are not known.
+    """
+    settings = read_settings(process)
+    problems = list(settings.problems)
+    environment = Environment(name, folder=folder, simulated=Simulated())
+    if bootstrap or connect:
+        client, wrong = read_client(process) if bootstrap else ({}, [])
+        problems += wrong
+        kafka = {"bootstrap.servers": bootstrap, **client} if bootstrap else {}
+        secrets = tuple(_secrets(kafka, {"url": connect}))
+        options = {"url": connect} if connect else {}
+        environment = Environment(name, folder, kafka, options, secrets=secrets, passwords=secrets)
+    return with_settings(environment, settings), problems

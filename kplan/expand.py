@@ -258,6 +258,7 @@ class Expansion:
             own.topic + env.guards.topic,
             own.connector + env.guards.connector,
             self.document.at("guards") if "guards" in data else None,
+            env.guards.create_source if own.create else "",
         )
 
     def _removed(self, data: Mapping[str, Any]) -> tuple[Removal, ...]:

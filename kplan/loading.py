@@ -19,6 +19,7 @@ from kplan.diagnostics import Diagnostic, Invalid, KplanError, Span, error, warn
 from kplan.environment import Environment
 from kplan.expand import Inputs, expand, same_addresses
 from kplan.model import File, Stack, Target
+from kplan.process import BOOTSTRAP, CONNECT_URL, referenced_variables, set_connection_variables
 from kplan.source import Document
 from kplan.stacks import answered, conflicts
 from kplan.variables import Given
@@ -35,6 +36,7 @@ NO_STACKS = ("templates", "node_modules", "__pycache__")  # folders that are not
 MOST_FOLDERS, MOST_FILES, BEGINNING = 200, 50, 16 * 1024
 LARGEST = 64 * 1024 * 1024  # bytes of one file
 LARGEST_SNAPSHOT = 16 * LARGEST
+URL = re.compile(r"\s*https?://")
 TEMPLATE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 
 
@@ -51,6 +53,7 @@ class Request:
     var_files: Sequence[str] = ()
     bootstrap: str = ""
     connect: str = ""
+    connect_alone: bool = False  # whether Connect is enough, without brokers
     folder: str = "."
     process: Mapping[str, str] = field(default_factory=dict)
     unasked: Target | None = None
@@ -85,6 +88,7 @@ def load(request: Request, known: Callable[[Environment], None] = lambda environ
         stack = reader.stack(path, environment, given)
         if stack is not None:
             loaded.stacks.append(stack)
+    reader.note_unused_variables(environment)
     loaded.diagnostics = [
         *answered(loaded.stacks, reader.problems),
         *same_addresses(loaded.stacks),
@@ -94,12 +98,15 @@ def load(request: Request, known: Callable[[Environment], None] = lambda environ
     return loaded
 
 
-def load_environment(request: Request) -> Environment:
-    """The environment alone. Raises Invalid."""
+def load_environment(request: Request, warn: Callable[[Diagnostic], None] = lambda problem: None) -> Environment:
+    """The environment alone; `warn` gets what is not as it was meant. Raises Invalid."""
     reader = Reader(request)
     environment = reader.environment([])
+    reader.note_unused_variables(environment)
     if any(d.is_error for d in reader.problems):
         raise Invalid(reader.problems)
+    for problem in reader.problems:
+        warn(problem)
     return environment
 
 
@@ -173,6 +180,8 @@ class Reader:
     root: Path = field(default_factory=Path)
     project: tuple[Path, ...] = ()  # the folder of kplan.yaml, where there is one
     templates: dict[tuple[Path, str], tuple[Blueprint | None, list[Diagnostic]]] = field(default_factory=dict)
+    unused: list[str] = field(default_factory=list)  # connection variables the environment does not name
+    declared: set[str] = field(default_factory=set)  # variables of the process that stacks name
 
     # -- files ----------------------------------------------------------------------------------------------------
     def stack_paths(self) -> list[Path]:
@@ -262,52 +271,80 @@ class Reader:
     def environment(self, paths: Sequence[Path]) -> Environment:
         """The environment that was asked for. Raises Invalid where there is none."""
         request = self.request
-        process = request.process
         config = self._config(paths)
         self.root = config.parent if config else Path(request.folder)
         self.project = (config.parent,) if config else ()
-        name = request.env
+        if request.connect and not URL.match(request.connect):
+            raise Invalid([error("K203", "not a URL", "--connect", help="a URL begins with http:// or https://")])
+        environment = self._from_config(config) if config else self._without_config()
+        alone = bool(environment.connect) and not environment.kafka
+        if alone and not request.connect_alone and request.unasked is None:
+            source = "--connect" if request.connect else f"`connect:` in {CONFIG}" if config else CONNECT_URL
+            raise Invalid([_without_brokers(environment.name, source)])
+        return environment
+
+    def _without_config(self) -> Environment:
+        request, process = self.request, self.request.process
         far = request.unasked if request.unasked and not request.unasked.simulated else Target()
-        bootstrap = request.bootstrap or ("" if config else process.get("KAFKA_BOOTSTRAP_SERVERS") or far.bootstrap)
-        try:
-            if bootstrap:
-                connect = request.connect or process.get("KAFKA_CONNECT_URL") or far.connect_url
-                return environments.on_the_spot(name or "default", process, str(self.root), bootstrap, connect)
-            if config is None:
-                if name and name != "local":
-                    raise Invalid(
-                        [
-                            error(
-                                "K205",
-                                "there is no such environment",
-                                f"{name}: no {CONFIG} is found here or above",
-                                help=f"write {CONFIG}, or give --bootstrap",
-                            )
-                        ]
-                    )
-                return environments.embedded(name or "local", process, str(self.root))
-        except ValueError as e:
-            raise Invalid([error("K203", "a variable has a value that it may not have", str(e))])
+        bootstrap = request.bootstrap or process.get(BOOTSTRAP) or far.bootstrap
+        connect = request.connect or process.get(CONNECT_URL) or far.connect_url
+        if not bootstrap and not connect and request.env not in ("", "local"):
+            detail, help = f"{request.env}: no {CONFIG} is found here or above", f"write {CONFIG}, or give --bootstrap"
+            raise Invalid([error("K205", "there is no such environment", detail, help=help)])
+        name = request.env or ("default" if bootstrap or connect else "local")
+        environment, problems = environments.without_file(name, process, str(self.root), bootstrap, connect)
+        if problems:
+            raise Invalid(problems)
+        if environment.simulated:
+            self.unused = set_connection_variables(process)
+        return environment
+
+    def _from_config(self, config: Path) -> Environment:
+        request = self.request
         document = self.document(config, "environments.v1")
         if document is None:
             raise Invalid(self.problems)
         broken = _broken_environments(self.problems)
-        name = name or environments.default_name(document, broken)
+        name = request.env or environments.default_name(document, broken)
         if name in broken and name not in environments.names(document):
             raise Invalid(self.problems)
         environment, problems = environments.build(
             document,
             name,
-            process,
+            request.process,
             self.files[self.shown(config)],
             str(self.root),
             request.unasked,
             broken,
+            (request.bootstrap, request.connect),
         )
         self.problems += problems
         if environment is None:
             raise Invalid(self.problems)
+        referenced = referenced_variables(document.data["environments"][name])
+        self.unused = [each for each in set_connection_variables(request.process) if each not in referenced]
         return environment
+
+    def note_unused_variables(self, environment: Environment) -> None:
+        """Keep a problem for the connection variables that have no effect.
+
+        Raises Invalid where they would go to a simulated cluster that was not asked for.
+        """
+        unused = [name for name in self.unused if name not in self.declared]
+        if not unused or self.request.unasked is not None:
+            return
+        detail = f"{', '.join(unused)}; environment {environment.name}"
+        if not environment.simulated:
+            help = f"unset them, or name them in {CONFIG}: {{{{ env.{unused[0]} }}}}"
+            self.problems.append(warning("K244", "connection variables have no effect", detail, help=help))
+        elif self.request.env:
+            help = f"--env {environment.name} is a simulated cluster; unset them"
+            self.problems.append(warning("K244", "connection variables have no effect", detail, help=help))
+        else:
+            asked = f"--bootstrap HOST:PORT, or {BOOTSTRAP}" if environment.file is None else "--env NAME"
+            help = f"name the cluster with {asked}; the simulated one with --env {environment.name}"
+            detail += " is simulated"
+            raise Invalid([error("K244", "connection variables have no effect", detail, help=help)])
 
     def _config(self, paths: Sequence[Path]) -> Path | None:
         """`kplan.yaml` in the first stack's folder, the working folder, or above."""
@@ -345,6 +382,8 @@ class Reader:
         if document is None:
             return None
         used: dict[str, File] = {self.shown(path): self.files[self.shown(path)]}
+        rules = (document.data.get("variables") or {}).values()
+        self.declared |= {str(rule["env"]) for rule in rules if isinstance(rule, dict) and rule.get("env")}
 
         def find(name: str) -> tuple[Blueprint | None, Sequence[Diagnostic]]:
             found = self._template(path.parent, name)
@@ -471,6 +510,16 @@ def _entry(problem: Diagnostic) -> tuple[str, str]:
     """The section and the entry of it that a problem with the schema is in; empty where it is in no entry."""
     parts = [part for part in problem.path.split("/") if part]
     return (parts[0], parts[1].replace("~1", "/").replace("~0", "~")) if len(parts) > 1 else ("", "")
+
+
+def _without_brokers(name: str, source: str) -> Diagnostic:
+    brokers = "add `kafka:` to it" if source.startswith("`") else f"give --bootstrap HOST:PORT or {BOOTSTRAP} as well"
+    return error(
+        "K246",
+        "Connect is named without brokers",
+        f"{source}; environment {name} has no brokers",
+        help=f"{brokers}: topics, owners and runs are in Kafka. `wait`, `list` and `connector` need Connect alone",
+    )
 
 
 def _broken_environments(problems: Iterable[Diagnostic]) -> tuple[str, ...]:

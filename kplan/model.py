@@ -212,6 +212,7 @@ class Guards:
     topic: tuple[Mapping[str, Any], ...] = ()
     connector: tuple[Mapping[str, Any], ...] = ()
     span: Span | None = None
+    create_source: str = ""  # variable of the process that forbids creation; empty where a file does
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 from kplan.backends.base import Cluster, Tell, untold
 from kplan.environment import Environment
+from kplan.model import Live
 from kplan.secrets import Mask
 from kplan.snapshot import Snapshot
 from kplan.store.base import Store
 
 if TYPE_CHECKING:
+    from kplan.backends.connect import ConnectConnectors
     from kplan.backends.connect_incremental import Signals
+    from kplan.backends.kafka import KafkaTopics
+    from kplan.databases.base import Databases
     from kplan.discovery import Login, Table
 
 
@@ -50,6 +54,10 @@ def open_cluster(
             SimulatedTopics(path, brokers=options.brokers, fail=options.fail, throttle=environment.throttle),
             SimulatedConnectors(path, fail=options.fail),
         )
+    if not environment.kafka:
+        from kplan.backends.snapshot import Recorded
+
+        return Cluster(Recorded("topic", Live()), _connectors(environment, None, mask, parallel, tell))
     from kplan.backends.kafka import KafkaTopics
 
     topics = KafkaTopics(
@@ -66,36 +74,48 @@ def open_cluster(
     )
     if not environment.connect:
         return Cluster(topics, None)
-    from kplan.backends.connect import ConnectConnectors
     from kplan.databases.looking import RealDatabases
 
     databases = RealDatabases()
-    options_ = environment.connect
-    url = options_["url"]
+    return Cluster(topics, _connectors(environment, topics, mask, parallel, tell, databases), databases)
+
+
+def _connectors(
+    environment: Environment,
+    topics: KafkaTopics | None,
+    mask: Mask | None,
+    parallel: int,
+    tell: Tell,
+    databases: Databases | None = None,
+) -> ConnectConnectors:
+    """The client of the environment's Connect; without `topics` it looks at no heartbeats and sends no signals."""
+    from kplan.backends.connect import ConnectConnectors
+
+    options = environment.connect
+    url = options["url"]
 
     def file(key: str) -> str:
-        return str(Path(environment.folder, options_[key])) if options_.get(key) else ""
+        return str(Path(environment.folder, options[key])) if options.get(key) else ""
 
-    connectors = ConnectConnectors(
+    return ConnectConnectors(
         url if isinstance(url, list) else [part.strip() for part in str(url).split(",")],
-        username=str(options_.get("username") or ""),
-        password=str(options_.get("password") or ""),
+        username=str(options.get("username") or ""),
+        password=str(options.get("password") or ""),
         ca=file("ca"),
         certificate=file("certificate"),
         key=file("key"),
-        key_password=str(options_.get("key_password") or ""),
+        key_password=str(options.get("key_password") or ""),
         request_timeout=environment.request_timeout,
         settle_timeout=environment.settle_timeout,
         attempts=environment.attempts,
         delay=environment.delay,
         parallel=parallel,
-        heartbeat=topics.end_offsets,
-        signals=lambda: _signals(environment),
+        heartbeat=topics.end_offsets if topics else None,
+        signals=(lambda: _signals(environment)) if topics else None,
         databases=databases,
         mask=mask or Mask(environment.secrets),
         tell=tell,
     )
-    return Cluster(topics, connectors, databases)
 
 
 def _signals(environment: Environment) -> Signals:
@@ -116,6 +136,10 @@ def open_store(environment: Environment) -> Store:
             secrets=environment.secrets,
             session_timeout=environment.session_timeout,
         )
+    if environment.connect and not environment.kafka and not environment.sqlite:
+        from kplan.store.snapshot import RecordedStore
+
+        return RecordedStore("", {})  # the ledger is in Kafka, of which no broker is named
     from kplan.store.sqlite import SqliteStore
 
     return SqliteStore(state_file(environment))

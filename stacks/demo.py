@@ -96,10 +96,10 @@ def kplan(work: Path, arguments: str, expected: int) -> str:
 
 def state(work: Path) -> dict[str, str]:
     """All that the simulated cluster holds, by address."""
-    from kplan.environment import embedded
+    from kplan.environment import Environment, Simulated
     from kplan.servers import open_cluster
 
-    cluster = open_cluster(embedded("local", {}, str(work)))
+    cluster = open_cluster(Environment("local", str(work), simulated=Simulated()))
     try:
         return {
             str(address): repr(resource)

@@ -148,7 +148,7 @@ def _from_file(session: Session, documents: list[dict[str, Any]]) -> tuple[Envir
     from dataclasses import replace
 
     from kplan.diagnostics import Blocked, Stale
-    from kplan.loading import Request, load_environment
+    from kplan.loading import Request
     from kplan.plan import from_json, secret_names, verify_signatures, with_secrets
 
     plans = [from_json(document) for document in documents]
@@ -167,7 +167,7 @@ def _from_file(session: Session, documents: list[dict[str, Any]]) -> tuple[Envir
             )
         if plan.errored:
             raise Blocked("the saved plan has errors", help="correct them, then make the plan again")
-    environment = load_environment(
+    environment = session.load_environment(
         Request(
             (),
             plans[0].env,

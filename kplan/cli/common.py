@@ -59,8 +59,8 @@ LOADING = several(
         multiple=True,
         help="A YAML or JSON map of variables; may be repeated.",
     ),
-    option("--bootstrap", default="", metavar="HOST:PORT", help="Brokers, without a kplan.yaml."),
-    option("--connect", default="", metavar="URL", help="Kafka Connect, without a kplan.yaml."),
+    option("--bootstrap", default="", metavar="HOST:PORT", help="Brokers, instead of the environment's."),
+    option("--connect", default="", metavar="URL", help="Kafka Connect, instead of the environment's."),
     option(
         "-C",
         "--dir",
@@ -122,6 +122,7 @@ class Session:
     stack_names: list[str] = field(default_factory=list)
     snapshot: Snapshot | None = None  # what stands for the servers
     unasked: Target | None = None  # no server is asked; these are their addresses, as far as they are known
+    connect_alone: bool = False  # whether the command needs no brokers where none are named
     environment_name: str = ""  # as far as it is known
     reported: bool = False  # whether the reports were written
     changed: bool = False  # whether an earlier stack of this call was applied
@@ -164,6 +165,7 @@ class Session:
             var_files=tuple(s.get("var_files") or ()),
             bootstrap=s.get("bootstrap") or "",
             connect=s.get("connect") or "",
+            connect_alone=self.connect_alone,
             folder=s.get("folder") or ".",
             process=dict(os.environ),
             unasked=self.unasked,
@@ -260,6 +262,14 @@ class Session:
             refuse_other(self.snapshot, loaded.environment.name)
         self.mask(loaded.environment, loaded.stacks)
         return loaded
+
+    def load_environment(self, request: Request | None = None) -> Environment:
+        """The environment alone, where no stack is read; its warnings are shown and its secrets masked."""
+        from kplan.loading import load_environment
+
+        environment = load_environment(request or self.request, lambda problem: self.show([problem]))
+        self.mask(environment)
+        return environment
 
     def _begin(self, environment: Environment) -> None:
         """The servers of the environment are being asked, unless there are none or a setting of theirs is wrong."""

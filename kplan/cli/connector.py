@@ -33,10 +33,9 @@ def command() -> None:
 def _opened(session: Session) -> Iterator[Any]:
     """The backend of the environment's connectors."""
     from kplan.diagnostics import KplanError
-    from kplan.loading import load_environment
 
-    environment = load_environment(session.request)
-    session.mask(environment)
+    session.connect_alone = True
+    environment = session.load_environment()
     cluster, store = session.open(environment)
     try:
         if cluster.connectors is None:

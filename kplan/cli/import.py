@@ -49,7 +49,6 @@ FORMATS = (
 @calls
 def command(session: Session) -> int:
     from kplan.expand import STACK_NAME
-    from kplan.loading import load_environment
     from kplan.model import Target
 
     s = session.settings
@@ -59,8 +58,7 @@ def command(session: Session) -> int:
         raise click.BadParameter(f"{s['out']} is there already: move it, or write to another", param_hint="--out")
     if s["files"]:
         session.unasked = Target()
-    environment = load_environment(session.request)
-    session.mask(environment)
+    environment = session.load_environment()
     found, free, others = _from_files(session) if s["files"] else _from_servers(session, environment)
     imported = _composed(session, environment, found, free, others)
     where = _where(s["files"]) or environment.bootstrap

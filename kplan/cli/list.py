@@ -22,10 +22,13 @@ from kplan.cli.common import command as calls
 @SHOWING
 @calls
 def command(session: Session) -> int:
-    from kplan.loading import load_environment
 
-    environment = load_environment(session.request)
-    session.mask(environment)
+    session.connect_alone = True
+    environment = session.load_environment()
+    if not environment.has_brokers:
+        if session.settings["unowned"]:
+            raise click.UsageError("--unowned needs --bootstrap: who owns what is in Kafka")
+        session.note("warning: topics and owners are not listed: no brokers are named (--bootstrap HOST:PORT)")
     cluster, store = session.open(environment)
     try:
         rows = _rows(session, cluster, store.ledger())

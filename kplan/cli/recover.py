@@ -48,13 +48,11 @@ if TYPE_CHECKING:
 @SHOWING
 @calls
 def command(session: Session) -> int:
-    from kplan.loading import load_environment
     from kplan.recovery import elsewhere
     from kplan.run import reading
 
     _refuse_contradictions(session)
-    environment = load_environment(session.request)
-    session.mask(environment)
+    environment = session.load_environment()
     cluster, store = session.open(environment)
     try:
         if not session.settings["listing"]:

@@ -115,10 +115,9 @@ def _not_a_plan(file: str) -> Diagnostic:
 
 def _runs(session: Session) -> int:
     from kplan.journal import replay
-    from kplan.loading import load_environment
     from kplan.servers import open_store
 
-    store = open_store(load_environment(session.request))
+    store = open_store(session.load_environment())
     found = [p for p in (replay(store.entries(run)) for run in store.runs()) if p]
     if session.as_json:
         session.say(
@@ -136,11 +135,10 @@ def _runs(session: Session) -> int:
 
 def _run(session: Session, run: str) -> None:
     from kplan.diagnostics import Invalid, error
-    from kplan.loading import load_environment
     from kplan.render.text import clean
     from kplan.servers import open_store
 
-    store = open_store(load_environment(session.request))
+    store = open_store(session.load_environment())
     entries = store.entries(run)
     if not entries:
         raise Invalid([error("K606", "there is no such file or run", run, help="`kplan show` lists the runs")])

@@ -36,7 +36,6 @@ def command(session: Session) -> int:
 
     from kplan.diagnostics import Invalid
     from kplan.environment import seconds
-    from kplan.loading import load_environment
 
     s = session.settings
     try:
@@ -51,8 +50,8 @@ def command(session: Session) -> int:
         environment = loaded.environment
         names = sorted({a.name for stack in loaded.stacks for a in stack.resources if a.kind == "topic"})
     else:
-        environment = load_environment(session.request)
-        session.mask(environment)
+        session.connect_alone = True
+        environment = session.load_environment()
     things = _things(s["things"], environment, bool(s["paths"]))
     environment = replace(environment, request_timeout=min(environment.request_timeout, TRY_SECONDS), attempts=1)
     for left in range(s["retries"] - 1, -1, -1):
@@ -77,7 +76,10 @@ def _things(text: str, environment: Environment, stacks: bool) -> list[str]:
         raise click.UsageError("--for topics needs a STACK that names them")
     if "connect" in chosen and not environment.has_connect:
         raise click.UsageError(f"environment {environment.name} has no Connect")
-    return chosen or (["kafka", "connect"] if environment.has_connect else ["kafka"])
+    if {"kafka", "topics"} & set(chosen) and not environment.has_brokers:
+        raise click.UsageError(f"environment {environment.name} has no brokers: give --bootstrap HOST:PORT")
+    there = {"kafka": environment.has_brokers, "connect": environment.has_connect}
+    return chosen or [thing for thing, known in there.items() if known]
 
 
 def _missing(session: Session, environment: Environment, things: list[str], names: list[str]) -> str:

@@ -521,5 +521,5 @@ def test_an_environment_cannot_load_code(key: str, folder: Path) -> None:
 
 
 def test_the_same_for_one_without_a_file() -> None:
-    made = environment.on_the_spot("default", {}, ".", "x:1", "http://user:canary-value@c:8083")
+    made = environment.without_file("default", {}, ".", "x:1", "http://user:canary-value@c:8083")[0]
     assert made.passwords == ("canary-value",)
