@@ -632,10 +632,12 @@ _SERVERS = (
         of its own: 401 means that it does not know the login, 403 that something before it forbids the request.
         """),
     _code("K314", "it is there already, or gone already", """
-        Somebody else has created or deleted the same thing since it was read. This stops a run only where what is
-        there now differs from what was planned.
+        Another client has created or deleted the same thing since it was read. A topic that another client has
+        created exactly as planned does not stop the run: the stack adopts it, and undo and `destroy` leave it. This
+        error means that what is there differs from the plan; the message names the differences.
 
-        Plan again: a thing that is as declared is adopted, and one that is gone needs no deletion.
+        Plan again: the plan shows what it would change of a thing that is there, and one that is gone needs no
+        deletion.
         """),
     _code("K315", "this server or client cannot do it", """
         The operation needs a newer server, or one that the client library lacks: STOPPED connectors need Kafka Connect

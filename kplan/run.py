@@ -42,7 +42,7 @@ class Sent:
 
     `done`: it was answered, and is so. `unsure`: a request of it may still take effect; `undoing`: one of its undo may.
     `accepted`: a server took it, whatever a reading shows. `refused`: it was not made for certain, so what is there,
-    others made.
+    others made; with `done` it is adopted, as it is exactly as planned.
     """
 
     step: Step
@@ -52,6 +52,10 @@ class Sent:
     accepted: bool = False
     refused: bool = False
     undoing: bool = False
+
+    @property
+    def is_adopted(self) -> bool:
+        return self.done and self.refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +163,7 @@ class Run:
     def statistics(self, result: Result) -> dict[str, int]:
         """Topics that are made now, those that could not be, and requests that were sent again."""
         made = [s for s in self.sent.values() if s.step.change.action is Action.CREATE]
-        of_topics = [s for s in made if s.step.change.address.kind == "topic"]
+        of_topics = [s for s in made if s.step.change.address.kind == "topic" and not s.is_adopted]
         there = sum(1 for s in of_topics if s.done) if result.outcome in ("applied", "completed", "stopped") else 0
         errors = sum(1 for s in of_topics if not s.done)
         return {"topics_created": there, "topic_creation_errors": errors, "retries": result.retries}
@@ -193,16 +197,26 @@ class Run:
         # a replacement that was cut off is completed as a creation: what it remembered is for its undo
         made = {s.change.address for s in steps if s.change.action is Action.CREATE}
         given = {address: kept for address, kept in captured.items() if address not in made}
-        outcomes = self.settled(backend, [s.change for s in steps], given, steps)
+        outcomes = self.settled(
+            backend, [s.change for s in steps], given, steps, lambda answers: self._note_adopted(lock, steps, answers)
+        )
         failed = [s for s in steps if not outcomes[s.change.address].ok]
         good = [s for s in steps if s not in failed]
-        if good:
-            self.write(lock, "did", good)
+        if did := [s for s in good if not self.sent[s.number].refused]:
+            self.write(lock, "did", did)
         for step in good:
-            self.sent[step.number] = replace(self.sent[step.number], done=True, unsure=False)
+            sent = self.sent[step.number] = replace(self.sent[step.number], done=True, unsure=False)
             note = outcomes[step.change.address].note
-            self.tell("step_done", step, words.done(step.change) + (f", {note}" if note else ""), self.clock() - began)
+            said = words.adopted_meanwhile() if sent.is_adopted else words.done(step.change)
+            self.tell("step_done", step, said + (f", {note}" if note else ""), self.clock() - began)
         return self._failed(lock, failed, outcomes, began) if failed else None
+
+    def _note_adopted(self, lock: Lock, steps: Sequence[Step], answers: Mapping[Address, Outcome]) -> None:
+        """Write into the journal which steps need no undo, because another client created their topics."""
+        adopted = [s for s in steps if answers[s.change.address].adopted]
+        if adopted:
+            self.write(lock, "refused", adopted, outcomes={s.number: words.ADOPTED_MEANWHILE for s in adopted})
+        self.sent |= {s.number: replace(self.sent[s.number], refused=True, unsure=False) for s in adopted}
 
     def _captured(self, backend: Backend, steps: Sequence[Step]) -> dict[Address, Mapping[str, Any]]:
         """What the undo of each step needs; of one that was sent before, what was remembered then."""
@@ -211,7 +225,9 @@ class Run:
 
     def _failed(self, lock: Lock, failed: Sequence[Step], outcomes: Mapping[Address, Outcome], began: float) -> Failure:
         said = {s.number: outcomes[s.change.address].words for s in failed}
-        refused = [s for s in failed if _is_refused(s.change, outcomes[s.change.address])]
+        refused = [
+            s for s in failed if self.sent[s.number].refused or _is_refused(s.change, outcomes[s.change.address])
+        ]
         for event, steps in (("failed", [s for s in failed if s not in refused]), ("refused", refused)):
             if steps:
                 self.write(lock, event, steps, outcomes=said)
@@ -231,8 +247,12 @@ class Run:
         changes: Sequence[Change],
         captured: Mapping[Address, Mapping[str, Any]],
         steps: Sequence[Step] = (),
+        answered: Callable[[Mapping[Address, Outcome]], None] = lambda answers: None,
     ) -> dict[Address, Outcome]:
-        """What became of each change, once what was accepted has shown itself and holds."""
+        """What became of each change, once what was accepted has shown itself and holds.
+
+        `answered` gets the answers of the servers before that.
+        """
         numbers = {s.change.address: s for s in steps}
 
         def progress(address: Address, message: str) -> None:
@@ -247,6 +267,7 @@ class Run:
             outcomes = {c.address: _answered(answers.get(c.address, lost)) for c in changes}
         except Exception as e:
             return {c.address: _answered(Outcome(_known(e))) for c in changes}
+        answered(outcomes)
         accepted = [c for c in changes if outcomes[c.address].ok]
         try:
             shown = backend.settle(accepted, progress) if accepted else {}
@@ -297,7 +318,8 @@ class Run:
         return None
 
     def result(self, outcome: str, steps: Sequence[Step], **more: Any) -> Result:
-        actions = tuple(s.change.action for s in steps)
+        adopted = {n for n, sent in self.sent.items() if sent.is_adopted}
+        actions = tuple(Action.ADOPT if s.number in adopted else s.change.action for s in steps)
         return Result(outcome, self.holder.run, len(steps), actions=actions, **more)
 
     # -- records --------------------------------------------------------------------------------------------------
@@ -364,7 +386,10 @@ class Run:
     def records(
         self, steps: Sequence[Step], *, partial: bool = False, found: bool = False
     ) -> dict[Address, Owned | None]:
-        """What the ledger says of the steps' resources from now on; what was `found` as planned, others made."""
+        """What the ledger says of the steps' resources from now on; what was `found` as planned, others made.
+
+        What was adopted during the run is not kplan's to delete, whoever had created it before it vanished.
+        """
         records: dict[Address, Owned | None] = {}
         at = self.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         for step in steps:
@@ -381,6 +406,9 @@ class Run:
             created = change.created or change.action in (Action.CREATE, Action.REPLACE)
             if found:
                 created = bool(change.owner and change.owner.created)
+            sent = self.sent.get(step.number)
+            if sent is not None and sent.is_adopted:
+                created = False
             records[change.address] = Owned(
                 change.address, self.plan.stack, self.plan.env, created, protect, change.after, self.holder.run, at
             )

@@ -97,6 +97,14 @@ def done(change: Change) -> str:
     )
 
 
+ADOPTED_MEANWHILE = "created by another client meanwhile, exactly as planned"
+
+
+def adopted_meanwhile() -> str:
+    """What an apply says of a topic that it did not need to create."""
+    return f"{ADOPTED_MEANWHILE}: adopted"
+
+
 def undone(change: Change) -> str:
     if change.action is Action.CREATE:
         if isinstance(change.after, Topic):

@@ -27,7 +27,8 @@ class Outcome:
 
     An error with `applied is None` may have taken effect; live state decides. `kept` says why an undo that is
     conditional (delete while empty) left the thing there. `unsure`: a request may still be on its way. `accepted`: a
-    server took it, and it did not come to what it should.
+    server took it, and it did not come to what it should. `adopted`: another client created it meanwhile, exactly as
+    asked.
     """
 
     error: KplanError | None = None
@@ -35,6 +36,7 @@ class Outcome:
     kept: str = ""
     unsure: bool = False
     accepted: bool = False
+    adopted: bool = False
 
     @property
     def ok(self) -> bool:

@@ -46,6 +46,8 @@ from kplan.placement import Placement
 Failures = dict[str, KplanError | None]  # by topic; None: it is so
 
 DESCRIBED_AT_ONCE: Final = 250  # topics in a DescribeConfigs request: 1,000 answer with 2 to 4 MB
+NEW_TOPIC_LOOKS: Final = 10  # for a topic that another client created a moment ago
+NEW_TOPIC_PAUSE: Final = 0.3  # seconds between them
 AT_THE_SAME_TIME: Final = 2  # such requests; a broker answers those of one connection one after the other
 ASKED_OF_EACH: Final = 100  # topics for which every single broker is asked while settling
 ON_THE_TOPIC: Final = frozenset({1, ConfigSource.DYNAMIC_TOPIC_CONFIG})  # `source` is an int today
@@ -330,7 +332,8 @@ class KafkaTopics:
         by_action: dict[Action, list[Change]] = {}
         for change in changes:
             by_action.setdefault(change.action, []).append(change)
-        outcomes |= _outcomes(self._create([shared.wanted(c) for c in by_action.get(Action.CREATE, ())]))
+        created = [shared.wanted(c) for c in by_action.get(Action.CREATE, ())]
+        outcomes |= self._adopted(created, self._create(created))
         outcomes |= _outcomes(self._update(by_action.get(Action.UPDATE, ()), captured))
         outcomes |= self._delete(by_action.get(Action.DELETE, ()))
         outcomes |= _outcomes(self._replace(by_action.get(Action.REPLACE, ())))
@@ -353,6 +356,30 @@ class KafkaTopics:
             sent += len(batch)
             found |= self._carried_out([topic.name for topic in batch], send, is_so, ours_only=True)
         return found
+
+    def _adopted(self, topics: Sequence[Topic], failures: Failures) -> dict[str, Outcome]:
+        """The outcomes of creations: what another client created meanwhile is adopted where it is exactly as asked."""
+        outcomes = _outcomes(failures)
+        conflicts = [n for n, p in failures.items() if isinstance(p, Conflict) and p.applied is False]
+        live = self._created_by_others(conflicts)
+        for topic in topics:
+            if topic.name in live:
+                problem = shared.created_by_others(topic, live[topic.name])
+                outcomes[topic.name] = Outcome(problem, adopted=problem is None)
+        return outcomes
+
+    def _created_by_others(self, names: Collection[str]) -> dict[str, Topic]:
+        """Those of the topics that can be read; the broker that answers may know of one a moment later."""
+        live: dict[str, Topic] = {}
+        for look in range(NEW_TOPIC_LOOKS):
+            if look:
+                time.sleep(NEW_TOPIC_PAUSE)
+            missing = [name for name in names if name not in live]
+            seen = self._looked_at(missing, pause=False)
+            live |= {name: topic for name, topic in seen.items() if topic is not None}
+            if len(live) == len(names):
+                break
+        return live
 
     def _update(self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]) -> Failures:
         """Sets configs, then adds partitions, which has no way back, or moves replicas."""
@@ -433,8 +460,9 @@ class KafkaTopics:
             answers = send(pending)
             maybe |= {name for name, problem in answers.items() if problem is not None and problem.applied is None}
             unclear = [
-                n for n, p in answers.items() if p is not None and (p.applied is None or isinstance(p, Conflict))
-            ]
+                n for n, p in answers.items()
+                if p is not None and (p.applied is None or (isinstance(p, Conflict) and (n in maybe or not ours_only)))
+            ]  # fmt: skip
             live = {} if gone_is_fine and not maybe else self._looked_at(unclear, pause=bool(maybe))
             again = []
             for name, problem in answers.items():

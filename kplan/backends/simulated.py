@@ -26,6 +26,7 @@ from kplan.backends.base import Outcome, Progress, Reading
 from kplan.backends.topics import (
     NOT_IN_TIME,
     arrived,
+    created_by_others,
     growth,
     no_reassignment,
     refused,
@@ -298,6 +299,10 @@ class SimulatedTopics:
         """Carries the change out in the file and in `live`. New names collide with those that were there `before`."""
         name = change.address.name
         known = _without(live, name) if change.action is Action.REPLACE else live
+        if change.action is Action.CREATE and name in live and isinstance(change.after, Topic):
+            if problem := created_by_others(change.after, live[name]):
+                raise problem
+            return Outcome(adopted=True)
         if change.action is not Action.DELETE:
             try:
                 self._judge(change, known, _without(before, name))

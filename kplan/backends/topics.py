@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from kplan import catalog
-from kplan.diagnostics import Diagnostic, KplanError, Rejected, Stale, Unsupported, error
+from kplan.diagnostics import Conflict, Diagnostic, KplanError, Rejected, Stale, Unsupported, error
 from kplan.model import Action, Change, Replicas, Topic
 from kplan.placement import assign, document
 
@@ -91,6 +91,31 @@ def equals(asked: Topic, live: Topic) -> bool:
         and asked.replication_factor in (-1, live.replication_factor)
         and asked.config.keys() == live.config.keys()
         and all(catalog.same(key, value, live.config[key]) for key, value in asked.config.items())
+    )
+
+
+def describe_differences(asked: Topic, live: Topic) -> str:
+    """Name what differs between the topic that was asked for and the one that is there."""
+    pairs: list[tuple[str, object, object]] = [
+        ("partitions", asked.partitions, live.partitions),
+        ("replication_factor", asked.replication_factor, live.replication_factor),
+    ]
+    found = [(key, wanted, has) for key, wanted, has in pairs if wanted not in (-1, has)]
+    for key in sorted(asked.config.keys() | live.config.keys()):
+        wanted, has = asked.config.get(key), live.config.get(key)
+        if wanted is None or has is None or not catalog.same(key, wanted, has):
+            found.append((key, "not set" if wanted is None else wanted, "not set" if has is None else has))
+    return ", ".join(f"{key} {has} instead of {wanted}" for key, wanted, has in found)
+
+
+def created_by_others(asked: Topic, live: Topic) -> Conflict | None:
+    """The conflict with a topic that another client created meanwhile; None where it is exactly as asked."""
+    if equals(asked, live):
+        return None
+    differences = describe_differences(asked, live)
+    return Conflict(
+        f"another client has created topic {asked.name}, and it differs: {differences}",
+        help="plan again, and see what the plan would change of it",
     )
 
 

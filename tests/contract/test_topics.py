@@ -166,10 +166,37 @@ def test_reading_all_has_all_with_their_configs(world: World) -> None:
     assert set(names) <= reading.names
 
 
-def test_creating_what_is_there_is_a_conflict_even_when_it_is_equal(world: World) -> None:
-    live = world.make(world.name())
-    error = refusal(world, create(live))
-    assert (type(error), error.code) == (Conflict, "K314")
+def test_a_topic_that_another_client_created_exactly_as_asked_is_adopted(world: World) -> None:
+    asked = Topic(world.name(), 2, 1, {"retention.ms": "7200000", "cleanup.policy": "compact"})
+    first = run(world, create(asked))
+    assert (first.ok, first.adopted) == (True, False)
+    new = Topic(world.name("new"), 1, 1)
+    loose = replace(asked, replication_factor=-1)
+    outcomes = run_all(world, [create(loose), create(new)])
+    assert all(outcome.ok for outcome in outcomes.values()), outcomes
+    answers = world.backend.act([create(asked), create(new)], {})
+    assert [outcome.adopted for outcome in answers.values()] == [True, True]
+    assert world.live(asked.name)[asked.name].partitions == 2
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"partitions": 2}, "partitions 1 instead of 2"),
+        ({"config": {"retention.ms": "7200000"}}, "retention.ms not set instead of 7200000"),
+        ({"config": {"segment.bytes": "2097152"}}, "segment.bytes 1048576 instead of 2097152"),
+        ({"config": {}}, "segment.bytes 1048576 instead of not set"),
+    ],
+)
+def test_a_topic_that_another_client_created_otherwise_is_a_conflict(
+    world: World, other: dict[str, Any], words: str
+) -> None:
+    live = world.make(world.name(), partitions=1, replication_factor=1, config={"segment.bytes": "1048576"})
+    outcome = world.backend.act([create(replace(live, **other))], {})[live.address]
+    assert isinstance(outcome.error, Conflict)
+    assert (outcome.error.code, outcome.error.applied, outcome.adopted) == ("K314", False, False)
+    assert words in outcome.error.message
+    assert world.live(live.name)[live.name] == live
 
 
 def test_a_collision_of_dot_and_underscore_is_refused(world: World) -> None:

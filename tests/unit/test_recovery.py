@@ -16,10 +16,12 @@ from kplan.backends.base import Cluster, Outcome, Progress
 from kplan.backends.simulated import SimulatedTopics
 from kplan.diagnostics import Conflict, Denied, JournalBroken, KplanError, Rejected
 from kplan.diff import differences
+from kplan.events import Event
 from kplan.executor import Apply
 from kplan.journal import Entry, replay
 from kplan.model import Action, Address, Change, Connector, Live, Move, Owned, Resource, Stack, Target, Topic
 from kplan.plan import Plan
+from kplan.planning import Options, make
 from kplan.recovery import Recovery, abandon, elsewhere, plan_of
 from kplan.run import Run, reading
 from kplan.store.base import Holder, Lock, Store
@@ -182,6 +184,94 @@ def test_what_somebody_else_made_first_is_left_alone(place: Place, mine: Resourc
     assert isinstance(now, (Topic, Connector))
     assert (now.partitions == 7) if isinstance(now, Topic) else (now.config["file"] == "/theirs")
     assert mine.address not in place.store.ledger()
+
+
+class Other:
+    """Another client that creates the topic a moment before this run does."""
+
+    def __init__(self, place: Place, topic: Topic) -> None:
+        self.place, self.topic = place, topic
+
+    def act(self, changes: Sequence[Change], captured: Mapping[Address, Any]) -> Mapping[Address, Outcome]:
+        creating = any(c.address == self.topic.address and c.action is Action.CREATE for c in changes)
+        if creating and self.topic.address not in self.place.live():
+            self.place.somebody(None, self.topic)
+        return self.place.cluster.topics.act(changes, captured)
+
+
+MEANWHILE = Topic("a", 2, 3, {"retention.ms": "1000"})
+
+
+def test_a_topic_that_another_client_created_as_planned_is_adopted(place: Place) -> None:
+    plan = place.plan(MEANWHILE, Topic("b", 1, 1))
+    events: list[Event] = []
+    run = place.run(plan, spoilt(place, "topic", act_=Other(place, MEANWHILE).act))
+    run.emit = events.append
+    result = Apply(run).within()
+    assert (result.outcome, result.exit_code, sorted(result.actions)) == ("applied", 0, ["adopt", "create"])
+    ledger = place.store.ledger()
+    assert {a.name: owned.created for a, owned in ledger.items()} == {"a": False, "b": True}
+    (said,) = [e for e in events if e.type == "step_done" and e.address == "topic/a"]
+    assert (said.level, said.message) == ("info", "created by another client meanwhile, exactly as planned: adopted")
+    (end,) = [e for e in events if e.type == "apply_summary"]
+    assert end.data["statistics"] == {"topics_created": 1, "topic_creation_errors": 0, "retries": 0}
+    gone = make(stack(), place.cluster, place.store, Options("destroy"))
+    assert Apply(place.run(gone, name="run2")).within().outcome == "applied"
+    assert {a.name for a in place.live()} == {"a"}, "destroy leaves what another client created"
+
+
+def test_a_topic_that_another_client_created_otherwise_ends_the_run(place: Place) -> None:
+    theirs = replace(MEANWHILE, partitions=5)
+    run = place.run(place.plan(MEANWHILE), spoilt(place, "topic", act_=Other(place, theirs).act))
+    result = Apply(run).within()
+    assert (result.exit_code, type(result.error)) == (7, Conflict)
+    assert result.error is not None and "partitions 5 instead of 2" in result.error.message
+    assert place.live() == {theirs.address: theirs}
+
+
+def test_an_adopted_topic_stays_where_the_run_is_rolled_back(place: Place) -> None:
+    def act(changes: Sequence[Change], captured: Mapping[Address, Any]) -> Mapping[Address, Outcome]:
+        answers = dict(Other(place, MEANWHILE).act(changes, captured))
+        refused = Address("topic", "b")
+        return answers | ({refused: Outcome(Rejected("no"))} if refused in answers else {})
+
+    result = Apply(place.run(place.plan(MEANWHILE, Topic("b", 1, 1)), spoilt(place, "topic", act_=act))).within()
+    assert isinstance(result.error, Rejected)
+    assert MEANWHILE.address in place.live()
+    assert MEANWHILE.address not in place.store.ledger()
+
+
+@pytest.mark.parametrize("way", ["back", "forward"])
+@pytest.mark.parametrize("event", ["settling", "did", "end"])
+def test_recovery_never_deletes_an_adopted_topic(place: Place, way: str, event: str) -> None:
+    """The process ends right after the answer, before the wave is noted, or before the run is."""
+
+    class Mortal:
+        def __init__(self, lock: Lock) -> None:
+            self.lock = lock
+
+        def write(self, entries: Sequence[Entry] = (), ledger: Any = None) -> None:
+            if any(entry.event == event for entry in entries):
+                raise Death
+            self.lock.write(entries, ledger)
+
+    def settle(changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
+        if event == "settling":
+            raise Death
+        return place.cluster.topics.settle(changes, progress)
+
+    cluster = spoilt(place, "topic", act_=Other(place, MEANWHILE).act, settle_=settle)
+    with pytest.raises(Death):
+        Apply(place.run(place.plan(MEANWHILE, Topic("b", 1, 1)), cluster, locking(place.store, Mortal))).within()
+    recovery = place.recovery()
+    result = recovery.back(0) if way == "back" else recovery.forward(0)
+    assert result.exit_code == 0, result
+    owned = place.store.ledger().get(MEANWHILE.address)
+    if way == "back":
+        assert ({a.name for a in place.live()}, owned) == ({"a"}, None)
+    else:
+        assert {a.name for a in place.live()} == {"a", "b"}
+        assert owned is not None and not owned.created
 
 
 def test_what_was_put_back_once_is_not_put_back_again(place: Place) -> None:
