@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+WARM = multiprocessing.get_context("forkserver")
+WARM.set_forkserver_preload([
+    "pytest", "yaml", "jsonschema", "jinja2", "requests", "deepdiff", "confluent_kafka.admin",
+    *(f"kplan.{name}" for name in ("cli.common", "cli.plan", "cli.apply", "planning", "recovery", "render.text",
+                                   "render.events", "servers", "backends.simulated", "store.sqlite")),
+])  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -24,6 +34,57 @@ class Ended:
     @property
     def json(self) -> Any:
         return json.loads(self.out)
+
+
+def run_anew(
+    folder: Path, arguments: Sequence[str], environment: Mapping[str, str], stdin: str, timeout: float
+) -> Ended:
+    """Run kplan in a Python that starts for it."""
+    run = subprocess.run(
+        [sys.executable, "-m", "kplan", *arguments],
+        cwd=folder,
+        env=environment,
+        text=True,
+        capture_output=True,
+        timeout=timeout,
+        input=stdin,
+    )
+    return Ended(run.returncode, run.stdout, run.stderr)
+
+
+def run_warm(
+    folder: Path, arguments: Sequence[str], environment: Mapping[str, str], stdin: str, timeout: float
+) -> Ended:
+    """Run kplan in a process of its own, forked from one that has imported kplan: a tenth of the time of a new one."""
+    with tempfile.TemporaryDirectory(prefix="kplan-shell-") as scratch:
+        given, out, err = (Path(scratch, name) for name in ("in", "out", "err"))
+        given.write_text(stdin, "utf-8")
+        child: Any = WARM.Process(target=_run_here, args=(folder, tuple(arguments), dict(environment), given, out, err))
+        child.start()
+        child.join(timeout)
+        if child.exitcode is None:
+            child.kill()
+            child.join()
+            raise subprocess.TimeoutExpired(["kplan", *arguments], timeout)
+        code = int(child.exitcode)
+        child.close()
+        return Ended(code, out.read_text("utf-8"), err.read_text("utf-8"))
+
+
+def _run_here(
+    folder: Path, arguments: Sequence[str], environment: Mapping[str, str], given: Path, out: Path, err: Path
+) -> None:
+    """Be a kplan process: its folder, variables and streams, and its exit code."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    for number, path, mode in ((0, given, "r"), (1, out, "w"), (2, err, "w")):
+        with path.open(mode) as stream:
+            os.dup2(stream.fileno(), number)
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+    from kplan.__main__ import main
+
+    main(arguments)
 
 
 @dataclass
@@ -46,18 +107,10 @@ class Shell:
         """Runs kplan and insists on its exit code, on no traceback, and on no secret in what it says."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("KPLAN_", "KAFKA_"))}
         env = {**kept, "NO_COLOR": "1", **self.environment, **environment}
-        run = subprocess.run(
-            [sys.executable, "-m", "kplan", *arguments],
-            cwd=self.folder,
-            env=env,
-            text=True,
-            capture_output=True,
-            timeout=timeout,
-            input=stdin,
-        )
+        start = run_anew if any(name.startswith("PYTHON") for name in environment) else run_warm
+        ended = start(self.folder, arguments, env, stdin, timeout)
         if os.environ.get("KPLAN_TEST_TALK"):
-            print("$ kplan", *arguments, "\n", run.stdout, run.stderr, flush=True)
-        ended = Ended(run.returncode, run.stdout, run.stderr)
+            print("$ kplan", *arguments, "\n", ended.out, ended.err, flush=True)
         assert "Traceback" not in ended.all, ended.all
         for secret in self.secrets:
             assert secret not in ended.all, f"a secret is shown by {arguments}"
