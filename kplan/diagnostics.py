@@ -22,11 +22,12 @@ The error tree (class, exit code when nothing was changed yet):
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 LONGEST_TEXT = 4_000  # characters of a sentence of a problem
+MOST_NAMED = 3  # addresses that a problem of many names in its text
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,7 +55,8 @@ class Diagnostic:
     """One problem with its cause and the way out.
 
     `summary` has no words of the user's, so that it can be searched; `detail` has them; `label` stands behind the
-    underline of the snippet; `help` is what to do.
+    underline of the snippet; `help` is what to do. A problem that one line causes for several resources has the first
+    of them in `address`, and all in `addresses`.
     """
 
     code: str
@@ -66,6 +68,7 @@ class Diagnostic:
     address: str = ""
     path: str = ""
     label: str = ""
+    addresses: tuple[str, ...] = ()
 
     @property
     def is_error(self) -> bool:
@@ -116,9 +119,39 @@ def _cut(text: str) -> str:
 
 
 def ordered(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Errors first, then by place, each once."""
-    unique = dict.fromkeys(diagnostics)
+    """Errors first, then by place, each once; what one line causes for many resources is one problem."""
+    unique = _merged(dict.fromkeys(diagnostics))
     return tuple(sorted(unique, key=lambda d: (d.severity, d.span or Span(""), d.code, d.address, d.detail)))
+
+
+def _merged(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """The problems; those at one place that differ in the resource alone are one, which knows all addresses."""
+    groups: dict[tuple[object, ...], list[Diagnostic]] = {}
+    for number, each in enumerate(diagnostics):
+        alone = not each.address or each.span is None or bool(each.addresses)
+        groups.setdefault((number,) if alone else (*alike(each), each.span), []).append(each)
+    return [_together(group) if len(group) > 1 else group[0] for group in groups.values()]
+
+
+def alike(diagnostic: Diagnostic) -> tuple[object, ...]:
+    """What two problems have in common that differ in nothing but the resource and the place."""
+    d, name = diagnostic, diagnostic.address.partition("/")[2]
+    detail = d.detail.replace(name, "\0") if name else d.detail
+    return d.code, d.severity, d.summary, detail, d.help, d.path, d.label
+
+
+def _together(group: list[Diagnostic]) -> Diagnostic:
+    addresses = tuple(dict.fromkeys(each.address for each in group))
+    if len(addresses) == 1:
+        return group[0]
+    detail = "\n".join(filter(None, (group[0].detail, f"{len(addresses)} resources: {named(addresses)}")))
+    return replace(group[0], detail=detail, addresses=addresses)
+
+
+def named(names: Sequence[str]) -> str:
+    """The first names, and how many more there are: `a, b, c and 22 more`."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 class ErrorClass(StrEnum):

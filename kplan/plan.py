@@ -200,6 +200,7 @@ def diagnostic_to_json(d: Diagnostic) -> dict[str, Any]:
         "column": span.column,
         "end_line": span.end_line,
         "end_column": span.end_column,
+        **({"addresses": list(d.addresses)} if d.addresses else {}),
     }
 
 
@@ -216,6 +217,7 @@ def diagnostic_from_json(data: Mapping[str, Any]) -> Diagnostic:
         span,
         data["address"],
         data["attribute"],
+        addresses=tuple(data.get("addresses", ())),
     )
 
 

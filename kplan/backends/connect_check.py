@@ -56,10 +56,16 @@ def aliases(java_class: str) -> frozenset[str]:
 
 
 def nearest_classes(java_class: str, installed: Iterable[str]) -> list[str]:
-    """Up to three installed classes whose simple name is most like that of `java_class`."""
+    """Up to three installed classes whose simple name is like that of `java_class`; none where nothing is."""
     simple = {name.rpartition(".")[2].lower(): name for name in sorted(installed)}
     wanted = java_class.rpartition(".")[2].lower()
-    return [simple[name] for name in difflib.get_close_matches(wanted, simple, 3, 0.5)]
+    near = difflib.get_close_matches(wanted, simple, 3, 0.8)
+    stem = _SUFFIX.sub("", wanted)  # `Connector` alone makes names alike that are not
+    near += [each for each in simple if difflib.SequenceMatcher(None, stem, _SUFFIX.sub("", each)).ratio() >= 0.7]
+    return [simple[each] for each in dict.fromkeys(near)][:3]
+
+
+_SUFFIX = re.compile(r"(?:source|sink)?connector\Z")
 
 
 def is_checked(change: Change) -> bool:
@@ -112,10 +118,13 @@ class Validator:
 
     def _no_class(self, after: Connector) -> Diagnostic:
         near = nearest_classes(after.java_class, self._installed)
-        words = " or ".join(f"`{name}`" for name in near) if near else f"one of {', '.join(self._installed)}"
+        if near:
+            words = f"did you mean {' or '.join(f'`{name}`' for name in near)}?"
+        else:
+            words = f"installed: {', '.join(self._installed) or 'nothing'}."
         return _problem(error, after, "K303", "the connector's class is not installed on the Connect workers",
                         after.java_class or "there is no connector.class", "/config/connector.class",
-                        f"did you mean {words}? Otherwise put the plugin under the workers' `plugin.path`")  # fmt: skip
+                        f"{words} Otherwise put the plugin under the workers' `plugin.path`")  # fmt: skip
 
     def _unchecked(self, after: Connector, failure: KplanError) -> Diagnostic:
         if isinstance(failure, Rejected):
@@ -134,16 +143,24 @@ class Validator:
         return self._rest.once("PUT", path, body, self._timeout) or {}
 
     def _errors(self, after: Connector, answer: Mapping[str, Any]) -> Iterator[Diagnostic]:
+        """One problem for each text, at the first of its settings that the stack has."""
+        for text, keys in self._refused(after, answer).items():
+            key = next((key for key in keys if key in after.config), keys[0])
+            detail = f"{', '.join(sorted(keys, key=lambda each: each != key))}: {text}"
+            yield _problem(error, after, "K302", "Connect rejected a connector setting", detail, f"/config/{key}",
+                           _way_out(after, text))  # fmt: skip
+
+    def _refused(self, after: Connector, answer: Mapping[str, Any]) -> dict[str, list[str]]:
+        """The settings that Connect has each error text for; a value that kplan does not know is not judged."""
         unknown = unknown_keys(after.config)
+        found: dict[str, list[str]] = {}
         for item in answer.get("configs") or ():
             value = item.get("value") or {}
             key = str(value.get("name", ""))
             for message in value.get("errors") or ():
-                if key in unknown or (unknown and LOGIN.search(message)):
-                    continue
-                text = self._mask.mask(concise(str(message)))
-                yield _problem(error, after, "K302", "Connect rejected a connector setting", f"{key}: {text}",
-                               f"/config/{key}", _way_out(after, text), f"Connect: {text}")  # fmt: skip
+                if key not in unknown and not (unknown and LOGIN.search(message)):
+                    found.setdefault(self._mask.mask(concise(str(message))), []).append(key)
+        return {text: list(dict.fromkeys(keys)) for text, keys in found.items()}
 
     def _misspelt(self, after: Connector, java_class: str, answer: Mapping[str, Any]) -> Iterator[Diagnostic]:
         listed = self._known_keys(java_class)
@@ -179,6 +196,5 @@ def _way_out(after: Connector, text: str) -> str:
 
 
 def _problem(level: Callable[..., Diagnostic], after: Connector, code: str, summary: str, detail: str, path: str,
-             help: str, label: str = "") -> Diagnostic:  # fmt: skip
-    return level(code, summary, detail, help=help, span=after.origin.at(path), address=after.address, path=path,
-                 label=label)  # fmt: skip
+             help: str) -> Diagnostic:  # fmt: skip
+    return level(code, summary, detail, help=help, span=after.origin.at(path), address=after.address, path=path)

@@ -263,9 +263,7 @@ class KafkaTopics:
         brokers = len(self._client.cluster().nodes)
         if topic.replication_factor <= brokers:
             return None
-        return Rejected(
-            f"a replication factor of {topic.replication_factor} needs as many brokers, there are {brokers}"
-        )
+        return shared.too_many_replicas(topic.replication_factor, brokers)
 
     # -- requests -----------------------------------------------------------------------------------------------------
     def _answered(self, right: str, names: Iterable[str], ask: Callable[[], Mapping[Any, Future[Any]]]) -> Failures:

@@ -9,6 +9,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
 
+from kplan.backends.topics import too_many_replicas
 from kplan.diagnostics import (
     Busy,
     Conflict,
@@ -119,6 +120,10 @@ def classify(code: int, message: str = "") -> Verdict:
     return VERDICTS.get(code, Verdict(KplanError, None))
 
 
+# Kafka's StripedReplicaPlacer
+_TOO_FEW_BROKERS: Final = re.compile(r"replication factor of (\d+) cannot be reached because only (\d+) broker")
+
+
 class Forbidden(Denied):
     """An ACL is missing; which one, the place that asked knows."""
 
@@ -130,8 +135,10 @@ _FORBIDDEN = _codes("""
 
 
 def failure(code: int, message: str) -> KplanError:
-    """The error for a code, with the server's own words."""
+    """The error for a code, with the server's own words where kplan has no clearer ones."""
     verdict = classify(code, message)
+    if (counts := _TOO_FEW_BROKERS.search(message)) and verdict.error is Rejected:
+        return too_many_replicas(int(counts[1]), int(counts[2]))
     problem = (Forbidden if code in _FORBIDDEN else verdict.error)(message)
     problem.applied = verdict.applied
     return problem
@@ -157,7 +164,7 @@ def _path(message: str) -> str:
         return f"/config/{next(filter(None, named.groups()))}"
     if "Tiered Storage" in message or "remote log" in message:
         return "/config/remote.storage.enable"
-    if re.search(r"replication factor|replicate the partition", message, re.IGNORECASE):
+    if re.search(r"replication.factor|replicate the partition", message, re.IGNORECASE):
         return "/replication_factor"
     return "/partitions" if re.search(r"partition\(s\)|[Nn]umber of partitions", message) else ""
 

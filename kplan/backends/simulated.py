@@ -33,6 +33,7 @@ from kplan.backends.topics import (
     remembered,
     settings,
     too_few_replicas,
+    too_many_replicas,
     weight,
 )  # fmt: skip
 from kplan.codec import text_from_json, text_to_json
@@ -375,11 +376,7 @@ class SimulatedTopics:
         if weight(after) > MAX_PARTITIONS:
             raise Rejected("Unable to perform excessively large batch operation.")
         if after.replication_factor > self.brokers:
-            times = after.replication_factor
-            raise Rejected(
-                f"Unable to replicate the partition {times} time(s): The target replication factor of {times} cannot be"
-                f" reached because only {self.brokers} broker(s) are registered."
-            )
+            raise too_many_replicas(after.replication_factor, self.brokers)
 
     def _judge_update(self, change: Change, live: Topic | None) -> None:
         if live is None:

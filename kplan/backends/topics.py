@@ -84,6 +84,15 @@ def refused(topic: Topic) -> KplanError | None:
     return None
 
 
+def too_many_replicas(factor: int, brokers: int) -> Rejected:
+    """The refusal of a replication factor above the number of brokers."""
+    there = f"{brokers} broker{'' if brokers == 1 else 's'}"
+    return Rejected(
+        f"replication_factor {factor}, the cluster has {there}",
+        help=f"write replication_factor: {brokers}, or fewer, or leave it to the broker's default with -1",
+    )
+
+
 def equals(asked: Topic, live: Topic) -> bool:
     """Whether `live` is what was asked for, down to the configs set on it; -1 stands for whatever the broker chose."""
     return (

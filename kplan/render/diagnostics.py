@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from textwrap import wrap
 from typing import Any
 from unicodedata import category, combining, east_asian_width
 
-from kplan.diagnostics import Diagnostic, Severity, Span
+from kplan.diagnostics import Diagnostic, Severity, Span, alike, named
+
+MOST_ALIKE = 3  # problems that are shown in full though they differ in the resource and the place alone
 
 Sources = Callable[[str], str | None]
 
@@ -36,11 +38,34 @@ def full(
     closing: str = "",
     counted: bool = True,
 ) -> str:
-    """Every diagnostic with its place, underlined, and the counts if `counted`. `sources` gives a text or None."""
+    """Every diagnostic with its place, underlined, and the counts if `counted`. `sources` gives a text or None.
+
+    Of many that differ in the resource and the place alone, the first is shown; it names some of the others.
+    """
     page = _Page(sources, color, max(width, 40))
-    blocks = ["\n".join(page.block(each)) for each in diagnostics]
+    blocks = ["\n".join(page.block(each)) for each in _folded(diagnostics)]
     count = len({each.span.path for each in diagnostics if each.span}) if files is None else files
     return "\n\n".join([*blocks, *([summary_line(diagnostics, count, closing)] if counted else [])]) + "\n"
+
+
+def _folded(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """The problems in their order; of more than MOST_ALIKE the first stands for all."""
+    groups: dict[tuple[object, ...], list[Diagnostic]] = {}
+    keys = [alike(each) if each.address and not each.addresses else (n,) for n, each in enumerate(diagnostics)]
+    for key, each in zip(keys, diagnostics, strict=True):
+        groups.setdefault(key, []).append(each)
+    shown: list[Diagnostic] = []
+    for key, each in zip(keys, diagnostics, strict=True):
+        if len(groups[key]) <= MOST_ALIKE:
+            shown.append(each)
+        elif each is groups[key][0]:
+            shown.append(_first_of(groups[key]))
+    return shown
+
+
+def _first_of(group: Sequence[Diagnostic]) -> Diagnostic:
+    others = [f"{each.address} ({each.span})" if each.span else each.address for each in group[1:]]
+    return replace(group[0], detail=f"{group[0].detail}\nand {len(others)} more: {named(others)}")
 
 
 def summary_line(diagnostics: Iterable[Diagnostic], files: int, closing: str) -> str:
@@ -229,4 +254,5 @@ def _record(each: Diagnostic) -> dict[str, Any]:
         "column": span.column,
         "end_line": span.end_line,
         "end_column": span.end_column,
+        **({"addresses": list(each.addresses)} if each.addresses else {}),
     }

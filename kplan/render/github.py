@@ -58,7 +58,7 @@ def _command(each: Diagnostic) -> str:
             properties |= {"line": str(each.span.line), "col": str(each.span.column)}
     listed = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
     help = f"help: {each.help}" if each.help else ""
-    lines = "\n".join(filter(None, (each.summary, each.address, words(each), help)))
+    lines = "\n".join(filter(None, (each.summary, "" if each.addresses else each.address, words(each), help)))
     return f"::{COMMANDS[each.severity]} {listed}::{_data(lines)}"
 
 

@@ -124,12 +124,13 @@ def _any_error(problems: Sequence[Finding]) -> bool:
 
 
 def _of_problems(family: str, problems: Sequence[Finding], good: str, outcome: str = "failure") -> Iterator[Case]:
-    """A case for each problem, which passes where it is no error; without any error, one that says `good`."""
+    """A case for each problem of each resource, passed where it is not an error; without any, one that says `good`."""
     for finding in problems:
         problem = finding.diagnostic
-        what = " ".join(filter(None, (problem.address, problem.path)))
-        name = ": ".join(filter(None, (f"{problem.code} {problem.summary}", what)))
-        yield _case(family, name, outcome if problem.is_error else "passed", [finding])
+        for address in problem.addresses or (problem.address,):
+            what = " ".join(filter(None, (address, problem.path)))
+            name = ": ".join(filter(None, (f"{problem.code} {problem.summary}", what)))
+            yield _case(family, name, outcome if problem.is_error else "passed", [finding])
     if good and not _any_error(problems):
         yield Case(family, good)
 
@@ -155,7 +156,8 @@ def _case(family: str, name: str, outcome: str, found: Sequence[Finding]) -> Cas
 
 def _servers(document: Json, problems: Sequence[Finding]) -> Iterator[Case]:
     """A case for each step that the servers accept; what they refuse is among the problems."""
-    refused = {p.diagnostic.address for p in problems if p.diagnostic.is_error}
+    errors = [p.diagnostic for p in problems if p.diagnostic.is_error]
+    refused = {address for d in errors for address in d.addresses or (d.address,)}
     for change in document["changes"]:
         name = f"{change['address']} is accepted by the servers"
         if change["verified"]:

@@ -153,7 +153,7 @@ def _result(finding: Finding, mark: str, codes: list[str], file: Span | None) ->
 
 def _message(problem: Diagnostic) -> str:
     """What it is, of what, and the way out; the first sentence stands alone where there is little room."""
-    said = ": ".join(filter(None, (problem.summary, problem.address)))
+    said = ": ".join(filter(None, (problem.summary, "" if problem.addresses else problem.address)))
     lines = [f"{said}.", words(problem), f"Help: {problem.help}" if problem.help else ""]
     return LINK.sub("] ", clean("\n".join(filter(None, lines))))
 
@@ -165,8 +165,8 @@ def _location(problem: Diagnostic, file: Span | None) -> Json:
     if span:
         location["physicalLocation"] = {"artifactLocation": _artifact(span.path), "region": _region(span)}
     if problem.address:
-        name = clean(problem.address)
-        location["logicalLocations"] = [{"fullyQualifiedName": name, "kind": "resource"}]
+        names = [clean(address) for address in problem.addresses or (problem.address,)]
+        location["logicalLocations"] = [{"fullyQualifiedName": name, "kind": "resource"} for name in names]
     return location
 
 

@@ -933,8 +933,23 @@ class TestCheck:
         assert [(d.code, d.severity, d.path, d.span) for d in found] == [
             ("K302", Severity.ERROR, "/config/database.hostname", span)
         ]
-        assert found[0].label == "Connect: unknown host pg-pord for (sensitive)"
+        assert (found[0].label, found[0].detail) == ("", "database.hostname: unknown host pg-pord for (sensitive)")
         assert found[0].address == "connector/cdc" and CANARY not in repr(found)
+
+    def test_one_text_is_one_error(self, backend: ConnectConnectors, fake: FakeConnect) -> None:
+        words = "Must configure one of topics or topics.regex"
+        fake.validation = {"table.include.list": words, "file": words, "database.hostname": "Missing"}
+        span = Span("stacks/a.yaml", 8, 26)
+        after = replace(connector(file="x"), origin=Origin(spans={"/config/file": span}))
+        assert [(d.code, d.path, d.detail, d.span) for d in self.check(backend, after)] == [
+            ("K302", "/config/file", f"file, table.include.list: {words}", span),
+            ("K302", "/config/database.hostname", "database.hostname: Missing", None),
+        ]
+
+    def test_a_class_that_nothing_is_like(self, backend: ConnectConnectors) -> None:
+        (found,) = self.check(backend, connector(connector_class="com.example.NoSuch"))
+        assert "did you mean" not in found.help
+        assert found.help.startswith("installed: ") and CLASS in found.help
 
     def test_a_class_that_is_not_installed(self, backend: ConnectConnectors) -> None:
         found = self.check(backend, connector(connector_class="org.example.GodSourceConnector"))

@@ -302,3 +302,41 @@ def test_a_code_explains_itself_in_two_to_eight_lines(code: str) -> None:
 def test_a_code_that_is_not_there_has_a_similar_one() -> None:
     assert similar("k1o4") == "K104"
     assert similar("what") == ""
+
+
+def of_topics(count: int, *places: Span, detail: str = "Tiered storage is off") -> list[Diagnostic]:
+    """A refusal for each of so many topics, at the places in turn."""
+    summary, place = "the cluster refuses this", lambda n: places[n % len(places)]
+    return [error("K301", summary, detail.format(f"t{n}"), span=place(n), address=f"topic/t{n}") for n in range(count)]
+
+
+def test_what_one_line_causes_for_many_topics_is_one_problem() -> None:
+    line = Span("s.yaml", 2, 3, 2, 9)
+    (one,) = problems.ordered([*of_topics(25, line), *of_topics(25, line)])
+    assert one.detail == "Tiered storage is off\n25 resources: topic/t0, topic/t1, topic/t2 and 22 more"
+    assert one.addresses == tuple(f"topic/t{n}" for n in range(25))
+    assert problems.ordered([one]) == (one,)
+    assert as_json([one])[0]["addresses"] == [*one.addresses]
+    assert "addresses" not in as_json(of_topics(1, line))[0]
+    (named,) = problems.ordered(of_topics(2, line, detail="{} is refused"))
+    assert named.detail == "t0 is refused\n2 resources: topic/t0, topic/t1"
+
+
+def test_what_differs_in_more_than_the_resource_stays_apart() -> None:
+    line, other = Span("s.yaml", 2, 3, 2, 9), Span("s.yaml", 3, 3, 3, 9)
+    assert len(problems.ordered(of_topics(6, line, other))) == 2
+    assert len(problems.ordered([*of_topics(1, line), *of_topics(2, line, detail="no such config")[1:]])) == 2
+    assert len(problems.ordered(replace(each, span=None) for each in of_topics(5, line))) == 5
+
+
+def test_of_many_alike_at_places_of_their_own_the_first_is_shown() -> None:
+    places = [Span("s.yaml", n, 3, n, 9) for n in range(1, 201)]
+    found = of_topics(200, *places)
+    text = show(*found, text="  topic:\n" * 200)
+    assert text.count("error[K301]") == 1
+    assert (
+        "   = Tiered storage is off\n     and 199 more: topic/t1 (s.yaml:2:3), topic/t2 (s.yaml:3:3), topic/t3" in text
+    )
+    assert "200 errors" in text
+    assert show(*found[:3], text="  topic:\n" * 200).count("error[K301]") == 3
+    assert len(concise(found).splitlines()) == 200

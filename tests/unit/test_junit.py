@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kplan.diagnostics import Diagnostic, Span, error, warning
+from kplan.diagnostics import Diagnostic, Span, error, ordered, warning
 from kplan.render.junit import render
 from kplan.render.text import Context
 from kplan.render.views import of_problems
@@ -159,3 +159,10 @@ def test_any_text_stays_xml(text: str) -> None:
 def test_markup_in_a_name_is_text(tmp_path: Path) -> None:
     (case,) = read(of(error("K302", "refused", "</failure><x a='1'>&amp;", address="connector/<b>"))).iter("testcase")
     assert case.get("name") == "K302 refused: connector/<b>" and "</failure><x a='1'>&amp;" in (case[0].text or "")
+
+
+def test_a_problem_of_many_resources_is_a_case_for_each() -> None:
+    span = Span("s.yaml", 2, 3, 2, 9)
+    found = [error("K301", "refused", "no", span=span, address=f"topic/t{n}") for n in range(25)]
+    document = of(*ordered(found))
+    assert len([name for name in cases(read(document), "servers") if name.startswith("K301")]) == 25

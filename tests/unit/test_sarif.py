@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from kplan.diagnostics import Diagnostic, Severity, Span, error, warning
+from kplan.diagnostics import Diagnostic, Severity, Span, error, ordered, warning
 from kplan.render import sarif
 from kplan.render.text import Context
 from kplan.render.views import of_problems
@@ -186,3 +186,11 @@ def test_text_of_others_makes_no_link_and_moves_no_cursor() -> None:
 def test_nothing_found_is_a_valid_log(plan: Json) -> None:
     found = run({**plan, "changes": [], "diagnostics": []})
     assert found["results"] == [] and found["tool"]["driver"]["rules"] == []
+
+
+def test_a_problem_of_many_resources_names_them_all() -> None:
+    span = Span("s.yaml", 2, 3, 2, 9)
+    found = [error("K301", "refused", "no", span=span, address=f"topic/t{n}") for n in range(25)]
+    (result,) = run(of(*ordered(found)))["results"]
+    names = [each["fullyQualifiedName"] for each in result["locations"][0]["logicalLocations"]]
+    assert names == [f"topic/t{n}" for n in range(25)]
