@@ -96,6 +96,9 @@ _FILES = (
 
             config: {retenton.ms: 7d}      # retention.ms
 
+        That holds for a key without a value, too: YAML reads `{retention.ms:7d}` as the key `retention.ms:7d`, since a
+        blank is missing after the colon, and `{cleanup.policy: compact,delete}` as two keys.
+
         Check the spelling: the message names the nearest one. Configs of brokers, such as `log.retention.ms`, have
         another name on topics. Some old ones, such as `message.format.version`, are gone since Kafka 4.
         """),
@@ -522,6 +525,23 @@ _EXPANSION = (
 
         An address is topic/NAME or connector/NAME with the final name, as `kplan show --stack STACK` prints it. `*`,
         `?` and `[…]` are wildcards; put them in quotes, or the shell takes them for names of files.
+        """),
+    _code("K248", "a key without a value", """
+        YAML read a key where you wrote a key and a value, or an item of a list. A colon needs a blank after it, and in
+        `{…}` a comma ends the value.
+
+            config: {tasks.max:1}          # {tasks.max: 1}
+            config: {topics: a.b,c.d}      # {topics: "a.b,c.d"} or {topics: [a.b, c.d]}
+
+        Write it as the message says. Without this error the setting would be lost.
+        """),
+    _code("K249", "a setting that has no effect", """
+        Under a connector's `config:`, null leaves out a setting that the template would make. The template makes none
+        of this name, so the line does nothing.
+
+            config: {decimal.handling.mod: null}    # decimal.handling.mode
+
+        Check the spelling, give it a value, or remove the line.
         """),
     _code("K250", "stacks wait for each other", """
         Several stacks are planned together, and each is applied as a whole, in the order of what needs what: a topic is

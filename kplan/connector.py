@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kplan import bounded
+from kplan import bounded, keys
 from kplan import schema as schemas
 from kplan.diagnostics import Diagnostic, error, warning
 from kplan.discovery import ENGINES
 from kplan.feeds import Feeds
+from kplan.keys import missing_blank
 from kplan.model import Connector, Origin, Secret, Text, conceal
 from kplan.routing import routing
 from kplan.settings import BUILT_IN, Layer, layer, only, rules, stacked
@@ -55,6 +56,12 @@ COMMON = frozenset(
 )
 CONNECTOR_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 LONGEST = 10_000  # characters of a setting that templates for names of topics may read
+OF_DEAD_LETTERS = (
+    "errors.tolerance",
+    "errors.deadletterqueue.topic.name",
+    "errors.deadletterqueue.topic.replication.factor",
+    "errors.deadletterqueue.context.headers.enable",
+)
 EXCLUSION = "!"  # before an entry of `tables:`: what the patterns beside it leave out
 
 
@@ -215,7 +222,8 @@ class ConnectorBuilder:
                     "unknown key of a connector",
                     f"{key}: {what} has no such key",
                     (*self.path, key),
-                    f"did you mean `{close[0]}`?" if close else "a raw Connect property stands under `config:`",
+                    missing_blank(key, self.block[key])
+                    or (f"did you mean `{close[0]}`?" if close else "a raw Connect property stands under `config:`"),
                     key=True,
                 )
 
@@ -357,6 +365,7 @@ class ConnectorBuilder:
         """The named blocks of `tables:` or `topics:`, each with its place; a list holds names alone."""
         written, rendered = self.block.get(part), own.get(part)
         at: KEY = (*self.path, part)
+        self.expansion.problems += keys.glued(self.expansion.document, at, written)
         if isinstance(rendered, list):
             for i, name in enumerate(rendered):
                 yield str(name), {}, (*at, i) if isinstance(written, list) else at
@@ -390,14 +399,9 @@ class ConnectorBuilder:
             name, settings, self.expansion.document.at(*at), f"dead letters of connector/{self.name}", rules(block)
         )
         self.expansion.add(topic)
-        extra = {
-            "errors.tolerance": "all",
-            "errors.deadletterqueue.topic.name": name,
-            "errors.deadletterqueue.topic.replication.factor": str(topic.replication_factor),
-            "errors.deadletterqueue.context.headers.enable": "true",
-        }
-        for key, value in extra.items():
-            if key not in config:
+        values = ("all", name, str(topic.replication_factor), "true")
+        for key, value in zip(OF_DEAD_LETTERS, values, strict=True):
+            if key not in config and key not in (own.get("config") or {}):
                 config[key], sources[f"/config/{key}"] = value, "dead_letter"
         return name
 
@@ -418,8 +422,19 @@ class ConnectorBuilder:
             config[key], sources[f"/config/{key}"] = text, "tables"
         for key, value in (own.get("config") or {}).items():
             self._set(config, sources, key, value)
+        self._report_keys_without_value()
         self._old_values(config)
         return config, sources
+
+    def _report_keys_without_value(self) -> None:
+        """Report each setting whose value is missing or, as null, leaves out nothing."""
+        written = self.block.get("config")
+        if not isinstance(written, dict) or None not in written.values():
+            return
+        known = {*self.template.config, *self.template.renamed, "connector.class"}
+        known |= {*OF_DEAD_LETTERS} if self.block.get("dead_letter") else set()
+        path = (*self.path, "config")
+        self.expansion.problems += keys.problems(self.expansion.document, path, written, known)
 
     def _columns(self, own: Mapping[str, Any], tables: Sequence[Table], scope: Scope) -> dict[str, str]:
         """The properties that the tables' `columns:` and `key:` make."""

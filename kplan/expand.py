@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from kplan import catalog, guard, schema, variables
+from kplan import catalog, guard, keys, schema, variables
 from kplan import environment as environments
 from kplan.diagnostics import Diagnostic, Span, error, warning
 from kplan.environment import Environment
@@ -203,6 +203,7 @@ class Expansion:
         if for_each is None:
             yield self.scope
             return
+        self.problems += keys.glued(self.document, path, for_each)
         items = self.value(for_each, path)
         if isinstance(items, list):
             pairs = [(item, item) for item in items]

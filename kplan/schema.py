@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from kplan import bounded
 from kplan.diagnostics import Diagnostic, Span, error
+from kplan.keys import missing_blank
 from kplan.source import Document
 
 Schema = Mapping[str, Any] | bool
@@ -389,7 +390,7 @@ class _Words:
             if key not in known:
                 steps = (*self.steps, key)
                 detail = f"`{key}` is no key of {self.schema.get('title') or self.name}."
-                help = _known_keys(key, tuple(known))
+                help = missing_blank(key, self.value[key]) or _known_keys(key, tuple(known))
                 yield self._say("unknown key", detail, help, self.document.key_at(*steps), steps)
 
     def missing_keys(self) -> Iterator[Diagnostic]:
@@ -407,7 +408,7 @@ class _Words:
         words = " or ".join(_KINDS[name] for name in wanted)
         detail = f"{self.name} is {_kind(self.value)}; expected {words}"
         detail += ", or a template `{{ … }}`." if self._template_is_allowed() else "."
-        help = self._without_quotes(wanted) or self.explanation()
+        help = self._without_quotes(wanted) or self._with_blank(wanted) or self.explanation()
         yield self._say("a value of the wrong type", detail, help, self.place)
 
     def _stands_for_template(self, name: str) -> bool:
@@ -419,6 +420,10 @@ class _Words:
         number = re.fullmatch(r"[-+]?[0-9]{1,18}", text) and {"integer", "number"} & set(wanted)
         boolean = text in ("true", "false") and "boolean" in wanted
         return f"write {text} without quotes" if number or boolean else ""
+
+    def _with_blank(self, wanted: Sequence[str]) -> str:
+        """Return the help for `a:1` in a line of its own where a map is expected."""
+        return missing_blank(self.value) if isinstance(self.value, str) and "object" in wanted else ""
 
     def choice(self) -> Iterator[Diagnostic]:
         options = [str(option) for option in self.failure.validator_value]
@@ -434,7 +439,10 @@ class _Words:
 
     def form(self) -> Iterator[Diagnostic]:
         detail = f"{self.name} is {_shown(self.value)}." if not isinstance(self.value, dict | list) else ""
-        yield self._say("a value that is not of the right form", detail, self.explanation(), self.place)
+        yield self._say("a value that is not of the right form", detail, self._form_help(), self.place)
+
+    def _form_help(self) -> str:
+        return self.explanation()
 
     def repeated(self) -> Iterator[Diagnostic]:
         seen: set[str] = set()
@@ -457,6 +465,12 @@ class _KeyWords(_Words):
     @property
     def place(self) -> Span:
         return self.document.key_at(*self.steps, self.value)
+
+    def _form_help(self) -> str:
+        of_map: Any = self.document.data
+        for step in self.steps:
+            of_map = of_map[step]
+        return missing_blank(self.value, of_map[self.value]) or self.explanation()
 
 
 def _form(words: _Words) -> Iterator[Diagnostic]:

@@ -9,6 +9,7 @@ from typing import Any
 from kplan import catalog
 from kplan.diagnostics import Diagnostic, Span, error
 from kplan.environment import seconds
+from kplan.keys import missing_blank
 from kplan.model import USUAL, Origin, Rules, Topic
 
 
@@ -35,11 +36,18 @@ def layer(data: Mapping[str, Any], source: str, spans: Mapping[str, Span]) -> La
 
 
 def stacked(layers: Iterable[Layer]) -> Layer:
-    """The settings that win: later layers over earlier ones; null takes a setting away."""
+    """The settings that win: later layers over earlier ones; null takes a setting away.
+
+    An unknown config stays, whatever its value, so that the builder reports it.
+    """
     merged: dict[str, Setting] = {}
     for each in layers:
         merged.update(each)
-    return {path: setting for path, setting in merged.items() if setting.value is not None}
+    return {path: setting for path, setting in merged.items() if setting.value is not None or _is_unknown(path)}
+
+
+def _is_unknown(path: str) -> bool:
+    return path.startswith("/config/") and path.removeprefix("/config/") not in catalog.CONFIGS
 
 
 def only(outside: Layer, paths: Iterable[str] = FROM_OUTSIDE) -> Layer:
@@ -121,14 +129,8 @@ class Builder:
     def _parse(self, key: str, setting: Setting) -> str | None:
         at = setting.span  # what comes from outside the stack has no place in it, and is told once
         if key not in catalog.CONFIGS:
-            gone = catalog.removed(key)
-            close = catalog.suggest(key)
-            help = gone or (f"did you mean `{close[0]}`?" if close else "`kplan schema` lists Kafka's topic configs")
-            self._report(
-                error(
-                    "K104", "unknown topic config", f"{key}{_from(setting)}", help=help, span=at, path=f"/config/{key}"
-                )
-            )
+            detail, help = f"{key}{_from(setting)}", _help_for_unknown(key, setting.value)
+            self._report(error("K104", "unknown topic config", detail, help=help, span=at, path=f"/config/{key}"))
             return None
         try:
             return catalog.parse(key, setting.value)
@@ -172,6 +174,18 @@ class Builder:
 
     def _report(self, problem: Diagnostic) -> None:
         self.problems.append(problem)
+
+
+def _help_for_unknown(key: str, value: Any) -> str:
+    """Say what was probably meant with a config that Kafka does not have."""
+    policies = catalog.CONFIGS["cleanup.policy"].values
+    if value is None and key in policies:  # of `{cleanup.policy: compact,delete}` YAML makes two keys
+        both = ", ".join(sorted(policies))
+        return f'put several policies in quotes or brackets: "{both.replace(" ", "")}" or [{both}]'
+    if advice := missing_blank(key, value) or catalog.removed(key):
+        return advice
+    close = catalog.suggest(key)
+    return f"did you mean `{close[0]}`?" if close else "`kplan schema` lists Kafka's topic configs"
 
 
 def _from(setting: Setting) -> str:

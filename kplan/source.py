@@ -30,6 +30,7 @@ NODE_CHARACTERS: Final = 100  # a long text counts as one node more for each so 
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_KEY_ALONE = re.compile(r"(?:\s|#[^\r\n]*)*[,}]")
 _UNREADABLE_ASCII = re.compile("[^\t\n\r\x20-\x7e]")
 _UNREADABLE: Final = "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 _OTHER_BOMS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
@@ -141,6 +142,13 @@ class Document:
     def key_at(self, *path: str | int) -> Span:
         """The span of the key at the end of `path`; without one (a list's item) that of the value."""
         return self.key_spans.get(path) or self.at(*path)
+
+    def has_no_colon(self, *path: str | int) -> bool:
+        """Tell whether the key stands without quotes and alone in a flow map: `b` in `{a: 1, b}`."""
+        place = self.key_spans.find(path) if isinstance(self.key_spans, _Spans) else None
+        if place is None or self.text[place.start] in "\"'":
+            return False
+        return bool(_KEY_ALONE.match(self.text, place.end))
 
 
 def load(text: str | bytes, path: str) -> tuple[Document | None, tuple[Diagnostic, ...]]:

@@ -296,3 +296,140 @@ def test_an_environments_variables_reach_it_through_templates(tmp_path: Path) ->
         0.5,
     )
     assert env.secrets == ("canary-5",)
+
+
+# -- keys without a value ----------------------------------------------------------------------------------------------
+def told(folder: Path, text: str, kplan: str = "") -> list[tuple[str, str, str]]:
+    return [(d.code, d.detail, d.help) for d in problems(folder, text, kplan)]
+
+
+@pytest.mark.parametrize("key", ["nonsense.key", "retention.mss", "message.format.version"])
+def test_an_unknown_topic_config_is_an_error_even_when_it_is_null(tmp_path: Path, key: str) -> None:
+    stacks = [
+        f"topics: {{a: {{config: {{{key}: null}}}}}}",
+        f"topics: {{a: {{config: {{{key}: }}}}}}",
+        f"defaults: {{topic: {{config: {{{key}: null}}}}}}\ntopics: {{a: }}",
+    ]
+    for text in stacks:
+        assert [d.code for d in problems(tmp_path, f"version: 1\nstack: s\n{text}\n")] == ["K104"], text
+    kplan = f"version: 1\nenvironments: {{local: {{defaults: {{topic: {{config: {{{key}: null}}}}}}}}}}\n"
+    assert [d.code for d in problems(tmp_path, "version: 1\nstack: s\ntopics: {a: }\n", kplan)] == ["K104"]
+
+
+def test_null_takes_away_a_known_topic_config(tmp_path: Path) -> None:
+    text = """
+        version: 1
+        stack: s
+        defaults: {topic: {config: {retention.ms: 7d}}}
+        topics: {a: {config: {retention.ms: null}}, b: }
+    """
+    found = stack(tmp_path, text)
+    assert topic(found, "a").config == {}
+    assert topic(found, "b").config == {"retention.ms": "604800000"}
+
+
+def test_a_missing_blank_in_a_topic_config_is_named(tmp_path: Path) -> None:
+    text = "version: 1\nstack: s\ntopics: {a: {config: {retention.ms:7d, cleanup.policy:compact}}}\n"
+    assert told(tmp_path, text) == [
+        ("K104", "retention.ms:7d", "a blank is missing after the colon: {retention.ms: 7d}"),
+        ("K104", "cleanup.policy:compact", "a blank is missing after the colon: {cleanup.policy: compact}"),
+    ]
+
+
+@pytest.mark.parametrize(("written", "second"), [("compact,delete", "delete"), ("delete, compact", "compact")])
+def test_two_policies_without_quotes_are_an_error_that_says_how_to_write_them(
+    tmp_path: Path, written: str, second: str
+) -> None:
+    text = "version: 1\nstack: s\ntopics: {a: {config: {cleanup.policy: %s}}}\n"
+    right = 'put several policies in quotes or brackets: "compact,delete" or [compact, delete]'
+    assert told(tmp_path, text % written) == [("K104", second, right)]
+    for correct in ('"compact,delete"', "[compact, delete]"):
+        assert topic(stack(tmp_path, text % correct), "a").config == {"cleanup.policy": "compact,delete"}
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "blank"),
+    [
+        ("topics: {a: {partitions:3}}", "K106", "{partitions: 3}"),
+        ("topics: {a: partitions:3}", "K106", "{partitions: 3}"),
+        ("variables: {x:1}", "K106", "{x: 1}"),
+        ('topics: {"t-{{ each.value }}": {for_each: {a:1}}}', "K248", "{a: 1}"),
+        ("connectors: {c: {class: X, config: {tasks.max:1}}}", "K248", "{tasks.max: 1}"),
+        ("connectors: {c: {class: X, config: {file:/tmp/x}}}", "K248", "{file: /tmp/x}"),
+        ("connectors: {c: {class: X, state:paused}}", "K106", "{state: paused}"),
+    ],
+)
+def test_a_missing_blank_is_named_in_every_map(tmp_path: Path, text: str, code: str, blank: str) -> None:
+    found = told(tmp_path, f"version: 1\nstack: s\n{text}\n")
+    assert (code, f"a blank is missing after the colon: {blank}") in [(c, help) for c, _, help in found]
+
+
+def test_a_missing_blank_in_tables_is_named_and_a_quoted_pattern_is_not(tmp_path: Path) -> None:
+    text = CDC.replace("customers:", "").replace("other.t:", "'(?:x|y).z': {ignore_topic: true}")
+    head, _, _ = text.partition("tables:")
+    tables = "tables: {orders:6, 'k:v': {ignore_topic: true}}\n        topics: {client_2.kbe.orders: }\n"
+    found = told(tmp_path, head + tables)
+    assert [(code, help) for code, _, help in found if code == "K248"] == [
+        ("K248", "a blank is missing after the colon: {orders: 6}")
+    ]
+
+
+def test_a_list_that_yaml_cuts_at_its_comma_is_an_error(tmp_path: Path) -> None:
+    text = "version: 1\nstack: s\ntopics: {a: , b: , c: }\nconnectors: {sink: {class: FileStreamSink, config: {%s}}}\n"
+    assert told(tmp_path, text % "topics: a,b , c, file: /tmp/x") == [
+        (
+            "K248",
+            "b, c: YAML ends topics at the comma before it",
+            'write {topics: "a,b,c"} or {topics: [a, b, c]}',
+        )
+    ]
+    assert connector(stack(tmp_path, text % "topics: [a, b, c]"), "sink").config["topics"] == "a,b,c"
+
+
+def test_the_rest_of_a_cut_secret_is_not_shown(tmp_path: Path) -> None:
+    text = "version: 1\nstack: s\nconnectors: {c: {class: X, config: {%s}}}\n"
+    for config in ("db.password: canary-1,canary-2", "db.password:canary-2"):
+        found = [d for d in problems(tmp_path, text % config) if d.code == "K248"]
+        assert found and not any("canary" in str(d) for d in found)
+
+
+def test_null_for_a_setting_that_the_template_does_not_make_is_a_warning(tmp_path: Path) -> None:
+    own = "config: {snapshot.mode: null, publication.nam: null, heartbeat.interval.ms: null}"
+    text = f"""
+        version: 1
+        stack: s
+        variables: {{password: {{type: string, sensitive: true, env: DB_PASSWORD}}}}
+        connectors:
+          p:
+            template: debezium-postgres
+            topic_prefix: p
+            database: {{hostname: h, name: d, user: u, password: "{{{{ var.password }}}}"}}
+            tables: [public.a]
+            {own}
+          raw: {{class: X, config: {{a.b: null, c: "{{{{ none }}}}"}}}}
+    """
+    found = loaded(tmp_path, text)
+    assert not found.has_errors
+    assert [(d.code, d.detail.partition(":")[0]) for d in found.diagnostics if d.code == "K249"] == [
+        ("K249", "publication.nam"),
+        ("K249", "a.b"),
+    ]
+    assert "snapshot.mode" not in connector(found.stacks[0], "p").config
+
+
+def test_null_leaves_out_what_dead_letters_would_set(tmp_path: Path) -> None:
+    text = """
+        version: 1
+        stack: s
+        topics: {a: }
+        connectors:
+          sink:
+            class: FileStreamSink
+            config: {topics: a, errors.deadletterqueue.context.headers.enable: null}
+            dead_letter: {topic: a.dead}
+    """
+    found = loaded(tmp_path, text)
+    assert not found.diagnostics
+    config = connector(found.stacks[0], "sink").config
+    assert config["errors.tolerance"] == "all"
+    assert "errors.deadletterqueue.context.headers.enable" not in config
