@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from kplan import bounded
 from kplan.backends.base import Cluster
 from kplan.diagnostics import KplanError
 from kplan.journal import replay
 from kplan.model import Action, Address, Change, Connector, Facts, Live
-from kplan.risk import group_of, may_lose, new_dangers
+from kplan.risk import may_lose, new_dangers
+from kplan.sinks import group, is_sink, reads
 from kplan.store.base import Store
 
 # Connect says nothing of offsets once their connector is gone (404), so they are known by what is known otherwise.
@@ -32,22 +32,39 @@ def read(cluster: Cluster, live: Live, changes: Sequence[Change], about: Sequenc
     except KplanError as e:
         found, why = {}, e.message
     nothing = Facts(unknown=dict.fromkeys(("records", "readers"), why))
-    connectors = list(_staying(live, changes))
-    return {
-        a: replace(found.get(a, nothing), sinks=tuple(c.name for c in connectors if reads(c, a.name)))
-        for a in (change.address for change in about)
-    }
+    before, after = _live_sinks(live), list(_staying(live, changes))
+    return {a: _after(found.get(a, nothing), a.name, before, after) for a in (change.address for change in about)}
+
+
+def _after(found: Facts, topic: str, before: Sequence[Connector], after: Sequence[Connector]) -> Facts:
+    """Return the facts of the topic with its sinks after the changes, without the groups of sinks that leave it."""
+    staying = [sink for sink in after if reads(sink, topic)]
+    left = {group(sink) for sink in before if reads(sink, topic)} - {group(sink) for sink in staying}
+    readers = tuple(reader for reader in found.readers if reader.group not in left)
+    return replace(found, readers=readers, sinks=tuple(sink.name for sink in staying))
+
+
+def _live_sinks(live: Live) -> list[Connector]:
+    return [each for each in live.resources.values() if isinstance(each, Connector) and is_sink(each)]
 
 
 def _staying(live: Live, changes: Sequence[Change]) -> Iterator[Connector]:
-    """The live connectors as they will be after the changes."""
+    """The live connectors as they will be after the changes, without those that the changes stop."""
+    stopped = {c.address for c in changes if _stops(c)}
     touched = {c.address: c.after for c in changes if not c.is_ledger_only}
     touched |= {c.source: None for c in changes if c.source}
     moved = {c.address: c.after for c in changes if c.source}
     for address, resource in {**live.resources, **moved}.items():
         after = touched.get(address, resource)
-        if isinstance(after, Connector):
+        if isinstance(after, Connector) and address not in stopped:
             yield after
+
+
+def _stops(change: Change) -> bool:
+    before, after = change.before, change.after
+    if not isinstance(before, Connector) or not isinstance(after, Connector) or change.is_ledger_only:
+        return False
+    return after.state == "stopped" != before.state
 
 
 def appeared(cluster: Cluster, live: Live, changes: Sequence[Change], now: int) -> list[str]:
@@ -55,17 +72,6 @@ def appeared(cluster: Cluster, live: Live, changes: Sequence[Change], now: int) 
     harmless = [c for c in changes if may_lose(c) and not any(r.level == "danger" and r.facts for r in c.risks)]
     facts = read(cluster, live, changes, harmless)
     return [f"{c.address}: {r.code} {r.summary}" for c in harmless for r in new_dangers(c, facts[c.address], now)]
-
-
-def reads(connector: Connector, topic: str) -> bool:
-    """Whether a sink reads the topic (Connect's `SinkTask.TOPICS_REGEX_CONFIG`: the whole name must match)."""
-    pattern = connector.config.get("topics.regex")
-    if not isinstance(pattern, str):
-        return topic in connector.reads
-    try:
-        return bounded.pattern(pattern).match(topic) is not None
-    except ValueError:  # Java's expressions can do more than Python's, and one reader too many does no harm
-        return True
 
 
 # -- offsets of an earlier connector ----------------------------------------------------------------------------------
@@ -80,21 +86,12 @@ def leftovers(cluster: Cluster, store: Store, changes: Sequence[Change]) -> Mapp
 
 def _committed(cluster: Cluster, new: Mapping[Address, Change]) -> dict[Address, str]:
     """A sink's offsets are those of its consumer group."""
-    groups = {_group(c.after): a for a, c in new.items() if isinstance(c.after, Connector) and _is_sink(c.after)}
+    groups = {group(c.after): a for a, c in new.items() if isinstance(c.after, Connector) and is_sink(c.after)}
     try:
         found = cluster.topics.positions(groups) if groups else ()
     except KplanError:
         return {}
     return {groups[group]: COMMITTED.format(group) for group in found}
-
-
-def _is_sink(connector: Connector) -> bool:
-    return bool(connector.reads) or "topics.regex" in connector.config
-
-
-def _group(connector: Connector) -> str:
-    own = connector.config.get("consumer.override.group.id")
-    return own if isinstance(own, str) else group_of(connector.name)
 
 
 def _kept(store: Store, new: Collection[Address]) -> dict[Address, str]:

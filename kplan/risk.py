@@ -26,6 +26,7 @@ from kplan.model import (
     Undo,
 )
 from kplan.outlives import left_behind
+from kplan.sinks import group_of
 from kplan.tables import gained, split
 from kplan.undo import undo_of
 
@@ -378,11 +379,6 @@ def _groups(facts: Facts) -> list[Reader]:
     """The groups that are not those of sink connectors."""
     own = {group_of(sink) for sink in facts.sinks}
     return [reader for reader in facts.readers if reader.group not in own]
-
-
-def group_of(sink: str) -> str:
-    """The consumer group of a sink connector (Connect's `SinkUtils.consumerGroupId`)."""
-    return f"connect-{sink}"
 
 
 def _why(facts: Facts, name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from kplan.diff import differences
 from kplan.journal import Progress
 from kplan.model import Address, Connector, Facts, Health, Live, Stack, Topic
+from kplan.sinks import group
 from kplan.words import count
 
 FORMAT = "1.0"
@@ -139,9 +140,7 @@ def _connector(connector: Connector, live: Live, facts: Mapping[Address, Facts],
 
 def _lag(connector: Connector, facts: Mapping[Address, Facts], now: int) -> dict[str, Any]:
     """How far behind it is: a sink by its group's records, a source by the age of its last heartbeat in seconds."""
-    # KIP-458: a sink's consumers are the group connect-NAME unless `consumer.override.group.id` says another.
-    group = str(connector.config.get("consumer.override.group.id") or f"connect-{connector.name}")
-    lags = [r.lag for t in connector.reads for r in _facts(facts, t).readers if r.group == group]
+    lags = [r.lag for t in connector.reads for r in _facts(facts, t).readers if r.group == group(connector)]
     if lags:
         return {"lag": {"records": sum(lags)}}
     beat = _facts(facts, connector.heartbeat).last_write if connector.heartbeat else None

@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kplan import catalog
+from kplan import catalog, sinks
 from kplan.backends.base import Outcome, Progress, Reading
 from kplan.backends.topics import (
     NOT_IN_TIME,
@@ -254,18 +254,31 @@ class SimulatedTopics:
         readers = self.file.read("SELECT topic, reader, lag, active FROM sim_readers ORDER BY reader")
         for topic, group, lag, active in readers:
             reading.setdefault(topic, []).append(Reader(group, lag, bool(active)))
+        for topic, sink in self._read_by_sinks(stored.keys() & set(names)):
+            if all(sink.group != reader.group for reader in reading.get(topic, ())):
+                reading.setdefault(topic, []).append(sink)
         return {
-            Address("topic", n): Facts(records, None, last, tuple(reading.get(n, ())), first)
+            Address("topic", n): Facts(records, None, last, tuple(sorted(reading.get(n, ()), key=_group_name)), first)
             for n in names
             if n in stored
             for records, last, first in [stored[n]]
         }
 
+    def _read_by_sinks(self, topics: Collection[str]) -> Iterator[tuple[str, Reader]]:
+        """Yield the topics with the consumer groups of the sinks that read them; a simulated sink has no lag."""
+        rows = self.file.read(
+            "SELECT name, config, state, cause FROM sim_connectors LEFT JOIN sim_failures USING (name)"
+        )
+        for name, stored, state, cause in rows:
+            sink = _read_back(name, json.loads(stored), state, "")
+            group = Reader(sinks.group(sink), 0, state != "stopped" and not cause)
+            yield from ((topic, group) for topic in sorted(topics) if sinks.reads(sink, topic))
+
     def positions(self, groups: Collection[str]) -> frozenset[str]:
         """Groups that read, and those of sinks that have offsets, as in Kafka one that is deleted still has."""
         readers = {name for (name,) in self.file.read("SELECT reader FROM sim_readers")}
-        sinks = {f"connect-{name}" for (name,) in self.file.read("SELECT name FROM sim_offsets")}
-        return frozenset(groups) & (readers | sinks)
+        left = {sinks.group_of(name) for (name,) in self.file.read("SELECT name FROM sim_offsets")}
+        return frozenset(groups) & (readers | left)
 
     def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
         return {}
@@ -728,6 +741,10 @@ def _health(connector: Connector, cause: str | None) -> Health:
 def _sink_topics(config: Config) -> tuple[str, ...]:
     topics = config.get("topics")
     return tuple(t.strip() for t in topics.split(",") if t.strip()) if isinstance(topics, str) else ()
+
+
+def _group_name(reader: Reader) -> str:
+    return reader.group
 
 
 def _matcher(kept: Secret, salt: str) -> Callable[[str], bool]:

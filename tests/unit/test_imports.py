@@ -20,13 +20,14 @@ CORE = frozenset({
     "bounded", "catalog", "codec", "codes", "connector", "diagnostics", "diff", "discovery", "drops", "environment",
     "events", "expand", "feeds", "fmt", "guard", "incremental", "journal", "keys", "lineage", "mistaken", "model",
     "order", "outlives", "permissions", "placement", "plan", "process", "readiness", "risk", "routing", "schema",
-    "settings", "snapshot", "source", "stacks", "starter", "tables", "template", "undo", "unique", "variables", "words",
+    "settings", "sinks", "snapshot", "source", "stacks", "starter", "tables", "template", "undo", "unique", "variables",
+    "words",
 })  # fmt: skip
 # What the edges may know of the core: the data and what Kafka, Connect and the journal mean. Not how a plan is made.
 # `secrets` masks what is logged; the core has nothing to log. `access` tells why brokers let nobody in.
 DATA = frozenset({
     "access", "catalog", "codec", "diagnostics", "discovery", "drops", "incremental", "journal", "model", "outlives",
-    "permissions", "placement", "readiness", "secrets", "undo",
+    "permissions", "placement", "readiness", "secrets", "sinks", "undo",
 })  # fmt: skip
 EDGES = ("backends", "databases", "store")
 HEAVY = frozenset({

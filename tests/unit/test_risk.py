@@ -434,6 +434,55 @@ def test_sinks_are_those_that_read_the_topic_after_the_plan(cluster: Cluster) ->
     assert found.sinks == ("stays", "comes", "pattern", "java")
 
 
+def test_the_group_of_a_sink_that_the_changes_end_is_no_reader(cluster: Cluster) -> None:
+    own = {"topics": "t", "consumer.override.group.id": "mine"}
+    ends = {
+        "goes": Connector("goes", {"topics": "t"}, reads=("t",)),
+        "named": Connector("named", own, reads=("t",)),
+        "moves": Connector("moves", {"topics": "t"}, reads=("t",)),
+        "stops": Connector("stops", {"topics": "t"}, reads=("t",)),
+        "turns": Connector("turns", {"topics": "t"}, reads=("t",)),
+        "pattern": Connector("pattern", {"topics.regex": "t|u"}),
+    }
+    stays = Connector("stays", {"topics": "t"}, reads=("t",))
+    assert cluster.topics.act([Change(topic().address, Action.CREATE, None, topic())], {})[topic().address].ok
+    groups = [f"connect-{name}" for name in (*ends, "stays")] + ["mine", "connect-elsewhere"]
+    for group in groups:
+        SimulatedTopics(cluster.topics.file.path).subscribe(group, "t")  # type: ignore[attr-defined]
+    moved = Connector("moved", {"topics": "u"}, reads=("u",))
+    changes = [
+        delete(topic()), delete(ends["goes"]), delete(ends["named"]), delete(ends["pattern"]),
+        Change(moved.address, Action.MOVE, ends["moves"], moved, source=ends["moves"].address),
+        update(ends["stops"], replace(ends["stops"], state="stopped")),
+        update(ends["turns"], Connector("turns", {"topics": "u"}, reads=("u",))),
+    ]  # fmt: skip
+    found = facts.read(cluster, live(stays, *ends.values()), changes, changes[:1])[topic().address]
+    assert found.sinks == ("stays",)
+    # `named` reads as group `mine`, so another program may be the member of connect-named
+    assert {reader.group for reader in found.readers} == {"connect-named", "connect-stays", "connect-elsewhere"}
+
+
+def test_a_group_that_a_sink_that_stays_shares_is_still_a_reader(cluster: Cluster) -> None:
+    shared = {"topics": "t", "consumer.override.group.id": "shared"}
+    goes, stays = Connector("goes", shared, reads=("t",)), Connector("stays", shared, reads=("t",))
+    assert cluster.topics.act([Change(topic().address, Action.CREATE, None, topic())], {})[topic().address].ok
+    SimulatedTopics(cluster.topics.file.path).subscribe("shared", "t")  # type: ignore[attr-defined]
+    changes = [delete(topic()), delete(goes)]
+    found = facts.read(cluster, live(goes, stays), changes, changes[:1])[topic().address]
+    assert [reader.group for reader in found.readers] == ["shared"] and found.sinks == ("stays",)
+
+
+def test_a_simulated_sink_has_the_group_of_a_real_one(cluster: Cluster) -> None:
+    sink = Connector("lake", {"connector.class": "FileStreamSink", "topics": "t"}, reads=("t",))
+    named = Connector("own", {**sink.config, "consumer.override.group.id": "mine"}, "stopped", reads=("t",))
+    assert cluster.connectors is not None
+    for change in (Change(r.address, Action.CREATE, None, r) for r in (topic(), sink, named)):
+        backend = cluster.topics if change.address.kind == "topic" else cluster.connectors
+        assert backend.act([change], {})[change.address].ok
+    found = cluster.topics.facts(["t"])[topic().address]
+    assert found.readers == (Reader("connect-lake", 0, True), Reader("mine", 0, False))
+
+
 def test_facts_are_read_for_what_is_asked_alone(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
     monkeypatch.setattr(cluster.topics, "facts", lambda names: asked.append(names) or {})
