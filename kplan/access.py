@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+import logging
+import random
 import re
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import wait
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from kplan.diagnostics import Denied, Invalid, KplanError, Unreachable, error
+from kplan.diagnostics import Denied, ErrorClass, Invalid, KplanError, Unreachable, error
 from kplan.secrets import Mask
+from kplan.waits import RETRY, WAITS
+
+log = logging.getLogger("kplan.backends.kafka")  # one name for all that is done with brokers
 
 ALL_DOWN_SECONDS: Final = 3.0  # every broker refused for this long: no use in waiting for the whole timeout
+STILL_DOWN_SECONDS: Final = 1.0  # the same, in a later attempt
 LOOK_SECONDS: Final = 5.0  # at a certificate
-_SERVER = re.compile(r"\w+://(?P<server>[^/\s]+)/\S+: ")
-_TAIL = re.compile(r" \(after \d+ms in state [^)]*\)$")
+PROBE_AFTER_S: Final = 2.0  # without an answer; ordinary brokers answer in less
+PROBE_TIMEOUT_S: Final = 2.0
+MAX_PROBED: Final = 5  # servers
+LONGEST_PAUSE_S: Final = 30.0
+_API_VERSIONS, _METADATA = 18, 3  # https://kafka.apache.org/protocol#protocol_api_keys
+_SERVER = re.compile(r"(?:\w+://)?(?P<server>[^/\s]+)/\S+: ")
+_TAIL = re.compile(r" \(after \d+ms in state .*\)$")
 _INTERNAL = re.compile(r"error:[0-9A-F]{8}:SSL routines::")
 _OWN_CERTIFICATE = re.compile(
     r"alert (?:bad certificate|certificate required|certificate expired|certificate unknown|unknown ca)"
 )
+_HTTP_SIZE = "1213486160"  # the letters HTTP, read as the size of an answer
+_NO_MECHANISM = re.compile(r"supported mechanisms:\s*$")
 _CONTINUES = re.compile(r"PLAINTEXT broker listener\?|SSL listener\?")
 
 # What librdkafka or OpenSSL say, and what to do about it; the first that fits counts.
@@ -64,15 +80,54 @@ def unusable(words: str, config: Mapping[str, str]) -> Invalid:
     return Invalid([error("K203", "a setting of the Kafka client is wrong", "; ".join(lost) or words, help=help)])
 
 
+class Protocol(StrEnum):
+    """What a port speaks, as far as one small request can tell."""
+
+    BROKER = "a Kafka broker"
+    CONTROLLER = "a KRaft controller"
+    HTTP = "HTTP"
+    TLS = "TLS"
+    UNKNOWN = ""
+
+
+_WRONG_PORTS: Final[Mapping[Protocol, tuple[str, str]]] = {
+    Protocol.CONTROLLER: ("this is a controller's port (KRaft)", "`bootstrap.servers` needs a broker's port"),
+    Protocol.HTTP: ("this port speaks HTTP, so it is not a broker's",
+                    "`bootstrap.servers` needs a broker's port; is this one Connect's?"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often the first contact is tried, and the pause after the first try; it grows."""
+
+    attempts: int = 1
+    delay: float = 2.0
+
+    def pause(self, attempt: int) -> float:
+        """Seconds to wait after the attempt of that number: longer each time, and different for each process."""
+        return min(LONGEST_PAUSE_S, self.delay * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.0)
+
+
 class Contact:
     """What the callbacks of a client hear of why no broker answers; `config` is that client's."""
 
-    def __init__(self, config: Mapping[str, str], mask: Mask) -> None:
-        self.refused: Denied | None = None
+    def __init__(self, config: Mapping[str, str], mask: Mask, retry: Retry | None = None) -> None:
+        self.refused: KplanError | None = None
         self.trouble = ""
+        self.retries = 0
         self._config = config
         self._mask = mask
+        self._retry = retry or Retry()
         self._all_down = 0.0  # when every broker was seen down for the first time
+
+    @property
+    def servers(self) -> list[str]:
+        return [part.strip() for part in self._config.get("bootstrap.servers", "").split(",") if part.strip()]
+
+    @property
+    def _protocol(self) -> str:
+        return self._config.get("security.protocol", "plaintext").lower()
 
     def note(self, problem: Any) -> None:
         """Remembers what a KafkaError says; a refusal is not forgotten for a lesser trouble."""
@@ -85,41 +140,92 @@ class Contact:
                 self.trouble = words
             else:
                 self.refused = self.refused or self._refusal(words)
+        elif _HTTP_SIZE in words and len(self.servers) == 1:
+            self.refused = self.refused or _wrong_port(self.servers[0], Protocol.HTTP)
         elif way_out(self.trouble) == USUAL:  # else it tells more than this
             self.trouble = words
 
-    def _refusal(self, words: str) -> Denied:
+    def _refusal(self, words: str) -> KplanError:
         server, cause = plain(words)
         if "certificate verify failed" in cause:
             why = certificate_problem(server, self._config)
             cause = f"the broker's certificate is refused: {why}" if why else cause
+        if _NO_MECHANISM.search(cause):
+            return self._without_sasl(server)
         code = "K313" if "SASL" in cause else "K317"
         return Denied(f"{server}: {cause}" if server else cause, code=code, help=way_out(cause))
+
+    def _without_sasl(self, server: str) -> Unreachable:
+        """The error for a listener that knows no SASL mechanism at all."""
+        tls = "ssl" in self._protocol
+        if spoken_at(server, tls) is Protocol.CONTROLLER:
+            return _wrong_port(server, Protocol.CONTROLLER)
+        help = f"set `security.protocol: {'SSL' if tls else 'PLAINTEXT'}`, or take the port of a SASL listener"
+        return misdirected(f"{server}: this listener has no SASL", help)
 
     def unreachable(self, words: str = "") -> KplanError:
         """Why there is no answer, as far as is known."""
         if self.refused is not None:
             return self.refused
-        server, cause = plain(self.trouble or self._wrong_protocol() or words or "every broker is down")
+        server, cause = plain(self.trouble or self._wrong_protocol() or words)
         servers = server or self._config.get("bootstrap.servers", "")
-        return Unreachable(f"{servers}: {cause}", help=way_out(cause))
+        if _HTTP_SIZE in cause:
+            return _wrong_port(servers, Protocol.HTTP)
+        if not cause:
+            return Unreachable(f"no broker answered at {servers}", help=USUAL)
+        found = Unreachable(f"{servers}: {cause}", help=way_out(cause))
+        if _CONTINUES.search(cause):  # another attempt meets the same port
+            found.error_class = ErrorClass.FATAL
+        return found
 
     def _wrong_protocol(self) -> str:
         """What librdkafka does not say of a port that wants TLS: that it does."""
-        server = self._config.get("bootstrap.servers", "").split(",")[0].strip()
-        protocol = self._config.get("security.protocol", "plaintext").lower()
+        server = next(iter(self.servers), "")
+        protocol = self._protocol
         return "" if "ssl" in protocol or not _speaks_tls(server) else f"security.protocol is {protocol}: SSL listener?"
 
     def first_answer(self, admin: Any, timeout: float, mapped: Callable[[BaseException], KplanError]) -> Any:
-        """Who the cluster is. Raises Denied or Unreachable soon after the cause is heard."""
+        """Who the cluster is, asked again while that may help. Raises Denied or Unreachable with the cause.
+
+        An attempt that took the whole timeout is the last one: a server that is silent for so long is not starting.
+        """
+        for attempt in range(1, self._retry.attempts + 1):
+            started = time.monotonic()
+            try:
+                with WAITS.on(f"reading {', '.join(self.servers)}", timeout):
+                    return self._answer(admin, timeout, mapped, attempt)
+            except KplanError as problem:
+                late = time.monotonic() - started >= timeout
+                if problem.error_class is not ErrorClass.RETRIABLE or late or attempt == self._retry.attempts:
+                    raise
+                self._wait(problem, attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _wait(self, problem: KplanError, attempt: int) -> None:
+        pause = self._retry.pause(attempt)
+        self.retries += 1
+        log.warning("%s; attempt %d of %d in %.1f s", problem.message, attempt + 1, self._retry.attempts, pause,
+                    extra=RETRY)  # fmt: skip
+        with WAITS.on(f"waiting to try {', '.join(self.servers)} again", pause):
+            time.sleep(pause)
+
+    def _answer(self, admin: Any, timeout: float, mapped: Callable[[BaseException], KplanError], attempt: int) -> Any:
+        """Who the cluster is, by one request. Raises soon after the cause of a failure is heard."""
         admin.poll(0)
+        started = time.monotonic()
         answer = admin.describe_cluster(request_timeout=timeout)
-        end = time.monotonic() + timeout + 5
-        while not wait([answer], 0.05).done and time.monotonic() < end:
+        patience = min(ALL_DOWN_SECONDS if attempt == 1 else STILL_DOWN_SECONDS, timeout)
+        probed = False
+        while not wait([answer], 0.05).done and time.monotonic() < started + timeout + 1:
             admin.poll(0)
-            down = self._all_down and time.monotonic() - self._all_down > min(ALL_DOWN_SECONDS, timeout)
+            down = self._all_down and time.monotonic() - max(self._all_down, started) > patience
             if self.refused or down:
                 break
+            if not probed and not self._all_down and time.monotonic() - started > min(PROBE_AFTER_S, timeout / 2):
+                probed = True
+                self.refused = self._probe()
+        log.debug("describe cluster -> %s %.3f s", "answered" if answer.done() else "no answer",
+                  time.monotonic() - started)  # fmt: skip
         if answer.done() and answer.exception() is None:
             self.refused, self.trouble, self._all_down = None, "", 0.0
             return answer.result()
@@ -128,6 +234,63 @@ class Contact:
         if isinstance(problem, Denied):
             raise problem
         raise self.unreachable(self._mask.mask(problem.message) if problem else "")
+
+    def _probe(self) -> KplanError | None:
+        """What is wrong with the addresses, where each of them belongs to something else than a broker."""
+        tls = "ssl" in self._protocol
+        spoken = {server: spoken_at(server, tls) for server in self.servers[:MAX_PROBED]}
+        if Protocol.BROKER in spoken.values():
+            return None
+        return next((_wrong_port(s, each) for s, each in spoken.items() if each in _WRONG_PORTS), None)
+
+
+def _wrong_port(server: str, protocol: Protocol) -> Unreachable:
+    words, help = _WRONG_PORTS[protocol]
+    return misdirected(f"{server}: {words}", help)
+
+
+def misdirected(words: str, help: str) -> Unreachable:
+    """The error for a port that is open and not the right one: no attempt more can help."""
+    found = Unreachable(words, code="K334", help=help)
+    found.error_class = ErrorClass.FATAL
+    return found
+
+
+def spoken_at(server: str, tls: bool) -> Protocol:
+    """What the port speaks, by its answer to a request for the versions of Kafka's API; brokers answer it to anyone.
+
+    https://kafka.apache.org/protocol#The_Messages_ApiVersions
+    """
+    body = struct.pack(">hhih", _API_VERSIONS, 0, 1, -1)
+    try:
+        with _connected(server, PROBE_TIMEOUT_S) as connection:
+            stream = _unverified().wrap_socket(connection) if tls else connection
+            stream.sendall(struct.pack(">i", len(body)) + body)
+            end = time.monotonic() + PROBE_TIMEOUT_S
+            head = _received(stream, 14, end)
+            if head.startswith(b"HTTP"):
+                return Protocol.HTTP
+            if head[:1] == b"\x15":  # a TLS alert record
+                return Protocol.TLS
+            _, correlation, _, count = struct.unpack(">iihi", head)
+            if correlation != 1 or not 0 < count < 1000:
+                return Protocol.UNKNOWN
+            keys = {key for key, _, _ in struct.iter_unpack(">hhh", _received(stream, 6 * count, end))}
+    except (OSError, ValueError, struct.error):
+        return Protocol.UNKNOWN
+    return Protocol.BROKER if _METADATA in keys else Protocol.CONTROLLER
+
+
+def _received(stream: socket.socket, size: int, end: float) -> bytes:
+    """The next bytes, fewer where the stream ends. Raises OSError where they do not come before `end`."""
+    data = b""
+    while len(data) < size:
+        stream.settimeout(max(0.001, end - time.monotonic()))
+        part = stream.recv(size - len(data))
+        if not part:
+            break
+        data += part
+    return data
 
 
 def certificate_problem(server: str, config: Mapping[str, str]) -> str:
@@ -144,19 +307,28 @@ def certificate_problem(server: str, config: Mapping[str, str]) -> str:
 
 
 def _speaks_tls(server: str) -> bool:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # nothing is sent, the answer alone matters
     try:
-        _shake_hands(server, context)
+        _shake_hands(server, _unverified())
     except (OSError, ValueError):
         return False
     return True
 
 
+def _unverified() -> ssl.SSLContext:
+    """For a look at a port: nothing secret is sent, the answer alone matters."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def _shake_hands(server: str, context: ssl.SSLContext) -> None:
     """Returns after a TLS handshake with the server. Raises OSError or ValueError."""
-    host, _, port = server.rpartition(":")
-    host = host.strip("[]")
-    with socket.create_connection((host, int(port)), LOOK_SECONDS) as connection:
+    host = server.rpartition(":")[0].strip("[]")
+    with _connected(server, LOOK_SECONDS) as connection:
         context.wrap_socket(connection, server_hostname=host).close()
+
+
+def _connected(server: str, seconds: float) -> socket.socket:
+    host, _, port = server.rpartition(":")
+    return socket.create_connection((host.strip("[]"), int(port)), seconds)

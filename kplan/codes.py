@@ -624,8 +624,9 @@ _SERVERS = (
         check.
         """),
     _code("K310", "a server does not answer", """
-        No connection, so the request was not sent and nothing has changed. kplan has tried several times
-        (`retry:` in the environment).
+        No connection, so the request was not sent and nothing has changed. kplan has tried as often as `retry:
+        {attempts: 3, delay: 2s}` of the environment says, unless the server was silent for the whole
+        `timeouts: {request: 30s}`. `kplan apply --wait 60s` waits for servers that are starting.
 
         Check address and port from this very machine, and TLS: a plain connection to an encrypted port just hangs.
         A name in `advertised.listeners` that does not resolve here shows the same way.
@@ -775,6 +776,20 @@ _SERVERS = (
         `kafka: {bootstrap.servers: …}` names, so the topics would be made here and the connectors would write there.
 
         Correct one of the two in `kplan.yaml`. Cluster ids are in the message.
+        """),
+    _code("K333", "an answer is too large", """
+        kplan reads at most 128 MiB of an answer of Connect (2,000 connectors with 64 KiB each of settings, states and
+        traces), and 64 MiB of one of GitHub or GitLab. This answer is larger, or does not end.
+
+        Look at what answers at the address of the message, with `curl`. The address is probably wrong.
+        """),
+    _code("K334", "the port belongs to something else", """
+        Something answers at the address, and it is not what the setting needs. `bootstrap.servers` needs a broker's
+        port: not a KRaft controller's, and not Connect's, which speaks HTTP. `connect: {url: …}` needs Connect's, and
+        not a broker's. Or the listener has no SASL, and `security.protocol` says that it has.
+
+        `listeners` in a broker's server.properties names its ports; those of `controller.listener.names` are the
+        controller's.
         """),
     _code("K399", "kplan could not go on", """
         Something failed that has no code of its own; the message says what. Nothing was changed unless it says so.

@@ -19,11 +19,13 @@ import requests
 from requests.auth import AuthBase
 
 from kplan.diagnostics import Busy, Denied, KplanError, Timeout, Unreachable
+from kplan.http_limits import MIB, TooLarge, limited_session, ran_out
 from kplan.model import EMPTY
 
 MARKER = "<!-- kplan:v1 "
 LONGEST = 60_000  # characters of a comment; GitHub takes 65,536
-LARGEST = 64 * 1024 * 1024  # bytes of a plan's file
+LARGEST = 64 * MIB  # bytes of an answer, a plan's file included
+FILE_TIMEOUT_S = 300.0  # for a whole file, at 0.2 MB/s the largest one
 PAUSES = (1.0, 4.0)  # seconds before a second and a third try
 PATIENCE = 90.0  # seconds; a limit that lasts longer is told, not waited for
 PAGES = 100  # of a hundred each
@@ -131,7 +133,7 @@ class Api:
     def __init__(self, base: str, token: str, headers: Mapping[str, str] = EMPTY, timeout: float = 30.0) -> None:
         self.base = base.rstrip("/")
         self._timeout = timeout
-        self._session = requests.Session()
+        self._session = limited_session(LARGEST)
         self._session.headers.update({"User-Agent": "kplan", **headers})
         self._session.auth = _Bearer(token)
 
@@ -153,21 +155,19 @@ class Api:
 
     def file(self, url: str, needs: str) -> bytes:
         """The file at `url`, which may be kept elsewhere."""
-        answer = self._send("GET", url if "://" in url else self.base + url, needs, stream=True)
-        data = bytearray()
-        for part in answer.iter_content(1 << 16):
-            data += part
-            if len(data) > LARGEST:
-                raise Refused(f"the file is larger than {LARGEST // 1024 // 1024} MiB")
-        return bytes(data)
+        answer = self._send("GET", url if "://" in url else self.base + url, needs, FILE_TIMEOUT_S)
+        return answer.content
 
-    def _send(self, method: str, url: str, needs: str, **more: Any) -> requests.Response:
-        host = urlsplit(url).netloc
+    def _send(self, method: str, url: str, needs: str, seconds: float | None = None, **more: Any) -> requests.Response:
+        """The answer, all of it read. `seconds` are for the whole of it."""
+        host, seconds = urlsplit(url).netloc, seconds or self._timeout
         try:
-            answer = self._session.request(method, url, timeout=self._timeout, **more)
-        except requests.Timeout as e:
-            raise Timeout(f"{host} has not answered within {self._timeout:g} s") from e
+            answer = self._session.request(method, url, timeout=(self._timeout, seconds), **more)
+        except TooLarge as e:
+            raise Refused(f"{host}: {e}", code="K333") from e
         except requests.RequestException as e:
+            if isinstance(e, requests.Timeout) or ran_out(e):
+                raise Timeout(f"{host} has not answered within {seconds:g} s") from e
             raise Unreachable(f"{host}: {_cause(e)}", help="check the network of this runner, and its proxy") from e
         if answer.status_code >= 400:
             raise _refusal(answer, method, needs)

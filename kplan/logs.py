@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from kplan.secrets import Mask, MaskingFilter
 
 OURS = "kplan"  # the name of our handler
+SAME_S = 1.0  # two equal warnings within this time are one for a person
 
 
 class JsonLines(logging.Formatter):
@@ -36,6 +39,7 @@ def configure(level: str, style: str, file: str | None, mask: Mask) -> None:
     handler.setFormatter(JsonLines() if style == "json" else plain)
     handler.addFilter(MaskingFilter(mask))
     handler.set_name(OURS)
+    handler.setLevel(level.upper())
     for root in (logging.getLogger("kplan"), logging.getLogger()):
         for old in root.handlers[:]:
             if old.get_name() == OURS:
@@ -46,3 +50,41 @@ def configure(level: str, style: str, file: str | None, mask: Mask) -> None:
     # the client libraries say each failed attempt; errors say what came of them
     for client in ("kplan.kafka", "kafka"):
         logging.getLogger(client).setLevel(logging.DEBUG if level.lower() == "debug" else logging.CRITICAL)
+    for library in ("filelock", "urllib3"):  # each look at a lock, each connection: kplan's own lines say more
+        logging.getLogger(library).setLevel(logging.WARNING)
+
+
+class _Shown(logging.Handler):
+    """Passes on why a request is sent again; two clients that meet the same trouble at the same time are one."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._show = show
+        self._last: dict[object, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not getattr(record, "retry", False):
+            return
+        args = record.args if isinstance(record.args, tuple) else ()
+        key = (record.msg, *args[:-1])  # the last one is the pause
+        if record.created - self._last.get(key, 0.0) > SAME_S:
+            self._last[key] = record.created
+            self._show(record.getMessage())
+
+
+@contextmanager
+def retries_shown(show: Callable[[str], None]) -> Iterator[None]:
+    """Shows why clients send a request again while it is open, unless the log on standard error shows it."""
+    logger = logging.getLogger("kplan.backends")
+    ours = [h for h in logging.getLogger("kplan").handlers if h.get_name() == OURS]
+    if any(h.level <= logging.WARNING and not isinstance(h, logging.FileHandler) for h in ours):
+        yield
+        return
+    handler, level = _Shown(show), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(min(logging.WARNING, logger.getEffectiveLevel()))
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -95,13 +95,16 @@ def send(
     """Posts to all that want it; why it did not get there, in words without the URL's path, which often is a secret."""
     import requests
 
+    from kplan.http_limits import MIB, limited_session
+
     problems = []
     for receiver in to:
         if not set(receiver.when) & set(of):
             continue
         host = urlsplit(receiver.url).hostname or "its receiver"
         try:
-            answer = requests.post(receiver.url, json=body, timeout=SECONDS, allow_redirects=False)
+            with limited_session(MIB) as session:
+                answer = session.post(receiver.url, json=body, timeout=SECONDS, allow_redirects=False, stream=True)
         except (requests.RequestException, ValueError) as e:
             problems.append(f"{host} could not be told {what} ({type(e).__name__})")
             continue

@@ -135,6 +135,8 @@ def open_store(environment: Environment) -> Store:
             request_timeout=environment.request_timeout,
             secrets=environment.secrets,
             session_timeout=environment.session_timeout,
+            attempts=environment.attempts,
+            delay=environment.delay,
         )
     if environment.connect and not environment.kafka and not environment.sqlite:
         from kplan.store.snapshot import RecordedStore

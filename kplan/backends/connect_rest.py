@@ -19,10 +19,10 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import NewConnectionError
 
+from kplan.access import Protocol, misdirected, spoken_at
 from kplan.backends.connect_errors import NO_CLASS, classify, patient, said, title
 from kplan.diagnostics import (
     Busy,
@@ -36,11 +36,15 @@ from kplan.diagnostics import (
     Unsupported,
     error,
 )
+from kplan.http_limits import MIB, TooLarge, limited_session, ran_out
 from kplan.secrets import Mask
+from kplan.waits import RETRY, WAITS
 
 log = logging.getLogger("kplan.backends.connect")  # one name for all that is done with Connect
 
 _DENIALS: Mapping[int, str] = {401: "it does not know this login", 403: "this user may not"}
+# 2,000 connectors with 64 KiB each of settings, states and traces; Connect itself takes at most 1 MiB for one config.
+LARGEST_ANSWER = 128 * MIB
 TLS_ALERT = "x15\\x03"  # how the representation of what a TLS port answers to plain HTTP begins
 
 # -- versions
@@ -109,6 +113,7 @@ class Rest:
         self._timeout = timeout
         self._mask = mask
         self._first = 0
+        self._met = False  # whether any worker has answered
         self.retries = 0
 
     @property
@@ -135,8 +140,9 @@ class Rest:
                 self.retries += 1
                 if not self._may_wait(failure, attempt, self.patience.clock() + pause - start):
                     raise
-                log.warning("%s %s: %s; again in %.1f s", method, path, failure.message, pause)
-                self.patience.sleep(pause)
+                log.warning("%s %s: %s; again in %.1f s", method, path, failure.message, pause, extra=RETRY)
+                with WAITS.on(f"waiting to try {self.url} again", pause):
+                    self.patience.sleep(pause)
 
     def _may_wait(self, failure: KplanError, attempt: int, elapsed: float) -> bool:
         return elapsed <= self.patience.seconds if patient(failure) else attempt < self.patience.attempts
@@ -165,11 +171,12 @@ class Rest:
         start = time.monotonic()
         status: object = "no answer"
         try:
-            with _explained(url, self._mask):
+            with WAITS.on(f"reading {url}", timeout), _explained(url, self._mask, timeout, self._met):
                 response = self._session.request(method, url + path, json=body, timeout=(min(timeout, 10), timeout),
                                                  verify=self._verify, allow_redirects=False)  # fmt: skip
-                text = response.text
+                text = response.content.decode("utf-8", "replace")
             status = response.status_code
+            self._met = True
         finally:
             log.debug("%s %s -> %s %.3f s", method, path, status, time.monotonic() - start)
         return self._answer(url, response.status_code, text, f"{method} {path}")
@@ -197,12 +204,21 @@ class Rest:
         self._session.close()
 
 
+class AnswerTooLarge(KplanError):
+    """The answer is larger than kplan takes; the request may have taken effect."""
+
+    code = "K333"
+    applied = None
+
+
 class _explained:
     """No exception of requests or urllib3 gets out of it, but Unreachable (it was not sent) or Timeout (it may be)."""
 
-    def __init__(self, url: str, mask: Mask) -> None:
+    def __init__(self, url: str, mask: Mask, timeout: float, met: bool) -> None:
         self._url = url
         self._mask = mask
+        self._timeout = timeout
+        self._met = met
 
     def __enter__(self) -> None:
         return None
@@ -214,6 +230,10 @@ class _explained:
         if isinstance(failure, requests.exceptions.SSLError):
             why = re.sub(r"^\w+\] | \(_ssl\.c:\d+\)$", "", why)
             raise Denied(f"no TLS connection to {self._url}: {why}", code="K317", help=_tls_help(why)) from None
+        if isinstance(failure, TooLarge):
+            raise AnswerTooLarge(f"{self._url}: {failure}", help="check `connect.url`") from None
+        if not self._met and _is_not_http(failure, self._url):
+            raise misdirected(f"no Connect at {self._url}: the port does not speak HTTP", _OTHER_PORT) from None
         if TLS_ALERT in str(failure):
             refused = Unreachable(f"{self._url} does not speak HTTP: it answers as TLS does",
                                   help="write https:// in `connect.url`")  # fmt: skip
@@ -222,7 +242,20 @@ class _explained:
         if _was_not_sent(failure):
             raise Unreachable(f"Connect does not answer at {self._url}: {why}",
                               help="check `connect.url`, and that the worker runs") from None  # fmt: skip
-        raise Timeout(f"the answer of {self._url} was lost: {why}", help="see the log of the Connect worker") from None
+        late = ran_out(failure)
+        why = f"not all of it arrived within {self._timeout:g} s" if late else why
+        raise Timeout(f"the answer of {self._url} was lost: {why}", help=_LATE if late else _LOST) from None
+
+
+def _is_not_http(failure: requests.RequestException, url: str) -> bool:
+    """Whether the port belongs to something else: it answers in another way, or closes the connection as brokers do."""
+    if TLS_ALERT in str(failure):
+        return False
+    if "BadStatusLine" in str(failure):
+        return True
+    parts = urlsplit(url)
+    aborted = "RemoteDisconnected" in str(failure) or "reset by peer" in str(failure)
+    return aborted and spoken_at(parts.netloc, parts.scheme == "https") in (Protocol.BROKER, Protocol.CONTROLLER)
 
 
 def _was_not_sent(failure: requests.RequestException) -> bool:
@@ -264,6 +297,9 @@ def _help(status: int, kind: type[KplanError]) -> str:
     }.get(kind, "")
 
 
+_OTHER_PORT = "check `connect.url`: it needs the port of Connect's REST API, often 8083, not a broker's"
+_LOST = "see the log of the Connect worker"
+_LATE = f"{_LOST}; if it is only slow, raise `timeouts: {{request: …}}` of the environment"
 NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
 
 
@@ -302,24 +338,11 @@ def context_of(ca: str, certificate: str, key: str, password: str) -> ssl.SSLCon
                              help="the files are PEM, and their paths begin at kplan.yaml")]) from failure  # fmt: skip
 
 
-class _Adapter(HTTPAdapter):
-    """With a client's certificate, whose key may have a password: `Session.cert` takes none."""
-
-    def __init__(self, context: ssl.SSLContext | None, parallel: int) -> None:
-        self._context = context
-        super().__init__(pool_maxsize=parallel)
-
-    def init_poolmanager(self, *sizes: Any, **options: Any) -> None:
-        super().init_poolmanager(*sizes, **options, ssl_context=self._context)
-
-
 def session_of(username: str, password: str, context: ssl.SSLContext | None, parallel: int) -> requests.Session:
-    session = requests.Session()
+    session = limited_session(LARGEST_ANSWER, context, max(parallel, 10))
     session.headers["Accept"] = "application/json"
     if username:
         session.auth = HTTPBasicAuth(username.encode(), password.encode())
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter(context, max(parallel, 10)))
     return session
 
 

@@ -50,6 +50,9 @@ NEW_TOPIC_LOOKS: Final = 10  # for a topic that another client created a moment 
 NEW_TOPIC_PAUSE: Final = 0.3  # seconds between them
 AT_THE_SAME_TIME: Final = 2  # such requests; a broker answers those of one connection one after the other
 ASKED_OF_EACH: Final = 100  # topics for which every single broker is asked while settling
+_REQUESTS: Final = {
+    "Create": "create topics", "Delete": "delete topics", "AlterConfigs": "alter configs", "Alter": "add partitions",
+}  # by the right that they take  # fmt: skip
 ON_THE_TOPIC: Final = frozenset({1, ConfigSource.DYNAMIC_TOPIC_CONFIG})  # `source` is an int today
 
 
@@ -122,7 +125,7 @@ class KafkaTopics:
         """The topics of these partitions and replicas with their configs, and those whose configs may not be seen."""
         found: dict[str, Topic] = {}
         hidden: set[str] = set()
-        left = list(shapes)
+        left, why = list(shapes), ""
         for attempt in range(1, self._client.attempts + 1):
             answers = self._configs(left, tell=self._tell)
             left = []
@@ -131,13 +134,14 @@ class KafkaTopics:
                     hidden.add(name)
                 elif isinstance(answer, Conflict):
                     left.append(name)  # this broker does not know it yet, or no longer
+                    why = answer.message
                 elif isinstance(answer, KplanError):
                     raise answer
                 else:
                     found[name] = Topic(name, *shapes[name], answer)
             if not left or attempt == self._client.attempts:
                 break
-            self._client.pause(attempt)
+            self._client.pause(attempt, why)
         return found, hidden
 
     def _configs(self, names: Collection[str], broker: int | None = None, tell: Tell = untold) -> dict[str, Any]:
@@ -159,7 +163,8 @@ class KafkaTopics:
         resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
         if broker is not None:  # a broker among the resources makes librdkafka ask that broker
             resources.append(ConfigResource(ConfigResource.Type.BROKER, str(broker)))
-        every = self._client.asked(lambda: self._admin.describe_configs(resources, request_timeout=self._timeout))
+        every = self._client.asked(lambda: self._admin.describe_configs(resources, request_timeout=self._timeout),
+                                   "describe configs")  # fmt: skip
         answers = {resource.name: answer for resource, answer in every.items() if resource.restype == _TOPIC}
         silent = next((a for a in answers.values() if isinstance(a, Busy | Timeout | Unreachable)), None)
         if silent is not None:
@@ -185,7 +190,7 @@ class KafkaTopics:
             return {}
         ask = TopicCollection(asked)
         answers = self._client.asked(lambda: self._admin.describe_topics(
-            ask, include_authorized_operations=rights, request_timeout=self._timeout))  # fmt: skip
+            ask, include_authorized_operations=rights, request_timeout=self._timeout), "describe topics")  # fmt: skip
         for answer in answers.values():
             if isinstance(answer, KplanError) and not isinstance(answer, Conflict | Denied | Rejected):
                 raise answer
@@ -272,7 +277,7 @@ class KafkaTopics:
         `right` is the operation that the user must be allowed on each topic.
         """
         try:
-            answers = self._client.answers(ask())
+            answers = self._client.answers(ask(), _REQUESTS[right])
         except (KafkaException, ValueError, TypeError) as exception:
             return dict.fromkeys(names, self._client.mapped(exception))
         named = {getattr(key, "name", key): answer for key, answer in answers.items()}
@@ -449,12 +454,12 @@ class KafkaTopics:
         """
         found: Failures = {}
         maybe: set[str] = set()
-        pending = list(names)
+        pending, why = list(names), ""
         for attempt in range(1, self._client.attempts + 1):
             if not pending:
                 break
             if attempt > 1:
-                self._client.pause(attempt - 1)
+                self._client.pause(attempt - 1, why)
             answers = send(pending)
             maybe |= {name for name, problem in answers.items() if problem is not None and problem.applied is None}
             unclear = [
@@ -470,6 +475,7 @@ class KafkaTopics:
                 unknown = name in maybe and name not in live and name in unclear
                 if not fine and problem is not None and problem.error_class is ErrorClass.RETRIABLE and not unknown:
                     again.append(name)
+                    why = problem.message
             pending = again
         for name in maybe:
             if (problem := found[name]) is not None:
@@ -481,7 +487,7 @@ class KafkaTopics:
         if not names:
             return {}
         if pause:  # what is still on its way in the server gets the time to arrive
-            self._client.pause(1)
+            self._client.pause(1, "an answer was lost, so live state is read")
         try:
             reading = self.read(names)
         except KplanError:

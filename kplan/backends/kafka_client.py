@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import getpass
 import logging
-import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, wait
 from typing import Any, Final, TypeVar
 
@@ -18,7 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
 )
 
-from kplan.access import Contact, unusable
+from kplan.access import Contact, Retry, unusable
 from kplan.backends.kafka_errors import Forbidden, failure, foreign
 from kplan.diagnostics import (
     Denied,
@@ -29,11 +28,12 @@ from kplan.diagnostics import (
 )
 from kplan.permissions import Acl, missing
 from kplan.secrets import Mask, MaskingFilter
+from kplan.waits import RETRY, WAITS
 
 K = TypeVar("K")
 T = TypeVar("T")
 
-LONGEST_PAUSE: Final = 30.0
+log = logging.getLogger("kplan.backends.kafka")
 KPLANS_OWN: Final = ("client.id", "allow.auto.create.topics", "error_cb", "throttle_cb", "logger")
 
 
@@ -51,8 +51,8 @@ class Client:
     def __init__(self, config: Mapping[str, str], timeout: float, attempts: int, delay: float, secrets: Sequence[str],
                  warn: Callable[[str], None]) -> None:  # fmt: skip
         self.bootstrap = str(config.get("bootstrap.servers", ""))
-        self.timeout, self.attempts, self._delay, self._warn = timeout, max(1, attempts), delay, warn
-        self.retries = 0
+        self.timeout, self.attempts, self._warn = timeout, max(1, attempts), warn
+        self._retries = 0
         self._mask = Mask(secrets)
         self._masking = MaskingFilter(self._mask)
         self._logger = logging.getLogger("kplan.kafka")
@@ -62,7 +62,9 @@ class Client:
         for key in sorted(config.keys() & set(KPLANS_OWN)):
             warn(f"kafka: {key} is set by kplan; what the environment says is not used")
         self.config = config
-        self._contact = Contact(config, self._mask)
+        self._retry = Retry(self.attempts, delay)
+        self._contact = Contact(config, self._mask, self._retry)
+        self._failed: tuple[float, KplanError] | None = None  # when the first contact failed, and why
         self.name = _who()
         asked: dict[str, Any] = {**config, "client.id": self.name, "allow.auto.create.topics": False}
         asked |= {"error_cb": self._contact.note, "throttle_cb": self._throttled}
@@ -75,20 +77,45 @@ class Client:
         self._warn(f"broker {event.broker_id} slows kplan down by {event.throttle_time:.1f} s: its quota is used up")
 
     def cluster(self) -> Any:
-        """Who the cluster is, asked once. Raises Denied or Unreachable with the true cause."""
+        """Who the cluster is, asked once. Raises Denied or Unreachable with the true cause.
+
+        A thread that waits while another one asks gets the same failure, and does not ask a second time.
+        """
+        began = time.monotonic()
         with self._lock:
             if self._cluster is None:
-                self._cluster = self._contact.first_answer(self.admin, self.timeout, foreign)
+                if self._failed is not None and self._failed[0] > began:
+                    raise self._failed[1]
+                try:
+                    self._cluster = self._contact.first_answer(self.admin, self.timeout, foreign)
+                except KplanError as failure:
+                    self._failed = time.monotonic(), failure
+                    raise
             return self._cluster
 
-    def answers(self, futures: Mapping[K, Future[Any]]) -> dict[K, Any]:
-        """Each future's result, or the KplanError that came of it."""
+    @property
+    def retries(self) -> int:
+        """How many requests were sent again so far."""
+        return self._retries + self._contact.retries
+
+    def answers(self, futures: Mapping[K, Future[Any]], what: str = "request") -> dict[K, Any]:
+        """Each future's result, or the KplanError that came of it. `what` names the request in the log."""
+        started = time.monotonic()
         pending = set(futures.values())
         deadline = time.monotonic() + self.timeout + 30  # librdkafka answers in time; this is for when it does not
-        while pending and time.monotonic() < deadline:
-            pending = wait(pending, 0.1).not_done
-            self.admin.poll(0)
-        return {key: self._answer(future) for key, future in futures.items()}
+        with WAITS.on(f"reading {self.bootstrap}", self.timeout):
+            while pending and time.monotonic() < deadline:
+                pending = wait(pending, 0.1).not_done
+                self.admin.poll(0)
+        found = {key: self._answer(future) for key, future in futures.items()}
+        self._logged(what, found.values(), started)
+        return found
+
+    def _logged(self, what: str, answers: Collection[Any], started: float) -> None:
+        """The log has the request: how many things it was about, how many were refused, and how long it took."""
+        refused = sum(isinstance(answer, KplanError) for answer in answers)
+        log.debug("%s (%d)%s %.3f s", what, len(answers), f" -> {refused} refused" if refused else "",
+                  time.monotonic() - started)  # fmt: skip
 
     def _answer(self, future: Future[Any]) -> Any:
         if not future.done():
@@ -133,10 +160,10 @@ class Client:
         """A person knows of what stops nothing."""
         self._warn("; ".join(filter(None, (problem.message, problem.help))))
 
-    def asked(self, ask: Callable[[], Mapping[K, Future[Any]]]) -> dict[K, Any]:
+    def asked(self, ask: Callable[[], Mapping[K, Future[Any]]], what: str = "request") -> dict[K, Any]:
         """The answers to a request that changes nothing; one that cannot even be formed is Rejected for all."""
         try:
-            return self.answers(ask())
+            return self.answers(ask(), what)
         except (KafkaException, ValueError, TypeError) as exception:
             raise self.mapped(exception) from exception
 
@@ -148,26 +175,32 @@ class Client:
             except KplanError as problem:
                 if problem.error_class is not ErrorClass.RETRIABLE:
                     raise
-                self.pause(attempt)
+                self.pause(attempt, problem.message)
         return read()
 
     def metadata(self) -> Any:
         """All topics and the living brokers, as one broker sees them."""
 
         def read() -> Any:
+            started = time.monotonic()
             try:
-                return self.admin.list_topics(timeout=self.timeout)
+                with WAITS.on(f"reading {self.bootstrap}", self.timeout):
+                    found = self.admin.list_topics(timeout=self.timeout)
+                self._logged("list topics", found.topics, started)
+                return found
             except KafkaException as exception:
                 self.admin.poll(0)
                 raise self.mapped(exception) from exception
 
         return self.retried(read)
 
-    def pause(self, attempt: int) -> None:
-        """Waits before the next attempt: longer each time, and not as long as everybody else."""
-        self.retries += 1
-        longest = min(LONGEST_PAUSE, self._delay * 2 ** (attempt - 1))
-        time.sleep(longest * random.uniform(0.5, 1.0))
+    def pause(self, attempt: int, why: str) -> None:
+        """Waits before the next attempt, and says in the log why there is one."""
+        self._retries += 1
+        seconds = self._retry.pause(attempt)
+        log.warning("%s: %s; again in %.1f s", self.bootstrap, why, seconds, extra=RETRY)
+        with WAITS.on(f"waiting to try {self.bootstrap} again", seconds):
+            time.sleep(seconds)
 
     def close(self) -> None:
         self._logger.removeFilter(self._masking)

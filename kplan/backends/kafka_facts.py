@@ -50,7 +50,7 @@ def offsets(client: Client, asked: Sequence[Partition], spec: OffsetSpec, timeou
     found: Answers = {}
     for batch in shared.batches(asked, lambda _: 1, OFFSETS_AT_ONCE):
         ask = {TopicPartition(name, p): spec for name, p in batch}
-        answers = client.asked(partial(client.admin.list_offsets, ask, request_timeout=timeout))
+        answers = client.asked(partial(client.admin.list_offsets, ask, request_timeout=timeout), "list offsets")
         found |= {(key.topic, key.partition): answer for key, answer in answers.items()}
     return found
 
@@ -124,7 +124,7 @@ class Survey:
         if timeout <= 0:
             return found, self._late.message
         ask = partial(self._client.admin.list_consumer_groups, request_timeout=timeout)
-        listing = self._client.asked(lambda: {"": ask()})[""]
+        listing = self._client.asked(lambda: {"": ask()}, "list consumer groups")[""]
         if isinstance(listing, KplanError):
             return found, f"consumer groups could not be listed: {listing.message}"
         states = {group.group_id: group.state for group in listing.valid}
@@ -147,7 +147,9 @@ class Survey:
     ) -> tuple[dict[str, Any], str]:
         """What was answered for each group, and the first reason why one was not."""
         found = self._answered(
-            groups, GROUPS_AT_ONCE, lambda some, timeout: self._client.asked(partial(ask, some, timeout))
+            groups,
+            GROUPS_AT_ONCE,
+            lambda some, timeout: self._client.asked(partial(ask, some, timeout), "describe consumer groups"),
         )
         problems = {group: answer for group, answer in found.items() if isinstance(answer, KplanError)}
         missing = {group: p for group, p in problems.items() if not isinstance(p, Conflict)}  # it is gone meanwhile

@@ -100,12 +100,25 @@ def wait_for_others(session: Session, store: Store, stacks: Iterable[str], timeo
     """Returns once nobody holds one of the stacks: what is planned meanwhile would be outdated. Raises Locked."""
     import time
 
-    from kplan.diagnostics import Locked
-
     deadline = time.monotonic() + timeout
+    with session.showing_progress():
+        for stack in stacks:
+            _wait_for_other(session, store, stack, deadline)
+
+
+def _wait_for_other(session: Session, store: Store, stack: str, deadline: float) -> None:
+    import time
+
+    from kplan.diagnostics import Locked
+    from kplan.waits import WAITS
+
+    other = store.holder(stack)
+    if other is None:
+        return
     told = time.monotonic()
-    for stack in stacks:
-        while other := store.holder(stack):
+    what = f"waiting for the lock of stack {stack}, which {other.who} holds"
+    with WAITS.on(what, max(0.0, deadline - time.monotonic())):
+        while other is not None:
             who = f"{other.who} holds stack {stack} since {other.since}: {other.command} (run {other.run})"
             left = deadline - time.monotonic()
             if left <= 0:
@@ -117,6 +130,7 @@ def wait_for_others(session: Session, store: Store, stacks: Iterable[str], timeo
                 session.note(f"waiting {left:.0f} s for the lock: {who}")
                 told = time.monotonic() + WAITING_IS_TOLD
             time.sleep(min(0.5, left))
+            other = store.holder(stack)
 
 
 def _from_stacks(session: Session, mode: str) -> tuple[Environment, Any]:

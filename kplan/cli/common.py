@@ -6,8 +6,7 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -144,14 +143,30 @@ class Session:
 
         return Progress()
 
-    def showing_progress(self) -> AbstractContextManager[Any]:
-        """While it is open a person is shown how far long work is, on standard error."""
+    @contextlib.contextmanager
+    def showing_progress(self, lines: bool = False) -> Iterator[None]:
+        """While it is open a person is shown on a terminal how far long work is, and what is waited for.
+
+        `lines`: how far it is, is said from time to time where there is no terminal, too.
+        """
+        if self.settings.get("quiet") or self.ticker:
+            yield
+            return
+        import shutil
+
+        from kplan import waits
+        from kplan.logs import retries_shown
         from kplan.render.progress import Ticker
 
-        if self.settings.get("quiet"):
-            return contextlib.nullcontext()
-        self.ticker = Ticker(self.progress, self.note, live(sys.stderr))
-        return self.ticker
+        width, terminal = shutil.get_terminal_size((100, 24)).columns, live(sys.stderr)
+        if terminal or lines:
+            self.ticker = Ticker(self.progress, self.note, terminal, waits.words, width=width)
+        try:
+            show = lambda text: self.note(f"  … {self.secrets.mask(text)}")  # noqa: E731
+            with self.ticker or contextlib.nullcontext(), retries_shown(show):
+                yield
+        finally:
+            self.ticker = None
 
     @property
     def request(self) -> Request:
@@ -539,7 +554,7 @@ def planned(
         frozenset(s.get("drop") or ()),
     )
     started = time.monotonic()
-    with session.showing_progress():
+    with session.showing_progress(lines=True):
         plans = make_all(loaded.stacks, cluster, store, options, session.begun)
     said = dict(zip([stack.name for stack in loaded.stacks], _said(loaded), strict=True))
     found = [tuple(session.masked(ordered([*said[plan.stack], *plan.diagnostics]))) for plan in plans]

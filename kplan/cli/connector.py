@@ -40,7 +40,8 @@ def _opened(session: Session) -> Iterator[Any]:
     try:
         if cluster.connectors is None:
             raise KplanError(f"environment {environment.name} has no Connect", code="K218")
-        yield cluster.connectors
+        with session.showing_progress():
+            yield cluster.connectors
     finally:
         cluster.close()
         store.close()

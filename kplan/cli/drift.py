@@ -43,9 +43,10 @@ def command(session: Session) -> int:
         raise Invalid(loaded.diagnostics)
     cluster, store = session.open(loaded.environment)
     try:
-        ledger = store.ledger()
-        names = {stack.name for stack in loaded.stacks}
-        live = read(cluster, [address for address, owned in ledger.items() if owned.stack in names])
+        with session.showing_progress():
+            ledger = store.ledger()
+            names = {stack.name for stack in loaded.stacks}
+            live = read(cluster, [address for address, owned in ledger.items() if owned.stack in names])
     finally:
         cluster.close()
         store.close()

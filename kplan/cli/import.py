@@ -80,11 +80,12 @@ def _from_servers(session: Session, environment: Environment) -> Taken:
     globs = session.settings["globs"]
     cluster, store = session.open(environment)
     try:
-        readings = [backend.read(None) for backend in cluster.backends]
-        ledger = store.ledger()
-        resources = {a: r for reading in readings for a, r in reading.resources.items()}
-        connectors = [r for r in resources.values() if isinstance(r, Connector)]
-        passwords = cluster.connectors.passwords(connectors) if cluster.connectors and connectors else {}
+        with session.showing_progress():
+            readings = [backend.read(None) for backend in cluster.backends]
+            ledger = store.ledger()
+            resources = {a: r for reading in readings for a, r in reading.resources.items()}
+            connectors = [r for r in resources.values() if isinstance(r, Connector)]
+            passwords = cluster.connectors.passwords(connectors) if cluster.connectors and connectors else {}
     finally:
         cluster.close()
         store.close()

@@ -31,7 +31,8 @@ def command(session: Session) -> int:
         session.note("warning: topics and owners are not listed: no brokers are named (--bootstrap HOST:PORT)")
     cluster, store = session.open(environment)
     try:
-        rows = _rows(session, cluster, store.ledger())
+        with session.showing_progress():
+            rows = _rows(session, cluster, store.ledger())
     finally:
         cluster.close()
         store.close()

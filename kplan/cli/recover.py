@@ -55,16 +55,18 @@ def command(session: Session) -> int:
     environment = session.load_environment()
     cluster, store = session.open(environment)
     try:
-        if not session.settings["listing"]:
-            _end_writes(session, store)
-        found = _open_runs(session, store)
+        with session.showing_progress():
+            if not session.settings["listing"]:
+                _end_writes(session, store)
+            found = _open_runs(session, store)
         if not found:
             session.say('{"type": "runs", "runs": []}' if session.as_json else f"Nothing to recover in {store.where}.")
             return 0
         found, code = _readable(session, store, found)
         here = []
         for progress, plan in zip(found, _plans(session, found, environment), strict=True):
-            live = reading(plan, cluster, store)()[0]
+            with session.showing_progress():
+                live = reading(plan, cluster, store)()[0]
             _describe(session, progress, plan, live)
             _tell_of_holder(session, store, progress)
             if why := elsewhere(plan, live, environment.name):

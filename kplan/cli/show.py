@@ -118,7 +118,8 @@ def _runs(session: Session) -> int:
     from kplan.servers import open_store
 
     store = open_store(session.load_environment())
-    found = [p for p in (replay(store.entries(run)) for run in store.runs()) if p]
+    with session.showing_progress():
+        found = [p for p in (replay(store.entries(run)) for run in store.runs()) if p]
     if session.as_json:
         session.say(
             json.dumps(
@@ -139,7 +140,8 @@ def _run(session: Session, run: str) -> None:
     from kplan.servers import open_store
 
     store = open_store(session.load_environment())
-    entries = store.entries(run)
+    with session.showing_progress():
+        entries = store.entries(run)
     if not entries:
         raise Invalid([error("K606", "there is no such file or run", run, help="`kplan show` lists the runs")])
     if session.as_json:

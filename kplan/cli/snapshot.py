@@ -57,7 +57,8 @@ def command(session: Session) -> int:
         raise Invalid(loaded.diagnostics)
     cluster, store = session.open(loaded.environment)
     try:
-        snapshot = taken(session, loaded, cluster, store)
+        with session.showing_progress():
+            snapshot = taken(session, loaded, cluster, store)
     finally:
         cluster.close()
         store.close()

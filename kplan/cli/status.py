@@ -53,7 +53,8 @@ def command(session: Session) -> int:
     restarts = Restarts()
     try:
         while True:
-            found = looked(loaded, cluster, store)
+            with session.showing_progress():
+                found = looked(loaded, cluster, store)
             _show(session, found, clear=bool(s["watch"]))
             if not s["watch"]:
                 return {"healthy": 0, "degraded": 2}.get(found["status"], 1)

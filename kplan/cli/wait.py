@@ -36,6 +36,7 @@ def command(session: Session) -> int:
 
     from kplan.diagnostics import Invalid
     from kplan.environment import seconds
+    from kplan.waits import WAITS
 
     s = session.settings
     try:
@@ -55,14 +56,16 @@ def command(session: Session) -> int:
     things = _things(s["things"], environment, bool(s["paths"]))
     environment = replace(environment, request_timeout=min(environment.request_timeout, TRY_SECONDS), attempts=1)
     for left in range(s["retries"] - 1, -1, -1):
-        missing = _missing(session, environment, things, names)
+        with session.showing_progress():
+            missing = _missing(session, environment, things, names)
         if not missing:
             session.say(f"ready: {', '.join(things)}")
             return 0
         session.note(f"not ready, {left} {'try' if left == 1 else 'tries'} left: {missing}")
         sys.stderr.flush()
         if left:
-            time.sleep(delay)
+            with session.showing_progress(), WAITS.on(f"waiting to try {', '.join(things)} again", delay):
+                time.sleep(delay)
     return 1
 
 

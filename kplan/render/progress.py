@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kplan.words import count
+from kplan.words import count, cut
 
 QUIET = 1.0  # seconds in which work may end without a word
 HEARTBEAT = 10.0  # seconds between two lines where there is no terminal
@@ -54,11 +54,17 @@ def _span(seconds: int) -> str:
 
 @dataclass(slots=True)
 class Ticker:
-    """Shows `progress` from time to time while it is open: over and over on one live line, or a line each 10 s."""
+    """Shows `progress` from time to time while it is open: over and over on one live line, or a line each 10 s.
+
+    On a live line, what is waited for is shown where nothing is counted: `waiting` gets the time at which the ticker
+    was opened, and returns the words.
+    """
 
     progress: Progress
     write: Callable[[str], None]
     live: bool = False
+    waiting: Callable[[float], str] = lambda since: ""
+    width: int = 100
     _ended: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _thread: threading.Thread | None = None
@@ -85,11 +91,11 @@ class Ticker:
             self._shown = False
 
     def _run(self) -> None:
-        spoken = self.progress.clock()
+        spoken = opened = self.progress.clock()
         while not self._ended.wait(FRAME):
             words = self.progress.words()
             if self.live:
-                self._redraw(words)
+                self._redraw(words or self.waiting(opened))
             elif words and self.progress.clock() - spoken >= HEARTBEAT:
                 spoken = self.progress.clock()
                 self.write(f"  … {words}")
@@ -97,6 +103,6 @@ class Ticker:
     def _redraw(self, words: str) -> None:
         with self._lock:
             if words or self._shown:
-                sys.stderr.write(f"\r\x1b[K  … {words}" if words else "\r\x1b[K")
+                sys.stderr.write(f"\r\x1b[K  … {cut(words, self.width - 5)}" if words else "\r\x1b[K")
                 sys.stderr.flush()
             self._shown = bool(words)

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
-from kplan.access import Contact
+from kplan.access import Contact, Retry
 from kplan.diagnostics import Denied, Invalid, JournalBroken, KplanError, Locked, Unreachable, Unsupported
 from kplan.journal import Entry
 from kplan.model import Address, Owned
@@ -38,18 +38,20 @@ class KafkaStore:
 
     Reading a topic that is not there sees nothing; the first lock makes it. `secrets` are hidden in all that is said.
     `session_timeout` is how long a killed holder keeps the lock; brokers allow `group.min.session.timeout.ms` (6 s)
-    and more.
+    and more. The first contact is tried `attempts` times, with growing pauses that begin with `delay`.
     """
 
     def __init__(self, config: Mapping[str, str], topic: str = TOPIC, *, request_timeout: float = 30.0,
-                 secrets: Sequence[str] = (), session_timeout: float = 10.0) -> None:  # fmt: skip
+                 secrets: Sequence[str] = (), session_timeout: float = 10.0, attempts: int = 1,
+                 delay: float = 2.0) -> None:  # fmt: skip
         self.where = topic
         mask = Mask(secrets)
         loggers = logging.Logger("kplan.store"), logging.Logger("kplan.kafka")  # own ones: their filters end with them
         for logger, parent in zip(loggers, ("kplan", "kplan.kafka"), strict=True):
             logger.parent = logging.getLogger(parent)
             logger.addFilter(MaskingFilter(mask))
-        self._clients = Clients(config, topic, request_timeout, mask, *loggers, Contact(config, mask))
+        self._clients = Clients(config, topic, request_timeout, mask, *loggers,
+                                Contact(config, mask, Retry(attempts, delay)))  # fmt: skip
         self._session = session_timeout
         self._turn = threading.RLock()
         self._asked: Cluster | None = None

@@ -95,7 +95,9 @@ class Clients:
             return Denied(f"{doing}: {lacking}", help=help)
         if problem.code() in SILENT | DENIED:
             found = self.contact.unreachable(f"{words} ({problem.name()})")
-            return type(found)(f"{doing}: {found.message}", help=found.help, code=found.code)
+            named = type(found)(f"{doing}: {found.message}", help=found.help, code=found.code)
+            named.error_class = found.error_class
+            return named
         words = f"{doing}: {words} ({problem.name()})"
         if problem.code() == 35:
             return Unsupported(words)

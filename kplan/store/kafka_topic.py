@@ -43,6 +43,7 @@ from kplan.store.kafka_clients import (
     problem_of,
 )
 from kplan.store.kafka_log import Log
+from kplan.waits import WAITS
 
 T = TypeVar("T")
 
@@ -74,10 +75,11 @@ class Cluster:
     def _answer(self, future: Future[T]) -> T:
         """The future's result; raises what it holds, or Timeout a little after the request's own."""
         end = time.monotonic() + self._timeout + 5
-        while not wait([future], 0.05).done:
-            self._admin.poll(0)
-            if self._clients.contact.refused or time.monotonic() > end:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer"))
+        with WAITS.on(f"reading the state in {self._clients.topic}", self._timeout):
+            while not wait([future], 0.05).done:
+                self._admin.poll(0)
+                if self._clients.contact.refused or time.monotonic() > end:
+                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer"))
         return future.result()
 
     def _retried(self, ask: Callable[[], Future[T]]) -> T:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, AdminClient, NewTopic
@@ -19,6 +23,7 @@ from tests.services.process import free_port
 
 pytestmark = pytest.mark.xdist_group("guarded broker")  # starts its own
 
+_GUARDED: dict[str, str] = {}  # the other addresses of the broker
 PASSWORD = "the-password-of-eve"
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 
@@ -56,9 +61,23 @@ def eve() -> Iterator[str]:
             ]
             for future in admin.create_acls(rules).values():
                 future.result()
+            listeners = dict(each.split("://") for each in broker.properties["listeners"].split(","))
+            _GUARDED.update(plain=cluster.bootstrap, controller=listeners["CONTROLLER"])
             yield f"127.0.0.1:{port}"
     except ServiceMissing as missing:
         without(missing)
+
+
+@pytest.fixture(scope="module")
+def plain(eve: str) -> str:
+    """The address of the same broker that lets everyone in."""
+    return _GUARDED["plain"]
+
+
+@pytest.fixture(scope="module")
+def controller(eve: str) -> str:
+    """The address of the same node's controller."""
+    return _GUARDED["controller"]
 
 
 def login(bootstrap: str, password: str = PASSWORD, **more: str) -> dict[str, str]:
@@ -125,6 +144,63 @@ def test_a_wrong_address_is_unreachable_soon_and_says_so(config: dict[str, str])
         KafkaTopics(config, request_timeout=20).identify()
     assert time.monotonic() - began < 15  # of 20
     assert config["bootstrap.servers"] in failed.value.message
+
+
+def test_a_controllers_port_is_named_soon(eve: str, controller: str) -> None:
+    """librdkafka waits for its whole timeout there, and says `Failed while waiting for controller`."""
+    backend = KafkaTopics({"bootstrap.servers": controller}, request_timeout=60)
+    began = time.monotonic()
+    for ask in (backend.identify, lambda: backend.read(["any"])):
+        with pytest.raises(Unreachable, match=r"this is a controller's port \(KRaft\)") as failed:
+            ask()
+        assert failed.value.code == "K334" and "broker's" in failed.value.help
+    assert time.monotonic() - began < 20  # of 120
+    backend.close()
+
+
+def test_a_controller_beside_a_broker_does_no_harm(eve: str, controller: str, plain: str) -> None:
+    backend = KafkaTopics({"bootstrap.servers": f"{controller},{plain}"}, request_timeout=60)
+    assert backend.identify().brokers == 1
+    backend.close()
+
+
+def test_a_login_at_a_listener_without_sasl_is_named(eve: str, plain: str) -> None:
+    with pytest.raises(Unreachable, match="this listener has no SASL") as failed:
+        KafkaTopics(login(plain), request_timeout=20).identify()
+    assert failed.value.code == "K334" and "security.protocol: PLAINTEXT" in failed.value.help
+
+
+def test_a_port_that_speaks_http_is_named() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(Unreachable, match="this port speaks HTTP") as failed:
+            KafkaTopics({"bootstrap.servers": f"127.0.0.1:{server.server_port}"}, request_timeout=20).identify()
+        server.shutdown()
+    assert failed.value.code == "K334" and "Connect's" in failed.value.help
+
+
+def test_a_dead_broker_is_tried_as_often_as_retry_says(caplog: pytest.LogCaptureFixture) -> None:
+    backend = KafkaTopics({"bootstrap.servers": "127.0.0.1:1"}, request_timeout=20, attempts=3, delay=0.2)
+    with caplog.at_level("WARNING", "kplan.backends.kafka"), pytest.raises(Unreachable, match="Connection refused"):
+        backend.identify()
+    lines = [record.getMessage() for record in caplog.records if record.name == "kplan.backends.kafka"]
+    assert [re.sub(r"[\d.]+ s$", "N s", line) for line in lines] == [
+        "127.0.0.1:1: Connect to ipv4#127.0.0.1:1 failed: Connection refused; attempt 2 of 3 in N s",
+        "127.0.0.1:1: Connect to ipv4#127.0.0.1:1 failed: Connection refused; attempt 3 of 3 in N s",
+    ]
+    assert backend.retries == 2
+
+
+def test_a_silent_server_is_given_up_after_the_request_timeout() -> None:
+    """It accepts the connection and never answers: another attempt would not help."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        backend = KafkaTopics({"bootstrap.servers": f"127.0.0.1:{silent.getsockname()[1]}"}, request_timeout=4,
+                              attempts=5, delay=0.1)  # fmt: skip
+        began = time.monotonic()
+        with pytest.raises(Unreachable):
+            backend.identify()
+        assert time.monotonic() - began < 10
+        backend.close()
 
 
 def test_the_wrong_protocol_is_unreachable_and_says_so(eve: str) -> None:

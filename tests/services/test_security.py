@@ -298,6 +298,7 @@ class Refusal:
 def refusals(secure: Secure) -> dict[str, Refusal]:
     broker, mutual, expired = (secure.kafka.at(name) for name in ("SCRAM", "MUTUAL", "EXPIRED"))
     worker, plain = secure.connect.url, secure.connect.plain_url
+    controller = re.findall(r"CONTROLLER://([^,]+)", secure.kafka.brokers[1].properties["listeners"])[0]
     strangers, me = (
         str(secure.kafka.strangers.file),
         {"CERTIFICATE": str(secure.stranger[0]), "KEY": str(secure.stranger[1])},
@@ -322,6 +323,21 @@ def refusals(secure: Secure) -> dict[str, Refusal]:
         "TLS to a plain port": Refusal(
             "K310", secure.kafka.bootstrap, "PLAINTEXT", "speaks no TLS", wrong={"BROKER": secure.kafka.bootstrap}
         ),
+        "a controller's port": Refusal(
+            "K334", controller, "controller's port", "needs a broker's port",
+            wrong={"BROKER": controller, "PROTOCOL": "PLAINTEXT"},
+        ),
+        "Connect's port as a broker": Refusal(
+            "K334", plain[7:], "speaks HTTP", "Connect's", wrong={"BROKER": plain[7:], "PROTOCOL": "PLAINTEXT"}
+        ),
+        "a login where no SASL is": Refusal(
+            "K334", secure.kafka.bootstrap, "has no SASL", "security.protocol: PLAINTEXT",
+            wrong={"BROKER": secure.kafka.bootstrap, "PROTOCOL": "SASL_PLAINTEXT"},
+        ),
+        "a login at a controller": Refusal(
+            "K334", controller, "controller's port", "needs a broker's port",
+            wrong={"BROKER": controller, "PROTOCOL": "SASL_PLAINTEXT"},
+        ),
         "no file of authorities": Refusal("K203", "", "there is no file", "kafka:", wrong={"CA": "/no/such.pem"}),
         "no certificate": Refusal("K317", mutual, "alert", "ssl.certificate.location", "bare"),
         "a stranger's certificate": Refusal(
@@ -338,6 +354,13 @@ def refusals(secure: Secure) -> dict[str, Refusal]:
             {"WORKER_TLS": worker.replace("127.0.0.1", "localhost")},
         ),
         "Connect: no certificate": Refusal("K317", worker, "alert", "connect.certificate", "bare-worker"),
+        "Connect: a broker's port": Refusal(
+            "K334", secure.kafka.bootstrap, "does not speak HTTP", "connect.url", "bare-worker",
+            {"WORKER_TLS": f"http://{secure.kafka.bootstrap}"},
+        ),
+        "Connect: a broker's TLS port": Refusal(
+            "K334", broker, "does not speak HTTP", "connect.url", "bare-worker", {"WORKER_TLS": f"https://{broker}"}
+        ),
         "Connect: plain to a TLS port": Refusal(
             "K310", worker.replace("https", "http"), "TLS", "https://", "bare-worker",
             {"WORKER_TLS": worker.replace("https", "http")},
@@ -352,6 +375,8 @@ def refusals(secure: Secure) -> dict[str, Refusal]:
 NAMES = (
     "wrong password", "wrong mechanism", "untrusted broker", "expired broker", "another host name",
     "plain to a TLS port", "plain login to a TLS port", "TLS to a plain port", "no file of authorities",
+    "a controller's port", "Connect's port as a broker", "a login where no SASL is", "a login at a controller",
+    "Connect: a broker's port", "Connect: a broker's TLS port",
     "no certificate", "a stranger's certificate", "wrong word for the key", "Connect: wrong password",
     "Connect: wrong user", "Connect: untrusted worker", "Connect: another host name", "Connect: no certificate",
     "Connect: plain to a TLS port", "Connect: TLS to a plain port",

@@ -24,10 +24,11 @@ CORE = frozenset({
     "words",
 })  # fmt: skip
 # What the edges may know of the core: the data and what Kafka, Connect and the journal mean. Not how a plan is made.
-# `secrets` masks what is logged; the core has nothing to log. `access` tells why brokers let nobody in.
+# `secrets` masks what is logged; the core has nothing to log. `access` tells why brokers let nobody in; `http_limits`
+# ends an HTTP answer; `waits` names what is waited for.
 DATA = frozenset({
     "access", "catalog", "codec", "diagnostics", "discovery", "drops", "incremental", "journal", "model", "outlives",
-    "permissions", "placement", "readiness", "secrets", "sinks", "undo",
+    "http_limits", "permissions", "placement", "readiness", "secrets", "sinks", "undo", "waits",
 })  # fmt: skip
 EDGES = ("backends", "databases", "store")
 HEAVY = frozenset({
@@ -49,7 +50,7 @@ BUILT_ON = {
         "store.kafka_lock",
         "store.kafka_topic",
     },
-    "requests": {"backends.connect_rest", "hosting"},
+    "requests": {"backends.connect_rest", "hosting", "http_limits"},
 }
 OUTSIDE = frozenset({
     "asyncio", "datetime", "getpass", "glob", "http", "logging", "multiprocessing", "os", "random", "secrets", "select",
@@ -140,7 +141,7 @@ def inside(module: str, *packages: str) -> bool:
 
 def test_the_sets_name_modules_that_exist() -> None:
     assert modules().keys() >= CORE
-    assert CORE | {"access", "secrets"} >= DATA
+    assert CORE | {"access", "http_limits", "secrets", "waits"} >= DATA
 
 
 @pytest.mark.parametrize("module", sorted(CORE))

@@ -6,6 +6,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from kplan.store.base import Holder
+from kplan.store.sqlite import SqliteStore
+from tests.shell import Shell
 
 STACK = """
 version: 1
@@ -122,3 +127,66 @@ def test_ctrl_c_at_the_question_changes_nothing(folder: Path) -> None:
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.end() in (9, 130)
     assert not (folder / ".kplan").exists()
+
+
+TOPICS = "version: 1\nstack: shop\ntopics: {shop.orders: }\n"
+
+
+# -- waiting for servers ----------------------------------------------------------------------------------------------
+@pytest.fixture
+def silent(folder: Path) -> Iterator[str]:
+    """The address of a server that accepts connections and never answers; the environment names it."""
+    (folder / "stack.yaml").write_text(TOPICS)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        (folder / "kplan.yaml").write_text(f"""
+version: 1
+environments: {{far: {{kafka: {{bootstrap.servers: "{address}"}}, timeouts: {{request: 3s}}, state: {{sqlite: s.db}}}}}}
+""")
+        yield address
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("plan", "stack.yaml"), ("apply", "stack.yaml"), ("status", "stack.yaml"), ("list",), ("import",),
+        ("snapshot", "stack.yaml"),
+    ],
+    ids=lambda arguments: arguments[0],
+)  # fmt: skip
+def test_what_is_waited_for_is_shown_and_taken_away(folder: Path, silent: str, arguments: tuple[str, ...]) -> None:
+    terminal = Terminal(folder, *arguments)
+    terminal.until(f"… reading {silent} (")
+    terminal.until("; gives up after 3 s)")
+    assert terminal.end() == 1
+    shown = terminal.text.rpartition("gives up")[2]
+    assert "\r\x1b[K" in shown and f"{silent}" in shown  # the line is gone, and the error is there
+
+
+def test_nothing_of_it_is_in_a_pipe(folder: Path, silent: str) -> None:
+    ended = Shell(folder).kplan("plan", "stack.yaml", expect=1)
+    assert "reading" not in ended.all and silent in ended.err
+
+
+def test_the_wait_for_a_lock_is_shown(folder: Path) -> None:
+    other = Holder("ann@host", "r1", "kplan apply", "2026-01-01T00:00:00Z", os.getpid())
+    with SqliteStore(folder / ".kplan/local.db").lock("shop", other, 0):
+        terminal = Terminal(folder, "apply", "stack.yaml", "--yes", "--lock-timeout", "3s")
+        terminal.until("… waiting for the lock of stack shop, which ann@host holds (")
+        terminal.until("; gives up after 3 s)")
+        assert terminal.end() == 6
+
+
+def test_each_attempt_that_is_repeated_is_shown_everywhere(folder: Path) -> None:
+    """A dead broker is tried as often as `retry:` says, and a person sees why it takes so long."""
+    (folder / "stack.yaml").write_text(TOPICS)
+    (folder / "kplan.yaml").write_text("""
+version: 1
+environments: {far: {kafka: {bootstrap.servers: "127.0.0.1:1"}, retry: {attempts: 3, delay: 200ms}}}
+""")
+    lines = Shell(folder).kplan("apply", "stack.yaml", "--yes", expect=1).err.splitlines()
+    repeated = [line for line in lines if line.startswith("  … 127.0.0.1:1: ")]
+    assert [line.partition("; ")[2].partition(" in ")[0] for line in repeated] == ["attempt 2 of 3", "attempt 3 of 3"]
+    assert any("no broker answered" in line or "Connection refused" in line for line in lines if "  = " in line)
+    quiet = Shell(folder).kplan("plan", "stack.yaml", "--quiet", expect=1)
+    assert "attempt" not in quiet.err

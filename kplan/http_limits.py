@@ -1,0 +1,138 @@
+"""Limits of every HTTP answer: one deadline for the whole answer, and a largest size.
+
+The timeout of requests counts from byte to byte, so a server that sends a byte now and then keeps a client for ever;
+and an answer that does not end fills the memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ReadTimeoutError
+
+MIB = 1024 * 1024
+
+
+class TooLarge(requests.RequestException):
+    """The answer has more bytes than a client takes."""
+
+
+class _DeadlineReader(io.RawIOBase):
+    """Reads from a socket until a time; after it each read raises TimeoutError."""
+
+    def __init__(self, connection: socket.socket, seconds: float | None) -> None:
+        self._socket = connection
+        self._stream = connection.makefile("rb", buffering=0)
+        self._seconds = seconds
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self._end is not None:
+            left = self._end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the answer has not ended in time")
+            self._socket.settimeout(left)
+        return self._stream.readinto(buffer)
+
+    def close(self) -> None:
+        """Gives the socket the timeout that it had, for the next request on this connection."""
+        if not self.closed:
+            with contextlib.suppress(OSError):
+                self._socket.settimeout(self._seconds)
+            self._stream.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer whose headers and body together have the seconds that the socket's timeout says."""
+
+    def __init__(self, sock: socket.socket, *more: Any, **named: Any) -> None:
+        super().__init__(sock, *more, **named)
+        self.fp.close()
+        self.fp = io.BufferedReader(_DeadlineReader(sock, sock.gettimeout()))
+
+
+class _Connection(HTTPConnection):
+    response_class = _Response
+
+
+class _SecureConnection(HTTPSConnection):
+    response_class = _Response
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+class LimitedAdapter(HTTPAdapter):
+    """Ends each answer at the request's read timeout, and refuses one that is larger than `most` bytes.
+
+    `context` holds a client's certificate, whose key may have a password: `Session.cert` takes none.
+    """
+
+    def __init__(self, most: int, context: ssl.SSLContext | None = None, parallel: int = 10) -> None:
+        self._most = most
+        self._context = context
+        super().__init__(pool_maxsize=parallel)
+
+    def init_poolmanager(self, *sizes: Any, **options: Any) -> None:
+        super().init_poolmanager(*sizes, **options, ssl_context=self._context)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+
+    def proxy_manager_for(self, proxy: Any, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+        return manager
+
+    def send(self, *given: Any, **named: Any) -> requests.Response:
+        response = super().send(*given, **named)
+        _limit(response, self._most)
+        return response
+
+
+def _limit(response: requests.Response, most: int) -> None:
+    """Makes the response refuse more than `most` bytes, counted after decompression; `content` reads through this."""
+    parts = response.iter_content
+
+    def limited(chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:
+        size = 0
+        for part in parts(chunk_size, decode_unicode):
+            size += len(part)
+            if size > most:
+                response.close()
+                raise TooLarge(f"its answer is larger than {most // MIB} MiB")
+            yield part
+
+    response.iter_content = limited  # type: ignore[method-assign]
+
+
+def ran_out(failure: requests.RequestException) -> bool:
+    """Whether the answer, or the end of it, did not come in time."""
+    inner = failure.args[0] if failure.args else None
+    return isinstance(failure, requests.ReadTimeout) or isinstance(inner, ReadTimeoutError)
+
+
+def limited_session(most: int, context: ssl.SSLContext | None = None, parallel: int = 10) -> requests.Session:
+    """Returns a session that takes `most` bytes of an answer at most, and waits no longer than the read timeout."""
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, LimitedAdapter(most, context, parallel))
+    return session

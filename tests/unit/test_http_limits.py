@@ -1,0 +1,189 @@
+"""Every HTTP answer ends in time and has a largest size: of Connect, of GitHub and GitLab, of receivers."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pytest
+
+from kplan.backends.connect import ConnectConnectors
+from kplan.backends.connect_rest import LARGEST_ANSWER
+from kplan.diagnostics import KplanError, Timeout, Unreachable
+from kplan.environment import Receiver
+from kplan.hosting import Api, Refused
+from kplan.http_limits import MIB
+from kplan.notify import send
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+Serve = Callable[[Callable[[socket.socket], None]], str]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts a server that does with each connection what it is given, once a request is there; its URL."""
+    listeners: list[socket.socket] = []
+
+    def start(answer: Callable[[socket.socket], None]) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def one(connection: socket.socket) -> None:
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                answer(connection)
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    threading.Thread(target=one, args=(listener.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+def trickle(start: bytes, part: bytes = b" ") -> Callable[[socket.socket], None]:
+    """Sends `start` and then a part ten times a second, for a minute."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(start)
+        for _ in range(600):
+            connection.sendall(part)
+            time.sleep(0.1)
+
+    return answer
+
+
+def endless(connection: socket.socket) -> None:
+    connection.sendall(HEAD + b"\r\n[")
+    while True:
+        connection.sendall(b" " * MIB)
+
+
+SLOW = {
+    "status line": trickle(b"HTTP/1.1 2"),
+    "headers": trickle(HEAD + b"X: ", b"x"),
+    "body": trickle(HEAD + b"Content-Length: 100000\r\n\r\n[", b" "),
+    "chunks": trickle(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+}
+
+
+def seconds(work: Callable[[], object]) -> float:
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
+
+
+def connect(url: str, timeout: float = 1.0, attempts: int = 1) -> ConnectConnectors:
+    return ConnectConnectors([url], request_timeout=timeout, attempts=attempts, delay=0.01)
+
+
+@pytest.mark.parametrize("where", SLOW)
+def test_an_answer_of_connect_that_trickles_ends_with_the_request_timeout(serve: Serve, where: str) -> None:
+    backend = connect(serve(SLOW[where]))
+
+    def read() -> None:
+        with pytest.raises(Timeout, match=r"was lost: not all of it arrived within 1 s") as failed:
+            backend.read(None)
+        assert failed.value.applied is None and "timeouts" in failed.value.help
+
+    assert 0.9 < seconds(read) < 4
+    backend.close()
+
+
+def test_an_endless_answer_of_connect_is_refused(serve: Serve) -> None:
+    backend = connect(serve(endless), timeout=60)
+    with pytest.raises(KplanError, match="larger than 128 MiB") as failed:
+        backend.read(None)
+    assert failed.value.code == "K333"
+    backend.close()
+
+
+def test_two_thousand_large_connectors_are_read(serve: Serve) -> None:
+    config = {"connector.class": "C", "table.include.list": "x" * 50_000}
+    status = {
+        "name": "c",
+        "connector": {"state": "RUNNING"},
+        "tasks": [{"id": 0, "state": "RUNNING"}],
+        "type": "source",
+    }
+    body = json.dumps({
+        f"c{n}": {"info": {"name": f"c{n}", "config": config, "tasks": []}, "status": status} for n in range(2000)
+    }).encode()  # fmt: skip
+    assert 100_000_000 < len(body) < LARGEST_ANSWER
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+    backend = connect(serve(answer), timeout=60)
+    assert len(backend.read(None).names) == 2000
+    backend.close()
+
+
+def test_a_connection_has_its_whole_timeout_for_each_request(serve: Serve) -> None:
+    """What one answer has used of its time is not missing in the next one on the same connection."""
+    body = b'{"version": "4.3.1", "commit": "x", "kafka_cluster_id": "id"}'
+
+    def answer(connection: socket.socket) -> None:
+        while True:
+            time.sleep(0.6)
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            connection.recv(65536)
+
+    backend = connect(serve(answer))
+    for _ in range(3):
+        assert backend.identify().cluster_id == "id"
+    backend.close()
+
+
+@pytest.mark.parametrize("where", SLOW)
+def test_an_answer_of_the_host_that_trickles_ends_in_time(serve: Serve, where: str) -> None:
+    api = Api(serve(SLOW[where]), "token", timeout=1)
+
+    def ask() -> None:
+        with pytest.raises(Timeout, match="has not answered within 1 s"):
+            api.ask("GET", "/user", "")
+
+    assert 0.9 < seconds(ask) < 4
+
+
+def test_an_endless_answer_of_the_host_is_refused(serve: Serve) -> None:
+    with pytest.raises(Refused, match="larger than 64 MiB") as failed:
+        Api(serve(endless), "token").file("/archive.zip", "")
+    assert failed.value.code == "K333"
+
+
+def test_a_receiver_that_trickles_is_given_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kplan.notify.SECONDS", 1.0)
+    problems: list[str] = []
+    to = [Receiver(serve(SLOW["headers"]), ("failure",))]
+    assert seconds(lambda: problems.extend(send(to, {"failure"}, {}))) < 4
+    assert problems == ["127.0.0.1 could not be told how the run ended (ReadTimeout)"]
+
+
+def test_the_body_of_a_receivers_answer_is_not_read(serve: Serve) -> None:
+    assert send([Receiver(serve(endless), ("failure",))], {"failure"}, {}) == []
+
+
+# -- another port -----------------------------------------------------------------------------------------------------
+def test_a_port_that_speaks_something_else_is_not_connect(serve: Serve) -> None:
+    backend = connect(serve(lambda connection: connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")), attempts=3)
+    with pytest.raises(Unreachable, match="the port does not speak HTTP") as failed:
+        backend.read(None)
+    assert failed.value.code == "K334" and "connect.url" in failed.value.help
+    backend.close()
+
+
+def test_a_worker_that_ends_during_a_request_is_still_connect(serve: Serve) -> None:
+    backend = connect(serve(lambda connection: None))
+    with pytest.raises(Timeout, match="was lost"):
+        backend.read(None)
+    backend.close()
