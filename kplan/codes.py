@@ -791,6 +791,13 @@ _SERVERS = (
         `listeners` in a broker's server.properties names its ports; those of `controller.listener.names` are the
         controller's.
         """),
+    _code("K335", "Connect could not be read", """
+        The environment has a Connect that does not answer. No connector is declared, owned, removed or moved here, so
+        the plan is made without it. Which sink connectors read the topics is not known: a change that would cut readers
+        off is a danger, and needs to be accepted.
+
+        Start the worker or correct `connect: {url: …}`. With a connector in the stack this is the error K310.
+        """),
     _code("K399", "kplan could not go on", """
         Something failed that has no code of its own; the message says what. Nothing was changed unless it says so.
 
@@ -1075,7 +1082,13 @@ _RUNS = (
 
         Otherwise: `kafka-configs.sh --alter --entity-type brokers --entity-name N --delete-config
         leader.replication.throttled.rate,follower.replication.throttled.rate`
+        """),    _code("K530", "the servers were not ready in time", """
+        `--wait` waits for Kafka, and for Connect where a stack has connectors, before the plan is made. They did not
+        answer in that time. Nothing was planned or changed. The message has the last cause.
+
+        Look at the server's log, or wait longer: `kplan apply STACK --yes --wait 5m`.
         """),
+
     _code("K601", "someone else holds this stack", """
         Another run is working on the stack. The message says who, on which machine and since when.
 

@@ -33,7 +33,11 @@ def read(cluster: Cluster, live: Live, changes: Sequence[Change], about: Sequenc
         found, why = {}, e.message
     nothing = Facts(unknown=dict.fromkeys(("records", "readers"), why))
     before, after = _live_sinks(live), list(_staying(live, changes))
-    return {a: _after(found.get(a, nothing), a.name, before, after) for a in (change.address for change in about)}
+    known = {a: _after(found.get(a, nothing), a.name, before, after) for a in (change.address for change in about)}
+    if not live.unread:
+        return known
+    unseen = {"readers": f"{live.unread}, so sink connectors are not known"}
+    return {a: replace(each, unknown={**unseen, **each.unknown}) for a, each in known.items()}
 
 
 def _after(found: Facts, topic: str, before: Sequence[Connector], after: Sequence[Connector]) -> Facts:

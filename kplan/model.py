@@ -333,6 +333,7 @@ class Live:
     health: Mapping[Address, Health] = field(default_factory=dict)
     facts: Mapping[Address, Facts] = field(default_factory=dict)
     refused: Mapping[Address, KplanError] = field(default_factory=dict)  # why it is hidden, with the way out
+    unread: str = ""  # why Connect could not be read, where nothing here needs it
 
 
 class Action(StrEnum):

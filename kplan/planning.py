@@ -7,12 +7,23 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from kplan import facts, placement
 from kplan.backends.base import Backend, Cluster, Reading
-from kplan.diagnostics import Diagnostic, InterruptedRun, Span, Unsupported, error, ordered, warning
+from kplan.diagnostics import (
+    Diagnostic,
+    ErrorClass,
+    InterruptedRun,
+    KplanError,
+    Span,
+    Unsupported,
+    error,
+    ordered,
+    warning,
+)
 from kplan.diff import Difference, Ledger, diff, needed
 from kplan.model import (
     Action,
@@ -86,12 +97,23 @@ def begin(cluster: Cluster, store: Store) -> Begun:
     def recorded() -> tuple[bool, Ledger]:
         return bool(store.open_runs()), store.ledger()
 
-    connectors = cluster.connectors
-    return Begun(
-        tuple(_started(backend.identify) for backend in cluster.backends),
-        None if connectors is None else _started(lambda: connectors.read(None)),
-        _started(recorded),
-    )
+    targets: tuple[Future[Target], ...] = (_started(cluster.topics.identify),)
+    reading: Future[Reading] | None = None
+    if cluster.connectors is not None:
+        reading = _started(partial(cluster.connectors.read, None))
+        targets += (_started(partial(_identified, cluster.connectors, reading)),)
+    return Begun(targets, reading, _started(recorded))
+
+
+def _identified(backend: Backend, reading: Future[Reading]) -> Target:
+    """Who the server is, asked a second time once it can be read: it may just have started."""
+    try:
+        return backend.identify()
+    except KplanError as failure:
+        if failure.error_class is not ErrorClass.RETRIABLE:
+            raise
+        reading.result()
+        return backend.identify()
 
 
 def _started(call: Callable[[], V]) -> Future[V]:
@@ -122,6 +144,7 @@ def make_all(
     """
     live, ledger = looked(stacks, cluster, store, begun)
     drafts = [_draft(stack, live, ledger_for(stack, ledger, stacks), options) for stack in stacks]
+    _tell(drafts, _unread(live))
     _narrow(drafts, options)
     if _of_connectors(_changes(drafts)):
         _drop(drafts, live, options)
@@ -328,11 +351,10 @@ def looked(stacks: Sequence[Stack], cluster: Cluster, store: Store, begun: Begun
     begun = begun or begin(cluster, store)
     declared = {a for stack in stacks for a in needed(stack, {})}
     topics = cluster.topics.read(sorted({a.name for a in declared if a.kind == "topic"}))
-    live = _live(
-        [topics] if begun.connectors is None else [topics, begun.connectors.result()],
-        [target.result() for target in begun.targets],
-    )
+    kafka = begun.targets[0].result()
     interrupted, ledger = begun.recorded.result()
+    needs_connect = any(a.kind == "connector" for stack in stacks for a in needed(stack, ledger))
+    live = _with_connect(topics, kafka, begun.connectors, begun.targets[1:], needs_connect)
     if interrupted:
         refuse_interrupted(store, {stack.name for stack in stacks})
     names = {stack.name for stack in stacks}
@@ -351,11 +373,34 @@ def looked(stacks: Sequence[Stack], cluster: Cluster, store: Store, begun: Begun
 
 def read(cluster: Cluster, addresses: Iterable[Address] | None) -> Live:
     """What the servers say of `addresses` (None: all), and of every connector: both are asked at the same time."""
-    topics = None if addresses is None else sorted({a.name for a in addresses if a.kind == "topic"})
+    wanted = None if addresses is None else list(addresses)
+    names = None if wanted is None else sorted({a.name for a in wanted if a.kind == "topic"})
+    needs_connect = wanted is None or any(a.kind == "connector" for a in wanted)
     with ThreadPoolExecutor(4) as pool:
-        readings = [pool.submit(b.read, topics if b.kind == "topic" else None) for b in cluster.backends]
-        targets = [pool.submit(b.identify) for b in cluster.backends]
-        return _live([r.result() for r in readings], [t.result() for t in targets])
+        topics = pool.submit(cluster.topics.read, names)
+        kafka = pool.submit(cluster.topics.identify)
+        backend = cluster.connectors
+        connectors = None if backend is None else pool.submit(backend.read, None)
+        connect = () if backend is None else (pool.submit(backend.identify),)
+        return _with_connect(topics.result(), kafka.result(), connectors, connect, needs_connect)
+
+
+def _with_connect(
+    topics: Reading,
+    kafka: Target,
+    connectors: Future[Reading] | None,
+    connect: Sequence[Future[Target]],
+    needed: bool,
+) -> Live:
+    """The live state. A Connect that does not answer is left out where no connector is `needed`."""
+    if connectors is None:
+        return _live([topics], [kafka])
+    try:
+        return _live([topics, connectors.result()], [kafka, *(target.result() for target in connect)])
+    except KplanError as failure:
+        if needed or failure.error_class is not ErrorClass.RETRIABLE:
+            raise
+        return replace(_live([topics], [kafka]), unread=failure.message.rstrip("."))
 
 
 def _live(readings: Sequence[Reading], targets: Sequence[Target]) -> Live:
@@ -406,6 +451,14 @@ def _at(diagnostic: Diagnostic, change: Change) -> Diagnostic:
     """The problem at the line where the stack says the setting that the server named."""
     span = change.after.origin.at(diagnostic.path) if change.after else change.span
     return replace(diagnostic, address=diagnostic.address or str(change.address)).located(span or change.span)
+
+
+def _unread(live: Live) -> list[Diagnostic]:
+    """The warning that Connect was left out."""
+    if not live.unread:
+        return []
+    help = "the plan has no connector, so it goes on; which sinks read its topics is not known, and counts as a danger"
+    return [warning("K335", "Connect could not be read", live.unread, help=help)]
 
 
 def _uncompared(stack: Stack, live: Live) -> list[Diagnostic]:

@@ -43,6 +43,13 @@ FLAGS = several(
     option(
         "--lock-timeout", metavar="TIME", default="0s", help="How long to wait for someone else's apply, such as 60s."
     ),
+    option(
+        "--wait",
+        "wait_time",
+        metavar="TIME",
+        default="0s",
+        help="Wait for Kafka to answer before planning, such as 60s; for Connect too where a connector needs it.",
+    ),
     option("--format", type=click.Choice(["text", "json"]), default="text", help="Text, or one line of JSON an event."),
     reports.flag(),
 )
@@ -53,8 +60,12 @@ def apply(session: Session, mode: str) -> int:
     saved = _saved(session.settings["paths"]) if mode == "apply" else None
     if saved:
         _refuse_planning_flags(session)
-    timeout = _timeout(session)
+    timeout, patience = _seconds(session, "lock_timeout"), _seconds(session, "wait_time")
     environment, plans = _from_file(session, saved) if saved else _from_stacks(session, mode)
+    if patience:
+        from kplan.cli.wait import wait_until_ready
+
+        wait_until_ready(session, environment, patience)
     cluster, store = session.open(environment)
     try:
         wait_for_others(session, store, session.stack_names, timeout)
@@ -87,13 +98,14 @@ def _refuse_planning_flags(session: Session) -> None:
         raise click.UsageError(f"{', '.join(given)}: a saved plan is applied as it is; give this to `kplan plan --out`")
 
 
-def _timeout(session: Session) -> float:
+def _seconds(session: Session, setting: str) -> float:
+    """The seconds that a flag says. Raises BadParameter."""
     from kplan.environment import seconds
 
     try:
-        return seconds(session.settings["lock_timeout"])
+        return seconds(session.settings[setting])
     except ValueError as e:
-        raise click.BadParameter(str(e), param_hint="--lock-timeout")
+        raise click.BadParameter(str(e), param_hint="--lock-timeout" if setting == "lock_timeout" else "--wait")
 
 
 def wait_for_others(session: Session, store: Store, stacks: Iterable[str], timeout: float) -> None:
@@ -135,6 +147,7 @@ def _wait_for_other(session: Session, store: Store, stack: str, deadline: float)
 
 def _from_stacks(session: Session, mode: str) -> tuple[Environment, Any]:
     from kplan.diagnostics import Invalid
+    from kplan.diff import needed
     from kplan.planning import not_for_apply
 
     loaded = session.load()
@@ -142,6 +155,7 @@ def _from_stacks(session: Session, mode: str) -> tuple[Environment, Any]:
     if loaded.has_errors or unset:
         raise Invalid([*loaded.diagnostics, *unset])
     session.stack_names = [stack.name for stack in loaded.stacks]
+    session.needs_connect = any(a.kind == "connector" for stack in loaded.stacks for a in needed(stack, {}))
     return loaded.environment, lambda cluster, store: planned(session, loaded, cluster, store, mode)
 
 
@@ -168,6 +182,7 @@ def _from_file(session: Session, documents: list[dict[str, Any]]) -> tuple[Envir
     plans = [from_json(document) for document in documents]
     verify_signatures(documents, os.environ.get("KPLAN_KEY"))
     session.stack_names = [plan.stack for plan in plans]
+    session.needs_connect = any(c.address.kind == "connector" for plan in plans for c in plan.changes)
     if len({plan.env for plan in plans}) != 1:
         raise Stale("this file holds plans for several environments", code="K521")
     asked = session.request
@@ -451,7 +466,7 @@ def _run(running: Running, cluster: Cluster, store: Store, saved: bool, stop: St
     from kplan.executor import Apply
 
     session, me = running.session, running.holder
-    timeout = _timeout(session)
+    timeout = _seconds(session, "lock_timeout")
     view = view_of(session)
     if not session.as_json:
         session.say()

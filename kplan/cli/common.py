@@ -119,6 +119,7 @@ class Session:
     texts: dict[str, str] = field(default_factory=dict)
     shown: dict[str, str] = field(default_factory=dict)
     stack_names: list[str] = field(default_factory=list)
+    needs_connect: bool = False  # whether the stacks or the saved plans have connectors
     snapshot: Snapshot | None = None  # what stands for the servers
     unasked: Target | None = None  # no server is asked; these are their addresses, as far as they are known
     connect_alone: bool = False  # whether the command needs no brokers where none are named

@@ -32,8 +32,6 @@ TRY_SECONDS = 5.0  # for one try at most
 @SHOWING
 @calls
 def command(session: Session) -> int:
-    from dataclasses import replace
-
     from kplan.diagnostics import Invalid
     from kplan.environment import seconds
     from kplan.waits import WAITS
@@ -54,7 +52,7 @@ def command(session: Session) -> int:
         session.connect_alone = True
         environment = session.load_environment()
     things = _things(s["things"], environment, bool(s["paths"]))
-    environment = replace(environment, request_timeout=min(environment.request_timeout, TRY_SECONDS), attempts=1)
+    environment = _impatient(environment, TRY_SECONDS)
     for left in range(s["retries"] - 1, -1, -1):
         with session.showing_progress():
             missing = _missing(session, environment, things, names)
@@ -83,6 +81,31 @@ def _things(text: str, environment: Environment, stacks: bool) -> list[str]:
         raise click.UsageError(f"environment {environment.name} has no brokers: give --bootstrap HOST:PORT")
     there = {"kafka": environment.has_brokers, "connect": environment.has_connect}
     return chosen or [thing for thing, known in there.items() if known]
+
+
+def wait_until_ready(session: Session, environment: Environment, patience: float) -> None:
+    """Returns once Kafka answers, and Connect where the stacks have connectors. Raises KplanError after `patience`."""
+    from kplan.diagnostics import KplanError
+    from kplan.waits import WAITS
+
+    things = ["kafka", *(["connect"] if session.needs_connect and environment.has_connect else [])]
+    end = time.monotonic() + patience
+    with session.showing_progress(), WAITS.on(f"waiting for {' and '.join(things)}", patience):
+        while missing := _missing(session, _impatient(environment, end - time.monotonic()), things, []):
+            left = end - time.monotonic()
+            if left <= 0:
+                raise KplanError(f"not ready within {patience:g} s: {missing}", code="K530",
+                                 help="look at the server, or wait longer with --wait")  # fmt: skip
+            session.note(f"not ready, waiting {left:.0f} s more: {missing}")
+            time.sleep(min(left, environment.delay))
+
+
+def _impatient(environment: Environment, seconds: float) -> Environment:
+    """The environment for one try, which takes so many seconds at most."""
+    from dataclasses import replace
+
+    limit = max(0.5, min(environment.request_timeout, TRY_SECONDS, seconds))
+    return replace(environment, request_timeout=limit, attempts=1)
 
 
 def _missing(session: Session, environment: Environment, things: list[str], names: list[str]) -> str:
