@@ -236,12 +236,13 @@ class Contact:
         raise self.unreachable(self._mask.mask(problem.message) if problem else "")
 
     def _probe(self) -> KplanError | None:
-        """What is wrong with the addresses, where each of them belongs to something else than a broker."""
+        """What is wrong with the addresses: one belongs to something else than a broker.
+
+        That counts beside a broker's too: librdkafka (2.16) that asks a controller first does not ask the next one.
+        """
         tls = "ssl" in self._protocol
-        spoken = {server: spoken_at(server, tls) for server in self.servers[:MAX_PROBED]}
-        if Protocol.BROKER in spoken.values():
-            return None
-        return next((_wrong_port(s, each) for s, each in spoken.items() if each in _WRONG_PORTS), None)
+        spoken = ((server, spoken_at(server, tls)) for server in self.servers[:MAX_PROBED])
+        return next((_wrong_port(server, each) for server, each in spoken if each in _WRONG_PORTS), None)
 
 
 def _wrong_port(server: str, protocol: Protocol) -> Unreachable:

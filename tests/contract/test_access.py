@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, AdminClient, NewTopic
@@ -20,6 +21,7 @@ from kplan.model import Action, Address, AttrDiff, Change, Topic
 from tests.services import KafkaCluster, ServiceMissing
 from tests.services.fixtures import without
 from tests.services.process import free_port
+from tests.shell import Shell
 
 pytestmark = pytest.mark.xdist_group("guarded broker")  # starts its own
 
@@ -158,10 +160,17 @@ def test_a_controllers_port_is_named_soon(eve: str, controller: str) -> None:
     backend.close()
 
 
-def test_a_controller_beside_a_broker_does_no_harm(eve: str, controller: str, plain: str) -> None:
-    backend = KafkaTopics({"bootstrap.servers": f"{controller},{plain}"}, request_timeout=60)
-    assert backend.identify().brokers == 1
-    backend.close()
+def test_a_controller_beside_a_broker_does_no_harm_or_is_named(eve: str, controller: str, plain: str) -> None:
+    """librdkafka asks one of them at random; one that asks the controller first does not ask the broker any more."""
+    for _ in range(3):
+        backend = KafkaTopics({"bootstrap.servers": f"{controller},{plain}"}, request_timeout=60)
+        began = time.monotonic()
+        try:
+            assert backend.identify().brokers == 1
+        except Unreachable as failure:
+            assert failure.code == "K334" and failure.message.startswith(controller)
+        assert time.monotonic() - began < 20
+        backend.close()
 
 
 def test_a_login_at_a_listener_without_sasl_is_named(eve: str, plain: str) -> None:
@@ -171,11 +180,18 @@ def test_a_login_at_a_listener_without_sasl_is_named(eve: str, plain: str) -> No
 
 
 def test_a_port_that_speaks_http_is_named() -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    with server.accept()[0] as connection:
+                        connection.recv(4096)
+                        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+        threading.Thread(target=serve, daemon=True).start()
         with pytest.raises(Unreachable, match="this port speaks HTTP") as failed:
-            KafkaTopics({"bootstrap.servers": f"127.0.0.1:{server.server_port}"}, request_timeout=20).identify()
-        server.shutdown()
+            KafkaTopics({"bootstrap.servers": f"127.0.0.1:{server.getsockname()[1]}"}, request_timeout=20).identify()
     assert failed.value.code == "K334" and "Connect's" in failed.value.help
 
 
@@ -208,3 +224,58 @@ def test_the_wrong_protocol_is_unreachable_and_says_so(eve: str) -> None:
         KafkaTopics(login(eve, **{"security.protocol": "SASL_SSL"}), request_timeout=6).identify()
     assert failed.value.code in ("K310", "K313")
     assert "SSL" in failed.value.message
+
+
+# -- a Connect that does not answer -----------------------------------------------------------------------------------
+TOPICS = "version: 1\nstack: alone\ntopics: {alone.a: {}, alone.b: {partitions: 2}}\n"
+SINK = """
+connectors:
+  sink: {class: org.apache.kafka.connect.file.FileStreamSinkConnector, config: {file: /x, topics: alone.a}}
+"""
+
+
+@pytest.fixture
+def shell(plain: str, tmp_path: Path) -> Shell:
+    made = Shell(tmp_path)
+    made.write(
+        "kplan.yaml",
+        f"""
+version: 1
+environments:
+  dev:
+    kafka: {{bootstrap.servers: "{plain}"}}
+    connect: {{url: "http://127.0.0.1:1"}}
+    state: {{sqlite: state.db}}
+    timeouts: {{settle: 5s}}
+    retry: {{attempts: 2, delay: 100ms}}
+""",
+    )
+    return made
+
+
+def test_topics_are_applied_while_connect_does_not_answer(shell: Shell) -> None:
+    shell.write("stack.yaml", TOPICS)
+    made = shell.kplan("apply", "stack.yaml", "--yes")
+    assert "warning[K335]" in made.err and "Connect does not answer at http://127.0.0.1:1" in made.err
+    assert shell.kplan("plan", "stack.yaml", "--detailed-exitcode").code == 0
+    shell.write("stack.yaml", TOPICS.replace("alone.b: {partitions: 2}", "") + "removed: [topic/alone.b]\n")
+    blocked = shell.kplan("plan", "stack.yaml", "--format", "json", expect=3).json
+    [risk] = [risk for step in blocked["steps"] for risk in step["risks"] if risk["level"] == "danger"]
+    assert risk["code"] == "K402" and "sink connectors are not known" in risk["summary"]
+    shell.kplan("apply", "stack.yaml", "--yes", "--accept", "delete:topic/alone.b")
+    shell.kplan("destroy", "stack.yaml", "--yes", "--accept", "delete:topic/alone.a")
+
+
+def test_a_stack_with_a_connector_needs_connect(shell: Shell) -> None:
+    shell.write("stack.yaml", TOPICS + SINK)
+    assert "error[K310]" in shell.kplan("plan", "stack.yaml", expect=1).err
+
+
+def test_an_apply_waits_for_kafka_and_not_longer_than_it_is_told(shell: Shell) -> None:
+    """`--wait` waits for Kafka alone where no connector needs Connect, and ends with K530 where one does."""
+    shell.write("stack.yaml", TOPICS)
+    shell.kplan("apply", "stack.yaml", "--yes", "--wait", "60s")
+    shell.kplan("destroy", "stack.yaml", "--yes", KPLAN_WAIT="60s")
+    shell.write("stack.yaml", TOPICS + SINK)
+    late = shell.kplan("apply", "stack.yaml", "--yes", "--wait", "2s", expect=1).err
+    assert "not ready, waiting" in late and "error[K530]" in late and "Connect does not answer" in late
