@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -238,7 +239,9 @@ def view(plan: Plan, format: View = "text") -> str:
     _expect_plan(plan)
     if format not in VIEWS:
         raise ValueError(f"there is no view {format!r}, but {', '.join(VIEWS)}")
-    return render(format, [to_json(plan)], Context([file.path for file in plan.files[:1]], command="show"))
+    paths = [file.path for file in plan.files[:1]]
+    again = " ".join(["kplan plan", *(["--destroy"] if plan.mode == "destroy" else []), *map(shlex.quote, paths)])
+    return render(format, [to_json(plan)], Context(paths, command="show", again=again))
 
 
 # -- runs -------------------------------------------------------------------------------------------------------------

@@ -119,14 +119,20 @@ _FILES = (
 
         A number or a boolean may be text only where a template stands for it: `"{{ var.partitions }}"`. `kplan schema`
         prints the schema, and an editor completes and checks with this first line of a file:
+
             # yaml-language-server: $schema=…/stack.v1.json
         """),
-    _code("K107", "the file is not readable text", """
-        The file is not UTF-8, or it holds a character that YAML forbids: a control character, a line separator that
-        editors do not count, or a byte order mark in the middle.
+    _code("K107", "a file or folder cannot be read", """
+        There is no such file, its permissions do not allow reading it, or it is a link out of its folder: check the
+        path and its permissions. A folder without stacks has no .yaml, .yml or .json file itself; kplan does not read
+        the folders below it, and the message names those with stacks.
 
-        Save it as UTF-8 (with or without a byte order mark at its beginning). Where such a character is really meant,
-        write it as an escape in double quotes, such as "\\u2028" or "\\x07".
+            $ kplan plan .          # kplan plan stacks
+
+        Or the file is not UTF-8 text, or it holds a character that YAML forbids: a control character, a line separator
+        that editors do not count, or a byte order mark in the middle. Save it as UTF-8 (with or without a byte order
+        mark at its beginning). Where such a character is really meant, write it as an escape in double quotes, such as
+        "\\u2028" or "\\x07".
         """),
     _code("K108", "a value that Kafka or Connect refuses", """
         A config exists, but its value has the wrong type, is out of range, or contradicts another one.
@@ -211,7 +217,8 @@ _EXPANSION = (
         Give another value. Lists and maps from outside are written as JSON: --var 'tables=["a", "b"]'.
         """),
     _code("K204", "no stack declares this variable", """
-        `--var NAME=VALUE` names a variable that the stack does not declare, so it would have no effect.
+        `--var NAME=VALUE` names a variable that none of the stacks declares, so it would have no effect. A name in a
+        `--var-file` that no stack declares is a warning, because several stacks may share the file.
 
         Check the spelling; the message names the nearest one. Or declare it under `variables:`.
         """),
@@ -520,8 +527,11 @@ _EXPANSION = (
         Exclude both, or neither. `--target` has no such problem: it brings along what the target needs.
         """),
     _code("K237", "a pattern matches nothing", """
-        A pattern of `--target`, `--exclude` or `--replace` fits no resource of the stack and no change. This is a
-        warning, for a list of patterns may be meant for several stacks.
+        A pattern of `--target`, `--exclude` or `--replace` fits no resource of the stacks and no change, so the run
+        would not do what was asked. Of a list (`@FILE`), which may be meant for several stacks, a pattern that matches
+        nothing is a warning where another one matches. `--accept` with a step that cannot be is a warning as well.
+
+            $ kplan apply shop.yaml --target topic/shop.ordres      # topic/shop.orders
 
         An address is topic/NAME or connector/NAME with the final name, as `kplan show --stack STACK` prints it. `*`,
         `?` and `[…]` are wildcards; put them in quotes, or the shell takes them for names of files.

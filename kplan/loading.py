@@ -22,7 +22,7 @@ from kplan.model import File, Stack, Target
 from kplan.process import BOOTSTRAP, CONNECT_URL, referenced_variables, set_connection_variables
 from kplan.source import Document
 from kplan.stacks import answered, conflicts
-from kplan.variables import Given
+from kplan.variables import Given, find_undeclared
 from kplan.words import listed
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ SUFFIXES = (".yaml", ".yml", ".json")
 NO_STACKS = ("templates", "node_modules", "__pycache__")  # folders that are not looked through for stacks
 MOST_FOLDERS, MOST_FILES, BEGINNING = 200, 50, 16 * 1024
 LARGEST = 64 * 1024 * 1024  # bytes of one file
+LARGEST_JSON_STACK = 1024 * 1024  # of those that are looked for in folders
 LARGEST_SNAPSHOT = 16 * LARGEST
 URL = re.compile(r"\s*https?://")
 TEMPLATE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
@@ -89,6 +90,8 @@ def load(request: Request, known: Callable[[Environment], None] = lambda environ
         if stack is not None:
             loaded.stacks.append(stack)
     reader.note_unused_variables(environment)
+    if len(reader.stack_variables) == len(paths):
+        reader.problems += find_undeclared(given, reader.variable_places, frozenset().union(*reader.stack_variables))
     loaded.diagnostics = [
         *answered(loaded.stacks, reader.problems),
         *same_addresses(loaded.stacks),
@@ -181,6 +184,8 @@ class Reader:
     project: tuple[Path, ...] = ()  # the folder of kplan.yaml, where there is one
     templates: dict[tuple[Path, str], tuple[Blueprint | None, list[Diagnostic]]] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)  # connection variables the environment does not name
+    stack_variables: list[frozenset[str]] = field(default_factory=list)  # of each stack that could be read
+    variable_places: dict[str, Span] = field(default_factory=dict)  # of names in files of variables
     declared: set[str] = field(default_factory=set)  # variables of the process that stacks name
 
     # -- files ----------------------------------------------------------------------------------------------------
@@ -365,6 +370,7 @@ class Reader:
             document = self.document(Path(self.request.folder, name), "")
             if document is not None and isinstance(document.data, dict):
                 values |= document.data
+                self.variable_places |= {key: document.key_at(key) for key in document.data}
             elif document is not None:
                 self.problems.append(
                     error(
@@ -384,6 +390,7 @@ class Reader:
         used: dict[str, File] = {self.shown(path): self.files[self.shown(path)]}
         rules = (document.data.get("variables") or {}).values()
         self.declared |= {str(rule["env"]) for rule in rules if isinstance(rule, dict) and rule.get("env")}
+        self.stack_variables.append(frozenset(map(str, document.data.get("variables") or {})))
 
         def find(name: str) -> tuple[Blueprint | None, Sequence[Diagnostic]]:
             found = self._template(path.parent, name)
@@ -460,9 +467,12 @@ def _is_stack(path: Path) -> bool:
     try:
         if path.suffix not in SUFFIXES or path.is_symlink() or not path.is_file():
             return False
+        if path.suffix == ".json":  # a JSON Schema describes such keys, deeper in it
+            data = json.loads(path.read_bytes()) if path.stat().st_size <= LARGEST_JSON_STACK else None
+            return isinstance(data, dict) and {"version", "stack"} <= data.keys()
         with path.open("rb") as file:
             beginning = file.read(BEGINNING)
-    except OSError:
+    except (OSError, ValueError, RecursionError):
         return False
     return all(re.search(rb"(?m)^[\s{,]*\"?" + key + rb"\"?\s*:", beginning) for key in (b"version", b"stack"))
 

@@ -43,6 +43,7 @@ from kplan.order import Cycle, narrowed, order, with_needs
 from kplan.placement import Placement
 from kplan.plan import Plan
 from kplan.risk import Accepted, accepted_releases, assess, too_many, wants_facts
+from kplan.selection import find_unmatched, find_unmatched_accepts, known_addresses
 from kplan.stacks import Circle, in_order, ledger_for
 from kplan.store.base import Store
 from kplan.undo import undo_of
@@ -68,6 +69,7 @@ class Options:
     created_at: str = ""
     commit: str = ""
     drop: frozenset[str] = frozenset()  # in the databases of connectors that go
+    listed: frozenset[str] = frozenset()  # patterns that come from a file of them
 
 
 @dataclass(slots=True)
@@ -516,23 +518,11 @@ def _clashes(clashes: Sequence[str]) -> list[Diagnostic]:
 
 
 def _unmatched(drafts: Sequence[Draft], options: Options) -> list[Diagnostic]:
-    """A warning for each --target, --exclude or --replace that names nothing."""
-    import fnmatch
-
-    known = {str(a) for draft in drafts for a in draft.stack.resources}
-    known |= {str(change.address) for change in _changes(drafts)}
+    """What --target, --exclude, --replace and --accept name that is nowhere."""
+    known = known_addresses([draft.stack for draft in drafts], [change.address for change in _changes(drafts)])
     named = (("--target", options.targets), ("--exclude", options.excluded), ("--replace", options.replaced))
-    return [
-        warning(
-            "K237",
-            "a pattern matches nothing",
-            f"{flag} {pattern}",
-            help="addresses look like topic/NAME or connector/NAME",
-        )
-        for flag, patterns in named
-        for pattern in patterns
-        if not fnmatch.filter(known, pattern)
-    ]
+    found = [problem for flag, each in named for problem in find_unmatched(known, flag, each, options.listed)]
+    return found + find_unmatched_accepts(known, options.accept.patterns)
 
 
 def _signed(change: Change, key: str | None) -> Change:

@@ -90,6 +90,8 @@ NOT_CAPTURED = ("table.exclude.list", "collection.exclude.list", "schema.exclude
 MINIMUM_MANAGED = 10  # `max_changes` judges shares of at least so many resources
 VERBS = {Action.DELETE: "delete", Action.REPLACE: "replace"}
 OTHERWISE = "change"
+ACCEPTED_VERBS = (*VERBS.values(), OTHERWISE)
+MAX_CHANGES = "max_changes"  # what --accept names for the guard
 
 
 def _risk(code: str, summary: str, facts: Facts | None = None) -> Risk:
@@ -445,7 +447,7 @@ def _other_tables(change: Change) -> Iterator[Risk]:
 # -- the run as a whole -----------------------------------------------------------------------------------------------
 def too_many(changes: Sequence[Change], managed: int, guards: Guards, accepted: Accepted) -> Diagnostic | None:
     """The problem with a run that updates or deletes a larger share of what is managed than the guard allows."""
-    if guards.max_changes is None or managed < MINIMUM_MANAGED or accepted.covers("max_changes"):
+    if guards.max_changes is None or managed < MINIMUM_MANAGED or accepted.covers(MAX_CHANGES):
         return None
     touched = sum(1 for c in changes if c.action in (Action.UPDATE, Action.DELETE, Action.REPLACE, Action.MOVE))
     if touched <= guards.max_changes * managed:

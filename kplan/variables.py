@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from kplan import bounded
-from kplan.diagnostics import Diagnostic, error
+from kplan.diagnostics import Diagnostic, Span, error, warning
 from kplan.model import is_sensitive_key
 from kplan.source import Document
 from kplan.template import Scope
@@ -102,18 +102,25 @@ def settle(document: Document, given: Given) -> tuple[Values, list[Diagnostic]]:
                 error("K203", "a variable has a value that it may not have", detail, span=at, help=rule_words(rule))
             )
             plain[name] = _stand_in(rule)
-    for name in given.flags:
-        if name not in declared:
-            problems.append(
-                error(
-                    "K204",
-                    "no stack declares this variable",
-                    f"--var {name}=…",
-                    help=f"declare it under `variables:`{_nearest(name, declared)}",
-                    span=document.at("variables"),
-                )
-            )
     return Values(plain, sensitive, sources), problems
+
+
+def find_undeclared(given: Given, places: Mapping[str, Span], declared: Collection[str]) -> list[Diagnostic]:
+    """An error for each `--var`, and a warning for each name in a file of variables, that no stack declares.
+
+    `places` are those of the names in the files.
+    """
+    summary, known = "no stack declares this variable", dict.fromkeys(declared)
+    found = [
+        error("K204", summary, f"--var {name}=…", help=f"declare it under `variables:`{_nearest(name, known)}")
+        for name in given.flags
+        if name not in known
+    ]
+    return found + [
+        warning("K204", summary, name, help=f"it has no effect{_nearest(name, known)}", span=places.get(name))
+        for name in given.files
+        if name not in known
+    ]
 
 
 def _missing(document: Document, name: str, rule: Mapping[str, Any]) -> Diagnostic:

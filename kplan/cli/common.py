@@ -553,6 +553,7 @@ def planned(
         stamp(),
         commit_of(session.request.folder),
         frozenset(s.get("drop") or ()),
+        frozenset(patterns([v for k in ("targets", "excluded") for v in s.get(k) or () if v.startswith("@")])),
     )
     started = time.monotonic()
     with session.showing_progress(lines=True):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -19,6 +20,8 @@ from kplan.cli.reports import unwritable
 
 TOPICS = "topics"  # a stack without a connector
 IGNORED = ".kplan/"
+BROKER = re.compile(r"(?:\w+://)?(?:\[[0-9a-fA-F:.]+\]|[^\s:/\[\],]+)(?::(?P<port>[0-9]{1,5}))?\Z")
+URL = re.compile(r"https?://\S|\{\{")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def command(session: Session) -> int:
     wanted = _wanted(session, folder)
     files = _files(wanted)
     _refuse_to_overwrite(session, folder, wanted)
-    simulated = not _is_there(folder / "kplan.yaml")  # as the one that is written says; another may say anything
+    simulated = not _is_there(folder / "kplan.yaml") or _is_simulated(folder)
     try:
         for name, text in files.items():
             session.say(_written(folder / name, text, replaced=name == wanted.stack))
@@ -74,17 +77,60 @@ def _wanted(session: Session, folder: Path) -> Wanted:
     s = session.settings
     asks = not s["yes"] and sys.stdin.isatty() and sys.stdout.isatty()
     default = slug(folder.resolve().name) or "shop"
-    name = s["name"] or (click.prompt("Name of the stack", default=default) if asks else default)
+    name = s["name"] or (_ask("Name of the stack", _checked_name, default) if asks else default)
     template = s["template"] or (_ask_template() if asks else TOPICS)
     bootstrap, connect = s["bootstrap"] or "", s["connect"] or ""
     if asks and not (folder / "kplan.yaml").exists():
         if s["bootstrap"] is None:
-            bootstrap = click.prompt(
-                "Brokers, such as localhost:9092 (empty: simulated)", default="", show_default=False
-            )
+            bootstrap = _ask("Brokers, such as localhost:9092 (empty: simulated)", _checked_brokers)
         if s["connect"] is None and bootstrap:
-            connect = click.prompt("Kafka Connect's URL (empty: none)", default="", show_default=False)
+            connect = _ask("Kafka Connect's URL (empty: none)", _checked_url)
     return _checked(Wanted(name, "" if template == TOPICS else template, bootstrap.strip(), connect.strip()))
+
+
+def _ask(question: str, check: Callable[[str], str], default: str = "") -> str:
+    """Ask until the answer passes `check`, which returns it or raises BadParameter."""
+    while True:
+        answer = str(click.prompt(question, default=default, show_default=bool(default)))
+        try:
+            return check(answer.strip())
+        except click.BadParameter as e:
+            click.echo(f"{e.message}")
+
+
+def _checked_name(name: str) -> str:
+    from kplan.expand import STACK_NAME
+    from kplan.starter import slug
+
+    if not STACK_NAME.match(name):
+        proposal = f", such as {slug(name)}" if slug(name) else ""
+        said = f"{name!r} is not the name of a stack: 1 to 63 of a-z, 0-9 and -{proposal}"
+        raise click.BadParameter(said, param_hint="--name")
+    return name
+
+
+def _checked_brokers(brokers: str) -> str:
+    """The list with the port 9092 where one has none."""
+    if "{{" in brokers:  # a template, which kplan.yaml may have
+        return brokers
+    found = []
+    for each in filter(None, (part.strip() for part in brokers.split(","))):
+        match = BROKER.match(each)
+        if not match or not 0 < int(match["port"] or 9092) < 65536:
+            raise click.BadParameter(f"{each!r} is not HOST:PORT", param_hint="--bootstrap")
+        found.append(each if match["port"] else f"{each}:9092")
+    return ",".join(found)
+
+
+def _checked_url(url: str) -> str:
+    from kplan.model import Secret, conceal
+
+    if url and not URL.match(url):
+        raise click.BadParameter("a URL begins with http:// or https://", param_hint="--connect")
+    if isinstance(conceal("url", url), Secret):
+        help = 'write `username` and `password: "{{ env.NAME }}"` beside the URL in kplan.yaml'
+        raise click.BadParameter(f"a password would be written into a file: {help}", param_hint="--connect")
+    return url
 
 
 def _ask_template() -> str:
@@ -95,12 +141,9 @@ def _ask_template() -> str:
 
 def _checked(wanted: Wanted) -> Wanted:
     """The same. Raises BadParameter, a wrong command line, where such a stack cannot be."""
-    from kplan.expand import STACK_NAME
     from kplan.loading import built_in_templates
-    from kplan.model import Secret, conceal
 
-    if not STACK_NAME.match(wanted.name):
-        raise click.BadParameter(f"{wanted.name!r} is not 1 to 63 of a-z, 0-9 and -", param_hint="--name")
+    _checked_name(wanted.name)
     if wanted.template and wanted.template not in built_in_templates():
         known = ", ".join([TOPICS, *built_in_templates()])
         raise click.BadParameter(f"there is no template {wanted.template}; known: {known}", param_hint="--template")
@@ -108,10 +151,8 @@ def _checked(wanted: Wanted) -> Wanted:
         raise click.BadParameter(
             "it takes the brokers of the same environment, too: --bootstrap", param_hint="--connect"
         )
-    if isinstance(conceal("url", wanted.connect), Secret):
-        help = 'write `username` and `password: "{{ env.NAME }}"` beside the URL in kplan.yaml'
-        raise click.BadParameter(f"a password would be written into a file: {help}", param_hint="--connect")
-    return wanted
+    brokers = _checked_brokers(wanted.bootstrap)
+    return replace(wanted, bootstrap=brokers, connect=_checked_url(wanted.connect))
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
@@ -148,6 +189,18 @@ def _refuse_to_overwrite(session: Session, folder: Path, wanted: Wanted) -> None
     if _is_there(folder / "kplan.yaml") and wanted.bootstrap:
         help = "it is never replaced: write the environment into it, and leave --bootstrap out"
         raise KplanError(str(folder / "kplan.yaml"), code="K245", help=help)
+
+
+def _is_simulated(folder: Path) -> bool:
+    """Whether the default environment of the kplan.yaml that is there is a simulated cluster."""
+    from kplan.diagnostics import KplanError
+    from kplan.loading import Request, load_environment
+    from kplan.model import Target
+
+    try:
+        return load_environment(Request(folder=str(folder), unasked=Target())).simulated is not None
+    except KplanError:
+        return False
 
 
 def _is_there(path: Path) -> bool:

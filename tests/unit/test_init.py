@@ -119,3 +119,35 @@ def test_names_are_made_of_any_text() -> None:
     assert slug("My Project_2/") == "my-project-2"
     assert slug("你好") == ""
     assert password_variable("2nd-shop") == "_2ND_SHOP_DB_PASSWORD"
+
+
+def test_on_a_terminal_a_wrong_answer_is_asked_again(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, "init", "--template", "topics")
+    terminal.until("Name of the stack")
+    terminal.type("My Shop\n")
+    terminal.until("such as my-shop")
+    terminal.type("my-shop\n")
+    terminal.until("Brokers")
+    terminal.type("not a host\n")
+    terminal.until("is not HOST:PORT")
+    terminal.type("localhost\n")
+    terminal.until("Kafka Connect")
+    terminal.type("localhost:8083\n")
+    terminal.until("begins with http")
+    terminal.type("http://localhost:8083\n")
+    terminal.until("kplan plan stacks/my-shop.yaml --env dev")
+    assert terminal.end() == 0
+    assert "bootstrap.servers: localhost:9092" in (tmp_path / "kplan.yaml").read_text().replace('"', "")
+
+
+def test_a_second_stack_of_a_simulated_environment_takes_any_password(shell: Shell) -> None:
+    shell.kplan("init", "--name", "first")
+    assert (
+        "the simulated cluster takes any" in shell.kplan("init", "--name", "second", "--template", "debezium-mysql").out
+    )
+
+
+def test_schemas_are_no_stacks(shell: Shell) -> None:
+    shell.kplan("init", "m", "--name", "shop")
+    said = shell.kplan("validate", "m", expect=4).all
+    assert "m/stacks" in said and "m/schemas" not in said
