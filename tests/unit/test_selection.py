@@ -49,7 +49,8 @@ def test_no_command_goes_on_with_it(shell: Shell) -> None:
 
 @pytest.mark.parametrize("pattern", ["topic/a.b", "topic/*", "topic/a.old"])
 def test_a_pattern_may_name_what_needs_no_change(pattern: str, shell: Shell) -> None:
-    kplan.apply(planned(shell), kplan.load_environment(folder=shell.folder, process={}))
+    loaded = kplan.load(shell.folder / "s.yaml", process={})
+    kplan.apply(kplan.plan(loaded), loaded.environment)
     assert not [d for d in planned(shell, target=pattern).diagnostics if d.code == "K237"]
 
 
