@@ -80,7 +80,7 @@ def test_nothing_is_overwritten(shell: Shell, tmp_path: Path) -> None:
     assert "error[K245]" in shell.kplan("init", "--name", "shop", expect=1).err
     assert "error[K245]" in shell.kplan("init", "--name", "b", "--bootstrap", "h:1", expect=1).err
     assert texts(tmp_path) == before
-    assert "apply needs the real one" in shell.kplan("init", "--name", "b", "--template", "debezium-mysql").out
+    assert "simulated cluster takes any" in shell.kplan("init", "--name", "b", "--template", "debezium-mysql").out
     (tmp_path / "stacks" / "b.yaml").unlink()
     shell.kplan("init", "--name", "shop", "--force")
     after = texts(tmp_path)
@@ -145,6 +145,12 @@ def test_a_second_stack_of_a_simulated_environment_takes_any_password(shell: She
     assert (
         "the simulated cluster takes any" in shell.kplan("init", "--name", "second", "--template", "debezium-mysql").out
     )
+
+
+def test_a_second_stack_of_a_real_environment_needs_the_real_password(shell: Shell) -> None:
+    shell.write("kplan.yaml", "version: 1\nenvironments: {dev: {kafka: {bootstrap.servers: '{{ env.NOT_SET }}'}}}\n")
+    said = shell.kplan("init", "--name", "second", "--template", "debezium-mysql").out
+    assert "apply needs the real one" in said
 
 
 def test_schemas_are_no_stacks(shell: Shell) -> None:
