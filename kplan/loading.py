@@ -38,6 +38,11 @@ LARGEST = 64 * 1024 * 1024  # bytes of one file
 LARGEST_JSON_STACK = 1024 * 1024  # of those that are looked for in folders
 LARGEST_SNAPSHOT = 16 * LARGEST
 URL = re.compile(r"\s*https?://")
+GOES_ON = ("K102", "K103")  # problems with YAML after which the data is still what was meant, as far as it goes
+OF_ITSELF = frozenset({  # what is wrong in a block whatever its other parts are
+    "K104", "K108", "K109", "K110", "K201", "K203", "K206", "K207", "K209", "K210", "K211", "K220", "K222",
+})  # fmt: skip
+ESSENTIAL = frozenset({"for_each", "template", "class", "name", "client", "config"})  # a block without it is another
 TEMPLATE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 
 
@@ -82,7 +87,8 @@ def load(request: Request, known: Callable[[Environment], None] = lambda environ
     reader = Reader(request)
     paths = reader.stack_paths()
     environment = reader.environment(paths)
-    known(environment)
+    if not any(problem.is_error for problem in reader.problems):
+        known(environment)
     loaded = Loaded(environment, texts=reader.texts)
     given = Given(request.flags, reader.variables(), request.process, environment.variables, environment.passwords)
     for path in paths:
@@ -95,7 +101,7 @@ def load(request: Request, known: Callable[[Environment], None] = lambda environ
     loaded.diagnostics = [
         *answered(loaded.stacks, reader.problems),
         *same_addresses(loaded.stacks),
-        *same_names(loaded.stacks, reader.named),
+        *same_names([stack for stack in loaded.stacks if stack.path in reader.named], reader.named),
         *conflicts(loaded.stacks),
     ]
     return loaded
@@ -183,6 +189,8 @@ class Reader:
     root: Path = field(default_factory=Path)
     project: tuple[Path, ...] = ()  # the folder of kplan.yaml, where there is one
     templates: dict[tuple[Path, str], tuple[Blueprint | None, list[Diagnostic]]] = field(default_factory=dict)
+    doubtful: frozenset[Span] = frozenset()  # places of ambiguous values
+    damaged: list[Span] = field(default_factory=list)  # blocks that are judged without the parts that are wrong
     unused: list[str] = field(default_factory=list)  # connection variables the environment does not name
     stack_variables: list[frozenset[str]] = field(default_factory=list)  # of each stack that could be read
     variable_places: dict[str, Span] = field(default_factory=dict)  # of names in files of variables
@@ -259,11 +267,24 @@ class Reader:
         self.texts[name] = data.decode("utf-8", "replace")
         self.files[name] = File(os.path.relpath(path, self.root), hashlib.sha256(data).hexdigest())
         document, problems = source.load(data, name)
-        stops = document is None or any(p.is_error for p in problems)
+        stops = document is None or any(p.is_error and p.code not in GOES_ON for p in problems)
         wrong = schema.check(document, _schema(schema_name)) if document and not stops else ()
-        other = self._of_another_kind(name, document) if schema_name == "stack.v1" and (stops or wrong) else None
-        self.problems += [other] if other else [*problems, *wrong]
-        return None if other or stops or document is None else pruned(document, wrong)
+        if schema_name == "stack.v1" and (problems or wrong) and (other := self._of_another_kind(name, document)):
+            self.problems.append(other)
+            return None
+        self.doubtful |= source.doubtful(document, problems) if document else frozenset()
+        self.problems += [*problems, *(p for p in wrong if p.span not in self.doubtful)]
+        if stops or document is None:
+            return None
+        self.damaged += damaged(document, wrong)
+        return pruned(document, wrong)
+
+    def _follows(self, problem: Diagnostic) -> bool:
+        """Whether a problem may be there only because of one that is reported already."""
+        if problem.span is None or problem.span in self.doubtful:
+            return problem.span is not None
+        inside = any(part.path == problem.span.path and _is_within(problem.span, part) for part in self.damaged)
+        return inside and problem.code not in OF_ITSELF
 
     def _of_another_kind(self, name: str, document: Document | None) -> Diagnostic | None:
         """What says that the file is something else than a stack with errors."""
@@ -399,13 +420,14 @@ class Reader:
 
         files = tuple(f for f in (environment.file,) if f)
         stack, problems = expand(document, Inputs(environment, given, find, (self.files[self.shown(path)],)))
-        self.problems += problems
+        self.problems += [problem for problem in problems if not self._follows(problem)]
         if stack is None:
             return None
         from dataclasses import replace
 
         stack = replace(stack, files=tuple(dict.fromkeys((*used.values(), *files))))
-        self.named[stack.path] = document.at("stack")
+        if ("stack",) in document.spans:
+            self.named[stack.path] = document.at("stack")
         return stack
 
     def _template(self, folder: Path, name: str) -> tuple[Blueprint | None, list[Diagnostic]]:
@@ -497,7 +519,7 @@ def _schema(name: str) -> Mapping[str, Any]:
 
 
 def pruned(document: Document, problems: Iterable[Diagnostic]) -> Document | None:
-    """The document without the entries that do not meet the schema, so that the rest can be checked all the same;
+    """The document without the parts that do not meet the schema, so that the rest can be checked all the same;
     None where what is left would not be the stack that was meant."""
     wrong = [p for p in problems if p.is_error]
     if not wrong:
@@ -507,19 +529,72 @@ def pruned(document: Document, problems: Iterable[Diagnostic]) -> Document | Non
         return None
     for problem in wrong:
         section, entry = _entry(problem)
-        if section not in ("topics", "connectors", "environments"):
+        if section in ("topics", "connectors") and _without_part(data, _steps(problem)):
+            continue
+        if section in ("topics", "connectors", "environments"):
+            if isinstance(data.get(section), dict):
+                data[section].pop(entry, None)
+        elif not _mended(data, problem, document.path):
             return None
-        if isinstance(data.get(section), dict):
-            data[section].pop(entry, None)
     from dataclasses import replace
 
     return replace(document, data=data)
 
 
+def _without_part(data: dict[str, Any], steps: Sequence[str]) -> bool:
+    """Takes the part at `steps` out of its block, True where the block is still the one that was meant."""
+    parents: list[tuple[dict[str, Any], str]] = []
+    here: Any = data
+    for step in steps:
+        if not isinstance(here, dict) or step not in here:
+            break
+        parents.append((here, step))
+        here = here[step]
+    if len(parents) < 3 or (len(parents) == 3 and steps[2] in ESSENTIAL):
+        return False
+    owner, key = parents[-1]
+    owner.pop(key)
+    return True
+
+
+def _mended(data: dict[str, Any], problem: Diagnostic, path: str) -> bool:
+    """Whether all else at the top of a stack stays as it was meant; what is needed gets a stand-in."""
+    (key, *below) = _steps(problem) or ("",)
+    if below or key in ("environments", ""):
+        return False
+    if key == "version":
+        data[key] = 1
+    elif key == "stack":
+        data[key] = schema.name_from(path)
+    elif problem.summary != "unknown key" or problem.help.startswith("did you mean"):
+        return False
+    else:
+        data.pop(key, None)
+    return True
+
+
+def damaged(document: Document, problems: Iterable[Diagnostic]) -> list[Span]:
+    """Where the blocks stand that `pruned` took a part of."""
+    found = []
+    for entry in dict.fromkeys(_entry(problem) for problem in problems if problem.is_error):
+        if entry[0] in ("topics", "connectors") and entry in document.spans:
+            key, value = document.key_at(*entry), document.at(*entry)
+            found.append(Span(document.path, key.line, key.column, value.end_line, value.end_column))
+    return found
+
+
+def _is_within(span: Span, block: Span) -> bool:
+    return (block.line, block.column) <= (span.line, span.column) <= (block.end_line, block.end_column)
+
+
+def _steps(problem: Diagnostic) -> list[str]:
+    return [part.replace("~1", "/").replace("~0", "~") for part in problem.path.split("/") if part]
+
+
 def _entry(problem: Diagnostic) -> tuple[str, str]:
     """The section and the entry of it that a problem with the schema is in; empty where it is in no entry."""
-    parts = [part for part in problem.path.split("/") if part]
-    return (parts[0], parts[1].replace("~1", "/").replace("~0", "~")) if len(parts) > 1 else ("", "")
+    parts = _steps(problem)
+    return (parts[0], parts[1]) if len(parts) > 1 else ("", "")
 
 
 def _without_brokers(name: str, source: str) -> Diagnostic:

@@ -321,6 +321,12 @@ _KINDS = {
 }  # fmt: skip
 
 
+def name_from(path: str) -> str:
+    """A stack's name for the file at `path`."""
+    stem = re.sub(r"[^a-z0-9]+", "-", path.rpartition("/")[2].partition(".")[0].lower()).strip("-")
+    return stem[:63] or "my-stack"
+
+
 def _kind(value: Any) -> str:
     """What a value is, in a person's words."""
     kinds = {dict: "a map", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}

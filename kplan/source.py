@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -169,6 +169,16 @@ def load(text: str | bytes, path: str) -> tuple[Document | None, tuple[Diagnosti
     spans = _Spans(composer.root, lines, of_keys=False)
     keys = _Spans(composer.root, lines, of_keys=True)
     return Document(path, decoded, composer.data, spans, keys), tuple(composer.problems)
+
+
+def doubtful(document: Document, problems: Iterable[Diagnostic]) -> frozenset[Span]:
+    """The places of ambiguous values and of their keys: what another check says of them follows from that."""
+    wrong = {problem.span for problem in problems if problem.code == "K103"}
+    found = set(wrong)
+    for path, span in document.spans.items() if wrong else ():
+        if span in wrong:
+            found.add(document.key_at(*path))
+    return frozenset(span for span in found if span)
 
 
 def events(text: str) -> Iterator[Any]:
@@ -403,6 +413,13 @@ class _Special:
     """A key that stands for no entry."""
 
 
+class _Again(_Special):
+    """A key that its map has already."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+
 _MERGE: Final = _Special()
 _DROP: Final = _Special()  # what follows belongs to no key, for the key was wrong
 _OPENING: Final = {yaml.MappingStartEvent: True, yaml.SequenceStartEvent: False}
@@ -469,7 +486,7 @@ class _Composer:
             reading = self._read(event.value)
             if reading.complaint:
                 self._ambiguous(event, reading)
-            return reading.value
+            return read_plain(reading.instead).value if reading.instead else reading.value
         return event.value if event.implicit[1] else self._tagged(event)
 
     def _read(self, text: str) -> Reading:
@@ -534,7 +551,7 @@ class _Composer:
             top.keys[text] = place
             top.key = key
             return
-        top.key = _DROP
+        top.key = _Again(text)
         line, _ = self.lines.position(first.start)
         detail = f"`{text}` is in line {line} of the same map already."
         span = self.lines.span(place.start, place.end)
@@ -641,6 +658,8 @@ class _Composer:
             top.children[key] = node.place
         elif key is _MERGE:
             self._take_merge(top, node)
+        elif type(key) is _Again:
+            _unite(top, key.key, node)
         top.key = None
         top.size += node.size + 1
         top.height = max(top.height, node.height + 1)
@@ -654,6 +673,17 @@ class _Composer:
             self.problems.append(error("K101", "a merge of something that is no map", detail, span=span))
             return
         top.merged += [_Node(item, place) for item, place in zip(items, places, strict=True)]
+
+
+def _unite(top: _Open, key: str, node: _Node) -> None:
+    """Of a duplicate key the first value counts; of two maps the entries of both, so nothing seems missing."""
+    first, place = top.data.get(key), top.children.get(key)
+    if not isinstance(first, dict) or not isinstance(node.data, dict):
+        return
+    children, keys = node.place.children, node.place.keys or {}
+    assert isinstance(children, dict) and isinstance(place.children, dict)
+    top.data[key] = {**node.data, **first}
+    top.children[key] = Place(place.start, place.end, {**children, **place.children}, {**keys, **(place.keys or {})})
 
 
 def _merge(node: _Node, into: _Open) -> None:
