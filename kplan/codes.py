@@ -507,11 +507,15 @@ _EXPANSION = (
         Declare it under a new name beside the old one, and list the old one under `removed:`. Or make it anew without
         its offsets: `--replace connector/NAME`, which is a danger (K407).
         """),
-    _code("K234", "an internal topic is never deleted", """
-        Names that begin with `__` belong to Kafka, Connect or kplan itself. kplan deletes only those that it has made,
-        such as a connector's heartbeat topic.
+    _code("K234", "an internal topic is never deleted or emptied", """
+        Names that begin with `__` or `_confluent`, `_schemas`, and names that end like those of Connect's own topics
+        (`connect-configs`, `connect-offsets`, `connect-status`) hold the state of Kafka, Connect, a schema registry or
+        kplan. kplan neither deletes nor replaces them, and sets no policy that deletes their records. The only ones it
+        deletes are those that begin with `__` and that a connector template created, such as a heartbeat topic.
 
-        Take the entry out of `removed:`. With `keep: true` it gives up ownership and deletes nothing.
+        Take the entry out of `removed:`, or the setting out of the topic. With `keep: true` an entry gives up ownership
+        and deletes nothing. Connect does not report the names of its own topics: with names unlike these, set
+        `protect: true` on them.
         """),
     _code("K235", "changes wait for each other", """
         Each of these changes needs another one of them to be done first, so there is no order in which they could be.
@@ -864,7 +868,8 @@ _RISKS = (
     _code("K406", "another cleanup policy deletes records", """
         `compact`, where it was not on before, removes all but the last record of each key; `delete`, where it was not
         on before, removes what is older than `retention.ms` or more than `retention.bytes`. A compacted topic also
-        refuses records without a key.
+        refuses records without a key. `delete` on a compacted topic is a danger however young its records are: the
+        topic holds the last value of each key for ever, and from then on values expire.
 
         Accept it with `accept: [data-loss]` on the topic, or for one run with `--accept change:topic/NAME`. Taking one
         of two policies away is no danger, nor is any policy for an empty topic.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from kplan import catalog, words
 from kplan.diagnostics import Diagnostic, Span, error, warning
 from kplan.incremental import channel, name_of, new_tables
+from kplan.internal import GIVE_UP, KEEP_SETTING, find_refusal
 from kplan.model import (
     REFERENCE,
     Action,
@@ -63,8 +64,34 @@ def diff(stack: Stack, live: Live, ledger: Ledger, *, replaced: Iterable[str] = 
             _declared(resource, stack, live, ledger, moves, tuple(replaced), found)
         _leaving(stack, live, ledger, mine, found)
         _restarted(stack, live, ledger, found)
+    refuse_internal(found, live, ledger)
     found.changes = [_finished(change, stack, live) for change in found.changes]
     return found
+
+
+def refuse_internal(found: Difference, live: Live, ledger: Ledger) -> None:
+    """Turn each change that no internal topic may have into a problem."""
+    allowed = []
+    for change in found.changes:
+        if refusal := find_refusal(change, ledger.get(change.address), live.state):
+            found.diagnostics.append(_internal(change, refusal))
+        else:
+            allowed.append(change)
+    found.changes = allowed
+
+
+def _internal(change: Change, refusal: str) -> Diagnostic:
+    origin = change.after.origin if change.after is not None else None
+    changed = next((d.path for d in change.diffs if d.path.startswith("/config/")), "")
+    return error(
+        "K234",
+        "an internal topic is never deleted or emptied",
+        refusal,
+        help=KEEP_SETTING if change.action is Action.UPDATE else GIVE_UP,
+        span=origin.at(changed) if origin is not None else change.span,
+        address=change.address,
+        path=changed,
+    )
 
 
 def _restarted(stack: Stack, live: Live, ledger: Ledger, found: Difference) -> None:
@@ -441,10 +468,6 @@ def _goes(address: Address, entry: Removal | None, owned: Owned | None, live: Li
     keep = bool(entry and entry.keep)
     if address in live.hidden:
         found.diagnostics.append(_unseen(address, live, span))
-    elif address.name.startswith("__") and not (owned and owned.created) and not keep and now is not None:
-        found.diagnostics.append(
-            error("K234", "an internal topic is never deleted", str(address), span=span, address=address)
-        )
     elif now is None or keep:
         if owned is not None:
             reason = "kept" if keep else "gone"
@@ -477,10 +500,11 @@ def _destroy(stack: Stack, live: Live, mine: Ledger, found: Difference) -> None:
             found.changes.append(Change(address, Action.RELEASE, None, None, (), "gone", span=span, owner=owned))
         else:
             # what it adopted is released, unless its deletion is accepted by name (risk.accepted_releases)
-            action = Action.DELETE if owned.created else Action.RELEASE
-            found.changes.append(
-                Change(address, action, now, None, (), "destroy", span=span, owner=owned, created=owned.created)
+            change = Change(
+                address, Action.DELETE, now, None, (), "destroy", span=span, owner=owned, created=owned.created
             )
+            stays = not owned.created or find_refusal(change, owned, live.state)
+            found.changes.append(replace(change, action=Action.RELEASE) if stays else change)
 
 
 # -- the rest of a change ---------------------------------------------------------------------------------------------

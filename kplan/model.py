@@ -334,6 +334,8 @@ class Live:
     facts: Mapping[Address, Facts] = field(default_factory=dict)
     refused: Mapping[Address, KplanError] = field(default_factory=dict)  # why it is hidden, with the way out
     unread: str = ""  # why Connect could not be read, where nothing here needs it
+    state: str = ""  # the topic that holds kplan's own state
+    ids: Mapping[Address, str] = field(default_factory=dict)  # of topics, where they were asked for
 
 
 class Action(StrEnum):
@@ -450,6 +452,7 @@ class Change:
     verified: str = ""  # which server's check accepted it
     owner: Owned | None = None  # the ledger's record before
     reassignment: Reassignment | None = None  # of a topic that gets another replication factor
+    topic_id: str = ""  # of the live topic that is changed; a topic made later under its name has another one
 
     @property
     def irreversible(self) -> bool:

@@ -24,7 +24,7 @@ from kplan.diagnostics import (
     ordered,
     warning,
 )
-from kplan.diff import Difference, Ledger, diff, needed
+from kplan.diff import Difference, Ledger, diff, needed, refuse_internal
 from kplan.model import (
     Action,
     Address,
@@ -171,7 +171,9 @@ def _draft(stack: Stack, live: Live, ledger: Ledger, options: Options) -> Draft:
     """What differs, and what is wrong with that."""
     found = diff(stack, live, ledger, replaced=options.replaced, mode=options.mode)
     changes = accepted_releases(_placed(found.changes, stack), options.accept, live.target)
-    problems = list(found.diagnostics)
+    found.changes = changes
+    refuse_internal(found, live, ledger)
+    changes, problems = found.changes, list(found.diagnostics)
     problems += [] if options.mode == "destroy" else _few_replicas(stack, live.target)
     problems += _uncompared(stack, live) if live.target.snapshot and options.mode == "apply" else []
     return Draft(stack, found, changes, problems)
@@ -357,6 +359,7 @@ def looked(stacks: Sequence[Stack], cluster: Cluster, store: Store, begun: Begun
     interrupted, ledger = begun.recorded.result()
     needs_connect = any(a.kind == "connector" for stack in stacks for a in needed(stack, ledger))
     live = _with_connect(topics, kafka, begun.connectors, begun.targets[1:], needs_connect)
+    live = replace(live, state=store.topic)
     if interrupted:
         refuse_interrupted(store, {stack.name for stack in stacks})
     names = {stack.name for stack in stacks}

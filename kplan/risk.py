@@ -255,10 +255,24 @@ def _shrinks(change: Change, facts: Facts, now: int | None) -> Iterator[Risk]:
 def _another_policy(change: Change, facts: Facts, now: int | None) -> Iterator[Risk]:
     gained = _gained_policies(change)
     lost = ["compaction keeps only the last record of each key"] if "compact" in gained and facts.records != 0 else []
-    if "delete" in gained:
+    if "delete" in gained and "compact" in _policies(_before(change, POLICY)):
+        lost += list(_expiring(change, facts))
+    elif "delete" in gained:
         lost += [said for key in LIMITS if (said := _beyond(key, _after(change, key), facts, now))]
     if lost:
         yield _risk("K406", f"{', and '.join(lost)}. {_stored(facts)}{_reading(facts)}", facts)
+
+
+def _expiring(change: Change, facts: Facts) -> Iterator[str]:
+    """What deletion does to a compacted topic: it holds state for ever, so the age of its records is no measure."""
+    if facts.records == 0:
+        return
+    for key in LIMITS:
+        limit = _limit(key, _after(change, key))
+        if limit >= 0:
+            said = catalog.human(key, f"{limit:.0f}") or f"{limit:.0f}"
+            reach = f"older than {said}" if key == "retention.ms" else f"beyond {said} in a partition"
+            yield f"a compacted topic keeps the last record of each key; records {reach} are deleted from now on"
 
 
 POLICY = "cleanup.policy"

@@ -88,7 +88,7 @@ def reading(plan: Plan, cluster: Cluster, store: Store) -> Callable[[], tuple[Li
     from kplan.planning import read
 
     addresses = {c.address for c in plan.changes} | {c.source for c in plan.changes if c.source}
-    return lambda: (read(cluster, addresses), store.ledger())
+    return lambda: (replace(read(cluster, addresses), state=store.topic), store.ledger())
 
 
 @dataclass(slots=True)

@@ -10,15 +10,8 @@ from typing import Final
 
 from kplan.adopt.found import Found, concealed, few
 from kplan.connector import CONNECTOR_NAME
+from kplan.internal import is_internal
 from kplan.model import Address, Connector, Owned, Resource, Secret, Topic
-
-INTERNAL: Final = re.compile(r"__|_schemas\Z|_confluent|(?:.*[._-])?connect[._-](?:configs?|offsets?|status(?:es)?)\Z")
-
-
-def is_internal(name: str) -> bool:
-    """Whether a topic is Kafka's, Connect's, a registry's or a connector's own, by its name."""
-    return bool(INTERNAL.match(name))
-
 
 def wanted(address: Address, globs: Sequence[str]) -> bool:
     """Whether an import of `globs` takes it: internal topics only by their very name."""

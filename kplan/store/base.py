@@ -47,6 +47,7 @@ class Store(Protocol):
     """The ledger, the journal and the lock of one environment. Reading needs no lock and creates nothing."""
 
     where: str  # for people: `.kplan/local.db`, `__kplan`
+    topic: str  # the topic that holds the state; empty where it is in a file
 
     def ledger(self) -> Mapping[Address, Owned]:
         """Every stack's records, as of now."""

@@ -44,7 +44,7 @@ class KafkaStore:
     def __init__(self, config: Mapping[str, str], topic: str = TOPIC, *, request_timeout: float = 30.0,
                  secrets: Sequence[str] = (), session_timeout: float = 10.0, attempts: int = 1,
                  delay: float = 2.0) -> None:  # fmt: skip
-        self.where = topic
+        self.where = self.topic = topic
         mask = Mask(secrets)
         loggers = logging.Logger("kplan.store"), logging.Logger("kplan.kafka")  # own ones: their filters end with them
         for logger, parent in zip(loggers, ("kplan", "kplan.kafka"), strict=True):

@@ -14,6 +14,8 @@ from kplan.store.base import Holder, Lock
 class RecordedStore:
     """Reads the ledger of the snapshot at `where`; there are no runs in it, and no lock."""
 
+    topic = ""
+
     def __init__(self, where: str, ledger: Mapping[Address, Owned]) -> None:
         self.where = where
         self._ledger = ledger

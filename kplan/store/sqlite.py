@@ -56,6 +56,8 @@ DELETE FROM kplan_journal WHERE stack = :stack AND run IN (
 class SqliteStore:
     """The store in the file `path`. Reading a file that is not there sees nothing; the first lock makes it."""
 
+    topic = ""
+
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic,
                  sleep: Callable[[float], None] = time.sleep) -> None:  # fmt: skip
         self.path = path
