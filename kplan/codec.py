@@ -330,6 +330,7 @@ def _extras(change: Change) -> Json:
         if change.owner is None
         else {"address": str(change.owner.address), **owned_to_json(change.owner)},
         "reassignment": None if change.reassignment is None else reassignment_to_json(change.reassignment),
+        "topic_id": change.topic_id,
     }
     return _filled(data)
 
@@ -406,6 +407,7 @@ def change_from_json(data: Any) -> Change:
             verified=_text(verified, "by"),
             owner=_owner(fields["owner"]) if fields.get("owner") else None,
             reassignment=reassignment_from_json(fields["reassignment"]) if fields.get("reassignment") else None,
+            topic_id=_text(fields, "topic_id"),
         )
 
 

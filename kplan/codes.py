@@ -1082,6 +1082,14 @@ _RUNS = (
 
         Set KPLAN_KEY to the same value where plans are made and where they are applied, and make the plan again.
         """),
+    _code("K524", "the plan asks for what is never done", """
+        The file of a saved plan may have been changed by somebody, so what it says is judged when it is applied. It
+        deletes, replaces or empties an internal topic or a protected one; or it deletes what no stack owns, and the
+        stack's own file, as it is here, does not list that under `removed`. Nothing was done.
+
+        Make the plan again from the stack. Where plans are applied on another machine, have the stack's files there, or
+        set KPLAN_KEY where plans are made and where they are applied: a signed plan is what kplan wrote.
+        """),
     _code("K527", "replicas are not in sync in time", """
         Brokers took the reassignment, and when its time was over some new replica had not caught up: much data, a
         narrow throttle, a slow or dead broker. It is put back, unless the run was started with `--on-failure stop`.

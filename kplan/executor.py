@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 from kplan import facts, words
 from kplan.diagnostics import Blocked, InterruptedRun, JournalBroken, KplanError, Stale
+from kplan.diff import Ledger
 from kplan.events import Emit
 from kplan.journal import replay
-from kplan.model import Address, Owned, Target
+from kplan.model import Address, Live, Owned, Target
 from kplan.order import Step
 from kplan.plan import Plan, judge
 from kplan.rollback import Rollback
 from kplan.run import Failure, Result, Run, Stop, changed, reading
 from kplan.store.base import Holder, Lock, Store
+from kplan.trust import NEVER, find_forbidden, find_unlisted
 
 if TYPE_CHECKING:
     from kplan.backends.base import Cluster
@@ -78,11 +80,15 @@ def refuse_applied(plan: Plan, before: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Carries out `run.plan`. `on_failure`: rollback | stop; `saved`: the plan comes from a file, which runs once."""
+    """Carries out `run.plan`. `on_failure`: rollback | stop; `saved`: the plan comes from a file, which runs once.
+
+    `removed` returns what the stack's file lists under `removed`; None: the plan is known to be what kplan wrote.
+    """
 
     run: Run
     on_failure: str = "rollback"
     saved: bool = False
+    removed: Callable[[], Collection[Address]] | None = None
 
     def within(self, timeout: float = 0.0) -> Result:
         """The end of the run, once the lock was had within `timeout` seconds.
@@ -97,22 +103,33 @@ class Apply:
             if self.saved:
                 refuse_applied(plan, applied(run.store, [plan]))
             live, ledger = run.read()
+            live = replace(live, ids=facts.read_ids(run.cluster, plan.changes))
             if plan.target.cluster_id not in ("", live.target.cluster_id):
                 raise Stale(
                     f"the plan is for cluster {plan.target.cluster_id}, this is {live.target.cluster_id}",
                     help="choose the environment that the plan was made for",
                 )
+            self._refuse_forbidden(live, ledger)
             judged, moved = judge(plan.steps, live, ledger, plan.stack)
             if moved:
                 raise Stale("; ".join(moved), help="nothing was changed: make the plan again and review it")
             doing = [j.step.change for j in judged if not j.done]
             if dangers := facts.appeared(run.cluster, live, doing, int(run.now().timestamp() * 1000)):
-                raise Stale("; ".join(dangers), help="this was no danger when the plan was made: make it again")
+                raise Stale("; ".join(dangers), help="this was not accepted when the plan was made: make it again")
             run.health = live.health
             touched = [a for s in plan.steps for a in (s.change.address, s.change.source) if a is not None]
             run.owners = {address: ledger.get(address) for address in touched}
             todo = [j.step for j in judged if not j.done]
             return self._run(lock, todo, [j.step for j in judged if j.done], live.target)
+
+    def _refuse_forbidden(self, live: Live, ledger: Ledger) -> None:
+        """Raise Stale where the plan's document asks for what no plan may do."""
+        changes = self.run.plan.changes
+        forbidden = find_forbidden(changes, live, ledger)
+        if self.removed is not None and find_unlisted(changes, ledger, ()):
+            forbidden += find_unlisted(changes, ledger, self.removed())
+        if forbidden:
+            raise Stale("; ".join(forbidden), code="K524", help=f"nothing was changed: {NEVER}")
 
     def _refuse_open_runs(self) -> None:
         store, stack = self.run.store, self.run.plan.stack

@@ -9,7 +9,7 @@ from kplan.backends.base import Cluster
 from kplan.diagnostics import KplanError
 from kplan.journal import replay
 from kplan.model import Action, Address, Change, Connector, Facts, Live
-from kplan.risk import may_lose, new_dangers
+from kplan.risk import find_growth, may_lose, new_dangers
 from kplan.sinks import group, is_sink, reads
 from kplan.store.base import Store
 
@@ -72,10 +72,26 @@ def _stops(change: Change) -> bool:
 
 
 def appeared(cluster: Cluster, live: Live, changes: Sequence[Change], now: int) -> list[str]:
-    """The dangers that have come since the plan was made: records in a topic that was empty, say."""
-    harmless = [c for c in changes if may_lose(c) and not any(r.level == "danger" and r.facts for r in c.risks)]
-    facts = read(cluster, live, changes, harmless)
-    return [f"{c.address}: {r.code} {r.summary}" for c in harmless for r in new_dangers(c, facts[c.address], now)]
+    """The dangers that nobody accepted when the plan was made: records in a topic that was empty, or many more."""
+    acting = [change for change in changes if not change.is_ledger_only]
+    facts = read(cluster, live, changes, [change for change in acting if may_lose(change)])
+    found = []
+    for change in acting:
+        known = facts.get(change.address, Facts())
+        found += [f"{change.address}: {r.code} {r.summary}" for r in new_dangers(change, known, now)]
+        found += [f"{change.address}: {grown}" for grown in find_growth(change, known)]
+    return found
+
+
+def read_ids(cluster: Cluster, changes: Sequence[Change]) -> Mapping[Address, str]:
+    """The ids of the live topics that the changes are about; a topic made later under the same name has another one."""
+    there = [c.address.name for c in changes if c.address.kind == "topic" and c.before and not c.is_ledger_only]
+    if not there:
+        return {}
+    try:
+        return cluster.topics.read_ids(there)
+    except KplanError:
+        return {}  # what is live decides then, as with a plan that has no ids
 
 
 # -- offsets of an earlier connector ----------------------------------------------------------------------------------

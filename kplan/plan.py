@@ -23,7 +23,6 @@ from kplan.model import (
     Drift,
     File,
     Live,
-    Owned,
     Resource,
     Secret,
     SourceCheck,
@@ -33,6 +32,7 @@ from kplan.model import (
 )
 from kplan.order import Step
 from kplan.template import references, resolve
+from kplan.trust import is_another_topic
 
 FORMAT = "1.0"
 
@@ -407,18 +407,15 @@ def judge(
         if owner is not None and owner.stack != stack:
             moved.append(f"{step.change.address}: stack {owner.stack} owns it now")
             continue
-        if _protected_since(step.change, owner):
-            moved.append(f"{step.change.address}: it is protected now")
+        if is_another_topic(step.change, live) and (
+            step.change.action is not Action.REPLACE or step.number not in answered
+        ):
+            moved.append(f"{step.change.address}: another topic has this name now")
+            continue
         found, why = _judged(step, live, answered.get(step.number))
         moved += why
         judged += [_owned(found, ledger)] if found else []
     return judged, moved
-
-
-def _protected_since(change: Change, owner: Owned | None) -> bool:
-    """Whether what is to go got its protection after the plan was made."""
-    going = change.action in (Action.DELETE, Action.REPLACE)
-    return going and owner is not None and owner.protect and not (change.owner and change.owner.protect)
 
 
 def _owned(judged: Judged, ledger: Ledger) -> Judged:

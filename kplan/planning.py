@@ -154,17 +154,24 @@ def make_all(
     together = Stack("", "", {a: r for stack in stacks for a, r in stack.resources.items()})
     if options.mode != "destroy":
         _tell(drafts, unique(together, live, _changes(drafts)))
+    ids = _started(partial(facts.read_ids, cluster, _changes(drafts)))
     if options.offline:
         _tell(drafts, _immovable(_changes(drafts)))
     else:
         _check_all(drafts, cluster, live.target)
     _weigh(drafts, cluster, store, live, options)
+    _share(drafts, _identified(_changes(drafts), ids.result()))
     try:
         places = in_order(stacks, [draft.changes for draft in drafts], destroy=options.mode == "destroy")
     except Circle as e:
         places = list(range(len(stacks)))
         _tell(drafts, [e.problem([stack.name for stack in stacks])])
     return [_plan(drafts[place], live, ledger, options) for place in places]
+
+
+def _identified(changes: Sequence[Change], ids: Mapping[Address, str]) -> list[Change]:
+    """The changes of existing topics with the ids of these."""
+    return [replace(c, topic_id=ids[c.address]) if c.address in ids and not c.is_ledger_only else c for c in changes]
 
 
 def _draft(stack: Stack, live: Live, ledger: Ledger, options: Options) -> Draft:

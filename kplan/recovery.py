@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from shlex import quote
 from typing import Any
 
 from kplan import facts, words
@@ -12,16 +13,26 @@ from kplan.codec import change_from_json
 from kplan.diagnostics import JournalBroken, KplanError
 from kplan.diff import Ledger
 from kplan.journal import Entry, Item, Progress, replay
-from kplan.model import Action, Address, File, Live, Target
+from kplan.model import Action, Change, Facts, File, Live, Target
 from kplan.order import Step
 from kplan.plan import Plan, differing, judge
-from kplan.rollback import WATCH_PAUSE, Rollback
+from kplan.risk import accept_name, may_lose
+from kplan.rollback import WATCH_PAUSE, Rollback, from_live
 from kplan.run import Failure, Result, Run, Sent, changed
 from kplan.store.base import Holder, Lock, Store
+from kplan.trust import escape, find_forbidden, find_misfit, find_undo_refusals, is_claimed, is_run_id
+from kplan.undo import inverse
 
 
 def plan_of(progress: Progress) -> Plan:
-    """The plan that the run was to carry out, as its journal has it. No secret's value is in it."""
+    """The plan that the run was to carry out, as its journal has it. No secret's value is in it.
+
+    Raises JournalBroken for a journal that lost its beginning, and for one that no kplan wrote so.
+    """
+    if not is_run_id(progress.run):
+        raise _torn(escape(progress.run), "has an id that no kplan gives")
+    if progress.is_open and progress.about.get("stack", progress.stack) != progress.stack:
+        raise _torn(progress.run, f"is of stack {escape(str(progress.about['stack']))} and under the key of another")
     steps = tuple(_step(n, progress.planned[n], progress.run) for n in sorted(progress.planned))
     if not steps and progress.is_open:
         raise _torn(progress.run, "has lost its beginning, and with it what the run was to do")
@@ -34,15 +45,18 @@ def plan_of(progress: Progress) -> Plan:
 def _step(number: int, item: Item, run: str) -> Step:
     try:
         data = item.change or {}
-        return Step(number, int(data.get("wave", 0)), change_from_json(data))
+        change = change_from_json(data)
+        if wrong := next((why for a in (change.address, change.source) if a and (why := find_misfit(a))), ""):
+            raise ValueError(wrong)
+        return Step(number, int(data.get("wave", 0)), change)
     except (LookupError, TypeError, ValueError, AttributeError) as e:
-        raise _torn(run, f"does not say what step {number} ({item.address or 'unknown'}) was") from e
+        raise _torn(run, f"does not say what step {number} ({escape(item.address) or 'unknown'}) was") from e
 
 
 def _torn(run: str, how: str) -> JournalBroken:
     return JournalBroken(
         f"the journal of run {run} {how}",
-        help=f"put back by hand what the run did, then close it: kplan recover {run} --forget '*'",
+        help=f"put back by hand what the run did, then close it: kplan recover {quote(run)} --forget '*'",
     )
 
 
@@ -89,13 +103,14 @@ def abandon(store: Store, progress: Progress, holder: Holder, timeout: float) ->
 class Recovery:
     """The way out of an interrupted run: `run.holder.run` is its id, `run.plan` its plan, with secrets to complete it.
 
-    `forget` names what may stay as it is, `deletes` says which created topics may go although they have records.
+    `forget` names what may stay as it is. `accepts` says whether an undo was accepted by its name, such as
+    `delete:topic/x`: that of a created topic that has records, or one that the ledger and live state do not bear out.
     """
 
     run: Run
     environment: str = ""  # where this is
     forget: Collection[str] = ()
-    deletes: Callable[[Address], bool] = lambda address: False
+    accepts: Callable[[str], bool] = lambda name: False
 
     def back(self, timeout: float) -> Result:
         """Puts back what the run did. What is as it was before is left alone."""
@@ -146,17 +161,39 @@ class Recovery:
 
     # -- back -----------------------------------------------------------------------------------------------------
     def _back(self, lock: Lock, progress: Progress) -> Result:
-        live = self._live()[0]
+        live, ledger = self._live()
         sent = self._sent(progress)
         forgotten = [s.step for s in sent if str(s.step.change.address) in self.forget]
         if forgotten:
             self.run.write(lock, "forgotten", forgotten)
         kept = [*forgotten, *(s.step for s in sent if s.step.number in progress.forgotten and s.step not in forgotten)]
         todo = [s for s in sent if s.step not in kept and self._is_to_undo(s, live, progress)]
-        rollback = Rollback(self.run, lock, self.deletes)
-        left = rollback.undo(todo, live, len(sent), self.run.records(kept, partial=True))
+        refused = self._refused(todo, live, ledger)
+        stack = self.run.plan.stack
+        mine = {a for s in self.run.plan.steps if is_claimed(s.change, ledger, stack)
+                for a in (s.change.address, s.change.source) if a is not None}  # fmt: skip
+        deletes = lambda address: self.accepts(f"delete:{address}")  # noqa: E731
+        rollback = Rollback(self.run, lock, deletes, mine)
+        left = rollback.undo(todo, live, len(sent), self.run.records(kept, partial=True), refused)
         result = rollback.result(todo, left, len(progress.done))
         return result if left else replace(result, outcome="recovered")
+
+    def _refused(self, todo: Sequence[Sent], live: Live, ledger: Ledger) -> dict[int, str]:
+        """Why an undo is not sent, by step: the ledger, live state or a danger speaks against it."""
+        run = self.run
+        backs = {s.step.number: back for s in todo if (back := from_live(inverse(s.step.change), live)) is not None}
+        risky = [back for back in backs.values() if back.action is Action.UPDATE and may_lose(back)]
+        known = facts.read(run.cluster, live, (), risky)
+        now = int(run.now().timestamp() * 1000)
+        found = {}
+        for sent in todo:
+            change, back = sent.step.change, backs.get(sent.step.number)
+            if back is not None:
+                known_ = known.get(back.address, Facts())
+                why = find_undo_refusals(change, back, live, ledger, run.plan.stack, known_, self.accepts, now)
+                if reasons := "; ".join(why):
+                    found[sent.step.number] = f"{back.address}: {reasons}"
+        return found
 
     def _live(self) -> tuple[Live, Ledger]:
         """What is live where the run was. Raises where this is not there."""
@@ -167,7 +204,7 @@ class Recovery:
                 code="K618",
                 help=f"say where it was: kplan recover {self.run.holder.run} --env {self.run.plan.env or 'NAME'}",
             )
-        return live, ledger
+        return replace(live, ids=facts.read_ids(self.run.cluster, self.run.plan.changes)), ledger
 
     def _is_to_undo(self, sent: Sent, live: Live, progress: Progress) -> bool:
         """Whether it is not as before, or may not be: what was replaced may look like what it replaced."""
@@ -184,13 +221,12 @@ class Recovery:
             self._wait()
         live, ledger = self._live()
         answered = {n: s.done or self._is_remade(s) for n, s in sent.items()}
+        forbidden = find_forbidden(run.plan.changes, live, ledger)
         judged, moved = judge(run.plan.steps, live, ledger, run.plan.stack, answered)
-        if moved:
-            return Result("incomplete", run.holder.run, left=tuple(moved))
-        doing = [j.step.change for j in judged if not j.done]
-        if dangers := facts.appeared(run.cluster, live, doing, int(run.now().timestamp() * 1000)):
-            back = f"that was no danger when the plan was made; put back: kplan recover {run.holder.run}"
-            return Result("incomplete", run.holder.run, left=tuple(f"{danger} ({back})" for danger in dangers))
+        if forbidden or moved:
+            return Result("incomplete", run.holder.run, left=(*forbidden, *moved))
+        if left := self._not_accepted([j.step.change for j in judged if not j.done], live, ledger):
+            return Result("incomplete", run.holder.run, left=tuple(left))
         run.health = live.health
         run.sent |= {n: s for n, s in sent.items() if not answered[n]}
         todo = [j.step for j in judged if not j.done]
@@ -202,6 +238,19 @@ class Recovery:
         mine = [s for s in run.plan.steps if s.number not in found]
         finished = run.finished(lock, mine, [s for s in run.plan.steps if s.number in found])
         return replace(finished, outcome="completed")
+
+    def _not_accepted(self, doing: Sequence[Change], live: Live, ledger: Ledger) -> list[str]:
+        """What is left to do and takes a word: the journal alone is no proof that somebody accepted a danger."""
+        run = self.run
+        open_ = [c for c in doing if not c.is_ledger_only and not self.accepts(accept_name(c))]
+        unclaimed = [c for c in open_ if not is_claimed(c, ledger, run.plan.stack)]
+        found = [f"{c.address}: the ledger has no record that stack {run.plan.stack} owns it" for c in unclaimed]
+        bare = [replace(c, risks=()) for c in open_]
+        found += facts.appeared(run.cluster, live, bare, int(run.now().timestamp() * 1000))
+        names = {str(c.address): accept_name(c) for c in open_}
+        ways = f"or put back: kplan recover {run.holder.run}"
+        named = [(line, next(n for a, n in names.items() if line.startswith(f"{a}: "))) for line in found]
+        return [f"{line} (accept it: --accept {name}, {ways})" for line, name in named]
 
     def _is_remade(self, sent: Sent) -> bool:
         """Whether a replacement that was cut off had come to its end: another topic of the same name has another id."""

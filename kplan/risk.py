@@ -87,6 +87,7 @@ SNAPSHOT_MODES = {
 }
 CAPTURED = ("table.include.list", "collection.include.list", "schema.include.list", "database.include.list")
 NOT_CAPTURED = ("table.exclude.list", "collection.exclude.list", "schema.exclude.list", "database.exclude.list")
+GROWTH_FACTOR, GROWTH_RECORDS = 2, 1000  # so many times, and so many more, and an accepted deletion is another one
 MINIMUM_MANAGED = 10  # `max_changes` judges shares of at least so many resources
 VERBS = {Action.DELETE: "delete", Action.REPLACE: "replace"}
 OTHERWISE = "change"
@@ -118,8 +119,8 @@ def accepted_releases(changes: Sequence[Change], accepted: Accepted, target: Tar
     """With `destroy`: what was adopted is released, unless its deletion is accepted by name."""
     result = []
     for change in changes:
-        adopted = change.reason == "destroy" and change.action is Action.RELEASE and change.before is not None
-        if adopted and accepted.covers(f"delete:{change.address}"):
+        stays = change.reason == "destroy" and change.action is Action.RELEASE and change.before is not None
+        if stays and not change.created and accepted.covers(f"delete:{change.address}"):
             change = replace(change, action=Action.DELETE)
             change = replace(change, undo=undo_of(change, target))
         result.append(change)
@@ -189,9 +190,20 @@ def _assessed(
 
 
 def new_dangers(change: Change, facts: Facts, now: int) -> list[Risk]:
-    """The dangers that `change` has by these facts, and did not have when the plan was made."""
-    known = {risk.code for risk in change.risks}
+    """The dangers that `change` has by these facts, and that were not accepted when the plan was made."""
+    known = {risk.code for risk in change.risks if risk.accepted is not None}
     return [r for r in _own_risks(change, facts, "", now) if r.level == "danger" and r.code not in known]
+
+
+def find_growth(change: Change, facts: Facts) -> Iterator[str]:
+    """Say that a topic whose deletion was accepted holds many more records now."""
+    accepted = next((r.facts.records for r in change.risks if r.code in ("K401", "K403") and r.facts), None)
+    if accepted is None or facts.records is None:
+        return
+    if facts.records > GROWTH_FACTOR * accepted and facts.records - accepted >= GROWTH_RECORDS:
+        yield f"its deletion was accepted with {accepted:,} records, and now it holds up to {facts.records:,}"
+    elif facts.records and not accepted:
+        yield f"its deletion was accepted while it was empty, and now it holds up to {facts.records:,} records"
 
 
 def _own_risks(change: Change, facts: Facts | None, leftover: str, now: int | None) -> Iterator[Risk]:

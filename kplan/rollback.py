@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,11 +24,15 @@ Left = dict[int, str]  # what is not as before, by step, in words
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """The way back of `run`. `deletes` says of an address whether its records may go where it was created."""
+    """The way back of `run`. `deletes` says of an address whether its records may go where it was created.
+
+    The ledger is written for `mine` alone; None: the run is this process's own, and all of it is.
+    """
 
     run: Run
     lock: Lock
     deletes: Callable[[Address], bool] = lambda address: False
+    mine: Collection[Address] | None = None
 
     def after(self, failure: Failure) -> Result:
         """Puts back what was sent, because of `failure`, and says what is left."""
@@ -57,10 +61,20 @@ class Rollback:
         )
 
     def undo(
-        self, todo: Sequence[Sent], live: Live, of: int, records: Mapping[Address, Owned | None] | None = None
+        self,
+        todo: Sequence[Sent],
+        live: Live,
+        of: int,
+        records: Mapping[Address, Owned | None] | None = None,
+        refused: Left | None = None,
     ) -> Left:
-        """Undoes wave by wave, looks until nothing can change any more, and closes the run if all is as before."""
+        """Undoes wave by wave, looks until nothing can change any more, and closes the run if all is as before.
+
+        The undos of the steps `refused` are not sent, for the reason given.
+        """
         run = self.run
+        kept = [s for s in todo if s.step.number in (refused or {})]
+        todo = [s for s in todo if s not in kept]
         if todo:
             run.emit(Event("rollback_started", words.rolling_back(len(todo), of), level="warning"))
         began = run.clock()
@@ -68,8 +82,12 @@ class Rollback:
         left |= self._watch([s for s in todo if s.unsure], began, left)
         left = self._again([s for s in todo if (s.unsure or s.undoing) and s.step.number in left], began, left)
         left |= self._verify(todo, left)
-        stay = [s.step for s in todo if s.step.number in left]
+        left |= refused or {}
+        stay = [s.step for s in (*todo, *kept) if s.step.number in left]
         ledger = run.before() | run.records(stay, partial=True) | dict(records or {})
+        if self.mine is not None:
+            untouched = {a for s in kept for a in (s.step.change.address, s.step.change.source)}
+            ledger = {a: owned for a, owned in ledger.items() if a in self.mine and a not in untouched}
         if left:
             run.write(self.lock, "kept", stay, outcomes=left, ledger=ledger)
         else:
@@ -112,7 +130,7 @@ class Rollback:
         return left
 
     def _back(self, change: Change, live: Live) -> Change | None:
-        back = _from_live(inverse(change), live)
+        back = from_live(inverse(change), live)
         if back is not None and back.if_empty and self.deletes(back.address):
             return replace(back, if_empty=False)
         return back
@@ -211,7 +229,7 @@ def _remembered(sent: Sent) -> Mapping[str, Any]:
     return {**sent.captured, "restore": True} if goes and sent.captured else sent.captured
 
 
-def _from_live(back: Change | None, live: Live) -> Change | None:
+def from_live(back: Change | None, live: Live) -> Change | None:
     """The undo as it must be sent now: what is half gone is not made anew, but put back into its old state."""
     now = live.resources.get(back.address) if back is not None else None
     if back is not None and back.action is Action.UPDATE and isinstance(back.after, Topic):

@@ -81,6 +81,7 @@ def inverse(change: Change) -> Change | None:
         reason="undo",
         diffs=tuple(AttrDiff(d.path, d.after, d.before, "stack") for d in change.diffs),
         snapshots=(),
+        topic_id="",
         stops=change.snapshots,
         reassignment=change.reassignment.back if change.reassignment else None,
     )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
 
 from kplan.adopt.found import Found, concealed, few
 from kplan.connector import CONNECTOR_NAME
 from kplan.internal import is_internal
 from kplan.model import Address, Connector, Owned, Resource, Secret, Topic
+
 
 def wanted(address: Address, globs: Sequence[str]) -> bool:
     """Whether an import of `globs` takes it: internal topics only by their very name."""

@@ -77,6 +77,9 @@ class Backend(Protocol):
     def read(self, names: Collection[str] | None) -> Reading:
         """The live state of `names` (None: all). Absent ones are left out; hidden ones are named as such."""
 
+    def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
+        """The ids of the named topics, where the server has them. One that is deleted and made again gets another."""
+
     def placement(self, names: Collection[str]) -> Placement:
         """On which brokers the replicas of the named topics are, and whether they can be moved."""
 

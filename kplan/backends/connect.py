@@ -233,6 +233,9 @@ class ConnectConnectors:
     def positions(self, groups: Collection[str]) -> frozenset[str]:
         return frozenset()
 
+    def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
+        return {}
+
     def placement(self, names: Collection[str]) -> Placement:
         return Placement()
 

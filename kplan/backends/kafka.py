@@ -45,6 +45,7 @@ from kplan.placement import Placement
 
 Failures = dict[str, KplanError | None]  # by topic; None: it is so
 
+NO_IDS: Final = ("", "None", "AAAAAAAAAAAAAAAAAAAAAA")  # the last is Kafka's zero
 DESCRIBED_AT_ONCE: Final = 250  # topics in a DescribeConfigs request: 1,000 answer with 2 to 4 MB
 NEW_TOPIC_LOOKS: Final = 10  # for a topic that another client created a moment ago
 NEW_TOPIC_PAUSE: Final = 0.3  # seconds between them
@@ -196,6 +197,15 @@ class KafkaTopics:
                 raise answer
         return answers
 
+    def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
+        """The ids of the topics that are there and may be described; a broker of before 2.8 has none."""
+        found: dict[Address, str] = {}
+        for chunk in shared.batches(list(names), lambda _: 1, DESCRIBED_AT_ONCE):
+            for name, answer in self._client.retried(partial(self._topics_chunk, chunk)).items():
+                if not isinstance(answer, KplanError) and str(answer.topic_id) not in NO_IDS:
+                    found[Address("topic", name)] = str(answer.topic_id)
+        return found
+
     def placement(self, names: Collection[str]) -> Placement:
         """Where the replicas are, by the metadata; their sizes by the brokers' log folders."""
         return self._replicas.placement(names)
@@ -321,11 +331,7 @@ class KafkaTopics:
         moved; records cannot be remembered."""
         found: dict[Address, Mapping[str, Any]] = self._replicas.capture(changes)
         replaced = [change.address.name for change in changes if change.action is Action.REPLACE]
-        for chunk in shared.batches(replaced, lambda _: 1, DESCRIBED_AT_ONCE):
-            for name, answer in self._client.retried(partial(self._topics_chunk, chunk)).items():
-                if not isinstance(answer, KplanError):
-                    found[Address("topic", name)] = {"topic_id": str(answer.topic_id)}
-        return found
+        return found | {address: {"topic_id": id} for address, id in self.read_ids(replaced).items()}
 
     def act(
         self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]

@@ -6,6 +6,7 @@ No secret is stored: a connector's secret settings are kept as digests, salted b
 
 from __future__ import annotations
 
+import base64
 import difflib
 import hashlib
 import hmac
@@ -86,6 +87,7 @@ CREATE TABLE IF NOT EXISTS sim_readers (topic TEXT NOT NULL, reader TEXT NOT NUL
     active INTEGER NOT NULL, PRIMARY KEY (topic, reader));
 CREATE TABLE IF NOT EXISTS sim_oldest (topic TEXT PRIMARY KEY, first_write INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS sim_replicas (topic TEXT PRIMARY KEY, replicas TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sim_ids (topic TEXT PRIMARY KEY, id TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sim_connectors (name TEXT PRIMARY KEY, config TEXT NOT NULL, state TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sim_offsets (name TEXT PRIMARY KEY, offsets TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sim_failures (name TEXT PRIMARY KEY, cause TEXT NOT NULL);
@@ -181,6 +183,10 @@ class SimulatedTopics:
         }
         return Reading(found, frozenset(row[0] for row in rows))
 
+    def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
+        rows = self.file.read("SELECT topic, id FROM sim_ids")
+        return {Address("topic", topic): id for topic, id in rows if topic in set(names)}
+
     def placement(self, names: Collection[str]) -> Placement:
         """Where the replicas are; how many bytes they have is not simulated."""
         live = [topic for topic in self.read(names).resources.values() if isinstance(topic, Topic)]
@@ -219,10 +225,14 @@ class SimulatedTopics:
         return [*found, *([few] if few else [])]
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
-        """Where the replicas are that are moved. Raises Stale where that is not as planned."""
+        """The ids of topics that are replaced, and where replicas are that are moved. Raises Stale where that is not as
+        planned."""
         moving = {change.address.name: change for change in changes if change.reassignment}
         where = self.placement(list(moving)).replicas if moving else {}
-        return {change.address: remembered(change, where.get(name, {})) for name, change in moving.items()}
+        found = {change.address: remembered(change, where.get(name, {})) for name, change in moving.items()}
+        replaced = [change.address.name for change in changes if change.action is Action.REPLACE]
+        ids = self.read_ids(replaced) if replaced else {}
+        return found | {address: {"topic_id": id} for address, id in ids.items()}
 
     def act(
         self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
@@ -329,6 +339,7 @@ class SimulatedTopics:
             db.execute("DELETE FROM sim_topics WHERE name = ?", (name,))
             db.execute("DELETE FROM sim_readers WHERE topic = ?", (name,))
             db.execute("DELETE FROM sim_oldest WHERE topic = ?", (name,))
+            db.execute("DELETE FROM sim_ids WHERE topic = ?", (name,))
             db.execute("DELETE FROM sim_replicas WHERE topic = ?", (name,))
             live.pop(name, None)
         if change.action is Action.DELETE or not isinstance(change.after, Topic):
@@ -343,6 +354,8 @@ class SimulatedTopics:
             " config = excluded.config",
             (name, made.partitions, made.replication_factor, json.dumps(dict(made.config), sort_keys=True)),
         )
+        if change.action is not Action.UPDATE:
+            db.execute("INSERT OR REPLACE INTO sim_ids VALUES (?, ?)", (name, _new_id(db, name)))
         return Outcome()
 
     def _made(self, change: Change, live: Topic | None) -> Topic:
@@ -407,6 +420,15 @@ class SimulatedTopics:
             )
         if count == live.partitions:
             raise SameCount(f"Topic already has {count} partition(s).")
+
+
+def _new_id(db: sqlite3.Connection, name: str) -> str:
+    """An id that no topic of this file had before; the same steps on another file give the same ids."""
+    db.execute("INSERT OR IGNORE INTO sim_meta VALUES ('topics_created', '0')")
+    db.execute("UPDATE sim_meta SET value = value + 1 WHERE key = 'topics_created'")
+    (count,) = db.execute("SELECT value FROM sim_meta WHERE key = 'topics_created'").fetchone()
+    digest = hashlib.sha256(f"{count} {name}".encode()).digest()[:16]
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 class SameCount(Conflict):
@@ -516,6 +538,9 @@ class SimulatedConnectors:
             error = KplanError(f"task 0: {FAILURE}", code="K512", applied=True, help=help)
             outcomes[change.address] = Outcome(error if _task_is_to_fail(change, self.fail) else None)
         return outcomes
+
+    def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
+        return {}
 
     def placement(self, names: Collection[str]) -> Placement:
         return Placement()

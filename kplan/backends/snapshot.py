@@ -37,6 +37,9 @@ class Recorded:
         every = frozenset(a.name for a in self._live.resources if a.kind == self.kind)
         return Reading(found, every, hidden, health)
 
+    def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
+        return {}
+
     def placement(self, names: Collection[str]) -> Placement:
         """Not known: a snapshot does not say where replicas are."""
         return Placement()

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from kplan.backends.base import Cluster
     from kplan.environment import Environment
     from kplan.events import Emit
+    from kplan.model import Address
     from kplan.plan import Plan
     from kplan.render.events import View
     from kplan.render.text import Context
@@ -181,6 +183,7 @@ def _from_file(session: Session, documents: list[dict[str, Any]]) -> tuple[Envir
 
     plans = [from_json(document) for document in documents]
     verify_signatures(documents, os.environ.get("KPLAN_KEY"))
+    _refuse_without_files(plans)
     session.stack_names = [plan.stack for plan in plans]
     session.needs_connect = any(c.address.kind == "connector" for plan in plans for c in plan.changes)
     if len({plan.env for plan in plans}) != 1:
@@ -206,8 +209,11 @@ def _from_file(session: Session, documents: list[dict[str, Any]]) -> tuple[Envir
             process=asked.process,
         )
     )
+    key = os.environ.get("KPLAN_KEY")
     for plan in plans:
         _same_files(session, plan, environment)
+        if not key:
+            session.removed[plan.stack] = partial(_removed, session, plan, environment)
     values = {
         name: asked.flags.get(name, asked.process.get(f"KPLAN_VAR_{name}"))
         for plan in plans
@@ -260,6 +266,37 @@ def declared(
             [error("K219", "a sensitive variable has no value", n, help=f"set KPLAN_VAR_{n}") for n in missing]
         )
     return found
+
+
+def _refuse_without_files(plans: Sequence[Plan]) -> None:
+    """Raise Stale for a plan that has steps and names no file that it was made from: kplan writes none like that."""
+    from kplan.diagnostics import Stale
+
+    for plan in plans:
+        if plan.steps and not plan.files:
+            raise Stale(
+                f"the plan of stack {plan.stack} has steps and names no file that it was made from",
+                code="K522",
+                help="make the plan again, and apply the file as it was written",
+            )
+
+
+def _removed(session: Session, plan: Plan, environment: Environment) -> frozenset[Address]:
+    """Return what the stack's own file lists under `removed`; nothing where the file is not here or is another's."""
+    from dataclasses import replace
+
+    from kplan.diagnostics import KplanError
+    from kplan.loading import load
+
+    asked = session.request
+    path = Path(environment.folder, plan.files[0].path)
+    request = replace(asked, paths=(str(path),), env=plan.env)
+    try:
+        loaded = load(request) if path.is_file() else None
+    except KplanError:
+        return frozenset()
+    stacks = [stack for stack in loaded.stacks if stack.name == plan.stack] if loaded else []
+    return frozenset(entry.address for stack in stacks for entry in stack.removed if not entry.keep)
 
 
 def _same_files(session: Session, plan: Plan, environment: Environment) -> None:
@@ -473,8 +510,9 @@ def _run(running: Running, cluster: Cluster, store: Store, saved: bool, stop: St
         session.say(f"  run {me.run}, journaled in {store.where}")
         session.say()
     run = running.run(cluster, store, unbreakable(view), stop)
+    removed = session.removed.get(running.plan.stack)
     try:
-        return Apply(run, session.settings["on_failure"], saved).within(timeout)
+        return Apply(run, session.settings["on_failure"], saved, removed).within(timeout)
     finally:
         stop.over = True
         with suppress(OSError):  # the terminal may be gone

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kplan.diagnostics import Diagnostic
     from kplan.environment import Environment
     from kplan.loading import Loaded, Request
-    from kplan.model import Stack, Target
+    from kplan.model import Address, Stack, Target
     from kplan.plan import Plan
     from kplan.planning import Begun
     from kplan.render.progress import Progress, Ticker
@@ -120,6 +120,7 @@ class Session:
     shown: dict[str, str] = field(default_factory=dict)
     stack_names: list[str] = field(default_factory=list)
     needs_connect: bool = False  # whether the stacks or the saved plans have connectors
+    removed: dict[str, Callable[[], Collection[Address]]] = field(default_factory=dict)  # of unsigned saved plans
     snapshot: Snapshot | None = None  # what stands for the servers
     unasked: Target | None = None  # no server is asked; these are their addresses, as far as they are known
     connect_alone: bool = False  # whether the command needs no brokers where none are named

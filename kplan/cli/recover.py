@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     "accepted",
     metavar="delete:topic/NAME",
     multiple=True,
-    help="Delete this topic, which the run created, although it has records by now (globs).",
+    help="Do this although it is a danger, or the ledger does not say that the stack owns it (globs): delete a topic "
+    "that the run created and that has records by now, or change:topic/NAME, as the message says.",
 )
 @option("--yes", "-y", is_flag=True, help="Do not ask.")
 @option("--lock-timeout", metavar="TIME", default="60s", show_default=True, help="How long to wait for the lock.")
@@ -84,9 +85,8 @@ def command(session: Session) -> int:
 
 def _refuse_contradictions(session: Session) -> None:
     s = session.settings
-    given = [flag for name, flag in (("forget", "--forget"), ("accepted", "--accept")) if s[name]]
-    if s["forward"] and given:
-        raise click.UsageError(f"{given[0]} says how to put back; with --forward nothing is put back")
+    if s["forward"] and s["forget"]:
+        raise click.UsageError("--forget says how to put back; with --forward nothing is put back")
 
 
 def _end_writes(session: Session, store: Store) -> None:
@@ -106,12 +106,13 @@ def _end_writes(session: Session, store: Store) -> None:
 def _open_runs(session: Session, store: Store) -> list[Progress]:
     from kplan.diagnostics import Invalid, error
     from kplan.journal import replay
+    from kplan.trust import escape
 
     found = [p for p in (replay(store.entries(run)) for run in store.open_runs()) if p]
     asked = session.settings["run"]
     if not asked:
         return found
-    chosen = [p for p in found if p.run == asked]
+    chosen = [p for p in found if asked in (p.run, escape(p.run))]
     if not chosen:
         raise Invalid([error("K606", "there is no such open run", asked, help="`kplan recover --list` shows them")])
     return chosen
@@ -122,6 +123,7 @@ def _readable(session: Session, store: Store, found: list[Progress]) -> tuple[li
     from kplan.diagnostics import JournalBroken
     from kplan.environment import seconds
     from kplan.recovery import abandon, plan_of
+    from kplan.trust import escape
 
     good, code = [], 0
     for progress in found:
@@ -131,7 +133,7 @@ def _readable(session: Session, store: Store, found: list[Progress]) -> tuple[li
         except JournalBroken as e:
             if "*" in session.settings["forget"] and not session.settings["listing"]:
                 abandon(store, progress, holder("kplan recover"), seconds(session.settings["lock_timeout"]))
-                session.note(f"run {progress.run} is closed; nothing of it was put back")
+                session.note(f"run {escape(progress.run)} is closed; nothing of it was put back")
                 continue
             session.show([e.diagnostic()])
             code = e.exit_code
@@ -239,8 +241,7 @@ def _recovered(running: Running, cluster: Cluster, store: Store, stop: Stop) -> 
     view = view_of(session)
     accepted = Accepted(tuple(s["accepted"]))
     run = running.run(cluster, store, unbreakable(view), stop)
-    deletes = lambda address: accepted.covers(f"delete:{address}")  # noqa: E731
-    recovery = Recovery(run, running.environment.name, _forgotten(session, plan), deletes)
+    recovery = Recovery(run, running.environment.name, _forgotten(session, plan), accepted.covers)
     timeout = seconds(s["lock_timeout"])
     try:
         wait_for_others(session, store, [plan.stack], timeout)

@@ -78,7 +78,9 @@ class KafkaStore:
 
         def found(log: Log) -> list[Entry]:
             log.refuse_broken(lambda key: key.split("/")[2:4] == ["run", run])
-            return [entry for (_, name), each in log.runs.items() if name == run for entry in each.entries()]
+            named = [each for each in log.runs.values() if each.run == run]
+            first = min(named, key=lambda each: (each.ended, each.first), default=None)
+            return first.entries() if first else []  # records of another stack under this id are not of this run
 
         return self._read(found)
 

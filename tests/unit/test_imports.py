@@ -18,10 +18,10 @@ PACKAGE = ROOT / "kplan"
 # Values in, values out: no I/O, no clock, nothing random, no process. Each may import the modules of this set alone.
 CORE = frozenset({
     "bounded", "catalog", "codec", "codes", "connector", "diagnostics", "diff", "discovery", "drops", "environment",
-    "events", "expand", "feeds", "fmt", "guard", "incremental", "journal", "keys", "lineage", "mistaken", "model",
-    "order", "outlives", "permissions", "placement", "plan", "process", "readiness", "risk", "routing", "schema",
-    "settings", "sinks", "snapshot", "source", "stacks", "starter", "tables", "template", "undo", "unique", "variables",
-    "words",
+    "events", "expand", "feeds", "fmt", "guard", "incremental", "internal", "journal", "keys", "lineage",
+    "mistaken", "model", "order", "outlives", "permissions", "placement", "plan", "process", "readiness", "risk",
+    "routing", "schema", "settings", "sinks", "snapshot", "source", "stacks", "starter", "tables", "template",
+    "trust", "undo", "unique", "variables", "words",
 })  # fmt: skip
 # What the edges may know of the core: the data and what Kafka, Connect and the journal mean. Not how a plan is made.
 # `secrets` masks what is logged; the core has nothing to log. `access` tells why brokers let nobody in; `http_limits`

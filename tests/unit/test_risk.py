@@ -34,7 +34,7 @@ from kplan.model import (
     Undo,
 )
 from kplan.planning import milliseconds
-from kplan.risk import KINDS, RULES, Accepted, accept_name, assess, may_lose, new_dangers, wants_facts
+from kplan.risk import KINDS, RULES, Accepted, accept_name, assess, find_growth, may_lose, new_dangers, wants_facts
 
 HOUR, DAY = 3_600_000, 86_400_000
 NOW = milliseconds("2026-01-01T10:00:00Z") or 0
@@ -241,10 +241,23 @@ def test_a_policy_that_comes_is_a_danger_and_one_that_goes_is_none(
     assert wants_facts(change) == may_lose(change) == bool(expected)
 
 
-def test_deleting_by_age_instead_of_compacting_is_no_danger_for_young_records() -> None:
-    change = update(topic(cleanup_policy="compact"), topic(cleanup_policy="delete", retention_ms=str(30 * DAY)))
-    assert codes(change, FULL) == []
-    assert codes(change, replace(FULL, first_write=NOW - 31 * DAY)) == ["K406"]
+@pytest.mark.parametrize("policy", ["delete", "compact,delete"])
+def test_deletion_on_a_compacted_topic_is_a_danger_however_young_its_records_are(policy: str) -> None:
+    before = topic(cleanup_policy="compact")
+    change = update(before, topic(cleanup_policy=policy, retention_ms=str(30 * DAY)))
+    for first in (NOW, NOW - 31 * DAY, None):
+        assert codes(change, replace(FULL, first_write=first)) == ["K406"]
+    assert codes(change, EMPTY) == []
+    assert codes(update(before, topic(cleanup_policy=policy, retention_ms="-1")), FULL) == []
+
+
+def test_an_accepted_deletion_holds_while_the_topic_grows_a_little() -> None:
+    accepted = assessed(Change(Address("topic", "a"), Action.DELETE, topic()), replace(FULL, records=3))
+    for records, grown in ((3, 0), (900, 0), (1002, 0), (1003, 1), (5000, 1)):
+        assert len(list(find_growth(accepted, replace(FULL, records=records)))) == grown, records
+    many = assessed(Change(Address("topic", "a"), Action.DELETE, topic()), replace(FULL, records=1_000_000))
+    assert not list(find_growth(many, replace(FULL, records=2_000_000)))
+    assert list(find_growth(many, replace(FULL, records=2_000_001)))
 
 
 def test_what_brokers_delete_no_undo_brings_back() -> None:

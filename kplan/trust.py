@@ -1,0 +1,132 @@
+"""What a plan or a journal may make kplan do, judged when it acts: whoever wrote the document may have forged it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Final
+
+from kplan import catalog
+from kplan.diff import Ledger, equal
+from kplan.internal import find_refusal
+from kplan.model import Action, Address, AttrDiff, Change, Facts, Live, Owned, Secret, Topic
+from kplan.risk import accept_name, new_dangers
+
+RUN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+NEVER = "kplan never does this; make the plan again from the stack"
+
+
+def find_forbidden(changes: Iterable[Change], live: Live, ledger: Ledger) -> list[str]:
+    """Name each change that no plan may make, whatever it says of itself: an internal topic, or a protected one."""
+    found = []
+    for change in changes:
+        owner = ledger.get(change.address)
+        if refusal := find_refusal(change, owner, live.state):
+            found.append(f"{change.address}: {refusal}")
+        elif change.action in (Action.DELETE, Action.REPLACE) and owner is not None and owner.protect:
+            found.append(f"{change.address}: it is protected now")
+    return found
+
+
+def find_unlisted(changes: Iterable[Change], ledger: Ledger, removed: Collection[Address]) -> list[str]:
+    """Name each deletion of what no stack owns and the stack's own file does not list under `removed`."""
+    going = [c.address for c in changes if c.action is Action.DELETE and c.address not in ledger]
+    return [f"{address}: no stack owns it, and the stack's file does not list it under `removed`"
+            for address in going if address not in removed]  # fmt: skip
+
+
+def is_another_topic(change: Change, live: Live) -> bool:
+    """Whether the live topic was created after the change was planned, under the same name."""
+    known = live.ids.get(change.address, "")
+    return bool(known and change.topic_id) and known != change.topic_id
+
+
+# -- what a journal asks for ------------------------------------------------------------------------------------------
+def is_run_id(run: str) -> bool:
+    """Whether the id may be one that kplan made."""
+    return bool(RUN_ID.match(run))
+
+
+def escape(text: str) -> str:
+    """The text on one line with its control characters visible, as it can be typed on a command line."""
+    return text.encode("unicode_escape", "backslashreplace").decode() if CONTROL.search(text) else text
+
+
+def find_misfit(address: Address) -> str:
+    """Say why no resource can have this name; empty where one can."""
+    if address.kind == "topic":
+        return catalog.check_name(address.name) or ""
+    return "it has control characters" if CONTROL.search(address.name) else ""
+
+
+def is_claimed(change: Change, ledger: Ledger, stack: str) -> bool:
+    """Whether the ledger says that `stack` owns what is changed; a run claims it before its first request."""
+    return any(a is not None and a in ledger and ledger[a].stack == stack for a in (change.address, change.source))
+
+
+def find_undo_refusals(
+    change: Change,
+    back: Change,
+    live: Live,
+    ledger: Ledger,
+    stack: str,
+    facts: Facts,
+    accepts: Callable[[str], bool],
+    now: int,
+) -> Iterator[str]:
+    """Say why `back`, the undo of a journaled `change`, is not sent; nothing where it may be.
+
+    The journal may be forged, so it is held against the ledger and the live state.
+    """
+    owner = _owner(change, ledger)
+    if refusal := find_refusal(back, owner, live.state):
+        yield refusal
+        return
+    if owner is not None and owner.stack != stack:
+        yield f"stack {owner.stack} owns it"
+        return
+    if back.action is Action.UPDATE and is_another_topic(change, live):
+        yield "another topic has this name now"
+        return
+    name = accept_name(back)
+    if accepts(name):
+        return
+    reasons = [] if owner is not None else [f"the ledger has no record that stack {stack} owns it"]
+    if change.action is Action.UPDATE:
+        reasons += [_changed_since(diff, live, change) for diff in change.diffs if not _is_expected(diff, live, change)]
+    if back.address.kind == "topic" and back.action is Action.UPDATE:
+        reasons += [f"{risk.code} {risk.summary}" for risk in new_dangers(back, facts, now)]
+    for reason in reasons:
+        yield f"{reason} (to do it anyway: --accept {name})"
+
+
+def _owner(change: Change, ledger: Ledger) -> Owned | None:
+    return ledger.get(change.address) or (ledger.get(change.source) if change.source is not None else None)
+
+
+def _is_expected(diff: AttrDiff, live: Live, change: Change) -> bool:
+    """Whether a setting is as it was before the run or as the run was to set it, so that nobody else changed it."""
+    now = live.resources.get(change.address)
+    if now is None or not diff.path.startswith("/config/"):
+        return True
+    have = now.config.get(diff.key)
+    if isinstance(now, Topic):
+        sides = [None if side is None else str(side) for side in (diff.before, diff.after)]
+        return any(s == have or (s is not None and have is not None and catalog.same(diff.key, s, str(have)))
+                   for s in sides)  # fmt: skip
+    return any(_is_same(side, have) for side in (diff.before, diff.after))
+
+
+def _is_same(side: object, have: object) -> bool:
+    if isinstance(side, Secret) and isinstance(have, str):
+        have = Secret(value=have)
+    side_, have_ = (each if isinstance(each, str | Secret) else None for each in (side, have))
+    return equal(side_, have_)
+
+
+def _changed_since(diff: AttrDiff, live: Live, change: Change) -> str:
+    now = live.resources[change.address].config.get(diff.key)
+    shown = "(unset)" if now is None else "(sensitive)" if diff.sensitive else str(now)
+    return f"{diff.key} is {shown} now, neither what it was before the run nor what the run set"
