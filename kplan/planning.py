@@ -160,7 +160,7 @@ def make_all(
     else:
         _check_all(drafts, cluster, live.target)
     _weigh(drafts, cluster, store, live, options)
-    _share(drafts, _identified(_changes(drafts), ids.result()))
+    _share(drafts, _with_ids(_changes(drafts), ids.result()))
     try:
         places = in_order(stacks, [draft.changes for draft in drafts], destroy=options.mode == "destroy")
     except Circle as e:
@@ -169,7 +169,7 @@ def make_all(
     return [_plan(drafts[place], live, ledger, options) for place in places]
 
 
-def _identified(changes: Sequence[Change], ids: Mapping[Address, str]) -> list[Change]:
+def _with_ids(changes: Sequence[Change], ids: Mapping[Address, str]) -> list[Change]:
     """The changes of existing topics with the ids of these."""
     return [replace(c, topic_id=ids[c.address]) if c.address in ids and not c.is_ledger_only else c for c in changes]
 
