@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from kplan.diagnostics import Diagnostic
 from kplan.secrets import Mask, MaskingFilter
 
 OURS = "kplan"  # the name of our handler
@@ -27,8 +28,10 @@ class JsonLines(logging.Formatter):
         )
 
 
-def configure(level: str, style: str, file: str | None, mask: Mask) -> None:
+def configure(level: str, style: str, file: str | None, mask: Mask, talks: bool = True) -> None:
     """Logs go to `file` or standard error from `level` up; no secret that `mask` knows appears in them.
+
+    Without `talks` nothing is logged of runs and their errors: standard error shows them anyway.
 
     So do those of the libraries: left alone, Python writes their warnings to standard error as they are.
     """
@@ -50,8 +53,18 @@ def configure(level: str, style: str, file: str | None, mask: Mask) -> None:
     # the client libraries say each failed attempt; errors say what came of them
     for client in ("kplan.kafka", "kafka"):
         logging.getLogger(client).setLevel(logging.DEBUG if level.lower() == "debug" else logging.CRITICAL)
+    for own in ("kplan.run", "kplan.cli"):
+        logging.getLogger(own).setLevel(logging.NOTSET if talks else logging.CRITICAL)
     for library in ("filelock", "urllib3"):  # each look at a lock, each connection: kplan's own lines say more
         logging.getLogger(library).setLevel(logging.WARNING)
+
+
+def problems(found: Sequence[Diagnostic]) -> None:
+    """The log has what ended the command."""
+    if any(handler.get_name() == OURS for handler in logging.getLogger("kplan").handlers):
+        for problem in found:
+            level = logging.ERROR if problem.is_error else logging.WARNING
+            logging.getLogger("kplan.cli").log(level, "%s", problem)
 
 
 class _Shown(logging.Handler):

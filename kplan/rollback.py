@@ -76,7 +76,7 @@ class Rollback:
         kept = [s for s in todo if s.step.number in (refused or {})]
         todo = [s for s in todo if s not in kept]
         if todo:
-            run.emit(Event("rollback_started", words.rolling_back(len(todo), of), level="warning"))
+            run.happened(Event("rollback_started", words.rolling_back(len(todo), of), level="warning"))
         began = run.clock()
         left = self._waves(todo, live)
         left |= self._watch([s for s in todo if s.unsure], began, left)

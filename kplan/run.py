@@ -24,6 +24,7 @@ from kplan.store.base import Holder, Lock, Store
 log = logging.getLogger(__name__)
 ENDS = ("end", "kept")  # what the journal says of a run as a whole
 LOOKS, PAUSE = 3, 0.5  # how often an end state that differs is looked at, and seconds between
+_LEVELS = {"step_started": logging.DEBUG, "step_progress": logging.DEBUG}  # others as the event says
 ANNOUNCEMENTS = 3  # of a wave, until it counts as hopeless that one is written in time
 
 
@@ -157,7 +158,7 @@ class Run:
             "statistics": self.statistics(result),
             **more,
         }
-        self.emit(Event("apply_summary", result.said, level=level, seconds=result.seconds, data=about))
+        self.happened(Event("apply_summary", result.said, level=level, seconds=result.seconds, data=about))
         return result
 
     def statistics(self, result: Result) -> dict[str, int]:
@@ -415,6 +416,14 @@ class Run:
         return records
 
     # -- talk -----------------------------------------------------------------------------------------------------
+    def happened(self, event: Event) -> None:
+        """Writes the event into the log at its level, and passes it on."""
+        level = _LEVELS.get(event.type) or {"warning": logging.WARNING, "error": logging.ERROR}.get(event.level)
+        about = f"{event.address}: " if event.address else ""
+        left = "".join(f"; left: {each}" for each in event.data.get("left", ()))
+        log.log(level or logging.INFO, "run %s: %s%s%s", self.holder.run, about, event.message, left)
+        self.emit(event)
+
     def tell(
         self,
         type: str,
@@ -425,7 +434,7 @@ class Run:
         data: Mapping[str, Any] | None = None,
     ) -> None:
         about = {"action": str(step.change.action), "total": len(self.plan.steps), **(data or {})}
-        self.emit(Event(type, message, step.number, str(step.change.address), level, seconds, about))
+        self.happened(Event(type, message, step.number, str(step.change.address), level, seconds, about))
 
     def explain(self, failure: Failure) -> None:
         change = failure.step.change if failure.step else None
@@ -433,7 +442,7 @@ class Run:
         if change is not None and change.after is not None:
             span = change.after.origin.span or span
         diagnostic = failure.error.diagnostic(change.address if change else "", span)
-        self.emit(
+        self.happened(
             Event(
                 "diagnostic",
                 failure.error.message,

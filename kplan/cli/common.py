@@ -77,8 +77,8 @@ SHOWING = several(
     option(
         "--log-level",
         type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-        default="error",
-        help="What is logged: DEBUG requests, INFO done, WARNING retried, ERROR final.",
+        default=None,
+        help="What is logged: DEBUG requests, INFO done, WARNING retried, ERROR final; errors when left out.",
     ),
     option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How the log is written."),
     option("--log-file", type=click.Path(dir_okay=False), default=None, help="Where; standard error when left out."),
@@ -310,8 +310,9 @@ class Session:
             for resource in stack.resources.values():
                 if isinstance(resource, Connector):
                     self.secrets.add_config(resource.config)
-        level, style = self.settings.get("log_level") or "error", self.settings.get("log_format") or "text"
-        configure(level, style, self.settings.get("log_file"), self.secrets)
+        s = self.settings
+        style, file = s.get("log_format") or "text", s.get("log_file")
+        configure(s.get("log_level") or "error", style, file, self.secrets, talks=bool(s.get("log_level") or file))
 
     def open(self, environment: Environment) -> tuple[Cluster, Store]:
         from kplan.servers import open_cluster, open_snapshot, open_store
@@ -444,6 +445,10 @@ def failed(e: Exception, session: Session | None = None) -> int:
     else:
         found = [_bug(e)]
     code = e.exit_code if isinstance(e, KplanError) else 1
+    if "kplan.logs" in sys.modules:  # else nothing is logged yet
+        from kplan.logs import problems
+
+        problems(found)
     if session.as_json and (session.reported or "reports" not in session.settings):
         from kplan.render.views import failure_as_json
 
