@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from kplan.diagnostics import Diagnostic, Invalid, KplanError, Stale, error
+from kplan.diagnostics import Diagnostic, Invalid, Stale, error
 from kplan.events import Emit, silent
 from kplan.loading import Loaded, Request
 from kplan.model import EMPTY, Connector, Secret, Stack, Target
@@ -25,6 +25,7 @@ from kplan.secrets import Mask
 if TYPE_CHECKING:
     from kplan.backends.base import Cluster
     from kplan.environment import Environment
+    from kplan.notify import Notifier
     from kplan.plan import Plan
     from kplan.planning import Options
     from kplan.store.base import Holder, Store
@@ -194,6 +195,7 @@ def _plans(loaded: Loaded, stacks: Sequence[Stack], options: Options) -> list[Pl
     mask = _mask(loaded.environment, loaded.stacks)
     with _opened(loaded.environment, mask) as (cluster, store):
         made = make_all(stacks, cluster, store, options) if stacks else []
+    _notifier(loaded.environment, mask).blocked(made)
     of_files = {stack.name: problems for stack, problems in zip(stacks, _problems_of(loaded, stacks), strict=True)}
     problems = [_masked(mask, ordered([*of_files[plan.stack], *plan.diagnostics]), loaded.texts) for plan in made]
     return [with_(plan, diagnostics=tuple(found)) for plan, found in zip(made, problems, strict=True)]
@@ -274,18 +276,21 @@ def apply(
     _expect_plan(plan)
     _expect(environment, Environment, "`environment` is `loaded.environment`, or what `load_environment` gives")
     _expect_settings(on_failure, lock_timeout, parallel)
-    _refuse(plan, environment)
-    if not plan.steps:
-        return Result("applied", "", said="No changes.")
     mask = _mask(environment)
     mask.add(value for change in plan.changes if isinstance(change.after, Connector)
              for value in change.after.config.values() if isinstance(value, Secret))  # fmt: skip
     me = holder(f"kplan.{plan.mode}", datetime.now(UTC))
-    with _opened(environment, mask, parallel) as (cluster, store):
-        run = prepare_run(plan, environment, cluster, store, me, _unbreakable(on_event), stop or Stop())
-        with _told(plan, environment, me, mask) as ends:
-            ends.append(Apply(run, on_failure, saved).within(lock_timeout))
-    return ends[0]
+
+    def work() -> Result:
+        _refuse(plan, environment)
+        with _opened(environment, mask, parallel) as (cluster, store):
+            run = prepare_run(plan, environment, cluster, store, me, _unbreakable(on_event), stop or Stop())
+            return Apply(run, on_failure, saved).within(lock_timeout)
+
+    if not plan.steps:
+        _refuse(plan, environment)
+        return Result("applied", "", said="No changes.")
+    return _notifier(environment, mask).run(plan, me.run, work)
 
 
 def destroy(
@@ -385,22 +390,10 @@ def _unbreakable(on_event: Emit) -> Emit:
     return unbreakable(on_event, lambda e: log.error("on_event failed and is not called again: %s", type(e).__name__))
 
 
-@contextmanager
-def _told(plan: Plan, environment: Environment, me: Holder, mask: Mask) -> Iterator[list[Result]]:
-    """The environment's receivers hear how the run ended that is put into the list, or that it broke off."""
-    from kplan.notify import failure, tell
+def _notifier(environment: Environment, mask: Mask) -> Notifier:
+    from kplan.notify import Notifier
 
-    ends: list[Result] = []
-    try:
-        yield ends
-    except KplanError as e:
-        if e.exit_code in (7, 8):
-            tell(environment.notify, plan, me.run, "incomplete", e.message, (), mask.mask, log.warning,
-                 failure(None, e))  # fmt: skip
-        raise
-    for end in ends:
-        tell(environment.notify, plan, me.run, end.outcome, end.said, end.left, mask.mask, log.warning,
-             failure(end.failed, end.error))  # fmt: skip
+    return Notifier(environment.notify, environment.name, mask.mask, log.warning)
 
 
 # -- what they share --------------------------------------------------------------------------------------------------

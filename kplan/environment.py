@@ -21,6 +21,7 @@ SHOWN = re.compile(  # settings that may be told though they come from outside: 
 )
 STATE_TOPIC = "__kplan"
 REPLACED = "http://replaced"  # stands for an address until templates are rendered
+NOTIFY = "KPLAN_NOTIFY"  # a webhook, with or without a kplan.yaml
 ENDS = ("failure", "rollback", "recovery")  # of runs, that receivers are told of
 UNSET = re.compile(r"there is no '(\w+)' here")
 LEFT_OUT = object()
@@ -35,7 +36,7 @@ class Simulated:
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """A webhook, and what it is told of: ends of runs (failure, rollback, recovery), and drift."""
+    """A webhook, and what it is told of: ends of runs, blocked plans, failed connectors, drift."""
 
     url: str = field(repr=False)  # its path often is a secret
     when: tuple[str, ...] = ENDS
@@ -282,6 +283,16 @@ def _secrets(*maps: Mapping[str, Any]) -> list[str]:
     urls = [found[0] for m in maps for v in m.values() for found in CREDENTIALS.finditer(str(v)) if "://" in found[0]]
     found += [url.rstrip("@").partition("://")[2].partition(":")[2] for url in urls]
     return [value for value in found if len(value) >= 4]
+
+
+def with_receiver(environment: Environment, process: Mapping[str, str]) -> Environment:
+    """The environment, whose receivers have the one that KPLAN_NOTIFY names among them."""
+    url = process.get(NOTIFY, "").strip()
+    if not url:
+        return environment
+    secrets = _of_webhooks({"notify": [{"webhook": url}]})
+    return replace(environment, notify=(*environment.notify, Receiver(url)),
+                   secrets=tuple(dict.fromkeys([*environment.secrets, *secrets])))  # fmt: skip
 
 
 def _of_webhooks(data: Mapping[str, Any]) -> list[str]:

@@ -307,7 +307,7 @@ class Reader:
         if alone and not request.connect_alone and request.unasked is None:
             source = "--connect" if request.connect else f"`connect:` in {CONFIG}" if config else CONNECT_URL
             raise Invalid([_without_brokers(environment.name, source)])
-        return environment
+        return environments.with_receiver(environment, request.process)
 
     def _without_config(self) -> Environment:
         request, process = self.request, self.request.process

@@ -71,6 +71,36 @@ def unanswered(stacks: Sequence[Stack], cause: str, settings: Mapping[str, Any],
 
 
 @dataclass(slots=True)
+class FailedConnectors:
+    """The connectors that had failed at the last look and have not been healthy since."""
+
+    names: frozenset[str] = frozenset()
+
+    def changes(self, found: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """What has failed since the last look, a line for each, and the names of those that are healthy again."""
+        connectors = found["connectors"]
+        failed = {name for name, each in connectors.items() if _has_failed(each)}
+        recovered = sorted(name for name in self.names if name in connectors and connectors[name]["healthy"])
+        new = sorted(failed - self.names)
+        self.names = (self.names | failed) - frozenset(recovered)
+        return [f"connector/{name}: {_failure(connectors[name])}" for name in new], [
+            f"connector/{n}" for n in recovered
+        ]
+
+
+def _has_failed(connector: Mapping[str, Any]) -> bool:
+    return "FAILED" in (connector["state"], *(task["state"] for task in connector["tasks"]))
+
+
+def _failure(connector: Mapping[str, Any]) -> str:
+    """The connector's own cause, or that of its first failed task."""
+    tasks = [task for task in connector["tasks"] if task["state"] == "FAILED"]
+    where = f"task {tasks[0]['id']} FAILED" if tasks else "FAILED"
+    cause = connector.get("cause") or (tasks[0]["cause"] if tasks else "")
+    return f"{where}: {cause}" if cause else where
+
+
+@dataclass(slots=True)
 class Restarts:
     """Which failed connectors are to be restarted while they are watched (`restart_failed`), each time after twice the
     delay. One that has run for as long as it was last waited for has all its attempts again.
@@ -87,7 +117,7 @@ class Restarts:
             if not attempts or each is None or connector.state != "running":
                 continue
             name = connector.name
-            failed = "FAILED" in (each["state"], *(task["state"] for task in each["tasks"]))
+            failed = _has_failed(each)
             if self.since.get(name, (not failed, 0))[0] != failed:
                 self.since[name] = failed, now
             tried = self.tried.get(name, 0)

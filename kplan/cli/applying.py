@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -58,7 +58,18 @@ FLAGS = several(
 
 
 def apply(session: Session, mode: str) -> int:
-    """Plans (or takes a saved plan), asks, and runs. Returns the exit code."""
+    """Plans (or takes a saved plan), asks, and runs. Returns the exit code; receivers hear why nothing was begun."""
+    from kplan.diagnostics import KplanError
+
+    try:
+        return _apply(session, mode)
+    except KplanError as e:
+        if session.receivers is not None and not session.receivers.told:
+            session.receivers.refusal(session.stack_names, e)
+        raise
+
+
+def _apply(session: Session, mode: str) -> int:
     saved = _saved(session.settings["paths"]) if mode == "apply" else None
     if saved:
         _refuse_planning_flags(session)
@@ -75,6 +86,7 @@ def apply(session: Session, mode: str) -> int:
         _show(session, todo, seconds, mode, bool(saved))
         code = max((plan.exit_code for plan in todo), default=0)
         if code:
+            session.notifier(environment).plans(todo)
             return code
         waiting = [plan for plan in todo if plan.steps]
         if waiting and not saved and not session.settings["yes"]:
@@ -157,6 +169,7 @@ def _from_stacks(session: Session, mode: str) -> tuple[Environment, Any]:
     if loaded.has_errors or unset:
         raise Invalid([*loaded.diagnostics, *unset])
     session.stack_names = [stack.name for stack in loaded.stacks]
+    session.notifier(loaded.environment)
     session.needs_connect = any(a.kind == "connector" for stack in loaded.stacks for a in needed(stack, {}))
     return loaded.environment, lambda cluster, store: planned(session, loaded, cluster, store, mode)
 
@@ -209,6 +222,7 @@ def _from_file(session: Session, documents: list[dict[str, Any]]) -> tuple[Envir
             process=asked.process,
         )
     )
+    session.notifier(environment)
     key = os.environ.get("KPLAN_KEY")
     for plan in plans:
         _same_files(session, plan, environment)
@@ -478,24 +492,7 @@ class Running:
 
     def ended(self, work: Callable[[], Result]) -> Result:
         """What `work` returns or raises, and everybody who wants to hear of it is told."""
-        from kplan.diagnostics import KplanError
-        from kplan.notify import failure
-
-        try:
-            result = work()
-        except KplanError as e:
-            if e.exit_code in (7, 8):
-                self._tell("incomplete", e.message, (), failure(None, e))
-            raise
-        self._tell(result.outcome, result.said, result.left, failure(result.failed, result.error))
-        return result
-
-    def _tell(self, outcome: str, said: str, left: Sequence[str], failed: Mapping[str, str] | None) -> None:
-        from kplan.notify import tell
-
-        mask, run = self.session.secrets.mask, self.holder.run
-        warn = lambda problem: self.session.note(f"warning: {problem}")  # noqa: E731
-        tell(self.environment.notify, self.plan, run, outcome, said, left, mask, warn, failed)
+        return self.session.notifier(self.environment).run(self.plan, self.holder.run, work)
 
 
 def _run(running: Running, cluster: Cluster, store: Store, saved: bool, stop: Stop) -> Result:

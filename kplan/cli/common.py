@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kplan.environment import Environment
     from kplan.loading import Loaded, Request
     from kplan.model import Address, Stack, Target
+    from kplan.notify import Notifier
     from kplan.plan import Plan
     from kplan.planning import Begun
     from kplan.render.progress import Progress, Ticker
@@ -129,6 +130,7 @@ class Session:
     changed: bool = False  # whether an earlier stack of this call was applied
     opened: tuple[Cluster, Store] | None = None  # and `begun` is what they are being asked
     begun: Begun | None = None
+    receivers: Notifier | None = None  # once the environment is known
     ticker: Ticker | None = None  # while it shows how far the work is
 
     @cached_property
@@ -260,6 +262,15 @@ class Session:
             self.ticker.clear()
         if not self.settings.get("quiet"):
             write(text, sys.stderr)
+
+    def notifier(self, environment: Environment) -> Notifier:
+        """Who tells the environment's receivers; the same one for the whole call."""
+        from kplan.notify import Notifier
+
+        if self.receivers is None:
+            warn = lambda problem: self.note(f"warning: {problem}")  # noqa: E731
+            self.receivers = Notifier(environment.notify, environment.name, self.secrets.mask, warn)
+        return self.receivers
 
     # -- files and servers ----------------------------------------------------------------------------------------
     def load(self, ahead: bool = False) -> Loaded:

@@ -71,6 +71,8 @@ def command(session: Session) -> int:
             session.show(plan.diagnostics)
     reports.annotate(session, annotations)
     sys.stdout.flush()
+    if not s["live"]:
+        session.notifier(loaded.environment).blocked(plans)
     code = max(plan.exit_code for plan in plans)
     changes = any(plan.has_changes for plan in plans)
     return code or (2 if s["detailed_exitcode"] and changes else 0)

@@ -47,15 +47,17 @@ def command(session: Session) -> int:
     loaded = session.load()
     if loaded.has_errors:
         raise Invalid(loaded.diagnostics)
-    from kplan.status import Restarts
+    from kplan.status import FailedConnectors, Restarts
 
     cluster, store = session.open(loaded.environment)
-    restarts = Restarts()
+    restarts, seen = Restarts(), FailedConnectors()
+    names = [stack.name for stack in loaded.stacks]
     try:
         while True:
             with session.showing_progress():
                 found = looked(loaded, cluster, store)
             _show(session, found, clear=bool(s["watch"]))
+            session.notifier(loaded.environment).health(names, *seen.changes(found))
             if not s["watch"]:
                 return {"healthy": 0, "degraded": 2}.get(found["status"], 1)
             for name, attempt in restarts.due(loaded.stacks, found, time.monotonic()):
