@@ -555,6 +555,9 @@ _EXPANSION = (
 
             config: {decimal.handling.mod: null}    # decimal.handling.mode
 
+        It is the same for a setting that another one turns off: `heartbeat.action.query` without heartbeats, and
+        `errors.deadletterqueue.*` at a source.
+
         Check the spelling, give it a value, or remove the line.
         """),
     _code("K250", "stacks wait for each other", """
@@ -586,6 +589,39 @@ _EXPANSION = (
 
         Leave the setting out: Connect gives each sink the group `connect-NAME`. Connectors that are to share the work
         are better one connector with more tasks (`tasks.max`).
+        """),
+    _code("K253", "settings and the list that they belong to differ", """
+        Connect reads the settings of a transform, a predicate or a group of new topics only if its name is in the list,
+        and a group in the list needs settings. Here one of the two is missing.
+
+            transforms: unwrap
+            transforms.route.regex: (.*)     # never used: transforms: "unwrap,route"
+
+        Complete the list, or remove the settings.
+        """),
+    _code("K254", "a setting that its class does not list", """
+        A transform, predicate or converter of Kafka 4.3 or Debezium 3 does not have this setting. Connect accepts it
+        and ignores it, so records are other than you expect.
+
+            transforms.unwrap.drop.tombstones: "true"     # delete.tombstone.handling.mode: drop
+            transforms.fields.blacklist: card             # exclude
+
+        Use the name in the message. For other classes Connect's own list decides when a plan is made (K304).
+        """),
+    _code("K255", "a dead letter topic that nothing here declares", """
+        A sink names a dead letter topic that no stack declares. Connect creates it when the sink starts, with one
+        partition and, unless the connector says otherwise, three copies; with fewer brokers the sink fails.
+
+            dead_letter: {topic: shop.dead}      # declares the topic and sets the connector's settings
+
+        Declare it like this or under `topics:`, or leave it where someone else creates it.
+        """),
+    _code("K256", "deleted keys stay in a compacted topic", """
+        The topic of a table is compacted, and the connector writes no tombstone when a row is deleted, because
+        `tombstones` is false or a transform drops them. Compaction removes a key only after a tombstone, so the last
+        record of a deleted row stays for ever.
+
+        Let tombstones through, or set `cleanup.policy` to `delete` or `"compact,delete"`.
         """),
 )  # fmt: skip
 
@@ -628,7 +664,9 @@ _SERVERS = (
 
             config: {max.bach.size: 4096}      # max.batch.size
 
-        Correct it, or leave it if the plugin takes properties that it does not list, such as those of an SMT.
+        It is the same for a setting of a transform, a predicate or a converter that its class does not list.
+
+        Correct it, or leave it if the plugin takes properties that it does not list.
         """),
     _code("K305", "Connect did not check a connector", """
         A warning: the check of a changed connector ended in an error or took too long, so whether Connect takes the

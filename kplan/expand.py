@@ -168,9 +168,10 @@ class Expansion:
         )
 
     def _of_connectors(self) -> Iterator[Diagnostic]:
-        from kplan import drops, incremental
+        from kplan import drops, incremental, ineffective
 
         yield from unfed_sinks(self.resources)
+        yield from ineffective.problems(self.resources, self.internal)
         yield from incremental.problems(self.resources.values())
         yield from drops.problems(self.resources.values())
 

@@ -176,12 +176,21 @@ def _shared_groups(declared: Mapping[Address, tuple[Stack, Resource]]) -> Iterat
                 break
 
 
+DEAD_LETTERS = "errors.deadletterqueue.topic.name"
+
+
 def answered(stacks: Sequence[Stack], problems: Sequence[Diagnostic]) -> list[Diagnostic]:
-    """The problems without the doubt about a sink's topic (K215) that another one of the stacks declares or feeds."""
-    if len(stacks) < 2 or not any(problem.code == "K215" for problem in problems):
+    """The problems without the doubt about a sink's topic (K215, K255) that another one of the stacks has."""
+    if len(stacks) < 2 or not any(problem.code in ("K215", "K255") for problem in problems):
         return list(problems)
     connectors = [r for stack in stacks for r in stack.resources.values() if isinstance(r, Connector)]
     known = {a.name for stack in stacks for a in stack.resources if a.kind == "topic"}
     known |= {name for connector in connectors for name in connector.feeds}
     settled = {f"{c.name}: {name}" for c in connectors for name in c.reads if name in known}
-    return [problem for problem in problems if not (problem.code == "K215" and problem.detail in settled)]
+    dead = tuple(f"{c.name}: {c.config.get(DEAD_LETTERS)};" for c in connectors if c.config.get(DEAD_LETTERS) in known)
+    return [
+        problem
+        for problem in problems
+        if not (problem.code == "K215" and problem.detail in settled)
+        and not (problem.code == "K255" and problem.detail.startswith(dead))
+    ]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from kplan import transforms
 from kplan.connector import Blueprint
 from kplan.model import Connector, Secret, Text
 
@@ -27,6 +28,18 @@ GONE: Final = {
     "sanitize.field.names": "field.name.adjustment.mode: avro says it today",
     "source.struct.version": "the source block has one structure, that of v2, which consumers of v1 have to learn",
     "mongodb.members.auto.discover": "the connection string says it today",
+}
+
+RENAMED_IN: Final = frozenset({"ReplaceField"})  # transforms of which only names changed
+UNWRAP: Final = ("ExtractNewRecordState", "ExtractNewDocumentState")
+# By drop.tombstones and delete.handling.mode, with Debezium's defaults of then. `none` let the delete through as a
+# record without a value; with the tombstone behind it there were two, for which there is no mode.
+DELETE_MODES: Final = {
+    (True, "drop"): "drop",
+    (False, "drop"): "tombstone",
+    (True, "rewrite"): "rewrite",
+    (False, "rewrite"): "rewrite-with-tombstone",
+    (True, "none"): "delete-to-tombstone",
 }
 
 
@@ -46,6 +59,41 @@ def modern(connector: Connector, blueprint: Blueprint, note: Callable[[str], Non
             note(f"{who}: {key} is {name} today")
         config[name] = _value(who, name, value, blueprint, note)
     return replace(connector, config=_hosts(who, config, note))
+
+
+def modern_transforms(connector: Connector, note: Callable[[str], None]) -> Connector:
+    """Return the connector with the settings of its transforms under the names of today; `note` gets every change."""
+    config = dict(connector.config)
+    plain = {key: value for key, value in config.items() if isinstance(value, str)}
+    who = f"connector/{connector.name}"
+    for name in transforms.names(plain, "transforms"):
+        prefix = f"transforms.{name}."
+        simple = transforms.simple_name(plain.get(f"{prefix}type", ""))
+        for old, new in transforms.REMOVED.get(simple, {}).items() if simple in RENAMED_IN else ():
+            if f"{prefix}{old}" in config and f"{prefix}{new}" not in config:
+                config[f"{prefix}{new}"] = config.pop(f"{prefix}{old}")
+                note(f"{who}: {prefix}{old} is {prefix}{new} today")
+        if simple in UNWRAP:
+            _one_mode(config, prefix, lambda text: note(f"{who}: {text}"))
+    return replace(connector, config=config)
+
+
+def _one_mode(config: dict[str, Text], prefix: str, note: Callable[[str], None]) -> None:
+    """Write `drop.tombstones` and `delete.handling.mode` as the one setting that Debezium 3 has for both."""
+    old = [key for key in (f"{prefix}drop.tombstones", f"{prefix}delete.handling.mode") if key in config]
+    new = f"{prefix}delete.tombstone.handling.mode"
+    if not old or new in config:
+        return
+    dropped = str(config.get(f"{prefix}drop.tombstones", "true")).strip().lower() == "true"
+    deleted = str(config.get(f"{prefix}delete.handling.mode", "drop")).strip().lower()
+    mode = DELETE_MODES.get((dropped, deleted))
+    if mode is None:
+        note(f"{', '.join(old)}: Debezium 3 has {new} for this, and no mode of it does the same; it is kept")
+        return
+    for key in old:
+        del config[key]
+    config[new] = mode
+    note(f"{', '.join(old)}: it is {new}: {mode} today")
 
 
 def outdated(connector: Connector, blueprint: Blueprint) -> list[str]:

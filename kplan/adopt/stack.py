@@ -11,7 +11,7 @@ from typing import Any, Final
 from kplan import catalog
 from kplan.adopt.folding import RAW, WITH_TABLES, Fold, Unfit, Workshop, fold, table_of, variables
 from kplan.adopt.found import Found
-from kplan.adopt.legacy import modern, outdated
+from kplan.adopt.legacy import modern, modern_transforms, outdated
 from kplan.adopt.writing import text, topic_setting, verbatim
 from kplan.diff import differences
 from kplan.model import Address, Connector, Resource, Rules, Secret, Stack, Topic
@@ -161,6 +161,8 @@ class _Composition:
                 self.notes += [f"{each.address}: {old}; it is kept" for old in outdated(each, blueprint)]
             elif blueprint:
                 self.found.connectors[name] = modern(each, blueprint, self.notes.append)
+            if not self.live:
+                self.found.connectors[name] = modern_transforms(self.found.connectors[name], self.notes.append)
 
     def _apart(self) -> None:
         """Connectors that share what a template lets only one have are written without it."""

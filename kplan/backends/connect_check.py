@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from kplan import transforms
 from kplan.backends.connect_errors import concise
 from kplan.backends.connect_model import changed_keys, config_of, literal, unknown_keys
 from kplan.backends.connect_rest import FEATURES, Rest, plugin_path, supports
@@ -47,6 +48,21 @@ def unknown_properties(config: Config, known: AbstractSet[str]) -> Iterator[tupl
         near = difflib.get_close_matches(key, candidates, 1, alike)
         if near or not key.startswith(PASSED_ON + HALF_PASSED_ON):
             yield key, near[0] if near else ""
+
+
+def unlisted_settings(config: Mapping[str, str], asked: AbstractSet[str]) -> Iterator[tuple[str, str]]:
+    """Yield settings of transforms, predicates and converters that their classes do not list, with the nearest one.
+
+    `asked` are the properties of Connect's answer: it lists those of every class that the connector names. A class
+    that lists none may take any.
+    """
+    for key, prefix, java_class in transforms.owned(config):
+        own = {each for each in asked if each.startswith(prefix)} - {f"{prefix}{name}" for name in transforms.OF_ALL}
+        if key in asked or not own or key.removeprefix(prefix).startswith(transforms.PASSES_ON):
+            continue
+        near = difflib.get_close_matches(key, sorted(own), 1, 0.8)
+        if transforms.known_settings(java_class) is None and (near or prefix.startswith(tuple(transforms.COMMON))):
+            yield key, near[0] if near else ""  # a converter hands on what is its client's
 
 
 def aliases(java_class: str) -> frozenset[str]:
@@ -167,7 +183,12 @@ class Validator:
         if not listed:
             return
         asked = {str((item.get("value") or {}).get("name")) for item in answer.get("configs") or ()}
-        for key, near in unknown_properties(after.config, listed | asked):
+        plain = {key: value for key, value in after.config.items() if isinstance(value, str)}
+        told = {found.key for found in transforms.findings(plain)}  # the stack has a warning already
+        unknown = dict(unknown_properties(after.config, listed | asked)) | dict(unlisted_settings(plain, asked))
+        for key, near in unknown.items():
+            if key in told:
+                continue
             help = (
                 f"did you mean `{near}`?" if near else "Connect hands it on unchecked; see the plugin's documentation"
             )

@@ -18,17 +18,17 @@ PACKAGE = ROOT / "kplan"
 # Values in, values out: no I/O, no clock, nothing random, no process. Each may import the modules of this set alone.
 CORE = frozenset({
     "bounded", "catalog", "codec", "codes", "connector", "diagnostics", "diff", "discovery", "drops", "environment",
-    "events", "expand", "feeds", "fmt", "guard", "incremental", "internal", "journal", "keys", "lineage",
+    "events", "expand", "feeds", "fmt", "guard", "incremental", "ineffective", "internal", "journal", "keys", "lineage",
     "mistaken", "model", "order", "outlives", "permissions", "placement", "plan", "process", "readiness", "risk",
     "routing", "schema", "settings", "sinks", "snapshot", "source", "stacks", "starter", "tables", "template",
-    "trust", "undo", "unique", "variables", "words",
+    "transforms", "trust", "undo", "unique", "variables", "words",
 })  # fmt: skip
 # What the edges may know of the core: the data and what Kafka, Connect and the journal mean. Not how a plan is made.
 # `secrets` masks what is logged; the core has nothing to log. `access` tells why brokers let nobody in; `http_limits`
 # ends an HTTP answer; `waits` names what is waited for.
 DATA = frozenset({
-    "access", "catalog", "codec", "diagnostics", "discovery", "drops", "incremental", "journal", "model", "outlives",
-    "http_limits", "permissions", "placement", "readiness", "secrets", "sinks", "undo", "waits",
+    "access", "catalog", "codec", "diagnostics", "discovery", "drops", "http_limits", "incremental", "journal", "model",
+    "outlives", "permissions", "placement", "readiness", "secrets", "sinks", "transforms", "undo", "waits",
 })  # fmt: skip
 EDGES = ("backends", "databases", "store")
 HEAVY = frozenset({
