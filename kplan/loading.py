@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kplan import environment as environments
-from kplan import schema, source
+from kplan import reading, schema, source
 from kplan.diagnostics import Diagnostic, Invalid, KplanError, Span, error, warning
 from kplan.environment import Environment
 from kplan.expand import Inputs, expand, same_addresses
@@ -34,13 +34,13 @@ TEMPLATES = Path(__file__).parent / "connectors"
 SUFFIXES = (".yaml", ".yml", ".json")
 NO_STACKS = ("templates", "node_modules", "__pycache__")  # folders that are not looked through for stacks
 MOST_FOLDERS, MOST_FILES, BEGINNING = 200, 50, 16 * 1024
-LARGEST = 64 * 1024 * 1024  # bytes of one file
 LARGEST_JSON_STACK = 1024 * 1024  # of those that are looked for in folders
-LARGEST_SNAPSHOT = 16 * LARGEST
+LARGEST_SNAPSHOT = 16 * reading.LARGEST
 URL = re.compile(r"\s*https?://")
 GOES_ON = ("K102", "K103")  # problems with YAML after which the data is still what was meant, as far as it goes
 OF_ITSELF = frozenset({  # what is wrong in a block whatever its other parts are
     "K104", "K108", "K109", "K110", "K201", "K203", "K206", "K207", "K209", "K210", "K211", "K220", "K222",
+    "K248",
 })  # fmt: skip
 ESSENTIAL = frozenset({"for_each", "template", "class", "name", "client", "config"})  # a block without it is another
 TEMPLATE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
@@ -147,9 +147,7 @@ def load_snapshot(path: str) -> Snapshot:
     from kplan.snapshot import from_json, unreadable
 
     try:
-        if Path(path).stat().st_size > LARGEST_SNAPSHOT:
-            raise OSError(0, f"it is larger than {LARGEST_SNAPSHOT // 1024 // 1024} MiB")
-        data = json.loads(Path(path).read_bytes())
+        data = json.loads(reading.read_file(path, LARGEST_SNAPSHOT))
     except OSError as e:
         raise unreadable(path, e.strerror or "it cannot be read") from e
     except (ValueError, RecursionError) as e:
@@ -254,10 +252,7 @@ class Reader:
         try:
             if home is not None:
                 self._refuse_elsewhere(path, home)
-            with path.open("rb") as file:
-                data = file.read(LARGEST + 1)
-            if len(data) > LARGEST:
-                raise OSError(f"it is larger than {LARGEST // 1024 // 1024} MiB")
+            data = reading.read_file(path)
         except (OSError, ValueError) as e:
             reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
             self.problems.append(
@@ -382,6 +377,9 @@ class Reader:
                     help = f"a link may lead to another {CONFIG} alone"
                     raise Invalid([error("K107", "a file cannot be read", detail, help=help)])
                 return Path(os.path.relpath(folder / CONFIG))
+            if kind := reading.kind_of(folder / CONFIG):  # another cluster must not be taken instead
+                detail = f"{folder / CONFIG} is {kind}"
+                raise Invalid([error("K107", "a file cannot be read", detail, help=f"make {CONFIG} a plain file")])
         return None
 
     # -- stacks ---------------------------------------------------------------------------------------------------

@@ -29,9 +29,23 @@ def state_file(environment: Environment) -> Path:
 def client_settings(environment: Environment) -> dict[str, str]:
     """librdkafka's settings; the paths of files among them begin at kplan.yaml, as all paths in it do."""
     return {
-        key: str(Path(environment.folder, value)) if key.endswith(".location") and value != "probe" else value
+        key: _file(environment, f"kafka.{key}", value) if key.endswith(".location") and value != "probe" else value
         for key, value in environment.kafka.items()
     }
+
+
+def _file(environment: Environment, setting: str, value: str) -> str:
+    """Return the path of a file that a setting names. Raises Invalid for a pipe or a socket, which could block."""
+    from kplan.reading import kind_of
+
+    path = Path(environment.folder, value)
+    kind = kind_of(path)
+    if kind in ("a named pipe", "a socket"):
+        from kplan.diagnostics import Invalid, error
+
+        detail = f"{setting} {path}: it is {kind}"
+        raise Invalid([error("K203", "a file for TLS cannot be used", detail, help="name a plain file")])
+    return str(path)
 
 
 def open_cluster(
@@ -95,7 +109,7 @@ def _connectors(
     url = options["url"]
 
     def file(key: str) -> str:
-        return str(Path(environment.folder, options[key])) if options.get(key) else ""
+        return _file(environment, f"connect.{key}", str(options[key])) if options.get(key) else ""
 
     return ConnectConnectors(
         url if isinstance(url, list) else [part.strip() for part in str(url).split(",")],

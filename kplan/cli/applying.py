@@ -180,9 +180,10 @@ def _saved(paths: Sequence[str]) -> list[dict[str, Any]] | None:
     if len(paths) != 1 or not paths[0].endswith(".json"):
         return None
     from kplan.plan import parse
+    from kplan.reading import read_file
 
     try:
-        return parse(Path(paths[0]).read_text("utf-8"))
+        return parse(read_file(paths[0]).decode())
     except (OSError, UnicodeDecodeError):
         return None
 

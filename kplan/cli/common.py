@@ -491,10 +491,10 @@ def _bug(e: Exception) -> Diagnostic:
 
 
 def _read(path: str) -> str:
-    from pathlib import Path
+    from kplan.reading import read_file
 
     try:
-        return Path(path).read_text("utf-8", "replace")
+        return read_file(path).decode("utf-8", "replace")
     except OSError:
         return ""
 
@@ -511,7 +511,7 @@ def _pairs(flags: Sequence[str]) -> dict[str, str]:
 
 def patterns(values: Sequence[str]) -> tuple[str, ...]:
     """The addresses of --target or --exclude; `@FILE` holds one a line."""
-    from pathlib import Path
+    from kplan.reading import read_file
 
     found: list[str] = []
     for value in values:
@@ -519,7 +519,7 @@ def patterns(values: Sequence[str]) -> tuple[str, ...]:
             found.append(value)
             continue
         try:
-            lines = Path(value[1:]).read_text("utf-8").splitlines()
+            lines = read_file(value[1:]).decode().splitlines()
         except (OSError, UnicodeDecodeError) as e:
             raise click.BadParameter(f"{value}: {getattr(e, 'strerror', None) or 'not text'}")
         found += [line.strip() for line in lines if line.strip() and not line.startswith("#")]

@@ -247,9 +247,10 @@ def offsets(session: Session) -> int:
 
 def _read(path: str) -> list[Any]:
     from kplan.diagnostics import Invalid, error
+    from kplan.reading import read_file
 
     try:
-        data = json.loads(Path(path).read_text("utf-8"))
+        data = json.loads(read_file(path))
         found = data["offsets"] if isinstance(data, dict) else data
         if isinstance(found, list) and all(isinstance(each, dict) and {"partition", "offset"} <= each.keys()
                                            for each in found):  # fmt: skip

@@ -27,12 +27,13 @@ from kplan.cli.output import save
 def command(session: Session) -> int:
     from kplan.fmt import format
     from kplan.loading import Reader
+    from kplan.reading import read_file
 
     s = session.settings
     changed = 0
     for path in Reader(session.request).stack_paths():
         try:
-            before = path.read_text("utf-8")
+            before = read_file(path).decode().replace("\r\n", "\n").replace("\r", "\n")
         except (OSError, UnicodeDecodeError) as e:
             raise click.BadParameter(f"{path}: {getattr(e, 'strerror', None) or 'not UTF-8 text'}", param_hint="STACK")
         session.texts[str(path)] = before

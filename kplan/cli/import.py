@@ -115,8 +115,15 @@ def _from_files(session: Session) -> Taken:
 
 
 def _bytes(path: str) -> bytes:
-    """The file's content, or with `-` what comes in on standard input."""
-    return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    """The file's content, or with `-` what comes in on standard input. Raises Invalid."""
+    from kplan.diagnostics import Invalid, error
+    from kplan.reading import read_file
+
+    try:
+        return sys.stdin.buffer.read() if path == "-" else read_file(path)
+    except OSError as e:
+        detail, help = f"{path}: {e.strerror or e}", "check the path and its permissions"
+        raise Invalid([error("K107", "a file cannot be read", detail, help=help)]) from e
 
 
 def _where(files: Iterable[str]) -> str:

@@ -85,9 +85,10 @@ def _plans(session: Session, files: list[str]) -> None:
 def _documents(file: str) -> list[dict[str, Any]]:
     """The plans of one file. Raises Invalid where it holds none."""
     from kplan.diagnostics import Invalid, error
+    from kplan.reading import read_file
 
     try:
-        data = json.loads(Path(file).read_bytes())
+        data = json.loads(read_file(file))
     except OSError as e:
         raise Invalid([error("K521", "this is no saved plan", f"{file}: {e.strerror or 'it cannot be read'}")])
     except (ValueError, RecursionError):

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from kplan import bounded, environment
+from kplan import bounded, environment, reading
 from kplan.diagnostics import Diagnostic, Invalid
 from kplan.expand import MOST_PROBLEMS, MOST_RESOURCES
 from kplan.literals import hidden
@@ -20,6 +24,7 @@ from kplan.loading import Loaded, Request, load
 from kplan.source import load as read
 from kplan.source import read_plain
 from kplan.template import Budget, Scope, TemplateProblem, TooMuch, render
+from tests.shell import Shell
 
 SECONDS = 20  # of this process: a bound for a slow machine, not a goal
 MEMORY = 2 << 30
@@ -523,3 +528,83 @@ def test_an_environment_cannot_load_code(key: str, folder: Path) -> None:
 def test_the_same_for_one_without_a_file() -> None:
     made = environment.without_file("default", {}, ".", "x:1", "http://user:canary-value@c:8083")[0]
     assert made.passwords == ("canary-value",)
+
+
+# -- files that are no plain files -------------------------------------------------------------------------------------
+@pytest.fixture
+def pipe(tmp_path: Path) -> Path:
+    path = tmp_path / "pipe.yaml"
+    os.mkfifo(path)
+    return path
+
+
+def test_a_named_pipe_that_nothing_writes_is_an_error_at_once(tmp_path: Path, pipe: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.write("stack.yaml", "version: 1\nstack: s\ntopics: {a: }\n")
+    for words in (
+        ("validate", "pipe.yaml"),
+        ("plan", "pipe.yaml"),
+        ("fmt", "pipe.yaml"),
+        ("validate", "stack.yaml", "--var-file", "pipe.yaml"),
+        ("import", "--file", "pipe.yaml"),
+        ("plan", "stack.yaml", "--live", "pipe.yaml"),
+        ("plan", "stack.yaml", "--target", "@pipe.yaml"),
+    ):
+        begin = time.monotonic()
+        ended = shell.kplan(*words, expect=None, timeout=60)
+        assert ended.code in (4, 64) and "nothing has opened it for writing" in ended.all, (words, ended)
+        assert time.monotonic() - begin < 40, words
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_a_kplan_yaml_that_is_no_plain_file_is_an_error(tmp_path: Path, kind: str) -> None:
+    shell = Shell(tmp_path)
+    shell.write("stack.yaml", "version: 1\nstack: s\ntopics: {a: }\n")
+    (tmp_path / "kplan.yaml").mkdir() if kind == "folder" else os.mkfifo(tmp_path / "kplan.yaml")
+    ended = shell.kplan("plan", "stack.yaml", expect=4, timeout=60)
+    assert "K107" in ended.err and f"kplan.yaml is a {'folder' if kind == 'folder' else 'named pipe'}" in ended.err
+
+
+@pytest.mark.parametrize("setting", ["kafka.ssl.ca.location", "connect.ca"])
+def test_a_pipe_as_a_file_of_certificates_is_an_error(tmp_path: Path, pipe: Path, setting: str) -> None:
+    shell = Shell(tmp_path)
+    shell.write("stack.yaml", "version: 1\nstack: s\ntopics: {a: }\n")
+    kafka = "bootstrap.servers: '127.0.0.1:1', security.protocol: ssl"
+    kafka += ", ssl.ca.location: pipe.yaml" if setting.startswith("kafka") else ""
+    connect = (
+        "url: 'https://127.0.0.1:1', ca: pipe.yaml" if setting.startswith("connect") else "url: 'http://127.0.0.1:1'"
+    )
+    shell.write("kplan.yaml", f"version: 1\nenvironments: {{e: {{kafka: {{{kafka}}}, connect: {{{connect}}}}}}}\n")
+    ended = shell.kplan("plan", "stack.yaml", "--env", "e", expect=4, timeout=60)
+    assert "K203" in ended.err and setting in ended.err and "it is a named pipe" in ended.err
+
+
+def test_pipes_with_a_writer_are_read(tmp_path: Path, pipe: Path) -> None:
+    text = "version: 1\nstack: s\ntopics: {a: }\n"
+    thread = threading.Thread(target=lambda: pipe.write_text(text))
+    thread.start()
+    shell = Shell(tmp_path)
+    assert "1 resource is valid" in shell.kplan("validate", "pipe.yaml").all
+    thread.join(10)
+    assert "1 resource is valid" in shell.kplan("validate", "/dev/stdin", stdin=text).all
+    kplan = f"{sys.executable} -m kplan validate <(sleep 3; printf 'version: 1\\nstack: s\\n'; echo 'topics: {{a: }}')"
+    ended = subprocess.run(["bash", "-c", kplan], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 0 and "1 resource is valid" in ended.stdout + ended.stderr
+
+
+def test_a_socket_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        ended = Shell(tmp_path).kplan("validate", "s.yaml", expect=4, timeout=60)
+    assert "K107" in ended.out and "it is a socket" in ended.out
+
+
+def test_a_silent_writer_is_waited_for_so_long(pipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "SILENCE_SECONDS", 0.3)
+    writer = os.open(pipe, os.O_RDWR)
+    try:
+        with pytest.raises(OSError, match="wrote nothing"):
+            reading.read_file(pipe)
+    finally:
+        os.close(writer)
