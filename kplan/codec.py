@@ -270,6 +270,7 @@ def owned_to_json(owned: Owned) -> Json:
         "applied": None if owned.applied is None else resource_to_json(owned.applied),
         "run": owned.run,
         "at": owned.at,
+        **_filled({"sensitive": list(owned.sensitive)}),
     }
 
 
@@ -286,6 +287,7 @@ def owned_from_json(address: Address, data: Any) -> Owned:
             applied=None if applied is None else resource_from_json(address, applied),
             run=_text(fields, "run"),
             at=_text(fields, "at"),
+            sensitive=_texts(fields, "sensitive"),
         )
 
 

@@ -1259,6 +1259,21 @@ _RUNS = (
 
             kplan recover RUN --env NAME
         """),
+    _code("K619", "a record of the state is damaged", """
+        `kplan state clean` reads every record of the ledger and the journal, and cannot read this one: it was written
+        by a newer kplan, cut off, or changed by something else. Whether it holds the value of a secret is not known,
+        and it is left as it is.
+
+        With a newer kplan's record, use that kplan. Otherwise find out what the record was. In Kafka, produce an empty
+        value for its key to remove it; in SQLite, delete its row.
+        """),
+    _code("K620", "an open run keeps its values", """
+        An earlier kplan wrote the value of a sensitive setting into the journal of this run, and the run has no end.
+        The record is the only place from which that value can be put back, so `kplan state clean` leaves it.
+
+            kplan recover RUN
+            kplan state clean
+        """),
     _code("K630", "a file of no known format", """
         `kplan import --file` tells a file's format by its content, and this one is of none that it knows.
 

@@ -17,6 +17,7 @@ from kplan.order import Step
 from kplan.plan import Plan, judge
 from kplan.rollback import Rollback
 from kplan.run import Failure, Result, Run, Stop, changed, reading
+from kplan.sensitivity import remembered
 from kplan.store.base import Holder, Lock, Store
 from kplan.trust import NEVER, find_forbidden, find_unlisted
 
@@ -181,7 +182,10 @@ class Apply:
         plan = self.run.plan
         new = [s.change for s in steps if s.change.after is not None and (s.change.owner is None or s.change.source)]
         return {
-            c.address: Owned(c.address, plan.stack, plan.env, c.created, False, None, self.run.holder.run) for c in new
+            c.address: Owned(
+                c.address, plan.stack, plan.env, c.created, run=self.run.holder.run, sensitive=remembered(c)
+            )
+            for c in new
         }
 
     def _refuse_lost_claims(self, lock: Lock, claims: Mapping[Address, Owned | None]) -> None:

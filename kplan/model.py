@@ -246,7 +246,10 @@ class Stack:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """A record of the ledger: which stack owns a resource, and what it was last set to (no secret's value)."""
+    """A record of the ledger: which stack owns a resource, and what it was last set to (no secret's value).
+
+    `sensitive` are the settings that were a secret once, and that `applied` does not show as one.
+    """
 
     address: Address
     stack: str
@@ -256,6 +259,7 @@ class Owned:
     applied: Resource | None = None
     run: str = ""
     at: str = ""
+    sensitive: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from kplan import facts, placement
+from kplan import facts, placement, sensitivity
 from kplan.backends.base import Backend, Cluster, Reading
 from kplan.diagnostics import (
     Diagnostic,
@@ -44,6 +44,7 @@ from kplan.placement import Placement
 from kplan.plan import Plan
 from kplan.risk import Accepted, accepted_releases, assess, too_many, wants_facts
 from kplan.selection import find_unmatched, find_unmatched_accepts, known_addresses
+from kplan.sensitivity import Setting
 from kplan.stacks import Circle, in_order, ledger_for
 from kplan.store.base import Store
 from kplan.undo import undo_of
@@ -145,7 +146,11 @@ def make_all(
     `begun` is what the servers and the store are being asked already. Raises as `make` does.
     """
     live, ledger = looked(stacks, cluster, store, begun)
-    drafts = [_draft(stack, live, ledger_for(stack, ledger, stacks), options) for stack in stacks]
+    ledgers = [ledger_for(stack, ledger, stacks) for stack in stacks]
+    drafts = [_draft(stack, live, known, options) for stack, known in zip(stacks, ledgers, strict=True)]
+    if (bare := _without_passwords(cluster, live, _changes(drafts))) is not live:
+        live = bare
+        drafts = [_draft(stack, live, known, options) for stack, known in zip(stacks, ledgers, strict=True)]
     _tell(drafts, _unread(live))
     _narrow(drafts, options)
     if _of_connectors(_changes(drafts)):
@@ -174,8 +179,23 @@ def _with_ids(changes: Sequence[Change], ids: Mapping[Address, str]) -> list[Cha
     return [replace(c, topic_id=ids[c.address]) if c.address in ids and not c.is_ledger_only else c for c in changes]
 
 
+def _without_passwords(cluster: Cluster, live: Live, changes: Sequence[Change]) -> Live:
+    """Conceal what the plugins define as passwords, for the connectors that the plan shows."""
+    shown = [change.before for change in changes if isinstance(change.before, Connector)]
+    if not shown or cluster.connectors is None:
+        return live
+    passwords = sensitivity.of_passwords(cluster.connectors.passwords(shown))
+    return concealed(cluster, live, [setting for setting in passwords if _is_plain(live, setting)])
+
+
+def _is_plain(live: Live, setting: Setting) -> bool:
+    resource = live.resources.get(setting.connector)
+    return isinstance(resource, Connector) and isinstance(resource.config.get(setting.key), str)
+
+
 def _draft(stack: Stack, live: Live, ledger: Ledger, options: Options) -> Draft:
     """What differs, and what is wrong with that."""
+    stack = sensitivity.with_known_secrets(stack, live, ledger)
     found = diff(stack, live, ledger, replaced=options.replaced, mode=options.mode)
     changes = accepted_releases(_placed(found.changes, stack), options.accept, live.target)
     found.changes = changes
@@ -380,11 +400,22 @@ def looked(stacks: Sequence[Stack], cluster: Cluster, store: Store, begun: Begun
             hidden=live.hidden | more.hidden,
             refused={**live.refused, **more.refused},
         )
-    return live, ledger
+    return concealed(cluster, live, [*sensitivity.of_ledger(ledger), *sensitivity.of_stacks(stacks)]), ledger
 
 
-def read(cluster: Cluster, addresses: Iterable[Address] | None) -> Live:
-    """What the servers say of `addresses` (None: all), and of every connector: both are asked at the same time."""
+def concealed(cluster: Cluster, live: Live, settings: Iterable[Setting]) -> Live:
+    """Conceal the values of sensitive settings, before anything compares or prints them; the mask learns them."""
+    settings = list(settings)
+    live = sensitivity.concealed(live, settings)
+    cluster.mask.add(sensitivity.secret_values(live, settings))
+    return sensitivity.with_masked_causes(live, cluster.mask.mask)
+
+
+def read(cluster: Cluster, addresses: Iterable[Address] | None, settings: Iterable[Setting] = ()) -> Live:
+    """What the servers say of `addresses` (None: all), and of every connector: both are asked at the same time.
+
+    `settings` are those that are sensitive, by the ledger, the stacks or the plan.
+    """
     wanted = None if addresses is None else list(addresses)
     names = None if wanted is None else sorted({a.name for a in wanted if a.kind == "topic"})
     needs_connect = wanted is None or any(a.kind == "connector" for a in wanted)
@@ -394,7 +425,8 @@ def read(cluster: Cluster, addresses: Iterable[Address] | None) -> Live:
         backend = cluster.connectors
         connectors = None if backend is None else pool.submit(backend.read, None)
         connect = () if backend is None else (pool.submit(backend.identify),)
-        return _with_connect(topics.result(), kafka.result(), connectors, connect, needs_connect)
+        live = _with_connect(topics.result(), kafka.result(), connectors, connect, needs_connect)
+    return concealed(cluster, live, settings)
 
 
 def _with_connect(

@@ -13,12 +13,13 @@ from kplan.codec import change_from_json
 from kplan.diagnostics import JournalBroken, KplanError
 from kplan.diff import Ledger
 from kplan.journal import Entry, Item, Progress, replay
-from kplan.model import Action, Change, Facts, File, Live, Target
+from kplan.model import Action, Change, Connector, Facts, File, Live, Target
 from kplan.order import Step
 from kplan.plan import Plan, differing, judge
 from kplan.risk import accept_name, may_lose
 from kplan.rollback import WATCH_PAUSE, Rollback, from_live
 from kplan.run import Failure, Result, Run, Sent, changed
+from kplan.sensitivity import with_values
 from kplan.store.base import Holder, Lock, Store
 from kplan.trust import escape, find_forbidden, find_misfit, find_undo_refusals, is_claimed, is_run_id
 from kplan.undo import inverse
@@ -58,6 +59,17 @@ def _torn(run: str, how: str) -> JournalBroken:
         f"the journal of run {run} {how}",
         help=f"put back by hand what the run did, then close it: kplan recover {quote(run)} --forget '*'",
     )
+
+
+def _with_live_values(sent: Sent, live: Live) -> Sent:
+    """Return the step with what was captured before it, without the offsets if a value that they hold is not known."""
+    change = sent.step.change
+    there = [live.resources.get(address) for address in (change.source, change.address) if address]
+    config = {key: value for each in there if isinstance(each, Connector) for key, value in each.config.items()}
+    captured = with_values(sent.captured, config)
+    if captured is None:
+        captured = {key: value for key, value in sent.captured.items() if key != "offsets"}
+    return replace(sent, captured=captured)
 
 
 def elsewhere(plan: Plan, live: Live, environment: str) -> str:
@@ -162,7 +174,7 @@ class Recovery:
     # -- back -----------------------------------------------------------------------------------------------------
     def _back(self, lock: Lock, progress: Progress) -> Result:
         live, ledger = self._live()
-        sent = self._sent(progress)
+        sent = [_with_live_values(s, live) for s in self._sent(progress)]
         forgotten = [s.step for s in sent if str(s.step.change.address) in self.forget]
         if forgotten:
             self.run.write(lock, "forgotten", forgotten)
@@ -220,6 +232,7 @@ class Recovery:
         if progress.undoing or any(s.unsure for s in sent.values()):
             self._wait()
         live, ledger = self._live()
+        sent = {number: _with_live_values(s, live) for number, s in sent.items()}
         answered = {n: s.done or self._is_remade(s) for n, s in sent.items()}
         forbidden = find_forbidden(run.plan.changes, live, ledger)
         judged, moved = judge(run.plan.steps, live, ledger, run.plan.stack, answered)

@@ -19,6 +19,7 @@ from kplan.journal import Entry, Item
 from kplan.model import Action, Address, Change, Health, Live, Owned, Target
 from kplan.order import Step
 from kplan.plan import Plan, differing
+from kplan.sensitivity import of_changes, of_ledger, remembered, without_values
 from kplan.store.base import Holder, Lock, Store
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,13 @@ def reading(plan: Plan, cluster: Cluster, store: Store) -> Callable[[], tuple[Li
     from kplan.planning import read
 
     addresses = {c.address for c in plan.changes} | {c.source for c in plan.changes if c.source}
-    return lambda: (replace(read(cluster, addresses), state=store.topic), store.ledger())
+
+    def read_both() -> tuple[Live, Ledger]:
+        ledger = store.ledger()
+        live = read(cluster, addresses, [*of_ledger(ledger), *of_changes(plan.changes)])
+        return replace(live, state=store.topic), ledger
+
+    return read_both
 
 
 @dataclass(slots=True)
@@ -360,7 +367,7 @@ class Run:
                 s.number,
                 str(s.change.address),
                 change_to_json(s.change, s.number, s.wave) if first else None,
-                (captured or {}).get(s.change.address),
+                without_values((captured or {}).get(s.change.address), s.change),
                 (outcomes or {}).get(s.number, ""),
             )
             for s in steps
@@ -411,7 +418,15 @@ class Run:
             if sent is not None and sent.is_adopted:
                 created = False
             records[change.address] = Owned(
-                change.address, self.plan.stack, self.plan.env, created, protect, change.after, self.holder.run, at
+                change.address,
+                self.plan.stack,
+                self.plan.env,
+                created,
+                protect,
+                change.after,
+                self.holder.run,
+                at,
+                remembered(change),
             )
         return records
 

@@ -60,6 +60,7 @@ def open_cluster(
     `mask` learns the secrets they read, `warn` gets what is not used of their settings; at most `parallel` connectors
     are changed at once. `tell` hears how far long work is.
     """
+    mask = Mask(environment.secrets) if mask is None else mask
     if environment.simulated:
         from kplan.backends.simulated import SimulatedConnectors, SimulatedTopics
 
@@ -67,11 +68,12 @@ def open_cluster(
         return Cluster(
             SimulatedTopics(path, brokers=options.brokers, fail=options.fail, throttle=environment.throttle),
             SimulatedConnectors(path, fail=options.fail),
+            mask=mask,
         )
     if not environment.kafka:
         from kplan.backends.snapshot import Recorded
 
-        return Cluster(Recorded("topic", Live()), _connectors(environment, None, mask, parallel, tell))
+        return Cluster(Recorded("topic", Live()), _connectors(environment, None, mask, parallel, tell), mask=mask)
     from kplan.backends.kafka import KafkaTopics
 
     topics = KafkaTopics(
@@ -87,11 +89,11 @@ def open_cluster(
         tell=tell,
     )
     if not environment.connect:
-        return Cluster(topics, None)
+        return Cluster(topics, None, mask=mask)
     from kplan.databases.looking import RealDatabases
 
     databases = RealDatabases()
-    return Cluster(topics, _connectors(environment, topics, mask, parallel, tell, databases), databases)
+    return Cluster(topics, _connectors(environment, topics, mask, parallel, tell, databases), databases, mask)
 
 
 def _connectors(
@@ -127,7 +129,7 @@ def _connectors(
         heartbeat=topics.end_offsets if topics else None,
         signals=(lambda: _signals(environment)) if topics else None,
         databases=databases,
-        mask=mask or Mask(environment.secrets),
+        mask=mask,
         tell=tell,
     )
 

@@ -26,7 +26,6 @@ from kplan.codec import (
 from kplan.diagnostics import Diagnostic, Invalid, Severity, Stale, error
 from kplan.diff import equal
 from kplan.model import (
-    REFERENCE,
     Address,
     Config,
     Connector,
@@ -43,11 +42,11 @@ from kplan.model import (
     Topic,
     frozen,
 )
+from kplan.sensitivity import KNOWN_OF_ALL, literal
 
 FORMAT = "1.0"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")
 TELLING = 8  # a secret of so many characters inside another setting is no coincidence
-KNOWN_OF_ALL = ("connector.class", "tasks.max", "topics", "topic.prefix")
 AGAIN = "take it again with this kplan: kplan snapshot --out FILE"
 
 
@@ -244,7 +243,7 @@ def _secret_keys(
     keys = {*declared, *(passwords or ()), *(k for k, v in [*config.items(), *applied.items()] if _is_secret(v))}
     if passwords is None:
         keys |= {k for k, v in config.items() if k not in KNOWN_OF_ALL and applied.get(k) != v}
-    keys = {key for key in keys if _literal(config.get(key)) or _is_secret(config.get(key))}
+    keys = {key for key in keys if literal(config.get(key)) or _is_secret(config.get(key))}
     values = [v for key in keys if len(v := _value(config[key])) >= TELLING]
     return keys | {key for key, value in config.items() if any(v in _value(value) for v in values)}
 
@@ -257,11 +256,6 @@ def _value(text: Text | None) -> str:
     return (text.value or "" if isinstance(text, Secret) else text) or ""
 
 
-def _literal(text: Text | None) -> str:
-    """The value without Connect's own references."""
-    return REFERENCE.sub("", _value(text)).strip()
-
-
 def _bare(config: Config, keys: Collection[str]) -> Config:
     return frozen({key: Secret() if key in keys else value for key, value in config.items()})
 
@@ -271,7 +265,7 @@ def _record_without(owned: Owned | None, keys: Collection[str]) -> dict[Address,
     if owned is None or not isinstance(owned.applied, Connector):
         return {}
     config = {
-        key: Secret(value.ref) if isinstance(value, Secret) else Secret() if key in keys and _literal(value) else value
+        key: Secret(value.ref) if isinstance(value, Secret) else Secret() if key in keys and literal(value) else value
         for key, value in owned.applied.config.items()
     }
     return {owned.address: replace(owned, applied=replace(owned.applied, config=frozen(config)))}

@@ -167,6 +167,7 @@ def _rendered(compiled: Compiled, scope: Scope) -> Any:
 
 _CHANGED = "the sensitive variable {name!r} is changed by this expression, so the result could not be traced to it"
 _CHANGED_HELP = "put the final text into the variable and use it plainly: {{ var.NAME }}"
+MAX_PLACEHOLDERS = 3  # the time to find them grows with the power of their number
 _VARIABLE = re.compile(r"\{\{ var\.([A-Za-z_][A-Za-z0-9_]*) \}\}")
 
 
@@ -176,6 +177,15 @@ def resolve(ref: str, values: Mapping[str, str | None]) -> str | None:
     if any(values.get(name) is None for name in names):
         return None
     return _VARIABLE.sub(lambda match: str(values[match.group(1)]), ref)
+
+
+def values_in(ref: str, text: str) -> tuple[str, ...]:
+    """Return the values that the variables of `ref` have in `text`; none where they cannot be found in it."""
+    literals = _VARIABLE.split(ref)[::2]
+    if not 2 <= len(literals) <= MAX_PLACEHOLDERS + 1:
+        return ()
+    found = re.fullmatch("(.+?)".join(map(re.escape, literals)), text, re.DOTALL)
+    return found.groups() if found else ()
 
 
 def references(ref: str) -> tuple[str, ...]:

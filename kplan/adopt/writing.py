@@ -16,7 +16,9 @@ MOST_IN_LINE: Final = 5  # leaves of a map that stands in one line
 PLAIN: Final = re.compile(r"[A-Za-z0-9_./\\$(^<=+][A-Za-z0-9_./\\$()^<>=+;*|@~-]*(?: [A-Za-z0-9_./\\$()^<>=+;*|@~-]+)*")
 NUMBER: Final = re.compile(r"-?[1-9]\d{0,17}|0")
 ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-READABLE: Final = re.compile("[\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+READABLE: Final = re.compile(
+    "[\x20-\x7e\xa0-\u200d\u2010-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
 
 
 def text(data: Mapping[str, Any], comments: Iterable[str] = ()) -> str:

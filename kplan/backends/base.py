@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from kplan.diagnostics import Diagnostic, KplanError
 from kplan.model import Address, Change, Facts, Health, Live, Resource, Target
 from kplan.placement import Placement
+from kplan.secrets import Mask
 
 if TYPE_CHECKING:
     from kplan.databases.base import Databases
@@ -122,12 +123,14 @@ class Backend(Protocol):
 class Cluster:
     """An environment's servers: one backend a kind. `connectors` is None where the environment has no Connect.
 
-    `databases` are those that connectors read; None where they are not looked into.
+    `databases` are those that connectors read; None where they are not looked into. `mask` knows every secret that was
+    read from the servers.
     """
 
     topics: Backend
     connectors: Backend | None
     databases: Databases | None = None
+    mask: Mask = field(default_factory=Mask)
 
     def of(self, kind: str) -> Backend | None:
         return self.topics if kind == "topic" else self.connectors

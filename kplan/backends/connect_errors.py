@@ -11,6 +11,7 @@ import json
 import re
 
 from kplan.diagnostics import Busy, Conflict, Denied, KplanError, Rejected, Timeout, Unsupported
+from kplan.sensitivity import CAUSED_BY
 
 
 class TaskFailed(KplanError):
@@ -102,15 +103,18 @@ def concise(message: str) -> str:
 
 
 def condense(trace: str | None) -> str:
-    """The first line of a Java trace and its last cause, on one line, with short class names."""
+    """The first line of a Java trace and its last cause, on one line, with short class names.
+
+    They are whole: who shows them masks secrets first and cuts them then (`sensitivity.masked_causes`).
+    """
     lines = [line.strip() for line in (trace or "").splitlines() if line.strip()]
     if not lines:
         return ""
     causes = [line.removeprefix("Caused by:").strip() for line in lines if line.startswith("Caused by:")]
     first = _short(lines[0])
     last = _short(causes[-1]) if causes else ""
-    return first if not last or last in first else f"{first}; caused by {last}"
+    return first if not last or last in first else f"{first}{CAUSED_BY}{last}"
 
 
 def _short(line: str) -> str:
-    return re.sub(r"^(?:[a-z_][\w]*\.)+(?=[A-Z])", "", line)[:400]
+    return re.sub(r"^(?:[a-z_][\w]*\.)+(?=[A-Z])", "", line)

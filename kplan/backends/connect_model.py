@@ -81,7 +81,9 @@ def _differs(key: str, before: Config, after: Config, named: Collection[str]) ->
         return old.value != new
     if isinstance(new, Secret) and new.value is not None and isinstance(old, str):
         return new.value != old
-    return old != new
+    if (isinstance(old, str) and isinstance(new, str)) or old is None or new is None:
+        return old != new
+    return key in named
 
 
 def completed(config: Config, live: Mapping[str, str], changed: Collection[str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from kplan.backends.connect_rest import Rest, path_of, supports
 from kplan.diagnostics import ErrorClass, KplanError
 from kplan.model import Action, Address, Change, Connector, Health, Secret
 from kplan.secrets import Mask
+from kplan.sensitivity import masked_causes
 
 log = logging.getLogger("kplan.backends.connect")  # one name for all that is done with Connect
 Heartbeat = Callable[[Collection[str]], Mapping[str, int]]
@@ -238,7 +239,7 @@ class Settler:
         source = watch.change.source
         if source is not None and source.name in names and source.name != watch.name:
             return Look(words=f"waiting until {source.name} is gone")
-        health = None if data is None else health_of(data, self._mask)
+        health = None if data is None else masked_causes(health_of(data, self._mask), self._mask.mask)
         seen = look(watch.wanted, health, len(((data or {}).get("info") or {}).get("tasks") or ()))
         if seen.good and not self._is_taken(watch):
             return Look(words="waiting until its tasks have the new config")

@@ -29,6 +29,7 @@ COMMANDS = {
     "comment": "Show a plan in its pull or merge request; an earlier comment is replaced.",
     "fetch": "Get the plan that was reviewed in the merged pull or merge request.",
     "recover": "Finish a run that was interrupted or could not be rolled back.",
+    "state": "Look after the records of the ledger and the journal.",
     "explain": "Explain a code such as K104.",
     "schema": "Print a JSON Schema, or list them.",
     "completion": "Print the completion script of a shell.",

@@ -16,9 +16,11 @@ from kplan.cli.common import LOADING, SHOWING, Session, option
 from kplan.cli.common import command as calls
 
 if TYPE_CHECKING:
-    from kplan.backends.base import Outcome
+    from kplan.backends.base import Backend, Cluster, Outcome
     from kplan.diagnostics import KplanError
     from kplan.model import Change, Connector, Health
+    from kplan.sensitivity import Setting
+    from kplan.store.base import Store
 
 NAME = click.argument("name")
 FORMAT = option("--format", type=click.Choice(["text", "json"]), default="text", help="Text or JSON.")
@@ -30,8 +32,8 @@ def command() -> None:
 
 
 @contextmanager
-def _opened(session: Session) -> Iterator[Any]:
-    """The backend of the environment's connectors."""
+def _opened(session: Session) -> Iterator[tuple[Cluster, Store]]:
+    """Open the environment's servers, which have connectors, and its store."""
     from kplan.diagnostics import KplanError
 
     session.connect_alone = True
@@ -41,22 +43,46 @@ def _opened(session: Session) -> Iterator[Any]:
         if cluster.connectors is None:
             raise KplanError(f"environment {environment.name} has no Connect", code="K218")
         with session.showing_progress():
-            yield cluster.connectors
+            yield cluster, store
     finally:
         cluster.close()
         store.close()
 
 
-def _found(backend: Any, name: str) -> tuple[Connector, Health]:
-    """The live connector. Raises KplanError where there is none."""
+def _read_connector(session: Session, opened: tuple[Cluster, Store]) -> tuple[Any, Connector, Health]:
+    """Read the live connector, without its secrets; return its backend, too. Raises KplanError where there is none."""
     from kplan.diagnostics import KplanError
-    from kplan.model import Address
+    from kplan.model import Address, Connector, Live
+    from kplan.planning import concealed
 
-    address = Address("connector", name)
+    (cluster, store), name = opened, session.settings["name"]
+    backend, address = cluster.connectors, Address("connector", name)
+    assert backend is not None, "an environment without Connect is refused when it is opened"
     reading = backend.read([name])
-    if address not in reading.resources:
+    there = reading.resources.get(address)
+    if there is None:
         raise KplanError(f"Connect has no connector {name}", code="K321", help="`kplan list 'connector/*'` shows them")
-    return reading.resources[address], reading.health[address]
+    assert isinstance(there, Connector)
+    sensitive = _sensitive(session, backend, store, there)
+    live = concealed(cluster, Live(resources={address: there}, health=reading.health), sensitive)
+    connector = live.resources[address]
+    assert isinstance(connector, Connector)
+    return backend, connector, live.health[address]
+
+
+def _sensitive(session: Session, backend: Backend, store: Store, connector: Connector) -> list[Setting]:
+    """Return what the ledger and the plugin call sensitive; without the ledger every setting counts as that."""
+    from kplan.diagnostics import KplanError
+    from kplan.sensitivity import of_connector, of_passwords, of_record
+
+    try:
+        if not store.where:
+            raise KplanError("no brokers are named")
+        record = store.ledger().get(connector.address)
+    except KplanError as e:
+        session.note(f"warning: every setting counts as sensitive, because the ledger cannot be read: {e.message}")
+        return list(of_connector(connector))
+    return [*of_record(connector.address, record), *of_passwords(backend.passwords([connector]))]
 
 
 # -- looking --------------------------------------------------------------------------------------------------------
@@ -67,8 +93,8 @@ def _found(backend: Any, name: str) -> tuple[Connector, Health]:
 @SHOWING
 @calls
 def status(session: Session) -> int:
-    with _opened(session) as backend:
-        _, health = _found(backend, session.settings["name"])
+    with _opened(session) as opened:
+        _, _, health = _read_connector(session, opened)
     return _say_health(session, health)
 
 
@@ -96,8 +122,8 @@ def _say_health(session: Session, health: Health) -> int:
 @SHOWING
 @calls
 def tasks(session: Session) -> int:
-    with _opened(session) as backend:
-        _, health = _found(backend, session.settings["name"])
+    with _opened(session) as opened:
+        _, _, health = _read_connector(session, opened)
     return _say_health(session, health)
 
 
@@ -109,13 +135,9 @@ def tasks(session: Session) -> int:
 def config(session: Session) -> int:
     from kplan.model import Secret
 
-    with _opened(session) as backend:
-        connector, _ = _found(backend, session.settings["name"])
-        hidden = backend.passwords([connector]).get(connector.address, ())
-    shown = {
-        key: "(sensitive)" if isinstance(value, Secret) or key in hidden else value
-        for key, value in sorted(connector.config.items())
-    }
+    with _opened(session) as opened:
+        _, connector, _ = _read_connector(session, opened)
+    shown = {key: "(sensitive)" if isinstance(v, Secret) else v for key, v in sorted(connector.config.items())}
     session.say(json.dumps(shown, indent=2, ensure_ascii=False))
     return 0
 
@@ -132,8 +154,8 @@ def _into(state: str, doing: str) -> None:
 
         from kplan.model import Action, AttrDiff, Change
 
-        with _opened(session) as backend:
-            now, _ = _found(backend, session.settings["name"])
+        with _opened(session) as opened:
+            backend, now, _ = _read_connector(session, opened)
             if now.state == state:
                 session.say(f"{now.name} is {state.upper()} already")
                 return 0
@@ -178,8 +200,8 @@ def restart(session: Session) -> int:
         pause = seconds(s["delay"])
     except ValueError as e:
         raise click.BadParameter(str(e), param_hint="--delay")
-    with _opened(session) as backend:
-        now, health = _found(backend, s["name"])
+    with _opened(session) as opened:
+        backend, now, health = _read_connector(session, opened)
         if now.state != "running":  # Connect takes the request, and leaves the connector as it is
             raise KplanError(
                 f"{now.name} is {now.state.upper()}, and a restart leaves it so",
@@ -230,8 +252,8 @@ def offsets(session: Session) -> int:
     if s["source"] and s["reset"]:
         raise click.UsageError("--put and --reset exclude each other")
     new = _read(s["source"]) if s["source"] else None
-    with _opened(session) as backend:
-        now, _ = _found(backend, s["name"])
+    with _opened(session) as opened:
+        backend, now, _ = _read_connector(session, opened)
         had = backend.offsets(now.name)
         text = json.dumps({"offsets": had}, indent=2, ensure_ascii=False)
         if not s["source"] and not s["reset"]:

@@ -37,6 +37,7 @@ def command(session: Session) -> int:
     from kplan.diagnostics import Invalid
     from kplan.drift import document, find
     from kplan.planning import read
+    from kplan.sensitivity import of_ledger, of_stacks
 
     loaded = session.load()
     if loaded.has_errors:
@@ -46,7 +47,8 @@ def command(session: Session) -> int:
         with session.showing_progress():
             ledger = store.ledger()
             names = {stack.name for stack in loaded.stacks}
-            live = read(cluster, [address for address, owned in ledger.items() if owned.stack in names])
+            mine = [address for address, owned in ledger.items() if owned.stack in names]
+            live = read(cluster, mine, [*of_ledger(ledger), *of_stacks(loaded.stacks)])
     finally:
         cluster.close()
         store.close()

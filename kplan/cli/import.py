@@ -75,7 +75,9 @@ def command(session: Session) -> int:
 
 def _from_servers(session: Session, environment: Environment) -> Taken:
     from kplan.adopt.live import chosen
-    from kplan.model import Connector
+    from kplan.model import Connector, Live
+    from kplan.planning import concealed
+    from kplan.sensitivity import of_ledger
 
     globs = session.settings["globs"]
     cluster, store = session.open(environment)
@@ -83,7 +85,8 @@ def _from_servers(session: Session, environment: Environment) -> Taken:
         with session.showing_progress():
             readings = [backend.read(None) for backend in cluster.backends]
             ledger = store.ledger()
-            resources = {a: r for reading in readings for a, r in reading.resources.items()}
+            live = Live(resources={a: r for reading in readings for a, r in reading.resources.items()})
+            resources = concealed(cluster, live, of_ledger(ledger)).resources
             connectors = [r for r in resources.values() if isinstance(r, Connector)]
             passwords = cluster.connectors.passwords(connectors) if cluster.connectors and connectors else {}
     finally:

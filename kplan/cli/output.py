@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import click
+
+# Characters that steer a terminal (C1) or turn the order of what it shows (bidi controls). C0 is left out: kplan's own
+# colours are made of it, and JSON and `render.text.clean` have dealt with that of others.
+STEERING = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def escaped(text: str) -> str:
+    """Return the text with visible escapes for what steers a terminal; JSON stays valid and keeps its values."""
+    return STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def write(text: str, stream: Any) -> None:
     """The text is written, or nobody is there to read it; raises KplanError where it is lost for another reason."""
     try:
-        click.echo(text, file=stream, color=True)
+        click.echo(escaped(text), file=stream, color=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except OSError as e:

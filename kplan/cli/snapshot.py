@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kplan.backends.base import Cluster
     from kplan.loading import Loaded
     from kplan.model import Address, Facts, Health, Live
+    from kplan.sensitivity import Setting
     from kplan.snapshot import Snapshot
     from kplan.store.base import Store
 
@@ -85,11 +86,12 @@ def taken(session: Session, loaded: Loaded, cluster: Cluster, store: Store) -> S
 
     from kplan.diff import needed
     from kplan.model import Connector
+    from kplan.sensitivity import of_ledger, of_stacks
     from kplan.snapshot import Snapshot, without_secrets
 
     ledger = store.ledger()
     managed = frozenset(ledger).union(*(needed(stack, ledger) for stack in loaded.stacks))
-    live = _live(cluster, managed)
+    live = _live(cluster, managed, [*of_ledger(ledger), *of_stacks(loaded.stacks)])
     wanted = {"managed": managed, "all": live.resources, "none": ()}[session.settings["facts"]]
     live = replace(live, facts=_facts(session, cluster, [a for a in wanted if a in live.resources]))
     connectors = [r for r in live.resources.values() if isinstance(r, Connector)]
@@ -103,14 +105,14 @@ def taken(session: Session, loaded: Loaded, cluster: Cluster, store: Store) -> S
     return replace(bare, live=replace(bare.live, health=_masked(session, live, bare.live)))
 
 
-def _live(cluster: Cluster, managed: Collection[Address]) -> Live:
+def _live(cluster: Cluster, managed: Collection[Address], sensitive: Iterable[Setting]) -> Live:
     """All there is but internal topics that nobody manages; what is managed and not listed is asked for by name."""
     from dataclasses import replace
 
     from kplan.planning import read
     from kplan.snapshot import is_left_out
 
-    live = read(cluster, None)
+    live = read(cluster, None, sensitive)
     late = cluster.topics.read(sorted(a.name for a in managed if a.kind == "topic" and a not in live.resources))
     resources = {
         address: resource

@@ -76,6 +76,7 @@ def looked(loaded: Loaded, cluster: Cluster, store: Store) -> dict[str, Any]:
     from kplan.diagnostics import KplanError
     from kplan.journal import replay
     from kplan.planning import read
+    from kplan.sensitivity import of_ledger, of_stacks
 
     environment = loaded.environment
     settings = {
@@ -85,7 +86,8 @@ def looked(loaded: Loaded, cluster: Cluster, store: Store) -> dict[str, Any]:
     }
     at = stamp()
     try:
-        live = read(cluster, [address for stack in loaded.stacks for address in stack.resources])
+        sensitive = [*of_ledger(store.ledger()), *of_stacks(loaded.stacks)]
+        live = read(cluster, [address for stack in loaded.stacks for address in stack.resources], sensitive)
         names = [name for name in status.wanted_facts(loaded.stacks) if name in live.names]
         facts = cluster.topics.facts(names) if names else {}
         runs = [p for p in (replay(store.entries(run)) for run in store.runs()[-5:]) if p]

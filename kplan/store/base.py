@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from kplan.diagnostics import Timeout
 from kplan.journal import Entry
@@ -21,6 +21,28 @@ class Holder:
     command: str
     since: str  # UTC, ISO 8601
     pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One stored record of the ledger or the journal, as JSON. `key` is what the store calls it.
+
+    `address` is that of a ledger's record; `run` and `seq` are those of one of the journal. `damage` says why it cannot
+    be read; its `data` is empty then.
+    """
+
+    key: str
+    stack: str
+    data: Mapping[str, Any]
+    address: str = ""
+    run: str = ""
+    seq: int = 0
+    damage: str = ""
+
+    @property
+    def name(self) -> str:
+        """The record as people call it."""
+        return self.address or f"entry {self.seq} of run {self.run}"
 
 
 class Unended(Timeout):
@@ -42,6 +64,9 @@ class Lock(Protocol):
         Raises JournalBroken, also when the lock was lost: then nothing may be changed any more.
         """
 
+    def rewrite(self, records: Sequence[Record]) -> None:
+        """Replace stored records of the stack, each by one of the same key. Raises JournalBroken, as `write` does."""
+
 
 class Store(Protocol):
     """The ledger, the journal and the lock of one environment. Reading needs no lock and creates nothing."""
@@ -59,6 +84,9 @@ class Store(Protocol):
 
     def open_runs(self) -> Sequence[str]:
         """Ids of the runs that have a beginning and no end."""
+
+    def records(self) -> Sequence[Record]:
+        """Return every record of the ledger and the journal, damaged ones too, oldest first."""
 
     def holder(self, stack: str) -> Holder | None:
         """Who holds the lock now."""

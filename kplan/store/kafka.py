@@ -20,7 +20,7 @@ from kplan.diagnostics import Denied, Invalid, JournalBroken, KplanError, Locked
 from kplan.journal import Entry
 from kplan.model import Address, Owned
 from kplan.secrets import Mask, MaskingFilter
-from kplan.store.base import Holder, Lock
+from kplan.store.base import Holder, Lock, Record
 from kplan.store.kafka_clients import Clients
 from kplan.store.kafka_lock import KafkaLock, Membership
 from kplan.store.kafka_log import Log
@@ -87,6 +87,10 @@ class KafkaStore:
     def open_runs(self) -> Sequence[str]:
         """Ids of the runs without an `end`, oldest first."""
         return self._read(lambda log: [each.run for each in log.known_runs() if not each.ended])
+
+    def records(self) -> Sequence[Record]:
+        """Return every record of the ledger and the journal, damaged ones too."""
+        return self._read(Log.records)
 
     def holder(self, stack: str) -> Holder | None:
         """Who holds the lock now, asked of the group's coordinator; nobody is fenced or moved by it."""

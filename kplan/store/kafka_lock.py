@@ -22,6 +22,7 @@ from kplan.diagnostics import Denied, JournalBroken, KplanError
 from kplan.journal import Entry
 from kplan.model import Address, Owned
 from kplan.store.base import Holder
+from kplan.store.base import Record as Stored
 from kplan.store.kafka_clients import (
     CLIENT,
     DENIED,
@@ -39,6 +40,7 @@ from kplan.store.kafka_log import Log, Record, dumped, journal_records, ledger_k
 from kplan.store.kafka_topic import Cluster
 
 OFFSETS_SECONDS: Final = 8.0  # for the part of a transaction that the group's coordinator answers
+REWRITTEN_AT_ONCE: Final = 20  # records, each of up to a megabyte
 GAP_SECONDS: Final = 0.01  # without it, polling starves every other call of a consumer (facts.md 1.2)
 LONGEST_POLL_SECONDS: Final = 30.0  # a thread that does not poll for so long gives the lock up
 
@@ -209,6 +211,17 @@ class KafkaLock:
             records = [*self._ledger_records(ledger or {}), *self._journal_records(entries)]
             if records:
                 self._commit(records)
+
+    def rewrite(self, records: Sequence[Stored]) -> None:
+        """Replace records, some in a transaction; the topic keeps what they were until it is compacted."""
+        if any(not record.key.startswith(f"stack/{self._stack}/") for record in records):
+            raise ValueError(f"the lock of {self._stack} does not cover the records of another stack")
+        with self._turn:
+            if self._released:
+                raise JournalBroken(f"the lock of stack {self._stack} was released, so nothing more is written")
+            for start in range(0, len(records), REWRITTEN_AT_ONCE):
+                some = records[start : start + REWRITTEN_AT_ONCE]
+                self._commit([(record.key, dict(record.data)) for record in some])
 
     def release(self) -> None:
         """It is said to be released, if that can be; nothing can be written any more, and the group is left."""

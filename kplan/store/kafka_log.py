@@ -15,6 +15,7 @@ from kplan.diagnostics import JournalBroken
 from kplan.journal import Entry
 from kplan.model import Address, Owned
 from kplan.store.base import Holder
+from kplan.store.base import Record as Stored
 
 Json = dict[str, Any]
 Record = tuple[str, Json | None]  # None: the key is removed (a tombstone)
@@ -191,6 +192,20 @@ class Log:
         self.refuse_broken(lambda key: key.split("/")[2] == "run")
         return sorted(self.runs.values(), key=lambda each: each.first)
 
+    def records(self) -> list[Stored]:
+        """Return every record of the ledger and the journal by its key, those that cannot be read too."""
+        found = []
+        for address, claims in sorted(self.claims.items()):
+            for stack, claim in sorted(claims.items()):
+                key, value = ledger_record(claim.owned, claim.claimed)
+                found.append(Stored(key, stack, value or {}, address=str(address)))
+        for log in sorted(self.runs.values(), key=lambda each: each.first):
+            for key, at in sorted(log.keys.items(), key=lambda item: item[1]):
+                if at in log.records:
+                    found.append(Stored(key, log.stack, json.loads(log.records[at]), run=log.run, seq=at[0]))
+        good = [record for record in found if record.key not in self.broken]
+        return [*good, *(_damaged(key, why) for key, why in self.broken.items() if not key.endswith("/lock"))]
+
     def refuse_broken(self, matters: Callable[[str], bool]) -> None:
         """Raises JournalBroken where a record that matters cannot be read."""
         wrong = [why for key, why in self.broken.items() if matters(key)]
@@ -211,6 +226,13 @@ class Log:
         finished = [log for (owner, run), log in self.runs.items() if owner == stack and run != ending and log.ended]
         finished.sort(key=lambda each: each.last, reverse=True)
         return [key for log in finished[KEPT_RUNS - 1 :] for key in log.keys]
+
+
+def _damaged(key: str, why: str) -> Stored:
+    _, stack, kind, name, *rest = [*key.split("/"), "", ""]
+    if kind == "run":
+        return Stored(key, stack, {}, run=name, seq=int(rest[0] or 0), damage=why)
+    return Stored(key, stack, {}, address="/".join(key.split("/")[2:]), damage=why)
 
 
 def _numbers(*texts: str) -> bool:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from kplan.diagnostics import Unsupported
 from kplan.journal import Entry
 from kplan.model import Address, Owned
-from kplan.store.base import Holder, Lock
+from kplan.store.base import Holder, Lock, Record
 
 
 class RecordedStore:
@@ -30,6 +30,9 @@ class RecordedStore:
         return ()
 
     def open_runs(self) -> Sequence[str]:
+        return ()
+
+    def records(self) -> Sequence[Record]:
         return ()
 
     def holder(self, stack: str) -> Holder | None:

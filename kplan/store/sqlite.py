@@ -22,7 +22,7 @@ from kplan.codec import entry_from_json, entry_to_json, owned_from_json, owned_t
 from kplan.diagnostics import JournalBroken, KplanError, Locked, Unsupported
 from kplan.journal import Entry
 from kplan.model import Address, Owned
-from kplan.store.base import Holder, Lock
+from kplan.store.base import Holder, Lock, Record
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -88,6 +88,16 @@ class SqliteStore:
         unended = "SELECT run FROM kplan_journal GROUP BY run HAVING SUM(event = 'end') = 0 ORDER BY MIN(id)"
         with _explained(self.where):
             return [run for (run,) in self._rows(unended)]
+
+    def records(self) -> Sequence[Record]:
+        """Return every record of the ledger and the journal, damaged ones too, oldest first."""
+        with _explained(self.where):
+            ledger = self._rows("SELECT address, stack, record FROM kplan_ledger ORDER BY id")
+            journal = self._rows("SELECT run, stack, seq, record FROM kplan_journal ORDER BY id")
+        return [
+            *(_record(f"{stack}/{address}", stack, text, address=address) for address, stack, text in ledger),
+            *(_record(f"{stack}/run/{run}/{seq}", stack, text, run=run, seq=seq) for run, stack, seq, text in journal),
+        ]
 
     def holder(self, stack: str) -> Holder | None:
         """Who holds the lock now; None where it is free, whatever a killed holder left behind."""
@@ -195,6 +205,22 @@ class SqliteLock:
                 self._write_ledger(connection, records)
                 self._write_entries(connection, entries)
 
+    def rewrite(self, records: Sequence[Record]) -> None:
+        """Replace records; the file keeps no byte of what they were before."""
+        if any(record.stack != self._stack for record in records):
+            raise ValueError(f"the lock of {self._stack} does not cover the records of another stack")
+        with self._turn, _explained(self._where):
+            if self._connection is None:
+                raise JournalBroken(f"the lock of stack {self._stack} was released, so nothing more is written")
+            self._connection.execute("PRAGMA secure_delete = ON")  # else old text stays in free parts of pages
+            with _transaction(self._connection) as connection:
+                self._check_held(connection)
+                ledger = [(_json(r.data), r.address, r.stack) for r in records if r.address]
+                journal = [(_json(r.data), r.run, r.seq) for r in records if not r.address]
+                connection.executemany("UPDATE kplan_ledger SET record = ? WHERE address = ? AND stack = ?", ledger)
+                connection.executemany("UPDATE kplan_journal SET record = ? WHERE run = ? AND seq = ?", journal)
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def release(self) -> None:
         """The holder's row is gone, if it can be; nothing can be written any more."""
         with self._turn:
@@ -232,6 +258,21 @@ class SqliteLock:
         connection.executemany(insert, rows)
         if any(entry.event == "end" for entry in entries):
             connection.execute(PRUNE, {"stack": self._stack})
+
+
+def _record(key: str, stack: str, text: str, *, address: str = "", run: str = "", seq: int = 0) -> Record:
+    """Read a row; one that cannot be read says why."""
+    try:
+        data = json.loads(text)
+        if not isinstance(data, dict):
+            raise ValueError(f"it is not an object, but {type(data).__name__}")
+        if address:
+            owned_from_json(Address.parse(address), data)
+        else:
+            entry_from_json(run, stack, seq, data)
+    except (ValueError, RecursionError) as cause:
+        return Record(key, stack, {}, address, run, seq, f"it cannot be read: {cause}")
+    return Record(key, stack, data, address, run, seq)
 
 
 def _json(data: Any) -> str:

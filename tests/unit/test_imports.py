@@ -22,6 +22,7 @@ CORE = frozenset({
     "mistaken", "model", "order", "outlives", "permissions", "placement", "plan", "process", "readiness", "risk",
     "routing", "schema", "settings", "sinks", "snapshot", "source", "stacks", "starter", "tables", "template",
     "transforms", "trust", "undo", "unique", "variables", "words",
+    "cleaning", "sensitivity",
 })  # fmt: skip
 # What the edges may know of the core: the data and what Kafka, Connect and the journal mean. Not how a plan is made.
 # `secrets` masks what is logged; the core has nothing to log. `access` tells why brokers let nobody in; `http_limits`
@@ -29,6 +30,7 @@ CORE = frozenset({
 DATA = frozenset({
     "access", "catalog", "codec", "diagnostics", "discovery", "drops", "http_limits", "incremental", "journal", "model",
     "outlives", "permissions", "placement", "readiness", "secrets", "sinks", "transforms", "undo", "waits",
+    "sensitivity",
 })  # fmt: skip
 EDGES = ("backends", "databases", "store")
 HEAVY = frozenset({
