@@ -304,11 +304,24 @@ def _exact(text: str, amount: float) -> str:
 def _wrong_unit(key: ConfigKey, text: str, duration: bool, size: bool) -> str:
     if key.unit == "ms":
         found = "is a size, but this is a duration" if size else "is no duration"
-        return f"{text!r} {found}: write 7d, 12h, 90s or milliseconds (units ms s m h d w)"
+        meant = _with_short_unit(text)
+        ways = "write 7d, 12h, 90s or milliseconds (units ms s m h d w)"
+        return f"{text!r} {found}: did you mean {meant}?" if meant else f"{text!r} {found}: {ways}"
     if key.unit == "bytes":
         found = "is a duration, but this is a size" if duration else "is no size"
         return f"{text!r} {found}: write 1GiB, 512MiB, 100MB or bytes (units B KiB MiB GiB TiB KB MB GB TB)"
     return f"{text!r} has a unit, but this is {key.constraint}"
+
+
+def _with_short_unit(text: str) -> str:
+    """`7d` for `7 days`; empty where no unit is written out."""
+    found = re.fullmatch(r"\s*([0-9]+)\s*([a-z]+)\s*", text.lower())
+    words = {"ms": "millis", "s": "secs", "m": "mins", "h": "hrs", "d": "days", "w": "weeks"}
+    longer = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+    for unit in words if found else ():
+        if found and found[2] in (words[unit], words[unit][:-1], longer[unit], longer[unit][:-1]):
+            return found[1] + unit
+    return ""
 
 
 @lru_cache(4096)  # thousands of topics have the same few values

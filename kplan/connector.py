@@ -182,9 +182,9 @@ class ConnectorBuilder:
         dead = self._dead_letter(own, config, sources)
         feeds.expect(own, tables, config, scope.with_names(config=plain(config)))
         if not self.expansion.inputs.environment.has_connect:
-            self._report(
-                "K218", "this environment has no Connect", self.name, "add `connect: {url: …}` to the environment"
-            )
+            environment = self.expansion.inputs.environment
+            help = "add `connect: {url: …}` to the environment" if environment.file else "add --connect URL"
+            self._report("K218", "this environment has no Connect", self.name, help)
         self.expansion.add(self._connector(own, config, sources, feeds, dead, tables, known.unique if known else ()))
 
     # -- which template, which name -------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 STACK_NAME = re.compile(r"[a-z0-9-]{1,63}\Z")
 KEY = tuple[str | int, ...]
+EACH = re.compile(r"\beach\b")
 MOST_RESOURCES = 100_000  # of one stack: ten times what a large cluster has
 MOST_PROBLEMS = 2_000  # that are told of one stack
 
@@ -119,11 +120,12 @@ class Expansion:
         self.problems.append(error(code, summary, detail, help=help, span=span))
 
     def spans(self, path: KEY, data: Mapping[str, Any]) -> dict[str, Span]:
-        """Where each setting of a topic block is written, by its path."""
+        """Where each setting of a topic block is written, by its path; of a config the value's place has `=` behind."""
         found = {f"/{key}": self.document.at(*path, key) for key in ("partitions", "replication_factor") if key in data}
         config = data.get("config")
         if isinstance(config, dict):
             found |= {f"/config/{key}": self.document.key_at(*path, "config", key) for key in config}
+            found |= {f"/config/{key}=": self.document.at(*path, "config", key) for key in config}
         return found
 
     # -- the parts ------------------------------------------------------------------------------------------------
@@ -165,6 +167,7 @@ class Expansion:
             self.inputs.files,
             tuple(used),
             {name: self.document.key_at("variables", name) for name in values.unset},
+            {name: own for name in values.unset if (own := (data["variables"][name] or {}).get("env"))},
         )
 
     def _of_connectors(self) -> Iterator[Diagnostic]:
@@ -188,7 +191,7 @@ class Expansion:
     def _topics(self, key: str) -> None:
         path: KEY = ("topics", key)
         block = self.document.data["topics"][key] or {}
-        for scope in self._each(block.get("for_each"), (*path, "for_each")):
+        for scope in self._each(block, path, key):
             name = self.value(key, path, scope)
             if name is None:
                 continue
@@ -199,32 +202,36 @@ class Expansion:
             span = self.document.key_at(*path)
             self.add(self.topics.topic(str(name), stacked([BUILT_IN, *self.outer, said]), span, "", rules(own)))
 
-    def _each(self, for_each: Any, path: KEY) -> Iterator[Scope]:
-        """The scopes that `for_each` makes; one, the stack's own, where there is none."""
-        if for_each is None:
-            yield self.scope
-            return
-        self.problems += keys.glued(self.document, path, for_each)
-        items = self.value(for_each, path)
+    def _each(self, block: Mapping[str, Any], path: KEY, *names: Any) -> list[Scope]:
+        """The scopes that `for_each` makes; without it the stack's own. `names` make the block's name."""
+        if block.get("for_each") is None:
+            return [self.scope]
+        at = (*path, "for_each")
+        self.problems += keys.glued(self.document, at, block["for_each"])
+        items = self.value(block["for_each"], at)
         if isinstance(items, list):
             pairs = [(item, item) for item in items]
         elif isinstance(items, dict):
             pairs = list(items.items())
         else:
             if items is not None:
-                self.report("K220", "for_each takes a list or a map", f"got {type(items).__name__}", path)
-            return
+                self.report("K220", "for_each takes a list or a map", f"got {type(items).__name__}", at)
+            return []
         if len({str(key) for key, _ in pairs}) < len(pairs):
-            self.report("K220", "for_each names one thing twice", "each key makes one resource", path)
-        for key, value in pairs:
-            yield self.scope.with_names(each={"key": key, "value": value})
+            self.report("K220", "for_each names one thing twice", "each key makes one resource", at)
+        elif len(pairs) > 1 and not any(is_template(name) and EACH.search(name) for name in names):
+            detail = f"each of the {len(pairs)} items makes `{path[1]}`"
+            help = f'put the item\'s key into the name: "{path[1]}.{{{{ each.key }}}}"'
+            self.report("K220", "for_each makes one name several times", detail, path, help, key=True)
+            pairs = pairs[:1]
+        return [self.scope.with_names(each={"key": key, "value": value}) for key, value in pairs]
 
     def _connector(self, key: str) -> None:
         from kplan.connector import ConnectorBuilder
 
         path: KEY = ("connectors", key)
         block = self.document.data["connectors"][key] or {}
-        for scope in self._each(block.get("for_each"), (*path, "for_each")):
+        for scope in self._each(block, path, key, block.get("name"), block.get("client")):
             ConnectorBuilder(self, path, block, scope).build()
 
     def add(self, resource: Resource) -> None:

@@ -23,6 +23,7 @@ ONE_PARTITION = ("history", "signals")  # roles of topics whose other partitions
 DEBEZIUM = re.compile(r"io\.debezium\.connector\.(\w+)\.\w+Connector\Z")
 TEMPLATES = {"postgresql": "debezium-postgres"}  # where the template's name is not that of Debezium's package
 OF_TABLES = ("topic.", "database.names")  # settings that the names of tables' topics are made of
+EVERY_TABLE = "those of every table"
 SHOWN = 5  # names in one warning
 
 
@@ -239,7 +240,7 @@ class Feeds:
         listed = config.get(template.table["list"])
         entries = split(listed) if isinstance(listed, str) else []
         known = {each for table in tables if "captured" not in template.table for each in include_list([table], ())}
-        patterns = [] if entries else ["every table"]
+        patterns = [] if entries else [EVERY_TABLE.removeprefix("those of ")]
         for entry in entries:
             name = unescaped(entry)
             if entry in known:
@@ -290,6 +291,8 @@ class Feeds:
             "list the tables under `tables:` or the topics under `topics:`; where brokers make no topics by themselves "
             "the connector stands still without an error"
         )
+        if EVERY_TABLE in topics and "tables" not in self.of.block:
+            help = f"without `tables:` it captures every table of the database: is that meant? Otherwise {help}"
         self._told(warning("K226", "a connector writes to topics that nothing here declares", detail, help=help))
 
     def tell_undeclared(self, topics: Iterable[str]) -> None:

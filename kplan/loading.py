@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ TEMPLATES = Path(__file__).parent / "connectors"
 SUFFIXES = (".yaml", ".yml", ".json")
 NO_STACKS = ("templates", "node_modules", "__pycache__")  # folders that are not looked through for stacks
 MOST_FOLDERS, MOST_FILES, BEGINNING = 200, 50, 16 * 1024
+MOST_NAMES = 1000  # names of a folder that are compared with one that is not there
 LARGEST_JSON_STACK = 1024 * 1024  # of those that are looked for in folders
 LARGEST_SNAPSHOT = 16 * reading.LARGEST
 URL = re.compile(r"\s*https?://")
@@ -255,9 +257,8 @@ class Reader:
             data = reading.read_file(path)
         except (OSError, ValueError) as e:
             reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
-            self.problems.append(
-                error("K107", "a file cannot be read", f"{name}: {reason}", help="check the path and its permissions")
-            )
+            help = _similar_files(path) or "check the path and its permissions"
+            self.problems.append(error("K107", "a file cannot be read", f"{name}: {reason}", help=help))
             return None
         self.texts[name] = data.decode("utf-8", "replace")
         self.files[name] = File(os.path.relpath(path, self.root), hashlib.sha256(data).hexdigest())
@@ -462,6 +463,18 @@ class Reader:
             found, self.problems[before:] = self.problems[before:], []
             return document, found
         return built_in(name), []
+
+
+def _similar_files(path: Path) -> str:
+    """Help that names files whose names are like that of one that is not there; empty where there are none."""
+    from difflib import get_close_matches
+
+    if path.exists() or not path.parent.is_dir():
+        return ""
+    with os.scandir(path.parent) as entries:
+        names = sorted(entry.name for entry in islice(entries, MOST_NAMES) if entry.name.endswith(SUFFIXES))
+    near = get_close_matches(path.name, names, 1, 0.7) or [name for name in names if Path(name).stem == path.name]
+    return f"did you mean {path.parent / near[0]}?" if near else ""
 
 
 def _folders_with_stacks(folder: Path) -> list[Path]:

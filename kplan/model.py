@@ -238,6 +238,7 @@ class Stack:
     unset: Mapping[str, Span] = field(
         default_factory=dict
     )  # sensitive variables without a value, and where they are declared
+    unset_env: Mapping[str, str] = field(default_factory=dict)  # by variable: what its `env:` names
 
     @property
     def path(self) -> str:

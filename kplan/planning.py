@@ -587,13 +587,15 @@ def _sign_all(resource: Resource | None, key: str) -> Resource | None:
 
 def not_for_apply(stack: Stack) -> list[Diagnostic]:
     """The problem with each sensitive variable that has no value: servers cannot be asked without it."""
+    from kplan.variables import process_names
+
     return [
         error(
             "K219",
             "a sensitive variable has no value",
             name,
             span=span,
-            help=f"set KPLAN_VAR_{name}, or the variable under its `env:`",
+            help=f"set {process_names(name, stack.unset_env.get(name))}",
         )
         for name, span in stack.unset.items()
     ]

@@ -321,6 +321,22 @@ _KINDS = {
 }  # fmt: skip
 
 
+FOREIGN_TEMPLATE: Final = re.compile(r"\$\{?\s*((?:var|each|env|kplan)\.\w+)")
+
+
+def _as_map(items: list[Any]) -> str:
+    """How the first item of a list is written in a map."""
+    first = items[0] if items else None
+    if isinstance(first, str):
+        return f"it is a map; write `{first}:`, without `-`"
+    name = first.get("name") if isinstance(first, dict) else None
+    if not isinstance(first, dict) or not isinstance(name, str):
+        return ""
+    rest = {key: value for key, value in first.items() if key != "name"}
+    settings = ", ".join(f"{key}: {_shown(value)}" for key, value in rest.items())
+    return f"it is a map by name; write `{name}: {{{settings}}}`, without `-`"
+
+
 def name_from(path: str) -> str:
     """A stack's name for the file at `path`."""
     stem = re.sub(r"[^a-z0-9]+", "-", path.rpartition("/")[2].partition(".")[0].lower()).strip("-")
@@ -406,6 +422,10 @@ class _Words:
                 schema = self.schema.get("properties", {}).get(key, {})
                 example = schema.get("examples", [None])[0] if isinstance(schema, Mapping) else None
                 help = f"add `{key}: {_shown(example)}`" if example is not None else f"add `{key}:`"
+                if key in ("stack", "topic_prefix"):
+                    help = f"add `{key}: {name_from(self.document.path)}`"
+                if written := _written_as(key, self.value, self.schema.get("properties", {})):
+                    help = f"write `{key}` instead of `{written}`"
                 span = self.document.key_at(*self.steps) if self.steps else self.place
                 yield self._say("a key is missing", f"`{key}` is missing in {owner}.", help, span, (*self.steps, key))
 
@@ -414,11 +434,28 @@ class _Words:
         words = " or ".join(_KINDS[name] for name in wanted)
         detail = f"{self.name} is {_kind(self.value)}; expected {words}"
         detail += ", or a template `{{ … }}`." if self._template_is_allowed() else "."
-        help = self._without_quotes(wanted) or self._with_blank(wanted) or self.explanation()
+        help = self._without_quotes(wanted) or self._with_blank(wanted) or self._meant() or self.explanation()
         yield self._say("a value of the wrong type", detail, help, self.place)
 
     def _stands_for_template(self, name: str) -> bool:
         return name == "string" and self._template_is_allowed()
+
+    def _meant(self) -> str:
+        """What was probably meant by a value of the wrong type; empty where that is not known."""
+        known = self.schema.get("properties", {})
+        if not self.steps and "stack" in known:
+            return f"a stack begins with `version: 1` and `stack: {name_from(self.document.path)}`"
+        if isinstance(self.value, str) and (found := FOREIGN_TEMPLATE.search(self.value)):
+            return f'a template is written "{{{{ {found[1]} }}}}"'
+        key = self.steps[-1] if self.steps else ""
+        if isinstance(self.value, list) and key in ("topics", "connectors") and len(self.steps) == 1:
+            return _as_map(self.value)
+        if len(self.steps) == 2 and key in known and not isinstance(self.value, dict):
+            others = [each for each in self.document.data[self.steps[0]] if each not in known]
+            return f"indent `{key}:` under the entry that it belongs to" + (
+                f", such as `{others[0]}`" if others else ""
+            )
+        return ""
 
     def _without_quotes(self, wanted: Sequence[str]) -> str:
         """Help for a number or a boolean that was written as text."""
@@ -494,6 +531,14 @@ _SAY: Mapping[str, Callable[[Any], Iterator[Diagnostic]]] = {
     "pattern": _form,
     "uniqueItems": _Words.repeated,
 }
+
+
+def _written_as(key: str, value: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+    """The key of the map that was probably meant for the one that is missing."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(key, [each for each in value if each not in known], 1, 0.8)
+    return close[0] if close else ""
 
 
 def _known_keys(key: str, known: tuple[str, ...]) -> str:

@@ -15,11 +15,12 @@ from kplan.model import USUAL, Origin, Rules, Topic
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One value as a person wrote it, with its place and the words for where it comes from."""
+    """One value as a person wrote it, with the place of its key or itself, and the words for where it comes from."""
 
     value: Any
     source: str
     span: Span | None = None
+    value_span: Span | None = None
 
 
 Layer = Mapping[str, Setting]  # by path: /partitions, /replication_factor, /config/retention.ms
@@ -29,10 +30,10 @@ FROM_OUTSIDE = ("/replication_factor", "/config/min.insync.replicas")  # all tha
 
 
 def layer(data: Mapping[str, Any], source: str, spans: Mapping[str, Span]) -> Layer:
-    """A rendered `{partitions, replication_factor, config}` block; `spans` by path."""
+    """A rendered `{partitions, replication_factor, config}` block; `spans` by path, those of values with `=` behind."""
     flat = {f"/{key}": data[key] for key in ("partitions", "replication_factor") if data.get(key) is not None}
     flat |= {f"/config/{key}": value for key, value in (data.get("config") or {}).items()}
-    return {path: Setting(value, source, spans.get(path)) for path, value in flat.items()}
+    return {path: Setting(value, source, spans.get(path), spans.get(f"{path}=")) for path, value in flat.items()}
 
 
 def stacked(layers: Iterable[Layer]) -> Layer:
@@ -140,7 +141,7 @@ class Builder:
                     "K108",
                     "a topic config has a value that Kafka refuses",
                     f"{key}: {e}{_from(setting)}",
-                    span=at,
+                    span=setting.value_span or at,
                     path=f"/config/{key}",
                     help=catalog.CONFIGS[key].doc,
                 )

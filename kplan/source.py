@@ -246,6 +246,10 @@ def _syntax_error(failure: yaml.MarkedYAMLError, lines: Lines) -> Diagnostic:
     help = next((words for sign, words in _SYNTAX_HELP if sign in f"{context} {problem}"), "")
     if re.search(r"(?:[:-] +|^ *)\{\{", _line_at(lines, offset)):
         help = 'put the template in quotes: "{{ … }}"'
+    if tab := re.match(r" *\t", _line_at(lines, offset)):
+        start = lines.starts[lines.position(offset)[0] - 1] + tab.end() - 1
+        detail, help = "A tab indents this line.", "YAML is indented with spaces alone: replace the tab"
+        return error("K101", "bad YAML syntax", detail, help=help, span=lines.span(start, start + 1))
     span = lines.span(offset, min(offset + 1, len(lines.text)))
     return error("K101", "bad YAML syntax", f"{context}: {problem}".removeprefix(": "), help=help, span=span)
 

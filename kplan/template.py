@@ -207,9 +207,40 @@ def _run(compiled: Compiled, names: Mapping[str, Any]) -> Any:
     except TemplateProblem:
         raise
     except TemplateError as e:
-        raise TemplateProblem(_words(str(e.message or e)), _known(names)) from e
+        raise _unknown_name(compiled, names) or TemplateProblem(_words(str(e.message or e)), _known(names)) from e
     except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError, RecursionError, MemoryError) as e:
         raise TemplateProblem(f"{type(e).__name__}: {e}" if str(e) else type(e).__name__) from e
+
+
+def _unknown_name(compiled: Compiled, names: Mapping[str, Any]) -> TemplateProblem | None:
+    """The problem for the first name of the template that is not there; None where all are."""
+    variables = names.get("var")
+    for name, key in compiled.read:
+        if name not in names:
+            return TemplateProblem(f"there is no `{name}` here", _instead_of(name, names))
+        if name == "var" and key and isinstance(variables, Mapping) and key not in variables:
+            near = _nearest(key, variables)
+            return TemplateProblem(
+                f"there is no variable `{key}`", f"declare it under `variables:`{near and f'; {near}'}"
+            )
+    return None
+
+
+def _instead_of(name: str, names: Mapping[str, Any]) -> str:
+    if name == "env":
+        return "`env` is for kplan.yaml; in a stack: `variables: {name: {env: NAME}}`, then {{ var.name }}"
+    if name == "var":
+        return "`var` is for stacks; kplan.yaml takes {{ env.NAME }}, a variable of the process"
+    if name == "each":
+        return "`each` is there with `for_each:` only"
+    return _nearest(name, names) or _known(names)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(known), 1)
+    return f"did you mean `{close[0]}`?" if close else ""
 
 
 def _words(message: str) -> str:

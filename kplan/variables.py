@@ -123,8 +123,13 @@ def find_undeclared(given: Given, places: Mapping[str, Span], declared: Collecti
     ]
 
 
+def process_names(name: str, own: str | None) -> str:
+    """The variables of the process that may give a value; `own` is the one under the variable's `env:`."""
+    return f"{PREFIX}{name} or {own} in the process's environment" if own else f"{PREFIX}{name}"
+
+
 def _missing(document: Document, name: str, rule: Mapping[str, Any]) -> Diagnostic:
-    ways = [f"--var {name}=…", f"{PREFIX}{name}", *([rule["env"]] if rule.get("env") else []), "a `default:`"]
+    ways = [f"--var {name}=…", process_names(name, rule.get("env")), "a `default:`"]
     return error(
         "K202",
         "a variable has no value",

@@ -247,7 +247,7 @@ WRONG: list[tuple[str, str]] = [
     ("topics: {a: {replication_factor: 1, config: {min.insync.replicas: 2}}}", "K111"),
     ("topics: {'a b': }", "K109"),
     ("topics: {'x.{{ each.key }}': {for_each: 5}}", "K106"),
-    ("topics: {'x': {for_each: [a, b]}}", "K211"),
+    ("topics: {'x': {for_each: [a, b]}}", "K220"),
     ("connectors: {c: {}}", "K224"),
     ("connectors: {c: {template: nope}}", "K207"),
     ("topics: {a: }\nremoved: [{topic: a}]", "K222"),

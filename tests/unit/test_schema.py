@@ -286,7 +286,7 @@ def test_missing_keys_of_a_template_are_shown_at_the_connector_with_an_example()
         ("/connectors/kbe/topic_prefix", (4, 3)),
         ("/connectors/kbe/database", (4, 3)),
     ]
-    assert 'add `topic_prefix: "client_2"`' in {p.help for p in problems}
+    assert "add `topic_prefix: f`" in {p.help for p in problems}
 
 
 def test_a_parameter_of_another_template_is_an_unknown_key() -> None:
