@@ -459,6 +459,15 @@ _EXPANSION = (
 
         Give `--bootstrap HOST:PORT` (or KAFKA_BOOTSTRAP_SERVERS, or `kafka:` of the environment) as well.
         """),
+    _code("K247", "a derived name loses letters", """
+        With `client:` a connector's name is CLIENT_KEY_connector in lower case, and each run of other characters than
+        a-z and 0-9 becomes one `_`. Letters such as `ü` are lost.
+
+            client: Müller      # m_ller_orders_connector
+
+        The name stays as it is, because another name would be another connector with other offsets. Write `name:` with
+        the name that you want; for a connector that exists already, write the derived name, or use `moved:`.
+        """),
     _code("K245", "a file is there already", """
         `kplan init` would have to change a file that is there: the stack of that name, or a kplan.yaml that should get
         another environment. It has written nothing.
@@ -985,8 +994,10 @@ _RISKS = (
         A warning about health: a declared connector is FAILED or UNASSIGNED, or a task has failed. That is no
         difference from what the stack says, so a plan does not repair it.
 
-        The message has the cause. Mend it, then restart the task in Connect; `restart_failed:` lets kplan do so while
-        it waits for a change of this connector to settle.
+        The message has the cause. Remove it, then restart what has failed; `restart_failed:` lets kplan do so while it
+        waits for a change of this connector to settle.
+
+            $ kplan connector restart NAME --failed-only
         """),
     _code("K418", "another server id", """
         MySQL and MariaDB allow each number (`database.server.id`) once among all replicas. If another one has the new

@@ -140,6 +140,11 @@ def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def _lost_letters(text: str) -> str:
+    """The letters of `text` that `snake` cannot keep, each once."""
+    return "".join(dict.fromkeys(letter for letter in text if letter.isalnum() and not letter.isascii()))
+
+
 @dataclass(slots=True)
 class ConnectorBuilder:
     """One connector block on its way to a connector, its tables' topics and its internal topics."""
@@ -235,10 +240,18 @@ class ConnectorBuilder:
         if key is None:
             return False
         self.name = str(name) if name else f"{snake(client)}_{snake(key)}_connector" if client else str(key)
+        if client and not name and (lost := _lost_letters(f"{client}{key}")):
+            self._warn_of_lost_letters(lost)
         if CONNECTOR_NAME.match(self.name):
             return True
         self._report("K109", "illegal connector name", repr(self.name), "1 to 249 of a-z A-Z 0-9 . _ -")
         return False
+
+    def _warn_of_lost_letters(self, lost: str) -> None:
+        detail = f"{self.name}: {', '.join(lost)} became _"
+        help = f"write `name:` beside `client:`; `name: {self.name}` keeps this one"
+        span = self.expansion.document.at(*self.path, "client")
+        self.expansion.problems.append(warning("K247", "a derived name loses letters", detail, help=help, span=span))
 
     # -- parameters -----------------------------------------------------------------------------------------------
     def _parameters(self, own: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -320,7 +320,7 @@ def _warn_of_health(resource: Connector, live: Live, found: Difference) -> None:
                 f"task {task.id}: {task.cause}",
                 address=resource.address,
                 span=resource.origin.span,
-                help="kplan does not repair health; see the cause, then restart the task",
+                help=f"a plan does not repair health: kplan connector restart {resource.name} --failed-only",
             )
         )
     if health.state in ("FAILED", "UNASSIGNED"):
@@ -331,6 +331,7 @@ def _warn_of_health(resource: Connector, live: Live, found: Difference) -> None:
                 f"{health.state} {health.cause}".strip(),
                 address=resource.address,
                 span=resource.origin.span,
+                help=f"a plan does not repair health: kplan connector restart {resource.name}",
             )
         )
 
@@ -535,8 +536,10 @@ def _effects(change: Change, live: Live) -> tuple[str, ...]:
         stays = isinstance(slot, str) and not any(d.key == "slot.name" for d in change.diffs)
         kept = f"offsets and slot {slot} are kept" if stays else "offsets are kept"
         found.append(f"restarts {words.count(tasks, 'task')}; {kept}")
-    elif change.restart:
+    if change.restart and change.reason == "topics_changed":
         found.append(f"restarts {words.count(tasks, 'task')}, because its topics change")
+    elif change.restart and isinstance(change.after, Connector) and change.after.state == "running":
+        found.append(f"then restarts the connector and its tasks (restart: {change.after.rules.restart})")
     if change.snapshots:
         tables = words.listed([name_of(entry) for entry in change.snapshots])
         found.append(f"then reads the rows already in {tables} (incremental snapshot), and waits until that is done")

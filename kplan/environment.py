@@ -25,6 +25,7 @@ NOTIFY = "KPLAN_NOTIFY"  # a webhook, with or without a kplan.yaml
 ENDS = ("failure", "rollback", "recovery")  # of runs, that receivers are told of
 UNSET = re.compile(r"there is no '(\w+)' here")
 LEFT_OUT = object()
+OPTIONAL = ("kafka", "connect", "state", "timeouts", "retry", "reassign", "notify", "simulated")  # none is "not set"
 ADDRESSES = (("kafka", "bootstrap.servers"), ("connect", "url"))
 
 
@@ -170,7 +171,8 @@ class _Reader:
             found = {key: self.tree(value, (*path, key)) for key, value in data.items()}
             return {key: value for key, value in found.items() if value is not LEFT_OUT}
         if isinstance(data, list):
-            return [self.tree(value, (*path, i)) for i, value in enumerate(data)]
+            items = [self.tree(value, (*path, i)) for i, value in enumerate(data)]
+            return [item for item in items if item is not LEFT_OUT]
         if not is_template(data):
             return data
         try:
@@ -186,6 +188,8 @@ class _Reader:
                 "set it, or write the value",
             )
             return None
+        if value is None and path[2] in OPTIONAL:
+            return LEFT_OUT  # `{{ env.CA | default(none) }}`
         if path[-1] in INTEGERS and isinstance(value, str) and re.fullmatch(r"-?\d{1,9}", value):
             return int(value)
         if isinstance(value, str) and len(value) >= 4 and not SHOWN.search(str(path[-1])):

@@ -287,6 +287,7 @@ class Task:
     state: str
     cause: str = ""  # the first and the last cause of the trace, on one line
     worker: str = ""
+    trace: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +297,7 @@ class Health:
     state: str
     tasks: tuple[Task, ...] = ()
     cause: str = ""
+    trace: str = field(default="", compare=False, repr=False)
 
     @property
     def failed(self) -> tuple[Task, ...]:

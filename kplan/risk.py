@@ -387,6 +387,8 @@ def _no_spare_replica(change: Change) -> Iterator[Risk]:
 def _stored(facts: Facts) -> str:
     if facts.records is None:
         return f"How many records it holds is not known{_why(facts, 'records')}."
+    if facts.records == 0:
+        return "It holds no records."
     size = "" if facts.bytes is None else f", {words.size(facts.bytes)}"
     return f"Up to {facts.records:,} record{'' if facts.records == 1 else 's'}{size}."
 

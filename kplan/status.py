@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from kplan.diff import differences
-from kplan.journal import Progress
-from kplan.model import Address, Connector, Facts, Health, Live, Stack, Topic
+from kplan.journal import Entry, Progress, replay
+from kplan.model import Address, Connector, Facts, Health, Live, Stack, Target, Topic
 from kplan.sinks import group
-from kplan.words import count
+from kplan.words import ADOPTED_MEANWHILE, count
 
-FORMAT = "1.0"
+FORMAT = "1.1"
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 HEALTHY, DEGRADED, ERROR = "healthy", "degraded", "error"
 
 
@@ -30,30 +32,36 @@ def document(
     stacks: Sequence[Stack],
     live: Live,
     facts: Mapping[Address, Facts],
-    last: Progress | None,
+    runs: Mapping[str, LastRun],
     settings: Mapping[str, Any],
     at: str,
     now: int,
+    env: str = "",
 ) -> dict[str, Any]:
-    """All of it. `at` is the time of this reading, `now` the same in milliseconds since 1970."""
+    """All of it. `at` is the time of this reading, `now` the same in milliseconds since 1970; `runs` are by stack."""
     resources = {a: r for stack in stacks for a, r in stack.resources.items()}
     topics = _topics([r for r in resources.values() if isinstance(r, Topic)], live)
     connectors = {r.name: _connector(r, live, facts, now) for r in resources.values() if isinstance(r, Connector)}
     good = not topics["missing"] and not topics["misconfigured"] and all(c["healthy"] for c in connectors.values())
+    last = max(runs.values(), key=lambda run: (run.at, run.progress.run), default=None)
     return {
         "format_version": FORMAT,
         "status": HEALTHY if good else DEGRADED,
         "last_verification": at,
         "stacks": [stack.name for stack in stacks],
+        "target": target(env, live.target.bootstrap, live.target),
         "topics": topics,
         "connectors": connectors,
-        "statistics": statistics(last),
+        "statistics": statistics(last.progress if last else None),
         "configuration": dict(settings),
-        "last_run": last_run(last),
+        "last_run": run_to_json(last) if last else None,
+        "last_runs": {name: run_to_json(run) for name, run in sorted(runs.items())},
     }
 
 
-def unanswered(stacks: Sequence[Stack], cause: str, settings: Mapping[str, Any], at: str) -> dict[str, Any]:
+def unanswered(
+    stacks: Sequence[Stack], cause: str, settings: Mapping[str, Any], at: str, env: str = "", bootstrap: str = ""
+) -> dict[str, Any]:
     """The document where a server does not answer: nothing is known."""
     required = sorted(r.name for s in stacks for r in s.resources.values() if isinstance(r, Topic))
     return {
@@ -62,12 +70,20 @@ def unanswered(stacks: Sequence[Stack], cause: str, settings: Mapping[str, Any],
         "cause": cause,
         "last_verification": at,
         "stacks": [stack.name for stack in stacks],
+        "target": target(env, bootstrap, Target()),
         "topics": {"required": required, "existing": [], "missing": [], "misconfigured": [], "differences": {}},
         "connectors": {},
         "statistics": statistics(None),
         "configuration": dict(settings),
         "last_run": None,
+        "last_runs": {},
     }
+
+
+def target(env: str, bootstrap: str, found: Target) -> dict[str, str | None]:
+    """Where the stacks are; null for what is not known or not there."""
+    connect = found.connect_url or None
+    return {"env": env, "bootstrap": bootstrap, "cluster_id": found.cluster_id or None, "connect": connect}
 
 
 @dataclass(slots=True)
@@ -140,7 +156,7 @@ def _topics(declared: Sequence[Topic], live: Live) -> dict[str, Any]:
         there.append(topic.name)
         diffs = differences(topic, now, None)[0] if now is not None else ()
         if diffs:
-            wrong[topic.name] = [f"{d.key}: {d.before} instead of {d.after}" for d in diffs]
+            wrong[topic.name] = [f"{d.key}: {_shown(d.before)} instead of {_shown(d.after)}" for d in diffs]
     return {
         "required": sorted(t.name for t in declared),
         "existing": there,
@@ -148,6 +164,10 @@ def _topics(declared: Sequence[Topic], live: Live) -> dict[str, Any]:
         "misconfigured": sorted(wrong),
         "differences": wrong,
     }
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is None else str(value)
 
 
 def _connector(connector: Connector, live: Live, facts: Mapping[Address, Facts], now: int) -> dict[str, Any]:
@@ -196,10 +216,56 @@ def statistics(last: Progress | None) -> dict[str, int]:
     }
 
 
-def last_run(last: Progress | None) -> dict[str, Any] | None:
-    if last is None:
-        return None
-    return {"run": last.run, "outcome": last.outcome or "open", "who": last.about.get("who", "")}
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The last run of one stack: when it began (UTC), how long it took and why it failed, where it did."""
+
+    progress: Progress
+    at: str
+    seconds: float
+    error: str = ""
+
+
+def find_last_runs(
+    stacks: Iterable[str], runs: Sequence[str], entries: Callable[[str], Sequence[Entry]]
+) -> dict[str, LastRun]:
+    """The last run of each stack that had one, by stack. `runs` are all runs, oldest first."""
+    wanted = set(stacks)
+    found: dict[str, LastRun] = {}
+    for run in reversed(runs):
+        if len(found) == len(wanted):
+            break
+        records = sorted(entries(run), key=lambda entry: entry.seq)
+        progress = replay(records)
+        if progress is not None and progress.stack in wanted and progress.stack not in found:
+            found[progress.stack] = _last_run(progress, records)
+    return found
+
+
+def _last_run(progress: Progress, entries: Sequence[Entry]) -> LastRun:
+    failed = (item for e in entries if e.event in ("failed", "refused") for item in e.items)
+    errors = (f"{item.address}: {item.outcome}" for item in failed if item.outcome != ADOPTED_MEANWHILE)
+    return LastRun(progress, entries[0].at, _seconds(entries[0].at, entries[-1].at), next(errors, ""))
+
+
+def _seconds(began: str, ended: str) -> float:
+    """The time between two records; 0 where one has no time that can be read."""
+    try:
+        return (datetime.strptime(ended, TIME) - datetime.strptime(began, TIME)).total_seconds()
+    except ValueError:
+        return 0.0
+
+
+def run_to_json(last: LastRun) -> dict[str, Any]:
+    progress = last.progress
+    return {
+        "run": progress.run,
+        "outcome": progress.outcome or "open",
+        "who": progress.about.get("who", ""),
+        "at": last.at,
+        "seconds": last.seconds,
+        "error": last.error or None,
+    }
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
@@ -223,11 +289,17 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         )
         text += [f"      the connector: {each['cause']}"] if each.get("cause") else []
         text += [f"      task {t['id']} {t['state']}: {t['cause']}" for t in each["tasks"] if t["cause"]]
-    if found["last_run"]:
-        text.append(
-            f"  last run    {found['last_run']['run']}  {found['last_run']['outcome']}: {_did(found['statistics'])}"
-        )
-    return text
+    return [*text, *_last_run_lines(found)]
+
+
+def _last_run_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """One line for each stack; of a single one with what it did."""
+    runs = found["last_runs"]
+    for name, run in runs.items():
+        did = f": {_did(found['statistics'])}" if len(runs) == 1 else f"  {name}"
+        yield f"  last run    {run['run']}  {run['outcome']}{did}"
+        if run["error"]:
+            yield f"    {run['error']}"
 
 
 def _did(numbers: Mapping[str, int]) -> str:

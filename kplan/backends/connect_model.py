@@ -38,12 +38,14 @@ def health_of(data: Mapping[str, Any], mask: Mask) -> Health:
     status = data.get("status") or {}
     own = status.get("connector") or {}
     tasks = tuple(_task(task, mask) for task in status.get("tasks") or ())
-    return Health(str(own.get("state", "UNASSIGNED")), tasks, mask.mask(condense(own.get("trace"))))
+    trace = mask.mask(str(own.get("trace") or ""))
+    return Health(str(own.get("state", "UNASSIGNED")), tasks, mask.mask(condense(own.get("trace"))), trace)
 
 
 def _task(data: Mapping[str, Any], mask: Mask) -> Task:
     cause = mask.mask(condense(data.get("trace")))
-    return Task(int(data.get("id", 0)), str(data.get("state", "UNASSIGNED")), cause, str(data.get("worker_id", "")))
+    state, worker = str(data.get("state", "UNASSIGNED")), str(data.get("worker_id", ""))
+    return Task(int(data.get("id", 0)), state, cause, worker, mask.mask(str(data.get("trace") or "")))
 
 
 def literal(config: Config) -> dict[str, str]:

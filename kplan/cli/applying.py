@@ -89,6 +89,8 @@ def _apply(session: Session, mode: str) -> int:
             session.notifier(environment).plans(todo)
             return code
         waiting = [plan for plan in todo if plan.steps]
+        if session.as_json:
+            _tell_unchanged(session, [plan for plan in todo if not plan.steps])
         if waiting and not saved and not session.settings["yes"]:
             _ask(session, waiting)
         return Runs(session, environment, cluster, store, mode, bool(saved)).all(waiting)
@@ -353,6 +355,14 @@ def _tell(session: Session, type: str, message: str, **more: Any) -> None:
     """A line of JSON that belongs to no run."""
     record = {"type": type, "time": now().strftime("%Y-%m-%dT%H:%M:%SZ"), "level": "info", "message": message, **more}
     session.product(json.dumps(record, ensure_ascii=False))
+
+
+def _tell_unchanged(session: Session, plans: Sequence[Plan]) -> None:
+    """The end of each apply that has nothing to do, as one that ran has it."""
+    statistics = {"topics_created": 0, "topic_creation_errors": 0, "retries": 0}
+    for plan in plans:
+        about = {"outcome": "unchanged", "stack": plan.stack, "left": [], "exit_code": 0, "statistics": statistics}
+        _tell(session, "apply_summary", f"{plan.stack}: nothing to do.", **about)
 
 
 def _show_saved(session: Session, plans: Sequence[Plan], documents: Sequence[dict[str, Any]], context: Context) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kplan.store.base import Store
 
 NAME = click.argument("name")
+TRACE = option("--trace", is_flag=True, help="Show the whole stack trace of what has failed; JSON always has it.")
 FORMAT = option("--format", type=click.Choice(["text", "json"]), default="text", help="Text or JSON.")
 
 
@@ -90,6 +91,7 @@ def _sensitive(session: Session, backend: Backend, store: Store, connector: Conn
 @NAME
 @LOADING
 @FORMAT
+@TRACE
 @SHOWING
 @calls
 def status(session: Session) -> int:
@@ -102,23 +104,42 @@ def _say_health(session: Session, health: Health) -> int:
     from kplan.render.text import clean
 
     name = session.settings["name"]
-    tasks = [{"id": t.id, "state": t.state, "cause": t.cause, "worker": t.worker} for t in health.tasks]
+    tasks = [
+        {"id": t.id, "state": t.state, "cause": t.cause, "worker": t.worker, "trace": t.trace} for t in health.tasks
+    ]
     if session.as_json:
-        document = {"name": name, "state": health.state, "cause": health.cause, "tasks": tasks}
+        document = {
+            "name": name,
+            "state": health.state,
+            "cause": health.cause,
+            "trace": health.trace,
+            "tasks": tasks,
+        }
         session.say(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         session.say(f"{name}  {health.state}" + (f": {clean(health.cause)}" if health.cause else ""))
+        _say_trace(session, health.trace)
         for task in health.tasks:
             where = f" on {task.worker}" if task.worker else ""
             cause = f": {clean(task.cause)}" if task.cause else ""
             session.say(f"  task {task.id}  {task.state}{where}{cause}")
+            _say_trace(session, task.trace)
     return 2 if health.failed or health.state == "FAILED" else 0
+
+
+def _say_trace(session: Session, trace: str) -> None:
+    from kplan.render.text import clean
+
+    if session.settings["trace"]:
+        for line in trace.splitlines():
+            session.say(f"    {clean(line.expandtabs(4))}")
 
 
 @command.command("tasks", help="Show its tasks; the same as status.")
 @NAME
 @LOADING
 @FORMAT
+@TRACE
 @SHOWING
 @calls
 def tasks(session: Session) -> int:

@@ -74,7 +74,6 @@ def looked(loaded: Loaded, cluster: Cluster, store: Store) -> dict[str, Any]:
     """The document of schemas/status.v1.json, as of now."""
     from kplan import status
     from kplan.diagnostics import KplanError
-    from kplan.journal import replay
     from kplan.planning import read
     from kplan.sensitivity import of_ledger, of_stacks
 
@@ -90,12 +89,11 @@ def looked(loaded: Loaded, cluster: Cluster, store: Store) -> dict[str, Any]:
         live = read(cluster, [address for stack in loaded.stacks for address in stack.resources], sensitive)
         names = [name for name in status.wanted_facts(loaded.stacks) if name in live.names]
         facts = cluster.topics.facts(names) if names else {}
-        runs = [p for p in (replay(store.entries(run)) for run in store.runs()[-5:]) if p]
+        runs = status.find_last_runs([stack.name for stack in loaded.stacks], store.runs(), store.entries)
     except KplanError as e:
-        return status.unanswered(loaded.stacks, e.message, settings, at)
-    mine = [p for p in runs if p.stack in {stack.name for stack in loaded.stacks}]
+        return status.unanswered(loaded.stacks, e.message, settings, at, environment.name, environment.bootstrap)
     millis = int(now().timestamp() * 1000)
-    return status.document(loaded.stacks, live, facts, mine[-1] if mine else None, settings, at, millis)
+    return status.document(loaded.stacks, live, facts, runs, settings, at, millis, environment.name)
 
 
 def _restart(session: Session, cluster: Cluster, name: str, attempt: str) -> None:

@@ -409,7 +409,7 @@ def _risk(risk: Json, made: str) -> Risk:
 def _facts(facts: Json, summary: str, made: str) -> Iterator[tuple[str, str]]:
     """What is known of the topic beyond the summary."""
     if facts.get("records") is not None and f"{facts['records']:,} record" not in summary:
-        yield "Records", f"up to {facts['records']:,}"
+        yield "Records", f"up to {facts['records']:,}" if facts["records"] else "none"
     if facts.get("bytes") is not None:
         yield "Stored", size(facts["bytes"])
     if facts.get("first_write") is not None:

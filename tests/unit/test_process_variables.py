@@ -304,3 +304,31 @@ def test_the_commands_say_it(tmp_path: Path) -> None:
     assert (
         "x:2" in shell.kplan("wait", "--retries", "1", expect=1, KPLAN_BOOTSTRAP="x:2", KPLAN_CONNECT="http://x:3").err
     )
+
+
+# -- keys of kplan.yaml that a variable may leave out ------------------------------------------------------------------
+def test_a_key_may_be_left_out_by_a_variable(tmp_path: Path) -> None:
+    config = """version: 1
+environments:
+  prod:
+    kafka: {bootstrap.servers: "x:1", ssl.ca.location: "{{ env.CA | default(none) }}"}
+    connect: {url: "http://c", username: "{{ env.CONNECT_USER | default(none) }}"}
+    timeouts: {request: "{{ env.PATIENCE | default(none) }}"}
+"""
+    without = loaded(tmp_path, {}, config)
+    assert not without.diagnostics
+    assert without.environment.kafka == {"bootstrap.servers": "x:1"}
+    assert without.environment.connect == {"url": "http://c"}
+    assert without.environment.request_timeout == 30
+    assert client("ssl.ca.location")(loaded(tmp_path, {"CA": "ca.pem"}, config)) == "ca.pem"
+
+
+@pytest.mark.parametrize(
+    ("own", "warned"), [("client: Müller & Söhne", True), ("client: Acme & Co", False), ("client: Ö, name: o", False)]
+)
+def test_a_derived_name_that_loses_letters_is_named(own: str, warned: bool, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(f"version: 1\nstack: c\nconnectors: {{k: {{{own}, class: org.example.Source}}}}\n")
+    found = [p for p in kplan.load(tmp_path / "c.yaml", process={}).diagnostics if p.code == "K247"]
+    assert [(p.is_error, "m_ller_s_hne_k_connector: ü, ö became _" in p.detail) for p in found] == [
+        (False, True)
+    ] * warned

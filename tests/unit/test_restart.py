@@ -55,6 +55,35 @@ def test_another_config_restarts_on_change(restart: str, restarted: bool, shell:
     assert steps(shell, other) == [("connector/feed", restarted)]
 
 
+@pytest.mark.parametrize(
+    ("restart", "said"),
+    [("never", []), ("on-change", ["then restarts the connector and its tasks (restart: on-change)"])],
+)
+def test_the_plan_says_that_a_change_restarts(restart: str, said: list[str], shell: Shell) -> None:
+    shell.write("stack.yaml", stack(restart, "t: {partitions: 1}"))
+    shell.kplan("apply", "stack.yaml", "--yes")
+    shell.write("stack.yaml", stack(restart, "t: {partitions: 1}", "file: /y, topic: t"))
+    (change,) = shell.kplan("plan", "stack.yaml", "--format", "json").json["changes"]
+    assert change["effects"] == ["restarts 1 task; offsets are kept", *said]
+    assert [words for words in said if words in shell.kplan("plan", "stack.yaml").out] == said
+
+
+def test_a_replaced_topic_without_records_is_said_to_hold_none(shell: Shell) -> None:
+    shell.write("stack.yaml", "version: 1\nstack: s\ntopics: {t: {}}\n")
+    shell.kplan("apply", "stack.yaml", "--yes")
+    (change,) = shell.kplan("plan", "stack.yaml", "--replace", "topic/t", "--format", "json", expect=3).json["changes"]
+    (risk,) = [risk for risk in change["risks"] if risk["code"] == "K403"]
+    assert risk["summary"] == "deleted and made anew. It holds no records."
+
+
+def test_a_failed_task_is_reported_with_the_command_that_restarts_it(shell: Shell) -> None:
+    shell.write("kplan.yaml", "version: 1\nenvironments:\n  local: {simulated: {fail: [connector/feed]}}\n")
+    shell.write("stack.yaml", stack("never", "t: {partitions: 1}"))
+    shell.kplan("apply", "stack.yaml", "--yes", "--on-failure", "stop", expect=8)
+    said = shell.kplan("plan", "stack.yaml").err
+    assert "warning[K417]" in said and "kplan connector restart feed --failed-only" in said
+
+
 def test_what_does_not_run_is_not_restarted(shell: Shell) -> None:
     shell.write("stack.yaml", stack("always", "t: {partitions: 1}").replace("restart:", "state: stopped, restart:"))
     shell.kplan("apply", "stack.yaml", "--yes")

@@ -299,3 +299,57 @@ def test_watching_restarts_what_failed(tmp_path: Path) -> None:
     watched.send_signal(signal.SIGINT)
     assert watched.wait(30) == 0
     assert "connector/feed failed and is restarted, 1 of 1" in watched.stderr.read()
+
+
+# -- the last run ------------------------------------------------------------------------------------------------------
+def test_the_last_run_of_a_stack_is_found_however_many_other_stacks_ran_later(shell: Shell) -> None:
+    mine = status(shell)["last_run"]
+    for number in range(6):
+        loaded = kplan.load(
+            shell.write(f"other{number}.yaml", f"version: 1\nstack: other{number}\ntopics: {{o.{number}: {{}}}}\n"),
+            process={},
+        )
+        environment = replace(loaded.environment, folder=str(shell.folder))
+        plan = kplan.plan(replace(loaded, environment=environment))
+        assert kplan.apply(plan, environment).outcome == "applied"
+    found = status(shell)
+    assert found["last_run"] == mine
+    assert found["statistics"] == {"topics_created": 2, "topic_creation_errors": 0, "retries": 0}
+    both = shell.kplan("status", "stack.yaml", "other2.yaml", "--format", "json").json
+    jsonschema.validate(both, SCHEMA)
+    assert both["last_runs"]["shop"] == mine
+    assert both["last_run"] == both["last_runs"]["other2"] != mine
+    text = shell.kplan("status", "stack.yaml", "other2.yaml").out
+    assert f"last run    {both['last_runs']['shop']['run']}  applied  shop" in text
+    assert f"last run    {both['last_run']['run']}  applied  other2" in text
+
+
+def test_the_document_names_its_target_and_when_and_why_the_last_run_ended(shell: Shell) -> None:
+    shell.write("kplan.yaml", "version: 1\nenvironments:\n  local: {simulated: {fail: [topic/shop.new]}}\n")
+    found = status(shell)
+    assert found["target"]["env"] == "local"  # type: ignore[index]
+    assert found["target"]["cluster_id"].startswith("simulated-")  # type: ignore[index]
+    assert found["last_run"]["error"] is None  # type: ignore[index]
+    shell.write("stack.yaml", STACK.replace("shop.customers:", "shop.customers:\n  shop.new:"))
+    shell.kplan("apply", "stack.yaml", "--yes", expect=7)
+    last = status(shell, 2)["last_run"]
+    assert isinstance(last, dict)
+    assert (last["outcome"], last["seconds"] >= 0) == ("rolled_back", True)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", last["at"])
+    assert last["error"].startswith("topic/shop.new: ")
+    assert last["error"] in shell.kplan("status", "stack.yaml", expect=2).out
+
+
+def test_a_setting_that_is_not_there_is_not_set(shell: Shell) -> None:
+    shell.write("stack.yaml", STACK.replace("retention.ms: 1d", "retention.ms: 1d, cleanup.policy: compact"))
+    differences = status(shell, 2)["topics"]["differences"]  # type: ignore[index]
+    assert differences == {"shop.orders": ["cleanup.policy: not set instead of compact"]}
+
+
+def test_an_apply_with_nothing_to_do_ends_with_a_summary(shell: Shell) -> None:
+    events = [
+        json.loads(line) for line in shell.kplan("apply", "stack.yaml", "--yes", "--format", "json").out.splitlines()
+    ]
+    end = events[-1]
+    assert (end["type"], end["outcome"], end["stack"], end["exit_code"]) == ("apply_summary", "unchanged", "shop", 0)
+    assert end["statistics"] == {"topics_created": 0, "topic_creation_errors": 0, "retries": 0}
