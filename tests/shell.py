@@ -82,6 +82,7 @@ def _run_here(
         with path.open(mode) as stream:
             os.dup2(stream.fileno(), number)
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+    sys.argv = ["kplan", *arguments]  # a plan prints the command as it was typed
     from kplan.__main__ import main
 
     main(arguments)
