@@ -145,6 +145,19 @@ def test_an_absent_topic_is_left_out_and_is_not_hidden(world: World) -> None:
     assert (reading.resources, reading.hidden) == ({}, frozenset())
 
 
+def test_a_topic_made_again_has_another_id(world: World) -> None:
+    topic = world.make(world.name())
+    absent = world.name("absent")
+    first = world.backend.read_ids([topic.name, absent])
+    assert first.keys() == {topic.address} and first[topic.address]
+    assert run(world, update(topic, replace(topic, config={"retention.ms": "1000000"}))).ok
+    assert world.backend.read_ids([topic.name]) == first
+    assert run(world, delete(topic.name)).ok
+    assert world.backend.read_ids([topic.name]) == {}
+    world.make(topic.name)
+    assert world.backend.read_ids([topic.name])[topic.address] != first[topic.address]
+
+
 def test_reading_creates_nothing(world: World) -> None:
     name = world.name("absent")
     world.backend.read([name])
