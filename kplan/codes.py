@@ -1133,8 +1133,9 @@ _RUNS = (
         """),
     _code("K524", "the plan asks for what is never done", """
         The file of a saved plan may have been changed by somebody, so what it says is judged when it is applied. It
-        deletes, replaces or empties an internal topic or a protected one; or it deletes what no stack owns, and the
-        stack's own file, as it is here, does not list that under `removed`. Nothing was done.
+        deletes, replaces or empties an internal topic or a protected one; or it deletes what no stack owns, or records
+        of it, and the stack's own file, as it is here, does not list that under `removed` or declare it. Nothing was
+        done.
 
         Make the plan again from the stack. Where plans are applied on another machine, have the stack's files there, or
         set KPLAN_KEY where plans are made and where they are applied: a signed plan is what kplan wrote.

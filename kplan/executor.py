@@ -19,7 +19,7 @@ from kplan.rollback import Rollback
 from kplan.run import Failure, Result, Run, Stop, changed, reading
 from kplan.sensitivity import remembered
 from kplan.store.base import Holder, Lock, Store
-from kplan.trust import NEVER, find_forbidden, find_unlisted
+from kplan.trust import NEVER, Listed, find_forbidden, find_unlisted
 
 if TYPE_CHECKING:
     from kplan.backends.base import Cluster
@@ -83,13 +83,13 @@ def refuse_applied(plan: Plan, before: Mapping[str, str]) -> None:
 class Apply:
     """Carries out `run.plan`. `on_failure`: rollback | stop; `saved`: the plan comes from a file, which runs once.
 
-    `removed` returns what the stack's file lists under `removed`; None: the plan is known to be what kplan wrote.
+    `listed` returns what the stack's own file names; None: the plan is known to be what kplan wrote.
     """
 
     run: Run
     on_failure: str = "rollback"
     saved: bool = False
-    removed: Callable[[], Collection[Address]] | None = None
+    listed: Callable[[], Listed] | None = None
 
     def within(self, timeout: float = 0.0) -> Result:
         """The end of the run, once the lock was had within `timeout` seconds.
@@ -127,8 +127,8 @@ class Apply:
         """Raise Stale where the plan's document asks for what no plan may do."""
         changes = self.run.plan.changes
         forbidden = find_forbidden(changes, live, ledger)
-        if self.removed is not None and find_unlisted(changes, ledger, ()):
-            forbidden += find_unlisted(changes, ledger, self.removed())
+        if self.listed is not None and find_unlisted(changes, ledger, Listed()):
+            forbidden += find_unlisted(changes, ledger, self.listed())
         if forbidden:
             raise Stale("; ".join(forbidden), code="K524", help=f"nothing was changed: {NEVER}")
 

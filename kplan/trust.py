@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from kplan import catalog
 from kplan.diff import Ledger, equal
 from kplan.internal import find_refusal
 from kplan.model import Action, Address, AttrDiff, Change, Facts, Live, Owned, Secret, Topic
-from kplan.risk import accept_name, new_dangers
+from kplan.risk import accept_name, may_lose, new_dangers
 
 RUN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -30,11 +31,24 @@ def find_forbidden(changes: Iterable[Change], live: Live, ledger: Ledger) -> lis
     return found
 
 
-def find_unlisted(changes: Iterable[Change], ledger: Ledger, removed: Collection[Address]) -> list[str]:
-    """Name each deletion of what no stack owns and the stack's own file does not list under `removed`."""
-    going = [c.address for c in changes if c.action is Action.DELETE and c.address not in ledger]
-    return [f"{address}: no stack owns it, and the stack's file does not list it under `removed`"
-            for address in going if address not in removed]  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the stack's own file, as it is where the plan is applied, declares and lists under `removed`."""
+
+    declared: frozenset[Address] = frozenset()
+    removed: frozenset[Address] = frozenset()
+
+
+def find_unlisted(changes: Iterable[Change], ledger: Ledger, listed: Listed) -> list[str]:
+    """Name each change that deletes records of what no stack owns and the stack's own file does not name."""
+    found = []
+    for change in changes:
+        deletes = change.action in (Action.DELETE, Action.REPLACE) or may_lose(change)
+        named = listed.removed if change.after is None else listed.declared
+        if deletes and change.address not in ledger and change.address not in named:
+            how = "does not list it under `removed`" if change.after is None else "does not declare it"
+            found.append(f"{change.address}: no stack owns it, and the stack's file {how}")
+    return found
 
 
 def is_another_topic(change: Change, live: Live) -> bool:

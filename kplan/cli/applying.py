@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from kplan.backends.base import Cluster
     from kplan.environment import Environment
     from kplan.events import Emit
-    from kplan.model import Address
     from kplan.plan import Plan
     from kplan.render.events import View
     from kplan.render.text import Context
     from kplan.run import Result, Run, Stop
     from kplan.store.base import Holder, Store
+    from kplan.trust import Listed
 
 WAITING_IS_TOLD = 10.0  # seconds between two lines about it
 FLAGS = several(
@@ -230,7 +230,7 @@ def _from_file(session: Session, documents: list[dict[str, Any]]) -> tuple[Envir
     for plan in plans:
         _same_files(session, plan, environment)
         if not key:
-            session.removed[plan.stack] = partial(_removed, session, plan, environment)
+            session.listed[plan.stack] = partial(_listed, session, plan, environment)
     values = {
         name: asked.flags.get(name, asked.process.get(f"KPLAN_VAR_{name}"))
         for plan in plans
@@ -298,12 +298,13 @@ def _refuse_without_files(plans: Sequence[Plan]) -> None:
             )
 
 
-def _removed(session: Session, plan: Plan, environment: Environment) -> frozenset[Address]:
-    """Return what the stack's own file lists under `removed`; nothing where the file is not here or is another's."""
+def _listed(session: Session, plan: Plan, environment: Environment) -> Listed:
+    """Return what the stack's own file names; nothing where the file is not here or is another stack's."""
     from dataclasses import replace
 
     from kplan.diagnostics import KplanError
     from kplan.loading import load
+    from kplan.trust import Listed
 
     asked = session.request
     path = Path(environment.folder, plan.files[0].path)
@@ -311,9 +312,10 @@ def _removed(session: Session, plan: Plan, environment: Environment) -> frozense
     try:
         loaded = load(request) if path.is_file() else None
     except KplanError:
-        return frozenset()
+        return Listed()
     stacks = [stack for stack in loaded.stacks if stack.name == plan.stack] if loaded else []
-    return frozenset(entry.address for stack in stacks for entry in stack.removed if not entry.keep)
+    removed = frozenset(entry.address for stack in stacks for entry in stack.removed if not entry.keep)
+    return Listed(frozenset(address for stack in stacks for address in stack.resources), removed)
 
 
 def _same_files(session: Session, plan: Plan, environment: Environment) -> None:
@@ -518,9 +520,9 @@ def _run(running: Running, cluster: Cluster, store: Store, saved: bool, stop: St
         session.say(f"  run {me.run}, journaled in {store.where}")
         session.say()
     run = running.run(cluster, store, unbreakable(view), stop)
-    removed = session.removed.get(running.plan.stack)
+    listed = session.listed.get(running.plan.stack)
     try:
-        return Apply(run, session.settings["on_failure"], saved, removed).within(timeout)
+        return Apply(run, session.settings["on_failure"], saved, listed).within(timeout)
     finally:
         stop.over = True
         with suppress(OSError):  # the terminal may be gone

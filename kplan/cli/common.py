@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kplan.diagnostics import Diagnostic
     from kplan.environment import Environment
     from kplan.loading import Loaded, Request
-    from kplan.model import Address, Stack, Target
+    from kplan.model import Stack, Target
     from kplan.notify import Notifier
     from kplan.plan import Plan
     from kplan.planning import Begun
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from kplan.secrets import Mask
     from kplan.snapshot import Snapshot
     from kplan.store.base import Holder, Store
+    from kplan.trust import Listed
 
 
 def dropped(given: Sequence[str]) -> tuple[str, ...]:
@@ -121,7 +122,7 @@ class Session:
     shown: dict[str, str] = field(default_factory=dict)
     stack_names: list[str] = field(default_factory=list)
     needs_connect: bool = False  # whether the stacks or the saved plans have connectors
-    removed: dict[str, Callable[[], Collection[Address]]] = field(default_factory=dict)  # of unsigned saved plans
+    listed: dict[str, Callable[[], Listed]] = field(default_factory=dict)  # by the stacks of unsigned saved plans
     snapshot: Snapshot | None = None  # what stands for the servers
     unasked: Target | None = None  # no server is asked; these are their addresses, as far as they are known
     connect_alone: bool = False  # whether the command needs no brokers where none are named

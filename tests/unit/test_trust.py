@@ -22,6 +22,7 @@ from kplan.order import Step
 from kplan.plan import Plan, document_digest, from_json, to_json
 from kplan.recovery import Recovery, plan_of
 from kplan.store.base import Holder
+from kplan.trust import Listed
 from tests.shell import Shell
 from tests.unit.test_properties import planned
 from tests.unit.test_recovery import CONFIG, Place, died, stack
@@ -68,7 +69,7 @@ def test_no_saved_plan_deletes_an_internal_topic(place: Place, name: str, action
     after = there if action is Action.REPLACE else None
     forged = forge(plan, address=there.address, action=action, before=there, after=after, topic_id="")
     with pytest.raises(Stale) as refused:
-        Apply(place.run(forged), saved=True, removed=lambda: {there.address}).within()
+        Apply(place.run(forged), saved=True, listed=lambda: Listed(removed=frozenset({there.address}))).within()
     assert refused.value.code == "K524" and f"{name} is an internal topic" in refused.value.message
     assert there.address in place.live() and not place.store.runs()
 
@@ -119,10 +120,22 @@ def test_what_no_stack_owns_is_deleted_only_where_the_file_lists_it(place: Place
     place.somebody(None, Topic("theirs", 1, 3))
     plan = plan_deletion(place, "theirs")
     with pytest.raises(Stale, match="topic/theirs: no stack owns it, and the stack's file does not list it") as refused:
-        Apply(place.run(plan), saved=True, removed=frozenset).within()
+        Apply(place.run(plan), saved=True, listed=Listed).within()
     assert refused.value.code == "K524" and Address("topic", "theirs") in place.live()
-    listed = lambda: {Address("topic", "theirs")}  # noqa: E731
-    assert Apply(place.run(plan), saved=True, removed=listed).within().outcome == "applied"
+    listed = lambda: Listed(removed=frozenset({Address("topic", "theirs")}))  # noqa: E731
+    assert Apply(place.run(plan), saved=True, listed=listed).within().outcome == "applied"
+
+
+@pytest.mark.parametrize("how", ["replaced", "shortened"])
+def test_records_of_what_no_stack_owns_go_only_where_the_file_declares_it(place: Place, how: str) -> None:
+    place.somebody(None, LONG)
+    simulated(place).produce("mine", 50, at=int(time.time() * 1000) - 3 * DAY)
+    plan = place.plan(LONG, replaced=("topic/mine",)) if how == "replaced" else place.plan(SHORT)
+    with pytest.raises(Stale, match="no stack owns it, and the stack's file does not declare it"):
+        Apply(place.run(plan), saved=True, listed=Listed).within()
+    assert place.live() == {LONG.address: LONG}
+    listed = lambda: Listed(declared=frozenset({LONG.address}))  # noqa: E731
+    assert Apply(place.run(plan), saved=True, listed=listed).within().outcome == "applied"
 
 
 def test_protection_and_dangers_are_those_of_the_moment(place: Place) -> None:
