@@ -66,9 +66,11 @@ class Place:
 class Lines:
     """Turns offsets of a text into lines and columns, both from 1."""
 
-    def __init__(self, path: str, text: str) -> None:
+    def __init__(self, path: str, text: str, above: int = 0) -> None:
+        """`above` is the number of lines of the file that are before the text."""
         self.path = path
         self.text = text
+        self.above = above
 
     @cached_property
     def starts(self) -> list[int]:
@@ -79,7 +81,8 @@ class Lines:
         return line, offset - self.starts[line - 1] + 1
 
     def span(self, start: int, end: int) -> Span:
-        return Span(self.path, *self.position(start), *self.position(end))
+        (line, column), (end_line, end_column) = self.position(start), self.position(end)
+        return Span(self.path, line + self.above, column, end_line + self.above, end_column)
 
 
 class _Spans(Mapping[Path, Span]):
@@ -151,12 +154,15 @@ class Document:
         return bool(_KEY_ALONE.match(self.text, place.end))
 
 
-def load(text: str | bytes, path: str) -> tuple[Document | None, tuple[Diagnostic, ...]]:
-    """The document and all that is wrong with its YAML; no document where reading could not go on. Never raises."""
-    decoded, problem = _decode(text, path)
+def load(text: str | bytes, path: str, above: int = 0) -> tuple[Document | None, tuple[Diagnostic, ...]]:
+    """The document and all that is wrong with its YAML; no document where reading could not go on. Never raises.
+
+    `above` is the number of lines of the file that are before the text.
+    """
+    decoded, problem = _decode(text, path, above)
     if problem:
         return None, (problem,)
-    lines = Lines(path, decoded)
+    lines = Lines(path, decoded, above)
     composer = _Composer(lines)
     try:
         composer.compose()
@@ -197,7 +203,7 @@ def events(text: str) -> Iterator[Any]:
 # Text
 
 
-def _decode(text: str | bytes, path: str) -> tuple[str, Diagnostic | None]:
+def _decode(text: str | bytes, path: str, above: int = 0) -> tuple[str, Diagnostic | None]:
     if isinstance(text, bytes):
         data = text
         try:
@@ -207,7 +213,7 @@ def _decode(text: str | bytes, path: str) -> tuple[str, Diagnostic | None]:
     text = text.removeprefix("\ufeff")
     odd = _UNREADABLE_ASCII.search(text) if text.isascii() else re.search(_UNREADABLE, text)
     if odd:
-        place = Lines(path, text).span(odd.start(), odd.end())
+        place = Lines(path, text, above).span(odd.start(), odd.end())
         return "", _unreadable(f"The character U+{ord(odd[0]):04X} may not stand in a YAML file as it is.", place)
     return text, None
 
@@ -242,7 +248,7 @@ def _syntax_error(failure: yaml.MarkedYAMLError, lines: Lines) -> Diagnostic:
     problem = failure.problem or "unknown"
     context = failure.context or ""
     if failure.context_mark and failure.context_mark.line != (mark.line if mark else -1):
-        context += f" that begins in line {failure.context_mark.line + 1}"
+        context += f" that begins in line {failure.context_mark.line + 1 + lines.above}"
     help = next((words for sign, words in _SYNTAX_HELP if sign in f"{context} {problem}"), "")
     if re.search(r"(?:[:-] +|^ *)\{\{", _line_at(lines, offset)):
         help = 'put the template in quotes: "{{ … }}"'
@@ -556,7 +562,7 @@ class _Composer:
             top.key = key
             return
         top.key = _Again(text)
-        line, _ = self.lines.position(first.start)
+        line = self.lines.span(first.start, first.start).line
         detail = f"`{text}` is in line {line} of the same map already."
         span = self.lines.span(place.start, place.end)
         help = "remove one of the two, or merge them"

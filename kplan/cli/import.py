@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FORMATS = (
     "connect", "strimzi", "jikkou", "kafka-gitops", "julie", "topicctl", "terraform", "topics", "describe",
 )  # fmt: skip
+MAX_NOTES = 200  # that are shown; the stack's file has all of them
+MAX_NOTE = 1_000  # characters of one
 
 
 @click.command(
@@ -119,11 +121,12 @@ def _from_files(session: Session) -> Taken:
 
 def _bytes(path: str) -> bytes:
     """The file's content, or with `-` what comes in on standard input. Raises Invalid."""
+    from kplan.adopt.files import MAX_BYTES
     from kplan.diagnostics import Invalid, error
     from kplan.reading import read_file
 
     try:
-        return sys.stdin.buffer.read() if path == "-" else read_file(path)
+        return sys.stdin.buffer.read(MAX_BYTES + 1) if path == "-" else read_file(path)
     except OSError as e:
         detail, help = f"{path}: {e.strerror or e}", "check the path and its permissions"
         raise Invalid([error("K107", "a file cannot be read", detail, help=help)]) from e
@@ -139,9 +142,20 @@ def _refuse_nothing(session: Session, found: Iterable[object], notes: Iterable[o
 
     if any(found):
         return
-    why = "".join(f"\n- {session.secrets.mask(str(note))}" for note in notes)
+    lines = [f"\n- {_printable(session, str(note))}" for note in notes]
+    more = f"\n- and {len(lines) - MAX_NOTES:,} more" if len(lines) > MAX_NOTES else ""
+    why = "".join(lines[:MAX_NOTES]) + more
     detail = f"{where}: no topic and no connector that a stack could have{':' if why else ''}{why}"
     raise Invalid([error("K633", "there is nothing to import", detail)])
+
+
+def _printable(session: Session, note: str) -> str:
+    """A note as a terminal may show it: one line of bounded length, without secrets and control characters."""
+    from kplan.adopt.writing import printable
+    from kplan.render.text import clean
+    from kplan.words import cut
+
+    return cut(clean(printable(session.secrets.mask(note))), MAX_NOTE)
 
 
 def _refuse_unmatched(globs: tuple[str, ...], addresses: Iterable[Address]) -> None:
@@ -173,8 +187,10 @@ def _composed(
 def _tell(session: Session, imported: Imported) -> None:
     from kplan.words import count
 
-    for note in imported.notes:
-        session.note(f"note: {session.secrets.mask(note)}")
+    for note in imported.notes[:MAX_NOTES]:
+        session.note(f"note: {_printable(session, note)}")
+    if len(imported.notes) > MAX_NOTES:
+        session.note(f"note: {len(imported.notes) - MAX_NOTES:,} more; the first lines of the stack hold all of them")
     templates = f", {imported.templates} by a template" if imported.templates else ""
     to = session.settings["out"]
     session.note(

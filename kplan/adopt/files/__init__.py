@@ -10,9 +10,11 @@ from kplan import source
 from kplan.adopt.files.reading import documents, refused
 from kplan.adopt.found import Found
 from kplan.diagnostics import Invalid, Span, error
+from kplan.expand import MOST_RESOURCES
 from kplan.mistaken import DESCRIBED, TERRAFORM, recognize
 from kplan.source import Document
 
+MAX_BYTES: Final = 64 << 20  # of one file
 Parse = Callable[[Sequence[Document], Found], None]
 
 MODULES: Final[Mapping[str, str]] = {
@@ -36,6 +38,8 @@ def parse_all(files: Sequence[tuple[str, bytes]], format: str = "") -> Found:
     found = Found()
     terraform: list[tuple[str, str]] = []
     for path, data in files:
+        if len(data) > MAX_BYTES:
+            raise refused(f"it has more than {MAX_BYTES >> 20} MiB", Span(path), "split it")
         text = _text(path, data)
         kind = format or _kind_of_text(path, text)
         if kind == "terraform":
@@ -45,6 +49,9 @@ def parse_all(files: Sequence[tuple[str, bytes]], format: str = "") -> Found:
     if terraform:  # its files are one configuration
         module = importlib.import_module("kplan.adopt.files.terraform")
         found.take(module.parse_all(terraform))
+    if len(found.resources) > MOST_RESOURCES:
+        detail = f"they have more than {MOST_RESOURCES:,} topics and connectors, and a stack has no more"
+        raise refused(detail, Span(files[0][0]), "give fewer files, or split them")
     found.settle()
     return found
 

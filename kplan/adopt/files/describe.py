@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from kplan.adopt.files.reading import add_topic, refused
+from kplan.adopt.files.reading import add_topic, count_of, refused
 from kplan.adopt.found import Found
 from kplan.diagnostics import Span
 from kplan.source import Document
@@ -37,8 +37,8 @@ def parse(path: str, text: str) -> Found:
 
 def _topic(found: Found, fields: dict[str, str], path: str, span: Span) -> None:
     name = fields.get("Topic", "")
-    counts = [fields.get(key, "") for key in ("PartitionCount", "ReplicationFactor")]
-    if not name or not all(each.isdigit() and int(each) > 0 for each in counts):
+    counts = [count_of(fields.get(key, "")) for key in ("PartitionCount", "ReplicationFactor")]
+    if not name or not all(counts):
         detail = "it has no Topic, PartitionCount and ReplicationFactor"
         raise refused(f"line {span.line}: {detail}", span, "give the whole output of `kafka-topics.sh --describe`")
     if fields.get("MarkedForDelete") == "true":
@@ -51,4 +51,4 @@ def _topic(found: Found, fields: dict[str, str], path: str, span: Span) -> None:
             raise refused(f"line {span.line}: {pair!r} is no NAME=VALUE", span)
         config[key] = value
     document = Document(path, "", None, {(): span}, {})
-    add_topic(found, document, (), name, int(counts[0]), int(counts[1]), config)
+    add_topic(found, document, (), name, counts[0], counts[1], config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any, Final
@@ -14,12 +15,17 @@ from kplan.connector import CONNECTOR_NAME
 from kplan.diagnostics import Diagnostic, Invalid, Span, error
 from kplan.model import Connector, Rules, Topic
 from kplan.source import Document
+from kplan.words import cut
 
 DIVIDER: Final = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 END: Final = re.compile(r"^\.\.\.[ \t]*$", re.MULTILINE)
 TEMPLATE: Final = re.compile(r"\{\{|\$\{|<%|\{%")
-CALLED: Final = re.compile(r"-?\d+")
+COUNT: Final = re.compile(r"[0-9]{1,9}")
+MAX_PARTITIONS: Final = 100_000  # of one topic, and a bound for any other count
+MAX_DETAIL: Final = 400  # characters of a file that an error repeats
+MAX_DIGITS: Final = 400  # of a number in JSON: a double has no more
+SURROGATE: Final = re.compile("[\ud800-\udfff]")
 NO_RULES: Final = Rules()
 LEADING_ZERO: Final = re.compile(r"[-+]?0[0-9_]")  # octal to some readers
 STATES: Final = ("running", "paused", "stopped")
@@ -29,7 +35,7 @@ Path = tuple[str | int, ...]
 
 def refused(detail: str, span: Span | None, help: str = "") -> Invalid:
     """The file cannot be taken."""
-    return Invalid([error("K631", "a file cannot be imported", detail, span=span, help=help)])
+    return Invalid([error("K631", "a file cannot be imported", cut(detail, MAX_DETAIL), span=span, help=help)])
 
 
 def documents(path: str, text: str, found: Found) -> list[Document]:
@@ -41,10 +47,10 @@ def documents(path: str, text: str, found: Found) -> list[Document]:
     if text.lstrip()[:1] in ("{", "["):
         return [_json(path, text)]
     parts = []
-    for part in _divided(text):
-        document, problems = source.load(part, path)
+    for above, part in _divided(text):
+        document, problems = source.load(part, path, above)
         if document is not None and problems and all(problem.code == "K103" for problem in problems):
-            document, problems = source.load(_plainer(part, problems, found), path)
+            document, problems = source.load(_plainer(part, problems, found, above), path, above)
         if document is None or problems:
             raise Invalid(problems)
         if document.data is not None:
@@ -52,50 +58,85 @@ def documents(path: str, text: str, found: Found) -> list[Document]:
     return parts
 
 
-def _plainer(text: str, problems: Iterable[Diagnostic], found: Found) -> str:
+def _plainer(text: str, problems: Iterable[Diagnostic], found: Found, above: int) -> str:
     """The text with each ambiguous value written so that it is not; what that is, is noted."""
     lines = LINE.findall(text)
     for problem in sorted(problems, key=lambda each: each.span or Span(""), reverse=True):
         span = problem.span
         if span is None or span.line != span.end_line:
             continue
-        line = lines[span.line - 1]
+        number = span.line - 1 - above
+        line = lines[number]
         value = line[span.column - 1 : span.end_column - 1]
         reading = source.read_plain(value)
         key = "key" in problem.summary
         plain = reading.instead if reading.instead and not LEADING_ZERO.match(value) and not key else f'"{value}"'
-        lines[span.line - 1] = line[: span.column - 1] + plain + line[span.end_column - 1 :]
+        lines[number] = line[: span.column - 1] + plain + line[span.end_column - 1 :]
         if not key:  # the value itself is not shown: it may be a password
             kind = {"t": "a boolean", "f": "a boolean", '"': "text"}.get(plain[0], "a number")
             found.note(f"column {span.column}: YAML readers differ about this value, and it is {kind} here", span)
     return "".join(lines)
 
 
-def _divided(text: str) -> Iterable[str]:
-    """Each document's text behind as many line breaks as there are above it."""
+def _divided(text: str) -> Iterable[tuple[int, str]]:
+    """Each document's text, and how many lines are above it."""
     starts = [0, *(match.start() for match in DIVIDER.finditer(text)), len(text)]
+    above = 0
     for start, end in pairwise(starts):
         part = DIVIDER.sub("   ", text[start:end], count=1) if start or DIVIDER.match(text) else text[start:end]
         part = END.sub("", part)
         if re.search(r"^[ \t]*[^#\s]", part, re.MULTILINE):
-            yield "\n" * text.count("\n", 0, start) + part
+            yield above, part
+        above += text.count("\n", start, end)
 
 
 def _json(path: str, text: str) -> Document:
     """JSON is read as JSON; YAML's reader gives the places, where it can."""
+    twice: list[str] = []
     try:
-        data = json.loads(text)
+        data = json.loads(
+            text,
+            object_pairs_hook=lambda pairs: _once(pairs, twice),
+            parse_int=_integer,
+            parse_float=str,  # as Connect has it: the characters of the file
+            parse_constant=_refuse_constant,
+        )
     except json.JSONDecodeError as e:
         raise refused(f"{e.msg}", Span(path, e.lineno, e.colno, e.lineno, e.colno + 1), "it is no JSON") from e
     except RecursionError as e:
         raise refused("it is too deep", Span(path)) from e
+    except ValueError as e:
+        raise refused(str(e), Span(path), "it is no JSON") from e
     document, problems = source.load(text.replace("\t", " "), path)
-    twice = [problem for problem in problems if problem.code == "K102"]
-    if twice:
-        raise Invalid(twice)
+    fatal = [problem for problem in problems if problem.code in ("K102", "K105")]
+    if fatal:
+        raise Invalid(fatal)
+    if twice:  # YAML's reader did not come so far
+        raise refused(f"the key {twice[0]!r} is there twice", Span(path))
+    if "\\" in text and SURROGATE.search(json.dumps(data, ensure_ascii=False)):
+        raise refused("a \\u escape is half of a character", Span(path), "write the character itself")
     if document is None:
         return Document(path, text, data, {(): Span(path)}, {})
     return Document(path, text, data, document.spans, document.key_spans)
+
+
+def _once(pairs: list[tuple[str, Any]], twice: list[str]) -> dict[str, Any]:
+    """The pairs as a map; adds the keys that are there twice to `twice`."""
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        twice += [key for key, number in counts.items() if number > 1]
+    return data
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a number has more than {MAX_DIGITS} digits")
+    return int(digits)
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a value of JSON")
 
 
 # -- values -----------------------------------------------------------------------------------------------------------
@@ -132,10 +173,16 @@ def number(document: Document, path: Path, value: Any, default: int, found: Foun
     if isinstance(value, str) and TEMPLATE.search(value):
         found.note(f"{_dotted(path)} is a template of another tool's: {value!r} is left out", document.at(*path))
         return default
-    text = str(value).strip()
-    if isinstance(value, bool) or not CALLED.fullmatch(text) or not (int(text) == -1 or 0 < int(text) < 100_001):
+    count = -1 if str(value).strip() == "-1" else count_of(str(value))
+    if isinstance(value, bool) or not count:
         raise refused(f"{_dotted(path)} is no count: {value!r}", document.at(*path), "it is a number of 1 or more")
-    return int(text)
+    return count
+
+
+def count_of(text: str) -> int:
+    """The number of partitions, replicas or the like that a text says; 0 where it says none."""
+    digits = text.strip()
+    return int(digits) if COUNT.fullmatch(digits) and int(digits) <= MAX_PARTITIONS else 0
 
 
 def settings(document: Document, path: Path, value: Any, found: Found) -> dict[str, str]:

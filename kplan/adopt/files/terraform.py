@@ -7,6 +7,7 @@ literals count, and the variables and locals of the same folder's files that are
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
@@ -23,9 +24,9 @@ from kplan.adopt.files.reading import (
     written,
 )
 from kplan.adopt.found import Found, few
-from kplan.diagnostics import Span, Unsupported
+from kplan.diagnostics import Invalid, Span, Unsupported
 from kplan.model import Rules, Secret, is_sensitive_key
-from kplan.source import Document
+from kplan.source import NODE_CHARACTERS, Document
 
 REFERENCE: Final = re.compile(r"(?<![$%])\$\{\s*((?:var|local)\.[\w-]+)\s*\}")
 EXPRESSION: Final = re.compile(r"(?<![$%])[$%]\{")
@@ -35,7 +36,13 @@ ENTRY: Final = re.compile(r"""config(?:_sensitive)?\[\\?["']([^"'\\]+)\\?["']\]"
 SETTERS: Final = (".tfvars", ".tfvars.json")
 META: Final = ("__is_block__", "depends_on", "provider", "lifecycle")
 TAKEN: Final = ("variable", "locals", "resource", "terraform", "provider", "//", *META)
+MAX_CHARACTERS: Final = 2 << 20  # of a file in HCL: its reader takes a second for some 20 KB of resources
+MAX_VALUES: Final = 1_000_000  # that references to locals and variables may make of the ones that are written
 LABELLED: Final = ("module", "data", "output", "check", "ephemeral")
+
+
+HEADING: Final = re.compile(r'^[ \t]*([\w-]+)((?:[ \t]+(?:"[^"\n]*"|[\w-]+))*)', re.MULTILINE)
+LABEL: Final = re.compile(r'"([^"\n]*)"|([\w-]+)')
 
 
 class Unknown(Exception):
@@ -50,6 +57,13 @@ class _Scope:
     sensitive: set[str] = field(default_factory=set)
     defaults: set[str] = field(default_factory=set)  # variables that no file sets
     used: set[str] = field(default_factory=set)
+    made: list[int] = field(default_factory=lambda: [0])  # values, over all uses
+
+    def count(self, values: int) -> None:
+        """Raises Invalid where references have made too many values of few."""
+        self.made[0] += values
+        if self.made[0] > MAX_VALUES:
+            raise refused(f"its locals and variables make more than {MAX_VALUES:,} values of each other", None)
 
     def add(self, other: _Scope) -> None:
         self.known |= other.known
@@ -147,6 +161,7 @@ def _from_json(path: str, text: str) -> _Blocks:
 def _from_hcl(path: str, text: str) -> _Blocks:
     blocks = _Blocks(path)
     data = _parsed(path, text)
+    places = _places(path, text)
     if blocks.sets:
         blocks.scope.known = {f"var.{_bare(name)}": _plain(value) for name, value in data.items() if name not in META}
         return blocks
@@ -158,22 +173,27 @@ def _from_hcl(path: str, text: str) -> _Blocks:
         for label, body in labels.items():
             if isinstance(body, dict):
                 plain = {key: _plain(value) for key, value in body.items()}
-                span = _place(path, text, "resource", kind, _bare(label))
+                span = places.get(("resource", kind, _bare(label)), Span(path))
                 blocks.resources.append((kind, _bare(label), plain, span))
     for kind in (each for each in data if each not in TAKEN):
         inner = data[kind] if isinstance(data[kind], list) else [data[kind]]
         names = sorted({name for name, _ in _labelled([each for each in inner if isinstance(each, dict)])})
         for name in names if kind in LABELLED else [""]:
-            labels = [kind, *([name] if name else [])]
-            blocks.found.note(f"{' '.join(labels)} is not carried over", _place(path, text, *labels))
+            labels = (kind, *([name] if name else []))
+            blocks.found.note(f"{' '.join(labels)} is not carried over", places.get(labels, Span(path)))
     return blocks
 
 
-def _place(path: str, text: str, *labels: str) -> Span:
-    """The line where a block begins, which python-hcl2 does not tell."""
-    match = re.search(r"^[ \t]*" + r"[ \t]+".join(rf'"?{re.escape(label)}"?' for label in labels), text, re.MULTILINE)
-    line = text.count("\n", 0, match.end()) + 1 if match else 0
-    return Span(path, line, 1, line, 1) if line else Span(path)
+def _places(path: str, text: str) -> Mapping[tuple[str, ...], Span]:
+    """The line where each block begins, by its labels and by the first of them: python-hcl2 does not give it."""
+    places: dict[tuple[str, ...], Span] = {}
+    line, counted = 1, 0
+    for match in HEADING.finditer(text):
+        line, counted = line + text.count("\n", counted, match.end()), match.end()
+        labels = (match[1], *(quoted or bare for quoted, bare in LABEL.findall(match[2])))
+        for length in range(1, min(len(labels), 3) + 1):
+            places.setdefault(labels[:length], Span(path, line, 1, line, 1))
+    return places
 
 
 def _parsed(path: str, text: str) -> Mapping[str, Any]:
@@ -184,6 +204,8 @@ def _parsed(path: str, text: str) -> Mapping[str, Any]:
     except ImportError as e:
         help = "pip install 'kplan[terraform]', or give the file as .tf.json"
         raise Unsupported(f"{path}: reading Terraform's HCL needs python-hcl2 (version 8)", help=help) from e
+    if len(text) > MAX_CHARACTERS:
+        raise refused(f"it has more than {MAX_CHARACTERS >> 20} MiB", Span(path), "split it, or give it as .tf.json")
     options = SerializationOptions(with_comments=False, preserve_heredocs=False)
     try:
         data: Mapping[str, Any] = hcl2.loads(
@@ -193,6 +215,10 @@ def _parsed(path: str, text: str) -> Mapping[str, Any]:
         line, column = int(getattr(e, "line", 0) or 0), int(getattr(e, "column", 1) or 1)
         span = Span(path, line, column, line, column + 1) if line > 0 else Span(path)
         raise refused("it is no Terraform configuration here", span, "`terraform validate` says more") from e
+    except RecursionError as e:
+        raise refused("its blocks or expressions are nested too deeply", Span(path)) from e
+    except ValueError as e:  # of a number that Python does not read
+        raise refused("a number has too many digits", Span(path)) from e
     return data
 
 
@@ -222,7 +248,8 @@ def _plain(value: Any) -> Any:
 def _value(value: Any, scope: _Scope, depth: int = 0) -> Any:
     """The value with variables and locals put in. Raises Unknown."""
     if isinstance(value, list):
-        return [_value(each, scope) for each in value]
+        scope.count(len(value))
+        return [_value(each, scope, depth) for each in value]
     if not isinstance(value, str):
         return value
     whole = REFERENCE.fullmatch(value)
@@ -232,19 +259,30 @@ def _value(value: Any, scope: _Scope, depth: int = 0) -> Any:
             raise Unknown(whole[1])
         return _value(scope.known[whole[1]], scope, depth + 1)
     text = REFERENCE.sub(lambda match: written(_value(match[0], scope, depth + 1)), value)
+    scope.count(len(text) // NODE_CHARACTERS)
     if EXPRESSION.search(text):
         raise Unknown(value)
     return ESCAPE.sub(_unescaped, text)
 
 
 def _unescaped(match: re.Match[str]) -> str:
-    code = match[1] or match[2]
-    return chr(int(code, 16)) if code else LETTERS[match[3]] if match[3] else match[4]
+    code = int(match[1] or match[2] or "0", 16)
+    if code > sys.maxunicode or 0xD800 <= code <= 0xDFFF:
+        raise refused(f"{match[0]} is not a character", None)
+    return chr(code) if match[1] or match[2] else LETTERS[match[3]] if match[3] else match[4]
+
+
+def _value_at(value: Any, scope: _Scope, span: Span) -> Any:
+    """As `_value`; an error has the place of the resource. Raises Unknown and Invalid."""
+    try:
+        return _value(value, scope)
+    except Invalid as e:
+        raise Invalid([replace(each, span=each.span or span) for each in e.diagnostics]) from e
 
 
 def _known(blocks: _Blocks, what: str, body: Mapping[str, Any], key: str, span: Span, *, needed: bool = False) -> Any:
     try:
-        return _value(body.get(key), blocks.scope)
+        return _value_at(body.get(key), blocks.scope, span)
     except Unknown as e:
         blocks.found.note(f"{what}: {key} is left out: only Terraform knows {e}", span)
         return Ellipsis if needed else None
@@ -274,7 +312,7 @@ def _map(blocks: _Blocks, what: str, value: Any, span: Span) -> _Settings:
             continue
         scope = replace(blocks.scope, used=set())
         try:
-            found.kept[key] = _value(each, scope)
+            found.kept[key] = _value_at(each, scope, span)
         except Unknown:
             secret = is_sensitive_key(key) or scope.used & scope.sensitive
             (found.secrets if secret else found.unknown).append(key)
