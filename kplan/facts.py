@@ -9,7 +9,7 @@ from kplan.backends.base import Cluster
 from kplan.diagnostics import KplanError
 from kplan.journal import replay
 from kplan.model import Action, Address, Change, Connector, Facts, Live
-from kplan.risk import find_growth, may_lose, new_dangers
+from kplan.risk import find_growth, may_lose, new_dangers, reliable
 from kplan.sinks import group, is_sink, reads
 from kplan.store.base import Store
 
@@ -75,10 +75,10 @@ def appeared(cluster: Cluster, live: Live, changes: Sequence[Change], now: int) 
     """The dangers that nobody accepted when the plan was made: records in a topic that was empty, or many more."""
     acting = [change for change in changes if not change.is_ledger_only]
     facts = read(cluster, live, changes, [change for change in acting if may_lose(change)])
-    found = []
+    time, found = reliable(now, facts.values()), []
     for change in acting:
         known = facts.get(change.address, Facts())
-        found += [f"{change.address}: {r.code} {r.summary}" for r in new_dangers(change, known, now)]
+        found += [f"{change.address}: {r.code} {r.summary}" for r in new_dangers(change, known, time)]
         found += [f"{change.address}: {grown}" for grown in find_growth(change, known)]
     return found
 

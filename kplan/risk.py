@@ -165,6 +165,7 @@ def assess(
     `now` is in milliseconds since 1970. `leftovers` says of new connectors that there are offsets of their name.
     """
     listed = {entry.address: entry for entry in stack.removed}
+    now = reliable(now, facts.values())
     return [
         _assessed(c, facts.get(c.address), (leftovers or {}).get(c.address, ""), listed.get(c.address), accepted, now)
         for c in changes
@@ -189,7 +190,19 @@ def _assessed(
     return change
 
 
-def new_dangers(change: Change, facts: Facts, now: int) -> list[Risk]:
+def reliable(now: int | None, facts: Iterable[Facts]) -> int | None:
+    """The time by which records are old or young, given this machine's own and what is known of records.
+
+    It is not before the newest record. None where records are so far ahead of it that this machine's clock is behind:
+    brokers take no record that is further ahead of theirs (`message.timestamp.after.max.ms`).
+    """
+    newest = max((each.last_write for each in facts if each.last_write is not None), default=None)
+    if now is None or newest is None:
+        return now
+    return None if newest > now + MAX_AHEAD_MS else max(now, newest)
+
+
+def new_dangers(change: Change, facts: Facts, now: int | None) -> list[Risk]:
     """The dangers that `change` has by these facts, and that were not accepted when the plan was made."""
     known = {risk.code for risk in change.risks if risk.accepted is not None}
     return [r for r in _own_risks(change, facts, "", now) if r.level == "danger" and r.code not in known]
@@ -288,6 +301,7 @@ def _expiring(change: Change, facts: Facts) -> Iterator[str]:
 
 
 POLICY = "cleanup.policy"
+MAX_AHEAD_MS = 3_600_000  # Kafka's default
 LIMITS = ("retention.ms", "retention.bytes")
 
 
@@ -331,7 +345,9 @@ def _beyond(key: str, value: str | None, facts: Facts, now: int | None) -> str:
     said = catalog.human(key, f"{limit:.0f}")
     if key == "retention.ms":
         young = now is not None and facts.first_write is not None and now - facts.first_write < limit
-        return "" if young else f"records older than {said or f'{limit:.0f} ms'} are deleted"
+        behind = now is None and facts.first_write is not None
+        unsure = " (this machine's clock is behind that of the records, so their age is not known)" if behind else ""
+        return "" if young else f"records older than {said or f'{limit:.0f} ms'} are deleted{unsure}"
     if facts.bytes is not None and facts.bytes <= limit:
         return ""
     unsure = " (how many bytes are stored is not known)" if facts.bytes is None else ""

@@ -21,18 +21,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AclBinding,
-    AclBindingFilter,
-    AclOperation,
-    AclPermissionType,
-    ResourcePatternType,
-    ResourceType,
-)
+from confluent_kafka.admin import AclOperation  # type: ignore[attr-defined]
 
 from kplan.store.base import Unended
+from tests.faults import rights
 from tests.faults.judging import (
     LOST,
     RECOVER,
@@ -249,30 +242,22 @@ def limit_files(size: int) -> None:
 def not_allowed() -> Iterator[Case]:
     """The user may read the state and not write it."""
 
-    def acls(world: World) -> list[AclBinding]:
-        user = "User:ANONYMOUS", "*"
-        where = ResourceType.TOPIC, world.state, ResourcePatternType.LITERAL
-        return [AclBinding(*where, *user, AclOperation.WRITE, AclPermissionType.DENY),
-                AclBinding(*where, *user, AclOperation.ALL, AclPermissionType.ALLOW)]  # fmt: skip
-
-    def deny(world: World) -> None:
-        for future in world.lane.stage.admin.create_acls(acls(world)).values():
-            future.result(10)
-        time.sleep(0.5)
-
-    def allow(world: World) -> None:
-        anybody: Any = None
-        where = ResourceType.TOPIC, world.state, ResourcePatternType.LITERAL
-        any_of = AclBindingFilter(*where, anybody, anybody, AclOperation.ANY, AclPermissionType.ANY)
-        for future in world.lane.stage.admin.delete_acls([any_of]).values():
-            future.result(10)
-        time.sleep(0.5)
-
-    yield Case("no permission for the state", "Write", deny, allow, says="Write on Topic __kplan")
+    written = rights.Right(AclOperation.WRITE, rights.state)
+    yield Case("no permission for the state", "Write", written.deny, rights.give_back, says="Write on Topic __kplan")
 
 
-GUARDED = {"authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-           "allow.everyone.if.no.acl.found": "true"}  # fmt: skip
+def rights_lost() -> Iterator[Case]:
+    """The user loses a right while the apply is on its way, and has it again when the apply has ended."""
+    for loss in rights.losses():
+
+        def spoil(world: World, loss: rights.Loss = loss) -> None:
+            def hit(request: Request) -> None:
+                for right in loss.rights:
+                    right.deny(world)
+
+            world.lane.spoil(Fault("pass", named(loss.api), skip=loss.skip, hit=hit))
+
+        yield Case("right lost", str(loss), spoil, rights.give_back)
 
 
 @dataclass(frozen=True)
@@ -298,7 +283,7 @@ SETTINGS = (
     Setting((full_disk,), LANES, sqlite=True),
     Setting((worker_killed, broker_restarted)),
     Setting((leader_changed,), brokers=3),
-    Setting((not_allowed,), properties=GUARDED),
+    Setting((not_allowed, rights_lost), properties=rights.GUARDED),
 )
 
 

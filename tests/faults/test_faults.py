@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults import faults, locks, matrix
+from tests.faults import faults, locks, matrix, rights
 from tests.faults.judging import LOST, Ground
 from tests.faults.stage import Stage
 from tests.faults.world import SMALL
@@ -23,13 +23,15 @@ CASES = (
     "Kafka: cut: CreateTopics",
     "Connect: 500 though done: POST connectors",
     "state: reset: EndTxn",
+    "right lost: Alter and Delete on Topic at CreatePartitions",
+    "right lost: Write on the state at EndTxn 6",
 )
 
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
     try:
-        with Stage(LANES) as started:
+        with Stage(LANES, properties=rights.GUARDED) as started:
             yield started
     except ServiceMissing as missing:
         without(missing)
@@ -58,7 +60,12 @@ def test_a_death_at_any_point_is_recovered(ground: Ground) -> None:
 
 
 def test_a_fault_is_survived_or_put_back(ground: Ground) -> None:
-    cases = [case for make in (faults.lost_answers, faults.refusals) for case in make() if str(case) in CASES]
+    cases = [
+        case
+        for make in (faults.lost_answers, faults.refusals, faults.rights_lost)
+        for case in make()
+        if str(case) in CASES
+    ]
     assert len(cases) == len(CASES)
     lost: list[str] = []
     scores = faults.run(ground, cases, lost.append)

@@ -260,6 +260,35 @@ def test_an_accepted_deletion_holds_while_the_topic_grows_a_little() -> None:
     assert list(find_growth(many, replace(FULL, records=2_000_001)))
 
 
+@pytest.mark.parametrize(
+    ("behind", "expected"),
+    [
+        (0, []),
+        (HOUR, []),  # the newest record is of now
+        (3 * HOUR, ["K405"]),  # brokers take no record that is so far ahead: the clock is behind
+        (3_650 * DAY, ["K405"]),
+        (-3_650 * DAY, ["K405"]),  # ahead: all is old
+    ],
+)
+def test_a_clock_that_is_behind_makes_no_record_young(behind: int, expected: list[str]) -> None:
+    change = update(topic(retention_ms=str(7 * DAY)), topic(retention_ms=str(4 * DAY)))
+    for changed in (assess([change], Stack("s", "e"), {change.address: FULL}, Accepted(), now=NOW - behind),):
+        assert [risk.code for risk in changed[0].risks] == expected
+
+
+def test_the_newest_record_of_any_topic_tells_how_late_it_is_at_least() -> None:
+    quiet = update(topic(retention_ms=str(7 * DAY)), topic(retention_ms=str(4 * DAY)))
+    busy = replace(quiet, address=Address("topic", "busy"))
+    facts = {quiet.address: replace(FULL, last_write=NOW - 2 * DAY), busy.address: replace(FULL, first_write=NOW)}
+    clock = NOW - 30 * 60_000  # behind by less than Kafka lets a record be ahead
+    changed = assess([quiet, busy], Stack("s", "e"), facts, Accepted(), now=clock)
+    assert [risk.code for each in changed for risk in each.risks] == []
+    facts[busy.address] = replace(FULL, last_write=NOW + DAY)
+    changed = assess([quiet, busy], Stack("s", "e"), facts, Accepted(), now=clock)
+    assert [risk.code for risk in changed[0].risks] == ["K405"]
+    assert "clock is behind" in changed[0].risks[0].summary
+
+
 def test_what_brokers_delete_no_undo_brings_back() -> None:
     change = assessed(update(topic(retention_ms=str(7 * DAY)), topic(retention_ms=str(DAY))), FULL)
     assert (change.undo.complete, change.undo.why) == (False, "records that are deleted meanwhile stay deleted")

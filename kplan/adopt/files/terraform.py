@@ -37,7 +37,7 @@ SETTERS: Final = (".tfvars", ".tfvars.json")
 META: Final = ("__is_block__", "depends_on", "provider", "lifecycle")
 TAKEN: Final = ("variable", "locals", "resource", "terraform", "provider", "//", *META)
 MAX_CHARACTERS: Final = 2 << 20  # of a file in HCL: its reader takes a second for some 20 KB of resources
-MAX_VALUES: Final = 1_000_000  # that references to locals and variables may make of the ones that are written
+MAX_VALUES: Final = 100_000  # that references to locals and variables may make of the ones that are written
 LABELLED: Final = ("module", "data", "output", "check", "ephemeral")
 
 
@@ -217,6 +217,8 @@ def _parsed(path: str, text: str) -> Mapping[str, Any]:
         raise refused("it is no Terraform configuration here", span, "`terraform validate` says more") from e
     except RecursionError as e:
         raise refused("its blocks or expressions are nested too deeply", Span(path)) from e
+    except RuntimeError as e:
+        raise refused(f"python-hcl2 cannot read it: {e}", Span(path), "`terraform validate` says more") from e
     except ValueError as e:  # of a number that Python does not read
         raise refused("a number has too many digits", Span(path)) from e
     return data
