@@ -304,7 +304,7 @@ def parse(text: str) -> list[dict[str, Any]] | None:
         raise Stale(detail, code="K522", help="make the plan again, and apply the file as it was written")
     several = data.get("plans")
     documents = several if isinstance(several, list) else [data]
-    return documents if all(isinstance(document, dict) for document in documents) else None
+    return documents if documents and all(isinstance(document, dict) for document in documents) else None
 
 
 def signed(documents: Sequence[Mapping[str, Any]], key: str | None) -> list[dict[str, Any]]:

@@ -95,7 +95,7 @@ def _documents(file: str) -> list[dict[str, Any]]:
         raise Invalid([_not_a_plan(file)])
     several = data.get("plans") if isinstance(data, dict) else None
     documents = several if isinstance(several, list) else [data]
-    if not all(isinstance(document, dict) for document in documents):
+    if not documents or not all(isinstance(document, dict) for document in documents):
         raise Invalid([error("K521", "this is no saved plan", file)])
     return documents
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from confluent_kafka.admin import AclOperation  # type: ignore[attr-defined]
 
 from kplan.store.base import Unended
-from tests.faults import rights
+from tests.faults import quotas, rights
 from tests.faults.judging import (
     LOST,
     RECOVER,
@@ -260,6 +260,12 @@ def rights_lost() -> Iterator[Case]:
         yield Case("right lost", str(loss), spoil, rights.give_back)
 
 
+def slowed_down() -> Iterator[Case]:
+    """The brokers slow kplan down."""
+    for limit in quotas.limits():
+        yield Case("quota", str(limit), limit.set, limit.remove)
+
+
 @dataclass(frozen=True)
 class Setting:
     """The services that some cases need, and how many of them may be spoilt at once."""
@@ -284,6 +290,7 @@ SETTINGS = (
     Setting((worker_killed, broker_restarted)),
     Setting((leader_changed,), brokers=3),
     Setting((not_allowed, rights_lost), properties=rights.GUARDED),
+    Setting((slowed_down,), properties=quotas.WINDOWS),
 )
 
 

@@ -212,3 +212,10 @@ def test_several_plans_are_signed_together(shell: Shell) -> None:
     refused(shell, found["plans"][0], "K523", KPLAN_KEY=KEY)
     refused(shell, {**found, "plans": found["plans"][::-1]}, "K523", KPLAN_KEY=KEY)
     assert "Applied" in shell.kplan("apply", "two.json", KPLAN_KEY=KEY).out
+
+
+@pytest.mark.parametrize("view", ["text", "md", "html", "json"])
+def test_a_file_without_a_plan_in_it_is_none(shell: Shell, view: str) -> None:
+    shell.write("none.json", '{"format_version": "1.0", "plans": []}')
+    assert "K521" in shell.kplan("show", "none.json", "--format", view, expect=4).all
+    assert parse('{"format_version": "1.0", "plans": []}') is None

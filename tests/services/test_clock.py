@@ -1,0 +1,147 @@
+"""The machine's clock is wrong, or jumps while kplan runs: applies, journal, lock and recovery do not depend on it.
+
+Debian's `faketime` sets the clock, for kplan alone; the monotonic clock goes on, as when somebody sets the time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from tests.services import KafkaCluster
+from tests.services.fixtures import without
+from tests.shell import Ended, Shell
+
+YEARS = ("-10y", "+10y")
+# libfaketime 0.9.10 answers EINVAL to the call by which Python 3.11 sleeps, while it leaves the monotonic clock alone.
+SLEEP = "import select, time\ntime.sleep = lambda seconds: (select.select([], [], [], seconds), None)[1]\n"
+TOPICS = "version: 1\nstack: {name}\ntopics:\n" + "".join(f"  {{name}}.t{n}: {{{{partitions: 1}}}}\n" for n in range(4))
+
+
+class Clock:
+    """What kplan takes for the time: the machine's own until it is set."""
+
+    def __init__(self, folder: Path) -> None:
+        library = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
+        if library is None:
+            without("no libfaketime: apt-get install faketime")
+        self._file = folder / "time"
+        (folder / "sitecustomize.py").write_text(SLEEP)
+        self.environment = {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(self._file),
+                            "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+                            "PYTHONPATH": os.pathsep.join([str(folder), str(Path.cwd())])}  # fmt: skip
+        self.set("+0")
+
+    def set(self, time: str) -> None:
+        self._file.write_text(f"{time}\n")
+
+
+@pytest.fixture
+def clock(tmp_path_factory: pytest.TempPathFactory) -> Clock:
+    return Clock(tmp_path_factory.mktemp("clock"))
+
+
+@pytest.fixture(params=["simulated", "kafka"])
+def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Shell:
+    """A folder with an environment whose state is in a file, or in a topic."""
+    environment: dict[str, object] = {"simulated": {"brokers": 3}}
+    if request.param == "kafka":
+        kafka: KafkaCluster = request.getfixturevalue("kafka")
+        environment = {"kafka": {"bootstrap.servers": kafka.bootstrap}, "timeouts": {"session": "3s"},
+                       "state": {"kafka_topic": f"__kplan_clock_{tmp_path.name}"}}  # fmt: skip
+    (tmp_path / "kplan.yaml").write_text(
+        json.dumps({"version": 1, "default": "dev", "environments": {"dev": environment}})
+    )
+    return Shell(tmp_path)
+
+
+def faked(shell: Shell, clock: Clock) -> Shell:
+    """The same folder under that clock."""
+    return Shell(shell.folder, clock.environment)
+
+
+def watched(shell: Shell, clock: Clock, at: Callable[[subprocess.Popen[str]], None], *arguments: str) -> Ended:
+    """How kplan ends; `at` is called when the first step is done."""
+    environment = {**os.environ, "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "kplan", *arguments, "--format", "json", "--parallel", "1"]
+    with subprocess.Popen(command, cwd=shell.folder, env=environment, text=True, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:  # fmt: skip
+        assert process.stdout is not None
+        lines = list(_until_done(process.stdout))
+        at(process)
+        lines += process.stdout
+        return Ended(process.wait(120), "".join(lines), "")
+
+
+def _until_done(lines: Iterator[str]) -> Iterator[str]:
+    for line in lines:
+        yield line
+        if json.loads(line).get("type") == "step_done":
+            return
+
+
+@pytest.mark.parametrize("years", YEARS)
+def test_an_apply_goes_on_when_the_clock_jumps(shell: Shell, clock: Clock, years: str) -> None:
+    shell.write("stack.yaml", TOPICS.format(name="jump"))
+    began = time.monotonic()
+    ended = watched(shell, clock, lambda process: clock.set(years), "apply", "stack.yaml", "--yes")
+    assert ended.code == 0, ended.out
+    assert time.monotonic() - began < 120
+    shell.kplan("plan", "stack.yaml", "--detailed-exitcode")
+    assert "Nothing to recover" in shell.kplan("recover", "--list").all
+
+
+@pytest.mark.parametrize("years", YEARS)
+def test_a_run_that_was_killed_is_recovered_under_another_clock(shell: Shell, clock: Clock, years: str) -> None:
+    shell.write("stack.yaml", TOPICS.format(name="killed"))
+    clock.set("-10y" if years == "+10y" else "+10y")
+    ended = watched(shell, clock, lambda process: process.send_signal(signal.SIGKILL), "apply", "stack.yaml", "--yes")
+    assert ended.code == -signal.SIGKILL
+    clock.set(years)
+    faked(shell, clock).kplan("recover", "--yes", "--lock-timeout", "60s")
+    assert "4 to add" in shell.kplan("plan", "stack.yaml").out
+    faked(shell, clock).kplan("apply", "stack.yaml", "--yes")
+
+
+def test_a_lock_is_held_whatever_the_time(shell: Shell, clock: Clock) -> None:
+    shell.write("stack.yaml", TOPICS.format(name="locked"))
+    clock.set("+10y")
+
+    def another(process: subprocess.Popen[str]) -> None:
+        process.send_signal(signal.SIGSTOP)
+        try:
+            clock.set("-10y")
+            ended = shell.kplan("apply", "stack.yaml", "--yes", "--lock-timeout", "0s", expect=None)
+            assert ended.code == 6, ended.all
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+    assert watched(shell, clock, another, "apply", "stack.yaml", "--yes").code == 0
+
+
+@pytest.mark.parametrize("shell", ["kafka"], indirect=True)
+@pytest.mark.parametrize("time", ["+0", "-10y", "+10y"])
+def test_records_are_not_young_because_the_clock_is_behind(
+    shell: Shell, clock: Clock, kafka: KafkaCluster, time: str
+) -> None:
+    name = f"aged{time[1:]}{'b' if time[0] == '-' else 'a'}"
+    stack = f"version: 1\nstack: {name}\ntopics:\n  {name}: {{config: {{retention.ms: %s}}}}\n"
+    shell.write("stack.yaml", stack % "30d")
+    shell.kplan("apply", "stack.yaml", "--yes")
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    producer.produce(name, b"x")
+    producer.flush(20)
+    shell.write("stack.yaml", stack % "7d")
+    clock.set(time)
+    expected = 0 if time == "+0" else 3  # a record that was written now is young by a right clock
+    ended = faked(shell, clock).kplan("plan", "stack.yaml", expect=expected)
+    assert ("K405" in ended.out) == bool(expected)
