@@ -11,6 +11,7 @@ import struct
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import wait
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,11 @@ log = logging.getLogger("kplan.backends.kafka")  # one name for all that is done
 
 ALL_DOWN_SECONDS: Final = 3.0  # every broker refused for this long: no use in waiting for the whole timeout
 STILL_DOWN_SECONDS: Final = 1.0  # the same, in a later attempt
+TRY_SECONDS: Final = 5.0  # for one answer to a question that can be asked again
+# A request to a group's coordinator never ends early, it is only waited for no longer: librdkafka 2.16 aborts the
+# process where a coordinator answers one that has timed out (https://github.com/confluentinc/librdkafka/issues/4605).
+NEVER_SECONDS: Final = 3600.0
+SILENT: Final = ("_TIMED_OUT", "_TIMED_OUT_QUEUE", "_TRANSPORT", "REQUEST_TIMED_OUT")
 LOOK_SECONDS: Final = 5.0  # at a certificate
 PROBE_AFTER_S: Final = 2.0  # without an answer; ordinary brokers answer in less
 PROBE_TIMEOUT_S: Final = 2.0
@@ -178,6 +184,12 @@ class Contact:
             found.error_class = ErrorClass.FATAL
         return found
 
+    @staticmethod
+    def _may_pass(answer: Any, end: float) -> bool:
+        """Whether another try may help: the broker that was asked did not answer, and there is time left."""
+        problem = answer.exception()
+        return problem is not None and problem.args[0].name() in SILENT and time.monotonic() < end
+
     def _wrong_protocol(self) -> str:
         """What librdkafka does not say of a port that wants TLS: that it does."""
         server = next(iter(self.servers), "")
@@ -213,14 +225,18 @@ class Contact:
         """Who the cluster is, by one request. Raises soon after the cause of a failure is heard."""
         admin.poll(0)
         started = time.monotonic()
-        answer = admin.describe_cluster(request_timeout=timeout)
+        end = started + timeout
+        answer = admin.describe_cluster(request_timeout=min(TRY_SECONDS, timeout))
         patience = min(ALL_DOWN_SECONDS if attempt == 1 else STILL_DOWN_SECONDS, timeout)
         probed = False
-        while not wait([answer], 0.05).done and time.monotonic() < started + timeout + 1:
+        while not wait([answer], 0.05).done or self._may_pass(answer, end):
             admin.poll(0)
             down = self._all_down and time.monotonic() - max(self._all_down, started) > patience
-            if self.refused or down:
+            if self.refused or down or time.monotonic() > end + 1:
                 break
+            if answer.done():
+                relearn(admin, min(PROBE_TIMEOUT_S, timeout))
+                answer = admin.describe_cluster(request_timeout=min(TRY_SECONDS, timeout))
             if not probed and not self._all_down and time.monotonic() - started > min(PROBE_AFTER_S, timeout / 2):
                 probed = True
                 self.refused = self._probe()
@@ -292,6 +308,12 @@ def _received(stream: socket.socket, size: int, end: float) -> bytes:
             break
         data += part
     return data
+
+
+def relearn(admin: Any, seconds: float) -> None:
+    """Ask any living broker for metadata: requests wait for the broker that it names, also where that is dead."""
+    with suppress(Exception):  # what is wrong, the next request says
+        admin.list_topics("__consumer_offsets", timeout=seconds)
 
 
 def certificate_problem(server: str, config: Mapping[str, str]) -> str:

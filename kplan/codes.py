@@ -468,6 +468,13 @@ _EXPANSION = (
         The name stays as it is, because another name would be another connector with other offsets. Write `name:` with
         the name that you want; for a connector that exists already, write the derived name, or use `moved:`.
         """),
+    _code("K243", "a stack cannot declare kplan's own state", """
+        `__kplan`, or the topic that `state: {kafka_topic: …}` names, holds who owns what. kplan creates it and keeps
+        its settings; a stack that set other ones could lose all of it.
+
+        Remove the topic from the stack. A stack that an earlier kplan let own it gives it up with its next apply, and
+        the topic stays.
+        """),
     _code("K245", "a file is there already", """
         `kplan init` would have to change a file that is there: the stack of that name, or a kplan.yaml that should get
         another environment. It has written nothing.
@@ -1285,6 +1292,21 @@ _RUNS = (
 
             kplan recover RUN
             kplan state clean
+        """),
+    _code("K623", "a record of the state cannot be read", """
+        A record of the ledger or of a journal is damaged, or a newer kplan wrote it. The message names the record and
+        its stack. That stack stops, because what it owns or what its last run left is not known. Every other stack
+        goes on, unless it is about the very address of that record: who owns it is not known.
+
+        Use the newer kplan for that stack. A damaged record of `__kplan` is corrected by a record with the same key,
+        or removed by one with an empty value. `kplan recover --list` shows all records that cannot be read.
+        """),
+    _code("K624", "the lock of the stack was lost", """
+        A run holds the lock of its stack in Kafka as long as the brokers hear from it within `timeouts: session`. A run
+        that loses the lock because brokers were away takes it again, if nobody else had it meanwhile. This run could
+        not: another run has or had the lock, the brokers did not answer in time, or this process itself did not run.
+
+        It changes nothing more. `kplan recover --list` shows what it did, `kplan recover` puts that back.
         """),
     _code("K630", "a file of no known format", """
         `kplan import --file` tells a file's format by its content, and this one is of none that it knows.

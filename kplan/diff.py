@@ -459,7 +459,8 @@ def _leaving(stack: Stack, live: Live, ledger: Ledger, mine: Ledger, found: Diff
             and address not in listed
             and not (address in moved and address in live.resources)
         ):
-            _goes(address, None, owned, live, found)
+            keep = address == Address("topic", stack.state_topic)
+            _goes(address, Removal(address, keep=True) if keep else None, owned, live, found)
 
 
 def _goes(address: Address, entry: Removal | None, owned: Owned | None, live: Live, found: Difference) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from kplan import catalog
 from kplan.diagnostics import Diagnostic, error
-from kplan.model import File, Guards, Target
+from kplan.model import STATE_TOPIC, File, Guards, Target
 from kplan.process import AUTO_CREATE, ProcessSettings, read_client, read_settings
 from kplan.process import seconds as seconds  # the commands have it from here
 from kplan.source import Document
@@ -19,7 +19,6 @@ INTEGERS = ("attempts", "brokers", "partitions", "replication_factor")  # a proc
 SHOWN = re.compile(  # settings that may be told though they come from outside: errors are about them
     r"(?:^|\.)(?:bootstrap\.servers|url|location|username|protocol|mechanisms?|ca|certificate|key)\Z"
 )
-STATE_TOPIC = "__kplan"
 REPLACED = "http://replaced"  # stands for an address until templates are rendered
 NOTIFY = "KPLAN_NOTIFY"  # a webhook, with or without a kplan.yaml
 ENDS = ("failure", "rollback", "recovery")  # of runs, that receivers are told of

@@ -11,7 +11,6 @@ from kplan import facts, words
 from kplan.diagnostics import Blocked, InterruptedRun, JournalBroken, KplanError, Stale
 from kplan.diff import Ledger
 from kplan.events import Emit
-from kplan.journal import replay
 from kplan.model import Address, Live, Owned, Target
 from kplan.order import Step
 from kplan.plan import Plan, judge
@@ -63,14 +62,12 @@ def applied(store: Store, plans: Sequence[Plan]) -> dict[str, str]:
     The same world gives the same digest again, so that the time counts as well.
     """
     asked = {(plan.stack, plan.digest, plan.created_at) for plan in plans}
-    found: dict[str, str] = {}
-    for run in store.runs():
-        progress = replay(store.entries(run))
-        if progress is None or progress.outcome != "applied":
-            continue
-        if (progress.stack, progress.about.get("digest"), progress.about.get("created_at")) in asked:
-            found[progress.stack] = run
-    return found
+    return {
+        summary.stack: summary.run
+        for summary in store.summaries()
+        if summary.outcome == "applied"
+        and (summary.stack, summary.about.get("digest"), summary.about.get("created_at")) in asked
+    }
 
 
 def refuse_applied(plan: Plan, before: Mapping[str, str]) -> None:
@@ -99,8 +96,17 @@ class Apply:
         run, plan = self.run, self.run.plan
         if plan.blocked:
             raise Blocked(f"not accepted: {', '.join(plan.blocked)}")
+        try:
+            return self._locked(timeout)
+        except JournalBroken as e:
+            if not run.stop.begun:
+                e.exit_code = 1
+            raise
+
+    def _locked(self, timeout: float) -> Result:
+        run, plan = self.run, self.run.plan
         with run.store.lock(plan.stack, run.holder, timeout) as lock:
-            self._refuse_open_runs()
+            self._refuse_troubled_state()
             if self.saved:
                 refuse_applied(plan, applied(run.store, [plan]))
             live, ledger = run.read()
@@ -132,11 +138,13 @@ class Apply:
         if forbidden:
             raise Stale("; ".join(forbidden), code="K524", help=f"nothing was changed: {NEVER}")
 
-    def _refuse_open_runs(self) -> None:
-        store, stack = self.run.store, self.run.plan.stack
-        for run in store.open_runs():
-            entries = store.entries(run)
-            if entries and entries[0].stack == stack:
+    def _refuse_troubled_state(self) -> None:
+        """Raise where a record that this plan is about cannot be read, or an earlier run of the stack has no end."""
+        stack = self.run.plan.stack
+        overview = self.run.store.overview()
+        overview.refuse_unreadable([stack], [change.address for change in self.run.plan.changes])
+        for run, owner in overview.open_runs.items():
+            if owner == stack:
                 raise InterruptedRun(
                     f"run {run} of stack {stack} was interrupted",
                     help=f"put it back first with `kplan recover {run}`, or complete it: --forward",

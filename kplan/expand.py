@@ -11,7 +11,20 @@ from kplan import catalog, guard, keys, schema, variables
 from kplan import environment as environments
 from kplan.diagnostics import Diagnostic, Span, error, warning
 from kplan.environment import Environment
-from kplan.model import Address, Connector, File, Guards, Move, Origin, Removal, Resource, Secret, Stack, Topic
+from kplan.model import (
+    STATE_TOPIC,
+    Address,
+    Connector,
+    File,
+    Guards,
+    Move,
+    Origin,
+    Removal,
+    Resource,
+    Secret,
+    Stack,
+    Topic,
+)
 from kplan.settings import BUILT_IN, Builder, Layer, Setting, layer, rules, stacked
 from kplan.source import Document
 from kplan.template import Scope, TemplateProblem, TooMuch, is_template, render
@@ -150,6 +163,7 @@ class Expansion:
             feeds.tell_undeclared(topics)
         self.problems += self.topics.problems
         guards = self._guards(data, env)
+        self._own_state(env)
         removed, moved = self._removed(data), self._moved(data)
         self._contradictions(removed, moved)
         self._names()
@@ -168,7 +182,20 @@ class Expansion:
             tuple(used),
             {name: self.document.key_at("variables", name) for name in values.unset},
             {name: own for name in values.unset if (own := (data["variables"][name] or {}).get("env"))},
+            env.kafka_topic,
         )
+
+    def _own_state(self, env: Environment) -> None:
+        """Report the topic of kplan's own state, which a stack cannot declare."""
+        for name in {STATE_TOPIC, env.kafka_topic}:
+            declared = self.resources.get(Address("topic", name))
+            if declared is not None:
+                help = "remove it from the stack; one that owns it gives it up with its next apply, and the topic stays"
+                self.problems.append(
+                    error(
+                        "K243", "a stack cannot declare kplan's own state", name, span=declared.origin.span, help=help
+                    )
+                )
 
     def _of_connectors(self) -> Iterator[Diagnostic]:
         from kplan import drops, incremental, ineffective

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from kplan.backends.base import Cluster
@@ -11,7 +12,7 @@ from kplan.journal import replay
 from kplan.model import Action, Address, Change, Connector, Facts, Live
 from kplan.risk import find_growth, may_lose, new_dangers, reliable
 from kplan.sinks import group, is_sink, reads
-from kplan.store.base import Store
+from kplan.store.base import RecordUnreadable, Store
 
 # Connect says nothing of offsets once their connector is gone (404), so they are known by what is known otherwise.
 DELETED_BY_HAND = "kplan made one, someone else deleted it, and Connect keeps the offsets of what is deleted"
@@ -118,8 +119,10 @@ def _kept(store: Store, new: Collection[Address]) -> dict[Address, str]:
     """Those whose last deletion, as far as the journal goes back, kept the offsets."""
     left = {str(address): address for address in new}
     found: dict[Address, str] = {}
-    for run in reversed(store.runs()):
-        progress = replay(store.entries(run)) if left else None
+    for run in reversed(store.runs() if left else ()):
+        progress = None
+        with suppress(RecordUnreadable):  # it stops its own stack alone
+            progress = replay(store.entries(run)) if left else None
         if progress is None:
             continue
         for number, item in progress.done.items():

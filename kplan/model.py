@@ -15,6 +15,8 @@ from kplan.diagnostics import KplanError, Span
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
+STATE_TOPIC = "__kplan"
+
 # Keys whose literal value is taken for a secret. Connect returns literals in plain text.
 SENSITIVE_KEY = re.compile(
     r"password|passphrase|secret|token(?!ize|\.)|credential|private\.key|api[._-]?key|jaas\.config|basic\.auth\.user\.info"
@@ -239,6 +241,7 @@ class Stack:
         default_factory=dict
     )  # sensitive variables without a value, and where they are declared
     unset_env: Mapping[str, str] = field(default_factory=dict)  # by variable: what its `env:` names
+    state_topic: str = STATE_TOPIC  # kplan's own: given up where the stack owns it, never deleted
 
     @property
     def path(self) -> str:

@@ -46,7 +46,7 @@ from kplan.risk import Accepted, accepted_releases, assess, too_many, wants_fact
 from kplan.selection import find_unmatched, find_unmatched_accepts, known_addresses
 from kplan.sensitivity import Setting
 from kplan.stacks import Circle, in_order, ledger_for
-from kplan.store.base import Store
+from kplan.store.base import Overview, Store
 from kplan.undo import undo_of
 from kplan.unique import unique
 
@@ -91,21 +91,18 @@ class Begun:
 
     targets: tuple[Future[Target], ...]
     connectors: Future[Reading] | None
-    recorded: Future[tuple[bool, Ledger]]  # whether any run is open, and the ledger
+    recorded: Future[Overview]
 
 
 def begin(cluster: Cluster, store: Store) -> Begun:
     """The servers and the store are being asked. Nobody has to wait for it: its threads end with the process."""
-
-    def recorded() -> tuple[bool, Ledger]:
-        return bool(store.open_runs()), store.ledger()
 
     targets: tuple[Future[Target], ...] = (_started(cluster.topics.identify),)
     reading: Future[Reading] | None = None
     if cluster.connectors is not None:
         reading = _started(partial(cluster.connectors.read, None))
         targets += (_started(partial(_identified, cluster.connectors, reading)),)
-    return Begun(targets, reading, _started(recorded))
+    return Begun(targets, reading, _started(store.overview))
 
 
 def _identified(backend: Backend, reading: Future[Reading]) -> Target:
@@ -363,11 +360,9 @@ def milliseconds(utc: str) -> int | None:
         return None
 
 
-def refuse_interrupted(store: Store, stacks: Collection[str]) -> None:
+def refuse_interrupted(store: Store, stacks: Collection[str], overview: Overview) -> None:
     """Raises InterruptedRun where a run of one of the stacks has no end and nobody holds its lock."""
-    for run in store.open_runs():
-        entries = store.entries(run)
-        stack = entries[0].stack if entries else ""
+    for run, stack in overview.open_runs.items():
         if stack not in stacks or store.holder(stack) is not None:
             continue
         if run in store.open_runs():  # it may just have ended
@@ -383,13 +378,13 @@ def looked(stacks: Sequence[Stack], cluster: Cluster, store: Store, begun: Begun
     declared = {a for stack in stacks for a in needed(stack, {})}
     topics = cluster.topics.read(sorted({a.name for a in declared if a.kind == "topic"}))
     kafka = begun.targets[0].result()
-    interrupted, ledger = begun.recorded.result()
+    overview = begun.recorded.result()
+    ledger, names = overview.ledger, {stack.name for stack in stacks}
     needs_connect = any(a.kind == "connector" for stack in stacks for a in needed(stack, ledger))
     live = _with_connect(topics, kafka, begun.connectors, begun.targets[1:], needs_connect)
     live = replace(live, state=store.topic)
-    if interrupted:
-        refuse_interrupted(store, {stack.name for stack in stacks})
-    names = {stack.name for stack in stacks}
+    overview.refuse_unreadable(names, declared | {a for a, o in ledger.items() if o.stack in names})
+    refuse_interrupted(store, names, overview)
     owned_topics = {a for a, o in ledger.items() if o.stack in names and a.kind == "topic"}
     left = {a.name for a in owned_topics - declared}
     if left:  # what the stacks own and no longer declare

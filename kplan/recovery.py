@@ -150,7 +150,11 @@ class Recovery:
             else:
                 run.seq = progress.seq
                 run.stop.begun = True
-                result = work(lock, progress)
+                try:
+                    result = work(lock, progress)
+                except JournalBroken as e:
+                    e.exit_code = JournalBroken.exit_code  # the run is still open
+                    raise
         return run.ended(replace(result, seconds=run.clock() - started), said, **more)
 
     def _sent(self, progress: Progress) -> list[Sent]:

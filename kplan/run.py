@@ -140,6 +140,7 @@ class Run:
             "who": self.holder.who,
             "steps": len(steps),
             "files": [file.path for file in plan.files],
+            **({"commit": plan.commit} if plan.commit else {}),
         }
         self.write(lock, "begin", steps, ledger=claims, about=about)
 

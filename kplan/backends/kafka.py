@@ -164,7 +164,8 @@ class KafkaTopics:
         resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
         if broker is not None:  # a broker among the resources makes librdkafka ask that broker
             resources.append(ConfigResource(ConfigResource.Type.BROKER, str(broker)))
-        every = self._client.asked(lambda: self._admin.describe_configs(resources, request_timeout=self._timeout),
+        seconds = self._client.patience
+        every = self._client.asked(lambda: self._admin.describe_configs(resources, request_timeout=seconds),
                                    "describe configs")  # fmt: skip
         answers = {resource.name: answer for resource, answer in every.items() if resource.restype == _TOPIC}
         silent = next((a for a in answers.values() if isinstance(a, Busy | Timeout | Unreachable)), None)
@@ -191,7 +192,8 @@ class KafkaTopics:
             return {}
         ask = TopicCollection(asked)
         answers = self._client.asked(lambda: self._admin.describe_topics(
-            ask, include_authorized_operations=rights, request_timeout=self._timeout), "describe topics")  # fmt: skip
+            ask, include_authorized_operations=rights, request_timeout=self._client.patience),
+            "describe topics")  # fmt: skip
         for answer in answers.values():
             if isinstance(answer, KplanError) and not isinstance(answer, Conflict | Denied | Rejected):
                 raise answer

@@ -17,7 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
 )
 
-from kplan.access import Contact, Retry, unusable
+from kplan.access import TRY_SECONDS, Contact, Retry, relearn, unusable
 from kplan.backends.kafka_errors import Forbidden, failure, foreign
 from kplan.diagnostics import (
     Denied,
@@ -98,11 +98,17 @@ class Client:
         """How many requests were sent again so far."""
         return self._retries + self._contact.retries
 
-    def answers(self, futures: Mapping[K, Future[Any]], what: str = "request") -> dict[K, Any]:
-        """Each future's result, or the KplanError that came of it. `what` names the request in the log."""
+    def answers(
+        self, futures: Mapping[K, Future[Any]], what: str = "request", seconds: float | None = None
+    ) -> dict[K, Any]:
+        """Each future's result, or the KplanError that came of it; after `seconds`, where they are given, a Timeout.
+
+        `what` names the request in the log.
+        """
         started = time.monotonic()
         pending = set(futures.values())
-        deadline = time.monotonic() + self.timeout + 30  # librdkafka answers in time; this is for when it does not
+        # librdkafka answers in time; this is for when it does not
+        deadline = time.monotonic() + (self.timeout + 30 if seconds is None else seconds)
         with WAITS.on(f"reading {self.bootstrap}", self.timeout):
             while pending and time.monotonic() < deadline:
                 pending = wait(pending, 0.1).not_done
@@ -160,12 +166,19 @@ class Client:
         """A person knows of what stops nothing."""
         self._warn("; ".join(filter(None, (problem.message, problem.help))))
 
-    def asked(self, ask: Callable[[], Mapping[K, Future[Any]]], what: str = "request") -> dict[K, Any]:
+    def asked(
+        self, ask: Callable[[], Mapping[K, Future[Any]]], what: str = "request", seconds: float | None = None
+    ) -> dict[K, Any]:
         """The answers to a request that changes nothing; one that cannot even be formed is Rejected for all."""
         try:
-            return self.answers(ask(), what)
+            return self.answers(ask(), what, seconds)
         except (KafkaException, ValueError, TypeError) as exception:
             raise self.mapped(exception) from exception
+
+    @property
+    def patience(self) -> float:
+        """The seconds of one try of a request that changes nothing: all tries take `timeout` together."""
+        return min(self.timeout, max(TRY_SECONDS, self.timeout / self.attempts))
 
     def retried(self, read: Callable[[], T]) -> T:
         """What `read` returns, asked again while that may help. It must change nothing."""
@@ -185,7 +198,7 @@ class Client:
             started = time.monotonic()
             try:
                 with WAITS.on(f"reading {self.bootstrap}", self.timeout):
-                    found = self.admin.list_topics(timeout=self.timeout)
+                    found = self.admin.list_topics(timeout=self.patience)
                 self._logged("list topics", found.topics, started)
                 return found
             except KafkaException as exception:
@@ -201,6 +214,7 @@ class Client:
         log.warning("%s: %s; again in %.1f s", self.bootstrap, why, seconds, extra=RETRY)
         with WAITS.on(f"waiting to try {self.bootstrap} again", seconds):
             time.sleep(seconds)
+            relearn(self.admin, min(TRY_SECONDS, self.timeout))
 
     def close(self) -> None:
         self._logger.removeFilter(self._masking)

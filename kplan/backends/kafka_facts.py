@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
+from kplan.access import NEVER_SECONDS
 from kplan.backends import topics as shared
 from kplan.diagnostics import Conflict, ErrorClass, KplanError, Timeout
 from kplan.model import Address, Facts, Reader
@@ -143,13 +144,13 @@ class Survey:
         return found, why or more or unlisted
 
     def _of_groups(
-        self, groups: Sequence[str], ask: Callable[[Sequence[str], float], Mapping[str, Future[Any]]]
+        self, groups: Sequence[str], ask: Callable[[Sequence[str]], Mapping[str, Future[Any]]]
     ) -> tuple[dict[str, Any], str]:
         """What was answered for each group, and the first reason why one was not."""
         found = self._answered(
             groups,
             GROUPS_AT_ONCE,
-            lambda some, timeout: self._client.asked(partial(ask, some, timeout), "describe consumer groups"),
+            lambda some, timeout: self._client.asked(partial(ask, some), "describe consumer groups", timeout),
         )
         problems = {group: answer for group, answer in found.items() if isinstance(answer, KplanError)}
         missing = {group: p for group, p in problems.items() if not isinstance(p, Conflict)}  # it is gone meanwhile
@@ -161,16 +162,16 @@ class Survey:
                 self._client.tell(named)
         return {group: answer for group, answer in found.items() if group not in problems}, why
 
-    def _ask_positions(self, groups: Sequence[str], timeout: float) -> dict[str, Future[Any]]:
+    def _ask_positions(self, groups: Sequence[str]) -> dict[str, Future[Any]]:
         """The client takes one group a call."""
         asked: dict[str, Future[Any]] = {}
         for group in groups:
             request = [ConsumerGroupTopicPartitions(group)]
-            asked |= self._client.admin.list_consumer_group_offsets(request, request_timeout=timeout)
+            asked |= self._client.admin.list_consumer_group_offsets(request, request_timeout=NEVER_SECONDS)
         return asked
 
-    def _ask_members(self, groups: Sequence[str], timeout: float) -> Mapping[str, Future[Any]]:
-        return self._client.admin.describe_consumer_groups(list(groups), request_timeout=timeout)
+    def _ask_members(self, groups: Sequence[str]) -> Mapping[str, Future[Any]]:
+        return self._client.admin.describe_consumer_groups(list(groups), request_timeout=NEVER_SECONDS)
 
 
 def _facts(mine: Sequence[Partition], asked: tuple[Answers, Answers, Answers, Answers], readers: Sequence[Reader],

@@ -17,7 +17,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ from kplan.model import (
     conceal,
 )  # fmt: skip
 from kplan.placement import Placement
+from kplan.sqlite_file import is_read_only, open_to_read
 
 MAX_PARTITIONS = 10_000  # of one request: "Excessively large number of partitions per request."
 PLUGINS: Mapping[str, tuple[str, ...]] = {  # the classes that are installed, and what each insists on
@@ -105,12 +106,23 @@ class SimulatedFile:
         if self._connection is None and not self.path.exists():
             return []
         with self._told():
-            db = self._open()
-            if not db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'sim_topics'").fetchone()[0]:
-                return []
-            if not db.in_transaction:  # a script would end it
-                db.executescript(TABLES)  # a file of an earlier kplan may lack some
-            return db.execute(query, values).fetchall()
+            try:
+                db = self._open()
+                if not self._has_tables(db):
+                    return []
+                if not db.in_transaction:  # a script would end it
+                    db.executescript(TABLES)  # a file of an earlier kplan may lack some
+                return db.execute(query, values).fetchall()
+            except sqlite3.OperationalError as failure:
+                if not is_read_only(failure):
+                    raise
+            self.close()
+            with closing(open_to_read(self.path)) as db:
+                return db.execute(query, values).fetchall() if self._has_tables(db) else []
+
+    @staticmethod
+    def _has_tables(db: sqlite3.Connection) -> bool:
+        return bool(db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'sim_topics'").fetchone()[0])
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -155,7 +167,9 @@ class SimulatedFile:
         try:
             yield
         except (sqlite3.Error, OSError) as e:
-            raise JournalBroken(f"{self.path}: {e}", help="check the disk's space and the file's permissions") from e
+            problem = JournalBroken(f"{self.path}: {e}", help="check the disk's space and the file's permissions")
+            problem.exit_code = 1  # an apply that has begun sets another one
+            raise problem from e
 
 
 class SimulatedTopics:

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kplan.diagnostics import Diagnostic
     from kplan.environment import Environment
     from kplan.loading import Loaded, Request
-    from kplan.model import Stack, Target
+    from kplan.model import Address, Owned, Stack, Target
     from kplan.notify import Notifier
     from kplan.plan import Plan
     from kplan.planning import Begun
@@ -256,6 +256,16 @@ class Session:
     def product(self, text: str) -> None:
         """What was asked for by name, on standard output: `--quiet` does not keep that back."""
         write(text.rstrip("\n"), sys.stdout)
+
+    def readable_ledger(self, store: Store, stacks: Collection[str] = ()) -> Mapping[Address, Owned]:
+        """Return the ledger, and warn of each record that cannot be read. One of `stacks` raises RecordUnreadable."""
+        from kplan.render.text import clean
+
+        overview = store.overview()
+        overview.refuse_unreadable(stacks)
+        for problem in overview.unreadable:
+            self.note(f"warning: {store.where}: {clean(problem.message)} (stack {clean(problem.stack)})")
+        return overview.ledger
 
     def note(self, text: str) -> None:
         """Talk, on standard error."""

@@ -45,8 +45,8 @@ def command(session: Session) -> int:
     cluster, store = session.open(loaded.environment)
     try:
         with session.showing_progress():
-            ledger = store.ledger()
             names = {stack.name for stack in loaded.stacks}
+            ledger = session.readable_ledger(store, names)
             mine = [address for address, owned in ledger.items() if owned.stack in names]
             live = read(cluster, mine, [*of_ledger(ledger), *of_stacks(loaded.stacks)])
     finally:

@@ -86,7 +86,7 @@ def _from_servers(session: Session, environment: Environment) -> Taken:
     try:
         with session.showing_progress():
             readings = [backend.read(None) for backend in cluster.backends]
-            ledger = store.ledger()
+            ledger = session.readable_ledger(store)
             live = Live(resources={a: r for reading in readings for a, r in reading.resources.items()})
             resources = concealed(cluster, live, of_ledger(ledger)).resources
             connectors = [r for r in resources.values() if isinstance(r, Connector)]

@@ -32,7 +32,7 @@ def command(session: Session) -> int:
     cluster, store = session.open(environment)
     try:
         with session.showing_progress():
-            rows = _rows(session, cluster, store.ledger())
+            rows = _rows(session, cluster, session.readable_ledger(store))
     finally:
         cluster.close()
         store.close()

@@ -14,6 +14,8 @@ from kplan.cli.common import LOADING, SHOWING, Session, holder, option
 from kplan.cli.common import command as calls
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from kplan.backends.base import Cluster
     from kplan.environment import Environment
     from kplan.journal import Progress
@@ -59,11 +61,15 @@ def command(session: Session) -> int:
         with session.showing_progress():
             if not session.settings["listing"]:
                 _end_writes(session, store)
-            found = _open_runs(session, store)
+            unreadable = _show_unreadable(session, store)
+            found = _open_runs(session, store, unreadable)
+        if not found and unreadable:
+            return 8
         if not found:
             session.say('{"type": "runs", "runs": []}' if session.as_json else f"Nothing to recover in {store.where}.")
             return 0
         found, code = _readable(session, store, found)
+        code = max(code, 8 if unreadable else 0)
         here = []
         for progress, plan in zip(found, _plans(session, found, environment), strict=True):
             with session.showing_progress():
@@ -103,12 +109,26 @@ def _end_writes(session: Session, store: Store) -> None:
                 pass
 
 
-def _open_runs(session: Session, store: Store) -> list[Progress]:
+def _show_unreadable(session: Session, store: Store) -> set[str]:
+    """Show each record that cannot be read, and return the stacks that it stops."""
+    from kplan.store.base import UNREADABLE_HELP, RecordUnreadable
+
+    found = store.overview().unreadable
+    session.show([
+        RecordUnreadable(f"{store.where}: {each.message} (stack {each.stack})", help=UNREADABLE_HELP).diagnostic()
+        for each in found
+    ])  # fmt: skip
+    return {each.stack for each in found}
+
+
+def _open_runs(session: Session, store: Store, unreadable: Collection[str]) -> list[Progress]:
+    """The open runs, without those of the stacks that have a record which cannot be read."""
     from kplan.diagnostics import Invalid, error
     from kplan.journal import replay
     from kplan.trust import escape
 
-    found = [p for p in (replay(store.entries(run)) for run in store.open_runs()) if p]
+    runs = [run for run, stack in store.overview().open_runs.items() if stack not in unreadable]
+    found = [p for p in (replay(store.entries(run)) for run in runs) if p]
     asked = session.settings["run"]
     if not asked:
         return found

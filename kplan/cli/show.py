@@ -15,6 +15,7 @@ from kplan.cli.common import command as calls
 
 if TYPE_CHECKING:
     from kplan.diagnostics import Diagnostic
+    from kplan.history import RunSummary
 
 
 @click.command(
@@ -115,23 +116,25 @@ def _not_a_plan(file: str) -> Diagnostic:
 
 
 def _runs(session: Session) -> int:
-    from kplan.journal import replay
+    from kplan.render.text import clean
     from kplan.servers import open_store
 
     store = open_store(session.load_environment())
     with session.showing_progress():
-        found = [p for p in (replay(store.entries(run)) for run in store.runs()) if p]
+        overview, summaries = store.overview(), store.summaries()
     if session.as_json:
-        session.say(
-            json.dumps(
-                [{"run": p.run, "stack": p.stack, "outcome": p.outcome or "open", **p.about} for p in found], indent=2
-            )
-        )
-        return 0
-    for p in found:
-        session.say(f"{p.run}  {p.stack:<24} {p.outcome or 'open':<12} {p.about.get('who', '')}")
-    if not found:
+        rows = [
+            {"run": s.run, "stack": s.stack, "outcome": s.outcome or "open", **s.about,
+             "began": s.began, "ended": s.ended, "counts": dict(s.counts)}
+            for s in summaries
+        ]  # fmt: skip
+        session.say(json.dumps(rows, indent=2))
+    for s in () if session.as_json else summaries:
+        session.say(clean(f"{s.run}  {s.stack:<24} {s.outcome or 'open':<12} {s.about.get('who', '')}"))
+    if not summaries and not session.as_json:
         session.say(f"No runs in {store.where}.")
+    for problem in overview.unreadable:
+        session.note(f"warning: stack {clean(problem.stack)}: {clean(problem.message)}")
     return 0
 
 
@@ -143,6 +146,10 @@ def _run(session: Session, run: str) -> None:
     store = open_store(session.load_environment())
     with session.showing_progress():
         entries = store.entries(run)
+        summary = next((s for s in store.summaries() if s.run == run), None) if not entries else None
+    if summary is not None:
+        _summary(session, summary)
+        return
     if not entries:
         raise Invalid([error("K606", "there is no such file or run", run, help="`kplan show` lists the runs")])
     if session.as_json:
@@ -154,6 +161,20 @@ def _run(session: Session, run: str) -> None:
         session.say(f"{entry.at}  {entry.event}{about}")
         for item in entry.items:
             session.say(f"    [{item.step}] {clean(item.address)}{'  ' + clean(item.outcome) if item.outcome else ''}")
+
+
+def _summary(session: Session, summary: RunSummary) -> None:
+    """Show a run whose details are gone: the newest 20 of each stack have them."""
+    from kplan.history import summary_to_json
+    from kplan.render.text import clean
+
+    if session.as_json:
+        session.say(json.dumps({"run": summary.run, "stack": summary.stack, **summary_to_json(summary)}, indent=2))
+        return
+    session.say(clean(f"run {summary.run} of stack {summary.stack}, by {summary.about.get('who', 'unknown')}"))
+    session.say(clean(f"{summary.began}  to {summary.ended}  {summary.outcome}"))
+    session.say(f"    {', '.join(f'{n} {action}' for action, n in summary.counts.items()) or 'no change'}")
+    session.note("its details are gone: the newest 20 runs of each stack have them")
 
 
 def _entry(entry: Any) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def taken(session: Session, loaded: Loaded, cluster: Cluster, store: Store) -> S
     from kplan.sensitivity import of_ledger, of_stacks
     from kplan.snapshot import Snapshot, without_secrets
 
-    ledger = store.ledger()
+    ledger = session.readable_ledger(store, {stack.name for stack in loaded.stacks})
     managed = frozenset(ledger).union(*(needed(stack, ledger) for stack in loaded.stacks))
     live = _live(cluster, managed, [*of_ledger(ledger), *of_stacks(loaded.stacks)])
     wanted = {"managed": managed, "all": live.resources, "none": ()}[session.settings["facts"]]

@@ -89,7 +89,9 @@ def looked(loaded: Loaded, cluster: Cluster, store: Store) -> dict[str, Any]:
         live = read(cluster, [address for stack in loaded.stacks for address in stack.resources], sensitive)
         names = [name for name in status.wanted_facts(loaded.stacks) if name in live.names]
         facts = cluster.topics.facts(names) if names else {}
-        runs = status.find_last_runs([stack.name for stack in loaded.stacks], store.runs(), store.entries)
+        stacks = [stack.name for stack in loaded.stacks]
+        mine = [summary.run for summary in store.summaries() if summary.stack in stacks]
+        runs = status.find_last_runs(stacks, mine, store.entries)
     except KplanError as e:
         return status.unanswered(loaded.stacks, e.message, settings, at, environment.name, environment.bootstrap)
     millis = int(now().timestamp() * 1000)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
 
-from kplan.diagnostics import Timeout
+from kplan.diagnostics import JournalBroken, Timeout
+from kplan.history import PastChange, RunSummary
 from kplan.journal import Entry
 from kplan.model import Address, Owned
 
@@ -55,11 +56,66 @@ class Unended(Timeout):
         self.stacks = tuple(stacks)
 
 
+class RecordUnreadable(JournalBroken):
+    """A record of the state cannot be read, and nothing was changed."""
+
+    exit_code = 1
+    code = "K623"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record that this kplan cannot read: of a newer one, or damaged. It stops its stack, and no other one.
+
+    With `address` it is one of the ledger: who owns that is not known, so a plan of any stack that is about it stops.
+    `message` names the record and the cause; `run` is set for a record of a journal.
+    """
+
+    stack: str
+    message: str
+    address: Address | None = None
+    run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the state says as of one moment: `open_runs` are the stacks of the runs without an end, by run."""
+
+    ledger: Mapping[Address, Owned]
+    open_runs: Mapping[str, str] = field(default_factory=dict)
+    unreadable: Sequence[Unreadable] = ()
+
+    def refuse_unreadable(self, stacks: Collection[str], addresses: Collection[Address] = ()) -> None:
+        """Raise RecordUnreadable where a record of one of the stacks, or about one of the addresses, cannot be read."""
+        found = [each for each in self.unreadable if each.stack in stacks or each.address in addresses]
+        if not found:
+            return
+        first = found[0]
+        whose = f"stack {first.stack}"
+        if first.stack not in stacks:
+            whose = f"{whose}, which may own {first.address}"
+        more = f"; and {len(found) - 1} more" if len(found) > 1 else ""
+        raise RecordUnreadable(f"{first.message} ({whose}){more}", help=UNREADABLE_HELP)
+
+
+UNREADABLE_HELP: Final = (
+    "use the kplan that wrote it, if that is newer; else find out what the record was, and write or remove it"
+)
+
+
+def refuse_newer(version: object, known: int) -> None:
+    """Raise ValueError for the version of a record's format that this kplan does not know."""
+    if isinstance(version, int) and version > known:
+        raise ValueError(f"it was written by a newer kplan (format {version}, this one knows {known})")
+
+
 class Lock(Protocol):
     """Held for one stack. While it is held, and only then, the store may be written for that stack."""
 
     def write(self, entries: Sequence[Entry] = (), ledger: Mapping[Address, Owned | None] | None = None) -> None:
         """All of it is durable when this returns, or none. None for an address: its record is removed.
+
+        With the `end` of a run its summary is written, and what it changed is added to the history of each resource.
 
         Raises JournalBroken, also when the lock was lost: then nothing may be changed any more.
         """
@@ -74,16 +130,26 @@ class Store(Protocol):
     where: str  # for people: `.kplan/local.db`, `__kplan`
     topic: str  # the topic that holds the state; empty where it is in a file
 
+    def overview(self) -> Overview:
+        """Return the ledger, the open runs and what cannot be read, as of one moment."""
+
     def ledger(self) -> Mapping[Address, Owned]:
-        """Every stack's records, as of now."""
+        """Every stack's records that can be read, as of now."""
 
     def runs(self) -> Sequence[str]:
-        """Ids of the runs the journal has, oldest first."""
+        """Ids of the runs whose details the journal has, oldest first."""
 
-    def entries(self, run: str) -> Sequence[Entry]: ...
+    def summaries(self) -> Sequence[RunSummary]:
+        """Return every run in short, oldest first; also those whose details are gone."""
+
+    def changes(self, stack: str, address: Address) -> Sequence[PastChange]:
+        """Return the last changes that runs of the stack made to the resource, newest first."""
+
+    def entries(self, run: str) -> Sequence[Entry]:
+        """Return the records of the run's journal. Raises RecordUnreadable where one cannot be read."""
 
     def open_runs(self) -> Sequence[str]:
-        """Ids of the runs that have a beginning and no end."""
+        """Ids of the runs that have a beginning and no end, as far as they can be read."""
 
     def records(self) -> Sequence[Record]:
         """Return every record of the ledger and the journal, damaged ones too, oldest first."""

@@ -17,10 +17,11 @@ from confluent_kafka import KafkaError, KafkaException
 
 from kplan.access import Contact, Retry
 from kplan.diagnostics import Denied, Invalid, JournalBroken, KplanError, Locked, Unreachable, Unsupported
+from kplan.history import PastChange, RunSummary
 from kplan.journal import Entry
 from kplan.model import Address, Owned
 from kplan.secrets import Mask, MaskingFilter
-from kplan.store.base import Holder, Lock, Record
+from kplan.store.base import UNREADABLE_HELP, Holder, Lock, Overview, Record, RecordUnreadable
 from kplan.store.kafka_clients import Clients
 from kplan.store.kafka_lock import KafkaLock, Membership
 from kplan.store.kafka_log import Log
@@ -65,28 +66,38 @@ class KafkaStore:
                 self._asked = Cluster(self._clients)
             return self._asked
 
+    def overview(self) -> Overview:
+        return self._read(lambda log: Overview(log.ledger(), log.open_runs(), log.unreadable()))
+
     def ledger(self) -> Mapping[Address, Owned]:
         """Every stack's records. Where two stacks claim one address, it is the first one's."""
         return self._read(Log.ledger)
 
     def runs(self) -> Sequence[str]:
-        """Ids of all runs, the one that began first comes first."""
+        """Ids of all runs with details, the one that began first comes first."""
         return self._read(lambda log: [each.run for each in log.known_runs()])
+
+    def summaries(self) -> Sequence[RunSummary]:
+        return self._read(Log.run_summaries)
+
+    def changes(self, stack: str, address: Address) -> Sequence[PastChange]:
+        return self._read(lambda log: log.changes(stack, str(address)))
 
     def entries(self, run: str) -> Sequence[Entry]:
         """The records of `run` by their `seq`; none where there is no such run."""
 
-        def found(log: Log) -> list[Entry]:
-            log.refuse_broken(lambda key: key.split("/")[2:4] == ["run", run])
+        def find_entries(log: Log) -> list[Entry]:
             named = [each for each in log.runs.values() if each.run == run]
-            first = min(named, key=lambda each: (each.ended, each.first), default=None)
+            first = min(named, key=lambda each: (log.has_ended(each), each.first), default=None)
+            if first is not None and first.unreadable:
+                raise RecordUnreadable(first.unreadable[0].message, help=UNREADABLE_HELP)
             return first.entries() if first else []  # records of another stack under this id are not of this run
 
-        return self._read(found)
+        return self._read(find_entries)
 
     def open_runs(self) -> Sequence[str]:
         """Ids of the runs without an `end`, oldest first."""
-        return self._read(lambda log: [each.run for each in log.known_runs() if not each.ended])
+        return self._read(lambda log: list(log.open_runs()))
 
     def records(self) -> Sequence[Record]:
         """Return every record of the ledger and the journal, damaged ones too."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, libversion
 
+from kplan.access import TRY_SECONDS as TRY_SECONDS
 from kplan.access import Contact
 from kplan.diagnostics import Denied, JournalBroken, KplanError, Unsupported
 from kplan.permissions import Acl, group_prefix, missing
@@ -16,7 +17,6 @@ from kplan.secrets import Mask
 
 CLIENT: Final = "kplan/"
 TRANSACTION_SECONDS: Final = 15.0
-TRY_SECONDS: Final = 5.0  # for one answer to a question that can be asked again
 # When every broker has gone, librdkafka forgets them all and bootstraps anew, and with it what it was about to ask of a
 # group's coordinator: `send_offsets_to_transaction` then never returns (2.16.0, seen when a single broker restarts).
 RECOVERY: Final = {"metadata.recovery.strategy": "none"} if libversion()[1] >= 0x020B0000 else {}

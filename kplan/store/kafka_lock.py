@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from kplan.diagnostics import Denied, JournalBroken, KplanError
+from kplan.diagnostics import Denied, JournalBroken, KplanError, Timeout, Unreachable
+from kplan.history import past_changes, summarize, surplus, with_change
 from kplan.journal import Entry
 from kplan.model import Address, Owned
 from kplan.store.base import Holder
@@ -29,6 +30,7 @@ from kplan.store.kafka_clients import (
     EVICTED,
     HOPELESS,
     PASSING,
+    SILENT,
     STALE_GENERATION,
     TRANSACTION_SECONDS,
     TRY_SECONDS,
@@ -36,13 +38,29 @@ from kplan.store.kafka_clients import (
     code_of,
     problem_of,
 )
-from kplan.store.kafka_log import Log, Record, dumped, journal_records, ledger_key, ledger_record, lock_record
+from kplan.store.kafka_log import (
+    Log,
+    Record,
+    dumped,
+    history_record,
+    journal_records,
+    ledger_key,
+    ledger_record,
+    lock_record,
+    summary_key,
+    summary_record,
+)
 from kplan.store.kafka_topic import Cluster
 
 OFFSETS_SECONDS: Final = 8.0  # for the part of a transaction that the group's coordinator answers
 REWRITTEN_AT_ONCE: Final = 20  # records, each of up to a megabyte
 GAP_SECONDS: Final = 0.01  # without it, polling starves every other call of a consumer (facts.md 1.2)
 LONGEST_POLL_SECONDS: Final = 30.0  # a thread that does not poll for so long gives the lock up
+RELEASE_SECONDS: Final = 5.0  # for the last write, and for leaving the group: its session ends by itself
+REGAIN_SECONDS: Final = 5.0  # beyond the session, at least, until a lock that brokers lost must be held again
+
+
+TAKEN_OVER: Final = "another run took over"
 
 
 class Membership:
@@ -54,6 +72,9 @@ class Membership:
         self.lost = threading.Event()  # for ever: another may have held it since
         self.problem: KafkaError | None = None
         self._clients = clients
+        self.session = session
+        self._polled = time.monotonic()
+        self._longest_pause = 0.0
         self._stop = threading.Event()
         self._member: tuple[int, str] | None = None
         self._metadata = b""
@@ -74,6 +95,7 @@ class Membership:
             self._consumer.subscribe([self._clients.topic], on_assign=self._assigned, on_revoke=self._revoked,
                                      on_lost=self._revoked)  # fmt: skip
             while not self._stop.wait(GAP_SECONDS):
+                self._longest_pause, self._polled = self._pause(), time.monotonic()
                 message = self._consumer.poll(0.02)
                 problem = message and message.error()
                 if problem:
@@ -83,6 +105,15 @@ class Membership:
             self.problem = self.problem or problem_of(exception) or KafkaError(KafkaError._FAIL, repr(exception))
         finally:
             self._end()
+
+    def _pause(self) -> float:
+        """The longest time for which this thread did not run, in seconds."""
+        return max(self._longest_pause, time.monotonic() - self._polled)
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether the process, not the brokers, is why the session ended: it did not run for that long."""
+        return self._pause() > self.session
 
     def _end(self) -> None:
         self.lost.set()
@@ -163,6 +194,7 @@ class KafkaLock:
         self._released = False
         self._lost = ""
         self._right = "Write"  # what a refused write lacks
+        self._reader: Callable[[], Log] | None = None  # set when the lock is held
         self._renew()
 
     def _renew(self) -> None:
@@ -201,6 +233,7 @@ class KafkaLock:
         # last transaction, which readers would wait for in vain.
         self._commit([lock_record(self._stack, self._holder, "held")])
         self._log = reader()
+        self._reader = reader
 
     def write(self, entries: Sequence[Entry] = (), ledger: Mapping[Address, Owned | None] | None = None) -> None:
         """All of it is in the topic, in one transaction. Records of other stacks are refused (ValueError)."""
@@ -228,11 +261,12 @@ class KafkaLock:
         with self._turn:
             try:
                 if not self._released and not self._lost and self._membership.metadata() is not None:
+                    self._reader = None  # a lock that is lost now need not be had again
                     with suppress(KplanError):
-                        self._commit([lock_record(self._stack, self._holder, "released")])
+                        self._commit([lock_record(self._stack, self._holder, "released")], RELEASE_SECONDS)
             finally:
                 self._released = True
-                self._membership.leave(self._clients.timeout)
+                self._membership.leave(min(RELEASE_SECONDS, self._clients.timeout))
 
     def _check_stack(self, entries: Sequence[Entry], ledger: Mapping[Address, Owned | None]) -> None:
         others = {entry.stack for entry in entries} | {owned.stack for owned in ledger.values() if owned}
@@ -242,50 +276,143 @@ class KafkaLock:
     def _ledger_records(self, ledger: Mapping[Address, Owned | None]) -> Iterator[Record]:
         for address, owned in ledger.items():
             claim = self._log.claims.get(address, {}).get(self._stack)
-            key = ledger_key(self._stack, address)
             if owned is not None:
                 yield ledger_record(owned, claim.claimed if claim else None)
-            elif claim is not None or key in self._log.broken:
-                yield key, None
+            elif claim is not None:
+                yield ledger_key(self._stack, address), None
 
     def _journal_records(self, entries: Sequence[Entry]) -> Iterator[Record]:
-        """Each entry's records; with an `end`, the removal of what is older than the newest runs."""
+        """Each entry's records; with an `end`, what stays of the run, and the removal of the details of older ones."""
         for entry in entries:
             log = self._log.runs.get((self._stack, entry.run))
-            if log is not None and any(seq == entry.seq for seq, _ in log.keys.values()):
+            if log is not None and any(seq == entry.seq for seq, _ in log.records):
                 raise JournalBroken(
                     f"entry {entry.seq} of run {entry.run} is there already", help="see `kplan recover --list`"
                 )
             yield from journal_records(entry)
-            if entry.event == "end":
-                yield from ((key, None) for key in self._log.forgotten(self._stack, entry.run))
+        for run in dict.fromkeys(entry.run for entry in entries if entry.event == "end"):
+            known = self._log.runs.get((self._stack, run))
+            earlier = known.entries() if known is not None else []
+            yield from self._lasting_records([*earlier, *(entry for entry in entries if entry.run == run)])
+            yield from ((key, None) for key in self._log.forgotten(self._stack, run))
+
+    def _lasting_records(self, ended: Sequence[Entry]) -> Iterator[Record]:
+        """The summary of the run that ends, those that older runs lack, and the history of what it changed."""
+        made = [summarize(ended), *(summarize(log.entries()) for log in self._log.unsummarized())]
+        summaries = [summary for summary in made if summary is not None]
+        yield from map(summary_record, summaries)
+        known = [summary for _, summary in self._log.summaries.values()]
+        yield from ((summary_key(self._stack, run), None) for run in surplus([*known, *summaries]))
+        for address, change in past_changes(ended).items():
+            try:
+                earlier = self._log.changes(self._stack, address)
+            except ValueError as cause:
+                self._clients.logger.warning("the history of %s begins again: it cannot be read: %s", address, cause)
+                earlier = []
+            yield history_record(self._stack, address, with_change(earlier, change))
 
     # -- transactions -------------------------------------------------------------------------------------------------
-    def _commit(self, records: Sequence[Record]) -> None:
+    def _commit(self, records: Sequence[Record], seconds: float | None = None) -> None:
         """The records are durable and of this holder. Raises JournalBroken; once the lock is lost, for ever."""
         encoded = [(key.encode(), None if data is None else dumped(data)) for key, data in records]
-        deadline = time.monotonic() + self._clients.timeout
+        deadline = time.monotonic() + min(seconds or self._clients.timeout, self._clients.timeout)
         pause = 0.02
         while True:
             self._refuse_lost()
+            cause: Exception | None = None
             try:
                 offsets = self._transaction(encoded, deadline)
                 break
             except KafkaException as exception:
-                self._give_up(exception, deadline)
+                if self._is_gone(exception, deadline):
+                    cause = exception
             except KplanError:
                 raise
             except Exception as exception:  # of a fenced client, any call may raise anything (facts.md 5.1)
-                self._lost = self._because(exception.__cause__ or exception)
-                self._refuse_lost(exception)
+                cause = exception
             except BaseException as exception:  # an interrupt: how far the write came is not known
                 self._lost = f"a write was cut off ({type(exception).__name__})"
                 raise
+            if cause is not None:
+                self._regain(cause, deadline)
+                if self._is_written(encoded):
+                    return
             time.sleep(pause)
             pause = min(0.5, pause * 2)
         for (key, value), offset in zip(encoded, offsets, strict=True):
             self._log.put(offset, key, value)
 
+    # -- a lock that was lost ---------------------------------------------------------------------------------------
+    def _regain(self, cause: Exception, deadline: float) -> None:
+        """The lock is held again, and nobody else had it meanwhile. Raises JournalBroken otherwise.
+
+        A coordinator that was away, or that was restarted, forgets members and producers without anybody having taken
+        their place. Whoever takes a lock writes that down before anything else: so if the newest record of the lock is
+        this run's own, read as a holder again, no other run had it (facts.md 5.2).
+        """
+        reader = self._reader
+        if reader is None or self._membership.was_stopped:
+            self._lost = self._because(cause)
+            self._refuse_lost(cause)
+            return
+        self._clients.logger.info("the lock of stack %s was lost, and is taken again: %s", self._stack, cause)
+        end = max(deadline, time.monotonic() + self._membership.session + REGAIN_SECONDS)
+        while True:
+            try:
+                self._rejoin(end)
+                self._renew()
+                self.connect()
+                self._producer.init_transactions(max(1.0, end - time.monotonic()))
+                # Ends what a broker that was killed left open, which the reader would wait for: a run has no summary
+                # before its end, so this removes nothing.
+                self._transaction([(summary_key(self._stack, self._holder.run).encode(), None)], end)
+                self._refuse_others(reader())
+                return
+            except (KafkaException, Timeout, Unreachable) as exception:
+                if code_of(exception) in HOPELESS or time.monotonic() > end:
+                    self._lost = self._because(exception)
+                    self._refuse_lost(exception)
+            time.sleep(0.5)
+
+    def _rejoin(self, end: float) -> None:
+        """This process holds the group's partition as a member of now. A lock that somebody else holds is lost."""
+        old = self._membership
+        if old.metadata() is None or old.lost.is_set():
+            old.leave(1.0)
+            group = self._clients.group(self._stack)
+            self._membership = Membership(self._clients, group, self._holder, old.session)
+        asked = time.monotonic()
+        while not self._membership.held.wait(0.2):
+            if self._membership.problem is not None:
+                raise KafkaException(self._membership.problem)
+            if time.monotonic() > end:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the group was not joined in time"))
+            if time.monotonic() - asked > 1.0:
+                asked = time.monotonic()
+                if self._successor():
+                    self._lost = TAKEN_OVER
+                    self._refuse_lost()
+
+    def _refuse_others(self, fresh: Log) -> None:
+        """Raise JournalBroken where another run had the lock meanwhile, or records of this one are gone."""
+        _, recorded = fresh.locks.get(self._stack, ("", None))
+        known = self._log.runs.get((self._stack, self._holder.run))
+        now = fresh.runs.get((self._stack, self._holder.run))
+        if recorded is None or (known is not None and (now is None or known.records.keys() - now.records.keys())):
+            self._lost = "records that this run wrote are no longer there"
+        elif recorded != self._holder:
+            self._lost = f"{TAKEN_OVER}: {recorded.who} (run {recorded.run})"
+        elif others := {run for _, run in fresh.runs} - {run for _, run in self._log.runs} - {self._holder.run}:
+            self._lost = f"{TAKEN_OVER} (run {min(others)})"
+        self._refuse_lost()
+        self._log = fresh
+
+    def _is_written(self, encoded: Sequence[tuple[bytes, bytes | None]]) -> bool:
+        """Whether the write of a journal's record had taken effect: then all of its transaction has."""
+        written = {(key, value) for log in self._log.runs.values() for _, key, value in log.records.values()}
+        return any((key.decode(), value) in written for key, value in encoded if value is not None)
+
+    # -- one transaction --------------------------------------------------------------------------------------------
     def _transaction(self, encoded: Sequence[tuple[bytes, bytes | None]], deadline: float) -> list[int]:
         """One try. The offsets bind it to the member and generation: a transaction without them is no fence check."""
         offsets: dict[int, int] = {}
@@ -316,7 +443,7 @@ class KafkaLock:
     def _send_offsets(self, where: list[TopicPartition], metadata: bytes, seconds: float) -> None:
         """As the client's own, but it ends: the client's may hang once the group's coordinator has died (2.16.0).
 
-        A producer that hangs is given up for a new one, while the group's membership says that the lock is still held.
+        A producer that hangs is given up for a new one.
         """
         outcome: Future[None] = Future()
         producer = self._producer
@@ -330,10 +457,7 @@ class KafkaLock:
 
         threading.Thread(target=send, name="offsets", daemon=True).start()
         if not wait([outcome], seconds + 2).done:
-            self._refuse_lost()
-            self._renew()
-            self._producer.init_transactions(self._clients.timeout)
-            raise KafkaException(KafkaError(KafkaError._RETRY, "the group's coordinator changed"))
+            raise ProducerHangs("the group's coordinator does not answer")
         outcome.result()
 
     def _end_transaction(self, deadline: float) -> None:
@@ -351,55 +475,64 @@ class KafkaLock:
                     raise JournalBroken(f"{self._clients.topic} cannot be written: {problem.str()}; {self._lost}",
                                         help="see `kplan recover`") from exception  # fmt: skip
 
-    def _give_up(self, exception: KafkaException, deadline: float) -> None:
-        """Returns if another try is right: the transaction is undone then. Otherwise raises."""
+    def _is_gone(self, exception: KafkaException, deadline: float) -> bool:
+        """Whether the lock, or its producer, is gone; False where another try is right. Raises where none is."""
         problem = problem_of(exception)
         code = code_of(exception)
-        if code == KafkaError._RETRY:
-            return  # with a new producer, which has nothing open
-        if problem is None or problem.fatal() or code in EVICTED:
-            self._lost = self._because(exception)
-        else:
-            self._abort(deadline)
+        gone = problem is None or problem.fatal() or code in EVICTED or not self._abort(deadline)
         if code in HOPELESS:
+            self._lost = self._because(exception) if gone else ""
             raise self._unwritten(exception) from exception
-        self._refuse_lost(exception)
-        late = time.monotonic() > deadline
-        if code in STALE_GENERATION and late:
-            self._lost = "the group has another generation"
-            self._refuse_lost(exception)
-        if late:
+        if gone or self._membership.lost.is_set():
+            return True
+        if time.monotonic() > deadline:
+            if code in STALE_GENERATION:
+                self._lost = "the group has another generation"
+                self._refuse_lost(exception)
             raise self._unwritten(exception) from exception
+        return False
 
     def _because(self, exception: BaseException) -> str:
-        return "another run took over" if code_of(exception) in EVICTED else self._clients.mask.mask(str(exception))
+        """Why the lock is lost, where it is not known that another run has it."""
+        if self._membership.was_stopped:
+            return "this process did not run for longer than `timeouts: session`"
+        if isinstance(exception, KplanError):
+            return exception.message
+        if code_of(exception) in EVICTED | SILENT and self._reader is not None:
+            return f"the brokers were away, {self._clients.contact.unreachable().message}"
+        if code_of(exception) in EVICTED:
+            return "its session ended"
+        return self._clients.mask.mask(str(exception))
 
-    def _abort(self, deadline: float) -> None:
-        """The open transaction is undone; where that cannot be, the lock counts as lost."""
+    def _abort(self, deadline: float) -> bool:
+        """Whether the open transaction is undone."""
         while True:
             try:
-                self._producer.abort_transaction(5.0)
-                return
+                self._producer.abort_transaction(max(0.1, min(5.0, deadline - time.monotonic())))
+                return True
             except KafkaException as exception:
                 problem = problem_of(exception)
                 if problem is None or not problem.retriable() or time.monotonic() > deadline:
-                    self._lost = self._clients.mask.mask(str(problem or exception))
-                    return
+                    return False
 
     def _unwritten(self, exception: KafkaException) -> KplanError:
         said = self._clients.said(exception, f"{self._clients.topic} cannot be written", self._right)
         return said if isinstance(said, Denied) else JournalBroken(said.message, help=said.help)
 
     def _refuse_lost(self, cause: BaseException | None = None) -> None:
-        if not self._lost and self._membership.lost.is_set():
-            self._lost = "its session ended"
         if self._lost:
             message = f"the lock of stack {self._stack} was lost: {self._lost}{self._successor()}"
-            raise JournalBroken(message, help="nothing more is changed by this run; see `kplan recover`") from cause
+            help = "nothing more is changed by this run; see `kplan recover`"
+            raise JournalBroken(message, help=help, code="K624") from cause
 
     def _successor(self) -> str:
+        """Who holds the lock now, as the end of a sentence; empty where that is nobody else, or not known."""
         with suppress(KplanError):
-            found = self._cluster.members(self._stack).holding(None)
+            found = self._cluster.members(self._stack, patience=TRY_SECONDS).holding(None)
             if found is not None and found.run != self._holder.run:
                 return f"; {found.who} has it now (run {found.run})"
         return ""
+
+
+class ProducerHangs(Exception):
+    """A call of the client does not return: its producer is given up."""

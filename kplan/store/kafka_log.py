@@ -1,26 +1,39 @@
 """The records of the state's topic, and what all of them amount to (schemas/state.v1.json). Without effects.
 
-Keys are `stack/NAME/ADDRESS` (ledger), `stack/NAME/run/ID/SEQ[/PART]` (journal) and `stack/NAME/lock`.
+Keys are `stack/NAME/ADDRESS` (ledger), `stack/NAME/run/ID/SEQ[/PART]` (journal), `stack/NAME/runs/ID` (summaries),
+`stack/NAME/history/ADDRESS` (the last changes of a resource) and `stack/NAME/lock`. An address is the rest of its key,
+unchanged, whatever slashes it has; `run`, `runs`, `history` and `lock` are not kinds of resources.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from kplan.codec import entry_from_json, entry_to_json, owned_from_json, owned_to_json
-from kplan.diagnostics import JournalBroken
+from kplan.history import (
+    PastChange,
+    RunSummary,
+    changes_from_json,
+    changes_to_json,
+    summarize,
+    summary_from_json,
+    summary_to_json,
+)
 from kplan.journal import Entry
 from kplan.model import Address, Owned
-from kplan.store.base import Holder
+from kplan.store.base import Holder, Unreadable, refuse_newer
 from kplan.store.base import Record as Stored
 
 Json = dict[str, Any]
 Record = tuple[str, Json | None]  # None: the key is removed (a tombstone)
 
 VERSION: Final = 1
+KINDS: Final = ("topic", "connector")
+_KIND = re.compile(r"[a-z][a-z_-]*")
 KEPT_RUNS: Final = 20  # finished ones, of each stack
 MOST_ITEMS: Final = 200  # of an entry, in one record
 MOST_BYTES: Final = 700_000  # of them; a topic's usual limit is 1 MiB a batch
@@ -38,6 +51,18 @@ def ledger_record(owned: Owned, claimed: int | None) -> Record:
     """`claimed` is the offset of the claim, which compaction removes with the record that first had it."""
     value = {"v": VERSION, **owned_to_json(owned), **({} if claimed is None else {"claimed": claimed})}
     return ledger_key(owned.stack, owned.address), value
+
+
+def summary_record(summary: RunSummary) -> Record:
+    return summary_key(summary.stack, summary.run), {"v": VERSION, **summary_to_json(summary)}
+
+
+def summary_key(stack: str, run: str) -> str:
+    return f"stack/{stack}/runs/{run}"
+
+
+def history_record(stack: str, address: str, changes: Sequence[PastChange]) -> Record:
+    return f"stack/{stack}/history/{address}", {"v": VERSION, **changes_to_json(changes)}
 
 
 def lock_record(stack: str, holder: Holder, state: str) -> Record:
@@ -83,28 +108,55 @@ class Claim:
 
 @dataclass(slots=True)
 class RunLog:
-    """The records of one run by `(seq, part)`, as they are in the topic. `first` and `last` are offsets.
+    """The records of one run, as they are in the topic: offset, key and value by `(seq, part)`.
 
-    They were read once, to know that they can be; what they hold takes ten times the memory, and is seldom asked for.
+    What they hold is looked at when it is asked for: it takes ten times the memory, and of a run that has a summary it
+    seldom is.
     """
 
     stack: str
     run: str
-    first: int
+    first: int  # offsets
     last: int
-    records: dict[tuple[int, int], bytes] = field(default_factory=dict)
-    ends: set[tuple[int, int]] = field(default_factory=set)  # of the records, those with the event `end`
-    keys: dict[str, tuple[int, int]] = field(default_factory=dict)
+    records: dict[tuple[int, int], tuple[int, str, bytes]] = field(default_factory=dict)
+    _events: tuple[frozenset[str], tuple[Unreadable, ...]] | None = None
 
     @property
-    def ended(self) -> bool:
-        return bool(self.ends)
+    def has_end(self) -> bool:
+        return "end" in self._looked()[0]
+
+    @property
+    def unreadable(self) -> Sequence[Unreadable]:
+        """The records that cannot be read."""
+        return self._looked()[1]
+
+    def _looked(self) -> tuple[frozenset[str], tuple[Unreadable, ...]]:
+        if self._events is None:
+            events, problems = set(), []
+            for (seq, _), (offset, key, value) in self.records.items():
+                try:
+                    events.add(entry_from_json(self.run, self.stack, seq, _read(value)).event)
+                except _BAD as cause:
+                    problems.append(_unreadable(self.stack, key, offset, cause, run=self.run))
+            self._events = frozenset(events), tuple(problems)
+        return self._events
+
+    def put(self, at: tuple[int, int], offset: int, key: str, value: bytes | None) -> None:
+        self._events = None
+        if value:
+            self.records[at] = offset, key, value
+            self.last = offset
+        else:
+            self.records.pop(at, None)
+
+    def copy(self) -> RunLog:
+        return replace(self, records=dict(self.records))
 
     def entries(self) -> list[Entry]:
-        """Raises ValueError for what is no entry, and for one of which a part is not there."""
+        """Raises ValueError for what is not an entry, and for one of which a part is missing."""
         whole: dict[int, list[Json]] = {}
         for seq, part in sorted(self.records):
-            whole.setdefault(seq, []).append(json.loads(self.records[seq, part]))
+            whole.setdefault(seq, []).append(_read(self.records[seq, part][2]) or {})
         return [self._joined(seq, parts) for seq, parts in sorted(whole.items())]
 
     def _joined(self, seq: int, parts: Sequence[Json]) -> Entry:
@@ -117,60 +169,77 @@ class RunLog:
 
 @dataclass(slots=True)
 class Log:
-    """What the topic's records amount to, applied in the order of their offsets."""
+    """What the topic's records amount to, applied in the order of their offsets. Runs are by stack and id."""
 
     claims: dict[Address, dict[str, Claim]] = field(default_factory=dict)
     runs: dict[tuple[str, str], RunLog] = field(default_factory=dict)
+    summaries: dict[tuple[str, str], tuple[int, RunSummary]] = field(default_factory=dict)  # with their offsets
+    histories: dict[tuple[str, str], bytes] = field(default_factory=dict)  # by stack and address
     locks: dict[str, tuple[str, Holder]] = field(default_factory=dict)
-    broken: dict[str, str] = field(default_factory=dict)  # key -> where and why
+    broken: dict[str, Unreadable] = field(default_factory=dict)  # by key; those of a journal are in its RunLog
     foreign: set[str] = field(default_factory=set)
+    count: int = 0  # of records read
 
     def put(self, offset: int, key: bytes | None, value: bytes | None) -> None:
-        """Applies one record. What cannot be read is remembered until a good record of its key comes."""
+        """Apply one record. What cannot be read is remembered until a good record of its key comes."""
+        self.count += 1
         text = (key or b"").decode(errors="replace")
-        match text.split("/"):
-            case ["stack", stack, "lock"] if stack:
-                take: Callable[[Json | None], None] = lambda data: self._lock(stack, data)  # noqa: E731
-            case ["stack", stack, "run", run, seq, *part] if _numbers(seq, *part) and len(part) < 2:
-                at = int(seq), int(part[0]) if part else 0
-                take = lambda data: self._entry(offset, text, (stack, run), at, data, value or b"")  # noqa: E731
-            case ["stack", stack, "topic" | "connector" as kind, *name] if stack and "".join(name):
-                take = lambda data: self._claim(offset, stack, Address(kind, "/".join(name)), data)  # noqa: E731
-            case _:
-                self.foreign.add(text)
-                return
+        parts = text.split("/")
+        stack = parts[1] if len(parts) > 2 and parts[0] == "stack" else ""
+        if not stack:
+            self.foreign.add(text)
+            return
         self.broken.pop(text, None)
+        name = "/".join(parts[3:])
         try:
-            take(_read(value))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as cause:
-            self.broken[text] = f"the record at offset {offset} (key {text}) cannot be read: {cause}"
+            match parts[2:]:
+                case ["lock"]:
+                    self._lock(stack, value)
+                case ["run", run, seq, *part] if _numbers(seq, *part) and len(part) < 2:
+                    at = int(seq), int(part[0]) if part else 0
+                    self._journal(offset, text, (stack, run), at, value)
+                case ["runs", run] if run:
+                    self._summary(offset, stack, run, value)
+                case ["history", _, _, *_] if value:
+                    self.histories[stack, name] = value
+                case ["history", _, _, *_]:
+                    self.histories.pop((stack, name), None)
+                case [kind, _, *_] if name and kind in KINDS:
+                    self._claim(offset, stack, Address(kind, name), _read(value))
+                case [kind, _, *_] if name and kind not in _OTHERS and _KIND.fullmatch(kind):
+                    if value:
+                        raise ValueError(f"this kplan does not know the kind {kind!r}: it is of a newer one")
+                case _:
+                    self.foreign.add(text)
+        except _BAD as cause:
+            address = Address(parts[2], name) if parts[2] in KINDS else None
+            self.broken[text] = _unreadable(stack, text, offset, cause, address)
 
-    def _lock(self, stack: str, data: Json | None) -> None:
-        if data is None:
-            self.locks.pop(stack, None)
-            return
-        who, run, command, since, state = (str(data[key]) for key in ("who", "run", "command", "since", "state"))
-        self.locks[stack] = state, Holder(who, run, command, since, int(data["pid"]))
+    def _lock(self, stack: str, value: bytes | None) -> None:
+        """What a newer kplan writes of its lock says nothing that is needed."""
+        self.locks.pop(stack, None)
+        try:
+            data = _read(value)
+            if data is not None:
+                texts = (str(data[key]) for key in ("who", "run", "command", "since", "state"))
+                who, run, command, since, state = texts
+                self.locks[stack] = state, Holder(who, run, command, since, int(data["pid"]))
+        except _BAD:
+            pass
 
-    def _entry(self, offset: int, key: str, run: tuple[str, str], at: tuple[int, int], data: Json | None,
-               value: bytes) -> None:  # fmt: skip
+    def _journal(self, offset: int, key: str, run: tuple[str, str], at: tuple[int, int], value: bytes | None) -> None:
         log = self.runs.get(run)
-        if data is None:
-            if log is not None:
-                log.records.pop(at, None)
-                log.ends.discard(at)
-                log.keys.pop(key, None)
-                if not log.keys:
-                    del self.runs[run]
-            return
-        if log is None:
+        if log is None and value:
             log = self.runs[run] = RunLog(*run, offset, offset)
-        log.keys[key] = at  # what is torn is there, too: its run is not to be forgotten
-        log.last = offset
-        entry = entry_from_json(run[1], run[0], at[0], data)
-        log.records[at] = value
-        if entry.event == "end":
-            log.ends.add(at)
+        if log is not None:
+            log.put(at, offset, key, value)
+            if not log.records:
+                del self.runs[run]
+
+    def _summary(self, offset: int, stack: str, run: str, value: bytes | None) -> None:
+        self.summaries.pop((stack, run), None)
+        if (data := _read(value)) is not None:
+            self.summaries[stack, run] = offset, summary_from_json(run, stack, data)
 
     def _claim(self, offset: int, stack: str, address: Address, data: Json | None) -> None:
         if data is None:
@@ -183,13 +252,12 @@ class Log:
         self.claims.setdefault(address, {})[stack] = Claim(claimed, owned)
 
     def ledger(self) -> dict[Address, Owned]:
-        """The rightful owner's record of each address: of several claims, the one with the lowest offset."""
-        self.refuse_broken(lambda key: key.split("/")[2] in ("topic", "connector"))
+        """Return the rightful owner's record of each address: of several claims, the one with the lowest offset."""
         return {address: min(claims.values(), key=lambda each: each.claimed).owned
                 for address, claims in sorted(self.claims.items()) if claims}  # fmt: skip
 
     def known_runs(self) -> list[RunLog]:
-        self.refuse_broken(lambda key: key.split("/")[2] == "run")
+        """Return the runs that have details, oldest first."""
         return sorted(self.runs.values(), key=lambda each: each.first)
 
     def records(self) -> list[Stored]:
@@ -199,40 +267,76 @@ class Log:
             for stack, claim in sorted(claims.items()):
                 key, value = ledger_record(claim.owned, claim.claimed)
                 found.append(Stored(key, stack, value or {}, address=str(address)))
-        for log in sorted(self.runs.values(), key=lambda each: each.first):
-            for key, at in sorted(log.keys.items(), key=lambda item: item[1]):
-                if at in log.records:
-                    found.append(Stored(key, log.stack, json.loads(log.records[at]), run=log.run, seq=at[0]))
+        for log in self.known_runs():
+            for (seq, _), (_, key, text) in sorted(log.records.items()):
+                try:
+                    data = _read(text) or {}
+                    entry_from_json(log.run, log.stack, seq, data)
+                    found.append(Stored(key, log.stack, data, run=log.run, seq=seq))
+                except _BAD as cause:
+                    found.append(Stored(key, log.stack, {}, run=log.run, seq=seq, damage=f"it cannot be read: {cause}"))
         good = [record for record in found if record.key not in self.broken]
-        return [*good, *(_damaged(key, why) for key, why in self.broken.items() if not key.endswith("/lock"))]
+        return [*good, *(_damaged(key, problem.message) for key, problem in self.broken.items())]
 
-    def refuse_broken(self, matters: Callable[[str], bool]) -> None:
-        """Raises JournalBroken where a record that matters cannot be read."""
-        wrong = [why for key, why in self.broken.items() if matters(key)]
-        if wrong:
-            raise JournalBroken("; ".join(wrong[:3]) + (f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""),
-                                help="with a newer kplan's record, use that kplan; else find out what the record was, "
-                                "then write its key anew or produce an empty value for it")  # fmt: skip
+    def has_ended(self, log: RunLog) -> bool:
+        return (log.stack, log.run) in self.summaries or log.has_end
+
+    def open_runs(self) -> dict[str, str]:
+        """Return the stacks of the runs that have no end, oldest first. What cannot be read is left out."""
+        return {log.run: log.stack for log in self.known_runs() if not self.has_ended(log) and not log.unreadable}
+
+    def unreadable(self) -> list[Unreadable]:
+        """Return what stops a stack: records that cannot be read, without those of runs that have an end."""
+        of_runs = (log.unreadable for log in self.known_runs() if not self.has_ended(log))
+        return [*self.broken.values(), *(problem for problems in of_runs for problem in problems)]
+
+    def run_summaries(self) -> list[RunSummary]:
+        """Return a summary of every run, oldest first. Of one without, it is made of the journal."""
+        found = list(self.summaries.values())
+        for key, log in self.runs.items():
+            if key not in self.summaries and not log.unreadable:
+                made = summarize(log.entries())
+                found += [] if made is None else [(log.first, made)]
+        return [summary for _, summary in sorted(found, key=lambda each: (each[1].began, each[0]))]
+
+    def unsummarized(self) -> Iterable[RunLog]:
+        """Return the ended runs without a summary: of a kplan that wrote none."""
+        return [log for key, log in self.runs.items() if key not in self.summaries and log.has_end
+                and not log.unreadable]  # fmt: skip
+
+    def changes(self, stack: str, address: str) -> list[PastChange]:
+        """Return the last changes of the resource, newest first. Raises ValueError where they cannot be read."""
+        data = _read(self.histories.get((stack, address)))
+        return [] if data is None else changes_from_json(data)
 
     def of(self, stack: str) -> Log:
-        """A copy of what is this stack's alone, for its holder to go on with."""
+        """Return a copy of what is this stack's alone, for its holder to go on with."""
         claims = {address: {stack: each[stack]} for address, each in self.claims.items() if stack in each}
-        runs = {key: replace(log, records=dict(log.records), ends=set(log.ends), keys=dict(log.keys))
-                for key, log in self.runs.items() if key[0] == stack}  # fmt: skip
-        return Log(claims, runs)
+        runs = {key: log.copy() for key, log in self.runs.items() if key[0] == stack}
+        summaries = {key: each for key, each in self.summaries.items() if key[0] == stack}
+        histories = {key: each for key, each in self.histories.items() if key[0] == stack}
+        locks = {stack: self.locks[stack]} if stack in self.locks else {}
+        return Log(claims, runs, summaries, histories, locks)
 
     def forgotten(self, stack: str, ending: str) -> list[str]:
-        """Keys of the finished runs that are too many once the run `ending` has ended as well."""
-        finished = [log for (owner, run), log in self.runs.items() if owner == stack and run != ending and log.ended]
+        """Return the keys of the finished runs that are too many once the run `ending` has ended as well."""
+        finished = [log for (owner, run), log in self.runs.items()
+                    if owner == stack and run != ending and self.has_ended(log)]  # fmt: skip
         finished.sort(key=lambda each: each.last, reverse=True)
-        return [key for log in finished[KEPT_RUNS - 1 :] for key in log.keys]
+        return [key for log in finished[KEPT_RUNS - 1 :] for _, key, _ in log.records.values()]
+
+
+_BAD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+_OTHERS: Final = ("lock", "run", "runs", "history", *KINDS)
+
+
+def _unreadable(stack: str, key: str, offset: int, cause: Exception, address: Address | None = None, run: str = ""
+                ) -> Unreadable:  # fmt: skip
+    return Unreadable(stack, f"the record at offset {offset} (key {key}) cannot be read: {cause}", address, run)
 
 
 def _damaged(key: str, why: str) -> Stored:
-    _, stack, kind, name, *rest = [*key.split("/"), "", ""]
-    if kind == "run":
-        return Stored(key, stack, {}, run=name, seq=int(rest[0] or 0), damage=why)
-    return Stored(key, stack, {}, address="/".join(key.split("/")[2:]), damage=why)
+    return Stored(key, key.split("/")[1], {}, address="/".join(key.split("/")[2:]), damage=why)
 
 
 def _numbers(*texts: str) -> bool:
@@ -248,6 +352,5 @@ def _read(value: bytes | None) -> Json | None:
     version = data.get("v")
     if not isinstance(version, int) or version < 1:
         raise ValueError("it has no version")
-    if version > VERSION:
-        raise ValueError(f"it was written by a newer kplan (format {version}, this one knows {VERSION})")
+    refuse_newer(version, VERSION)
     return data

@@ -23,12 +23,14 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
     ConfigResource,
     NewTopic,
     OffsetSpec,
 )
 
-from kplan.access import unusable
+from kplan.access import NEVER_SECONDS, relearn, unusable
 from kplan.diagnostics import JournalBroken, KplanError, Timeout, Unreachable, Unsupported
 from kplan.store.base import Holder, Unended
 from kplan.store.kafka_clients import (
@@ -47,13 +49,31 @@ from kplan.waits import WAITS
 
 T = TypeVar("T")
 
+TOPIC_CONFIG: Final = 1  # the source of a config that is set on the topic itself
+
 MOST_REPLICAS: Final = 3
+BATCH: Final = 500  # records taken from the client at once
+MAX_RECORD_BYTES: Final = 8_388_608
+# What is in the newest segment is never compacted, and every plan reads it. A segment ends with the first write after a
+# minute, or when it is full. A segment must hold the largest record, or brokers refuse that.
+COMPACTION: Final[Mapping[str, str]] = {
+    "min.cleanable.dirty.ratio": "0.01",
+    "segment.ms": "60000",
+    "segment.bytes": str(MAX_RECORD_BYTES),
+    "max.compaction.lag.ms": "600000",
+    "delete.retention.ms": "3600000",  # a reader that pauses for longer begins again: see Reader.read
+}
+REREAD_SECONDS: Final = 1800.0  # half of delete.retention.ms: an older reading may miss the end of a record
 SETTINGS: Final[Mapping[str, str]] = {
     "cleanup.policy": "compact",
     "unclean.leader.election.enable": "false",  # a leader that lacks records would lose some of the ledger
+    "max.message.bytes": str(MAX_RECORD_BYTES),
+    **COMPACTION,
+}
+# What kplan 0.1 created the topic with, and brokers' own defaults: only a topic with these is brought up to date.
+EARLIER_COMPACTION: Final[Mapping[str, str]] = {
     "min.cleanable.dirty.ratio": "0.1",
-    "segment.ms": "86400000",  # what is in the newest segment is never compacted
-    "max.message.bytes": "8388608",
+    "segment.ms": "86400000",
 }
 
 
@@ -64,33 +84,44 @@ class Cluster:
         self._clients = clients
         self._timeout = clients.timeout
         self._try = min(clients.timeout, TRY_SECONDS)
+        self._admin = self._connected()
+        self._abandoned: list[Any] = []  # clients with a request that may never be answered
+        self._met = False
+
+    def _connected(self) -> Any:
+        clients = self._clients
         settings = clients.settings("kplan-store", **{"allow.auto.create.topics": False})
         try:
-            self._admin = AdminClient(settings, logger=clients.library)
+            return AdminClient(settings, logger=clients.library)
         except (KafkaException, ValueError, TypeError) as exception:
             words = clients.mask.mask(str(problem_of(exception) or exception))
             raise unusable(words, clients.config) from exception
-        self._met = False
 
-    def _answer(self, future: Future[T]) -> T:
+    def _answer(self, future: Future[T], seconds: float | None = None) -> T:
         """The future's result; raises what it holds, or Timeout a little after the request's own."""
-        end = time.monotonic() + self._timeout + 5
-        with WAITS.on(f"reading the state in {self._clients.topic}", self._timeout):
+        end = time.monotonic() + (self._timeout + 5 if seconds is None else seconds)
+        with WAITS.on(f"reading the state in {self._clients.topic}", seconds or self._timeout):
             while not wait([future], 0.05).done:
                 self._admin.poll(0)
                 if self._clients.contact.refused or time.monotonic() > end:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer"))
         return future.result()
 
-    def _retried(self, ask: Callable[[], Future[T]]) -> T:
-        """The answer, asked for again while a refusal may pass: a leader or coordinator is being chosen."""
+    def _retried(self, ask: Callable[[float], Future[T]]) -> T:
+        """The answer, asked for again while a refusal may pass: a leader or coordinator is being chosen.
+
+        `ask` gets the seconds of one try. A request waits for the broker that metadata names, also where that is dead,
+        and does not ask for newer metadata: so tries are short, and metadata is read before the next one.
+        """
         end = time.monotonic() + self._timeout
         while True:
             try:
-                return self._answer(ask())
+                return self._answer(ask(self._try))
             except KafkaException as exception:
-                if code_of(exception) not in PASSING - SILENT - GONE or time.monotonic() > end:
+                if self._clients.contact.refused or code_of(exception) not in PASSING - GONE or time.monotonic() > end:
                     raise
+                if code_of(exception) in SILENT:
+                    relearn(self._admin, self._try)
             time.sleep(0.1)
 
     def described(self) -> Any:
@@ -99,7 +130,7 @@ class Cluster:
         try:
             self._refresh()
             asking = TopicCollection([topic])
-            return self._retried(lambda: self._admin.describe_topics(asking, request_timeout=self._timeout)[topic])
+            return self._retried(lambda seconds: self._admin.describe_topics(asking, request_timeout=seconds)[topic])
         except KafkaException as exception:
             if code_of(exception) in GONE:
                 return None
@@ -130,8 +161,8 @@ class Cluster:
         partition = TopicPartition(self._clients.topic, 0)
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         try:
-            found = self._retried(lambda: self._admin.list_offsets(
-                {partition: latest}, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=self._timeout,
+            found = self._retried(lambda seconds: self._admin.list_offsets(
+                {partition: latest}, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=seconds,
             )[partition])  # fmt: skip
             return int(found.offset)
         except KafkaException as exception:
@@ -139,23 +170,50 @@ class Cluster:
                 return None
             raise self._clients.said(exception, f"{self._clients.topic} cannot be read", "Read") from exception
 
-    def members(self, stack: str, right: str = "Read") -> Members:
-        """Who is in the lock's group, asked without joining it. `right` is what the asker's purpose takes."""
+    def members(self, stack: str, right: str = "Read", patience: float | None = None) -> Members:
+        """Who is in the lock's group, asked without joining it. `right` is what the asker's purpose takes.
+
+        `patience` is how many seconds are left for an answer, where that is less than usual.
+        """
         group = self._clients.group(stack)
         try:
-            found = self._retried(
-                lambda: self._admin.describe_consumer_groups([group], request_timeout=self._timeout)[group]
-            )
+            found = self._group(group, self._timeout if patience is None else patience)
         except KafkaException as exception:
             if code_of(exception) == 69:  # GROUP_ID_NOT_FOUND
                 return Members(True, ())
             problem = self._clients.said(exception, f"group {group} cannot be described", right)
-            if isinstance(problem, Unreachable | JournalBroken):
+            if isinstance(problem, Unreachable | JournalBroken) and not self._has_topic("__consumer_offsets"):
                 problem.help = self._no_coordinator("offsets.topic.replication.factor") or problem.help
             raise problem from exception
         settled = found.state in (ConsumerGroupState.STABLE, ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
         here = self._clients.topic, 0
         return Members(settled, tuple(Member(m.client_id, here in _assigned_to(m)) for m in found.members))
+
+    def _group(self, group: str, patience: float) -> Any:
+        """The group as its coordinator describes it, asked again while that may help.
+
+        A client remembers a coordinator for five minutes, also a dead one, so a silent one is asked for by a new
+        client.
+        """
+        end = time.monotonic() + patience
+        while True:
+            try:
+                asked = self._admin.describe_consumer_groups([group], request_timeout=NEVER_SECONDS)
+                return self._answer(asked[group], min(self._try, patience))
+            except KafkaException as exception:
+                if self._clients.contact.refused or code_of(exception) not in PASSING or time.monotonic() > end:
+                    raise
+                if code_of(exception) in SILENT:
+                    self._abandoned.append(self._admin)
+                    self._admin = self._connected()
+            time.sleep(0.1)
+
+    def _has_topic(self, name: str) -> bool:
+        """Whether the topic is there: then it can be made, and something else is wrong."""
+        try:
+            return name in self._admin.list_topics(timeout=self._try).topics
+        except KafkaException:
+            return True  # nothing is known against it
 
     def _no_coordinator(self, setting: str) -> str:
         """A sentence on an internal topic that cannot be made, if that is so; empty where it is not known to be."""
@@ -171,7 +229,7 @@ class Cluster:
     def no_transactions(self) -> KplanError:
         """Why a transactional producer cannot be had: it would try for ever (facts.md 5.2)."""
         setting = "transaction.state.log.replication.factor"
-        why = self._no_coordinator(setting)
+        why = "" if self._has_topic("__transaction_state") else self._no_coordinator(setting)
         told = f"the cluster gives no transactions within {self._timeout:g} s"
         return Unsupported(told + (f": {why}" if why else ""),
                            help=f"check {setting} and transaction.state.log.min.isr of the brokers")  # fmt: skip
@@ -185,7 +243,34 @@ class Cluster:
         if len(found.partitions) != 1:
             raise JournalBroken(f"topic {self._clients.topic} has {len(found.partitions)} partitions, not 1",
                                 help="kplan's topic has one; let kplan make it, or name another")  # fmt: skip
-        self._check(self._settings())
+        entries = self._settings()
+        self._check({name: entry.value for name, entry in entries.items()})
+        self._update(entries)
+
+    def _update(self, entries: Mapping[str, Any]) -> None:
+        """A topic that an earlier kplan created is compacted as promptly as one that this kplan creates.
+
+        One whose settings somebody chose stays as it is.
+        """
+        own = {name: entry.value for name, entry in entries.items() if entry.source == TOPIC_CONFIG}
+        if any(own.get(name) != value for name, value in EARLIER_COMPACTION.items()):
+            return
+        missing = {
+            name: value for name, value in COMPACTION.items() if own.get(name) in (None, EARLIER_COMPACTION.get(name))
+        }
+        changes = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in missing.items()
+        ]
+        resource = ConfigResource(ConfigResource.Type.TOPIC, self._clients.topic, incremental_configs=changes)
+        try:
+            asked = self._admin.incremental_alter_configs([resource], request_timeout=self._try)
+            self._answer(asked[resource])
+        except KafkaException as exception:
+            problem = self._clients.said(exception, "its settings stay as they are", "AlterConfigs")
+            self._clients.logger.warning(
+                "%s is compacted once a day only, so plans get slower with each run: %s; set %s on it",
+                self._clients.topic, problem.message, ", ".join(f"{name}={value}" for name, value in missing.items()),
+            )  # fmt: skip
 
     def _create(self) -> None:
         topic = self._clients.topic
@@ -216,13 +301,15 @@ class Cluster:
             time.sleep(0.05)
         raise Timeout(f"topic {self._clients.topic} was created and is not to be seen after {self._timeout:g} s")
 
-    def _settings(self) -> Mapping[str, str]:
+    def _settings(self) -> Mapping[str, Any]:
+        """The topic's configs by name, as entries that say where each value comes from."""
         resource = ConfigResource(ConfigResource.Type.TOPIC, self._clients.topic)
         end = time.monotonic() + self._timeout
         while True:
             try:
-                asked = self._admin.describe_configs([resource], request_timeout=self._timeout)
-                return {name: entry.value for name, entry in self._answer(asked[resource]).items()}
+                return self._retried(
+                    lambda seconds: self._admin.describe_configs([resource], request_timeout=seconds)[resource]
+                )
             except KafkaException as exception:
                 if code_of(exception) in GONE and time.monotonic() < end:  # a broker that has not heard of it yet
                     time.sleep(0.05)
@@ -289,6 +376,7 @@ class Reader:
         self._consumer: Consumer | None = None
         self._id: object = None
         self._position = 0
+        self._read_at = 0.0
         self.log = Log()
 
     def read(self, expected: bool, patience: float | None) -> Log:
@@ -303,6 +391,9 @@ class Reader:
         if len(found.partitions) != 1:
             raise JournalBroken(f"topic {self._clients.topic} has {len(found.partitions)} partitions, not 1",
                                 help="kplan's topic has one; let kplan make it, or name another")  # fmt: skip
+        if time.monotonic() - self._read_at > REREAD_SECONDS:
+            self.close()
+        self._read_at = time.monotonic()
         identity = str(getattr(found, "topic_id", ""))
         end = self._cluster.end() or 0
         if identity != self._id or end < self._position:  # made anew since
@@ -329,11 +420,11 @@ class Reader:
         consumer = self._opened()
         while self._position < end:
             message = consumer.poll(0.1)
-            if message is not None:
-                self._take(message)
-            elif time.monotonic() > deadline and patience is not None:
-                break
-            elif time.monotonic() > deadline:
+            for each in [message, *consumer.consume(BATCH, 0)] if message is not None else ():
+                self._take(each)
+            if message is None and time.monotonic() > deadline:
+                if patience is not None:
+                    break
                 raise self._stuck(end)
 
     def _stuck(self, end: int) -> KplanError:

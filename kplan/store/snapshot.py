@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from kplan.diagnostics import Unsupported
+from kplan.history import PastChange, RunSummary
 from kplan.journal import Entry
 from kplan.model import Address, Owned
-from kplan.store.base import Holder, Lock, Record
+from kplan.store.base import Holder, Lock, Overview, Record
 
 
 class RecordedStore:
@@ -20,10 +21,19 @@ class RecordedStore:
         self.where = where
         self._ledger = ledger
 
+    def overview(self) -> Overview:
+        return Overview(self._ledger)
+
     def ledger(self) -> Mapping[Address, Owned]:
         return self._ledger
 
     def runs(self) -> Sequence[str]:
+        return ()
+
+    def summaries(self) -> Sequence[RunSummary]:
+        return ()
+
+    def changes(self, stack: str, address: Address) -> Sequence[PastChange]:
         return ()
 
     def entries(self, run: str) -> Sequence[Entry]:

@@ -8,6 +8,7 @@ holds it and fences writes: its token is checked in every transaction. Other tab
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 import time
@@ -20,16 +21,38 @@ from urllib.parse import quote
 
 from kplan.codec import entry_from_json, entry_to_json, owned_from_json, owned_to_json
 from kplan.diagnostics import JournalBroken, KplanError, Locked, Unsupported
+from kplan.history import (
+    PastChange,
+    RunSummary,
+    changes_from_json,
+    changes_to_json,
+    past_changes,
+    summarize,
+    summary_from_json,
+    summary_to_json,
+    surplus,
+    with_change,
+)
 from kplan.journal import Entry
 from kplan.model import Address, Owned
-from kplan.store.base import Holder, Lock, Record
+from kplan.sqlite_file import BUSY_SECONDS, error_name, open_to_read
+from kplan.store.base import (
+    UNREADABLE_HELP,
+    Holder,
+    Lock,
+    Overview,
+    Record,
+    RecordUnreadable,
+    Unreadable,
+    refuse_newer,
+)
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+log = logging.getLogger("kplan.store")
 VERSION = 1
 KEPT_RUNS = 20  # finished ones, of each stack
-BUSY_SECONDS = 30.0  # two stacks of one environment write to the same file
 POLL_SECONDS = 0.05
 PROBE_SECONDS = 0.1  # whoever asks `holder` has the lock for an instant
 PROBED_SECONDS = 2.0  # nobody is named as holder: those who ask have it by turns, or one who just took it
@@ -45,6 +68,10 @@ CREATE TABLE IF NOT EXISTS kplan_journal (
 CREATE TABLE IF NOT EXISTS kplan_holder (
     stack TEXT PRIMARY KEY, token TEXT NOT NULL, who TEXT NOT NULL, run TEXT NOT NULL, command TEXT NOT NULL,
     since TEXT NOT NULL, pid INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS kplan_runs (
+    run TEXT NOT NULL, stack TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY (stack, run));
+CREATE TABLE IF NOT EXISTS kplan_history (
+    stack TEXT NOT NULL, address TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY (stack, address));
 """
 PRUNE = f"""
 DELETE FROM kplan_journal WHERE stack = :stack AND run IN (
@@ -65,29 +92,38 @@ class SqliteStore:
         self._clock = clock
         self._sleep = sleep
 
+    def overview(self) -> Overview:
+        with _explained(self.where), self._reading() as connection:
+            return _overview(connection)
+
     def ledger(self) -> Mapping[Address, Owned]:
         """Every stack's records. Where two stacks claim one address, it is the first one's."""
-        with _explained(self.where):
-            rows = self._rows("SELECT address, record FROM kplan_ledger ORDER BY id DESC")
-            records = {Address.parse(address): json.loads(record) for address, record in rows}
-            return {address: owned_from_json(address, records[address]) for address in sorted(records)}
+        with _explained(self.where), self._reading() as connection:
+            return _ledger(connection)[0]
 
     def runs(self) -> Sequence[str]:
-        """Ids of all runs, the one that began first comes first."""
+        """Ids of all runs with details, the one that began first comes first."""
         with _explained(self.where):
             return [run for (run,) in self._rows("SELECT run FROM kplan_journal GROUP BY run ORDER BY MIN(id)")]
+
+    def summaries(self) -> Sequence[RunSummary]:
+        with _explained(self.where), self._reading() as connection:
+            return _summaries(connection)
+
+    def changes(self, stack: str, address: Address) -> Sequence[PastChange]:
+        with _explained(self.where), self._reading() as connection:
+            return _changes(connection, stack, str(address))
 
     def entries(self, run: str) -> Sequence[Entry]:
         """The records of `run` by their `seq`; none where there is no such run."""
         with _explained(self.where):
             rows = self._rows("SELECT stack, seq, record FROM kplan_journal WHERE run = ? ORDER BY seq", run)
-            return [entry_from_json(run, stack, seq, json.loads(record)) for stack, seq, record in rows]
+            return [_entry(run, stack, seq, record) for stack, seq, record in rows]
 
     def open_runs(self) -> Sequence[str]:
         """Ids of the runs without an `end`, oldest first."""
-        unended = "SELECT run FROM kplan_journal GROUP BY run HAVING SUM(event = 'end') = 0 ORDER BY MIN(id)"
-        with _explained(self.where):
-            return [run for (run,) in self._rows(unended)]
+        with _explained(self.where), self._reading() as connection:
+            return list(_overview(connection).open_runs)
 
     def records(self) -> Sequence[Record]:
         """Return every record of the ledger and the journal, damaged ones too, oldest first."""
@@ -165,12 +201,17 @@ class SqliteStore:
 
     def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
         """The answer; nothing where the file is not there or holds none of our tables."""
+        with self._reading() as connection:
+            return [] if connection is None else connection.execute(query, arguments).fetchall()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        """A connection that reads; None where the file is not there or holds none of our tables."""
         if not self.path.exists():
-            return []
-        with closing(_reading(self.path)) as connection:
-            if _version(connection) is None:
-                return []
-            return connection.execute(query, arguments).fetchall()
+            yield None
+            return
+        with closing(open_to_read(self.path)) as connection:
+            yield None if _version(connection) is None else connection
 
 
 class SqliteLock:
@@ -256,8 +297,136 @@ class SqliteLock:
         rows = [(e.run, e.stack, e.seq, e.event, _json(entry_to_json(e))) for e in entries]
         insert = "INSERT INTO kplan_journal (run, stack, seq, event, record) VALUES (?, ?, ?, ?, ?)"
         connection.executemany(insert, rows)
-        if any(entry.event == "end" for entry in entries):
+        for run in dict.fromkeys(entry.run for entry in entries if entry.event == "end"):
+            self._write_history(connection, run)
             connection.execute(PRUNE, {"stack": self._stack})
+
+    def _write_history(self, connection: sqlite3.Connection, run: str) -> None:
+        """The summary of the run that ends, those that older runs lack, and the history of what it changed."""
+        stack = self._stack
+        unsummarized = [run for run, of in _ended(connection) if of == stack]
+        made = []
+        for each in dict.fromkeys([run, *unsummarized]):
+            with suppress(RecordUnreadable):  # an older run's: it stays without a summary
+                made.append(summarize(_entries(connection, each)))
+        rows = [(each.run, stack, _json(summary_to_json(each))) for each in made if each is not None]
+        connection.executemany("INSERT OR REPLACE INTO kplan_runs VALUES (?, ?, ?)", rows)
+        known = connection.execute("SELECT run, record FROM kplan_runs WHERE stack = ?", (stack,)).fetchall()
+        old = surplus(each for each in (_summary(run, stack, record) for run, record in known) if each is not None)
+        connection.executemany("DELETE FROM kplan_runs WHERE stack = ? AND run = ?", [(stack, each) for each in old])
+        for address, change in past_changes(_entries(connection, run)).items():
+            try:
+                earlier = _changes(connection, stack, address)
+            except ValueError as cause:
+                log.warning("%s: the history of %s begins again: it cannot be read: %s", self._where, address, cause)
+                earlier = []
+            changes = with_change(earlier, change)
+            connection.execute(
+                "INSERT OR REPLACE INTO kplan_history VALUES (?, ?, ?)",
+                (stack, address, _json(changes_to_json(changes))),
+            )
+
+
+# -- reading records --------------------------------------------------------------------------------------------------
+def _data(record: str) -> Any:
+    """The record's JSON. Raises ValueError for one of a newer kplan."""
+    data = json.loads(record)
+    if isinstance(data, dict):
+        refuse_newer(data.get("v"), VERSION)
+    return data
+
+
+def _ledger(connection: sqlite3.Connection | None) -> tuple[dict[Address, Owned], list[Unreadable]]:
+    """The records that can be read, and the others."""
+    found: dict[Address, Owned] = {}
+    problems = []
+    query = "SELECT id, address, stack, record FROM kplan_ledger ORDER BY id DESC"
+    for id, text, stack, record in connection.execute(query) if connection else ():
+        address = None
+        try:
+            address = Address.parse(text)
+            found[address] = owned_from_json(address, _data(record))
+        except ValueError as cause:
+            message = f"record {id} of the ledger ({text}, stack {stack}) cannot be read: {cause}"
+            problems.append(Unreadable(stack, message, address))
+    return {address: found[address] for address in sorted(found)}, problems
+
+
+def _entry(run: str, stack: str, seq: int, record: str) -> Entry:
+    try:
+        return entry_from_json(run, stack, seq, _data(record))
+    except ValueError as cause:
+        message = f"entry {seq} of run {run} of stack {stack} cannot be read: {cause}"
+        raise RecordUnreadable(message, help=UNREADABLE_HELP) from cause
+
+
+def _entries(connection: sqlite3.Connection, run: str) -> list[Entry]:
+    query = "SELECT stack, seq, record FROM kplan_journal WHERE run = ? ORDER BY seq"
+    return [_entry(run, *row) for row in connection.execute(query, (run,)).fetchall()]
+
+
+def _overview(connection: sqlite3.Connection | None) -> Overview:
+    if connection is None:
+        return Overview({})
+    ledger, problems = _ledger(connection)
+    unended = "SELECT run, MIN(stack) FROM kplan_journal GROUP BY run HAVING SUM(event = 'end') = 0 ORDER BY MIN(id)"
+    open_runs = {}
+    for run, stack in connection.execute(unended).fetchall():
+        try:
+            _entries(connection, run)
+            open_runs[run] = stack
+        except RecordUnreadable as problem:
+            problems.append(Unreadable(stack, problem.message, run=run))
+    if _has_table(connection, "kplan_runs"):
+        for run, stack, record in connection.execute("SELECT run, stack, record FROM kplan_runs"):
+            if _summary(run, stack, record) is None:
+                message = f"the summary of run {run} of stack {stack} cannot be read; it may be of a newer kplan"
+                problems.append(Unreadable(stack, message))
+    return Overview(ledger, open_runs, problems)
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether the file has the table: an older kplan made none for summaries."""
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
+
+
+def _summary(run: str, stack: str, record: str) -> RunSummary | None:
+    """The record's summary; None where it cannot be read."""
+    try:
+        return summary_from_json(run, stack, _data(record))
+    except ValueError:
+        return None
+
+
+def _ended(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """The ended runs without a summary, with their stacks."""
+    query = (
+        "SELECT run, MIN(stack) FROM kplan_journal GROUP BY run HAVING SUM(event = 'end') > 0"
+        " AND run NOT IN (SELECT run FROM kplan_runs) ORDER BY MIN(id)"
+    )
+    return connection.execute(query).fetchall()
+
+
+def _summaries(connection: sqlite3.Connection | None) -> list[RunSummary]:
+    if connection is None:
+        return []
+    rows = []
+    if _has_table(connection, "kplan_runs"):
+        rows = connection.execute("SELECT run, stack, record FROM kplan_runs ORDER BY rowid").fetchall()
+    found = {run: _summary(run, stack, record) for run, stack, record in rows}
+    for (run,) in connection.execute("SELECT run FROM kplan_journal GROUP BY run ORDER BY MIN(id)").fetchall():
+        if run not in found:
+            with suppress(RecordUnreadable):
+                found[run] = summarize(_entries(connection, run))
+    return sorted((each for each in found.values() if each is not None), key=lambda each: each.began)
+
+
+def _changes(connection: sqlite3.Connection | None, stack: str, address: str) -> list[PastChange]:
+    if connection is None or not _has_table(connection, "kplan_history"):
+        return []
+    query = "SELECT record FROM kplan_history WHERE stack = ? AND address = ?"
+    row = connection.execute(query, (stack, address)).fetchone()
+    return [] if row is None else changes_from_json(_data(row[0]))
 
 
 def _record(key: str, stack: str, text: str, *, address: str = "", run: str = "", seq: int = 0) -> Record:
@@ -295,32 +464,13 @@ def _refusal(stack: str, holder: Holder | None) -> Locked:
                   help="wait for it with `--lock-timeout 60s`; the lock ends with its process")  # fmt: skip
 
 
-def _reading(path: Path) -> sqlite3.Connection:
-    """A connection that writes nothing. In a folder that is read-only, WAL needs `immutable` to be read at all."""
-    uri = path.absolute().as_uri()
-    connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=BUSY_SECONDS)
-    try:
-        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-    except sqlite3.OperationalError as failure:
-        connection.close()
-        if not _errorname(failure).startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")) or _has_wal(path):
-            raise
-        return sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True)
-    return connection
-
-
-def _has_wal(path: Path) -> bool:
-    wal = path.with_name(path.name + "-wal")
-    return wal.exists() and wal.stat().st_size > 0
-
-
 def _writing(path: Path) -> sqlite3.Connection:
     """A connection with every table there, durable on commit; transactions are begun by `_transaction` only."""
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
-        if _version(connection) is None:
+        if _version(connection) is None or not _has_table(connection, "kplan_history"):
             with _transaction(connection):
                 for statement in TABLES.split(";"):
                     connection.execute(statement)
@@ -338,7 +488,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError as failure:
-            if last or not _errorname(failure).startswith("SQLITE_BUSY"):
+            if last or not error_name(failure).startswith("SQLITE_BUSY"):
                 raise
             time.sleep(0.05)
 
@@ -368,10 +518,6 @@ def _version(connection: sqlite3.Connection) -> int | None:
     return int(row[0])
 
 
-def _errorname(failure: sqlite3.Error) -> str:
-    return getattr(failure, "sqlite_errorname", "")
-
-
 CAUSES: Mapping[str, tuple[str, str]] = {
     "SQLITE_FULL": ("the disk is full", "make room; what was written before is intact"),
     "SQLITE_IOERR": ("the disk cannot be read or written", "check the disk and its quota"),
@@ -396,14 +542,20 @@ def _explained(where: str) -> Iterator[None]:
             failure.args = (failure.message,)
         raise
     except sqlite3.Error as failure:
-        cause, help = _cause(_errorname(failure))
-        raise JournalBroken(f"the state in {where} cannot be used: {cause or failure}", help=help) from failure
+        cause, help = _cause(error_name(failure))
+        raise _unusable(where, cause or str(failure), help) from failure
     except OSError as failure:
-        raise JournalBroken(f"the state in {where} cannot be used: {failure.strerror or failure}",
-                            help="kplan must be able to write the file and its folder") from failure  # fmt: skip
+        help = "kplan must be able to write the file and its folder"
+        raise _unusable(where, failure.strerror or str(failure), help) from failure
     except ValueError as failure:
-        raise JournalBroken(f"the state in {where} cannot be used: a record cannot be read: {failure}",
-                            help=CAUSES["SQLITE_CORRUPT"][1]) from failure  # fmt: skip
+        raise _unusable(where, f"a record cannot be read: {failure}", CAUSES["SQLITE_CORRUPT"][1]) from failure
+
+
+def _unusable(where: str, cause: str, help: str) -> JournalBroken:
+    """The error; whoever has begun to change something sets another exit code."""
+    problem = JournalBroken(f"the state in {where} cannot be used: {cause}", help=help)
+    problem.exit_code = 1
+    return problem
 
 
 def _cause(name: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -31,16 +32,33 @@ CANARY = "canary-5ecret"
 
 @dataclass(frozen=True)
 class World:
-    """`store` opens the same store anew; `source` is Python text that does so in another process."""
+    """`store` opens the same store anew; `source` is Python text that does so in another process.
+
+    `damage` writes the text over a record: of the ledger (`topic/NAME`), or of a journal (`run/ID/SEQ`), of a stack.
+    """
 
     store: Callable[[], Store]
     source: str
+    damage: Callable[[str, str, str], None]
 
 
 def sqlite_world(request: pytest.FixtureRequest, folder: Path) -> World:
     path = folder / ".kplan" / "local.db"
     imports = "from pathlib import Path; from kplan.store.sqlite import SqliteStore"
-    return World(lambda: SqliteStore(path), f"{imports}; store = SqliteStore(Path({str(path)!r}))")
+
+    def damage(stack: str, record: str, text: str) -> None:
+        kind, *rest = record.split("/")
+        with sqlite3.connect(path) as connection:
+            if kind == "run":
+                row = (rest[0], stack, int(rest[1]), "will", text)
+                insert = "INSERT OR REPLACE INTO kplan_journal (run, stack, seq, event, record) VALUES (?, ?, ?, ?, ?)"
+            else:
+                row = (record, stack, text)
+                insert = "INSERT OR REPLACE INTO kplan_ledger (address, stack, record) VALUES (?, ?, ?)"
+            connection.execute(insert, row)
+        connection.close()
+
+    return World(lambda: SqliteStore(path), f"{imports}; store = SqliteStore(Path({str(path)!r}))", damage)
 
 
 def kafka_world(request: pytest.FixtureRequest, folder: Path) -> World:
@@ -50,7 +68,15 @@ def kafka_world(request: pytest.FixtureRequest, folder: Path) -> World:
     config, topic = {"bootstrap.servers": request.getfixturevalue("kafka").bootstrap}, f"__contract-{uuid.uuid4().hex}"
     options = {"request_timeout": 30.0, "secrets": [CANARY], "session_timeout": 6.0}  # the least that a broker allows
     source = f"from kplan.store.kafka import KafkaStore; store = KafkaStore({config!r}, {topic!r}, **{options!r})"
-    return World(lambda: KafkaStore(config, topic, **options), source)  # type: ignore[arg-type]
+
+    def damage(stack: str, record: str, text: str) -> None:
+        from confluent_kafka import Producer
+
+        producer = Producer(config)
+        producer.produce(topic, text.encode(), f"stack/{stack}/{record}".encode(), 0)
+        assert producer.flush(10) == 0
+
+    return World(lambda: KafkaStore(config, topic, **options), source, damage)  # type: ignore[arg-type]
 
 
 WORLDS = {"sqlite": sqlite_world, "kafka": kafka_world}
@@ -113,6 +139,135 @@ class TestReading:
             lock.write(ledger={ORDERS: owned(protect=True)})
             lock.write(ledger={ORDERS: owned(protect=False, run="run-2")})
         assert store.ledger()[ORDERS] == owned(protect=False, run="run-2")
+
+
+NEWER = '{"v": 2, "event": "will", "stack": "b"}'
+
+
+class TestUnreadable:
+    """A record that this kplan cannot read stops its own stack, and those that are about its address."""
+
+    @pytest.fixture
+    def two_stacks(self, store: Store) -> Store:
+        for stack, address in (("a", ORDERS), ("b", CDC)):
+            with store.lock(stack, ME, 0) as lock:
+                lock.write([entry(0, "begin", f"run-{stack}", stack)], {address: owned(address, stack)})
+                lock.write([entry(1, "end", f"run-{stack}", stack, about={"outcome": "applied"})])
+        return store
+
+    @pytest.mark.parametrize("text", [NEWER, "{", "[]", '{"v": 1}'])
+    @pytest.mark.parametrize("record", ["topic/payments", "connector/cdc", "acl/payments"])
+    def test_of_the_ledger(self, world: World, two_stacks: Store, record: str, text: str) -> None:
+        world.damage("b", record, text)
+        overview = two_stacks.overview()
+        assert overview.ledger[ORDERS].stack == "a"
+        overview.refuse_unreadable(["a"], [ORDERS])
+        with pytest.raises(JournalBroken, match=record) as refused:
+            overview.refuse_unreadable(["b"])
+        assert refused.value.code == "K623" and refused.value.exit_code == 1
+        assert "stack b" in refused.value.message and refused.value.help
+        assert text != NEWER or record.startswith("acl/") or "format 2" in refused.value.message
+        if record.startswith("topic/"):
+            with pytest.raises(JournalBroken, match="may own topic/payments"):
+                overview.refuse_unreadable(["a"], [ORDERS, Address("topic", "payments")])
+        with two_stacks.lock("a", replace(ME, run="run-2"), 0) as lock:
+            lock.write([entry(0, "begin", "run-2")], {ORDERS: owned(protect=True)})
+        assert two_stacks.ledger()[ORDERS].protect
+
+    @pytest.mark.parametrize("text", [NEWER, "{", "[]"])
+    def test_of_a_journal(self, world: World, two_stacks: Store, text: str) -> None:
+        with two_stacks.lock("b", replace(ME, run="run-9"), 0) as lock:
+            lock.write([entry(0, "begin", "run-9", "b")])
+        world.damage("b", "run/run-9/1", text)
+        with two_stacks.lock("a", replace(ME, run="run-2"), 0) as lock:
+            lock.write([entry(0, "begin", "run-2")])
+        overview = two_stacks.overview()
+        assert dict(overview.open_runs) == {"run-2": "a"} and list(two_stacks.open_runs()) == ["run-2"]
+        overview.refuse_unreadable(["a"], [ORDERS])
+        with pytest.raises(JournalBroken, match="run-9"):
+            overview.refuse_unreadable(["b"])
+        with pytest.raises(JournalBroken, match="run-9"):
+            two_stacks.entries("run-9")
+        assert {"run-a", "run-b", "run-2"} <= {summary.run for summary in two_stacks.summaries()}
+
+    def test_of_a_run_that_has_ended_it_stops_nothing(self, world: World, two_stacks: Store) -> None:
+        world.damage("b", "run/run-b/2", NEWER)
+        two_stacks.overview().refuse_unreadable(["a", "b"])
+
+
+class TestHistory:
+    """What stays of a run: its summary, and the last changes of each resource."""
+
+    @staticmethod
+    def change(store: Store, run: str, action: str = "update", stack: str = "a", steps: int = 1) -> None:
+        """One run that changes `steps` topics, each named for its step."""
+        diff = [{"path": "/config/retention.ms", "before": "1", "after": CANARY}]
+        items = tuple(
+            Item(n, f"topic/t{n}", {"step": n, "actions": action.split("+"), "diff": diff}) for n in range(1, steps + 1)
+        )
+        done = tuple(Item(n, f"topic/t{n}") for n in range(1, steps + 1))
+        about = {"who": "ann@laptop", "digest": f"digest of {run}", "created_at": "now", "commit": "c0ffee", "steps": 1}
+        with store.lock(stack, replace(ME, run=run), 30) as lock:
+            lock.write([entry(0, "begin", run, stack, items=items, about=about)])
+            lock.write([entry(1, "will", run, stack, wave=1, items=done)])
+            lock.write([entry(2, "did", run, stack, wave=1, items=done)])
+            records = {Address("topic", f"t{n}"): owned(Address("topic", f"t{n}"), stack) for n in range(1, steps + 1)}
+            lock.write([entry(3, "end", run, stack, about={"outcome": "applied", "retries": 2})], records)
+
+    def test_every_run_has_a_summary_after_its_details_are_gone(self, store: Store) -> None:
+        for number in range(23):
+            self.change(store, f"run-{number:02}", "create" if number == 0 else "update")
+        assert len(store.runs()) == 20 and "run-00" not in store.runs()
+        found = store.summaries()
+        assert [summary.run for summary in found] == [f"run-{number:02}" for number in range(23)]
+        first = found[0]
+        assert (first.outcome, first.stack, dict(first.counts), first.created) == ("applied", "a", {"create": 1}, 1)
+        assert first.began == first.ended == "2026-08-22T10:15:02Z"
+        assert first.about["who"] == "ann@laptop" and first.about["commit"] == "c0ffee" and first.about["retries"] == 2
+        assert (first.about["digest"], first.about["created_at"]) == ("digest of run-00", "now")
+
+    def test_an_open_run_has_one_too(self, store: Store) -> None:
+        with store.lock("a", ME, 0) as lock:
+            lock.write([entry(0, "begin", about={"who": "ann"})])
+        (summary,) = store.summaries()
+        assert summary.is_open and summary.about["who"] == "ann"
+
+    def test_a_resource_keeps_its_last_twenty_changes(self, world: World, store: Store) -> None:
+        for number in range(23):
+            self.change(store, f"run-{number:02}", "delete+create" if number == 22 else "update")
+        found = world.store().changes("a", Address("topic", "t1"))
+        assert [change.run for change in found] == [f"run-{number:02}" for number in range(22, 2, -1)]
+        assert [change.action for change in found[:2]] == ["replace", "update"]
+        assert found[0].paths == ("/config/retention.ms",) and found[0].at
+        assert CANARY not in repr(found), "values are no part of it"
+        assert list(store.changes("b", Address("topic", "t1"))) == []
+
+    def test_what_was_rolled_back_is_no_change(self, store: Store) -> None:
+        item = Item(1, "topic/t1", {"step": 1, "actions": ["create"], "diff": []})
+        with store.lock("a", ME, 0) as lock:
+            lock.write(
+                [entry(0, "begin", items=(item,)), entry(1, "will", items=(item,)), entry(2, "did", items=(item,))]
+            )
+            lock.write([entry(3, "will_undo", items=(item,)), entry(4, "undid", items=(item,))])
+            lock.write([entry(5, "end", about={"outcome": "rolled_back"})])
+        assert list(store.changes("a", Address("topic", "t1"))) == []
+        assert [(s.outcome, dict(s.counts)) for s in store.summaries()] == [("rolled_back", {})]
+
+    def test_the_records_stay_small(self, store: Store) -> None:
+        from kplan.history import changes_to_json, summary_to_json
+
+        long = "x" * 3000
+        item = Item(1, "topic/t1", {"actions": ["update"], "diff": [{"path": f"/config/{n}{long}"} for n in range(30)]})
+        for number in range(20):
+            run = f"run-{number:02}"
+            about = {"who": long, "digest": "d" * 71, "connect": long, "cluster": long, "commit": long, "mode": long}
+            with store.lock("a", replace(ME, run=run), 30) as lock:
+                lock.write([entry(0, "begin", run, items=(item,), about=about)])
+                lock.write([entry(1, "end", run, about={"outcome": "applied"})])
+        sizes = [len(json.dumps(summary_to_json(summary)).encode()) for summary in store.summaries()]
+        assert max(sizes) <= 1100
+        changes = store.changes("a", Address("topic", "t1"))
+        assert len(changes) > 1 and len(json.dumps(changes_to_json(changes), ensure_ascii=False).encode()) <= 4300
 
 
 class TestStacks:
@@ -360,8 +515,9 @@ class TestSqlite:
                 connection.execute("UPDATE kplan_ledger SET record = ?", (record,))
                 connection.execute("UPDATE kplan_journal SET record = ?", (record,))
             connection.close()
+            assert SqliteStore(path).ledger() == {}
             with pytest.raises(JournalBroken, match="cannot be read"):
-                SqliteStore(path).ledger()
+                SqliteStore(path).overview().refuse_unreadable(["a"])
             with pytest.raises(JournalBroken, match="cannot be read"):
                 SqliteStore(path).entries("run-1")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults import faults, locks, matrix, rights
+from tests.faults import brokers, faults, locks, matrix, rights
 from tests.faults.judging import LOST, Ground
 from tests.faults.stage import Stage
 from tests.faults.world import SMALL
@@ -84,3 +84,12 @@ def test_never_two_in_one_wave(stage: Stage) -> None:
     print(locks.table(scores))
     assert not wrong, "\n".join(wrong)
     assert scores["two at once"].refused + scores["two at once"].stale > 0
+
+
+def test_an_apply_ends_soon_after_one_broker_of_three_died() -> None:
+    try:
+        with brokers.ground() as trial:
+            outcomes = brokers.run(trial, 2, seed=2, say=print)
+    except ServiceMissing as missing:
+        without(missing)
+    assert not [str(outcome) + outcome.output for outcome in outcomes if outcome.wrong]

@@ -26,6 +26,8 @@ from confluent_kafka.admin import (
     AclOperation,
     AclPermissionType,
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
     ConfigResource,
     NewTopic,
     ResourcePatternType,
@@ -39,6 +41,7 @@ from kplan.model import Address, Connector, Owned, Rules, Secret, Topic
 from kplan.store.base import Holder, Unended
 from kplan.store.kafka import KafkaStore
 from kplan.store.kafka_log import Log, ledger_key
+from kplan.store.kafka_topic import COMPACTION
 from tests.services import KafkaCluster
 
 SESSION = 3.0
@@ -190,6 +193,69 @@ class TestTopic:
         assert settings["unclean.leader.election.enable"].value == "false"
         assert len(world.admin.list_topics(timeout=10).topics[world.topic].partitions) == 1
 
+    def config(self, world: World) -> dict[str, Any]:
+        resource = ConfigResource(ConfigResource.Type.TOPIC, world.topic)
+        return {
+            name: entry.value for name, entry in world.admin.describe_configs([resource])[resource].result(10).items()
+        }
+
+    def test_one_of_an_earlier_kplan_is_compacted_as_promptly_as_a_new_one(
+        self, world: World, store: KafkaStore
+    ) -> None:
+        world.make(**{"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", "segment.ms": "86400000"})
+        time.sleep(0.5)
+        with store.lock("a", me(), 0):
+            pass
+        time.sleep(0.5)
+        found = self.config(world)
+        assert {name: found[name] for name in COMPACTION} == dict(COMPACTION)
+
+    def test_settings_that_somebody_chose_stay(self, world: World, store: KafkaStore) -> None:
+        world.make(**{"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", "segment.ms": "3600000"})
+        time.sleep(0.5)
+        with store.lock("a", me(), 0):
+            pass
+        found = self.config(world)
+        assert (found["segment.ms"], found["min.cleanable.dirty.ratio"]) == ("3600000", "0.1")
+
+    def test_what_a_plan_reads_does_not_grow_with_the_runs(self) -> None:
+        """The cleaner removes what later runs replaced; a segment lasts for 0.2 s here, not for a minute."""
+        with KafkaCluster(properties={"log.cleaner.backoff.ms": "300"}) as cluster:
+            world = World(cluster.bootstrap, "__state-many")
+            store = world.store(session_timeout=6.0)
+            addresses = [Address("topic", f"t{n}") for n in range(50)]
+            counts = []
+
+            def work(first: int, last: int) -> None:
+                with store.lock("a", me(), 10) as lock:
+                    for number in range(first, last):
+                        run = f"r{number:03}"
+                        items = tuple(Item(n, str(a), {"actions": ["update"]}) for n, a in enumerate(addresses))
+                        lock.write([entry(0, "begin", run, items=items)])
+                        records = {a: owned(address=a, protect=bool(number % 2)) for a in addresses}
+                        lock.write([entry(1, "end", run, about={"outcome": "applied"})], records)
+
+            with store.lock("a", me(), 10):
+                pass
+            resource = ConfigResource(ConfigResource.Type.TOPIC, world.topic, incremental_configs=[
+                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+                for name, value in {"segment.ms": "200", "delete.retention.ms": "100"}.items()
+            ])  # fmt: skip
+            world.admin.incremental_alter_configs([resource])[resource].result(10)
+            for first, last in ((0, 10), (10, 100)):
+                work(first, last)
+                least, end = len(world.records()), time.monotonic() + 30
+                while time.monotonic() < end and least > 300:
+                    time.sleep(1)
+                    with store.lock("b", me("run-b"), 10):  # a write ends the newest segment
+                        pass
+                    least = min(least, len(world.records()))
+                counts.append(least)
+            print(f"{counts[0]} records after 10 runs, {counts[1]} after 100")
+            assert counts[1] < 2 * counts[0], counts
+            assert len(store.summaries()) == 100 and len(store.runs()) == 20
+            store.close()
+
     @pytest.mark.parametrize("policy", ["delete", "compact,delete"])
     def test_a_topic_whose_records_expire_is_refused(self, world: World, store: KafkaStore, policy: str) -> None:
         world.make(**{"cleanup.policy": policy})
@@ -233,7 +299,7 @@ class TestRecords:
         Draft202012Validator.check_schema(SCHEMA)
         validator = Draft202012Validator(SCHEMA)
         found = world.records()
-        assert {key.split("/")[2] for _, key, _ in found} == {"lock", "run", "topic", "connector"}
+        assert {key.split("/")[2] for _, key, _ in found} == {"lock", "run", "runs", "history", "topic", "connector"}
         for _, _, value in found:
             assert [e.message for e in validator.iter_errors(value)] == []
             assert "canary-5ecret" not in json.dumps(value)
@@ -287,11 +353,11 @@ class TestRecords:
         bad = ledger_key("a", Address("topic", "x")), "stack/a/run/run-1/1"
         for key in bad:
             world.produce(key, value)
-        for call, key in ((store.ledger, bad[0]), (store.runs, bad[1]), (lambda: store.entries("run-1"), bad[1])):
+        for call in (lambda: store.overview().refuse_unreadable(["a"]), lambda: store.entries("run-1")):
             with pytest.raises(JournalBroken, match=why) as broken:
                 call()
-            assert key in broken.value.message and "offset" in broken.value.message and broken.value.help
-            assert world.topic in broken.value.message
+            assert "offset" in broken.value.message and broken.value.help
+        assert {problem.message.split("(key ")[1].split(")")[0] for problem in store.overview().unreadable} == set(bad)
         assert list(store.entries("other")) == []
         for key in bad:  # the way out that its help names
             world.produce(key, None)
@@ -482,6 +548,55 @@ class TestLock:
         holder.send_signal(signal.SIGCONT)
         assert line(holder).startswith("JournalBroken")
         assert [e.event for e in store.entries("run-9")] == ["begin"]
+
+    def test_a_broker_that_is_away_for_longer_than_the_session_is_not_another_run(self) -> None:
+        """The group forgets its member while the only broker is down; nobody else was there."""
+        with KafkaCluster(properties={"group.min.session.timeout.ms": "1000"}) as cluster:
+            world = World(cluster.bootstrap, "__state-away")
+            store = world.store(request_timeout=60.0, session_timeout=1.5)
+            with store.lock("a", me(), 0) as lock:
+                lock.write([entry(0, "begin")], {ORDERS: owned()})
+                cluster.kill()
+                time.sleep(5)
+                cluster.restart()
+                time.sleep(3)
+                lock.write([entry(1, "will")])
+                lock.write([entry(2, "end", about={"outcome": "applied"})], {ORDERS: owned(protect=True)})
+            assert [e.event for e in store.entries("run-1")] == ["begin", "will", "end"]
+            assert store.ledger()[ORDERS].protect and store.holder("a") is None
+            store.close()
+
+    def fenced(self, world: World, *records: tuple[str, dict[str, Any]]) -> None:
+        """Another client takes the transactional id of the lock, and writes."""
+        name = f"{world.topic.removeprefix('__')}.a"
+        other = Producer({"bootstrap.servers": world.bootstrap, "transactional.id": name})
+        other.init_transactions(30)
+        other.begin_transaction()
+        for key, value in records:
+            other.produce(world.topic, json.dumps(value).encode(), key.encode(), 0)
+        other.commit_transaction(30)
+
+    def test_a_producer_that_was_fenced_goes_on_where_no_run_took_the_lock(
+        self, world: World, store: KafkaStore
+    ) -> None:
+        with store.lock("a", me(), 0) as lock:
+            lock.write([entry(0, "begin")], {ORDERS: owned()})
+            self.fenced(world, ("stack/b/lock", {"v": 1}))
+            lock.write([entry(1, "will")])
+            lock.write([entry(2, "end", about={"outcome": "applied"})])
+        assert [e.event for e in store.entries("run-1")] == ["begin", "will", "end"]
+
+    @pytest.mark.parametrize("state", ["held", "released"])
+    def test_a_run_that_took_the_lock_meanwhile_is_named(self, world: World, store: KafkaStore, state: str) -> None:
+        with store.lock("a", me(), 0) as lock:
+            lock.write([entry(0, "begin")], {ORDERS: owned()})
+            other = {"who": "eve@elsewhere", "run": "run-9", "command": "kplan apply", "since": "now", "pid": 1}
+            self.fenced(world, ("stack/a/lock", {"v": 1, "state": state, **other}))
+            for event in ("will", "did"):
+                with pytest.raises(JournalBroken, match="another run took over: eve@elsewhere") as lost:
+                    lock.write([entry(1, event)])
+                assert lost.value.code == "K624"
+        assert [e.event for e in store.entries("run-1")] == ["begin"]
 
     def test_ten_at_once_five_times_are_never_two(self, world: World, store: KafkaStore, processes: Keep) -> None:
         """Each holder marks its beginning and its end: the marks of two never interleave."""

@@ -23,6 +23,7 @@ CORE = frozenset({
     "routing", "schema", "settings", "sinks", "snapshot", "source", "stacks", "starter", "tables", "template",
     "transforms", "trust", "undo", "unique", "variables", "words",
     "cleaning", "sensitivity",
+    "history",
 })  # fmt: skip
 # What the edges may know of the core: the data and what Kafka, Connect and the journal mean. Not how a plan is made.
 # `secrets` masks what is logged; the core has nothing to log. `access` tells why brokers let nobody in; `http_limits`
@@ -31,6 +32,7 @@ DATA = frozenset({
     "access", "catalog", "codec", "diagnostics", "discovery", "drops", "http_limits", "incremental", "journal", "model",
     "outlives", "permissions", "placement", "readiness", "secrets", "sinks", "transforms", "undo", "waits",
     "sensitivity",
+    "history", "sqlite_file",
 })  # fmt: skip
 EDGES = ("backends", "databases", "store")
 HEAVY = frozenset({
@@ -143,7 +145,7 @@ def inside(module: str, *packages: str) -> bool:
 
 def test_the_sets_name_modules_that_exist() -> None:
     assert modules().keys() >= CORE
-    assert CORE | {"access", "http_limits", "secrets", "waits"} >= DATA
+    assert CORE | {"access", "http_limits", "secrets", "waits", "sqlite_file"} >= DATA
 
 
 @pytest.mark.parametrize("module", sorted(CORE))
