@@ -22,10 +22,13 @@ The error tree (class, exit code when nothing was changed yet):
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+LONGEST_NUMBER = 60  # digits of a number in a sentence
+NUMBERS = re.compile(rf"\d{{{LONGEST_NUMBER},}}")
 LONGEST_TEXT = 4_000  # characters of a sentence of a problem
 MOST_NAMED = 3  # addresses that a problem of many names in its text
 
@@ -114,7 +117,9 @@ def warning(
 
 
 def _cut(text: str) -> str:
-    """What a person can read of it: a value in it may have millions of characters."""
+    """What a person can read of it: a value in it may have millions of characters, and a number thousands of digits."""
+    if len(text) > LONGEST_NUMBER:
+        text = NUMBERS.sub(lambda found: f"{found[0][:20]}… ({len(found[0]):,} digits)", text)
     return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -17,6 +18,7 @@ from unicodedata import category, combining, east_asian_width
 
 from kplan.diagnostics import Diagnostic, Severity, Span, alike, named
 
+MOST_SHOWN = 100  # problems that a person is shown
 MOST_ALIKE = 3  # problems that are shown in full though they differ in the resource and the place alone
 
 Sources = Callable[[str], str | None]
@@ -40,10 +42,13 @@ def full(
 ) -> str:
     """Every diagnostic with its place, underlined, and the counts if `counted`. `sources` gives a text or None.
 
-    Of many that differ in the resource and the place alone, the first is shown; it names some of the others.
+    Of many that differ in the resource and the place alone, the first is shown; it names some of the others. Of very
+    many the first are shown, and the others are counted by code.
     """
     page = _Page(sources, color, max(width, 40))
-    blocks = ["\n".join(page.block(each)) for each in _folded(diagnostics)]
+    folded = _folded(diagnostics)
+    blocks = ["\n".join(page.block(each)) for each in folded[:MOST_SHOWN]]
+    blocks += [rest_line(folded[MOST_SHOWN:])] if len(folded) > MOST_SHOWN else []
     count = len({each.span.path for each in diagnostics if each.span}) if files is None else files
     return "\n\n".join([*blocks, *([summary_line(diagnostics, count, closing)] if counted else [])]) + "\n"
 
@@ -75,9 +80,19 @@ def summary_line(diagnostics: Iterable[Diagnostic], files: int, closing: str) ->
     return f"{counts} in {_count(files, 'file')}. {closing}".rstrip()
 
 
+def rest_line(left: Sequence[Diagnostic]) -> str:
+    """Return `… and 19,900 more: 19,899 K106, 1 K104; --format json has all of them`."""
+    counts = Counter(each.code for each in left)
+    said = ", ".join(f"{number:,} {code}" for code, number in counts.most_common())
+    return f"… and {len(left):,} more: {said}; --format json has all of them"
+
+
 def concise(diagnostics: Iterable[Diagnostic]) -> str:
-    """One line each."""
-    return "".join(f"{line(each)}\n" for each in diagnostics)
+    """One line each; of very many the first."""
+    every = list(diagnostics)
+    lines = [line(each) for each in every[:MOST_SHOWN]]
+    lines += [rest_line(every[MOST_SHOWN:])] if len(every) > MOST_SHOWN else []
+    return "".join(f"{each}\n" for each in lines)
 
 
 def as_json(diagnostics: Iterable[Diagnostic]) -> list[dict[str, Any]]:

@@ -190,7 +190,8 @@ def _change(change: Mapping[str, Any], style: Style, created_at: str, gist: str 
     head = f"{change['step']:>2}  {marked(change)} {clean(change['address'])}"
     where = place(change.get("source"))
     gap = style.width - len(head) - len(where)
-    if gist and gap >= len(gist) + 4:
+    beside = bool(gist) and gap >= len(gist) + 4
+    if beside:
         head, gap = f"{head}  {clean(gist)}", gap - len(gist) - 2
     painted = head.replace(marked(change), style.paint(marked(change), COLORS[sign(change)]), 1)
     if gap < 2 and where:  # no room beside it
@@ -198,6 +199,8 @@ def _change(change: Mapping[str, Any], style: Style, created_at: str, gist: str 
         yield " " * 7 + style.paint(f"at {where}", "2")
     else:
         yield painted + (" " * gap + style.paint(where, "2") if where else "")
+    if gist and not beside:
+        yield from _wrapped(gist, style)
     if style.verbosity >= 0:
         yield from _body(change, style)
     for risk in change["risks"]:

@@ -168,3 +168,31 @@ def test_whatever_a_file_holds_it_is_taken_or_refused(name: str) -> None:
                 refusals += 1
                 assert isinstance(e, Invalid) and e.diagnostics
     assert refusals or name in ("terraform", "describe"), "these are no JSON that could be changed"
+
+
+# -- keys that are repeated in JSON ------------------------------------------------------------------------------------
+def test_equal_values_and_comments_that_are_repeated_are_one_note(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    lines = [
+        '"connector.class": "FileStreamSink"',
+        '"_comment": "a"',
+        '"topics": "t"',
+        '"_comment": "b"',
+        '"topics": "t"',
+    ]
+    shell.write("c.json", '{"name": "c", "config": {\n' + ",\n".join(lines) + "\n}}\n")
+    ended = shell.kplan("import", "--file", "c.json")
+    notes = [line for line in ended.err.splitlines() if "repeated" in line]
+    assert len(notes) == 1
+    assert "`_comment` in lines 3, 5" in notes[0] and "`topics` in lines 4, 6" in notes[0]
+    assert "topics: t" in ended.out
+
+
+def test_different_values_of_a_repeated_key_are_one_error_with_all_lines(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    lines = ['"connector.class": "FileStreamSink"', '"topics": "a"', '"file": "x"', '"topics": "b"', '"file": "y"']
+    shell.write("c.json", '{"name": "c", "config": {\n' + ",\n".join(lines) + "\n}}\n")
+    ended = shell.kplan("import", "--file", "c.json", expect=4)
+    assert ended.err.count("error[K102]") == 1
+    said = " ".join(ended.err.split())
+    assert "`topics` in lines 3, 5, `file` in lines 4, 6, with different values" in said

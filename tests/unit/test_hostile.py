@@ -608,3 +608,28 @@ def test_a_silent_writer_is_waited_for_so_long(pipe: Path, monkeypatch: pytest.M
             reading.read_file(pipe)
     finally:
         os.close(writer)
+
+
+# -- bounded output ----------------------------------------------------------------------------------------------------
+def test_a_number_of_thousands_of_digits_is_shortened_in_messages(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    digits = "9" * 5_000
+    shell.write("stack.yaml", f"version: 1\nstack: s\ntopics: {{a: {{partitions: {digits}}}}}\n")
+    for view in ("text", "concise", "json"):
+        ended = shell.kplan("validate", "stack.yaml", "--format", view, expect=4)
+        assert "(5,000 digits)" in ended.all and len(ended.all) < 3_000, view
+    shell.write("stack.yaml", f'version: 1\nstack: s\ntopics: {{a: {{config: {{retention.ms: "{digits}"}}}}}}\n')
+    ended = shell.kplan("validate", "stack.yaml", expect=4)
+    assert "K108" in ended.out and "(5,000 digits)" in ended.out and len(ended.all) < 3_000
+
+
+def test_thousands_of_errors_print_the_first_and_a_count_of_the_others(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    topics = "".join(f"  t{number}: {{partition: 3}}\n" for number in range(2_000))
+    shell.write("stack.yaml", f"version: 1\nstack: s\ntopics:\n{topics}")
+    for view in ("text", "concise"):
+        ended = shell.kplan("validate", "stack.yaml", "--format", view, expect=4)
+        assert "… and 1,900 more: 1,900 K106; --format json has all of them" in ended.out, view
+        assert len(ended.out) < 40_000
+        assert view == "concise" or "2000 errors, 0 warnings in 1 file" in ended.out.replace(",000", "000")
+    assert len(shell.kplan("validate", "stack.yaml", "--format", "json", expect=4).json["diagnostics"]) == 2_000

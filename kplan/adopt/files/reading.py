@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from kplan.connector import CONNECTOR_NAME
 from kplan.diagnostics import Diagnostic, Invalid, Span, error
 from kplan.model import Connector, Rules, Topic
 from kplan.source import Document
-from kplan.words import cut
+from kplan.words import cut, listed
 
 DIVIDER: Final = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
@@ -31,6 +30,8 @@ LEADING_ZERO: Final = re.compile(r"[-+]?0[0-9_]")  # octal to some readers
 STATES: Final = ("running", "paused", "stopped")
 
 Path = tuple[str | int, ...]
+COMMENT = "_comment"  # a key that people repeat, since JSON has no comments
+REPEATED = re.compile(r"`(.*)` is in line (\d+) of the same map already", re.DOTALL)
 
 
 def refused(detail: str, span: Span | None, help: str = "") -> Invalid:
@@ -45,7 +46,7 @@ def documents(path: str, text: str, found: Found) -> list[Document]:
     boolean, a number without underscores, else the text. That is noted, for a stack would not let it pass.
     """
     if text.lstrip()[:1] in ("{", "["):
-        return [_json(path, text)]
+        return [_json(path, text, found)]
     parts = []
     for above, part in _divided(text):
         document, problems = source.load(part, path, above)
@@ -90,13 +91,13 @@ def _divided(text: str) -> Iterable[tuple[int, str]]:
         above += text.count("\n", start, end)
 
 
-def _json(path: str, text: str) -> Document:
+def _json(path: str, text: str, found: Found) -> Document:
     """JSON is read as JSON; YAML's reader gives the places, where it can."""
-    twice: list[str] = []
+    repeated: dict[str, bool] = {}  # whether all values of the key are equal
     try:
         data = json.loads(
             text,
-            object_pairs_hook=lambda pairs: _once(pairs, twice),
+            object_pairs_hook=lambda pairs: _last_of_each(pairs, repeated),
             parse_int=_integer,
             parse_float=str,  # as Connect has it: the characters of the file
             parse_constant=_refuse_constant,
@@ -108,11 +109,10 @@ def _json(path: str, text: str) -> Document:
     except ValueError as e:
         raise refused(str(e), Span(path), "it is no JSON") from e
     document, problems = source.load(text.replace("\t", " "), path)
-    fatal = [problem for problem in problems if problem.code in ("K102", "K105")]
-    if fatal:
+    if fatal := [problem for problem in problems if problem.code == "K105"]:
         raise Invalid(fatal)
-    if twice:  # YAML's reader did not come so far
-        raise refused(f"the key {twice[0]!r} is there twice", Span(path))
+    if repeated:
+        _judge_repeated(path, repeated, [problem for problem in problems if problem.code == "K102"], found)
     if "\\" in text and SURROGATE.search(json.dumps(data, ensure_ascii=False)):
         raise refused("a \\u escape is half of a character", Span(path), "write the character itself")
     if document is None:
@@ -120,13 +120,38 @@ def _json(path: str, text: str) -> Document:
     return Document(path, text, data, document.spans, document.key_spans)
 
 
-def _once(pairs: list[tuple[str, Any]], twice: list[str]) -> dict[str, Any]:
-    """The pairs as a map; adds the keys that are there twice to `twice`."""
-    data = dict(pairs)
-    if len(data) < len(pairs):
-        counts = Counter(key for key, _ in pairs)
-        twice += [key for key, number in counts.items() if number > 1]
+def _last_of_each(pairs: list[tuple[str, Any]], repeated: dict[str, bool]) -> dict[str, Any]:
+    """Return the map of the pairs as Connect reads it; the last of equal keys counts, and `repeated` learns of them."""
+    data: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in data:
+            repeated[key] = repeated.get(key, True) and (key == COMMENT or data[key] == value)
+        data[key] = value
     return data
+
+
+def _judge_repeated(path: str, repeated: Mapping[str, bool], problems: Sequence[Diagnostic], found: Found) -> None:
+    """Note keys that are repeated with one value. Raises Invalid with one error for those with different values."""
+    places: dict[str, list[int]] = {}
+    spans: dict[str, Span | None] = {}
+    for problem in problems:
+        said = REPEATED.match(problem.detail)
+        if said and problem.span:
+            lines = places.setdefault(said[1], [int(said[2])])
+            lines.append(problem.span.line)
+            spans.setdefault(said[1], problem.span)
+
+    def named(keys: Sequence[str]) -> str:
+        at = {key: f" in lines {listed([str(line) for line in lines], 10)}" for key, lines in places.items()}
+        return listed([f"`{key}`{at.get(key, '')}" for key in keys], 10)
+
+    different = [key for key, equal in repeated.items() if not equal]
+    if different:
+        span = next((spans[key] for key in different if key in spans), Span(path))
+        detail = f"{named(different)}, with different values; Connect would take the last"
+        raise Invalid([error("K102", "duplicate key", detail, help="remove all but one of each", span=span)])
+    span = next(iter(spans.values()), None) or Span(path)
+    found.note(f"{named(list(repeated))}: repeated, and the last one counts, as in Connect", span)
 
 
 def _integer(digits: str) -> int:
