@@ -18,7 +18,8 @@ from unicodedata import category, combining, east_asian_width
 
 from kplan.diagnostics import Diagnostic, Severity, Span, alike, named
 
-MOST_SHOWN = 100  # problems that a person is shown
+MOST_SHOWN = 100  # problems that a person is shown in full
+MOST_LINES = 1_000  # and in one line each
 MOST_ALIKE = 3  # problems that are shown in full though they differ in the resource and the place alone
 
 Sources = Callable[[str], str | None]
@@ -90,8 +91,8 @@ def rest_line(left: Sequence[Diagnostic]) -> str:
 def concise(diagnostics: Iterable[Diagnostic]) -> str:
     """One line each; of very many the first."""
     every = list(diagnostics)
-    lines = [line(each) for each in every[:MOST_SHOWN]]
-    lines += [rest_line(every[MOST_SHOWN:])] if len(every) > MOST_SHOWN else []
+    lines = [line(each) for each in every[:MOST_LINES]]
+    lines += [rest_line(every[MOST_LINES:])] if len(every) > MOST_LINES else []
     return "".join(f"{each}\n" for each in lines)
 
 

@@ -627,9 +627,9 @@ def test_thousands_of_errors_print_the_first_and_a_count_of_the_others(tmp_path:
     shell = Shell(tmp_path)
     topics = "".join(f"  t{number}: {{partition: 3}}\n" for number in range(2_000))
     shell.write("stack.yaml", f"version: 1\nstack: s\ntopics:\n{topics}")
-    for view in ("text", "concise"):
+    for view, left in (("text", "1,900"), ("concise", "1,000")):
         ended = shell.kplan("validate", "stack.yaml", "--format", view, expect=4)
-        assert "… and 1,900 more: 1,900 K106; --format json has all of them" in ended.out, view
-        assert len(ended.out) < 40_000
+        assert f"… and {left} more: {left} K106; --format json has all of them" in ended.out, view
+        assert len(ended.out) < 150_000
         assert view == "concise" or "2000 errors, 0 warnings in 1 file" in ended.out.replace(",000", "000")
     assert len(shell.kplan("validate", "stack.yaml", "--format", "json", expect=4).json["diagnostics"]) == 2_000
