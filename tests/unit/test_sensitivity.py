@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kplan import sensitivity
+from kplan.backends.base import Cluster
 from kplan.backends.connect_errors import condense
-from kplan.model import Action, Address, Change, Connector, Health, Live, Move, Owned, Secret, Stack, Task
+from kplan.backends.connect_model import changed_keys
+from kplan.backends.simulated import SimulatedConnectors, SimulatedTopics
+from kplan.model import (
+    Action,
+    Address,
+    AttrDiff,
+    Change,
+    Connector,
+    Health,
+    Live,
+    Move,
+    Owned,
+    Resource,
+    Secret,
+    Stack,
+    Task,
+)
+from kplan.plan import to_json
+from kplan.planning import Options, make
 from kplan.secrets import Mask
 from kplan.sensitivity import Setting
+from kplan.store.sqlite import SqliteStore
 from kplan.template import values_in
 from tests.shell import Shell
 
@@ -132,3 +154,35 @@ def test_a_secret_that_the_stack_writes_out_stays_a_secret(tmp_path: Path) -> No
     shell.kplan("connector", "config", "shop")
     shell.write("stack.yaml", "")
     shell.assert_no_secret_on_disk()
+
+
+class WithPasswords(SimulatedConnectors):
+    """A worker whose plugin defines `hook` as a password."""
+
+    def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
+        return {resource.address: ["hook"] for resource in resources}
+
+
+def test_a_password_of_the_plugin_is_hidden_although_nobody_declared_it(tmp_path: Path) -> None:
+    """Somebody set it live; the plan takes it out, and the ledger remembers the setting."""
+    path = tmp_path / "cluster.db"
+    cluster = Cluster(SimulatedTopics(path), WithPasswords(path))
+    source = {"connector.class": "org.apache.kafka.connect.file.FileStreamSourceConnector", "topic": "t"}
+    there = Connector("a", {**source, "hook": OLD})
+    assert cluster.connectors is not None
+    assert cluster.connectors.act([Change(A, Action.CREATE, None, there)], {})[A].ok
+    plan = make(Stack("s", "dev", {A: Connector("a", source)}), cluster, SqliteStore(path), Options())
+    (change,) = plan.changes
+    assert [(d.key, d.after) for d in change.diffs] == [("hook", None)]
+    assert OLD not in json.dumps(to_json(plan)) and cluster.mask.mask(OLD) == "(sensitive)"
+    assert sensitivity.remembered(change) == ("hook",)
+
+
+def test_a_setting_that_is_plain_now_does_not_count_as_changed_where_its_secret_is_not_known() -> None:
+    """A journal knows no secret: the undo of another setting sends neither of both."""
+    before = Connector("a", {"hook": Secret(), "batch.size": "1"})
+    after = Connector("a", {"hook": "plain", "batch.size": "2"})
+    change = Change(A, Action.UPDATE, before, after, (AttrDiff("/config/batch.size", "1", "2"),))
+    assert changed_keys(change) == {"batch.size"}
+    hook = AttrDiff("/config/hook", Secret(), "plain")
+    assert changed_keys(replace(change, diffs=(*change.diffs, hook))) == {"batch.size", "hook"}
