@@ -417,6 +417,8 @@ class KafkaLock:
         """One try. The offsets bind it to the member and generation: a transaction without them is no fence check."""
         offsets: dict[int, int] = {}
         failures: list[KafkaError] = []
+        if self._membership.metadata() is None:  # nothing is left open, whose end would be an abort
+            raise KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID, "the lock is not held"))
         self._producer.begin_transaction()
         for number, (key, value) in enumerate(encoded):
 
