@@ -111,7 +111,7 @@ def _restart(session: Session, cluster: Cluster, name: str, attempt: str) -> Non
 
 
 def _show(session: Session, found: dict[str, Any], clear: bool) -> None:
-    from kplan.render.text import clean
+    from kplan.render.text import clean, fold
     from kplan.status import HEALTHY, lines
 
     if session.as_json:
@@ -122,5 +122,6 @@ def _show(session: Session, found: dict[str, Any], clear: bool) -> None:
     first, *rest = [clean(line) for line in lines(found)]
     session.say(session.style.paint(first, "32" if found["status"] == HEALTHY else "1;31"))
     for line in rest:
-        session.say(line)
+        for part in fold(line, session.style.width) if sys.stdout.isatty() else [line]:
+            session.say(part)
     sys.stdout.flush()

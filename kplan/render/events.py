@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from kplan.events import Event
 from kplan.plan import diagnostic_to_json
-from kplan.render.text import COLORS, Style, clean
+from kplan.render.text import COLORS, Style, clean, fold
 from kplan.words import cut
 
 SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "±", "move": ">", "adopt": "=", "release": "o"}
@@ -146,17 +146,23 @@ class LineView:
 
     def _summary(self, event: Event) -> None:
         self.say("")
-        good = event.data["exit_code"] == 0
-        self.say(self.style.paint(event.message, "32" if good else "1;31"))
+        color = "32" if event.data["exit_code"] == 0 else "1;31"
+        for line in self.folded(event.message):
+            self.say(self.style.paint(line, color))
         for left in event.data["left"]:
             address, _, what = left.partition(": ")
-            self.say(f"  {clean(address):<40} {clean(what)}")
+            for line in self.folded(f"  {clean(address):<40} {clean(what)}"):
+                self.say(line)
         run = event.data["run"]
         if event.data["outcome"] == "incomplete":
             for line in ways_out(run, event.data["left"], bool(event.data.get("forward"))):
                 self.say(line)
         elif event.data["outcome"] == "rolled_back":
             self.say(f"  Nothing to clean up. Run {run} is closed.")
+
+    def folded(self, line: str) -> list[str]:
+        """Return the lines that a line is shown as: itself, where no terminal would break it inside a word."""
+        return [line]
 
     def _beat(self) -> None:
         while not self.ended.wait(0.5):
@@ -187,6 +193,9 @@ class LiveView(LineView):
     def close(self) -> None:
         super().close()
         self.live.stop()
+
+    def folded(self, line: str) -> list[str]:
+        return fold(line, self.style.width)
 
     def _above(self, line: str) -> None:
         from rich.text import Text

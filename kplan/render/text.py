@@ -37,6 +37,14 @@ class Style:
         return f"\x1b[{code}m{text}\x1b[0m" if self.color and code else text
 
 
+def fold(line: str, width: int) -> list[str]:
+    """Break `line` between words into lines of at most `width` columns; what follows is indented two more."""
+    indent = line[: len(line) - len(line.lstrip())]
+    if len(line) <= width:
+        return [line]
+    return textwrap.wrap(line, width, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What the document does not say: how it was called, how long it took, where it was saved."""

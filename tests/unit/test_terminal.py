@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import signal
 import socket
@@ -31,7 +32,7 @@ connectors:
 class Terminal:
     """kplan on a pseudo-terminal."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
         kept = {
             k: v
             for k, v in os.environ.items()
@@ -42,7 +43,7 @@ class Terminal:
         self.process = subprocess.Popen(
             command,
             cwd=folder,
-            env={**kept, "TERM": "xterm"},
+            env={**kept, "TERM": "xterm", **environment},
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -118,6 +119,25 @@ def test_a_failed_step_is_rolled_back_on_a_terminal_too(folder: Path) -> None:
     terminal = Terminal(folder, "apply", "stack.yaml", "--yes")
     assert terminal.end() == 7
     assert "Rolling back" in terminal.text and "K512" in terminal.text and "is closed" in terminal.text
+
+
+def test_the_last_lines_break_between_words(folder: Path) -> None:
+    (folder / "kplan.yaml").write_text("version: 1\nenvironments: {local: {simulated: {fail: [connector/shop]}}}\n")
+    terminal = Terminal(folder, "apply", "stack.yaml", "--yes", "--no-color", COLUMNS="60")
+    assert terminal.end() == 7
+    last = re.sub(r"\x1b\[[\d?]*[A-Za-z]", "", terminal.text[terminal.text.index("Apply failed") :])
+    assert max(map(len, last.splitlines())) <= 60, last
+    assert "Read again: 3 of 3 resources are as before." in " ".join(last.split()), last
+
+
+def test_the_lines_of_a_status_break_between_words(folder: Path) -> None:
+    Shell(folder).kplan("apply", "stack.yaml", "--yes")
+    differs = STACK.replace("shop.orders: ,", "shop.orders: {config: {retention.ms: 1d, cleanup.policy: compact}},")
+    (folder / "stack.yaml").write_text(differs)
+    terminal = Terminal(folder, "status", "stack.yaml", "--no-color", COLUMNS="60")
+    assert terminal.end() == 2
+    assert max(map(len, terminal.text.splitlines())) <= 60, terminal.text
+    assert "cleanup.policy: not set instead of compact, retention.ms:" in " ".join(terminal.text.split()), terminal.text
 
 
 def test_ctrl_c_at_the_question_changes_nothing(folder: Path) -> None:
