@@ -151,7 +151,7 @@ def test_a_cluster_has_as_many_brokers_as_it_is_told(cluster: SimulatedCluster) 
     cluster.brokers = 1
     plan = cluster.plan("version: 1\nstack: s\ntopics: {a.b: {replication_factor: 3}}\n")
     assert plan.exit_code == 4
-    with pytest.raises(kplan.Invalid, match="only 1 broker"):
+    with pytest.raises(kplan.Invalid, match="the cluster has 1 broker"):
         cluster.apply(plan)
 
 
