@@ -112,8 +112,8 @@ class Membership:
 
     @property
     def was_stopped(self) -> bool:
-        """Whether the process, not the brokers, is why the session ended: it did not run for that long."""
-        return self._pause() > self.session
+        """Whether the process, not the brokers, may be why the session ended: it began before the process stopped."""
+        return self._pause() > self.session / 2
 
     def _end(self) -> None:
         self.lost.set()
