@@ -1308,6 +1308,13 @@ _RUNS = (
 
         It changes nothing more. `kplan recover --list` shows what it did, `kplan recover` puts that back.
         """),
+    _code("K625", "the state was lost", """
+        The stack owned resources when the plan was made, and the state has no record of them any more: somebody has
+        deleted or emptied the state's topic or file. Protection and ownership that only the state knew are gone.
+
+        Restore the state if you can. Otherwise plan again: the new plan adopts what is there (`=`), and what was in the
+        stack once and is no longer declared is not known to kplan any more.
+        """),
     _code("K630", "a file of no known format", """
         `kplan import --file` tells a file's format by its content, and this one is of none that it knows.
 

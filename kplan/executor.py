@@ -116,6 +116,7 @@ class Apply:
                     f"the plan is for cluster {plan.target.cluster_id}, this is {live.target.cluster_id}",
                     help="choose the environment that the plan was made for",
                 )
+            self._refuse_lost_state(live, ledger)
             self._refuse_forbidden(live, ledger)
             judged, moved = judge(plan.steps, live, ledger, plan.stack)
             if moved:
@@ -128,6 +129,22 @@ class Apply:
             run.owners = {address: ledger.get(address) for address in touched}
             todo = [j.step for j in judged if not j.done]
             return self._run(lock, todo, [j.step for j in judged if j.done], live.target)
+
+    def _refuse_lost_state(self, live: Live, ledger: Ledger) -> None:
+        """Raise Stale where the state has lost what it knew of the stack when the plan was made."""
+        plan, store = self.run.plan, self.run.store
+        if plan.owned and not any(owned.stack == plan.stack for owned in ledger.values()):
+            lost = f"{words.count(plan.owned, 'resource')} of stack {plan.stack}"
+        else:
+            owners = {change.source or change.address: change.owner for change in plan.changes}
+            gone = [a for a, owner in owners.items() if owner and a in live.resources and a not in ledger]
+            lost = words.listed(list(map(str, gone)))
+        if lost:
+            raise Stale(
+                f"the state in {store.where} has no record any more of {lost}",
+                code="K625",
+                help="nothing was changed: find out who deleted or emptied the state; a new plan adopts what is there",
+            )
 
     def _refuse_forbidden(self, live: Live, ledger: Ledger) -> None:
         """Raise Stale where the plan's document asks for what no plan may do."""

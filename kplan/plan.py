@@ -75,6 +75,7 @@ class Plan:
     created_at: str = ""
     kplan_version: str = __version__
     sources: tuple[SourceCheck, ...] = ()  # the connectors whose databases matter
+    owned: int = 0  # resources that the stack owned when the plan was made
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -162,7 +163,11 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "changes": [change_to_json(s.change, s.number, s.wave) for s in plan.steps],
         "drift": [drift_to_json(d) for d in plan.drift],
         "diagnostics": [diagnostic_to_json(d) for d in plan.diagnostics],
-        "read": {"topics": plan.topics_read, "connectors": plan.connectors_read},
+        "read": {
+            "topics": plan.topics_read,
+            "connectors": plan.connectors_read,
+            **({"owned": plan.owned} if plan.owned else {}),
+        },
         "used_env": list(plan.used_env),
         **({"sources": [asdict(source) for source in plan.sources]} if plan.sources else {}),
     }
@@ -250,6 +255,7 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
             created_at=data["created_at"],
             kplan_version=data["kplan_version"],
             sources=tuple(SourceCheck(**source) for source in data.get("sources", ())),
+            owned=data["read"].get("owned", 0),
         )
         document = to_json(plan)
         del document["digest"]  # a newer kplan's is of more than this one knows

@@ -314,6 +314,7 @@ def _plan(draft: Draft, live: Live, ledger: Ledger, options: Options) -> Plan:
         used_env=stack.used_env,
         created_at=options.created_at,
         sources=draft.sources,
+        owned=managed,
     )
 
 

@@ -134,7 +134,13 @@ def _turn(mark: pytest.Mark | None) -> int:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     services = item.config.stash[SERVICES]
     if services.needed_by(item):
-        services.begin(*{name for each in item.session.items for name in services.needed_by(each)})
+        together = [each for each in item.session.items if _mark(each) == _mark(item)]  # by this process, then
+        services.begin(*{name for each in together for name in services.needed_by(each)})
+
+
+def _mark(item: pytest.Item) -> str:
+    mark = item.get_closest_marker("xdist_group")
+    return "" if mark is None else str(mark.args[0])
 
 
 @pytest.fixture(scope="session")

@@ -183,3 +183,16 @@ def write_state(kafka: KafkaCluster, key: str, record: dict[str, Any]) -> None:
     producer = Producer({"bootstrap.servers": kafka.bootstrap})
     producer.produce(STATE, json.dumps({"v": 1, "at": "2099-11-22T00:00:00Z", "items": [], **record}), key)
     assert producer.flush(30) == 0
+
+
+def test_a_lost_state_topic_is_noticed(shell: Shell, admin: AdminClient) -> None:
+    stack = "version: 1\nstack: lost\ntopics: {lost.orders: {replication_factor: 1, protect: true}%s}\n"
+    shell.write("kplan.yaml", (shell.folder / "kplan.yaml").read_text().replace(STATE, f"{STATE}-lost"))
+    shell.write("lost.yaml", stack % "")
+    shell.kplan("apply", "lost.yaml", "--yes")
+    shell.write("lost.yaml", stack % ", lost.items: {replication_factor: 1}")
+    shell.kplan("plan", "lost.yaml", "--out", "plan.json")
+    drop(admin, f"{STATE}-lost")
+    ended = shell.kplan("apply", "plan.json", expect=5)
+    assert "K625" in ended.err and "1 resource of stack lost" in ended.err
+    assert "lost.items" not in names(admin)
