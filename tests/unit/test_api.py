@@ -409,6 +409,17 @@ def test_dangers_block_until_they_are_accepted(folder: Path) -> None:
     assert kplan.destroy(loaded, accept="delete:topic/search.index").done == 1
 
 
+@pytest.mark.parametrize("format", ["text", "md", "html"])
+def test_a_view_names_a_command_that_exists(folder: Path, format: Any) -> None:
+    """A blocked plan says which words accept its danger, and they belong to `kplan plan`."""
+    loaded = kplan.load("stacks/search.yaml")
+    kplan.apply(kplan.plan(loaded), loaded.environment)
+    (folder / "stacks" / "search.yaml").write_text("version: 1\nstack: search\ntopics: {}\n")
+    shown = kplan.view(kplan.plan(kplan.load("stacks/search.yaml")), format)
+    assert "--accept" in shown and "delete:topic/search.index" in shown
+    assert "kplan plan stacks/search.yaml" in shown and "kplan show" not in shown
+
+
 def test_no_steps_make_no_run(folder: Path) -> None:
     loaded, plan = planned()
     kplan.apply(plan, loaded.environment)

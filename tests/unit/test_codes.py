@@ -10,6 +10,7 @@ import pytest
 
 from kplan.codes import CODES, FAMILIES, similar
 from kplan.risk import KINDS
+from tests.shell import Shell
 
 PACKAGE = Path(__file__).parents[2] / "kplan"
 QUOTED = re.compile(r"""["'](K\d{3})["']""")
@@ -76,3 +77,20 @@ def test_commands_in_an_entry_exist() -> None:
 def test_a_mistyped_code_finds_the_nearest() -> None:
     assert similar("k1044") == "K104"
     assert similar("nothing") == ""
+
+
+def test_the_likeliest_mistakes_of_a_first_day_are_explained() -> None:
+    """A folder without stacks, and a file that is not there or cannot be read."""
+    text = " ".join(CODES["K107"].text.split())
+    assert "There is no such file" in text and "A folder without stacks" in text
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_no_paragraph_stands_among_the_lines_of_an_example(code: str) -> None:
+    for paragraph in CODES[code].text.split("\n\n"):
+        assert len({line.startswith("    ") for line in paragraph.splitlines()}) == 1, paragraph
+
+
+def test_an_explanation_fits_a_terminal(tmp_path: Path) -> None:
+    shown = Shell(tmp_path).kplan("explain", "K106").out
+    assert max(map(len, shown.splitlines())) <= 100, shown
