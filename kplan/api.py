@@ -119,7 +119,8 @@ def plan(
     delete what the stack owns. `target`, `exclude` and `replace` are addresses such as `topic/shop.*`; `accept` names
     dangers that are accepted for this run, such as `delete:topic/shop.old`. `offline`: the servers do not check the
     changes. `drop` names what goes in the databases of connectors that are deleted: `slot`, `publication` or
-    `publication=NAME`. `key` signs the digests of secrets in a plan that will be saved, as KPLAN_KEY does.
+    `publication=NAME`. `key` signs the digests of secrets in a plan that will be saved, and has records of the state
+    refused that are not signed with it, as KPLAN_KEY does.
 
     The plan of a blocked or refused change is returned like any other: see `blocked`, `errored` and `exit_code`.
     Raises Invalid where the files have errors or a sensitive variable has no value; Unreachable, Denied, Timeout where
@@ -193,7 +194,7 @@ def _plans(loaded: Loaded, stacks: Sequence[Stack], options: Options) -> list[Pl
     if loaded.has_errors or unset:
         raise Invalid([*loaded.diagnostics, *unset])
     mask = _mask(loaded.environment, loaded.stacks)
-    with _opened(loaded.environment, mask) as (cluster, store):
+    with _opened(loaded.environment, mask, key=options.sign_with) as (cluster, store):
         made = make_all(stacks, cluster, store, options) if stacks else []
     _notifier(loaded.environment, mask).blocked(made)
     of_files = {stack.name: problems for stack, problems in zip(stacks, _problems_of(loaded, stacks), strict=True)}
@@ -257,6 +258,7 @@ def apply(
     parallel: int = 6,
     stop: Stop | None = None,
     saved: bool = False,
+    key: str | None = None,
 ) -> Result:
     """Does what the plan says, in its order; where a step fails, everything that was done is put back and read again.
 
@@ -264,7 +266,8 @@ def apply(
     each difference to the state before. `on_event` gets each Event in the calling thread; once it raises it is not
     called again, and the run goes on. `lock_timeout` is how many seconds to wait for somebody else's apply; at most
     `parallel` connectors change at once. Setting `stop.asked`, from any thread, ends the run after the current wave and
-    puts everything back. `saved`: the plan was read from a file, which is applied once.
+    puts everything back. `saved`: the plan was read from a file, which is applied once. `key` signs what the run writes
+    into the state, and has records refused that are not signed with it, as KPLAN_KEY does.
 
     Raises, with nothing changed: Invalid (the plan has errors, or a secret has no value), Blocked, Locked, Stale,
     InterruptedRun, Unreachable, Denied, Timeout. Raises JournalBroken where the run cannot be recorded: `exit_code` 1
@@ -283,7 +286,7 @@ def apply(
 
     def work() -> Result:
         _refuse(plan, environment)
-        with _opened(environment, mask, parallel) as (cluster, store):
+        with _opened(environment, mask, parallel, key) as (cluster, store):
             run = prepare_run(plan, environment, cluster, store, me, _unbreakable(on_event), stop or Stop())
             return Apply(run, on_failure, saved).within(lock_timeout)
 
@@ -304,21 +307,23 @@ def destroy(
     lock_timeout: float = 0.0,
     parallel: int = 6,
     stop: Stop | None = None,
+    key: str | None = None,
 ) -> Result:
     """Deletes what the stack owns and kplan made; what it adopted is given up and stays.
 
-    The same as `apply` of `plan(loaded, stack, destroy=True, accept=accept, drop=drop)`, with what both raise: Blocked,
-    too, where a topic has records and `accept` does not name it.
+    The same as `apply` of `plan(loaded, stack, destroy=True, accept=accept, drop=drop, key=key)`, with what both raise:
+    Blocked, too, where a topic has records and `accept` does not name it.
     """
     _expect_settings(on_failure, lock_timeout, parallel)
     return apply(
-        plan(loaded, stack, destroy=True, accept=accept, drop=drop),
+        plan(loaded, stack, destroy=True, accept=accept, drop=drop, key=key),
         loaded.environment,
         on_event=on_event,
         on_failure=on_failure,
         lock_timeout=lock_timeout,
         parallel=parallel,
         stop=stop,
+        key=key,
     )
 
 
@@ -398,13 +403,15 @@ def _notifier(environment: Environment, mask: Mask) -> Notifier:
 
 # -- what they share --------------------------------------------------------------------------------------------------
 @contextmanager
-def _opened(environment: Environment, mask: Mask, parallel: int = 6) -> Iterator[tuple[Cluster, Store]]:
+def _opened(
+    environment: Environment, mask: Mask, parallel: int = 6, key: str | None = None
+) -> Iterator[tuple[Cluster, Store]]:
     """The environment's servers and its store, closed at the end."""
     from kplan.servers import open_cluster, open_store
 
     cluster = open_cluster(environment, mask, log.warning, parallel)
     try:
-        store = open_store(environment)
+        store = open_store(environment, key)
         try:
             yield cluster, store
         finally:

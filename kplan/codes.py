@@ -1279,9 +1279,9 @@ _RUNS = (
             kplan recover RUN --env NAME
         """),
     _code("K619", "a record of the state is damaged", """
-        `kplan state clean` reads every record of the ledger and the journal, and cannot read this one: it was written
-        by a newer kplan, cut off, or changed by something else. Whether it holds the value of a secret is not known,
-        and it is left as it is.
+        `kplan state clean` and `kplan state sign` read every record of the ledger and the journal, and cannot read this
+        one: it was written by a newer kplan, cut off, or changed by something else. Whether it holds the value of a
+        secret is not known, and it is left as it is.
 
         With a newer kplan's record, use that kplan. Otherwise find out what the record was. In Kafka, produce an empty
         value for its key to remove it; in SQLite, delete its row.
@@ -1292,6 +1292,21 @@ _RUNS = (
 
             kplan recover RUN
             kplan state clean
+        """),
+    _code("K621", "a record of the state is not signed", """
+        KPLAN_KEY is set here, and a record of the ledger or a journal has no signature, or one of another key or of
+        other content. The stack of that record stops, and so does a plan that is about its address. Others go on.
+
+        Sign a state that was written without the key. First look at what is listed: what is signed counts as true. To
+        drop a record instead, produce an empty value for its key in Kafka, or delete its row in SQLite.
+
+            kplan state sign --verbose
+        """),
+    _code("K622", "there is no key to sign with", """
+        `kplan state sign` signs the records of the ledger and the journal with KPLAN_KEY, and that variable is empty or
+        not set. Set it to the same secret wherever kplan plans and applies.
+
+            KPLAN_KEY=… kplan state sign
         """),
     _code("K623", "a record of the state cannot be read", """
         A record of the ledger or of a journal is damaged, or a newer kplan wrote it. The message names the record and

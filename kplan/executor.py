@@ -159,7 +159,8 @@ class Apply:
         """Raise where a record that this plan is about cannot be read, or an earlier run of the stack has no end."""
         stack = self.run.plan.stack
         overview = self.run.store.overview()
-        overview.refuse_unreadable([stack], [change.address for change in self.run.plan.changes])
+        changes = self.run.plan.changes
+        overview.refuse_unreadable([stack], [a for c in changes for a in (c.address, c.source) if a is not None])
         for run, owner in overview.open_runs.items():
             if owner == stack:
                 raise InterruptedRun(
@@ -215,12 +216,16 @@ class Apply:
 
     def _refuse_lost_claims(self, lock: Lock, claims: Mapping[Address, Owned | None]) -> None:
         """Of two stacks that claim one address at once, the later one stops before it acts."""
-        ledger = self.run.store.ledger() if claims else {}
-        lost = [a for a in claims if a in ledger and ledger[a].stack != self.run.plan.stack]
+        if not claims:
+            return
+        overview, stack = self.run.store.overview(), self.run.plan.stack
+        owners = {address: overview.ledger[address].stack for address in claims if address in overview.ledger}
+        unknown = {each.address: each.stack for each in overview.unreadable if each.address in owners}
+        lost = [(a, owner) for a, owner in {**owners, **unknown}.items() if owner != stack]
         if lost:
             self.run.write(lock, "end", about={"outcome": "refused"}, ledger=dict.fromkeys(claims))
             raise Stale(
-                f"{lost[0]}: stack {ledger[lost[0]].stack} claimed it at the same moment",
+                f"{lost[0][0]}: stack {lost[0][1]} claimed it at the same moment",
                 help="nothing was changed: let one stack own it",
             )
 

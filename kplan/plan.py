@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -31,6 +30,7 @@ from kplan.model import (
     Topic,
 )
 from kplan.order import Step
+from kplan.signing import canonical, matches, signature
 from kplan.template import references, resolve
 from kplan.trust import is_another_topic
 
@@ -281,12 +281,7 @@ def _agrees(made: Any, read: Any) -> bool:
 
 def document_digest(document: Mapping[str, Any]) -> str:
     """The digest of a document, without its time, the digest itself and the signature."""
-    return "sha256:" + hashlib.sha256(_canonical(document, "created_at", "digest", "signature")).hexdigest()
-
-
-def _canonical(document: Mapping[str, Any], *without: str) -> bytes:
-    rest = {key: value for key, value in document.items() if key not in without}
-    return json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return "sha256:" + hashlib.sha256(canonical(document, "created_at", "digest", "signature")).hexdigest()
 
 
 # -- the file ---------------------------------------------------------------------------------------------------------
@@ -323,8 +318,7 @@ def signed(documents: Sequence[Mapping[str, Any]], key: str | None) -> list[dict
 def _signature(document: Mapping[str, Any], together: Sequence[Mapping[str, Any]], key: str) -> str:
     """Covers all of the document, its time too, and which others are in the file and in which order."""
     digests = "\n".join(str(each.get("digest")) for each in together)
-    said = b"\0".join((b"kplan plan", digests.encode(), _canonical(document, "signature")))
-    return "hmac-sha256:" + hmac.new(key.encode(), said, hashlib.sha256).hexdigest()
+    return signature(key, b"kplan plan", digests.encode(), canonical(document, "signature"))
 
 
 def verify_signatures(documents: Sequence[Mapping[str, Any]], key: str | None) -> None:
@@ -338,7 +332,7 @@ def verify_signatures(documents: Sequence[Mapping[str, Any]], key: str | None) -
                 code="K523",
                 help="make the plan again where KPLAN_KEY is set to the same value as here",
             )
-        if not hmac.compare_digest(found.encode(), _signature(document, documents, str(key)).encode()):
+        if not matches(found, _signature(document, documents, str(key))):
             raise Stale(
                 f"the signature of the plan of stack {name} is wrong: it was signed with another KPLAN_KEY, "
                 "or changed after it was made",

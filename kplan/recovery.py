@@ -142,6 +142,7 @@ class Recovery:
         run = self.run
         started = run.clock()
         with run.store.lock(run.plan.stack, run.holder, timeout) as lock:
+            self._refuse_troubled_state()
             progress = replay(run.store.entries(run.holder.run))  # as of now: another machine may have been quicker
             if progress is None or not progress.is_open:
                 result = Result("recovered", run.holder.run)
@@ -156,6 +157,12 @@ class Recovery:
                     e.exit_code = JournalBroken.exit_code  # the run is still open
                     raise
         return run.ended(replace(result, seconds=run.clock() - started), said, **more)
+
+    def _refuse_troubled_state(self) -> None:
+        """Raise RecordUnreadable where a record that the run is about cannot be read or trusted."""
+        plan = self.run.plan
+        about = [address for c in plan.changes for address in (c.address, c.source) if address is not None]
+        self.run.store.overview().refuse_unreadable([plan.stack], about)
 
     def _sent(self, progress: Progress) -> list[Sent]:
         """The steps that were sent. One in flight may still be on its way: it is undone even if it looks undone."""

@@ -140,8 +140,11 @@ def _signals(environment: Environment) -> Signals:
     return KafkaSignals(client_settings(environment), environment.request_timeout)
 
 
-def open_store(environment: Environment) -> Store:
-    """The environment's ledger, journal and lock: in a topic of the cluster, or in a file where it says so."""
+def open_store(environment: Environment, key: str | None = None) -> Store:
+    """The environment's ledger, journal and lock: in a topic of the cluster, or in a file where it says so.
+
+    With a `key`, as KPLAN_KEY is one, its records are signed.
+    """
     if environment.kafka and not environment.sqlite:
         from kplan.store.kafka import KafkaStore
 
@@ -153,6 +156,7 @@ def open_store(environment: Environment) -> Store:
             session_timeout=environment.session_timeout,
             attempts=environment.attempts,
             delay=environment.delay,
+            key=key,
         )
     if environment.connect and not environment.kafka and not environment.sqlite:
         from kplan.store.snapshot import RecordedStore
@@ -160,7 +164,7 @@ def open_store(environment: Environment) -> Store:
         return RecordedStore("", {})  # the ledger is in Kafka, of which no broker is named
     from kplan.store.sqlite import SqliteStore
 
-    return SqliteStore(state_file(environment))
+    return SqliteStore(state_file(environment), key=key)
 
 
 def open_snapshot(snapshot: Snapshot, path: str) -> tuple[Cluster, Store]:

@@ -260,10 +260,11 @@ class Session:
     def readable_ledger(self, store: Store, stacks: Collection[str] = ()) -> Mapping[Address, Owned]:
         """Return the ledger, and warn of each record that cannot be read. One of `stacks` raises RecordUnreadable."""
         from kplan.render.text import clean
+        from kplan.store.base import shorten
 
         overview = store.overview()
         overview.refuse_unreadable(stacks)
-        for problem in overview.unreadable:
+        for problem in shorten(overview.unreadable):
             self.note(f"warning: {store.where}: {clean(problem.message)} (stack {clean(problem.stack)})")
         return overview.ledger
 
@@ -337,7 +338,7 @@ class Session:
         configure(s.get("log_level") or "error", style, file, self.secrets, talks=bool(s.get("log_level") or file))
 
     def open(self, environment: Environment) -> tuple[Cluster, Store]:
-        from kplan.servers import open_cluster, open_snapshot, open_store
+        from kplan.servers import open_cluster, open_snapshot
 
         if self.snapshot:
             return open_snapshot(self.snapshot, self.settings["live"])
@@ -350,7 +351,13 @@ class Session:
             self.settings.get("parallel") or 6,
             lambda what, done, total: self.progress.tell(what, done, total),
         )
-        return cluster, open_store(environment)
+        return cluster, self.open_store(environment)
+
+    def open_store(self, environment: Environment) -> Store:
+        """Open the state alone, with the key of this process."""
+        from kplan.servers import open_store
+
+        return open_store(environment, os.environ.get("KPLAN_KEY"))
 
     # -- problems -------------------------------------------------------------------------------------------------
     def show(self, diagnostics: Sequence[Diagnostic], *, stream: Any = None, closing: str = "") -> None:

@@ -110,14 +110,12 @@ def _end_writes(session: Session, store: Store) -> None:
 
 
 def _show_unreadable(session: Session, store: Store) -> set[str]:
-    """Show each record that cannot be read, and return the stacks that it stops."""
-    from kplan.store.base import UNREADABLE_HELP, RecordUnreadable
+    """Show the records that cannot be read or trusted, and return the stacks that it stops."""
+    from kplan.store.base import shorten
 
     found = store.overview().unreadable
-    session.show([
-        RecordUnreadable(f"{store.where}: {each.message} (stack {each.stack})", help=UNREADABLE_HELP).diagnostic()
-        for each in found
-    ])  # fmt: skip
+    session.show([each.error(f"{store.where}: {each.message} (stack {each.stack})").diagnostic()
+                  for each in shorten(found)])  # fmt: skip
     return {each.stack for each in found}
 
 

@@ -117,9 +117,9 @@ def _not_a_plan(file: str) -> Diagnostic:
 
 def _runs(session: Session) -> int:
     from kplan.render.text import clean
-    from kplan.servers import open_store
+    from kplan.store.base import shorten
 
-    store = open_store(session.load_environment())
+    store = session.open_store(session.load_environment())
     with session.showing_progress():
         overview, summaries = store.overview(), store.summaries()
     if session.as_json:
@@ -133,7 +133,7 @@ def _runs(session: Session) -> int:
         session.say(clean(f"{s.run}  {s.stack:<24} {s.outcome or 'open':<12} {s.about.get('who', '')}"))
     if not summaries and not session.as_json:
         session.say(f"No runs in {store.where}.")
-    for problem in overview.unreadable:
+    for problem in shorten(overview.unreadable):
         session.note(f"warning: stack {clean(problem.stack)}: {clean(problem.message)}")
     return 0
 
@@ -141,9 +141,8 @@ def _runs(session: Session) -> int:
 def _run(session: Session, run: str) -> None:
     from kplan.diagnostics import Invalid, error
     from kplan.render.text import clean
-    from kplan.servers import open_store
 
-    store = open_store(session.load_environment())
+    store = session.open_store(session.load_environment())
     with session.showing_progress():
         entries = store.entries(run)
         summary = next((s for s in store.summaries() if s.run == run), None) if not entries else None

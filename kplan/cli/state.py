@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -49,13 +50,9 @@ class Found:
 @SHOWING
 @calls
 def clean(session: Session) -> int:
-    from kplan.environment import seconds
     from kplan.loading import load_environment
 
-    try:
-        timeout = seconds(session.settings["lock_timeout"])
-    except ValueError as e:
-        raise click.BadParameter(str(e), param_hint="--lock-timeout")
+    timeout = _lock_timeout(session)
     environment = load_environment(session.request)
     session.mask(environment)
     cluster, store = session.open(environment)
@@ -64,7 +61,7 @@ def clean(session: Session) -> int:
         found = _look(session, store, passwords)
         _describe(session, store, found)
         if found.to_write:
-            _ask(session, found)
+            _ask(session, f"write {_count(len(found.to_write))} without these values")
             for stack in found.stacks:
                 with store.lock(stack, holder("kplan state clean"), timeout) as lock:
                     again = _look(session, store, passwords)  # as of now: a run may have ended meanwhile
@@ -76,6 +73,87 @@ def clean(session: Session) -> int:
         cluster.close()
         store.close()
     return 2 if found.damaged or found.open_runs else 0
+
+
+@command.command(
+    "sign",
+    help="Sign the records of the ledger and the journal with KPLAN_KEY: once, when the key is new. It lists which "
+    "records have no signature by this key, and signs just those. Exit 2 where a record had to be left: a damaged one, "
+    "or one that changed meanwhile.",
+)
+@LOADING
+@option("--verbose", is_flag=True, help="List every record, not only how many there are.")
+@option("--yes", "-y", is_flag=True, help="Do not ask.")
+@option("--lock-timeout", metavar="TIME", default="60s", show_default=True, help="How long to wait for each lock.")
+@SHOWING
+@calls
+def sign(session: Session) -> int:
+    timeout = _lock_timeout(session)
+    _refuse_without_key()
+    store = session.open_store(session.load_environment())
+    try:
+        records = store.records()
+        unsigned = [record for record in records if record.fault]
+        _list_unsigned(session, store, records, unsigned)
+        left = len(_show_damaged(session, records))
+        if unsigned:
+            _ask(session, f"sign {_count(len(unsigned))}")
+        for stack in dict.fromkeys(record.stack for record in unsigned):
+            listed = {record.key: record for record in unsigned if record.stack == stack}
+            with store.lock(stack, holder("kplan state sign"), timeout) as lock:
+                now = {record.key: record for record in store.records() if record.fault}
+                same = [record for key, record in listed.items() if now.get(key) == record]
+                lock.rewrite([replace(record, fault="") for record in same])
+            session.say(f"stack {stack}: {_count(len(same))} signed")
+            left += _tell_of_changed(session, stack, len(listed) - len(same))
+    finally:
+        store.close()
+    return 2 if left else 0
+
+
+def _refuse_without_key() -> None:
+    from kplan.diagnostics import Invalid, error
+
+    if not os.environ.get("KPLAN_KEY"):
+        help = "set KPLAN_KEY to the secret that plan and apply have"
+        raise Invalid([error("K622", "there is no key to sign with", "KPLAN_KEY is not set", help=help)])
+
+
+def _list_unsigned(session: Session, store: Store, records: Sequence[Record], unsigned: Sequence[Record]) -> None:
+    """Say of each stack which records would be signed, and which of its runs have no end."""
+    from kplan.render.text import clean as printable
+    from kplan.signing import UNSIGNED
+    from kplan.words import count
+
+    if not unsigned:
+        session.say(f"No record without a signature by this key is in {store.where}.")
+    open_runs = _open_runs([record for record in records if record.run])
+    for stack in dict.fromkeys(record.stack for record in unsigned):
+        mine = [record for record in unsigned if record.stack == stack]
+        of_runs = [record for record in mine if record.run]
+        numbers = f"{count(len(mine) - len(of_runs), 'record')} of the ledger, {len(of_runs)} of the journal"
+        session.say(printable(f"stack {stack}: {numbers}"))
+        if wrong := [record for record in mine if record.fault != UNSIGNED]:
+            session.say(f"    {_count(len(wrong))} with another signature")
+        for run in dict.fromkeys(record.run for record in of_runs if record.run in open_runs):
+            session.say(printable(f"    run {run} has no end: `kplan recover` acts on what it says"))
+        for record in mine if session.settings["verbose"] else ():
+            session.say(printable(f"    {record.name} {record.fault}"))
+
+
+def _tell_of_changed(session: Session, stack: str, changed: int) -> int:
+    if changed:
+        session.note(f"stack {stack}: {_count(changed)} changed meanwhile and left; look again with `kplan state sign`")
+    return changed
+
+
+def _lock_timeout(session: Session) -> float:
+    from kplan.environment import seconds
+
+    try:
+        return seconds(session.settings["lock_timeout"])
+    except ValueError as e:
+        raise click.BadParameter(str(e), param_hint="--lock-timeout")
 
 
 def _look(session: Session, store: Store, passwords: Collection[Setting]) -> Found:
@@ -153,20 +231,28 @@ def _describe(session: Session, store: Store, found: Found) -> None:
         session.say(printable(f"stack {record.stack}  {record.name}: {', '.join(names)}"))
     if not found.to_write:
         session.say(f"No value of a sensitive setting is in {store.where}.")
-    problems = [
-        Diagnostic("K619", Severity.WARNING, "a record of the state is damaged", f"{record.name} of stack "
-                   f"{record.stack}: {record.damage}", "it is left as it is: see `kplan explain K619`")
-        for record in found.damaged
-    ]  # fmt: skip
-    problems += [
+    _show_damaged(session, found.damaged)
+    session.show([
         Diagnostic("K620", Severity.WARNING, "an open run keeps its values", f"run {run} needs them to be put back",
                    f"end it with `kplan recover {run}`, then clean again")
         for run in found.open_runs
-    ]  # fmt: skip
-    session.show(problems)
+    ])  # fmt: skip
 
 
-def _ask(session: Session, found: Found) -> None:
+def _show_damaged(session: Session, records: Sequence[Record]) -> Sequence[Record]:
+    """Show and return the damaged ones of the records."""
+    from kplan.diagnostics import Diagnostic, Severity
+
+    damaged = [record for record in records if record.damage]
+    session.show([
+        Diagnostic("K619", Severity.WARNING, "a record of the state is damaged", f"{record.name} of stack "
+                   f"{record.stack}: {record.damage}", "it is left as it is: see `kplan explain K619`")
+        for record in damaged
+    ])  # fmt: skip
+    return damaged
+
+
+def _ask(session: Session, what: str) -> None:
     from kplan.diagnostics import Declined
 
     if session.settings["yes"]:
@@ -174,7 +260,7 @@ def _ask(session: Session, found: Found) -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Declined("there is no terminal to ask on", help="say --yes")
     try:
-        answer = input(f"\nType yes to write {_count(len(found.to_write))} without these values: ")
+        answer = input(f"\nType yes to {what}: ")
     except (EOFError, KeyboardInterrupt):
         answer = ""
         session.say()

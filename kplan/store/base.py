@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from kplan.diagnostics import JournalBroken, Timeout
@@ -29,7 +29,7 @@ class Record:
     """One stored record of the ledger or the journal, as JSON. `key` is what the store calls it.
 
     `address` is that of a ledger's record; `run` and `seq` are those of one of the journal. `damage` says why it cannot
-    be read; its `data` is empty then.
+    be read; its `data` is empty then. `fault` says why its signature does not count, where the store has a key.
     """
 
     key: str
@@ -39,6 +39,7 @@ class Record:
     run: str = ""
     seq: int = 0
     damage: str = ""
+    fault: str = ""
 
     @property
     def name(self) -> str:
@@ -65,7 +66,9 @@ class RecordUnreadable(JournalBroken):
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A record that this kplan cannot read: of a newer one, or damaged. It stops its stack, and no other one.
+    """A record that this kplan cannot read, or may not trust. It stops its stack, and no other one.
+
+    It is of a newer kplan, or damaged; or `is_untrusted`: there is a key, and the record is not signed with it.
 
     With `address` it is one of the ledger: who owns that is not known, so a plan of any stack that is about it stops.
     `message` names the record and the cause; `run` is set for a record of a journal.
@@ -75,6 +78,27 @@ class Unreadable:
     message: str
     address: Address | None = None
     run: str = ""
+    is_untrusted: bool = False
+
+    def error(self, message: str) -> RecordUnreadable:
+        """Return the error that refuses the record; `message` names it and the cause."""
+        if self.is_untrusted:
+            return RecordUnreadable(message, help=UNTRUSTED_HELP, code="K621")
+        return RecordUnreadable(message, help=UNREADABLE_HELP)
+
+
+def shorten(problems: Sequence[Unreadable]) -> list[Unreadable]:
+    """Return the problems to be shown: of the records of one stack that are not signed, the first with their number."""
+    by_stack: dict[str, list[Unreadable]] = {}
+    for problem in problems:
+        if problem.is_untrusted:
+            by_stack.setdefault(problem.stack, []).append(problem)
+    shown = [problem for problem in problems if not problem.is_untrusted]
+    return [*shown, *(replace(first, message=first.message + _more(rest)) for first, *rest in by_stack.values())]
+
+
+def _more(others: Sequence[object]) -> str:
+    return f"; and {len(others)} more" if others else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +118,33 @@ class Overview:
         whose = f"stack {first.stack}"
         if first.stack not in stacks:
             whose = f"{whose}, which may own {first.address}"
-        more = f"; and {len(found) - 1} more" if len(found) > 1 else ""
-        raise RecordUnreadable(f"{first.message} ({whose}){more}", help=UNREADABLE_HELP)
+        raise first.error(f"{first.message} ({whose}){_more(found[1:])}")
 
 
 UNREADABLE_HELP: Final = (
     "use the kplan that wrote it, if that is newer; else find out what the record was, and write or remove it"
 )
+UNTRUSTED_HELP: Final = (
+    "set the KPLAN_KEY that signs this state; records that no key has signed yet are listed and signed by "
+    "`kplan state sign`"
+)
+
+
+def ledger_key(stack: str, address: Address | str) -> str:
+    """Return the name of a record, which is its key in a topic and is covered by its signature in any store."""
+    return f"stack/{stack}/{address}"
+
+
+def journal_key(stack: str, run: str, seq: int) -> str:
+    return f"stack/{stack}/run/{run}/{seq}"
+
+
+def summary_key(stack: str, run: str) -> str:
+    return f"stack/{stack}/runs/{run}"
+
+
+def history_key(stack: str, address: str) -> str:
+    return f"stack/{stack}/history/{address}"
 
 
 def refuse_newer(version: object, known: int) -> None:
@@ -121,7 +165,10 @@ class Lock(Protocol):
         """
 
     def rewrite(self, records: Sequence[Record]) -> None:
-        """Replace stored records of the stack, each by one of the same key. Raises JournalBroken, as `write` does."""
+        """Replace stored records of the stack, each by one of the same key. Raises JournalBroken, as `write` does.
+
+        One with a `fault` stays without a signature: nobody has looked at what it says.
+        """
 
 
 class Store(Protocol):
@@ -131,7 +178,11 @@ class Store(Protocol):
     topic: str  # the topic that holds the state; empty where it is in a file
 
     def overview(self) -> Overview:
-        """Return the ledger, the open runs and what cannot be read, as of one moment."""
+        """Return the ledger, the open runs and what cannot be read or trusted, as of one moment.
+
+        With a key a run has ended only where its end is signed, and a claim that is not signed owns nothing that a
+        signed one claims.
+        """
 
     def ledger(self) -> Mapping[Address, Owned]:
         """Every stack's records that can be read, as of now."""
@@ -146,7 +197,7 @@ class Store(Protocol):
         """Return the last changes that runs of the stack made to the resource, newest first."""
 
     def entries(self, run: str) -> Sequence[Entry]:
-        """Return the records of the run's journal. Raises RecordUnreadable where one cannot be read."""
+        """Return the records of the run's journal, signed or not. Raises RecordUnreadable where one cannot be read."""
 
     def open_runs(self) -> Sequence[str]:
         """Ids of the runs that have a beginning and no end, as far as they can be read."""

@@ -21,6 +21,7 @@ from kplan.history import PastChange, RunSummary
 from kplan.journal import Entry
 from kplan.model import Address, Owned
 from kplan.secrets import Mask, MaskingFilter
+from kplan.signing import Signer
 from kplan.store.base import UNREADABLE_HELP, Holder, Lock, Overview, Record, RecordUnreadable
 from kplan.store.kafka_clients import Clients
 from kplan.store.kafka_lock import KafkaLock, Membership
@@ -39,13 +40,15 @@ class KafkaStore:
 
     Reading a topic that is not there sees nothing; the first lock makes it. `secrets` are hidden in all that is said.
     `session_timeout` is how long a killed holder keeps the lock; brokers allow `group.min.session.timeout.ms` (6 s)
-    and more. The first contact is tried `attempts` times, with growing pauses that begin with `delay`.
+    and more. The first contact is tried `attempts` times, with growing pauses that begin with `delay`. With a `key`
+    records are signed, and those that are not are found.
     """
 
     def __init__(self, config: Mapping[str, str], topic: str = TOPIC, *, request_timeout: float = 30.0,
                  secrets: Sequence[str] = (), session_timeout: float = 10.0, attempts: int = 1,
-                 delay: float = 2.0) -> None:  # fmt: skip
+                 delay: float = 2.0, key: str | None = None) -> None:  # fmt: skip
         self.where = self.topic = topic
+        self._signer = Signer(key or "")
         mask = Mask(secrets)
         loggers = logging.Logger("kplan.store"), logging.Logger("kplan.kafka")  # own ones: their filters end with them
         for logger, parent in zip(loggers, ("kplan", "kplan.kafka"), strict=True):
@@ -88,7 +91,8 @@ class KafkaStore:
 
         def find_entries(log: Log) -> list[Entry]:
             named = [each for each in log.runs.values() if each.run == run]
-            first = min(named, key=lambda each: (log.has_ended(each), each.first), default=None)
+            trust = lambda each: (log.has_ended(each), len(each.problems) > len(each.unreadable), each.first)  # noqa: E731
+            first = min(named, key=trust, default=None)
             if first is not None and first.unreadable:
                 raise RecordUnreadable(first.unreadable[0].message, help=UNREADABLE_HELP)
             return first.entries() if first else []  # records of another stack under this id are not of this run
@@ -131,7 +135,7 @@ class KafkaStore:
         """What `look` makes of the records. Without `patience` (seconds), open transactions are waited for."""
         with self._turn, self._explained():
             if self._reader is None:
-                self._reader = Reader(self._clients, self._cluster)
+                self._reader = Reader(self._clients, self._cluster, self._signer)
             return look(self._reader.read(self._expected, patience))
 
     def _named(self, members: Members, stack: str) -> Holder | None:
@@ -195,7 +199,7 @@ class KafkaStore:
         """The lock; None where another one got it first."""
         membership = Membership(self._clients, self._clients.group(stack), holder, self._session)
         try:
-            held = KafkaLock(self._clients, self._cluster, stack, holder, membership)
+            held = KafkaLock(self._clients, self._cluster, stack, holder, membership, self._signer)
             held.connect()  # while the group settles
             membership.settled.wait(max(self._clients.timeout, 2 * self._session))
             if membership.problem is not None:

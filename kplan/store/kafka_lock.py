@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import Any, Final
@@ -22,7 +22,8 @@ from kplan.diagnostics import Denied, JournalBroken, KplanError, Timeout, Unreac
 from kplan.history import past_changes, summarize, surplus, with_change
 from kplan.journal import Entry
 from kplan.model import Address, Owned
-from kplan.store.base import Holder
+from kplan.signing import Signer
+from kplan.store.base import Holder, ledger_key, summary_key
 from kplan.store.base import Record as Stored
 from kplan.store.kafka_clients import (
     CLIENT,
@@ -44,10 +45,9 @@ from kplan.store.kafka_log import (
     dumped,
     history_record,
     journal_records,
-    ledger_key,
     ledger_record,
+    lock_key,
     lock_record,
-    summary_key,
     summary_record,
 )
 from kplan.store.kafka_topic import Cluster
@@ -183,14 +183,16 @@ def _member(metadata: bytes) -> tuple[int, str]:
 class KafkaLock:
     """The lock of one stack, held. A write is accepted by the brokers only while it is."""
 
-    def __init__(self, clients: Clients, cluster: Cluster, stack: str, holder: Holder, membership: Membership) -> None:
+    def __init__(self, clients: Clients, cluster: Cluster, stack: str, holder: Holder, membership: Membership,
+                 signer: Signer) -> None:  # fmt: skip
         self._clients = clients
+        self._signer = signer
         self._cluster = cluster
         self._stack = stack
         self._holder = holder
         self._membership = membership
         self._turn = threading.Lock()
-        self._log = Log()
+        self._log = Log(signer=signer)
         self._released = False
         self._lost = ""
         self._right = "Write"  # what a refused write lacks
@@ -254,7 +256,8 @@ class KafkaLock:
                 raise JournalBroken(f"the lock of stack {self._stack} was released, so nothing more is written")
             for start in range(0, len(records), REWRITTEN_AT_ONCE):
                 some = records[start : start + REWRITTEN_AT_ONCE]
-                self._commit([(record.key, dict(record.data)) for record in some])
+                self._commit([(record.key, dict(record.data)) for record in some],
+                             unsigned={record.key for record in some if record.fault})  # fmt: skip
 
     def release(self) -> None:
         """It is said to be released, if that can be; nothing can be written any more, and the group is left."""
@@ -312,9 +315,11 @@ class KafkaLock:
             yield history_record(self._stack, address, with_change(earlier, change))
 
     # -- transactions -------------------------------------------------------------------------------------------------
-    def _commit(self, records: Sequence[Record], seconds: float | None = None) -> None:
+    def _commit(self, records: Sequence[Record], seconds: float | None = None, unsigned: Collection[str] = ()) -> None:
         """The records are durable and of this holder. Raises JournalBroken; once the lock is lost, for ever."""
-        encoded = [(key.encode(), None if data is None else dumped(data)) for key, data in records]
+        unsigned = {*unsigned, lock_key(self._stack)}
+        encoded = [(key.encode(), None if data is None else dumped(self._signed(key, data, unsigned)))
+                   for key, data in records]  # fmt: skip
         deadline = time.monotonic() + min(seconds or self._clients.timeout, self._clients.timeout)
         pause = 0.02
         while True:
@@ -341,6 +346,10 @@ class KafkaLock:
             pause = min(0.5, pause * 2)
         for (key, value), offset in zip(encoded, offsets, strict=True):
             self._log.put(offset, key, value)
+
+    def _signed(self, key: str, data: Mapping[str, Any], unsigned: Collection[str]) -> dict[str, Any]:
+        """Return the record's value with its signature, unless its key is one of `unsigned`."""
+        return (Signer() if key in unsigned else self._signer).sign(key, data)
 
     # -- a lock that was lost ---------------------------------------------------------------------------------------
     def _regain(self, cause: Exception, deadline: float) -> None:

@@ -25,7 +25,8 @@ from kplan.history import (
 )
 from kplan.journal import Entry
 from kplan.model import Address, Owned
-from kplan.store.base import Holder, Unreadable, refuse_newer
+from kplan.signing import Signer
+from kplan.store.base import Holder, Unreadable, history_key, journal_key, ledger_key, refuse_newer, summary_key
 from kplan.store.base import Record as Stored
 
 Json = dict[str, Any]
@@ -43,10 +44,6 @@ def dumped(data: Json) -> bytes:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def ledger_key(stack: str, address: Address) -> str:
-    return f"stack/{stack}/{address}"
-
-
 def ledger_record(owned: Owned, claimed: int | None) -> Record:
     """`claimed` is the offset of the claim, which compaction removes with the record that first had it."""
     value = {"v": VERSION, **owned_to_json(owned), **({} if claimed is None else {"claimed": claimed})}
@@ -57,16 +54,16 @@ def summary_record(summary: RunSummary) -> Record:
     return summary_key(summary.stack, summary.run), {"v": VERSION, **summary_to_json(summary)}
 
 
-def summary_key(stack: str, run: str) -> str:
-    return f"stack/{stack}/runs/{run}"
-
-
 def history_record(stack: str, address: str, changes: Sequence[PastChange]) -> Record:
-    return f"stack/{stack}/history/{address}", {"v": VERSION, **changes_to_json(changes)}
+    return history_key(stack, address), {"v": VERSION, **changes_to_json(changes)}
+
+
+def lock_key(stack: str) -> str:
+    return f"stack/{stack}/lock"
 
 
 def lock_record(stack: str, holder: Holder, state: str) -> Record:
-    return f"stack/{stack}/lock", {
+    return lock_key(stack), {
         "v": VERSION, "state": state, "who": holder.who, "run": holder.run, "command": holder.command,
         "since": holder.since, "pid": holder.pid,
     }  # fmt: skip
@@ -76,7 +73,7 @@ def journal_records(entry: Entry) -> list[Record]:
     """The entry, split where it has more than MOST_ITEMS items or MOST_BYTES bytes of them."""
     data = {"v": VERSION, **entry_to_json(entry)}
     parts = list(_parts(data["items"])) or [[]]
-    key = f"stack/{entry.stack}/run/{entry.run}/{entry.seq}"
+    key = journal_key(entry.stack, entry.run, entry.seq)
     if len(parts) == 1:
         return [(key, data)]
     about = [data["about"], *({} for _ in parts[1:])]
@@ -104,6 +101,7 @@ class Claim:
 
     claimed: int
     owned: Owned
+    fault: str = ""  # of its signature
 
 
 @dataclass(slots=True)
@@ -119,6 +117,7 @@ class RunLog:
     first: int  # offsets
     last: int
     records: dict[tuple[int, int], tuple[int, str, bytes]] = field(default_factory=dict)
+    signer: Signer = Signer()
     _events: tuple[frozenset[str], tuple[Unreadable, ...]] | None = None
 
     @property
@@ -128,6 +127,11 @@ class RunLog:
     @property
     def unreadable(self) -> Sequence[Unreadable]:
         """The records that cannot be read."""
+        return [problem for problem in self._looked()[1] if not problem.is_untrusted]
+
+    @property
+    def problems(self) -> Sequence[Unreadable]:
+        """The records that cannot be read or trusted."""
         return self._looked()[1]
 
     def _looked(self) -> tuple[frozenset[str], tuple[Unreadable, ...]]:
@@ -135,9 +139,15 @@ class RunLog:
             events, problems = set(), []
             for (seq, _), (offset, key, value) in self.records.items():
                 try:
-                    events.add(entry_from_json(self.run, self.stack, seq, _read(value)).event)
+                    data = _read(value) or {}
+                    event = entry_from_json(self.run, self.stack, seq, data).event
                 except _BAD as cause:
                     problems.append(_unreadable(self.stack, key, offset, cause, run=self.run))
+                    continue
+                if fault := self.signer.find_fault(key, data):
+                    problems.append(_untrusted(self.stack, key, offset, fault, run=self.run))
+                else:
+                    events.add(event)
             self._events = frozenset(events), tuple(problems)
         return self._events
 
@@ -179,6 +189,9 @@ class Log:
     broken: dict[str, Unreadable] = field(default_factory=dict)  # by key; those of a journal are in its RunLog
     foreign: set[str] = field(default_factory=set)
     count: int = 0  # of records read
+    signer: Signer = Signer()
+    untrusted: dict[str, Unreadable] = field(default_factory=dict)  # claims that are not signed, by key
+    unsigned: set[tuple[str, str]] = field(default_factory=set)  # runs whose summary is not
 
     def put(self, offset: int, key: bytes | None, value: bytes | None) -> None:
         """Apply one record. What cannot be read is remembered until a good record of its key comes."""
@@ -190,6 +203,7 @@ class Log:
             self.foreign.add(text)
             return
         self.broken.pop(text, None)
+        self.untrusted.pop(text, None)
         name = "/".join(parts[3:])
         try:
             match parts[2:]:
@@ -230,7 +244,7 @@ class Log:
     def _journal(self, offset: int, key: str, run: tuple[str, str], at: tuple[int, int], value: bytes | None) -> None:
         log = self.runs.get(run)
         if log is None and value:
-            log = self.runs[run] = RunLog(*run, offset, offset)
+            log = self.runs[run] = RunLog(*run, offset, offset, signer=self.signer)
         if log is not None:
             log.put(at, offset, key, value)
             if not log.records:
@@ -238,8 +252,11 @@ class Log:
 
     def _summary(self, offset: int, stack: str, run: str, value: bytes | None) -> None:
         self.summaries.pop((stack, run), None)
+        self.unsigned.discard((stack, run))
         if (data := _read(value)) is not None:
             self.summaries[stack, run] = offset, summary_from_json(run, stack, data)
+            if self.signer.find_fault(summary_key(stack, run), data):
+                self.unsigned.add((stack, run))
 
     def _claim(self, offset: int, stack: str, address: Address, data: Json | None) -> None:
         if data is None:
@@ -249,11 +266,18 @@ class Log:
         if owned.stack != stack:
             raise ValueError(f"it names stack {owned.stack}, not {stack}")
         claimed = min(offset, int(data.get("claimed", offset)))
-        self.claims.setdefault(address, {})[stack] = Claim(claimed, owned)
+        key = ledger_key(stack, address)
+        fault = self.signer.find_fault(key, data)
+        self.claims.setdefault(address, {})[stack] = Claim(claimed, owned, fault)
+        if fault:
+            self.untrusted[key] = _untrusted(stack, key, offset, fault, address)
 
     def ledger(self) -> dict[Address, Owned]:
-        """Return the rightful owner's record of each address: of several claims, the one with the lowest offset."""
-        return {address: min(claims.values(), key=lambda each: each.claimed).owned
+        """Return the rightful owner's record of each address: of several claims, the one with the lowest offset.
+
+        One that is not signed, where there is a key, comes after those that are.
+        """
+        return {address: min(claims.values(), key=lambda each: (bool(each.fault), each.claimed)).owned
                 for address, claims in sorted(self.claims.items()) if claims}  # fmt: skip
 
     def known_runs(self) -> list[RunLog]:
@@ -266,29 +290,32 @@ class Log:
         for address, claims in sorted(self.claims.items()):
             for stack, claim in sorted(claims.items()):
                 key, value = ledger_record(claim.owned, claim.claimed)
-                found.append(Stored(key, stack, value or {}, address=str(address)))
+                found.append(Stored(key, stack, value or {}, address=str(address), fault=claim.fault))
         for log in self.known_runs():
             for (seq, _), (_, key, text) in sorted(log.records.items()):
                 try:
                     data = _read(text) or {}
                     entry_from_json(log.run, log.stack, seq, data)
-                    found.append(Stored(key, log.stack, data, run=log.run, seq=seq))
+                    fault = self.signer.find_fault(key, data)
+                    found.append(Stored(key, log.stack, data, run=log.run, seq=seq, fault=fault))
                 except _BAD as cause:
                     found.append(Stored(key, log.stack, {}, run=log.run, seq=seq, damage=f"it cannot be read: {cause}"))
         good = [record for record in found if record.key not in self.broken]
         return [*good, *(_damaged(key, problem.message) for key, problem in self.broken.items())]
 
     def has_ended(self, log: RunLog) -> bool:
-        return (log.stack, log.run) in self.summaries or log.has_end
+        key = log.stack, log.run
+        return (key in self.summaries and key not in self.unsigned) or log.has_end
 
     def open_runs(self) -> dict[str, str]:
-        """Return the stacks of the runs that have no end, oldest first. What cannot be read is left out."""
-        return {log.run: log.stack for log in self.known_runs() if not self.has_ended(log) and not log.unreadable}
+        """Return the stacks of the runs that have no end, oldest first. What cannot be read or trusted is left out."""
+        return {log.run: log.stack for log in self.known_runs() if not self.has_ended(log) and not log.problems}
 
     def unreadable(self) -> list[Unreadable]:
-        """Return what stops a stack: records that cannot be read, without those of runs that have an end."""
-        of_runs = (log.unreadable for log in self.known_runs() if not self.has_ended(log))
-        return [*self.broken.values(), *(problem for problems in of_runs for problem in problems)]
+        """Return what stops a stack: records that cannot be read or trusted, without those of runs that have an end."""
+        of_runs = (log.problems for log in self.known_runs() if not self.has_ended(log))
+        found = [*self.broken.values(), *self.untrusted.values()]
+        return [*found, *(problem for problems in of_runs for problem in problems)]
 
     def run_summaries(self) -> list[RunSummary]:
         """Return a summary of every run, oldest first. Of one without, it is made of the journal."""
@@ -316,7 +343,8 @@ class Log:
         summaries = {key: each for key, each in self.summaries.items() if key[0] == stack}
         histories = {key: each for key, each in self.histories.items() if key[0] == stack}
         locks = {stack: self.locks[stack]} if stack in self.locks else {}
-        return Log(claims, runs, summaries, histories, locks)
+        unsigned = {key for key in self.unsigned if key[0] == stack}
+        return Log(claims, runs, summaries, histories, locks, signer=self.signer, unsigned=unsigned)
 
     def forgotten(self, stack: str, ending: str) -> list[str]:
         """Return the keys of the finished runs that are too many once the run `ending` has ended as well."""
@@ -333,6 +361,11 @@ _OTHERS: Final = ("lock", "run", "runs", "history", *KINDS)
 def _unreadable(stack: str, key: str, offset: int, cause: Exception, address: Address | None = None, run: str = ""
                 ) -> Unreadable:  # fmt: skip
     return Unreadable(stack, f"the record at offset {offset} (key {key}) cannot be read: {cause}", address, run)
+
+
+def _untrusted(stack: str, key: str, offset: int, fault: str, address: Address | None = None, run: str = ""
+               ) -> Unreadable:  # fmt: skip
+    return Unreadable(stack, f"the record at offset {offset} (key {key}) {fault}", address, run, is_untrusted=True)
 
 
 def _damaged(key: str, why: str) -> Stored:

@@ -32,6 +32,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from kplan.access import NEVER_SECONDS, relearn, unusable
 from kplan.diagnostics import JournalBroken, KplanError, Timeout, Unreachable, Unsupported
+from kplan.signing import Signer
 from kplan.store.base import Holder, Unended
 from kplan.store.kafka_clients import (
     CLIENT,
@@ -370,14 +371,15 @@ class Members:
 class Reader:
     """Reads the topic to its end, each time from where it was. Not to be called by two threads at once."""
 
-    def __init__(self, clients: Clients, cluster: Cluster) -> None:
+    def __init__(self, clients: Clients, cluster: Cluster, signer: Signer) -> None:
         self._clients = clients
         self._cluster = cluster
+        self._signer = signer
         self._consumer: Consumer | None = None
         self._id: object = None
         self._position = 0
         self._read_at = 0.0
-        self.log = Log()
+        self.log = Log(signer=signer)
 
     def read(self, expected: bool, patience: float | None) -> Log:
         """What all records of now amount to; nothing where there is no topic, unless it is `expected`.
@@ -488,6 +490,6 @@ class Reader:
 
     def close(self) -> None:
         consumer, self._consumer = self._consumer, None
-        self._position, self.log, self._id = 0, Log(), None
+        self._position, self.log, self._id = 0, Log(signer=self._signer), None
         if consumer is not None:
             consumer.close()

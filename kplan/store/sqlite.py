@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -35,6 +36,7 @@ from kplan.history import (
 )
 from kplan.journal import Entry
 from kplan.model import Address, Owned
+from kplan.signing import Signer
 from kplan.sqlite_file import BUSY_SECONDS, error_name, open_to_read
 from kplan.store.base import (
     UNREADABLE_HELP,
@@ -44,7 +46,11 @@ from kplan.store.base import (
     Record,
     RecordUnreadable,
     Unreadable,
+    history_key,
+    journal_key,
+    ledger_key,
     refuse_newer,
+    summary_key,
 )
 
 if TYPE_CHECKING:
@@ -81,25 +87,29 @@ DELETE FROM kplan_journal WHERE stack = :stack AND run IN (
 
 
 class SqliteStore:
-    """The store in the file `path`. Reading a file that is not there sees nothing; the first lock makes it."""
+    """The store in the file `path`. Reading a file that is not there sees nothing; the first lock makes it.
+
+    With a `key` records are signed, and those that are not are found.
+    """
 
     topic = ""
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic,
+    def __init__(self, path: Path, *, key: str | None = None, clock: Callable[[], float] = time.monotonic,
                  sleep: Callable[[float], None] = time.sleep) -> None:  # fmt: skip
         self.path = path
+        self._signer = Signer(key or "")
         self.where = str(path)
         self._clock = clock
         self._sleep = sleep
 
     def overview(self) -> Overview:
         with _explained(self.where), self._reading() as connection:
-            return _overview(connection)
+            return _overview(connection, self._signer)
 
     def ledger(self) -> Mapping[Address, Owned]:
         """Every stack's records. Where two stacks claim one address, it is the first one's."""
         with _explained(self.where), self._reading() as connection:
-            return _ledger(connection)[0]
+            return _ledger(connection, self._signer)[0]
 
     def runs(self) -> Sequence[str]:
         """Ids of all runs with details, the one that began first comes first."""
@@ -115,15 +125,18 @@ class SqliteStore:
             return _changes(connection, stack, str(address))
 
     def entries(self, run: str) -> Sequence[Entry]:
-        """The records of `run` by their `seq`; none where there is no such run."""
-        with _explained(self.where):
-            rows = self._rows("SELECT stack, seq, record FROM kplan_journal WHERE run = ? ORDER BY seq", run)
-            return [_entry(run, stack, seq, record) for stack, seq, record in rows]
+        """The records of `run` by their `seq`; none where there is no such run.
+
+        Records of another stack under this id are not of this run: its stack is that of the first signed one.
+        """
+        with _explained(self.where), self._reading() as connection:
+            stacks = _stacks(connection, run, self._signer)
+            return _entries(connection, run, stacks[0]) if connection and stacks else []
 
     def open_runs(self) -> Sequence[str]:
         """Ids of the runs without an `end`, oldest first."""
         with _explained(self.where), self._reading() as connection:
-            return list(_overview(connection).open_runs)
+            return list(_overview(connection, self._signer).open_runs)
 
     def records(self) -> Sequence[Record]:
         """Return every record of the ledger and the journal, damaged ones too, oldest first."""
@@ -131,9 +144,16 @@ class SqliteStore:
             ledger = self._rows("SELECT address, stack, record FROM kplan_ledger ORDER BY id")
             journal = self._rows("SELECT run, stack, seq, record FROM kplan_journal ORDER BY id")
         return [
-            *(_record(f"{stack}/{address}", stack, text, address=address) for address, stack, text in ledger),
-            *(_record(f"{stack}/run/{run}/{seq}", stack, text, run=run, seq=seq) for run, stack, seq, text in journal),
-        ]
+            *(self._signed_or_not(_record(ledger_key(stack, address), stack, text, address=address))
+              for address, stack, text in ledger),
+            *(self._signed_or_not(_record(journal_key(stack, run, seq), stack, text, run=run, seq=seq))
+              for run, stack, seq, text in journal),
+        ]  # fmt: skip
+
+    def _signed_or_not(self, record: Record) -> Record:
+        """Return the record with what is wrong with its signature."""
+        fault = "" if record.damage else self._signer.find_fault(record.key, record.data)
+        return replace(record, fault=fault) if fault else record
 
     def holder(self, stack: str) -> Holder | None:
         """Who holds the lock now; None where it is free, whatever a killed holder left behind."""
@@ -161,7 +181,7 @@ class SqliteStore:
             self._acquire(guard, stack, timeout)
         try:
             with _explained(self.where):
-                held = SqliteLock(self.path, stack, holder)
+                held = SqliteLock(self.path, stack, holder, self._signer)
             try:
                 yield held
             finally:
@@ -217,8 +237,9 @@ class SqliteStore:
 class SqliteLock:
     """The lock of one stack, held. A write checks in its own transaction that it is still held."""
 
-    def __init__(self, path: Path, stack: str, holder: Holder) -> None:
+    def __init__(self, path: Path, stack: str, holder: Holder, signer: Signer) -> None:
         self._where = str(path)
+        self._signer = signer
         self._stack = stack
         self._token = uuid.uuid4().hex
         self._turn = threading.Lock()
@@ -256,8 +277,9 @@ class SqliteLock:
             self._connection.execute("PRAGMA secure_delete = ON")  # else old text stays in free parts of pages
             with _transaction(self._connection) as connection:
                 self._check_held(connection)
-                ledger = [(_json(r.data), r.address, r.stack) for r in records if r.address]
-                journal = [(_json(r.data), r.run, r.seq) for r in records if not r.address]
+                signed = {r.key: _json((Signer() if r.fault else self._signer).sign(r.key, r.data)) for r in records}
+                ledger = [(signed[r.key], r.address, r.stack) for r in records if r.address]
+                journal = [(signed[r.key], r.run, r.seq) for r in records if not r.address]
                 connection.executemany("UPDATE kplan_ledger SET record = ? WHERE address = ? AND stack = ?", ledger)
                 connection.executemany("UPDATE kplan_journal SET record = ? WHERE run = ? AND seq = ?", journal)
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -284,9 +306,16 @@ class SqliteLock:
             raise JournalBroken(f"the lock of stack {self._stack} was lost: {who} has it now (run {run or 'unknown'})",
                                 help="nothing more was changed; see `kplan recover`")  # fmt: skip
 
+    def _signed(self, name: str, data: Any) -> str:
+        """Return a record's text, with its signature where there is a key."""
+        return _json(self._signer.sign(name, data))
+
     def _write_ledger(self, connection: sqlite3.Connection, ledger: Mapping[Address, Owned | None]) -> None:
         gone = [(str(address), self._stack) for address, owned in ledger.items() if owned is None]
-        kept = [(str(address), self._stack, _json(owned_to_json(owned))) for address, owned in ledger.items() if owned]
+        kept = [
+            (str(address), self._stack, self._signed(ledger_key(self._stack, address), owned_to_json(owned)))
+            for address, owned in ledger.items() if owned
+        ]  # fmt: skip
         connection.executemany("DELETE FROM kplan_ledger WHERE address = ? AND stack = ?", gone)
         connection.executemany(
             "INSERT INTO kplan_ledger (address, stack, record) VALUES (?, ?, ?)"
@@ -294,7 +323,8 @@ class SqliteLock:
         )  # fmt: skip
 
     def _write_entries(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
-        rows = [(e.run, e.stack, e.seq, e.event, _json(entry_to_json(e))) for e in entries]
+        rows = [(e.run, e.stack, e.seq, e.event, self._signed(journal_key(e.stack, e.run, e.seq), entry_to_json(e)))
+                for e in entries]  # fmt: skip
         insert = "INSERT INTO kplan_journal (run, stack, seq, event, record) VALUES (?, ?, ?, ?, ?)"
         connection.executemany(insert, rows)
         for run in dict.fromkeys(entry.run for entry in entries if entry.event == "end"):
@@ -308,13 +338,14 @@ class SqliteLock:
         made = []
         for each in dict.fromkeys([run, *unsummarized]):
             with suppress(RecordUnreadable):  # an older run's: it stays without a summary
-                made.append(summarize(_entries(connection, each)))
-        rows = [(each.run, stack, _json(summary_to_json(each))) for each in made if each is not None]
+                made.append(summarize(_entries(connection, each, stack)))
+        rows = [(each.run, stack, self._signed(summary_key(stack, each.run), summary_to_json(each)))
+                for each in made if each is not None]  # fmt: skip
         connection.executemany("INSERT OR REPLACE INTO kplan_runs VALUES (?, ?, ?)", rows)
         known = connection.execute("SELECT run, record FROM kplan_runs WHERE stack = ?", (stack,)).fetchall()
         old = surplus(each for each in (_summary(run, stack, record) for run, record in known) if each is not None)
         connection.executemany("DELETE FROM kplan_runs WHERE stack = ? AND run = ?", [(stack, each) for each in old])
-        for address, change in past_changes(_entries(connection, run)).items():
+        for address, change in past_changes(_entries(connection, run, stack)).items():
             try:
                 earlier = _changes(connection, stack, address)
             except ValueError as cause:
@@ -323,7 +354,7 @@ class SqliteLock:
             changes = with_change(earlier, change)
             connection.execute(
                 "INSERT OR REPLACE INTO kplan_history VALUES (?, ?, ?)",
-                (stack, address, _json(changes_to_json(changes))),
+                (stack, address, self._signed(history_key(stack, address), changes_to_json(changes))),
             )
 
 
@@ -336,19 +367,28 @@ def _data(record: str) -> Any:
     return data
 
 
-def _ledger(connection: sqlite3.Connection | None) -> tuple[dict[Address, Owned], list[Unreadable]]:
-    """The records that can be read, and the others."""
+def _ledger(connection: sqlite3.Connection | None, signer: Signer) -> tuple[dict[Address, Owned], list[Unreadable]]:
+    """The records that can be read, and those that cannot be read or trusted. A signed claim goes before others."""
     found: dict[Address, Owned] = {}
+    untrusted: dict[Address, Owned] = {}
     problems = []
     query = "SELECT id, address, stack, record FROM kplan_ledger ORDER BY id DESC"
     for id, text, stack, record in connection.execute(query) if connection else ():
         address = None
         try:
             address = Address.parse(text)
-            found[address] = owned_from_json(address, _data(record))
+            data = _data(record)
+            owned = owned_from_json(address, data)
         except ValueError as cause:
             message = f"record {id} of the ledger ({text}, stack {stack}) cannot be read: {cause}"
             problems.append(Unreadable(stack, message, address))
+            continue
+        fault = signer.find_fault(ledger_key(stack, text), data)
+        (untrusted if fault else found)[address] = owned
+        if fault:
+            message = f"record {id} of the ledger ({text}, stack {stack}) {fault}"
+            problems.append(Unreadable(stack, message, address, is_untrusted=True))
+    found = {**untrusted, **found}
     return {address: found[address] for address in sorted(found)}, problems
 
 
@@ -360,23 +400,70 @@ def _entry(run: str, stack: str, seq: int, record: str) -> Entry:
         raise RecordUnreadable(message, help=UNREADABLE_HELP) from cause
 
 
-def _entries(connection: sqlite3.Connection, run: str) -> list[Entry]:
-    query = "SELECT stack, seq, record FROM kplan_journal WHERE run = ? ORDER BY seq"
-    return [_entry(run, *row) for row in connection.execute(query, (run,)).fetchall()]
+def _entries(connection: sqlite3.Connection, run: str, stack: str) -> list[Entry]:
+    query = "SELECT seq, record FROM kplan_journal WHERE run = ? AND stack = ? ORDER BY seq"
+    return [_entry(run, stack, *row) for row in connection.execute(query, (run, stack)).fetchall()]
 
 
-def _overview(connection: sqlite3.Connection | None) -> Overview:
+def _stacks(connection: sqlite3.Connection | None, run: str, signer: Signer) -> list[str]:
+    """The stacks that have records under the run's id; with a key, those whose records are all signed come first."""
+    if connection is None:
+        return []
+    query = "SELECT stack FROM kplan_journal WHERE run = ? GROUP BY stack ORDER BY MIN(id)"
+    found = [stack for (stack,) in connection.execute(query, (run,)).fetchall()]
+    return sorted(found, key=lambda stack: bool(_faults(connection, run, stack, signer)))
+
+
+def _faults(connection: sqlite3.Connection, run: str, stack: str, signer: Signer) -> dict[int, str]:
+    """What is wrong with the signatures of the run's records, by `seq`; without a key there is nothing wrong."""
+    query = "SELECT seq, record FROM kplan_journal WHERE run = ? AND stack = ? ORDER BY seq"
+    found = {}
+    for seq, record in connection.execute(query, (run, stack)).fetchall() if signer.key else ():
+        with suppress(ValueError):  # one that cannot be read is found elsewhere
+            data = json.loads(record)
+            found[seq] = signer.find_fault(journal_key(stack, run, seq), data if isinstance(data, dict) else {})
+    return {seq: fault for seq, fault in found.items() if fault}
+
+
+def _has_signed_end(connection: sqlite3.Connection, run: str, stack: str, signer: Signer) -> bool:
+    """Whether a signed record ends the run, whatever the column `event` says."""
+    query = "SELECT seq, record FROM kplan_journal WHERE run = ? AND stack = ? AND event = 'end'"
+    for seq, record in connection.execute(query, (run, stack)).fetchall():
+        with suppress(ValueError, RecordUnreadable):
+            event = _entry(run, stack, seq, record).event
+            if event == "end" and not signer.find_fault(journal_key(stack, run, seq), json.loads(record)):
+                return True
+    return False
+
+
+def _unended(connection: sqlite3.Connection, signer: Signer) -> list[tuple[str, str]]:
+    """The runs without an end, with their stacks, oldest first. With a key, an end counts only where it is signed."""
+    query = "SELECT run, stack, SUM(event = 'end') FROM kplan_journal GROUP BY run, stack ORDER BY MIN(id)"
+    return [
+        (run, stack)
+        for run, stack, ends in connection.execute(query).fetchall()
+        if not ends or (signer.key and not _has_signed_end(connection, run, stack, signer))
+    ]
+
+
+def _overview(connection: sqlite3.Connection | None, signer: Signer) -> Overview:
     if connection is None:
         return Overview({})
-    ledger, problems = _ledger(connection)
-    unended = "SELECT run, MIN(stack) FROM kplan_journal GROUP BY run HAVING SUM(event = 'end') = 0 ORDER BY MIN(id)"
+    ledger, problems = _ledger(connection, signer)
     open_runs = {}
-    for run, stack in connection.execute(unended).fetchall():
+    for run, stack in _unended(connection, signer):
         try:
-            _entries(connection, run)
-            open_runs[run] = stack
+            _entries(connection, run, stack)
         except RecordUnreadable as problem:
             problems.append(Unreadable(stack, problem.message, run=run))
+            continue
+        faults = _faults(connection, run, stack, signer)
+        problems += [
+            Unreadable(stack, f"entry {seq} of run {run} of stack {stack} {fault}", run=run, is_untrusted=True)
+            for seq, fault in faults.items()
+        ]
+        if not faults:
+            open_runs[run] = stack
     if _has_table(connection, "kplan_runs"):
         for run, stack, record in connection.execute("SELECT run, stack, record FROM kplan_runs"):
             if _summary(run, stack, record) is None:
@@ -414,10 +501,11 @@ def _summaries(connection: sqlite3.Connection | None) -> list[RunSummary]:
     if _has_table(connection, "kplan_runs"):
         rows = connection.execute("SELECT run, stack, record FROM kplan_runs ORDER BY rowid").fetchall()
     found = {run: _summary(run, stack, record) for run, stack, record in rows}
-    for (run,) in connection.execute("SELECT run FROM kplan_journal GROUP BY run ORDER BY MIN(id)").fetchall():
+    query = "SELECT run, stack FROM kplan_journal GROUP BY run, stack ORDER BY MIN(id)"
+    for run, stack in connection.execute(query).fetchall():
         if run not in found:
             with suppress(RecordUnreadable):
-                found[run] = summarize(_entries(connection, run))
+                found[run] = summarize(_entries(connection, run, stack))
     return sorted((each for each in found.values() if each is not None), key=lambda each: each.began)
 
 

@@ -35,11 +35,14 @@ class World:
     """`store` opens the same store anew; `source` is Python text that does so in another process.
 
     `damage` writes the text over a record: of the ledger (`topic/NAME`), or of a journal (`run/ID/SEQ`), of a stack.
+    `text` reads such a record, `signed` opens the store with a key.
     """
 
     store: Callable[[], Store]
     source: str
     damage: Callable[[str, str, str], None]
+    text: Callable[[str, str], str]
+    signed: Callable[[str], Store]
 
 
 def sqlite_world(request: pytest.FixtureRequest, folder: Path) -> World:
@@ -50,7 +53,8 @@ def sqlite_world(request: pytest.FixtureRequest, folder: Path) -> World:
         kind, *rest = record.split("/")
         with sqlite3.connect(path) as connection:
             if kind == "run":
-                row = (rest[0], stack, int(rest[1]), "will", text)
+                event = "end" if '"event":"end"' in text else "will"
+                row = (rest[0], stack, int(rest[1]), event, text)
                 insert = "INSERT OR REPLACE INTO kplan_journal (run, stack, seq, event, record) VALUES (?, ?, ?, ?, ?)"
             else:
                 row = (record, stack, text)
@@ -58,7 +62,19 @@ def sqlite_world(request: pytest.FixtureRequest, folder: Path) -> World:
             connection.execute(insert, row)
         connection.close()
 
-    return World(lambda: SqliteStore(path), f"{imports}; store = SqliteStore(Path({str(path)!r}))", damage)
+    def text(stack: str, record: str) -> str:
+        kind, *rest = record.split("/")
+        with sqlite3.connect(path) as connection:
+            if kind == "run":
+                asked = "SELECT record FROM kplan_journal WHERE stack = ? AND run = ? AND seq = ?", (stack, *rest)
+            else:
+                asked = "SELECT record FROM kplan_ledger WHERE stack = ? AND address = ?", (stack, record)
+            (found,) = connection.execute(*asked).fetchone()
+        connection.close()
+        return str(found)
+
+    source = f"{imports}; store = SqliteStore(Path({str(path)!r}))"
+    return World(lambda: SqliteStore(path), source, damage, text, lambda key: SqliteStore(path, key=key))
 
 
 def kafka_world(request: pytest.FixtureRequest, folder: Path) -> World:
@@ -76,7 +92,22 @@ def kafka_world(request: pytest.FixtureRequest, folder: Path) -> World:
         producer.produce(topic, text.encode(), f"stack/{stack}/{record}".encode(), 0)
         assert producer.flush(10) == 0
 
-    return World(lambda: KafkaStore(config, topic, **options), source, damage)  # type: ignore[arg-type]
+    def text(stack: str, record: str) -> str:
+        from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+        own = {"group.id": "text", "enable.partition.eof": True, "isolation.level": "read_committed"}
+        consumer, found = Consumer({**config, **own}), ""
+        consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+        while (message := consumer.poll(10)) is not None and message.error() is None:
+            if message.key() == f"stack/{stack}/{record}".encode():
+                found = (message.value() or b"").decode()
+        consumer.close()
+        return found
+
+    return World(
+        lambda: KafkaStore(config, topic, **options), source, damage, text,  # type: ignore[arg-type]
+        lambda key: KafkaStore(config, topic, key=key, **options),  # type: ignore[arg-type]
+    )  # fmt: skip
 
 
 WORLDS = {"sqlite": sqlite_world, "kafka": kafka_world}
@@ -193,6 +224,112 @@ class TestUnreadable:
     def test_of_a_run_that_has_ended_it_stops_nothing(self, world: World, two_stacks: Store) -> None:
         world.damage("b", "run/run-b/2", NEWER)
         two_stacks.overview().refuse_unreadable(["a", "b"])
+
+
+class TestSigned:
+    """With a key, records that are not signed with it stop their stack, and those that are about their address."""
+
+    @pytest.fixture
+    def signed(self, world: World) -> Iterator[Store]:
+        """Stack `a` owns ORDERS and has an open run, `b` owns CDC; each has a run that ended."""
+        opened = world.signed("key")
+        for stack, address in (("a", ORDERS), ("b", CDC)):
+            with opened.lock(stack, ME, 0) as lock:
+                lock.write([entry(0, "begin", f"run-{stack}", stack)], {address: owned(address, stack)})
+                lock.write([entry(1, "end", f"run-{stack}", stack, about={"outcome": "applied"})])
+        with opened.lock("a", ME, 0) as lock:
+            lock.write([entry(0, "begin", "run-9")])
+        yield opened
+        opened.close()
+
+    @staticmethod
+    def refused(store: Store, stacks: list[str], *addresses: Address) -> str:
+        with pytest.raises(JournalBroken) as refused:
+            store.overview().refuse_unreadable(stacks, addresses)
+        assert refused.value.code == "K621" and "kplan state sign" in refused.value.help
+        return refused.value.message
+
+    def test_what_was_signed_is_read_with_and_without_the_key(self, world: World, signed: Store) -> None:
+        assert not [record.fault for record in signed.records() if record.fault]
+        for store in (signed, world.signed("key"), world.store()):
+            overview = store.overview()
+            overview.refuse_unreadable(["a", "b"], [ORDERS, CDC])
+            assert dict(overview.ledger) == {ORDERS: owned(), CDC: owned(CDC, "b")}
+            assert dict(overview.open_runs) == {"run-9": "a"}
+            assert [e.event for e in store.entries("run-a")] == ["begin", "end"]
+        for record in ("topic/orders", "run/run-9/0"):
+            assert json.loads(world.text("a", record))["signature"].startswith("hmac-sha256:")
+
+    def test_without_a_key_there_is_no_signature(self, world: World, signed: Store) -> None:
+        with world.store().lock("a", ME, 0) as lock:
+            lock.write([entry(1, "will", "run-9")], {ORDERS: owned(protect=True)})
+        for record in ("topic/orders", "run/run-9/1"):
+            assert "signature" not in world.text("a", record)
+        assert "not signed" in self.refused(signed, ["a"])
+
+    def test_with_another_key_all_of_the_stack_is_refused(self, world: World, signed: Store) -> None:
+        assert "another KPLAN_KEY" in self.refused(world.signed("other"), ["b"])
+        assert not world.signed("other").overview().open_runs
+
+    @pytest.mark.parametrize(
+        ("record", "change"),
+        [
+            ("topic/orders", ('"created":true', '"created":false')),
+            ("topic/orders", ('"signature"', '"was"')),
+            ("run/run-9/0", ('"event":"begin"', '"event":"end"')),
+            ("run/run-9/0", ('"signature"', '"was"')),
+        ],
+    )
+    def test_a_changed_record_stops_its_stack_alone(
+        self, world: World, signed: Store, record: str, change: tuple[str, str]
+    ) -> None:
+        text = world.text("a", record)
+        assert change[0] in text
+        world.damage("a", record, text.replace(*change))
+        assert record.replace("run/", "").split("/")[0] in self.refused(signed, ["a"])
+        overview = signed.overview()
+        overview.refuse_unreadable(["b"], [CDC])
+        assert dict(overview.open_runs) == ({} if record.startswith("run/") else {"run-9": "a"})
+        with signed.lock("b", replace(ME, run="run-2"), 0) as lock:
+            lock.write([entry(0, "begin", "run-2", "b")])
+        assert signed.overview().open_runs["run-2"] == "b"
+
+    def test_a_record_that_was_copied_is_refused(self, world: World, signed: Store) -> None:
+        world.damage("a", "topic/other", world.text("a", "topic/orders"))
+        assert "topic/other" in self.refused(signed, ["a"])
+
+    def test_the_end_of_a_run_does_not_end_another(self, world: World, signed: Store) -> None:
+        world.damage("a", "run/run-9/1", world.text("a", "run/run-a/1"))
+        assert "run-9" in self.refused(signed, ["a"])
+
+    def test_a_forged_claim_stops_who_is_about_it_and_takes_nothing(self, world: World, signed: Store) -> None:
+        forged = json.loads(world.text("a", "topic/orders")) | {"stack": "c", "claimed": 0}
+        world.damage("c", "topic/orders", json.dumps(forged))
+        assert "may own topic/orders" in self.refused(signed, ["a"], ORDERS)
+        overview = signed.overview()
+        overview.refuse_unreadable(["a"])
+        overview.refuse_unreadable(["b"], [CDC])
+        assert overview.ledger[ORDERS].stack == "a"
+
+    def test_a_forged_run_of_another_stack_is_not_read_as_this_ones(self, world: World, signed: Store) -> None:
+        world.damage("c", "run/run-9/7", json.dumps({"v": 1, **json.loads(world.text("a", "run/run-9/0"))}))
+        overview = signed.overview()
+        overview.refuse_unreadable(["a"], [ORDERS])
+        assert dict(overview.open_runs) == {"run-9": "a"}
+        assert [(e.stack, e.seq) for e in signed.entries("run-9")] == [("a", 0)]
+
+    def test_rewriting_signs_what_was_looked_at(self, world: World, signed: Store) -> None:
+        with world.store().lock("a", ME, 0) as lock:
+            lock.write([entry(1, "will", "run-9")], {ORDERS: owned(protect=True)})
+        faulty = [record for record in signed.records() if record.fault]
+        assert sorted(record.name for record in faulty) == ["entry 1 of run run-9", "topic/orders"]
+        with signed.lock("a", ME, 0) as lock:
+            lock.rewrite(faulty)
+            assert [record.name for record in signed.records() if record.fault] == [record.name for record in faulty]
+            lock.rewrite([replace(record, fault="") for record in faulty])
+        signed.overview().refuse_unreadable(["a", "b"])
+        assert dict(signed.overview().open_runs) == {"run-9": "a"}
+        assert signed.ledger()[ORDERS].protect
 
 
 class TestHistory:

@@ -43,11 +43,11 @@ SEARCH = "version: 1\nstack: search\ntopics:\n  search.index: {config: {retentio
 SIGNATURES = """\
 apply(plan: 'Plan', environment: 'Environment', *, on_event: 'Emit' = <function silent>, \
 on_failure: 'OnFailure' = 'rollback', lock_timeout: 'float' = 0.0, parallel: 'int' = 6, stop: 'Stop | None' = None, \
-saved: 'bool' = False) -> 'Result'
+saved: 'bool' = False, key: 'str | None' = None) -> 'Result'
 destroy(loaded: 'Loaded', stack: 'str' = '', *, accept: 'str | Sequence[str]' = (), \
 drop: 'str | Sequence[str]' = (), on_event: 'Emit' = <function silent>, on_failure: 'OnFailure' = 'rollback', \
 lock_timeout: 'float' = 0.0, \
-parallel: 'int' = 6, stop: 'Stop | None' = None) -> 'Result'
+parallel: 'int' = 6, stop: 'Stop | None' = None, key: 'str | None' = None) -> 'Result'
 from_json(document: 'Mapping[str, Any]', *, secrets: 'Mapping[str, str]' = {}, key: 'str | None' = None) -> 'Plan'
 load(paths: 'StrPath | Sequence[StrPath]', *, env: 'str' = '', variables: 'Mapping[str, object]' = {}, \
 variable_files: 'StrPath | Sequence[StrPath]' = (), bootstrap: 'str' = '', connect: 'str' = '', \

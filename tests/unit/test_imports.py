@@ -20,7 +20,7 @@ CORE = frozenset({
     "bounded", "catalog", "codec", "codes", "connector", "diagnostics", "diff", "discovery", "drops", "environment",
     "events", "expand", "feeds", "fmt", "guard", "incremental", "ineffective", "internal", "journal", "keys", "lineage",
     "mistaken", "model", "order", "outlives", "permissions", "placement", "plan", "process", "readiness", "risk",
-    "routing", "schema", "settings", "sinks", "snapshot", "source", "stacks", "starter", "tables", "template",
+    "routing", "schema", "settings", "signing", "sinks", "snapshot", "source", "stacks", "starter", "tables", "template",
     "transforms", "trust", "undo", "unique", "variables", "words",
     "cleaning", "sensitivity",
     "history",
@@ -30,7 +30,7 @@ CORE = frozenset({
 # ends an HTTP answer; `waits` names what is waited for.
 DATA = frozenset({
     "access", "catalog", "codec", "diagnostics", "discovery", "drops", "http_limits", "incremental", "journal", "model",
-    "outlives", "permissions", "placement", "readiness", "secrets", "sinks", "transforms", "undo", "waits",
+    "outlives", "permissions", "placement", "readiness", "secrets", "signing", "sinks", "transforms", "undo", "waits",
     "sensitivity",
     "history", "sqlite_file",
 })  # fmt: skip
