@@ -72,6 +72,21 @@ def test_a_recorded_file_is_read_recovered_and_gone_on_with(shell: Shell) -> Non
         assert name in shell.kplan("list").out
 
 
+def test_a_recorded_file_is_signed_and_gone_on_with(shell: Shell) -> None:
+    """It was written without a key; its open run is signed with the rest, and recovered."""
+    shell.environment["KPLAN_KEY"] = KEY
+    assert "K621" in shell.kplan("plan", "shop.yaml", expect=1).all
+    assert "K621" in shell.kplan("recover", "--yes", expect=8).all
+    said = shell.kplan("state", "sign", "--yes").out
+    assert "stack audit:" in said and "has no end" in said
+    shell.kplan("plan", "audit.yaml")
+    assert "was interrupted" in shell.kplan("plan", "shop.yaml", expect=8).all
+    shell.kplan("recover", "--yes")
+    assert "Applied 3 of 3" in shell.kplan("apply", "shop.yaml", "--yes").out
+    assert "No changes" in shell.kplan("plan", "shop.yaml").out
+    assert "No record without a signature" in shell.kplan("state", "sign").out
+
+
 @pytest.mark.parametrize("env", ["dev", "local"])
 def test_recorded_plans_and_snapshots_are_read(shell: Shell, env: str) -> None:
     shown = shell.kplan("show", f"plan-{env}.json", "--format", "json").json
