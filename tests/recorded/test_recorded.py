@@ -110,6 +110,12 @@ def test_a_recorded_topic_is_read(shell: Shell, recorded: Path, kafka: KafkaClus
     assert "was interrupted" in shell.kplan("plan", "topics.yaml", expect=8).all
     planned = shell.kplan("plan", "audit.yaml").out
     assert "topic/audit.log" in planned
+    shell.environment["KPLAN_KEY"] = KEY
+    assert "K621" in shell.kplan("plan", "audit.yaml", expect=1).all
+    assert "has no end" in shell.kplan("state", "sign", "--yes").out
+    assert "topic/audit.log" in shell.kplan("plan", "audit.yaml").out
+    assert "was interrupted" in shell.kplan("plan", "topics.yaml", expect=8).all
+    assert "No record without a signature" in shell.kplan("state", "sign").out
 
 
 def produce(kafka: KafkaCluster, topic: str, recorded: Path) -> None:

@@ -20,10 +20,10 @@ CORE = frozenset({
     "bounded", "catalog", "codec", "codes", "connector", "diagnostics", "diff", "discovery", "drops", "environment",
     "events", "expand", "feeds", "fmt", "guard", "incremental", "ineffective", "internal", "journal", "keys", "lineage",
     "mistaken", "model", "order", "outlives", "permissions", "placement", "plan", "process", "readiness", "risk",
-    "routing", "schema", "settings", "signing", "sinks", "snapshot", "source", "stacks", "starter", "tables", "template",
+    "routing", "schema", "settings", "sinks", "snapshot", "source", "stacks", "starter", "tables", "template",
     "transforms", "trust", "undo", "unique", "variables", "words",
     "cleaning", "sensitivity",
-    "history",
+    "history", "signing",
 })  # fmt: skip
 # What the edges may know of the core: the data and what Kafka, Connect and the journal mean. Not how a plan is made.
 # `secrets` masks what is logged; the core has nothing to log. `access` tells why brokers let nobody in; `http_limits`
