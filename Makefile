@@ -19,11 +19,12 @@ demo: $(RUNTIME)  ## show kplan at work on a simulated cluster; needs no server
 test: $(DEVELOPMENT)  ## run every test that this machine can run
 	@$(PYTHON) -m pytest -n 3 --dist loadgroup
 
-check: $(DEVELOPMENT)  ## formatting, lint and types
+check: $(DEVELOPMENT)  ## formatting, lint, types, and the limits of the code's shape
 	@status=0; \
 	$(BIN)/ruff format --check . || status=1; \
 	$(BIN)/ruff check . || status=1; \
 	$(BIN)/mypy --strict kplan stacks/plan_from_python.py || status=1; \
+	$(PYTHON) -m tests.shape || status=1; \
 	exit $$status
 
 golden: $(DEVELOPMENT)  ## rewrite the expected output of tests/cases; review the diff
