@@ -613,6 +613,7 @@ class TestLock:
             store.close()
             print("done", flush=True)
         """
+        world.make(**{"cleanup.policy": "compact", "segment.ms": "86400000"})  # what is replaced can still be read
         everyone = [processes(world.process(body, name=f"c{n}")) for n in range(10)]
         assert [line(each) for each in everyone] == ["ready"] * 10
         began = time.monotonic()
