@@ -110,7 +110,7 @@ def find_undo_refusals(
     reasons = [] if owner is not None else [f"the ledger has no record that stack {stack} owns it"]
     if change.action is Action.UPDATE:
         reasons += [_changed_since(diff, live, change) for diff in change.diffs if not _is_expected(diff, live, change)]
-    if back.address.kind == "topic" and back.action is Action.UPDATE:
+    if back.address.kind == "topic" and back.action is Action.UPDATE and not _restores_applied(back, owner):
         reasons += [f"{risk.code} {risk.summary}" for risk in new_dangers(back, facts, now)]
     for reason in reasons:
         yield f"{reason} (to do it anyway: --accept {name})"
@@ -118,6 +118,16 @@ def find_undo_refusals(
 
 def _owner(change: Change, ledger: Ledger) -> Owned | None:
     return ledger.get(change.address) or (ledger.get(change.source) if change.source is not None else None)
+
+
+def _restores_applied(back: Change, owner: Owned | None) -> bool:
+    """Whether the undo sets only what the ledger knows as applied last: then it asks for nothing new."""
+    applied = owner.applied if owner is not None else None
+    if not isinstance(applied, Topic):
+        return False
+    known: dict[str, object] = {f"/config/{key}": value for key, value in applied.config.items()}
+    known |= {"/partitions": applied.partitions, "/replication_factor": applied.replication_factor}
+    return all(diff.after == known.get(diff.path) for diff in back.diffs)
 
 
 def _is_expected(diff: AttrDiff, live: Live, change: Change) -> bool:
