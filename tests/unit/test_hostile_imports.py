@@ -44,7 +44,7 @@ REFUSED = {
     "half a character": ("a.json", CONNECTOR % '"\\ud800"', "K631"),
     "half a character in HCL": ("a.tf", TOPIC % '  config = { a = "\\ud800" }', "K631"),
     "no character": ("a.tf", TOPIC % '  config = { a = "\\UFFFFFFFF" }', "K631"),
-    "a key twice": ("a.json", CONNECTOR % '"\\ud83d\\ude00", "k": "b"', "K631"),
+    "a key twice": ("a.json", CONNECTOR % '"\\ud83d\\ude00", "k": "b"', "K102"),
     "an attribute twice": ("a.tf", TOPIC % "  partitions {\n  }", "K631"),
     "lists of lists": ("a.tf", doubled('["x"]', "[" + ", ".join(["local.a{n}"] * 10) + "]"), "K631"),
     "more than HCL may have": ("a.tf", TOPIC % "" + "#" * (3 << 20), "K631"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -149,10 +150,16 @@ def test_what_stays_busy_is_an_error_that_took_no_effect() -> None:
     assert backend.sent == 3
 
 
-def test_an_existing_topic_is_a_conflict_even_if_equal() -> None:
+def test_an_existing_topic_is_a_conflict_where_it_differs() -> None:
+    backend = Scripted(failure(36, "exists"))
+    backend.there["a"] = replace(ASKED, partitions=ASKED.partitions + 1)
+    assert isinstance(acted(backend), Conflict)
+
+
+def test_an_existing_topic_is_adopted_where_it_is_as_asked() -> None:
     backend = Scripted(failure(36, "exists"))
     backend.there["a"] = ASKED
-    assert isinstance(acted(backend), Conflict)
+    assert acted(backend) is None
 
 
 def test_an_existing_topic_is_ours_if_an_answer_was_lost_before() -> None:

@@ -35,7 +35,7 @@ class Brokers:
     def metadata(self) -> Any:
         return Named(topics={"t": Named(partitions=dict.fromkeys(range(self.partitions)))})
 
-    def asked(self, ask: Callable[[], Any]) -> Any:
+    def asked(self, ask: Callable[[], Any], *about: Any) -> Any:
         return ask()
 
     def unlisted_groups(self) -> KplanError | None:
