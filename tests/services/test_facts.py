@@ -166,7 +166,7 @@ def test_a_hundred_topics_are_read_as_one(kafka: KafkaCluster) -> None:
     backend = KafkaTopics({"bootstrap.servers": kafka.bootstrap})
     backend.facts(names)  # leaders of new partitions are awaited
     asked = backend._client.asked
-    backend._client.asked = lambda ask: sent.append("") or asked(ask)  # type: ignore[method-assign,func-returns-value]
+    backend._client.asked = lambda *a, **k: sent.append("") or asked(*a, **k)  # type: ignore[method-assign,func-returns-value]
     read = backend.facts(names)
     assert [found for found in read.values() if found != Facts(records=0)] == []
     assert len(read) == 100
