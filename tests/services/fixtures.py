@@ -99,13 +99,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of processes side by side one does the tests of the session's services, and begins with them: they take longest.
 
-    Tests that start services of their own say in which group they are. With KPLAN_TEST_AGAIN one of them that fails is
-    run once more, and named at the end (`RERUN`) even if it passes then: that is a bug to be found, in it or in kplan.
+    Tests that start services of their own say in which group they are. With KPLAN_TEST_AGAIN a test that fails is run
+    once more, and named at the end (`RERUN`) even if it passes then: that is a bug to be found, in it or in kplan.
     """
     for item in items:
         if name := _group(item, config.stash[SERVICES].needed_by(item)):
             item.add_marker(pytest.mark.xdist_group(name))
-        if AGAIN and item.get_closest_marker("xdist_group"):
+        if AGAIN:
             item.add_marker(pytest.mark.flaky(reruns=1))
     if hasattr(config, "workerinput"):  # one of several processes
         items.sort(key=lambda item: _turn(item.get_closest_marker("xdist_group")))

@@ -177,7 +177,7 @@ environments: {{far: {{kafka: {{bootstrap.servers: "{address}"}}, timeouts: {{re
 def test_what_is_waited_for_is_shown_and_taken_away(folder: Path, silent: str, arguments: tuple[str, ...]) -> None:
     terminal = Terminal(folder, *arguments)
     terminal.until(f"… reading {silent} (")
-    terminal.until("; gives up after 3 s)")
+    terminal.until("; gives up after 8 s)")
     assert terminal.end() == 1
     shown = terminal.text.rpartition("gives up")[2]
     assert "\r\x1b[K" in shown and f"{silent}" in shown  # the line is gone, and the error is there
@@ -191,9 +191,9 @@ def test_nothing_of_it_is_in_a_pipe(folder: Path, silent: str) -> None:
 def test_the_wait_for_a_lock_is_shown(folder: Path) -> None:
     other = Holder("ann@host", "r1", "kplan apply", "2026-01-01T00:00:00Z", os.getpid())
     with SqliteStore(folder / ".kplan/local.db").lock("shop", other, 0):
-        terminal = Terminal(folder, "apply", "stack.yaml", "--yes", "--lock-timeout", "3s")
+        terminal = Terminal(folder, "apply", "stack.yaml", "--yes", "--lock-timeout", "8s")
         terminal.until("… waiting for the lock of stack shop, which ann@host holds (")
-        terminal.until("; gives up after 3 s)")
+        terminal.until("; gives up after 8 s)")
         assert terminal.end() == 6
 
 
