@@ -177,7 +177,7 @@ environments: {{far: {{kafka: {{bootstrap.servers: "{address}"}}, timeouts: {{re
 def test_what_is_waited_for_is_shown_and_taken_away(folder: Path, silent: str, arguments: tuple[str, ...]) -> None:
     terminal = Terminal(folder, *arguments)
     terminal.until(f"… reading {silent} (")
-    terminal.until("; gives up after 8 s)")
+    terminal.until("; gives up after 3 s)")
     assert terminal.end() == 1
     shown = terminal.text.rpartition("gives up")[2]
     assert "\r\x1b[K" in shown and f"{silent}" in shown  # the line is gone, and the error is there
