@@ -89,6 +89,8 @@ SERVICES = pytest.StashKey[SessionServices]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[SERVICES] = SessionServices()
+    if AGAIN:
+        config.option.rerun_show_tracebacks = True  # what failed first is what is to be found
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

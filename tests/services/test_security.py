@@ -23,6 +23,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from urllib.parse import quote, quote_plus
+from uuid import uuid4
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
@@ -121,7 +122,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
         kafka.add_user("alice", SASL)
         made.allow(
             {
-                "User:alice": everything("walk-scram.") + everything("walk-all."),
+                "User:alice": everything("walk-scram.") + everything("walk-all"),
                 "User:CN=kplan": everything("walk-mutual."),
             }
         )
@@ -790,6 +791,7 @@ def test_no_command_writes_a_secret_anywhere(shell: Shell, secure: Secure) -> No
     The environment `all` has a secret in every place: for SASL, for the keys, in the address of Connect.
     """
     said: list[bytes] = []
+    name = f"all-{uuid4().hex[:6]}"  # a test that is run again meets nothing of its first run
     shell.environment |= {"STACK_WORD": VARIABLE, "KPLAN_KEY": "key-of-the-test"}
     shell.write("in", "one\n")
     where = ("--env", "all")
@@ -802,7 +804,7 @@ def test_no_command_writes_a_secret_anywhere(shell: Shell, secure: Secure) -> No
         said.append(ended.all.encode())
 
     def declare(more: str = "", settings: str = "") -> None:
-        shell.write("stack.yaml", stack("all", shell.folder, more, settings))
+        shell.write("stack.yaml", stack(name, shell.folder, more, settings))
 
     declare()
     kplan("validate", "stack.yaml", *flags)
@@ -814,10 +816,10 @@ def test_no_command_writes_a_secret_anywhere(shell: Shell, secure: Secure) -> No
     kplan("apply", "plan.json", "--var", f"other={FLAG}", "--format", "json")
     declare(settings='nonsense.password: "{{ var.word }}"')
     kplan("apply", "stack.yaml", *flags, "--yes", STACK_WORD=VARIABLE + "-changed")
-    declare("  walk-all.c: {}\n", 'tasks.max: "{{ var.other }}"')  # which Connect refuses, with the value
+    declare(f"  walk-{name}.c: {{}}\n", 'tasks.max: "{{ var.other }}"')  # which Connect refuses, with the value
     kplan("plan", "stack.yaml", *flags, expect=4)
     kplan("apply", "stack.yaml", *flags, "--yes", "--offline", expect=7)
-    declare("  walk-all.d: {}\n")
+    declare(f"  walk-{name}.d: {{}}\n")
     dies(shell, "apply", "stack.yaml", "--yes", *flags)
     kplan("recover", "--list", *where)
     kplan("recover", "--yes", *where)
