@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from kplan.render import text
+from kplan.render.excerpt import Excerpt, Stretch, make_excerpts, split_steps
 from kplan.render.facts import ago, snapshot
 from kplan.render.flow import Drawing, draw, ranges
 from kplan.render.steps import Row, briefly, compares, place, rest, rows, shown, verb
@@ -119,10 +121,12 @@ class Stack:
     verdict: Verdict
     counts: str
     partial: str
-    above: Sequence[Step]
-    below: Sequence[Step]
+    above: Sequence[Step | Stretch]
+    below: Sequence[Step | Stretch]
     diagnostics: Sequence[tuple[Json, str]]
+    more_diagnostics: int
     drift: Sequence[tuple[str, str, str, str]]
+    more_drift: int
     drawing: Drawing | None
     waves: Sequence[Wave]
     more_waves: str
@@ -131,7 +135,7 @@ class Stack:
 
     @property
     def steps(self) -> Sequence[Step]:
-        return [*self.above, *self.below]
+        return [step for step in (*self.above, *self.below) if isinstance(step, Step)]
 
     @property
     def quiet(self) -> bool:
@@ -141,7 +145,11 @@ class Stack:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """All documents. `dangers` and `cautions` are pairs of step and risk; `filters` are groups of (value, label, n)."""
+    """All documents. `dangers` and `cautions` are pairs of step and risk; `filters` are groups of (value, label, n).
+
+    Of a very large plan only `listed` of the `total` steps are there, and those dangers and cautions alone that are
+    theirs; each code of a caution has the number of all.
+    """
 
     title: str
     stacks: Sequence[Stack]
@@ -149,9 +157,12 @@ class Page:
     notes: Sequence[str]
     log: str
     dangers: Sequence[tuple[Step, Risk]]
-    cautions: Sequence[tuple[str, Sequence[tuple[Step, Risk]]]]
+    cautions: Sequence[tuple[str, Sequence[tuple[Step, Risk]], int]]
     filters: Sequence[tuple[str, str, Sequence[tuple[str, str, int]]]]
     total: int
+    listed: int
+    danger_total: int
+    saved: str
     cards: int = CARDS
 
     @property
@@ -164,24 +175,30 @@ class Page:
 
     @property
     def problems(self) -> int:
-        return sum(len(stack.diagnostics) for stack in self.stacks)
+        return sum(len(stack.diagnostics) + stack.more_diagnostics for stack in self.stacks)
 
     @property
     def drifted(self) -> int:
-        return sum(len(stack.drift) for stack in self.stacks)
+        return sum(len(stack.drift) + stack.more_drift for stack in self.stacks)
 
     @property
     def cautioned(self) -> int:
-        return sum(len(group) for _, group in self.cautions)
+        return sum(total for _, _, total in self.cautions)
+
+    @property
+    def every_step(self) -> str:
+        """The command that shows what is left out."""
+        return f"kplan show {self.saved or 'plan.json'} --verbose"
 
 
 def page(documents: Sequence[Json], context: text.Context) -> Page:
     """The page, of one document a stack."""
-    stacks = [_stack(f"s{i}", document, context) for i, document in enumerate(documents, 1)]
+    both = zip(documents, make_excerpts(documents), strict=True)
+    stacks = [_stack(f"s{i}", document, excerpt, context) for i, (document, excerpt) in enumerate(both, 1)]
     steps = [step for stack in stacks for step in stack.steps]
     risks = [(step, risk) for step in steps for risk in step.risks]
     dangers = sorted(((s, r) for s, r in risks if r.level == "danger"), key=lambda pair: not pair[1].open)
-    cautions = sorted(((s, r) for s, r in risks if r.level == "caution"), key=lambda pair: pair[1].code)
+    cautions = Counter(_codes(documents, "caution"))
     return Page(
         title=_title(documents, stacks),
         stacks=stacks,
@@ -189,10 +206,21 @@ def page(documents: Sequence[Json], context: text.Context) -> Page:
         notes=context.notes,
         log=context.log if re.match("https?://", context.log) else "",
         dangers=dangers,
-        cautions=[(code, list(group)) for code, group in groupby(cautions, key=lambda pair: pair[1].code)],
+        cautions=[(code, [(s, r) for s, r in risks if (r.level, r.code) == ("caution", code)], cautions[code])
+                  for code in sorted(cautions)],
         filters=_filters(stacks, steps),
-        total=len(steps),
-    )
+        total=sum(len(document["changes"]) for document in documents),
+        listed=len(steps),
+        danger_total=sum(1 for _ in _codes(documents, "danger")),
+        saved=context.saved,
+    )  # fmt: skip
+
+
+def _codes(documents: Sequence[Json], level: str) -> Iterator[str]:
+    """Yield the code of each risk of this level."""
+    for document in documents:
+        for change in document["changes"]:
+            yield from (risk["code"] for risk in change["risks"] if risk["level"] == level)
 
 
 def _title(documents: Sequence[Json], stacks: Sequence[Stack]) -> str:
@@ -217,16 +245,24 @@ def _filters(stacks: Sequence[Stack], steps: Sequence[Step]) -> list[tuple[str, 
 
 
 # -- one document -----------------------------------------------------------------------------------------------------
-def _stack(id: str, document: Json, context: text.Context) -> Stack:
+def _stack(id: str, document: Json, excerpt: Excerpt, context: text.Context) -> Stack:
     changes, line = document["changes"], document["point_of_no_return"]
     title = f"{document['stack']['name']} → {document['stack']['env']}"
     loud, where = _where(document)
     made = document["created_at"]
     again = context.again or f"kplan {context.command} {' '.join(context.paths)}"
     numbers = {change["address"]: change["step"] for change in changes}
-    steps = [_step(id, title, change, numbers, again, made) for change in changes]
-    cut = len(steps) if line is None else next((i for i, s in enumerate(steps) if s.number >= line), len(steps))
-    waves = list(_waves(id, changes))
+    cut = len(changes) if line is None else next((i for i, c in enumerate(changes) if c["step"] >= line), len(changes))
+    above, below = (
+        [
+            each if isinstance(each, Stretch) else _step(id, title, each, numbers, again, made)
+            for each in split_steps(id, part, excerpt.chosen)
+        ]
+        for part in (changes[:cut], changes[cut:])
+    )
+    waves = list(_waves([*above, *below], changes))
+    errors_first = sorted(document["diagnostics"], key=lambda each: each["severity"] != "error")
+    problems = document["diagnostics"] if excerpt.problems == len(errors_first) else errors_first[: excerpt.problems]
     return Stack(
         id=id,
         title=title,
@@ -235,10 +271,12 @@ def _stack(id: str, document: Json, context: text.Context) -> Stack:
         verdict=_verdict(document, context),
         counts=text.counts(document) if changes else "",
         partial=_partial(document),
-        above=steps[:cut],
-        below=steps[cut:],
-        diagnostics=[(each, place(each)) for each in document["diagnostics"]],
-        drift=[_drifted(each) for each in document["drift"]],
+        above=above,
+        below=below,
+        diagnostics=[(each, place(each)) for each in problems],
+        more_diagnostics=len(document["diagnostics"]) - len(problems),
+        drift=[_drifted(each) for each in document["drift"][: excerpt.drift]],
+        more_drift=len(document["drift"]) - excerpt.drift,
         drawing=draw(document),
         waves=waves[:WAVES],
         more_waves=f"and {count(len(waves) - WAVES, 'more wave')}" if len(waves) > WAVES else "",
@@ -340,15 +378,17 @@ def _drifted(each: Json) -> tuple[str, str, str, str]:
     return each["address"], key, shown(key, each["applied"]), shown(key, each["live"])
 
 
-def _waves(id: str, changes: Sequence[Json]) -> Iterator[Wave]:
+def _waves(shown: Sequence[Step | Stretch], changes: Sequence[Json]) -> Iterator[Wave]:
     """Steps that are sent together; those of one wave do the same to the same kind."""
+    starts = [each.number for each in shown]
     for number, group in groupby(changes, key=lambda change: change["wave"]):
         steps = list(group)
         kinds = Counter((verb(c), c["kind"]) for c in steps)
         what = ", ".join(f"{does} {count(n, kind)}" for (does, kind), n in kinds.items())
         numbers = [c["step"] for c in steps]
         final = any(not c["undo"]["complete"] for c in steps)
-        yield Wave(number, f"{id}-{numbers[0]}", ranges(numbers), "s" if len(numbers) > 1 else "", what, final)
+        first = shown[bisect_right(starts, numbers[0]) - 1].id
+        yield Wave(number, first, ranges(numbers), "s" if len(numbers) > 1 else "", what, final)
 
 
 # -- one step ---------------------------------------------------------------------------------------------------------

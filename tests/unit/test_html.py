@@ -295,6 +295,87 @@ def test_no_secret(document: Json) -> None:
     assert "hmac:00" not in text
 
 
+# -- very large plans -------------------------------------------------------------------------------------------------
+def large(document: Json, number: int) -> Json:
+    """The document with creations of topics alike after its own steps, which keep their dangers."""
+    create = next(change for change in document["changes"] if change["address"] == "topic/shop.public.shipments")
+    start = document["changes"][-1]["step"] + 1
+    for step in range(start, number + 1):
+        name = f"more.{step}"
+        document["changes"].append({**create, "step": step, "name": name, "address": f"topic/{name}"})
+    return document
+
+
+def counted(root: Element) -> list[int]:
+    """How many steps each stretch without detail counts."""
+    stretches = [e for part in root.all("ol", class_="steps") for e in part.children if e.has("class_", "card")]
+    totals = [re.match(r"([\d,]+) steps? not in detail", e.said) for e in stretches]
+    return [int(total[1].replace(",", "")) for total in totals if total]
+
+
+def test_a_very_large_plan_makes_a_small_page(document: Json) -> None:
+    own = len(document["changes"])
+    text = html.render([large(document, 20_000)], replace(CONTEXT, saved="plan.json"))
+    root = Page(text).root
+    steps = root.all("li", class_="step")
+    assert len(text) < 1_000_000
+    assert [e.attributes["id"] for e in steps[:own]] == [f"s1-{n}" for n in range(1, own + 1)], "dangers in full"
+    assert len(steps) + sum(counted(root)) == 20_000
+    section = root.one("section", aria_labelledby="steps").said
+    assert f"This plan has 20,000 steps. {len(steps)} are shown in detail" in section
+    assert "kplan show plan.json --verbose" in section and "--out plan.json" not in section
+    assert f"{20_000 - len(steps):,} × + create topic: " in section
+    assert "--out plan.json" in page(document).one("section", aria_labelledby="steps").said
+
+
+def test_a_page_of_2000_steps_shows_each_and_one_more_is_a_large_plan(document: Json) -> None:
+    assert len(page(large(document, 2_000)).all("li", class_="step")) == 2_000
+    assert 0 < len(page(large(document, 2_001)).all("li", class_="step")) < 2_000
+
+
+def test_very_many_dangers_are_bounded_and_counted(document: Json) -> None:
+    danger = next(r for c in document["changes"] for r in c["risks"] if r["level"] == "danger" and not r["accepted"])
+    last = document["changes"][-1]
+    last["undo"], last["risks"] = {"kind": "none", "complete": False}, [danger]
+    total = sum(r["level"] == "danger" for c in document["changes"] for r in c["risks"]) + 6_000 - last["step"]
+    text = html.render([repeated(document, 6_000)], CONTEXT)
+    root = Page(text).root
+    listed = root.one("section", aria_labelledby="dangers").all("li")
+    assert len(text) < 5_000_000
+    assert len(listed) >= 1_000
+    assert f"{total - len(listed):,} more dangers are not listed here" in root.said
+    assert f"Dangers {total:,}" in root.one("nav").said
+    assert len(root.all("li", class_="step")) + sum(counted(root)) == 6_000
+    (*_, last_stretch) = [e for e in root.all("li", class_="card") if "steps not in detail" in e.said]
+    assert re.search(r"([\d,]+) with a danger, \1 of them not accepted; \1 without a complete undo", last_stretch.said)
+
+
+def test_the_page_of_a_very_large_plan_has_no_link_to_nowhere(document: Json) -> None:
+    second = large(copy.deepcopy(document), 4_000)
+    for change in second["changes"]:
+        change["wave"] = 1 + change["step"] // 150
+    root = page(large(document, 2_500), second)
+    ids = [e.attributes["id"] for e in root.all() if "id" in e.attributes]
+    assert len(ids) == len(set(ids))
+    links = {e.attributes["href"][1:] for e in root.all("a") if e.attributes["href"].startswith("#")}
+    assert links <= set(ids)
+    assert len(root.all("li", class_="step")) + sum(counted(root)) == 6_500
+
+
+def test_very_many_problems_and_drifted_attributes_are_bounded_and_counted(document: Json) -> None:
+    problem, drift = document["diagnostics"][0], document["drift"][0]
+    document["diagnostics"] = [problem] * 20_000 + [{**problem, "severity": "error", "summary": "the only error"}]
+    document["drift"] = [drift] * 50_000
+    text = html.render([document], CONTEXT)
+    root = Page(text).root
+    assert len(text) < 2_000_000
+    problems = root.one("section", aria_labelledby="problems").said
+    assert "the only error" in problems
+    assert "18,001 more problems are not listed here" in problems
+    assert "48,000 more attributes" in root.one("table", class_="drift").said
+    assert "Drift 50,000" in root.one("nav").said
+
+
 # -- the verdict ------------------------------------------------------------------------------------------------------
 VERDICTS: list[tuple[str, Callable[[Json], Json], Context, str, str]] = [
     ("blocked", lambda d: d, CONTEXT, "blocked", "Blocked: 2 dangers are not accepted"),
