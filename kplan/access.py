@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from kplan.diagnostics import Denied, ErrorClass, Invalid, KplanError, Unreachable, error
+from kplan.diagnostics import Denied, Diagnostic, ErrorClass, Invalid, KplanError, Span, Unreachable, error
 from kplan.secrets import Mask
 from kplan.waits import RETRY, WAITS
 
@@ -48,6 +48,8 @@ _CONTINUES = re.compile(r"PLAINTEXT broker listener\?|SSL listener\?")
 
 # What librdkafka or OpenSSL say, and what to do about it; the first that fits counts.
 _WAYS_OUT: Final = (
+    ("no provider for sasl mechanism gssapi",
+     "write a `sasl.mechanism` into `kafka:`, such as PLAIN or SCRAM-SHA-512; without one it is GSSAPI"),
     ("unsupported sasl mechanism", "set `sasl.mechanism` to one that the brokers support"),
     ("sasl authentication error|authentication failed|invalid credentials",
      "check `sasl.username`, `sasl.password` and `sasl.mechanism` of the environment"),
@@ -63,6 +65,7 @@ _WAYS_OUT: Final = (
     ("disconnected while requesting apiversion|during sasl",
      "the broker hung up at once: check `security.protocol` against what this port speaks"),
 )  # fmt: skip
+NO_PLACES: Final[Mapping[str, Span]] = {}
 USUAL: Final = "check `bootstrap.servers`, `security.protocol`, and that the brokers are up"
 
 
@@ -78,12 +81,24 @@ def plain(words: str) -> tuple[str, str]:
     return (found["server"], words[found.end() :]) if found else ("", words)
 
 
-def unusable(words: str, config: Mapping[str, str]) -> Invalid:
-    """The error for settings of which no client can be made, for librdkafka refuses them."""
-    lost = [f"{key}: there is no file {value}" for key, value in config.items()
-            if key.endswith(".location") and not Path(value).exists()]  # fmt: skip
-    help = "correct it under `kafka:` of the environment; the names are librdkafka's"
-    return Invalid([error("K203", "a setting of the Kafka client is wrong", "; ".join(lost) or words, help=help)])
+def unusable(words: str, config: Mapping[str, str], places: Mapping[str, Span] = NO_PLACES) -> Invalid:
+    """The error for settings of which no client can be made, because librdkafka refuses them.
+
+    It stands at the place of the setting that is missing its file, or that the words name.
+    """
+    lost = {key: f"{key}: there is no file {value}" for key, value in config.items()
+            if key.endswith(".location") and not Path(value).exists()}  # fmt: skip
+    named = [key for key in config if re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", words)]
+    key = next(iter(lost), "") or max(named, key=len, default="")
+    span = places.get(key) or places.get("")
+    help = way_out(words)
+    return Invalid([refused_setting("; ".join(lost.values()) or words, span, "" if lost or help == USUAL else help)])
+
+
+def refused_setting(words: str, span: Span | None, help: str = "") -> Diagnostic:
+    """Return the error for what librdkafka says of a setting, or of several together."""
+    help = help or "correct it under `kafka:` of the environment; the names are librdkafka's"
+    return error("K203", "a setting of the Kafka client is wrong", words, help=help, span=span)
 
 
 class Protocol(StrEnum):

@@ -117,6 +117,9 @@ _FILES = (
             topics:
               orders: {partition: "6"}     # partitions: 6
 
+        The keys under `kafka:` of an environment are librdkafka's: one that the installed librdkafka does not have is
+        unknown.
+
         A number or a boolean may be text only where a template stands for it: `"{{ var.partitions }}"`. `kplan schema`
         prints the schema, and an editor completes and checks with this first line of a file:
 
@@ -209,7 +212,8 @@ _EXPANSION = (
     _code("K203", "a value that a variable or setting may not have", """
         A variable's value has the wrong type, or is outside of its `minimum`, `maximum`, `enum` or `pattern`; or a
         time in `kplan.yaml` is no duration; or a KAFKA_* variable of the process has a value that it may not have
-        (booleans are 1/true/yes/on and 0/false/no/off). The message says where the value comes from. An entry of
+        (booleans are 1/true/yes/on and 0/false/no/off); or librdkafka refuses a setting under `kafka:`, or several
+        of them together. The message says where the value comes from. An entry of
         `tables:` or `columns:` that is a pattern has to be a regular expression.
 
             partitions: {type: integer, minimum: 1, env: KAFKA_TOPIC_PARTITIONS}      # KAFKA_TOPIC_PARTITIONS=0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kplan import catalog
-from kplan.diagnostics import Diagnostic, error
+from kplan.diagnostics import Diagnostic, Span, error
 from kplan.model import STATE_TOPIC, File, Guards, Target
 from kplan.process import AUTO_CREATE, ProcessSettings, read_client, read_settings
 from kplan.process import seconds as seconds  # the commands have it from here
@@ -70,6 +70,7 @@ class Environment:
     notify: tuple[Receiver, ...] = ()
     simulated: Simulated | None = None
     file: File | None = None
+    client_places: Mapping[str, Span] = field(default_factory=dict, repr=False)  # of `kafka:` ("") and its settings
     secrets: tuple[str, ...] = field(default=(), repr=False)
     passwords: tuple[str, ...] = field(default=(), repr=False)  # those of the secrets that are certainly some
 
@@ -269,9 +270,17 @@ def _from_data(name: str, data: dict[str, Any], reader: _Reader, file: File | No
         ),
         simulated=simulated,
         file=file,
+        client_places=_client_places(reader.document, (*at, "kafka"), kafka),
         secrets=tuple(dict.fromkeys([*reader.secrets, *_secrets(kafka, connect), *_of_webhooks(data)])),
         passwords=tuple(_secrets(kafka, connect)),
     )
+
+
+def _client_places(document: Document, path: tuple[str, ...], settings: Mapping[str, str]) -> dict[str, Span]:
+    """Return where the settings of the client stand, by their names; under "" where the block of them stands."""
+    if path not in document.spans:
+        return {}
+    return {"": document.key_at(*path)} | {key: document.at(*path, key) for key in settings}
 
 
 def _text(value: Any) -> str:

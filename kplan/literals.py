@@ -12,10 +12,23 @@ from kplan.model import CREDENTIALS, SENSITIVE_KEY
 
 HIDDEN = "•"
 SHORTEST = 3
+MISSPELT = ("password", "passwd", "passphrase", "secret", "credentials")
+SHORTEST_NAME, LONGEST_NAME = 5, 14
 PAIR = re.compile(
     r"""(?<![\w.\-])(?P<key>["']?[\w.\-]+["']?)\s*[:=]\s*(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s,{}\[\]#"'][^,}\]#]*)"""
 )
 BLOCK = re.compile(r"""(?P<indent>\s*)(?P<key>["']?[\w.\-]+["']?)\s*:\s*[|>][+\-0-9]*\s*$""")
+
+
+@lru_cache(maxsize=4096)
+def _is_password_like(key: str) -> bool:
+    """Return whether the key is a secret's, or looks like a misspelt one: `sasl.pasword`."""
+    from difflib import get_close_matches
+
+    if SENSITIVE_KEY.search(key):
+        return True
+    parts = [part for part in re.split(r"[^a-z]+", key.lower()) if SHORTEST_NAME <= len(part) <= LONGEST_NAME]
+    return any(get_close_matches(part, MISSPELT, 1, 0.8) for part in parts)
 
 
 @lru_cache(maxsize=16)
@@ -35,9 +48,9 @@ def hidden(text: str) -> tuple[str, tuple[str, ...]]:
             lines.append(line[:indent] + HIDDEN * len(line.strip()))
             continue
         opens = BLOCK.match(line)
-        block = len(opens.group("indent")) if opens and SENSITIVE_KEY.search(opens.group("key")) else -1
+        block = len(opens.group("indent")) if opens and _is_password_like(opens.group("key")) else -1
         line = CREDENTIALS.sub(lambda match: _credentials(match, values), line)
-        lines.append(PAIR.sub(lambda match: _pair(match, values), line) if SENSITIVE_KEY.search(line) else line)
+        lines.append(PAIR.sub(lambda match: _pair(match, values), line))
     return "\n".join(lines), tuple(values)
 
 
@@ -56,7 +69,7 @@ def _credentials(match: re.Match[str], values: dict[str, None]) -> str:
 def _pair(match: re.Match[str], values: dict[str, None]) -> str:
     value = match.group("value").rstrip()
     bare = value.strip("\"'")
-    if not SENSITIVE_KEY.search(match.group("key")) or len(bare) < SHORTEST or "{{" in bare or "${" in bare:
+    if not _is_password_like(match.group("key")) or len(bare) < SHORTEST or "{{" in bare or "${" in bare:
         return match.group(0)
     if bare in ("true", "false", "null", "string"):
         return match.group(0)

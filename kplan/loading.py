@@ -23,6 +23,7 @@ from kplan.model import File, Stack, Target
 from kplan.process import BOOTSTRAP, CONNECT_URL, referenced_variables, set_connection_variables
 from kplan.source import Document
 from kplan.stacks import answered, conflicts
+from kplan.template import is_template
 from kplan.variables import Given, find_undeclared
 from kplan.words import listed
 
@@ -132,7 +133,9 @@ def check_environments(request: Request) -> tuple[list[Environment], list[Diagno
         for name in environments.names(document):
             environment, problems = environments.build(document, name, request.process, unasked=request.unasked)
             reader.problems += problems
-            found += [environment] if environment else []
+            if environment:
+                reader.problems += _client_problems(document, environment, request)
+                found.append(environment)
     return found, reader.problems, reader.texts
 
 
@@ -343,6 +346,7 @@ class Reader:
         self.problems += problems
         if environment is None:
             raise Invalid(self.problems)
+        self.problems += _client_problems(document, environment, request)
         referenced = referenced_variables(document.data["environments"][name])
         self.unused = [each for each in set_connection_variables(request.process) if each not in referenced]
         return environment
@@ -606,6 +610,15 @@ def _entry(problem: Diagnostic) -> tuple[str, str]:
     """The section and the entry of it that a problem with the schema is in; empty where it is in no entry."""
     parts = _steps(problem)
     return (parts[0], parts[1]) if len(parts) > 1 else ("", "")
+
+
+def _client_problems(document: Document, environment: Environment, request: Request) -> list[Diagnostic]:
+    """Return what librdkafka refuses of the client's settings. No server is asked."""
+    from kplan.servers import find_refused_settings
+
+    written = document.data["environments"][environment.name].get("kafka") or {}
+    unknown = {key for key, value in written.items() if is_template(value)} if request.unasked is not None else ()
+    return find_refused_settings(document, environment, unknown)
 
 
 def _without_brokers(name: str, source: str) -> Diagnostic:

@@ -424,9 +424,10 @@ class _Words:
                 help = f"add `{key}: {_shown(example)}`" if example is not None else f"add `{key}:`"
                 if key in ("stack", "topic_prefix"):
                     help = f"add `{key}: {name_from(self.document.path)}`"
+                span = self.document.key_at(*self.steps) if self.steps else self.place
                 if written := _written_as(key, self.value, self.schema.get("properties", {})):
                     help = f"write `{key}` instead of `{written}`"
-                span = self.document.key_at(*self.steps) if self.steps else self.place
+                    span = self.document.key_at(*self.steps, written)
                 yield self._say("a key is missing", f"`{key}` is missing in {owner}.", help, span, (*self.steps, key))
 
     def kind(self) -> Iterator[Diagnostic]:
@@ -435,6 +436,8 @@ class _Words:
         detail = f"{self.name} is {_kind(self.value)}; expected {words}"
         detail += ", or a template `{{ … }}`." if self._template_is_allowed() else "."
         help = self._without_quotes(wanted) or self._with_blank(wanted) or self._meant() or self.explanation()
+        if self.value is None and self.steps:
+            help = f"write a value, or remove the line. {help}".rstrip()
         yield self._say("a value of the wrong type", detail, help, self.place)
 
     def _stands_for_template(self, name: str) -> bool:

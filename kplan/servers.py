@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from kplan.backends.connect_incremental import Signals
     from kplan.backends.kafka import KafkaTopics
     from kplan.databases.base import Databases
+    from kplan.diagnostics import Diagnostic
     from kplan.discovery import Login, Table
+    from kplan.source import Document
 
 
 def state_file(environment: Environment) -> Path:
@@ -46,6 +48,18 @@ def _file(environment: Environment, setting: str, value: str) -> str:
         detail = f"{setting} {path}: it is {kind}"
         raise Invalid([error("K203", "a file for TLS cannot be used", detail, help="name a plain file")])
     return str(path)
+
+
+def find_refused_settings(document: Document, environment: Environment, unknown: Container[str]) -> list[Diagnostic]:
+    """Return what librdkafka refuses of the client's settings in `document`. No server is asked.
+
+    Of the settings in `unknown` the name alone is judged.
+    """
+    if not environment.kafka:
+        return []
+    from kplan.backends.kafka_properties import find_refused
+
+    return find_refused(document, environment.name, environment.kafka, unknown)
 
 
 def open_cluster(
@@ -87,6 +101,7 @@ def open_cluster(
         reassign_timeout=environment.reassign_timeout,
         throttle=environment.throttle,
         tell=tell,
+        places=environment.client_places,
     )
     if not environment.connect:
         return Cluster(topics, None, mask=mask)
@@ -157,6 +172,7 @@ def open_store(environment: Environment, key: str | None = None) -> Store:
             attempts=environment.attempts,
             delay=environment.delay,
             key=key,
+            places=environment.client_places,
         )
     if environment.connect and not environment.kafka and not environment.sqlite:
         from kplan.store.snapshot import RecordedStore

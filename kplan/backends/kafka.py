@@ -22,6 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from kplan import catalog
+from kplan.access import NO_PLACES
 from kplan.backends import topics as shared
 from kplan.backends.base import Outcome, Progress, Reading, Tell, untold
 from kplan.backends.kafka_client import Client
@@ -36,6 +37,7 @@ from kplan.diagnostics import (
     ErrorClass,
     KplanError,
     Rejected,
+    Span,
     Timeout,
     Unreachable,
 )
@@ -70,9 +72,9 @@ class KafkaTopics:
     def __init__(self, config: Mapping[str, str], *, request_timeout: float = 30, settle_timeout: float = 120,
                  attempts: int = 3, delay: float = 2, secrets: Sequence[str] = (),
                  warn: Callable[[str], None] = _logged, tell: Tell = untold, reassign_timeout: float = 3600,
-                 throttle: int | None = None) -> None:  # fmt: skip
+                 throttle: int | None = None, places: Mapping[str, Span] = NO_PLACES) -> None:  # fmt: skip
         self._tell = tell
-        self._client = Client(config, request_timeout, attempts, delay, secrets, warn)
+        self._client = Client(config, request_timeout, attempts, delay, secrets, warn, places)
         self._replicas = Reassignments(self._client, reassign_timeout, throttle)
         self._settle_timeout = settle_timeout
         self._warn = warn

@@ -17,12 +17,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
 )
 
-from kplan.access import TRY_SECONDS, Contact, Retry, relearn, unusable
+from kplan.access import NO_PLACES, TRY_SECONDS, Contact, Retry, relearn, unusable
 from kplan.backends.kafka_errors import Forbidden, failure, foreign
 from kplan.diagnostics import (
     Denied,
     ErrorClass,
     KplanError,
+    Span,
     Timeout,
     Unreachable,
 )
@@ -49,7 +50,7 @@ class Client:
     """One AdminClient, kept alive, whose answers are awaited and mapped here."""
 
     def __init__(self, config: Mapping[str, str], timeout: float, attempts: int, delay: float, secrets: Sequence[str],
-                 warn: Callable[[str], None]) -> None:  # fmt: skip
+                 warn: Callable[[str], None], places: Mapping[str, Span] = NO_PLACES) -> None:  # fmt: skip
         self.bootstrap = str(config.get("bootstrap.servers", ""))
         self.timeout, self.attempts, self._warn = timeout, max(1, attempts), warn
         self._retries = 0
@@ -70,8 +71,8 @@ class Client:
         asked |= {"error_cb": self._contact.note, "throttle_cb": self._throttled}
         try:
             self.admin = AdminClient(asked, logger=self._logger)
-        except (KafkaException, ValueError, TypeError) as exception:
-            raise unusable(self.mapped(exception).message, config) from exception
+        except (KafkaException, ValueError, TypeError, AttributeError, ImportError) as exception:
+            raise unusable(self.mapped(exception).message, config, places) from exception
 
     def _throttled(self, event: Any) -> None:
         self._warn(f"broker {event.broker_id} slows kplan down by {event.throttle_time:.1f} s: its quota is used up")

@@ -15,8 +15,8 @@ from typing import Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
-from kplan.access import Contact, Retry
-from kplan.diagnostics import Denied, Invalid, JournalBroken, KplanError, Locked, Unreachable, Unsupported
+from kplan.access import NO_PLACES, Contact, Retry
+from kplan.diagnostics import Denied, Invalid, JournalBroken, KplanError, Locked, Span, Unreachable, Unsupported
 from kplan.history import PastChange, RunSummary
 from kplan.journal import Entry
 from kplan.model import Address, Owned
@@ -46,7 +46,8 @@ class KafkaStore:
 
     def __init__(self, config: Mapping[str, str], topic: str = TOPIC, *, request_timeout: float = 30.0,
                  secrets: Sequence[str] = (), session_timeout: float = 10.0, attempts: int = 1,
-                 delay: float = 2.0, key: str | None = None) -> None:  # fmt: skip
+                 delay: float = 2.0, key: str | None = None,
+                 places: Mapping[str, Span] = NO_PLACES) -> None:  # fmt: skip
         self.where = self.topic = topic
         self._signer = Signer(key or "")
         mask = Mask(secrets)
@@ -55,7 +56,7 @@ class KafkaStore:
             logger.parent = logging.getLogger(parent)
             logger.addFilter(MaskingFilter(mask))
         self._clients = Clients(config, topic, request_timeout, mask, *loggers,
-                                Contact(config, mask, Retry(attempts, delay)))  # fmt: skip
+                                Contact(config, mask, Retry(attempts, delay)), places)  # fmt: skip
         self._session = session_timeout
         self._turn = threading.RLock()
         self._asked: Cluster | None = None

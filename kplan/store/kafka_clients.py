@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, libversion
 
 from kplan.access import TRY_SECONDS as TRY_SECONDS
-from kplan.access import Contact
-from kplan.diagnostics import Denied, JournalBroken, KplanError, Unsupported
+from kplan.access import Contact, unusable
+from kplan.diagnostics import Denied, Invalid, JournalBroken, KplanError, Span, Unsupported
 from kplan.permissions import Acl, group_prefix, missing
 from kplan.secrets import Mask
 
@@ -58,6 +58,7 @@ class Clients:
     logger: logging.Logger
     library: logging.Logger
     contact: Contact
+    places: Mapping[str, Span] = field(default_factory=dict)  # of the settings in the file that has them
 
     @property
     def prefix(self) -> str:
@@ -74,7 +75,14 @@ class Clients:
     def consumer(self, client: str, group: str, **own: Any) -> Consumer:
         usual = {"group.id": group, "enable.auto.commit": False, "isolation.level": "read_committed",
                  "allow.auto.create.topics": False}  # fmt: skip
-        return Consumer(self.settings(client, **{**usual, **own}), logger=self.library)
+        try:
+            return Consumer(self.settings(client, **{**usual, **own}), logger=self.library)
+        except (KafkaException, ValueError, TypeError, AttributeError, ImportError) as exception:
+            raise self.unusable(exception) from exception
+
+    def unusable(self, exception: BaseException) -> Invalid:
+        """Return the error for settings of which no client can be made."""
+        return unusable(self.mask.mask(str(problem_of(exception) or exception)), self.config, self.places)
 
     def said(self, exception: BaseException, doing: str, resource: str = "") -> KplanError:
         """The exception as an error of ours. `resource` is what a refusal is about where its code does not say."""

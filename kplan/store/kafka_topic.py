@@ -30,7 +30,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     OffsetSpec,
 )
 
-from kplan.access import NEVER_SECONDS, relearn, unusable
+from kplan.access import NEVER_SECONDS, relearn
 from kplan.diagnostics import JournalBroken, KplanError, Timeout, Unreachable, Unsupported
 from kplan.signing import Signer
 from kplan.store.base import Holder, Unended
@@ -43,7 +43,6 @@ from kplan.store.kafka_clients import (
     TRY_SECONDS,
     Clients,
     code_of,
-    problem_of,
 )
 from kplan.store.kafka_log import Log
 from kplan.waits import WAITS
@@ -94,9 +93,8 @@ class Cluster:
         settings = clients.settings("kplan-store", **{"allow.auto.create.topics": False})
         try:
             return AdminClient(settings, logger=clients.library)
-        except (KafkaException, ValueError, TypeError) as exception:
-            words = clients.mask.mask(str(problem_of(exception) or exception))
-            raise unusable(words, clients.config) from exception
+        except (KafkaException, ValueError, TypeError, AttributeError, ImportError) as exception:
+            raise clients.unusable(exception) from exception
 
     def _answer(self, future: Future[T], seconds: float | None = None) -> T:
         """The future's result; raises what it holds, or Timeout a little after the request's own."""
