@@ -189,8 +189,9 @@ class Recovery:
         forgotten = [s.step for s in sent if str(s.step.change.address) in self.forget]
         if forgotten:
             self.run.write(lock, "forgotten", forgotten)
-        kept = [*forgotten, *(s.step for s in sent if s.step.number in progress.forgotten and s.step not in forgotten)]
-        todo = [s for s in sent if s.step not in kept and self._is_to_undo(s, live, progress)]
+        numbers = {step.number for step in forgotten} | set(progress.forgotten)
+        kept = [s.step for s in sent if s.step.number in numbers]
+        todo = [s for s in sent if s.step.number not in numbers and self._is_to_undo(s, live, progress)]
         refused = self._refused(todo, live, ledger)
         stack = self.run.plan.stack
         mine = {a for s in self.run.plan.steps if is_claimed(s.change, ledger, stack)

@@ -74,7 +74,7 @@ class Rollback:
         """
         run = self.run
         kept = [s for s in todo if s.step.number in (refused or {})]
-        todo = [s for s in todo if s not in kept]
+        todo = [s for s in todo if s.step.number not in (refused or {})]
         if todo:
             run.happened(Event("rollback_started", words.rolling_back(len(todo), of), level="warning"))
         began = run.clock()
@@ -116,9 +116,9 @@ class Rollback:
         began = run.clock()
         remembered = {backs[s.step.number].address: _remembered(s) for s in sent if s.step.number in backs}
         outcomes = run.settled(backend, list(backs.values()), remembered)
-        undid = [s for s in steps if self._is_back(s, outcomes[backs[s.number].address])]
+        undid = {s.number: s for s in steps if self._is_back(s, outcomes[backs[s.number].address])}
         for step in steps:
-            if step in undid:
+            if step.number in undid:
                 run.tell("undo_done", step, words.undone(step.change), run.clock() - began)
                 continue
             outcome = outcomes[backs[step.number].address]
@@ -126,7 +126,7 @@ class Rollback:
             left[step.number] = f"{backs[step.number].address}: {said}"
             run.tell("undo_failed", step, said, run.clock() - began, "error")
         if undid:
-            run.write(self.lock, "undid", undid)
+            run.write(self.lock, "undid", list(undid.values()))
         return left
 
     def _back(self, change: Change, live: Live) -> Change | None:

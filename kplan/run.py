@@ -210,7 +210,7 @@ class Run:
             backend, [s.change for s in steps], given, steps, lambda answers: self._note_adopted(lock, steps, answers)
         )
         failed = [s for s in steps if not outcomes[s.change.address].ok]
-        good = [s for s in steps if s not in failed]
+        good = [s for s in steps if outcomes[s.change.address].ok]
         if did := [s for s in good if not self.sent[s.number].refused]:
             self.write(lock, "did", did)
         for step in good:
@@ -234,16 +234,19 @@ class Run:
 
     def _failed(self, lock: Lock, failed: Sequence[Step], outcomes: Mapping[Address, Outcome], began: float) -> Failure:
         said = {s.number: outcomes[s.change.address].words for s in failed}
-        refused = [
-            s for s in failed if self.sent[s.number].refused or _is_refused(s.change, outcomes[s.change.address])
-        ]
-        for event, steps in (("failed", [s for s in failed if s not in refused]), ("refused", refused)):
+        refused = {
+            s.number: s
+            for s in failed
+            if self.sent[s.number].refused or _is_refused(s.change, outcomes[s.change.address])
+        }
+        unclear = [s for s in failed if s.number not in refused]
+        for event, steps in (("failed", unclear), ("refused", list(refused.values()))):
             if steps:
                 self.write(lock, event, steps, outcomes=said)
         for step in failed:
             outcome = outcomes[step.change.address]
             self.sent[step.number] = replace(
-                self.sent[step.number], unsure=outcome.unsure, accepted=outcome.accepted, refused=step in refused
+                self.sent[step.number], unsure=outcome.unsure, accepted=outcome.accepted, refused=step.number in refused
             )
             code = {"code": outcome.error.code if outcome.error else ""}
             self.tell("step_failed", step, f"FAILED: {outcome.words}", self.clock() - began, "error", code)

@@ -20,6 +20,7 @@ from kplan.events import Event
 from kplan.executor import Apply
 from kplan.journal import Entry, replay
 from kplan.model import Action, Address, Change, Connector, Live, Move, Owned, Resource, Stack, Target, Topic
+from kplan.order import Step
 from kplan.plan import Plan
 from kplan.planning import Options, make
 from kplan.recovery import Recovery, abandon, elsewhere, plan_of
@@ -519,3 +520,37 @@ def test_a_run_that_is_still_going_is_told_to_be_so(tmp_path: Path) -> None:
     assert "run run1 is still going: test@here since now, test" in said.err
     assert "waiting 1 s for the lock: test@here holds stack s since now: test (run run1)" in waiting.err
     assert "is still going" not in shell.kplan("recover", "--list").err
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_the_way_back_of_many_steps_compares_no_step_with_all_others(
+    place: Place, monkeypatch: pytest.MonkeyPatch, dies: bool
+) -> None:
+    """It took minutes for 10,000 topics."""
+    topics = [Topic(f"many.{number}") for number in range(200)]
+    compared = 0
+    equal = Step.__eq__
+
+    def count(self: Step, other: object) -> bool:
+        nonlocal compared
+        compared += 1
+        return equal(self, other)
+
+    def fail(changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
+        if dies:
+            raise Death
+        if changes[0].action is Action.DELETE:
+            return place.cluster.topics.settle(changes, progress)
+        return {change.address: Outcome(KplanError("it does not hold")) for change in changes}
+
+    plan = place.plan(*topics)
+    monkeypatch.setattr(Step, "__eq__", count)
+    apply = Apply(place.run(plan, spoilt(place, "topic", settle_=fail)))
+    if dies:
+        with pytest.raises(Death):
+            apply.within()
+        assert place.recovery().back(0).outcome == "recovered"
+    else:
+        assert apply.within().outcome == "rolled_back"
+    assert not place.live() and not place.store.open_runs()
+    assert compared < 5 * len(topics)
