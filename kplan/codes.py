@@ -1075,7 +1075,7 @@ _RUNS = (
         """),
     _code("K512", "a connector does not run after its change", """
         Connect accepted the configuration, and then the connector or one of its tasks failed. The message has the cause
-        that the worker gives.
+        that the worker gives. For a Debezium connector the help names its database, which may be down.
 
         Mend the cause and run again: the step was undone with all others.
         """),

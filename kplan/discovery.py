@@ -40,8 +40,7 @@ class Login:
 
     @property
     def words(self) -> str:
-        where = f"{self.host}:{self.port}"
-        return f"{self.engine} database {self.database} at {where}" if self.database else f"{self.engine} at {where}"
+        return _describe(self.engine, self.database, f"{self.host}:{self.port}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +118,19 @@ def login_from_here(connector: Connector, connect_url: str) -> Login:
     if LOOPBACK.fullmatch(found.host) and not (worker and LOOPBACK.fullmatch(worker.group(1))):
         raise KplanError(f"{found.host} is the Connect worker's, not this machine", code="K310")
     return found
+
+
+def describe_database(connector: Connector) -> str:
+    """Return `PostgreSQL database shop at HOST:PORT`; empty where the config does not have it in plain words."""
+    engine = ENGINES.get(connector.java_class, "")
+    values = (connector.config.get(f"database.{key}", usual)
+              for key, usual in (("hostname", ""), ("port", str(PORTS.get(engine, ""))), ("dbname", "")))  # fmt: skip
+    host, port, name = (value if isinstance(value, str) and "${" not in value else "" for value in values)
+    return _describe(engine, name, f"{host}:{port}") if engine and host and port else ""
+
+
+def _describe(engine: str, database: str, where: str) -> str:
+    return f"{engine} database {database} at {where}" if database else f"{engine} at {where}"
 
 
 def _text(connector: Connector, key: str) -> str:

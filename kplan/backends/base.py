@@ -45,8 +45,8 @@ class Outcome:
 
     @property
     def words(self) -> str:
-        """Why it is not so."""
-        return self.kept or (self.error.message if self.error else "")
+        """Why it is not so, on one line."""
+        return " ".join((self.kept or (self.error.message if self.error else "")).split())
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ HALF_PASSED_ON = ("database.",)  # the JDBC driver's in old Debezium
 OFTEN = frozenset({
     "name", "connector.class", "connector.plugin.version", "tasks.max", "topics", "topics.regex",
     "binary.handling.mode", "capture.scope", "capture.target",  # Debezium 3.6 heeds them and does not always list them
+    # Those of its naming strategy it never lists, only the old `heartbeat.topics.prefix` (3.7, measured).
+    "topic.cache.size", "topic.delimiter", "topic.heartbeat.name", "topic.heartbeat.prefix", "topic.transaction",
 })  # fmt: skip
 VALIDATION_SECONDS = 30.0
 PLACEHOLDER = "kplan-does-not-know-this-value"

@@ -17,6 +17,7 @@ from kplan.backends.connect_errors import NotSettled, TaskFailed
 from kplan.backends.connect_model import changed_keys, config_of, health_of, listing
 from kplan.backends.connect_rest import Rest, path_of, supports
 from kplan.diagnostics import ErrorClass, KplanError
+from kplan.discovery import describe_database
 from kplan.model import Action, Address, Change, Connector, Health, Secret
 from kplan.secrets import Mask
 from kplan.sensitivity import masked_causes
@@ -135,13 +136,20 @@ class Watch:
     def restart_due(self, now: float) -> bool:
         return self.restarts > 0 and self.bad_since is not None and now - self.bad_since >= self.restart_delay
 
+    def has_failed(self) -> TaskFailed:
+        """What failed, with the database that it may be about: Debezium's own words seldom name it."""
+        database = describe_database(self.change.after) if isinstance(self.change.after, Connector) else ""
+        return TaskFailed(self.failure, help=f"it reads {database}: see that this answers" if database else "")
+
     def too_late(self) -> NotSettled:
         """Why its time is up."""
         if self.good_since is not None and self.beat and not self.alive:
+            database = describe_database(self.change.after) if isinstance(self.change.after, Connector) else ""
             return NotSettled(f"{self.name} is RUNNING but does not work: nothing has arrived in its heartbeat topic "
                               f"{self.beat} since the change",
                               help="see the worker's and the database's log: a table that the role does not own under "
-                                   "a filtered publication, a missing topic, a replication slot in use")  # fmt: skip
+                                   "a filtered publication, a missing topic, a replication slot in use"
+                                   + (f", or {database} does not answer" if database else ""))  # fmt: skip
         return NotSettled(f"{self.name} is not {self.wanted} in time; last seen: {self.last.words}",
                           help="see the worker's log; `timeouts: {settle: …}` gives it longer")  # fmt: skip
 
@@ -270,10 +278,10 @@ class Settler:
         if watch.restart_due(now):
             self._restart(watch)
         elif watch.failed(now) and not watch.restarts:
-            return Outcome(TaskFailed(watch.failure))
+            return Outcome(watch.has_failed())
         if now < watch.deadline:
             return None
-        return Outcome(TaskFailed(watch.failure) if watch.last.failure else watch.too_late())
+        return Outcome(watch.has_failed() if watch.last.failure else watch.too_late())
 
     def _restart(self, watch: Watch) -> None:
         """What failed is started again; one restart of the allowed ones is used up, whatever comes of it."""

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from pathlib import Path
 from confluent_kafka.admin import AclOperation  # type: ignore[attr-defined]
 
 from kplan.store.base import Unended
-from tests.faults import quotas, rights
+from tests.faults import database, quotas, rights
 from tests.faults.judging import (
     LOST,
     RECOVER,
@@ -67,7 +67,7 @@ class Case:
     spoil: Spoil
     mend: Spoil = nothing
     prepare: Callable[[], None] | None = None
-    says: str = ""
+    says: str | Callable[[World], str] = ""
 
     def __str__(self) -> str:
         return f"{self.group}: {self.name}"
@@ -266,6 +266,21 @@ def slowed_down() -> Iterator[Case]:
         yield Case("quota", str(limit), limit.set, limit.remove)
 
 
+def database_ends(engine: str) -> Iterator[Case]:
+    """The database that connectors read is killed or stopped, and started when the apply has ended."""
+    group = f"database, {engine}"
+    Database = database.Database
+    for moment in database.MOMENTS:
+        says = database.place_of if moment.says_place else ""
+        yield Case(group, f"killed {moment}", partial(database.end, moment, Database.kill), database.mend, says=says)
+    for moment in database.MOMENTS[::2]:
+        spoil = partial(database.end, moment, Database.stop)
+        yield Case(group, f"stopped {moment}, recovered too early", spoil, database.recover_too_early)
+    for moment in database.MOMENTS[2:]:
+        spoil = partial(database.end, moment, database.kill_for_a_moment)
+        yield Case(group, f"killed {moment}, back at once", spoil, database.mend)
+
+
 @dataclass(frozen=True)
 class Setting:
     """The services that some cases need, and how many of them may be spoilt at once."""
@@ -275,13 +290,20 @@ class Setting:
     brokers: int = 1
     properties: dict[str, str] = field(default_factory=dict)
     sqlite: bool = False
+    database: str = ""
 
     @contextmanager
     def ground(self) -> Iterator[Ground]:
-        with Stage(self.lanes, self.brokers, self.properties) as stage, tempfile.TemporaryDirectory() as folder:
+        with ExitStack() as stack:
+            stage = stack.enter_context(Stage(self.lanes, self.brokers, self.properties))
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             for lane in stage.lanes:
                 lane.proxied = True
-            yield Ground(stage, SMALL, "w", Path(folder) if self.sqlite else None)
+            scene = SMALL
+            if self.database:
+                stage.database = stack.enter_context(database.started(self.database, folder))
+                scene = database.scene(stage.database, stage.kafka.bootstrap)
+            yield Ground(stage, scene, "w", folder if self.sqlite else None)
 
 
 SETTINGS = (
@@ -291,6 +313,7 @@ SETTINGS = (
     Setting((leader_changed,), brokers=3),
     Setting((not_allowed, rights_lost), properties=rights.GUARDED),
     Setting((slowed_down,), properties=quotas.WINDOWS),
+    *(Setting((partial(database_ends, each),), database=each) for each in (database.POSTGRES, database.MARIADB)),
 )
 
 
@@ -333,12 +356,13 @@ def outcome(case: Case, world: World, reference: Reference) -> tuple[str, str]:
     for fault in faults:
         fault.await_over(20)
     world.lane.spoil()
+    words = case.says if isinstance(case.says, str) else case.says(world)
     said = [told(ended)]
     code, out = ended.code, ended.out
     died = ended.code < 0  # librdkafka 2.16 sometimes ends the process itself, by an assertion, when a broker goes
     asked = ended.code == 8 or died
     if asked or unended(world):
-        last = kplan(world.machine(), *RECOVER)
+        last = kplan(world.machine(), *RECOVER, *world.recover)
         code, out = last.code, last.out
         said.append(told(last))
     end, why = judged(world, reference, 8 if code == 8 else 0, out)
@@ -349,8 +373,8 @@ def outcome(case: Case, world: World, reference: Reference) -> tuple[str, str]:
         name, why = LOST, "the fault never came: this test tests nothing"
     elif not asked and "Recovered" in out:
         name, why = LOST, "there was something to put back, and its exit code did not say so"
-    elif case.says not in ended.out:
-        name, why = LOST, f"it does not say {case.says!r}"
+    elif words not in ended.out:
+        name, why = LOST, f"it does not say {words!r}"
     return name if name in ENDS else LOST, "\n".join([*said, why])
 
 

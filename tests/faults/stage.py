@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Thread
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import requests
 from confluent_kafka.admin import AdminClient
@@ -20,6 +20,9 @@ from confluent_kafka.admin import AdminClient
 from tests.faults.proxy import ConnectProxy, Fault, KafkaProxy
 from tests.services import ConnectWorker, KafkaCluster, plugin_path
 from tests.services.process import free_port
+
+if TYPE_CHECKING:
+    from tests.faults.database import Database
 
 PROPERTIES = {
     "group.min.session.timeout.ms": "500",
@@ -91,7 +94,7 @@ class Lane:
 class Stage:
     """One cluster, one worker, and `lanes` lanes; everything is gone after the `with`.
 
-    `busy` are threads in which something is killed or started.
+    `busy` are threads in which something is killed or started; `database` is what its connectors read, if anything.
     """
 
     def __init__(self, lanes: int = 1, brokers: int = 1, properties: Mapping[str, str] | None = None) -> None:
@@ -99,6 +102,7 @@ class Stage:
         self._wanted = lanes, brokers
         self._properties = properties or {}
         self.busy: list[Thread] = []
+        self.database: Database | None = None
 
     def __enter__(self) -> Self:
         lanes, brokers = self._wanted

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tests.faults import brokers, faults, locks, matrix, rights
-from tests.faults.judging import LOST, Ground
+from tests.faults import brokers, database, faults, locks, matrix, rights
+from tests.faults.judging import LOST, Ground, Reference
 from tests.faults.stage import Stage
-from tests.faults.world import SMALL
+from tests.faults.world import SMALL, World
 from tests.services import ServiceMissing
 from tests.services.fixtures import without
 
@@ -26,6 +27,7 @@ CASES = (
     "right lost: Alter and Delete on Topic at CreatePartitions",
     "right lost: Write on the state at EndTxn 6",
 )
+DATABASE_CASE = "killed before a connector is created"
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,18 @@ def test_a_fault_is_survived_or_put_back(ground: Ground) -> None:
     scores = faults.run(ground, cases, lost.append)
     print(faults.table(scores))
     assert not any(score.ends[LOST] for score in scores.values()), "\n".join(lost)
+
+
+def test_a_database_that_ends_in_an_apply_leaves_nothing_behind(stage: Stage, tmp_path: Path) -> None:
+    lane = stage.lanes[0]
+    lane.proxied = True
+    (case,) = [each for each in faults.database_ends(database.POSTGRES) if each.name == DATABASE_CASE]
+    with database.started(database.POSTGRES, tmp_path) as stage.database:
+        world = World(lane, "d", database.scene(stage.database, stage.kafka.bootstrap))
+        world.make()
+        end, why = faults.outcome(case, world, Reference(world.seen(), {}, ()))
+        world.remove()
+    assert end == "8, before", why
 
 
 def test_never_two_in_one_wave(stage: Stage) -> None:

@@ -112,6 +112,7 @@ class Scene:
     """A stack before and after, what its apply is asked for, and what was there that is not the stack's.
 
     `offsets` are the connectors that have read something; with `fails` the last step is one that the broker refuses.
+    `given` are flags that every apply needs, `recover` such as `kplan recover` gets; `settle` is in seconds.
     """
 
     before: str
@@ -120,6 +121,9 @@ class Scene:
     offsets: tuple[str, ...] = ()
     found: tuple[str, ...] = ()
     fails: bool = False
+    given: tuple[str, ...] = ()
+    recover: tuple[str, ...] = ()
+    settle: float = 60.0
 
 
 EVERY = Scene(EVERY_BEFORE, EVERY_AFTER + DELETED, (*FLAGS, "--replace", "connector/P-replaced"),
@@ -146,7 +150,9 @@ class World:
     def make(self) -> None:
         """The start state is there, made by kplan where the stack owns it."""
         self._found()
-        ended = kplan(self.machine(self.named(self.scene.before)), "apply", "stack.yaml", "--yes", "--brief")
+        ended = kplan(
+            self.machine(self.named(self.scene.before)), "apply", "stack.yaml", "--yes", "--brief", *self.scene.given
+        )
         assert ended.code == 0, ended.out
         for name in self.scene.offsets:
             self._give_offsets(f"{self.prefix}-{name}")
@@ -202,7 +208,7 @@ class World:
             "connect": {"url": self.lane.url},
             "state": {"sqlite": str(self.sqlite)} if self.sqlite else {"kafka_topic": self.state},
             "defaults": {"topic": {"replication_factor": self.replicas}},
-            "timeouts": {"request": f"{REQUEST:g}s", "settle": "60s", "session": f"{SESSION:g}s"},
+            "timeouts": {"request": f"{REQUEST:g}s", "settle": f"{self.scene.settle:g}s", "session": f"{SESSION:g}s"},
             "retry": {"delay": "0.5s"},
         }}})  # fmt: skip
 
@@ -222,6 +228,11 @@ class World:
     def apply(self) -> list[str]:
         """The command line of the apply under trial."""
         return ["apply", "stack.yaml", *(self.named(flag) if "/P" in flag else flag for flag in self.scene.flags)]
+
+    @property
+    def recover(self) -> list[str]:
+        """The flags that `kplan recover` needs besides."""
+        return [self.named(flag) if "/P" in flag else flag for flag in self.scene.recover]
 
     # -- looking --------------------------------------------------------------------------------------------------
     def seen(self) -> Seen:
@@ -248,11 +259,15 @@ class World:
 
     def _connector(self, name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         status = data.get("status") or {}
+        config = (data.get("info") or {}).get("config")
+        offsets = self.lane.stage.ask("GET", f"/connectors/{name}/offsets").json().get("offsets")
+        if "database.hostname" in (config or {}):  # they go on by themselves
+            offsets = [offset["partition"] for offset in offsets or ()]
         return {
-            "config": (data.get("info") or {}).get("config"),
+            "config": config,
             "state": (status.get("connector") or {}).get("state"),
             "tasks": sorted({task["state"] for task in status.get("tasks", ())} - {"PAUSED"}),
-            "offsets": self.lane.stage.ask("GET", f"/connectors/{name}/offsets").json().get("offsets"),
+            "offsets": offsets,
         }
 
     @cached_property

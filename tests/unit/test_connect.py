@@ -745,6 +745,27 @@ class TestSettle:
         assert isinstance(error, TaskFailed) and error.code == "K512" and error.applied is None
         assert error.message == "task 0 on w:8083: ConnectException: it failed; caused by PSQLException: no publication"
 
+    @pytest.mark.parametrize(
+        ("java_class", "config", "named"),
+        [
+            ("postgresql.PostgresConnector", {"dbname": "shop", "port": "5433"}, "PostgreSQL database shop at db:5433"),
+            ("mariadb.MariaDbConnector", {}, "MariaDB at db:3306"),
+            ("mariadb.MariaDbConnector", {"hostname": "${file:/run/db:host}"}, ""),
+            ("sqlserver.SqlServerConnector", {"port": "1433"}, ""),
+        ],
+    )
+    def test_a_failed_task_comes_with_the_database_that_it_reads(
+        self, backend: ConnectConnectors, fake: FakeConnect, java_class: str, config: dict[str, str], named: str
+    ) -> None:
+        fake.put("cdc", {}, hidden=0)
+        fake.connectors["cdc"].trace = TRACE
+        settings = {"hostname": "db", **config}
+        reads = connector(connector_class=f"io.debezium.connector.{java_class}",
+                          **{f"database_{key}": value for key, value in settings.items()})  # fmt: skip
+        error = settle(backend, change(Action.CREATE, None, reads)).error
+        assert isinstance(error, TaskFailed)
+        assert error.help == (f"it reads {named}: see that this answers" if named else "")
+
     def test_a_failure_from_before_the_change_is_none(
         self, backend: ConnectConnectors, fake: FakeConnect, fake_time: FakeTime
     ) -> None:
@@ -973,7 +994,8 @@ class TestCheck:
 
     @pytest.mark.parametrize("key", ["transforms.a.type", "database.useSSL", "schema.history.internal.kafka.topic",
                                      "producer.override.linger.ms", "topic.creation.default.partitions", "driver.x",
-                                     "key.converter.schemas.enable", "signal.kafka.topic", "topics"])  # fmt: skip
+                                     "key.converter.schemas.enable", "signal.kafka.topic", "topics",
+                                     "topic.heartbeat.prefix", "topic.transaction"])  # fmt: skip
     def test_what_is_handed_on(self, backend: ConnectConnectors, key: str) -> None:
         assert self.check(backend, connector(**{key: "x"})) == []
 

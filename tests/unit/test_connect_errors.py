@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kplan.backends.base import Outcome
 from kplan.backends.connect_errors import NotSettled, TaskFailed, classify, condense, patient, said, title
 from kplan.backends.connect_rest import supports
 from kplan.diagnostics import (
@@ -151,3 +152,8 @@ def test_what_a_version_can_do(version: str, features: set[str]) -> None:
 def test_what_failed_after_it_was_accepted_may_have_taken_effect() -> None:
     assert TaskFailed("x").applied is None and TaskFailed("x").code == "K512"
     assert NotSettled("x").applied is None and NotSettled("x").code == "K514"
+
+
+def test_the_reason_of_an_outcome_is_one_line() -> None:
+    refused = Outcome(Rejected("the following 1 error(s):\nConnection refused.\nTry again"))
+    assert refused.words == "the following 1 error(s): Connection refused. Try again"
