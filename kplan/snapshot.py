@@ -77,7 +77,7 @@ def to_json(snapshot: Snapshot) -> dict[str, Any]:
         "connect_url": target.connect_url,
         "connect_version": target.connect_version,
         "simulated": target.simulated,
-        "topics": {a.name: _topic_to_json(r, live.facts.get(a)) for a, r in resources if isinstance(r, Topic)},
+        "topics": {a.name: _topic_to_json(r, live) for a, r in resources if isinstance(r, Topic)},
         "connectors": {
             a.name: _connector_to_json(r, live.health.get(a)) for a, r in resources if isinstance(r, Connector)
         },
@@ -86,10 +86,15 @@ def to_json(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _topic_to_json(topic: Topic, facts: Facts | None) -> dict[str, Any]:
-    """The topic, and its facts where they were read; which sinks read it, the connectors say."""
-    known = facts_to_json(facts) or {}
-    return {**resource_to_json(topic), **{key: value for key, value in known.items() if key != "sinks"}}
+def _topic_to_json(topic: Topic, live: Live) -> dict[str, Any]:
+    """Return the topic, its id and its facts where they were read; which sinks read it, the connectors say."""
+    known = facts_to_json(live.facts.get(topic.address)) or {}
+    topic_id = live.ids.get(topic.address)
+    return {
+        **resource_to_json(topic),
+        **({"topic_id": topic_id} if topic_id else {}),
+        **{key: value for key, value in known.items() if key != "sinks"},
+    }
 
 
 def _connector_to_json(connector: Connector, health: Health | None) -> dict[str, Any]:
@@ -116,10 +121,10 @@ def from_json(data: Any, path: str = "") -> Snapshot:
         hidden = frozenset(map(Address.parse, data.get("hidden", ())))
         if not TIME.match(taken_at):
             raise ValueError(f"{taken_at!r} is no time")
-    topics, facts = _topics(data, path)
+    topics, facts, ids = _topics(data, path)
     connectors, health = _connectors(data, path)
     names = frozenset(a.name for a in topics)
-    live = Live(target, {**topics, **connectors}, names, hidden, health, facts)
+    live = Live(target, {**topics, **connectors}, names, hidden, health, facts, ids=ids)
     return Snapshot(env, taken_at, live, _ledger(data, path), version)
 
 
@@ -157,15 +162,26 @@ def _target(data: Mapping[str, Any]) -> Target:
     return Target(brokers=data["brokers"], snapshot=str(data["taken_at"]), **texts)
 
 
-def _topics(data: Mapping[str, Any], path: str) -> tuple[dict[Address, Resource], dict[Address, Facts]]:
+def _topics(
+    data: Mapping[str, Any], path: str
+) -> tuple[dict[Address, Resource], dict[Address, Facts], dict[Address, str]]:
+    """Return the topics, what was read of them, and their ids: an older snapshot has none."""
     topics: dict[Address, Resource] = {}
     facts: dict[Address, Facts] = {}
+    ids: dict[Address, str] = {}
     for address, block in _blocks(data, "topics", "topic", path):
         with _undamaged(path, address):
             topics[address] = resource_from_json(address, block)
             known = facts_from_json(block) if "records" in block else None
             facts |= {address: known} if known else {}
-    return topics, facts
+            ids |= {address: _topic_id(block["topic_id"])} if "topic_id" in block else {}
+    return topics, facts, ids
+
+
+def _topic_id(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("`topic_id` is not text")
+    return value
 
 
 def _connectors(data: Mapping[str, Any], path: str) -> tuple[dict[Address, Resource], dict[Address, Health]]:

@@ -199,7 +199,8 @@ class SimulatedTopics:
 
     def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
         rows = self.file.read("SELECT topic, id FROM sim_ids")
-        return {Address("topic", topic): id for topic, id in rows if topic in set(names)}
+        wanted = set(names)
+        return {Address("topic", topic): id for topic, id in rows if topic in wanted}
 
     def placement(self, names: Collection[str]) -> Placement:
         """Where the replicas are; how many bytes they have is not simulated."""

@@ -38,7 +38,9 @@ class Recorded:
         return Reading(found, every, hidden, health)
 
     def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
-        return {}
+        """Return the ids that the snapshot has of these topics; an older one has none."""
+        wanted = set(names)
+        return {a: id for a, id in self._live.ids.items() if a.kind == self.kind and a.name in wanted}
 
     def placement(self, names: Collection[str]) -> Placement:
         """Not known: a snapshot does not say where replicas are."""

@@ -93,7 +93,11 @@ def taken(session: Session, loaded: Loaded, cluster: Cluster, store: Store) -> S
     managed = frozenset(ledger).union(*(needed(stack, ledger) for stack in loaded.stacks))
     live = _live(cluster, managed, [*of_ledger(ledger), *of_stacks(loaded.stacks)])
     wanted = {"managed": managed, "all": live.resources, "none": ()}[session.settings["facts"]]
-    live = replace(live, facts=_facts(session, cluster, [a for a in wanted if a in live.resources]))
+    live = replace(
+        live,
+        facts=_facts(session, cluster, [a for a in wanted if a in live.resources]),
+        ids=_read_ids(session, cluster, live.resources),
+    )
     connectors = [r for r in live.resources.values() if isinstance(r, Connector)]
     passwords = cluster.connectors.passwords(connectors) if cluster.connectors else {}
     _warn_of_unknown([c.name for c in connectors if c.address not in passwords], session)
@@ -137,6 +141,17 @@ def _facts(session: Session, cluster: Cluster, addresses: Collection[Address]) -
             session.note(f"warning: records and readers could not be read, and count as unknown: {e.message}")
             break
     return found
+
+
+def _read_ids(session: Session, cluster: Cluster, addresses: Collection[Address]) -> Mapping[Address, str]:
+    """Return the ids of these topics, by which an apply sees that one was deleted and made again."""
+    from kplan.diagnostics import KplanError
+
+    try:
+        return cluster.topics.read_ids(sorted(a.name for a in addresses if a.kind == "topic"))
+    except KplanError as problem:
+        session.note(f"warning: the ids of topics could not be read, and are left out: {problem.message}")
+        return {}
 
 
 def _batches(names: list[str]) -> Iterator[tuple[int, list[str]]]:

@@ -115,6 +115,16 @@ def test_another_topic_of_the_same_name_is_not_deleted(shell: Shell, kafka: Kafk
     refused = shell.kplan("apply", "plan.json", expect=5).err
     assert "K520" in refused and "another topic has this name now" in refused
 
+    shell.kplan("snapshot", "--out", "live.json")
+    planned = ("plan", "stack.yaml", "--live", "live.json", "--accept", "delete:*", "--out", "plan.json")
+    shell.kplan(*planned)
+    drop(admin, "trust.again")
+    make(admin, "trust.again")
+    produce(kafka, "trust.again", 3)
+    refused = shell.kplan("apply", "plan.json", expect=5).err
+    assert "K520" in refused and "another topic has this name now" in refused
+    assert "trust.again" in names(admin)
+
     shell.kplan("plan", "stack.yaml", "--accept", "delete:*", "--out", "plan.json")
     produce(kafka, "trust.again", 5000)
     assert "accepted with 3 records" in shell.kplan("apply", "plan.json", expect=5).err

@@ -23,7 +23,9 @@ from kplan.cli import snapshot as command
 from kplan.cli.common import Session
 from kplan.diagnostics import Invalid, Span, Stale, Unsupported
 from kplan.model import (
+    Action,
     Address,
+    Change,
     Connector,
     Facts,
     Health,
@@ -406,12 +408,45 @@ def test_a_plan_from_the_snapshot_is_the_servers_plan_but_for_their_checks(shell
     for document in (found, served):
         for change in document["changes"]:
             change["verified"] = None
-            change.pop("topic_id", None)  # a snapshot has no ids of topics
             for side in ("before", "after"):
                 bare(change[side])
             bare((change.get("owner") or {}).get("applied"))
     assert found["changes"] == served["changes"]
     assert found["summary"] == served["summary"]
+
+
+def test_a_plan_from_the_snapshot_is_for_the_topics_that_it_saw(shell: Shell) -> None:
+    ids = {name: topic["topic_id"] for name, topic in take(shell)["topics"].items()}
+    shell.write("shop.yaml", STACK.replace("orders: {partitions: 6}", "orders: {partitions: 12}"))
+    shell.kplan("plan", "shop.yaml", "--live", "live.json", "--out", "plan.json")
+    (change,) = json.loads((shell.folder / "plan.json").read_text("utf-8"))["changes"]
+    assert change["topic_id"] == ids["shop.public.orders"]
+
+    backend = SimulatedTopics(shell.folder / ".kplan" / "local.db")
+    orders = Address("topic", "shop.public.orders")
+    there = backend.read([orders.name]).resources[orders]
+    backend.act([Change(orders, Action.DELETE, there)], {})
+    backend.act([Change(orders, Action.CREATE, None, there)], {})
+    refused = shell.kplan("apply", "plan.json", SHOP_DB_PASSWORD=SECRET, expect=5)
+    assert "K520" in refused.err and "another topic has this name now" in refused.err
+    assert backend.read([orders.name]).resources[orders] == there
+
+
+def test_a_snapshot_without_ids_is_read_and_its_plan_is_applied(shell: Shell) -> None:
+    document = take(shell)
+    for topic in document["topics"].values():
+        del topic["topic_id"]
+    shell.write("live.json", json.dumps(document))
+    shell.write("shop.yaml", STACK.replace("orders: {partitions: 6}", "orders: {partitions: 12}"))
+    assert "topic_id" not in plan(shell, "--out", "plan.json")["changes"][0]
+    shell.kplan("apply", "plan.json", SHOP_DB_PASSWORD=SECRET)
+
+
+def test_an_id_that_is_not_text_is_damage() -> None:
+    document = to_json(snapshot(connector()))
+    document["topics"] = {"a": {"partitions": 1, "replication_factor": 1, "config": {}, "topic_id": 7}}
+    with pytest.raises(Invalid, match=r"K607.*`topic_id` is not text"):
+        from_json(document, "live.json")
 
 
 def bare(resource: Any) -> None:
