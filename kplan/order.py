@@ -41,9 +41,11 @@ def with_needs(changes: Sequence[Change]) -> list[Change]:
         if isinstance(change.before, Connector) and not change.is_ledger_only:
             for name in _used(change):
                 users.setdefault(name, set()).add(change.address)
-    return [
-        replace(change, needs=_needs(change, kept if _only_restarts(change) else made, users)) for change in changes
-    ]
+    found = []
+    for change in changes:
+        needs = _needs(change, kept if _only_restarts(change) else made, users)
+        found.append(change if needs == change.needs else replace(change, needs=needs))
+    return found
 
 
 def _needs(change: Change, made: Collection[Address], users: dict[str, set[Address]]) -> frozenset[Address]:

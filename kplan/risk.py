@@ -178,7 +178,8 @@ def _assessed(
     risks = [*_own_risks(change, facts, leftover, now), *_ownership_risks(change)]
     declared = change.after.rules.accept if change.after else entry.accept if entry else frozenset()
     name = accept_name(change)
-    change = replace(change, risks=tuple(_judged(risk, name, declared, accepted) for risk in risks))
+    judged = tuple(_judged(risk, name, declared, accepted) for risk in risks)
+    change = replace(change, risks=judged) if judged != change.risks else change
     codes = {risk.code for risk in risks}
     if codes & {"K405", "K406"}:
         why = "; ".join(filter(None, (change.undo.why, "records that are deleted meanwhile stay deleted")))

@@ -23,6 +23,7 @@ Check = Callable[[Any], bool]
 Steps = tuple[str | int, ...]
 
 MOST_SEARCHED: Final = 5_000  # characters: no value that has a form is longer, and some forms take quadratic time
+MAX_SUGGESTIONS: Final = 500  # unknown keys of one map that are compared with the known ones: each takes 0.1 ms
 TEMPLATE: Final = r"\{\{"  # the pattern that lets a template stand for a number or a boolean
 
 
@@ -407,13 +408,13 @@ class _Words:
         return f"{words} For example: {_shown(examples[0])}" if examples else words
 
     def unknown_keys(self) -> Iterator[Diagnostic]:
-        known = self.schema.get("properties", {})
-        for key in self.value:
-            if key not in known:
-                steps = (*self.steps, key)
-                detail = f"`{key}` is no key of {self.schema.get('title') or self.name}."
-                help = missing_blank(key, self.value[key]) or _known_keys(key, tuple(known))
-                yield self._say("unknown key", detail, help, self.document.key_at(*steps), steps)
+        known = tuple(self.schema.get("properties", {}))
+        unknown = [key for key in self.value if key not in known]
+        for number, key in enumerate(unknown):
+            steps = (*self.steps, key)
+            detail = f"`{key}` is no key of {self.schema.get('title') or self.name}."
+            help = missing_blank(key, self.value[key]) or _known_keys(key, known, number < MAX_SUGGESTIONS)
+            yield self._say("unknown key", detail, help, self.document.key_at(*steps), steps)
 
     def missing_keys(self) -> Iterator[Diagnostic]:
         for key in self.failure.validator_value:
@@ -544,11 +545,10 @@ def _written_as(key: str, value: Mapping[str, Any], known: Mapping[str, Any]) ->
     return close[0] if close else ""
 
 
-def _known_keys(key: str, known: tuple[str, ...]) -> str:
+def _known_keys(key: str, known: tuple[str, ...], suggest: bool) -> str:
     if "config" in known and "." in key:
         return f"settings of Kafka and Connect stand under `config:`: `config: {{{key}: …}}`"
-    near = _nearest(key, known)
-    if near:
+    if suggest and (near := _nearest(key, known)):
         return near
     return f"known keys: {', '.join(known)}" if known else ""
 

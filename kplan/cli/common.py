@@ -396,10 +396,14 @@ class Session:
         mask = self.secrets
         for path in {d.span.path for d in diagnostics if d.span}:
             mask.add(hidden(self.texts.get(path) or _read(path))[1])
-        return [
-            replace(d, detail=mask.mask(d.detail), help=mask.mask(d.help), label=mask.mask(d.label))
-            for d in diagnostics
-        ]
+        shown = []
+        for d in diagnostics:
+            texts = mask.mask(d.detail), mask.mask(d.help), mask.mask(d.label)
+            if texts == (d.detail, d.help, d.label):
+                shown.append(d)
+            else:
+                shown.append(replace(d, detail=texts[0], help=texts[1], label=texts[2]))
+        return shown
 
     def show_plan(self, plan: Plan, document: dict[str, Any], context: Context) -> None:
         """What is meant first, then what is wrong, then the steps and the verdict. Quiet, only what is wrong."""
