@@ -8,11 +8,12 @@ import re
 import socket
 import ssl
 import struct
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -66,6 +67,7 @@ _WAYS_OUT: Final = (
      "the broker hung up at once: check `security.protocol` against what this port speaks"),
 )  # fmt: skip
 NO_PLACES: Final[Mapping[str, Span]] = {}
+QUOTA: Final = "a quota of the brokers (`kafka-configs.sh --describe --entity-type clients`, or `users`)"
 USUAL: Final = "check `bootstrap.servers`, `security.protocol`, and that the brokers are up"
 
 
@@ -130,6 +132,24 @@ class Retry:
         return min(LONGEST_PAUSE_S, self.delay * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.0)
 
 
+@dataclass(slots=True)
+class Throttling:
+    """How long brokers slowed this process down because of quotas, in seconds, by their addresses."""
+
+    _seconds: dict[str, float] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, servers: str, seconds: float) -> None:
+        with self._lock:
+            self._seconds[servers] = self._seconds.get(servers, 0.0) + seconds
+
+    def seconds(self, servers: str) -> float:
+        return self._seconds.get(servers, 0.0)
+
+
+THROTTLING = Throttling()  # of all clients of this process: the quota is theirs together
+
+
 class Contact:
     """What the callbacks of a client hear of why no broker answers; `config` is that client's."""
 
@@ -165,6 +185,22 @@ class Contact:
             self.refused = self.refused or _wrong_port(self.servers[0], Protocol.HTTP)
         elif way_out(self.trouble) == USUAL:  # else it tells more than this
             self.trouble = words
+
+    def note_throttle(self, event: Any) -> None:
+        """Remember and log that a broker slows this client down; an event of no seconds says that it ended."""
+        if event.throttle_time > 0:
+            THROTTLING.add(self._config.get("bootstrap.servers", ""), event.throttle_time)
+            log.warning(
+                "broker %s slows kplan down by %.1f s: a quota is used up", event.broker_id, event.throttle_time
+            )
+
+    def explain_throttling(self, problem: KplanError) -> KplanError:
+        """Return the problem; where brokers slowed kplan down before, its help names the quota."""
+        seconds = THROTTLING.seconds(self._config.get("bootstrap.servers", ""))
+        if seconds and QUOTA not in (problem.help or ""):
+            words = f"{QUOTA} slowed this client down by {seconds:.1f} s in all; raise it, or `timeouts: request`"
+            problem.help = "; ".join(filter(None, (words, problem.help)))
+        return problem
 
     def _refusal(self, words: str) -> KplanError:
         server, cause = plain(words)

@@ -75,7 +75,11 @@ class Client:
             raise unusable(self.mapped(exception).message, config, places) from exception
 
     def _throttled(self, event: Any) -> None:
-        self._warn(f"broker {event.broker_id} slows kplan down by {event.throttle_time:.1f} s: its quota is used up")
+        self._contact.note_throttle(event)
+        if event.throttle_time > 0:
+            self._warn(
+                f"broker {event.broker_id} slows kplan down by {event.throttle_time:.1f} s: its quota is used up"
+            )
 
     def cluster(self) -> Any:
         """Who the cluster is, asked once. Raises Denied or Unreachable with the true cause.
@@ -126,7 +130,7 @@ class Client:
 
     def _answer(self, future: Future[Any]) -> Any:
         if not future.done():
-            return Timeout(f"no answer within {self.timeout:g} s")
+            return self._contact.explain_throttling(Timeout(f"no answer within {self.timeout:g} s"))
         exception = future.exception()
         return future.result() if exception is None else self.mapped(exception)
 
@@ -136,7 +140,9 @@ class Client:
         problem.message = self._mask.mask(problem.message)
         problem.args = (problem.message,)
         silent = isinstance(problem, Timeout | Unreachable)
-        return self._contact.refused if silent and self._contact.refused is not None else problem
+        if silent and self._contact.refused is not None:
+            return self._contact.refused
+        return self._contact.explain_throttling(problem) if silent else problem
 
     def named(self, problem: KplanError, acl: Acl) -> KplanError:
         """The problem; for lack of this right, with its name and the way to get it."""

@@ -198,13 +198,17 @@ class KafkaStore:
 
     def _join(self, stack: str, holder: Holder) -> KafkaLock | None:
         """The lock; None where another one got it first."""
-        membership = Membership(self._clients, self._clients.group(stack), holder, self._session)
+        started, group = time.monotonic(), self._clients.group(stack)
+        membership = Membership(self._clients, group, holder, self._session)
         try:
             held = KafkaLock(self._clients, self._cluster, stack, holder, membership, self._signer)
             held.connect()  # while the group settles
             membership.settled.wait(max(self._clients.timeout, 2 * self._session))
             if membership.problem is not None:
+                self._clients.log_request(f"join group {group}", started, refusal=KafkaException(membership.problem))
                 raise self._refused(membership.problem, stack)
+            outcome = "" if membership.held.is_set() else ", which another member holds"
+            self._clients.log_request(f"join group {group}{outcome}", started)
             if membership.held.is_set():
                 held.begin(lambda: self._read(lambda log: log.of(stack)))
                 return held

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,9 +15,11 @@ from kplan.access import Contact, unusable
 from kplan.diagnostics import Denied, Invalid, JournalBroken, KplanError, Span, Unsupported
 from kplan.permissions import Acl, group_prefix, missing
 from kplan.secrets import Mask
+from kplan.waits import RETRY
 
 CLIENT: Final = "kplan/"
 TRANSACTION_SECONDS: Final = 15.0
+REPEATED_S: Final = 5.0  # a retry for the same cause is no new warning for so long
 # When every broker has gone, librdkafka forgets them all and bootstraps anew, and with it what it was about to ask of a
 # group's coordinator: `send_offsets_to_transaction` then never returns (2.16.0, seen when a single broker restarts).
 RECOVERY: Final = {"metadata.recovery.strategy": "none"} if libversion()[1] >= 0x020B0000 else {}
@@ -59,6 +62,7 @@ class Clients:
     library: logging.Logger
     contact: Contact
     places: Mapping[str, Span] = field(default_factory=dict)  # of the settings in the file that has them
+    _last_retry: tuple[str, float] = ("", 0.0)  # what was logged, and when
 
     @property
     def prefix(self) -> str:
@@ -70,7 +74,28 @@ class Clients:
 
     def settings(self, client: str, **own: Any) -> dict[str, Any]:
         given = {key: value for key, value in self.config.items() if key not in KPLANS_OWN}
-        return {**given, **RECOVERY, "client.id": client, "error_cb": self.contact.note, **own}
+        return {**given, **RECOVERY, "client.id": client, "error_cb": self.contact.note,
+                "throttle_cb": self.contact.note_throttle, **own}  # fmt: skip
+
+    def log_request(self, what: str, started: float, number: int = 1, refusal: BaseException | None = None) -> None:
+        """Log a request: how many things it was about, why it was refused, and how long it took."""
+        refused = "" if refusal is None else f" -> {self._describe(refusal)}"
+        self.logger.debug("%s (%d)%s %.3f s", what, number, refused, time.monotonic() - started)
+
+    def pause(self, doing: str, cause: BaseException | str, seconds: float) -> None:
+        """Wait before the next try, and log why there is one; the same cause is a warning every few seconds only."""
+        text = f"{doing}: {cause if isinstance(cause, str) else self._describe(cause)}"
+        now = time.monotonic()
+        is_repeated = text == self._last_retry[0] and now - self._last_retry[1] < REPEATED_S
+        if not is_repeated:
+            self._last_retry = text, now
+        level = logging.DEBUG if is_repeated else logging.WARNING
+        self.logger.log(level, "%s: %s; again in %.2f s", self.topic, text, seconds, extra=RETRY)
+        time.sleep(seconds)
+
+    def _describe(self, exception: BaseException) -> str:
+        problem = problem_of(exception)
+        return f"{problem.str()} ({problem.name()})" if problem else str(exception) or type(exception).__name__
 
     def consumer(self, client: str, group: str, **own: Any) -> Consumer:
         usual = {"group.id": group, "enable.auto.commit": False, "isolation.level": "read_committed",
@@ -105,7 +130,7 @@ class Clients:
             found = self.contact.unreachable(f"{words} ({problem.name()})")
             named = type(found)(f"{doing}: {found.message}", help=found.help, code=found.code)
             named.error_class = found.error_class
-            return named
+            return self.contact.explain_throttling(named)
         words = f"{doing}: {words} ({problem.name()})"
         if problem.code() == 35:
             return Unsupported(words)

@@ -219,15 +219,21 @@ class KafkaLock:
         One that begins without that may wait for half a second, and as long again before it sends (2.16.0). The first
         answer comes through a connection that is given up for one to the broker by its id; the second one needs that.
         """
+        started = time.monotonic()
         with suppress(KafkaException):  # what is wrong, `begin` says
             for _ in range(2):
                 self._producer.list_topics(self._clients.topic, timeout=min(TRY_SECONDS, self._clients.timeout))
+        self._clients.log_request("connect the producer", started)
 
     def begin(self, reader: Callable[[], Log]) -> None:
         """Predecessors are fenced and their open transaction is aborted; what they wrote is known; so is the holder."""
+        started = time.monotonic()
         try:
             self._producer.init_transactions(self._clients.timeout)
+            self._clients.log_request("init transactions", started)
         except KafkaException as exception:
+            self._clients.log_request("init transactions", started, refusal=exception)
+            self._producer.poll(0)  # serves the callbacks
             if code_of(exception) in PASSING:
                 raise self._cluster.no_transactions() from exception
             raise self._clients.said(exception, "no transactions for kplan") from exception
@@ -325,16 +331,22 @@ class KafkaLock:
         while True:
             self._refuse_lost()
             cause: Exception | None = None
+            started = time.monotonic()
             try:
                 offsets = self._transaction(encoded, deadline)
+                size = sum(len(key) + len(value or b"") for key, value in encoded)
+                self._clients.log_request(f"write in a transaction, {size} bytes", started, len(encoded))
                 break
             except KafkaException as exception:
+                failure: BaseException = exception
+                self._clients.log_request("write in a transaction", started, len(encoded), exception)
                 if self._is_gone(exception, deadline):
                     cause = exception
             except KplanError:
                 raise
             except Exception as exception:  # of a fenced client, any call may raise anything (facts.md 5.1)
-                cause = exception
+                cause = failure = exception
+                self._clients.log_request("write in a transaction", started, len(encoded), exception)
             except BaseException as exception:  # an interrupt: how far the write came is not known
                 self._lost = f"a write was cut off ({type(exception).__name__})"
                 raise
@@ -342,7 +354,7 @@ class KafkaLock:
                 self._regain(cause, deadline)
                 if self._is_written(encoded):
                     return
-            time.sleep(pause)
+            self._clients.pause("write in a transaction", failure, pause)
             pause = min(0.5, pause * 2)
         for (key, value), offset in zip(encoded, offsets, strict=True):
             self._log.put(offset, key, value)
@@ -381,7 +393,8 @@ class KafkaLock:
                 if code_of(exception) in HOPELESS or time.monotonic() > end:
                     self._lost = self._because(exception)
                     self._refuse_lost(exception)
-            time.sleep(0.5)
+                failure = exception
+            self._clients.pause(f"take the lock of stack {self._stack} again", failure, 0.5)
 
     def _rejoin(self, end: float) -> None:
         """This process holds the group's partition as a member of now. A lock that somebody else holds is lost."""
@@ -528,13 +541,17 @@ class KafkaLock:
 
     def _unwritten(self, exception: KafkaException) -> KplanError:
         said = self._clients.said(exception, f"{self._clients.topic} cannot be written", self._right)
-        return said if isinstance(said, Denied) else JournalBroken(said.message, help=said.help)
+        if isinstance(said, Denied):
+            return said
+        self._producer.poll(0)  # serves the callbacks
+        return self._clients.contact.explain_throttling(JournalBroken(said.message, help=said.help))
 
     def _refuse_lost(self, cause: BaseException | None = None) -> None:
         if self._lost:
             message = f"the lock of stack {self._stack} was lost: {self._lost}{self._successor()}"
             help = "nothing more is changed by this run; see `kplan recover`"
-            raise JournalBroken(message, help=help, code="K624") from cause
+            problem = JournalBroken(message, help=help, code="K624")
+            raise self._clients.contact.explain_throttling(problem) from cause
 
     def _successor(self) -> str:
         """Who holds the lock now, as the end of a sentence; empty where that is nobody else, or not known."""

@@ -96,8 +96,21 @@ class Cluster:
         except (KafkaException, ValueError, TypeError, AttributeError, ImportError) as exception:
             raise clients.unusable(exception) from exception
 
-    def _answer(self, future: Future[T], seconds: float | None = None) -> T:
-        """The future's result; raises what it holds, or Timeout a little after the request's own."""
+    def _answer(self, what: str, future: Future[T], seconds: float | None = None) -> T:
+        """Return the future's result; raise what it holds, or a timeout a little after the request's own.
+
+        `what` names the request in the log.
+        """
+        started = time.monotonic()
+        try:
+            answer = self._await(future, seconds)
+        except BaseException as exception:
+            self._clients.log_request(what, started, refusal=exception)
+            raise
+        self._clients.log_request(what, started)
+        return answer
+
+    def _await(self, future: Future[T], seconds: float | None) -> T:
         end = time.monotonic() + (self._timeout + 5 if seconds is None else seconds)
         with WAITS.on(f"reading the state in {self._clients.topic}", seconds or self._timeout):
             while not wait([future], 0.05).done:
@@ -106,7 +119,7 @@ class Cluster:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer"))
         return future.result()
 
-    def _retried(self, ask: Callable[[float], Future[T]]) -> T:
+    def _retried(self, what: str, ask: Callable[[float], Future[T]]) -> T:
         """The answer, asked for again while a refusal may pass: a leader or coordinator is being chosen.
 
         `ask` gets the seconds of one try. A request waits for the broker that metadata names, also where that is dead,
@@ -115,13 +128,14 @@ class Cluster:
         end = time.monotonic() + self._timeout
         while True:
             try:
-                return self._answer(ask(self._try))
+                return self._answer(what, ask(self._try))
             except KafkaException as exception:
                 if self._clients.contact.refused or code_of(exception) not in PASSING - GONE or time.monotonic() > end:
                     raise
                 if code_of(exception) in SILENT:
                     relearn(self._admin, self._try)
-            time.sleep(0.1)
+                cause = exception
+            self._clients.pause(what, cause, 0.1)
 
     def described(self) -> Any:
         """The topic as metadata has it; None where it is not there. A hidden one is Denied (29; facts.md 0)."""
@@ -129,7 +143,10 @@ class Cluster:
         try:
             self._refresh()
             asking = TopicCollection([topic])
-            return self._retried(lambda seconds: self._admin.describe_topics(asking, request_timeout=seconds)[topic])
+            return self._retried(
+                "describe topics",
+                lambda seconds: self._admin.describe_topics(asking, request_timeout=seconds)[topic],
+            )
         except KafkaException as exception:
             if code_of(exception) in GONE:
                 return None
@@ -142,15 +159,19 @@ class Cluster:
             self._met = True
         end = time.monotonic() + self._timeout
         while True:
+            started = time.monotonic()
             try:
                 self._admin.list_topics(self._clients.topic, timeout=self._try)
+                self._clients.log_request("list topics", started)
                 return
             except KafkaException as exception:
+                self._clients.log_request("list topics", started, refusal=exception)
                 self._admin.poll(0)
                 refused = self._clients.contact.refused
                 if refused or code_of(exception) not in PASSING or time.monotonic() > end:
                     raise
-            time.sleep(0.1)
+                cause = exception
+            self._clients.pause("list topics", cause, 0.1)
 
     def _refusal(self, exception: BaseException) -> KplanError:
         return self._clients.said(exception, f"{self._clients.topic} cannot be read", "Read")
@@ -160,7 +181,7 @@ class Cluster:
         partition = TopicPartition(self._clients.topic, 0)
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         try:
-            found = self._retried(lambda seconds: self._admin.list_offsets(
+            found = self._retried("list offsets", lambda seconds: self._admin.list_offsets(
                 {partition: latest}, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=seconds,
             )[partition])  # fmt: skip
             return int(found.offset)
@@ -198,28 +219,34 @@ class Cluster:
         while True:
             try:
                 asked = self._admin.describe_consumer_groups([group], request_timeout=NEVER_SECONDS)
-                return self._answer(asked[group], min(self._try, patience))
+                return self._answer("describe groups", asked[group], min(self._try, patience))
             except KafkaException as exception:
                 if self._clients.contact.refused or code_of(exception) not in PASSING or time.monotonic() > end:
                     raise
                 if code_of(exception) in SILENT:
                     self._abandoned.append(self._admin)
                     self._admin = self._connected()
-            time.sleep(0.1)
+                cause = exception
+            self._clients.pause("describe groups", cause, 0.1)
 
     def _has_topic(self, name: str) -> bool:
         """Whether the topic is there: then it can be made, and something else is wrong."""
+        started = time.monotonic()
         try:
-            return name in self._admin.list_topics(timeout=self._try).topics
-        except KafkaException:
+            topics = self._admin.list_topics(timeout=self._try).topics
+            self._clients.log_request("list topics", started, len(topics))
+            return name in topics
+        except KafkaException as exception:
+            self._clients.log_request("list topics", started, refusal=exception)
             return True  # nothing is known against it
 
     def _no_coordinator(self, setting: str) -> str:
         """A sentence on an internal topic that cannot be made, if that is so; empty where it is not known to be."""
         try:
-            nodes = self._answer(self._admin.describe_cluster(request_timeout=self._timeout)).nodes
+            nodes = self._answer("describe cluster", self._admin.describe_cluster(request_timeout=self._timeout)).nodes
             resource = ConfigResource(ConfigResource.Type.BROKER, str(nodes[0].id))
-            entries = self._answer(self._admin.describe_configs([resource], request_timeout=self._timeout)[resource])
+            asked = self._admin.describe_configs([resource], request_timeout=self._timeout)
+            entries = self._answer("describe configs", asked[resource])
             wanted = int(entries[setting].value)
         except (KafkaException, KeyError, ValueError, TypeError, IndexError):
             return ""
@@ -230,8 +257,9 @@ class Cluster:
         setting = "transaction.state.log.replication.factor"
         why = "" if self._has_topic("__transaction_state") else self._no_coordinator(setting)
         told = f"the cluster gives no transactions within {self._timeout:g} s"
-        return Unsupported(told + (f": {why}" if why else ""),
-                           help=f"check {setting} and transaction.state.log.min.isr of the brokers")  # fmt: skip
+        help = f"check {setting} and transaction.state.log.min.isr of the brokers"
+        problem = Unsupported(told + (f": {why}" if why else ""), help=help)
+        return problem if why else self._clients.contact.explain_throttling(problem)
 
     def make_sure(self) -> None:
         """The topic is there with settings that lose nothing. Raises JournalBroken for one that would."""
@@ -263,7 +291,7 @@ class Cluster:
         resource = ConfigResource(ConfigResource.Type.TOPIC, self._clients.topic, incremental_configs=changes)
         try:
             asked = self._admin.incremental_alter_configs([resource], request_timeout=self._try)
-            self._answer(asked[resource])
+            self._answer("alter configs", asked[resource])
         except KafkaException as exception:
             problem = self._clients.said(exception, "its settings stay as they are", "AlterConfigs")
             self._clients.logger.warning(
@@ -274,13 +302,13 @@ class Cluster:
     def _create(self) -> None:
         topic = self._clients.topic
         try:
-            nodes = self._answer(self._admin.describe_cluster(request_timeout=self._timeout)).nodes
+            nodes = self._answer("describe cluster", self._admin.describe_cluster(request_timeout=self._timeout)).nodes
             replicas = min(MOST_REPLICAS, max(1, len(nodes)))
             config = {**SETTINGS, "min.insync.replicas": str(max(1, replicas - 1))}
             asked = self._admin.create_topics(
                 [NewTopic(topic, 1, replicas, config=config)], request_timeout=self._timeout
             )
-            self._answer(asked[topic])
+            self._answer("create topics", asked[topic])
         except KafkaException as exception:
             if code_of(exception) != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise self._clients.said(exception, f"{topic} cannot be created", "Create") from exception
@@ -307,11 +335,12 @@ class Cluster:
         while True:
             try:
                 return self._retried(
-                    lambda seconds: self._admin.describe_configs([resource], request_timeout=seconds)[resource]
+                    "describe configs",
+                    lambda seconds: self._admin.describe_configs([resource], request_timeout=seconds)[resource],
                 )
             except KafkaException as exception:
                 if code_of(exception) in GONE and time.monotonic() < end:  # a broker that has not heard of it yet
-                    time.sleep(0.05)
+                    self._clients.pause("describe configs", exception, 0.05)
                     continue
                 doing = f"the configs of {self._clients.topic} cannot be read"
                 raise self._clients.said(exception, doing, "DescribeConfigs") from exception
@@ -417,15 +446,19 @@ class Reader:
         deadline = time.monotonic() + longest
         if self._position >= end:
             return
+        started, before, size = time.monotonic(), self.log.count, 0
         consumer = self._opened()
         while self._position < end:
             message = consumer.poll(0.1)
             for each in [message, *consumer.consume(BATCH, 0)] if message is not None else ():
+                size += len(each.value() or b"") + len(each.key() or b"")
                 self._take(each)
             if message is None and time.monotonic() > deadline:
                 if patience is not None:
                     break
                 raise self._stuck(end)
+        what = f"read to offset {end}, {size} bytes"
+        self._clients.log_request(what, started, self.log.count - before)
 
     def _stuck(self, end: int) -> KplanError:
         """Why it cannot be read to its end: whose transaction is open longer than brokers allow, or no leader.
@@ -436,7 +469,7 @@ class Reader:
         said = f"topic {self._clients.topic} could not be read beyond offset {self._position} of {end}"
         stacks = sorted(self._uncommitted(end))
         if not stacks:
-            return Timeout(said, help="there may be no leader; try again")
+            return self._clients.contact.explain_throttling(Timeout(said, help="there may be no leader; try again"))
         return Unended(f"{said}: a write of {', '.join(f'stack {each}' for each in stacks)} has no end", stacks)
 
     def _uncommitted(self, end: int) -> set[str]:
