@@ -1301,8 +1301,9 @@ _RUNS = (
         KPLAN_KEY is set here, and a record of the ledger or a journal has no signature, or one of another key or of
         other content. The stack of that record stops, and so does a plan that is about its address. Others go on.
 
-        Sign a state that was written without the key. First look at what is listed: what is signed counts as true. To
-        drop a record instead, produce an empty value for its key in Kafka, or delete its row in SQLite.
+        Sign a state that was written without the key. First look at what is listed: what is signed counts as true.
+        After that `kplan recover`, also with `--forget`, works on a run whose records were not signed. To drop a record
+        instead, produce an empty value for its key in Kafka, or delete its row in SQLite.
 
             kplan state sign --verbose
         """),

@@ -12,7 +12,7 @@ from kplan import schema as schemas
 from kplan.diagnostics import Diagnostic, error, warning
 from kplan.discovery import ENGINES
 from kplan.feeds import Feeds
-from kplan.keys import missing_blank
+from kplan.keys import DEFAULTS_PLACE, missing_blank
 from kplan.model import Connector, Origin, Secret, Text, conceal
 from kplan.routing import routing
 from kplan.settings import BUILT_IN, Layer, layer, only, rules, stacked
@@ -228,6 +228,7 @@ class ConnectorBuilder:
                     f"{key}: {what} has no such key",
                     (*self.path, key),
                     missing_blank(key, self.block[key])
+                    or (DEFAULTS_PLACE if key == "defaults" else "")
                     or (f"did you mean `{close[0]}`?" if close else "a raw Connect property stands under `config:`"),
                     key=True,
                 )

@@ -14,6 +14,8 @@ from kplan.source import Document, Path
 SUMMARY = "a key without a value"
 GLUED = re.compile(r"([A-Za-z0-9_.-]+):(?!//)([^:\s].*)", re.DOTALL)  # a URL is not a key with its value
 
+DEFAULTS_PLACE = "write `defaults:` at the top of the stack, or the settings at each table or topic"
+
 
 def missing_blank(key: str, value: Any = None) -> str:
     """Return how to write `retention.ms:7d`, which YAML reads as one key, or "" for any other key."""

@@ -259,15 +259,31 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
         )
         document = to_json(plan)
         del document["digest"]  # a newer kplan's is of more than this one knows
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as e:
+        changed = verify and (document_digest(data) != data.get("digest") or not _agrees(document, data))
+        fits = not verify or changed or _fits_schema(data)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as e:
         raise Stale(f"this is no plan of kplan: {type(e).__name__} {e}", code="K521", help="make the plan again") from e
-    if verify and (document_digest(data) != data.get("digest") or not _agrees(document, data)):
+    if changed:
         raise Stale(
             "the plan's file does not match its digest: it was changed after it was made",
             code="K522",
             help="make the plan again, and apply the file as it was written",
         )
+    if not fits:
+        detail = "this is no plan of kplan: it does not fit the schema of plans (`kplan schema plan`)"
+        raise Stale(detail, code="K521", help="make the plan again")
     return plan
+
+
+NO_TIME = "1970-01-01T00:00:00Z"
+
+
+def _fits_schema(data: Mapping[str, Any]) -> bool:
+    """Return whether values have the types that every view relies on. A plan that a program made may have no time."""
+    from kplan import schema
+
+    timed = {**data, "created_at": NO_TIME} if data["created_at"] == "" else data
+    return schema.fits(timed, schema.read_schema("plan.v1"))
 
 
 def _agrees(made: Any, read: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from kplan import bounded
 from kplan.diagnostics import Diagnostic, Span, error
-from kplan.keys import missing_blank
+from kplan.keys import DEFAULTS_PLACE, missing_blank
 from kplan.source import Document
 
 Schema = Mapping[str, Any] | bool
@@ -37,6 +37,11 @@ def check(document: Document, schema: Mapping[str, Any]) -> tuple[Diagnostic, ..
         for leaf in _leaves(failure):
             found.update(dict.fromkeys(_Words(document, leaf).diagnostics()))
     return tuple(sorted(found, key=lambda problem: problem.span or Span("")))
+
+
+def fits(data: Any, schema: Mapping[str, Any]) -> bool:
+    """Return whether a document meets one of kplan's own schemas, without saying why not."""
+    return _compiled(schema)[1](data)
 
 
 def meets(data: Any, schema: Mapping[str, Any]) -> bool:
@@ -548,6 +553,8 @@ def _written_as(key: str, value: Mapping[str, Any], known: Mapping[str, Any]) ->
 def _known_keys(key: str, known: tuple[str, ...], suggest: bool) -> str:
     if "config" in known and "." in key:
         return f"settings of Kafka and Connect stand under `config:`: `config: {{{key}: …}}`"
+    if key == "defaults":
+        return DEFAULTS_PLACE
     if suggest and (near := _nearest(key, known)):
         return near
     return f"known keys: {', '.join(known)}" if known else ""

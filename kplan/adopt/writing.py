@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from textwrap import wrap
 from typing import Any, Final
 
 from kplan import catalog, fmt
@@ -25,6 +26,11 @@ def text(data: Mapping[str, Any], comments: Iterable[str] = ()) -> str:
     """The stack as a file that `kplan fmt` leaves as it is; the comments stand at its top."""
     head = [f"# {printable(line)}".rstrip() for line in comments]
     return fmt.format("\n".join([*head, *([""] if head else []), draft(data)]), "stack")
+
+
+def wrap_comment(line: str) -> list[str]:
+    """Return the comment in lines of WIDTH characters; a longer word, such as a path, stays whole."""
+    return wrap(line, WIDTH - len("# "), break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def draft(data: Mapping[str, Any]) -> str:

@@ -173,14 +173,15 @@ def _composed(
 ) -> Imported:
     from kplan.adopt.folding import Workshop
     from kplan.adopt.stack import composed
+    from kplan.adopt.writing import wrap_comment
     from kplan.connector import blueprint
     from kplan.loading import built_in, built_in_templates
 
     files = session.settings["files"]
     where = _where(files) if files else environment.bootstrap
+    comments = wrap_comment(f"Imported from {where}.")
     find = lru_cache(lambda name: blueprint(name, lambda own: (built_in(own), ())))
     workshop = Workshop.of(environment, find, built_in_templates())
-    comments = [f"Imported from {where}."]
     return composed(found, free, session.settings["stack"], workshop, live=not files, others=others, comments=comments)
 
 

@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 @option("--list", "listing", is_flag=True, help="Only show the runs, what they did, and what is live now.")
 @option("--forward", is_flag=True, help="Complete the run; sensitive variables must be given again.")
 @option(
-    "--forget", metavar="ADDR", multiple=True, help="Leave this as it is, owned by the stack (globs); may be repeated."
+    "--forget",
+    metavar="ADDR",
+    multiple=True,
+    help="Leave this as it is, owned by the stack (globs); may be repeated. Sign records that are not signed (K621) "
+    "first: `kplan state sign`.",
 )
 @option(
     "--accept",

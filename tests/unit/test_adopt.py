@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
@@ -343,3 +344,24 @@ def test_files_need_no_server_and_not_the_way_to_one(tmp_path: Path) -> None:
     shell.write("topics.yaml", "kafka: {topics: {a: {partitions: 2, replication_factor: 1}, b.c: {partitions: 1}}}\n")
     ended = shell.kplan("import", "--file", "topics.yaml", "a", "--stack", "files")
     assert ended.out.endswith("topics:\n  a: {partitions: 2, replication_factor: 1}\n")
+
+
+def test_the_comment_of_many_files_is_in_lines_that_can_be_read(tmp_path: Path) -> None:
+    files = [f"folder-with-a-long-name/topics-{number}.json" for number in range(14)]
+    shell = Shell(tmp_path)
+    for number, name in enumerate(files):
+        shell.write(name, json.dumps({"name": f"c{number}", "config": {"connector.class": "x.Y", "tasks.max": "1"}}))
+    arguments = [part for name in files for part in ("--file", name)]
+    shell.kplan("import", *arguments, "--out", "stack.yaml")
+    comments = [line for line in (tmp_path / "stack.yaml").read_text().splitlines() if line.startswith("#")]
+    assert max(map(len, comments)) <= 100
+    assert all(name in " ".join(comments) for name in files)
+    shell.kplan("fmt", "--check", "stack.yaml")
+
+
+def test_defaults_in_a_connector_are_not_taken_for_another_key(tmp_path: Path) -> None:
+    block = "{template: debezium-postgres, topic_prefix: a, tables: {x: }, defaults: {partitions: 3}}"
+    shell = Shell(tmp_path)
+    shell.write("stack.yaml", f"version: 1\nstack: s\nconnectors:\n  a: {block}\n")
+    shown = shell.kplan("validate", "stack.yaml", expect=4).all
+    assert "write `defaults:` at the top of the stack" in shown and "did you mean `decimals`" not in shown
