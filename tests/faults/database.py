@@ -23,6 +23,7 @@ POSTGRES, MARIADB = "PostgreSQL", "MariaDB"
 NAME = "shop"
 TABLES = ("orders", "customers")
 ONLINE = tuple(flag for flag in FLAGS if flag != "--offline")
+SERVER_IDS = {"changed": 7001, "gone": 7002, "new": 7003}  # else made of a name, which is another in each world
 SETTLE_S = 25.0
 Wanted = Callable[[Request], bool]
 
@@ -106,7 +107,7 @@ def _connector(database: Database, bootstrap: str, name: str, tables: tuple[str,
     more = ""
     if isinstance(server, MariaDB):
         config["schema.history.internal.kafka.topic"] = f"P.history.{name}"
-        more = f'    history_bootstrap: "{bootstrap}"\n'
+        more = f'    history_bootstrap: "{bootstrap}"\n    server_id: {SERVER_IDS[name]}\n'
     return (
         f"  P-{name}:\n    template: debezium-{'postgres' if isinstance(server, Postgres) else 'mariadb'}\n"
         f"    topic_prefix: P.{name}\n    heartbeat: 500\n    retry: {{wait: 1000, max_delay: 2000}}\n"
