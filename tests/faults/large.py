@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
@@ -60,7 +60,7 @@ class Row:
 
 @dataclass
 class Trial:
-    """A stack of `size` resources of one kind on its own servers; `count` returns how many of them exist."""
+    """A stack of `size` resources of one kind on its own servers; `count` returns how many of them exist now."""
 
     name: str
     size: int
@@ -127,9 +127,9 @@ class Trial:
         """Apply the whole stack, find nothing to change, and destroy it."""
         with self.folder() as folder:
             self.note(self.run("plan", folder, "plan", "stack.yaml", "--brief"))
-            self.note(self.run("apply", folder, "apply", "stack.yaml", "--yes", "--brief"))
-            if self.rows[-1].existing != self.size:
-                print(f"WRONG {self.rows[-1].existing} of {self.size} exist after the apply", flush=True)
+            applied = self.run("apply", folder, "apply", "stack.yaml", "--yes", "--brief")
+            missing = "" if applied.existing == self.size else f"{self.size} should exist"
+            self.note(replace(applied, wrong="; ".join(filter(None, [applied.wrong, missing]))))
             self.note(self.run("plan, no changes", folder, "plan", "stack.yaml", "--detailed-exitcode"))
             ended = self.run("destroy", folder, "destroy", "stack.yaml", "--yes", "--accept", "*", "--brief")
             self.note(self.checked(ended))
@@ -145,8 +145,7 @@ class Trial:
         finally:
             store.close()
         left = [f"{count} {what} left" for what, count in found.items() if count]
-        wrong = "; ".join(filter(None, [row.wrong, *left]))
-        return Row(row.what, row.code, row.seconds, row.peak, found["resources"], wrong, row.output)
+        return replace(row, existing=found["resources"], wrong="; ".join(filter(None, [row.wrong, *left])))
 
     def note(self, row: Row) -> None:
         self.rows.append(row)
