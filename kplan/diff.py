@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from kplan import catalog, words
+from kplan import catalog
 from kplan.diagnostics import Diagnostic, Span, error, warning
 from kplan.incremental import channel, name_of, new_tables
 from kplan.internal import GIVE_UP, KEEP_SETTING, find_refusal
@@ -27,6 +27,7 @@ from kplan.model import (
     Text,
     Topic,
 )
+from kplan.text import count, listed
 from kplan.undo import undo_of
 
 Ledger = Mapping[Address, Owned]
@@ -536,13 +537,13 @@ def _effects(change: Change, live: Live) -> tuple[str, ...]:
         slot = config.get("slot.name")
         stays = isinstance(slot, str) and not any(d.key == "slot.name" for d in change.diffs)
         kept = f"offsets and slot {slot} are kept" if stays else "offsets are kept"
-        found.append(f"restarts {words.count(tasks, 'task')}; {kept}")
+        found.append(f"restarts {count(tasks, 'task')}; {kept}")
     if change.restart and change.reason == "topics_changed":
-        found.append(f"restarts {words.count(tasks, 'task')}, because its topics change")
+        found.append(f"restarts {count(tasks, 'task')}, because its topics change")
     elif change.restart and isinstance(change.after, Connector) and change.after.state == "running":
         found.append(f"then restarts the connector and its tasks (restart: {change.after.rules.restart})")
     if change.snapshots:
-        tables = words.listed([name_of(entry) for entry in change.snapshots])
+        tables = listed([name_of(entry) for entry in change.snapshots])
         found.append(f"then reads the rows already in {tables} (incremental snapshot), and waits until that is done")
     return tuple(found)
 

@@ -11,7 +11,7 @@ from kplan import bounded
 from kplan.diagnostics import KplanError
 from kplan.model import Connector, Secret, Text
 from kplan.tables import is_pattern, split
-from kplan.words import count, size
+from kplan.text import count, size
 
 POSTGRES, MYSQL, MARIADB = "PostgreSQL", "MySQL", "MariaDB"
 ENGINES = {

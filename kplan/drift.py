@@ -10,7 +10,8 @@ from typing import Any
 from kplan.codec import text_to_json
 from kplan.diff import ANOTHER_CONNECTOR, Ledger, differences
 from kplan.model import Address, AttrDiff, Connector, Drift, Live, Resource, Secret, Stack, Text, Topic
-from kplan.words import count, value
+from kplan.text import count
+from kplan.words import value
 
 GONE = "/"  # the path of a resource that is not there any more
 FORMAT = "1.0"

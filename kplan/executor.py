@@ -18,6 +18,7 @@ from kplan.rollback import Rollback
 from kplan.run import Failure, Result, Run, Stop, changed, reading
 from kplan.sensitivity import remembered
 from kplan.store.base import Holder, Lock, Store
+from kplan.text import count, listed
 from kplan.trust import NEVER, Listed, find_forbidden, find_unlisted
 
 if TYPE_CHECKING:
@@ -134,11 +135,11 @@ class Apply:
         """Raise Stale where the state has lost what it knew of the stack when the plan was made."""
         plan, store = self.run.plan, self.run.store
         if plan.owned and not any(owned.stack == plan.stack for owned in ledger.values()):
-            lost = f"{words.count(plan.owned, 'resource')} of stack {plan.stack}"
+            lost = f"{count(plan.owned, 'resource')} of stack {plan.stack}"
         else:
             owners = {change.source or change.address: change.owner for change in plan.changes}
             gone = [a for a, owner in owners.items() if owner and a in live.resources and a not in ledger]
-            lost = words.listed(list(map(str, gone)))
+            lost = listed(list(map(str, gone)))
         if lost:
             raise Stale(
                 f"the state in {store.where} has no record any more of {lost}",

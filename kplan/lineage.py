@@ -11,7 +11,7 @@ from typing import TypeVar
 from kplan import bounded
 from kplan.model import Connector, Stack
 from kplan.tables import is_pattern, split
-from kplan.words import count
+from kplan.text import count
 
 TABLES = ("table.include.list", "collection.include.list", "table.whitelist")  # Debezium's, and Confluent's JDBC source
 DEBEZIUM = "io.debezium.connector."

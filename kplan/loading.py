@@ -24,8 +24,8 @@ from kplan.process import BOOTSTRAP, CONNECT_URL, referenced_variables, set_conn
 from kplan.source import Document
 from kplan.stacks import answered, conflicts
 from kplan.template import is_template
+from kplan.text import listed
 from kplan.variables import Given, find_undeclared
-from kplan.words import listed
 
 if TYPE_CHECKING:
     from kplan.connector import Blueprint

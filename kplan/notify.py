@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kplan.environment import Receiver
-from kplan.words import count
+from kplan.text import count
 
 if TYPE_CHECKING:
     from kplan.diagnostics import Diagnostic, KplanError

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from kplan.model import Connector, Text
 from kplan.tables import is_pattern, split, unescaped
-from kplan.words import listed
+from kplan.text import listed
 
 DEBEZIUM = "io.debezium.connector."
 MOST = 5  # commands for single tables

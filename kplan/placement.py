@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kplan import words
 from kplan.model import Reassignment, Replicas
+from kplan.text import count, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +93,12 @@ def said(moved: Reassignment) -> str:
     added = [broker for partition in moved.after for broker in moved.added(partition)]
     removed = [broker for partition in moved.after for broker in moved.removed(partition)]
     parts = [f"{verb} {_counted(some)}" for verb, some in (("adds", added), ("removes", removed)) if some]
-    return f"{', '.join(parts)}, in {words.count(len(moved.after), 'partition')}"
+    return f"{', '.join(parts)}, in {count(len(moved.after), 'partition')}"
 
 
 def _counted(brokers: Sequence[int]) -> str:
-    place = words.listed([str(broker) for broker in sorted(set(brokers))], 8)
-    return f"{words.count(len(brokers), 'replica')} on {'broker' if len(set(brokers)) == 1 else 'brokers'} {place}"
+    place = listed([str(broker) for broker in sorted(set(brokers))], 8)
+    return f"{count(len(brokers), 'replica')} on {'broker' if len(set(brokers)) == 1 else 'brokers'} {place}"
 
 
 def document(name: str, replicas: Replicas) -> str:

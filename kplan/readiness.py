@@ -18,7 +18,7 @@ from kplan.incremental import LISTS, name_of, new_tables
 from kplan.model import Action, Change, Connector
 from kplan.outlives import publication_of, quoted, slot_of
 from kplan.tables import is_pattern
-from kplan.words import listed
+from kplan.text import listed
 
 MOST = 20  # problems of one kind that are told one by one
 ANOTHER_SOURCE = frozenset({

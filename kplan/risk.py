@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kplan import catalog, words
+from kplan import catalog
 from kplan.diagnostics import Diagnostic, error
 from kplan.incremental import name_of
 from kplan.model import (
@@ -28,6 +28,7 @@ from kplan.model import (
 from kplan.outlives import left_behind
 from kplan.sinks import group_of
 from kplan.tables import gained, split
+from kplan.text import count, listed, size
 from kplan.undo import undo_of
 
 
@@ -263,7 +264,7 @@ def _keys_move(change: Change, facts: Facts) -> Iterator[Risk]:
         return
     compacted = " Compaction then keeps the old one as well." if "compact" in _policies(_after(change, POLICY)) else ""
     readers = [reader.group for reader in _groups(facts)] + [f"sink connector {name}" for name in facts.sinks]
-    said = f" Readers: {words.listed(readers)}." if readers else ""
+    said = f" Readers: {listed(readers)}." if readers else ""
     yield _risk(
         "K411",
         "keys move. Records of one primary key, written before and after, can land in different partitions."
@@ -352,7 +353,7 @@ def _beyond(key: str, value: str | None, facts: Facts, now: int | None) -> str:
     if facts.bytes is not None and facts.bytes <= limit:
         return ""
     unsure = " (how many bytes are stored is not known)" if facts.bytes is None else ""
-    return f"beyond {said or words.size(limit)} in a partition, the oldest records are deleted{unsure}"
+    return f"beyond {said or size(limit)} in a partition, the oldest records are deleted{unsure}"
 
 
 def _limit(key: str, value: str | None) -> float:
@@ -380,11 +381,11 @@ def _copies(change: Change) -> Iterator[Risk]:
     moved = change.reassignment
     if moved is None or not any(map(moved.added, moved.after)):
         return
-    size = "what they hold (how much is not known) is" if moved.bytes is None else f"{words.size(moved.bytes)} are"
+    content = "what they hold (how much is not known) is" if moved.bytes is None else f"{size(moved.bytes)} are"
     rate = "without a throttle, so reads and writes may slow down"
     if moved.throttle is not None:
-        rate = f"throttled to {words.size(moved.throttle)}/s a broker"
-    yield _risk("K430", f"{size} copied between brokers, {rate}")
+        rate = f"throttled to {size(moved.throttle)}/s a broker"
+    yield _risk("K430", f"{content} copied between brokers, {rate}")
 
 
 def _no_spare_replica(change: Change) -> Iterator[Risk]:
@@ -406,8 +407,8 @@ def _stored(facts: Facts) -> str:
         return f"How many records it holds is not known{_why(facts, 'records')}."
     if facts.records == 0:
         return "It holds no records."
-    size = "" if facts.bytes is None else f", {words.size(facts.bytes)}"
-    return f"Up to {facts.records:,} record{'' if facts.records == 1 else 's'}{size}."
+    volume = "" if facts.bytes is None else f", {size(facts.bytes)}"
+    return f"Up to {facts.records:,} record{'' if facts.records == 1 else 's'}{volume}."
 
 
 def _reading(facts: Facts) -> str:
@@ -416,10 +417,10 @@ def _reading(facts: Facts) -> str:
         said = f" Who reads it is not known{_why(facts, 'readers')}."
     else:
         groups = [f"{r.group} ({'' if r.active else 'idle, '}lag {r.lag:,})" for r in _groups(facts)]
-        said = f" {words.count(len(groups), 'group')} reading: {words.listed(groups)}." if groups else ""
+        said = f" {count(len(groups), 'group')} reading: {listed(groups)}." if groups else ""
     lags = {reader.group: reader.lag for reader in facts.readers}
     sinks = [f"{s} (lag {lags[group_of(s)]:,})" if group_of(s) in lags else s for s in facts.sinks]
-    return said + (f" {words.count(len(sinks), 'sink connector')} reading: {words.listed(sinks)}." if sinks else "")
+    return said + (f" {count(len(sinks), 'sink connector')} reading: {listed(sinks)}." if sinks else "")
 
 
 def _groups(facts: Facts) -> list[Reader]:
@@ -483,10 +484,10 @@ def _other_tables(change: Change) -> Iterator[Risk]:
             gone += fewer
     read = {name_of(entry) for entry in change.snapshots}
     if new := [table for table in new if table not in read]:
-        tables = words.listed(new)
+        tables = listed(new)
         yield _risk("K421", f"rows already in {tables} are not captured; send an execute-snapshot signal")
     if gone:
-        yield _risk("K422", f"changes of {words.listed(gone)} are no longer captured")
+        yield _risk("K422", f"changes of {listed(gone)} are no longer captured")
 
 
 # -- the run as a whole -----------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from kplan.diff import differences
 from kplan.journal import Entry, Progress, replay
 from kplan.model import Address, Connector, Facts, Health, Live, Stack, Target, Topic
 from kplan.sinks import group
-from kplan.words import ADOPTED_MEANWHILE, count
+from kplan.text import count
+from kplan.words import ADOPTED_MEANWHILE
 
 FORMAT = "1.1"
 TIME = "%Y-%m-%dT%H:%M:%SZ"

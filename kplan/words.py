@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kplan import catalog
 from kplan.model import Action, AttrDiff, Change, Connector, Secret, Topic
+from kplan.text import count
 
 if TYPE_CHECKING:
     from kplan.plan import Plan
@@ -124,29 +124,6 @@ def undone(change: Change) -> str:
 
 def rolling_back(count: int, sent: int) -> str:
     return f"Rolling back {count} of {sent} step{'' if sent == 1 else 's'} that were sent, newest first"
-
-
-def cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def size(number: float) -> str:
-    """So many bytes for people: `1.2 GiB`."""
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:,.0f} bytes" if unit == "bytes" else f"{number:.1f} {unit}"
-        number /= 1024
-    return f"{number:,.1f} TiB"
-
-
-def listed(items: Sequence[str], most: int = 5) -> str:
-    """`a, b and 3 more`."""
-    more = len(items) - most
-    return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def summary(result: Result, plan: Plan) -> str:

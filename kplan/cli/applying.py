@@ -337,7 +337,7 @@ def _show(session: Session, plans: Sequence[Plan], seconds: float, mode: str, sa
     from dataclasses import replace
 
     from kplan.plan import to_json
-    from kplan.words import count
+    from kplan.text import count
 
     documents = [to_json(plan) for plan in plans]
     context = session.context(command=mode)
@@ -385,7 +385,7 @@ def _show_saved(session: Session, plans: Sequence[Plan], documents: Sequence[dic
 def _ask(session: Session, plans: Sequence[Plan]) -> None:
     """Returns when the person typed what was asked for. Raises Declined."""
     from kplan.diagnostics import Declined
-    from kplan.words import count
+    from kplan.text import count
 
     steps = sum(len(plan.steps) for plan in plans)
     if session.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):

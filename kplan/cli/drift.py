@@ -83,7 +83,7 @@ def _tell(found: Sequence[Found], environment: Environment, session: Session) ->
 
 def _text(found: Sequence[Found], target: Target, session: Session) -> Iterator[str]:
     """Those of several stacks that something is to be said of, one after the other; the others are counted."""
-    from kplan.words import count
+    from kplan.text import count
 
     if len(found) == 1:
         yield from _lines(found[0], target, session)
@@ -113,7 +113,7 @@ def _named(words: str, found: Sequence[Found], session: Session) -> str:
 def _lines(found: Found, target: Target, session: Session) -> Iterator[str]:
     from kplan.drift import summary
     from kplan.render.text import clean
-    from kplan.words import count
+    from kplan.text import count
 
     where = f"SIMULATED cluster {target.simulated}" if target.simulated else target.bootstrap
     yield session.style.paint(clean(f"{found.stack} · env {found.env} · {where}"), "1")

@@ -153,7 +153,7 @@ def _printable(session: Session, note: str) -> str:
     """A note as a terminal may show it: one line of bounded length, without secrets and control characters."""
     from kplan.adopt.writing import printable
     from kplan.render.text import clean
-    from kplan.words import cut
+    from kplan.text import cut
 
     return cut(clean(printable(session.secrets.mask(note))), MAX_NOTE)
 
@@ -186,7 +186,7 @@ def _composed(
 
 
 def _tell(session: Session, imported: Imported) -> None:
-    from kplan.words import count
+    from kplan.text import count
 
     for note in imported.notes[:MAX_NOTES]:
         session.note(f"note: {_printable(session, note)}")

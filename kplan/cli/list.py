@@ -81,7 +81,7 @@ def _wanted(address: Any, globs: tuple[str, ...], internal: bool) -> bool:
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
     from kplan.render.text import clean
-    from kplan.words import count
+    from kplan.text import count
 
     width = min(70, max([20, *(len(clean(row["address"])) for row in rows)]))
     lines = []

@@ -160,7 +160,7 @@ def _batches(names: list[str]) -> Iterator[tuple[int, list[str]]]:
 
 
 def _warn_of_unknown(names: list[str], session: Session) -> None:
-    from kplan.words import count
+    from kplan.text import count
 
     if names:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -190,7 +190,7 @@ def _masked(session: Session, live: Live, bare: Live) -> dict[Address, Health]:
 
 
 def _said(snapshot: Snapshot, path: str) -> str:
-    from kplan.words import count
+    from kplan.text import count
 
     kinds = [address.kind for address in snapshot.live.resources]
     words = [

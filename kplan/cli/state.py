@@ -123,7 +123,7 @@ def _list_unsigned(session: Session, store: Store, records: Sequence[Record], un
     """Say of each stack which records would be signed, and which of its runs have no end."""
     from kplan.render.text import clean as printable
     from kplan.signing import UNSIGNED
-    from kplan.words import count
+    from kplan.text import count
 
     if not unsigned:
         session.say(f"No record without a signature by this key is in {store.where}.")
@@ -278,6 +278,6 @@ def _tell_of_old_versions(session: Session, environment: Environment) -> None:
 
 
 def _count(records: int) -> str:
-    from kplan.words import count
+    from kplan.text import count
 
     return count(records, "record")

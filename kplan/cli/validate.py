@@ -141,7 +141,7 @@ def _document(stacks: Sequence[Stack], problems: Sequence[Diagnostic]) -> str:
 
 def _summary(stacks: Sequence[Stack], problems: Sequence[Diagnostic], others: int) -> str:
     from kplan.render.diagnostics import summary_line
-    from kplan.words import count
+    from kplan.text import count
 
     resources = sum(len(stack.resources) for stack in stacks)
     files = max(len(stacks) + others, len({problem.span.path for problem in problems if problem.span}))

@@ -112,7 +112,7 @@ def _missing(session: Session, environment: Environment, things: list[str], name
     """What is not ready yet, in words; empty where all is. One try."""
     from kplan.diagnostics import KplanError
     from kplan.servers import open_cluster
-    from kplan.words import listed
+    from kplan.text import listed
 
     cluster = open_cluster(environment, session.secrets)
     checks: dict[str, Callable[[], object]] = {"kafka": cluster.topics.identify}

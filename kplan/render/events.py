@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from kplan.events import Event
 from kplan.plan import diagnostic_to_json
 from kplan.render.text import COLORS, Style, clean, fold
-from kplan.words import cut
+from kplan.text import cut
 
 SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "±", "move": ">", "adopt": "=", "release": "o"}
 HEARTBEAT = 10.0  # seconds without a word, after which a running step is named

@@ -11,7 +11,7 @@ from typing import Any
 
 from kplan.lineage import flows, grouped, neighbours, table_of
 from kplan.render.text import sign
-from kplan.words import count
+from kplan.text import count
 
 MOST = 60  # boxes in one drawing
 ALIKE = 4  # more topics or tables with the same lines are drawn as one box

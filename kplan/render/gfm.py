@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from kplan.render.diagnostics import visible
-from kplan.words import cut
+from kplan.text import cut
 
 _MARKUP = str.maketrans({
     **{char: f"\\{char}" for char in "\\*_[]~"},

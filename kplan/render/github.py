@@ -13,7 +13,7 @@ from kplan.diagnostics import Diagnostic, Severity
 from kplan.render.diagnostics import line, visible, words
 from kplan.render.findings import findings
 from kplan.render.text import Context
-from kplan.words import count, cut
+from kplan.text import count, cut
 
 MOST = 10  # a step shows so many of a level and says nothing of the others (actions/toolkit, docs/problem-matchers.md)
 LONGEST = 60_000  # characters; an annotation's message has at most 64 KB (docs.github.com, REST API, check runs)

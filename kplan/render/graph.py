@@ -15,7 +15,7 @@ from typing import Any
 
 from kplan.render.diagnostics import visible
 from kplan.render.steps import verb
-from kplan.words import cut
+from kplan.text import cut
 
 ROOM = 1_900
 BOXES = 40

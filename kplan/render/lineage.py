@@ -15,7 +15,7 @@ from kplan.lineage import Flow, Graph, Node, folded
 from kplan.model import Stack
 from kplan.render.diagnostics import visible
 from kplan.render.graph import coded
-from kplan.words import count
+from kplan.text import count
 
 FORMAT = "1.0"
 MANY = 30  # so many tables or topics with the same flows are shown one by one

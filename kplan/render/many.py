@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from kplan.render.text import Context, Style, clean, counts
-from kplan.words import count, listed
+from kplan.text import count, listed
 
 Json = Mapping[str, Any]
 CIRCLE = "K250"  # stacks wait for each other, so that there is no order

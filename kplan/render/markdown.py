@@ -30,7 +30,7 @@ from kplan.render.review import FORMS, Form, Rank, Review, Told, diagnostic, is_
 from kplan.render.room import Item, Part, fitted
 from kplan.render.steps import briefly, shown, verb
 from kplan.render.text import Context
-from kplan.words import count, cut
+from kplan.text import count, cut
 
 LIMIT = 60_000
 LEFT = 1_500  # room for the line that says what was left out

@@ -16,7 +16,7 @@ from kplan.render.excerpt import Excerpt, Stretch, make_excerpts, split_steps
 from kplan.render.facts import ago, snapshot
 from kplan.render.flow import Drawing, draw, ranges
 from kplan.render.steps import Row, briefly, compares, place, rest, rows, shown, verb
-from kplan.words import count
+from kplan.text import count
 
 OPEN = 40  # plans of more steps begin with their steps closed
 CARDS = 25  # so many dangers are told in full at the top; of more, the rest in one line each

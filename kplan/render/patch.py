@@ -12,7 +12,7 @@ from kplan.render import text
 from kplan.render.diagnostics import visible
 from kplan.render.facts import sentence
 from kplan.render.steps import Row, beginning, place, rest, rows, verb
-from kplan.words import count, cut
+from kplan.text import count, cut
 
 SIGNS = {"create": "+", "delete": "-", "adopt": " ", "give up": " "}
 VALUE, LINES = 200, 60  # characters of a value, lines of attributes

@@ -13,7 +13,7 @@ from kplan.render.facts import sentence, snapshot
 from kplan.render.many import closing, is_shown, own, quiet
 from kplan.render.steps import briefly, place
 from kplan.render.text import ACCEPTED, Context, Style, clean
-from kplan.words import count
+from kplan.text import count
 
 
 def text(documents: Sequence[Mapping[str, Any]], context: Context) -> str:

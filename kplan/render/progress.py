@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kplan.words import count, cut
+from kplan.text import count, cut
 
 QUIET = 1.0  # seconds in which work may end without a word
 HEARTBEAT = 10.0  # seconds between two lines where there is no terminal

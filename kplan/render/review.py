@@ -13,7 +13,7 @@ from kplan.render.facts import sentence
 from kplan.render.gfm import code, lines, plain, prose
 from kplan.render.room import Item, Part
 from kplan.render.steps import beginning, briefly, place, verb
-from kplan.words import count, cut
+from kplan.text import count, cut
 
 ALIKE = 3  # more steps that are alike are told as one
 NAMED = 10  # so many of these are named

@@ -19,7 +19,7 @@ from kplan.diagnostics import Diagnostic, Severity, Span
 from kplan.render.diagnostics import words
 from kplan.render.findings import Finding, findings, rooted
 from kplan.render.text import ACCEPTED, Context, clean
-from kplan.words import count
+from kplan.text import count
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT = "%SRCROOT%"  # the repository's root

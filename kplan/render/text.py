@@ -13,7 +13,8 @@ from typing import Any
 from kplan.render.alike import runs
 from kplan.render.facts import sentence, snapshot
 from kplan.tables import split
-from kplan.words import count, listed, value
+from kplan.text import count, listed
+from kplan.words import value
 
 SIGNS = {"create": "+", "update": "~", "delete": "-", "move": ">", "adopt": "=", "release": "o"}
 ACCEPTED = {"stack": "accepted in the stack", "flag": "accepted for this run"}

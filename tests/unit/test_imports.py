@@ -21,7 +21,7 @@ CORE = frozenset({
     "events", "expand", "feeds", "fmt", "guard", "incremental", "ineffective", "internal", "journal", "keys", "lineage",
     "mistaken", "model", "order", "outlives", "permissions", "placement", "plan", "process", "readiness", "risk",
     "routing", "schema", "settings", "sinks", "snapshot", "source", "stacks", "starter", "tables", "template",
-    "transforms", "trust", "undo", "unique", "variables", "words",
+    "transforms", "trust", "text", "undo", "unique", "variables", "words",
     "cleaning", "sensitivity",
     "history", "signing",
 })  # fmt: skip
@@ -32,7 +32,7 @@ DATA = frozenset({
     "access", "catalog", "codec", "diagnostics", "discovery", "drops", "http_limits", "incremental", "journal", "model",
     "outlives", "permissions", "placement", "readiness", "secrets", "signing", "sinks", "transforms", "undo", "waits",
     "sensitivity",
-    "history", "sqlite_file",
+    "history", "sqlite_file", "text",
 })  # fmt: skip
 EDGES = ("backends", "databases", "store")
 HEAVY = frozenset({

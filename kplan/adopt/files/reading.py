@@ -14,7 +14,7 @@ from kplan.connector import CONNECTOR_NAME
 from kplan.diagnostics import Diagnostic, Invalid, Span, error
 from kplan.model import Connector, Rules, Topic
 from kplan.source import Document
-from kplan.words import cut, listed
+from kplan.text import cut, listed
 
 DIVIDER: Final = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
