@@ -10,9 +10,6 @@ Names are imported when they are first used, so `import kplan` costs next to not
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
-
 __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # as type checkers read it; `typing` itself would have to be imported
@@ -40,9 +37,7 @@ if TYPE_CHECKING:
         Unreachable,
         Unsupported,
     )
-    from kplan.environment import Environment
-    from kplan.events import Event
-    from kplan.loading import Loaded
+    from kplan.execution.run import Result, Stop
     from kplan.model import (
         Action,
         Address,
@@ -59,9 +54,11 @@ if TYPE_CHECKING:
         Topic,
         Undo,
     )
-    from kplan.order import Step
-    from kplan.plan import Plan, Summary
-    from kplan.run import Result, Stop
+    from kplan.model.events import Event
+    from kplan.planning.document import Plan, Summary
+    from kplan.planning.order import Step
+    from kplan.project.environment import Environment
+    from kplan.project.loading import Loaded
 
 __all__ = [
     "Action",
@@ -120,13 +117,13 @@ __all__ = [
 
 _HOMES = {
     "api": "apply destroy from_json load load_environment plan plan_all to_json view",
-    "environment": "Environment",
-    "events": "Event",
-    "loading": "Loaded",
+    "project.environment": "Environment",
+    "model.events": "Event",
+    "project.loading": "Loaded",
     "model": "Action Address AttrDiff Change Connector Drift Facts Reader Risk Secret Stack Target Topic Undo",
-    "order": "Step",
-    "plan": "Plan Summary",
-    "run": "Result Stop",
+    "planning.order": "Step",
+    "planning.document": "Plan Summary",
+    "execution.run": "Result Stop",
 }  # of what is not in `diagnostics`
 
 if not TYPE_CHECKING:  # a type checker would take every name for one that exists
@@ -143,17 +140,3 @@ if not TYPE_CHECKING:  # a type checker would take every name for one that exist
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """`kplan.plan` is the function, although the package has a module of that name.
-
-    Python sets every module that it imports as an attribute of its package; this one it leaves out.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name == "plan" and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -16,19 +16,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from kplan.diagnostics import Diagnostic, Invalid, Stale, error
-from kplan.events import Emit, silent
-from kplan.loading import Loaded, Request
+from kplan.execution.run import Result, Stop
 from kplan.model import EMPTY, Connector, Secret, Stack, Target
-from kplan.run import Result, Stop
-from kplan.secrets import Mask
+from kplan.model.events import Emit, silent
+from kplan.model.masks import Mask
+from kplan.project.loading import Loaded, Request
 
 if TYPE_CHECKING:
-    from kplan.backends.base import Cluster
-    from kplan.environment import Environment
-    from kplan.notify import Notifier
-    from kplan.plan import Plan
-    from kplan.planning import Options
-    from kplan.store.base import Holder, Store
+    from kplan.execution.notify import Notifier
+    from kplan.planning.document import Plan
+    from kplan.planning.pipeline import Options
+    from kplan.project.environment import Environment
+    from kplan.servers.base import Cluster
+    from kplan.state.base import Holder, Store
 
 StrPath = str | os.PathLike[str]
 View = Literal["text", "json", "md", "html", "concise", "github", "junit", "sarif"]
@@ -62,7 +62,7 @@ def load(
     Raises Invalid, with `diagnostics`, where no environment or no file is found to go on with. Other errors in the
     files are in the result; `plan` refuses it then.
     """
-    from kplan import loading
+    from kplan.project import loading
 
     request = Request(
         paths=_paths(paths),
@@ -91,7 +91,7 @@ def load_environment(
     process: Mapping[str, str] | None = None,
 ) -> Environment:
     """The environment alone, to apply a saved plan in: of the `kplan.yaml` in `folder` or above. Raises Invalid."""
-    from kplan import loading
+    from kplan.project import loading
 
     known = dict(os.environ) if process is None else process
     return loading.load_environment(
@@ -163,9 +163,9 @@ def _options(
     drop: str | Sequence[str],
     key: str | None,
 ) -> Options:
-    from kplan.drops import is_word
-    from kplan.planning import Options
-    from kplan.risk import Accepted
+    from kplan.kinds.connector.drops import is_word
+    from kplan.planning.pipeline import Options
+    from kplan.planning.risk import Accepted
 
     for word in _texts(drop):
         if not is_word(word):
@@ -188,7 +188,7 @@ def _plans(loaded: Loaded, stacks: Sequence[Stack], options: Options) -> list[Pl
     from dataclasses import replace as with_
 
     from kplan.diagnostics import ordered
-    from kplan.planning import make_all, not_for_apply
+    from kplan.planning.pipeline import make_all, not_for_apply
 
     unset = [] if options.mode == "destroy" else [problem for stack in stacks for problem in not_for_apply(stack)]
     if loaded.has_errors or unset:
@@ -207,8 +207,8 @@ def to_json(plan: Plan, *, key: str | None = None) -> dict[str, Any]:
 
     Written to a file it is what `kplan plan --out` writes: `kplan apply FILE` takes it.
     """
-    from kplan.plan import signed
-    from kplan.plan import to_json as document
+    from kplan.planning.document import signed
+    from kplan.planning.document import to_json as document
 
     _expect_plan(plan)
     return signed([document(plan)], key)[0]
@@ -222,9 +222,9 @@ def from_json(document: Mapping[str, Any], *, secrets: Mapping[str, str] = EMPTY
     """
     from dataclasses import replace as with_
 
-    from kplan.drops import with_login
-    from kplan.plan import from_json as read
-    from kplan.plan import verify_signatures, with_secrets
+    from kplan.kinds.connector.drops import with_login
+    from kplan.planning.document import from_json as read
+    from kplan.planning.document import verify_signatures, with_secrets
 
     found = read(document)
     verify_signatures([document], key)
@@ -273,8 +273,8 @@ def apply(
     InterruptedRun, Unreachable, Denied, Timeout. Raises JournalBroken where the run cannot be recorded: `exit_code` 1
     says that nothing was changed, 8 that `kplan recover` is needed.
     """
-    from kplan.environment import Environment
-    from kplan.executor import Apply, prepare_run
+    from kplan.execution.apply import Apply, prepare_run
+    from kplan.project.environment import Environment
 
     _expect_plan(plan)
     _expect(environment, Environment, "`environment` is `loaded.environment`, or what `load_environment` gives")
@@ -333,7 +333,7 @@ def holder(command: str, now: datetime) -> Holder:
     import secrets
     import socket
 
-    from kplan.store.base import Holder
+    from kplan.state.base import Holder
 
     try:
         user = getpass.getuser()
@@ -349,7 +349,7 @@ def _expect(given: object, kind: type, what: str) -> None:
 
 
 def _expect_plan(given: object) -> None:
-    from kplan.plan import Plan
+    from kplan.planning.document import Plan
 
     _expect(given, Plan, "`plan` is what `plan` or `from_json` gives")
 
@@ -382,7 +382,7 @@ def _refuse(plan: Plan, environment: Environment) -> None:
 
 
 def _without_values(plan: Plan) -> list[str]:
-    from kplan.template import references
+    from kplan.language.template import references
 
     values = [v for c in plan.changes if isinstance(c.after, Connector) for v in c.after.config.values()]
     unknown = [v.ref for v in values if isinstance(v, Secret) and v.value is None and v.ref]
@@ -390,13 +390,13 @@ def _without_values(plan: Plan) -> list[str]:
 
 
 def _unbreakable(on_event: Emit) -> Emit:
-    from kplan.events import unbreakable
+    from kplan.model.events import unbreakable
 
     return unbreakable(on_event, lambda e: log.error("on_event failed and is not called again: %s", type(e).__name__))
 
 
 def _notifier(environment: Environment, mask: Mask) -> Notifier:
-    from kplan.notify import Notifier
+    from kplan.execution.notify import Notifier
 
     return Notifier(environment.notify, environment.name, mask.mask, log.warning)
 
@@ -407,7 +407,7 @@ def _opened(
     environment: Environment, mask: Mask, parallel: int = 6, key: str | None = None
 ) -> Iterator[tuple[Cluster, Store]]:
     """The environment's servers and its store, closed at the end."""
-    from kplan.servers import open_cluster, open_store
+    from kplan.app.servers import open_cluster, open_store
 
     cluster = open_cluster(environment, mask, log.warning, parallel)
     try:
@@ -463,7 +463,7 @@ def _masked(mask: Mask, problems: Sequence[Diagnostic], texts: Mapping[str, str]
     from dataclasses import replace
     from pathlib import Path
 
-    from kplan.literals import hidden
+    from kplan.language.literals import hidden
 
     for path in {problem.span.path for problem in problems if problem.span}:
         try:

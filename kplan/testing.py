@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from kplan import api
-from kplan.environment import Environment, Simulated
-from kplan.loading import CONFIG
+from kplan.language.variables import PREFIX
 from kplan.model import EMPTY, Action, Address, AttrDiff, Change, Connector, Topic, conceal
-from kplan.plan import Plan
-from kplan.variables import PREFIX
+from kplan.planning.document import Plan
+from kplan.project.environment import Environment, Simulated
+from kplan.project.loading import CONFIG
 
 if TYPE_CHECKING:
-    from kplan.backends.base import Backend, Cluster
-    from kplan.backends.simulated import SimulatedTopics
-    from kplan.events import Event
-    from kplan.loading import Loaded
-    from kplan.run import Result
+    from kplan.execution.run import Result
+    from kplan.model.events import Event
+    from kplan.project.loading import Loaded
+    from kplan.servers.base import Backend, Cluster
+    from kplan.servers.simulated import SimulatedTopics
 
 UNSET = "not-a-secret"  # the value of a sensitive variable that a test does not give
 
@@ -176,7 +176,7 @@ class SimulatedCluster:
 
     @contextmanager
     def _cluster(self) -> Iterator[Cluster]:
-        from kplan.servers import open_cluster
+        from kplan.app.servers import open_cluster
 
         cluster = open_cluster(replace(self.environment(Environment("local")), simulated=Simulated(self.brokers)))
         try:

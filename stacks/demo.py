@@ -96,8 +96,8 @@ def kplan(work: Path, arguments: str, expected: int) -> str:
 
 def state(work: Path) -> dict[str, str]:
     """All that the simulated cluster holds, by address."""
-    from kplan.environment import Environment, Simulated
-    from kplan.servers import open_cluster
+    from kplan.app.servers import open_cluster
+    from kplan.project.environment import Environment, Simulated
 
     cluster = open_cluster(Environment("local", str(work), simulated=Simulated()))
     try:

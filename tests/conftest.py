@@ -6,7 +6,7 @@ import os
 import hypothesis
 import pytest
 
-from kplan.logs import OURS
+from kplan.app.logs import OURS
 
 # The same examples in every run, so that a red test is of the change at hand; others with KPLAN_TEST_RANDOM.
 hypothesis.settings.register_profile("same", derandomize=True)

@@ -97,7 +97,7 @@ def _planned(shell: Shell, stack: str) -> dict[str, Any]:
 
 def _happen(folder: Path, records: dict[str, int], readers: dict[str, str]) -> None:
     """Others write and read: topics by their number of records, and by a group that is 12 records behind."""
-    from kplan.backends.simulated import SimulatedTopics
+    from kplan.servers.simulated import SimulatedTopics
 
     topics = SimulatedTopics(folder / ".kplan" / "local.db")
     try:
@@ -111,8 +111,8 @@ def _happen(folder: Path, records: dict[str, int], readers: dict[str, str]) -> N
 
 def _alter(folder: Path, name: str, config: dict[str, str]) -> None:
     """Somebody changes a topic's config, not by kplan."""
-    from kplan.backends.simulated import SimulatedTopics
     from kplan.model import Action, Address, AttrDiff, Change, Topic
+    from kplan.servers.simulated import SimulatedTopics
 
     topics, address = SimulatedTopics(folder / ".kplan" / "local.db"), Address("topic", name)
     try:

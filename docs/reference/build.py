@@ -16,10 +16,10 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from kplan.catalog import CONFIGS, ConfigKey, human  # noqa: E402
-from kplan.connector import Blueprint, blueprint  # noqa: E402
-from kplan.loading import built_in, built_in_templates  # noqa: E402
-from kplan.template import Scope, render  # noqa: E402
+from kplan.kinds.connector.expansion import Blueprint, blueprint  # noqa: E402
+from kplan.kinds.topic.configs import CONFIGS, ConfigKey, human  # noqa: E402
+from kplan.language.template import Scope, render  # noqa: E402
+from kplan.project.loading import built_in, built_in_templates  # noqa: E402
 
 PAGE = ROOT / "docs" / "reference" / "templates.md"
 SCHEMA = ROOT / "schemas" / "stack.v1.json"

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from kplan.cli import COMMANDS, EXIT_CODES, cli  # noqa: E402
 from kplan.cli.options import UNSAID  # noqa: E402
-from kplan.codes import CODES, FAMILIES  # noqa: E402
+from kplan.diagnostics.codes import CODES, FAMILIES  # noqa: E402
 
 HERE = ROOT / "docs" / "reference"
 MADE = "<!-- Written by `make docs` from {}; change that. -->"
@@ -199,7 +199,7 @@ def codes() -> str:
     lines = [
         "# Codes",
         "",
-        MADE.format("kplan/codes.py"),
+        MADE.format("kplan/diagnostics/codes.py"),
         "",
         "`kplan explain K104` prints the same of one of them.",
         "",

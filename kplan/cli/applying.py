@@ -19,15 +19,15 @@ from kplan.cli import reports
 from kplan.cli.common import Session, failed, holder, live, now, option, planned, several
 
 if TYPE_CHECKING:
-    from kplan.backends.base import Cluster
-    from kplan.environment import Environment
-    from kplan.events import Emit
-    from kplan.plan import Plan
+    from kplan.execution.run import Result, Run, Stop
+    from kplan.model.events import Emit
+    from kplan.planning.document import Plan
+    from kplan.planning.trust import Listed
+    from kplan.project.environment import Environment
     from kplan.render.events import View
     from kplan.render.text import Context
-    from kplan.run import Result, Run, Stop
-    from kplan.store.base import Holder, Store
-    from kplan.trust import Listed
+    from kplan.servers.base import Cluster
+    from kplan.state.base import Holder, Store
 
 WAITING_IS_TOLD = 10.0  # seconds between two lines about it
 FLAGS = several(
@@ -116,7 +116,7 @@ def _refuse_planning_flags(session: Session) -> None:
 
 def _seconds(session: Session, setting: str) -> float:
     """The seconds that a flag says. Raises BadParameter."""
-    from kplan.environment import seconds
+    from kplan.project.environment import seconds
 
     try:
         return seconds(session.settings[setting])
@@ -138,7 +138,7 @@ def _wait_for_other(session: Session, store: Store, stack: str, deadline: float)
     import time
 
     from kplan.diagnostics import Locked
-    from kplan.waits import WAITS
+    from kplan.servers.waits import WAITS
 
     other = store.holder(stack)
     if other is None:
@@ -163,8 +163,8 @@ def _wait_for_other(session: Session, store: Store, stack: str, deadline: float)
 
 def _from_stacks(session: Session, mode: str) -> tuple[Environment, Any]:
     from kplan.diagnostics import Invalid
-    from kplan.diff import needed
-    from kplan.planning import not_for_apply
+    from kplan.planning.diff import needed
+    from kplan.planning.pipeline import not_for_apply
 
     loaded = session.load()
     unset = [] if mode == "destroy" else [d for stack in loaded.stacks for d in not_for_apply(stack)]
@@ -181,8 +181,8 @@ def _saved(paths: Sequence[str]) -> list[dict[str, Any]] | None:
     """The plans of the file, where a saved plan was named."""
     if len(paths) != 1 or not paths[0].endswith(".json"):
         return None
-    from kplan.plan import parse
-    from kplan.reading import read_file
+    from kplan.planning.document import parse
+    from kplan.project.reading import read_file
 
     try:
         return parse(read_file(paths[0]).decode())
@@ -194,8 +194,8 @@ def _from_file(session: Session, documents: list[dict[str, Any]]) -> tuple[Envir
     from dataclasses import replace
 
     from kplan.diagnostics import Blocked, Stale
-    from kplan.loading import Request
-    from kplan.plan import from_json, secret_names, verify_signatures, with_secrets
+    from kplan.planning.document import from_json, secret_names, verify_signatures, with_secrets
+    from kplan.project.loading import Request
 
     plans = [from_json(document) for document in documents]
     verify_signatures(documents, os.environ.get("KPLAN_KEY"))
@@ -246,7 +246,7 @@ def with_logins(session: Session, plans: Sequence[Plan]) -> list[Plan]:
     """The plans with the logins of what they drop in databases, as far as the variables have values here."""
     from dataclasses import replace
 
-    from kplan.drops import secret_names, with_login
+    from kplan.kinds.connector.drops import secret_names, with_login
 
     asked = session.request
     names = {name for plan in plans for name in secret_names(plan.changes)}
@@ -264,9 +264,9 @@ def declared(
     """Values of sensitive variables that come from their `env:` or the environment, where the stack file is there."""
     if not names:
         return {}
-    from kplan import source
     from kplan.diagnostics import Invalid, error
-    from kplan.variables import Given, settle
+    from kplan.language import source
+    from kplan.language.variables import Given, settle
 
     found: dict[str, str | None] = {}
     for plan in plans:
@@ -303,8 +303,8 @@ def _listed(session: Session, plan: Plan, environment: Environment) -> Listed:
     from dataclasses import replace
 
     from kplan.diagnostics import KplanError
-    from kplan.loading import load
-    from kplan.trust import Listed
+    from kplan.planning.trust import Listed
+    from kplan.project.loading import load
 
     asked = session.request
     path = Path(environment.folder, plan.files[0].path)
@@ -336,7 +336,7 @@ def _same_files(session: Session, plan: Plan, environment: Environment) -> None:
 def _show(session: Session, plans: Sequence[Plan], seconds: float, mode: str, saved: bool) -> None:
     from dataclasses import replace
 
-    from kplan.plan import to_json
+    from kplan.planning.document import to_json
     from kplan.text import count
 
     documents = [to_json(plan) for plan in plans]
@@ -443,7 +443,7 @@ class Runs:
 
         Raises Stale, as of a single plan, where all were.
         """
-        from kplan.executor import applied, refuse_applied
+        from kplan.execution.apply import applied, refuse_applied
 
         before = applied(self.store, plans) if self.saved else {}
         if len(before) == len(plans):
@@ -499,7 +499,7 @@ class Running:
 
     def run(self, cluster: Cluster, store: Store, emit: Emit, stop: Stop) -> Run:
         """The plan, ready to go its way."""
-        from kplan.executor import prepare_run
+        from kplan.execution.apply import prepare_run
 
         return prepare_run(self.plan, self.environment, cluster, store, self.holder, emit, stop, now)
 
@@ -509,8 +509,8 @@ class Running:
 
 
 def _run(running: Running, cluster: Cluster, store: Store, saved: bool, stop: Stop) -> Result:
-    from kplan.events import unbreakable
-    from kplan.executor import Apply
+    from kplan.execution.apply import Apply
+    from kplan.model.events import unbreakable
 
     session, me = running.session, running.holder
     timeout = _seconds(session, "lock_timeout")
@@ -547,7 +547,7 @@ def ctrl_c(run: str) -> Iterator[Stop]:
     Before anything is done it ends the command, and once all is done it does nothing. Under `nohup` the end of the
     terminal stays ignored.
     """
-    from kplan.run import Stop
+    from kplan.execution.run import Stop
 
     stop = Stop()
 

@@ -14,7 +14,7 @@ from kplan.cli.common import SHOWING, Session, option
 from kplan.cli.common import command as calls
 
 if TYPE_CHECKING:
-    from kplan.hosting import GitHub, GitLab
+    from kplan.ci.hosting import GitHub, GitLab
 
 SERVICE = option(
     "--service",
@@ -40,7 +40,7 @@ SERVICE = option(
 @SHOWING
 @calls
 def command(session: Session) -> int:
-    from kplan.hosting import fitting, upsert
+    from kplan.ci.hosting import fitting, upsert
 
     s = session.settings
     body = fitting(_body(Path(s["path"])))
@@ -52,7 +52,7 @@ def command(session: Session) -> int:
 
 def _body(path: Path) -> str:
     """The comment. Raises Unknown where the file does not begin with the line by which kplan finds it again."""
-    from kplan.hosting import MARKER, Unknown
+    from kplan.ci.hosting import MARKER, Unknown
 
     try:
         body = path.read_text("utf-8")
@@ -66,7 +66,7 @@ def _body(path: Path) -> str:
 # -- where this runs --------------------------------------------------------------------------------------------------
 def service_of(session: Session) -> str:
     """`github` or `gitlab`, as asked for, or by the variables that jobs have there. Raises Unknown."""
-    from kplan.hosting import Unknown
+    from kplan.ci.hosting import Unknown
 
     known = "github" if os.environ.get("GITHUB_ACTIONS") else "gitlab" if os.environ.get("GITLAB_CI") else ""
     service: str = session.settings["service"] or known
@@ -77,7 +77,7 @@ def service_of(session: Session) -> str:
 
 def host_of(session: Session, number: int = 0) -> GitHub | GitLab:
     """The request `number` on its service, reached with the token of the process's environment."""
-    from kplan.hosting import GitHub, GitLab
+    from kplan.ci.hosting import GitHub, GitLab
 
     env = os.environ
     if service_of(session) == "github":
@@ -93,7 +93,7 @@ def host_of(session: Session, number: int = 0) -> GitHub | GitLab:
 
 def request_of(process: Mapping[str, str]) -> int:
     """The number of the request that the job is for. Raises Unknown where it is for none."""
-    from kplan.hosting import Unknown
+    from kplan.ci.hosting import Unknown
 
     given = process.get("CI_MERGE_REQUEST_IID", "")
     event = event_of(process)
@@ -114,7 +114,7 @@ def event_of(process: Mapping[str, str]) -> Mapping[str, Any]:
 
 def needed(process: Mapping[str, str], *names: str) -> str:
     """The value of the first of these variables that has one. Raises Unknown."""
-    from kplan.hosting import Unknown
+    from kplan.ci.hosting import Unknown
 
     for name in names:
         if process.get(name):

@@ -21,27 +21,27 @@ from kplan.cli.output import write
 
 EMPTY: Mapping[str, Any] = {}
 if TYPE_CHECKING:
-    from kplan.backends.base import Cluster
     from kplan.diagnostics import Diagnostic
-    from kplan.environment import Environment
-    from kplan.loading import Loaded, Request
+    from kplan.execution.notify import Notifier
+    from kplan.inspect.snapshot import Snapshot
     from kplan.model import Address, Owned, Stack, Target
-    from kplan.notify import Notifier
-    from kplan.plan import Plan
-    from kplan.planning import Begun
+    from kplan.model.masks import Mask
+    from kplan.planning.document import Plan
+    from kplan.planning.pipeline import Begun
+    from kplan.planning.trust import Listed
+    from kplan.project.environment import Environment
+    from kplan.project.loading import Loaded, Request
     from kplan.render.progress import Progress, Ticker
     from kplan.render.text import Context, Style
-    from kplan.secrets import Mask
-    from kplan.snapshot import Snapshot
-    from kplan.store.base import Holder, Store
-    from kplan.trust import Listed
+    from kplan.servers.base import Cluster
+    from kplan.state.base import Holder, Store
 
 
 def dropped(given: Sequence[str]) -> tuple[str, ...]:
     """The words of --drop, of which several may stand in one."""
     if not given:
         return ()
-    from kplan.drops import is_word
+    from kplan.kinds.connector.drops import is_word
 
     words = [word.strip() for each in given for word in each.split(",") if word.strip()]
     for word in words:
@@ -137,7 +137,7 @@ class Session:
     @cached_property
     def secrets(self) -> Mask:
         """All secrets that this call has come to know."""
-        from kplan.secrets import Mask
+        from kplan.model.masks import Mask
 
         return Mask()
 
@@ -159,9 +159,9 @@ class Session:
             return
         import shutil
 
-        from kplan import waits
-        from kplan.logs import retries_shown
+        from kplan.app.logs import retries_shown
         from kplan.render.progress import Ticker
+        from kplan.servers import waits
 
         width, terminal = shutil.get_terminal_size((100, 24)).columns, live(sys.stderr)
         if terminal or lines:
@@ -175,7 +175,7 @@ class Session:
 
     @property
     def request(self) -> Request:
-        from kplan.loading import Request
+        from kplan.project.loading import Request
 
         s = self.settings
         return Request(
@@ -260,7 +260,7 @@ class Session:
     def readable_ledger(self, store: Store, stacks: Collection[str] = ()) -> Mapping[Address, Owned]:
         """Return the ledger, and warn of each record that cannot be read. One of `stacks` raises RecordUnreadable."""
         from kplan.render.text import clean
-        from kplan.store.base import shorten
+        from kplan.state.base import shorten
 
         overview = store.overview()
         overview.refuse_unreadable(stacks)
@@ -277,7 +277,7 @@ class Session:
 
     def notifier(self, environment: Environment) -> Notifier:
         """Who tells the environment's receivers; the same one for the whole call."""
-        from kplan.notify import Notifier
+        from kplan.execution.notify import Notifier
 
         if self.receivers is None:
             warn = lambda problem: self.note(f"warning: {problem}")  # noqa: E731
@@ -288,7 +288,7 @@ class Session:
     def load(self, ahead: bool = False) -> Loaded:
         """What the files say. `ahead`: servers are asked meanwhile for what does not depend on it."""
         from kplan.diagnostics import Invalid
-        from kplan.loading import load
+        from kplan.project.loading import load
 
         try:
             loaded = load(self.request, self._begin if ahead else lambda environment: None)
@@ -297,7 +297,7 @@ class Session:
             raise
         self.texts, self.environment_name = loaded.texts, loaded.environment.name
         if self.snapshot:
-            from kplan.snapshot import refuse_other
+            from kplan.inspect.snapshot import refuse_other
 
             refuse_other(self.snapshot, loaded.environment.name)
         self.mask(loaded.environment, loaded.stacks)
@@ -305,7 +305,7 @@ class Session:
 
     def load_environment(self, request: Request | None = None) -> Environment:
         """The environment alone, where no stack is read; its warnings are shown and its secrets masked."""
-        from kplan.loading import load_environment
+        from kplan.project.loading import load_environment
 
         environment = load_environment(request or self.request, lambda problem: self.show([problem]))
         self.mask(environment)
@@ -316,7 +316,7 @@ class Session:
         if self.snapshot or environment.simulated:
             return
         from kplan.diagnostics import KplanError
-        from kplan.planning import begin
+        from kplan.planning.pipeline import begin
 
         self.mask(environment)
         with contextlib.suppress(KplanError):  # it is told after what is wrong in the files
@@ -325,7 +325,7 @@ class Session:
 
     def mask(self, environment: Environment, stacks: Sequence[Stack] = ()) -> None:
         """From here on no log line holds a secret."""
-        from kplan.logs import configure
+        from kplan.app.logs import configure
         from kplan.model import Connector
 
         self.secrets.add(environment.secrets)
@@ -338,7 +338,7 @@ class Session:
         configure(s.get("log_level") or "error", style, file, self.secrets, talks=bool(s.get("log_level") or file))
 
     def open(self, environment: Environment) -> tuple[Cluster, Store]:
-        from kplan.servers import open_cluster, open_snapshot
+        from kplan.app.servers import open_cluster, open_snapshot
 
         if self.snapshot:
             return open_snapshot(self.snapshot, self.settings["live"])
@@ -355,7 +355,7 @@ class Session:
 
     def open_store(self, environment: Environment) -> Store:
         """Open the state alone, with the key of this process."""
-        from kplan.servers import open_store
+        from kplan.app.servers import open_store
 
         return open_store(environment, os.environ.get("KPLAN_KEY"))
 
@@ -383,7 +383,7 @@ class Session:
 
     def text(self, path: str) -> str:
         """The file's text as it may be shown."""
-        from kplan.literals import hidden
+        from kplan.language.literals import hidden
 
         if path not in self.shown:
             self.shown[path] = hidden(self.texts.get(path) or _read(path))[0]
@@ -391,7 +391,7 @@ class Session:
 
     def masked(self, diagnostics: Sequence[Diagnostic]) -> Sequence[Diagnostic]:
         """The problems without the secrets that are written in the files they are about."""
-        from kplan.literals import hidden
+        from kplan.language.literals import hidden
 
         mask = self.secrets
         for path in {d.span.path for d in diagnostics if d.span}:
@@ -478,8 +478,8 @@ def failed(e: Exception, session: Session | None = None) -> int:
     else:
         found = [_bug(e)]
     code = e.exit_code if isinstance(e, KplanError) else 1
-    if "kplan.logs" in sys.modules:  # else nothing is logged yet
-        from kplan.logs import problems
+    if "kplan.app.logs" in sys.modules:  # else nothing is logged yet
+        from kplan.app.logs import problems
 
         problems(found)
     if session.as_json and (session.reported or "reports" not in session.settings):
@@ -513,7 +513,7 @@ def _bug(e: Exception) -> Diagnostic:
 
 
 def _read(path: str) -> str:
-    from kplan.reading import read_file
+    from kplan.project.reading import read_file
 
     try:
         return read_file(path).decode("utf-8", "replace")
@@ -533,7 +533,7 @@ def _pairs(flags: Sequence[str]) -> dict[str, str]:
 
 def patterns(values: Sequence[str]) -> tuple[str, ...]:
     """The addresses of --target or --exclude; `@FILE` holds one a line."""
-    from kplan.reading import read_file
+    from kplan.project.reading import read_file
 
     found: list[str] = []
     for value in values:
@@ -577,8 +577,8 @@ def planned(
     import time
 
     from kplan.diagnostics import ordered
-    from kplan.planning import Options, make_all
-    from kplan.risk import Accepted
+    from kplan.planning.pipeline import Options, make_all
+    from kplan.planning.risk import Accepted
 
     s = session.settings
     options = Options(

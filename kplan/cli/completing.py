@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from kplan.loading import Request
+    from kplan.project.loading import Request
 
 Words = Callable[[click.Context], Iterable[str]]
 FILES = "FILES"
@@ -55,8 +55,8 @@ def _request(ctx: click.Context) -> Request:
     """What was typed so far, as if a server were never asked."""
     import os
 
-    from kplan.loading import Request
     from kplan.model import Target
+    from kplan.project.loading import Request
 
     given = ctx.params
     typed = given.get("paths") or ctx.args  # click keeps them there where the flag at the end still lacks its value
@@ -66,13 +66,13 @@ def _request(ctx: click.Context) -> Request:
 
 
 def _environments(ctx: click.Context) -> Iterable[str]:
-    from kplan.loading import environment_names
+    from kplan.project.loading import environment_names
 
     return environment_names(_request(ctx))
 
 
 def _addresses(ctx: click.Context) -> Iterable[str]:
-    from kplan.loading import load
+    from kplan.project.loading import load
 
     request = _request(ctx)
     return [str(address) for stack in load(request).stacks for address in stack.resources] if request.paths else ()
@@ -80,12 +80,12 @@ def _addresses(ctx: click.Context) -> Iterable[str]:
 
 def _dangers(ctx: click.Context) -> Iterable[str]:
     """What may be accepted for one run: each action with each address that is declared or removed."""
-    from kplan.risk import OTHERWISE, VERBS
+    from kplan.planning.risk import OTHERWISE, VERBS
 
     verbs = [*VERBS.values(), OTHERWISE]
     if not (ctx.params.get("paths") or ctx.args):
         return ["max_changes", *(f"{verb}:" for verb in verbs)]
-    from kplan.loading import load
+    from kplan.project.loading import load
 
     stacks = load(_request(ctx)).stacks
     found = [str(address) for stack in stacks for address in stack.resources]
@@ -107,8 +107,8 @@ def _connectors(ctx: click.Context) -> Iterable[str]:
     from dataclasses import replace
     from pathlib import Path
 
-    from kplan.loading import load
     from kplan.model import Connector
+    from kplan.project.loading import load
 
     paths = [str(path) for folder in (".", "stacks") for path in sorted(Path(folder).glob("*.y*ml"))]
     loaded = load(replace(_request(ctx), paths=[path for path in paths if not path.endswith("kplan.yaml")]))
@@ -116,19 +116,19 @@ def _connectors(ctx: click.Context) -> Iterable[str]:
 
 
 def _templates(ctx: click.Context) -> Iterable[str]:
-    from kplan.loading import built_in_templates
+    from kplan.project.loading import built_in_templates
 
     return ["topics", *built_in_templates()]
 
 
 def _codes(ctx: click.Context) -> Iterable[str]:
-    from kplan.codes import CODES
+    from kplan.diagnostics.codes import CODES
 
     return sorted(CODES)
 
 
 def _schemas(ctx: click.Context) -> Iterable[str]:
-    from kplan.schema import schema_names
+    from kplan.language.schema import schema_names
 
     return [name.removesuffix(".v1") for name in schema_names()]
 

@@ -16,11 +16,11 @@ from kplan.cli.common import LOADING, SHOWING, Session, option
 from kplan.cli.common import command as calls
 
 if TYPE_CHECKING:
-    from kplan.backends.base import Backend, Cluster, Outcome
     from kplan.diagnostics import KplanError
+    from kplan.kinds.connector.sensitivity import Setting
     from kplan.model import Change, Connector, Health
-    from kplan.sensitivity import Setting
-    from kplan.store.base import Store
+    from kplan.servers.base import Backend, Cluster, Outcome
+    from kplan.state.base import Store
 
 NAME = click.argument("name")
 TRACE = option("--trace", is_flag=True, help="Show the whole stack trace of what has failed; JSON always has it.")
@@ -54,7 +54,7 @@ def _read_connector(session: Session, opened: tuple[Cluster, Store]) -> tuple[An
     """Read the live connector, without its secrets; return its backend, too. Raises KplanError where there is none."""
     from kplan.diagnostics import KplanError
     from kplan.model import Address, Connector, Live
-    from kplan.planning import concealed
+    from kplan.planning.pipeline import concealed
 
     (cluster, store), name = opened, session.settings["name"]
     backend, address = cluster.connectors, Address("connector", name)
@@ -74,7 +74,7 @@ def _read_connector(session: Session, opened: tuple[Cluster, Store]) -> tuple[An
 def _sensitive(session: Session, backend: Backend, store: Store, connector: Connector) -> list[Setting]:
     """Return what the ledger and the plugin call sensitive; without the ledger every setting counts as that."""
     from kplan.diagnostics import KplanError
-    from kplan.sensitivity import of_connector, of_passwords, of_record
+    from kplan.kinds.connector.sensitivity import of_connector, of_passwords, of_record
 
     try:
         if not store.where:
@@ -211,10 +211,10 @@ def _carry_out(session: Session, backend: Any, change: Change, send: Callable[[]
 @SHOWING
 @calls
 def restart(session: Session) -> int:
-    from kplan.backends.base import Outcome
     from kplan.diagnostics import KplanError
-    from kplan.environment import seconds
     from kplan.model import Action, Change
+    from kplan.project.environment import seconds
+    from kplan.servers.base import Outcome
 
     s = session.settings
     try:
@@ -290,7 +290,7 @@ def offsets(session: Session) -> int:
 
 def _read(path: str) -> list[Any]:
     from kplan.diagnostics import Invalid, error
-    from kplan.reading import read_file
+    from kplan.project.reading import read_file
 
     try:
         data = json.loads(read_file(path))

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 @SHOWING
 @calls
 def command(session: Session) -> int:
-    from kplan.discovery import databases, discovery, document, lines, login
+    from kplan.app.servers import tables_of
+    from kplan.kinds.connector.discovery import databases, discovery, document, lines, login
     from kplan.render.text import clean
-    from kplan.servers import tables_of
 
     s = session.settings
     connector = _connector(session)

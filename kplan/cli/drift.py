@@ -13,9 +13,9 @@ from kplan.cli.common import LOADING, SHOWING, Session, option, stamp
 from kplan.cli.common import command as calls
 
 if TYPE_CHECKING:
-    from kplan.drift import Found, Judged
-    from kplan.environment import Environment
+    from kplan.inspect.drift import Found, Judged
     from kplan.model import Target
+    from kplan.project.environment import Environment
 
 KEY = 30  # columns of a setting's name
 
@@ -35,9 +35,9 @@ def command(session: Session) -> int:
     from dataclasses import asdict
 
     from kplan.diagnostics import Invalid
-    from kplan.drift import document, find
-    from kplan.planning import read
-    from kplan.sensitivity import of_ledger, of_stacks
+    from kplan.inspect.drift import document, find
+    from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
+    from kplan.planning.pipeline import read
 
     loaded = session.load()
     if loaded.has_errors:
@@ -69,8 +69,8 @@ def command(session: Session) -> int:
 
 def _tell(found: Sequence[Found], environment: Environment, session: Session) -> None:
     """The environment's receivers hear of each stack that drifted."""
-    from kplan.drift import changed, said, summary
-    from kplan.notify import tell_drift
+    from kplan.execution.notify import tell_drift
+    from kplan.inspect.drift import changed, said, summary
 
     for each in found:
         if each.drift:
@@ -111,7 +111,7 @@ def _named(words: str, found: Sequence[Found], session: Session) -> str:
 
 
 def _lines(found: Found, target: Target, session: Session) -> Iterator[str]:
-    from kplan.drift import summary
+    from kplan.inspect.drift import summary
     from kplan.render.text import clean
     from kplan.text import count
 
@@ -144,7 +144,7 @@ def _lines(found: Found, target: Target, session: Session) -> Iterator[str]:
 
 def _differences(judged: Sequence[Judged]) -> Iterator[str]:
     """Resource by resource, each difference with what the stack says to it."""
-    from kplan.drift import GONE, changed, said
+    from kplan.inspect.drift import GONE, changed, said
     from kplan.render.text import clean
 
     last = ""

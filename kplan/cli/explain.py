@@ -13,7 +13,7 @@ from kplan.cli.common import command as calls
 def command(session: Session) -> int:
     import textwrap
 
-    from kplan.codes import CODES, similar
+    from kplan.diagnostics.codes import CODES, similar
 
     code = (session.settings["code"] or "").upper()
     if not code:

@@ -31,7 +31,7 @@ from kplan.cli.snapshot import save_or_tell
 @SHOWING
 @calls
 def command(session: Session) -> int:
-    from kplan.hosting import GitHub
+    from kplan.ci.hosting import GitHub
 
     s = session.settings
     commit = s["commit"] or needed(os.environ, "GITHUB_SHA", "CI_COMMIT_SHA")
@@ -51,7 +51,7 @@ def _plans(data: bytes) -> str:
     import json
 
     from kplan.diagnostics import Stale
-    from kplan.plan import from_json
+    from kplan.planning.document import from_json
 
     try:
         document = json.loads(data)

@@ -25,9 +25,9 @@ from kplan.cli.output import save
 @SHOWING
 @calls
 def command(session: Session) -> int:
-    from kplan.fmt import format
-    from kplan.loading import Reader
-    from kplan.reading import read_file
+    from kplan.language.fmt import format
+    from kplan.project.loading import Reader
+    from kplan.project.reading import read_file
 
     s = session.settings
     changed = 0

@@ -12,7 +12,7 @@ from kplan.cli.common import LOADING, SHOWING, Session, option
 from kplan.cli.common import command as calls
 
 if TYPE_CHECKING:
-    from kplan.lineage import Graph
+    from kplan.inspect.lineage import Graph
     from kplan.model import Stack
 
 FOREIGN = "K215"  # a topic that is read and not fed: the graph itself shows that, and looks into all stacks
@@ -40,7 +40,7 @@ FOREIGN = "K215"  # a topic that is read and not fed: the graph itself shows tha
 @calls
 def command(session: Session) -> int:
     from kplan.diagnostics import Invalid, ordered
-    from kplan.lineage import graph
+    from kplan.inspect.lineage import graph
     from kplan.model import Target
 
     session.unasked = Target()

@@ -14,10 +14,10 @@ from kplan.cli.common import LOADING, SHOWING, Session, option
 from kplan.cli.common import command as calls
 
 if TYPE_CHECKING:
-    from kplan.adopt.found import Found
-    from kplan.adopt.stack import Imported
-    from kplan.environment import Environment
+    from kplan.importers.found import Found
+    from kplan.importers.stack import Imported
     from kplan.model import Address, Connector, Topic
+    from kplan.project.environment import Environment
 
     Taken = tuple[Found, dict[str, Topic], list[Connector]]
 
@@ -50,8 +50,8 @@ MAX_NOTE = 1_000  # characters of one
 @SHOWING
 @calls
 def command(session: Session) -> int:
-    from kplan.expand import STACK_NAME
     from kplan.model import Target
+    from kplan.project.expand import STACK_NAME
 
     s = session.settings
     if not STACK_NAME.match(s["stack"]):
@@ -76,10 +76,10 @@ def command(session: Session) -> int:
 
 
 def _from_servers(session: Session, environment: Environment) -> Taken:
-    from kplan.adopt.live import chosen
+    from kplan.importers.live import chosen
+    from kplan.kinds.connector.sensitivity import of_ledger
     from kplan.model import Connector, Live
-    from kplan.planning import concealed
-    from kplan.sensitivity import of_ledger
+    from kplan.planning.pipeline import concealed
 
     globs = session.settings["globs"]
     cluster, store = session.open(environment)
@@ -105,8 +105,8 @@ def _from_servers(session: Session, environment: Environment) -> Taken:
 
 
 def _from_files(session: Session) -> Taken:
-    from kplan.adopt.files import parse_all
-    from kplan.adopt.live import selected
+    from kplan.importers.files import parse_all
+    from kplan.importers.live import selected
 
     files = [(path, _bytes(path)) for path in session.settings["files"]]
     session.texts |= {path: data.decode("utf-8", "replace") for path, data in files}
@@ -121,9 +121,9 @@ def _from_files(session: Session) -> Taken:
 
 def _bytes(path: str) -> bytes:
     """The file's content, or with `-` what comes in on standard input. Raises Invalid."""
-    from kplan.adopt.files import MAX_BYTES
     from kplan.diagnostics import Invalid, error
-    from kplan.reading import read_file
+    from kplan.importers.files import MAX_BYTES
+    from kplan.project.reading import read_file
 
     try:
         return sys.stdin.buffer.read(MAX_BYTES + 1) if path == "-" else read_file(path)
@@ -151,7 +151,7 @@ def _refuse_nothing(session: Session, found: Iterable[object], notes: Iterable[o
 
 def _printable(session: Session, note: str) -> str:
     """A note as a terminal may show it: one line of bounded length, without secrets and control characters."""
-    from kplan.adopt.writing import printable
+    from kplan.importers.writing import printable
     from kplan.render.text import clean
     from kplan.text import cut
 
@@ -159,8 +159,8 @@ def _printable(session: Session, note: str) -> str:
 
 
 def _refuse_unmatched(globs: tuple[str, ...], addresses: Iterable[Address]) -> None:
-    from kplan.adopt.live import unmatched
     from kplan.diagnostics import Invalid, error
+    from kplan.importers.live import unmatched
 
     missing = unmatched(globs, addresses)
     if missing:
@@ -171,11 +171,11 @@ def _refuse_unmatched(globs: tuple[str, ...], addresses: Iterable[Address]) -> N
 def _composed(
     session: Session, environment: Environment, found: Found, free: dict[str, Topic], others: list[Connector]
 ) -> Imported:
-    from kplan.adopt.folding import Workshop
-    from kplan.adopt.stack import composed
-    from kplan.adopt.writing import wrap_comment
-    from kplan.connector import blueprint
-    from kplan.loading import built_in, built_in_templates
+    from kplan.importers.folding import Workshop
+    from kplan.importers.stack import composed
+    from kplan.importers.writing import wrap_comment
+    from kplan.kinds.connector.expansion import blueprint
+    from kplan.project.loading import built_in, built_in_templates
 
     files = session.settings["files"]
     where = _where(files) if files else environment.bootstrap

@@ -72,7 +72,7 @@ def command(session: Session) -> int:
 # -- what is wanted ---------------------------------------------------------------------------------------------------
 def _wanted(session: Session, folder: Path) -> Wanted:
     """What the flags say; on a terminal the answers to what they do not."""
-    from kplan.starter import slug
+    from kplan.project.scaffold import slug
 
     s = session.settings
     asks = not s["yes"] and sys.stdin.isatty() and sys.stdout.isatty()
@@ -99,8 +99,8 @@ def _ask(question: str, check: Callable[[str], str], default: str = "") -> str:
 
 
 def _checked_name(name: str) -> str:
-    from kplan.expand import STACK_NAME
-    from kplan.starter import slug
+    from kplan.project.expand import STACK_NAME
+    from kplan.project.scaffold import slug
 
     if not STACK_NAME.match(name):
         proposal = f", such as {slug(name)}" if slug(name) else ""
@@ -134,14 +134,14 @@ def _checked_url(url: str) -> str:
 
 
 def _ask_template() -> str:
-    from kplan.loading import built_in_templates
+    from kplan.project.loading import built_in_templates
 
     return str(click.prompt("What it has", type=click.Choice([TOPICS, *built_in_templates()]), default=TOPICS))
 
 
 def _checked(wanted: Wanted) -> Wanted:
     """The same. Raises BadParameter, a wrong command line, where such a stack cannot be."""
-    from kplan.loading import built_in_templates
+    from kplan.project.loading import built_in_templates
 
     _checked_name(wanted.name)
     if wanted.template and wanted.template not in built_in_templates():
@@ -158,11 +158,11 @@ def _checked(wanted: Wanted) -> Wanted:
 # -- files ------------------------------------------------------------------------------------------------------------
 def _files(wanted: Wanted) -> dict[str, str]:
     """The text of each file, by its place below the folder."""
-    from kplan.connector import blueprint
-    from kplan.fmt import format
-    from kplan.loading import built_in
-    from kplan.schema import read_schema
-    from kplan.starter import SCHEMAS, environments, stack
+    from kplan.kinds.connector.expansion import blueprint
+    from kplan.language.fmt import format
+    from kplan.language.schema import read_schema
+    from kplan.project.loading import built_in
+    from kplan.project.scaffold import SCHEMAS, environments, stack
 
     template, description = None, ""
     if wanted.template:
@@ -194,8 +194,8 @@ def _refuse_to_overwrite(session: Session, folder: Path, wanted: Wanted) -> None
 def _is_simulated(folder: Path) -> bool:
     """Whether the default environment of the kplan.yaml that is there is a simulated cluster."""
     from kplan.diagnostics import KplanError
-    from kplan.loading import Request, load_environment
     from kplan.model import Target
+    from kplan.project.loading import Request, load_environment
 
     try:
         return load_environment(Request(folder=str(folder), unasked=Target())).simulated is not None
@@ -230,7 +230,7 @@ def _ignored(path: Path) -> str:
 # -- what comes next --------------------------------------------------------------------------------------------------
 def _next(folder: Path, wanted: Wanted, simulated: bool) -> Iterator[str]:
     """The commands that come next, to be copied."""
-    from kplan.starter import password_variable
+    from kplan.project.scaffold import password_variable
 
     yield ""
     yield f"Next, once {wanted.stack} says what you want:"

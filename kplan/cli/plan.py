@@ -37,9 +37,9 @@ from kplan.cli.common import command as calls
 @calls
 def command(session: Session) -> int:
     from kplan.diagnostics import Invalid
-    from kplan.loading import load_snapshot
-    from kplan.plan import signed, to_json
-    from kplan.planning import not_for_apply
+    from kplan.planning.document import signed, to_json
+    from kplan.planning.pipeline import not_for_apply
+    from kplan.project.loading import load_snapshot
 
     s = session.settings
     if s["live"]:
@@ -80,7 +80,7 @@ def command(session: Session) -> int:
 
 def _held(store: object, stack: str) -> tuple[str, ...]:
     """A line where someone applies this stack right now, and one for a run that was interrupted."""
-    from kplan.store.base import Store
+    from kplan.state.base import Store
 
     known: Store = store  # type: ignore[assignment]
     holder = known.holder(stack)

@@ -16,13 +16,13 @@ from kplan.cli.common import command as calls
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from kplan.backends.base import Cluster
-    from kplan.environment import Environment
-    from kplan.journal import Progress
+    from kplan.execution.run import Result, Stop
     from kplan.model import Live
-    from kplan.plan import Plan
-    from kplan.run import Result, Stop
-    from kplan.store.base import Store
+    from kplan.model.journal import Progress
+    from kplan.planning.document import Plan
+    from kplan.project.environment import Environment
+    from kplan.servers.base import Cluster
+    from kplan.state.base import Store
 
 
 @click.command(
@@ -55,8 +55,8 @@ if TYPE_CHECKING:
 @SHOWING
 @calls
 def command(session: Session) -> int:
-    from kplan.recovery import elsewhere
-    from kplan.run import reading
+    from kplan.execution.recovery import elsewhere
+    from kplan.execution.run import reading
 
     _refuse_contradictions(session)
     environment = session.load_environment()
@@ -101,8 +101,8 @@ def _refuse_contradictions(session: Session) -> None:
 
 def _end_writes(session: Session, store: Store) -> None:
     """The journal can be read: a write that a broker's death left without an end has one."""
-    from kplan.environment import seconds
-    from kplan.store.base import Unended
+    from kplan.project.environment import seconds
+    from kplan.state.base import Unended
 
     try:
         store.open_runs()
@@ -115,7 +115,7 @@ def _end_writes(session: Session, store: Store) -> None:
 
 def _show_unreadable(session: Session, store: Store) -> set[str]:
     """Show the records that cannot be read or trusted, and return the stacks that it stops."""
-    from kplan.store.base import shorten
+    from kplan.state.base import shorten
 
     found = store.overview().unreadable
     session.show([each.error(f"{store.where}: {each.message} (stack {each.stack})").diagnostic()
@@ -126,8 +126,8 @@ def _show_unreadable(session: Session, store: Store) -> set[str]:
 def _open_runs(session: Session, store: Store, unreadable: Collection[str]) -> list[Progress]:
     """The open runs, without those of the stacks that have a record which cannot be read."""
     from kplan.diagnostics import Invalid, error
-    from kplan.journal import replay
-    from kplan.trust import escape
+    from kplan.model.journal import replay
+    from kplan.planning.trust import escape
 
     runs = [run for run, stack in store.overview().open_runs.items() if stack not in unreadable]
     found = [p for p in (replay(store.entries(run)) for run in runs) if p]
@@ -143,9 +143,9 @@ def _open_runs(session: Session, store: Store, unreadable: Collection[str]) -> l
 def _readable(session: Session, store: Store, found: list[Progress]) -> tuple[list[Progress], int]:
     """The runs whose journal says what they were to do, and the exit code that the others give."""
     from kplan.diagnostics import JournalBroken
-    from kplan.environment import seconds
-    from kplan.recovery import abandon, plan_of
-    from kplan.trust import escape
+    from kplan.execution.recovery import abandon, plan_of
+    from kplan.planning.trust import escape
+    from kplan.project.environment import seconds
 
     good, code = [], 0
     for progress in found:
@@ -173,8 +173,8 @@ def _plans(session: Session, found: list[Progress], environment: Environment) ->
     import os
     from dataclasses import replace
 
-    from kplan.plan import secret_names, with_secrets
-    from kplan.recovery import plan_of
+    from kplan.execution.recovery import plan_of
+    from kplan.planning.document import secret_names, with_secrets
 
     plans = with_logins(session, [plan_of(progress) for progress in found])
     if not session.settings["forward"]:
@@ -206,7 +206,7 @@ def _ask(session: Session) -> None:
 
 def _describe(session: Session, progress: Progress, plan: Plan, live: Live) -> None:
     """What the run did, what was in flight, what it never came to, and what is live now."""
-    from kplan.recovery import standing
+    from kplan.execution.recovery import standing
     from kplan.render.text import clean
 
     rows = [
@@ -253,10 +253,10 @@ def _recover(
 
 
 def _recovered(running: Running, cluster: Cluster, store: Store, stop: Stop) -> Result:
-    from kplan.environment import seconds
-    from kplan.events import unbreakable
-    from kplan.recovery import Recovery
-    from kplan.risk import Accepted
+    from kplan.execution.recovery import Recovery
+    from kplan.model.events import unbreakable
+    from kplan.planning.risk import Accepted
+    from kplan.project.environment import seconds
 
     session, plan = running.session, running.plan
     s = session.settings

@@ -13,7 +13,7 @@ from kplan.cli.common import command as calls
 def command(session: Session) -> int:
     import json
 
-    from kplan.schema import read_schema, schema_names
+    from kplan.language.schema import read_schema, schema_names
 
     known = schema_names()
     name = session.settings["name"]

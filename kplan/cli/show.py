@@ -15,7 +15,7 @@ from kplan.cli.common import command as calls
 
 if TYPE_CHECKING:
     from kplan.diagnostics import Diagnostic
-    from kplan.history import RunSummary
+    from kplan.model.history import RunSummary
 
 
 @click.command(
@@ -61,7 +61,7 @@ def _plans(session: Session, files: list[str]) -> None:
     from dataclasses import replace
 
     from kplan.diagnostics import Stale
-    from kplan.plan import from_json, verify_signatures
+    from kplan.planning.document import from_json, verify_signatures
 
     by_file = {file: _documents(file) for file in files}
     for documents in by_file.values():
@@ -86,7 +86,7 @@ def _plans(session: Session, files: list[str]) -> None:
 def _documents(file: str) -> list[dict[str, Any]]:
     """The plans of one file. Raises Invalid where it holds none."""
     from kplan.diagnostics import Invalid, error
-    from kplan.reading import read_file
+    from kplan.project.reading import read_file
 
     try:
         data = json.loads(read_file(file))
@@ -104,7 +104,7 @@ def _documents(file: str) -> list[dict[str, Any]]:
 def _not_a_plan(file: str) -> Diagnostic:
     """The error for a file that is not JSON; it names what the file is, where that is known."""
     from kplan.diagnostics import error
-    from kplan.mistaken import recognize
+    from kplan.language.mistaken import recognize
 
     other = recognize(file, Path(file).read_text("utf-8", "replace"))
     return error(
@@ -117,7 +117,7 @@ def _not_a_plan(file: str) -> Diagnostic:
 
 def _runs(session: Session) -> int:
     from kplan.render.text import clean
-    from kplan.store.base import shorten
+    from kplan.state.base import shorten
 
     store = session.open_store(session.load_environment())
     with session.showing_progress():
@@ -164,7 +164,7 @@ def _run(session: Session, run: str) -> None:
 
 def _summary(session: Session, summary: RunSummary) -> None:
     """Show a run whose details are gone: the newest 20 of each stack have them."""
-    from kplan.history import summary_to_json
+    from kplan.model.history import summary_to_json
     from kplan.render.text import clean
 
     if session.as_json:
@@ -209,10 +209,10 @@ def setting(key: str, text: str, source: str, width: int) -> list[str]:
 
 
 def _stacks(session: Session) -> int:
-    from kplan.codec import resource_to_json
     from kplan.diagnostics import ordered
+    from kplan.model.codec import resource_to_json
     from kplan.render.text import clean
-    from kplan.words import value
+    from kplan.render.wording import value
 
     loaded = session.load()
     session.show(ordered(loaded.diagnostics))

@@ -14,11 +14,11 @@ from kplan.cli.common import LOADING, SHOWING, Session, holder, option
 from kplan.cli.common import command as calls
 
 if TYPE_CHECKING:
-    from kplan.backends.base import Cluster
-    from kplan.environment import Environment
+    from kplan.kinds.connector.sensitivity import Setting
     from kplan.model import Address, Owned
-    from kplan.sensitivity import Setting
-    from kplan.store.base import Record, Store
+    from kplan.project.environment import Environment
+    from kplan.servers.base import Cluster
+    from kplan.state.base import Record, Store
 
 
 @click.group("state", help="Look after the records of the ledger and the journal.")
@@ -50,7 +50,7 @@ class Found:
 @SHOWING
 @calls
 def clean(session: Session) -> int:
-    from kplan.loading import load_environment
+    from kplan.project.loading import load_environment
 
     timeout = _lock_timeout(session)
     environment = load_environment(session.request)
@@ -122,7 +122,7 @@ def _refuse_without_key() -> None:
 def _list_unsigned(session: Session, store: Store, records: Sequence[Record], unsigned: Sequence[Record]) -> None:
     """Say of each stack which records would be signed, and which of its runs have no end."""
     from kplan.render.text import clean as printable
-    from kplan.signing import UNSIGNED
+    from kplan.state.signing import UNSIGNED
     from kplan.text import count
 
     if not unsigned:
@@ -148,7 +148,7 @@ def _tell_of_changed(session: Session, stack: str, changed: int) -> int:
 
 
 def _lock_timeout(session: Session) -> float:
-    from kplan.environment import seconds
+    from kplan.project.environment import seconds
 
     try:
         return seconds(session.settings["lock_timeout"])
@@ -158,9 +158,9 @@ def _lock_timeout(session: Session) -> float:
 
 def _look(session: Session, store: Store, passwords: Collection[Setting]) -> Found:
     """Read all records, and say which of them hold values of sensitive settings."""
-    from kplan.cleaning import Cleaner, settings_in
-    from kplan.secrets import Mask
-    from kplan.sensitivity import of_ledger
+    from kplan.kinds.connector.sensitivity import of_ledger
+    from kplan.model.masks import Mask
+    from kplan.state.cleaning import Cleaner, settings_in
 
     records = store.records()
     sound = [record for record in records if not record.damage]
@@ -188,8 +188,8 @@ def _look(session: Session, store: Store, passwords: Collection[Setting]) -> Fou
 
 def _ledger(records: Sequence[Record]) -> Mapping[Address, Owned]:
     """The ledger of all stacks, as far as it can be read."""
-    from kplan.codec import owned_from_json
     from kplan.model import Address
+    from kplan.model.codec import owned_from_json
 
     return {
         address: owned_from_json(address, record.data)
@@ -208,9 +208,9 @@ def _open_runs(records: Sequence[Record]) -> frozenset[str]:
 
 def _passwords(session: Session, cluster: Cluster, store: Store) -> list[Setting]:
     """What the plugins of the connectors in the journal define as passwords, where Connect can be asked."""
-    from kplan.cleaning import connectors_in
     from kplan.diagnostics import KplanError
-    from kplan.sensitivity import of_passwords
+    from kplan.kinds.connector.sensitivity import of_passwords
+    from kplan.state.cleaning import connectors_in
 
     shown = {c.address: c for r in store.records() if r.run for c in connectors_in(r.data)}
     if cluster.connectors is None or not shown:

@@ -13,9 +13,9 @@ from kplan.cli.common import LOADING, SHOWING, Session, now, option, stamp
 from kplan.cli.common import command as calls
 
 if TYPE_CHECKING:
-    from kplan.backends.base import Cluster
-    from kplan.loading import Loaded
-    from kplan.store.base import Store
+    from kplan.project.loading import Loaded
+    from kplan.servers.base import Cluster
+    from kplan.state.base import Store
 
 
 @click.command(
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @calls
 def command(session: Session) -> int:
     from kplan.diagnostics import Invalid
-    from kplan.environment import seconds
+    from kplan.project.environment import seconds
 
     s = session.settings
     try:
@@ -47,7 +47,7 @@ def command(session: Session) -> int:
     loaded = session.load()
     if loaded.has_errors:
         raise Invalid(loaded.diagnostics)
-    from kplan.status import FailedConnectors, Restarts
+    from kplan.inspect.status import FailedConnectors, Restarts
 
     cluster, store = session.open(loaded.environment)
     restarts, seen = Restarts(), FailedConnectors()
@@ -72,10 +72,10 @@ def command(session: Session) -> int:
 
 def looked(loaded: Loaded, cluster: Cluster, store: Store) -> dict[str, Any]:
     """The document of schemas/status.v1.json, as of now."""
-    from kplan import status
     from kplan.diagnostics import KplanError
-    from kplan.planning import read
-    from kplan.sensitivity import of_ledger, of_stacks
+    from kplan.inspect import status
+    from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
+    from kplan.planning.pipeline import read
 
     environment = loaded.environment
     settings = {
@@ -111,8 +111,8 @@ def _restart(session: Session, cluster: Cluster, name: str, attempt: str) -> Non
 
 
 def _show(session: Session, found: dict[str, Any], clear: bool) -> None:
+    from kplan.inspect.status import HEALTHY, lines
     from kplan.render.text import clean, fold
-    from kplan.status import HEALTHY, lines
 
     if session.as_json:
         session.say(json.dumps(found, indent=None if clear else 2, ensure_ascii=False))

@@ -15,8 +15,8 @@ from kplan.cli.common import command as calls
 
 if TYPE_CHECKING:
     from kplan.diagnostics import Diagnostic
-    from kplan.loading import Loaded
     from kplan.model import Stack
+    from kplan.project.loading import Loaded
 
 
 @click.command(
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 @calls
 def command(session: Session) -> int:
     from kplan.diagnostics import Invalid
+    from kplan.kinds.connector.exclusive import unique_offline
     from kplan.model import Target
-    from kplan.unique import unique_offline
 
     session.unasked = Target()
     found, files = _of_environments(session)
@@ -57,7 +57,7 @@ def _of_environments(session: Session) -> tuple[list[Diagnostic], int]:
     """What is wrong in the kplan.yaml files among the paths, which then are stacks alone, and how many files it are."""
     from pathlib import Path
 
-    from kplan.loading import CONFIG, check_environments
+    from kplan.project.loading import CONFIG, check_environments
 
     paths = tuple(session.settings["paths"])
     files = tuple(path for path in paths if Path(path).name == CONFIG)
@@ -127,7 +127,7 @@ def _names(loaded: Loaded | None) -> dict[str, str]:
 def _document(stacks: Sequence[Stack], problems: Sequence[Diagnostic]) -> str:
     import json
 
-    from kplan.plan import diagnostic_to_json
+    from kplan.planning.document import diagnostic_to_json
 
     return json.dumps(
         {

@@ -13,7 +13,7 @@ from kplan.cli.common import LOADING, SHOWING, Session, option
 from kplan.cli.common import command as calls
 
 if TYPE_CHECKING:
-    from kplan.environment import Environment
+    from kplan.project.environment import Environment
 
 TRY_SECONDS = 5.0  # for one try at most
 
@@ -33,8 +33,8 @@ TRY_SECONDS = 5.0  # for one try at most
 @calls
 def command(session: Session) -> int:
     from kplan.diagnostics import Invalid
-    from kplan.environment import seconds
-    from kplan.waits import WAITS
+    from kplan.project.environment import seconds
+    from kplan.servers.waits import WAITS
 
     s = session.settings
     try:
@@ -86,7 +86,7 @@ def _things(text: str, environment: Environment, stacks: bool) -> list[str]:
 def wait_until_ready(session: Session, environment: Environment, patience: float) -> None:
     """Returns once Kafka answers, and Connect where the stacks have connectors. Raises KplanError after `patience`."""
     from kplan.diagnostics import KplanError
-    from kplan.waits import WAITS
+    from kplan.servers.waits import WAITS
 
     things = ["kafka", *(["connect"] if session.needs_connect and environment.has_connect else [])]
     end = time.monotonic() + patience
@@ -110,8 +110,8 @@ def _impatient(environment: Environment, seconds: float) -> Environment:
 
 def _missing(session: Session, environment: Environment, things: list[str], names: list[str]) -> str:
     """What is not ready yet, in words; empty where all is. One try."""
+    from kplan.app.servers import open_cluster
     from kplan.diagnostics import KplanError
-    from kplan.servers import open_cluster
     from kplan.text import listed
 
     cluster = open_cluster(environment, session.secrets)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from kplan.events import Event
-from kplan.plan import diagnostic_to_json
+from kplan.model.events import Event
+from kplan.planning.document import diagnostic_to_json
 from kplan.render.text import COLORS, Style, clean, fold
 from kplan.text import cut
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kplan.codes import CODES
 from kplan.diagnostics import Diagnostic, Severity, Span
-from kplan.plan import diagnostic_from_json
+from kplan.diagnostics.codes import CODES
+from kplan.planning.document import diagnostic_from_json
 from kplan.render.facts import sentence
 from kplan.render.text import ACCEPTED, Context, open_dangers, ways_out
 

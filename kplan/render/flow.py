@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from kplan.lineage import flows, grouped, neighbours, table_of
+from kplan.inspect.lineage import flows, grouped, neighbours, table_of
 from kplan.render.text import sign
 from kplan.text import count
 

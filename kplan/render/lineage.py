@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kplan.lineage import Flow, Graph, Node, folded
+from kplan.inspect.lineage import Flow, Graph, Node, folded
 from kplan.model import Stack
 from kplan.render.diagnostics import visible
 from kplan.render.graph import coded

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kplan.diagnostics import Diagnostic
-from kplan.plan import diagnostic_from_json
+from kplan.planning.document import diagnostic_from_json
 from kplan.render import diagnostics
 from kplan.render import text as terminal
 from kplan.render.facts import sentence, snapshot

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import quote
 
 from kplan import __version__
-from kplan.codes import CODES, Code
 from kplan.diagnostics import Diagnostic, Severity, Span
+from kplan.diagnostics.codes import CODES, Code
 from kplan.render.diagnostics import words
 from kplan.render.findings import Finding, findings, rooted
 from kplan.render.text import ACCEPTED, Context, clean

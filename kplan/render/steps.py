@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kplan.render import text
+from kplan.render.wording import short, value
 from kplan.text import count
-from kplan.words import short, value
 
 KEPT = 12  # so many unchanged items of a list are shown beside those that change
 WORDS = 400  # texts of more words are not compared word by word

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from kplan.kinds.connector.tables import split
 from kplan.render.alike import runs
 from kplan.render.facts import sentence, snapshot
-from kplan.tables import split
+from kplan.render.wording import value
 from kplan.text import count, listed
-from kplan.words import value
 
 SIGNS = {"create": "+", "update": "~", "delete": "-", "move": ">", "adopt": "=", "release": "o"}
 ACCEPTED = {"stack": "accepted in the stack", "flag": "accepted for this run"}

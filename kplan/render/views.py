@@ -10,7 +10,7 @@ from typing import Any
 
 from kplan.diagnostics import Diagnostic
 from kplan.model import File, Target
-from kplan.plan import FORMAT, Plan, diagnostic_to_json, to_json
+from kplan.planning.document import FORMAT, Plan, diagnostic_to_json, to_json
 from kplan.render.text import Context
 
 VIEWS: Mapping[str, str] = {

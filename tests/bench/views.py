@@ -13,15 +13,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kplan.backends.base import Cluster
-from kplan.backends.snapshot import Recorded
-from kplan.loading import Request, load
 from kplan.model import Live
-from kplan.plan import to_json
-from kplan.planning import Options, make
+from kplan.planning.document import to_json
+from kplan.planning.pipeline import Options, make
+from kplan.project.loading import Request, load
 from kplan.render.text import Context
 from kplan.render.views import render
-from kplan.store.sqlite import SqliteStore
+from kplan.servers.base import Cluster
+from kplan.servers.recorded import Recorded
+from kplan.state.sqlite import SqliteStore
 
 KINDS = ("text", "md", "html", "json")
 

@@ -88,7 +88,7 @@ def test_protection_ends_by_the_words_of_the_refusal_alone(tmp_path: Path) -> No
 
 
 def test_a_topic_that_has_filled_since_the_plan_is_not_deleted_by_it(tmp_path: Path) -> None:
-    from kplan.backends.simulated import SimulatedTopics
+    from kplan.servers.simulated import SimulatedTopics
 
     shell = Shell(tmp_path)
     shell.write("stack.yaml", "version: 1\nstack: shop\ntopics: {shop.old: }\n")

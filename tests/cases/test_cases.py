@@ -80,8 +80,8 @@ def prepared(case: Path, folder: Path) -> Shell:
 
 def happen(folder: Path) -> None:
     """What others do on the simulated cluster."""
-    from kplan.backends.simulated import SimulatedConnectors, SimulatedTopics
     from kplan.model import Action, Address, AttrDiff, Change, Topic
+    from kplan.servers.simulated import SimulatedConnectors, SimulatedTopics
 
     said = json.loads((folder / "live.json").read_text("utf-8"))
     topics = SimulatedTopics(folder / ".kplan" / "local.db")

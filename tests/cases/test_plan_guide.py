@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from kplan.codes import CODES
+from kplan.diagnostics.codes import CODES
+from kplan.planning.risk import RULES
 from kplan.render.text import SIGNS
-from kplan.risk import RULES
 from tests.cases.test_cases import CASES, run
 
 ROOT = Path(__file__).parents[2]

@@ -15,9 +15,9 @@ from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, A
 from confluent_kafka.admin import ResourcePatternType as Pattern
 from confluent_kafka.admin import ResourceType as Kind
 
-from kplan.backends.kafka import KafkaTopics
 from kplan.diagnostics import Denied, KplanError, Unreachable
 from kplan.model import Action, Address, AttrDiff, Change, Topic
+from kplan.servers.kafka.topics import KafkaTopics
 from tests.services import KafkaCluster, ServiceMissing
 from tests.services.fixtures import without
 from tests.services.process import free_port
@@ -197,9 +197,12 @@ def test_a_port_that_speaks_http_is_named() -> None:
 
 def test_a_dead_broker_is_tried_as_often_as_retry_says(caplog: pytest.LogCaptureFixture) -> None:
     backend = KafkaTopics({"bootstrap.servers": "127.0.0.1:1"}, request_timeout=20, attempts=3, delay=0.2)
-    with caplog.at_level("WARNING", "kplan.backends.kafka"), pytest.raises(Unreachable, match="Connection refused"):
+    with (
+        caplog.at_level("WARNING", "kplan.servers.kafka.topics"),
+        pytest.raises(Unreachable, match="Connection refused"),
+    ):
         backend.identify()
-    lines = [record.getMessage() for record in caplog.records if record.name == "kplan.backends.kafka"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "kplan.servers.kafka.topics"]
     assert [re.sub(r"[\d.]+ s$", "N s", line) for line in lines] == [
         "127.0.0.1:1: Connect to ipv4#127.0.0.1:1 failed: Connection refused; attempt 2 of 3 in N s",
         "127.0.0.1:1: Connect to ipv4#127.0.0.1:1 failed: Connection refused; attempt 3 of 3 in N s",

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from kplan.backends.base import Backend, Outcome
-from kplan.backends.simulated import SimulatedConnectors
 from kplan.diagnostics import Conflict, KplanError, Rejected
-from kplan.diff import differences
 from kplan.model import Action, Address, Change, Connector, Health, Secret, Topic
+from kplan.planning.diff import differences
+from kplan.servers.base import Backend, Outcome
+from kplan.servers.simulated import SimulatedConnectors
 
 SOURCE = "org.apache.kafka.connect.file.FileStreamSourceConnector"
 SINK = "org.apache.kafka.connect.file.FileStreamSinkConnector"
@@ -90,8 +90,8 @@ def simulated(folder: Path) -> World:
 
 
 def real(url: str, bootstrap: str, folder: Path) -> World:
-    connect = pytest.importorskip("kplan.backends.connect")
-    from kplan.backends.kafka import KafkaTopics
+    connect = pytest.importorskip("kplan.servers.connect.connectors")
+    from kplan.servers.kafka.topics import KafkaTopics
 
     topics = KafkaTopics({"bootstrap.servers": bootstrap}, delay=0.2, settle_timeout=30)
     made = World(connect.ConnectConnectors([url], delay=0.2, settle_timeout=60, steady=0.3), folder, lambda _: None)

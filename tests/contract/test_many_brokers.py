@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from kplan.backends.kafka import KafkaTopics
 from kplan.diagnostics import Conflict, Unsupported
 from kplan.model import Action, AttrDiff, Change, Topic
+from kplan.servers.kafka.topics import KafkaTopics
 from tests.services import KafkaCluster, ServiceMissing
 from tests.services.fixtures import without
 

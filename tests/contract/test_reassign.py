@@ -17,17 +17,17 @@ from typing import Any
 
 import pytest
 
-from kplan.backends.base import Backend, Cluster, Outcome, Progress
+from kplan.app.servers import open_cluster, open_store
 from kplan.diagnostics import Stale, Timeout
-from kplan.executor import Apply
-from kplan.loading import Request, load, load_environment
+from kplan.execution.apply import Apply
+from kplan.execution.run import Run
+from kplan.kinds.topic.placement import FOLLOWER_RATE, FOLLOWERS, LEADER_RATE, LEADERS
 from kplan.model import Address, Change, Replicas
-from kplan.placement import FOLLOWER_RATE, FOLLOWERS, LEADER_RATE, LEADERS
-from kplan.planning import Options, make, read
-from kplan.risk import Accepted
-from kplan.run import Run
-from kplan.servers import open_cluster, open_store
-from kplan.store.base import Holder
+from kplan.planning.pipeline import Options, make, read
+from kplan.planning.risk import Accepted
+from kplan.project.loading import Request, load, load_environment
+from kplan.servers.base import Backend, Cluster, Outcome, Progress
+from kplan.state.base import Holder
 from tests.services import KafkaCluster, ServiceMissing
 from tests.services.fixtures import without
 from tests.shell import Shell

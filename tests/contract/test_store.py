@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 from kplan.diagnostics import JournalBroken, KplanError, Locked
-from kplan.journal import Entry, Item, replay
 from kplan.model import Address, Connector, Owned, Secret, Topic
-from kplan.store.base import Holder, Store
-from kplan.store.sqlite import SqliteStore
+from kplan.model.journal import Entry, Item, replay
+from kplan.state.base import Holder, Store
+from kplan.state.sqlite import SqliteStore
 
 ORDERS = Address("topic", "orders")
 CDC = Address("connector", "cdc")
@@ -47,7 +47,7 @@ class World:
 
 def sqlite_world(request: pytest.FixtureRequest, folder: Path) -> World:
     path = folder / ".kplan" / "local.db"
-    imports = "from pathlib import Path; from kplan.store.sqlite import SqliteStore"
+    imports = "from pathlib import Path; from kplan.state.sqlite import SqliteStore"
 
     def damage(stack: str, record: str, text: str) -> None:
         kind, *rest = record.split("/")
@@ -79,11 +79,11 @@ def sqlite_world(request: pytest.FixtureRequest, folder: Path) -> World:
 
 def kafka_world(request: pytest.FixtureRequest, folder: Path) -> World:
     """A topic of its own, so a group and transactional ids of its own, on the session's broker."""
-    from kplan.store.kafka import KafkaStore
+    from kplan.state.kafka.store import KafkaStore
 
     config, topic = {"bootstrap.servers": request.getfixturevalue("kafka").bootstrap}, f"__contract-{uuid.uuid4().hex}"
     options = {"request_timeout": 30.0, "secrets": [CANARY], "session_timeout": 6.0}  # the least that a broker allows
-    source = f"from kplan.store.kafka import KafkaStore; store = KafkaStore({config!r}, {topic!r}, **{options!r})"
+    source = f"from kplan.state.kafka.store import KafkaStore; store = KafkaStore({config!r}, {topic!r}, **{options!r})"
 
     def damage(stack: str, record: str, text: str) -> None:
         from confluent_kafka import Producer
@@ -391,7 +391,7 @@ class TestHistory:
         assert [(s.outcome, dict(s.counts)) for s in store.summaries()] == [("rolled_back", {})]
 
     def test_the_records_stay_small(self, store: Store) -> None:
-        from kplan.history import changes_to_json, summary_to_json
+        from kplan.model.history import changes_to_json, summary_to_json
 
         long = "x" * 3000
         item = Item(1, "topic/t1", {"actions": ["update"], "diff": [{"path": f"/config/{n}{long}"} for n in range(30)]})
@@ -581,7 +581,7 @@ def _hold_elsewhere(world: World) -> subprocess.Popen[str]:
         import os, time
         {world.source}
         from kplan.model import Address, Owned
-        from kplan.store.base import Holder
+        from kplan.state.base import Holder
         holder = Holder("eve@elsewhere", "run-9", "kplan apply", "2026-08-22T10:15:02Z", os.getpid())
         with store.lock("a", holder, 0) as lock:
             address = Address("topic", "orders")
@@ -691,8 +691,8 @@ class TestSqlite:
             from pathlib import Path
             from kplan.diagnostics import JournalBroken
             from kplan.model import Address, Owned
-            from kplan.store.base import Holder
-            from kplan.store.sqlite import SqliteStore
+            from kplan.state.base import Holder
+            from kplan.state.sqlite import SqliteStore
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             with SqliteStore(Path({str(path)!r})).lock("a", Holder("", "", "", ""), 0) as lock:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (64000, 64000))

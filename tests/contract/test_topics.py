@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from kplan import catalog
-from kplan.backends.base import Backend, Outcome
-from kplan.backends.simulated import SimulatedTopics
 from kplan.diagnostics import Conflict, KplanError, Rejected, Unsupported
-from kplan.diff import differences
+from kplan.kinds.topic import configs as catalog
 from kplan.model import Action, Address, Change, Topic
+from kplan.planning.diff import differences
+from kplan.servers.base import Backend, Outcome
+from kplan.servers.simulated import SimulatedTopics
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def simulated(folder: Path) -> World:
 
 
 def real(bootstrap: str) -> World:
-    from kplan.backends.kafka import KafkaTopics
+    from kplan.servers.kafka.topics import KafkaTopics
 
     def produce(topic: str, count: int) -> None:
         from confluent_kafka import Producer

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kplan import source
-from kplan.schema import check, read_schema
+from kplan.language import source
+from kplan.language.schema import check, read_schema
 from tests.guides import DOCS, Reader, blocks, compare, only_shown
 from tests.shell import Shell
 

@@ -26,12 +26,12 @@ import confluent_kafka
 import requests
 from confluent_kafka.admin import AdminClient
 
-import kplan.backends.connect
-import kplan.backends.kafka_client
 import kplan.cli.apply
 import kplan.cli.recover
-import kplan.planning
-import kplan.store.kafka_lock
+import kplan.planning.pipeline
+import kplan.servers.connect.connectors
+import kplan.servers.kafka.client
+import kplan.state.kafka.lock
 from kplan.__main__ import run
 
 STEADY = 0.3  # seconds that a connector's state has to hold; kplan's own second is half of all the time of the trials
@@ -59,10 +59,12 @@ class Points:
 
 def wrap(points: Points) -> None:
     """Every record of the state and every request that changes something has its points from now on."""
-    vars(kplan.store.kafka_lock)["Producer"] = _producer(points)
-    vars(kplan.backends.kafka_client)["AdminClient"] = _admin(points)
+    vars(kplan.state.kafka.lock)["Producer"] = _producer(points)
+    vars(kplan.servers.kafka.client)["AdminClient"] = _admin(points)
     requests.Session.request = _request(points, requests.Session.request)  # type: ignore[method-assign]
-    vars(kplan.backends.connect)["ConnectConnectors"] = partial(kplan.backends.connect.ConnectConnectors, steady=STEADY)
+    vars(kplan.servers.connect.connectors)["ConnectConnectors"] = partial(
+        kplan.servers.connect.connectors.ConnectConnectors, steady=STEADY
+    )
 
 
 def _producer(points: Points) -> type[confluent_kafka.Producer]:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from confluent_kafka.admin import AclOperation  # type: ignore[attr-defined]
 
-from kplan.store.base import Unended
+from kplan.state.base import Unended
 from tests.faults import database, quotas, rights
 from tests.faults.judging import (
     LOST,

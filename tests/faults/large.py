@@ -24,7 +24,7 @@ from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
 
-from kplan.store.kafka import KafkaStore
+from kplan.state.kafka.store import KafkaStore
 from tests.bench.measure import KPLAN, environment
 from tests.bench.rows import HEAP, LINES, PATIENT
 from tests.services import ConnectWorker, KafkaCluster, plugin_path

@@ -13,10 +13,10 @@ from typing import Any
 
 from confluent_kafka.admin import ConfigResource, NewTopic  # type: ignore[attr-defined]
 
-from kplan.codec import owned_to_json
-from kplan.store.base import Store
-from kplan.store.kafka import KafkaStore
-from kplan.store.sqlite import SqliteStore
+from kplan.model.codec import owned_to_json
+from kplan.state.base import Store
+from kplan.state.kafka.store import KafkaStore
+from kplan.state.sqlite import SqliteStore
 from tests.faults.running import kplan
 from tests.faults.stage import Lane
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kplan.adopt.files import parse_all
-from kplan.adopt.found import Found
+from kplan.importers.files import parse_all
+from kplan.importers.found import Found
 from kplan.model import Secret
 from tests.shell import Ended, Shell
 

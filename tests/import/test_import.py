@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from kplan.adopt.files import MODULES, parse
-from kplan.adopt.files.reading import documents
-from kplan.adopt.found import Found
 from kplan.diagnostics import Invalid, KplanError
+from kplan.importers.files import MODULES, parse
+from kplan.importers.found import Found
+from kplan.importers.reading import documents
 from tests.shell import Shell
 
 HERE = Path(__file__).parent

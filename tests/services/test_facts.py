@@ -14,9 +14,9 @@ import requests
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from kplan.backends.kafka import KafkaTopics
-from kplan.backends.kafka_facts import Survey
 from kplan.model import Address, Facts, Reader
+from kplan.servers.kafka.facts import Survey
+from kplan.servers.kafka.topics import KafkaTopics
 from tests.services import ConnectWorker, KafkaCluster
 from tests.shell import Shell
 

@@ -36,12 +36,12 @@ from confluent_kafka.admin import (
 from jsonschema import Draft202012Validator
 
 from kplan.diagnostics import Denied, JournalBroken, KplanError, Locked, Unsupported
-from kplan.journal import Entry, Item, replay
 from kplan.model import Address, Connector, Owned, Rules, Secret, Topic
-from kplan.store.base import Holder, Unended
-from kplan.store.kafka import KafkaStore
-from kplan.store.kafka_log import Log, ledger_key
-from kplan.store.kafka_topic import COMPACTION
+from kplan.model.journal import Entry, Item, replay
+from kplan.state.base import Holder, Unended
+from kplan.state.kafka.log import Log, ledger_key
+from kplan.state.kafka.store import KafkaStore
+from kplan.state.kafka.topic import COMPACTION
 from tests.services import KafkaCluster
 
 SESSION = 3.0
@@ -402,7 +402,7 @@ class TestRecords:
         self, world: World, store: KafkaStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As a broker leaves it that was killed while it ended the transaction (tests/faults/README.md)."""
-        monkeypatch.setattr("kplan.store.kafka_topic.TRANSACTION_SECONDS", 1.0)
+        monkeypatch.setattr("kplan.state.kafka.topic.TRANSACTION_SECONDS", 1.0)
         with store.lock("b", me(), 0) as lock:
             lock.write(ledger={ORDERS: owned("b")})
         with store.lock("a", me(), 0):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from psycopg import sql
 
-from kplan.databases.looking import RealDatabases
 from kplan.diagnostics import KplanError, Unreachable
-from kplan.discovery import login
+from kplan.kinds.connector.discovery import login
+from kplan.kinds.connector.readiness import Binlog, Relation, Slot, ask, problems
+from kplan.kinds.connector.readiness import Postgres as Found
 from kplan.model import Action, Change, Connector
-from kplan.readiness import Binlog, Relation, Slot, ask, problems
-from kplan.readiness import Postgres as Found
+from kplan.servers.databases.looking import RealDatabases
 from tests.services import MariaDB, Postgres
 from tests.services.postgres import PostgresDatabase
 from tests.services.process import free_port

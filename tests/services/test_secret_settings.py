@@ -25,8 +25,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from kplan.backends.simulated import SimulatedConnectors
 from kplan.model import Action, Address, AttrDiff, Change, Connector
+from kplan.servers.simulated import SimulatedConnectors
 from tests.services import ConnectWorker, KafkaCluster
 from tests.services.test_undo import stopped_offsets
 from tests.shell import Shell

@@ -38,9 +38,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from kplan.backends.kafka_signals import KafkaSignals
 from kplan.diagnostics import Denied
-from kplan.permissions import ACTIVITIES, HEARTBEAT, Acl, Activity
+from kplan.servers.kafka.signals import KafkaSignals
+from kplan.servers.permissions import ACTIVITIES, HEARTBEAT, Acl, Activity
 from tests.services import ServiceMissing, plugin_path
 from tests.services.fixtures import without
 from tests.services.kafka import java_command
@@ -242,7 +242,7 @@ connectors:
 # -- in by password, in by certificate --------------------------------------------------------------------------------
 DIES = """
 import os, sys
-from kplan.backends.kafka import KafkaTopics
+from kplan.servers.kafka.topics import KafkaTopics
 act = KafkaTopics.act
 def half(self, changes, captured):
     act(self, changes, captured)
@@ -657,12 +657,12 @@ def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:
 
 def reassign(inside: Inside) -> str:
     """Of one broker nothing can be moved: its replica is assigned to it again, throttled as if another one came."""
-    from kplan.backends.kafka_reassign import Reassignments
+    from kplan.app.servers import open_cluster
     from kplan.diagnostics import KplanError
-    from kplan.loading import Request, load_environment
+    from kplan.kinds.topic.placement import LEADER_RATE
     from kplan.model import Action, Address, Change, Reassignment, Topic
-    from kplan.placement import LEADER_RATE
-    from kplan.servers import open_cluster
+    from kplan.project.loading import Request, load_environment
+    from kplan.servers.kafka.reassign import Reassignments
 
     environment = load_environment(Request(folder=str(inside.folder), process={"SASL_WORD": SASL}))
     name = f"{inside.case.prefix}there"
@@ -843,7 +843,7 @@ def test_no_command_writes_a_secret_anywhere(shell: Shell, secure: Secure) -> No
     kept = records(secure, "__kplan")
     assert len(kept) > 10 and len(written) > 15
     assert b"[thrd:" in b"".join(said) and b"[thrd:" in b"".join(written), "librdkafka speaks"
-    assert b"kplan.backends.connect" in b"".join(said), "and so does the client of Connect"
+    assert b"kplan.servers.connect.connectors" in b"".join(said), "and so does the client of Connect"
     assert not [found for data in (*said, *written, *kept) if (found := found_in(data))]
     assert not any(SASL[::-1].encode() in data for data in (*said, *written))
     bytes_said, bytes_written = sum(map(len, said)), sum(map(len, written))

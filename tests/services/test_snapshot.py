@@ -12,8 +12,8 @@ import pytest
 from confluent_kafka import Producer
 from jsonschema import Draft202012Validator
 
-from kplan.backends.connect import ConnectConnectors
 from kplan.model import Address, Connector, is_sensitive_key
+from kplan.servers.connect.connectors import ConnectConnectors
 from tests.services import ConnectWorker, KafkaCluster
 from tests.services.test_walk import alter, environment, set_on
 from tests.shell import Shell

@@ -151,7 +151,7 @@ stack: srcdrop
 
 KILLED = """
 import os, signal
-import kplan.databases.postgres as postgres
+import kplan.servers.databases.postgres as postgres
 from kplan.__main__ import run
 real = postgres.drop
 def drop(*arguments):

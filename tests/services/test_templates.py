@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from kplan.backends.connect import ConnectConnectors
-from kplan.backends.connect_model import literal
-from kplan.connector import Blueprint, blueprint
 from kplan.diagnostics import Diagnostic
-from kplan.loading import Request, built_in, built_in_templates, load
+from kplan.kinds.connector.expansion import Blueprint, blueprint
 from kplan.model import Action, Address, Change, Connector
+from kplan.project.loading import Request, built_in, built_in_templates, load
+from kplan.servers.connect.connectors import ConnectConnectors
+from kplan.servers.connect.documents import literal
 from tests.services import ConnectWorker, KafkaCluster
 from tests.services.process import free_port
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kplan import transforms
+from kplan.kinds.connector import transforms
 from tests.services import ConnectWorker, KafkaCluster
 from tests.services.test_walk import environment
 from tests.shell import Shell

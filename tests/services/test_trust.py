@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
-from kplan.plan import document_digest
+from kplan.planning.document import document_digest
 from tests.services import ConnectWorker, KafkaCluster
 from tests.shell import Shell
 

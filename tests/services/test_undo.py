@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from kplan.backends.connect_job import _same_offsets
+from kplan.servers.connect.job import _same_offsets
 from tests.services import ConnectWorker, KafkaCluster, Postgres
 from tests.services.test_walk import PASSWORD, ask, failing_debezium, set_on, topics, wait_for_state
 from tests.shell import Shell
@@ -138,11 +138,11 @@ def offsets_left(connect: ConnectWorker, shell: Shell, name: str) -> list[Any]:
 
 
 KILLED_WHILE_SETTLING = """
-from kplan.backends.connect import ConnectConnectors
+from kplan.servers.connect.connectors import ConnectConnectors
 ConnectConnectors.settle = lambda *_: os._exit(9)
 """
 KILLED_BEFORE_THE_CONNECTOR_GOES = """
-from kplan.backends.connect_rest import Rest
+from kplan.servers.connect.rest import Rest
 call = Rest.call
 def dying(self, method, path, *rest, **more):
     if method == "DELETE" and not path.endswith("/offsets"):

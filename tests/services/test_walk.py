@@ -423,7 +423,7 @@ def test_state_in_the_cluster_is_there_on_every_machine(
 
 KILLED = """
 import os, requests
-from kplan.backends.connect import ConnectConnectors
+from kplan.servers.connect.connectors import ConnectConnectors
 act = ConnectConnectors.act
 def half(self, changes, captured):
     act(self, changes[:1], captured)

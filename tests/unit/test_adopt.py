@@ -12,25 +12,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kplan import fmt, schema, source
-from kplan.adopt.folding import Workshop
-from kplan.adopt.found import concealed
-from kplan.adopt.live import chosen, is_internal
-from kplan.adopt.stack import Imported, composed
-from kplan.backends.base import Cluster
-from kplan.connector import Blueprint, blueprint
+from kplan.app.servers import open_cluster, open_store
 from kplan.diagnostics import Diagnostic
-from kplan.environment import Environment, Simulated
-from kplan.executor import Apply
-from kplan.expand import Inputs, expand
-from kplan.loading import built_in, built_in_templates
+from kplan.execution.apply import Apply
+from kplan.execution.run import Run
+from kplan.importers.folding import Workshop
+from kplan.importers.found import concealed
+from kplan.importers.live import chosen, is_internal
+from kplan.importers.stack import Imported, composed
+from kplan.kinds.connector.expansion import Blueprint, blueprint
+from kplan.language import fmt, schema, source
+from kplan.language.variables import Given
 from kplan.model import Action, Change, Connector, Owned, Resource, Secret, Stack, Topic
-from kplan.planning import Options, make, read
-from kplan.risk import Accepted
-from kplan.run import Run
-from kplan.servers import open_cluster, open_store
-from kplan.store.base import Holder, Store
-from kplan.variables import Given
+from kplan.planning.pipeline import Options, make, read
+from kplan.planning.risk import Accepted
+from kplan.project.environment import Environment, Simulated
+from kplan.project.expand import Inputs, expand
+from kplan.project.loading import built_in, built_in_templates
+from kplan.servers.base import Cluster
+from kplan.state.base import Holder, Store
 from tests.shell import Shell
 
 SECRET = "hunter2-sesame"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kplan.loading import Request, load
 from kplan.model import Target
+from kplan.project.loading import Request, load
 from tests.shell import Shell
 
 HEAD = "version: 1\nstack: s\nvariables:\n  partitions: {type: integer, default: 3}\n"

@@ -316,7 +316,7 @@ def test_several_stacks_are_planned_in_the_order_of_the_command(folder: Path) ->
 
 def test_a_run_has_the_times_of_its_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the command promises of servers that are away, and of a lock that was lost, the library promises too."""
-    from kplan.executor import Apply
+    from kplan.execution.apply import Apply
 
     runs = []
     monkeypatch.setattr(Apply, "within", lambda self, timeout=0.0: runs.append(self.run) or kplan.Result("applied", ""))
@@ -336,7 +336,7 @@ def test_a_run_has_the_times_of_its_environment(folder: Path, monkeypatch: pytes
 
 
 def test_a_server_that_is_away_for_a_moment_fails_no_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kplan.backends.simulated import SimulatedTopics
+    from kplan.servers.simulated import SimulatedTopics
 
     read, refusals = SimulatedTopics.read, [0] * 4  # more than an end state is looked at anyway
     done = threading.Event()
@@ -399,7 +399,7 @@ def test_a_plan_of_the_command_line_is_applied_here(folder: Path) -> None:
 def test_dangers_block_until_they_are_accepted(folder: Path) -> None:
     loaded, plan = planned()
     kplan.apply(plan, loaded.environment)
-    from kplan.backends.simulated import SimulatedTopics
+    from kplan.servers.simulated import SimulatedTopics
 
     SimulatedTopics(folder / ".kplan" / "dev.db").produce("search.index", 3)
     with pytest.raises(kplan.Blocked, match=r"topic/search\.index"):
@@ -449,7 +449,9 @@ def test_a_failure_is_a_result(folder: Path) -> None:
 
 def test_receivers_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[dict[str, Any]] = []
-    monkeypatch.setattr("kplan.notify.send", lambda to, of, body: told.append(body["kplan"]) or ["h is not there"])
+    monkeypatch.setattr(
+        "kplan.execution.notify.send", lambda to, of, body: told.append(body["kplan"]) or ["h is not there"]
+    )
     failing(folder, "topic/search.index", more=', notify: [{webhook: "http://h/x"}]')
     loaded, plan = planned()
     result = kplan.apply(plan, loaded.environment)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kplan import catalog
-from kplan.catalog import CONFIGS, canonical, cross_check, human, parse, same
+from kplan.kinds.topic import configs as catalog
+from kplan.kinds.topic.configs import CONFIGS, canonical, cross_check, human, parse, same
 
 KEYS = st.sampled_from(sorted(CONFIGS))
 ANYTHING = st.one_of(

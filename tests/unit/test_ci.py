@@ -19,9 +19,9 @@ import click
 import pytest
 import yaml
 
+from kplan.ci.hosting import LONGEST, GitHub, GitLab, Host, NotPermitted, Refused, fitting, upsert
 from kplan.cli import COMMANDS, cli
 from kplan.diagnostics import Busy, Timeout, Unreachable
-from kplan.hosting import LONGEST, GitHub, GitLab, Host, NotPermitted, Refused, fitting, upsert
 from tests.hosting import JOB_TOKEN, LOST, OTHER, TOKEN, Answer, FakeGitHub, FakeGitLab
 from tests.shell import Shell
 
@@ -338,7 +338,7 @@ def work(applied: Path, tmp_path: Path) -> Path:
     """A copy of that repository, without credentials. The simulated cluster has another id at another place."""
     shutil.copytree(applied, tmp_path / "work")
     document = json.loads((tmp_path / "work" / "live.json").read_text("utf-8"))
-    from kplan.backends.simulated import SimulatedFile
+    from kplan.servers.simulated import SimulatedFile
 
     document["cluster_id"] = SimulatedFile(tmp_path / "work" / ".kplan" / "prod.db").identity
     (tmp_path / "work" / "live.json").write_text(json.dumps(document), "utf-8")

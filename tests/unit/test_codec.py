@@ -10,9 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kplan import codec
 from kplan.diagnostics import Span
-from kplan.journal import EVENTS, Entry, Item
 from kplan.model import (
     Action,
     Address,
@@ -28,7 +26,9 @@ from kplan.model import (
     Secret,
     Topic,
     Undo,
+    codec,
 )
+from kplan.model.journal import EVENTS, Entry, Item
 
 CANARY = "canary-5ecret-value"
 words = st.text(max_size=8)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kplan.codes import CODES, FAMILIES, similar
-from kplan.risk import KINDS
+from kplan.diagnostics.codes import CODES, FAMILIES, similar
+from kplan.planning.risk import KINDS
 from tests.shell import Shell
 
 PACKAGE = Path(__file__).parents[2] / "kplan"
@@ -29,7 +29,7 @@ def used() -> dict[str, set[str]]:
 
 def test_every_code_that_the_source_raises_has_an_entry() -> None:
     missing = {code: sorted(files) for code, files in used().items() if code not in CODES}
-    assert not missing, f"write an entry in kplan/codes.py for {missing}"
+    assert not missing, f"write an entry in kplan/diagnostics/codes.py for {missing}"
 
 
 def test_every_entry_is_raised_somewhere() -> None:

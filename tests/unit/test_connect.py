@@ -17,9 +17,6 @@ from typing import Any
 
 import pytest
 
-from kplan.backends.base import Outcome
-from kplan.backends.connect import ConnectConnectors
-from kplan.backends.connect_errors import NotSettled, TaskFailed
 from kplan.diagnostics import (
     Busy,
     Conflict,
@@ -33,6 +30,9 @@ from kplan.diagnostics import (
     Unsupported,
 )
 from kplan.model import Action, Address, AttrDiff, Change, Connector, Origin, Rules, Secret
+from kplan.servers.base import Outcome
+from kplan.servers.connect.connectors import ConnectConnectors
+from kplan.servers.connect.errors import NotSettled, TaskFailed
 
 CLASS = "org.example.GoodSourceConnector"
 SINK = "org.example.GoodSinkConnector"
@@ -1042,7 +1042,7 @@ class TestWords:
             error = act(backend, change(Action.CREATE, None, secret)).error
             assert error is not None and CANARY not in error.message + error.help + repr(error.__cause__)
         assert CANARY not in caplog.text and "not-secret-but-a-body" not in caplog.text
-        ours = [record.getMessage() for record in caplog.records if record.name == "kplan.backends.connect"]
+        ours = [record.getMessage() for record in caplog.records if record.name == "kplan.servers.connect.connectors"]
         assert any(re.fullmatch(r"POST /connectors -> 400 \d\.\d{3} s", line) for line in ours)
 
     def test_only_topics_have_facts(self, backend: ConnectConnectors) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from kplan.backends.base import Outcome
-from kplan.backends.connect_errors import NotSettled, TaskFailed, classify, condense, patient, said, title
-from kplan.backends.connect_rest import supports
 from kplan.diagnostics import (
     Busy,
     Conflict,
@@ -17,6 +14,9 @@ from kplan.diagnostics import (
     Timeout,
     Unsupported,
 )
+from kplan.servers.base import Outcome
+from kplan.servers.connect.errors import NotSettled, TaskFailed, classify, condense, patient, said, title
+from kplan.servers.connect.rest import supports
 
 KNOWN = [
     # recorded from Connect 4.3.1

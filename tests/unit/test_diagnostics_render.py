@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kplan import diagnostics as problems
-from kplan.codes import CODES, FAMILIES, similar
 from kplan.diagnostics import Diagnostic, Severity, Span, error, warning
+from kplan.diagnostics.codes import CODES, FAMILIES, similar
 from kplan.render.diagnostics import as_json, concise, full, summary_line
 from kplan.render.github import commands as github
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from kplan.databases import mysql, postgres
 from kplan.diagnostics import Denied, KplanError, Unreachable
-from kplan.discovery import Login, Table, databases, discovery, document, lines, login, pasted
+from kplan.kinds.connector.discovery import Login, Table, databases, discovery, document, lines, login, pasted
 from kplan.model import Connector, Secret
+from kplan.servers.databases import mysql, postgres
 from tests.shell import Shell
 
 PG = "io.debezium.connector.postgresql.PostgresConnector"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kplan.schema import read_schema
+from kplan.language.schema import read_schema
 
 PAGE = (Path(__file__).parents[2] / "docs" / "editors.md").read_text("utf-8")
 

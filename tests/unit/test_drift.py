@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from kplan.drift import Next, find
+from kplan.inspect.drift import Next, find
 from kplan.model import (
     Address,
     Connector,

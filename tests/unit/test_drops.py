@@ -7,17 +7,27 @@ from typing import Any
 
 import pytest
 
-from kplan.backends.connect_drops import Drops
-from kplan.codec import change_from_json, change_to_json
 from kplan.diagnostics import Busy, KplanError
-from kplan.discovery import login, login_from_here
-from kplan.drops import chosen, hindrances, is_word, problems, refused, secret_names, statements, with_drops, with_login
+from kplan.kinds.connector.discovery import login, login_from_here
+from kplan.kinds.connector.drops import (
+    chosen,
+    hindrances,
+    is_word,
+    problems,
+    refused,
+    secret_names,
+    statements,
+    with_drops,
+    with_login,
+)
+from kplan.kinds.connector.readiness import Ask, Postgres, Publication, Slot
 from kplan.model import Action, Address, Change, Connector, Live, Owned, Removal, Rules, Secret, Stack
-from kplan.order import Step, order
-from kplan.plan import judge
-from kplan.readiness import Ask, Postgres, Publication, Slot
-from kplan.risk import Accepted, assess
-from kplan.undo import inverse
+from kplan.model.codec import change_from_json, change_to_json
+from kplan.planning.document import judge
+from kplan.planning.order import Step, order
+from kplan.planning.risk import Accepted, assess
+from kplan.planning.undo import inverse
+from kplan.servers.connect.drops import Drops
 
 PG, MARIA, SQL = "postgresql.PostgresConnector", "mariadb.MariaDbConnector", "sqlserver.SqlServerConnector"
 BOTH = frozenset({"slot", "publication"})

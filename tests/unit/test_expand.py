@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from kplan.diagnostics import Diagnostic
-from kplan.loading import Loaded, Request, load
 from kplan.model import Address, Connector, Secret, Stack, Topic
+from kplan.project.loading import Loaded, Request, load
 
 
 def loaded(folder: Path, text: str, kplan: str = "", process: dict[str, str] | None = None, **flags: str) -> Loaded:

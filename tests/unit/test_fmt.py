@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kplan import fmt
 from kplan.diagnostics import Invalid, KplanError
-from kplan.fmt import format
-from kplan.source import load
+from kplan.language import fmt
+from kplan.language.fmt import format
+from kplan.language.source import load
 
 RUNS = int(os.environ.get("KPLAN_FUZZ", "3000"))
 

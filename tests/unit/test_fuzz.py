@@ -16,16 +16,17 @@ from typing import Any
 import pytest
 import yaml
 
-from kplan import environment, schema, source
+from kplan.app.servers import open_cluster, open_store
 from kplan.diagnostics import Stale
-from kplan.environment import Environment, Simulated
-from kplan.expand import Inputs, expand
-from kplan.loading import Reader, Request, pruned
-from kplan.plan import Plan, from_json, to_json
-from kplan.planning import Options, make
-from kplan.servers import open_cluster, open_store
-from kplan.unique import unique_offline
-from kplan.variables import Given
+from kplan.kinds.connector.exclusive import unique_offline
+from kplan.language import schema, source
+from kplan.language.variables import Given
+from kplan.planning.document import Plan, from_json, to_json
+from kplan.planning.pipeline import Options, make
+from kplan.project import environment
+from kplan.project.environment import Environment, Simulated
+from kplan.project.expand import Inputs, expand
+from kplan.project.loading import Reader, Request, pruned
 
 TRIES = int(os.environ.get("KPLAN_FUZZ", "1500"))
 STACKS = Path(__file__).parents[2] / "stacks"

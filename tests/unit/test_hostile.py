@@ -16,14 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from kplan import bounded, environment, reading
 from kplan.diagnostics import Diagnostic, Invalid
-from kplan.expand import MOST_PROBLEMS, MOST_RESOURCES
-from kplan.literals import hidden
-from kplan.loading import Loaded, Request, load
-from kplan.source import load as read
-from kplan.source import read_plain
-from kplan.template import Budget, Scope, TemplateProblem, TooMuch, render
+from kplan.language import limits as bounded
+from kplan.language.literals import hidden
+from kplan.language.source import load as read
+from kplan.language.source import read_plain
+from kplan.language.template import Budget, Scope, TemplateProblem, TooMuch, render
+from kplan.project import environment, reading
+from kplan.project.expand import MOST_PROBLEMS, MOST_RESOURCES
+from kplan.project.loading import Loaded, Request, load
 from tests.shell import Shell
 
 SECONDS = 20  # of this process: a bound for a slow machine, not a goal

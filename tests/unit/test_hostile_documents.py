@@ -24,7 +24,7 @@ import pytest
 from kplan.__main__ import run
 from kplan.diagnostics import Stale
 from kplan.model import Topic
-from kplan.plan import document_digest, from_json
+from kplan.planning.document import document_digest, from_json
 from tests.unit.test_hostile import within
 from tests.unit.test_recovery import Place, died
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kplan.adopt import files
-from kplan.adopt.files import parse, parse_all
 from kplan.diagnostics import Invalid
+from kplan.importers import files
+from kplan.importers.files import parse, parse_all
 from tests.shell import Shell
 from tests.unit.test_hostile import within
 

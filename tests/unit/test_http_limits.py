@@ -11,13 +11,13 @@ from contextlib import suppress
 
 import pytest
 
-from kplan.backends.connect import ConnectConnectors
-from kplan.backends.connect_rest import LARGEST_ANSWER
+from kplan.ci.hosting import Api, Refused
 from kplan.diagnostics import KplanError, Timeout, Unreachable
-from kplan.environment import Receiver
-from kplan.hosting import Api, Refused
-from kplan.http_limits import MIB
-from kplan.notify import send
+from kplan.execution.notify import send
+from kplan.project.environment import Receiver
+from kplan.servers.connect.connectors import ConnectConnectors
+from kplan.servers.connect.rest import LARGEST_ANSWER
+from kplan.servers.http_limits import MIB
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 Serve = Callable[[Callable[[socket.socket], None]], str]
@@ -162,7 +162,7 @@ def test_an_endless_answer_of_the_host_is_refused(serve: Serve) -> None:
 
 
 def test_a_receiver_that_trickles_is_given_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kplan.notify.SECONDS", 1.0)
+    monkeypatch.setattr("kplan.execution.notify.SECONDS", 1.0)
     problems: list[str] = []
     to = [Receiver(serve(SLOW["headers"]), ("failure",))]
     assert seconds(lambda: problems.extend(send(to, {"failure"}, {}))) < 4

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from kplan import incremental
-from kplan.backends.base import Outcome
-from kplan.backends.connect_incremental import IncrementalSnapshots
 from kplan.diagnostics import Denied, KplanError
-from kplan.diff import diff
-from kplan.incremental import Notification
+from kplan.kinds.connector import incremental
+from kplan.kinds.connector.incremental import Notification
 from kplan.model import Action, Address, Change, Connector, Live, Rules, Stack
-from kplan.undo import inverse
+from kplan.planning.diff import diff
+from kplan.planning.undo import inverse
+from kplan.servers.base import Outcome
+from kplan.servers.connect.incremental import IncrementalSnapshots
 
 ASKABLE = {
     "connector.class": "io.debezium.connector.postgresql.PostgresConnector",

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from kplan import transforms
-from kplan.adopt.legacy import modern_transforms
 from kplan.diagnostics import Diagnostic
-from kplan.loading import Request, load
+from kplan.importers.legacy import modern_transforms
+from kplan.kinds.connector import transforms
 from kplan.model import Connector
+from kplan.project.loading import Request, load
 from tests.shell import Shell
 
 KAFKA = "org.apache.kafka.connect.transforms."

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kplan.loading import built_in_templates
-from kplan.starter import password_variable, slug
+from kplan.project.loading import built_in_templates
+from kplan.project.scaffold import password_variable, slug
 from tests.shell import Shell
 from tests.unit.test_terminal import Terminal
 

@@ -13,16 +13,16 @@ from typing import Any
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from kplan.backends.base import Cluster, Outcome, Progress
-from kplan.backends.simulated import SimulatedConnectors
 from kplan.diagnostics import KplanError, Rejected, Timeout
-from kplan.executor import Apply
-from kplan.journal import Entry, replay
+from kplan.execution.apply import Apply
+from kplan.execution.recovery import Recovery, plan_of
+from kplan.execution.run import Result, Run, reading
 from kplan.model import Action, Address, Change, Connector, Move, Owned, Removal, Resource, Stack, Topic
-from kplan.plan import Plan
-from kplan.recovery import Recovery, plan_of
-from kplan.run import Result, Run, reading
-from kplan.store.base import Holder, Lock, Store
+from kplan.model.journal import Entry, replay
+from kplan.planning.document import Plan
+from kplan.servers.base import Cluster, Outcome, Progress
+from kplan.servers.simulated import SimulatedConnectors
+from kplan.state.base import Holder, Lock, Store
 from tests.unit.test_properties import applied, everything, fits, opened, planned, resources
 
 SETTINGS = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])

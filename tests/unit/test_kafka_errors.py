@@ -9,10 +9,6 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from kplan.backends import kafka_errors as errors
-from kplan.backends.kafka import Failures, KafkaTopics
-from kplan.backends.kafka_errors import VERDICTS, classify, failure, foreign
-from kplan.backends.topics import batches, equals, weight
 from kplan.diagnostics import (
     Busy,
     Conflict,
@@ -26,6 +22,10 @@ from kplan.diagnostics import (
     Unsupported,
 )
 from kplan.model import Action, Change, Topic
+from kplan.servers.kafka import errors
+from kplan.servers.kafka.errors import VERDICTS, classify, failure, foreign
+from kplan.servers.kafka.topics import Failures, KafkaTopics
+from kplan.servers.topics import batches, equals, weight
 
 CODES = {
     name: getattr(KafkaError, name)

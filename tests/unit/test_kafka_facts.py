@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from confluent_kafka import ConsumerGroupState, TopicPartition
 
-from kplan.backends import kafka_facts
-from kplan.backends.kafka_facts import EARLIEST, LATEST, NEWEST, OLDEST, Survey
 from kplan.diagnostics import Busy, Conflict, Denied, KplanError, Unsupported
 from kplan.model import Address, Facts, Reader
+from kplan.servers.kafka import facts as kafka_facts
+from kplan.servers.kafka.facts import EARLIEST, LATEST, NEWEST, OLDEST, Survey
 
 TOPIC = Address("topic", "t")
 USUAL: Mapping[Any, Any] = {EARLIEST: (0, -1), LATEST: (5, -1), OLDEST: (0, 1000), NEWEST: (4, 9000)}

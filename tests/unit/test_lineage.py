@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from kplan.lineage import Flow, Graph, Node, flows, folded, graph
+from kplan.inspect.lineage import Flow, Graph, Node, flows, folded, graph
+from kplan.language.schema import read_schema
 from kplan.model import Connector, Secret, Stack, Topic
 from kplan.render import lineage as view
 from kplan.render.diagnostics import visible
-from kplan.schema import read_schema
 from tests.shell import Shell
 
 POSTGRES = "io.debezium.connector.postgresql.PostgresConnector"

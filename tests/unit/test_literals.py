@@ -2,7 +2,7 @@
 
 import pytest
 
-from kplan.literals import hidden
+from kplan.language.literals import hidden
 
 SECRET = "hunter-2-canary"
 

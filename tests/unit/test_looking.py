@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from kplan.drift import drifted
-from kplan.environment import Environment, Simulated
+from kplan.app.servers import open_cluster
+from kplan.inspect.drift import drifted
 from kplan.model import Action, Address, AttrDiff, Change, Connector, Live, Owned, Secret, Topic
-from kplan.servers import open_cluster
+from kplan.project.environment import Environment, Simulated
 from tests.shell import Shell
 
 STACK = """

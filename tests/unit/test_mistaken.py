@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from kplan.adopt.files import parse
 from kplan.diagnostics import Diagnostic, Invalid
-from kplan.fmt import format
-from kplan.loading import Request, load
-from kplan.mistaken import recognize
+from kplan.importers.files import parse
+from kplan.language.fmt import format
+from kplan.language.mistaken import recognize
+from kplan.language.source import load as read
 from kplan.model import Target
-from kplan.source import load as read
+from kplan.project.loading import Request, load
 from tests.shell import Shell
 
 STACK = "version: 1\nstack: t\ntopics: {a.b: {partitions: 3}}\n"
@@ -168,5 +168,5 @@ def test_what_is_printed_of_such_a_file_holds_no_secret(tmp_path: Path) -> None:
 
 def test_a_valid_stack_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "t.yaml").write_text(STACK)
-    monkeypatch.setattr("kplan.mistaken.recognize", lambda *_: pytest.fail("it was looked at"))
+    monkeypatch.setattr("kplan.language.mistaken.recognize", lambda *_: pytest.fail("it was looked at"))
     assert not load(Request(["t.yaml"], folder=str(tmp_path))).has_errors

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import kplan
-from kplan.status import FailedConnectors
-from kplan.store.base import Holder
-from kplan.store.sqlite import SqliteStore
+from kplan.inspect.status import FailedConnectors
+from kplan.state.base import Holder
+from kplan.state.sqlite import SqliteStore
 from tests.shell import Shell
 
 STACK = """

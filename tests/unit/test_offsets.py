@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from kplan.backends.base import Outcome
 from kplan.cli.common import Session
 from kplan.cli.connector import _stopped
 from kplan.diagnostics import KplanError
 from kplan.model import Address, Change, Connector
+from kplan.servers.base import Outcome
 
 FEED = Connector("feed")
 OLD, NEW = [{"partition": {}, "offset": {"n": 1}}], [{"partition": {}, "offset": {"n": 9}}]

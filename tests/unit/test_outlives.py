@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from kplan.connector import Blueprint, blueprint
-from kplan.loading import built_in, built_in_templates
+from kplan.kinds.connector.expansion import Blueprint, blueprint
+from kplan.kinds.connector.leftovers import left_behind
 from kplan.model import Connector
-from kplan.outlives import left_behind
+from kplan.project.loading import built_in, built_in_templates
 
 
 def said(kind: str, **config: str) -> str:
@@ -61,7 +61,7 @@ def test_a_connector_that_is_none_of_debeziums_leaves_nothing() -> None:
 
 
 def test_every_built_in_template_has_an_engine_that_is_known() -> None:
-    from kplan.outlives import _ENGINES
+    from kplan.kinds.connector.leftovers import _ENGINES
 
     found: list[Blueprint] = [
         b for name in built_in_templates() if (b := blueprint(name, lambda n: (built_in(n), []))[0])

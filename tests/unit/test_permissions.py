@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kplan.permissions import ACTIVITIES, Acl, group_prefix, missing, principal
+from kplan.servers.permissions import ACTIVITIES, Acl, group_prefix, missing, principal
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "permissions.md"
 PLACE = re.compile(r"(<!-- made of kplan/permissions\.py.*?-->\n).*?(<!-- end -->)", re.DOTALL)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kplan.loading import Request, load
 from kplan.model import Target
+from kplan.project.loading import Request, load
 
 HEAD = "version: 1\nstack: s\n"
 

@@ -11,9 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kplan.codec import reassignment_from_json, reassignment_to_json
+from kplan.kinds.topic.placement import (
+    FOLLOWERS,
+    LEADERS,
+    Placement,
+    assign,
+    document,
+    involved,
+    reassigned,
+    said,
+    throttled,
+)
 from kplan.model import Reassignment, Replicas
-from kplan.placement import FOLLOWERS, LEADERS, Placement, assign, document, involved, reassigned, said, throttled
+from kplan.model.codec import reassignment_from_json, reassignment_to_json
 
 Brokers = dict[int, str]
 

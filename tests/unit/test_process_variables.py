@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import kplan
-from kplan.environment import Environment
-from kplan.loading import Loaded
+from kplan.project.environment import Environment
+from kplan.project.loading import Loaded
 from tests.shell import Shell
 
 PAGE = (Path(__file__).parents[2] / "docs" / "environments.md").read_text("utf-8")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from kplan.events import Event
+from kplan.model.events import Event
 from kplan.render import events, progress
 from kplan.render.events import LineView
 from kplan.render.progress import Progress, Ticker

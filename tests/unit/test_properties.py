@@ -11,16 +11,16 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kplan.backends.base import Cluster
-from kplan.environment import Environment, Simulated
-from kplan.executor import Apply
+from kplan.app.servers import open_cluster, open_store
+from kplan.execution.apply import Apply
+from kplan.execution.run import Result, Run
 from kplan.model import Action, Address, Change, Connector, Resource, Rules, Stack, Topic
-from kplan.plan import Plan, from_json, to_json
-from kplan.planning import Options, make, read
-from kplan.risk import Accepted
-from kplan.run import Result, Run
-from kplan.servers import open_cluster, open_store
-from kplan.store.base import Holder, Store
+from kplan.planning.document import Plan, from_json, to_json
+from kplan.planning.pipeline import Options, make, read
+from kplan.planning.risk import Accepted
+from kplan.project.environment import Environment, Simulated
+from kplan.servers.base import Cluster
+from kplan.state.base import Holder, Store
 
 NAMES = ["orders", "customers", "billing.events", "sys-config"]
 CONNECTORS = ["alpha", "beta"]

@@ -7,14 +7,25 @@ from typing import Any
 
 import pytest
 
-from kplan.backends.base import Cluster
-from kplan.databases import mysql
-from kplan.databases.base import unreachable
 from kplan.diagnostics import Diagnostic, Span
-from kplan.discovery import login
+from kplan.kinds.connector.discovery import login
+from kplan.kinds.connector.readiness import (
+    Binlog,
+    Found,
+    Postgres,
+    Publication,
+    Relation,
+    Slot,
+    ask,
+    coming,
+    problems,
+    wants,
+)
 from kplan.model import Action, Address, AttrDiff, Change, Connector, Origin, Secret, Target
-from kplan.readiness import Binlog, Found, Postgres, Publication, Relation, Slot, ask, coming, problems, wants
-from kplan.source_check import look
+from kplan.planning.source_check import look
+from kplan.servers.base import Cluster
+from kplan.servers.databases import mysql
+from kplan.servers.databases.base import unreachable
 
 PG, MARIA = "postgresql.PostgresConnector", "mariadb.MariaDbConnector"
 PLACES = {f"/tables/public.{name}": Span("shop.yaml", line) for line, name in enumerate(("orders", "customers"), 7)}

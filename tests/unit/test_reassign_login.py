@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from kplan.backends.kafka_reassign import settings
 from kplan.diagnostics import Denied, Invalid, Unsupported
-from kplan.environment import Environment
-from kplan.loading import Request, load_environment
+from kplan.project.environment import Environment
+from kplan.project.loading import Request, load_environment
+from kplan.servers.kafka.reassign import settings
 
 BROKERS = {"bootstrap.servers": "a:1, b:2", "socket.timeout.ms": "5000", "debug": "all", "client.rack": "x"}
 

@@ -12,20 +12,20 @@ from typing import Any
 
 import pytest
 
-from kplan.backends.base import Cluster, Outcome, Progress
-from kplan.backends.simulated import SimulatedTopics
 from kplan.diagnostics import Conflict, Denied, JournalBroken, KplanError, Rejected
-from kplan.diff import differences
-from kplan.events import Event
-from kplan.executor import Apply
-from kplan.journal import Entry, replay
+from kplan.execution.apply import Apply
+from kplan.execution.recovery import Recovery, abandon, elsewhere, plan_of
+from kplan.execution.run import Run, reading
 from kplan.model import Action, Address, Change, Connector, Live, Move, Owned, Resource, Stack, Target, Topic
-from kplan.order import Step
-from kplan.plan import Plan
-from kplan.planning import Options, make
-from kplan.recovery import Recovery, abandon, elsewhere, plan_of
-from kplan.run import Run, reading
-from kplan.store.base import Holder, Lock, Store
+from kplan.model.events import Event
+from kplan.model.journal import Entry, replay
+from kplan.planning.diff import differences
+from kplan.planning.document import Plan
+from kplan.planning.order import Step
+from kplan.planning.pipeline import Options, make
+from kplan.servers.base import Cluster, Outcome, Progress
+from kplan.servers.simulated import SimulatedTopics
+from kplan.state.base import Holder, Lock, Store
 from tests.shell import Shell
 from tests.unit.test_properties import opened, planned
 
@@ -82,7 +82,7 @@ class Place:
         assert Apply(self.run(self.plan(*resources), name=name)).within().outcome == "applied"
 
     def live(self) -> dict[Address, Resource]:
-        from kplan.planning import read
+        from kplan.planning.pipeline import read
 
         return dict(read(self.cluster, None).resources)
 

@@ -9,12 +9,8 @@ from typing import Any
 
 import pytest
 
-from kplan import facts
-from kplan.backends.base import Cluster
-from kplan.backends.simulated import SimulatedConnectors, SimulatedTopics
-from kplan.codes import CODES
 from kplan.diagnostics import Unreachable
-from kplan.diff import differences
+from kplan.diagnostics.codes import CODES
 from kplan.model import (
     Action,
     Address,
@@ -33,8 +29,22 @@ from kplan.model import (
     Topic,
     Undo,
 )
-from kplan.planning import milliseconds
-from kplan.risk import KINDS, RULES, Accepted, accept_name, assess, find_growth, may_lose, new_dangers, wants_facts
+from kplan.planning import facts
+from kplan.planning.diff import differences
+from kplan.planning.pipeline import milliseconds
+from kplan.planning.risk import (
+    KINDS,
+    RULES,
+    Accepted,
+    accept_name,
+    assess,
+    find_growth,
+    may_lose,
+    new_dangers,
+    wants_facts,
+)
+from kplan.servers.base import Cluster
+from kplan.servers.simulated import SimulatedConnectors, SimulatedTopics
 
 HOUR, DAY = 3_600_000, 86_400_000
 NOW = milliseconds("2026-01-01T10:00:00Z") or 0
@@ -402,7 +412,7 @@ def test_a_deleted_connector_says_what_outlives_it() -> None:
 
 
 def test_a_new_connector_that_goes_on_from_old_offsets_leaves_them_when_it_is_undone() -> None:
-    from kplan.undo import inverse
+    from kplan.planning.undo import inverse
 
     connector = Connector("c", {"connector.class": "X"})
     change = Change(connector.address, Action.CREATE, None, connector, undo=Undo("delete", True))

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kplan.diagnostics import Stale
-from kplan.plan import document_digest, from_json, parse, signed, verify_signatures
+from kplan.planning.document import document_digest, from_json, parse, signed, verify_signatures
 from tests.shell import Shell
 
 KEY, OTHER = "a-key-of-the-tests", "another-key"

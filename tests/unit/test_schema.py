@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from kplan.catalog import CONFIGS, parse
-from kplan.connector import blueprint
 from kplan.diagnostics import Diagnostic
-from kplan.loading import built_in, built_in_templates
-from kplan.schema import _Compiler, check, read_schema
-from kplan.source import load
+from kplan.kinds.connector.expansion import blueprint
+from kplan.kinds.topic.configs import CONFIGS, parse
+from kplan.language.schema import _Compiler, check, read_schema
+from kplan.language.source import load
+from kplan.project.loading import built_in, built_in_templates
 
 NAMES = ("stack.v1", "environments.v1", "template.v1", "live.v1", "graph.v1")
 TEMPLATES = Path(__file__).parents[2] / "kplan" / "connectors"

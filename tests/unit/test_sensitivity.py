@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kplan import sensitivity
-from kplan.backends.base import Cluster
-from kplan.backends.connect_errors import condense
-from kplan.backends.connect_model import changed_keys
-from kplan.backends.simulated import SimulatedConnectors, SimulatedTopics
+from kplan.kinds.connector import sensitivity
+from kplan.kinds.connector.sensitivity import Setting
+from kplan.language.template import values_in
 from kplan.model import (
     Action,
     Address,
@@ -29,12 +27,14 @@ from kplan.model import (
     Stack,
     Task,
 )
-from kplan.plan import to_json
-from kplan.planning import Options, make
-from kplan.secrets import Mask
-from kplan.sensitivity import Setting
-from kplan.store.sqlite import SqliteStore
-from kplan.template import values_in
+from kplan.model.masks import Mask
+from kplan.planning.document import to_json
+from kplan.planning.pipeline import Options, make
+from kplan.servers.base import Cluster
+from kplan.servers.connect.documents import changed_keys
+from kplan.servers.connect.errors import condense
+from kplan.servers.simulated import SimulatedConnectors, SimulatedTopics
+from kplan.state.sqlite import SqliteStore
 from tests.shell import Shell
 
 A, B = Address("connector", "a"), Address("connector", "b")

@@ -15,13 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from kplan.backends.base import Cluster
-from kplan.backends.connect_passwords import passwords_of
-from kplan.backends.simulated import SimulatedTopics
-from kplan.backends.snapshot import Recorded
+from kplan.app.servers import open_snapshot
 from kplan.cli import snapshot as command
 from kplan.cli.common import Session
 from kplan.diagnostics import Invalid, Span, Stale, Unsupported
+from kplan.inspect.snapshot import Snapshot, from_json, is_left_out, to_json, uncompared, without_secrets
 from kplan.model import (
     Action,
     Address,
@@ -41,12 +39,14 @@ from kplan.model import (
     Topic,
     is_sensitive_key,
 )
-from kplan.plan import to_json as plan_to_json
-from kplan.planning import Options, make
+from kplan.planning.document import to_json as plan_to_json
+from kplan.planning.pipeline import Options, make
 from kplan.render.text import Context, Style, render
-from kplan.servers import open_snapshot
-from kplan.snapshot import Snapshot, from_json, is_left_out, to_json, uncompared, without_secrets
-from kplan.store.snapshot import RecordedStore
+from kplan.servers.base import Cluster
+from kplan.servers.connect.passwords import passwords_of
+from kplan.servers.recorded import Recorded
+from kplan.servers.simulated import SimulatedTopics
+from kplan.state.recorded import RecordedStore
 from tests.shell import Shell
 from tests.unit.test_plan_schema import strict
 
@@ -327,8 +327,8 @@ class Counting(SimulatedTopics):
 def test_facts_are_read_in_batches_and_by_default_of_managed_topics_alone(
     facts: str, asked: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kplan.environment import Environment
-    from kplan.loading import Loaded
+    from kplan.project.environment import Environment
+    from kplan.project.loading import Loaded
 
     topics = Counting(tmp_path / "a.db")
     topics.asked = []
@@ -669,7 +669,7 @@ def test_validate_needs_no_credentials_either(secretive: Shell) -> None:
 
 def test_what_stands_for_a_credential_is_no_secret(secretive: Shell) -> None:
     """It would be masked wherever the same word is said."""
-    from kplan.loading import Request, load_environment
+    from kplan.project.loading import Request, load_environment
 
     found = load_environment(Request(folder=str(secretive.folder), env="prod", unasked=Target()))
     assert not [secret for secret in found.secrets if len(secret) > 1]

@@ -13,9 +13,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kplan import schema, source
 from kplan.diagnostics import Diagnostic, Span
-from kplan.source import Document, load
+from kplan.language import schema, source
+from kplan.language.source import Document, load
 
 RUNS = int(os.environ.get("KPLAN_FUZZ", "3000"))
 

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kplan.backends.base import Backend, Cluster
 from kplan.diagnostics import Span
 from kplan.model import Action, Address, Change, Connector, Origin, Removal, Resource, Stack, Topic
-from kplan.plan import Plan
-from kplan.planning import Options, make_all
-from kplan.risk import Accepted
-from kplan.stacks import Circle, answered, conflicts, in_order
-from kplan.store.base import Store
+from kplan.planning.document import Plan
+from kplan.planning.pipeline import Options, make_all
+from kplan.planning.risk import Accepted
+from kplan.planning.stacks import Circle, answered, conflicts, in_order
+from kplan.servers.base import Backend, Cluster
+from kplan.state.base import Store
 from tests.shell import Shell
 from tests.unit.test_properties import applied, everything, opened
 

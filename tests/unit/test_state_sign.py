@@ -12,8 +12,8 @@ import pytest
 
 import kplan
 from kplan.diagnostics import JournalBroken
-from kplan.signing import Signer
-from kplan.store.kafka_log import Log, journal_records, ledger_record
+from kplan.state.kafka.log import Log, journal_records, ledger_record
+from kplan.state.signing import Signer
 from tests.contract.test_store import ME, ORDERS, entry, owned
 from tests.shell import Shell
 

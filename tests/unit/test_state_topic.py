@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kplan.diff import diff
-from kplan.loading import Request, load
 from kplan.model import Action, Address, Live, Owned, Removal, Stack, Topic
+from kplan.planning.diff import diff
+from kplan.project.loading import Request, load
 
 STATE = Address("topic", "__kplan")
 LIVE = Live(resources={STATE: Topic("__kplan", 1, 3, {"cleanup.policy": "compact"})}, state="__kplan")

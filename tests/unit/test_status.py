@@ -16,11 +16,11 @@ import jsonschema
 import pytest
 
 import kplan
-from kplan.backends.simulated import SimulatedTopics
-from kplan.environment import Environment, Simulated
+from kplan.app.servers import open_cluster
+from kplan.inspect.status import Restarts
 from kplan.model import Action, Address, AttrDiff, Change, Connector, Rules, Stack, Topic
-from kplan.servers import open_cluster
-from kplan.status import Restarts
+from kplan.project.environment import Environment, Simulated
+from kplan.servers.simulated import SimulatedTopics
 from tests.shell import Shell
 
 SCHEMA = json.loads(Path("schemas/status.v1.json").read_text("utf-8"))
@@ -86,7 +86,7 @@ def test_what_is_missing_misconfigured_or_in_another_state_is_degraded_and_named
 
 @pytest.mark.parametrize("fail", ["", "connector/feed"], ids=["applied", "rolled-back"])
 def test_retries_of_every_run_are_counted(fail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kplan.backends.simulated.SimulatedTopics.retries", 2)
+    monkeypatch.setattr("kplan.servers.simulated.SimulatedTopics.retries", 2)
     monkeypatch.chdir(tmp_path)
     shell = Shell(tmp_path)
     shell.write("kplan.yaml", f"version: 1\nenvironments: {{local: {{simulated: {{fail: [{fail}]}}}}}}\n")

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from kplan.diagnostics import Diagnostic
-from kplan.loading import Loaded, Request, built_in_templates, load
+from kplan.kinds.connector.tables import split
 from kplan.model import Address, Connector, Stack, Topic
+from kplan.project.loading import Loaded, Request, built_in_templates, load
 from kplan.render.text import items
-from kplan.tables import split
 
 ROOT = Path(__file__).parents[2]
 LOGIN = {"hostname": "h", "user": "u", "password": "${file:/run/db:pw}"}

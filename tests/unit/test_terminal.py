@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from kplan.store.base import Holder
-from kplan.store.sqlite import SqliteStore
+from kplan.state.base import Holder
+from kplan.state.sqlite import SqliteStore
 from tests.shell import Shell
 
 STACK = """

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kplan.cli.output import escaped
-from kplan.source import load
+from kplan.language.source import load
 from kplan.testing import SimulatedCluster
 from tests.shell import Shell
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from kplan.access import Contact
 from kplan.diagnostics import Timeout
-from kplan.secrets import Mask
-from kplan.store.kafka_clients import Clients
+from kplan.model.masks import Mask
+from kplan.servers.connection_errors import Contact
+from kplan.state.kafka.clients import Clients
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def contact(servers: str) -> Contact:
 
 def test_an_error_after_throttling_names_the_quota_once(caplog: pytest.LogCaptureFixture) -> None:
     admin, store = contact("quota:9092"), contact("quota:9092")
-    with caplog.at_level(logging.WARNING, "kplan.backends.kafka"):
+    with caplog.at_level(logging.WARNING, "kplan.servers.kafka.topics"):
         admin.note_throttle(Event(2.5))
         admin.note_throttle(Event(0.0))
         admin.note_throttle(Event(1.5))

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from kplan.environment import Environment, Simulated
+from kplan.app.servers import open_cluster, open_store
 from kplan.model import Action, Address, Change
-from kplan.servers import open_cluster, open_store
-from kplan.store.base import Holder
+from kplan.project.environment import Environment, Simulated
+from kplan.state.base import Holder
 from tests.shell import Shell
 
 TOPICS = "version: 1\nstack: many\ntopics: {'many.{{ each.key }}': {for_each: [a, b, c, d]}}\n"
@@ -72,7 +72,7 @@ def test_a_killed_apply_is_named_and_recovered(shell: Shell) -> None:
     """Killed between its journal's `will` and `did`: planned again it is refused, recovered it leaves nothing."""
     script = """
 import os, sys
-from kplan.backends.simulated import SimulatedTopics
+from kplan.servers.simulated import SimulatedTopics
 SimulatedTopics.settle = lambda *_: os._exit(9)
 from kplan.__main__ import run
 run(["apply", "stack.yaml", "--yes"])
@@ -112,7 +112,7 @@ run({list(arguments)!r})
 
 def test_an_interrupted_run_is_completed_as_it_was_planned(shell: Shell) -> None:
     shell.write("stack.yaml", TOPICS + CONNECTOR)
-    killed(shell, "kplan.backends.simulated.SimulatedConnectors.act", "apply", "stack.yaml", "--yes")
+    killed(shell, "kplan.servers.simulated.SimulatedConnectors.act", "apply", "stack.yaml", "--yes")
     shell.write("stack.yaml", "version: 1\nstack: many\n")  # the journal knows what was to be done, not the file
     listed = shell.kplan("recover", "--list").out
     assert re.search(r"topic/many.a +done +now as planned", listed)
@@ -126,7 +126,7 @@ def test_an_interrupted_run_is_completed_as_it_was_planned(shell: Shell) -> None
 
 def test_a_run_is_not_completed_over_what_someone_changed_meanwhile(shell: Shell) -> None:
     shell.write("stack.yaml", TOPICS + CONNECTOR)
-    killed(shell, "kplan.backends.simulated.SimulatedConnectors.act", "apply", "stack.yaml", "--yes")
+    killed(shell, "kplan.servers.simulated.SimulatedConnectors.act", "apply", "stack.yaml", "--yes")
     cluster = open_cluster(Environment("local", str(shell.folder), simulated=Simulated()))
     gone = Address("topic", "many.a")
     topic = cluster.topics.read(["many.a"]).resources[gone]
@@ -144,7 +144,7 @@ def test_completing_says_how_to_put_back_only_what_it_can(shell: Shell) -> None:
 
 def test_a_created_topic_with_records_goes_where_that_is_accepted(shell: Shell) -> None:
     shell.write("stack.yaml", TOPICS + CONNECTOR)
-    killed(shell, "kplan.backends.simulated.SimulatedConnectors.act", "apply", "stack.yaml", "--yes")
+    killed(shell, "kplan.servers.simulated.SimulatedConnectors.act", "apply", "stack.yaml", "--yes")
     cluster = open_cluster(Environment("local", str(shell.folder), simulated=Simulated()))
     cluster.topics.produce("many.a", 3)  # type: ignore[attr-defined]
     ended = shell.kplan("recover", "--yes", expect=8)
@@ -160,7 +160,7 @@ def test_a_kill_in_a_wave_without_undo_that_did_nothing_is_recovered(shell: Shel
     shell.write("stack.yaml", TOPICS.replace("{for_each", "{partitions: 3, for_each"))
     script = """
 import os
-from kplan.backends.simulated import SimulatedTopics
+from kplan.servers.simulated import SimulatedTopics
 SimulatedTopics.act = lambda *_: os._exit(9)
 from kplan.__main__ import run
 run(["apply", "stack.yaml", "--yes"])
@@ -226,7 +226,7 @@ def interrupted(shell: Shell, times: int) -> subprocess.CompletedProcess[str]:
     """An apply that gets Ctrl-C so many times while its first wave settles."""
     script = f"""
 import os, signal, sys
-from kplan.backends.simulated import SimulatedTopics
+from kplan.servers.simulated import SimulatedTopics
 settle = SimulatedTopics.settle
 def interrupt(self, changes, progress):
     if changes[0].reason != "undo":

@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from kplan.backends.simulated import SimulatedTopics
-from kplan.codec import change_to_json
 from kplan.diagnostics import JournalBroken, Stale
-from kplan.executor import Apply
-from kplan.internal import find_refusal, is_internal
-from kplan.journal import Entry, Item, replay
+from kplan.execution.apply import Apply
+from kplan.execution.recovery import Recovery, plan_of
+from kplan.kinds.topic.internal import find_refusal, is_internal
 from kplan.model import Action, Address, AttrDiff, Change, Connector, Origin, Owned, Removal, Resource, Topic, Undo
-from kplan.order import Step
-from kplan.plan import Plan, document_digest, from_json, to_json
-from kplan.recovery import Recovery, plan_of
-from kplan.store.base import Holder
-from kplan.trust import Listed
+from kplan.model.codec import change_to_json
+from kplan.model.journal import Entry, Item, replay
+from kplan.planning.document import Plan, document_digest, from_json, to_json
+from kplan.planning.order import Step
+from kplan.planning.trust import Listed
+from kplan.servers.simulated import SimulatedTopics
+from kplan.state.base import Holder
 from tests.shell import Shell
 from tests.unit.test_properties import planned
 from tests.unit.test_recovery import CONFIG, Place, died, stack

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from kplan.diagnostics import Diagnostic
+from kplan.kinds.connector.exclusive import unique, unique_offline
 from kplan.model import Address, Connector, Live
-from kplan.unique import unique, unique_offline
 from tests.unit.test_templates import block, connector, expanded, told
 
 RAW: Mapping[str, str] = {

@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kplan.language.schema import check, read_schema
+from kplan.language.source import load
 from kplan.render.text import Context
 from kplan.render.views import render
-from kplan.schema import check, read_schema
-from kplan.source import load
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

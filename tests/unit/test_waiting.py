@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from kplan.backends.base import Backend, Cluster, Outcome
 from kplan.diagnostics import Denied, JournalBroken, KplanError, Unreachable
-from kplan.events import Event
-from kplan.executor import Apply
-from kplan.journal import Entry
+from kplan.execution.apply import Apply
+from kplan.execution.run import Result, Run, reading
 from kplan.model import Address, Change, Live, Owned, Stack, Topic
-from kplan.run import Result, Run, reading
-from kplan.store.base import Holder, Lock, Store
+from kplan.model.events import Event
+from kplan.model.journal import Entry
+from kplan.servers.base import Backend, Cluster, Outcome
+from kplan.state.base import Holder, Lock, Store
 from tests.unit.test_properties import everything, opened, planned
 
 TOPICS = {topic.address: topic for topic in (Topic("orders", 1, 1), Topic("payments", 1, 1))}

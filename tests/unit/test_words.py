@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from kplan.execution.run import Result
 from kplan.model import Action, Address, Change, Target
-from kplan.order import Step
-from kplan.plan import Plan
-from kplan.run import Result
-from kplan.words import summary
+from kplan.planning.document import Plan
+from kplan.planning.order import Step
+from kplan.render.wording import summary
 
 
 @pytest.mark.parametrize(("result", "said"), [

@@ -1,0 +1,204 @@
+"""An environment's servers and its store, opened when they are first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kplan.inspect.snapshot import Snapshot
+from kplan.model import Live
+from kplan.model.masks import Mask
+from kplan.project.environment import Environment
+from kplan.servers.base import Cluster, Tell, untold
+from kplan.state.base import Store
+
+if TYPE_CHECKING:
+    from kplan.diagnostics import Diagnostic
+    from kplan.kinds.connector.discovery import Login, Table
+    from kplan.language.source import Document
+    from kplan.servers.connect.connectors import ConnectConnectors
+    from kplan.servers.connect.incremental import Signals
+    from kplan.servers.databases.base import Databases
+    from kplan.servers.kafka.topics import KafkaTopics
+
+
+def state_file(environment: Environment) -> Path:
+    """Where the store, and a simulated cluster, are kept."""
+    return Path(environment.folder, environment.sqlite or f".kplan/{environment.name}.db")
+
+
+def client_settings(environment: Environment) -> dict[str, str]:
+    """librdkafka's settings; the paths of files among them begin at kplan.yaml, as all paths in it do."""
+    return {
+        key: _file(environment, f"kafka.{key}", value) if key.endswith(".location") and value != "probe" else value
+        for key, value in environment.kafka.items()
+    }
+
+
+def _file(environment: Environment, setting: str, value: str) -> str:
+    """Return the path of a file that a setting names. Raises Invalid for a pipe or a socket, which could block."""
+    from kplan.project.reading import kind_of
+
+    path = Path(environment.folder, value)
+    kind = kind_of(path)
+    if kind in ("a named pipe", "a socket"):
+        from kplan.diagnostics import Invalid, error
+
+        detail = f"{setting} {path}: it is {kind}"
+        raise Invalid([error("K203", "a file for TLS cannot be used", detail, help="name a plain file")])
+    return str(path)
+
+
+def find_refused_settings(document: Document, environment: Environment, unknown: Container[str]) -> list[Diagnostic]:
+    """Return what librdkafka refuses of the client's settings in `document`. No server is asked.
+
+    Of the settings in `unknown` the name alone is judged.
+    """
+    if not environment.kafka:
+        return []
+    from kplan.servers.kafka.properties import find_refused
+
+    return find_refused(document, environment.name, environment.kafka, unknown)
+
+
+def open_cluster(
+    environment: Environment,
+    mask: Mask | None = None,
+    warn: Callable[[str], None] = lambda text: None,
+    parallel: int = 6,
+    tell: Tell = untold,
+) -> Cluster:
+    """The clients of an environment's servers; nothing is asked of them yet.
+
+    `mask` learns the secrets they read, `warn` gets what is not used of their settings; at most `parallel` connectors
+    are changed at once. `tell` hears how far long work is.
+    """
+    mask = Mask(environment.secrets) if mask is None else mask
+    if environment.simulated:
+        from kplan.servers.simulated import SimulatedConnectors, SimulatedTopics
+
+        path, options = state_file(environment), environment.simulated
+        return Cluster(
+            SimulatedTopics(path, brokers=options.brokers, fail=options.fail, throttle=environment.throttle),
+            SimulatedConnectors(path, fail=options.fail),
+            mask=mask,
+        )
+    if not environment.kafka:
+        from kplan.servers.recorded import Recorded
+
+        return Cluster(Recorded("topic", Live()), _connectors(environment, None, mask, parallel, tell), mask=mask)
+    from kplan.servers.kafka.topics import KafkaTopics
+
+    topics = KafkaTopics(
+        client_settings(environment),
+        request_timeout=environment.request_timeout,
+        settle_timeout=environment.settle_timeout,
+        attempts=environment.attempts,
+        delay=environment.delay,
+        secrets=environment.secrets,
+        warn=warn,
+        reassign_timeout=environment.reassign_timeout,
+        throttle=environment.throttle,
+        tell=tell,
+        places=environment.client_places,
+    )
+    if not environment.connect:
+        return Cluster(topics, None, mask=mask)
+    from kplan.servers.databases.looking import RealDatabases
+
+    databases = RealDatabases()
+    return Cluster(topics, _connectors(environment, topics, mask, parallel, tell, databases), databases, mask)
+
+
+def _connectors(
+    environment: Environment,
+    topics: KafkaTopics | None,
+    mask: Mask | None,
+    parallel: int,
+    tell: Tell,
+    databases: Databases | None = None,
+) -> ConnectConnectors:
+    """The client of the environment's Connect; without `topics` it looks at no heartbeats and sends no signals."""
+    from kplan.servers.connect.connectors import ConnectConnectors
+
+    options = environment.connect
+    url = options["url"]
+
+    def file(key: str) -> str:
+        return _file(environment, f"connect.{key}", str(options[key])) if options.get(key) else ""
+
+    return ConnectConnectors(
+        url if isinstance(url, list) else [part.strip() for part in str(url).split(",")],
+        username=str(options.get("username") or ""),
+        password=str(options.get("password") or ""),
+        ca=file("ca"),
+        certificate=file("certificate"),
+        key=file("key"),
+        key_password=str(options.get("key_password") or ""),
+        request_timeout=environment.request_timeout,
+        settle_timeout=environment.settle_timeout,
+        attempts=environment.attempts,
+        delay=environment.delay,
+        parallel=parallel,
+        heartbeat=topics.end_offsets if topics else None,
+        signals=(lambda: _signals(environment)) if topics else None,
+        databases=databases,
+        mask=mask,
+        tell=tell,
+    )
+
+
+def _signals(environment: Environment) -> Signals:
+    from kplan.servers.kafka.signals import KafkaSignals
+
+    return KafkaSignals(client_settings(environment), environment.request_timeout)
+
+
+def open_store(environment: Environment, key: str | None = None) -> Store:
+    """The environment's ledger, journal and lock: in a topic of the cluster, or in a file where it says so.
+
+    With a `key`, as KPLAN_KEY is one, its records are signed.
+    """
+    if environment.kafka and not environment.sqlite:
+        from kplan.state.kafka.store import KafkaStore
+
+        return KafkaStore(
+            client_settings(environment),
+            environment.kafka_topic,
+            request_timeout=environment.request_timeout,
+            secrets=environment.secrets,
+            session_timeout=environment.session_timeout,
+            attempts=environment.attempts,
+            delay=environment.delay,
+            key=key,
+            places=environment.client_places,
+        )
+    if environment.connect and not environment.kafka and not environment.sqlite:
+        from kplan.state.recorded import RecordedStore
+
+        return RecordedStore("", {})  # the ledger is in Kafka, of which no broker is named
+    from kplan.state.sqlite import SqliteStore
+
+    return SqliteStore(state_file(environment), key=key)
+
+
+def open_snapshot(snapshot: Snapshot, path: str) -> tuple[Cluster, Store]:
+    """The servers and the store as they were when the snapshot at `path` was taken."""
+    from kplan.servers.recorded import Recorded
+    from kplan.state.recorded import RecordedStore
+
+    return Cluster(Recorded("topic", snapshot.live), Recorded("connector", snapshot.live)), RecordedStore(
+        path, snapshot.ledger
+    )
+
+
+def tables_of(login: Login, databases: Sequence[str]) -> list[Table]:
+    """The tables of the database that `login` reaches, in which the named databases must be. Raises KplanError."""
+    from kplan.kinds.connector.discovery import POSTGRES
+
+    if login.engine == POSTGRES:
+        from kplan.servers.databases.postgres import tables
+    else:
+        from kplan.servers.databases.mysql import tables
+    return tables(login, databases)

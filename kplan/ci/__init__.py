@@ -1,0 +1,1 @@
+"""The services where repositories are: comments and reviewed plans."""

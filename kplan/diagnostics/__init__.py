@@ -1,0 +1,309 @@
+"""Problems: those in a person's files are values that are collected, those of the world are exceptions.
+
+The error tree (class, exit code when nothing was changed yet):
+
+    KplanError                 1
+    ├── Unreachable            1   RETRIABLE  a server did not answer; the request was not sent
+    ├── Timeout                1   RETRIABLE  no answer in time; whether it took effect is unknown
+    ├── Busy                   1   RETRIABLE  refused for now: rebalance, no leader, throttled, 5xx
+    ├── Denied                 1   FATAL      authentication or authorization
+    ├── Rejected               4   FATAL      the server says that the request is wrong
+    ├── Conflict               4   EXPECTED   already exists or already gone; live state decides
+    ├── Unsupported            1   FATAL      this server or client cannot do it
+    ├── Invalid                4   FATAL      files with errors; carries the diagnostics
+    ├── Blocked                3   FATAL      a danger, `protect` or `max_changes`
+    ├── Stale                  5   FATAL      a saved plan no longer fits
+    ├── Locked                 6   FATAL      someone else holds the stack
+    ├── InterruptedRun         8   FATAL      an earlier run has no end: recover it first
+    ├── JournalBroken          8   FATAL      the store cannot be written or read
+    ├── Declined               9   FATAL      the person said no, or there is nobody to ask
+    └── Interrupted          130   FATAL      stopped by the person before any change
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+LONGEST_NUMBER = 60  # digits of a number in a sentence
+NUMBERS = re.compile(rf"\d{{{LONGEST_NUMBER},}}")
+LONGEST_TEXT = 4_000  # characters of a sentence of a problem
+MOST_NAMED = 3  # addresses that a problem of many names in its text
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A place in a file: lines and columns count from 1, `end_column` is exclusive. Line 0: the whole file."""
+
+    path: str
+    line: int = 0
+    column: int = 0
+    end_line: int = 0
+    end_column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One problem with its cause and the way out.
+
+    `summary` has no words of the user's, so that it can be searched; `detail` has them; `label` stands behind the
+    underline of the snippet; `help` is what to do. A problem that one line causes for several resources has the first
+    of them in `address`, and all in `addresses`.
+    """
+
+    code: str
+    severity: Severity
+    summary: str
+    detail: str = ""
+    help: str = ""
+    span: Span | None = None
+    address: str = ""
+    path: str = ""
+    label: str = ""
+    addresses: tuple[str, ...] = ()
+
+    @property
+    def is_error(self) -> bool:
+        return self.severity is Severity.ERROR
+
+    def __str__(self) -> str:
+        """One line, without control characters: `shop.yaml:20:7: K104 unknown topic config: retention (…)`."""
+        said = ": ".join(filter(None, (str(self.span or self.address), f"{self.code} {self.summary}", self.detail)))
+        text = f"{said} ({self.help})" if self.help else said
+        return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+    def located(self, span: Span | None) -> Diagnostic:
+        """The same problem at `span`, unless it has a place already."""
+        return self if self.span or span is None else replace(self, span=span)
+
+
+def error(
+    code: str,
+    summary: str,
+    detail: str = "",
+    *,
+    help: str = "",
+    span: Span | None = None,
+    address: object = "",
+    path: str = "",
+    label: str = "",
+) -> Diagnostic:
+    return Diagnostic(code, Severity.ERROR, summary, _cut(detail), _cut(help), span, str(address), path, _cut(label))
+
+
+def warning(
+    code: str,
+    summary: str,
+    detail: str = "",
+    *,
+    help: str = "",
+    span: Span | None = None,
+    address: object = "",
+    path: str = "",
+    label: str = "",
+) -> Diagnostic:
+    return Diagnostic(code, Severity.WARNING, summary, _cut(detail), _cut(help), span, str(address), path, _cut(label))
+
+
+def _cut(text: str) -> str:
+    """What a person can read of it: a value in it may have millions of characters, and a number thousands of digits."""
+    if len(text) > LONGEST_NUMBER:
+        text = NUMBERS.sub(lambda found: f"{found[0][:20]}… ({len(found[0]):,} digits)", text)
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
+
+
+def ordered(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Errors first, then by place, each once; what one line causes for many resources is one problem."""
+    unique = _merged(dict.fromkeys(diagnostics))
+    return tuple(sorted(unique, key=lambda d: (d.severity, d.span or Span(""), d.code, d.address, d.detail)))
+
+
+def _merged(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """The problems; those at one place that differ in the resource alone are one, which knows all addresses."""
+    groups: dict[tuple[object, ...], list[Diagnostic]] = {}
+    for number, each in enumerate(diagnostics):
+        alone = not each.address or each.span is None or bool(each.addresses)
+        groups.setdefault((number,) if alone else (*alike(each), each.span), []).append(each)
+    return [_together(group) if len(group) > 1 else group[0] for group in groups.values()]
+
+
+def alike(diagnostic: Diagnostic) -> tuple[object, ...]:
+    """What two problems have in common that differ in nothing but the resource and the place."""
+    d, name = diagnostic, diagnostic.address.partition("/")[2]
+    detail = d.detail.replace(name, "\0") if name else d.detail
+    return d.code, d.severity, d.summary, detail, d.help, d.path, d.label
+
+
+def _together(group: list[Diagnostic]) -> Diagnostic:
+    addresses = tuple(dict.fromkeys(each.address for each in group))
+    if len(addresses) == 1:
+        return group[0]
+    detail = "\n".join(filter(None, (group[0].detail, f"{len(addresses)} resources: {named(addresses)}")))
+    return replace(group[0], detail=detail, addresses=addresses)
+
+
+def named(names: Sequence[str]) -> str:
+    """The first names, and how many more there are: `a, b, c and 22 more`."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+class ErrorClass(StrEnum):
+    """What to do about a failure: EXPECTED is success in disguise, RETRIABLE may pass, FATAL will not."""
+
+    EXPECTED = "EXPECTED"
+    RETRIABLE = "RETRIABLE"
+    FATAL = "FATAL"
+
+
+class KplanError(Exception):
+    """A failure of the world, said in one sentence, with the way out in `help` and its origin in `cause`.
+
+    `applied` is False when the request cannot have taken effect, None when that is unknown.
+    """
+
+    exit_code = 1
+    error_class = ErrorClass.FATAL
+    code = "K399"
+    applied: bool | None = False
+
+    def __init__(self, message: str, *, help: str = "", code: str = "", applied: bool | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.help = help
+        self.code = code or type(self).code
+        self.applied = type(self).applied if applied is None else applied
+
+    def diagnostic(self, address: object = "", span: Span | None = None) -> Diagnostic:
+        from kplan.diagnostics.codes import CODES
+
+        summary = CODES[self.code].title if self.code in CODES else "failed"
+        return error(self.code, summary, self.message, help=self.help, address=address, span=span)
+
+
+class Unreachable(KplanError):
+    """A server does not answer."""
+
+    error_class = ErrorClass.RETRIABLE
+    code = "K310"
+
+
+class Timeout(KplanError):
+    """No answer in time, so the outcome is unknown."""
+
+    error_class = ErrorClass.RETRIABLE
+    code = "K311"
+    applied = None
+
+    def __init__(self, message: str, *, help: str = "", code: str = "") -> None:
+        super().__init__(message, help=help, code=code)
+        self.applied = None
+
+
+class Busy(KplanError):
+    """The server cannot do it right now."""
+
+    error_class = ErrorClass.RETRIABLE
+    code = "K312"
+
+
+class Denied(KplanError):
+    """Not allowed."""
+
+    code = "K313"
+
+
+class Rejected(KplanError):
+    """The server refuses this request."""
+
+    exit_code = 4
+    code = "K301"
+
+
+class Conflict(KplanError):
+    """It is there already, or gone already."""
+
+    exit_code = 4
+    error_class = ErrorClass.EXPECTED
+    code = "K314"
+
+
+class Unsupported(KplanError):
+    """This server or client cannot do it."""
+
+    code = "K315"
+
+
+class Invalid(KplanError):
+    """The files have errors."""
+
+    exit_code = 4
+    code = "K100"
+
+    def __init__(self, diagnostics: Iterable[Diagnostic], message: str = "the files have errors") -> None:
+        super().__init__(message)
+        self.diagnostics = ordered(diagnostics)
+
+    def __str__(self) -> str:
+        """The problems too, one a line: what a traceback and pytest show."""
+        return "\n".join([self.message, *(f"  {each}" for each in self.diagnostics)])
+
+
+class Blocked(KplanError):
+    """The plan is blocked."""
+
+    exit_code = 3
+    code = "K400"
+
+
+class Stale(KplanError):
+    """The saved plan no longer fits."""
+
+    exit_code = 5
+    code = "K520"
+
+
+class Locked(KplanError):
+    """Someone else holds this stack."""
+
+    exit_code = 6
+    code = "K601"
+
+
+class InterruptedRun(KplanError):
+    """An earlier run has no end."""
+
+    exit_code = 8
+    code = "K605"
+
+
+class JournalBroken(KplanError):
+    """The journal cannot be written or read."""
+
+    exit_code = 8
+    code = "K602"
+
+
+class Declined(KplanError):
+    """Declined."""
+
+    exit_code = 9
+    code = "K603"
+
+
+class Interrupted(KplanError):
+    """Interrupted before any change."""
+
+    exit_code = 130
+    code = "K604"

@@ -1,0 +1,1 @@
+"""Carry a plan out: waves, rollback, recovery and notifications."""

@@ -1,0 +1,519 @@
+"""A run of a plan: its waves, each journaled before and after, what it has sent, and what it tells."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from kplan.diagnostics import Conflict, Denied, ErrorClass, JournalBroken, KplanError, Rejected
+from kplan.kinds.connector.sensitivity import of_changes, of_ledger, remembered, without_values
+from kplan.model import Action, Address, Change, Health, Live, Owned, Target
+from kplan.model.codec import change_to_json
+from kplan.model.events import Emit, Event, silent
+from kplan.model.journal import Entry, Item
+from kplan.planning.diff import Ledger
+from kplan.planning.document import Plan, differing
+from kplan.planning.order import Step
+from kplan.render import wording as words
+from kplan.servers.base import Backend, Cluster, Outcome
+from kplan.state.base import Holder, Lock, Store
+
+log = logging.getLogger(__name__)
+ENDS = ("end", "kept")  # what the journal says of a run as a whole
+LOOKS, PAUSE = 3, 0.5  # how often an end state that differs is looked at, and seconds between
+_LEVELS = {"step_started": logging.DEBUG, "step_progress": logging.DEBUG}  # others as the event says
+ANNOUNCEMENTS = 3  # of a wave, until it counts as hopeless that one is written in time
+
+
+@dataclass(slots=True)
+class Stop:
+    """Set by Ctrl-C: the running wave is finished, and then everything is put back."""
+
+    asked: bool = False
+    begun: bool = False  # the journal knows the run
+    over: bool = False  # so is all that it was about
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A step whose requests went out, and what its undo needs.
+
+    `done`: it was answered, and is so. `unsure`: a request of it may still take effect; `undoing`: one of its undo may.
+    `accepted`: a server took it, whatever a reading shows. `refused`: it was not made for certain, so what is there,
+    others made; with `done` it is adopted, as it is exactly as planned.
+    """
+
+    step: Step
+    captured: Mapping[str, Any] = field(default_factory=dict)
+    done: bool = False
+    unsure: bool = False
+    accepted: bool = False
+    refused: bool = False
+    undoing: bool = False
+
+    @property
+    def is_adopted(self) -> bool:
+        return self.done and self.refused
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended. `outcome`: applied | completed | recovered | rolled_back | incomplete | stopped.
+
+    `left` names each difference to the state before, or to the planned one, and `said` is the last sentence.
+    """
+
+    outcome: str
+    run: str
+    done: int = 0
+    skipped: int = 0
+    actions: tuple[Action, ...] = ()
+    undone: int = 0
+    left: tuple[str, ...] = ()
+    error: KplanError | None = None
+    failed: Address | None = None
+    seconds: float = 0.0
+    said: str = ""
+    retries: int = 0  # requests that were sent again, because a server did not answer or could not at that time
+
+    @property
+    def exit_code(self) -> int:
+        return {"applied": 0, "completed": 0, "recovered": 0, "rolled_back": 7}.get(self.outcome, 8)
+
+
+def reading(plan: Plan, cluster: Cluster, store: Store) -> Callable[[], tuple[Live, Ledger]]:
+    """Reads what the plan is about, and the ledger."""
+    from kplan.planning.pipeline import read
+
+    addresses = {c.address for c in plan.changes} | {c.source for c in plan.changes if c.source}
+
+    def read_both() -> tuple[Live, Ledger]:
+        ledger = store.ledger()
+        live = read(cluster, addresses, [*of_ledger(ledger), *of_changes(plan.changes)])
+        return replace(live, state=store.topic), ledger
+
+    return read_both
+
+
+@dataclass(slots=True)
+class Run:
+    """A plan on its way. All effects go through `cluster` (the servers) and `lock` (the store).
+
+    `grace` is how many seconds a request that was not answered may still take effect, `patience` how many a server that
+    does not answer is waited for, and `session` how many a process may be stopped for without losing the lock.
+    """
+
+    plan: Plan
+    cluster: Cluster
+    store: Store
+    holder: Holder
+    read: Callable[[], tuple[Live, Ledger]]
+    emit: Emit = silent
+    stop: Stop = field(default_factory=Stop)
+    grace: float = 0.0
+    patience: float = 0.0
+    session: float = float("inf")
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    seq: int = 0
+    health: Mapping[Address, Health] = field(default_factory=dict)
+    sent: dict[int, Sent] = field(default_factory=dict)  # by the step's number, in the order they were sent
+    owners: Mapping[Address, Owned | None] = field(default_factory=dict)  # as an apply found them; a plan may be older
+
+    def begin(self, lock: Lock, steps: Sequence[Step], claims: Mapping[Address, Owned | None], at: Target) -> None:
+        """The journal knows all that a recovery needs to put the run back, or to complete it."""
+        plan = self.plan
+        self.stop.begun = True
+        about = {
+            "stack": plan.stack,
+            "env": plan.env,
+            "cluster": at.cluster_id,
+            "connect": at.connect_url or at.simulated,
+            "mode": plan.mode,
+            "digest": plan.digest,
+            "created_at": plan.created_at,
+            "who": self.holder.who,
+            "steps": len(steps),
+            "files": [file.path for file in plan.files],
+            **({"commit": plan.commit} if plan.commit else {}),
+        }
+        self.write(lock, "begin", steps, ledger=claims, about=about)
+
+    def finished(self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step]) -> Result:
+        """Closes the run with the ledger's records of what it did and what it found done."""
+        for step in steps:
+            if step.change.is_ledger_only:
+                self.tell("step_done", step, words.done(step.change))
+        ledger = self.records(steps) | self.records(skipped, found=True)
+        self.write(lock, "end", about={"outcome": "applied"}, ledger=ledger)
+        return self.result("applied", steps, skipped=len(skipped))
+
+    def ended(self, result: Result, said: Callable[[Result, Plan], str], **more: Any) -> Result:
+        """Tells how the run ended."""
+        result = replace(result, retries=self.cluster.retries)
+        result = replace(result, said=said(result, self.plan))
+        level = "info" if result.exit_code == 0 else "error"
+        about = {
+            "outcome": result.outcome,
+            "run": result.run,
+            "left": list(result.left),
+            "exit_code": result.exit_code,
+            "statistics": self.statistics(result),
+            **more,
+        }
+        self.happened(Event("apply_summary", result.said, level=level, seconds=result.seconds, data=about))
+        return result
+
+    def statistics(self, result: Result) -> dict[str, int]:
+        """Topics that are made now, those that could not be, and requests that were sent again."""
+        made = [s for s in self.sent.values() if s.step.change.action is Action.CREATE]
+        of_topics = [s for s in made if s.step.change.address.kind == "topic" and not s.is_adopted]
+        there = sum(1 for s in of_topics if s.done) if result.outcome in ("applied", "completed", "stopped") else 0
+        errors = sum(1 for s in of_topics if not s.done)
+        return {"topics_created": there, "topic_creation_errors": errors, "retries": result.retries}
+
+    # -- forward --------------------------------------------------------------------------------------------------
+    def waves(self, lock: Lock, steps: Sequence[Step]) -> Failure | None:
+        """Does one wave after the other; None when all are so."""
+        interrupted = Failure(None, KplanError("Ctrl-C, or a signal to end", code="K515"))
+        for wave in dict.fromkeys(s.wave for s in steps):
+            if self.stop.asked:
+                return interrupted
+            failure = self._wave(lock, [s for s in steps if s.wave == wave])
+            if failure is not None:
+                return failure
+        return interrupted if self.stop.asked and self.sent else None
+
+    def _wave(self, lock: Lock, steps: Sequence[Step]) -> Failure | None:
+        """Journals, sends and settles one wave; None when all of it is so."""
+        backend = self.cluster.of(steps[0].change.address.kind)
+        if backend is None:
+            return Failure(steps[0], KplanError("this environment has no Connect", code="K218"))
+        began = self.clock()
+        try:
+            captured = self._captured(backend, steps)
+        except KplanError as e:
+            return Failure(steps[0], e)
+        self.announce(lock, "will", steps, captured)
+        self.sent |= {s.number: Sent(s, captured.get(s.change.address, {}), unsure=True) for s in steps}
+        for step in steps:
+            self.tell("step_started", step, words.doing(step.change))
+        # a replacement that was cut off is completed as a creation: what it remembered is for its undo
+        made = {s.change.address for s in steps if s.change.action is Action.CREATE}
+        given = {address: kept for address, kept in captured.items() if address not in made}
+        outcomes = self.settled(
+            backend, [s.change for s in steps], given, steps, lambda answers: self._note_adopted(lock, steps, answers)
+        )
+        failed = [s for s in steps if not outcomes[s.change.address].ok]
+        good = [s for s in steps if outcomes[s.change.address].ok]
+        if did := [s for s in good if not self.sent[s.number].refused]:
+            self.write(lock, "did", did)
+        for step in good:
+            sent = self.sent[step.number] = replace(self.sent[step.number], done=True, unsure=False)
+            note = outcomes[step.change.address].note
+            said = words.adopted_meanwhile() if sent.is_adopted else words.done(step.change)
+            self.tell("step_done", step, said + (f", {note}" if note else ""), self.clock() - began)
+        return self._failed(lock, failed, outcomes, began) if failed else None
+
+    def _note_adopted(self, lock: Lock, steps: Sequence[Step], answers: Mapping[Address, Outcome]) -> None:
+        """Write into the journal which steps need no undo, because another client created their topics."""
+        adopted = [s for s in steps if answers[s.change.address].adopted]
+        if adopted:
+            self.write(lock, "refused", adopted, outcomes={s.number: words.ADOPTED_MEANWHILE for s in adopted})
+        self.sent |= {s.number: replace(self.sent[s.number], refused=True, unsure=False) for s in adopted}
+
+    def _captured(self, backend: Backend, steps: Sequence[Step]) -> dict[Address, Mapping[str, Any]]:
+        """What the undo of each step needs; of one that was sent before, what was remembered then."""
+        known = {s.change.address: self.sent[s.number].captured for s in steps if s.number in self.sent}
+        return {**backend.capture([s.change for s in steps if s.change.address not in known]), **known}
+
+    def _failed(self, lock: Lock, failed: Sequence[Step], outcomes: Mapping[Address, Outcome], began: float) -> Failure:
+        said = {s.number: outcomes[s.change.address].words for s in failed}
+        refused = {
+            s.number: s
+            for s in failed
+            if self.sent[s.number].refused or _is_refused(s.change, outcomes[s.change.address])
+        }
+        unclear = [s for s in failed if s.number not in refused]
+        for event, steps in (("failed", unclear), ("refused", list(refused.values()))):
+            if steps:
+                self.write(lock, event, steps, outcomes=said)
+        for step in failed:
+            outcome = outcomes[step.change.address]
+            self.sent[step.number] = replace(
+                self.sent[step.number], unsure=outcome.unsure, accepted=outcome.accepted, refused=step.number in refused
+            )
+            code = {"code": outcome.error.code if outcome.error else ""}
+            self.tell("step_failed", step, f"FAILED: {outcome.words}", self.clock() - began, "error", code)
+        first = outcomes[failed[0].change.address]
+        return Failure(failed[0], first.error or KplanError(first.words))
+
+    def settled(
+        self,
+        backend: Backend,
+        changes: Sequence[Change],
+        captured: Mapping[Address, Mapping[str, Any]],
+        steps: Sequence[Step] = (),
+        answered: Callable[[Mapping[Address, Outcome]], None] = lambda answers: None,
+    ) -> dict[Address, Outcome]:
+        """What became of each change, once what was accepted has shown itself and holds.
+
+        `answered` gets the answers of the servers before that.
+        """
+        numbers = {s.change.address: s for s in steps}
+
+        def progress(address: Address, message: str) -> None:
+            if address in numbers:
+                self.tell("step_progress", numbers[address], message)
+                if self.stop.asked and numbers[address].change.reassignment is not None:
+                    raise KplanError("Ctrl-C, or a signal to end", code="K515")  # else it waits for hours
+
+        lost = Outcome(KplanError("no answer for it", applied=None), unsure=True)
+        try:
+            answers = backend.act(changes, captured)
+            outcomes = {c.address: _answered(answers.get(c.address, lost)) for c in changes}
+        except Exception as e:
+            return {c.address: _answered(Outcome(_known(e))) for c in changes}
+        answered(outcomes)
+        accepted = [c for c in changes if outcomes[c.address].ok]
+        try:
+            shown = backend.settle(accepted, progress) if accepted else {}
+        except Exception as e:
+            return outcomes | {c.address: Outcome(_known(e), accepted=True) for c in accepted}
+        return outcomes | {a: replace(o, note=o.note or outcomes[a].note, accepted=True) for a, o in shown.items()}
+
+    def look(self, about: Step) -> Live:
+        """What is live now. A server that does not answer, as one that starts again, is waited for."""
+        end = self.clock() + self.patience
+        while True:
+            try:
+                return self.read()[0]
+            except KplanError as e:
+                if e.error_class is not ErrorClass.RETRIABLE or self.clock() >= end:
+                    raise
+                self.tell("step_progress", about, words.awaiting(e.message))
+            self.sleep(PAUSE)
+
+    def verify(self, steps: Sequence[Step]) -> Failure | None:
+        """Reads the end state: a step whose result is not there is a failure like any other.
+
+        A worker that is not the leader may answer with what was before, so a difference is looked at again.
+        """
+        failure = self._difference(steps) if steps else None
+        for _ in range(LOOKS - 1):
+            if failure is None:
+                break
+            self.sleep(PAUSE)
+            failure = self._difference(steps)
+        return failure
+
+    def _difference(self, steps: Sequence[Step]) -> Failure | None:
+        try:
+            live = self.look(steps[-1])
+        except KplanError as e:
+            return Failure(None, e)
+        for step in steps:
+            change = step.change
+            now = live.resources.get(change.address)
+            missing = (change.after is None) != (now is None)
+            wrong = [path for path, _, _ in differing(change.after, now)] if change.after and now else []
+            if missing or wrong:
+                what = ", ".join(path[1:].removeprefix("config/") for path in wrong) or (
+                    "it is there" if now else "it is missing"
+                )
+                return Failure(step, KplanError(f"{change.address} is not as planned: {what}", code="K513"))
+        return None
+
+    def result(self, outcome: str, steps: Sequence[Step], **more: Any) -> Result:
+        adopted = {n for n, sent in self.sent.items() if sent.is_adopted}
+        actions = tuple(Action.ADOPT if s.number in adopted else s.change.action for s in steps)
+        return Result(outcome, self.holder.run, len(steps), actions=actions, **more)
+
+    # -- records --------------------------------------------------------------------------------------------------
+    def announce(
+        self, lock: Lock, event: str, steps: Sequence[Step], captured: Mapping[Address, Mapping[str, Any]] | None = None
+    ) -> None:
+        """The journal says that `steps` are sent next, and said so just now.
+
+        A process that was stopped meanwhile may have lost the lock without knowing it: only a write is refused then.
+        """
+        for _ in range(ANNOUNCEMENTS):
+            began = self.clock()
+            self.write(lock, event, steps, captured=captured)
+            if self.clock() - began < self.session / 2:
+                return
+        raise JournalBroken(
+            f"{ANNOUNCEMENTS} writes took longer than half of `timeouts: session`, so nothing is sent",
+            help="see whether the brokers, or this machine, are too busy",
+        )
+
+    def write(
+        self,
+        lock: Lock,
+        event: str,
+        steps: Sequence[Step] = (),
+        *,
+        about: Mapping[str, Any] | None = None,
+        captured: Mapping[Address, Mapping[str, Any]] | None = None,
+        outcomes: Mapping[int, str] | None = None,
+        ledger: Mapping[Address, Owned | None] | None = None,
+    ) -> None:
+        first = event == "begin"
+        if event in ENDS:
+            about = {"retries": self.cluster.retries, **(about or {})}
+        items = tuple(
+            Item(
+                s.number,
+                str(s.change.address),
+                change_to_json(s.change, s.number, s.wave) if first else None,
+                without_values((captured or {}).get(s.change.address), s.change),
+                (outcomes or {}).get(s.number, ""),
+            )
+            for s in steps
+        )
+        entry = Entry(
+            self.holder.run,
+            self.plan.stack,
+            self.seq,
+            event,
+            self.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            steps[0].wave if steps else 0,
+            items,
+            about or {},
+        )
+        lock.write([entry], ledger)
+        self.seq += 1
+
+    def before(self) -> dict[Address, Owned | None]:
+        """The ledger's records of all that this run claimed, and of what it moves, as they were before it."""
+        claimed = [s.change for s in self.plan.steps if s.change.after is not None]
+        moved = {c.source: self.owners.get(c.source, c.owner) for c in claimed if c.source and c.owner}
+        return moved | {c.address: self.owners.get(c.address, None if c.source else c.owner) for c in claimed}
+
+    def records(
+        self, steps: Sequence[Step], *, partial: bool = False, found: bool = False
+    ) -> dict[Address, Owned | None]:
+        """What the ledger says of the steps' resources from now on; what was `found` as planned, others made.
+
+        What was adopted during the run is not kplan's to delete, whoever had created it before it vanished.
+        """
+        records: dict[Address, Owned | None] = {}
+        at = self.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        for step in steps:
+            change = step.change
+            if change.action is Action.MOVE and change.source is not None:
+                records[change.source] = None
+            if change.after is None:
+                if not partial:
+                    records[change.address] = None
+                continue
+            protect = change.after.rules.protect
+            if protect is None:
+                protect = bool(change.owner and change.owner.protect)
+            created = change.created or change.action in (Action.CREATE, Action.REPLACE)
+            if found:
+                created = bool(change.owner and change.owner.created)
+            sent = self.sent.get(step.number)
+            if sent is not None and sent.is_adopted:
+                created = False
+            records[change.address] = Owned(
+                change.address,
+                self.plan.stack,
+                self.plan.env,
+                created,
+                protect,
+                change.after,
+                self.holder.run,
+                at,
+                remembered(change),
+            )
+        return records
+
+    # -- talk -----------------------------------------------------------------------------------------------------
+    def happened(self, event: Event) -> None:
+        """Writes the event into the log at its level, and passes it on."""
+        level = _LEVELS.get(event.type) or {"warning": logging.WARNING, "error": logging.ERROR}.get(event.level)
+        about = f"{event.address}: " if event.address else ""
+        left = "".join(f"; left: {each}" for each in event.data.get("left", ()))
+        log.log(level or logging.INFO, "run %s: %s%s%s", self.holder.run, about, event.message, left)
+        self.emit(event)
+
+    def tell(
+        self,
+        type: str,
+        step: Step,
+        message: str,
+        seconds: float | None = None,
+        level: str = "info",
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
+        about = {"action": str(step.change.action), "total": len(self.plan.steps), **(data or {})}
+        self.happened(Event(type, message, step.number, str(step.change.address), level, seconds, about))
+
+    def explain(self, failure: Failure) -> None:
+        change = failure.step.change if failure.step else None
+        span = change.span if change else None
+        if change is not None and change.after is not None:
+            span = change.after.origin.span or span
+        diagnostic = failure.error.diagnostic(change.address if change else "", span)
+        self.happened(
+            Event(
+                "diagnostic",
+                failure.error.message,
+                failure.step.number if failure.step else 0,
+                str(change.address) if change else "",
+                "error",
+                data={"diagnostic": diagnostic},
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    step: Step | None
+    error: KplanError
+
+    @property
+    def address(self) -> Address | None:
+        return self.step.change.address if self.step else None
+
+
+def _answered(outcome: Outcome) -> Outcome:
+    """The answer to a request, which may have none: then it may still take effect."""
+    return replace(outcome, unsure=True) if outcome.error is not None and outcome.error.applied is None else outcome
+
+
+def _is_refused(change: Change, outcome: Outcome) -> bool:
+    """Whether nothing of a creation can be there: a server said no to all of it."""
+    no = isinstance(outcome.error, (Conflict, Rejected, Denied)) and outcome.error.applied is False
+    return no and not outcome.accepted and change.action is Action.CREATE and not change.drops
+
+
+def _known(e: Exception) -> KplanError:
+    """The failure itself; one that nobody foresaw, with no answer to the question what it left."""
+    if isinstance(e, KplanError):
+        return e
+    log.debug("a backend failed", exc_info=e)
+    fault = KplanError(f"a fault in kplan: {type(e).__name__}: {e}", code="K399")
+    fault.applied = None
+    return fault
+
+
+def changed(change: Change, live: Live) -> bool:
+    """Whether live is not what it was before `change`, in what that changes."""
+    if change.action is Action.MOVE and change.source is not None and change.address in live.resources:
+        return True
+    now = live.resources.get(change.source or change.address)
+    if change.before is None or now is None:
+        return (change.before is None) != (now is None)
+    paths = {path for path, _, _ in differing(change.before, now)}
+    if change.action is Action.UPDATE and change.diffs:  # the rest is somebody else's
+        paths &= {d.path for d in change.diffs}
+    return bool(paths) or any(
+        d.before is None and d.path.startswith("/config/") and d.key in now.config for d in change.diffs
+    )

@@ -1,0 +1,1 @@
+"""Questions about what is there: status, drift, lineage and snapshots. They return data."""

@@ -1,0 +1,1 @@
+"""The kinds of resources: what is specific to each, without input and output."""

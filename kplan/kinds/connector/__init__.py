@@ -1,0 +1,1 @@
+"""Connectors: their templates, tables, topics, transforms, settings and databases."""

@@ -1,0 +1,315 @@
+"""The tables of a database as one connector sees them: captured, left out, or not to be read incrementally."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kplan.diagnostics import KplanError
+from kplan.kinds.connector.tables import is_pattern, split
+from kplan.language import limits as bounded
+from kplan.model import Connector, Secret, Text
+from kplan.text import count, size
+
+POSTGRES, MYSQL, MARIADB = "PostgreSQL", "MySQL", "MariaDB"
+ENGINES = {
+    "io.debezium.connector.postgresql.PostgresConnector": POSTGRES,
+    "io.debezium.connector.mysql.MySqlConnector": MYSQL,
+    "io.debezium.connector.mariadb.MariaDbConnector": MARIADB,
+}
+EXTRAS = {POSTGRES: "postgres", MYSQL: "mysql", MARIADB: "mysql"}
+PORTS = {POSTGRES: 5432, MYSQL: 3306, MARIADB: 3306}
+WORKER = re.compile(r"\w+://(?:[^/@]*@)?(\[[^]]*\]|[^:/,]*)")
+LOOPBACK = re.compile(r"localhost(?:\.localdomain)?|127(?:\.\d+){3}|\[?::1\]?")
+WITHOUT_KEY = "no primary key: its rows cannot be read incrementally"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Where a connector's database is, and as whom it is looked into."""
+
+    engine: str
+    host: str
+    port: int
+    database: str  # empty where a connection is to all databases of the server
+    user: str
+    password: str = field(repr=False)
+    ssl: str = ""
+
+    @property
+    def words(self) -> str:
+        return _describe(self.engine, self.database, f"{self.host}:{self.port}")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that the database has. `name` is as an include list has it; `rows` and `bytes` are its statistics'.
+
+    `unique` are the columns of a unique index without NULL, which Debezium takes where there is no primary key.
+    """
+
+    name: str
+    primary_key: tuple[str, ...] = ()
+    unique: tuple[str, ...] = ()
+    rows: int | None = None
+    bytes: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A table, and what the connector makes of it. `incremental`: its rows can be asked for by a signal."""
+
+    table: Table
+    captured: bool
+    incremental: bool
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.table.notes if self.incremental else (WITHOUT_KEY, *self.table.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """`patterns`: entries that may stand for several tables. `absent`: entries that no table matches."""
+
+    connector: str
+    login: Login
+    tables: tuple[Seen, ...] = ()
+    patterns: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+
+    def names(self, captured: bool) -> list[str]:
+        return [seen.table.name for seen in self.tables if seen.captured is captured]
+
+
+def login(connector: Connector, host: str = "", password: str | None = None) -> Login:
+    """As the connector logs in; `host` (HOST or HOST:PORT) and `password` go before what it says. Raises KplanError."""
+    engine = ENGINES.get(connector.java_class)
+    if engine is None:
+        raise KplanError(
+            f"{connector.name} is {connector.java_class or 'of no known class'}",
+            code="K320",
+            help=f"kplan looks into databases of {', '.join(PORTS)} alone",
+        )
+    config = connector.config
+    name, colon, port = host.rpartition(":") if re.search(r":\d+\Z", host) else (host, "", "")
+    if not colon:
+        port = _text(connector, "database.port") or str(PORTS[engine])
+    if not port.isdigit():
+        raise KplanError(f"{connector.name}: database.port is {port}", code="K320", help="give --host HOST:PORT")
+    return Login(
+        engine,
+        name or _needed(connector, "database.hostname", "give --host HOST:PORT"),
+        int(port),
+        _text(connector, "database.dbname"),
+        _needed(connector, "database.user", ""),
+        _password(connector) if password is None else password,
+        str(config.get("database.sslmode" if engine == POSTGRES else "database.ssl.mode") or ""),
+    )
+
+
+def login_from_here(connector: Connector, connect_url: str) -> Login:
+    """As the connector logs in. Raises KplanError, too, where its `localhost` is another machine than this one."""
+    found = login(connector)
+    worker = WORKER.match(connect_url)
+    if LOOPBACK.fullmatch(found.host) and not (worker and LOOPBACK.fullmatch(worker.group(1))):
+        raise KplanError(f"{found.host} is the Connect worker's, not this machine", code="K310")
+    return found
+
+
+def describe_database(connector: Connector) -> str:
+    """Return `PostgreSQL database shop at HOST:PORT`; empty where the config does not have it in plain words."""
+    engine = ENGINES.get(connector.java_class, "")
+    values = (connector.config.get(f"database.{key}", usual)
+              for key, usual in (("hostname", ""), ("port", str(PORTS.get(engine, ""))), ("dbname", "")))  # fmt: skip
+    host, port, name = (value if isinstance(value, str) and "${" not in value else "" for value in values)
+    return _describe(engine, name, f"{host}:{port}") if engine and host and port else ""
+
+
+def _describe(engine: str, database: str, where: str) -> str:
+    return f"{engine} database {database} at {where}" if database else f"{engine} at {where}"
+
+
+def _text(connector: Connector, key: str) -> str:
+    value = connector.config.get(key)
+    return (value.value or "") if isinstance(value, Secret) else str(value or "")
+
+
+def _needed(connector: Connector, key: str, help: str) -> str:
+    """A setting that must be at hand. Raises KplanError, too, for a reference that Connect alone resolves."""
+    value = _text(connector, key)
+    if not value or "${" in value:
+        said = "refers to what only Connect knows" if value else "is not set"
+        raise KplanError(f"{connector.name}: {key} {said}", code="K320", help=help or f"write {key} out in the stack")
+    return value
+
+
+def _password(connector: Connector) -> str:
+    value: Text = connector.config.get("database.password", "")
+    if isinstance(value, Secret) and value.value is None:
+        raise KplanError(
+            f"{connector.name}: database.password is {value.ref or 'a secret'}, which has no value here",
+            code="K316",
+            help="set the variable, or name the environment variable that holds it: --password-env NAME",
+        )
+    if "${" in _text(connector, "database.password"):
+        raise KplanError(
+            f"{connector.name}: database.password refers to what only Connect knows",
+            code="K316",
+            help="name the environment variable that holds it: --password-env NAME",
+        )
+    return _text(connector, "database.password")
+
+
+def databases(connector: Connector) -> list[str]:
+    """The databases that the connector names, as it must be there with its tables; patterns are none."""
+    names = [entry.replace("\\", "") for entry in _entries(connector.config, "database.include.list")]
+    return [name for name in names if not is_pattern(name)]
+
+
+# -- what is captured -------------------------------------------------------------------------------------------------
+def discovery(connector: Connector, login: Login, tables: Iterable[Table]) -> Discovery:
+    """The database's tables as Debezium's filters judge them. Raises KplanError for a list that cannot be read."""
+    there = sorted(tables, key=lambda table: table.name)
+    captures = _filter(connector.config)
+    keyed = _any(_keyed(connector.config))
+    seen = [
+        Seen(t, captures(t.name), bool(t.primary_key or t.unique or (keyed is not None and keyed(t.name))))
+        for t in there
+    ]
+    entries = _entries(connector.config, "table.include.list")
+    found = [_matching(entry) for entry in entries]
+    absent = [
+        e.replace("\\", "") for e, fits in zip(entries, found, strict=True) if not any(fits(t.name) for t in there)
+    ]
+    return Discovery(
+        connector.name, login, tuple(seen), tuple(e for e in entries if is_pattern(e.replace("\\", ""))), tuple(absent)
+    )
+
+
+def _filter(config: Mapping[str, Text]) -> Callable[[str], bool]:
+    """Whether a table passes: its own lists, and those of the database or schema that is the name's first part.
+
+    Of an include list and an exclude list the first counts (io.debezium.relational.RelationalTableFilters); the table
+    of signals is captured whatever they say.
+    """
+    signals = _entries(config, "signal.data.collection")
+    own = _listed(config, "table.include.list", "table.exclude.list")
+    outer = [_listed(config, f"{each}.include.list", f"{each}.exclude.list") for each in ("schema", "database")]
+
+    def captures(name: str) -> bool:
+        first = name.split(".")[0]
+        return name in signals or (own(name) and all(passes(first) for passes in outer))
+
+    return captures
+
+
+def _listed(config: Mapping[str, Text], include: str, exclude: str) -> Callable[[str], bool]:
+    wanted, unwanted = _any(_entries(config, include)), _any(_entries(config, exclude))
+    if wanted is not None:
+        return wanted
+    return (lambda name: True) if unwanted is None else lambda name: not unwanted(name)
+
+
+def _entries(config: Mapping[str, Text], key: str) -> list[str]:
+    value = config.get(key)
+    return split(value) if isinstance(value, str) else []
+
+
+def _keyed(config: Mapping[str, Text]) -> list[str]:
+    """The tables that `message.key.columns` gives a key: `TABLES:COLUMNS`, with a semicolon between two."""
+    value = config.get("message.key.columns")
+    return (
+        [part.rpartition(":")[0].strip() for part in value.split(";") if ":" in part] if isinstance(value, str) else []
+    )
+
+
+def _any(entries: Sequence[str]) -> Callable[[str], bool] | None:
+    """Whether one of the entries matches; None where there is none."""
+    tests = [_matching(entry) for entry in entries]
+    return (lambda name: any(test(name) for test in tests)) if tests else None
+
+
+def _matching(entry: str) -> Callable[[str], bool]:
+    """As Debezium reads an entry: the whole name, in upper or lower case (io.debezium.function.Predicates)."""
+
+    def refused(e: ValueError) -> KplanError:
+        return KplanError(f"kplan cannot read {entry!r}: {e}", code="K320", help="write a simpler regular expression")
+
+    try:
+        pattern = bounded.pattern(f"(?i:{entry})", re.ASCII)
+    except ValueError as e:
+        raise refused(e) from e
+
+    def test(name: str) -> bool:
+        try:
+            return pattern.match(name) is not None
+        except ValueError as e:
+            raise refused(e) from e
+
+    return test
+
+
+# -- how it is told ---------------------------------------------------------------------------------------------------
+def document(found: Discovery) -> dict[str, Any]:
+    """What `--format json` prints."""
+    return {
+        "connector": found.connector,
+        "database": {"engine": found.login.engine, "host": found.login.host, "port": found.login.port,
+                     "name": found.login.database or None},
+        "tables": [
+            {"name": s.table.name, "captured": s.captured, "primary_key": list(s.table.primary_key),
+             "incremental": s.incremental, "rows": s.table.rows, "bytes": s.table.bytes, "notes": list(s.notes)}
+            for s in found.tables
+        ],
+        "patterns": list(found.patterns),
+        "absent": list(found.absent),
+    }  # fmt: skip
+
+
+def lines(found: Discovery) -> list[str]:
+    """The same for people: the tables, what is wrong with them, and what to write to capture the others."""
+    captured, left = found.names(True), found.names(False)
+    told = [f"{found.connector}: {found.login.words}"]
+    for title, part in (("captured", True), ("not captured", False)):
+        chosen = [seen for seen in found.tables if seen.captured is part]
+        if chosen:
+            told += ["", f"{title}:", *_rows(chosen)]
+    if found.absent:
+        told += ["", "named by the connector, and not in the database:", *(f"  {name}" for name in found.absent)]
+    told += ["", f"{count(len(found.tables), 'table')}: {len(captured)} captured, {len(left)} not."]
+    if left:
+        told += ["", f"To capture more, write them under `tables:` of connector {found.connector}:", *pasted(left)]
+    if found.patterns and captured:
+        told += ["", f"The patterns {', '.join(found.patterns)} stand for these; one by one each has a topic:",
+                 *pasted(captured)]  # fmt: skip
+    return told
+
+
+def _rows(chosen: Sequence[Seen]) -> list[str]:
+    width = max(len(seen.table.name) for seen in chosen)
+    told = []
+    for seen in chosen:
+        key = ", ".join(seen.table.primary_key) or (
+            f"unique {', '.join(seen.table.unique)}" if seen.table.unique else "-"
+        )
+        rows = "?" if seen.table.rows is None else f"~{seen.table.rows:,}"
+        stored = "?" if seen.table.bytes is None else size(seen.table.bytes)
+        told.append(f"  {seen.table.name:<{width}}  {rows:>12} rows  {stored:>10}  key {key}")
+        told += [f"    {note}" for note in seen.notes]
+    return told
+
+
+def pasted(names: Iterable[str]) -> list[str]:
+    """Lines of a stack's `tables:`."""
+    return ["    tables:", *(f"      {_key(name)}:" for name in names)]
+
+
+def _key(name: str) -> str:
+    """A table's name as a key of YAML."""
+    if re.fullmatch(r"[A-Za-z_][\w.$-]*", name):
+        return name
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'

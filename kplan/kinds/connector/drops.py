@@ -1,0 +1,215 @@
+"""What of a deleted connector is dropped in its database, because somebody asked for it by name.
+
+Of PostgreSQL that is its replication slot and its publication. A publication that the connector did not make
+(`publication.autocreate.mode: disabled`) is dropped where it is named itself: `publication=NAME`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from kplan.diagnostics import Diagnostic, Severity, Span, error
+from kplan.kinds.connector.discovery import ENGINES, POSTGRES
+from kplan.kinds.connector.leftovers import leaves_something, publication_of, quoted, slot_of
+from kplan.kinds.connector.readiness import Ask, Found, Postgres
+from kplan.language.template import references, resolve
+from kplan.model import Action, Change, Connector, Live, Resource, Rules, Secret, Stack, Target, Text
+from kplan.planning.undo import undo_of
+
+WORD = re.compile(r"slot|publication(?:=.+)?")
+SLOT, PUBLICATION = "slot", "publication"
+SAME_DATABASE = ("database.hostname", "database.port", "database.dbname")
+
+
+def is_word(text: str) -> bool:
+    """Whether it names what can be dropped: `slot`, `publication` or `publication=NAME`."""
+    return WORD.fullmatch(text) is not None
+
+
+def refused(connector: Connector, asked: Collection[str]) -> str:
+    """Why kplan cannot drop what is asked for; empty where it can, and where there is nothing to drop."""
+    engine = ENGINES.get(connector.java_class)
+    if not asked:
+        return ""
+    if engine is None:
+        return f"kplan drops nothing in the database of {connector.java_class or 'a connector of no known class'}"
+    named = [word.partition("=")[2] for word in asked if "=" in word]
+    wrong = [name for name in named if engine == POSTGRES and name != publication_of(connector)]
+    return f"publication {wrong[0]} is not the connector's, which is {publication_of(connector)}" if wrong else ""
+
+
+def chosen(connector: Connector, asked: Collection[str]) -> tuple[str, ...]:
+    """What of the connector is dropped: `slot NAME`, `publication NAME`."""
+    if ENGINES.get(connector.java_class) != POSTGRES:
+        return ()
+    config, publication = connector.config, publication_of(connector)
+    found = []
+    if SLOT in asked and config.get("slot.drop.on.stop") != "true":
+        found.append(f"{SLOT} {slot_of(connector)}")
+    made = PUBLICATION in asked and config.get("publication.autocreate.mode") != "disabled"
+    if config.get("plugin.name") == "pgoutput" and (made or f"{PUBLICATION}={publication}" in asked):
+        found.append(f"{PUBLICATION} {publication}")
+    return tuple(found)
+
+
+def statements(drops: Iterable[str]) -> str:
+    """The SQL that does the same by hand."""
+    return " ".join(
+        f"SELECT pg_drop_replication_slot('{name}');" if kind == SLOT else f"DROP PUBLICATION {quoted(name)};"
+        for kind, _, name in (each.partition(" ") for each in drops)
+    )
+
+
+def problems(resources: Iterable[Resource]) -> list[Diagnostic]:
+    """An error for each connector whose block asks to drop what kplan cannot drop."""
+    return [
+        _refusal(each, why, each.origin.at("/on_delete"))
+        for each in resources
+        if isinstance(each, Connector) and (why := refused(each, each.rules.drop))
+    ]
+
+
+def _refusal(connector: Connector, why: str, span: Span | None) -> Diagnostic:
+    help = "leave it out: the plan that deletes the connector has the statements for its database (K413)"
+    return error("K240", "this cannot be dropped", why, help=help, span=span, address=connector.address)
+
+
+# -- in a plan --------------------------------------------------------------------------------------------------------
+def with_drops(
+    changes: Sequence[Change], stack: Stack, live: Live, asked: Collection[str], together: Sequence[Change]
+) -> tuple[list[Change], list[Diagnostic]]:
+    """The changes with what is dropped after them, and what is wrong with that. `asked` is for all of them.
+
+    `together` are the changes of all stacks that are planned with this one.
+    """
+    told: list[Diagnostic] = []
+    result = []
+    for change in changes:
+        before, words = change.before, _asked(change, stack, asked)
+        if not isinstance(before, Connector) or not words:
+            result.append(change)
+            continue
+        made = replace(change, drops=chosen(before, words))
+        if why := refused(before, words):
+            told.append(_refusal(before, why, change.span))
+        told += _contradictions(made, together, stack, live)
+        result.append(_with_words(made, live.target))
+    return result, told
+
+
+def _asked(change: Change, stack: Stack, flag: Collection[str]) -> frozenset[str]:
+    """What is asked for at its deletion: by the stack's block or entry, by what was applied last, or for this run."""
+    if change.action not in (Action.DELETE, Action.REPLACE):
+        return frozenset()
+    entry = next((each for each in stack.removed if each.address == change.address), None)
+    before = change.before if isinstance(change.before, Connector) else None
+    declared = change.after or stack.resources.get(change.address)
+    applied = change.owner.applied if change.owner else None
+    if entry is not None and entry.drop is not None:
+        said = entry.drop
+    else:
+        said = next((each.rules.drop for each in (declared, applied) if each is not None), Rules().drop)
+    meant = [word for word in flag if before and leaves_something(before) and _is_its(word, before)]
+    return said | frozenset(meant)
+
+
+def _is_its(word: str, connector: Connector) -> bool:
+    """Whether a word that is said for all connectors is meant for this one, too."""
+    return "=" not in word or word == f"{PUBLICATION}={publication_of(connector)}"
+
+
+def _with_words(change: Change, target: Target) -> Change:
+    if not change.drops:
+        said = "nothing is to be dropped in its database: a binary log is kept for nobody"
+        is_postgres = isinstance(change.before, Connector) and ENGINES.get(change.before.java_class) == POSTGRES
+        return change if is_postgres else replace(change, effects=(*change.effects, said))
+    said = f"then drops {' and '.join(change.drops)} in its database"
+    change = replace(change, effects=(*change.effects, said))
+    return replace(change, undo=undo_of(change, target))
+
+
+def _contradictions(change: Change, changes: Sequence[Change], stack: Stack, live: Live) -> Iterator[Diagnostic]:
+    if change.keep_offsets and any(each.startswith(SLOT) for each in change.drops):
+        yield error("K242", "offsets are kept of a slot that is dropped", str(change.address), span=change.span,
+                    help="a connector that goes on from them would miss what happened since: leave one of both out",
+                    address=change.address)  # fmt: skip
+    going = {c.address for c in changes if c.action is Action.DELETE} | {change.address}
+    coming = {c.address: c.after for c in changes if c.after is not None}
+    others = {**live.resources, **coming, **stack.resources}
+    for address, other in others.items():
+        if address in going or not isinstance(other, Connector) or not isinstance(change.before, Connector):
+            continue
+        if shared := _shared(change.before, other, change.drops):
+            yield error("K241", "another connector needs what is to be dropped", f"{address} has {shared} too",
+                        help="leave it out of what is dropped", span=change.span, address=change.address)  # fmt: skip
+
+
+def _shared(one: Connector, other: Connector, drops: Collection[str]) -> str:
+    """What of `drops` the other connector has too, as far as both say the same of their database."""
+    if other.java_class != one.java_class or any(_differ(one.config, other.config, key) for key in SAME_DATABASE):
+        return ""
+    its = {f"{SLOT} {slot_of(other)}", f"{PUBLICATION} {publication_of(other)}"}
+    return next((each for each in drops if each in its), "")
+
+
+def _differ(one: Mapping[str, Text], other: Mapping[str, Text], key: str) -> bool:
+    a, b = one.get(key), other.get(key)
+    return isinstance(a, str) and isinstance(b, str) and a != b
+
+
+# -- whether it can be done -------------------------------------------------------------------------------------------
+def hindrances(change: Change, ask: Ask, found: Found) -> list[Diagnostic]:
+    """Why the connector's user could not drop it now."""
+    if not isinstance(found, Postgres):
+        return []
+    user, told = ask.login.user, []
+    if found.slot is not None and any(each.startswith(SLOT) for each in change.drops):
+        if found.slot.database != ask.login.database:
+            told.append(f"slot {slot_of(ask.connector)} is of database {found.slot.database}")
+        if not found.replicates:
+            told.append(f"{user} has no REPLICATION, so it cannot drop slot {slot_of(ask.connector)}")
+    unowned = found.publication is not None and not found.publication.owned
+    if unowned and any(each.startswith(PUBLICATION) for each in change.drops):
+        told.append(f"{user} does not own publication {publication_of(ask.connector)}")
+    return [hindered(change, why) for why in told]
+
+
+def hindered(change: Change, why: str) -> Diagnostic:
+    """The problem with a drop that cannot be carried out, with the way round it."""
+    help = f"leave `drop` out, and run this in the database afterwards: {statements(change.drops)}"
+    place = change.span or (change.after.origin.span if change.after else None)
+    summary = "what is to be dropped cannot be dropped"
+    return Diagnostic("K326", Severity.ERROR, summary, why, help, place, str(change.address))
+
+
+# -- the login of a saved or interrupted run --------------------------------------------------------------------------
+def secret_names(changes: Iterable[Change]) -> tuple[str, ...]:
+    """The sensitive variables that the logins of those changes need which drop something."""
+    names: dict[str, None] = {}
+    for change in changes:
+        for secret in _secrets(change).values():
+            names.update(dict.fromkeys(references(secret.ref)))
+    return tuple(names)
+
+
+def with_login(change: Change, values: Mapping[str, str | None]) -> Change:
+    """The change with the values of the secrets that its connector had, as the stack that was applied last says."""
+    found = {key: Secret(s.ref, resolve(s.ref, values)) for key, s in _secrets(change).items()}
+    if not found or not isinstance(change.before, Connector):
+        return change
+    return replace(change, before=replace(change.before, config={**change.before.config, **found}))
+
+
+def _secrets(change: Change) -> dict[str, Secret]:
+    """What the connector had, where only its reference is known."""
+    applied = change.owner.applied if change.owner else None
+    if not change.drops or not isinstance(change.before, Connector) or not isinstance(applied, Connector):
+        return {}
+    return {
+        key: said
+        for key, value in change.before.config.items()
+        if isinstance(value, Secret) and value.value is None
+        if isinstance(said := applied.config.get(key), Secret) and said.ref
+    }

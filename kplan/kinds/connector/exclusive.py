@@ -1,0 +1,152 @@
+"""Settings that no two connectors may share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from kplan.diagnostics import Diagnostic, error, warning
+from kplan.kinds.connector.tables import split
+from kplan.model import Action, Change, Connector, Live, Stack
+
+# Settings that are one server's: two of them may have the same. The port is the engine's own where none is said.
+OF_A_SERVER = {
+    "slot.name": "5432",
+    "database.server.id": "3306",
+    "xstream.out.server.name": "1521",
+    "database.out.server.name": "1521",
+}
+PUBLICATION = "publication.name"
+TABLES = "table.include.list"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a connector has for itself: a setting's value, on a server where it is one of that server's.
+
+    `where` is empty where the setting is Kafka's, or where the server is not said in plain words.
+    """
+
+    key: str
+    value: str
+    where: tuple[str, ...] = ()
+
+    def clashes(self, other: Claim) -> bool:
+        """Whether it is, or may be, the same thing."""
+        same = (self.key, self.value) == (other.key, other.value)
+        return same and (not self.where or not other.where or self.where == other.where)
+
+
+def claim(connector: Connector, key: str) -> Claim | None:
+    """What the connector has for itself by `key`; None where that is not known."""
+    value = connector.config.get(key)
+    if not isinstance(value, str):
+        return None
+    if key == PUBLICATION:
+        return Claim(key, value, _known(_server(connector, "5432"), _plain(connector, "database.dbname")))
+    return Claim(key, value, _known(_server(connector, OF_A_SERVER[key])) if key in OF_A_SERVER else ())
+
+
+def _known(*parts: str) -> tuple[str, ...]:
+    return parts if all(parts) else ()
+
+
+def _server(connector: Connector, port: str) -> str:
+    host = _plain(connector, "database.hostname").lower()
+    given = _plain(connector, "database.port") if "database.port" in connector.config else port
+    return f"{host}:{given}" if host and given else ""
+
+
+def _plain(connector: Connector, key: str) -> str:
+    """A setting that is written out; empty where Connect, or a variable, puts something in its place."""
+    value = connector.config.get(key)
+    return value if isinstance(value, str) and "${" not in value else ""
+
+
+def unique(stack: Stack, live: Live, changes: Sequence[Change], offline: bool = False) -> list[Diagnostic]:
+    """An error for each thing that no two connectors may share (slot, server id, prefix, history topic) and do.
+
+    A warning where one has no template and both may run so already: such a connector is adopted as it is.
+    """
+    going = {c.address for c in changes if c.action is Action.DELETE} | {c.source for c in changes if c.source}
+    others = {
+        address: resource
+        for address, resource in live.resources.items()
+        if isinstance(resource, Connector) and address not in stack.resources and address not in going
+    }
+    taken: dict[tuple[str, str], list[Connector]] = {}
+    for each in others.values():
+        for key, value in each.config.items():
+            if isinstance(value, str):
+                taken.setdefault((key, value), []).append(each)
+    found = []
+    for resource in stack.resources.values():
+        if not isinstance(resource, Connector):
+            continue
+        for mine in _claims(resource):
+            there = taken.setdefault((mine.key, mine.value), [])
+            other = next((one for one in there if _shares(resource, mine, one)), None)
+            there.append(resource)
+            if other is not None:
+                declared = [one for one in (resource, other) if one.address not in others]
+                runs = offline or all(_runs_so(one, mine.key, live) for one in declared)
+                tell = error if not runs or all(map(_has_template, declared)) else warning
+                found.append(_problem(resource, mine, other, tell))
+    return found
+
+
+def _claims(connector: Connector) -> Iterator[Claim]:
+    keys = [*connector.unique, *([PUBLICATION] if "slot.name" in connector.unique else [])]
+    for key in keys:
+        if (found := claim(connector, key)) is not None:
+            yield found
+
+
+def _shares(connector: Connector, mine: Claim, other: Connector) -> bool:
+    """A publication may be shared, unless a connector sets it to the tables that it alone captures
+    (`publication.autocreate.mode: filtered`)."""
+    theirs = claim(other, mine.key)
+    if other.address == connector.address or theirs is None or not mine.clashes(theirs):
+        return False
+    if mine.key != PUBLICATION:
+        return True
+    filtered = "filtered" in [each.config.get("publication.autocreate.mode") for each in (connector, other)]
+    return filtered and _tables(connector) != _tables(other)
+
+
+def _tables(connector: Connector) -> set[str]:
+    value = connector.config.get(TABLES)
+    return set(split(value)) if isinstance(value, str) else set()
+
+
+def _has_template(connector: Connector) -> bool:
+    return any(source.startswith("template ") for source in connector.origin.sources.values())
+
+
+def _runs_so(connector: Connector, key: str, live: Live) -> bool:
+    now = live.resources.get(connector.address)
+    return isinstance(now, Connector) and now.config.get(key) == connector.config.get(key)
+
+
+def _problem(connector: Connector, mine: Claim, other: Connector, tell: Callable[..., Diagnostic]) -> Diagnostic:
+    place = other.origin.at(f"/config/{mine.key}")
+    what = f"{mine.key} {mine.value}: {other.address} has it too" + (f", at {place}" if place else "")
+    help = "give each its own"
+    if mine.key == PUBLICATION:
+        what += "; each start sets it to the tables of one of them, and the other reads no more changes"
+        help += ", or let somebody make it for all tables: `publication_mode: disabled` for both"
+    return tell(
+        "K223",
+        "two connectors share what only one may have",
+        what,
+        help=help,
+        span=connector.origin.at(f"/config/{mine.key}"),
+        address=connector.address,
+        path=f"/config/{mine.key}",
+    )
+
+
+def unique_offline(stacks: Sequence[Stack]) -> list[Diagnostic]:
+    """The same, among the stacks alone."""
+    together = Stack("", "", {a: r for stack in stacks for a, r in stack.resources.items()})
+    return unique(together, Live(), (), offline=True)

@@ -1,0 +1,218 @@
+"""Incremental snapshots: the rows that a table had before its connector captured it, read because a signal asks for it.
+
+Signals and notifications: https://debezium.io/documentation/reference/stable/configuration/signalling.html and
+…/notification.html. The key of a signal in a topic is the connector's `topic.prefix`; what a signal leads to is told
+under the signal's id.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kplan.diagnostics import Diagnostic, error
+from kplan.kinds.connector.tables import gained, is_pattern, matches, split, unescaped, wording
+from kplan.model import Change, Connector, Resource, Text
+
+LISTS = ("table.include.list", "collection.include.list")
+SCANNED = "TABLE_SCAN_COMPLETED"
+GOOD = ("SUCCEEDED", "EMPTY", "")  # an older Debezium says no status
+ENGINES = {
+    "PostgresConnector": "",
+    "MySqlConnector": "",
+    "MariaDbConnector": "",
+    "SqlServerConnector": "database.names",
+    "OracleConnector": "database.pdb.name",
+    "MongoDbConnector": "",
+}  # by class: the setting with the first part of a table's full name, where an include list does not say it
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Where a connector hears signals, and where it tells what became of them."""
+
+    signals: str
+    key: str
+    notifications: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What a connector tells of a snapshot. `table` is set where one table was scanned."""
+
+    id: str
+    kind: str  # STARTED, IN_PROGRESS, TABLE_SCAN_COMPLETED, COMPLETED, ABORTED …
+    table: str = ""
+    status: str = ""
+    rows: int | None = None
+
+
+def new_tables(change: Change) -> tuple[str, ...]:
+    """The entries (regular expressions) that an update adds to what is captured."""
+    for diff in change.diffs:
+        if diff.key in LISTS and isinstance(diff.before, str) and isinstance(diff.after, str):
+            return tuple(gained(split(diff.before), split(diff.after)))
+    return ()
+
+
+def name_of(entry: str) -> str:
+    """The tables that an entry of an include list stands for, as people write them."""
+    return wording(entry)
+
+
+def is_mongodb(connector: Connector) -> bool:
+    return _class(connector) == "MongoDbConnector"
+
+
+def _class(connector: Connector) -> str:
+    return connector.java_class.rpartition(".")[2]
+
+
+def collections(connector: Connector, entries: Sequence[str], other: Resource | None) -> list[str]:
+    """The `data-collections` of a signal to `connector`: of what `entries` stand for, what `other` does not capture.
+
+    A relational connector matches each against the full names of the tables that it knows, upper and lower case being
+    different, and takes it for such a name where none matches (AbstractIncrementalSnapshotChangeEventSource); MongoDB's
+    knows few collections before it has read them, so that only names will do.
+    """
+    listed, others = _listed(connector), _listed(other) if isinstance(other, Connector) else []
+    catalog = _catalog(connector)
+    found = []
+    for entry in entries:
+        name = unescaped(entry)
+        if not is_pattern(name):
+            found.append(f"{catalog}.{name}" if catalog else name if is_mongodb(connector) else entry)
+            continue
+        known = [each for each in others if is_pattern(unescaped(each)) or matches(entry, unescaped(each))]
+        text = f"(?!(?:{'|'.join(known)})$)(?:{entry})" if known else entry
+        text = text if entry in listed else f"(?=(?:{'|'.join(listed)})$){text}"
+        found.append((re.escape(catalog) + r"\." if catalog else "") + f"(?i:{text})")
+    return found
+
+
+def _listed(connector: Connector) -> list[str]:
+    values = [connector.config.get(key) for key in LISTS]
+    return [entry for value in values if isinstance(value, str) for entry in split(value)]
+
+
+def _catalog(connector: Connector) -> str:
+    """The first part of the full names of an SQL Server's or Oracle's tables; their include lists do not have it."""
+    kind = _class(connector)
+    if kind == "SqlServerConnector":
+        return _plain(connector.config.get("database.names"))
+    if kind == "OracleConnector":  # OracleConnectorConfig.getCatalogName
+        return _plain(connector.config.get("database.pdb.name") or connector.config.get("database.dbname")).upper()
+    return ""
+
+
+def _plain(value: Text | None) -> str:
+    return value.strip() if isinstance(value, str) and "${" not in value else ""
+
+
+def channel(connector: Connector) -> Channel | None:
+    """None where the connector cannot be asked, or would not tell what became of it."""
+    if obstacle(connector):
+        return None
+    config = connector.config
+    key = str(config["topic.prefix"])
+    return Channel(
+        str(config.get("signal.kafka.topic") or f"{key}-signal"), key, str(config["notification.sink.topic.name"])
+    )
+
+
+def obstacle(connector: Connector) -> str:
+    """Why it cannot be asked for an incremental snapshot; empty where it can."""
+    if missing := lacking(connector):
+        return f"lacks {', '.join(missing)}"
+    kind = _class(connector)
+    if kind not in ENGINES:
+        return f"is {connector.java_class or 'of no class'}, and kplan does not know how it names a table in a signal"
+    if ENGINES[kind] and not _catalog(connector):
+        return "does not say in plain words which database its tables are in, which a signal has to name"
+    if "," in _catalog(connector):
+        return f"has several databases ({_catalog(connector)}), and kplan does not know which of them a signal reaches"
+    if is_mongodb(connector) and (patterns := [each for each in _listed(connector) if is_pattern(unescaped(each))]):
+        return f"has patterns ({wording(patterns[0])}), and MongoDB's connector takes only names in a signal"
+    return ""
+
+
+def lacking(connector: Connector) -> list[str]:
+    """What must be set so that an incremental snapshot can be asked for and followed."""
+    config = connector.config
+
+    def listed(key: str, word: str) -> bool:
+        return word in [each.strip() for each in str(config.get(key) or "").split(",")]
+
+    wanted = {
+        "topic.prefix": bool(config.get("topic.prefix")),
+        "signal.enabled.channels: kafka": listed("signal.enabled.channels", "kafka"),
+        "signal.data.collection (or read.only: true)": bool(config.get("signal.data.collection"))
+        or str(config.get("read.only")).lower() == "true",
+        "notification.enabled.channels: sink": listed("notification.enabled.channels", "sink"),
+        "notification.sink.topic.name": bool(config.get("notification.sink.topic.name")),
+    }
+    return [name for name, there in wanted.items() if not there]
+
+
+def problems(resources: Iterable[Resource]) -> list[Diagnostic]:
+    """An error for each connector that is to read the rows of new tables and cannot be asked to."""
+    return [
+        error(
+            "K239",
+            "a connector cannot be asked for an incremental snapshot",
+            f"{each.name} {why}",
+            help="give it `signal: {topic: NAME, table: SCHEMA.TABLE}`, or leave `new_tables` out"
+            if lacking(each)
+            else "leave `new_tables` out",
+            span=each.origin.span,
+            address=each.address,
+        )
+        for each in resources
+        if isinstance(each, Connector) and each.rules.new_tables == "incremental" and (why := obstacle(each))
+    ]
+
+
+def execute(id: str, collections: Sequence[str]) -> str:
+    """The signal that begins a snapshot of these tables."""
+    return json.dumps(
+        {"id": id, "type": "execute-snapshot", "data": {"data-collections": list(collections), "type": "incremental"}}
+    )
+
+
+def stop(id: str, collections: Sequence[str]) -> str:
+    """The signal that ends a snapshot of these tables; nothing happens where there is none."""
+    return json.dumps(
+        {"id": id, "type": "stop-snapshot", "data": {"data-collections": list(collections), "type": "incremental"}}
+    )
+
+
+def notification(value: bytes | None, ids: Sequence[str]) -> Notification | None:
+    """What a record of the topic of notifications tells of one of the snapshots `ids`; None for all else.
+
+    A converter that writes no JSON (Avro, Protobuf) keeps texts as they are, so they are looked for in the bytes.
+    """
+    if not value:
+        return None
+    try:
+        data = json.loads(value)
+    except ValueError:
+        return _in_bytes(value, ids)
+    data = data.get("payload", data) if isinstance(data, dict) else {}
+    id_ = str(data.get("id") or "") if isinstance(data, dict) else ""
+    if id_ not in ids:
+        return None
+    more = data.get("additional_data") or {}
+    rows = str(more.get("total_rows_scanned") or "")
+    table = str(more.get("scanned_collection") or more.get("current_collection_in_progress") or "")
+    return Notification(id_, str(data.get("type") or ""), table, str(more.get("status") or ""),
+                        int(rows) if rows.isdigit() else None)  # fmt: skip
+
+
+def _in_bytes(value: bytes, ids: Sequence[str]) -> Notification | None:
+    id_ = next((each for each in ids if each.encode() in value), None)
+    if id_ is None:
+        return None
+    kinds = (SCANNED, "COMPLETED", "ABORTED", "STARTED")
+    return Notification(id_, next((kind for kind in kinds if kind.encode() in value), "IN_PROGRESS"))

@@ -1,0 +1,1 @@
+"""Topics: their configs, settings in layers, replicas and internal names."""

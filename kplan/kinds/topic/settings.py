@@ -1,0 +1,214 @@
+"""A topic's settings in layers: which value wins, where it is written, and what Kafka makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kplan.diagnostics import Diagnostic, Span, error
+from kplan.kinds.topic import configs as catalog
+from kplan.language.keys import missing_blank
+from kplan.model import USUAL, Origin, Rules, Topic
+from kplan.project.environment import seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value as a person wrote it, with the place of its key or itself, and the words for where it comes from."""
+
+    value: Any
+    source: str
+    span: Span | None = None
+    value_span: Span | None = None
+
+
+Layer = Mapping[str, Setting]  # by path: /partitions, /replication_factor, /config/retention.ms
+
+BUILT_IN: Layer = {"/partitions": Setting(1, "built in"), "/replication_factor": Setting(-1, "built in")}
+FROM_OUTSIDE = ("/replication_factor", "/config/min.insync.replicas")  # all that reaches an internal topic
+
+
+def layer(data: Mapping[str, Any], source: str, spans: Mapping[str, Span]) -> Layer:
+    """A rendered `{partitions, replication_factor, config}` block; `spans` by path, those of values with `=` behind."""
+    flat = {f"/{key}": data[key] for key in ("partitions", "replication_factor") if data.get(key) is not None}
+    flat |= {f"/config/{key}": value for key, value in (data.get("config") or {}).items()}
+    return {path: Setting(value, source, spans.get(path), spans.get(f"{path}=")) for path, value in flat.items()}
+
+
+def stacked(layers: Iterable[Layer]) -> Layer:
+    """The settings that win: later layers over earlier ones; null takes a setting away.
+
+    An unknown config stays, whatever its value, so that the builder reports it.
+    """
+    merged: dict[str, Setting] = {}
+    for each in layers:
+        merged.update(each)
+    return {path: setting for path, setting in merged.items() if setting.value is not None or _is_unknown(path)}
+
+
+def _is_unknown(path: str) -> bool:
+    return path.startswith("/config/") and path.removeprefix("/config/") not in catalog.CONFIGS
+
+
+def only(outside: Layer, paths: Iterable[str] = FROM_OUTSIDE) -> Layer:
+    return {path: outside[path] for path in paths if path in outside}
+
+
+class Builder:
+    """Makes Topics of layers, and collects what is wrong. What was parsed once is not parsed again."""
+
+    def __init__(self) -> None:
+        self.problems: list[Diagnostic] = []
+        self._parsed: dict[tuple[str, Any, type], str | None] = {}
+
+    def topic(self, name: str, settings: Layer, span: Span | None, note: str, rules: Rules) -> Topic:
+        address = f"topic/{name}"
+        problem = catalog.check_name(name)
+        if problem:
+            self.problems.append(
+                error(
+                    "K109",
+                    "illegal topic name",
+                    f"{name!r}: {problem}",
+                    span=span,
+                    address=address,
+                    help="a topic's name has 1 to 249 characters of a-z A-Z 0-9 . _ - and is not . or ..",
+                )
+            )
+        config: dict[str, str] = {}
+        for path, setting in settings.items():
+            if path.startswith("/config/"):
+                value = self._config(path.removeprefix("/config/"), setting)
+                if value is not None:
+                    config[path.removeprefix("/config/")] = value
+        topic = Topic(
+            name,
+            self._count(settings, "/partitions", 1),
+            self._count(settings, "/replication_factor", -1),
+            config,
+            _origin(settings, span, note),
+            rules,
+        )
+        self._cross_check(topic)
+        return topic
+
+    def _count(self, settings: Layer, path: str, default: int) -> int:
+        setting = settings.get(path)
+        if setting is None:
+            return default
+        value = setting.value
+        if isinstance(value, str) and value.strip().lstrip("+-").isdigit() and len(value) < 10:
+            value = int(value)
+        minus_one = path == "/replication_factor" and value == -1
+        most = 100_000 if path == "/partitions" else 32_767
+        if isinstance(value, int) and not isinstance(value, bool) and (1 <= value <= most or minus_one):
+            return value
+        allowed = "1 or more" if path == "/partitions" else "1 or more, or -1 for the broker's own default"
+        self._report(
+            error(
+                "K108",
+                "a topic setting has a value that Kafka refuses",
+                f"{path[1:]} is {setting.value!r}{_from(setting)}",
+                help=f"{path[1:]} is an integer, {allowed}",
+                span=setting.span,
+                path=path,
+            )
+        )
+        return default
+
+    def _config(self, key: str, setting: Setting) -> str | None:
+        raw = setting.value
+        if not isinstance(raw, str | int | float | bool):
+            return self._parse(key, setting)
+        memo = (key, raw, type(raw))  # the type, for 1 == True == 1.0
+        value = self._parsed.get(memo)
+        if value is None:
+            value = self._parsed[memo] = self._parse(key, setting)
+        return value
+
+    def _parse(self, key: str, setting: Setting) -> str | None:
+        at = setting.span  # what comes from outside the stack has no place in it, and is told once
+        if key not in catalog.CONFIGS:
+            detail, help = f"{key}{_from(setting)}", _help_for_unknown(key, setting.value)
+            self._report(error("K104", "unknown topic config", detail, help=help, span=at, path=f"/config/{key}"))
+            return None
+        try:
+            return catalog.parse(key, setting.value)
+        except ValueError as e:
+            self._report(
+                error(
+                    "K108",
+                    "a topic config has a value that Kafka refuses",
+                    f"{key}: {e}{_from(setting)}",
+                    span=setting.value_span or at,
+                    path=f"/config/{key}",
+                    help=catalog.CONFIGS[key].doc,
+                )
+            )
+            return None
+
+    def _cross_check(self, topic: Topic) -> None:
+        for key, problem in catalog.cross_check(topic.config):
+            self._report(
+                error(
+                    "K108",
+                    "topic configs contradict each other",
+                    f"{problem}",
+                    path=f"/config/{key}",
+                    span=topic.origin.at(f"/config/{key}"),
+                    address=topic.address,
+                )
+            )
+        insync = topic.config.get("min.insync.replicas")
+        if insync and topic.replication_factor > 0 and int(insync) > topic.replication_factor:
+            self._report(
+                error(
+                    "K111",
+                    "more in-sync replicas are asked for than there are replicas",
+                    f"min.insync.replicas {insync} > replication_factor {topic.replication_factor}",
+                    help="Kafka accepts this and then refuses every write with acks=all: lower one or raise the other",
+                    span=topic.origin.at("/config/min.insync.replicas"),
+                    address=topic.address,
+                )
+            )
+
+    def _report(self, problem: Diagnostic) -> None:
+        self.problems.append(problem)
+
+
+def _help_for_unknown(key: str, value: Any) -> str:
+    """Say what was probably meant with a config that Kafka does not have."""
+    policies = catalog.CONFIGS["cleanup.policy"].values
+    if value is None and key in policies:  # of `{cleanup.policy: compact,delete}` YAML makes two keys
+        both = ", ".join(sorted(policies))
+        return f'put several policies in quotes or brackets: "{both.replace(" ", "")}" or [{both}]'
+    if advice := missing_blank(key, value) or catalog.removed(key):
+        return advice
+    close = catalog.suggest(key)
+    return f"did you mean `{close[0]}`?" if close else "`kplan schema` lists Kafka's topic configs"
+
+
+def _from(setting: Setting) -> str:
+    return "" if setting.span else f" (from {setting.source})"
+
+
+def _origin(settings: Layer, span: Span | None, note: str) -> Origin:
+    spans = {path: setting.span for path, setting in settings.items() if setting.span}
+    return Origin(span, spans, {path: setting.source for path, setting in settings.items()}, note)
+
+
+def rules(block: Mapping[str, Any]) -> Rules:
+    """What a block says about how its resource may be changed."""
+    failed = block.get("restart_failed")
+    new = block.get("new_tables") or {}
+    made = Rules(
+        protect=block.get("protect"),
+        ignore=frozenset(block.get("ignore") or ()),
+        accept=frozenset(block.get("accept") or ()),
+        restart=block.get("restart") or "never",
+        restart_failed=(int(failed.get("attempts", 3)), seconds(failed.get("delay", "10s"))) if failed else None,
+        new_tables=new.get("snapshot", "none"),
+        drop=frozenset((block.get("on_delete") or {}).get("drop") or ()),
+    )
+    return USUAL if made == USUAL else made  # one for nearly all

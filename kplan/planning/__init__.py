@@ -1,0 +1,1 @@
+"""From a stack and live state to a plan: compare, check, assess, undo, order."""

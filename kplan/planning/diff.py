@@ -1,0 +1,554 @@
+"""Declared, live and last applied, compared: what would change, and who changed it."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from kplan.diagnostics import Diagnostic, Span, error, warning
+from kplan.kinds.connector.incremental import channel, name_of, new_tables
+from kplan.kinds.topic import configs as catalog
+from kplan.kinds.topic.internal import GIVE_UP, KEEP_SETTING, find_refusal
+from kplan.model import (
+    REFERENCE,
+    Action,
+    Address,
+    AttrDiff,
+    Change,
+    Connector,
+    Drift,
+    Live,
+    Owned,
+    Removal,
+    Resource,
+    Secret,
+    Stack,
+    Text,
+    Topic,
+)
+from kplan.planning.undo import undo_of
+from kplan.text import count, listed
+
+Ledger = Mapping[Address, Owned]
+ANOTHER_CONNECTOR = ("connector.class", "topic.prefix")  # Debezium's offsets are keyed by the prefix
+
+
+@dataclass(slots=True)
+class Difference:
+    """What came of the comparison; `unchanged` counts resources that are as declared."""
+
+    changes: list[Change] = field(default_factory=list)
+    unchanged: int = 0
+    drift: list[Drift] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+    def report(self, code: str, summary: str, detail: str, help: str, resource: Resource, path: str = "") -> None:
+        self.diagnostics.append(
+            error(code, summary, detail, help=help, span=resource.origin.at(path), address=resource.address, path=path)
+        )
+
+
+def diff(stack: Stack, live: Live, ledger: Ledger, *, replaced: Iterable[str] = (), mode: str = "apply") -> Difference:
+    """Every change that makes `live` what `stack` declares. `replaced` are patterns of addresses to make anew.
+
+    With mode `destroy`: what deletes or releases all that the stack owns.
+    """
+    found = Difference()
+    mine = {a: o for a, o in ledger.items() if o.stack == stack.name}
+    _same_environment(stack, mine, found)
+    if mode == "destroy":
+        _destroy(stack, live, mine, found)
+    else:
+        moves = {move.target: move.source for move in stack.moved}
+        for resource in stack.resources.values():
+            _declared(resource, stack, live, ledger, moves, tuple(replaced), found)
+        _leaving(stack, live, ledger, mine, found)
+        _restarted(stack, live, ledger, found)
+    refuse_internal(found, live, ledger)
+    found.changes = [_finished(change, stack, live) for change in found.changes]
+    return found
+
+
+def refuse_internal(found: Difference, live: Live, ledger: Ledger) -> None:
+    """Turn each change that no internal topic may have into a problem."""
+    allowed = []
+    for change in found.changes:
+        if refusal := find_refusal(change, ledger.get(change.address), live.state):
+            found.diagnostics.append(_internal(change, refusal))
+        else:
+            allowed.append(change)
+    found.changes = allowed
+
+
+def _internal(change: Change, refusal: str) -> Diagnostic:
+    origin = change.after.origin if change.after is not None else None
+    changed = next((d.path for d in change.diffs if d.path.startswith("/config/")), "")
+    return error(
+        "K234",
+        "an internal topic is never deleted or emptied",
+        refusal,
+        help=KEEP_SETTING if change.action is Action.UPDATE else GIVE_UP,
+        span=origin.at(changed) if origin is not None else change.span,
+        address=change.address,
+        path=changed,
+    )
+
+
+def _restarted(stack: Stack, live: Live, ledger: Ledger, found: Difference) -> None:
+    """Connectors with `restart: always` are restarted where nothing of them changes, but a topic of theirs does."""
+    acting = {c.address: c for c in found.changes if not c.is_ledger_only}
+    topics = {address.name for address in acting if address.kind == "topic"}
+    wrong = {problem.address for problem in found.diagnostics if problem.is_error}
+    for address, resource in stack.resources.items():
+        now = live.resources.get(address)
+        if not isinstance(resource, Connector) or not isinstance(now, Connector) or resource.rules.restart != "always":
+            continue
+        running = resource.state == now.state == "running"
+        if not running or address in acting or str(address) in wrong or topics.isdisjoint(_topics(resource)):
+            continue
+        record = next((change for change in found.changes if change.address == address), None)
+        owned = ledger.get(address)
+        created = bool(owned and owned.created)
+        base = record or Change(address, Action.UPDATE, now, resource, span=resource.origin.span, owner=owned)
+        if record is not None:
+            found.changes.remove(record)
+        else:
+            found.unchanged -= 1
+        found.changes.append(
+            replace(base, action=Action.UPDATE, diffs=(), reason="topics_changed", restart=True,
+                    created=created, adopts=owned is None)
+        )  # fmt: skip
+
+
+def _topics(connector: Connector) -> tuple[str, ...]:
+    return (*connector.feeds, *connector.reads)
+
+
+def _same_environment(stack: Stack, mine: Ledger, found: Difference) -> None:
+    other = sorted({o.env for o in mine.values() if o.env != stack.env})
+    if other:
+        found.diagnostics.append(
+            error(
+                "K231",
+                "this stack's name belongs to another environment",
+                f"{stack.name} is applied to this cluster from {other[0]}",
+                help="two environments on one cluster need two names: put {{ kplan.env }} into `stack:`",
+            )
+        )
+
+
+def _declared(
+    resource: Resource,
+    stack: Stack,
+    live: Live,
+    ledger: Ledger,
+    moves: Mapping[Address, Address],
+    replaced: Sequence[str],
+    found: Difference,
+) -> None:
+    address = resource.address
+    owned = ledger.get(address)
+    if owned is not None and owned.stack != stack.name:
+        found.report(
+            "K230",
+            "another stack owns this",
+            f"{address} belongs to stack {owned.stack}",
+            "remove it here, or let that stack give it up with `removed: [{…, keep: true}]`",
+            resource,
+        )
+        return
+    if address in live.hidden:
+        found.diagnostics.append(_unseen(address, live, resource.origin.span))
+        return
+    now = live.resources.get(address)
+    change = None
+    known = len(found.diagnostics)
+    if now is None:
+        change = _missing(resource, stack, live, ledger, moves, found)
+    else:
+        change = _existing(resource, now, owned, any(fnmatch.fnmatch(str(address), p) for p in replaced), live, found)
+    if change is not None:
+        found.changes.append(change)
+    elif not any(d.is_error for d in found.diagnostics[known:]):
+        found.unchanged += 1
+
+
+def _unseen(address: Address, live: Live, span: Span | None) -> Diagnostic:
+    """The problem with what this user has no right to see: it may be there or not."""
+    refusal = live.refused.get(address)
+    words = refusal.message if refusal else f"{address} exists, but this user may not describe it"
+    help = refusal.help if refusal else "grant DESCRIBE and DESCRIBE_CONFIGS on it"
+    return error("K313", "not allowed to see this", words, help=help, span=span, address=address)
+
+
+def _missing(
+    resource: Resource, stack: Stack, live: Live, ledger: Ledger, moves: Mapping[Address, Address], found: Difference
+) -> Change | None:
+    address, source = resource.address, moves.get(resource.address)
+    before = live.resources.get(source) if source else None
+    if source and before is not None:
+        old = ledger.get(source)
+        if old is None or old.stack == stack.name:
+            diffs = _connector_diffs(resource, before, None)[0]
+            # the move stays in the plan: what it takes over, such as a slot, is not another connector's
+            _impossible(resource, before, diffs, found, "declare it without `moved`, as a new connector")
+            return Change(
+                address,
+                Action.MOVE,
+                before,
+                resource,
+                diffs,
+                "moved",
+                span=resource.origin.span,
+                source=source,
+                created=bool(old and old.created),
+                owner=old,
+            )
+        found.report(
+            "K230", "another stack owns this", f"{source} belongs to stack {old.stack}", "move it there", resource
+        )
+        return None
+    if not stack.guards.create:
+        variable = stack.guards.create_source
+        found.report(
+            "K213",
+            "a guard is not met",
+            f"{address} is missing, and {variable or '`guards: create`'} is false",
+            f"create it by hand, or {f'unset {variable}' if variable else 'allow creation'}",
+            resource,
+        )
+        return None
+    reason = "vanished" if address in ledger else "missing"
+    return Change(
+        address,
+        Action.CREATE,
+        None,
+        resource,
+        (),
+        reason,
+        span=resource.origin.span,
+        created=True,
+        owner=ledger.get(address),
+    )
+
+
+def _existing(
+    resource: Resource, now: Resource, owned: Owned | None, replacing: bool, live: Live, found: Difference
+) -> Change | None:
+    diffs, unmanaged, same = differences(resource, now, owned)
+    found.drift += [
+        Drift(resource.address, d.path, _applied(owned, d.path), d.before) for d in diffs if d.cause != "stack"
+    ]
+    base = Change(
+        resource.address,
+        Action.UPDATE,
+        now,
+        resource,
+        diffs,
+        "config_differs",
+        span=resource.origin.span,
+        unmanaged=unmanaged,
+        unchanged=same,
+        adopts=owned is None,
+        created=bool(owned and owned.created),
+        owner=owned,
+        restart=bool(diffs) and resource.rules.restart in ("on-change", "always"),
+    )
+    if isinstance(resource, Connector):
+        _warn_of_health(resource, live, found)
+    if replacing:
+        return replace(base, action=Action.REPLACE, reason="replace_requested", created=True)
+    anew = f"make it anew without its offsets: kplan plan … --replace {resource.address}"
+    if _impossible(resource, now, diffs, found, f"declare a connector of another name, or {anew}"):
+        return None
+    protect = resource.rules.protect
+    changed = owned is not None and protect is not None and protect != owned.protect
+    if diffs:
+        return base
+    if owned is None:
+        return replace(base, action=Action.ADOPT, reason="adopted")
+    if changed:
+        return replace(
+            base, action=Action.ADOPT, reason="protect_changed", diffs=(AttrDiff("/protect", owned.protect, protect),)
+        )
+    if owned.applied is not None and owned.applied.rules.drop != resource.rules.drop:
+        return replace(base, action=Action.ADOPT, reason="on_delete_changed")
+    return None
+
+
+def _impossible(resource: Resource, now: Resource, diffs: Sequence[AttrDiff], found: Difference, way_out: str) -> bool:
+    """Whether a difference cannot be made in place; it is reported then, with the way out for a connector."""
+    for d in diffs:
+        if d.path == "/partitions" and isinstance(d.before, int) and isinstance(d.after, int) and d.after < d.before:
+            found.report(
+                "K232",
+                "partitions cannot be taken away",
+                f"{resource.name} has {d.before}, the stack says {d.after}",
+                f"declare {d.before}, or delete the topic with its records and make it anew: "
+                f"kplan plan … --replace {resource.address}",
+                resource,
+                d.path,
+            )
+            return True
+        if (
+            isinstance(resource, Connector)
+            and d.key in ANOTHER_CONNECTOR
+            and d.path.startswith("/config/")
+            and d.before
+        ):
+            found.report(
+                "K233",
+                "this would be another connector",
+                f"{d.key} of {resource.name} differs; its offsets are kept under the old one",
+                way_out,
+                resource,
+                d.path,
+            )
+            return True
+    return False
+
+
+def _warn_of_health(resource: Connector, live: Live, found: Difference) -> None:
+    health = live.health.get(resource.address)
+    if health is None or resource.state != "running":
+        return
+    for task in health.failed:
+        found.diagnostics.append(
+            warning(
+                "K417",
+                "a connector's task has failed",
+                f"task {task.id}: {task.cause}",
+                address=resource.address,
+                span=resource.origin.span,
+                help=f"a plan does not repair health: kplan connector restart {resource.name} --failed-only",
+            )
+        )
+    if health.state in ("FAILED", "UNASSIGNED"):
+        found.diagnostics.append(
+            warning(
+                "K417",
+                "a connector is not running",
+                f"{health.state} {health.cause}".strip(),
+                address=resource.address,
+                span=resource.origin.span,
+                help=f"a plan does not repair health: kplan connector restart {resource.name}",
+            )
+        )
+
+
+# -- attributes -------------------------------------------------------------------------------------------------------
+def differences(
+    resource: Resource, now: Resource, owned: Owned | None
+) -> tuple[tuple[AttrDiff, ...], tuple[str, ...], int]:
+    """What differs, which live configs nobody manages, and how many attributes are as they should be."""
+    applied = owned.applied if owned else None
+    if isinstance(resource, Topic) and isinstance(now, Topic):
+        return _topic_diffs(resource, now, applied if isinstance(applied, Topic) else None)
+    diffs, same = _connector_diffs(resource, now, applied if isinstance(applied, Connector) else None)
+    return diffs, (), same
+
+
+def _topic_diffs(topic: Topic, now: Topic, applied: Topic | None) -> tuple[tuple[AttrDiff, ...], tuple[str, ...], int]:
+    diffs: list[AttrDiff] = []
+    same = 0
+    for path, want, have, last in (
+        ("/partitions", topic.partitions, now.partitions, applied.partitions if applied else None),
+        (
+            "/replication_factor",
+            topic.replication_factor,
+            now.replication_factor,
+            applied.replication_factor if applied else None,
+        ),
+    ):
+        if want in (have, -1):
+            same += 1
+        else:
+            diffs.append(AttrDiff(path, have, want, _cause(want, have, last, applied is not None)))
+    old = applied.config if applied else {}
+    for key in sorted(topic.config.keys() - topic.rules.ignore):
+        want_, have_ = topic.config[key], now.config.get(key)
+        if have_ is not None and (want_ == have_ or catalog.same(key, want_, have_)):
+            same += 1
+        else:
+            diffs.append(
+                AttrDiff(f"/config/{key}", have_, want_, _cause(want_, have_, old.get(key), applied is not None))
+            )
+    unmanaged = []
+    for key in sorted(now.config.keys() - topic.config.keys() - topic.rules.ignore):
+        if key in old:
+            diffs.append(AttrDiff(f"/config/{key}", now.config[key], None, "stack"))
+        else:
+            unmanaged.append(key)
+    return tuple(diffs), tuple(unmanaged), same
+
+
+def _connector_diffs(resource: Resource, now: Resource, applied: Connector | None) -> tuple[tuple[AttrDiff, ...], int]:
+    """Connect stores a whole config: what the stack does not say goes."""
+    if not isinstance(resource, Connector) or not isinstance(now, Connector):
+        return (), 0
+    diffs: list[AttrDiff] = []
+    same = 0
+    if resource.state == now.state:
+        same += 1
+    else:
+        last = applied.state if applied else None
+        diffs.append(
+            AttrDiff("/state", now.state, resource.state, _cause(resource.state, now.state, last, applied is not None))
+        )
+    old = applied.config if applied else {}
+    for key in sorted((resource.config.keys() | now.config.keys()) - resource.rules.ignore - {"name"}):
+        want, have = resource.config.get(key), now.config.get(key)
+        if isinstance(want, Secret) and isinstance(have, str):
+            have = Secret(value=have)
+        if equal(want, have):
+            same += 1
+        else:
+            diffs.append(AttrDiff(f"/config/{key}", have, want, _cause(want, have, old.get(key), applied is not None)))
+    return tuple(diffs), same
+
+
+def equal(want: Text | None, have: Text | None) -> bool:
+    """Whether two settings are the same; a secret that is unknown here is taken as equal."""
+    if isinstance(want, str) and isinstance(have, Secret) and REFERENCE.sub("", want).strip():
+        want = Secret(value=want)  # a snapshot hides more than what is called a secret
+    if isinstance(want, Secret) and isinstance(have, Secret):
+        return want.same_as(have) is not False
+    return type(want) is type(have) and want == have
+
+
+def _cause(want: object, have: object, last: object, known: bool) -> str:
+    """Who changed it: a value that the stack still says as it was applied was changed live."""
+    if not known or isinstance(want, Secret) or isinstance(have, Secret):
+        return "stack"
+    if want == last:
+        return "drift"
+    return "stack" if have == last else "both"
+
+
+def _applied(owned: Owned | None, path: str) -> Text | int | None:
+    if owned is None or owned.applied is None:
+        return None
+    if path.startswith("/config/"):
+        return owned.applied.config.get(path.removeprefix("/config/"))
+    value: Text | int | None = getattr(owned.applied, path[1:], None)
+    return value
+
+
+# -- what goes --------------------------------------------------------------------------------------------------------
+def _leaving(stack: Stack, live: Live, ledger: Ledger, mine: Ledger, found: Difference) -> None:
+    listed = {entry.address: entry for entry in stack.removed}
+    moved = {move.source for move in stack.moved if move.target in stack.resources}
+    for address, entry in listed.items():
+        owned = ledger.get(address)
+        if owned is not None and owned.stack != stack.name:
+            found.diagnostics.append(
+                error(
+                    "K230",
+                    "another stack owns this",
+                    f"{address} belongs to stack {owned.stack}",
+                    help="list it under `removed` there",
+                    span=entry.span,
+                    address=address,
+                )
+            )
+        else:
+            _goes(address, entry, owned, live, found)
+    for address, owned in mine.items():
+        if (
+            address not in stack.resources
+            and address not in listed
+            and not (address in moved and address in live.resources)
+        ):
+            keep = address == Address("topic", stack.state_topic)
+            _goes(address, Removal(address, keep=True) if keep else None, owned, live, found)
+
+
+def _goes(address: Address, entry: Removal | None, owned: Owned | None, live: Live, found: Difference) -> None:
+    """A delete, a release (given up, or gone already), or nothing."""
+    now = live.resources.get(address)
+    span = entry.span if entry else None
+    keep = bool(entry and entry.keep)
+    if address in live.hidden:
+        found.diagnostics.append(_unseen(address, live, span))
+    elif now is None or keep:
+        if owned is not None:
+            reason = "kept" if keep else "gone"
+            found.changes.append(Change(address, Action.RELEASE, now, None, (), reason, span=span, owner=owned))
+    else:
+        found.changes.append(
+            Change(
+                address,
+                Action.DELETE,
+                now,
+                None,
+                (),
+                "removed" if entry else "orphan",
+                span=span,
+                owner=owned,
+                created=bool(owned and owned.created),
+                keep_offsets=bool(entry and entry.keep_offsets),
+            )
+        )
+
+
+def _destroy(stack: Stack, live: Live, mine: Ledger, found: Difference) -> None:
+    for address, owned in mine.items():
+        declared = stack.resources.get(address)
+        span = declared.origin.span if declared else None
+        now = live.resources.get(address)
+        if address in live.hidden:
+            found.diagnostics.append(_unseen(address, live, span))
+        elif now is None:
+            found.changes.append(Change(address, Action.RELEASE, None, None, (), "gone", span=span, owner=owned))
+        else:
+            # what it adopted is released, unless its deletion is accepted by name (risk.accepted_releases)
+            change = Change(
+                address, Action.DELETE, now, None, (), "destroy", span=span, owner=owned, created=owned.created
+            )
+            stays = not owned.created or find_refusal(change, owned, live.state)
+            found.changes.append(replace(change, action=Action.RELEASE) if stays else change)
+
+
+# -- the rest of a change ---------------------------------------------------------------------------------------------
+def _finished(change: Change, stack: Stack, live: Live) -> Change:
+    """The change with its undo and what it does besides."""
+    change = replace(change, undo=undo_of(change, live.target))
+    if change.address.kind == "connector" and change.action is Action.UPDATE:
+        change = replace(change, snapshots=_snapshots(change))
+        change = replace(change, effects=_effects(change, live))
+    return change
+
+
+def _snapshots(change: Change) -> tuple[str, ...]:
+    """The new tables whose rows are to be read, as the stack asks."""
+    after = change.after
+    if not isinstance(after, Connector) or after.rules.new_tables != "incremental" or after.state != "running":
+        return ()
+    return new_tables(change) if channel(after) else ()
+
+
+def _effects(change: Change, live: Live) -> tuple[str, ...]:
+    config = change.before.config if isinstance(change.before, Connector) else {}
+    health = live.health.get(change.address)
+    tasks = len(health.tasks) if health else 0
+    found = []
+    if any(d.path.startswith("/config/") for d in change.diffs):
+        slot = config.get("slot.name")
+        stays = isinstance(slot, str) and not any(d.key == "slot.name" for d in change.diffs)
+        kept = f"offsets and slot {slot} are kept" if stays else "offsets are kept"
+        found.append(f"restarts {count(tasks, 'task')}; {kept}")
+    if change.restart and change.reason == "topics_changed":
+        found.append(f"restarts {count(tasks, 'task')}, because its topics change")
+    elif change.restart and isinstance(change.after, Connector) and change.after.state == "running":
+        found.append(f"then restarts the connector and its tasks (restart: {change.after.rules.restart})")
+    if change.snapshots:
+        tables = listed([name_of(entry) for entry in change.snapshots])
+        found.append(f"then reads the rows already in {tables} (incremental snapshot), and waits until that is done")
+    return tuple(found)
+
+
+def needed(stack: Stack, ledger: Ledger) -> frozenset[Address]:
+    """The addresses whose live state a plan of `stack` depends on."""
+    mine = {a for a, o in ledger.items() if o.stack == stack.name}
+    return frozenset(stack.resources) | mine | {e.address for e in stack.removed} | {m.source for m in stack.moved}

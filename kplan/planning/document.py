@@ -1,0 +1,571 @@
+"""The plan: a document, computed once. Text, JSON and exit code are views of it, and apply executes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from kplan import __version__
+from kplan.diagnostics import Diagnostic, Severity, Span, Stale
+from kplan.kinds.topic import configs as catalog
+from kplan.language.template import references, resolve
+from kplan.model import (
+    Action,
+    Address,
+    Change,
+    Connector,
+    Drift,
+    File,
+    Live,
+    Resource,
+    Secret,
+    SourceCheck,
+    Target,
+    Text,
+    Topic,
+)
+from kplan.model.codec import change_from_json, change_to_json, text_from_json, text_to_json
+from kplan.planning.diff import Ledger, differences, equal
+from kplan.planning.order import Step
+from kplan.planning.trust import is_another_topic
+from kplan.state.signing import canonical, matches, signature
+
+FORMAT = "1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How many steps of each kind a plan has. `hidden`: left out by --target or --exclude; `irreversible`: no undo."""
+
+    add: int = 0
+    change: int = 0
+    delete: int = 0
+    replace: int = 0
+    move: int = 0
+    adopt: int = 0
+    release: int = 0
+    unchanged: int = 0
+    hidden: int = 0
+    irreversible: int = 0
+
+
+@dataclass(frozen=True)  # no slots: its digest is remembered
+class Plan:
+    """What one apply would do to one stack. `hidden` counts the changes that --target or --exclude left out."""
+
+    stack: str
+    env: str
+    target: Target
+    steps: tuple[Step, ...] = ()
+    mode: str = "apply"
+    files: tuple[File, ...] = ()
+    commit: str = ""
+    unchanged: int = 0
+    hidden: int = 0
+    drift: tuple[Drift, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    checked: bool = False
+    topics_read: int = 0
+    connectors_read: int = 0
+    used_env: tuple[str, ...] = ()
+    created_at: str = ""
+    kplan_version: str = __version__
+    sources: tuple[SourceCheck, ...] = ()  # the connectors whose databases matter
+    owned: int = 0  # resources that the stack owned when the plan was made
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        return tuple(step.change for step in self.steps)
+
+    @property
+    def point_of_no_return(self) -> int | None:
+        """The number of the first step that cannot be undone."""
+        return next((s.number for s in self.steps if s.change.irreversible), None)
+
+    @property
+    def complete(self) -> bool:
+        return self.hidden == 0
+
+    @property
+    def errored(self) -> bool:
+        return any(d.is_error and d.code != "K419" for d in self.diagnostics)
+
+    @property
+    def blocked(self) -> tuple[str, ...]:
+        """What must be accepted first: the code and the address of each such danger."""
+        found = [f"{r.code} {s.change.address}" for s in self.steps for r in s.change.risks if r.blocks]
+        return tuple(found + [d.code for d in self.diagnostics if d.code == "K419"])
+
+    @property
+    def applyable(self) -> bool:
+        return not self.errored and not self.blocked
+
+    @property
+    def has_changes(self) -> bool:
+        """Adopting and releasing touch the ledger alone and are no changes."""
+        return any(not s.change.is_ledger_only for s in self.steps)
+
+    @property
+    def exit_code(self) -> int:
+        """4 with errors, 3 when blocked, else 0."""
+        return 4 if self.errored else 3 if self.blocked else 0
+
+    @property
+    def summary(self) -> Summary:
+        return Summary(
+            add=self.count(Action.CREATE),
+            change=self.count(Action.UPDATE),
+            delete=self.count(Action.DELETE),
+            replace=self.count(Action.REPLACE),
+            move=self.count(Action.MOVE),
+            adopt=self.count(Action.ADOPT),
+            release=self.count(Action.RELEASE),
+            unchanged=self.unchanged,
+            hidden=self.hidden,
+            irreversible=sum(1 for change in self.changes if change.irreversible),
+        )
+
+    @property
+    def dangers(self) -> tuple[Change, ...]:
+        """The changes that lose data or cut readers off, accepted or not."""
+        return tuple(change for change in self.changes if any(risk.level == "danger" for risk in change.risks))
+
+    def count(self, *actions: Action) -> int:
+        return sum(1 for s in self.steps if s.change.action in actions)
+
+    @cached_property
+    def digest(self) -> str:
+        """The same for two plans of the same world, whenever they were made."""
+        return str(to_json(self)["digest"])
+
+
+# -- the document -----------------------------------------------------------------------------------------------------
+def to_json(plan: Plan) -> dict[str, Any]:
+    """The document of `schemas/plan.v1.json`; no secret is in it."""
+    document: dict[str, Any] = {
+        "format_version": FORMAT,
+        "kplan_version": plan.kplan_version,
+        "created_at": plan.created_at,
+        "stack": {"name": plan.stack, "env": plan.env, "files": [asdict(f) for f in plan.files], "commit": plan.commit},
+        "target": {key: value for key, value in asdict(plan.target).items() if key != "snapshot" or value},
+        "mode": plan.mode,
+        "checked": plan.checked,
+        "applyable": plan.applyable,
+        "complete": plan.complete,
+        "errored": plan.errored,
+        "blocked": list(plan.blocked),
+        "summary": asdict(plan.summary),
+        "point_of_no_return": plan.point_of_no_return,
+        "changes": [change_to_json(s.change, s.number, s.wave) for s in plan.steps],
+        "drift": [drift_to_json(d) for d in plan.drift],
+        "diagnostics": [diagnostic_to_json(d) for d in plan.diagnostics],
+        "read": {
+            "topics": plan.topics_read,
+            "connectors": plan.connectors_read,
+            **({"owned": plan.owned} if plan.owned else {}),
+        },
+        "used_env": list(plan.used_env),
+        **({"sources": [asdict(source) for source in plan.sources]} if plan.sources else {}),
+    }
+    document["digest"] = document_digest(document)
+    return document
+
+
+def drift_to_json(drift: Drift) -> dict[str, Any]:
+    return {
+        "address": str(drift.address),
+        "path": drift.path,
+        "applied": text_to_json(drift.applied),
+        "live": text_to_json(drift.live),
+    }
+
+
+def _drift(data: Mapping[str, Any]) -> Drift:
+    return Drift(
+        Address.parse(data["address"]), data["path"], text_from_json(data["applied"]), text_from_json(data["live"])
+    )
+
+
+def diagnostic_to_json(d: Diagnostic) -> dict[str, Any]:
+    span = d.span or Span("")
+    return {
+        "code": d.code,
+        "severity": str(d.severity),
+        "summary": d.summary,
+        "detail": d.detail,
+        "help": d.help,
+        "address": d.address,
+        "attribute": d.path,
+        "path": span.path,
+        "line": span.line,
+        "column": span.column,
+        "end_line": span.end_line,
+        "end_column": span.end_column,
+        **({"addresses": list(d.addresses)} if d.addresses else {}),
+    }
+
+
+def diagnostic_from_json(data: Mapping[str, Any]) -> Diagnostic:
+    span = (
+        Span(data["path"], data["line"], data["column"], data["end_line"], data["end_column"]) if data["path"] else None
+    )
+    return Diagnostic(
+        data["code"],
+        Severity(data["severity"]),
+        data["summary"],
+        data["detail"],
+        data["help"],
+        span,
+        data["address"],
+        data["attribute"],
+        addresses=tuple(data.get("addresses", ())),
+    )
+
+
+def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
+    """The plan that a document describes. Raises Stale where it was changed by hand or is of another major version."""
+    version = str(data.get("format_version", ""))
+    if version.split(".")[0] != FORMAT.split(".")[0]:
+        raise Stale(
+            f"this plan has format {version or 'none'}, this kplan reads {FORMAT}",
+            code="K521",
+            help="make the plan again with this kplan",
+        )
+    try:
+        plan = Plan(
+            stack=data["stack"]["name"],
+            env=data["stack"]["env"],
+            target=Target(**data["target"]),
+            steps=tuple(Step(c["step"], c["wave"], change_from_json(c)) for c in data["changes"]),
+            mode=data["mode"],
+            files=tuple(File(**f) for f in data["stack"]["files"]),
+            commit=data["stack"]["commit"],
+            unchanged=data["summary"]["unchanged"],
+            hidden=data["summary"]["hidden"],
+            drift=tuple(_drift(d) for d in data["drift"]),
+            diagnostics=tuple(diagnostic_from_json(d) for d in data["diagnostics"]),
+            checked=data["checked"],
+            topics_read=data["read"]["topics"],
+            connectors_read=data["read"]["connectors"],
+            used_env=tuple(data["used_env"]),
+            created_at=data["created_at"],
+            kplan_version=data["kplan_version"],
+            sources=tuple(SourceCheck(**source) for source in data.get("sources", ())),
+            owned=data["read"].get("owned", 0),
+        )
+        document = to_json(plan)
+        del document["digest"]  # a newer kplan's is of more than this one knows
+        changed = verify and (document_digest(data) != data.get("digest") or not _agrees(document, data))
+        fits = not verify or changed or _fits_schema(data)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as e:
+        raise Stale(f"this is no plan of kplan: {type(e).__name__} {e}", code="K521", help="make the plan again") from e
+    if changed:
+        raise Stale(
+            "the plan's file does not match its digest: it was changed after it was made",
+            code="K522",
+            help="make the plan again, and apply the file as it was written",
+        )
+    if not fits:
+        detail = "this is no plan of kplan: it does not fit the schema of plans (`kplan schema plan`)"
+        raise Stale(detail, code="K521", help="make the plan again")
+    return plan
+
+
+NO_TIME = "1970-01-01T00:00:00Z"
+
+
+def _fits_schema(data: Mapping[str, Any]) -> bool:
+    """Return whether values have the types that every view relies on. A plan that a program made may have no time."""
+    from kplan.language import schema
+
+    timed = {**data, "created_at": NO_TIME} if data["created_at"] == "" else data
+    return schema.fits(timed, schema.read_schema("plan.v1"))
+
+
+def _agrees(made: Any, read: Any) -> bool:
+    """Whether what was read says the same as what is made of it; keys that this kplan does not know may be there."""
+    if isinstance(made, dict) and isinstance(read, dict):
+        return all(key in read and _agrees(value, read[key]) for key, value in made.items())
+    if isinstance(made, list | tuple) and isinstance(read, list):
+        return len(made) == len(read) and all(map(_agrees, made, read))
+    return type(made) is type(read) and bool(made == read)
+
+
+def document_digest(document: Mapping[str, Any]) -> str:
+    """The digest of a document, without its time, the digest itself and the signature."""
+    return "sha256:" + hashlib.sha256(canonical(document, "created_at", "digest", "signature")).hexdigest()
+
+
+# -- the file ---------------------------------------------------------------------------------------------------------
+def parse(text: str) -> list[dict[str, Any]] | None:
+    """The documents of a saved file, None where it is none. Raises Stale for one that says something twice."""
+    twice: list[str] = []
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        twice.extend([key for key, _ in pairs] if len(found) < len(pairs) else ())
+        return found
+
+    try:
+        data = json.loads(text, object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(data, dict) or "format_version" not in data:
+        return None
+    if twice:  # a reader of the file may take the one and kplan the other
+        detail = "the plan's file has keys twice in one object: it was changed after it was made"
+        raise Stale(detail, code="K522", help="make the plan again, and apply the file as it was written")
+    several = data.get("plans")
+    documents = several if isinstance(several, list) else [data]
+    return documents if documents and all(isinstance(document, dict) for document in documents) else None
+
+
+def signed(documents: Sequence[Mapping[str, Any]], key: str | None) -> list[dict[str, Any]]:
+    """The documents of one file with their signatures; without a key there are none."""
+    if not key:
+        return [dict(document) for document in documents]
+    return [{**document, "signature": _signature(document, documents, key)} for document in documents]
+
+
+def _signature(document: Mapping[str, Any], together: Sequence[Mapping[str, Any]], key: str) -> str:
+    """Covers all of the document, its time too, and which others are in the file and in which order."""
+    digests = "\n".join(str(each.get("digest")) for each in together)
+    return signature(key, b"kplan plan", digests.encode(), canonical(document, "signature"))
+
+
+def verify_signatures(documents: Sequence[Mapping[str, Any]], key: str | None) -> None:
+    """Raises Stale where there is a key and a document is not signed with it. Without a key nothing can be said."""
+    for document in documents if key else ():
+        found = document.get("signature")
+        name = (document.get("stack") or {}).get("name") if isinstance(document.get("stack"), Mapping) else None
+        if not isinstance(found, str):
+            raise Stale(
+                f"the plan of stack {name} is not signed, and KPLAN_KEY is set",
+                code="K523",
+                help="make the plan again where KPLAN_KEY is set to the same value as here",
+            )
+        if not matches(found, _signature(document, documents, str(key))):
+            raise Stale(
+                f"the signature of the plan of stack {name} is wrong: it was signed with another KPLAN_KEY, "
+                "or changed after it was made",
+                code="K523",
+                help="make the plan again with this KPLAN_KEY, and apply the file as it was written",
+            )
+
+
+# -- secrets of a saved plan ------------------------------------------------------------------------------------------
+def secret_names(plan: Plan) -> tuple[str, ...]:
+    """The sensitive variables whose values the plan's steps need."""
+    names: dict[str, None] = {}
+    for change in plan.changes:
+        if isinstance(change.after, Connector):
+            for value in change.after.config.values():
+                if isinstance(value, Secret):
+                    names.update(dict.fromkeys(references(value.ref)))
+    return tuple(names)
+
+
+def with_secrets(plan: Plan, values: Mapping[str, str | None], key: str | None) -> Plan:
+    """The plan with its secrets filled in. Raises Stale where one is not what it was when the plan was made."""
+    steps = []
+    for step in plan.steps:
+        change = step.change
+        if isinstance(change.after, Connector):
+            config = {k: _filled(change.address, k, v, values, key) for k, v in change.after.config.items()}
+            after = replace(change.after, config=config)
+            diffs = tuple(
+                replace(d, after=config.get(d.key, d.after))
+                if d.path.startswith("/config/") and isinstance(d.after, Secret)
+                else d
+                for d in change.diffs
+            )
+            change = replace(change, after=after, diffs=diffs)
+        steps.append(replace(step, change=change))
+    return replace(plan, steps=tuple(steps))
+
+
+def _filled(address: Address, key: str, value: Text, values: Mapping[str, str | None], signing: str | None) -> Text:
+    if not isinstance(value, Secret) or not value.ref:
+        return value
+    filled = Secret(value.ref, resolve(value.ref, values)).signed(signing)
+    if value.fingerprint and filled.fingerprint and value.fingerprint != filled.fingerprint:
+        raise Stale(
+            f"{address} {key}: {value.ref} is not what it was when the plan was made",
+            help="give the variable the same value, or make the plan again",
+        )
+    return Secret(filled.ref, filled.value, value.fingerprint or filled.fingerprint)
+
+
+# -- judging a plan by what is live now -------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A step as it stands now: `done` already, or to be done; its change's `before` is what is live."""
+
+    step: Step
+    done: bool = False
+
+
+def judge(
+    steps: Sequence[Step], live: Live, ledger: Ledger, stack: str, answered: Mapping[int, bool] = MappingProxyType({})
+) -> tuple[list[Judged], list[str]]:
+    """Each step by before, after and live; and a line for each attribute that moved since the plan was made.
+
+    `answered` are the steps that an interrupted run sent, and whether it got an answer. One without an answer may be
+    half done, and is done again from where it is.
+    """
+    judged, moved = [], []
+    for step in steps:
+        owner = ledger.get(step.change.address)
+        if owner is not None and owner.stack != stack:
+            moved.append(f"{step.change.address}: stack {owner.stack} owns it now")
+            continue
+        if is_another_topic(step.change, live) and (
+            step.change.action is not Action.REPLACE or step.number not in answered
+        ):
+            moved.append(f"{step.change.address}: another topic has this name now")
+            continue
+        found, why = _judged(step, live, answered.get(step.number))
+        moved += why
+        judged += [_owned(found, ledger)] if found else []
+    return judged, moved
+
+
+def _owned(judged: Judged, ledger: Ledger) -> Judged:
+    """The step with the ledger's record as it is now: that of a plan may be outdated."""
+    change = judged.step.change
+    owner = ledger.get(change.source or change.address)
+    return replace(judged, step=replace(judged.step, change=replace(change, owner=owner)))
+
+
+def _judged(step: Step, live: Live, answered: bool | None) -> tuple[Judged | None, list[str]]:
+    change = step.change
+    now, target = live.resources.get(change.source or change.address), live.resources.get(change.address)
+    if change.is_ledger_only:
+        return Judged(step), []
+    if answered:
+        why = _moved(change, change.after, target)
+        return (None, why) if why else (Judged(step, done=True), [])
+    if change.drops and change.action is Action.DELETE and now is None:
+        return Judged(step), []  # what is dropped after it may still be there; to drop it again does no harm
+    from_before = _moved(change, change.before, now) + _set_since(change, now)
+    if not from_before:
+        return Judged(replace(step, change=_on(change, now))), []
+    if _is_so(change, target, live) and (answered is None or not _goes_on(change)):
+        return Judged(step, done=True), []
+    if answered is None or _is_anothers(change, now):
+        return None, from_before
+    return Judged(replace(step, change=_resumed(change, now, target))), []
+
+
+def _is_so(change: Change, target: Resource | None, live: Live) -> bool:
+    """Whether live is as planned. A replaced thing may look like the old one, so that cannot be told of it."""
+    moving = change.source is not None and change.source in live.resources
+    return change.action is not Action.REPLACE and not moving and not _moved(change, change.after, target)
+
+
+def _goes_on(change: Change) -> bool:
+    """Whether it may look done before it is: a connector's task fails later, replicas are listed before they are in
+    sync."""
+    return isinstance(change.after, Connector) or change.reassignment is not None
+
+
+def _is_anothers(change: Change, now: Resource | None) -> bool:
+    """Whether a topic has an attribute that neither was so before nor is to be so: this run did not do that."""
+    if not isinstance(now, Topic) or change.action is Action.REPLACE:
+        return False
+    wanted = {path for path, _, _ in differing(change.after, now)} if change.after else set()
+    before = {path for path, _, _ in differing(change.before, now)} if change.before else wanted
+    return bool(wanted & before)
+
+
+def _resumed(change: Change, now: Resource | None, target: Resource | None) -> Change:
+    """What is left of a change that was cut off somewhere in its middle."""
+    if change.action is Action.REPLACE and now is None:
+        return replace(change, action=Action.CREATE)
+    if change.action is Action.CREATE and target is not None and change.after is not None:
+        diffs, _, _ = differences(change.after, target, None)
+        return replace(change, action=Action.UPDATE, before=target, diffs=diffs)
+    return _on(change, now)
+
+
+def _on(change: Change, now: Resource | None) -> Change:
+    """The change starting from what is live now, whose secrets are known, unlike those of a saved plan."""
+    if now is None or change.before is None:
+        return change
+    diffs = []
+    for d in change.diffs:
+        have = now.config.get(d.key) if d.path.startswith("/config/") else d.before
+        diffs.append(replace(d, before=have))
+    return replace(change, before=now, diffs=tuple(diffs))
+
+
+def _set_since(change: Change, now: Resource | None) -> list[str]:
+    """Topic configs that were unset when the plan was made and are set now."""
+    if not isinstance(now, Topic):
+        return []
+    return [
+        f"{change.address} {d.key}: planned from (unset), now {now.config[d.key]}"
+        for d in change.diffs
+        if d.path.startswith("/config/") and d.before is None and d.key in now.config
+    ]
+
+
+def _moved(change: Change, then: Resource | None, now: Resource | None) -> list[str]:
+    """What is different now from `then`, in words: `topic/x retention.ms: planned from 1, now 2`."""
+    address = change.address
+    if then is None or now is None:
+        if then is now:
+            return []
+        return [f"{address}: {'is gone' if now is None else 'is there now'}"]
+    return [
+        f"{address} {path.removeprefix('/config/').removeprefix('/')}: planned from {_words(a)}, now {_words(b)}"
+        for path, a, b in differing(then, now)
+    ]
+
+
+def differing(then: Resource, now: Resource) -> list[tuple[str, Any, Any]]:
+    """The attributes that are not the same: (path, then, now)."""
+    found: list[tuple[str, Any, Any]] = []
+    if isinstance(then, Topic) and isinstance(now, Topic):
+        if then.partitions != now.partitions:
+            found.append(("/partitions", then.partitions, now.partitions))
+        if then.replication_factor not in (-1, now.replication_factor):
+            found.append(("/replication_factor", then.replication_factor, now.replication_factor))
+        for key in sorted(then.config.keys() | now.config.keys()):
+            a, b = then.config.get(key), now.config.get(key)
+            if key in then.config and (b is None or not (a == b or catalog.same(key, str(a), b))):
+                found.append((f"/config/{key}", a, b))
+    elif isinstance(then, Connector) and isinstance(now, Connector):
+        if then.state != now.state:
+            found.append(("/state", then.state, now.state))
+        for key in sorted((then.config.keys() | now.config.keys()) - {"name"} - then.rules.ignore):
+            want, have = then.config.get(key), now.config.get(key)
+            if isinstance(want, Secret) and isinstance(have, str):
+                have = Secret(value=have)
+            if not equal(want, have):
+                found.append((f"/config/{key}", want, have))
+    return found
+
+
+def _words(value: Any) -> str:
+    return "(unset)" if value is None else str(value)
+
+
+__all__ = [
+    "FORMAT",
+    "Judged",
+    "Plan",
+    "differing",
+    "from_json",
+    "judge",
+    "parse",
+    "signed",
+    "to_json",
+    "verify_signatures",
+    "with_secrets",
+]

@@ -1,0 +1,88 @@
+"""Looks into the databases of the connectors that a plan changes, and says what would go wrong there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from kplan.diagnostics import Denied, Diagnostic, KplanError, Unreachable
+from kplan.kinds.connector.discovery import Login, login_from_here
+from kplan.kinds.connector.drops import hindered, hindrances
+from kplan.kinds.connector.readiness import Ask, Found, ask, coming, problems, wants
+from kplan.model import Change, Connector, SourceCheck, Target
+from kplan.servers.base import Cluster
+
+NOT_AT_HAND = {
+    "K316": "its password is not known here",
+    "K318": "its driver is not installed here",
+    "K320": "its address or user is not known here",
+}
+Key = tuple[int, bool]  # the change, and whether it is asked for what is to be dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """`checks` says of each database that a connector is about to read whether it was looked into, and why not."""
+
+    diagnostics: tuple[Diagnostic, ...] = ()
+    checks: tuple[SourceCheck, ...] = ()
+
+
+def look(cluster: Cluster, changes: Sequence[Change], target: Target) -> Looked:
+    """What the databases say of `changes`. Not to be asked from here is no problem, unless something is dropped."""
+    wanted = dict(_wanted(changes)) if cluster.databases is not None else {}
+    if cluster.databases is None or not wanted:
+        return Looked()
+    asks: dict[Key, Ask] = {}
+    why: dict[Key, str] = {}
+    for key, connector in wanted.items():
+        try:
+            asks[key] = ask(changes[key[0]], connector, login_from_here(connector, target.connect_url))
+        except KplanError as e:
+            why[key] = _in_short(e)
+    answers = cluster.databases.look(asks) if asks else {}
+    found: dict[Key, Found] = {key: answer for key, answer in answers.items() if not isinstance(answer, KplanError)}
+    why |= {key: _reason(asks[key].login, e) for key, e in answers.items() if isinstance(e, KplanError)}
+    told = _ready(asks, {key: seen for key, seen in found.items() if not key[1]}, why)
+    for key in (key for key in wanted if key[1]):
+        change = changes[key[0]]
+        told += [hindered(change, why[key])] if key in why else hindrances(change, asks[key], found[key])
+    return Looked(tuple(told), tuple(_check(changes[key[0]], why.get(key)) for key in wanted if not key[1]))
+
+
+def _wanted(changes: Sequence[Change]) -> Iterator[tuple[Key, Connector]]:
+    """The connectors whose databases matter: what they are to become, and what of them is to be dropped."""
+    for number, change in enumerate(changes):
+        if wants(change) and isinstance(change.after, Connector):
+            yield (number, False), change.after
+        if change.drops and isinstance(change.before, Connector):
+            yield (number, True), change.before
+
+
+def _ready(asks: Mapping[Key, Ask], found: Mapping[Key, Found], why: dict[Key, str]) -> list[Diagnostic]:
+    """What is wrong; a list of tables that kplan cannot read is a reason not to judge."""
+    slots = coming(asks, found)
+    told: list[Diagnostic] = []
+    for key, seen in found.items():
+        login = asks[key].login
+        try:
+            told += problems(asks[key], seen, slots[login.host, login.port])
+        except KplanError as e:
+            why[key] = _in_short(e)
+    return told
+
+
+def _check(change: Change, why: str | None) -> SourceCheck:
+    return SourceCheck(change.address.name, why is None, why or "")
+
+
+def _reason(login: Login, problem: KplanError) -> str:
+    """Why there was no look, in words that are the same each time."""
+    where = f"{login.host}:{login.port}"
+    if isinstance(problem, Denied):
+        return f"{where} does not let {login.user} in from here"
+    return f"{where} does not answer" if isinstance(problem, Unreachable) else _in_short(problem)
+
+
+def _in_short(problem: KplanError) -> str:
+    return NOT_AT_HAND.get(problem.code, problem.message)

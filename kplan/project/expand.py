@@ -1,0 +1,463 @@
+"""A stack file, its variables and its environment become what should exist: for_each, templates, tables and topics."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from kplan.diagnostics import Diagnostic, Span, error, warning
+from kplan.kinds.topic import configs as catalog
+from kplan.kinds.topic.settings import BUILT_IN, Builder, Layer, Setting, layer, rules, stacked
+from kplan.language import keys, schema, variables
+from kplan.language.source import Document
+from kplan.language.template import Scope, TemplateProblem, TooMuch, is_template, render
+from kplan.model import (
+    STATE_TOPIC,
+    Address,
+    Connector,
+    File,
+    Guards,
+    Move,
+    Origin,
+    Removal,
+    Resource,
+    Secret,
+    Stack,
+    Topic,
+)
+from kplan.project import environment as environments
+from kplan.project import guard
+from kplan.project.environment import Environment
+
+if TYPE_CHECKING:
+    from kplan.kinds.connector.expansion import Blueprint
+    from kplan.kinds.connector.topics import Feeds
+
+STACK_NAME = re.compile(r"[a-z0-9-]{1,63}\Z")
+KEY = tuple[str | int, ...]
+EACH = re.compile(r"\beach\b")
+MOST_RESOURCES = 100_000  # of one stack: ten times what a large cluster has
+MOST_PROBLEMS = 2_000  # that are told of one stack
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """All that a stack's expansion depends on besides its file. `find` loads a template by name."""
+
+    environment: Environment
+    given: variables.Given = variables.Given()
+    find: Callable[[str], tuple[Blueprint | None, Sequence[Diagnostic]]] = lambda name: (None, ())
+    files: tuple[File, ...] = ()
+
+
+@dataclass(slots=True)
+class Expansion:
+    """One stack on its way from a document to resources; `problems` grows."""
+
+    document: Document
+    inputs: Inputs
+    problems: list[Diagnostic] = field(default_factory=list)
+    scope: Scope = field(default_factory=lambda: Scope({}))
+    outer: list[Layer] = field(default_factory=list)  # defaults for every topic, under what the topic says
+    resources: dict[Address, Resource] = field(default_factory=dict)
+    internal: set[str] = field(default_factory=set)  # topics that only a template asked for
+    written: dict[str, Layer] = field(default_factory=dict)  # what `topics:` itself says of a topic
+    expected: list[tuple[Feeds, list[str]]] = field(default_factory=list)  # topics that connectors write to
+    topics: Builder = field(default_factory=Builder)
+
+    # -- values ---------------------------------------------------------------------------------------------------
+    def value(self, data: Any, path: KEY, scope: Scope | None = None, *, secret: bool = False) -> Any:
+        """`data` with its templates rendered. A sensitive value where it would be shown is a problem."""
+        (scope or self.scope).budget.spend(1 + (len(data) // 100 if isinstance(data, str) else 0))
+        if isinstance(data, dict):
+            rendered = {}
+            for key, child in data.items():
+                name = self.value(key, (*path, key), scope) if is_template(key) else key
+                rendered[str(name)] = self.value(child, (*path, key), scope, secret=secret)
+            return rendered
+        if isinstance(data, list):
+            return [self.value(child, (*path, i), scope, secret=secret) for i, child in enumerate(data)]
+        if not is_template(data):
+            return data
+        try:
+            value = render(data, scope or self.scope)
+        except TooMuch:
+            raise
+        except TemplateProblem as e:
+            self.report("K201", "a template cannot be rendered", str(e), path, e.help)
+            return None
+        if isinstance(value, Secret) and not secret:
+            self.report(
+                "K209",
+                "a sensitive value would be shown here",
+                value.ref,
+                path,
+                "only connector settings may hold sensitive values",
+            )
+            return None
+        return value
+
+    def block(self, data: Any, path: KEY, scope: Scope | None = None, *, secret: Collection[str] = ()) -> Any:
+        """A block with its templates rendered, None where they fail or give what may not stand there.
+
+        Under the keys in `secret` values may be sensitive.
+        """
+        before = len(self.problems)
+        if isinstance(data, dict) and secret:
+            plain = {key: value for key, value in data.items() if key not in secret}
+            hidden = {key: value for key, value in data.items() if key in secret}
+            rendered = {**self.value(plain, path, scope), **self.value(hidden, path, scope, secret=True)}
+        else:
+            rendered = self.value(data, path, scope)
+        if rendered == data:
+            return rendered
+        if len(self.problems) == before:
+            self.problems += self._misfits(path, rendered)
+        return rendered if len(self.problems) == before else None
+
+    def _misfits(self, path: KEY, rendered: Any) -> Iterable[Diagnostic]:
+        """What does not meet the schema now that it is rendered."""
+        from kplan.kinds.connector.expansion import shown
+
+        content = shown(rendered)
+        if len(path) == 2 and path[0] == "connectors":
+            own = self.document.data["connectors"][path[1]]
+            content = {**{key: own[key] for key in ("template",) if key in own}, **content}
+        for part in reversed(path):
+            content = {part: content}
+        document = replace(self.document, data={"version": 1, "stack": "rendered", **content})
+        return schema.check(document, schema.read_schema("stack.v1"))
+
+    def report(self, code: str, summary: str, detail: str, path: KEY, help: str = "", *, key: bool = False) -> None:
+        span = self.document.key_at(*path) if key else self.document.at(*path)
+        self.problems.append(error(code, summary, detail, help=help, span=span))
+
+    def spans(self, path: KEY, data: Mapping[str, Any]) -> dict[str, Span]:
+        """Where each setting of a topic block is written, by its path; of a config the value's place has `=` behind."""
+        found = {f"/{key}": self.document.at(*path, key) for key in ("partitions", "replication_factor") if key in data}
+        config = data.get("config")
+        if isinstance(config, dict):
+            found |= {f"/config/{key}": self.document.key_at(*path, "config", key) for key in config}
+            found |= {f"/config/{key}=": self.document.at(*path, "config", key) for key in config}
+        return found
+
+    # -- the parts ------------------------------------------------------------------------------------------------
+    def run(self) -> Stack | None:
+        data = self.document.data
+        values, problems = variables.settle(self.document, self.inputs.given)
+        self.problems += problems
+        env = self.inputs.environment
+        named = values.scope(kplan={"env": env.name})
+        name = self.value(data["stack"], ("stack",), named)
+        if not isinstance(name, str) or not STACK_NAME.match(name):
+            if name is not None:
+                self.report("K212", "bad stack name", f"{name!r}", ("stack",), "1 to 63 of a-z, 0-9 and -")
+            name = "unnamed"
+        self.scope = values.scope(kplan={"env": env.name, "stack": name, "bootstrap": env.bootstrap})
+        self.outer = self._outer(data)
+        for key in data.get("topics") or {}:
+            self._topics(key)
+        for key in data.get("connectors") or {}:
+            self._connector(key)
+        for feeds, topics in self.expected:
+            feeds.tell_undeclared(topics)
+        self.problems += self.topics.problems
+        guards = self._guards(data, env)
+        self._own_state(env)
+        removed, moved = self._removed(data), self._moved(data)
+        self._contradictions(removed, moved)
+        self._names()
+        self.problems += guard.check(self.resources, guards, self.internal)
+        if data.get("connectors"):
+            self.problems += self._of_connectors()
+        used = sorted({name for t in self.resources.values() if isinstance(t, Topic) for name in env_sources(t, env)})
+        return Stack(
+            name,
+            env.name,
+            self.resources,
+            removed,
+            moved,
+            guards,
+            self.inputs.files,
+            tuple(used),
+            {name: self.document.key_at("variables", name) for name in values.unset},
+            {name: own for name in values.unset if (own := (data["variables"][name] or {}).get("env"))},
+            env.kafka_topic,
+        )
+
+    def _own_state(self, env: Environment) -> None:
+        """Report the topic of kplan's own state, which a stack cannot declare."""
+        for name in {STATE_TOPIC, env.kafka_topic}:
+            declared = self.resources.get(Address("topic", name))
+            if declared is not None:
+                help = "remove it from the stack; one that owns it gives it up with its next apply, and the topic stays"
+                self.problems.append(
+                    error(
+                        "K243", "a stack cannot declare kplan's own state", name, span=declared.origin.span, help=help
+                    )
+                )
+
+    def _of_connectors(self) -> Iterator[Diagnostic]:
+        from kplan.kinds.connector import drops, incremental, ineffective
+
+        yield from unfed_sinks(self.resources)
+        yield from ineffective.problems(self.resources, self.internal)
+        yield from incremental.problems(self.resources.values())
+        yield from drops.problems(self.resources.values())
+
+    def _outer(self, data: Mapping[str, Any]) -> list[Layer]:
+        own = (self.block(data.get("defaults") or {}, ("defaults",)) or {}).get("topic") or {}
+        env = self.inputs.environment
+        spans = self.spans(("defaults", "topic"), (data.get("defaults") or {}).get("topic") or {})
+        return [
+            layer(own, "stack defaults", spans),
+            layer(env.defaults.get("topic") or {}, f"environment {env.name}", {}),
+            {path: Setting(value.strip(), name) for path, (value, name) in env.fills.items()},
+        ]
+
+    def _topics(self, key: str) -> None:
+        path: KEY = ("topics", key)
+        block = self.document.data["topics"][key] or {}
+        for scope in self._each(block, path, key):
+            name = self.value(key, path, scope)
+            if name is None:
+                continue
+            own = self.block({k: v for k, v in block.items() if k != "for_each"}, path, scope)
+            if own is None:
+                continue
+            said = self.written[str(name)] = layer(own, "topic", self.spans(path, block))
+            span = self.document.key_at(*path)
+            self.add(self.topics.topic(str(name), stacked([BUILT_IN, *self.outer, said]), span, "", rules(own)))
+
+    def _each(self, block: Mapping[str, Any], path: KEY, *names: Any) -> list[Scope]:
+        """The scopes that `for_each` makes; without it the stack's own. `names` make the block's name."""
+        if block.get("for_each") is None:
+            return [self.scope]
+        at = (*path, "for_each")
+        self.problems += keys.glued(self.document, at, block["for_each"])
+        items = self.value(block["for_each"], at)
+        if isinstance(items, list):
+            pairs = [(item, item) for item in items]
+        elif isinstance(items, dict):
+            pairs = list(items.items())
+        else:
+            if items is not None:
+                self.report("K220", "for_each takes a list or a map", f"got {type(items).__name__}", at)
+            return []
+        if len({str(key) for key, _ in pairs}) < len(pairs):
+            self.report("K220", "for_each names one thing twice", "each key makes one resource", at)
+        elif len(pairs) > 1 and not any(is_template(name) and EACH.search(name) for name in names):
+            detail = f"each of the {len(pairs)} items makes `{path[1]}`"
+            help = f'put the item\'s key into the name: "{path[1]}.{{{{ each.key }}}}"'
+            self.report("K220", "for_each makes one name several times", detail, path, help, key=True)
+            pairs = pairs[:1]
+        return [self.scope.with_names(each={"key": key, "value": value}) for key, value in pairs]
+
+    def _connector(self, key: str) -> None:
+        from kplan.kinds.connector.expansion import ConnectorBuilder
+
+        path: KEY = ("connectors", key)
+        block = self.document.data["connectors"][key] or {}
+        for scope in self._each(block, path, key, block.get("name"), block.get("client")):
+            ConnectorBuilder(self, path, block, scope).build()
+
+    def add(self, resource: Resource) -> None:
+        """Declares `resource`; a second declaration of one address is a problem with both places. Raises TooMuch."""
+        self.scope.budget.spend(len(resource.config))
+        if len(self.resources) >= MOST_RESOURCES:
+            raise TooMuch(f"it has more than {MOST_RESOURCES:,} topics and connectors")
+        if len(self.problems) + len(self.topics.problems) > MOST_PROBLEMS:
+            raise TooMuch(f"it has more than {MOST_PROBLEMS:,} errors; the first are above")
+        other = self.resources.get(resource.address)
+        if other is None:
+            self.resources[resource.address] = resource
+            return
+        place = f"; it is declared at {other.origin.span} too" if other.origin.span else ""
+        self.problems.append(
+            error(
+                "K211",
+                "declared twice",
+                f"{resource.address}{place}",
+                span=resource.origin.span,
+                address=resource.address,
+                help="keep one; a table whose topic stands elsewhere takes `ignore_topic: true`",
+            )
+        )
+
+    def _guards(self, data: Mapping[str, Any], env: Environment) -> Guards:
+        own = environments.guards(self.block(data.get("guards") or {}, ("guards",)) or {})
+        shares = [s for s in (own.max_changes, env.guards.max_changes) if s is not None]
+        return Guards(
+            own.create and env.guards.create,
+            min(shares, default=None),
+            own.naming + env.guards.naming,
+            own.topic + env.guards.topic,
+            own.connector + env.guards.connector,
+            self.document.at("guards") if "guards" in data else None,
+            env.guards.create_source if own.create else "",
+        )
+
+    def _removed(self, data: Mapping[str, Any]) -> tuple[Removal, ...]:
+        found = []
+        for i, entry in enumerate(self.block(data.get("removed") or [], ("removed",)) or []):
+            kind = "topic" if "topic" in entry else "connector"
+            if entry.get(kind) is None:
+                continue
+            found.append(
+                Removal(
+                    Address(kind, str(entry[kind])),
+                    frozenset(entry.get("accept") or ()),
+                    bool(entry.get("keep")),
+                    bool(entry.get("keep_offsets")),
+                    self.document.at("removed", i),
+                    frozenset(entry["drop"]) if entry.get("drop") is not None else None,
+                )
+            )
+        return tuple(found)
+
+    def _moved(self, data: Mapping[str, Any]) -> tuple[Move, ...]:
+        found = []
+        for i, entry in enumerate(self.block(data.get("moved") or [], ("moved",)) or []):
+            try:
+                source, target = Address.parse(str(entry["from"])), Address.parse(str(entry["to"]))
+            except ValueError as e:
+                self.report("K214", "this cannot be moved", str(e), ("moved", i))
+                continue
+            if "topic" in (source.kind, target.kind):
+                self.report(
+                    "K214",
+                    "this cannot be moved",
+                    f"{source}: Kafka cannot rename a topic",
+                    ("moved", i),
+                    "declare the new topic, copy the records, and list the old one under `removed`",
+                )
+                continue
+            found.append(Move(source, target, self.document.at("moved", i)))
+        return tuple(found)
+
+    def _contradictions(self, removed: Sequence[Removal], moved: Sequence[Move]) -> None:
+        for entry in removed:
+            if entry.address in self.resources:
+                self.problems.append(
+                    error(
+                        "K222",
+                        "declared and removed at once",
+                        f"{entry.address}",
+                        span=entry.span,
+                        help="keep the block or the entry under `removed`, not both",
+                    )
+                )
+        for move in moved:
+            if move.target not in self.resources:
+                self.problems.append(
+                    error(
+                        "K214",
+                        "this cannot be moved",
+                        f"{move.target} is declared nowhere",
+                        span=move.span,
+                        help="declare the connector under its new name",
+                    )
+                )
+            if move.source in self.resources:
+                self.problems.append(
+                    error(
+                        "K214",
+                        "this cannot be moved",
+                        f"{move.source} is still declared",
+                        span=move.span,
+                        help="remove the block of the old name",
+                    )
+                )
+        targets = [move.target for move in moved] + [move.source for move in moved]
+        if len(set(targets)) < len(targets):
+            self.problems.append(
+                error(
+                    "K214",
+                    "this cannot be moved",
+                    "one name stands in two moves",
+                    span=moved[0].span,
+                    help="apply one move after the other",
+                )
+            )
+
+    def _names(self) -> None:
+        seen: dict[str, Topic] = {}
+        for resource in self.resources.values():
+            if not isinstance(resource, Topic):
+                continue
+            other = seen.setdefault(catalog.metric_name(resource.name), resource)
+            if other is not resource:
+                self.problems.append(
+                    error(
+                        "K110",
+                        "two topic names differ only in `.` and `_`",
+                        f"{resource.name} and {other.name}",
+                        help="Kafka refuses the second one, for both make the same metric: rename one",
+                        span=resource.origin.span,
+                        address=resource.address,
+                    )
+                )
+
+
+def env_sources(topic: Topic, env: Environment) -> set[str]:
+    """The `KAFKA_TOPIC_*` variables that gave `topic` a setting."""
+    return {name for _, name in env.fills.values()} & set(topic.origin.sources.values())
+
+
+def unfed_sinks(resources: Mapping[Address, Resource]) -> list[Diagnostic]:
+    """A warning for each topic that a sink reads and nobody here declares or feeds."""
+    names = {a.name for a in resources if a.kind == "topic"}
+    names |= {name for r in resources.values() if isinstance(r, Connector) for name in r.feeds}
+    found = []
+    for resource in resources.values():
+        if isinstance(resource, Connector):
+            for name in resource.reads:
+                if name not in names:
+                    found.append(
+                        warning(
+                            "K215",
+                            "a sink reads a topic that nobody here declares or feeds",
+                            f"{resource.name}: {name}",
+                            help="declare the topic, or leave it if another stack does",
+                            address=resource.address,
+                            span=resource.origin.at("/config/topics"),
+                        )
+                    )
+    return found
+
+
+def expand(document: Document, inputs: Inputs) -> tuple[Stack | None, list[Diagnostic]]:
+    """What the stack declares, and every problem found on the way. The document meets its schema."""
+    expansion = Expansion(document, inputs)
+    try:
+        return expansion.run(), expansion.problems
+    except TooMuch as e:
+        help = "split the stack, or look for what multiplies: for_each with tables, templates of templates"
+        end = error("K238", "the stack asks for too much", str(e), help=help, span=Span(document.path))
+        return None, [*expansion.problems, *expansion.topics.problems, end]
+
+
+def same_addresses(stacks: Sequence[Stack]) -> list[Diagnostic]:
+    """An error for each address that two stacks declare."""
+    owner: dict[Address, tuple[str, Origin]] = {}
+    found = []
+    for stack in stacks:
+        for address, resource in stack.resources.items():
+            other = owner.setdefault(address, (stack.name, resource.origin))
+            if other[0] != stack.name:
+                found.append(
+                    error(
+                        "K211",
+                        "declared twice",
+                        f"{address}: in stack {other[0]} at {other[1].span} too",
+                        span=resource.origin.span,
+                        address=address,
+                        help="let one stack own it",
+                    )
+                )
+    return found
+
+
+__all__ = ["Expansion", "Inputs", "expand", "same_addresses"]

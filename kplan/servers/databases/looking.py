@@ -1,0 +1,61 @@
+"""All databases that a plan is about, asked side by side and in bounded time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from queue import Empty, Queue
+
+from kplan.diagnostics import KplanError
+from kplan.kinds.connector.discovery import POSTGRES, Login
+from kplan.kinds.connector.readiness import Ask, Found, K
+from kplan.servers.databases import mysql, postgres
+from kplan.servers.databases.base import PATIENCE, unreachable
+
+SIDE_BY_SIDE = 8
+
+
+class RealDatabases:
+    """The databases as the drivers reach them from here."""
+
+    def look(self, asks: Mapping[K, Ask]) -> Mapping[K, Found | KplanError]:
+        """What each says, or why not; who has not answered in time is left behind, a name that is looked up too."""
+        waiting: Queue[tuple[K, Ask]] = Queue()
+        answers: Queue[tuple[K, Found | KplanError]] = Queue()
+        for item in asks.items():
+            waiting.put(item)
+        for _ in range(min(SIDE_BY_SIDE, len(asks))):
+            threading.Thread(target=_work, args=(waiting, answers), daemon=True).start()
+        found: dict[K, Found | KplanError] = {}
+        end = time.monotonic() + PATIENCE
+        while len(found) < len(asks):
+            try:
+                address, answer = answers.get(timeout=max(0.0, end - time.monotonic()))
+            except Empty:
+                break
+            found[address] = answer
+        late = {a: unreachable(ask.login, f"not within {PATIENCE} s") for a, ask in asks.items() if a not in found}
+        return found | late
+
+    def there(self, login: Login, drops: Sequence[str]) -> list[str]:
+        return postgres.there(login, drops)
+
+    def drop(self, login: Login, drops: Sequence[str]) -> None:
+        postgres.drop(login, drops)
+
+
+def _work(waiting: Queue[tuple[K, Ask]], answers: Queue[tuple[K, Found | KplanError]]) -> None:
+    while True:
+        try:
+            address, ask = waiting.get_nowait()
+        except Empty:
+            return
+        answers.put((address, _look(ask)))
+
+
+def _look(ask: Ask) -> Found | KplanError:
+    try:
+        return postgres.look(ask) if ask.login.engine == POSTGRES else mysql.look(ask)
+    except KplanError as e:
+        return e

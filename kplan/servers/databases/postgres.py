@@ -1,0 +1,176 @@
+"""PostgreSQL, through psycopg: its tables, and whether it is as a connector needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from kplan.diagnostics import Busy
+from kplan.kinds.connector.discovery import Login, Table
+from kplan.kinds.connector.leftovers import publication_of, quoted, slot_of
+from kplan.kinds.connector.readiness import Ask, Postgres, Publication, Relation, Slot
+from kplan.servers.databases.base import (
+    LOOK_SECONDS,
+    PATIENCE,
+    SECONDS,
+    denied,
+    driver,
+    failed,
+    no_database,
+    one_line,
+    unreachable,
+)
+
+COLUMNS = """ARRAY(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(number, place)
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number WHERE place <= i.indnkeyatts ORDER BY place)"""
+# a table without statistics has reltuples -1 (0 before PostgreSQL 14); a unique index may hold NULLs or expressions
+TABLES = f"""
+SELECT n.nspname::text || '.' || c.relname, c.reltuples::bigint, pg_total_relation_size(c.oid),
+  c.relpersistence = 'u', has_table_privilege(c.oid, 'SELECT'), pg_has_role(c.relowner, 'USAGE'),
+  (SELECT {COLUMNS} FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary),
+  (SELECT {COLUMNS} FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid
+    AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT EXISTS (SELECT FROM pg_attribute a
+      WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey::int2[]) AND NOT a.attnotnull)
+    ORDER BY i.indexrelid LIMIT 1)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+  AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
+"""
+
+
+def tables(login: Login, schemas: Sequence[str] = ()) -> list[Table]:
+    """The tables of the login's database, whatever schema they are in. Raises KplanError."""
+    with _reading(login, SECONDS) as connection:
+        return [_table(login, *row) for row in connection.execute(TABLES).fetchall()]
+
+
+@contextmanager
+def _connected(login: Login, seconds: int) -> Iterator[Any]:
+    """A transaction, committed at its end. Raises KplanError for whatever goes wrong in it, too."""
+    psycopg = driver("psycopg", login)
+    try:
+        connection = psycopg.connect(
+            host=login.host, port=login.port, dbname=login.database, user=login.user, password=login.password,
+            connect_timeout=seconds, application_name="kplan", **({"sslmode": login.ssl} if login.ssl else {}),
+        )  # fmt: skip
+    except psycopg.Error as e:
+        raise _refused(login, one_line(e, login.password)) from e
+    try:
+        with connection:
+            yield connection
+    except psycopg.Error as e:
+        raise failed(login, one_line(e, login.password)) from e
+
+
+@contextmanager
+def _reading(login: Login, seconds: int) -> Iterator[Any]:
+    """The same, and nothing can be changed in it."""
+    with _connected(login, seconds) as connection:
+        connection.read_only = True
+        yield connection
+
+
+# -- what a connector needs -------------------------------------------------------------------------------------------
+# A slot is made by whoever has REPLICATION or, on Amazon's servers, is a member of one of its roles, as Debezium's
+# PostgresConnector knows them.
+SERVER = """
+SELECT current_setting('wal_level'), r.rolsuper, r.rolsuper OR r.rolreplication OR EXISTS (
+    SELECT FROM pg_auth_members m JOIN pg_roles b ON m.roleid = b.oid WHERE m.member = r.oid
+      AND b.rolname IN ('rds_superuser', 'rdsadmin', 'rdsrepladmin', 'rds_replication')),
+  has_database_privilege(current_database(), 'CREATE'), pg_is_in_recovery(),
+  (SELECT count(*) FROM pg_replication_slots), current_setting('max_replication_slots')::int,
+  (SELECT count(*) FROM pg_stat_replication), current_setting('max_wal_senders')::int
+FROM pg_roles r WHERE r.rolname = current_user
+"""
+# Its identity is its primary key (d), one of its indexes (i) or the whole row (f); a missing key and n are none.
+RELATIONS = """
+SELECT n.nspname::text || '.' || c.relname,
+  has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'INSERT'),
+  pg_has_role(c.relowner, 'USAGE'), CASE c.relreplident WHEN 'f' THEN true WHEN 'n' THEN false
+    WHEN 'i' THEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisreplident)
+    ELSE EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary) END,
+  c.relpersistence = 'u', c.relkind = 'p'
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+  AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
+"""
+PUBLICATION = "SELECT puballtables, pg_has_role(pubowner, 'USAGE') FROM pg_publication WHERE pubname = %s"
+PUBLISHED = "SELECT schemaname::text || '.' || tablename FROM pg_publication_tables WHERE pubname = %s"
+SLOT = "SELECT database::text, plugin::text, active FROM pg_replication_slots WHERE slot_name = %s"
+
+
+def look(ask: Ask) -> Postgres:
+    """What the connector's database, slot and publication are like. Raises KplanError."""
+    with _reading(ask.login, LOOK_SECONDS) as connection:
+        connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE - LOOK_SECONDS}s'")
+        wal_level, superuser, replicates, creates, standby, *counts = connection.execute(SERVER).fetchone()
+        publication = publication_of(ask.connector)
+        published = connection.execute(PUBLICATION, (publication,)).fetchone()
+        tables = connection.execute(PUBLISHED, (publication,)).fetchall() if published and not published[0] else []
+        slot = connection.execute(SLOT, (slot_of(ask.connector),)).fetchone()
+        return Postgres(
+            tuple(Relation(*row) for row in connection.execute(RELATIONS).fetchall()),
+            wal_level, replicates, superuser, creates, standby, (counts[0], counts[1]), (counts[2], counts[3]),
+            Publication(published[0], published[1], frozenset(n for (n,) in tables)) if published else None,
+            Slot(*slot) if slot else None,
+        )  # fmt: skip
+
+
+def _refused(login: Login, said: str) -> Exception:
+    """A failed login has no code of its own: libpq hands over the server's words alone."""
+    if f'database "{login.database}" does not exist' in said:
+        return no_database(login, login.database)
+    words = ("authentication failed", "no pg_hba.conf entry", "permission denied", "is not permitted to log in")
+    if any(each in said for each in words) or (f'role "{login.user}"' in said and "does not exist" in said):
+        return denied(login, said)
+    return unreachable(login, said)
+
+
+def _table(login: Login, name: str, rows: int, stored: int, unlogged: bool, readable: bool, owned: bool,
+           key: list[str] | None, unique: list[str] | None) -> Table:  # fmt: skip
+    notes = []
+    if unlogged:
+        notes.append("unlogged: none of its changes can be captured")
+    if not readable:
+        notes.append(f"{login.user} may not read it: GRANT SELECT ON {name} TO {login.user};")
+    if not owned:
+        notes.append(f"{login.user} does not own it, so the connector cannot add it to a publication itself")
+    return Table(name, tuple(key or ()), tuple(unique or ()), None if rows < 0 else rows, stored, tuple(notes))
+
+
+# -- what outlives a connector ----------------------------------------------------------------------------------------
+OWN_SLOT = "SELECT active, active_pid FROM pg_replication_slots WHERE slot_name = %s"
+THERE = {
+    "slot": "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s)",
+    "publication": "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = %s)",
+}
+
+
+def there(login: Login, drops: Sequence[str]) -> list[str]:
+    """Which of `slot NAME` and `publication NAME` the database has. Raises KplanError."""
+    with _reading(login, SECONDS) as connection:
+        return [each for each in drops if _is_there(connection, each)]
+
+
+def _is_there(connection: Any, each: str) -> bool:
+    kind, _, name = each.partition(" ")
+    return bool(connection.execute(THERE[kind], (name,)).fetchone()[0])
+
+
+def drop(login: Login, drops: Sequence[str]) -> None:
+    """None of them is there any more; all go, or none. Raises Busy while a slot is in use, or KplanError.
+
+    A slot does not come back where its transaction fails, so it goes last: after it there is nothing but the commit.
+    """
+    with _connected(login, SECONDS) as connection:
+        connection.execute(f"SET LOCAL statement_timeout = '{SECONDS}s'")
+        found = [each.partition(" ")[::2] for each in drops if _is_there(connection, each)]
+        for kind, name in sorted(found):  # publications before slots
+            if kind == "publication":
+                connection.execute(f"DROP PUBLICATION IF EXISTS {quoted(name)}".encode())
+                continue
+            active, pid = connection.execute(OWN_SLOT, (name,)).fetchone() or (False, None)
+            if active:
+                raise Busy(f"slot {name} is in use by process {pid} of {login.host}:{login.port}")
+            connection.execute("SELECT pg_drop_replication_slot(%s)", (name,))

@@ -1,0 +1,1 @@
+"""Kafka brokers, through librdkafka's clients."""

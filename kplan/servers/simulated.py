@@ -1,0 +1,816 @@
+"""A cluster and a Connect worker simulated in one SQLite file, for people without servers, for tests and demos.
+
+It refuses what Kafka and Connect refuse, with the same class of error; the contract suite holds it to the real ones.
+No secret is stored: a connector's secret settings are kept as digests, salted by file.
+"""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from kplan.diagnostics import Conflict, Diagnostic, JournalBroken, KplanError, Rejected, Timeout, error
+from kplan.kinds.connector import sinks
+from kplan.kinds.topic import configs as catalog
+from kplan.kinds.topic.placement import Placement
+from kplan.model import (
+    Action,
+    Address,
+    Change,
+    Config,
+    Connector,
+    Facts,
+    Health,
+    Reader,
+    Replicas,
+    Resource,
+    Secret,
+    Target,
+    Task,
+    Text,
+    Topic,
+    conceal,
+)  # fmt: skip
+from kplan.model.codec import text_from_json, text_to_json
+from kplan.servers.base import Outcome, Progress, Reading
+from kplan.servers.sqlite_file import is_read_only, open_to_read
+from kplan.servers.topics import (  # fmt: skip
+    NOT_IN_TIME,
+    arrived,
+    created_by_others,
+    growth,
+    no_reassignment,
+    refused,
+    remembered,
+    settings,
+    too_few_replicas,
+    too_many_replicas,
+    weight,
+)
+
+MAX_PARTITIONS = 10_000  # of one request: "Excessively large number of partitions per request."
+PLUGINS: Mapping[str, tuple[str, ...]] = {  # the classes that are installed, and what each insists on
+    "io.debezium.connector.mariadb.MariaDbConnector": (
+        "topic.prefix", "database.hostname", "database.user", "database.server.id"),
+    "io.debezium.connector.mongodb.MongoDbConnector": ("topic.prefix", "mongodb.connection.string"),
+    "io.debezium.connector.mysql.MySqlConnector": (
+        "topic.prefix", "database.hostname", "database.user", "database.server.id"),
+    "io.debezium.connector.oracle.OracleConnector": (
+        "topic.prefix", "database.hostname", "database.user", "database.dbname"),
+    "io.debezium.connector.postgresql.PostgresConnector": (
+        "topic.prefix", "database.hostname", "database.user", "database.dbname"),
+    "io.debezium.connector.sqlserver.SqlServerConnector": (
+        "topic.prefix", "database.hostname", "database.user", "database.names"),
+    "org.apache.kafka.connect.file.FileStreamSinkConnector": (),
+    "org.apache.kafka.connect.file.FileStreamSourceConnector": ("topic",),
+    "org.apache.kafka.connect.mirror.MirrorSourceConnector": (),
+}  # fmt: skip
+STATES = ("running", "paused", "stopped")
+FAILURE = "org.apache.kafka.connect.errors.ConnectException: simulated failure"
+WORKER = "simulated:8083"
+TABLES = """
+CREATE TABLE IF NOT EXISTS sim_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sim_topics (name TEXT PRIMARY KEY, partitions INTEGER NOT NULL, replicas INTEGER NOT NULL,
+    config TEXT NOT NULL, records INTEGER NOT NULL DEFAULT 0, last_write INTEGER);
+CREATE TABLE IF NOT EXISTS sim_readers (topic TEXT NOT NULL, reader TEXT NOT NULL, lag INTEGER NOT NULL,
+    active INTEGER NOT NULL, PRIMARY KEY (topic, reader));
+CREATE TABLE IF NOT EXISTS sim_oldest (topic TEXT PRIMARY KEY, first_write INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS sim_replicas (topic TEXT PRIMARY KEY, replicas TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sim_ids (topic TEXT PRIMARY KEY, id TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sim_connectors (name TEXT PRIMARY KEY, config TEXT NOT NULL, state TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sim_offsets (name TEXT PRIMARY KEY, offsets TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sim_failures (name TEXT PRIMARY KEY, cause TEXT NOT NULL);
+"""
+
+
+class SimulatedFile:
+    """The file. Reading a missing one sees an empty cluster and makes nothing."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._connection: sqlite3.Connection | None = None
+
+    def read(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        if self._connection is None and not self.path.exists():
+            return []
+        with self._told():
+            try:
+                db = self._open()
+                if not self._has_tables(db):
+                    return []
+                if not db.in_transaction:  # a script would end it
+                    db.executescript(TABLES)  # a file of an earlier kplan may lack some
+                return db.execute(query, values).fetchall()
+            except sqlite3.OperationalError as failure:
+                if not is_read_only(failure):
+                    raise
+            self.close()
+            with closing(open_to_read(self.path)) as db:
+                return db.execute(query, values).fetchall() if self._has_tables(db) else []
+
+    @staticmethod
+    def _has_tables(db: sqlite3.Connection) -> bool:
+        return bool(db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'sim_topics'").fetchone()[0])
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; what is raised inside takes it back."""
+        with self._told():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.parent.name == ".kplan" and not (self.path.parent / ".gitignore").exists():
+                (self.path.parent / ".gitignore").write_text("*\n", "utf-8")
+            db = self._open()
+            db.executescript(TABLES)
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                db.execute("INSERT OR IGNORE INTO sim_meta VALUES ('salt', ?)", (secrets.token_hex(16),))
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+
+    def meta(self, key: str) -> str:
+        rows = self.read("SELECT value FROM sim_meta WHERE key = ?", key)
+        return str(rows[0][0]) if rows else ""
+
+    @property
+    def identity(self) -> str:
+        """The cluster's id: the same for one file, whether it is there already or not."""
+        return "simulated-" + hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:12]
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+        return self._connection
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as e:
+            problem = JournalBroken(f"{self.path}: {e}", help="check the disk's space and the file's permissions")
+            problem.exit_code = 1  # an apply that has begun sets another one
+            raise problem from e
+
+
+class SimulatedTopics:
+    """Topics of a simulated cluster. Addresses in `fail` are taken, and then do not become visible."""
+
+    kind = "topic"
+    retries = 0
+
+    def __init__(
+        self, path: Path | str, *, brokers: int = 3, fail: Sequence[str] = (), throttle: int | None = None
+    ) -> None:
+        self.file = SimulatedFile(path)
+        self.brokers = brokers
+        self.fail = frozenset(fail)
+        self.throttle = throttle
+
+    def identify(self) -> Target:
+        return Target(self.file.identity, "simulated:9092", self.brokers, simulated=os.path.relpath(self.file.path))
+
+    def read(self, names: Collection[str] | None) -> Reading:
+        rows = self.file.read("SELECT name, partitions, replicas, config FROM sim_topics ORDER BY name")
+        wanted = None if names is None else set(names)
+        found = {
+            Address("topic", n): Topic(n, p, r, json.loads(c)) for n, p, r, c in rows if wanted is None or n in wanted
+        }
+        return Reading(found, frozenset(row[0] for row in rows))
+
+    def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
+        rows = self.file.read("SELECT topic, id FROM sim_ids")
+        wanted = set(names)
+        return {Address("topic", topic): id for topic, id in rows if topic in wanted}
+
+    def placement(self, names: Collection[str]) -> Placement:
+        """Where the replicas are; how many bytes they have is not simulated."""
+        live = [topic for topic in self.read(names).resources.values() if isinstance(topic, Topic)]
+        replicas = {topic.name: self._replicas(topic) for topic in live}
+        return Placement(dict.fromkeys(range(1, self.brokers + 1), ""), replicas, {}, True, self.throttle)
+
+    def _replicas(self, topic: Topic) -> Replicas:
+        """As they were reassigned, else one broker after the other."""
+        width = range(topic.replication_factor)
+        usual = {p: tuple((p + n) % self.brokers + 1 for n in width) for p in range(topic.partitions)}
+        rows = self.file.read("SELECT replicas FROM sim_replicas WHERE topic = ?", topic.name)
+        moved = json.loads(rows[0][0]) if rows else {}
+        return usual | {int(p): tuple(brokers) for p, brokers in moved.items()}
+
+    def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
+        """What Kafka's `validate_only` would refuse; of a replacement only its settings can be checked."""
+        live = {a.name: r for a, r in self.read(None).resources.items() if isinstance(r, Topic)}
+        said: dict[Address, Sequence[Diagnostic]] = {}
+        for change in changes:
+            if change.is_ledger_only or change.action is Action.DELETE:
+                continue
+            known = live if change.action is not Action.REPLACE else _without(live, change.address.name)
+            problems = self._problems(change, known)
+            if problems or change.action is not Action.REPLACE:
+                said[change.address] = problems
+        return said
+
+    def _problems(self, change: Change, live: Mapping[str, Topic]) -> list[Diagnostic]:
+        found = []
+        try:
+            self._judge(change, live, live)
+        except KplanError as e:
+            said = error(e.code, "the cluster refuses this", e.message, help=e.help, address=change.address)
+            found.append(replace(said, path=_named(change, e.message)))
+        few = too_few_replicas(change)
+        return [*found, *([few] if few else [])]
+
+    def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
+        """The ids of topics that are replaced, and where replicas are that are moved. Raises Stale where that is not as
+        planned."""
+        moving = {change.address.name: change for change in changes if change.reassignment}
+        where = self.placement(list(moving)).replicas if moving else {}
+        found = {change.address: remembered(change, where.get(name, {})) for name, change in moving.items()}
+        replaced = [change.address.name for change in changes if change.action is Action.REPLACE]
+        ids = self.read_ids(replaced) if replaced else {}
+        return found | {address: {"topic_id": id} for address, id in ids.items()}
+
+    def act(
+        self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
+    ) -> Mapping[Address, Outcome]:
+        """All in one transaction, each change answered for itself: what is refused leaves no trace."""
+        outcomes = {}
+        with self.file.write() as db:
+            rows = db.execute("SELECT name, partitions, replicas, config FROM sim_topics").fetchall()
+            live = {n: Topic(n, p, r, json.loads(c)) for n, p, r, c in rows}
+            before = dict(live)
+            for change in changes:
+                try:
+                    outcomes[change.address] = self._act(db, change, live, before)
+                except KplanError as e:
+                    outcomes[change.address] = Outcome(e)
+        return outcomes
+
+    def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
+        """At once; what is to fail has been accepted and does not become visible."""
+        late = Timeout(f"simulated: {NOT_IN_TIME}", help="`simulated: {fail: […]}` in kplan.yaml asks for this failure")
+        return {c.address: Outcome(late if _is_to_fail(c, self.fail) else None) for c in changes}
+
+    def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
+        rows = self.file.read(
+            "SELECT name, records, last_write, first_write FROM sim_topics LEFT JOIN sim_oldest ON topic = name"
+        )
+        stored = {name: (records, last, first) for name, records, last, first in rows}
+        reading: dict[str, list[Reader]] = {}
+        readers = self.file.read("SELECT topic, reader, lag, active FROM sim_readers ORDER BY reader")
+        for topic, group, lag, active in readers:
+            reading.setdefault(topic, []).append(Reader(group, lag, bool(active)))
+        for topic, sink in self._read_by_sinks(stored.keys() & set(names)):
+            if all(sink.group != reader.group for reader in reading.get(topic, ())):
+                reading.setdefault(topic, []).append(sink)
+        return {
+            Address("topic", n): Facts(records, None, last, tuple(sorted(reading.get(n, ()), key=_group_name)), first)
+            for n in names
+            if n in stored
+            for records, last, first in [stored[n]]
+        }
+
+    def _read_by_sinks(self, topics: Collection[str]) -> Iterator[tuple[str, Reader]]:
+        """Yield the topics with the consumer groups of the sinks that read them; a simulated sink has no lag."""
+        rows = self.file.read(
+            "SELECT name, config, state, cause FROM sim_connectors LEFT JOIN sim_failures USING (name)"
+        )
+        for name, stored, state, cause in rows:
+            sink = _read_back(name, json.loads(stored), state, "")
+            group = Reader(sinks.group(sink), 0, state != "stopped" and not cause)
+            yield from ((topic, group) for topic in sorted(topics) if sinks.reads(sink, topic))
+
+    def positions(self, groups: Collection[str]) -> frozenset[str]:
+        """Groups that read, and those of sinks that have offsets, as in Kafka one that is deleted still has."""
+        readers = {name for (name,) in self.file.read("SELECT reader FROM sim_readers")}
+        left = {sinks.group_of(name) for (name,) in self.file.read("SELECT name FROM sim_offsets")}
+        return frozenset(groups) & (readers | left)
+
+    def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
+        return {}
+
+    def end_offsets(self, names: Collection[str]) -> Mapping[str, int]:
+        return {n: r for n, r in self.file.read("SELECT name, records FROM sim_topics") if n in set(names)}
+
+    def close(self) -> None:
+        self.file.close()
+
+    # -- what people do to a cluster besides kplan ------------------------------------------------------------------
+    def produce(self, topic: str, count: int, *, at: int | None = None) -> None:
+        """Adds `count` records that were written now, or at this time in milliseconds since 1970."""
+        moment = int(time.time() * 1000) if at is None else at
+        with self.file.write() as db:
+            db.execute(
+                "UPDATE sim_topics SET records = records + ?, last_write = max(coalesce(last_write, 0), ?)"
+                " WHERE name = ?",
+                (count, moment, topic),
+            )
+            db.execute("INSERT OR IGNORE INTO sim_oldest VALUES (?, ?)", (topic, moment))
+
+    def subscribe(self, group: str, topic: str, lag: int = 0, *, active: bool = True) -> None:
+        """A consumer group reads the topic."""
+        with self.file.write() as db:
+            db.execute("INSERT OR REPLACE INTO sim_readers VALUES (?, ?, ?, ?)", (topic, group, lag, int(active)))
+
+    # -- Kafka's rules ----------------------------------------------------------------------------------------------
+    def _act(
+        self, db: sqlite3.Connection, change: Change, live: dict[str, Topic], before: Mapping[str, Topic]
+    ) -> Outcome:
+        """Carries the change out in the file and in `live`. New names collide with those that were there `before`."""
+        name = change.address.name
+        known = _without(live, name) if change.action is Action.REPLACE else live
+        if change.action is Action.CREATE and name in live and isinstance(change.after, Topic):
+            if problem := created_by_others(change.after, live[name]):
+                raise problem
+            return Outcome(adopted=True)
+        if change.action is not Action.DELETE:
+            try:
+                self._judge(change, known, _without(before, name))
+            except SameCount:
+                change = replace(change, diffs=tuple(d for d in change.diffs if d.path != "/partitions"))
+        if change.action in (Action.DELETE, Action.REPLACE):
+            row = db.execute("SELECT records FROM sim_topics WHERE name = ?", (name,)).fetchone()
+            if change.if_empty and row and row[0]:
+                return Outcome(kept=arrived(row[0]))
+            db.execute("DELETE FROM sim_topics WHERE name = ?", (name,))
+            db.execute("DELETE FROM sim_readers WHERE topic = ?", (name,))
+            db.execute("DELETE FROM sim_oldest WHERE topic = ?", (name,))
+            db.execute("DELETE FROM sim_ids WHERE topic = ?", (name,))
+            db.execute("DELETE FROM sim_replicas WHERE topic = ?", (name,))
+            live.pop(name, None)
+        if change.action is Action.DELETE or not isinstance(change.after, Topic):
+            return Outcome()
+        if change.reassignment is not None:
+            replicas = {**self._replicas(live[name]), **change.reassignment.after}
+            db.execute("INSERT OR REPLACE INTO sim_replicas VALUES (?, ?)", (name, json.dumps(replicas)))
+        made = live[name] = self._made(change, live.get(name))
+        db.execute(
+            "INSERT INTO sim_topics (name, partitions, replicas, config) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET partitions = excluded.partitions, replicas = excluded.replicas,"
+            " config = excluded.config",
+            (name, made.partitions, made.replication_factor, json.dumps(dict(made.config), sort_keys=True)),
+        )
+        if change.action is not Action.UPDATE:
+            db.execute("INSERT OR REPLACE INTO sim_ids VALUES (?, ?)", (name, _new_id(db, name)))
+        return Outcome()
+
+    def _made(self, change: Change, live: Topic | None) -> Topic:
+        """The topic after the change, with values as Kafka stores them."""
+        after = change.after
+        assert isinstance(after, Topic)
+        if live is None or change.action is not Action.UPDATE:
+            replicas = after.replication_factor if after.replication_factor > 0 else min(3, self.brokers)
+            config = {k: catalog.canonical(k, v) for k, v in after.config.items()}
+            return replace(after, partitions=max(after.partitions, 1), replication_factor=replicas, config=config)
+        config = dict(live.config)
+        for diff in change.diffs:
+            if diff.path.startswith("/config/"):
+                if diff.after is None:
+                    config.pop(diff.key, None)
+                else:
+                    config[diff.key] = catalog.canonical(diff.key, str(diff.after))
+        grown = next((d.after for d in change.diffs if d.path == "/partitions"), live.partitions)
+        factor = live.replication_factor
+        if change.reassignment is not None:  # brokers tell a topic's factor by its first partition
+            factor = len(change.reassignment.after.get(0, range(factor)))
+        return replace(live, partitions=int(str(grown)), replication_factor=factor, config=config)
+
+    def _judge(self, change: Change, live: Mapping[str, Topic], before: Mapping[str, Topic]) -> None:
+        """Raises what Kafka would answer. New names collide with those in `before`."""
+        after, name = change.after, change.address.name
+        if not isinstance(after, Topic):
+            return
+        if change.action is Action.UPDATE:
+            self._judge_update(change, live.get(name))
+            return
+        if problem := refused(after):
+            raise problem
+        if name in live:
+            raise Conflict(f"Topic '{name}' already exists.")
+        collision = next((n for n in before if catalog.metric_name(n) == catalog.metric_name(name)), None)
+        if collision:
+            raise Rejected(f"Topic '{name}' collides with existing topic: {collision}")
+        _judge_config(after.config)
+        if after.replication_factor == 0:
+            raise Rejected("Replication factor must be larger than 0, or -1 to use the default value.")
+        if after.partitions > MAX_PARTITIONS:
+            raise Rejected("Excessively large number of partitions per request.")
+        if weight(after) > MAX_PARTITIONS:
+            raise Rejected("Unable to perform excessively large batch operation.")
+        if after.replication_factor > self.brokers:
+            raise too_many_replicas(after.replication_factor, self.brokers)
+
+    def _judge_update(self, change: Change, live: Topic | None) -> None:
+        if live is None:
+            raise Conflict(f"The topic '{change.address.name}' does not exist.")
+        brokers = dict.fromkeys(range(1, self.brokers + 1), "")
+        if problem := no_reassignment(change, self._replicas(live), brokers):
+            raise problem
+        sets, resets = settings(change)
+        kept = {key: value for key, value in live.config.items() if key not in resets}
+        _judge_config({**kept, **sets})
+        count = growth(change)
+        if count is not None and count < live.partitions:
+            raise Rejected(
+                f"The topic {live.name} currently has {live.partitions} partition(s); {count} would not be an increase."
+            )
+        if count == live.partitions:
+            raise SameCount(f"Topic already has {count} partition(s).")
+
+
+def _new_id(db: sqlite3.Connection, name: str) -> str:
+    """An id that no topic of this file had before; the same steps on another file give the same ids."""
+    db.execute("INSERT OR IGNORE INTO sim_meta VALUES ('topics_created', '0')")
+    db.execute("UPDATE sim_meta SET value = value + 1 WHERE key = 'topics_created'")
+    (count,) = db.execute("SELECT value FROM sim_meta WHERE key = 'topics_created'").fetchone()
+    digest = hashlib.sha256(f"{count} {name}".encode()).digest()[:16]
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+class SameCount(Conflict):
+    """It is there already, or gone already."""
+
+
+def _without(topics: Mapping[str, Topic], name: str) -> dict[str, Topic]:
+    return {each: topic for each, topic in topics.items() if each != name}
+
+
+def _is_to_fail(change: Change, fail: Collection[str]) -> bool:
+    """A failpoint hits what goes forward; deleting, and putting back, succeed."""
+    return str(change.address) in fail and change.action is not Action.DELETE and change.reason != "undo"
+
+
+def _judge_config(config: Mapping[str, str]) -> None:
+    for key, value in config.items():
+        if key not in catalog.CONFIGS:
+            raise Rejected(f"Unknown topic config name: {key}")
+        try:
+            catalog.canonical(key, value)
+        except ValueError as e:
+            raise Rejected(f"Invalid value {value} for configuration {key}: {e}") from e
+    if config.get("remote.storage.enable", "").strip().lower() == "true":
+        raise Rejected(
+            "Tiered Storage functionality is disabled in the broker, so remote.storage.enable cannot be true."
+        )
+    for _, problem in catalog.cross_check(config):
+        raise Rejected(problem)
+
+
+def _named(change: Change, message: str) -> str:
+    """The path of the setting that the message names."""
+    if "replicat" in message.lower():
+        return "/replication_factor"
+    if "partitions" in message:
+        return "/partitions"
+    keys = change.after.config if change.after else {}
+    return next((f"/config/{key}" for key in sorted(keys, key=len, reverse=True) if key in message), "")
+
+
+class SimulatedConnectors:
+    """A Connect worker. A connector in `fail` is taken, and then its task fails."""
+
+    kind = "connector"
+    retries = 0
+
+    def __init__(self, path: Path | str, *, fail: Sequence[str] = ()) -> None:
+        self.file = SimulatedFile(path)
+        self.fail = frozenset(fail)
+
+    def identify(self) -> Target:
+        return Target(self.file.identity, connect_url="simulated", connect_version="4.3.1 (simulated)")
+
+    def read(self, names: Collection[str] | None) -> Reading:
+        rows = self.file.read(
+            "SELECT name, config, state, cause FROM sim_connectors LEFT JOIN sim_failures USING (name) ORDER BY name"
+        )
+        found: dict[Address, Topic | Connector] = {}
+        health = {}
+        salt = self.file.meta("salt")
+        for name, config, state, cause in rows:
+            if names is None or name in names:
+                connector = _read_back(name, json.loads(config), state, salt)
+                found[connector.address] = connector
+                health[connector.address] = _health(connector, cause)
+        return Reading(found, frozenset(row[0] for row in rows), health=health)
+
+    def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
+        said: dict[Address, Sequence[Diagnostic]] = {}
+        for change in changes:
+            if isinstance(change.after, Connector) and not change.is_ledger_only:
+                said[change.address] = [_said(problem, change) for problem in _problems(change.after)]
+        return said
+
+    def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
+        """The offsets of what is about to go, and whether it is there at all. A delete that keeps them needs none."""
+        captured: dict[Address, Mapping[str, Any]] = {}
+        for change in changes:
+            if change.action in (Action.DELETE, Action.REPLACE, Action.MOVE) and not change.keep_offsets:
+                name = (change.source or change.address).name
+                rows = self.file.read(
+                    "SELECT offsets FROM sim_connectors LEFT JOIN sim_offsets USING (name) WHERE name = ?", name
+                )
+                there = {"existed": True, "offsets": json.loads(rows[0][0]) if rows and rows[0][0] else []}
+                captured[change.address] = there if rows else {"existed": False}
+        return captured
+
+    def act(
+        self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
+    ) -> Mapping[Address, Outcome]:
+        outcomes = {}
+        for change in changes:
+            try:
+                with self.file.write() as db:
+                    self._act(db, change, captured.get(change.address, {}))
+                outcomes[change.address] = Outcome()
+            except KplanError as e:
+                outcomes[change.address] = Outcome(e)
+        return outcomes
+
+    def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
+        """At once. A connector that is to fail has been accepted, and its task has failed."""
+        help = "`simulated: {fail: […]}` in kplan.yaml asks for this failure"
+        outcomes = {}
+        for change in changes:
+            error = KplanError(f"task 0: {FAILURE}", code="K512", applied=True, help=help)
+            outcomes[change.address] = Outcome(error if _task_is_to_fail(change, self.fail) else None)
+        return outcomes
+
+    def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
+        return {}
+
+    def placement(self, names: Collection[str]) -> Placement:
+        return Placement()
+
+    def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
+        return {}
+
+    def positions(self, groups: Collection[str]) -> frozenset[str]:
+        return frozenset()
+
+    def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
+        """None but those whose names say so: these plugins have no definitions."""
+        return {resource.address: () for resource in resources}
+
+    def close(self) -> None:
+        self.file.close()
+
+    def restart(self, name: str, failed_only: bool) -> None:
+        """Its tasks run again."""
+        self._present(name)
+        with self.file.write() as db:
+            db.execute("DELETE FROM sim_failures WHERE name = ?", (name,))
+
+    def offsets(self, name: str) -> list[Any]:
+        self._present(name)
+        rows = self.file.read("SELECT offsets FROM sim_offsets WHERE name = ?", name)
+        return list(json.loads(rows[0][0])) if rows else []
+
+    def put_offsets(self, name: str, offsets: Sequence[Any] | None) -> None:
+        if self._present(name) != "stopped":
+            raise Rejected(f"connector {name} must be STOPPED for that")
+        with self.file.write() as db:
+            db.execute("DELETE FROM sim_offsets WHERE name = ?", (name,))
+            if offsets:
+                db.execute("INSERT INTO sim_offsets VALUES (?, ?)", (name, json.dumps(list(offsets))))
+
+    def _present(self, name: str) -> str:
+        rows = self.file.read("SELECT state FROM sim_connectors WHERE name = ?", name)
+        if not rows:
+            raise Conflict(f"there is no connector {name}")
+        return str(rows[0][0])
+
+    def commit(self, name: str, offsets: Sequence[Mapping[str, Any]]) -> None:
+        """The connector has come to these offsets."""
+        with self.file.write() as db:
+            db.execute("INSERT OR REPLACE INTO sim_offsets VALUES (?, ?)", (name, json.dumps(list(offsets))))
+
+    # -- Connect's rules ----------------------------------------------------------------------------------------------
+    def _act(self, db: sqlite3.Connection, change: Change, captured: Mapping[str, Any]) -> None:
+        name, after = change.address.name, change.after
+        live = {row[0]: json.loads(row[1]) for row in db.execute("SELECT name, config FROM sim_connectors")}
+        if isinstance(after, Connector):
+            self._judge(change, after, live)
+        offsets = captured.get("offsets") if change.action is Action.CREATE or captured.get("restore") else None
+        known = live.get(name, {})
+        if change.action is Action.MOVE and change.source is not None and change.source.name in live:
+            known, offsets = live[change.source.name], _offsets(db, change.source.name) or []
+            _forget(db, change.source.name)
+        if change.action in (Action.DELETE, Action.REPLACE):
+            _forget(db, name, offsets=not change.keep_offsets)
+        if change.action is Action.DELETE or not isinstance(after, Connector):
+            return
+        salt = str(db.execute("SELECT value FROM sim_meta WHERE key = 'salt'").fetchone()[0])
+        config = {k: _stored(k, v, salt, known) for k, v in after.config.items() if k != "name"}
+        row = (name, json.dumps(config, sort_keys=True), after.state)
+        db.execute("INSERT OR REPLACE INTO sim_connectors VALUES (?, ?, ?)", row)
+        db.execute("DELETE FROM sim_failures WHERE name = ?", (name,))
+        if _task_is_to_fail(change, self.fail):
+            db.execute("INSERT INTO sim_failures VALUES (?, ?)", (name, FAILURE))
+        if change.action is not Action.UPDATE:
+            _begin(db, after, offsets)
+
+    def _judge(self, change: Change, after: Connector, live: Collection[str]) -> None:
+        """Raises what Connect would answer."""
+        name = change.address.name
+        if change.action is Action.CREATE and name in live:
+            raise Conflict(f"Connector {name} already exists")
+        if change.action is Action.UPDATE and name not in live:
+            raise Conflict(f"Connector {name} not found")
+        if change.action is Action.MOVE and change.source is not None and not {change.source.name, name} & set(live):
+            raise Conflict(f"neither {change.source.name} nor {name} is there")
+        if problems := _problems(after):
+            words = "; ".join(problem.message for problem in problems)
+            raise Rejected(words, code="K303" if NO_CLASS in words else "", help=problems[0].help)
+
+
+NO_CLASS = "Failed to find any class"
+
+
+class SettingRejected(Rejected):
+    """Connect rejected a connector's settings."""
+
+    code = "K302"
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class ClassMissing(Rejected):
+    """Connect has no such connector class."""
+
+    code = "K303"
+    key = "connector.class"
+
+
+def _said(problem: Rejected, change: Change) -> Diagnostic:
+    key = getattr(problem, "key", "")
+    return replace(problem.diagnostic(change.address), path=f"/config/{key}" if key else "")
+
+
+def _problems(connector: Connector) -> list[Rejected]:
+    """What Connect 4.3.1 and its connectors refuse, in their words (tests/contract/test_connectors.py)."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", connector.name):
+        return [Rejected(f"{connector.name!r} is no name of a connector: a-z A-Z 0-9 . _ - are allowed")]
+    if connector.state not in STATES:
+        return [Rejected(f"{connector.state!r} is no state of a connector: {', '.join(STATES)}")]
+    if not connector.java_class:
+        return [ClassMissing("Connector config contains no connector type")]
+    plugin = _plugin(connector.java_class)
+    if plugin is None:
+        close = difflib.get_close_matches(connector.java_class, PLUGINS, 2, 0.5)
+        near = f"installed and near it: {', '.join(close)}" if close else ""
+        words = f"{NO_CLASS} that implements Connector and which name matches {connector.java_class}"
+        return [ClassMissing(words, help=near)]
+    return [SettingRejected(key, words) for key, words in _refused_settings(plugin, connector.config)]
+
+
+def _plugin(name: str) -> str | None:
+    """The installed class that Connect finds by its full name, its simple name, or that without `Connector`."""
+    for each in PLUGINS:
+        simple = each.rpartition(".")[2]
+        if name in (each, simple, simple.removesuffix("Connector")):
+            return each
+    return None
+
+
+def _refused_settings(plugin: str, config: Config) -> Iterator[tuple[str, str]]:
+    for key in PLUGINS[plugin]:
+        if key not in config and plugin.startswith("org.apache.kafka."):
+            yield key, f'Missing required configuration "{key}" which has no default value.'
+        elif not config.get(key):
+            yield key, f"The '{key}' value is invalid: A value is required"
+    if plugin.endswith("SinkConnector"):
+        yield from _refused_topics(config)
+    for key in ("tasks.max", "batch.size") if ".file." in plugin else ("tasks.max",):
+        yield from _refused_count(key, config.get(key, "1"))
+    if (tolerance := config.get("errors.tolerance", "none")) not in ("none", "all"):
+        words = f"Invalid value {tolerance} for configuration errors.tolerance: String must be one of: none, all"
+        yield "errors.tolerance", words
+    for alias in filter(None, map(str.strip, str(config.get("transforms", "")).split(","))):
+        if f"transforms.{alias}.type" not in config:
+            key = f"transforms.{alias}.type"
+            yield key, f'Missing required configuration "{key}" which has no default value.'
+
+
+def _refused_topics(config: Config) -> Iterator[tuple[str, str]]:
+    given = [key for key in ("topics", "topics.regex") if config.get(key)]
+    if not given:
+        yield "topics", "Must configure one of topics or topics.regex"
+    elif len(given) == 2:
+        yield "topics", "topics and topics.regex are mutually exclusive options, but both are set."
+
+
+def _refused_count(key: str, value: Text) -> Iterator[tuple[str, str]]:
+    text = str(value).strip()
+    if not re.fullmatch(r"[+-]?\d{1,10}", text):
+        yield key, f"Invalid value {value} for configuration {key}: Not a number of type INT"
+    elif key == "tasks.max" and int(text) < 1:
+        yield key, f"Invalid value {value} for configuration {key}: Value must be at least 1"
+
+
+def _task_is_to_fail(change: Change, fail: Collection[str]) -> bool:
+    running = isinstance(change.after, Connector) and change.after.state == "running"
+    return running and _is_to_fail(change, fail)
+
+
+def _forget(db: sqlite3.Connection, name: str, *, offsets: bool = True) -> None:
+    """The connector is gone; its offsets stay unless they are reset, as in Connect."""
+    db.execute("DELETE FROM sim_connectors WHERE name = ?", (name,))
+    db.execute("DELETE FROM sim_failures WHERE name = ?", (name,))
+    if offsets:
+        db.execute("DELETE FROM sim_offsets WHERE name = ?", (name,))
+
+
+def _offsets(db: sqlite3.Connection, name: str) -> list[Any] | None:
+    row = db.execute("SELECT offsets FROM sim_offsets WHERE name = ?", (name,)).fetchone()
+    return list(json.loads(row[0])) if row else None
+
+
+def _begin(db: sqlite3.Connection, connector: Connector, offsets: object) -> None:
+    """The new connector has the offsets that are put back, or those of an earlier one of its name, or its first."""
+    if isinstance(offsets, list):
+        db.execute("DELETE FROM sim_offsets WHERE name = ?", (connector.name,))
+        if offsets:
+            db.execute("INSERT INTO sim_offsets VALUES (?, ?)", (connector.name, json.dumps(offsets)))
+    elif connector.state != "stopped":
+        first = [{"partition": {"connector": connector.name}, "offset": {"position": 1}}]
+        db.execute("INSERT OR IGNORE INTO sim_offsets VALUES (?, ?)", (connector.name, json.dumps(first)))
+
+
+def _read_back(name: str, stored: Mapping[str, Any], state: str, salt: str) -> Connector:
+    config: dict[str, Text] = {}
+    for key, raw in stored.items():
+        value = text_from_json(raw)
+        config[key] = replace(value, matches=_matcher(value, salt)) if isinstance(value, Secret) else str(value)
+    return Connector(name, config, state, reads=_sink_topics(config))
+
+
+def _health(connector: Connector, cause: str | None) -> Health:
+    """A stopped connector has no tasks; a source has one, a sink as many as it may."""
+    if connector.state == "stopped":
+        return Health("STOPPED")
+    most = str(connector.config.get("tasks.max", "1"))
+    count = int(most) if (_plugin(connector.java_class) or "").endswith("SinkConnector") and most.isdecimal() else 1
+    state = connector.state.upper()
+    tasks = [Task(number, state, worker=WORKER) for number in range(count)]
+    if cause and state == "RUNNING":
+        tasks[0] = Task(0, "FAILED", cause, WORKER)
+    return Health(state, tuple(tasks))
+
+
+def _sink_topics(config: Config) -> tuple[str, ...]:
+    topics = config.get("topics")
+    return tuple(t.strip() for t in topics.split(",") if t.strip()) if isinstance(topics, str) else ()
+
+
+def _group_name(reader: Reader) -> str:
+    return reader.group
+
+
+def _matcher(kept: Secret, salt: str) -> Callable[[str], bool]:
+    """Tells whether a value has the digest that is kept."""
+    return lambda value: _signed(Secret(value=value), salt) == Secret(value=value, fingerprint=kept.fingerprint)
+
+
+def _signed(value: Text, salt: str) -> Text:
+    if not isinstance(value, Secret) or value.value is None or not salt:
+        return value
+    digest = hmac.new(salt.encode(), value.value.encode(), hashlib.sha256).hexdigest()
+    return replace(value, fingerprint=f"sim:{digest[:32]}")
+
+
+def _stored(key: str, value: Text, salt: str, known: Mapping[str, Any]) -> Any:
+    """What goes into the file: a secret as its digest. One without a value has that of a reading, or stays as it is."""
+    secret = conceal(key, value) if isinstance(value, str) else value
+    if not isinstance(secret, Secret):
+        return value
+    if secret.value is None and not secret.fingerprint.startswith("sim:"):
+        if key not in known:
+            raise Rejected(
+                f"the value of {key} is not known here",
+                code="K316",
+                help="set the variable that holds it, and run this again",
+            )
+        return known[key]
+    return text_to_json(_signed(replace(secret, ref=""), salt))

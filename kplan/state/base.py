@@ -1,0 +1,217 @@
+"""What a store does; the same suite of tests runs on every one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
+
+from kplan.diagnostics import JournalBroken, Timeout
+from kplan.model import Address, Owned
+from kplan.model.history import PastChange, RunSummary
+from kplan.model.journal import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a stack: what the one who is refused gets to see."""
+
+    who: str  # user@host
+    run: str
+    command: str
+    since: str  # UTC, ISO 8601
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One stored record of the ledger or the journal, as JSON. `key` is what the store calls it.
+
+    `address` is that of a ledger's record; `run` and `seq` are those of one of the journal. `damage` says why it cannot
+    be read; its `data` is empty then. `fault` says why its signature does not count, where the store has a key.
+    """
+
+    key: str
+    stack: str
+    data: Mapping[str, Any]
+    address: str = ""
+    run: str = ""
+    seq: int = 0
+    damage: str = ""
+    fault: str = ""
+
+    @property
+    def name(self) -> str:
+        """The record as people call it."""
+        return self.address or f"entry {self.seq} of run {self.run}"
+
+
+class Unended(Timeout):
+    """Readers wait for the end of a write of `stacks` that nobody makes any more. Who takes their locks makes it."""
+
+    code = "K617"
+
+    def __init__(self, message: str, stacks: Sequence[str]) -> None:
+        super().__init__(message, help="`kplan recover` ends it")
+        self.stacks = tuple(stacks)
+
+
+class RecordUnreadable(JournalBroken):
+    """A record of the state cannot be read, and nothing was changed."""
+
+    exit_code = 1
+    code = "K623"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record that this kplan cannot read, or may not trust. It stops its stack, and no other one.
+
+    It is of a newer kplan, or damaged; or `is_untrusted`: there is a key, and the record is not signed with it.
+
+    With `address` it is one of the ledger: who owns that is not known, so a plan of any stack that is about it stops.
+    `message` names the record and the cause; `run` is set for a record of a journal.
+    """
+
+    stack: str
+    message: str
+    address: Address | None = None
+    run: str = ""
+    is_untrusted: bool = False
+
+    def error(self, message: str) -> RecordUnreadable:
+        """Return the error that refuses the record; `message` names it and the cause."""
+        if self.is_untrusted:
+            return RecordUnreadable(message, help=UNTRUSTED_HELP, code="K621")
+        return RecordUnreadable(message, help=UNREADABLE_HELP)
+
+
+def shorten(problems: Sequence[Unreadable]) -> list[Unreadable]:
+    """Return the problems to be shown: of the records of one stack that are not signed, the first with their number."""
+    by_stack: dict[str, list[Unreadable]] = {}
+    for problem in problems:
+        if problem.is_untrusted:
+            by_stack.setdefault(problem.stack, []).append(problem)
+    shown = [problem for problem in problems if not problem.is_untrusted]
+    return [*shown, *(replace(first, message=first.message + _more(rest)) for first, *rest in by_stack.values())]
+
+
+def _more(others: Sequence[object]) -> str:
+    return f"; and {len(others)} more" if others else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the state says as of one moment: `open_runs` are the stacks of the runs without an end, by run."""
+
+    ledger: Mapping[Address, Owned]
+    open_runs: Mapping[str, str] = field(default_factory=dict)
+    unreadable: Sequence[Unreadable] = ()
+
+    def refuse_unreadable(self, stacks: Collection[str], addresses: Collection[Address] = ()) -> None:
+        """Raise RecordUnreadable where a record of one of the stacks, or about one of the addresses, cannot be read."""
+        found = [each for each in self.unreadable if each.stack in stacks or each.address in addresses]
+        if not found:
+            return
+        first = found[0]
+        whose = f"stack {first.stack}"
+        if first.stack not in stacks:
+            whose = f"{whose}, which may own {first.address}"
+        raise first.error(f"{first.message} ({whose}){_more(found[1:])}")
+
+
+UNREADABLE_HELP: Final = (
+    "use the kplan that wrote it, if that is newer; else find out what the record was, and write or remove it"
+)
+UNTRUSTED_HELP: Final = (
+    "set the KPLAN_KEY that signs this state; records that no key has signed yet are listed and signed by "
+    "`kplan state sign`"
+)
+
+
+def ledger_key(stack: str, address: Address | str) -> str:
+    """Return the name of a record, which is its key in a topic and is covered by its signature in any store."""
+    return f"stack/{stack}/{address}"
+
+
+def journal_key(stack: str, run: str, seq: int) -> str:
+    return f"stack/{stack}/run/{run}/{seq}"
+
+
+def summary_key(stack: str, run: str) -> str:
+    return f"stack/{stack}/runs/{run}"
+
+
+def history_key(stack: str, address: str) -> str:
+    return f"stack/{stack}/history/{address}"
+
+
+def refuse_newer(version: object, known: int) -> None:
+    """Raise ValueError for the version of a record's format that this kplan does not know."""
+    if isinstance(version, int) and version > known:
+        raise ValueError(f"it was written by a newer kplan (format {version}, this one knows {known})")
+
+
+class Lock(Protocol):
+    """Held for one stack. While it is held, and only then, the store may be written for that stack."""
+
+    def write(self, entries: Sequence[Entry] = (), ledger: Mapping[Address, Owned | None] | None = None) -> None:
+        """All of it is durable when this returns, or none. None for an address: its record is removed.
+
+        With the `end` of a run its summary is written, and what it changed is added to the history of each resource.
+
+        Raises JournalBroken, also when the lock was lost: then nothing may be changed any more.
+        """
+
+    def rewrite(self, records: Sequence[Record]) -> None:
+        """Replace stored records of the stack, each by one of the same key. Raises JournalBroken, as `write` does.
+
+        One with a `fault` stays without a signature: nobody has looked at what it says.
+        """
+
+
+class Store(Protocol):
+    """The ledger, the journal and the lock of one environment. Reading needs no lock and creates nothing."""
+
+    where: str  # for people: `.kplan/local.db`, `__kplan`
+    topic: str  # the topic that holds the state; empty where it is in a file
+
+    def overview(self) -> Overview:
+        """Return the ledger, the open runs and what cannot be read or trusted, as of one moment.
+
+        With a key a run has ended only where its end is signed, and a claim that is not signed owns nothing that a
+        signed one claims.
+        """
+
+    def ledger(self) -> Mapping[Address, Owned]:
+        """Every stack's records that can be read, as of now."""
+
+    def runs(self) -> Sequence[str]:
+        """Ids of the runs whose details the journal has, oldest first."""
+
+    def summaries(self) -> Sequence[RunSummary]:
+        """Return every run in short, oldest first; also those whose details are gone."""
+
+    def changes(self, stack: str, address: Address) -> Sequence[PastChange]:
+        """Return the last changes that runs of the stack made to the resource, newest first."""
+
+    def entries(self, run: str) -> Sequence[Entry]:
+        """Return the records of the run's journal, signed or not. Raises RecordUnreadable where one cannot be read."""
+
+    def open_runs(self) -> Sequence[str]:
+        """Ids of the runs that have a beginning and no end, as far as they can be read."""
+
+    def records(self) -> Sequence[Record]:
+        """Return every record of the ledger and the journal, damaged ones too, oldest first."""
+
+    def holder(self, stack: str) -> Holder | None:
+        """Who holds the lock now."""
+
+    def lock(self, stack: str, holder: Holder, timeout: float) -> AbstractContextManager[Lock]:
+        """Holds the lock inside the `with`. Raises Locked, with who holds it, after `timeout` seconds.
+
+        A process that is killed frees it.
+        """
+
+    def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""The state in a Kafka topic: records, the lock and their clients."""

@@ -1,0 +1,142 @@
+"""The clients of the state's topic: how they are made, and what their errors mean."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, libversion
+
+from kplan.diagnostics import Denied, Invalid, JournalBroken, KplanError, Span, Unsupported
+from kplan.model.masks import Mask
+from kplan.servers.connection_errors import TRY_SECONDS as TRY_SECONDS
+from kplan.servers.connection_errors import Contact, unusable
+from kplan.servers.permissions import Acl, group_prefix, missing
+from kplan.servers.waits import RETRY
+
+CLIENT: Final = "kplan/"
+TRANSACTION_SECONDS: Final = 15.0
+REPEATED_S: Final = 5.0  # a retry for the same cause is no new warning for so long
+# When every broker has gone, librdkafka forgets them all and bootstraps anew, and with it what it was about to ask of a
+# group's coordinator: `send_offsets_to_transaction` then never returns (2.16.0, seen when a single broker restarts).
+RECOVERY: Final = {"metadata.recovery.strategy": "none"} if libversion()[1] >= 0x020B0000 else {}
+KPLANS_OWN: Final = ("client.id", "allow.auto.create.topics", "error_cb", "throttle_cb", "logger", "group.id",
+                     "transactional.id", "isolation.level", "enable.auto.commit", "acks")  # fmt: skip
+
+DENIED = frozenset({29, 30, 31, 53, 58, KafkaError._AUTHENTICATION, KafkaError._SSL})
+GONE = frozenset({3, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, 100})
+SILENT = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT,
+                    KafkaError._TIMED_OUT_QUEUE, KafkaError.REQUEST_TIMED_OUT})  # fmt: skip
+PASSING = SILENT | {3, 5, 6, 8, 9, 13, 14, 15, 16, 27, 51, 56, 74, 75, 78,
+                    KafkaError._WAIT_COORD, KafkaError._WAIT_CACHE}  # fmt: skip
+EVICTED = frozenset({25, 47, 82, 90, KafkaError._FENCED})  # this member, or this producer, is no more
+STALE_GENERATION = frozenset({22, 27})  # a contender joined: the same member has a newer generation in a moment
+HOPELESS = frozenset({10, 18, 35, KafkaError._INVALID_ARG}) | DENIED  # too large, unsupported, not allowed
+
+
+def problem_of(exception: BaseException) -> KafkaError | None:
+    args = exception.args if isinstance(exception, KafkaException) else ()
+    return args[0] if args and isinstance(args[0], KafkaError) else None
+
+
+def code_of(exception: BaseException) -> int:
+    problem = problem_of(exception)
+    return KafkaError._FAIL if problem is None else problem.code()
+
+
+@dataclass(slots=True)
+class Clients:
+    """How clients of this cluster are made, and what only their callbacks know: why a broker does not answer.
+
+    `logger` is kplan's own, `library` librdkafka's.
+    """
+
+    config: Mapping[str, str]
+    topic: str
+    timeout: float
+    mask: Mask
+    logger: logging.Logger
+    library: logging.Logger
+    contact: Contact
+    places: Mapping[str, Span] = field(default_factory=dict)  # of the settings in the file that has them
+    _last_retry: tuple[str, float] = ("", 0.0)  # what was logged, and when
+
+    @property
+    def prefix(self) -> str:
+        """Of groups and transactional ids: `kplan.` for `__kplan`. Another topic is another world."""
+        return group_prefix(self.topic)
+
+    def group(self, stack: str) -> str:
+        return self.prefix + stack
+
+    def settings(self, client: str, **own: Any) -> dict[str, Any]:
+        given = {key: value for key, value in self.config.items() if key not in KPLANS_OWN}
+        return {**given, **RECOVERY, "client.id": client, "error_cb": self.contact.note,
+                "throttle_cb": self.contact.note_throttle, **own}  # fmt: skip
+
+    def log_request(self, what: str, started: float, number: int = 1, refusal: BaseException | None = None) -> None:
+        """Log a request: how many things it was about, why it was refused, and how long it took."""
+        refused = "" if refusal is None else f" -> {self._describe(refusal)}"
+        self.logger.debug("%s (%d)%s %.3f s", what, number, refused, time.monotonic() - started)
+
+    def pause(self, doing: str, cause: BaseException | str, seconds: float) -> None:
+        """Wait before the next try, and log why there is one; the same cause is a warning every few seconds only."""
+        text = f"{doing}: {cause if isinstance(cause, str) else self._describe(cause)}"
+        now = time.monotonic()
+        is_repeated = text == self._last_retry[0] and now - self._last_retry[1] < REPEATED_S
+        if not is_repeated:
+            self._last_retry = text, now
+        level = logging.DEBUG if is_repeated else logging.WARNING
+        self.logger.log(level, "%s: %s; again in %.2f s", self.topic, text, seconds, extra=RETRY)
+        time.sleep(seconds)
+
+    def _describe(self, exception: BaseException) -> str:
+        problem = problem_of(exception)
+        return f"{problem.str()} ({problem.name()})" if problem else str(exception) or type(exception).__name__
+
+    def consumer(self, client: str, group: str, **own: Any) -> Consumer:
+        usual = {"group.id": group, "enable.auto.commit": False, "isolation.level": "read_committed",
+                 "allow.auto.create.topics": False}  # fmt: skip
+        try:
+            return Consumer(self.settings(client, **{**usual, **own}), logger=self.library)
+        except (KafkaException, ValueError, TypeError, AttributeError, ImportError) as exception:
+            raise self.unusable(exception) from exception
+
+    def unusable(self, exception: BaseException) -> Invalid:
+        """Return the error for settings of which no client can be made."""
+        return unusable(self.mask.mask(str(problem_of(exception) or exception)), self.config, self.places)
+
+    def said(self, exception: BaseException, doing: str, resource: str = "") -> KplanError:
+        """The exception as an error of ours. `resource` is what a refusal is about where its code does not say."""
+        problem = problem_of(exception)
+        if isinstance(exception, KplanError):
+            return exception
+        if problem is None:
+            return JournalBroken(f"{doing}: {self.mask.mask(f'{type(exception).__name__}: {exception}')}")
+        return self.meant(problem, doing, resource)
+
+    def meant(self, problem: KafkaError, doing: str, resource: str = "") -> KplanError:
+        words = self.mask.mask(problem.str())
+        if problem.code() in _ACLS:
+            kind, operation = _ACLS[problem.code()]
+            name, prefixed = (self.topic, False) if kind == "Topic" else (self.prefix, kind != "Cluster")
+            lacking, help = missing(Acl(operation or resource, kind, name if kind != "Cluster" else "", prefixed),
+                                    self.config)  # fmt: skip
+            return Denied(f"{doing}: {lacking}", help=help)
+        if problem.code() in SILENT | DENIED:
+            found = self.contact.unreachable(f"{words} ({problem.name()})")
+            named = type(found)(f"{doing}: {found.message}", help=found.help, code=found.code)
+            named.error_class = found.error_class
+            return self.contact.explain_throttling(named)
+        words = f"{doing}: {words} ({problem.name()})"
+        if problem.code() == 35:
+            return Unsupported(words)
+        return JournalBroken(words)
+
+
+_ACLS: Final[Mapping[int, tuple[str, str]]] = {  # the operation, where it is always the same one
+    29: ("Topic", ""), 30: ("Group", ""), 31: ("Cluster", ""), 53: ("TransactionalId", "Write"),
+}  # fmt: skip

@@ -1,0 +1,389 @@
+"""The records of the state's topic, and what all of them amount to (schemas/state.v1.json). Without effects.
+
+Keys are `stack/NAME/ADDRESS` (ledger), `stack/NAME/run/ID/SEQ[/PART]` (journal), `stack/NAME/runs/ID` (summaries),
+`stack/NAME/history/ADDRESS` (the last changes of a resource) and `stack/NAME/lock`. An address is the rest of its key,
+unchanged, whatever slashes it has; `run`, `runs`, `history` and `lock` are not kinds of resources.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from kplan.model import Address, Owned
+from kplan.model.codec import entry_from_json, entry_to_json, owned_from_json, owned_to_json
+from kplan.model.history import (
+    PastChange,
+    RunSummary,
+    changes_from_json,
+    changes_to_json,
+    summarize,
+    summary_from_json,
+    summary_to_json,
+)
+from kplan.model.journal import Entry
+from kplan.state.base import Holder, Unreadable, history_key, journal_key, ledger_key, refuse_newer, summary_key
+from kplan.state.base import Record as Stored
+from kplan.state.signing import Signer
+
+Json = dict[str, Any]
+Record = tuple[str, Json | None]  # None: the key is removed (a tombstone)
+
+VERSION: Final = 1
+KINDS: Final = ("topic", "connector")
+_KIND = re.compile(r"[a-z][a-z_-]*")
+KEPT_RUNS: Final = 20  # finished ones, of each stack
+MOST_ITEMS: Final = 200  # of an entry, in one record
+MOST_BYTES: Final = 700_000  # of them; a topic's usual limit is 1 MiB a batch
+
+
+def dumped(data: Json) -> bytes:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def ledger_record(owned: Owned, claimed: int | None) -> Record:
+    """`claimed` is the offset of the claim, which compaction removes with the record that first had it."""
+    value = {"v": VERSION, **owned_to_json(owned), **({} if claimed is None else {"claimed": claimed})}
+    return ledger_key(owned.stack, owned.address), value
+
+
+def summary_record(summary: RunSummary) -> Record:
+    return summary_key(summary.stack, summary.run), {"v": VERSION, **summary_to_json(summary)}
+
+
+def history_record(stack: str, address: str, changes: Sequence[PastChange]) -> Record:
+    return history_key(stack, address), {"v": VERSION, **changes_to_json(changes)}
+
+
+def lock_key(stack: str) -> str:
+    return f"stack/{stack}/lock"
+
+
+def lock_record(stack: str, holder: Holder, state: str) -> Record:
+    return lock_key(stack), {
+        "v": VERSION, "state": state, "who": holder.who, "run": holder.run, "command": holder.command,
+        "since": holder.since, "pid": holder.pid,
+    }  # fmt: skip
+
+
+def journal_records(entry: Entry) -> list[Record]:
+    """The entry, split where it has more than MOST_ITEMS items or MOST_BYTES bytes of them."""
+    data = {"v": VERSION, **entry_to_json(entry)}
+    parts = list(_parts(data["items"])) or [[]]
+    key = journal_key(entry.stack, entry.run, entry.seq)
+    if len(parts) == 1:
+        return [(key, data)]
+    about = [data["about"], *({} for _ in parts[1:])]
+    return [(f"{key}/{n}", {**data, "items": items, "about": about[n], "part": n, "parts": len(parts)})
+            for n, items in enumerate(parts)]  # fmt: skip
+
+
+def _parts(items: Sequence[Json]) -> Iterator[list[Json]]:
+    part: list[Json] = []
+    size = 0
+    for item in items:
+        more = len(dumped(item))
+        if part and (len(part) == MOST_ITEMS or size + more > MOST_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += more
+    if part:
+        yield part
+
+
+@dataclass(slots=True)
+class Claim:
+    """What one stack says of an address. Of several, the lowest `claimed` (an offset) is the owner's."""
+
+    claimed: int
+    owned: Owned
+    fault: str = ""  # of its signature
+
+
+@dataclass(slots=True)
+class RunLog:
+    """The records of one run, as they are in the topic: offset, key and value by `(seq, part)`.
+
+    What they hold is looked at when it is asked for: it takes ten times the memory, and of a run that has a summary it
+    seldom is.
+    """
+
+    stack: str
+    run: str
+    first: int  # offsets
+    last: int
+    records: dict[tuple[int, int], tuple[int, str, bytes]] = field(default_factory=dict)
+    signer: Signer = Signer()
+    _events: tuple[frozenset[str], tuple[Unreadable, ...]] | None = None
+
+    @property
+    def has_end(self) -> bool:
+        return "end" in self._looked()[0]
+
+    @property
+    def unreadable(self) -> Sequence[Unreadable]:
+        """The records that cannot be read."""
+        return [problem for problem in self._looked()[1] if not problem.is_untrusted]
+
+    @property
+    def problems(self) -> Sequence[Unreadable]:
+        """The records that cannot be read or trusted."""
+        return self._looked()[1]
+
+    def _looked(self) -> tuple[frozenset[str], tuple[Unreadable, ...]]:
+        if self._events is None:
+            events, problems = set(), []
+            for (seq, _), (offset, key, value) in self.records.items():
+                try:
+                    data = _read(value) or {}
+                    event = entry_from_json(self.run, self.stack, seq, data).event
+                except _BAD as cause:
+                    problems.append(_unreadable(self.stack, key, offset, cause, run=self.run))
+                    continue
+                if fault := self.signer.find_fault(key, data):
+                    problems.append(_untrusted(self.stack, key, offset, fault, run=self.run))
+                else:
+                    events.add(event)
+            self._events = frozenset(events), tuple(problems)
+        return self._events
+
+    def put(self, at: tuple[int, int], offset: int, key: str, value: bytes | None) -> None:
+        self._events = None
+        if value:
+            self.records[at] = offset, key, value
+            self.last = offset
+        else:
+            self.records.pop(at, None)
+
+    def copy(self) -> RunLog:
+        return replace(self, records=dict(self.records))
+
+    def entries(self) -> list[Entry]:
+        """Raises ValueError for what is not an entry, and for one of which a part is missing."""
+        whole: dict[int, list[Json]] = {}
+        for seq, part in sorted(self.records):
+            whole.setdefault(seq, []).append(_read(self.records[seq, part][2]) or {})
+        return [self._joined(seq, parts) for seq, parts in sorted(whole.items())]
+
+    def _joined(self, seq: int, parts: Sequence[Json]) -> Entry:
+        wanted = parts[0].get("parts", 1)
+        if len(parts) != wanted:
+            raise ValueError(f"entry {seq} of run {self.run} has {len(parts)} of {wanted} parts")
+        items = [item for part in parts for item in part["items"]]
+        return entry_from_json(self.run, self.stack, seq, {**parts[0], "items": items})
+
+
+@dataclass(slots=True)
+class Log:
+    """What the topic's records amount to, applied in the order of their offsets. Runs are by stack and id."""
+
+    claims: dict[Address, dict[str, Claim]] = field(default_factory=dict)
+    runs: dict[tuple[str, str], RunLog] = field(default_factory=dict)
+    summaries: dict[tuple[str, str], tuple[int, RunSummary]] = field(default_factory=dict)  # with their offsets
+    histories: dict[tuple[str, str], bytes] = field(default_factory=dict)  # by stack and address
+    locks: dict[str, tuple[str, Holder]] = field(default_factory=dict)
+    broken: dict[str, Unreadable] = field(default_factory=dict)  # by key; those of a journal are in its RunLog
+    foreign: set[str] = field(default_factory=set)
+    count: int = 0  # of records read
+    signer: Signer = Signer()
+    untrusted: dict[str, Unreadable] = field(default_factory=dict)  # claims that are not signed, by key
+    unsigned: set[tuple[str, str]] = field(default_factory=set)  # runs whose summary is not
+
+    def put(self, offset: int, key: bytes | None, value: bytes | None) -> None:
+        """Apply one record. What cannot be read is remembered until a good record of its key comes."""
+        self.count += 1
+        text = (key or b"").decode(errors="replace")
+        parts = text.split("/")
+        stack = parts[1] if len(parts) > 2 and parts[0] == "stack" else ""
+        if not stack:
+            self.foreign.add(text)
+            return
+        self.broken.pop(text, None)
+        self.untrusted.pop(text, None)
+        name = "/".join(parts[3:])
+        try:
+            match parts[2:]:
+                case ["lock"]:
+                    self._lock(stack, value)
+                case ["run", run, seq, *part] if _numbers(seq, *part) and len(part) < 2:
+                    at = int(seq), int(part[0]) if part else 0
+                    self._journal(offset, text, (stack, run), at, value)
+                case ["runs", run] if run:
+                    self._summary(offset, stack, run, value)
+                case ["history", _, _, *_] if value:
+                    self.histories[stack, name] = value
+                case ["history", _, _, *_]:
+                    self.histories.pop((stack, name), None)
+                case [kind, _, *_] if name and kind in KINDS:
+                    self._claim(offset, stack, Address(kind, name), _read(value))
+                case [kind, _, *_] if name and kind not in _OTHERS and _KIND.fullmatch(kind):
+                    if value:
+                        raise ValueError(f"this kplan does not know the kind {kind!r}: it is of a newer one")
+                case _:
+                    self.foreign.add(text)
+        except _BAD as cause:
+            address = Address(parts[2], name) if parts[2] in KINDS else None
+            self.broken[text] = _unreadable(stack, text, offset, cause, address)
+
+    def _lock(self, stack: str, value: bytes | None) -> None:
+        """What a newer kplan writes of its lock says nothing that is needed."""
+        self.locks.pop(stack, None)
+        try:
+            data = _read(value)
+            if data is not None:
+                texts = (str(data[key]) for key in ("who", "run", "command", "since", "state"))
+                who, run, command, since, state = texts
+                self.locks[stack] = state, Holder(who, run, command, since, int(data["pid"]))
+        except _BAD:
+            pass
+
+    def _journal(self, offset: int, key: str, run: tuple[str, str], at: tuple[int, int], value: bytes | None) -> None:
+        log = self.runs.get(run)
+        if log is None and value:
+            log = self.runs[run] = RunLog(*run, offset, offset, signer=self.signer)
+        if log is not None:
+            log.put(at, offset, key, value)
+            if not log.records:
+                del self.runs[run]
+
+    def _summary(self, offset: int, stack: str, run: str, value: bytes | None) -> None:
+        self.summaries.pop((stack, run), None)
+        self.unsigned.discard((stack, run))
+        if (data := _read(value)) is not None:
+            self.summaries[stack, run] = offset, summary_from_json(run, stack, data)
+            if self.signer.find_fault(summary_key(stack, run), data):
+                self.unsigned.add((stack, run))
+
+    def _claim(self, offset: int, stack: str, address: Address, data: Json | None) -> None:
+        if data is None:
+            self.claims.get(address, {}).pop(stack, None)
+            return
+        owned = owned_from_json(address, data)
+        if owned.stack != stack:
+            raise ValueError(f"it names stack {owned.stack}, not {stack}")
+        claimed = min(offset, int(data.get("claimed", offset)))
+        key = ledger_key(stack, address)
+        fault = self.signer.find_fault(key, data)
+        self.claims.setdefault(address, {})[stack] = Claim(claimed, owned, fault)
+        if fault:
+            self.untrusted[key] = _untrusted(stack, key, offset, fault, address)
+
+    def ledger(self) -> dict[Address, Owned]:
+        """Return the rightful owner's record of each address: of several claims, the one with the lowest offset.
+
+        One that is not signed, where there is a key, comes after those that are.
+        """
+        return {address: min(claims.values(), key=lambda each: (bool(each.fault), each.claimed)).owned
+                for address, claims in sorted(self.claims.items()) if claims}  # fmt: skip
+
+    def known_runs(self) -> list[RunLog]:
+        """Return the runs that have details, oldest first."""
+        return sorted(self.runs.values(), key=lambda each: each.first)
+
+    def records(self) -> list[Stored]:
+        """Return every record of the ledger and the journal by its key, those that cannot be read too."""
+        found = []
+        for address, claims in sorted(self.claims.items()):
+            for stack, claim in sorted(claims.items()):
+                key, value = ledger_record(claim.owned, claim.claimed)
+                found.append(Stored(key, stack, value or {}, address=str(address), fault=claim.fault))
+        for log in self.known_runs():
+            for (seq, _), (_, key, text) in sorted(log.records.items()):
+                try:
+                    data = _read(text) or {}
+                    entry_from_json(log.run, log.stack, seq, data)
+                    fault = self.signer.find_fault(key, data)
+                    found.append(Stored(key, log.stack, data, run=log.run, seq=seq, fault=fault))
+                except _BAD as cause:
+                    found.append(Stored(key, log.stack, {}, run=log.run, seq=seq, damage=f"it cannot be read: {cause}"))
+        good = [record for record in found if record.key not in self.broken]
+        return [*good, *(_damaged(key, problem.message) for key, problem in self.broken.items())]
+
+    def has_ended(self, log: RunLog) -> bool:
+        key = log.stack, log.run
+        return (key in self.summaries and key not in self.unsigned) or log.has_end
+
+    def open_runs(self) -> dict[str, str]:
+        """Return the stacks of the runs that have no end, oldest first. What cannot be read or trusted is left out."""
+        return {log.run: log.stack for log in self.known_runs() if not self.has_ended(log) and not log.problems}
+
+    def unreadable(self) -> list[Unreadable]:
+        """Return what stops a stack: records that cannot be read or trusted, without those of runs that have an end."""
+        of_runs = (log.problems for log in self.known_runs() if not self.has_ended(log))
+        found = [*self.broken.values(), *self.untrusted.values()]
+        return [*found, *(problem for problems in of_runs for problem in problems)]
+
+    def run_summaries(self) -> list[RunSummary]:
+        """Return a summary of every run, oldest first. Of one without, it is made of the journal."""
+        found = list(self.summaries.values())
+        for key, log in self.runs.items():
+            if key not in self.summaries and not log.unreadable:
+                made = summarize(log.entries())
+                found += [] if made is None else [(log.first, made)]
+        return [summary for _, summary in sorted(found, key=lambda each: (each[1].began, each[0]))]
+
+    def unsummarized(self) -> Iterable[RunLog]:
+        """Return the ended runs without a summary: of a kplan that wrote none."""
+        return [log for key, log in self.runs.items() if key not in self.summaries and log.has_end
+                and not log.unreadable]  # fmt: skip
+
+    def changes(self, stack: str, address: str) -> list[PastChange]:
+        """Return the last changes of the resource, newest first. Raises ValueError where they cannot be read."""
+        data = _read(self.histories.get((stack, address)))
+        return [] if data is None else changes_from_json(data)
+
+    def of(self, stack: str) -> Log:
+        """Return a copy of what is this stack's alone, for its holder to go on with."""
+        claims = {address: {stack: each[stack]} for address, each in self.claims.items() if stack in each}
+        runs = {key: log.copy() for key, log in self.runs.items() if key[0] == stack}
+        summaries = {key: each for key, each in self.summaries.items() if key[0] == stack}
+        histories = {key: each for key, each in self.histories.items() if key[0] == stack}
+        locks = {stack: self.locks[stack]} if stack in self.locks else {}
+        unsigned = {key for key in self.unsigned if key[0] == stack}
+        return Log(claims, runs, summaries, histories, locks, signer=self.signer, unsigned=unsigned)
+
+    def forgotten(self, stack: str, ending: str) -> list[str]:
+        """Return the keys of the finished runs that are too many once the run `ending` has ended as well."""
+        finished = [log for (owner, run), log in self.runs.items()
+                    if owner == stack and run != ending and self.has_ended(log)]  # fmt: skip
+        finished.sort(key=lambda each: each.last, reverse=True)
+        return [key for log in finished[KEPT_RUNS - 1 :] for _, key, _ in log.records.values()]
+
+
+_BAD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+_OTHERS: Final = ("lock", "run", "runs", "history", *KINDS)
+
+
+def _unreadable(stack: str, key: str, offset: int, cause: Exception, address: Address | None = None, run: str = ""
+                ) -> Unreadable:  # fmt: skip
+    return Unreadable(stack, f"the record at offset {offset} (key {key}) cannot be read: {cause}", address, run)
+
+
+def _untrusted(stack: str, key: str, offset: int, fault: str, address: Address | None = None, run: str = ""
+               ) -> Unreadable:  # fmt: skip
+    return Unreadable(stack, f"the record at offset {offset} (key {key}) {fault}", address, run, is_untrusted=True)
+
+
+def _damaged(key: str, why: str) -> Stored:
+    return Stored(key, key.split("/")[1], {}, address="/".join(key.split("/")[2:]), damage=why)
+
+
+def _numbers(*texts: str) -> bool:
+    return all(text.isascii() and text.isdigit() for text in texts)
+
+
+def _read(value: bytes | None) -> Json | None:
+    if not value:
+        return None
+    data = json.loads(value)
+    if not isinstance(data, dict):
+        raise ValueError(f"it is no object, but {type(data).__name__}")
+    version = data.get("v")
+    if not isinstance(version, int) or version < 1:
+        raise ValueError("it has no version")
+    refuse_newer(version, VERSION)
+    return data

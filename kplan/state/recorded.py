@@ -1,0 +1,54 @@
+"""The ledger as a snapshot knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+
+from kplan.diagnostics import Unsupported
+from kplan.model import Address, Owned
+from kplan.model.history import PastChange, RunSummary
+from kplan.model.journal import Entry
+from kplan.state.base import Holder, Lock, Overview, Record
+
+
+class RecordedStore:
+    """Reads the ledger of the snapshot at `where`; there are no runs in it, and no lock."""
+
+    topic = ""
+
+    def __init__(self, where: str, ledger: Mapping[Address, Owned]) -> None:
+        self.where = where
+        self._ledger = ledger
+
+    def overview(self) -> Overview:
+        return Overview(self._ledger)
+
+    def ledger(self) -> Mapping[Address, Owned]:
+        return self._ledger
+
+    def runs(self) -> Sequence[str]:
+        return ()
+
+    def summaries(self) -> Sequence[RunSummary]:
+        return ()
+
+    def changes(self, stack: str, address: Address) -> Sequence[PastChange]:
+        return ()
+
+    def entries(self, run: str) -> Sequence[Entry]:
+        return ()
+
+    def open_runs(self) -> Sequence[str]:
+        return ()
+
+    def records(self) -> Sequence[Record]:
+        return ()
+
+    def holder(self, stack: str) -> Holder | None:
+        return None
+
+    def lock(self, stack: str, holder: Holder, timeout: float) -> AbstractContextManager[Lock]:
+        raise Unsupported("a snapshot is only read", help="apply to the environment itself")
+
+    def close(self) -> None: ...

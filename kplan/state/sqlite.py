@@ -1,0 +1,650 @@
+"""The ledger, the journal and the lock in one SQLite file: the default where there is no cluster to keep them.
+
+WAL with `synchronous=FULL`: what `write` returned from survives a power cut (https://sqlite.org/pragma.html). The lock
+is the kernel's on a file beside the database, so that it ends with its process; the row in `kplan_holder` says who
+holds it and fences writes: its token is checked in every transaction. Other tables of the file are somebody else's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from kplan.diagnostics import JournalBroken, KplanError, Locked, Unsupported
+from kplan.model import Address, Owned
+from kplan.model.codec import entry_from_json, entry_to_json, owned_from_json, owned_to_json
+from kplan.model.history import (
+    PastChange,
+    RunSummary,
+    changes_from_json,
+    changes_to_json,
+    past_changes,
+    summarize,
+    summary_from_json,
+    summary_to_json,
+    surplus,
+    with_change,
+)
+from kplan.model.journal import Entry
+from kplan.servers.sqlite_file import BUSY_SECONDS, error_name, open_to_read
+from kplan.state.base import (
+    UNREADABLE_HELP,
+    Holder,
+    Lock,
+    Overview,
+    Record,
+    RecordUnreadable,
+    Unreadable,
+    history_key,
+    journal_key,
+    ledger_key,
+    refuse_newer,
+    summary_key,
+)
+from kplan.state.signing import Signer
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+log = logging.getLogger("kplan.store")
+VERSION = 1
+KEPT_RUNS = 20  # finished ones, of each stack
+POLL_SECONDS = 0.05
+PROBE_SECONDS = 0.1  # whoever asks `holder` has the lock for an instant
+PROBED_SECONDS = 2.0  # nobody is named as holder: those who ask have it by turns, or one who just took it
+PROBE_POLL_SECONDS = 0.005
+TABLES = """
+CREATE TABLE IF NOT EXISTS kplan_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS kplan_ledger (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, address TEXT NOT NULL, stack TEXT NOT NULL, record TEXT NOT NULL,
+    UNIQUE (address, stack));
+CREATE TABLE IF NOT EXISTS kplan_journal (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, stack TEXT NOT NULL, seq INTEGER NOT NULL,
+    event TEXT NOT NULL, record TEXT NOT NULL, UNIQUE (run, seq));
+CREATE TABLE IF NOT EXISTS kplan_holder (
+    stack TEXT PRIMARY KEY, token TEXT NOT NULL, who TEXT NOT NULL, run TEXT NOT NULL, command TEXT NOT NULL,
+    since TEXT NOT NULL, pid INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS kplan_runs (
+    run TEXT NOT NULL, stack TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY (stack, run));
+CREATE TABLE IF NOT EXISTS kplan_history (
+    stack TEXT NOT NULL, address TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY (stack, address));
+"""
+PRUNE = f"""
+DELETE FROM kplan_journal WHERE stack = :stack AND run IN (
+    SELECT run FROM kplan_journal WHERE stack = :stack AND event = 'end' GROUP BY run
+    ORDER BY MAX(id) DESC LIMIT -1 OFFSET {KEPT_RUNS})
+"""
+
+
+class SqliteStore:
+    """The store in the file `path`. Reading a file that is not there sees nothing; the first lock makes it.
+
+    With a `key` records are signed, and those that are not are found.
+    """
+
+    topic = ""
+
+    def __init__(self, path: Path, *, key: str | None = None, clock: Callable[[], float] = time.monotonic,
+                 sleep: Callable[[float], None] = time.sleep) -> None:  # fmt: skip
+        self.path = path
+        self._signer = Signer(key or "")
+        self.where = str(path)
+        self._clock = clock
+        self._sleep = sleep
+
+    def overview(self) -> Overview:
+        with _explained(self.where), self._reading() as connection:
+            return _overview(connection, self._signer)
+
+    def ledger(self) -> Mapping[Address, Owned]:
+        """Every stack's records. Where two stacks claim one address, it is the first one's."""
+        with _explained(self.where), self._reading() as connection:
+            return _ledger(connection, self._signer)[0]
+
+    def runs(self) -> Sequence[str]:
+        """Ids of all runs with details, the one that began first comes first."""
+        with _explained(self.where):
+            return [run for (run,) in self._rows("SELECT run FROM kplan_journal GROUP BY run ORDER BY MIN(id)")]
+
+    def summaries(self) -> Sequence[RunSummary]:
+        with _explained(self.where), self._reading() as connection:
+            return _summaries(connection)
+
+    def changes(self, stack: str, address: Address) -> Sequence[PastChange]:
+        with _explained(self.where), self._reading() as connection:
+            return _changes(connection, stack, str(address))
+
+    def entries(self, run: str) -> Sequence[Entry]:
+        """The records of `run` by their `seq`; none where there is no such run.
+
+        Records of another stack under this id are not of this run: its stack is that of the first signed one.
+        """
+        with _explained(self.where), self._reading() as connection:
+            stacks = _stacks(connection, run, self._signer)
+            return _entries(connection, run, stacks[0]) if connection and stacks else []
+
+    def open_runs(self) -> Sequence[str]:
+        """Ids of the runs without an `end`, oldest first."""
+        with _explained(self.where), self._reading() as connection:
+            return list(_overview(connection, self._signer).open_runs)
+
+    def records(self) -> Sequence[Record]:
+        """Return every record of the ledger and the journal, damaged ones too, oldest first."""
+        with _explained(self.where):
+            ledger = self._rows("SELECT address, stack, record FROM kplan_ledger ORDER BY id")
+            journal = self._rows("SELECT run, stack, seq, record FROM kplan_journal ORDER BY id")
+        return [
+            *(self._signed_or_not(_record(ledger_key(stack, address), stack, text, address=address))
+              for address, stack, text in ledger),
+            *(self._signed_or_not(_record(journal_key(stack, run, seq), stack, text, run=run, seq=seq))
+              for run, stack, seq, text in journal),
+        ]  # fmt: skip
+
+    def _signed_or_not(self, record: Record) -> Record:
+        """Return the record with what is wrong with its signature."""
+        fault = "" if record.damage else self._signer.find_fault(record.key, record.data)
+        return replace(record, fault=fault) if fault else record
+
+    def holder(self, stack: str) -> Holder | None:
+        """Who holds the lock now; None where it is free, whatever a killed holder left behind."""
+        with _explained(self.where):
+            if not self._lock_path(stack).exists():
+                return None
+            guard = self._guard(stack)
+            with suppress(PermissionError):  # a folder that may only be read: the row is all there is to know
+                if _taken(guard):
+                    guard.release()
+                    return None
+            return self._named_holder(stack)
+
+    def lock(self, stack: str, holder: Holder, timeout: float) -> AbstractContextManager[Lock]:
+        return self._locked(stack, holder, timeout)
+
+    def close(self) -> None:
+        """Nothing stays open between calls."""
+
+    @contextmanager
+    def _locked(self, stack: str, holder: Holder, timeout: float) -> Iterator[Lock]:
+        with _explained(self.where):
+            self._make_folder()
+            guard = self._guard(stack)
+            self._acquire(guard, stack, timeout)
+        try:
+            with _explained(self.where):
+                held = SqliteLock(self.path, stack, holder, self._signer)
+            try:
+                yield held
+            finally:
+                held.release()
+        finally:
+            guard.release()
+
+    def _acquire(self, guard: BaseFileLock, stack: str, timeout: float) -> None:
+        """Raises Locked once `timeout` is over. A free lock is never missed because somebody looked at it."""
+        begin = self._clock()
+        while not _taken(guard):
+            holder = self._named_holder(stack)
+            waited = self._clock() - begin
+            if waited >= max(timeout, PROBE_SECONDS if holder else PROBED_SECONDS):
+                raise _refusal(stack, holder)
+            self._sleep(PROBE_POLL_SECONDS if waited < PROBED_SECONDS else POLL_SECONDS)
+
+    def _lock_path(self, stack: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{quote(stack, safe='')}.lock")
+
+    def _guard(self, stack: str) -> BaseFileLock:
+        from filelock import FileLock
+
+        return FileLock(self._lock_path(stack), timeout=0, thread_local=False)
+
+    def _make_folder(self) -> None:
+        """The folder is there; in `.kplan/`, git sees nothing of it."""
+        folder = self.path.absolute().parent
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore = folder / ".gitignore"
+        if folder.name == ".kplan" and not ignore.exists():
+            ignore.write_text("*\n")
+
+    def _named_holder(self, stack: str) -> Holder | None:
+        rows = self._rows("SELECT who, run, command, since, pid FROM kplan_holder WHERE stack = ?", stack)
+        return next((Holder(*row) for row in rows), None)
+
+    def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        """The answer; nothing where the file is not there or holds none of our tables."""
+        with self._reading() as connection:
+            return [] if connection is None else connection.execute(query, arguments).fetchall()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        """A connection that reads; None where the file is not there or holds none of our tables."""
+        if not self.path.exists():
+            yield None
+            return
+        with closing(open_to_read(self.path)) as connection:
+            yield None if _version(connection) is None else connection
+
+
+class SqliteLock:
+    """The lock of one stack, held. A write checks in its own transaction that it is still held."""
+
+    def __init__(self, path: Path, stack: str, holder: Holder, signer: Signer) -> None:
+        self._where = str(path)
+        self._signer = signer
+        self._stack = stack
+        self._token = uuid.uuid4().hex
+        self._turn = threading.Lock()
+        self._connection: sqlite3.Connection | None = _writing(path)
+        try:
+            with _transaction(self._connection):
+                self._take(self._connection, holder)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _take(self, connection: sqlite3.Connection, holder: Holder) -> None:
+        values = (self._stack, self._token, holder.who, holder.run, holder.command, holder.since, holder.pid)
+        connection.execute("INSERT OR REPLACE INTO kplan_holder VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+    def write(self, entries: Sequence[Entry] = (), ledger: Mapping[Address, Owned | None] | None = None) -> None:
+        """All of it is on the disk, in one transaction. Records of other stacks are refused (ValueError)."""
+        records = ledger or {}
+        self._check_stack(entries, records)
+        with self._turn, _explained(self._where):
+            if self._connection is None:
+                raise JournalBroken(f"the lock of stack {self._stack} was released, so nothing more is written")
+            with _transaction(self._connection) as connection:
+                self._check_held(connection)
+                self._write_ledger(connection, records)
+                self._write_entries(connection, entries)
+
+    def rewrite(self, records: Sequence[Record]) -> None:
+        """Replace records; the file keeps no byte of what they were before."""
+        if any(record.stack != self._stack for record in records):
+            raise ValueError(f"the lock of {self._stack} does not cover the records of another stack")
+        with self._turn, _explained(self._where):
+            if self._connection is None:
+                raise JournalBroken(f"the lock of stack {self._stack} was released, so nothing more is written")
+            self._connection.execute("PRAGMA secure_delete = ON")  # else old text stays in free parts of pages
+            with _transaction(self._connection) as connection:
+                self._check_held(connection)
+                signed = {r.key: _json((Signer() if r.fault else self._signer).sign(r.key, r.data)) for r in records}
+                ledger = [(signed[r.key], r.address, r.stack) for r in records if r.address]
+                journal = [(signed[r.key], r.run, r.seq) for r in records if not r.address]
+                connection.executemany("UPDATE kplan_ledger SET record = ? WHERE address = ? AND stack = ?", ledger)
+                connection.executemany("UPDATE kplan_journal SET record = ? WHERE run = ? AND seq = ?", journal)
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def release(self) -> None:
+        """The holder's row is gone, if it can be; nothing can be written any more."""
+        with self._turn:
+            connection, self._connection = self._connection, None
+            if connection is None:
+                return
+            with closing(connection), suppress(sqlite3.Error), _transaction(connection):
+                connection.execute("DELETE FROM kplan_holder WHERE token = ?", (self._token,))
+
+    def _check_stack(self, entries: Sequence[Entry], ledger: Mapping[Address, Owned | None]) -> None:
+        others = {entry.stack for entry in entries} | {owned.stack for owned in ledger.values() if owned}
+        if others - {self._stack}:
+            raise ValueError(f"the lock of {self._stack} does not cover {', '.join(sorted(others - {self._stack}))}")
+
+    def _check_held(self, connection: sqlite3.Connection) -> None:
+        """Only where someone removed the lock's file can another process have taken it."""
+        query = "SELECT token, who, run FROM kplan_holder WHERE stack = ?"
+        token, who, run = connection.execute(query, (self._stack,)).fetchone() or ("", "nobody", "")
+        if token != self._token:
+            raise JournalBroken(f"the lock of stack {self._stack} was lost: {who} has it now (run {run or 'unknown'})",
+                                help="nothing more was changed; see `kplan recover`")  # fmt: skip
+
+    def _signed(self, name: str, data: Any) -> str:
+        """Return a record's text, with its signature where there is a key."""
+        return _json(self._signer.sign(name, data))
+
+    def _write_ledger(self, connection: sqlite3.Connection, ledger: Mapping[Address, Owned | None]) -> None:
+        gone = [(str(address), self._stack) for address, owned in ledger.items() if owned is None]
+        kept = [
+            (str(address), self._stack, self._signed(ledger_key(self._stack, address), owned_to_json(owned)))
+            for address, owned in ledger.items() if owned
+        ]  # fmt: skip
+        connection.executemany("DELETE FROM kplan_ledger WHERE address = ? AND stack = ?", gone)
+        connection.executemany(
+            "INSERT INTO kplan_ledger (address, stack, record) VALUES (?, ?, ?)"
+            " ON CONFLICT (address, stack) DO UPDATE SET record = excluded.record", kept,
+        )  # fmt: skip
+
+    def _write_entries(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+        rows = [(e.run, e.stack, e.seq, e.event, self._signed(journal_key(e.stack, e.run, e.seq), entry_to_json(e)))
+                for e in entries]  # fmt: skip
+        insert = "INSERT INTO kplan_journal (run, stack, seq, event, record) VALUES (?, ?, ?, ?, ?)"
+        connection.executemany(insert, rows)
+        for run in dict.fromkeys(entry.run for entry in entries if entry.event == "end"):
+            self._write_history(connection, run)
+            connection.execute(PRUNE, {"stack": self._stack})
+
+    def _write_history(self, connection: sqlite3.Connection, run: str) -> None:
+        """The summary of the run that ends, those that older runs lack, and the history of what it changed."""
+        stack = self._stack
+        unsummarized = [run for run, of in _ended(connection) if of == stack]
+        made = []
+        for each in dict.fromkeys([run, *unsummarized]):
+            with suppress(RecordUnreadable):  # an older run's: it stays without a summary
+                made.append(summarize(_entries(connection, each, stack)))
+        rows = [(each.run, stack, self._signed(summary_key(stack, each.run), summary_to_json(each)))
+                for each in made if each is not None]  # fmt: skip
+        connection.executemany("INSERT OR REPLACE INTO kplan_runs VALUES (?, ?, ?)", rows)
+        known = connection.execute("SELECT run, record FROM kplan_runs WHERE stack = ?", (stack,)).fetchall()
+        old = surplus(each for each in (_summary(run, stack, record) for run, record in known) if each is not None)
+        connection.executemany("DELETE FROM kplan_runs WHERE stack = ? AND run = ?", [(stack, each) for each in old])
+        for address, change in past_changes(_entries(connection, run, stack)).items():
+            try:
+                earlier = _changes(connection, stack, address)
+            except ValueError as cause:
+                log.warning("%s: the history of %s begins again: it cannot be read: %s", self._where, address, cause)
+                earlier = []
+            changes = with_change(earlier, change)
+            connection.execute(
+                "INSERT OR REPLACE INTO kplan_history VALUES (?, ?, ?)",
+                (stack, address, self._signed(history_key(stack, address), changes_to_json(changes))),
+            )
+
+
+# -- reading records --------------------------------------------------------------------------------------------------
+def _data(record: str) -> Any:
+    """The record's JSON. Raises ValueError for one of a newer kplan."""
+    data = json.loads(record)
+    if isinstance(data, dict):
+        refuse_newer(data.get("v"), VERSION)
+    return data
+
+
+def _ledger(connection: sqlite3.Connection | None, signer: Signer) -> tuple[dict[Address, Owned], list[Unreadable]]:
+    """The records that can be read, and those that cannot be read or trusted. A signed claim goes before others."""
+    found: dict[Address, Owned] = {}
+    untrusted: dict[Address, Owned] = {}
+    problems = []
+    query = "SELECT id, address, stack, record FROM kplan_ledger ORDER BY id DESC"
+    for id, text, stack, record in connection.execute(query) if connection else ():
+        address = None
+        try:
+            address = Address.parse(text)
+            data = _data(record)
+            owned = owned_from_json(address, data)
+        except ValueError as cause:
+            message = f"record {id} of the ledger ({text}, stack {stack}) cannot be read: {cause}"
+            problems.append(Unreadable(stack, message, address))
+            continue
+        fault = signer.find_fault(ledger_key(stack, text), data)
+        (untrusted if fault else found)[address] = owned
+        if fault:
+            message = f"record {id} of the ledger ({text}, stack {stack}) {fault}"
+            problems.append(Unreadable(stack, message, address, is_untrusted=True))
+    found = {**untrusted, **found}
+    return {address: found[address] for address in sorted(found)}, problems
+
+
+def _entry(run: str, stack: str, seq: int, record: str) -> Entry:
+    try:
+        return entry_from_json(run, stack, seq, _data(record))
+    except ValueError as cause:
+        message = f"entry {seq} of run {run} of stack {stack} cannot be read: {cause}"
+        raise RecordUnreadable(message, help=UNREADABLE_HELP) from cause
+
+
+def _entries(connection: sqlite3.Connection, run: str, stack: str) -> list[Entry]:
+    query = "SELECT seq, record FROM kplan_journal WHERE run = ? AND stack = ? ORDER BY seq"
+    return [_entry(run, stack, *row) for row in connection.execute(query, (run, stack)).fetchall()]
+
+
+def _stacks(connection: sqlite3.Connection | None, run: str, signer: Signer) -> list[str]:
+    """The stacks that have records under the run's id; with a key, those whose records are all signed come first."""
+    if connection is None:
+        return []
+    query = "SELECT stack FROM kplan_journal WHERE run = ? GROUP BY stack ORDER BY MIN(id)"
+    found = [stack for (stack,) in connection.execute(query, (run,)).fetchall()]
+    return sorted(found, key=lambda stack: bool(_faults(connection, run, stack, signer)))
+
+
+def _faults(connection: sqlite3.Connection, run: str, stack: str, signer: Signer) -> dict[int, str]:
+    """What is wrong with the signatures of the run's records, by `seq`; without a key there is nothing wrong."""
+    query = "SELECT seq, record FROM kplan_journal WHERE run = ? AND stack = ? ORDER BY seq"
+    found = {}
+    for seq, record in connection.execute(query, (run, stack)).fetchall() if signer.key else ():
+        with suppress(ValueError):  # one that cannot be read is found elsewhere
+            data = json.loads(record)
+            found[seq] = signer.find_fault(journal_key(stack, run, seq), data if isinstance(data, dict) else {})
+    return {seq: fault for seq, fault in found.items() if fault}
+
+
+def _has_signed_end(connection: sqlite3.Connection, run: str, stack: str, signer: Signer) -> bool:
+    """Whether a signed record ends the run, whatever the column `event` says."""
+    query = "SELECT seq, record FROM kplan_journal WHERE run = ? AND stack = ? AND event = 'end'"
+    for seq, record in connection.execute(query, (run, stack)).fetchall():
+        with suppress(ValueError, RecordUnreadable):
+            event = _entry(run, stack, seq, record).event
+            if event == "end" and not signer.find_fault(journal_key(stack, run, seq), json.loads(record)):
+                return True
+    return False
+
+
+def _unended(connection: sqlite3.Connection, signer: Signer) -> list[tuple[str, str]]:
+    """The runs without an end, with their stacks, oldest first. With a key, an end counts only where it is signed."""
+    query = "SELECT run, stack, SUM(event = 'end') FROM kplan_journal GROUP BY run, stack ORDER BY MIN(id)"
+    return [
+        (run, stack)
+        for run, stack, ends in connection.execute(query).fetchall()
+        if not ends or (signer.key and not _has_signed_end(connection, run, stack, signer))
+    ]
+
+
+def _overview(connection: sqlite3.Connection | None, signer: Signer) -> Overview:
+    if connection is None:
+        return Overview({})
+    ledger, problems = _ledger(connection, signer)
+    open_runs = {}
+    for run, stack in _unended(connection, signer):
+        try:
+            _entries(connection, run, stack)
+        except RecordUnreadable as problem:
+            problems.append(Unreadable(stack, problem.message, run=run))
+            continue
+        faults = _faults(connection, run, stack, signer)
+        problems += [
+            Unreadable(stack, f"entry {seq} of run {run} of stack {stack} {fault}", run=run, is_untrusted=True)
+            for seq, fault in faults.items()
+        ]
+        if not faults:
+            open_runs[run] = stack
+    if _has_table(connection, "kplan_runs"):
+        for run, stack, record in connection.execute("SELECT run, stack, record FROM kplan_runs"):
+            if _summary(run, stack, record) is None:
+                message = f"the summary of run {run} of stack {stack} cannot be read; it may be of a newer kplan"
+                problems.append(Unreadable(stack, message))
+    return Overview(ledger, open_runs, problems)
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether the file has the table: an older kplan made none for summaries."""
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
+
+
+def _summary(run: str, stack: str, record: str) -> RunSummary | None:
+    """The record's summary; None where it cannot be read."""
+    try:
+        return summary_from_json(run, stack, _data(record))
+    except ValueError:
+        return None
+
+
+def _ended(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """The ended runs without a summary, with their stacks."""
+    query = (
+        "SELECT run, MIN(stack) FROM kplan_journal GROUP BY run HAVING SUM(event = 'end') > 0"
+        " AND run NOT IN (SELECT run FROM kplan_runs) ORDER BY MIN(id)"
+    )
+    return connection.execute(query).fetchall()
+
+
+def _summaries(connection: sqlite3.Connection | None) -> list[RunSummary]:
+    if connection is None:
+        return []
+    rows = []
+    if _has_table(connection, "kplan_runs"):
+        rows = connection.execute("SELECT run, stack, record FROM kplan_runs ORDER BY rowid").fetchall()
+    found = {run: _summary(run, stack, record) for run, stack, record in rows}
+    query = "SELECT run, stack FROM kplan_journal GROUP BY run, stack ORDER BY MIN(id)"
+    for run, stack in connection.execute(query).fetchall():
+        if run not in found:
+            with suppress(RecordUnreadable):
+                found[run] = summarize(_entries(connection, run, stack))
+    return sorted((each for each in found.values() if each is not None), key=lambda each: each.began)
+
+
+def _changes(connection: sqlite3.Connection | None, stack: str, address: str) -> list[PastChange]:
+    if connection is None or not _has_table(connection, "kplan_history"):
+        return []
+    query = "SELECT record FROM kplan_history WHERE stack = ? AND address = ?"
+    row = connection.execute(query, (stack, address)).fetchone()
+    return [] if row is None else changes_from_json(_data(row[0]))
+
+
+def _record(key: str, stack: str, text: str, *, address: str = "", run: str = "", seq: int = 0) -> Record:
+    """Read a row; one that cannot be read says why."""
+    try:
+        data = json.loads(text)
+        if not isinstance(data, dict):
+            raise ValueError(f"it is not an object, but {type(data).__name__}")
+        if address:
+            owned_from_json(Address.parse(address), data)
+        else:
+            entry_from_json(run, stack, seq, data)
+    except (ValueError, RecursionError) as cause:
+        return Record(key, stack, {}, address, run, seq, f"it cannot be read: {cause}")
+    return Record(key, stack, data, address, run, seq)
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+def _taken(guard: BaseFileLock) -> bool:
+    from filelock import Timeout
+
+    try:
+        guard.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True
+
+
+def _refusal(stack: str, holder: Holder | None) -> Locked:
+    who = f"{holder.who} since {holder.since}: {holder.command} (run {holder.run}, pid {holder.pid})" if holder else ""
+    return Locked(f"stack {stack} is locked by {who or 'another process'}",
+                  help="wait for it with `--lock-timeout 60s`; the lock ends with its process")  # fmt: skip
+
+
+def _writing(path: Path) -> sqlite3.Connection:
+    """A connection with every table there, durable on commit; transactions are begun by `_transaction` only."""
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        _use_wal(connection)
+        connection.execute("PRAGMA synchronous = FULL")
+        if _version(connection) is None or not _has_table(connection, "kplan_history"):
+            with _transaction(connection):
+                for statement in TABLES.split(";"):
+                    connection.execute(statement)
+                connection.execute("INSERT OR IGNORE INTO kplan_meta VALUES ('version', ?)", (str(VERSION),))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Two processes that switch at once get SQLITE_BUSY without any wait, so the loser looks again."""
+    for last in (False, False, False, False, True):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as failure:
+            if last or not error_name(failure).startswith("SQLITE_BUSY"):
+                raise
+            time.sleep(0.05)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """All or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection) -> int | None:
+    """The format of our tables; None where there are none. Raises Unsupported for that of a newer kplan."""
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'kplan_meta'").fetchone()
+    row = found and connection.execute("SELECT value FROM kplan_meta WHERE key = 'version'").fetchone()
+    if not row:
+        return None
+    if int(row[0]) > VERSION:
+        raise Unsupported(f"the state was written by a newer kplan (format {row[0]}, this one knows {VERSION})",
+                          help="use the newer kplan, or another file")  # fmt: skip
+    return int(row[0])
+
+
+CAUSES: Mapping[str, tuple[str, str]] = {
+    "SQLITE_FULL": ("the disk is full", "make room; what was written before is intact"),
+    "SQLITE_IOERR": ("the disk cannot be read or written", "check the disk and its quota"),
+    "SQLITE_READONLY": ("it is read-only", "kplan must be able to write the file and its folder"),
+    "SQLITE_CANTOPEN": ("it cannot be opened", "kplan must be able to write the file and its folder"),
+    "SQLITE_PERM": ("it may not be opened", "kplan must be able to write the file and its folder"),
+    "SQLITE_NOTADB": ("it is no SQLite database", "restore it from a backup, or move it away and adopt again"),
+    "SQLITE_CORRUPT": ("it is damaged", "restore it from a backup, or move it away and adopt again"),
+    "SQLITE_BUSY": ("another process has kept it busy", "try again"),
+    "SQLITE_CONSTRAINT": ("a record of this run is there already", "see `kplan recover --list`"),
+}
+
+
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """No error of SQLite, of the file system or of unreadable data gets out but as a sentence."""
+    try:
+        yield
+    except KplanError as failure:
+        if where not in failure.message and not isinstance(failure, Locked):
+            failure.message = f"{where}: {failure.message}"
+            failure.args = (failure.message,)
+        raise
+    except sqlite3.Error as failure:
+        cause, help = _cause(error_name(failure))
+        raise _unusable(where, cause or str(failure), help) from failure
+    except OSError as failure:
+        help = "kplan must be able to write the file and its folder"
+        raise _unusable(where, failure.strerror or str(failure), help) from failure
+    except ValueError as failure:
+        raise _unusable(where, f"a record cannot be read: {failure}", CAUSES["SQLITE_CORRUPT"][1]) from failure
+
+
+def _unusable(where: str, cause: str, help: str) -> JournalBroken:
+    """The error; whoever has begun to change something sets another exit code."""
+    problem = JournalBroken(f"the state in {where} cannot be used: {cause}", help=help)
+    problem.exit_code = 1
+    return problem
+
+
+def _cause(name: str) -> tuple[str, str]:
+    return next((said for start, said in CAUSES.items() if name.startswith(start)), ("", ""))
