@@ -10,7 +10,7 @@ Names are imported when they are first used, so `import kplan` costs next to not
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+from kplan.version import __version__
 
 TYPE_CHECKING = False  # as type checkers read it; `typing` itself would have to be imported
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kplan.inspect.snapshot import Snapshot
 from kplan.model import Live
 from kplan.model.masks import Mask
 from kplan.project.environment import Environment
 from kplan.servers.base import Cluster, Tell, untold
+from kplan.servers.snapshots import Snapshot
 from kplan.state.base import Store
 
 if TYPE_CHECKING:

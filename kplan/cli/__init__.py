@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kplan import __version__
+from kplan.version import __version__
 
 COMMANDS = {
     "init": "Write a kplan.yaml and a first stack that validates.",

@@ -116,7 +116,7 @@ def _refuse_planning_flags(session: Session) -> None:
 
 def _seconds(session: Session, setting: str) -> float:
     """The seconds that a flag says. Raises BadParameter."""
-    from kplan.project.environment import seconds
+    from kplan.language.durations import seconds
 
     try:
         return seconds(session.settings[setting])

@@ -23,7 +23,6 @@ EMPTY: Mapping[str, Any] = {}
 if TYPE_CHECKING:
     from kplan.diagnostics import Diagnostic
     from kplan.execution.notify import Notifier
-    from kplan.inspect.snapshot import Snapshot
     from kplan.model import Address, Owned, Stack, Target
     from kplan.model.masks import Mask
     from kplan.planning.document import Plan
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from kplan.render.progress import Progress, Ticker
     from kplan.render.text import Context, Style
     from kplan.servers.base import Cluster
+    from kplan.servers.snapshots import Snapshot
     from kplan.state.base import Holder, Store
 
 
@@ -297,7 +297,7 @@ class Session:
             raise
         self.texts, self.environment_name = loaded.texts, loaded.environment.name
         if self.snapshot:
-            from kplan.inspect.snapshot import refuse_other
+            from kplan.servers.snapshots import refuse_other
 
             refuse_other(self.snapshot, loaded.environment.name)
         self.mask(loaded.environment, loaded.stacks)

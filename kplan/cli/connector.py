@@ -212,8 +212,8 @@ def _carry_out(session: Session, backend: Any, change: Change, send: Callable[[]
 @calls
 def restart(session: Session) -> int:
     from kplan.diagnostics import KplanError
+    from kplan.language.durations import seconds
     from kplan.model import Action, Change
-    from kplan.project.environment import seconds
     from kplan.servers.base import Outcome
 
     s = session.settings

@@ -174,7 +174,7 @@ def _composed(
     from kplan.importers.folding import Workshop
     from kplan.importers.stack import composed
     from kplan.importers.writing import wrap_comment
-    from kplan.kinds.connector.expansion import blueprint
+    from kplan.kinds.connector.templates import blueprint
     from kplan.project.loading import built_in, built_in_templates
 
     files = session.settings["files"]

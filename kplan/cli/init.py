@@ -158,7 +158,7 @@ def _checked(wanted: Wanted) -> Wanted:
 # -- files ------------------------------------------------------------------------------------------------------------
 def _files(wanted: Wanted) -> dict[str, str]:
     """The text of each file, by its place below the folder."""
-    from kplan.kinds.connector.expansion import blueprint
+    from kplan.kinds.connector.templates import blueprint
     from kplan.language.fmt import format
     from kplan.language.schema import read_schema
     from kplan.project.loading import built_in

@@ -101,7 +101,7 @@ def _refuse_contradictions(session: Session) -> None:
 
 def _end_writes(session: Session, store: Store) -> None:
     """The journal can be read: a write that a broker's death left without an end has one."""
-    from kplan.project.environment import seconds
+    from kplan.language.durations import seconds
     from kplan.state.base import Unended
 
     try:
@@ -144,8 +144,8 @@ def _readable(session: Session, store: Store, found: list[Progress]) -> tuple[li
     """The runs whose journal says what they were to do, and the exit code that the others give."""
     from kplan.diagnostics import JournalBroken
     from kplan.execution.recovery import abandon, plan_of
+    from kplan.language.durations import seconds
     from kplan.planning.trust import escape
-    from kplan.project.environment import seconds
 
     good, code = [], 0
     for progress in found:
@@ -254,9 +254,9 @@ def _recover(
 
 def _recovered(running: Running, cluster: Cluster, store: Store, stop: Stop) -> Result:
     from kplan.execution.recovery import Recovery
+    from kplan.language.durations import seconds
     from kplan.model.events import unbreakable
     from kplan.planning.risk import Accepted
-    from kplan.project.environment import seconds
 
     session, plan = running.session, running.plan
     s = session.settings

@@ -13,11 +13,11 @@ from kplan.cli.output import save
 from kplan.cli.reports import unwritable
 
 if TYPE_CHECKING:
-    from kplan.inspect.snapshot import Snapshot
     from kplan.kinds.connector.sensitivity import Setting
     from kplan.model import Address, Facts, Health, Live
     from kplan.project.loading import Loaded
     from kplan.servers.base import Cluster
+    from kplan.servers.snapshots import Snapshot
     from kplan.state.base import Store
 
 FACTS_AT_ONCE = 1000  # topics whose records and readers are asked for together
@@ -51,7 +51,7 @@ def command(session: Session) -> int:
     import json
 
     from kplan.diagnostics import Invalid
-    from kplan.inspect.snapshot import to_json
+    from kplan.servers.snapshots import to_json
 
     loaded = session.load()
     if loaded.has_errors:
@@ -84,10 +84,10 @@ def taken(session: Session, loaded: Loaded, cluster: Cluster, store: Store) -> S
     """Everything that is live and in the ledger now, without secrets."""
     from dataclasses import replace
 
-    from kplan.inspect.snapshot import Snapshot, without_secrets
     from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
     from kplan.model import Connector
     from kplan.planning.diff import needed
+    from kplan.servers.snapshots import Snapshot, without_secrets
 
     ledger = session.readable_ledger(store, {stack.name for stack in loaded.stacks})
     managed = frozenset(ledger).union(*(needed(stack, ledger) for stack in loaded.stacks))
@@ -113,8 +113,8 @@ def _live(cluster: Cluster, managed: Collection[Address], sensitive: Iterable[Se
     """All there is but internal topics that nobody manages; what is managed and not listed is asked for by name."""
     from dataclasses import replace
 
-    from kplan.inspect.snapshot import is_left_out
     from kplan.planning.pipeline import read
+    from kplan.servers.snapshots import is_left_out
 
     live = read(cluster, None, sensitive)
     late = cluster.topics.read(sorted(a.name for a in managed if a.kind == "topic" and a not in live.resources))

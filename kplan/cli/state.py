@@ -148,7 +148,7 @@ def _tell_of_changed(session: Session, stack: str, changed: int) -> int:
 
 
 def _lock_timeout(session: Session) -> float:
-    from kplan.project.environment import seconds
+    from kplan.language.durations import seconds
 
     try:
         return seconds(session.settings["lock_timeout"])

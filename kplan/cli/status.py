@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @calls
 def command(session: Session) -> int:
     from kplan.diagnostics import Invalid
-    from kplan.project.environment import seconds
+    from kplan.language.durations import seconds
 
     s = session.settings
     try:

@@ -4,7 +4,7 @@ import platform
 
 import click
 
-from kplan import __version__
+from kplan.version import __version__
 
 
 @click.command("version", help="Print versions of kplan, Python and the Kafka client.")

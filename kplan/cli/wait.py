@@ -33,7 +33,7 @@ TRY_SECONDS = 5.0  # for one try at most
 @calls
 def command(session: Session) -> int:
     from kplan.diagnostics import Invalid
-    from kplan.project.environment import seconds
+    from kplan.language.durations import seconds
     from kplan.servers.waits import WAITS
 
     s = session.settings

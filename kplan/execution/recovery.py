@@ -12,6 +12,7 @@ from kplan.diagnostics import JournalBroken, KplanError
 from kplan.execution.rollback import WATCH_PAUSE, Rollback, from_live
 from kplan.execution.run import Failure, Result, Run, Sent, changed
 from kplan.kinds.connector.sensitivity import with_values
+from kplan.kinds.topic.losses import may_lose
 from kplan.model import Action, Change, Connector, Facts, File, Live, Target
 from kplan.model.codec import change_from_json
 from kplan.model.journal import Entry, Item, Progress, replay
@@ -19,7 +20,7 @@ from kplan.planning import facts
 from kplan.planning.diff import Ledger
 from kplan.planning.document import Plan, differing, judge
 from kplan.planning.order import Step
-from kplan.planning.risk import accept_name, may_lose
+from kplan.planning.risk import accept_name
 from kplan.planning.trust import escape, find_forbidden, find_misfit, find_undo_refusals, is_claimed, is_run_id
 from kplan.planning.undo import inverse
 from kplan.render import wording as words

@@ -9,10 +9,10 @@ from typing import Any, Final
 from kplan.diagnostics import Invalid, Span, error
 from kplan.importers.found import Found
 from kplan.importers.reading import documents, refused
+from kplan.kinds.expansion import MOST_RESOURCES
 from kplan.language import source
 from kplan.language.mistaken import DESCRIBED, TERRAFORM, recognize
 from kplan.language.source import Document
-from kplan.project.expand import MOST_RESOURCES
 
 MAX_BYTES: Final = 64 << 20  # of one file
 Parse = Callable[[Sequence[Document], Found], None]

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from kplan.diagnostics import Diagnostic
 from kplan.importers.writing import draft, setting, verbatim
-from kplan.kinds.connector.expansion import Blueprint
+from kplan.kinds.connector.templates import Blueprint
 from kplan.language import limits as bounded
 from kplan.language import schema, source
 from kplan.language.template import PLAIN_NAME
 from kplan.model import Address, Connector, Guards, Secret, Stack, Text
-from kplan.planning.diff import equal
+from kplan.model.comparison import equal
 from kplan.project.environment import Environment
 from kplan.project.expand import Inputs, expand
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from kplan.kinds.connector import transforms
-from kplan.kinds.connector.expansion import Blueprint
+from kplan.kinds.connector.templates import Blueprint
 from kplan.model import Connector, Secret, Text
 
 HISTORY: Final = "database.history."

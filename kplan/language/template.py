@@ -538,3 +538,14 @@ OWN_FILTERS: dict[str, Callable[..., Any]] = {
     "snake": snake,
     "topic_name": topic_name,
 }
+
+
+def shown(value: Any) -> Any:
+    """The value with the reference of each secret in its place."""
+    if isinstance(value, Secret):
+        return value.ref
+    if isinstance(value, dict):
+        return {key: shown(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [shown(child) for child in value]
+    return value

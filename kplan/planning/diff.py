@@ -11,7 +11,6 @@ from kplan.kinds.connector.incremental import channel, name_of, new_tables
 from kplan.kinds.topic import configs as catalog
 from kplan.kinds.topic.internal import GIVE_UP, KEEP_SETTING, find_refusal
 from kplan.model import (
-    REFERENCE,
     Action,
     Address,
     AttrDiff,
@@ -27,6 +26,7 @@ from kplan.model import (
     Text,
     Topic,
 )
+from kplan.model.comparison import equal
 from kplan.planning.undo import undo_of
 from kplan.text import count, listed
 
@@ -406,15 +406,6 @@ def _connector_diffs(resource: Resource, now: Resource, applied: Connector | Non
         else:
             diffs.append(AttrDiff(f"/config/{key}", have, want, _cause(want, have, old.get(key), applied is not None)))
     return tuple(diffs), same
-
-
-def equal(want: Text | None, have: Text | None) -> bool:
-    """Whether two settings are the same; a secret that is unknown here is taken as equal."""
-    if isinstance(want, str) and isinstance(have, Secret) and REFERENCE.sub("", want).strip():
-        want = Secret(value=want)  # a snapshot hides more than what is called a secret
-    if isinstance(want, Secret) and isinstance(have, Secret):
-        return want.same_as(have) is not False
-    return type(want) is type(have) and want == have
 
 
 def _cause(want: object, have: object, last: object, known: bool) -> str:

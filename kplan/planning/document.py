@@ -10,7 +10,6 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from kplan import __version__
 from kplan.diagnostics import Diagnostic, Severity, Span, Stale
 from kplan.kinds.topic import configs as catalog
 from kplan.language.template import references, resolve
@@ -30,10 +29,12 @@ from kplan.model import (
     Topic,
 )
 from kplan.model.codec import change_from_json, change_to_json, text_from_json, text_to_json
-from kplan.planning.diff import Ledger, differences, equal
+from kplan.model.comparison import equal
+from kplan.planning.diff import Ledger, differences
 from kplan.planning.order import Step
 from kplan.planning.trust import is_another_topic
 from kplan.state.signing import canonical, matches, signature
+from kplan.version import __version__
 
 FORMAT = "1.0"
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 from kplan.diagnostics import KplanError
 from kplan.kinds.connector.sinks import group, is_sink, reads
+from kplan.kinds.topic.losses import may_lose
 from kplan.model import Action, Address, Change, Connector, Facts, Live
 from kplan.model.journal import replay
-from kplan.planning.risk import find_growth, may_lose, new_dangers, reliable
+from kplan.planning.risk import find_growth, new_dangers, reliable
 from kplan.servers.base import Cluster
 from kplan.state.base import RecordUnreadable, Store
 

@@ -504,7 +504,7 @@ def _unread(live: Live) -> list[Diagnostic]:
 
 
 def _uncompared(stack: Stack, live: Live) -> list[Diagnostic]:
-    from kplan.inspect.snapshot import uncompared
+    from kplan.servers.snapshots import uncompared
 
     return uncompared(stack, live)
 

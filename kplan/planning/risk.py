@@ -12,6 +12,19 @@ from kplan.kinds.connector.leftovers import left_behind
 from kplan.kinds.connector.sinks import group_of
 from kplan.kinds.connector.tables import gained, split
 from kplan.kinds.topic import configs as catalog
+from kplan.kinds.topic.losses import (
+    LIMITS,
+    POLICY,
+    gained_policies,
+    is_changed_topic,
+    limit_of,
+    lowered_limits,
+    may_lose,
+    number_of,
+    policies_of,
+    value_after,
+    value_before,
+)
 from kplan.model import (
     Action,
     Address,
@@ -138,18 +151,7 @@ def _judged(risk: Risk, name: str, declared: Iterable[str], accepted: Accepted) 
 # -- the rules --------------------------------------------------------------------------------------------------------
 def wants_facts(change: Change) -> bool:
     """Whether what is stored in the topic, and who reads it, decides how dangerous `change` is."""
-    return may_lose(change) or (_is_changed_topic(change) and any(d.path == "/partitions" for d in change.diffs))
-
-
-def may_lose(change: Change) -> bool:
-    """Whether `change` deletes records if there are any."""
-    if change.address.kind == "topic" and change.action in (Action.DELETE, Action.REPLACE):
-        return True
-    return _is_changed_topic(change) and bool(_gained_policies(change) or list(_lowered_limits(change)))
-
-
-def _is_changed_topic(change: Change) -> bool:
-    return change.action is Action.UPDATE and isinstance(change.before, Topic)
+    return may_lose(change) or (is_changed_topic(change) and any(d.path == "/partitions" for d in change.diffs))
 
 
 def assess(
@@ -262,7 +264,9 @@ def _deleted(facts: Facts) -> Iterator[Risk]:
 def _keys_move(change: Change, facts: Facts) -> Iterator[Risk]:
     if facts.records == 0 or all(d.path != "/partitions" for d in change.diffs):
         return
-    compacted = " Compaction then keeps the old one as well." if "compact" in _policies(_after(change, POLICY)) else ""
+    compacted = (
+        " Compaction then keeps the old one as well." if "compact" in policies_of(value_after(change, POLICY)) else ""
+    )
     readers = [reader.group for reader in _groups(facts)] + [f"sink connector {name}" for name in facts.sinks]
     said = f" Readers: {listed(readers)}." if readers else ""
     yield _risk(
@@ -274,18 +278,18 @@ def _keys_move(change: Change, facts: Facts) -> Iterator[Risk]:
 
 
 def _shrinks(change: Change, facts: Facts, now: int | None) -> Iterator[Risk]:
-    for key in _lowered_limits(change):
-        if lost := _beyond(key, _after(change, key), facts, now):
+    for key in lowered_limits(change):
+        if lost := _beyond(key, value_after(change, key), facts, now):
             yield _risk("K405", f"{lost}. {_stored(facts)}{_reading(facts)}", facts)
 
 
 def _another_policy(change: Change, facts: Facts, now: int | None) -> Iterator[Risk]:
-    gained = _gained_policies(change)
+    gained = gained_policies(change)
     lost = ["compaction keeps only the last record of each key"] if "compact" in gained and facts.records != 0 else []
-    if "delete" in gained and "compact" in _policies(_before(change, POLICY)):
+    if "delete" in gained and "compact" in policies_of(value_before(change, POLICY)):
         lost += list(_expiring(change, facts))
     elif "delete" in gained:
-        lost += [said for key in LIMITS if (said := _beyond(key, _after(change, key), facts, now))]
+        lost += [said for key in LIMITS if (said := _beyond(key, value_after(change, key), facts, now))]
     if lost:
         yield _risk("K406", f"{', and '.join(lost)}. {_stored(facts)}{_reading(facts)}", facts)
 
@@ -295,53 +299,21 @@ def _expiring(change: Change, facts: Facts) -> Iterator[str]:
     if facts.records == 0:
         return
     for key in LIMITS:
-        limit = _limit(key, _after(change, key))
+        limit = limit_of(key, value_after(change, key))
         if limit >= 0:
             said = catalog.human(key, f"{limit:.0f}") or f"{limit:.0f}"
             reach = f"older than {said}" if key == "retention.ms" else f"beyond {said} in a partition"
             yield f"a compacted topic keeps the last record of each key; records {reach} are deleted from now on"
 
 
-POLICY = "cleanup.policy"
 MAX_AHEAD_MS = 3_600_000  # Kafka's default
-LIMITS = ("retention.ms", "retention.bytes")
-
-
-def _before(change: Change, key: str) -> str | None:
-    return change.before.config.get(key) if isinstance(change.before, Topic) else None
-
-
-def _after(change: Change, key: str) -> str | None:
-    """The value after the change; what the stack does not say stays as it is live."""
-    found = next((d for d in change.diffs if d.path == f"/config/{key}"), None)
-    if found is None:
-        return _before(change, key)
-    return None if found.after is None else str(found.after)
-
-
-def _policies(value: str | None) -> frozenset[str]:
-    text = str(catalog.CONFIGS[POLICY].default) if value is None else value
-    return frozenset(policy.strip() for policy in text.split(",") if policy.strip())
-
-
-def _gained_policies(change: Change) -> frozenset[str]:
-    return _policies(_after(change, POLICY)) - _policies(_before(change, POLICY))
-
-
-def _lowered_limits(change: Change) -> Iterator[str]:
-    """Which limits hold before and after and keep less than before; -1 keeps all, and unset is Kafka's default."""
-    if "delete" in _policies(_before(change, POLICY)) & _policies(_after(change, POLICY)):
-        for key in LIMITS:
-            before, after = _limit(key, _before(change, key)), _limit(key, _after(change, key))
-            if after >= 0 and (before < 0 or after < before):
-                yield key
 
 
 def _beyond(key: str, value: str | None, facts: Facts, now: int | None) -> str:
     """What this limit deletes of what is stored; nothing where all is known to be within it."""
     # Brokers delete from the oldest segment on and stop at the first that holds a young enough record, so the oldest
     # record decides (`UnifiedLog.deleteRetentionMsBreachedSegments`). `retention.bytes` is for each partition.
-    limit = _limit(key, value)
+    limit = limit_of(key, value)
     if limit < 0 or facts.records == 0:
         return ""
     said = catalog.human(key, f"{limit:.0f}")
@@ -356,22 +328,11 @@ def _beyond(key: str, value: str | None, facts: Facts, now: int | None) -> str:
     return f"beyond {said or size(limit)} in a partition, the oldest records are deleted{unsure}"
 
 
-def _limit(key: str, value: str | None) -> float:
-    return _number(value, catalog.CONFIGS[key].default)
-
-
-def _number(value: object, default: object) -> float:
-    try:
-        return float(str(default if value is None else value))
-    except ValueError:
-        return 0.0
-
-
 def _less_safe(change: Change) -> Iterator[Risk]:
     for diff in change.diffs:
-        if diff.path == "/replication_factor" and _number(diff.after, 0) < _number(diff.before, 0):
+        if diff.path == "/replication_factor" and number_of(diff.after, 0) < number_of(diff.before, 0):
             yield _risk("K409", "fewer copies of each record")
-        elif diff.key == "min.insync.replicas" and _number(diff.before, 1) > _number(diff.after, 1):
+        elif diff.key == "min.insync.replicas" and number_of(diff.before, 1) > number_of(diff.after, 1):
             yield _risk("K409", "writes are confirmed with fewer copies")
         elif diff.key == "unclean.leader.election.enable" and diff.after == "true":
             yield _risk("K409", "a replica that is behind may lead, and what it lacks is lost")
@@ -395,7 +356,7 @@ def _no_spare_replica(change: Change) -> Iterator[Risk]:
     insync, replicas = change.after.config.get("min.insync.replicas"), change.after.replication_factor
     if replicas < 1 and isinstance(change.before, Topic):
         replicas = change.before.replication_factor
-    if insync and replicas > 1 and _number(insync, 0) == replicas:
+    if insync and replicas > 1 and number_of(insync, 0) == replicas:
         yield _risk(
             "K412",
             f"min.insync.replicas {insync} = replication factor: one broker away, and every write with acks=all fails",

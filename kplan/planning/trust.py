@@ -9,9 +9,11 @@ from typing import Final
 
 from kplan.kinds.topic import configs as catalog
 from kplan.kinds.topic.internal import find_refusal
+from kplan.kinds.topic.losses import may_lose
 from kplan.model import Action, Address, AttrDiff, Change, Facts, Live, Owned, Secret, Topic
-from kplan.planning.diff import Ledger, equal
-from kplan.planning.risk import accept_name, may_lose, new_dangers
+from kplan.model.comparison import equal
+from kplan.planning.diff import Ledger
+from kplan.planning.risk import accept_name, new_dangers
 
 RUN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")

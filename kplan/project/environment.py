@@ -9,11 +9,11 @@ from typing import Any
 
 from kplan.diagnostics import Diagnostic, Span, error
 from kplan.kinds.topic import configs as catalog
+from kplan.language.durations import seconds
 from kplan.language.source import Document
 from kplan.language.template import Scope, TemplateProblem, is_template, render
 from kplan.model import STATE_TOPIC, File, Guards, Target
 from kplan.project.process import AUTO_CREATE, ProcessSettings, read_client, read_settings
-from kplan.project.process import seconds as seconds  # the commands have it from here
 
 INTEGERS = ("attempts", "brokers", "partitions", "replication_factor")  # a process's environment holds texts alone
 SHOWN = re.compile(  # settings that may be told though they come from outside: errors are about them

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from kplan.diagnostics import Diagnostic, Span, error, warning
+from kplan.kinds.connector.templates import Blueprint
+from kplan.kinds.expansion import KEY, ExpansionContext
 from kplan.kinds.topic import configs as catalog
-from kplan.kinds.topic.settings import BUILT_IN, Builder, Layer, Setting, layer, rules, stacked
-from kplan.language import keys, schema, variables
+from kplan.kinds.topic.settings import BUILT_IN, Layer, Setting, layer, rules, stacked
+from kplan.language import keys, variables
 from kplan.language.source import Document
-from kplan.language.template import Scope, TemplateProblem, TooMuch, is_template, render
+from kplan.language.template import Scope, TooMuch, is_template
 from kplan.model import (
     STATE_TOPIC,
     Address,
@@ -20,10 +22,8 @@ from kplan.model import (
     File,
     Guards,
     Move,
-    Origin,
     Removal,
     Resource,
-    Secret,
     Stack,
     Topic,
 )
@@ -31,15 +31,8 @@ from kplan.project import environment as environments
 from kplan.project import guard
 from kplan.project.environment import Environment
 
-if TYPE_CHECKING:
-    from kplan.kinds.connector.expansion import Blueprint
-    from kplan.kinds.connector.topics import Feeds
-
 STACK_NAME = re.compile(r"[a-z0-9-]{1,63}\Z")
-KEY = tuple[str | int, ...]
 EACH = re.compile(r"\beach\b")
-MOST_RESOURCES = 100_000  # of one stack: ten times what a large cluster has
-MOST_PROBLEMS = 2_000  # that are told of one stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,95 +46,10 @@ class Inputs:
 
 
 @dataclass(slots=True)
-class Expansion:
+class Expansion(ExpansionContext):
     """One stack on its way from a document to resources; `problems` grows."""
 
-    document: Document
-    inputs: Inputs
-    problems: list[Diagnostic] = field(default_factory=list)
-    scope: Scope = field(default_factory=lambda: Scope({}))
-    outer: list[Layer] = field(default_factory=list)  # defaults for every topic, under what the topic says
-    resources: dict[Address, Resource] = field(default_factory=dict)
-    internal: set[str] = field(default_factory=set)  # topics that only a template asked for
-    written: dict[str, Layer] = field(default_factory=dict)  # what `topics:` itself says of a topic
-    expected: list[tuple[Feeds, list[str]]] = field(default_factory=list)  # topics that connectors write to
-    topics: Builder = field(default_factory=Builder)
-
-    # -- values ---------------------------------------------------------------------------------------------------
-    def value(self, data: Any, path: KEY, scope: Scope | None = None, *, secret: bool = False) -> Any:
-        """`data` with its templates rendered. A sensitive value where it would be shown is a problem."""
-        (scope or self.scope).budget.spend(1 + (len(data) // 100 if isinstance(data, str) else 0))
-        if isinstance(data, dict):
-            rendered = {}
-            for key, child in data.items():
-                name = self.value(key, (*path, key), scope) if is_template(key) else key
-                rendered[str(name)] = self.value(child, (*path, key), scope, secret=secret)
-            return rendered
-        if isinstance(data, list):
-            return [self.value(child, (*path, i), scope, secret=secret) for i, child in enumerate(data)]
-        if not is_template(data):
-            return data
-        try:
-            value = render(data, scope or self.scope)
-        except TooMuch:
-            raise
-        except TemplateProblem as e:
-            self.report("K201", "a template cannot be rendered", str(e), path, e.help)
-            return None
-        if isinstance(value, Secret) and not secret:
-            self.report(
-                "K209",
-                "a sensitive value would be shown here",
-                value.ref,
-                path,
-                "only connector settings may hold sensitive values",
-            )
-            return None
-        return value
-
-    def block(self, data: Any, path: KEY, scope: Scope | None = None, *, secret: Collection[str] = ()) -> Any:
-        """A block with its templates rendered, None where they fail or give what may not stand there.
-
-        Under the keys in `secret` values may be sensitive.
-        """
-        before = len(self.problems)
-        if isinstance(data, dict) and secret:
-            plain = {key: value for key, value in data.items() if key not in secret}
-            hidden = {key: value for key, value in data.items() if key in secret}
-            rendered = {**self.value(plain, path, scope), **self.value(hidden, path, scope, secret=True)}
-        else:
-            rendered = self.value(data, path, scope)
-        if rendered == data:
-            return rendered
-        if len(self.problems) == before:
-            self.problems += self._misfits(path, rendered)
-        return rendered if len(self.problems) == before else None
-
-    def _misfits(self, path: KEY, rendered: Any) -> Iterable[Diagnostic]:
-        """What does not meet the schema now that it is rendered."""
-        from kplan.kinds.connector.expansion import shown
-
-        content = shown(rendered)
-        if len(path) == 2 and path[0] == "connectors":
-            own = self.document.data["connectors"][path[1]]
-            content = {**{key: own[key] for key in ("template",) if key in own}, **content}
-        for part in reversed(path):
-            content = {part: content}
-        document = replace(self.document, data={"version": 1, "stack": "rendered", **content})
-        return schema.check(document, schema.read_schema("stack.v1"))
-
-    def report(self, code: str, summary: str, detail: str, path: KEY, help: str = "", *, key: bool = False) -> None:
-        span = self.document.key_at(*path) if key else self.document.at(*path)
-        self.problems.append(error(code, summary, detail, help=help, span=span))
-
-    def spans(self, path: KEY, data: Mapping[str, Any]) -> dict[str, Span]:
-        """Where each setting of a topic block is written, by its path; of a config the value's place has `=` behind."""
-        found = {f"/{key}": self.document.at(*path, key) for key in ("partitions", "replication_factor") if key in data}
-        config = data.get("config")
-        if isinstance(config, dict):
-            found |= {f"/config/{key}": self.document.key_at(*path, "config", key) for key in config}
-            found |= {f"/config/{key}=": self.document.at(*path, "config", key) for key in config}
-        return found
+    inputs: Inputs = field(kw_only=True)
 
     # -- the parts ------------------------------------------------------------------------------------------------
     def run(self) -> Stack | None:
@@ -161,8 +69,8 @@ class Expansion:
             self._topics(key)
         for key in data.get("connectors") or {}:
             self._connector(key)
-        for feeds, topics in self.expected:
-            feeds.tell_undeclared(topics)
+        for report_undeclared, topics in self.expected:
+            report_undeclared(topics)
         self.problems += self.topics.problems
         guards = self._guards(data, env)
         self._own_state(env)
@@ -262,29 +170,6 @@ class Expansion:
         block = self.document.data["connectors"][key] or {}
         for scope in self._each(block, path, key, block.get("name"), block.get("client")):
             ConnectorBuilder(self, path, block, scope).build()
-
-    def add(self, resource: Resource) -> None:
-        """Declares `resource`; a second declaration of one address is a problem with both places. Raises TooMuch."""
-        self.scope.budget.spend(len(resource.config))
-        if len(self.resources) >= MOST_RESOURCES:
-            raise TooMuch(f"it has more than {MOST_RESOURCES:,} topics and connectors")
-        if len(self.problems) + len(self.topics.problems) > MOST_PROBLEMS:
-            raise TooMuch(f"it has more than {MOST_PROBLEMS:,} errors; the first are above")
-        other = self.resources.get(resource.address)
-        if other is None:
-            self.resources[resource.address] = resource
-            return
-        place = f"; it is declared at {other.origin.span} too" if other.origin.span else ""
-        self.problems.append(
-            error(
-                "K211",
-                "declared twice",
-                f"{resource.address}{place}",
-                span=resource.origin.span,
-                address=resource.address,
-                help="keep one; a table whose topic stands elsewhere takes `ignore_topic: true`",
-            )
-        )
 
     def _guards(self, data: Mapping[str, Any], env: Environment) -> Guards:
         own = environments.guards(self.block(data.get("guards") or {}, ("guards",)) or {})
@@ -430,34 +315,10 @@ def unfed_sinks(resources: Mapping[Address, Resource]) -> list[Diagnostic]:
 
 def expand(document: Document, inputs: Inputs) -> tuple[Stack | None, list[Diagnostic]]:
     """What the stack declares, and every problem found on the way. The document meets its schema."""
-    expansion = Expansion(document, inputs)
+    expansion = Expansion(document, inputs.environment, inputs.find, inputs=inputs)
     try:
         return expansion.run(), expansion.problems
     except TooMuch as e:
         help = "split the stack, or look for what multiplies: for_each with tables, templates of templates"
         end = error("K238", "the stack asks for too much", str(e), help=help, span=Span(document.path))
         return None, [*expansion.problems, *expansion.topics.problems, end]
-
-
-def same_addresses(stacks: Sequence[Stack]) -> list[Diagnostic]:
-    """An error for each address that two stacks declare."""
-    owner: dict[Address, tuple[str, Origin]] = {}
-    found = []
-    for stack in stacks:
-        for address, resource in stack.resources.items():
-            other = owner.setdefault(address, (stack.name, resource.origin))
-            if other[0] != stack.name:
-                found.append(
-                    error(
-                        "K211",
-                        "declared twice",
-                        f"{address}: in stack {other[0]} at {other[1].span} too",
-                        span=resource.origin.span,
-                        address=address,
-                        help="let one stack own it",
-                    )
-                )
-    return found
-
-
-__all__ = ["Expansion", "Inputs", "expand", "same_addresses"]

@@ -20,17 +20,17 @@ from kplan.language.source import Document
 from kplan.language.template import is_template
 from kplan.language.variables import Given, find_undeclared
 from kplan.model import File, Stack, Target
-from kplan.planning.stacks import answered, conflicts
 from kplan.project import environment as environments
 from kplan.project import reading
 from kplan.project.environment import Environment
-from kplan.project.expand import Inputs, expand, same_addresses
+from kplan.project.expand import Inputs, expand
 from kplan.project.process import BOOTSTRAP, CONNECT_URL, referenced_variables, set_connection_variables
+from kplan.project.stacks import answered, conflicts, same_addresses
 from kplan.text import listed
 
 if TYPE_CHECKING:
-    from kplan.inspect.snapshot import Snapshot
-    from kplan.kinds.connector.expansion import Blueprint
+    from kplan.kinds.connector.templates import Blueprint
+    from kplan.servers.snapshots import Snapshot
 
 CONFIG = "kplan.yaml"
 TEMPLATES = Path(__file__).parent / "connectors"
@@ -150,7 +150,7 @@ def environment_names(request: Request) -> tuple[str, ...]:
 
 def load_snapshot(path: str) -> Snapshot:
     """The snapshot in the file. Raises Invalid where there is none, Stale where it is newer than this kplan."""
-    from kplan.inspect.snapshot import from_json, unreadable
+    from kplan.servers.snapshots import from_json, unreadable
 
     try:
         data = json.loads(reading.read_file(path, LARGEST_SNAPSHOT))
@@ -436,7 +436,7 @@ class Reader:
 
     def _template(self, folder: Path, name: str) -> tuple[Blueprint | None, list[Diagnostic]]:
         """The template beside the stack, or the built-in one."""
-        from kplan.kinds.connector.expansion import blueprint
+        from kplan.kinds.connector.templates import blueprint
 
         key = (folder, name)
         if key not in self.templates:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, error
+from kplan.language.durations import seconds
 
-DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z")
-SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 MAX_ATTEMPTS = 1000  # as in schemas/environments.v1.json
 BOOTSTRAP, CONNECT_URL, USE_SSL, PROTOCOL = (
@@ -55,14 +54,6 @@ class ProcessSettings:
     attempts: int | None = None
     delay: float | None = None
     problems: tuple[Diagnostic, ...] = ()
-
-
-def seconds(value: object) -> float:
-    """`30s`, `2m`, `500ms` or a number of seconds. Raises ValueError."""
-    match = DURATION.match(str(value).strip())
-    if not match or isinstance(value, bool):
-        raise ValueError(f"{value!r} is no duration: write 30s, 2m or 500ms")
-    return float(match.group(1)) * SECONDS[match.group(2)]
 
 
 def read_settings(process: Mapping[str, str]) -> ProcessSettings:

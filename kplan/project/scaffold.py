@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kplan.kinds.connector.expansion import Blueprint
+from kplan.kinds.connector.templates import Blueprint
 
 SCHEMAS = ("stack.v1", "environments.v1")  # what editors know of both files
 WIDTH = 100

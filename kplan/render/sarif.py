@@ -13,13 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from kplan import __version__
 from kplan.diagnostics import Diagnostic, Severity, Span
 from kplan.diagnostics.codes import CODES, Code
 from kplan.render.diagnostics import words
 from kplan.render.findings import Finding, findings, rooted
 from kplan.render.text import ACCEPTED, Context, clean
 from kplan.text import count
+from kplan.version import __version__
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT = "%SRCROOT%"  # the repository's root

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from kplan.diagnostics import Diagnostic
-from kplan.kinds.connector.expansion import Blueprint, blueprint
+from kplan.kinds.connector.templates import Blueprint, blueprint
 from kplan.model import Action, Address, Change, Connector
 from kplan.project.loading import Request, built_in, built_in_templates, load
 from kplan.servers.connect.connectors import ConnectConnectors

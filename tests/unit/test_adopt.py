@@ -20,7 +20,7 @@ from kplan.importers.folding import Workshop
 from kplan.importers.found import concealed
 from kplan.importers.live import chosen, is_internal
 from kplan.importers.stack import Imported, composed
-from kplan.kinds.connector.expansion import Blueprint, blueprint
+from kplan.kinds.connector.templates import Blueprint, blueprint
 from kplan.language import fmt, schema, source
 from kplan.language.variables import Given
 from kplan.model import Action, Change, Connector, Owned, Resource, Secret, Stack, Topic

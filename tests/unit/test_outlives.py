@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kplan.kinds.connector.expansion import Blueprint, blueprint
 from kplan.kinds.connector.leftovers import left_behind
+from kplan.kinds.connector.templates import Blueprint, blueprint
 from kplan.model import Connector
 from kplan.project.loading import built_in, built_in_templates
 

@@ -11,6 +11,7 @@ import pytest
 
 from kplan.diagnostics import Unreachable
 from kplan.diagnostics.codes import CODES
+from kplan.kinds.topic.losses import may_lose
 from kplan.model import (
     Action,
     Address,
@@ -32,17 +33,7 @@ from kplan.model import (
 from kplan.planning import facts
 from kplan.planning.diff import differences
 from kplan.planning.pipeline import milliseconds
-from kplan.planning.risk import (
-    KINDS,
-    RULES,
-    Accepted,
-    accept_name,
-    assess,
-    find_growth,
-    may_lose,
-    new_dangers,
-    wants_facts,
-)
+from kplan.planning.risk import KINDS, RULES, Accepted, accept_name, assess, find_growth, new_dangers, wants_facts
 from kplan.servers.base import Cluster
 from kplan.servers.simulated import SimulatedConnectors, SimulatedTopics
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from kplan.diagnostics import Diagnostic
-from kplan.kinds.connector.expansion import blueprint
+from kplan.kinds.connector.templates import blueprint
 from kplan.kinds.topic.configs import CONFIGS, parse
 from kplan.language.schema import _Compiler, check, read_schema
 from kplan.language.source import load

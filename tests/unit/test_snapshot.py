@@ -19,7 +19,6 @@ from kplan.app.servers import open_snapshot
 from kplan.cli import snapshot as command
 from kplan.cli.common import Session
 from kplan.diagnostics import Invalid, Span, Stale, Unsupported
-from kplan.inspect.snapshot import Snapshot, from_json, is_left_out, to_json, uncompared, without_secrets
 from kplan.model import (
     Action,
     Address,
@@ -46,6 +45,7 @@ from kplan.servers.base import Cluster
 from kplan.servers.connect.passwords import passwords_of
 from kplan.servers.recorded import Recorded
 from kplan.servers.simulated import SimulatedTopics
+from kplan.servers.snapshots import Snapshot, from_json, is_left_out, to_json, uncompared, without_secrets
 from kplan.state.recorded import RecordedStore
 from tests.shell import Shell
 from tests.unit.test_plan_schema import strict

@@ -17,7 +17,8 @@ from kplan.model import Action, Address, Change, Connector, Origin, Removal, Res
 from kplan.planning.document import Plan
 from kplan.planning.pipeline import Options, make_all
 from kplan.planning.risk import Accepted
-from kplan.planning.stacks import Circle, answered, conflicts, in_order
+from kplan.planning.stacks import Circle, in_order
+from kplan.project.stacks import answered, conflicts
 from kplan.servers.base import Backend, Cluster
 from kplan.state.base import Store
 from tests.shell import Shell

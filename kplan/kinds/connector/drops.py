@@ -14,9 +14,9 @@ from kplan.diagnostics import Diagnostic, Severity, Span, error
 from kplan.kinds.connector.discovery import ENGINES, POSTGRES
 from kplan.kinds.connector.leftovers import leaves_something, publication_of, quoted, slot_of
 from kplan.kinds.connector.readiness import Ask, Found, Postgres
+from kplan.kinds.connector.undo import decide_undo
 from kplan.language.template import references, resolve
 from kplan.model import Action, Change, Connector, Live, Resource, Rules, Secret, Stack, Target, Text
-from kplan.planning.undo import undo_of
 
 WORD = re.compile(r"slot|publication(?:=.+)?")
 SLOT, PUBLICATION = "slot", "publication"
@@ -127,7 +127,7 @@ def _with_words(change: Change, target: Target) -> Change:
         return change if is_postgres else replace(change, effects=(*change.effects, said))
     said = f"then drops {' and '.join(change.drops)} in its database"
     change = replace(change, effects=(*change.effects, said))
-    return replace(change, undo=undo_of(change, target))
+    return replace(change, undo=decide_undo(change, target))
 
 
 def _contradictions(change: Change, changes: Sequence[Change], stack: Stack, live: Live) -> Iterator[Diagnostic]:

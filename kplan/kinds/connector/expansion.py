@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from kplan.diagnostics import Diagnostic, error, warning
+from kplan.diagnostics import error, warning
+from kplan.kinds.connector.block import ConnectorBlock
 from kplan.kinds.connector.discovery import ENGINES
 from kplan.kinds.connector.routing import routing
 from kplan.kinds.connector.tables import (
@@ -26,18 +27,16 @@ from kplan.kinds.connector.tables import (
     with_signals,
     wording,
 )
+from kplan.kinds.connector.templates import Blueprint
 from kplan.kinds.connector.topics import Feeds
-from kplan.kinds.topic.settings import BUILT_IN, Layer, layer, only, rules, stacked
+from kplan.kinds.expansion import KEY
+from kplan.kinds.topic.settings import BUILT_IN, layer, only, rules, stacked
 from kplan.language import keys
 from kplan.language import limits as bounded
 from kplan.language import schema as schemas
 from kplan.language.keys import DEFAULTS_PLACE, missing_blank
-from kplan.language.template import Scope, is_template, snake
+from kplan.language.template import Scope, shown, snake
 from kplan.model import Connector, Origin, Secret, Text, conceal
-
-if TYPE_CHECKING:
-    from kplan.language.source import Document
-    from kplan.project.expand import KEY, Expansion
 
 COMMON = frozenset(
     (
@@ -66,100 +65,14 @@ OF_DEAD_LETTERS = (
 EXCLUSION = "!"  # before an entry of `tables:`: what the patterns beside it leave out
 
 
-@dataclass(frozen=True, slots=True)
-class Blueprint:
-    """A connector template, with what it extends merged in. `document` is its own file, for places of problems."""
-
-    name: str
-    java_class: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    config: Mapping[str, Any] = field(default_factory=dict)
-    table: Mapping[str, str] = field(default_factory=dict)
-    columns: Mapping[str, str] = field(default_factory=dict)
-    topics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    unique: tuple[str, ...] = ()
-    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    renamed: Mapping[str, str] = field(default_factory=dict)
-
-
-def blueprint(
-    name: str, read: Callable[[str], tuple[Document | None, Sequence[Diagnostic]]], seen: tuple[str, ...] = ()
-) -> tuple[Blueprint | None, list[Diagnostic]]:
-    """The template `name` with all it extends; `read` gives a template's document or None."""
-    document, diagnostics = read(name)
-    problems = list(diagnostics)
-    if document is None or problems:
-        return None, problems
-    data = document.data
-    parameters = data.get("parameters") or {}
-    if parameters and "properties" not in parameters and "type" not in parameters:
-        parameters = {"type": "object", "properties": parameters}  # the short form: names and their schemas
-    parent = Blueprint(name)
-    if data.get("extends"):
-        if data["extends"] in (*seen, name) or len(seen) > 8:
-            return None, [
-                error(
-                    "K208",
-                    "templates extend each other",
-                    " -> ".join((*seen, name, data["extends"])),
-                    span=document.at("extends"),
-                )
-            ]
-        found, problems = blueprint(data["extends"], read, (*seen, name))
-        if found is None:
-            return None, problems or [
-                error("K207", "there is no such template", data["extends"], span=document.at("extends"))
-            ]
-        parent = found
-    return Blueprint(
-        name,
-        data.get("class") or parent.java_class,
-        merged(parent.parameters, parameters),
-        merged(parent.config, data.get("config") or {}),
-        merged(parent.table, data.get("table") or {}),
-        merged(parent.columns, data.get("columns") or {}),
-        merged(parent.topics, data.get("topics") or {}),
-        merged(parent.defaults, data.get("defaults") or {}),
-        tuple(dict.fromkeys([*parent.unique, *(data.get("unique") or ())])),
-        merged(parent.values, data.get("values") or {}),
-        merged(parent.renamed, data.get("renamed") or {}),
-    ), []
-
-
-def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Maps merge, `required` lists add up, and all else of `over` wins."""
-    result = dict(under)
-    for key, value in over.items():
-        old = result.get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
-            result[key] = merged(old, value)
-        elif key == "required" and isinstance(old, list) and isinstance(value, list):
-            result[key] = [*old, *value]
-        else:
-            result[key] = value
-    return result
-
-
 def _lost_letters(text: str) -> str:
     """The letters of `text` that `snake` cannot keep, each once."""
     return "".join(dict.fromkeys(letter for letter in text if letter.isalnum() and not letter.isascii()))
 
 
 @dataclass(slots=True)
-class ConnectorBuilder:
+class ConnectorBuilder(ConnectorBlock):
     """One connector block on its way to a connector, its tables' topics and its internal topics."""
-
-    expansion: Expansion
-    path: KEY
-    block: Mapping[str, Any]
-    scope: Scope
-    name: str = ""
-    template: Blueprint = field(default_factory=lambda: Blueprint(""))
-
-    @property
-    def key(self) -> str:
-        return str(self.path[1])
 
     def build(self) -> None:
         if not self._find_blueprint() or not self._find_name():
@@ -178,7 +91,7 @@ class ConnectorBuilder:
         scope = scope.with_names(tables=listed, databases=databases(tables))
         config, sources = self._config(own, scope, tables)
         if isinstance(config.get("topic.prefix"), Secret):
-            self._report("K209", "a sensitive value would be shown here", "topic.prefix", "it is in the topics' names")
+            self.report("K209", "a sensitive value would be shown here", "topic.prefix", "it is in the topics' names")
             return
         feeds = Feeds(self, routing(plain(config)))
         feeds.declare(own, tables, scope.with_names(config=plain(config)))
@@ -187,10 +100,10 @@ class ConnectorBuilder:
             self._tell_old_values(config, known)
         dead = self._dead_letter(own, config, sources)
         feeds.expect(own, tables, config, scope.with_names(config=plain(config)))
-        if not self.expansion.inputs.environment.has_connect:
-            environment = self.expansion.inputs.environment
+        if not self.expansion.surroundings.has_connect:
+            environment = self.expansion.surroundings
             help = "add `connect: {url: …}` to the environment" if environment.file else "add --connect URL"
-            self._report("K218", "this environment has no Connect", self.name, help)
+            self.report("K218", "this environment has no Connect", self.name, help)
         self.expansion.add(self._connector(own, config, sources, feeds, dead, tables, known.unique if known else ()))
 
     # -- which template, which name -------------------------------------------------------------------------------
@@ -198,7 +111,7 @@ class ConnectorBuilder:
         name = self.block.get("template")
         if name is None:
             if "class" not in self.block and "connector.class" not in (self.block.get("config") or {}):
-                self._report(
+                self.report(
                     "K224",
                     "a connector has neither template nor class",
                     self.key,
@@ -208,7 +121,7 @@ class ConnectorBuilder:
             self._unknown_keys({})
             return True
         rendered = self.expansion.value(name, (*self.path, "template"), self.scope)
-        found, problems = self.expansion.inputs.find(str(rendered))
+        found, problems = self.expansion.find(str(rendered))
         self.expansion.problems += [p.located(self.expansion.document.at(*self.path, "template")) for p in problems]
         if found is None:
             return False
@@ -246,7 +159,7 @@ class ConnectorBuilder:
             self._warn_of_lost_letters(lost)
         if CONNECTOR_NAME.match(self.name):
             return True
-        self._report("K109", "illegal connector name", repr(self.name), "1 to 249 of a-z A-Z 0-9 . _ -")
+        self.report("K109", "illegal connector name", repr(self.name), "1 to 249 of a-z A-Z 0-9 . _ -")
         return False
 
     def _warn_of_lost_letters(self, lost: str) -> None:
@@ -277,7 +190,7 @@ class ConnectorBuilder:
             problem = str(e)
         if problem:
             detail = f"{self.template.name}: {problem}"
-            self._report("K221", "a template's parameters are no JSON Schema", detail, "correct the template")
+            self.report("K221", "a template's parameters are no JSON Schema", detail, "correct the template")
             return
         for failure in failures:
             at = (*path, *failure.absolute_path)
@@ -327,7 +240,7 @@ class ConnectorBuilder:
             help += f": `kplan discover {self.name} STACK` prints them" if self.template.java_class in ENGINES else ""
             self.expansion.report("K216", "a pattern of tables has no topics", all_others, (*self.path, "tables"), help)
         if excluded and found and not patterns:
-            self._report("K216", "nothing to exclude from", excluded[0], "the other tables are not captured anyway")
+            self.report("K216", "nothing to exclude from", excluded[0], "the other tables are not captured anyway")
         if own.get("tables"):
             self._lists_besides(own, include_list(list(found.values()), excluded))
         return list(found.values()), excluded
@@ -375,30 +288,6 @@ class ConnectorBuilder:
     def _no_regex(self, text: str, problem: str, at: KEY) -> None:
         help = "a backslash before a character of a name takes its meaning away"
         self.expansion.report("K203", "this is no regular expression", f"{text}: {problem}", at, help)
-
-    def entries(self, part: str, own: Mapping[str, Any], scope: Scope) -> Iterator[tuple[str, Mapping[str, Any], KEY]]:
-        """The named blocks of `tables:` or `topics:`, each with its place; a list holds names alone."""
-        written, rendered = self.block.get(part), own.get(part)
-        at: KEY = (*self.path, part)
-        self.expansion.problems += keys.glued(self.expansion.document, at, written)
-        if isinstance(rendered, list):
-            for i, name in enumerate(rendered):
-                yield str(name), {}, (*at, i) if isinstance(written, list) else at
-        elif isinstance(written, dict) and isinstance(rendered, dict):
-            for key in written:
-                name = self.expansion.value(key, (*at, key), scope)
-                if name is not None:
-                    yield str(name), rendered.get(str(name)) or {}, (*at, key)
-        elif isinstance(rendered, dict):
-            for key, settings in rendered.items():
-                yield str(key), settings or {}, at
-
-    def own_text(self, text: str, scope: Scope, at: KEY) -> Any:
-        """A text of the template's own, rendered; its problems stand at the connector's block."""
-        return self.expansion.value(text, at, scope, secret=True) if is_template(text) else text
-
-    def defaults(self) -> Layer:
-        return layer(self.template.defaults.get("topic") or {}, f"template {self.template.name}", {})
 
     def _dead_letter(self, own: Mapping[str, Any], config: dict[str, Text], sources: dict[str, str]) -> str:
         """Declares the dead-letter topic and sets what makes a sink use it."""
@@ -617,9 +506,6 @@ class ConnectorBuilder:
                     return (*self.path, *parts[:n])
         return self.path
 
-    def _report(self, code: str, summary: str, detail: str, help: str = "") -> None:
-        self.expansion.report(code, summary, detail, self.path, help, key=True)
-
 
 def _holds(block: Any, parts: Sequence[str]) -> bool:
     for part in parts:
@@ -636,17 +522,6 @@ def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
         return schema.get("default") if value is None else value
     given = value if isinstance(value, Mapping) else {}
     return {**given, **{key: _filled(given.get(key), each) for key, each in properties.items()}}
-
-
-def shown(value: Any) -> Any:
-    """The value with the reference of each secret in its place."""
-    if isinstance(value, Secret):
-        return value.ref
-    if isinstance(value, dict):
-        return {key: shown(child) for key, child in value.items()}
-    if isinstance(value, list):
-        return [shown(child) for child in value]
-    return value
 
 
 def _string(value: Any) -> Text:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kplan.diagnostics import Diagnostic, Span, error, warning
+from kplan.kinds.connector.block import ConnectorBlock
 from kplan.kinds.connector.routing import Lost, Routing
 from kplan.kinds.connector.tables import Table, describes_topic, include_list, is_pattern, split, unescaped
+from kplan.kinds.connector.templates import Blueprint
+from kplan.kinds.expansion import KEY, ExpansionContext
 from kplan.kinds.topic.settings import BUILT_IN, Layer, layer, only, rules, stacked
 from kplan.language.template import Scope, topic_name
 from kplan.model import Address, Text, Topic
-
-if TYPE_CHECKING:
-    from kplan.kinds.connector.expansion import Blueprint, ConnectorBuilder
-    from kplan.project.expand import KEY, Expansion
 
 BESIDE_CONNECT = ("history", "signals")  # roles of topics that the connector reads or writes itself: no transform
 ONE_PARTITION = ("history", "signals")  # roles of topics whose other partitions nobody reads
@@ -31,13 +30,13 @@ SHOWN = 5  # names in one warning
 class Feeds:
     """Declares the topics of the connector that `of` builds. `names` are all of them, also those of somebody else."""
 
-    of: ConnectorBuilder
+    of: ConnectorBlock
     routing: Routing
     names: dict[str, None] = field(default_factory=dict)
     heartbeat: str = ""
 
     @property
-    def expansion(self) -> Expansion:
+    def expansion(self) -> ExpansionContext:
         return self.of.expansion
 
     def declare(self, own: Mapping[str, Any], tables: Sequence[Table], scope: Scope) -> None:
@@ -260,7 +259,7 @@ class Feeds:
         told = any(table.is_pattern for table in tables)  # K216
         if patterns and not told and not self.of.block.get("topics"):
             self._undeclared([f"those of {pattern}" for pattern in patterns])
-        self.expansion.expected.append((self, [name for name in expected if name not in self.names]))
+        self.expansion.expected.append((self.tell_undeclared, [name for name in expected if name not in self.names]))
 
     def known_class(self, config: Mapping[str, Text]) -> Blueprint | None:
         """The built-in template of a connector that is written without one."""
@@ -268,7 +267,7 @@ class Feeds:
         match = DEBEZIUM.match(java_class) if isinstance(java_class, str) else None
         if match is None or "topic.prefix" not in config:
             return None
-        template, _ = self.expansion.inputs.find(TEMPLATES.get(match[1], f"debezium-{match[1]}"))
+        template, _ = self.expansion.find(TEMPLATES.get(match[1], f"debezium-{match[1]}"))
         return template if template is not None and template.java_class == java_class else None
 
     def _captured(self, template: Blueprint, include: str, scope: Scope) -> Iterator[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from kplan.kinds.topic.losses import may_lose
 from kplan.model import Action, Change, Owned, Topic
-from kplan.planning.risk import may_lose
 
 CONNECT: Final = r"(?:.*[._-])?connect[._-](?:configs?|offsets?|status(?:es)?)\Z"
 INTERNAL: Final = re.compile(rf"__|_schemas\Z|_confluent|{CONNECT}")

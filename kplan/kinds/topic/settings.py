@@ -8,9 +8,9 @@ from typing import Any
 
 from kplan.diagnostics import Diagnostic, Span, error
 from kplan.kinds.topic import configs as catalog
+from kplan.language.durations import seconds
 from kplan.language.keys import missing_blank
 from kplan.model import USUAL, Origin, Rules, Topic
-from kplan.project.environment import seconds
 
 
 @dataclass(frozen=True, slots=True)

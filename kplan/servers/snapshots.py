@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from kplan import __version__
 from kplan.diagnostics import Diagnostic, Invalid, Severity, Stale, error
 from kplan.kinds.connector.sensitivity import KNOWN_OF_ALL, literal
 from kplan.model import (
@@ -42,7 +41,8 @@ from kplan.model.codec import (
     resource_from_json,
     resource_to_json,
 )
-from kplan.planning.diff import equal
+from kplan.model.comparison import equal
+from kplan.version import __version__
 
 FORMAT = "1.0"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")

@@ -1,0 +1,57 @@
+"""A connector block of a stack file: its place, its template, and how its texts are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kplan.kinds.connector.templates import Blueprint
+from kplan.kinds.expansion import KEY, ExpansionContext
+from kplan.kinds.topic.settings import Layer, layer
+from kplan.language import keys
+from kplan.language.template import Scope, is_template
+
+
+@dataclass(slots=True)
+class ConnectorBlock:
+    """One connector block: `path` is where it stands, `template` what it is made with."""
+
+    expansion: ExpansionContext
+    path: KEY
+    block: Mapping[str, Any]
+    scope: Scope
+    name: str = ""
+    template: Blueprint = field(default_factory=lambda: Blueprint(""))
+
+    @property
+    def key(self) -> str:
+        return str(self.path[1])
+
+    def entries(self, part: str, own: Mapping[str, Any], scope: Scope) -> Iterator[tuple[str, Mapping[str, Any], KEY]]:
+        """The named blocks of `tables:` or `topics:`, each with its place; a list holds names alone."""
+        written, rendered = self.block.get(part), own.get(part)
+        at: KEY = (*self.path, part)
+        self.expansion.problems += keys.glued(self.expansion.document, at, written)
+        if isinstance(rendered, list):
+            for i, name in enumerate(rendered):
+                yield str(name), {}, (*at, i) if isinstance(written, list) else at
+        elif isinstance(written, dict) and isinstance(rendered, dict):
+            for key in written:
+                name = self.expansion.value(key, (*at, key), scope)
+                if name is not None:
+                    yield str(name), rendered.get(str(name)) or {}, (*at, key)
+        elif isinstance(rendered, dict):
+            for key, settings in rendered.items():
+                yield str(key), settings or {}, at
+
+    def own_text(self, text: str, scope: Scope, at: KEY) -> Any:
+        """A text of the template's own, rendered; its problems stand at the connector's block."""
+        return self.expansion.value(text, at, scope, secret=True) if is_template(text) else text
+
+    def defaults(self) -> Layer:
+        return layer(self.template.defaults.get("topic") or {}, f"template {self.template.name}", {})
+
+    def report(self, code: str, summary: str, detail: str, help: str = "") -> None:
+        """Report an error at the block."""
+        self.expansion.report(code, summary, detail, self.path, help, key=True)

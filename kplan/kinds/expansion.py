@@ -1,0 +1,143 @@
+"""The expansion of a stack as its kinds see it: how a block is read, and where what it declares is collected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from kplan.diagnostics import Diagnostic, Span, error
+from kplan.kinds.connector.templates import Blueprint
+from kplan.kinds.topic.settings import Builder, Layer
+from kplan.language import schema
+from kplan.language.source import Document
+from kplan.language.template import Scope, TemplateProblem, TooMuch, is_template, render, shown
+from kplan.model import Address, File, Resource, Secret
+
+KEY = tuple[str | int, ...]
+MOST_RESOURCES = 100_000  # of one stack: ten times what a large cluster has
+MOST_PROBLEMS = 2_000  # that are told of one stack
+
+
+class Surroundings(Protocol):
+    """What expansion asks of an environment."""
+
+    @property
+    def has_connect(self) -> bool: ...
+    @property
+    def file(self) -> File | None: ...
+
+
+@dataclass(slots=True)
+class ExpansionContext:
+    """What one stack gives the expansion of its blocks: places, templates, layers; `problems` and `resources` grow."""
+
+    document: Document
+    surroundings: Surroundings
+    find: Callable[[str], tuple[Blueprint | None, Sequence[Diagnostic]]]  # a connector template by its name
+    problems: list[Diagnostic] = field(default_factory=list)
+    scope: Scope = field(default_factory=lambda: Scope({}))
+    outer: list[Layer] = field(default_factory=list)  # defaults for every topic, under what the topic says
+    resources: dict[Address, Resource] = field(default_factory=dict)
+    internal: set[str] = field(default_factory=set)  # topics that only a template asked for
+    written: dict[str, Layer] = field(default_factory=dict)  # what `topics:` itself says of a topic
+    # Topics that connectors write to, with what reports those of them that nothing declares.
+    expected: list[tuple[Callable[[Sequence[str]], None], list[str]]] = field(default_factory=list)
+    topics: Builder = field(default_factory=Builder)
+
+    # -- values ---------------------------------------------------------------------------------------------------
+    def value(self, data: Any, path: KEY, scope: Scope | None = None, *, secret: bool = False) -> Any:
+        """`data` with its templates rendered. A sensitive value where it would be shown is a problem."""
+        (scope or self.scope).budget.spend(1 + (len(data) // 100 if isinstance(data, str) else 0))
+        if isinstance(data, dict):
+            rendered = {}
+            for key, child in data.items():
+                name = self.value(key, (*path, key), scope) if is_template(key) else key
+                rendered[str(name)] = self.value(child, (*path, key), scope, secret=secret)
+            return rendered
+        if isinstance(data, list):
+            return [self.value(child, (*path, i), scope, secret=secret) for i, child in enumerate(data)]
+        if not is_template(data):
+            return data
+        try:
+            value = render(data, scope or self.scope)
+        except TooMuch:
+            raise
+        except TemplateProblem as e:
+            self.report("K201", "a template cannot be rendered", str(e), path, e.help)
+            return None
+        if isinstance(value, Secret) and not secret:
+            self.report(
+                "K209",
+                "a sensitive value would be shown here",
+                value.ref,
+                path,
+                "only connector settings may hold sensitive values",
+            )
+            return None
+        return value
+
+    def block(self, data: Any, path: KEY, scope: Scope | None = None, *, secret: Collection[str] = ()) -> Any:
+        """A block with its templates rendered, None where they fail or give what may not stand there.
+
+        Under the keys in `secret` values may be sensitive.
+        """
+        before = len(self.problems)
+        if isinstance(data, dict) and secret:
+            plain = {key: value for key, value in data.items() if key not in secret}
+            hidden = {key: value for key, value in data.items() if key in secret}
+            rendered = {**self.value(plain, path, scope), **self.value(hidden, path, scope, secret=True)}
+        else:
+            rendered = self.value(data, path, scope)
+        if rendered == data:
+            return rendered
+        if len(self.problems) == before:
+            self.problems += self._misfits(path, rendered)
+        return rendered if len(self.problems) == before else None
+
+    def _misfits(self, path: KEY, rendered: Any) -> Iterable[Diagnostic]:
+        """What does not meet the schema now that it is rendered."""
+        content = shown(rendered)
+        if len(path) == 2 and path[0] == "connectors":
+            own = self.document.data["connectors"][path[1]]
+            content = {**{key: own[key] for key in ("template",) if key in own}, **content}
+        for part in reversed(path):
+            content = {part: content}
+        document = replace(self.document, data={"version": 1, "stack": "rendered", **content})
+        return schema.check(document, schema.read_schema("stack.v1"))
+
+    def report(self, code: str, summary: str, detail: str, path: KEY, help: str = "", *, key: bool = False) -> None:
+        span = self.document.key_at(*path) if key else self.document.at(*path)
+        self.problems.append(error(code, summary, detail, help=help, span=span))
+
+    def spans(self, path: KEY, data: Mapping[str, Any]) -> dict[str, Span]:
+        """Where each setting of a topic block is written, by its path; of a config the value's place has `=` behind."""
+        found = {f"/{key}": self.document.at(*path, key) for key in ("partitions", "replication_factor") if key in data}
+        config = data.get("config")
+        if isinstance(config, dict):
+            found |= {f"/config/{key}": self.document.key_at(*path, "config", key) for key in config}
+            found |= {f"/config/{key}=": self.document.at(*path, "config", key) for key in config}
+        return found
+
+    def add(self, resource: Resource) -> None:
+        """Declares `resource`; a second declaration of one address is a problem with both places. Raises TooMuch."""
+        self.scope.budget.spend(len(resource.config))
+        if len(self.resources) >= MOST_RESOURCES:
+            raise TooMuch(f"it has more than {MOST_RESOURCES:,} topics and connectors")
+        if len(self.problems) + len(self.topics.problems) > MOST_PROBLEMS:
+            raise TooMuch(f"it has more than {MOST_PROBLEMS:,} errors; the first are above")
+        other = self.resources.get(resource.address)
+        if other is None:
+            self.resources[resource.address] = resource
+            return
+        place = f"; it is declared at {other.origin.span} too" if other.origin.span else ""
+        self.problems.append(
+            error(
+                "K211",
+                "declared twice",
+                f"{resource.address}{place}",
+                span=resource.origin.span,
+                address=resource.address,
+                help="keep one; a table whose topic stands elsewhere takes `ignore_topic: true`",
+            )
+        )
