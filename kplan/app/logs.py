@@ -88,7 +88,7 @@ class _Shown(logging.Handler):
 @contextmanager
 def retries_shown(show: Callable[[str], None]) -> Iterator[None]:
     """Shows why clients send a request again while it is open, unless the log on standard error shows it."""
-    logger = logging.getLogger("kplan.backends")
+    logger = logging.getLogger("kplan.servers")
     ours = [h for h in logging.getLogger("kplan").handlers if h.get_name() == OURS]
     if any(h.level <= logging.WARNING and not isinstance(h, logging.FileHandler) for h in ours):
         yield

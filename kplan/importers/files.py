@@ -75,7 +75,7 @@ def _parsed(path: str, text: str, kind: str) -> Found:
     except Invalid as failure:
         raise _recognized(path, text, kind) or failure from failure
     for name, parts in groups.items():
-        module = importlib.import_module(f"kplan.importers.files.{MODULES[name]}")
+        module = importlib.import_module(f"kplan.importers.{MODULES[name]}")
         module.parse(parts, found)
     return found
 

@@ -79,7 +79,7 @@ def schema_names() -> tuple[str, ...]:
 @cache
 def _folder() -> Path:
     """In the package where it is installed, beside it in a checkout."""
-    packaged = Path(__file__).parent / "schemas"
+    packaged = Path(__file__).parents[1] / "schemas"
     return packaged if packaged.is_dir() else packaged.parent.parent / "schemas"
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kplan.servers.snapshots import Snapshot
 
 CONFIG = "kplan.yaml"
-TEMPLATES = Path(__file__).parent / "connectors"
+TEMPLATES = Path(__file__).parents[1] / "connectors"
 SUFFIXES = (".yaml", ".yml", ".json")
 NO_STACKS = ("templates", "node_modules", "__pycache__")  # folders that are not looked through for stacks
 MOST_FOLDERS, MOST_FILES, BEGINNING = 200, 50, 16 * 1024

@@ -56,7 +56,7 @@ from kplan.state.signing import Signer
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-log = logging.getLogger("kplan.store")
+log = logging.getLogger("kplan.state")
 VERSION = 1
 KEPT_RUNS = 20  # finished ones, of each stack
 POLL_SECONDS = 0.05

@@ -51,7 +51,7 @@ class KafkaStore:
         self.where = self.topic = topic
         self._signer = Signer(key or "")
         mask = Mask(secrets)
-        loggers = logging.Logger("kplan.store"), logging.Logger("kplan.kafka")  # own ones: their filters end with them
+        loggers = logging.Logger("kplan.state"), logging.Logger("kplan.kafka")  # own ones: their filters end with them
         for logger, parent in zip(loggers, ("kplan", "kplan.kafka"), strict=True):
             logger.parent = logging.getLogger(parent)
             logger.addFilter(MaskingFilter(mask))
