@@ -22,7 +22,7 @@ from kplan.render import wording as words
 from kplan.servers.base import Backend, Cluster, Outcome
 from kplan.state.base import Holder, Lock, Store
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("kplan.run")
 ENDS = ("end", "kept")  # what the journal says of a run as a whole
 LOOKS, PAUSE = 3, 0.5  # how often an end state that differs is looked at, and seconds between
 _LEVELS = {"step_started": logging.DEBUG, "step_progress": logging.DEBUG}  # others as the event says

@@ -22,7 +22,7 @@ from kplan.diagnostics import Denied, Diagnostic, ErrorClass, Invalid, KplanErro
 from kplan.model.masks import Mask
 from kplan.servers.waits import RETRY, WAITS
 
-log = logging.getLogger("kplan.servers.kafka.topics")  # one name for all that is done with brokers
+log = logging.getLogger("kplan.servers.kafka")  # one name for all that is done with brokers
 
 ALL_DOWN_SECONDS: Final = 3.0  # every broker refused for this long: no use in waiting for the whole timeout
 STILL_DOWN_SECONDS: Final = 1.0  # the same, in a later attempt

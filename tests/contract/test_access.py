@@ -198,11 +198,11 @@ def test_a_port_that_speaks_http_is_named() -> None:
 def test_a_dead_broker_is_tried_as_often_as_retry_says(caplog: pytest.LogCaptureFixture) -> None:
     backend = KafkaTopics({"bootstrap.servers": "127.0.0.1:1"}, request_timeout=20, attempts=3, delay=0.2)
     with (
-        caplog.at_level("WARNING", "kplan.servers.kafka.topics"),
+        caplog.at_level("WARNING", "kplan.servers.kafka"),
         pytest.raises(Unreachable, match="Connection refused"),
     ):
         backend.identify()
-    lines = [record.getMessage() for record in caplog.records if record.name == "kplan.servers.kafka.topics"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "kplan.servers.kafka"]
     assert [re.sub(r"[\d.]+ s$", "N s", line) for line in lines] == [
         "127.0.0.1:1: Connect to ipv4#127.0.0.1:1 failed: Connection refused; attempt 2 of 3 in N s",
         "127.0.0.1:1: Connect to ipv4#127.0.0.1:1 failed: Connection refused; attempt 3 of 3 in N s",

@@ -1042,7 +1042,7 @@ class TestWords:
             error = act(backend, change(Action.CREATE, None, secret)).error
             assert error is not None and CANARY not in error.message + error.help + repr(error.__cause__)
         assert CANARY not in caplog.text and "not-secret-but-a-body" not in caplog.text
-        ours = [record.getMessage() for record in caplog.records if record.name == "kplan.servers.connect.connectors"]
+        ours = [record.getMessage() for record in caplog.records if record.name == "kplan.servers.connect"]
         assert any(re.fullmatch(r"POST /connectors -> 400 \d\.\d{3} s", line) for line in ours)
 
     def test_only_topics_have_facts(self, backend: ConnectConnectors) -> None:

@@ -88,7 +88,9 @@ BY_COMMAND = {"KPLAN_ENV", "KPLAN_BOOTSTRAP", "KPLAN_CONNECT", "KPLAN_KEY", "KPL
 
 def test_the_table_has_a_row_for_each_variable() -> None:
     assert set(ROWS) == set(CASES) | BY_COMMAND
-    named = re.findall(r'"(KAFKA_\w+?)_?"', Path(kplan.__file__).with_name("project").joinpath("process.py").read_text("utf-8"))
+    named = re.findall(
+        r'"(KAFKA_\w+?)_?"', Path(kplan.__file__).with_name("project").joinpath("process.py").read_text("utf-8")
+    )
     assert {name for name in named if name != "KAFKA_SSL"} <= {*ROWS, "KAFKA_TOPIC_CREATION"}
 
 

@@ -92,9 +92,7 @@ def test_no_secret_survives(secrets: list[str], text: str, data: st.DataObject) 
 
 def test_thousands_of_lines_are_fast() -> None:
     mask = Mask(base64.b64encode(bytes([number] * 12)).decode() for number in range(100))
-    lines = [
-        "2026-08-22T10:15:02Z INFO kplan.servers.connect.connectors PUT /connectors/kbe/config -> 200 0.031 s"
-    ] * 5000
+    lines = ["2026-08-22T10:15:02Z INFO kplan.servers.connect PUT /connectors/kbe/config -> 200 0.031 s"] * 5000
     start = time.process_time()
     assert [mask.mask(line) for line in lines] == lines
     assert time.process_time() - start < 2

@@ -18,7 +18,7 @@ from kplan.servers.connect.documents import changed_keys, config_of, literal, un
 from kplan.servers.connect.errors import concise
 from kplan.servers.connect.rest import FEATURES, Rest, plugin_path, supports
 
-log = logging.getLogger("kplan.servers.connect.connectors")  # one name for all that is done with Connect
+log = logging.getLogger("kplan.servers.connect")  # one name for all that is done with Connect
 
 # Keys with these beginnings are handed on to what the plugin does not list, so only what looks misspelt is told.
 PASSED_ON = (

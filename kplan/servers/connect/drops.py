@@ -12,7 +12,7 @@ from kplan.kinds.connector.drops import statements
 from kplan.model import Change, Connector
 from kplan.servers.databases.base import Databases
 
-log = logging.getLogger("kplan.servers.connect.connectors")  # one name for all that is done with Connect
+log = logging.getLogger("kplan.servers.connect")  # one name for all that is done with Connect
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from kplan.servers.base import Outcome, Progress
 from kplan.servers.connect.errors import NotSettled
 
 LOOK_SECONDS = 1.0
-log = logging.getLogger("kplan.servers.connect.connectors")  # one name for all that is done with Connect
+log = logging.getLogger("kplan.servers.connect")  # one name for all that is done with Connect
 
 
 class Signals(Protocol):

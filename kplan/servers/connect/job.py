@@ -14,7 +14,7 @@ from kplan.servers.connect.documents import changed_keys, completed, literal, st
 from kplan.servers.connect.errors import NotSettled
 from kplan.servers.connect.rest import Rest, path_of, supports
 
-log = logging.getLogger("kplan.servers.connect.connectors")  # one name for all that is done with Connect
+log = logging.getLogger("kplan.servers.connect")  # one name for all that is done with Connect
 Captured = Mapping[str, Any]
 
 

@@ -40,7 +40,7 @@ from kplan.servers.connection_errors import Protocol, misdirected, spoken_at
 from kplan.servers.http_limits import MIB, TooLarge, limited_session, ran_out
 from kplan.servers.waits import RETRY, WAITS
 
-log = logging.getLogger("kplan.servers.connect.connectors")  # one name for all that is done with Connect
+log = logging.getLogger("kplan.servers.connect")  # one name for all that is done with Connect
 
 _DENIALS: Mapping[int, str] = {401: "it does not know this login", 403: "this user may not"}
 # 2,000 connectors with 64 KiB each of settings, states and traces; Connect itself takes at most 1 MiB for one config.

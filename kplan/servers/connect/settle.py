@@ -22,7 +22,7 @@ from kplan.servers.connect.documents import changed_keys, config_of, health_of, 
 from kplan.servers.connect.errors import NotSettled, TaskFailed
 from kplan.servers.connect.rest import Rest, path_of, supports
 
-log = logging.getLogger("kplan.servers.connect.connectors")  # one name for all that is done with Connect
+log = logging.getLogger("kplan.servers.connect")  # one name for all that is done with Connect
 Heartbeat = Callable[[Collection[str]], Mapping[str, int]]
 
 

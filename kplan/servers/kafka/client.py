@@ -34,7 +34,7 @@ from kplan.servers.waits import RETRY, WAITS
 K = TypeVar("K")
 T = TypeVar("T")
 
-log = logging.getLogger("kplan.servers.kafka.topics")
+log = logging.getLogger("kplan.servers.kafka")
 KPLANS_OWN: Final = ("client.id", "allow.auto.create.topics", "error_cb", "throttle_cb", "logger")
 
 
