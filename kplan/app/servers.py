@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,7 @@ from kplan.servers.snapshots import Snapshot
 from kplan.state.base import Store
 
 if TYPE_CHECKING:
-    from kplan.diagnostics import Diagnostic
     from kplan.kinds.connector.discovery import Login, Table
-    from kplan.language.source import Document
     from kplan.servers.connect.connectors import ConnectConnectors
     from kplan.servers.connect.incremental import Signals
     from kplan.servers.databases.base import Databases
@@ -48,18 +46,6 @@ def _file(environment: Environment, setting: str, value: str) -> str:
         detail = f"{setting} {path}: it is {kind}"
         raise Invalid([error("K203", "a file for TLS cannot be used", detail, help="name a plain file")])
     return str(path)
-
-
-def find_refused_settings(document: Document, environment: Environment, unknown: Container[str]) -> list[Diagnostic]:
-    """Return what librdkafka refuses of the client's settings in `document`. No server is asked.
-
-    Of the settings in `unknown` the name alone is judged.
-    """
-    if not environment.kafka:
-        return []
-    from kplan.servers.kafka.properties import find_refused
-
-    return find_refused(document, environment.name, environment.kafka, unknown)
 
 
 def open_cluster(

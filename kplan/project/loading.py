@@ -615,11 +615,13 @@ def _entry(problem: Diagnostic) -> tuple[str, str]:
 
 def _client_problems(document: Document, environment: Environment, request: Request) -> list[Diagnostic]:
     """Return what librdkafka refuses of the client's settings. No server is asked."""
-    from kplan.app.servers import find_refused_settings
+    if not environment.kafka:
+        return []
+    from kplan.servers.client_properties import find_refused
 
     written = document.data["environments"][environment.name].get("kafka") or {}
     unknown = {key for key, value in written.items() if is_template(value)} if request.unasked is not None else ()
-    return find_refused_settings(document, environment, unknown)
+    return find_refused(document, environment.name, environment.kafka, unknown)
 
 
 def _without_brokers(name: str, source: str) -> Diagnostic:

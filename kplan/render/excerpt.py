@@ -11,7 +11,7 @@ from typing import Any
 from kplan.render import text
 from kplan.render.flow import ranges
 from kplan.render.steps import briefly, verb
-from kplan.render.wording import cut
+from kplan.text import cut
 
 MAX_WHOLE = 2_000  # a page of at most so many steps shows each of them in detail
 MAX_RISKY = 1_000  # of a larger one: so many steps with a danger, a caution or without an undo

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kplan.servers.kafka.properties import PROPERTIES, is_listed, refusal
+from kplan.servers.client_properties import PROPERTIES, is_listed, refusal
 from tests.shell import Shell
 
 SECRET = "hunter-2-canary"
