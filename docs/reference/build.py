@@ -16,7 +16,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from kplan.kinds.connector.expansion import Blueprint, blueprint  # noqa: E402
+from kplan.kinds.connector.templates import Blueprint, blueprint  # noqa: E402
 from kplan.kinds.topic.configs import CONFIGS, ConfigKey, human  # noqa: E402
 from kplan.language.template import Scope, render  # noqa: E402
 from kplan.project.loading import built_in, built_in_templates  # noqa: E402

@@ -30,7 +30,7 @@ def shell(kafka: KafkaCluster, tmp_path: Path) -> Shell:
 
 def lines_of(log: str) -> list[str]:
     """The store's lines, without their times."""
-    return [line.partition("kplan.store")[2].strip() for line in log.splitlines() if " kplan.store " in line]
+    return [line.partition("kplan.state")[2].strip() for line in log.splitlines() if " kplan.state " in line]
 
 
 def test_the_log_has_each_request_about_the_state(shell: Shell) -> None:

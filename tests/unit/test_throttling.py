@@ -49,11 +49,11 @@ def test_an_error_without_throttling_stays_as_it_is() -> None:
 
 
 def test_a_retry_of_the_store_is_a_warning_with_its_cause_and_pause(caplog: pytest.LogCaptureFixture) -> None:
-    logger = logging.getLogger("kplan.store")
+    logger = logging.getLogger("kplan.state")
     asked = {"bootstrap.servers": "x:9092"}
     clients = Clients(asked, "__kplan", 1.0, Mask(()), logger, logger, contact("x:9092"))
     silent = KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer"))
-    with caplog.at_level(logging.DEBUG, "kplan.store"):
+    with caplog.at_level(logging.DEBUG, "kplan.state"):
         clients.pause("list offsets", silent, 0.01)
         clients.pause("list offsets", silent, 0.01)
         clients.pause("describe groups", silent, 0.01)
