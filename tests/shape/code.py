@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "kplan"
 
 KINDS = {"topic": "Topic", "connector": "Connector"}  # kind -> the class of its resources
-KINDS_AT_HOME = ("kinds/", "servers/", "importers/", "backends/", "adopt/")  # packages that may know single kinds
+KINDS_AT_HOME = ("kinds/", "servers/", "importers/")  # packages that may know single kinds
 
 IRREGULAR_PARTICIPLES = frozenset(
     """
