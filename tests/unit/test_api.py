@@ -109,7 +109,7 @@ def test_type_checkers_and_python_see_the_same_names() -> None:
     tree = ast.parse((ROOT / "kplan" / "__init__.py").read_text("utf-8"))
     typed = {a.name: node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for a in node.names
              if str(node.module).startswith("kplan.")}  # fmt: skip
-    assert typed.keys() == set(kplan.__all__) - {"__version__"}
+    assert typed.keys() == set(kplan.__all__)
     for name, module in typed.items():
         assert getattr(kplan, name) is getattr(sys.modules[str(module)], name)
     assert (ROOT / "kplan" / "py.typed").is_file()
@@ -133,17 +133,14 @@ def test_what_is_not_public_is_no_attribute() -> None:
 
 def test_the_import_is_light() -> None:
     before = "import sys; import __future__, types; known = set(sys.modules); import kplan; "
-    assert python(before + "print(sorted(set(sys.modules) - known))") == "['kplan']\n"
+    assert python(before + "print(sorted(set(sys.modules) - known))") == "['kplan', 'kplan.version']\n"
 
 
 @pytest.mark.parametrize(
-    "first",
-    ["import kplan.plan", "from kplan.plan import Plan", "from kplan import plan", "import kplan; kplan.load",
-     "import importlib; importlib.import_module('kplan.plan')"],
-)  # fmt: skip
+    "first", ["import kplan.planning.pipeline", "from kplan import plan", "import kplan; kplan.load"]
+)
 def test_plan_is_the_function_whatever_was_imported_first(first: str) -> None:
-    said = python(f"{first}; import kplan, sys; print(kplan.plan.__module__, sys.modules['kplan.plan'].Plan.__name__)")
-    assert said == "kplan.api Plan\n"
+    assert python(f"{first}; import kplan; print(kplan.plan.__module__)") == "kplan.api\n"
 
 
 def test_it_needs_no_command_line_and_prints_nothing(folder: Path) -> None:
@@ -372,7 +369,7 @@ def test_a_saved_plan_is_applied_by_either(folder: Path) -> None:
     document = kplan.to_json(plan, key="k")
     assert PRODUCTION not in json.dumps(document)
     with pytest.raises(kplan.Stale, match="not signed"):
-        kplan.from_json({**document, "signature": None}, key="k")
+        kplan.from_json({name: value for name, value in document.items() if name != "signature"}, key="k")
     with pytest.raises(kplan.Stale, match="is not what it was"):
         kplan.from_json(document, secrets={"db_password": "another"}, key="k")
     with pytest.raises(kplan.Invalid, match="K219"):
