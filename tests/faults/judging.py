@@ -13,13 +13,14 @@ from typing import TypeVar
 
 from tests.faults.running import Ended, kplan
 from tests.faults.stage import Lane, Stage
-from tests.faults.world import LAST_LOOK, Scene, Seen, World, differing, irreversible
+from tests.faults.world import ACCEPTED, LAST_LOOK, Scene, Seen, World, differing, irreversible
 
 T = TypeVar("T")
 BEFORE, AFTER, NAMED, LOST = "as before", "as after", "named", "LOST"
 WAIT = ("--lock-timeout", "60s")
 RECOVER = ("recover", "--yes", *WAIT)
-FORWARD = ("recover", "--forward", "--yes", *WAIT)
+# Completing a run asks for its dangers again, with the words that the apply was given.
+FORWARD = ("recover", "--forward", "--yes", *ACCEPTED, *WAIT)
 
 
 @dataclass

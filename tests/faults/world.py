@@ -103,8 +103,8 @@ removed:
   - {{topic: P.gone}}
   - {{connector: P-gone}}
 """
-FLAGS = ("--yes", "--offline", "--brief", "--parallel", "1",
-         "--accept", "delete:*", "--accept", "replace:*", "--accept", "change:*")  # fmt: skip
+ACCEPTED = ("--accept", "delete:*", "--accept", "replace:*", "--accept", "change:*")
+FLAGS = ("--yes", "--offline", "--brief", "--parallel", "1", *ACCEPTED)
 
 
 @dataclass(frozen=True)
