@@ -55,3 +55,8 @@ class ConnectorBlock:
     def report(self, code: str, summary: str, detail: str, help: str = "") -> None:
         """Report an error at the block."""
         self.expansion.report(code, summary, detail, self.path, help, key=True)
+
+    def report_bad_pattern(self, text: str, problem: str, at: KEY) -> None:
+        """Report text that is no regular expression."""
+        help = "a backslash before a character of a name takes its meaning away"
+        self.expansion.report("K203", "this is no regular expression", f"{text}: {problem}", at, help)

@@ -7,16 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kplan.diagnostics import error, warning
+from kplan.diagnostics import warning
 from kplan.kinds.connector.block import ConnectorBlock
+from kplan.kinds.connector.config import OF_DEAD_LETTERS, ConfigBuilder, plain, text_of
 from kplan.kinds.connector.discovery import ENGINES
 from kplan.kinds.connector.routing import routing
 from kplan.kinds.connector.tables import (
     Table,
-    Unsupported,
-    Unwritable,
     as_entry,
-    column_settings,
     databases,
     describes_topic,
     gained,
@@ -24,19 +22,16 @@ from kplan.kinds.connector.tables import (
     is_pattern,
     problem_of,
     split,
-    with_signals,
     wording,
 )
-from kplan.kinds.connector.templates import Blueprint
 from kplan.kinds.connector.topics import Feeds
 from kplan.kinds.expansion import KEY
 from kplan.kinds.topic.settings import BUILT_IN, layer, only, rules, stacked
-from kplan.language import keys
 from kplan.language import limits as bounded
 from kplan.language import schema as schemas
 from kplan.language.keys import DEFAULTS_PLACE, missing_blank
 from kplan.language.template import Scope, shown, snake
-from kplan.model import Connector, Origin, Secret, Text, conceal
+from kplan.model import Connector, Origin, Secret
 
 COMMON = frozenset(
     (
@@ -55,13 +50,6 @@ COMMON = frozenset(
     + ("tables", "topics", "new_tables", "dead_letter", "for_each", "description", "on_delete")
 )
 CONNECTOR_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
-LONGEST = 10_000  # characters of a setting that templates for names of topics may read
-OF_DEAD_LETTERS = (
-    "errors.tolerance",
-    "errors.deadletterqueue.topic.name",
-    "errors.deadletterqueue.topic.replication.factor",
-    "errors.deadletterqueue.context.headers.enable",
-)
 EXCLUSION = "!"  # before an entry of `tables:`: what the patterns beside it leave out
 
 
@@ -89,7 +77,9 @@ class ConnectorBuilder(ConnectorBlock):
         tables, excluded = self._tables(own, scope)
         listed = [as_entry(each) for each in include_list(tables, excluded)]
         scope = scope.with_names(tables=listed, databases=databases(tables))
-        config, sources = self._config(own, scope, tables)
+        settings = ConfigBuilder(self)
+        settings.build(own, scope, tables)
+        config = settings.config
         if isinstance(config.get("topic.prefix"), Secret):
             self.report("K209", "a sensitive value would be shown here", "topic.prefix", "it is in the topics' names")
             return
@@ -97,14 +87,14 @@ class ConnectorBuilder(ConnectorBlock):
         feeds.declare(own, tables, scope.with_names(config=plain(config)))
         known = self.template if self.template.name else feeds.known_class(config)
         if known is not None and known is not self.template:
-            self._tell_old_values(config, known)
-        dead = self._dead_letter(own, config, sources)
+            settings.warn_of_old_values(known)
+        dead = self._dead_letter(own, settings)
         feeds.expect(own, tables, config, scope.with_names(config=plain(config)))
         if not self.expansion.surroundings.has_connect:
             environment = self.expansion.surroundings
             help = "add `connect: {url: …}` to the environment" if environment.file else "add --connect URL"
             self.report("K218", "this environment has no Connect", self.name, help)
-        self.expansion.add(self._connector(own, config, sources, feeds, dead, tables, known.unique if known else ()))
+        self.expansion.add(self._connector(own, settings, feeds, dead, tables, known.unique if known else ()))
 
     # -- which template, which name -------------------------------------------------------------------------------
     def _find_blueprint(self) -> bool:
@@ -252,7 +242,7 @@ class ConnectorBuilder(ConnectorBlock):
             name = self.template.renamed.get(key, key)
             if not kept or value is None or name not in (kept, kept.replace(".include.", ".exclude.")):
                 continue
-            left = gained(split(str(_string(value))), listed) if name == kept else [key]
+            left = gained(split(str(text_of(value))), listed) if name == kept else [key]
             if left:
                 what = f"{key}, by `tables:` and here"
                 what += f", where {wording(left[0])} is missing" if name == kept else ""
@@ -273,7 +263,7 @@ class ConnectorBuilder(ConnectorBlock):
     def _pattern(self, written: str, settings: Mapping[str, Any], at: KEY, *, needs_topics: bool) -> Table:
         """A pattern makes no topic itself: kplan cannot tell which tables it stands for."""
         if wrong := problem_of(written):
-            self._no_regex(written, wrong, at)
+            self.report_bad_pattern(written, wrong, at)
         problem, help = "", "name the topics under the connector's `topics:`"
         if needs_topics and not self.block.get("topics"):
             problem = "a pattern of tables has no topics"
@@ -285,11 +275,7 @@ class ConnectorBuilder(ConnectorBlock):
             self.expansion.report("K216", problem, written, at, help)
         return Table(written, written, written, settings, at)
 
-    def _no_regex(self, text: str, problem: str, at: KEY) -> None:
-        help = "a backslash before a character of a name takes its meaning away"
-        self.expansion.report("K203", "this is no regular expression", f"{text}: {problem}", at, help)
-
-    def _dead_letter(self, own: Mapping[str, Any], config: dict[str, Text], sources: dict[str, str]) -> str:
+    def _dead_letter(self, own: Mapping[str, Any], settings: ConfigBuilder) -> str:
         """Declares the dead-letter topic and sets what makes a sink use it."""
         block = own.get("dead_letter")
         if not block:
@@ -298,171 +284,21 @@ class ConnectorBuilder(ConnectorBlock):
         at: KEY = (*self.path, "dead_letter")
         spans = self.expansion.spans(at, self.block["dead_letter"])
         internal = only(stacked(self.expansion.outer))  # Kafka refuses records without a key where a topic is compacted
-        settings = stacked([BUILT_IN, internal, layer(block, "dead_letter", spans)])
+        layers = stacked([BUILT_IN, internal, layer(block, "dead_letter", spans)])
         topic = self.expansion.topics.topic(
-            name, settings, self.expansion.document.at(*at), f"dead letters of connector/{self.name}", rules(block)
+            name, layers, self.expansion.document.at(*at), f"dead letters of connector/{self.name}", rules(block)
         )
         self.expansion.add(topic)
         values = ("all", name, str(topic.replication_factor), "true")
         for key, value in zip(OF_DEAD_LETTERS, values, strict=True):
-            if key not in config and key not in (own.get("config") or {}):
-                config[key], sources[f"/config/{key}"] = value, "dead_letter"
+            if key not in settings.config and key not in (own.get("config") or {}):
+                settings.config[key], settings.sources[f"/config/{key}"] = value, "dead_letter"
         return name
-
-    # -- config ---------------------------------------------------------------------------------------------------
-    def _config(
-        self, own: Mapping[str, Any], scope: Scope, tables: Sequence[Table]
-    ) -> tuple[dict[str, Text], dict[str, str]]:
-        config: dict[str, Text] = {}
-        sources: dict[str, str] = {}
-        for key, text in self.template.config.items():
-            value = self.own_text(text, scope, self.path) if isinstance(text, str) else text
-            if value is not None and key not in (own.get("config") or {}):
-                config[key], sources[f"/config/{key}"] = _string(value), f"template {self.template.name}"
-        java_class = own.get("class") or self.template.java_class
-        if java_class:
-            config["connector.class"] = str(java_class)
-        for key, text in self._columns(own, with_signals(tables, plain(config), own), scope).items():
-            config[key], sources[f"/config/{key}"] = text, "tables"
-        for key, value in (own.get("config") or {}).items():
-            self._set(config, sources, key, value)
-        self._report_keys_without_value()
-        self._old_values(config)
-        return config, sources
-
-    def _report_keys_without_value(self) -> None:
-        """Report each setting whose value is missing or, as null, leaves out nothing."""
-        written = self.block.get("config")
-        if not isinstance(written, dict) or None not in written.values():
-            return
-        known = {*self.template.config, *self.template.renamed, "connector.class"}
-        known |= {*OF_DEAD_LETTERS} if self.block.get("dead_letter") else set()
-        path = (*self.path, "config")
-        self.expansion.problems += keys.problems(self.expansion.document, path, written, known)
-
-    def _columns(self, own: Mapping[str, Any], tables: Sequence[Table], scope: Scope) -> dict[str, str]:
-        """The properties that the tables' `columns:` and `key:` make."""
-        if not any(table.settings.get("columns") or table.settings.get("key") for table in tables):
-            return {}
-
-        def column(table: Table, name: str) -> str:
-            if "," in name and "regex" not in self.template.table["column"]:
-                raise Unwritable(name, table.at)
-            if is_pattern(name) and (wrong := problem_of(name)):
-                self._no_regex(name, wrong, table.at)
-            include = f"(?:{table.include})" if table.is_pattern else table.include
-            return str(
-                self.own_text(self.template.table["column"], scope.with_names(include=include, column=name), table.at)
-            )
-
-        def named(kind: str, **values: object) -> str:
-            if kind not in self.template.columns:
-                raise Unsupported(kind)
-            return str(self.own_text(self.template.columns[kind], scope.with_names(**values), self.path))
-
-        at = (*self.path, "tables")
-        try:
-            found = column_settings(tables, column, named)
-        except Unsupported as kind:
-            known = ", ".join(self.template.columns) or "nothing"
-            detail, help = f"{self.template.name} cannot {kind} columns", f"it can: {known}"
-            self.expansion.report("K228", "a setting of columns that this connector does not have", detail, at, help)
-            return {}
-        except Unwritable as name:
-            detail = f"{name}: {self.template.name} cuts its list there"
-            self.expansion.report("K228", "a name that this list cannot hold", detail, name.at, "write another pattern")
-            return {}
-        for key in found.keys() & (own.get("config") or {}).keys():
-            help = "keep it under `config:` or at the tables"
-            self.expansion.report(
-                "K211", "declared twice", f"{key}, by the tables and here", (*self.path, "config", key), help
-            )
-        return found
-
-    def _set(self, config: dict[str, Text], sources: dict[str, str], key: str, value: Any) -> None:
-        """One property as the stack says it, under the name that it has today."""
-        at: KEY = (*self.path, "config", key)
-        if isinstance(value, dict):
-            self.expansion.report("K108", "a connector setting is a map", key, at, "Connect's settings are texts")
-            return
-        name = self.template.renamed.get(key, key)
-        if name != key:
-            self.expansion.problems.append(
-                warning(
-                    "K217",
-                    "an old name",
-                    f"{key} is {name} today",
-                    help="kplan sets the new one; rename it",
-                    span=self.expansion.document.key_at(*at),
-                )
-            )
-        if value is None:
-            config.pop(name, None)
-            return
-        config[name], sources[f"/config/{name}"] = _string(value), "connector"
-
-    def _literals(self, config: dict[str, Text], origin: Origin) -> None:
-        """Reports each secret that is written out, and takes it for one from here on."""
-        for key, value in list(config.items()):
-            if isinstance(value, Secret) or not isinstance(conceal(key, value), Secret):
-                continue
-            config[key] = conceal(key, value)
-            self.expansion.problems.append(
-                error(
-                    "K210",
-                    "a secret is written in the stack",
-                    key,
-                    span=origin.at(f"/config/{key}"),
-                    help="use a variable with `sensitive: true`, or a reference that Connect resolves, such as "
-                    "${file:/run/db.properties:password}",
-                )
-            )
-
-    def _old_values(self, config: dict[str, Text]) -> None:
-        for key, old in self.template.values.items():
-            value = config.get(key)
-            if isinstance(value, str) and value in old:
-                config[key] = old[value]
-                self.expansion.problems.append(
-                    warning(
-                        "K217",
-                        "an old name",
-                        f"{key}: {value} is {old[value]} today",
-                        help="kplan sets the new one; rename it",
-                        span=self.expansion.document.at(*self._says(key)),
-                        address=f"connector/{self.name}",
-                    )
-                )
-
-    def _tell_old_values(self, config: Mapping[str, Text], known: Blueprint) -> None:
-        """Warns of values that Debezium has renamed; a connector without a template is sent as it is written."""
-        for key, old in known.values.items():
-            value = config.get(key)
-            if isinstance(value, str) and value in old:
-                self.expansion.problems.append(
-                    warning(
-                        "K217",
-                        "an old name",
-                        f"{key}: {value} is {old[value]} today",
-                        help="without a template it is sent as it stands; rename it",
-                        span=self.expansion.document.at(*self._says(key)),
-                        address=f"connector/{self.name}",
-                    )
-                )
-
-    def _says(self, key: str) -> KEY:
-        """Where the block says what the connector's property `key` is."""
-        return (
-            (*self.path, "config", key)
-            if key in (self.block.get("config") or {})
-            else self._mentioned(self.template.config.get(key))
-        )
 
     def _connector(
         self,
         own: Mapping[str, Any],
-        config: dict[str, Text],
-        sources: dict[str, str],
+        settings: ConfigBuilder,
         feeds: Feeds,
         dead: str,
         tables: Sequence[Table],
@@ -471,20 +307,20 @@ class ConnectorBuilder(ConnectorBlock):
         document = self.expansion.document
         spans = {f"/config/{key}": document.key_at(*self.path, "config", key) for key in self.block.get("config") or {}}
         for key, text in self.template.config.items():
-            spans.setdefault(f"/config/{key}", document.at(*self._mentioned(text)))
+            spans.setdefault(f"/config/{key}", document.at(*settings.mention(text)))
         named = next((key for key in ("class", "template") if key in self.block), "")
         spans.setdefault("/config/connector.class", document.at(*self.path, *filter(None, [named])))
         spans |= {f"/tables/{table.name}": document.key_at(*table.at) for table in tables if table.at}
         if "on_delete" in self.block:
             spans["/on_delete"] = document.key_at(*self.path, "on_delete")
-        origin = Origin(document.key_at(*self.path), spans, sources)
-        self._literals(config, origin)
+        origin = Origin(document.key_at(*self.path), spans, settings.sources)
+        settings.conceal_literals(origin)
         names = [] if dead == "" else [dead]
-        topics = config.get("topics")
+        topics = settings.config.get("topics")
         reads = tuple(n.strip() for n in topics.split(",") if n.strip()) if isinstance(topics, str) else ()
         return Connector(
             self.name,
-            config,
+            settings.config,
             own.get("state") or "running",
             tuple(feeds.names) + tuple(names),
             reads,
@@ -494,26 +330,6 @@ class ConnectorBuilder(ConnectorBlock):
             rules(own),
         )
 
-    def _mentioned(self, text: Any) -> KEY:
-        """Where the block says what the template's setting `text` is made of."""
-        if isinstance(text, str):
-            if "tables" in text and "tables" in self.block:
-                return (*self.path, "tables")
-            match = re.search(r"\bp((?:\.\w+)+)", text)
-            parts = match.group(1).strip(".").split(".") if match else []
-            for n in range(len(parts), 0, -1):
-                if _holds(self.block, parts[:n]):
-                    return (*self.path, *parts[:n])
-        return self.path
-
-
-def _holds(block: Any, parts: Sequence[str]) -> bool:
-    for part in parts:
-        if not isinstance(block, Mapping) or part not in block:
-            return False
-        block = block[part]
-    return True
-
 
 def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
     """`value` with the schema's defaults; a declared property without one is None, so a template may ask for it."""
@@ -522,19 +338,3 @@ def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
         return schema.get("default") if value is None else value
     given = value if isinstance(value, Mapping) else {}
     return {**given, **{key: _filled(given.get(key), each) for key, each in properties.items()}}
-
-
-def _string(value: Any) -> Text:
-    """As Connect stores it: texts, lower-case booleans, lists joined by commas."""
-    if isinstance(value, Secret):
-        return value
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return ",".join(str(_string(each)) for each in value)
-    return str(value)
-
-
-def plain(config: Mapping[str, Text]) -> dict[str, str]:
-    """The settings that may be in a topic's name: those that are no secret, and no list of a thousand tables."""
-    return {key: value for key, value in config.items() if isinstance(value, str) and len(value) <= LONGEST}

@@ -1,0 +1,227 @@
+"""The settings of a connector: those of its template, of its tables and of its own, in that order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kplan.diagnostics import error, warning
+from kplan.kinds.connector.block import ConnectorBlock
+from kplan.kinds.connector.tables import (
+    Table,
+    Unsupported,
+    Unwritable,
+    column_settings,
+    is_pattern,
+    problem_of,
+    with_signals,
+)
+from kplan.kinds.connector.templates import Blueprint
+from kplan.kinds.expansion import KEY
+from kplan.language import keys
+from kplan.language.template import Scope
+from kplan.model import Origin, Secret, Text, conceal
+
+OF_DEAD_LETTERS = (
+    "errors.tolerance",
+    "errors.deadletterqueue.topic.name",
+    "errors.deadletterqueue.topic.replication.factor",
+    "errors.deadletterqueue.context.headers.enable",
+)
+LONGEST = 10_000  # characters of a setting that templates for names of topics may read
+
+
+@dataclass(slots=True)
+class ConfigBuilder:
+    """The settings of the block `of` on their way; `sources` says by path where each comes from."""
+
+    of: ConnectorBlock
+    config: dict[str, Text] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def build(self, own: Mapping[str, Any], scope: Scope, tables: Sequence[Table]) -> None:
+        """Set what the template, the tables and the block's own `config:` say; the later wins."""
+        config, sources = self.config, self.sources
+        for key, text in self.of.template.config.items():
+            value = self.of.own_text(text, scope, self.of.path) if isinstance(text, str) else text
+            if value is not None and key not in (own.get("config") or {}):
+                config[key], sources[f"/config/{key}"] = text_of(value), f"template {self.of.template.name}"
+        java_class = own.get("class") or self.of.template.java_class
+        if java_class:
+            config["connector.class"] = str(java_class)
+        for key, text in self._columns(own, with_signals(tables, plain(config), own), scope).items():
+            config[key], sources[f"/config/{key}"] = text, "tables"
+        for key, value in (own.get("config") or {}).items():
+            self._set(key, value)
+        self._report_keys_without_value()
+        self._rename_old_values()
+
+    def _report_keys_without_value(self) -> None:
+        """Report each setting whose value is missing or, as null, leaves out nothing."""
+        written = self.of.block.get("config")
+        if not isinstance(written, dict) or None not in written.values():
+            return
+        known = {*self.of.template.config, *self.of.template.renamed, "connector.class"}
+        known |= {*OF_DEAD_LETTERS} if self.of.block.get("dead_letter") else set()
+        path = (*self.of.path, "config")
+        self.of.expansion.problems += keys.problems(self.of.expansion.document, path, written, known)
+
+    def _columns(self, own: Mapping[str, Any], tables: Sequence[Table], scope: Scope) -> dict[str, str]:
+        """The properties that the tables' `columns:` and `key:` make."""
+        if not any(table.settings.get("columns") or table.settings.get("key") for table in tables):
+            return {}
+
+        def column(table: Table, name: str) -> str:
+            if "," in name and "regex" not in self.of.template.table["column"]:
+                raise Unwritable(name, table.at)
+            if is_pattern(name) and (wrong := problem_of(name)):
+                self.of.report_bad_pattern(name, wrong, table.at)
+            include = f"(?:{table.include})" if table.is_pattern else table.include
+            return str(
+                self.of.own_text(
+                    self.of.template.table["column"], scope.with_names(include=include, column=name), table.at
+                )
+            )
+
+        def named(kind: str, **values: object) -> str:
+            if kind not in self.of.template.columns:
+                raise Unsupported(kind)
+            return str(self.of.own_text(self.of.template.columns[kind], scope.with_names(**values), self.of.path))
+
+        at = (*self.of.path, "tables")
+        try:
+            found = column_settings(tables, column, named)
+        except Unsupported as kind:
+            known = ", ".join(self.of.template.columns) or "nothing"
+            detail, help = f"{self.of.template.name} cannot {kind} columns", f"it can: {known}"
+            self.of.expansion.report("K228", "a setting of columns that this connector does not have", detail, at, help)
+            return {}
+        except Unwritable as name:
+            detail = f"{name}: {self.of.template.name} cuts its list there"
+            self.of.expansion.report(
+                "K228", "a name that this list cannot hold", detail, name.at, "write another pattern"
+            )
+            return {}
+        for key in found.keys() & (own.get("config") or {}).keys():
+            help = "keep it under `config:` or at the tables"
+            self.of.expansion.report(
+                "K211", "declared twice", f"{key}, by the tables and here", (*self.of.path, "config", key), help
+            )
+        return found
+
+    def _set(self, key: str, value: Any) -> None:
+        """Set one property as the stack says it, under the name that it has today."""
+        at: KEY = (*self.of.path, "config", key)
+        if isinstance(value, dict):
+            self.of.expansion.report("K108", "a connector setting is a map", key, at, "Connect's settings are texts")
+            return
+        name = self.of.template.renamed.get(key, key)
+        if name != key:
+            self.of.expansion.problems.append(
+                warning(
+                    "K217",
+                    "an old name",
+                    f"{key} is {name} today",
+                    help="kplan sets the new one; rename it",
+                    span=self.of.expansion.document.key_at(*at),
+                )
+            )
+        if value is None:
+            self.config.pop(name, None)
+            return
+        self.config[name], self.sources[f"/config/{name}"] = text_of(value), "connector"
+
+    def conceal_literals(self, origin: Origin) -> None:
+        """Report each secret that is written out, and take it for one from here on."""
+        for key, value in list(self.config.items()):
+            if isinstance(value, Secret) or not isinstance(conceal(key, value), Secret):
+                continue
+            self.config[key] = conceal(key, value)
+            self.of.expansion.problems.append(
+                error(
+                    "K210",
+                    "a secret is written in the stack",
+                    key,
+                    span=origin.at(f"/config/{key}"),
+                    help="use a variable with `sensitive: true`, or a reference that Connect resolves, such as "
+                    "${file:/run/db.properties:password}",
+                )
+            )
+
+    def _rename_old_values(self) -> None:
+        for key, old in self.of.template.values.items():
+            value = self.config.get(key)
+            if isinstance(value, str) and value in old:
+                self.config[key] = old[value]
+                self.of.expansion.problems.append(
+                    warning(
+                        "K217",
+                        "an old name",
+                        f"{key}: {value} is {old[value]} today",
+                        help="kplan sets the new one; rename it",
+                        span=self.of.expansion.document.at(*self._says(key)),
+                        address=f"connector/{self.of.name}",
+                    )
+                )
+
+    def warn_of_old_values(self, known: Blueprint) -> None:
+        """Warn of values that Debezium has renamed; a connector without a template is sent as it is written."""
+        for key, old in known.values.items():
+            value = self.config.get(key)
+            if isinstance(value, str) and value in old:
+                self.of.expansion.problems.append(
+                    warning(
+                        "K217",
+                        "an old name",
+                        f"{key}: {value} is {old[value]} today",
+                        help="without a template it is sent as it stands; rename it",
+                        span=self.of.expansion.document.at(*self._says(key)),
+                        address=f"connector/{self.of.name}",
+                    )
+                )
+
+    def _says(self, key: str) -> KEY:
+        """Where the block says what the connector's property `key` is."""
+        return (
+            (*self.of.path, "config", key)
+            if key in (self.of.block.get("config") or {})
+            else self.mention(self.of.template.config.get(key))
+        )
+
+    def mention(self, text: Any) -> KEY:
+        """Where the block says what the template's setting `text` is made of."""
+        if isinstance(text, str):
+            if "tables" in text and "tables" in self.of.block:
+                return (*self.of.path, "tables")
+            match = re.search(r"\bp((?:\.\w+)+)", text)
+            parts = match.group(1).strip(".").split(".") if match else []
+            for n in range(len(parts), 0, -1):
+                if _holds(self.of.block, parts[:n]):
+                    return (*self.of.path, *parts[:n])
+        return self.of.path
+
+
+def _holds(block: Any, parts: Sequence[str]) -> bool:
+    for part in parts:
+        if not isinstance(block, Mapping) or part not in block:
+            return False
+        block = block[part]
+    return True
+
+
+def text_of(value: Any) -> Text:
+    """As Connect stores it: texts, lower-case booleans, lists joined by commas."""
+    if isinstance(value, Secret):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ",".join(str(text_of(each)) for each in value)
+    return str(value)
+
+
+def plain(config: Mapping[str, Text]) -> dict[str, str]:
+    """The settings that may be in a topic's name: those that are no secret, and no list of a thousand tables."""
+    return {key: value for key, value in config.items() if isinstance(value, str) and len(value) <= LONGEST}
