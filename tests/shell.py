@@ -16,8 +16,9 @@ from typing import Any
 WARM = multiprocessing.get_context("forkserver")
 WARM.set_forkserver_preload([
     "pytest", "yaml", "jsonschema", "jinja2", "requests", "deepdiff", "confluent_kafka.admin",
-    *(f"kplan.{name}" for name in ("cli.common", "cli.plan", "cli.apply", "planning", "recovery", "render.text",
-                                   "render.events", "servers", "backends.simulated", "store.sqlite")),
+    *(f"kplan.{name}" for name in ("cli.common", "cli.plan", "cli.apply", "planning.pipeline", "execution.recovery",
+                                   "render.text", "render.events", "app.servers", "servers.simulated",
+                                   "state.sqlite")),
 ])  # fmt: skip
 
 

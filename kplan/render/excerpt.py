@@ -13,7 +13,8 @@ from kplan.render.flow import ranges
 from kplan.render.steps import briefly, verb
 from kplan.text import cut
 
-MAX_WHOLE = 2_000  # a page of at most so many steps shows each of them in detail
+MAX_WHOLE = 5_000  # a page of at most so many steps shows each of them in detail
+MAX_ROWS = 2_000  # of problems, and of drift
 MAX_RISKY = 1_000  # of a larger one: so many steps with a danger, a caution or without an undo
 MAX_PLAIN = 1_000  # and so many others
 MAX_ALIKE = 20  # of which so many do the same
@@ -131,7 +132,7 @@ def make_excerpts(documents: Sequence[Json]) -> list[Excerpt]:
 
 def _share_room(sizes: Sequence[int]) -> list[int]:
     """Return how many items of each list there is room for: all of them, or the same number of each list."""
-    if sum(sizes) <= MAX_WHOLE:
+    if sum(sizes) <= MAX_ROWS:
         return list(sizes)
     lists = sum(size > 0 for size in sizes)
-    return [min(size, max(1, MAX_WHOLE // lists)) for size in sizes]
+    return [min(size, max(1, MAX_ROWS // lists)) for size in sizes]

@@ -261,7 +261,7 @@ def test_topics_are_applied_while_connect_does_not_answer(shell: Shell) -> None:
     made = shell.kplan("apply", "stack.yaml", "--yes", "--log-level", "debug", "--log-file", "run.log")
     log = (shell.folder / "run.log").read_text()
     for request in ("describe cluster", r"list topics \(\d+\)", r"create topics \(2\)", r"describe configs \(2\)"):
-        assert re.search(rf"DEBUG +kplan\.backends\.kafka +{request}.* [\d.]+ s\n", log), request
+        assert re.search(rf"DEBUG +kplan\.servers\.kafka +{request}.* [\d.]+ s\n", log), request
     assert "INFO    kplan.run" in log and "topic/alone.a" in log
     assert "warning[K335]" in made.err and "Connect does not answer at http://127.0.0.1:1" in made.err
     assert shell.kplan("plan", "stack.yaml", "--detailed-exitcode").code == 0

@@ -90,7 +90,7 @@ def simulated(folder: Path) -> World:
 
 
 def real(url: str, bootstrap: str, folder: Path) -> World:
-    connect = pytest.importorskip("kplan.servers.connect")
+    connect = pytest.importorskip("kplan.servers.connect.connectors")
     from kplan.servers.kafka.topics import KafkaTopics
 
     topics = KafkaTopics({"bootstrap.servers": bootstrap}, delay=0.2, settle_timeout=30)

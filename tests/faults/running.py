@@ -16,7 +16,8 @@ from typing import Any
 from tests.faults import crash
 
 SERVER = multiprocessing.get_context("forkserver")
-WARM = ("expand", "loading", "recovery", "render.events", "render.text", "schema", "servers", "store.sqlite")
+WARM = ("project.expand", "project.loading", "execution.recovery", "render.events", "render.text", "language.schema",
+        "app.servers", "state.sqlite")  # fmt: skip
 SERVER.set_forkserver_preload(["tests.faults.crash", "yaml", *(f"kplan.{module}" for module in WARM)])
 LONGEST = 180.0
 
