@@ -209,7 +209,8 @@ def variables(secure: Secure) -> dict[str, str]:
 
 @pytest.fixture
 def shell(secure: Secure, tmp_path: Path) -> Shell:
-    made = Shell(tmp_path, variables(secure), CANARIES)
+    signing = {"KPLAN_KEY": "key-of-the-test"}  # for all: they share a state, and a key refuses what is not signed
+    made = Shell(tmp_path, variables(secure) | signing, CANARIES)
     made.write("kplan.yaml", environments(secure))
     return made
 
@@ -792,7 +793,7 @@ def test_no_command_writes_a_secret_anywhere(shell: Shell, secure: Secure) -> No
     """
     said: list[bytes] = []
     name = f"all-{uuid4().hex[:6]}"  # a test that is run again meets nothing of its first run
-    shell.environment |= {"STACK_WORD": VARIABLE, "KPLAN_KEY": "key-of-the-test"}
+    shell.environment["STACK_WORD"] = VARIABLE
     shell.write("in", "one\n")
     where = ("--env", "all")
     flags = (*where, "--var", f"other={FLAG}")
