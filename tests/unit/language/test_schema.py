@@ -450,7 +450,7 @@ def test_ten_thousand_errors_grow_no_faster_than_their_number() -> None:
 
 def test_a_valid_file_never_waits_for_jsonschema() -> None:
     code = (
-        "import sys; from kplan import schema, source;"
+        "import sys; from kplan.language import schema, source;"
         f"d, _ = source.load({STACK!r}, 'f'); assert schema.check(d, schema.read_schema('stack.v1')) == ();"
         "assert 'jsonschema' not in sys.modules"
     )
