@@ -73,7 +73,7 @@ def test_the_plugin_costs_nothing_until_it_is_used(tmp_path: Path) -> None:
     )
     env = {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, text=True, capture_output=True)
-    assert run.stdout.splitlines()[-1] == "['kplan', 'kplan.pytest_plugin']", run.stdout + run.stderr
+    assert run.stdout.splitlines()[-1] == "['kplan', 'kplan.pytest_plugin', 'kplan.version']", run.stdout + run.stderr
 
 
 def test_the_cluster_works_without_pytest(tmp_path: Path) -> None:

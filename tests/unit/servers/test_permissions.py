@@ -11,7 +11,7 @@ import pytest
 from kplan.servers.permissions import ACTIVITIES, Acl, group_prefix, missing, principal
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "permissions.md"
-PLACE = re.compile(r"(<!-- made of kplan/permissions\.py.*?-->\n).*?(<!-- end -->)", re.DOTALL)
+PLACE = re.compile(r"(<!-- made of kplan/servers/permissions\.py.*?-->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def table() -> str:

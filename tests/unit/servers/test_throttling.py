@@ -28,7 +28,7 @@ def contact(servers: str) -> Contact:
 
 def test_an_error_after_throttling_names_the_quota_once(caplog: pytest.LogCaptureFixture) -> None:
     admin, store = contact("quota:9092"), contact("quota:9092")
-    with caplog.at_level(logging.WARNING, "kplan.servers.kafka.topics"):
+    with caplog.at_level(logging.WARNING, "kplan.servers.kafka"):
         admin.note_throttle(Event(2.5))
         admin.note_throttle(Event(0.0))
         admin.note_throttle(Event(1.5))
@@ -43,7 +43,7 @@ def test_an_error_after_throttling_names_the_quota_once(caplog: pytest.LogCaptur
 
 
 def test_an_error_without_throttling_stays_as_it_is() -> None:
-    contact("quota:9092").note_throttle(Event(9.0))
+    contact("slow:9092").note_throttle(Event(9.0))
     problem = contact("other:9092").explain_throttling(Timeout("no answer", help="try again"))
     assert problem.help == "try again"
 
