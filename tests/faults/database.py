@@ -97,7 +97,8 @@ def scene(database: Database, bootstrap: str) -> Scene:
     kept += [] if isinstance(database.server, Postgres) else ["P.gone", "P.history.gone"]
     after += "".join(f"  - {{topic: {topic}, keep: true}}\n" for topic in kept)
     recover = (*given, "--accept", "delete:topic/P.*")  # heartbeats and schema changes are records
-    return Scene(before, after, (*ONLINE, *given), given=given, recover=recover, settle=SETTLE_S)
+    flags, commits = (*ONLINE, *given), ("changed", "gone")
+    return Scene(before, after, flags, commits=commits, given=given, recover=recover, settle=SETTLE_S)
 
 
 def _connector(database: Database, bootstrap: str, name: str, tables: tuple[str, ...]) -> str:

@@ -80,7 +80,7 @@ def test_a_database_that_ends_in_an_apply_leaves_nothing_behind(stage: Stage, tm
     lane.proxied = True
     (case,) = [each for each in faults.database_ends(database.POSTGRES) if each.name == DATABASE_CASE]
     with database.started(database.POSTGRES, tmp_path) as stage.database:
-        world = World(lane, "d", database.scene(stage.database, stage.kafka.bootstrap))
+        world = World(lane, "base", database.scene(stage.database, stage.kafka.bootstrap))
         world.make()
         end, why = faults.outcome(case, world, Reference(world.seen(), {}, ()))
         world.remove()

@@ -111,7 +111,8 @@ FLAGS = ("--yes", "--offline", "--brief", "--parallel", "1", *ACCEPTED)
 class Scene:
     """A stack before and after, what its apply is asked for, and what was there that is not the stack's.
 
-    `offsets` are the connectors that have read something; with `fails` the last step is one that the broker refuses.
+    `offsets` are the connectors that are given offsets, `commits` those that commit their own; with `fails` the last
+    step is one that the broker refuses.
     `given` are flags that every apply needs, `recover` such as `kplan recover` gets; `settle` is in seconds.
     """
 
@@ -119,6 +120,7 @@ class Scene:
     after: str
     flags: tuple[str, ...] = FLAGS
     offsets: tuple[str, ...] = ()
+    commits: tuple[str, ...] = ()
     found: tuple[str, ...] = ()
     fails: bool = False
     given: tuple[str, ...] = ()
@@ -127,7 +129,7 @@ class Scene:
 
 
 EVERY = Scene(EVERY_BEFORE, EVERY_AFTER + DELETED, (*FLAGS, "--replace", "connector/P-replaced"),
-              ("gone", "replaced", "old", "changed"), ("found", "found-otherwise"))  # fmt: skip
+              ("gone", "replaced", "old", "changed"), found=("found", "found-otherwise"))  # fmt: skip
 REFUSED = "P.grown: {partitions: 3, config: {remote.storage.enable: true}}\n  P.gone:"  # "disabled in the broker"
 FAILING = replace(EVERY, after=EVERY_AFTER.replace("P.grown: {partitions: 3}", REFUSED), fails=True)
 SMALL = Scene(SMALL_BEFORE, SMALL_AFTER, FLAGS, ("gone", "old", "changed"))
@@ -158,6 +160,12 @@ class World:
             self._give_offsets(f"{self.prefix}-{name}")
         for name in self.scene.offsets:
             self.await_state(name, "RUNNING")
+        for name in self.scene.commits:
+            self._await_offsets(f"{self.prefix}-{name}")
+
+    def _await_offsets(self, name: str) -> None:
+        """Wait until a connector has committed; one that had no offsets before would be taken for changed."""
+        self._until(lambda: bool(self.lane.stage.ask("GET", f"/connectors/{name}/offsets").json().get("offsets")))
 
     def _found(self) -> None:
         """What another one made, and kplan is to adopt."""
