@@ -16,7 +16,7 @@ from kplan.model import Address, File, Resource, Secret
 
 KEY = tuple[str | int, ...]
 MOST_RESOURCES = 100_000  # of one stack: ten times what a large cluster has
-MOST_PROBLEMS = 2_000  # that are told of one stack
+MOST_PROBLEMS = 2_000  # that are reported for one stack
 
 
 class Surroundings(Protocol):

@@ -151,36 +151,24 @@ class ConfigBuilder:
             )
 
     def _rename_old_values(self) -> None:
-        for key, old in self.of.template.values.items():
-            value = self.config.get(key)
-            if isinstance(value, str) and value in old:
-                self.config[key] = old[value]
-                self.of.expansion.problems.append(
-                    warning(
-                        "K217",
-                        "an old name",
-                        f"{key}: {value} is {old[value]} today",
-                        help="kplan sets the new one; rename it",
-                        span=self.of.expansion.document.at(*self._says(key)),
-                        address=f"connector/{self.of.name}",
-                    )
-                )
+        for key, value, today in self._old_values(self.of.template):
+            self.config[key] = today
+            self._warn_of_old_value(key, value, today, "kplan sets the new one; rename it")
 
     def warn_of_old_values(self, known: Blueprint) -> None:
         """Warn of values that Debezium has renamed; a connector without a template is sent as it is written."""
-        for key, old in known.values.items():
-            value = self.config.get(key)
-            if isinstance(value, str) and value in old:
-                self.of.expansion.problems.append(
-                    warning(
-                        "K217",
-                        "an old name",
-                        f"{key}: {value} is {old[value]} today",
-                        help="without a template it is sent as it stands; rename it",
-                        span=self.of.expansion.document.at(*self._says(key)),
-                        address=f"connector/{self.of.name}",
-                    )
-                )
+        for key, value, today in self._old_values(known):
+            self._warn_of_old_value(key, value, today, "without a template it is sent as it stands; rename it")
+
+    def _old_values(self, template: Blueprint) -> list[tuple[str, str, str]]:
+        """Each setting that has a value of an older Debezium: its key, that value, and the one of today."""
+        values = ((key, self.config.get(key), names) for key, names in template.values.items())
+        return [(key, value, names[value]) for key, value, names in values if isinstance(value, str) and value in names]
+
+    def _warn_of_old_value(self, key: str, value: str, today: str, help: str) -> None:
+        span, address = self.of.expansion.document.at(*self._says(key)), f"connector/{self.of.name}"
+        detail = f"{key}: {value} is {today} today"
+        self.of.expansion.problems.append(warning("K217", "an old name", detail, help=help, span=span, address=address))
 
     def _says(self, key: str) -> KEY:
         """Where the block says what the connector's property `key` is."""
