@@ -57,13 +57,13 @@ class Ticker:
     """Shows `progress` from time to time while it is open: over and over on one live line, or a line each 10 s.
 
     On a live line, what is waited for is shown where nothing is counted: `waiting` gets the time at which the ticker
-    was opened, and returns the words.
+    was opened and the width of the line, and returns the words.
     """
 
     progress: Progress
     write: Callable[[str], None]
     live: bool = False
-    waiting: Callable[[float], str] = lambda since: ""
+    waiting: Callable[[float, int], str] = lambda since, width: ""
     width: int = 100
     _ended: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -95,7 +95,7 @@ class Ticker:
         while not self._ended.wait(FRAME):
             words = self.progress.words()
             if self.live:
-                self._redraw(words or self.waiting(opened))
+                self._redraw(words or self.waiting(opened, self.width - 5))
             elif words and self.progress.clock() - spoken >= HEARTBEAT:
                 spoken = self.progress.clock()
                 self.write(f"  … {words}")

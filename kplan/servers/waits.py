@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from kplan.text import cut
+
 RETRY = {"retry": True}  # `extra` of a log record that says why a request is sent again, and after which pause
 SHOWN_AFTER_S = 0.5  # what ends sooner is not shown
 
@@ -52,10 +54,14 @@ class Waits:
 WAITS = Waits()
 
 
-def words(since: float) -> str:
-    """What is waited for, how long the phase that began at `since` lasts, and when the wait gives up."""
+def words(since: float, width: int) -> str:
+    """What is waited for, how long the phase that began at `since` lasts, and when the wait gives up.
+
+    On a narrow terminal the name of what is waited for is shortened, not the times.
+    """
     wait, now = WAITS.oldest(), time.monotonic()
     if wait is None or now - since < SHOWN_AFTER_S:
         return ""
     limit = "" if wait.end is None or wait.end < now else f"; gives up after {wait.end - since:.0f} s"
-    return f"{wait.what} ({now - since:.0f} s{limit})"
+    times = f" ({now - since:.0f} s{limit})"
+    return cut(wait.what, max(width - len(times), 1)) + times
