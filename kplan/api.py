@@ -163,7 +163,7 @@ def _options(
     drop: str | Sequence[str],
     key: str | None,
 ) -> Options:
-    from kplan.kinds.connector.drops import is_word
+    from kplan.kinds.connector.debezium.drops import is_word
     from kplan.planning.pipeline import Options
     from kplan.planning.risk import Accepted
 
@@ -222,7 +222,7 @@ def from_json(document: Mapping[str, Any], *, secrets: Mapping[str, str] = EMPTY
     """
     from dataclasses import replace as with_
 
-    from kplan.kinds.connector.drops import with_login
+    from kplan.kinds.connector.debezium.drops import with_login
     from kplan.planning.document import from_json as read
     from kplan.planning.document import verify_signatures, with_secrets
 

@@ -246,7 +246,7 @@ def with_logins(session: Session, plans: Sequence[Plan]) -> list[Plan]:
     """The plans with the logins of what they drop in databases, as far as the variables have values here."""
     from dataclasses import replace
 
-    from kplan.kinds.connector.drops import secret_names, with_login
+    from kplan.kinds.connector.debezium.drops import secret_names, with_login
 
     asked = session.request
     names = {name for plan in plans for name in secret_names(plan.changes)}

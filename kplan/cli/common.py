@@ -41,7 +41,7 @@ def dropped(given: Sequence[str]) -> tuple[str, ...]:
     """The words of --drop, of which several may stand in one."""
     if not given:
         return ()
-    from kplan.kinds.connector.drops import is_word
+    from kplan.kinds.connector.debezium.drops import is_word
 
     words = [word.strip() for each in given for word in each.split(",") if word.strip()]
     for word in words:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @calls
 def command(session: Session) -> int:
     from kplan.app.servers import tables_of
-    from kplan.kinds.connector.discovery import databases, discovery, document, lines, login
+    from kplan.kinds.connector.debezium.discovery import databases, discovery, document, lines, login
     from kplan.render.text import clean
 
     s = session.settings

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kplan.diagnostics import Diagnostic, Span, error, warning
-from kplan.kinds.connector.incremental import channel, name_of, new_tables
+from kplan.kinds.connector.debezium.incremental import channel, name_of, new_tables
 from kplan.kinds.topic import configs as catalog
 from kplan.kinds.topic.internal import GIVE_UP, KEEP_SETTING, find_refusal
 from kplan.model import (

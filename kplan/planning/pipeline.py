@@ -241,7 +241,7 @@ def _narrow(drafts: Sequence[Draft], options: Options) -> None:
 
 def _drop(drafts: Sequence[Draft], live: Live, options: Options) -> None:
     """The changes know what goes in the databases with their connectors."""
-    from kplan.kinds.connector.drops import with_drops
+    from kplan.kinds.connector.debezium.drops import with_drops
 
     everything = _changes(drafts)
     for draft in drafts:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kplan.diagnostics import Diagnostic, error
-from kplan.kinds.connector.incremental import name_of
-from kplan.kinds.connector.leftovers import left_behind
+from kplan.kinds.connector.debezium.incremental import name_of
+from kplan.kinds.connector.debezium.leftovers import left_behind
 from kplan.kinds.connector.sinks import group_of
 from kplan.kinds.connector.tables import gained, split
 from kplan.kinds.topic import configs as catalog

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kplan.diagnostics import Denied, Diagnostic, KplanError, Unreachable
-from kplan.kinds.connector.discovery import Login, login_from_here
-from kplan.kinds.connector.drops import hindered, hindrances
-from kplan.kinds.connector.readiness import Ask, Found, ask, coming, problems, wants
+from kplan.kinds.connector.debezium.discovery import Login, login_from_here
+from kplan.kinds.connector.debezium.drops import hindered, hindrances
+from kplan.kinds.connector.debezium.readiness import Ask, Found, ask, coming, problems, wants
 from kplan.model import Change, Connector, SourceCheck, Target
 from kplan.servers.base import Cluster
 

@@ -108,7 +108,8 @@ class Expansion(ExpansionContext):
                 )
 
     def _of_connectors(self) -> Iterator[Diagnostic]:
-        from kplan.kinds.connector import drops, incremental, ineffective
+        from kplan.kinds.connector import ineffective
+        from kplan.kinds.connector.debezium import drops, incremental
 
         yield from unfed_sinks(self.resources)
         yield from ineffective.problems(self.resources, self.internal)

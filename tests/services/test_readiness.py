@@ -6,9 +6,9 @@ import pytest
 from psycopg import sql
 
 from kplan.diagnostics import KplanError, Unreachable
-from kplan.kinds.connector.discovery import login
-from kplan.kinds.connector.readiness import Binlog, Relation, Slot, ask, problems
-from kplan.kinds.connector.readiness import Postgres as Found
+from kplan.kinds.connector.debezium.discovery import login
+from kplan.kinds.connector.debezium.readiness import Binlog, Relation, Slot, ask, problems
+from kplan.kinds.connector.debezium.readiness import Postgres as Found
 from kplan.model import Action, Change, Connector
 from kplan.servers.databases.looking import RealDatabases
 from tests.services import MariaDB, Postgres

@@ -10,7 +10,7 @@ from typing import Any
 from kplan.diagnostics import warning
 from kplan.kinds.connector.block import ConnectorBlock
 from kplan.kinds.connector.config import OF_DEAD_LETTERS, ConfigBuilder, plain, text_of
-from kplan.kinds.connector.discovery import ENGINES
+from kplan.kinds.connector.debezium.discovery import ENGINES
 from kplan.kinds.connector.routing import routing
 from kplan.kinds.connector.tables import (
     Table,

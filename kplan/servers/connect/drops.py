@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kplan.diagnostics import Busy, KplanError
-from kplan.kinds.connector.discovery import login_from_here
-from kplan.kinds.connector.drops import statements
+from kplan.kinds.connector.debezium.discovery import login_from_here
+from kplan.kinds.connector.debezium.drops import statements
 from kplan.model import Change, Connector
 from kplan.servers.databases.base import Databases
 

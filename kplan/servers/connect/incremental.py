@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from kplan.diagnostics import KplanError
-from kplan.kinds.connector import incremental
-from kplan.kinds.connector.incremental import GOOD, SCANNED, Channel, Notification, name_of
+from kplan.kinds.connector.debezium import incremental
+from kplan.kinds.connector.debezium.incremental import GOOD, SCANNED, Channel, Notification, name_of
 from kplan.model import Address, Change, Connector
 from kplan.servers.base import Outcome, Progress
 from kplan.servers.connect.errors import NotSettled

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kplan.diagnostics import ErrorClass, KplanError
-from kplan.kinds.connector.discovery import describe_database
+from kplan.kinds.connector.debezium.discovery import describe_database
 from kplan.kinds.connector.sensitivity import masked_causes
 from kplan.model import Action, Address, Change, Connector, Health, Secret
 from kplan.model.masks import Mask

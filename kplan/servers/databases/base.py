@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from kplan.diagnostics import Denied, KplanError, Unreachable
-from kplan.kinds.connector.discovery import EXTRAS, Login, Table
-from kplan.kinds.connector.readiness import Ask, Found, K
+from kplan.kinds.connector.debezium.discovery import EXTRAS, Login, Table
+from kplan.kinds.connector.debezium.readiness import Ask, Found, K
 
 SECONDS = 10
 LOOK_SECONDS = 3  # for a connection while a plan is made: a database that is out of reach from here is no news

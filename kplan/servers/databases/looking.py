@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from queue import Empty, Queue
 
 from kplan.diagnostics import KplanError
-from kplan.kinds.connector.discovery import POSTGRES, Login
-from kplan.kinds.connector.readiness import Ask, Found, K
+from kplan.kinds.connector.debezium.discovery import POSTGRES, Login
+from kplan.kinds.connector.debezium.readiness import Ask, Found, K
 from kplan.servers.databases import mysql, postgres
 from kplan.servers.databases.base import PATIENCE, unreachable
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from kplan.kinds.connector.discovery import Login, Table
-from kplan.kinds.connector.readiness import Ask, Binlog, Relation
+from kplan.kinds.connector.debezium.discovery import Login, Table
+from kplan.kinds.connector.debezium.readiness import Ask, Binlog, Relation
 from kplan.servers.databases.base import (
     LOOK_SECONDS,
     PATIENCE,

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from kplan.diagnostics import Busy
-from kplan.kinds.connector.discovery import Login, Table
-from kplan.kinds.connector.leftovers import publication_of, quoted, slot_of
-from kplan.kinds.connector.readiness import Ask, Postgres, Publication, Relation, Slot
+from kplan.kinds.connector.debezium.discovery import Login, Table
+from kplan.kinds.connector.debezium.leftovers import publication_of, quoted, slot_of
+from kplan.kinds.connector.debezium.readiness import Ask, Postgres, Publication, Relation, Slot
 from kplan.servers.databases.base import (
     LOOK_SECONDS,
     PATIENCE,

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from kplan.diagnostics import Diagnostic, Severity, Span
-from kplan.kinds.connector.discovery import ENGINES, Login, Table, discovery
-from kplan.kinds.connector.incremental import LISTS, name_of, new_tables
-from kplan.kinds.connector.leftovers import publication_of, quoted, slot_of
+from kplan.kinds.connector.debezium.discovery import ENGINES, Login, Table, discovery
+from kplan.kinds.connector.debezium.incremental import LISTS, name_of, new_tables
+from kplan.kinds.connector.debezium.leftovers import publication_of, quoted, slot_of
 from kplan.kinds.connector.tables import is_pattern
 from kplan.model import Action, Change, Connector
 from kplan.text import listed

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from kplan.diagnostics import Diagnostic, Span
-from kplan.kinds.connector.discovery import login
-from kplan.kinds.connector.readiness import (
+from kplan.kinds.connector.debezium.discovery import login
+from kplan.kinds.connector.debezium.readiness import (
     Binlog,
     Found,
     Postgres,

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from kplan.diagnostics import Diagnostic, Severity, Span, error
-from kplan.kinds.connector.discovery import ENGINES, POSTGRES
-from kplan.kinds.connector.leftovers import leaves_something, publication_of, quoted, slot_of
-from kplan.kinds.connector.readiness import Ask, Found, Postgres
+from kplan.kinds.connector.debezium.discovery import ENGINES, POSTGRES
+from kplan.kinds.connector.debezium.leftovers import leaves_something, publication_of, quoted, slot_of
+from kplan.kinds.connector.debezium.readiness import Ask, Found, Postgres
 from kplan.kinds.connector.undo import decide_undo
 from kplan.language.template import references, resolve
 from kplan.model import Action, Change, Connector, Live, Resource, Rules, Secret, Stack, Target, Text

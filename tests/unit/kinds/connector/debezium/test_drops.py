@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from kplan.diagnostics import Busy, KplanError
-from kplan.kinds.connector.discovery import login, login_from_here
-from kplan.kinds.connector.drops import (
+from kplan.kinds.connector.debezium.discovery import login, login_from_here
+from kplan.kinds.connector.debezium.drops import (
     chosen,
     hindrances,
     is_word,
@@ -20,7 +20,7 @@ from kplan.kinds.connector.drops import (
     with_drops,
     with_login,
 )
-from kplan.kinds.connector.readiness import Ask, Postgres, Publication, Slot
+from kplan.kinds.connector.debezium.readiness import Ask, Postgres, Publication, Slot
 from kplan.model import Action, Address, Change, Connector, Live, Owned, Removal, Rules, Secret, Stack
 from kplan.model.codec import change_from_json, change_to_json
 from kplan.planning.document import judge

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kplan.diagnostics import Denied, KplanError, Unreachable
-from kplan.kinds.connector.discovery import Login, Table, databases, discovery, document, lines, login, pasted
+from kplan.kinds.connector.debezium.discovery import Login, Table, databases, discovery, document, lines, login, pasted
 from kplan.model import Connector, Secret
 from kplan.servers.databases import mysql, postgres
 from tests.shell import Shell

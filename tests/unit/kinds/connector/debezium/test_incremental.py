@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from kplan.diagnostics import Denied, KplanError
-from kplan.kinds.connector import incremental
-from kplan.kinds.connector.incremental import Notification
+from kplan.kinds.connector.debezium import incremental
+from kplan.kinds.connector.debezium.incremental import Notification
 from kplan.model import Action, Address, Change, Connector, Live, Rules, Stack
 from kplan.planning.diff import diff
 from kplan.planning.undo import inverse
