@@ -14,6 +14,7 @@ import click
 
 from kplan.cli.common import LOADING, SHOWING, Session, option
 from kplan.cli.common import command as calls
+from kplan.kinds.connector.options import ConnectorOptions
 
 if TYPE_CHECKING:
     from kplan.diagnostics import KplanError
@@ -232,7 +233,7 @@ def restart(session: Session) -> int:
         if s["failed_only"] and not health.failed and health.state != "FAILED":
             session.say(f"{now.name}: nothing has failed")
             return 0
-        change = Change(now.address, Action.UPDATE, now, now, restart=True)
+        change = Change(now.address, Action.UPDATE, now, now, options=ConnectorOptions(restart=True))
 
         def send() -> Outcome:
             backend.restart(now.name, s["failed_only"])

@@ -210,7 +210,7 @@ def setting(key: str, text: str, source: str, width: int) -> list[str]:
 
 def _stacks(session: Session) -> int:
     from kplan.diagnostics import ordered
-    from kplan.model.codec import resource_to_json
+    from kplan.kinds.codec import resource_to_json
     from kplan.render.text import clean
     from kplan.render.wording import value
 

@@ -188,8 +188,8 @@ def _look(session: Session, store: Store, passwords: Collection[Setting]) -> Fou
 
 def _ledger(records: Sequence[Record]) -> Mapping[Address, Owned]:
     """The ledger of all stacks, as far as it can be read."""
+    from kplan.kinds.codec import owned_from_json
     from kplan.model import Address
-    from kplan.model.codec import owned_from_json
 
     return {
         address: owned_from_json(address, record.data)

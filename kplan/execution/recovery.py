@@ -11,10 +11,11 @@ from typing import Any
 from kplan.diagnostics import JournalBroken, KplanError
 from kplan.execution.rollback import WATCH_PAUSE, Rollback, from_live
 from kplan.execution.run import Failure, Result, Run, Sent, changed
+from kplan.kinds.codec import change_from_json
+from kplan.kinds.connector.options import drops_of
 from kplan.kinds.connector.sensitivity import with_values
 from kplan.kinds.topic.losses import may_lose
 from kplan.model import Action, Change, Connector, Facts, File, Live, Target
-from kplan.model.codec import change_from_json
 from kplan.model.journal import Entry, Item, Progress, replay
 from kplan.planning import facts
 from kplan.planning.diff import Ledger
@@ -99,8 +100,8 @@ def standing(step: Step, live: Live) -> str:
         return "as before"
     if (change.after is None) != (now is None):
         return "neither as before nor as planned"
-    if change.drops and now is None:
-        return f"gone; {' and '.join(change.drops)} not looked for"
+    if drops_of(change) and now is None:
+        return f"gone; {' and '.join(drops_of(change))} not looked for"
     same = change.after is None or now is None or not differing(change.after, now)
     return "as planned" if same else "neither as before nor as planned"
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from kplan.diagnostics import KplanError
 from kplan.execution.run import LOOKS, PAUSE, Failure, Result, Run, Sent, changed
+from kplan.kinds.connector.options import drops_of
+from kplan.kinds.topic.options import topic_options
 from kplan.model import Action, Address, Change, Connector, Live, Owned, Topic
 from kplan.model.events import Event
 from kplan.planning.diff import differences
@@ -131,8 +133,8 @@ class Rollback:
 
     def _back(self, change: Change, live: Live) -> Change | None:
         back = from_live(inverse(change), live)
-        if back is not None and back.if_empty and self.deletes(back.address):
-            return replace(back, if_empty=False)
+        if back is not None and topic_options(back).if_empty and self.deletes(back.address):
+            return replace(back, options=replace(topic_options(back), if_empty=False))
         return back
 
     def _is_back(self, step: Step, outcome: Outcome) -> bool:
@@ -216,7 +218,7 @@ def _is_other(sent: Sent, live: Live) -> bool:
 
 def _is_looked_at(change: Change) -> bool:
     """Whether the backend finds out if it can still be put back: what was to be dropped after it may be there."""
-    return bool(change.drops) and change.undo.kind != "none"
+    return bool(drops_of(change)) and change.undo.kind != "none"
 
 
 def _no_undo(change: Change) -> str:

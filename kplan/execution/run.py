@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kplan.diagnostics import Conflict, Denied, ErrorClass, JournalBroken, KplanError, Rejected
+from kplan.kinds.codec import change_to_json
+from kplan.kinds.connector.options import drops_of
 from kplan.kinds.connector.sensitivity import of_changes, of_ledger, remembered, without_values
+from kplan.kinds.topic.options import reassignment_of
 from kplan.model import Action, Address, Change, Health, Live, Owned, Target
-from kplan.model.codec import change_to_json
 from kplan.model.events import Emit, Event, silent
 from kplan.model.journal import Entry, Item
 from kplan.planning.diff import Ledger
@@ -270,7 +272,7 @@ class Run:
         def progress(address: Address, message: str) -> None:
             if address in numbers:
                 self.tell("step_progress", numbers[address], message)
-                if self.stop.asked and numbers[address].change.reassignment is not None:
+                if self.stop.asked and reassignment_of(numbers[address].change) is not None:
                     raise KplanError("Ctrl-C, or a signal to end", code="K515")  # else it waits for hours
 
         lost = Outcome(KplanError("no answer for it", applied=None), unsure=True)
@@ -491,7 +493,7 @@ def _answered(outcome: Outcome) -> Outcome:
 def _is_refused(change: Change, outcome: Outcome) -> bool:
     """Whether nothing of a creation can be there: a server said no to all of it."""
     no = isinstance(outcome.error, (Conflict, Rejected, Denied)) and outcome.error.applied is False
-    return no and not outcome.accepted and change.action is Action.CREATE and not change.drops
+    return no and not outcome.accepted and change.action is Action.CREATE and not drops_of(change)
 
 
 def _known(e: Exception) -> KplanError:

@@ -403,34 +403,18 @@ class Undo:
     why: str = ""
 
 
-Replicas = Mapping[int, tuple[int, ...]]  # by partition: the brokers that hold it, the preferred leader first
-
-
 @dataclass(frozen=True, slots=True)
-class Reassignment:
-    """The replicas of those partitions that get others. `bytes` are copied (None: not known), `throttle` a second."""
+class Options:
+    """What a change does besides its differences. Each kind has its own, as a subclass.
 
-    before: Replicas
-    after: Replicas
-    bytes: int | None = None
-    throttle: int | None = None
+    `effects` are sentences; `verified` names the server's check that accepted the change.
+    """
 
-    def added(self, partition: int) -> tuple[int, ...]:
-        return tuple(broker for broker in self.after[partition] if broker not in self.before[partition])
+    effects: tuple[str, ...] = ()
+    verified: str = ""
 
-    def removed(self, partition: int) -> tuple[int, ...]:
-        return tuple(broker for broker in self.before[partition] if broker not in self.after[partition])
 
-    @property
-    def grows(self) -> bool:
-        """Whether a partition has more replicas afterwards."""
-        return any(len(self.after[partition]) > len(replicas) for partition, replicas in self.before.items())
-
-    @property
-    def back(self) -> Reassignment:
-        """The way back. How many bytes it copies is known only if it copies none."""
-        turned = Reassignment(self.after, self.before, None, self.throttle)
-        return turned if any(map(turned.added, turned.after)) else replace(turned, bytes=0)
+NO_OPTIONS = Options()
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,20 +433,19 @@ class Change:
     span: Span | None = None
     unmanaged: tuple[str, ...] = ()  # set live, declared nowhere, left alone
     unchanged: int = 0  # attributes that are as they should be
-    adopts: bool = False  # nobody owned it before
-    created: bool = False  # kplan made it (the ledger says so, or this change does)
-    source: Address | None = None  # of a move
-    if_empty: bool = False  # a delete that is refused once the topic has records
-    keep_offsets: bool = False
-    restart: bool = False  # restart connector and tasks although the config update may not
-    effects: tuple[str, ...] = ()
-    snapshots: tuple[str, ...] = ()  # new tables whose rows are read afterwards (entries of an include list)
-    stops: tuple[str, ...] = ()  # tables whose snapshot is ended before
-    drops: tuple[str, ...] = ()  # in the database, once the connector is gone: `slot NAME`, `publication NAME`
-    verified: str = ""  # which server's check accepted it
     owner: Owned | None = None  # the ledger's record before
-    reassignment: Reassignment | None = None  # of a topic that gets another replication factor
-    topic_id: str = ""  # of the live topic that is changed; a topic made later under its name has another one
+    created: bool = False  # kplan made it (the ledger says so, or this change does)
+    options: Options = NO_OPTIONS
+
+    @property
+    def source(self) -> Address | None:
+        """The address that a moved resource had before."""
+        return self.before.address if self.action is Action.MOVE and self.before is not None else None
+
+    @property
+    def adopts(self) -> bool:
+        """Whether the resource exists and no stack owned it before."""
+        return self.owner is None and self.action in (Action.UPDATE, Action.REPLACE, Action.ADOPT)
 
     @property
     def irreversible(self) -> bool:

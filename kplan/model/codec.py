@@ -1,4 +1,4 @@
-"""Resources, changes and records as JSON without secrets, and back.
+"""Values, rules, differences, risks, facts and the journal's entries as JSON without secrets, and back.
 
 A secret becomes `{"sensitive": true, "ref": "{{ var.NAME }}", "fingerprint": "hmac:…"}`: its value is never written,
 so what is read back has `value=None`. Sets are sorted; what has an order keeps it. What is empty or usual is left out,
@@ -8,53 +8,39 @@ ValueError, and nothing else, for data of another shape.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from kplan.diagnostics import Span
-from kplan.model import (
-    NOWHERE,
-    USUAL,
-    Action,
-    Address,
-    AttrDiff,
-    Change,
-    Config,
-    Connector,
-    Facts,
-    Origin,
-    Owned,
-    Reader,
-    Reassignment,
-    Resource,
-    Risk,
-    Rules,
-    Secret,
-    Text,
-    Topic,
-    Undo,
-    frozen,
+from kplan.model import USUAL, AttrDiff, Config, Facts, Reader, Risk, Rules, Secret, Text, Undo
+from kplan.model.fields import (
+    Json,
+    drop_empty,
+    expect_shape,
+    read_each,
+    read_flag,
+    read_integer,
+    read_list,
+    read_mapping,
+    read_optional_integer,
+    read_required_text,
+    read_text,
+    read_text_map,
+    read_texts,
 )
 from kplan.model.journal import Entry, Item
-
-Json = dict[str, Any]
-T = TypeVar("T")
-CLASS = "connector.class"
-ACTIONS = {action: ["delete", "create"] if action is Action.REPLACE else [action.value] for action in Action}
 
 
 def text_to_json(value: Text | int | bool | None) -> Any:
     """A value, or what may be said of a secret."""
     if not isinstance(value, Secret):
         return value
-    return {"sensitive": True, **_filled({"fingerprint": value.fingerprint, "ref": value.ref})}
+    return {"sensitive": True, **drop_empty({"fingerprint": value.fingerprint, "ref": value.ref})}
 
 
 def text_from_json(data: Any) -> Text | int | bool | None:
     if isinstance(data, Mapping):
-        return Secret(ref=_text(data, "ref"), fingerprint=_text(data, "fingerprint"))
+        return Secret(ref=read_text(data, "ref"), fingerprint=read_text(data, "fingerprint"))
     if data is None or isinstance(data, str | int):
         return data
     raise ValueError(f"{type(data).__name__} is no value of an attribute")
@@ -65,76 +51,11 @@ def config_to_json(config: Config) -> Json:
 
 
 def config_from_json(data: Any) -> dict[str, Text]:
-    values = {str(key): text_from_json(value) for key, value in _mapping(data).items()}
+    values = {str(key): text_from_json(value) for key, value in read_mapping(data).items()}
     config = {key: value for key, value in values.items() if isinstance(value, str | Secret)}
     if len(config) != len(values):
         raise ValueError("a config holds a value that is no text")
     return config
-
-
-def resource_to_json(resource: Resource) -> Json:
-    """`{partitions, replication_factor, config}` or `{class, config, state, …}`; the name is the address's."""
-    if isinstance(resource, Topic):
-        own: Json = {
-            "partitions": resource.partitions,
-            "replication_factor": resource.replication_factor,
-            "config": {key: resource.config[key] for key in sorted(resource.config)},
-        }
-    else:
-        java_class = resource.config.get(CLASS)
-        named = isinstance(java_class, str)
-        own = {
-            "config": config_to_json({k: v for k, v in resource.config.items() if not (named and k == CLASS)}),
-            "state": resource.state,
-            **({"class": java_class} if named else {}),
-            **_filled(
-                {
-                    "feeds": list(resource.feeds),
-                    "reads": list(resource.reads),
-                    "unique": list(resource.unique),
-                    "heartbeat": resource.heartbeat,
-                }
-            ),
-        }
-    extra = _filled({"rules": rules_to_json(resource.rules), "note": resource.origin.note})
-    return dict(sorted((own | extra).items()))
-
-
-def resource_from_json(address: Address, data: Any) -> Resource:
-    """The resource that `data` describes. Its origin is not kept, but for the note of what made it."""
-    with _shaped(address):
-        fields = _mapping(data)
-        rules = rules_from_json(fields["rules"]) if "rules" in fields else USUAL
-        origin = Origin(note=_text(fields, "note")) if "note" in fields else NOWHERE
-        if address.kind == "topic":
-            return _topic(address.name, fields, origin, rules)
-        return _connector(address.name, fields, origin, rules)
-
-
-def _topic(name: str, fields: Mapping[str, Any], origin: Origin, rules: Rules) -> Topic:
-    config = config_from_json(fields.get("config", {}))
-    plain = {key: value for key, value in config.items() if isinstance(value, str)}
-    if len(plain) != len(config):
-        raise ValueError("a topic's config has no secrets")
-    counts = _integer(fields, "partitions", 1), _integer(fields, "replication_factor", -1)
-    return Topic(name, *counts, frozen(plain), origin, rules)
-
-
-def _connector(name: str, fields: Mapping[str, Any], origin: Origin, rules: Rules) -> Connector:
-    config = config_from_json(fields.get("config", {}))
-    if "class" in fields:
-        config[CLASS] = _text(fields, "class")
-    return Connector(
-        name,
-        frozen(config),
-        _text(fields, "state", "running"),
-        feeds=_texts(fields, "feeds"),
-        reads=_texts(fields, "reads"),
-        unique=_texts(fields, "unique"),
-        heartbeat=_text(fields, "heartbeat"),
-        origin=origin,
-        rules=rules,
-    )
 
 
 def rules_to_json(rules: Rules) -> Json:
@@ -153,16 +74,16 @@ def rules_to_json(rules: Rules) -> Json:
 
 
 def rules_from_json(data: Any) -> Rules:
-    fields = _mapping(data)
+    fields = read_mapping(data)
     restarts = fields.get("restart_failed")
     return Rules(
-        protect=_flag(fields, "protect") if "protect" in fields else None,
-        ignore=frozenset(_texts(fields, "ignore")),
-        accept=frozenset(_texts(fields, "accept")),
-        restart=_text(fields, "restart", "never"),
+        protect=read_flag(fields, "protect") if "protect" in fields else None,
+        ignore=frozenset(read_texts(fields, "ignore")),
+        accept=frozenset(read_texts(fields, "accept")),
+        restart=read_text(fields, "restart", "never"),
         restart_failed=None if restarts is None else _restarts(restarts),
-        new_tables=_text(fields, "new_tables", "none"),
-        drop=frozenset(_texts(fields, "drop")),
+        new_tables=read_text(fields, "new_tables", "none"),
+        drop=frozenset(read_texts(fields, "drop")),
     )
 
 
@@ -189,21 +110,23 @@ def facts_to_json(facts: Facts | None) -> Json | None:
 def facts_from_json(data: Any) -> Facts | None:
     if data is None:
         return None
-    with _shaped("facts"):
-        fields = _mapping(data)
+    with expect_shape("facts"):
+        fields = read_mapping(data)
         return Facts(
-            records=_number(fields, "records"),
-            bytes=_number(fields, "bytes"),
-            last_write=_number(fields, "last_write"),
-            readers=tuple(_reader(_mapping(reader)) for reader in _sequence(fields, "readers")),
-            first_write=_number(fields, "first_write"),
-            sinks=_texts(fields, "sinks"),
-            unknown=_words(fields, "unknown"),
+            records=read_optional_integer(fields, "records"),
+            bytes=read_optional_integer(fields, "bytes"),
+            last_write=read_optional_integer(fields, "last_write"),
+            readers=tuple(_reader(read_mapping(reader)) for reader in read_list(fields, "readers")),
+            first_write=read_optional_integer(fields, "first_write"),
+            sinks=read_texts(fields, "sinks"),
+            unknown=read_text_map(fields, "unknown"),
         )
 
 
 def _reader(fields: Mapping[str, Any]) -> Reader:
-    return Reader(_needed(fields, "group"), _integer(fields, "lag", 0), _flag(fields, "active", True))
+    return Reader(
+        read_required_text(fields, "group"), read_integer(fields, "lag", 0), read_flag(fields, "active", True)
+    )
 
 
 def risk_to_json(risk: Risk) -> Json:
@@ -219,27 +142,27 @@ def risk_to_json(risk: Risk) -> Json:
 
 
 def risk_from_json(data: Any) -> Risk:
-    with _shaped("a risk"):
-        fields = _mapping(data)
+    with expect_shape("a risk"):
+        fields = read_mapping(data)
         return Risk(
-            code=_needed(fields, "code"),
-            level=_needed(fields, "level"),
-            summary=_text(fields, "summary"),
-            kind=_text(fields, "kind"),
-            accept=_text(fields, "accept"),
-            accepted=None if fields.get("accepted") is None else _text(fields, "accepted"),
+            code=read_required_text(fields, "code"),
+            level=read_required_text(fields, "level"),
+            summary=read_text(fields, "summary"),
+            kind=read_text(fields, "kind"),
+            accept=read_text(fields, "accept"),
+            accepted=None if fields.get("accepted") is None else read_text(fields, "accepted"),
             facts=facts_from_json(fields.get("facts")),
         )
 
 
 def undo_to_json(undo: Undo) -> Json:
-    return {"kind": undo.kind, "complete": undo.complete, **_filled({"why": undo.why})}
+    return {"kind": undo.kind, "complete": undo.complete, **drop_empty({"why": undo.why})}
 
 
 def undo_from_json(data: Any) -> Undo:
-    with _shaped("an undo"):
-        fields = _mapping(data)
-        return Undo(_text(fields, "kind", "none"), _flag(fields, "complete"), _text(fields, "why"))
+    with expect_shape("an undo"):
+        fields = read_mapping(data)
+        return Undo(read_text(fields, "kind", "none"), read_flag(fields, "complete"), read_text(fields, "why"))
 
 
 def diff_to_json(diff: AttrDiff) -> Json:
@@ -254,194 +177,22 @@ def diff_to_json(diff: AttrDiff) -> Json:
 
 
 def diff_from_json(data: Any) -> AttrDiff:
-    with _shaped("a difference"):
-        fields = _mapping(data)
+    with expect_shape("a difference"):
+        fields = read_mapping(data)
         before, after = text_from_json(fields.get("before")), text_from_json(fields.get("after"))
-        return AttrDiff(_needed(fields, "path"), before, after, _text(fields, "cause", "stack"))
-
-
-def owned_to_json(owned: Owned) -> Json:
-    """The value of a ledger's record; the address is its key."""
-    return {
-        "stack": owned.stack,
-        "env": owned.env,
-        "created": owned.created,
-        "protect": owned.protect,
-        "applied": None if owned.applied is None else resource_to_json(owned.applied),
-        "run": owned.run,
-        "at": owned.at,
-        **_filled({"sensitive": list(owned.sensitive)}),
-    }
-
-
-def owned_from_json(address: Address, data: Any) -> Owned:
-    with _shaped(f"the record of {address}"):
-        fields = _mapping(data)
-        applied = fields.get("applied")
-        return Owned(
-            address,
-            stack=_needed(fields, "stack"),
-            env=_text(fields, "env"),
-            created=_flag(fields, "created"),
-            protect=_flag(fields, "protect"),
-            applied=None if applied is None else resource_from_json(address, applied),
-            run=_text(fields, "run"),
-            at=_text(fields, "at"),
-            sensitive=_texts(fields, "sensitive"),
-        )
-
-
-def change_to_json(change: Change, step: int, wave: int) -> Json:
-    """One of `changes` in the plan's document (schemas/plan.v1.json), with all that an executor needs."""
-    return {
-        "step": step,
-        "wave": wave,
-        "address": str(change.address),
-        "kind": change.address.kind,
-        "name": change.address.name,
-        "actions": ACTIONS[change.action],
-        "reason": change.reason,
-        "source": None if change.span is None else span_to_json(change.span),
-        "depends_on": sorted(map(str, change.needs)),
-        "before": None if change.before is None else resource_to_json(change.before),
-        "after": None if change.after is None else resource_to_json(change.after),
-        "sensitive": sensitive_paths(change),
-        "diff": [diff_to_json(diff) for diff in change.diffs],
-        "undo": undo_to_json(change.undo),
-        "risks": [risk_to_json(risk) for risk in change.risks],
-        "verified": {"by": change.verified, "errors": 0} if change.verified else None,
-        "unchanged": change.unchanged,
-        **_extras(change),
-    }
-
-
-def _extras(change: Change) -> Json:
-    """What most changes do not have."""
-    data: Json = {
-        "unmanaged": list(change.unmanaged),
-        "adopts": change.adopts,
-        "created": change.created,
-        "if_empty": change.if_empty,
-        "keep_offsets": change.keep_offsets,
-        "restart": change.restart,
-        "effects": list(change.effects),
-        "snapshots": list(change.snapshots),
-        "drops": list(change.drops),
-        "moved_from": None if change.source is None else str(change.source),
-        "owner": None
-        if change.owner is None
-        else {"address": str(change.owner.address), **owned_to_json(change.owner)},
-        "reassignment": None if change.reassignment is None else reassignment_to_json(change.reassignment),
-        "topic_id": change.topic_id,
-    }
-    return _filled(data)
-
-
-def reassignment_to_json(moved: Reassignment) -> Json:
-    return {
-        "partitions": [
-            {"partition": p, "before": list(moved.before[p]), "after": list(moved.after[p])}
-            for p in sorted(moved.after)
-        ],
-        "bytes": moved.bytes,
-        "throttle": moved.throttle,
-    }
-
-
-def reassignment_from_json(data: Any) -> Reassignment:
-    with _shaped("a reassignment"):
-        fields = _mapping(data)
-        each = [_mapping(one) for one in _sequence(fields, "partitions")]
-        before, after = (
-            {_integer(one, "partition", 0): _brokers(one, side) for one in each} for side in ("before", "after")
-        )
-        return Reassignment(before, after, _number(fields, "bytes"), _number(fields, "throttle"))
-
-
-def _brokers(fields: Mapping[str, Any], name: str) -> tuple[int, ...]:
-    brokers = tuple(_sequence(fields, name))
-    if not brokers or not all(type(broker) is int for broker in brokers):
-        raise ValueError(f"`{name}` names no brokers")
-    return brokers
-
-
-def sensitive_paths(change: Change) -> list[str]:
-    """The paths of all secrets of a change, whether they change or not."""
-    kept = {
-        f"/config/{key}"
-        for resource in (change.before, change.after)
-        if isinstance(resource, Connector)
-        for key in resource.secrets
-    }
-    return sorted(kept | {diff.path for diff in change.diffs if diff.sensitive})
-
-
-def change_from_json(data: Any) -> Change:
-    """The change that `data` describes; it says `step` and `wave` too, which are not part of a change."""
-    with _shaped("a change"):
-        fields = _mapping(data)
-        address = Address.parse(_text(fields, "address"))
-        moved = Address.parse(_text(fields, "moved_from")) if fields.get("moved_from") else None
-        span = None if fields.get("source") is None else span_from_json(fields["source"])
-        verified = _mapping(fields.get("verified") or {})
-        return Change(
-            address=address,
-            action=_action(fields.get("actions")),
-            before=_resource(moved or address, fields.get("before"), span),
-            after=_resource(address, fields.get("after"), span),
-            diffs=_each(fields, "diff", diff_from_json),
-            reason=_text(fields, "reason"),
-            needs=frozenset(map(Address.parse, _texts(fields, "depends_on"))),
-            undo=undo_from_json(fields.get("undo", {})),
-            risks=_each(fields, "risks", risk_from_json),
-            span=span,
-            unmanaged=_texts(fields, "unmanaged"),
-            unchanged=_integer(fields, "unchanged", 0),
-            adopts=_flag(fields, "adopts"),
-            created=_flag(fields, "created"),
-            source=moved,
-            if_empty=_flag(fields, "if_empty"),
-            keep_offsets=_flag(fields, "keep_offsets"),
-            restart=_flag(fields, "restart"),
-            effects=_texts(fields, "effects"),
-            snapshots=_texts(fields, "snapshots"),
-            drops=_texts(fields, "drops"),
-            verified=_text(verified, "by"),
-            owner=_owner(fields["owner"]) if fields.get("owner") else None,
-            reassignment=reassignment_from_json(fields["reassignment"]) if fields.get("reassignment") else None,
-            topic_id=_text(fields, "topic_id"),
-        )
-
-
-def _owner(data: Any) -> Owned:
-    return owned_from_json(Address.parse(_text(_mapping(data), "address")), data)
-
-
-def _action(names: Any) -> Action:
-    for action, said in ACTIONS.items():
-        if names == said:
-            return action
-    raise ValueError(f"{names!r} are no actions")
-
-
-def _resource(address: Address, data: Any, span: Span | None) -> Resource | None:
-    """The resource, which also knows where in a file it is declared."""
-    if data is None:
-        return None
-    resource = resource_from_json(address, data)
-    return replace(resource, origin=replace(resource.origin, span=span))
+        return AttrDiff(read_required_text(fields, "path"), before, after, read_text(fields, "cause", "stack"))
 
 
 def span_to_json(span: Span) -> Json:
     data = {"path": span.path, "line": span.line, "column": span.column}
-    return data | _filled({"end_line": span.end_line, "end_column": span.end_column})
+    return data | drop_empty({"end_line": span.end_line, "end_column": span.end_column})
 
 
 def span_from_json(data: Any) -> Span:
-    with _shaped("a place"):
-        fields = _mapping(data)
-        numbers = (_integer(fields, name, 0) for name in ("line", "column", "end_line", "end_column"))
-        return Span(_text(fields, "path"), *numbers)
+    with expect_shape("a place"):
+        fields = read_mapping(data)
+        numbers = (read_integer(fields, name, 0) for name in ("line", "column", "end_line", "end_column"))
+        return Span(read_text(fields, "path"), *numbers)
 
 
 def entry_to_json(entry: Entry) -> Json:
@@ -456,17 +207,17 @@ def entry_to_json(entry: Entry) -> Json:
 
 
 def entry_from_json(run: str, stack: str, seq: int, data: Any) -> Entry:
-    with _shaped(f"entry {seq} of run {run}"):
-        fields = _mapping(data)
+    with expect_shape(f"entry {seq} of run {run}"):
+        fields = read_mapping(data)
         return Entry(
             run,
             stack,
             seq,
-            event=_needed(fields, "event"),
-            at=_text(fields, "at"),
-            wave=_integer(fields, "wave", 0),
-            items=_each(fields, "items", _item_from_json),
-            about=_mapping(fields.get("about", {})),
+            event=read_required_text(fields, "event"),
+            at=read_text(fields, "at"),
+            wave=read_integer(fields, "wave", 0),
+            items=read_each(fields, "items", _item_from_json),
+            about=read_mapping(fields.get("about", {})),
         )
 
 
@@ -476,90 +227,17 @@ def _item_to_json(item: Item) -> Json:
         "address": item.address,
         **({} if item.change is None else {"change": dict(item.change)}),
         **({} if item.captured is None else {"captured": dict(item.captured)}),
-        **_filled({"outcome": item.outcome}),
+        **drop_empty({"outcome": item.outcome}),
     }
 
 
 def _item_from_json(data: Any) -> Item:
-    fields = _mapping(data)
+    fields = read_mapping(data)
     change, captured = fields.get("change"), fields.get("captured")
     return Item(
-        step=_integer(fields, "step", 0),
-        address=_text(fields, "address"),
-        change=None if change is None else _mapping(change),
-        captured=None if captured is None else _mapping(captured),
-        outcome=_text(fields, "outcome"),
+        step=read_integer(fields, "step", 0),
+        address=read_text(fields, "address"),
+        change=None if change is None else read_mapping(change),
+        captured=None if captured is None else read_mapping(captured),
+        outcome=read_text(fields, "outcome"),
     )
-
-
-@contextmanager
-def _shaped(what: object) -> Iterator[None]:
-    """Data of any other shape than the one expected ends in ValueError."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as cause:
-        raise ValueError(f"{what} cannot be read: {cause}") from cause
-
-
-def _filled(data: Mapping[str, Any]) -> Json:
-    return {key: value for key, value in data.items() if value}
-
-
-def _mapping(data: Any) -> Mapping[str, Any]:
-    if not isinstance(data, Mapping):
-        raise ValueError(f"{type(data).__name__} where there should be an object")
-    return data
-
-
-def _sequence(fields: Mapping[str, Any], name: str) -> Sequence[Any]:
-    data = fields.get(name, [])
-    if not isinstance(data, list | tuple):
-        raise ValueError(f"`{name}` is no list")
-    return data
-
-
-def _each(fields: Mapping[str, Any], name: str, read: Callable[[Any], T]) -> tuple[T, ...]:
-    return tuple(read(data) for data in _sequence(fields, name))
-
-
-def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    texts = tuple(_sequence(fields, name))
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"`{name}` holds what is no text")
-    return texts
-
-
-def _text(fields: Mapping[str, Any], name: str, usual: str = "") -> str:
-    value = fields.get(name, usual)
-    if not isinstance(value, str):
-        raise ValueError(f"`{name}` is no text")
-    return value
-
-
-def _needed(fields: Mapping[str, Any], name: str) -> str:
-    if not _text(fields, name):
-        raise ValueError(f"`{name}` is missing")
-    return _text(fields, name)
-
-
-def _words(fields: Mapping[str, Any], name: str) -> dict[str, str]:
-    data = _mapping(fields.get(name, {}))
-    return {str(key): _text(data, key) for key in data}
-
-
-def _integer(fields: Mapping[str, Any], name: str, usual: int) -> int:
-    value = fields.get(name, usual)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"`{name}` is no integer")
-    return value
-
-
-def _number(fields: Mapping[str, Any], name: str) -> int | None:
-    return None if fields.get(name) is None else _integer(fields, name, 0)
-
-
-def _flag(fields: Mapping[str, Any], name: str, usual: bool = False) -> bool:
-    value = fields.get(name, usual)
-    if not isinstance(value, bool):
-        raise ValueError(f"`{name}` is neither true nor false")
-    return value

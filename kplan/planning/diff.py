@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 
 from kplan.diagnostics import Diagnostic, Span, error, warning
 from kplan.kinds.connector.debezium.incremental import channel, name_of, new_tables
+from kplan.kinds.connector.options import ConnectorOptions, connector_options, snapshots_of
 from kplan.kinds.topic import configs as catalog
 from kplan.kinds.topic.internal import GIVE_UP, KEEP_SETTING, find_refusal
 from kplan.model import (
+    NO_OPTIONS,
     Action,
     Address,
     AttrDiff,
@@ -116,8 +118,8 @@ def _restarted(stack: Stack, live: Live, ledger: Ledger, found: Difference) -> N
         else:
             found.unchanged -= 1
         found.changes.append(
-            replace(base, action=Action.UPDATE, diffs=(), reason="topics_changed", restart=True,
-                    created=created, adopts=owned is None)
+            replace(base, action=Action.UPDATE, diffs=(), reason="topics_changed", created=created,
+                    options=ConnectorOptions(restart=True))
         )  # fmt: skip
 
 
@@ -201,7 +203,6 @@ def _missing(
                 diffs,
                 "moved",
                 span=resource.origin.span,
-                source=source,
                 created=bool(old and old.created),
                 owner=old,
             )
@@ -250,10 +251,9 @@ def _existing(
         span=resource.origin.span,
         unmanaged=unmanaged,
         unchanged=same,
-        adopts=owned is None,
         created=bool(owned and owned.created),
         owner=owned,
-        restart=bool(diffs) and resource.rules.restart in ("on-change", "always"),
+        options=ConnectorOptions(restart=True) if _asks_for_restart(resource, diffs) else NO_OPTIONS,
     )
     if isinstance(resource, Connector):
         _warn_of_health(resource, live, found)
@@ -275,6 +275,10 @@ def _existing(
     if owned.applied is not None and owned.applied.rules.drop != resource.rules.drop:
         return replace(base, action=Action.ADOPT, reason="on_delete_changed")
     return None
+
+
+def _asks_for_restart(resource: Resource, diffs: Sequence[AttrDiff]) -> bool:
+    return bool(diffs) and resource.rules.restart in ("on-change", "always")
 
 
 def _impossible(resource: Resource, now: Resource, diffs: Sequence[AttrDiff], found: Difference, way_out: str) -> bool:
@@ -478,7 +482,7 @@ def _goes(address: Address, entry: Removal | None, owned: Owned | None, live: Li
                 span=span,
                 owner=owned,
                 created=bool(owned and owned.created),
-                keep_offsets=bool(entry and entry.keep_offsets),
+                options=ConnectorOptions(keep_offsets=True) if entry and entry.keep_offsets else NO_OPTIONS,
             )
         )
 
@@ -506,8 +510,8 @@ def _finished(change: Change, stack: Stack, live: Live) -> Change:
     """The change with its undo and what it does besides."""
     change = replace(change, undo=undo_of(change, live.target))
     if change.address.kind == "connector" and change.action is Action.UPDATE:
-        change = replace(change, snapshots=_snapshots(change))
-        change = replace(change, effects=_effects(change, live))
+        change = replace(change, options=replace(connector_options(change), snapshots=_snapshots(change)))
+        change = replace(change, options=replace(change.options, effects=_effects(change, live)))
     return change
 
 
@@ -529,12 +533,12 @@ def _effects(change: Change, live: Live) -> tuple[str, ...]:
         stays = isinstance(slot, str) and not any(d.key == "slot.name" for d in change.diffs)
         kept = f"offsets and slot {slot} are kept" if stays else "offsets are kept"
         found.append(f"restarts {count(tasks, 'task')}; {kept}")
-    if change.restart and change.reason == "topics_changed":
+    if connector_options(change).restart and change.reason == "topics_changed":
         found.append(f"restarts {count(tasks, 'task')}, because its topics change")
-    elif change.restart and isinstance(change.after, Connector) and change.after.state == "running":
+    elif connector_options(change).restart and isinstance(change.after, Connector) and change.after.state == "running":
         found.append(f"then restarts the connector and its tasks (restart: {change.after.rules.restart})")
-    if change.snapshots:
-        tables = listed([name_of(entry) for entry in change.snapshots])
+    if snapshots_of(change):
+        tables = listed([name_of(entry) for entry in snapshots_of(change)])
         found.append(f"then reads the rows already in {tables} (incremental snapshot), and waits until that is done")
     return tuple(found)
 

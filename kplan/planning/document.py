@@ -11,7 +11,10 @@ from types import MappingProxyType
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, Severity, Span, Stale
+from kplan.kinds.codec import change_from_json, change_to_json
+from kplan.kinds.connector.options import drops_of
 from kplan.kinds.topic import configs as catalog
+from kplan.kinds.topic.options import reassignment_of
 from kplan.language.template import references, resolve
 from kplan.model import (
     Action,
@@ -28,7 +31,7 @@ from kplan.model import (
     Text,
     Topic,
 )
-from kplan.model.codec import change_from_json, change_to_json, text_from_json, text_to_json
+from kplan.model.codec import text_from_json, text_to_json
 from kplan.model.comparison import equal
 from kplan.planning.diff import Ledger, differences
 from kplan.planning.order import Step
@@ -451,7 +454,7 @@ def _judged(step: Step, live: Live, answered: bool | None) -> tuple[Judged | Non
     if answered:
         why = _moved(change, change.after, target)
         return (None, why) if why else (Judged(step, done=True), [])
-    if change.drops and change.action is Action.DELETE and now is None:
+    if drops_of(change) and change.action is Action.DELETE and now is None:
         return Judged(step), []  # what is dropped after it may still be there; to drop it again does no harm
     from_before = _moved(change, change.before, now) + _set_since(change, now)
     if not from_before:
@@ -472,7 +475,7 @@ def _is_so(change: Change, target: Resource | None, live: Live) -> bool:
 def _goes_on(change: Change) -> bool:
     """Whether it may look done before it is: a connector's task fails later, replicas are listed before they are in
     sync."""
-    return isinstance(change.after, Connector) or change.reassignment is not None
+    return isinstance(change.after, Connector) or reassignment_of(change) is not None
 
 
 def _is_anothers(change: Change, now: Resource | None) -> bool:

@@ -7,6 +7,8 @@ import heapq
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from kplan.kinds.connector.options import connector_options
+from kplan.kinds.topic.options import reassignment_of
 from kplan.model import Action, Address, Change, Connector, Topic
 
 MAKES = (Action.CREATE, Action.REPLACE)
@@ -59,7 +61,7 @@ def _needs(change: Change, made: Collection[Address], users: dict[str, set[Addre
 
 def _only_restarts(change: Change) -> bool:
     """Whether it is there for its topics: it comes after all that changes of them."""
-    return change.restart and not change.diffs
+    return connector_options(change).restart and not change.diffs
 
 
 def _used(change: Change) -> set[str]:
@@ -129,7 +131,7 @@ def _rank(change: Change) -> tuple[int, int]:
     ledger alone."""
     if change.is_ledger_only:
         return (2, 0)  # last, with the end of the run
-    if change.reassignment is not None:
+    if reassignment_of(change) is not None:
         return (int(change.irreversible), 4)  # it may take hours, and what fails sooner would put it back
     if change.address.kind == "topic":
         return (
@@ -140,7 +142,7 @@ def _rank(change: Change) -> tuple[int, int]:
 
 
 def _grouping(change: Change) -> tuple[object, ...]:
-    moves = change.reassignment is not None
+    moves = reassignment_of(change) is not None
     return (change.address.kind, change.action, change.irreversible, change.is_ledger_only, moves)
 
 

@@ -26,6 +26,7 @@ from kplan.kinds.connector import sensitivity
 from kplan.kinds.connector.exclusive import unique
 from kplan.kinds.connector.sensitivity import Setting
 from kplan.kinds.topic import placement
+from kplan.kinds.topic.options import reassignment_of, topic_options
 from kplan.kinds.topic.placement import Placement
 from kplan.model import (
     Action,
@@ -175,7 +176,12 @@ def make_all(
 
 def _with_ids(changes: Sequence[Change], ids: Mapping[Address, str]) -> list[Change]:
     """The changes of existing topics with the ids of these."""
-    return [replace(c, topic_id=ids[c.address]) if c.address in ids and not c.is_ledger_only else c for c in changes]
+    return [
+        replace(c, options=replace(topic_options(c), topic_id=ids[c.address]))
+        if c.address in ids and not c.is_ledger_only
+        else c
+        for c in changes
+    ]
 
 
 def _without_passwords(cluster: Cluster, live: Live, changes: Sequence[Change]) -> Live:
@@ -341,7 +347,8 @@ def _moving(change: Change, factor: AttrDiff, where: Placement, target: Target) 
     moved = None if _grows(change) else placement.reassigned(change.address.name, int(str(factor.after)), where)
     if moved is None:
         return change
-    change = replace(change, reassignment=moved, effects=(*change.effects, placement.said(moved)))
+    effects = (*change.options.effects, placement.said(moved))
+    change = replace(change, options=replace(topic_options(change), reassignment=moved, effects=effects))
     return replace(change, undo=undo_of(change, target))
 
 
@@ -477,7 +484,7 @@ def check(cluster: Cluster, changes: Sequence[Change]) -> tuple[list[Change], li
                 problems += [_at(d, by_address[address]) for d in said]
                 if not any(d.is_error for d in said):
                     verified[address] = "validate_only" if backend.kind == "topic" else "config/validate"
-    return [replace(c, verified=_verified(c, verified)) for c in changes], problems
+    return [replace(c, options=replace(c.options, verified=_verified(c, verified))) for c in changes], problems
 
 
 def _verified(change: Change, verified: Mapping[Address, str]) -> str:
@@ -540,7 +547,7 @@ def _immovable(changes: Sequence[Change]) -> list[Diagnostic]:
             path=d.path,
         )
         for c in changes
-        if (d := _factor(c)) is not None and c.reassignment is None
+        if (d := _factor(c)) is not None and reassignment_of(c) is None
     ]
 
 

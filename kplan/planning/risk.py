@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from kplan.diagnostics import Diagnostic, error
 from kplan.kinds.connector.debezium.incremental import name_of
 from kplan.kinds.connector.debezium.leftovers import left_behind
+from kplan.kinds.connector.options import connector_options, drops_of, keeps_offsets, snapshots_of
 from kplan.kinds.connector.sinks import group_of
 from kplan.kinds.connector.tables import gained, split
 from kplan.kinds.topic import configs as catalog
@@ -25,6 +26,7 @@ from kplan.kinds.topic.losses import (
     value_after,
     value_before,
 )
+from kplan.kinds.topic.options import reassignment_of, topic_options
 from kplan.model import (
     Action,
     Address,
@@ -188,9 +190,11 @@ def _assessed(
         why = "; ".join(filter(None, (change.undo.why, "records that are deleted meanwhile stay deleted")))
         return replace(change, undo=Undo("restore", False, why))
     if "K420" in codes and change.undo.complete:
-        return replace(change, keep_offsets=True, undo=replace(change.undo, why="its offsets stay, as they are then"))
+        keeping = replace(connector_options(change), keep_offsets=True)
+        return replace(change, options=keeping, undo=replace(change.undo, why="its offsets stay, as they are then"))
     if change.action is Action.DELETE and change.address.kind == "topic" and "K401" not in codes:
-        return replace(change, if_empty=True, undo=replace(change.undo, why="it is empty, and is not made again"))
+        cautious = replace(topic_options(change), if_empty=True)
+        return replace(change, options=cautious, undo=replace(change.undo, why="it is empty, and is not made again"))
     return change
 
 
@@ -339,7 +343,7 @@ def _less_safe(change: Change) -> Iterator[Risk]:
 
 
 def _copies(change: Change) -> Iterator[Risk]:
-    moved = change.reassignment
+    moved = reassignment_of(change)
     if moved is None or not any(map(moved.added, moved.after)):
         return
     content = "what they hold (how much is not known) is" if moved.bytes is None else f"{size(moved.bytes)} are"
@@ -396,8 +400,11 @@ def _why(facts: Facts, name: str) -> str:
 
 # -- connectors -------------------------------------------------------------------------------------------------------
 def _of_connector(change: Change, leftover: str) -> Iterator[Risk]:
-    if change.drops:
-        yield _risk("K423", f"in its database go with it: {', '.join(change.drops)}. Nothing brings them back")
+    if drops := drops_of(change):
+        yield _risk(
+            "K423",
+            f"in its database go with it: {', '.join(drops)}. Nothing brings them back",
+        )
     if change.action is Action.REPLACE:
         yield _risk("K407", "deleted with its offsets and made anew: it starts from the beginning")
     elif change.action is Action.DELETE:
@@ -411,8 +418,8 @@ def _of_connector(change: Change, leftover: str) -> Iterator[Risk]:
 
 
 def _outlives(change: Change) -> Risk:
-    said = "its offsets stay" if change.keep_offsets else "its offsets go with it"
-    left = left_behind(change.before, change.drops) if isinstance(change.before, Connector) else []
+    said = "its offsets stay" if keeps_offsets(change) else "its offsets go with it"
+    left = left_behind(change.before, drops_of(change)) if isinstance(change.before, Connector) else []
     return _risk("K413", f"{said}. In the database stay: {' '.join(left)}" if left else said)
 
 
@@ -443,7 +450,7 @@ def _other_tables(change: Change) -> Iterator[Risk]:
                 more, fewer = ([], ["all others"]) if diff.before is None else (["all others"], [])
             new += more
             gone += fewer
-    read = {name_of(entry) for entry in change.snapshots}
+    read = {name_of(entry) for entry in snapshots_of(change)}
     if new := [table for table in new if table not in read]:
         tables = listed(new)
         yield _risk("K421", f"rows already in {tables} are not captured; send an execute-snapshot signal")

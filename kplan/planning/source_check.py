@@ -9,6 +9,7 @@ from kplan.diagnostics import Denied, Diagnostic, KplanError, Unreachable
 from kplan.kinds.connector.debezium.discovery import Login, login_from_here
 from kplan.kinds.connector.debezium.drops import hindered, hindrances
 from kplan.kinds.connector.debezium.readiness import Ask, Found, ask, coming, problems, wants
+from kplan.kinds.connector.options import drops_of
 from kplan.model import Change, Connector, SourceCheck, Target
 from kplan.servers.base import Cluster
 
@@ -55,7 +56,7 @@ def _wanted(changes: Sequence[Change]) -> Iterator[tuple[Key, Connector]]:
     for number, change in enumerate(changes):
         if wants(change) and isinstance(change.after, Connector):
             yield (number, False), change.after
-        if change.drops and isinstance(change.before, Connector):
+        if drops_of(change) and isinstance(change.before, Connector):
             yield (number, True), change.before
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from kplan.kinds.topic import configs as catalog
 from kplan.kinds.topic.internal import find_refusal
 from kplan.kinds.topic.losses import may_lose
+from kplan.kinds.topic.options import topic_options
 from kplan.model import Action, Address, AttrDiff, Change, Facts, Live, Owned, Secret, Topic
 from kplan.model.comparison import equal
 from kplan.planning.diff import Ledger
@@ -56,7 +57,7 @@ def find_unlisted(changes: Iterable[Change], ledger: Ledger, listed: Listed) -> 
 def is_another_topic(change: Change, live: Live) -> bool:
     """Whether the live topic was created after the change was planned, under the same name."""
     known = live.ids.get(change.address, "")
-    return bool(known and change.topic_id) and known != change.topic_id
+    return bool(known and topic_options(change).topic_id) and known != topic_options(change).topic_id
 
 
 # -- what a journal asks for ------------------------------------------------------------------------------------------

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kplan.kinds.connector import undo as connectors
-from kplan.kinds.topic import undo as topics
-from kplan.model import Action, AttrDiff, Change, Target, Topic, Undo
+from kplan.kinds.registry import KINDS
+from kplan.model import NO_OPTIONS, Action, AttrDiff, Change, Target, Undo
 
 
 def undo_of(change: Change, target: Target) -> Undo:
-    """How `change` is put back on this cluster."""
+    """Say how `change` is put back on this cluster."""
     if change.is_ledger_only:
         return Undo("record", True)
-    return topics.decide_undo(change) if change.address.kind == "topic" else connectors.decide_undo(change, target)
+    return KINDS[change.address.kind].consequences.decide_undo(change, target)
 
 
 def inverse(change: Change) -> Change | None:
-    """The change that puts `change` back; None where nothing can be sent."""
+    """Return the change that puts `change` back; None where nothing can be sent."""
     if change.is_ledger_only or change.undo.kind == "none":
         return None
     back = replace(
@@ -28,19 +27,12 @@ def inverse(change: Change) -> Change | None:
         needs=frozenset(),
         reason="undo",
         diffs=tuple(AttrDiff(d.path, d.after, d.before, "stack") for d in change.diffs),
-        snapshots=(),
-        topic_id="",
-        stops=change.snapshots,
-        reassignment=change.reassignment.back if change.reassignment else None,
+        options=replace(NO_OPTIONS, effects=change.options.effects, verified=change.options.verified),
     )
     if change.action is Action.CREATE:
-        return replace(back, action=Action.DELETE, if_empty=isinstance(change.after, Topic))
-    if change.action is Action.DELETE:
-        return replace(back, action=Action.CREATE)
-    if change.action is Action.MOVE and change.source is not None:
-        return replace(back, address=change.source, source=change.address)
-    if isinstance(change.after, Topic) and isinstance(change.before, Topic):
-        factor = change.before if change.reassignment else change.after
-        stays = replace(change.before, partitions=change.after.partitions, replication_factor=factor.replication_factor)
-        return replace(back, after=stays, diffs=tuple(d for d in back.diffs if d.path not in topics.kept_paths(change)))
-    return back
+        back = replace(back, action=Action.DELETE)
+    elif change.action is Action.DELETE:
+        back = replace(back, action=Action.CREATE)
+    elif change.source is not None:
+        back = replace(back, address=change.source)
+    return KINDS[change.address.kind].consequences.complete_undo(change, back)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kplan.kinds.connector.options import keeps_offsets, snapshots_of
 from kplan.kinds.topic import configs as catalog
+from kplan.kinds.topic.options import reassignment_of
 from kplan.model import Action, AttrDiff, Change, Connector, Secret, Topic
 from kplan.text import count
 
@@ -68,7 +70,7 @@ def _one(diff: AttrDiff) -> str:
 
 def doing(change: Change) -> str:
     kind = change.address.kind
-    if change.reassignment is not None:
+    if reassignment_of(change) is not None:
         return "moving its replicas"
     return {
         Action.CREATE: "creating",
@@ -81,7 +83,7 @@ def doing(change: Change) -> str:
 def done(change: Change) -> str:
     running = change.after.state.upper() if isinstance(change.after, Connector) else ""
     made = f"created, {running}" if running else "created, read back"
-    if change.snapshots:
+    if snapshots_of(change):
         return "RUNNING"
     return (
         {
@@ -109,14 +111,14 @@ def undone(change: Change) -> str:
     if change.action is Action.CREATE:
         if isinstance(change.after, Topic):
             return "empty, deleted"
-        return "deleted; its offsets stay" if change.keep_offsets else "deleted, with its offsets"
+        return "deleted; its offsets stay" if keeps_offsets(change) else "deleted, with its offsets"
     if change.action is Action.DELETE:
         return "made again, with its offsets"
     if change.action is Action.MOVE:
         return f"moved back to {change.source}"
     if isinstance(change.after, Connector):
         return "previous config and state put back"
-    if change.reassignment is not None:
+    if reassignment_of(change) is not None:
         return "replicas are where they were, in sync"
     reverse = [AttrDiff(d.path, d.after, d.before) for d in change.diffs if d.path.startswith("/config/")]
     return ", ".join(_one(d) for d in reverse[:2]) or "put back"

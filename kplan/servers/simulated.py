@@ -24,7 +24,9 @@ from typing import Any
 
 from kplan.diagnostics import Conflict, Diagnostic, JournalBroken, KplanError, Rejected, Timeout, error
 from kplan.kinds.connector import sinks
+from kplan.kinds.connector.options import keeps_offsets
 from kplan.kinds.topic import configs as catalog
+from kplan.kinds.topic.options import Replicas, reassignment_of, topic_options
 from kplan.kinds.topic.placement import Placement
 from kplan.model import (
     Action,
@@ -35,7 +37,6 @@ from kplan.model import (
     Facts,
     Health,
     Reader,
-    Replicas,
     Resource,
     Secret,
     Target,
@@ -243,7 +244,7 @@ class SimulatedTopics:
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
         """The ids of topics that are replaced, and where replicas are that are moved. Raises Stale where that is not as
         planned."""
-        moving = {change.address.name: change for change in changes if change.reassignment}
+        moving = {change.address.name: change for change in changes if reassignment_of(change)}
         where = self.placement(list(moving)).replicas if moving else {}
         found = {change.address: remembered(change, where.get(name, {})) for name, change in moving.items()}
         replaced = [change.address.name for change in changes if change.action is Action.REPLACE]
@@ -350,7 +351,7 @@ class SimulatedTopics:
                 change = replace(change, diffs=tuple(d for d in change.diffs if d.path != "/partitions"))
         if change.action in (Action.DELETE, Action.REPLACE):
             row = db.execute("SELECT records FROM sim_topics WHERE name = ?", (name,)).fetchone()
-            if change.if_empty and row and row[0]:
+            if topic_options(change).if_empty and row and row[0]:
                 return Outcome(kept=arrived(row[0]))
             db.execute("DELETE FROM sim_topics WHERE name = ?", (name,))
             db.execute("DELETE FROM sim_readers WHERE topic = ?", (name,))
@@ -360,8 +361,8 @@ class SimulatedTopics:
             live.pop(name, None)
         if change.action is Action.DELETE or not isinstance(change.after, Topic):
             return Outcome()
-        if change.reassignment is not None:
-            replicas = {**self._replicas(live[name]), **change.reassignment.after}
+        if (moved := reassignment_of(change)) is not None:
+            replicas = {**self._replicas(live[name]), **moved.after}
             db.execute("INSERT OR REPLACE INTO sim_replicas VALUES (?, ?)", (name, json.dumps(replicas)))
         made = live[name] = self._made(change, live.get(name))
         db.execute(
@@ -391,8 +392,8 @@ class SimulatedTopics:
                     config[diff.key] = catalog.canonical(diff.key, str(diff.after))
         grown = next((d.after for d in change.diffs if d.path == "/partitions"), live.partitions)
         factor = live.replication_factor
-        if change.reassignment is not None:  # brokers tell a topic's factor by its first partition
-            factor = len(change.reassignment.after.get(0, range(factor)))
+        if (moved := reassignment_of(change)) is not None:  # brokers tell a topic's factor by its first partition
+            factor = len(moved.after.get(0, range(factor)))
         return replace(live, partitions=int(str(grown)), replication_factor=factor, config=config)
 
     def _judge(self, change: Change, live: Mapping[str, Topic], before: Mapping[str, Topic]) -> None:
@@ -524,7 +525,7 @@ class SimulatedConnectors:
         """The offsets of what is about to go, and whether it is there at all. A delete that keeps them needs none."""
         captured: dict[Address, Mapping[str, Any]] = {}
         for change in changes:
-            if change.action in (Action.DELETE, Action.REPLACE, Action.MOVE) and not change.keep_offsets:
+            if change.action in (Action.DELETE, Action.REPLACE, Action.MOVE) and not keeps_offsets(change):
                 name = (change.source or change.address).name
                 rows = self.file.read(
                     "SELECT offsets FROM sim_connectors LEFT JOIN sim_offsets USING (name) WHERE name = ?", name
@@ -616,7 +617,7 @@ class SimulatedConnectors:
             known, offsets = live[change.source.name], _offsets(db, change.source.name) or []
             _forget(db, change.source.name)
         if change.action in (Action.DELETE, Action.REPLACE):
-            _forget(db, name, offsets=not change.keep_offsets)
+            _forget(db, name, offsets=not keeps_offsets(change))
         if change.action is Action.DELETE or not isinstance(after, Connector):
             return
         salt = str(db.execute("SELECT value FROM sim_meta WHERE key = 'salt'").fetchone()[0])

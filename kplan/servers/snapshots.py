@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, Invalid, Severity, Stale, error
+from kplan.kinds.codec import owned_from_json, owned_to_json, resource_from_json, resource_to_json
 from kplan.kinds.connector.sensitivity import KNOWN_OF_ALL, literal
 from kplan.model import (
     Address,
@@ -31,16 +32,7 @@ from kplan.model import (
     Topic,
     frozen,
 )
-from kplan.model.codec import (
-    config_from_json,
-    config_to_json,
-    facts_from_json,
-    facts_to_json,
-    owned_from_json,
-    owned_to_json,
-    resource_from_json,
-    resource_to_json,
-)
+from kplan.model.codec import config_from_json, config_to_json, facts_from_json, facts_to_json
 from kplan.model.comparison import equal
 from kplan.version import __version__
 

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 from kplan.diagnostics import Conflict, Diagnostic, KplanError, Rejected, Stale, Unsupported, error
 from kplan.kinds.topic import configs as catalog
+from kplan.kinds.topic.options import Replicas, reassignment_of
 from kplan.kinds.topic.placement import assign, document
-from kplan.model import Action, Change, Replicas, Topic
+from kplan.model import Action, Change, Topic
 
 T = TypeVar("T")
 
@@ -150,7 +151,7 @@ def no_reassignment(
 ) -> KplanError | None:
     """Why an update's replication factor cannot be had, where the plan does not say which replicas are to move."""
     factor, name = new_factor(change), change.address.name
-    if factor is None or change.reassignment is not None:
+    if factor is None or reassignment_of(change) is not None:
         return None
     if growth(change) is not None:
         words = f"{name} is to have {growth(change)} partitions and {factor} replicas of each"
@@ -175,7 +176,8 @@ def no_reassignment(
 
 def remembered(change: Change, now: Replicas) -> dict[str, Any]:
     """Where the replicas are before they are moved. Raises Stale where that is not what the plan moves them from."""
-    before = change.reassignment.before if change.reassignment else {}
+    reassignment = reassignment_of(change)
+    before = reassignment.before if reassignment else {}
     moved = [partition for partition, replicas in before.items() if now.get(partition) != replicas]
     if moved:
         partition = min(moved)
@@ -193,7 +195,8 @@ def _listed(brokers: Sequence[int]) -> str:
 
 def waits(change: Change) -> bool:
     """Whether the update's configs come after its replicas: more in-sync replicas can be asked for once there are."""
-    return change.reassignment is not None and change.reassignment.grows
+    moved = reassignment_of(change)
+    return moved is not None and moved.grows
 
 
 def too_few_replicas(change: Change) -> Diagnostic | None:
@@ -202,7 +205,7 @@ def too_few_replicas(change: Change) -> Diagnostic | None:
     if change.action is not Action.UPDATE or not isinstance(before, Topic) or not isinstance(after, Topic):
         return None
     sets, resets = settings(change)
-    moves = change.reassignment is not None
+    moves = reassignment_of(change) is not None
     replicas = after.replication_factor if moves else before.replication_factor
     kept = before.config.get(INSYNC, "1") if moves and INSYNC not in resets else "1"
     insync = sets.get(INSYNC, kept)

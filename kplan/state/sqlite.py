@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from kplan.diagnostics import JournalBroken, KplanError, Locked, Unsupported
+from kplan.kinds.codec import owned_from_json, owned_to_json
 from kplan.model import Address, Owned
-from kplan.model.codec import entry_from_json, entry_to_json, owned_from_json, owned_to_json
+from kplan.model.codec import entry_from_json, entry_to_json
 from kplan.model.history import (
     PastChange,
     RunSummary,

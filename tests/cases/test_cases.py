@@ -26,6 +26,7 @@ from pathlib import Path
 
 import pytest
 
+from kplan.kinds.connector.options import ConnectorOptions
 from tests.shell import Ended, Shell
 
 HERE = Path(__file__).parent
@@ -111,7 +112,9 @@ def happen(folder: Path) -> None:
         topics.close()
     for name in said.get("deleted", ()):
         connectors = SimulatedConnectors(folder / ".kplan" / "local.db")
-        gone = Change(Address("connector", name), Action.DELETE, keep_offsets=True)  # as Connect deletes
+        gone = Change(
+            Address("connector", name), Action.DELETE, options=ConnectorOptions(keep_offsets=True)
+        )  # as Connect deletes
         assert connectors.act([gone], {})[gone.address].ok
         connectors.close()
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kplan.diagnostics import Conflict, KplanError, Rejected
+from kplan.kinds.connector.options import ConnectorOptions
 from kplan.model import Action, Address, Change, Connector, Health, Secret, Topic
 from kplan.planning.diff import differences
 from kplan.servers.base import Backend, Outcome
@@ -315,7 +316,7 @@ def test_kept_offsets_are_there_for_the_next_of_that_name(world: World) -> None:
     connector = world.make(world.source())
     world.feed(connector)
     offsets = world.offsets(connector.name)
-    assert run(world, delete(connector.name, keep_offsets=True)).ok
+    assert run(world, delete(connector.name, options=ConnectorOptions(keep_offsets=True))).ok
     world.make(replace(connector, state="stopped"))
     assert world.offsets(connector.name) == offsets
 
@@ -348,7 +349,7 @@ def test_a_moved_connector_takes_its_offsets_along(world: World) -> None:
     world.feed(before)
     offsets = world.offsets(before.name)
     after = replace(before, name=world.name())
-    change = Change(after.address, Action.MOVE, before, after, source=before.address)
+    change = Change(after.address, Action.MOVE, before, after)
     assert run(world, change).ok
     assert world.live(before.name) is None
     assert world.live(after.name) == after

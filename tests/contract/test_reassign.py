@@ -21,8 +21,9 @@ from kplan.app.servers import open_cluster, open_store
 from kplan.diagnostics import Stale, Timeout
 from kplan.execution.apply import Apply
 from kplan.execution.run import Run
+from kplan.kinds.topic.options import Replicas, TopicOptions, topic_options
 from kplan.kinds.topic.placement import FOLLOWER_RATE, FOLLOWERS, LEADER_RATE, LEADERS
-from kplan.model import Address, Change, Replicas
+from kplan.model import Address, Change
 from kplan.planning.pipeline import Options, make, read
 from kplan.planning.risk import Accepted
 from kplan.project.loading import Request, load, load_environment
@@ -138,9 +139,9 @@ def test_a_saved_plan_does_what_it_shows_or_is_stale(world: World) -> None:
     assert world.replicas == shown
     planned = make_plan(world, 3)
     elsewhere = {p: tuple(reversed(replicas)) for p, replicas in world.replicas.items()}
-    moved = replace(planned.reassignment, before=elsewhere)
+    moved = replace(topic_options(planned).reassignment, before=elsewhere)
     with pytest.raises(Stale, match=r"planned from brokers .*, now "):
-        world.backend.capture([replace(planned, reassignment=moved)])
+        world.backend.capture([replace(planned, options=TopicOptions(reassignment=moved))])
 
 
 def make_plan(world: World, factor: int) -> Any:
@@ -180,7 +181,7 @@ def test_in_sync_replicas_that_would_stop_all_writes_are_refused(world: World) -
 def test_without_the_extra_it_is_refused_with_the_way_out(real: World, monkeypatch: pytest.MonkeyPatch) -> None:
     real.apply(1)
     change = make_plan(real, 3)
-    bare = replace(change, reassignment=None)
+    bare = replace(change, options=TopicOptions(reassignment=None))
     monkeypatch.setitem(sys.modules, "kafka", None)
     said = real.backend.check([bare])[bare.address]
     assert [problem.code for problem in said] == ["K327"]

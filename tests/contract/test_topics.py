@@ -12,6 +12,7 @@ import pytest
 
 from kplan.diagnostics import Conflict, KplanError, Rejected, Unsupported
 from kplan.kinds.topic import configs as catalog
+from kplan.kinds.topic.options import TopicOptions
 from kplan.model import Action, Address, Change, Topic
 from kplan.planning.diff import differences
 from kplan.servers.base import Backend, Outcome
@@ -379,7 +380,7 @@ def test_a_deleted_topic_is_gone(world: World) -> None:
 
 def test_deleting_what_is_gone_is_fine(world: World) -> None:
     assert run(world, delete(world.name("absent"))).ok
-    assert run(world, delete(world.name("absent"), if_empty=True)).ok
+    assert run(world, delete(world.name("absent"), options=TopicOptions(if_empty=True))).ok
 
 
 def test_deletes_are_not_checked(world: World) -> None:
@@ -388,14 +389,20 @@ def test_deletes_are_not_checked(world: World) -> None:
 
 def test_an_empty_topic_is_deleted_if_empty(world: World) -> None:
     live = world.make(world.name(), partitions=3)
-    assert run(world, delete(live.name, if_empty=True)).ok
+    assert run(world, delete(live.name, options=TopicOptions(if_empty=True))).ok
     assert world.live(live.name) == {}
 
 
 def test_a_topic_with_records_is_kept_if_empty_was_asked(world: World) -> None:
     empty, full = world.make(world.name("empty")), world.make(world.name("full"))
     world.produce(full.name, 3)
-    outcomes = run_all(world, [delete(full.name, if_empty=True), delete(empty.name, if_empty=True)])
+    outcomes = run_all(
+        world,
+        [
+            delete(full.name, options=TopicOptions(if_empty=True)),
+            delete(empty.name, options=TopicOptions(if_empty=True)),
+        ],
+    )
     assert outcomes[full.address].kept.startswith("3 records arrived")
     assert outcomes[full.address].error is None
     assert outcomes[empty.address].ok

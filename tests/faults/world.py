@@ -13,7 +13,7 @@ from typing import Any
 
 from confluent_kafka.admin import ConfigResource, NewTopic  # type: ignore[attr-defined]
 
-from kplan.model.codec import owned_to_json
+from kplan.kinds.codec import owned_to_json
 from kplan.state.base import Store
 from kplan.state.kafka.store import KafkaStore
 from kplan.state.sqlite import SqliteStore

@@ -39,6 +39,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from kplan.diagnostics import Denied
+from kplan.kinds.topic.options import TopicOptions
 from kplan.servers.kafka.signals import KafkaSignals
 from kplan.servers.permissions import ACTIVITIES, HEARTBEAT, Acl, Activity
 from tests.services import ServiceMissing, plugin_path
@@ -660,8 +661,9 @@ def reassign(inside: Inside) -> str:
     """Of one broker nothing can be moved: its replica is assigned to it again, throttled as if another one came."""
     from kplan.app.servers import open_cluster
     from kplan.diagnostics import KplanError
+    from kplan.kinds.topic.options import Reassignment
     from kplan.kinds.topic.placement import LEADER_RATE
-    from kplan.model import Action, Address, Change, Reassignment, Topic
+    from kplan.model import Action, Address, Change, Topic
     from kplan.project.loading import Request, load_environment
     from kplan.servers.kafka.reassign import Reassignments
 
@@ -679,7 +681,7 @@ def reassign(inside: Inside) -> str:
             return " ".join(f"{problem.message} {problem.help} ".split()) + " "
         same = Address("topic", name), Topic(name, 1, 1)
         again = Reassignment({0: (1,)}, {0: (1,)}, 0, 9_999)
-        change = Change(same[0], Action.UPDATE, same[1], same[1], reassignment=again)
+        change = Change(same[0], Action.UPDATE, same[1], same[1], options=TopicOptions(reassignment=again))
         assert backend.placement([name]).sizes[name, 0] > 0
         captured = backend.capture([change])
         replicas._alter(ConfigResource.Type.BROKER, "1", {LEADER_RATE: "9999"})

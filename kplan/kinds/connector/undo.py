@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
+from kplan.kinds.connector.options import connector_options, drops_of
 from kplan.model import Action, Change, Connector, Secret, Target, Undo
 
 # The Connect release that brought what an undo needs: KIP-875, KIP-980, KIP-477.
@@ -23,10 +25,10 @@ def decide_undo(change: Change, target: Target) -> Undo:
         needed = PATCH_CONFIG
     if version < needed:
         return Undo("none", False, f"needs Connect {needed[0]}.{needed[1]}, this worker has {version[0]}.{version[1]}")
-    if change.drops and change.action is Action.REPLACE:
-        return Undo("none", False, f"{' and '.join(change.drops)} cannot be had again")
-    if change.drops:
-        return Undo("recreate", False, f"until it drops {' and '.join(change.drops)}")
+    if drops_of(change) and change.action is Action.REPLACE:
+        return Undo("none", False, f"{' and '.join(drops_of(change))} cannot be had again")
+    if drops_of(change):
+        return Undo("recreate", False, f"until it drops {' and '.join(drops_of(change))}")
     kind = {Action.CREATE: "delete", Action.UPDATE: "restore"}.get(change.action, "recreate")
     lost = [d.key for d in change.diffs if isinstance(d.before, Secret)]
     if change.action in (Action.DELETE, Action.REPLACE) and isinstance(change.before, Connector):
@@ -42,3 +44,9 @@ def _has_secrets(change: Change) -> bool:
 def _version(target: Target) -> tuple[int, int]:
     match = re.match(r"(\d+)\.(\d+)", target.connect_version)
     return (int(match.group(1)), int(match.group(2))) if match else (99, 0)
+
+
+def complete_undo(change: Change, back: Change) -> Change:
+    """Return `back` as it can be sent: the snapshots of new tables are ended before."""
+    options = connector_options(change)
+    return replace(back, options=replace(options, snapshots=(), stops=options.snapshots))

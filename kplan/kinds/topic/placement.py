@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kplan.model import Reassignment, Replicas
+from kplan.kinds.topic.options import Reassignment, Replicas
 from kplan.text import count, listed
 
 

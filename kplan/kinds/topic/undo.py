@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from kplan.model import Action, Change, Undo
+from dataclasses import replace
+
+from kplan.kinds.topic.options import TopicOptions, reassignment_of
+from kplan.model import Action, Change, Topic, Undo
 
 PARTITIONS, FACTOR = "/partitions", "/replication_factor"
 
@@ -22,4 +25,21 @@ def decide_undo(change: Change) -> Undo:
 
 def kept_paths(change: Change) -> tuple[str, ...]:
     """What an undo leaves as it is: partitions, and replicas that kplan does not move itself."""
-    return (PARTITIONS,) if change.reassignment else (PARTITIONS, FACTOR)
+    return (PARTITIONS,) if reassignment_of(change) else (PARTITIONS, FACTOR)
+
+
+def complete_undo(change: Change, back: Change) -> Change:
+    """Return `back` as it can be sent: a new topic is deleted while it is empty, and partitions are not removed."""
+    moved = reassignment_of(change)
+    options = TopicOptions(
+        back.options.effects,
+        back.options.verified,
+        if_empty=change.action is Action.CREATE,
+        reassignment=moved.back if moved else None,
+    )
+    back = replace(back, options=options)
+    if not isinstance(change.after, Topic) or not isinstance(change.before, Topic):
+        return back
+    factor = change.before if moved else change.after
+    kept = replace(change.before, partitions=change.after.partitions, replication_factor=factor.replication_factor)
+    return replace(back, after=kept, diffs=tuple(d for d in back.diffs if d.path not in kept_paths(change)))

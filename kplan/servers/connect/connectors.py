@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from kplan.diagnostics import Conflict, Diagnostic, KplanError, Unsupported
+from kplan.kinds.connector.options import connector_options, drops_of, keeps_offsets, snapshots_of
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Action, Address, Change, Connector, Facts, Resource, Target
 from kplan.model.masks import Mask
@@ -139,7 +140,9 @@ class ConnectConnectors:
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
         """The offsets of what is about to go, and whether it is there at all; a delete that keeps them needs none."""
-        going = [c for c in changes if c.action in (Action.DELETE, Action.REPLACE, Action.MOVE) and not c.keep_offsets]
+        going = [
+            c for c in changes if c.action in (Action.DELETE, Action.REPLACE, Action.MOVE) and not keeps_offsets(c)
+        ]
         with ThreadPoolExecutor(self._parallel) as pool:
             return dict(zip([c.address for c in going], pool.map(self._captured, going), strict=True))
 
@@ -178,12 +181,12 @@ class ConnectConnectors:
         if change.is_ledger_only:
             return Outcome()
         try:
-            if change.stops and self._incremental:
+            if connector_options(change).stops and self._incremental:
                 self._incremental.stop(change)
             undoes = change.reason == "undo" and change.action is Action.CREATE
-            if change.drops and undoes and (why := self._drops.gone(change)):
+            if drops_of(change) and undoes and (why := self._drops.gone(change)):
                 return Outcome(kept=why)
-            if change.drops and change.action in (Action.DELETE, Action.REPLACE):
+            if drops_of(change) and change.action in (Action.DELETE, Action.REPLACE):
                 self._drops.refuse(change)
             note = Job(self._rest, self.version, change, captured, self._drops.run).run()
         except KplanError as failure:
@@ -193,15 +196,15 @@ class ConnectConnectors:
     def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
         """All of them have held or failed; where that is asked, the rows that new tables already had are read."""
         outcomes = dict(self._settler.settle(changes, progress))
-        deleted = [c for c in changes if c.drops and c.action is Action.DELETE and outcomes[c.address].ok]
+        deleted = [c for c in changes if drops_of(c) and c.action is Action.DELETE and outcomes[c.address].ok]
         outcomes |= {c.address: self._dropped(c, progress) for c in deleted}
-        asked = [c for c in changes if c.snapshots and outcomes[c.address].ok]
+        asked = [c for c in changes if snapshots_of(c) and outcomes[c.address].ok]
         if asked and self._incremental:
             outcomes |= self._incremental.run(asked, progress)
         return outcomes
 
     def _dropped(self, change: Change, progress: Progress) -> Outcome:
-        progress(change.address, f"dropping {' and '.join(change.drops)}")
+        progress(change.address, f"dropping {' and '.join(drops_of(change))}")
         try:
             return Outcome(note=self._drops.run(change))
         except KplanError as failure:

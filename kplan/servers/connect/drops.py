@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from kplan.diagnostics import Busy, KplanError
 from kplan.kinds.connector.debezium.discovery import login_from_here
 from kplan.kinds.connector.debezium.drops import statements
+from kplan.kinds.connector.options import drops_of
 from kplan.model import Change, Connector
 from kplan.servers.databases.base import Databases
 
@@ -27,7 +28,7 @@ class Drops:
         """Raises KplanError where the database cannot be asked: better before the connector is deleted than after."""
         if self.databases is not None and isinstance(change.before, Connector):
             try:
-                self.databases.there(login_from_here(change.before, self.connect_url), change.drops)
+                self.databases.there(login_from_here(change.before, self.connect_url), drops_of(change))
             except KplanError as failure:
                 raise _failed(change, failure, "nothing of it was deleted", applied=False) from failure
 
@@ -52,7 +53,7 @@ class Drops:
 
         def dropped() -> bool:
             try:
-                databases.drop(login, change.drops)
+                databases.drop(login, drops_of(change))
             except Busy as e:
                 busy.append(e)
                 return False
@@ -65,10 +66,10 @@ class Drops:
         if self.databases is None or not isinstance(change.after, Connector):
             return ""
         try:
-            there = self.databases.there(login_from_here(change.after, self.connect_url), change.drops)
+            there = self.databases.there(login_from_here(change.after, self.connect_url), drops_of(change))
         except KplanError as failure:
             return f"whether {_names(change)} are still there is not known: {failure.message}"
-        lost = [each for each in change.drops if each not in there]
+        lost = [each for each in drops_of(change) if each not in there]
         return f"{' and '.join(lost)} dropped: made again it would miss what happened since" if lost else ""
 
 
@@ -76,11 +77,11 @@ def _failed(change: Change, failure: KplanError, standing: str, applied: bool | 
     problem = KplanError(
         f"{_names(change)} of {change.address} could not be dropped, and {standing}: {failure.message}",
         code="K517",
-        help=f"run this in its database, and leave `drop` out: {statements(change.drops)}",
+        help=f"run this in its database, and leave `drop` out: {statements(drops_of(change))}",
     )
     problem.applied = applied
     return problem
 
 
 def _names(change: Change) -> str:
-    return " and ".join(change.drops)
+    return " and ".join(drops_of(change))

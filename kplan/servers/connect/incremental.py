@@ -11,6 +11,7 @@ from typing import Protocol
 from kplan.diagnostics import KplanError
 from kplan.kinds.connector.debezium import incremental
 from kplan.kinds.connector.debezium.incremental import GOOD, SCANNED, Channel, Notification, name_of
+from kplan.kinds.connector.options import connector_options, snapshots_of
 from kplan.model import Address, Change, Connector
 from kplan.servers.base import Outcome, Progress
 from kplan.servers.connect.errors import NotSettled
@@ -75,11 +76,11 @@ class IncrementalSnapshot:
 
     @property
     def tables(self) -> str:
-        return ", ".join(name_of(entry) for entry in self.change.snapshots)
+        return ", ".join(name_of(entry) for entry in snapshots_of(self.change))
 
     @property
     def words(self) -> str:
-        done = f", {len(self.scanned)} of {len(self.change.snapshots)} tables done" if self.scanned else ""
+        done = f", {len(self.scanned)} of {len(snapshots_of(self.change))} tables done" if self.scanned else ""
         return f"reading the rows already in {self.tables}{done}"
 
 
@@ -112,7 +113,7 @@ class IncrementalSnapshots:
         """A snapshot of the tables that are to leave the connector is told to end."""
         channel = incremental.channel(change.before) if isinstance(change.before, Connector) else None
         if channel is not None and isinstance(change.before, Connector):
-            tables = incremental.collections(change.before, change.stops, change.after)
+            tables = incremental.collections(change.before, connector_options(change).stops, change.after)
             self.signals.send(channel.signals, channel.key, incremental.stop(f"kplan-{uuid.uuid4()}", tables))
 
     def _begun(self, change: Change, starts: dict[str, int]) -> IncrementalSnapshot:
@@ -121,7 +122,7 @@ class IncrementalSnapshots:
             raise _failed("the connector cannot be asked for a snapshot")
         starts.setdefault(channel.notifications, self.signals.end(channel.notifications))
         snapshot = IncrementalSnapshot(change, channel, self.clock())
-        tables = incremental.collections(change.after, change.snapshots, change.before)
+        tables = incremental.collections(change.after, snapshots_of(change), change.before)
         self.signals.send(channel.signals, channel.key, incremental.execute(snapshot.id, tables))
         log.info("%s: asked through %s for a snapshot of %s", change.address, channel.signals, snapshot.tables)
         return snapshot

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kplan.diagnostics import Conflict, KplanError, Unsupported
+from kplan.kinds.connector.options import connector_options, drops_of, keeps_offsets
 from kplan.model import Action, Change, Connector
 from kplan.servers.connect.documents import changed_keys, completed, literal, state_of, unknown_keys
 from kplan.servers.connect.errors import NotSettled
@@ -47,7 +48,7 @@ class Job:
         elif not isinstance(after, Connector) or change.is_ledger_only:
             return
         elif change.action is Action.CREATE:
-            if change.drops and change.reason != "undo":
+            if drops_of(change) and change.reason != "undo":
                 self.note = self.drop(change)  # a replacement that was cut off, somewhere after the deletion
             self._create(after, literal(after.config), self.captured.get("offsets"))
         elif change.action is Action.UPDATE:
@@ -114,7 +115,7 @@ class Job:
             self._put_config(after, keys)
         if after.state == "running":
             self._go(after.name, after.state, state)
-            if self.change.restart:
+            if connector_options(self.change).restart:
                 self._send("POST", path_of(after.name, "restart?includeTasks=true&onlyFailed=false"))
 
     def _restored(self, name: str, offsets: Sequence[Any]) -> bool:
@@ -160,7 +161,7 @@ class Job:
     def _delete(self, name: str) -> None:
         """It is gone, with its offsets unless they are kept; being gone already is as good."""
         try:
-            if not self.change.keep_offsets:
+            if not keeps_offsets(self.change):
                 self._drop_offsets(name)
             self._send("DELETE", path_of(name), done=lambda: self._live_config(name) is None)
         except Conflict as failure:
@@ -188,7 +189,7 @@ class Job:
         self._delete(name)
         if not self.rest.patience.until(lambda: self._live_config(name) is None):
             raise NotSettled(f"{name} was deleted and is still listed", help="see the log of the Connect worker")
-        if self.change.drops:
+        if drops_of(self.change):
             self.note = self.drop(self.change)
         self._create(after, config, self.captured.get("offsets") if self.captured.get("restore") else None)
 

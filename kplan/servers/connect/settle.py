@@ -14,6 +14,7 @@ from typing import Any
 
 from kplan.diagnostics import ErrorClass, KplanError
 from kplan.kinds.connector.debezium.discovery import describe_database
+from kplan.kinds.connector.options import connector_options
 from kplan.kinds.connector.sensitivity import masked_causes
 from kplan.model import Action, Address, Change, Connector, Health, Secret
 from kplan.model.masks import Mask
@@ -192,7 +193,7 @@ class Settler:
             return Watch(change, "gone", 0, self._steady, now + self._seconds)
         beat = after.heartbeat if self._heartbeat is not None and _must_beat(change) else ""
         seconds = max(self._seconds, 3 * _beat_seconds(after), _reading_seconds(after)) if beat else self._seconds
-        updated = change.action is Action.UPDATE and (bool(changed_keys(change)) or change.restart)
+        updated = change.action is Action.UPDATE and (bool(changed_keys(change)) or connector_options(change).restart)
         restarts, delay = after.rules.restart_failed or (0, 0.0)
         mark = self._marks.pop(change.address, None)
         if updated:

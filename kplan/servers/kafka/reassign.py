@@ -22,8 +22,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from kplan.diagnostics import Denied, ErrorClass, KplanError, Rejected, Timeout, Unsupported
+from kplan.kinds.topic.options import Reassignment, Replicas, reassignment_of
 from kplan.kinds.topic.placement import FOLLOWER_RATE, FOLLOWERS, LEADER_RATE, LEADERS, Placement, involved, throttled
-from kplan.model import Address, Change, Reassignment, Replicas
+from kplan.model import Address, Change
 from kplan.servers import topics as shared
 from kplan.servers.base import Outcome, Progress
 from kplan.servers.permissions import Acl
@@ -263,7 +264,7 @@ class Reassignments:
     # -- checking -----------------------------------------------------------------------------------------------------
     def problems(self, updates: Sequence[Change]) -> Failures:
         """Why a replication factor cannot be had, for each of the updates that ask for one."""
-        wanting = [change for change in updates if shared.new_factor(change) is not None or change.reassignment]
+        wanting = [change for change in updates if shared.new_factor(change) is not None or reassignment_of(change)]
         if not wanting:
             return {}
         listed = self._client.metadata()
@@ -273,11 +274,11 @@ class Reassignments:
             there = listed.topics.get(change.address.name)
             now = {} if there is None else _replicas(there)
             found[change.address.name] = (
-                (self._unmapped() if installed and change.reassignment is None else None)
+                (self._unmapped() if installed and reassignment_of(change) is None else None)
                 or shared.no_reassignment(change, now, brokers, installed)
-                or (_dead(change.reassignment, brokers) if change.reassignment else None)
+                or (_dead(moved, brokers) if (moved := reassignment_of(change)) else None)
             )
-        able = {c.address.name: c.reassignment for c in wanting if c.reassignment and not found[c.address.name]}
+        able = {c.address.name: moved for c in wanting if (moved := reassignment_of(c)) and not found[c.address.name]}
         return found | (self._hindrances(able) if able else {})
 
     def _hindrances(self, moves: Mapping[str, Reassignment]) -> Failures:
@@ -311,7 +312,7 @@ class Reassignments:
     # -- acting -------------------------------------------------------------------------------------------------------
     def capture(self, changes: Sequence[Change]) -> dict[Address, Mapping[str, Any]]:
         """Where the replicas are, and which throttles are set already: those are left as they are."""
-        moving = [change for change in changes if change.reassignment is not None]
+        moving = [change for change in changes if reassignment_of(change) is not None]
         if not moving:
             return {}
         listed = self._client.metadata()
@@ -319,8 +320,8 @@ class Reassignments:
         for change in moving:
             there = listed.topics.get(change.address.name)
             found[change.address] = shared.remembered(change, {} if there is None else _replicas(there))
-        limited = [c for c in moving if c.reassignment and c.reassignment.throttle is not None]
-        rates = self._rates(involved([c.reassignment for c in limited if c.reassignment]))
+        limited = [c for c in moving if (moved := reassignment_of(c)) and moved.throttle is not None]
+        rates = self._rates(involved([moved for c in limited if (moved := reassignment_of(c))]))
         for change in limited:
             own = [key for key in (LEADERS, FOLLOWERS) if change.before and key in change.before.config]
             found[change.address] = {**found[change.address], "kept": [*rates, *own]}
@@ -342,7 +343,7 @@ class Reassignments:
 
     def send(self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]) -> Failures:
         """The reassignments are under way, throttled before they begin."""
-        moves = {c.address.name: c.reassignment for c in changes if c.reassignment is not None}
+        moves = {c.address.name: moved for c in changes if (moved := reassignment_of(c)) is not None}
         if not moves:
             return {}
         if not is_installed():
@@ -433,7 +434,7 @@ class Reassignments:
     # -- settling -----------------------------------------------------------------------------------------------------
     def settle(self, changes: Sequence[Change], progress: Progress) -> dict[Address, Outcome]:
         """Returns once every replica is where it is to be and in sync, or time is up; no throttle is left then."""
-        moves = {c.address.name: c.reassignment for c in changes if c.reassignment is not None}
+        moves = {c.address.name: moved for c in changes if (moved := reassignment_of(c)) is not None}
         if not moves:
             return {}
         waiting = dict(moves)

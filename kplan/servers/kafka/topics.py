@@ -34,6 +34,7 @@ from kplan.diagnostics import (
     Unreachable,
 )
 from kplan.kinds.topic import configs as catalog
+from kplan.kinds.topic.options import reassignment_of, topic_options
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Action, Address, Change, Facts, Resource, Target, Topic
 from kplan.servers import topics as shared
@@ -396,7 +397,7 @@ class KafkaTopics:
 
     def _update(self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]) -> Failures:
         """Sets configs, then adds partitions, which has no way back, or moves replicas."""
-        unplanned = [change for change in changes if change.reassignment is None]
+        unplanned = [change for change in changes if reassignment_of(change) is None]
         failures: Failures = {name: p for name, p in self._replicas.problems(unplanned).items() if p}
         todo = {c.address.name: c for c in changes if c.address.name not in failures}
         settings = {n: shared.settings(c) for n, c in todo.items() if any(shared.settings(c)) and not shared.waits(c)}
@@ -424,7 +425,7 @@ class KafkaTopics:
         A record that arrives between the look and the deletion is lost: Kafka has no conditional delete.
         """
         kept: dict[str, Outcome] = {}
-        cautious = [change.address.name for change in changes if change.if_empty]
+        cautious = [change.address.name for change in changes if topic_options(change).if_empty]
         for name, answer in (self._records(cautious) if cautious else {}).items():
             if isinstance(answer, KplanError):
                 kept[name] = Outcome(answer)

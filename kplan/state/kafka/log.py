@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from kplan.kinds.codec import owned_from_json, owned_to_json
 from kplan.model import Address, Owned
-from kplan.model.codec import entry_from_json, entry_to_json, owned_from_json, owned_to_json
+from kplan.model.codec import entry_from_json, entry_to_json
 from kplan.model.history import (
     PastChange,
     RunSummary,

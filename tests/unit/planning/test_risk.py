@@ -11,7 +11,9 @@ import pytest
 
 from kplan.diagnostics import Unreachable
 from kplan.diagnostics.codes import CODES
+from kplan.kinds.connector.options import ConnectorOptions, connector_options
 from kplan.kinds.topic.losses import may_lose
+from kplan.kinds.topic.options import topic_options
 from kplan.model import (
     Action,
     Address,
@@ -127,9 +129,9 @@ def test_deleting_is_a_danger_unless_the_topic_is_known_to_be_empty_and_unread(
 
 
 def test_what_was_no_danger_is_deleted_only_while_it_is_empty() -> None:
-    assert assessed(delete(topic()), EMPTY).if_empty
-    assert not assessed(delete(topic()), FULL).if_empty
-    assert not assessed(delete(Connector("c"))).if_empty
+    assert topic_options(assessed(delete(topic()), EMPTY)).if_empty
+    assert not topic_options(assessed(delete(topic()), FULL)).if_empty
+    assert not topic_options(assessed(delete(Connector("c")))).if_empty
 
 
 def test_a_danger_says_what_is_stored_and_who_reads_it() -> None:
@@ -399,7 +401,7 @@ def test_a_deleted_connector_says_what_outlives_it() -> None:
     said = only(delete(Connector("c", {**java_class, "slot.name": "s"}))).summary
     assert said.startswith("its offsets go with it")
     assert "pg_drop_replication_slot('s')" in said
-    assert only(delete(Connector("c"), keep_offsets=True)).summary == "its offsets stay"
+    assert only(delete(Connector("c"), options=ConnectorOptions(keep_offsets=True))).summary == "its offsets stay"
 
 
 def test_a_new_connector_that_goes_on_from_old_offsets_leaves_them_when_it_is_undone() -> None:
@@ -411,7 +413,11 @@ def test_a_new_connector_that_goes_on_from_old_offsets_leaves_them_when_it_is_un
     found = assessed(change, leftover="run 1 deleted one with `keep_offsets`")
     assert [risk.code for risk in found.risks] == ["K420"]
     back = inverse(found)
-    assert back is not None and back.keep_offsets and not inverse(change).keep_offsets  # type: ignore[union-attr]
+    assert (
+        back is not None
+        and connector_options(back).keep_offsets
+        and not connector_options(inverse(change)).keep_offsets
+    )  # type: ignore[union-attr]
 
 
 # -- accepting --------------------------------------------------------------------------------------------------------
@@ -495,7 +501,7 @@ def test_the_group_of_a_sink_that_the_changes_end_is_no_reader(cluster: Cluster)
     moved = Connector("moved", {"topics": "u"}, reads=("u",))
     changes = [
         delete(topic()), delete(ends["goes"]), delete(ends["named"]), delete(ends["pattern"]),
-        Change(moved.address, Action.MOVE, ends["moves"], moved, source=ends["moves"].address),
+        Change(moved.address, Action.MOVE, ends["moves"], moved),
         update(ends["stops"], replace(ends["stops"], state="stopped")),
         update(ends["turns"], Connector("turns", {"topics": "u"}, reads=("u",))),
     ]  # fmt: skip

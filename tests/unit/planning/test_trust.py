@@ -14,9 +14,10 @@ import pytest
 from kplan.diagnostics import JournalBroken, Stale
 from kplan.execution.apply import Apply
 from kplan.execution.recovery import Recovery, plan_of
+from kplan.kinds.codec import change_to_json
 from kplan.kinds.topic.internal import find_refusal, is_internal
+from kplan.kinds.topic.options import TopicOptions, topic_options
 from kplan.model import Action, Address, AttrDiff, Change, Connector, Origin, Owned, Removal, Resource, Topic, Undo
-from kplan.model.codec import change_to_json
 from kplan.model.journal import Entry, Item, replay
 from kplan.planning.document import Plan, document_digest, from_json, to_json
 from kplan.planning.order import Step
@@ -67,7 +68,9 @@ def test_no_saved_plan_deletes_an_internal_topic(place: Place, name: str, action
     plan = plan_deletion(place, "harmless")
     there = Topic(name, 1, 3)
     after = there if action is Action.REPLACE else None
-    forged = forge(plan, address=there.address, action=action, before=there, after=after, topic_id="")
+    forged = forge(
+        plan, address=there.address, action=action, before=there, after=after, options=TopicOptions(topic_id="")
+    )
     with pytest.raises(Stale) as refused:
         Apply(place.run(forged), saved=True, listed=lambda: Listed(removed=frozenset({there.address}))).within()
     assert refused.value.code == "K524" and f"{name} is an internal topic" in refused.value.message
@@ -85,7 +88,7 @@ def test_no_saved_plan_empties_an_internal_topic(place: Place) -> None:
         before=before,
         after=replace(before, config={"cleanup.policy": "delete"}),
         diffs=(AttrDiff("/config/cleanup.policy", "compact", "delete"),),
-        topic_id="",
+        options=TopicOptions(topic_id=""),
     )
     with pytest.raises(Stale, match="no policy may delete its records"):
         Apply(place.run(forged), saved=True).within()
@@ -143,7 +146,7 @@ def test_protection_and_dangers_are_those_of_the_moment(place: Place) -> None:
     plan = plan_deletion(place, "a")
     simulated(place).produce("a", 5)
     with pytest.raises(Stale, match="K401"):
-        Apply(place.run(forge(plan, if_empty=False, risks=())), saved=True).within()
+        Apply(place.run(forge(plan, options=TopicOptions(if_empty=False), risks=())), saved=True).within()
     accepted = plan_deletion(place, "a")
     protected = replace(place.store.ledger()[Address("topic", "a")], protect=True)
     with place.store.lock("s", Holder("x", "r", "", ""), 0) as lock:
@@ -204,7 +207,7 @@ def test_a_plan_is_for_the_topic_that_it_was_made_for(place: Place, what: str) -
     place.apply(before)
     simulated(place).produce("a", 3)
     plan = plan_deletion(place, "a") if what == "deletion" else place.plan(replace(before, config=WEEK))
-    assert plan.changes[0].topic_id
+    assert topic_options(plan.changes[0]).topic_id
     saved = from_json(json.loads(json.dumps(to_json(plan))))
     make_again(place, before)
     simulated(place).produce("a", 3)
@@ -366,7 +369,7 @@ def test_the_way_forward_takes_no_danger_on_the_journals_word(place: Place) -> N
 
 def test_the_way_forward_does_nothing_that_no_one_claimed(place: Place) -> None:
     place.somebody(None, THEIRS)
-    deletion = Change(THEIRS.address, Action.DELETE, THEIRS, if_empty=True)
+    deletion = Change(THEIRS.address, Action.DELETE, THEIRS, options=TopicOptions(if_empty=True))
     forge_journal(place, deletion, creation(Topic("new", 1, 3)), done=False)
     left = place.recovery().forward(0).left
     assert [line.partition(": ")[0] for line in left] == ["topic/theirs", "topic/new"]

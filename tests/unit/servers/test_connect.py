@@ -29,6 +29,7 @@ from kplan.diagnostics import (
     Unreachable,
     Unsupported,
 )
+from kplan.kinds.connector.options import ConnectorOptions
 from kplan.model import Action, Address, AttrDiff, Change, Connector, Origin, Rules, Secret
 from kplan.servers.base import Outcome
 from kplan.servers.connect.connectors import ConnectConnectors
@@ -541,7 +542,12 @@ class TestUpdate:
         assert fake.requests[1:] == ["PUT /connectors/cdc/pause", "PUT /connectors/cdc/config"]
 
     def test_what_is_to_run_runs_last(self, backend: ConnectConnectors, fake: FakeConnect) -> None:
-        step = change(Action.UPDATE, replace(self.before, state="stopped"), connector(b="2"), restart=True)
+        step = change(
+            Action.UPDATE,
+            replace(self.before, state="stopped"),
+            connector(b="2"),
+            options=ConnectorOptions(restart=True),
+        )
         assert act(backend, step).ok
         assert fake.requests[1:] == [
             "PUT /connectors/cdc/config",
@@ -602,7 +608,7 @@ class TestDelete:
 
     def test_without_its_offsets(self, backend: ConnectConnectors, fake: FakeConnect) -> None:
         fake.put("cdc", {})
-        assert act(backend, replace(self.step, keep_offsets=True)).ok
+        assert act(backend, replace(self.step, options=ConnectorOptions(keep_offsets=True))).ok
         assert fake.requests[1:] == ["DELETE /connectors/cdc"]
 
     def test_gone_already_is_as_good(self, backend: ConnectConnectors) -> None:
@@ -655,7 +661,7 @@ class TestReplaceAndMove:
 
     def move(self) -> Change:
         source = connector("old", password=Secret(value=CANARY))
-        return change(Action.MOVE, source, replace(source, name="new"), source=source.address)
+        return change(Action.MOVE, source, replace(source, name="new"))
 
     def test_a_move_takes_the_offsets_along(self, backend: ConnectConnectors, fake: FakeConnect) -> None:
         fake.put("old", {"connector.class": CLASS, "password": CANARY}, offsets=self.offsets)
@@ -679,7 +685,7 @@ class TestReplaceAndMove:
         fake.put("old", {"connector.class": CLASS, "password": CANARY}, offsets=self.offsets)
         there = self.move()
         assert there.before is not None and there.source is not None
-        back = replace(there, address=there.source, before=there.after, after=there.before, source=there.address)
+        back = replace(there, address=there.source, before=there.after, after=there.before)
         assert act(backend, there).ok and act(backend, back).ok
         assert list(fake.connectors) == ["old"] and fake.connectors["old"].offsets == self.offsets
 
@@ -700,7 +706,7 @@ class TestCapture:
         offsets = [{"partition": {"server": "p"}, "offset": {"lsn": 7}}]
         for name in ("a", "b", "c", "d"):
             fake.put(name, {}, offsets=offsets)
-        move = change(Action.MOVE, connector("a"), connector("moved"), source=Address("connector", "a"))
+        move = change(Action.MOVE, connector("a"), connector("moved"))
         steps = [
             change(Action.DELETE, connector("b"), None),
             change(Action.REPLACE, connector("c"), connector("c")),
@@ -718,7 +724,10 @@ class TestCapture:
         }
 
     def test_offsets_that_are_kept_need_none(self, backend: ConnectConnectors) -> None:
-        assert backend.capture([change(Action.DELETE, connector(), None, keep_offsets=True)]) == {}
+        assert (
+            backend.capture([change(Action.DELETE, connector(), None, options=ConnectorOptions(keep_offsets=True))])
+            == {}
+        )
 
 
 TRACE = "org.x.ConnectException: it failed\n\tat a\nCaused by: org.y.PSQLException: no publication\n"
@@ -801,7 +810,7 @@ class TestSettle:
         fake.put("new", {}, hidden=0)
         fake.put("old", {}, hidden=0)
         fake_time.at(5, lambda: fake.connectors.pop("old") and None)
-        step = change(Action.MOVE, connector("old"), connector("new"), source=Address("connector", "old"))
+        step = change(Action.MOVE, connector("old"), connector("new"))
         assert settle(backend, step).ok and fake_time.now >= 5
 
     def test_a_rebalance_while_looking(self, backend: ConnectConnectors, fake: FakeConnect) -> None:

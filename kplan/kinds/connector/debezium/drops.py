@@ -14,6 +14,7 @@ from kplan.diagnostics import Diagnostic, Severity, Span, error
 from kplan.kinds.connector.debezium.discovery import ENGINES, POSTGRES
 from kplan.kinds.connector.debezium.leftovers import leaves_something, publication_of, quoted, slot_of
 from kplan.kinds.connector.debezium.readiness import Ask, Found, Postgres
+from kplan.kinds.connector.options import connector_options, drops_of, keeps_offsets
 from kplan.kinds.connector.undo import decide_undo
 from kplan.language.template import references, resolve
 from kplan.model import Action, Change, Connector, Live, Resource, Rules, Secret, Stack, Target, Text
@@ -91,7 +92,7 @@ def with_drops(
         if not isinstance(before, Connector) or not words:
             result.append(change)
             continue
-        made = replace(change, drops=chosen(before, words))
+        made = replace(change, options=replace(connector_options(change), drops=chosen(before, words)))
         if why := refused(before, words):
             told.append(_refusal(before, why, change.span))
         told += _contradictions(made, together, stack, live)
@@ -120,18 +121,22 @@ def _is_its(word: str, connector: Connector) -> bool:
     return "=" not in word or word == f"{PUBLICATION}={publication_of(connector)}"
 
 
+def _with_effect(change: Change, effect: str) -> Change:
+    return replace(change, options=replace(change.options, effects=(*change.options.effects, effect)))
+
+
 def _with_words(change: Change, target: Target) -> Change:
-    if not change.drops:
+    if not drops_of(change):
         said = "nothing is to be dropped in its database: a binary log is kept for nobody"
         is_postgres = isinstance(change.before, Connector) and ENGINES.get(change.before.java_class) == POSTGRES
-        return change if is_postgres else replace(change, effects=(*change.effects, said))
-    said = f"then drops {' and '.join(change.drops)} in its database"
-    change = replace(change, effects=(*change.effects, said))
+        return change if is_postgres else _with_effect(change, said)
+    said = f"then drops {' and '.join(drops_of(change))} in its database"
+    change = _with_effect(change, said)
     return replace(change, undo=decide_undo(change, target))
 
 
 def _contradictions(change: Change, changes: Sequence[Change], stack: Stack, live: Live) -> Iterator[Diagnostic]:
-    if change.keep_offsets and any(each.startswith(SLOT) for each in change.drops):
+    if keeps_offsets(change) and any(each.startswith(SLOT) for each in drops_of(change)):
         yield error("K242", "offsets are kept of a slot that is dropped", str(change.address), span=change.span,
                     help="a connector that goes on from them would miss what happened since: leave one of both out",
                     address=change.address)  # fmt: skip
@@ -141,7 +146,7 @@ def _contradictions(change: Change, changes: Sequence[Change], stack: Stack, liv
     for address, other in others.items():
         if address in going or not isinstance(other, Connector) or not isinstance(change.before, Connector):
             continue
-        if shared := _shared(change.before, other, change.drops):
+        if shared := _shared(change.before, other, drops_of(change)):
             yield error("K241", "another connector needs what is to be dropped", f"{address} has {shared} too",
                         help="leave it out of what is dropped", span=change.span, address=change.address)  # fmt: skip
 
@@ -165,20 +170,20 @@ def hindrances(change: Change, ask: Ask, found: Found) -> list[Diagnostic]:
     if not isinstance(found, Postgres):
         return []
     user, told = ask.login.user, []
-    if found.slot is not None and any(each.startswith(SLOT) for each in change.drops):
+    if found.slot is not None and any(each.startswith(SLOT) for each in drops_of(change)):
         if found.slot.database != ask.login.database:
             told.append(f"slot {slot_of(ask.connector)} is of database {found.slot.database}")
         if not found.replicates:
             told.append(f"{user} has no REPLICATION, so it cannot drop slot {slot_of(ask.connector)}")
     unowned = found.publication is not None and not found.publication.owned
-    if unowned and any(each.startswith(PUBLICATION) for each in change.drops):
+    if unowned and any(each.startswith(PUBLICATION) for each in drops_of(change)):
         told.append(f"{user} does not own publication {publication_of(ask.connector)}")
     return [hindered(change, why) for why in told]
 
 
 def hindered(change: Change, why: str) -> Diagnostic:
     """The problem with a drop that cannot be carried out, with the way round it."""
-    help = f"leave `drop` out, and run this in the database afterwards: {statements(change.drops)}"
+    help = f"leave `drop` out, and run this in the database afterwards: {statements(drops_of(change))}"
     place = change.span or (change.after.origin.span if change.after else None)
     summary = "what is to be dropped cannot be dropped"
     return Diagnostic("K326", Severity.ERROR, summary, why, help, place, str(change.address))
@@ -205,7 +210,7 @@ def with_login(change: Change, values: Mapping[str, str | None]) -> Change:
 def _secrets(change: Change) -> dict[str, Secret]:
     """What the connector had, where only its reference is known."""
     applied = change.owner.applied if change.owner else None
-    if not change.drops or not isinstance(change.before, Connector) or not isinstance(applied, Connector):
+    if not drops_of(change) or not isinstance(change.before, Connector) or not isinstance(applied, Connector):
         return {}
     return {
         key: said

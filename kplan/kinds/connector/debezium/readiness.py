@@ -16,6 +16,7 @@ from kplan.diagnostics import Diagnostic, Severity, Span
 from kplan.kinds.connector.debezium.discovery import ENGINES, Login, Table, discovery
 from kplan.kinds.connector.debezium.incremental import LISTS, name_of, new_tables
 from kplan.kinds.connector.debezium.leftovers import publication_of, quoted, slot_of
+from kplan.kinds.connector.options import snapshots_of
 from kplan.kinds.connector.tables import is_pattern
 from kplan.model import Action, Change, Connector
 from kplan.text import listed
@@ -63,7 +64,7 @@ def ask(change: Change, connector: Connector, login: Login) -> Ask:
     takes_snapshot = change.action in (Action.CREATE, Action.REPLACE) and mode not in READS_NO_ROWS
     before = change.before if isinstance(change.before, Connector) else None
     added = frozenset(map(name_of, new_tables(change)))
-    return Ask(connector, login, fresh, before, takes_snapshot or bool(change.snapshots), added)
+    return Ask(connector, login, fresh, before, takes_snapshot or bool(snapshots_of(change)), added)
 
 
 # -- what is found ----------------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def owned(*sensitive: str, **applied: str | Secret) -> dict[Address, Owned]:
             )
         ),
         list(sensitivity.of_passwords({A: ["hook"]})),
-        list(sensitivity.of_changes([Change(B, Action.MOVE, Connector("a", {"hook": Secret()}), None, source=A)])),
+        list(sensitivity.of_changes([Change(B, Action.MOVE, Connector("a", {"hook": Secret()}), None)])),
     ],
     ids=["reference", "memory", "stack", "move", "password type", "plan"],
 )

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kplan.kinds.topic.encoding import decode_reassignment, encode_reassignment
+from kplan.kinds.topic.options import Reassignment, Replicas
 from kplan.kinds.topic.placement import (
     FOLLOWERS,
     LEADERS,
@@ -22,8 +24,6 @@ from kplan.kinds.topic.placement import (
     said,
     throttled,
 )
-from kplan.model import Reassignment, Replicas
-from kplan.model.codec import reassignment_from_json, reassignment_to_json
 
 Brokers = dict[int, str]
 
@@ -118,7 +118,7 @@ def test_a_reassignment_names_the_partitions_that_change() -> None:
     assert moved.grows and not moved.back.grows and moved.back.back == moved
     assert said(moved) == "adds 4 replicas on brokers 1, 2, 3, in 2 partitions"
     assert said(moved.back) == "removes 4 replicas on brokers 1, 2, 3, in 2 partitions"
-    assert reassignment_from_json(json.loads(json.dumps(reassignment_to_json(moved)))) == moved
+    assert decode_reassignment(json.loads(json.dumps(encode_reassignment(moved)))) == moved
     assert list(involved([moved])) == [1, 2, 3]
 
 
@@ -159,4 +159,4 @@ def test_the_document_for_kafkas_own_tool() -> None:
 def test_a_broken_reassignment_is_no_plan(broken: dict[str, object]) -> None:
     one = {"partition": 0, "before": [1], "after": [1, 2], **broken}
     with pytest.raises(ValueError, match=re.compile("brokers|integer")):
-        reassignment_from_json({"partitions": [one], "bytes": None, "throttle": None})
+        decode_reassignment({"partitions": [one], "bytes": None, "throttle": None})

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kplan.diagnostics import Busy, KplanError
+from kplan.kinds.codec import change_from_json, change_to_json
 from kplan.kinds.connector.debezium.discovery import login, login_from_here
 from kplan.kinds.connector.debezium.drops import (
     chosen,
@@ -21,8 +22,8 @@ from kplan.kinds.connector.debezium.drops import (
     with_login,
 )
 from kplan.kinds.connector.debezium.readiness import Ask, Postgres, Publication, Slot
+from kplan.kinds.connector.options import ConnectorOptions, connector_options
 from kplan.model import Action, Address, Change, Connector, Live, Owned, Removal, Rules, Secret, Stack
-from kplan.model.codec import change_from_json, change_to_json
 from kplan.planning.document import judge
 from kplan.planning.order import Step, order
 from kplan.planning.risk import Accepted, assess
@@ -96,14 +97,20 @@ def test_what_kplan_cannot_drop_is_refused() -> None:
 def test_who_asks() -> None:
     one = connector()
     owner = Owned(one.address, "s", "", True, applied=connector(drop=frozenset({"slot"})))
-    assert planned(deleted(one))[0].drops == NAMES, "the command line"
-    assert planned(deleted(one, owner=owner), asked=frozenset())[0].drops == ("slot shop",), "the ledger"
+    assert connector_options(planned(deleted(one))[0]).drops == NAMES, "the command line"
+    assert connector_options(planned(deleted(one, owner=owner), asked=frozenset())[0]).drops == ("slot shop",), (
+        "the ledger"
+    )
     entry = Stack("s", "", removed=(Removal(one.address, drop=frozenset({"publication"})),))
-    assert planned(deleted(one, owner=owner), entry, frozenset())[0].drops == ("publication shop",), "the entry"
+    assert connector_options(planned(deleted(one, owner=owner), entry, frozenset())[0]).drops == (
+        "publication shop",
+    ), "the entry"
     declared = Stack("s", "", {one.address: connector(drop=BOTH)})
-    assert planned(deleted(one, owner=owner), declared, frozenset())[0].drops == NAMES, "destroy, with the block there"
+    assert connector_options(planned(deleted(one, owner=owner), declared, frozenset())[0]).drops == NAMES, (
+        "destroy, with the block there"
+    )
     again = Change(one.address, Action.REPLACE, one, connector(drop=BOTH))
-    assert planned(again, asked=frozenset())[0].drops == NAMES
+    assert connector_options(planned(again, asked=frozenset())[0]).drops == NAMES
     updated = Change(one.address, Action.UPDATE, one, one)
     assert planned(updated)[0] == updated, "nothing else drops anything"
 
@@ -111,15 +118,15 @@ def test_who_asks() -> None:
 def test_for_all_connectors_only_those_are_meant_that_have_something() -> None:
     sink = Connector("out", {"connector.class": "org.example.Sink"})
     assert planned(deleted(sink)) == (deleted(sink), [])
-    assert planned(deleted(connector()), asked=frozenset({"publication=other"}))[0].drops == ()
+    assert connector_options(planned(deleted(connector()), asked=frozenset({"publication=other"}))[0]).drops == ()
     assert planned(deleted(connector(SQL)))[1] == ["K240"]
     said, told = planned(deleted(connector(MARIA)))
-    assert not told and "nothing is to be dropped" in said.effects[0] and said.undo == deleted(connector()).undo
+    assert not told and "nothing is to be dropped" in said.options.effects[0] and said.undo == deleted(connector()).undo
 
 
 def test_contradictions() -> None:
     one, other = connector(), connector(name="other")
-    assert planned(deleted(one, keep_offsets=True))[1] == ["K242"]
+    assert planned(deleted(one, options=ConnectorOptions(keep_offsets=True)))[1] == ["K242"]
     assert planned(deleted(one), live=Live(resources={one.address: one, other.address: other}))[1] == ["K241"]
 
 
@@ -137,14 +144,14 @@ def test_other_stacks_of_the_same_plan_count_as_they_are_to_become() -> None:
 
 def test_it_stands_below_the_line_and_says_what_stays() -> None:
     made, _ = planned(deleted(connector(signal__data__collection="public.signals")))
-    assert made.irreversible and "then drops slot shop and publication shop" in made.effects[0]
+    assert made.irreversible and "then drops slot shop and publication shop" in made.options.effects[0]
     (risky,) = assess([made], NOTHING, {}, Accepted())
     codes = {risk.code: risk.summary for risk in risky.risks}
     assert "slot shop, publication shop" in codes["K423"]
     assert "DROP TABLE public.signals" in codes["K413"] and "pg_drop" not in codes["K413"]
     topic = Change(Address("topic", "x"), Action.DELETE)
     assert [s.change.address.kind for s in order([topic, made])] == ["connector", "topic"]
-    assert change_from_json(change_to_json(made, 1, 1)).drops == NAMES
+    assert connector_options(change_from_json(change_to_json(made, 1, 1))).drops == NAMES
 
 
 @pytest.mark.parametrize(
@@ -191,7 +198,7 @@ def drops(database: Database, tries: int = 3) -> Drops:
 
 def test_a_slot_that_is_still_held_is_waited_for() -> None:
     database = Database(busy=2)
-    change = deleted(connector(), drops=NAMES)
+    change = deleted(connector(), options=ConnectorOptions(drops=NAMES))
     assert drops(database).run(change) == "slot shop and publication shop dropped" and database.has == []
     assert drops(database).run(change), "once more does no harm"
     with pytest.raises(KplanError) as caught:
@@ -227,7 +234,7 @@ def test_a_deletion_that_was_cut_off_is_done_again_for_its_drop() -> None:
     for answered, done in (({}, False), ({1: False}, False), ({1: True}, True)):
         (judged,), moved = judge([step], Live(), {}, "s", answered)
         assert not moved and judged.done is done
-    (judged,), _ = judge([replace(step, change=replace(made, drops=()))], Live(), {}, "s")
+    (judged,), _ = judge([replace(step, change=replace(made, options=ConnectorOptions(drops=())))], Live(), {}, "s")
     assert judged.done, "without a drop there is nothing left to do"
 
 
@@ -243,7 +250,7 @@ def test_the_login_of_a_saved_plan_comes_from_the_variables_again() -> None:
 
 
 def test_a_database_out_of_reach_is_found_before_the_connector_is_deleted() -> None:
-    change = deleted(connector(), drops=NAMES)
+    change = deleted(connector(), options=ConnectorOptions(drops=NAMES))
     drops(Database()).refuse(change)
     with pytest.raises(KplanError, match="nothing of it was deleted") as caught:
         drops(Database(error=KplanError("away"))).refuse(change)

@@ -12,6 +12,7 @@ import pytest
 from kplan.diagnostics import Denied, KplanError
 from kplan.kinds.connector.debezium import incremental
 from kplan.kinds.connector.debezium.incremental import Notification
+from kplan.kinds.connector.options import ConnectorOptions, connector_options
 from kplan.model import Action, Address, Change, Connector, Live, Rules, Stack
 from kplan.planning.diff import diff
 from kplan.planning.undo import inverse
@@ -39,10 +40,13 @@ def changed(before: str, after: str, config: Mapping[str, str] = ASKABLE, new: s
 
 def test_only_tables_that_were_not_captured_are_read_and_the_undo_stops_that() -> None:
     change = changed(r"public\.a,public\.b", r"public\.b, public\.c ,public\.d")
-    assert change.snapshots == (r"public\.c", r"public\.d")
-    assert any("public.c, public.d (incremental snapshot)" in effect for effect in change.effects)
+    assert connector_options(change).snapshots == (r"public\.c", r"public\.d")
+    assert any("public.c, public.d (incremental snapshot)" in effect for effect in change.options.effects)
     back = inverse(change)
-    assert back is not None and (back.snapshots, back.stops) == ((), change.snapshots)
+    assert back is not None and (connector_options(back).snapshots, connector_options(back).stops) == (
+        (),
+        connector_options(change).snapshots,
+    )
 
 
 LOGS_TOO = r"(?!(?:public\.secret|public\.logs)$)(?:public\..*)"
@@ -63,14 +67,14 @@ LESS = r"(?!(?:public\.secret)$)(?:public\..*)"
     ],
 )
 def test_what_was_captured_already_is_not_new(before: str, after: str, new: tuple[str, ...]) -> None:
-    assert changed(before, after).snapshots == new
+    assert connector_options(changed(before, after)).snapshots == new
 
 
 def sent(config: Mapping[str, str], before: str, after: str) -> list[str]:
     """What a signal about the tables that `after` adds asks for."""
     change = changed(before, after, {**ASKABLE, **config})
-    assert isinstance(change.after, Connector) and change.snapshots
-    return incremental.collections(change.after, change.snapshots, change.before)
+    assert isinstance(change.after, Connector) and connector_options(change).snapshots
+    return incremental.collections(change.after, connector_options(change).snapshots, change.before)
 
 
 def of(name: str) -> str:
@@ -143,7 +147,7 @@ def test_a_connector_whose_tables_kplan_cannot_name_is_refused(config: Mapping[s
 
 @pytest.mark.parametrize("new", ["none", ""])
 def test_nothing_is_read_where_that_is_not_asked(new: str) -> None:
-    assert changed("a.b", "a.b,a.c", new=new).snapshots == ()
+    assert connector_options(changed("a.b", "a.b,a.c", new=new)).snapshots == ()
 
 
 @pytest.mark.parametrize("key", [key for key in ASKABLE if key not in ("connector.class", "signal.kafka.topic")])
@@ -152,7 +156,7 @@ def test_a_connector_that_cannot_be_asked_is_an_error_that_names_what_it_lacks(k
     connector = Connector("c", config, rules=Rules(new_tables="incremental"))
     [problem] = incremental.problems([connector])
     assert problem.code == "K239" and key in problem.detail
-    assert changed("a.b", "a.b,a.c", config).snapshots == ()
+    assert connector_options(changed("a.b", "a.b,a.c", config)).snapshots == ()
 
 
 def test_a_read_only_connector_needs_no_table_of_signals() -> None:
@@ -243,7 +247,7 @@ def test_a_table_without_rows_is_read_and_a_collection_that_nobody_finds_is_not(
     config = {**ASKABLE, "connector.class": of("mongodb.MongoDbConnector")}
     before = Connector("c", {**config, "collection.include.list": r"shop\.a"})
     after = Connector("c", {**config, "collection.include.list": r"shop\.a,public\.b"})
-    change = Change(after.address, Action.UPDATE, before, after, snapshots=(r"public\.b",))
+    change = Change(after.address, Action.UPDATE, before, after, options=ConnectorOptions(snapshots=(r"public\.b",)))
     error = Fake(list(answers)).run(change).error
     assert error is not None and "public.b: EMPTY" in error.message and "name" in error.help
 

@@ -1,0 +1,20 @@
+"""Topics, as a kind of resource."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kplan.kinds.topic.consequences import TopicConsequences
+from kplan.kinds.topic.encoding import TopicEncoding
+
+
+@dataclass(frozen=True, slots=True)
+class TopicKind:
+    """The kind `topic`."""
+
+    name: str = "topic"
+    encoding: TopicEncoding = TopicEncoding()
+    consequences: TopicConsequences = TopicConsequences()
+
+
+TOPIC = TopicKind()
