@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from kplan.diagnostics import Diagnostic, Invalid, Stale, error
+from kplan.diagnostics import Diagnostic, Invalid, Stale, codes, error
 from kplan.execution.run import Result, Stop
 from kplan.model import EMPTY, Connector, Secret, Stack, Target
 from kplan.model.events import Emit, silent
@@ -377,7 +377,7 @@ def _refuse(plan: Plan, environment: Environment) -> None:
         raise Stale(f"the plan is for environment {plan.env}, not {environment.name}")
     if missing := _without_values(plan):
         raise Invalid(
-            [error("K219", "a sensitive variable has no value", n, help="give it to `from_json`") for n in missing]
+            [error(codes.K219, "a sensitive variable has no value", n, help="give it to `from_json`") for n in missing]
         )
 
 

@@ -19,7 +19,8 @@ sys.path.insert(0, str(ROOT))
 
 from kplan.cli import COMMANDS, EXIT_CODES, cli  # noqa: E402
 from kplan.cli.options import UNSAID  # noqa: E402
-from kplan.diagnostics.codes import CODES, FAMILIES  # noqa: E402
+from kplan.diagnostics.codes.ranges import FAMILIES  # noqa: E402
+from kplan.diagnostics.codes.table import CODES  # noqa: E402
 
 HERE = ROOT / "docs" / "reference"
 MADE = "<!-- Written by `make docs` from {}; change that. -->"
@@ -199,7 +200,7 @@ def codes() -> str:
     lines = [
         "# Codes",
         "",
-        MADE.format("kplan/diagnostics/codes.py"),
+        MADE.format("kplan/diagnostics/codes/"),
         "",
         "`kplan explain K104` prints the same of one of them.",
         "",
@@ -207,8 +208,8 @@ def codes() -> str:
     for family, meaning in FAMILIES.items():
         lines += [f"## {family}: {meaning}", ""]
         for each in CODES.values():
-            if each.code.startswith(family):
-                lines += [f"### {each.code}", "", f"**{each.title}**", "", *_paragraphs(each.text), ""]
+            if each.number.startswith(family):
+                lines += [f"### {each.number}", "", f"**{each.title}**", "", *_paragraphs(each.text), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -41,10 +41,10 @@ def _file(environment: Environment, setting: str, value: str) -> str:
     path = Path(environment.folder, value)
     kind = kind_of(path)
     if kind in ("a named pipe", "a socket"):
-        from kplan.diagnostics import Invalid, error
+        from kplan.diagnostics import Invalid, codes, error
 
         detail = f"{setting} {path}: it is {kind}"
-        raise Invalid([error("K203", "a file for TLS cannot be used", detail, help="name a plain file")])
+        raise Invalid([error(codes.K203, "a file for TLS cannot be used", detail, help="name a plain file")])
     return str(path)
 
 

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 import requests
 from requests.auth import AuthBase
 
-from kplan.diagnostics import Busy, Denied, KplanError, Timeout, Unreachable
+from kplan.diagnostics import Busy, Denied, KplanError, Timeout, Unreachable, codes
 from kplan.model import EMPTY
 from kplan.servers.http_limits import MIB, TooLarge, limited_session, ran_out
 
@@ -53,19 +53,19 @@ class Host(Protocol):
 class Refused(KplanError):
     """The service does not do it."""
 
-    code = "K615"
+    entry = codes.K615
 
 
 class Unknown(KplanError):
     """It is not known what is to be written, or where."""
 
-    code = "K616"
+    entry = codes.K616
 
 
 class NotPermitted(Denied):
     """The token may not do it."""
 
-    code = "K614"
+    entry = codes.K614
 
 
 # -- one comment, updated in place ------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ class Api:
         try:
             answer = self._session.request(method, url, timeout=(self._timeout, seconds), **more)
         except TooLarge as e:
-            raise Refused(f"{host}: {e}", code="K333") from e
+            raise Refused(f"{host}: {e}", code=codes.K333) from e
         except requests.RequestException as e:
             if isinstance(e, requests.Timeout) or ran_out(e):
                 raise Timeout(f"{host} has not answered within {seconds:g} s") from e

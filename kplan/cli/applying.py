@@ -193,7 +193,7 @@ def _saved(paths: Sequence[str]) -> list[dict[str, Any]] | None:
 def _from_file(session: Session, documents: list[dict[str, Any]]) -> tuple[Environment, Any]:
     from dataclasses import replace
 
-    from kplan.diagnostics import Blocked, Stale
+    from kplan.diagnostics import Blocked, Stale, codes
     from kplan.planning.document import from_json, secret_names, verify_signatures, with_secrets
     from kplan.project.loading import Request
 
@@ -203,7 +203,7 @@ def _from_file(session: Session, documents: list[dict[str, Any]]) -> tuple[Envir
     session.stack_names = [plan.stack for plan in plans]
     session.needs_connect = any(c.address.kind == "connector" for plan in plans for c in plan.changes)
     if len({plan.env for plan in plans}) != 1:
-        raise Stale("this file holds plans for several environments", code="K521")
+        raise Stale("this file holds plans for several environments", code=codes.K521)
     asked = session.request
     if asked.env and asked.env != plans[0].env:
         raise Stale(f"the plan is for environment {plans[0].env}, not {asked.env}", help="leave --env out")
@@ -264,7 +264,7 @@ def declared(
     """Values of sensitive variables that come from their `env:` or the environment, where the stack file is there."""
     if not names:
         return {}
-    from kplan.diagnostics import Invalid, error
+    from kplan.diagnostics import Invalid, codes, error
     from kplan.language import source
     from kplan.language.variables import Given, settle
 
@@ -280,20 +280,20 @@ def declared(
     missing = [n for n in names if found.get(n) is None]
     if missing:
         raise Invalid(
-            [error("K219", "a sensitive variable has no value", n, help=f"set KPLAN_VAR_{n}") for n in missing]
+            [error(codes.K219, "a sensitive variable has no value", n, help=f"set KPLAN_VAR_{n}") for n in missing]
         )
     return found
 
 
 def _refuse_without_files(plans: Sequence[Plan]) -> None:
     """Raise Stale for a plan that has steps and names no file that it was made from: kplan writes none like that."""
-    from kplan.diagnostics import Stale
+    from kplan.diagnostics import Stale, codes
 
     for plan in plans:
         if plan.steps and not plan.files:
             raise Stale(
                 f"the plan of stack {plan.stack} has steps and names no file that it was made from",
-                code="K522",
+                code=codes.K522,
                 help="make the plan again, and apply the file as it was written",
             )
 

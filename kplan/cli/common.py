@@ -498,14 +498,14 @@ def _bug(e: Exception) -> Diagnostic:
     import traceback
     from pathlib import Path
 
-    from kplan.diagnostics import error
+    from kplan.diagnostics import codes, error
 
     frame = traceback.extract_tb(e.__traceback__)[-1] if e.__traceback__ else None
     place = f" in {frame.name} ({Path(frame.filename).name}:{frame.lineno})" if frame else ""
     if os.environ.get("KPLAN_TRACEBACK"):
         traceback.print_exception(e)
     return error(
-        "K399",
+        codes.K399,
         "an error in kplan itself",
         f"{type(e).__name__}{place}",
         help="please report it; KPLAN_TRACEBACK=1 shows more, look for secrets before you send that",

@@ -122,7 +122,7 @@ def _templates(ctx: click.Context) -> Iterable[str]:
 
 
 def _codes(ctx: click.Context) -> Iterable[str]:
-    from kplan.diagnostics.codes import CODES
+    from kplan.diagnostics.codes.table import CODES
 
     return sorted(CODES)
 

@@ -36,14 +36,14 @@ def command() -> None:
 @contextmanager
 def _opened(session: Session) -> Iterator[tuple[Cluster, Store]]:
     """Open the environment's servers, which have connectors, and its store."""
-    from kplan.diagnostics import KplanError
+    from kplan.diagnostics import KplanError, codes
 
     session.connect_alone = True
     environment = session.load_environment()
     cluster, store = session.open(environment)
     try:
         if cluster.connectors is None:
-            raise KplanError(f"environment {environment.name} has no Connect", code="K218")
+            raise KplanError(f"environment {environment.name} has no Connect", code=codes.K218)
         with session.showing_progress():
             yield cluster, store
     finally:
@@ -53,7 +53,7 @@ def _opened(session: Session) -> Iterator[tuple[Cluster, Store]]:
 
 def _read_connector(session: Session, opened: tuple[Cluster, Store]) -> tuple[Any, Connector, Health]:
     """Read the live connector, without its secrets; return its backend, too. Raises KplanError where there is none."""
-    from kplan.diagnostics import KplanError
+    from kplan.diagnostics import KplanError, codes
     from kplan.model import Address, Connector, Live
     from kplan.planning.pipeline import concealed
 
@@ -63,7 +63,9 @@ def _read_connector(session: Session, opened: tuple[Cluster, Store]) -> tuple[An
     reading = backend.read([name])
     there = reading.resources.get(address)
     if there is None:
-        raise KplanError(f"Connect has no connector {name}", code="K321", help="`kplan list 'connector/*'` shows them")
+        raise KplanError(
+            f"Connect has no connector {name}", code=codes.K321, help="`kplan list 'connector/*'` shows them"
+        )
     assert isinstance(there, Connector)
     sensitive = _sensitive(session, backend, store, there)
     live = concealed(cluster, Live(resources={address: there}, health=reading.health), sensitive)
@@ -212,7 +214,7 @@ def _carry_out(session: Session, backend: Any, change: Change, send: Callable[[]
 @SHOWING
 @calls
 def restart(session: Session) -> int:
-    from kplan.diagnostics import KplanError
+    from kplan.diagnostics import KplanError, codes
     from kplan.language.durations import seconds
     from kplan.model import Action, Change
     from kplan.servers.base import Outcome
@@ -227,7 +229,7 @@ def restart(session: Session) -> int:
         if now.state != "running":  # Connect takes the request, and leaves the connector as it is
             raise KplanError(
                 f"{now.name} is {now.state.upper()}, and a restart leaves it so",
-                code="K514",
+                code=codes.K514,
                 help=f"kplan connector resume {now.name}",
             )
         if s["failed_only"] and not health.failed and health.state != "FAILED":
@@ -290,7 +292,7 @@ def offsets(session: Session) -> int:
 
 
 def _read(path: str) -> list[Any]:
-    from kplan.diagnostics import Invalid, error
+    from kplan.diagnostics import Invalid, codes, error
     from kplan.project.reading import read_file
 
     try:
@@ -302,7 +304,7 @@ def _read(path: str) -> list[Any]:
     except (OSError, ValueError, KeyError, RecursionError):
         pass
     raise Invalid(
-        [error("K606", "this is no file of offsets", path, help="`kplan connector offsets NAME --out` writes one")]
+        [error(codes.K606, "this is no file of offsets", path, help="`kplan connector offsets NAME --out` writes one")]
     )
 
 
@@ -370,13 +372,13 @@ def _put_back(
     except KplanError as e:
         worse = KplanError(
             f"{name} does not run with the new offsets, and not with the earlier ones: {e.message}",
-            code=e.code,
+            code=e.entry,
             help=f"those it had: {json.dumps(had)}",
         )
         worse.exit_code = 8
         raise worse from failure
     raise KplanError(
         f"{name} does not run with these offsets, so it has its earlier ones again: {failure.message}",
-        code=failure.code,
+        code=failure.entry,
         help="the database no longer has what is behind them; `--reset` reads all rows again",
     ) from failure

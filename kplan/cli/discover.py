@@ -56,12 +56,12 @@ def _connector(session: Session) -> Connector:
     """
     from difflib import get_close_matches
 
-    from kplan.diagnostics import Invalid, error
+    from kplan.diagnostics import Invalid, codes, error
     from kplan.model import Connector
 
     name = session.settings["name"]
     loaded = session.load()
-    wrong = [problem for problem in loaded.diagnostics if problem.is_error and problem.code != "K216"]
+    wrong = [problem for problem in loaded.diagnostics if problem.is_error and problem.code != codes.K216.number]
     if wrong:
         raise Invalid(wrong)
     known = {r.name: r for stack in loaded.stacks for r in stack.resources.values() if isinstance(r, Connector)}
@@ -70,7 +70,9 @@ def _connector(session: Session) -> Connector:
     close = get_close_matches(name, known, 1)
     hint = f"did you mean `{close[0]}`? " if close else ""
     there = f"there are {', '.join(sorted(known))}" if known else "there is none at all"
-    raise Invalid([error("K321", "there is no such connector", f"the stacks declare no {name}", help=f"{hint}{there}")])
+    raise Invalid(
+        [error(codes.K321, "there is no such connector", f"the stacks declare no {name}", help=f"{hint}{there}")]
+    )
 
 
 def _password(variable: str) -> str | None:

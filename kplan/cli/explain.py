@@ -13,12 +13,12 @@ from kplan.cli.common import command as calls
 def command(session: Session) -> int:
     import textwrap
 
-    from kplan.diagnostics.codes import CODES, similar
+    from kplan.diagnostics.codes.table import CODES, similar
 
     code = (session.settings["code"] or "").upper()
     if not code:
-        for each in sorted(CODES.values(), key=lambda c: c.code):
-            session.say(f"{each.code}  {each.title}")
+        for code in CODES.values():
+            session.say(f"{code.number}  {code.title}")
         return 0
     if code not in CODES:
         near = f"; did you mean {similar(code)}?" if similar(code) else ""

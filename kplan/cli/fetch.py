@@ -50,13 +50,13 @@ def _plans(data: bytes) -> str:
     """What the file holds. Raises Stale where it is no plan as kplan saved it."""
     import json
 
-    from kplan.diagnostics import Stale
+    from kplan.diagnostics import Stale, codes
     from kplan.planning.document import from_json
 
     try:
         document = json.loads(data)
     except ValueError as e:
-        raise Stale("the reviewed plan is no JSON", code="K521", help="make the plan again") from e
+        raise Stale("the reviewed plan is no JSON", code=codes.K521, help="make the plan again") from e
     documents = document.get("plans", [document]) if isinstance(document, dict) else []
     plans = [from_json(each) for each in documents]
     return ", ".join(f"plan {p.digest[7:15]} of stack {p.stack}, made {p.created_at}" for p in plans)

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from kplan.inspect.lineage import Graph
     from kplan.model import Stack
 
-FOREIGN = "K215"  # a topic that is read and not fed: the graph itself shows that, and looks into all stacks
-
 
 @click.command(
     "graph",
@@ -39,7 +37,7 @@ FOREIGN = "K215"  # a topic that is read and not fed: the graph itself shows tha
 @SHOWING
 @calls
 def command(session: Session) -> int:
-    from kplan.diagnostics import Invalid, ordered
+    from kplan.diagnostics import Invalid, codes, ordered
     from kplan.inspect.lineage import graph
     from kplan.model import Target
 
@@ -48,7 +46,9 @@ def command(session: Session) -> int:
     loaded = session.load()
     if loaded.has_errors:
         raise Invalid(loaded.diagnostics)
-    session.show(ordered(d for d in loaded.diagnostics if d.code != FOREIGN))
+    # A topic that is read and not fed: the graph itself shows that, and looks into all stacks.
+    foreign = codes.K215.number
+    session.show(ordered(d for d in loaded.diagnostics if d.code != foreign))
     shown = _view(session, graph(loaded.stacks), loaded.stacks)
     if session.settings["out"]:
         from kplan.cli.snapshot import save_or_tell

@@ -121,7 +121,7 @@ def _from_files(session: Session) -> Taken:
 
 def _bytes(path: str) -> bytes:
     """The file's content, or with `-` what comes in on standard input. Raises Invalid."""
-    from kplan.diagnostics import Invalid, error
+    from kplan.diagnostics import Invalid, codes, error
     from kplan.importers.files import MAX_BYTES
     from kplan.project.reading import read_file
 
@@ -129,7 +129,7 @@ def _bytes(path: str) -> bytes:
         return sys.stdin.buffer.read(MAX_BYTES + 1) if path == "-" else read_file(path)
     except OSError as e:
         detail, help = f"{path}: {e.strerror or e}", "check the path and its permissions"
-        raise Invalid([error("K107", "a file cannot be read", detail, help=help)]) from e
+        raise Invalid([error(codes.K107, "a file cannot be read", detail, help=help)]) from e
 
 
 def _where(files: Iterable[str]) -> str:
@@ -138,7 +138,7 @@ def _where(files: Iterable[str]) -> str:
 
 def _refuse_nothing(session: Session, found: Iterable[object], notes: Iterable[object], where: str) -> None:
     """Raises Invalid where nothing was found; the notes say what was there instead."""
-    from kplan.diagnostics import Invalid, error
+    from kplan.diagnostics import Invalid, codes, error
 
     if any(found):
         return
@@ -146,7 +146,7 @@ def _refuse_nothing(session: Session, found: Iterable[object], notes: Iterable[o
     more = f"\n- and {len(lines) - MAX_NOTES:,} more" if len(lines) > MAX_NOTES else ""
     why = "".join(lines[:MAX_NOTES]) + more
     detail = f"{where}: no topic and no connector that a stack could have{':' if why else ''}{why}"
-    raise Invalid([error("K633", "there is nothing to import", detail)])
+    raise Invalid([error(codes.K633, "there is nothing to import", detail)])
 
 
 def _printable(session: Session, note: str) -> str:
@@ -159,13 +159,13 @@ def _printable(session: Session, note: str) -> str:
 
 
 def _refuse_unmatched(globs: tuple[str, ...], addresses: Iterable[Address]) -> None:
-    from kplan.diagnostics import Invalid, error
+    from kplan.diagnostics import Invalid, codes, error
     from kplan.importers.live import unmatched
 
     missing = unmatched(globs, addresses)
     if missing:
         help = "`kplan list` shows what is there; a GLOB is quoted in a shell: 'shop.*'"
-        raise Invalid([error("K632", "there is nothing of that name", glob, help=help) for glob in missing])
+        raise Invalid([error(codes.K632, "there is nothing of that name", glob, help=help) for glob in missing])
 
 
 def _composed(

@@ -181,14 +181,14 @@ def _files(wanted: Wanted) -> dict[str, str]:
 
 def _refuse_to_overwrite(session: Session, folder: Path, wanted: Wanted) -> None:
     """Raises KplanError, before anything is written, where a file is there that would have to say something else."""
-    from kplan.diagnostics import KplanError
+    from kplan.diagnostics import KplanError, codes
 
     if _is_there(folder / wanted.stack) and not session.settings["force"]:
         help = "give the stack another name with --name, or replace the file with --force"
-        raise KplanError(str(folder / wanted.stack), code="K245", help=help)
+        raise KplanError(str(folder / wanted.stack), code=codes.K245, help=help)
     if _is_there(folder / "kplan.yaml") and wanted.bootstrap:
         help = "it is never replaced: write the environment into it, and leave --bootstrap out"
-        raise KplanError(str(folder / "kplan.yaml"), code="K245", help=help)
+        raise KplanError(str(folder / "kplan.yaml"), code=codes.K245, help=help)
 
 
 def _is_simulated(folder: Path) -> bool:

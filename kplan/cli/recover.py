@@ -125,7 +125,7 @@ def _show_unreadable(session: Session, store: Store) -> set[str]:
 
 def _open_runs(session: Session, store: Store, unreadable: Collection[str]) -> list[Progress]:
     """The open runs, without those of the stacks that have a record which cannot be read."""
-    from kplan.diagnostics import Invalid, error
+    from kplan.diagnostics import Invalid, codes, error
     from kplan.model.journal import replay
     from kplan.planning.trust import escape
 
@@ -136,7 +136,7 @@ def _open_runs(session: Session, store: Store, unreadable: Collection[str]) -> l
         return found
     chosen = [p for p in found if asked in (p.run, escape(p.run))]
     if not chosen:
-        raise Invalid([error("K606", "there is no such open run", asked, help="`kplan recover --list` shows them")])
+        raise Invalid([error(codes.K606, "there is no such open run", asked, help="`kplan recover --list` shows them")])
     return chosen
 
 

@@ -184,9 +184,9 @@ def _append(path: str, text: str) -> None:
 
 
 def unwritable(what: str) -> Exception:
-    from kplan.diagnostics import KplanError
+    from kplan.diagnostics import KplanError, codes
 
-    return KplanError(f"cannot be written: {what}", code="K611", help="choose another place, or make room there")
+    return KplanError(f"cannot be written: {what}", code=codes.K611, help="choose another place, or make room there")
 
 
 # -- before there is a plan -------------------------------------------------------------------------------------------

@@ -85,30 +85,30 @@ def _plans(session: Session, files: list[str]) -> None:
 
 def _documents(file: str) -> list[dict[str, Any]]:
     """The plans of one file. Raises Invalid where it holds none."""
-    from kplan.diagnostics import Invalid, error
+    from kplan.diagnostics import Invalid, codes, error
     from kplan.project.reading import read_file
 
     try:
         data = json.loads(read_file(file))
     except OSError as e:
-        raise Invalid([error("K521", "this is no saved plan", f"{file}: {e.strerror or 'it cannot be read'}")])
+        raise Invalid([error(codes.K521, "this is no saved plan", f"{file}: {e.strerror or 'it cannot be read'}")])
     except (ValueError, RecursionError):
         raise Invalid([_not_a_plan(file)])
     several = data.get("plans") if isinstance(data, dict) else None
     documents = several if isinstance(several, list) else [data]
     if not documents or not all(isinstance(document, dict) for document in documents):
-        raise Invalid([error("K521", "this is no saved plan", file)])
+        raise Invalid([error(codes.K521, "this is no saved plan", file)])
     return documents
 
 
 def _not_a_plan(file: str) -> Diagnostic:
     """The error for a file that is not JSON; it names what the file is, where that is known."""
-    from kplan.diagnostics import error
+    from kplan.diagnostics import codes, error
     from kplan.language.mistaken import recognize
 
     other = recognize(file, Path(file).read_text("utf-8", "replace"))
     return error(
-        "K521",
+        codes.K521,
         "this is no saved plan",
         f"{file} is {other.what}" if other else f"{file} is not JSON",
         help="a saved plan is made with `kplan plan --out`; an expanded stack is shown with --stack",
@@ -139,7 +139,7 @@ def _runs(session: Session) -> int:
 
 
 def _run(session: Session, run: str) -> None:
-    from kplan.diagnostics import Invalid, error
+    from kplan.diagnostics import Invalid, codes, error
     from kplan.render.text import clean
 
     store = session.open_store(session.load_environment())
@@ -150,7 +150,7 @@ def _run(session: Session, run: str) -> None:
         _summary(session, summary)
         return
     if not entries:
-        raise Invalid([error("K606", "there is no such file or run", run, help="`kplan show` lists the runs")])
+        raise Invalid([error(codes.K606, "there is no such file or run", run, help="`kplan show` lists the runs")])
     if session.as_json:
         session.say(json.dumps([_entry(e) for e in entries], indent=2, ensure_ascii=False))
         return

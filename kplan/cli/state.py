@@ -112,11 +112,11 @@ def sign(session: Session) -> int:
 
 
 def _refuse_without_key() -> None:
-    from kplan.diagnostics import Invalid, error
+    from kplan.diagnostics import Invalid, codes, error
 
     if not os.environ.get("KPLAN_KEY"):
         help = "set KPLAN_KEY to the secret that plan and apply have"
-        raise Invalid([error("K622", "there is no key to sign with", "KPLAN_KEY is not set", help=help)])
+        raise Invalid([error(codes.K622, "there is no key to sign with", "KPLAN_KEY is not set", help=help)])
 
 
 def _list_unsigned(session: Session, store: Store, records: Sequence[Record], unsigned: Sequence[Record]) -> None:
@@ -224,7 +224,7 @@ def _passwords(session: Session, cluster: Cluster, store: Store) -> list[Setting
 
 def _describe(session: Session, store: Store, found: Found) -> None:
     """Say what would be changed, without values, and what is left."""
-    from kplan.diagnostics import Diagnostic, Severity
+    from kplan.diagnostics import codes, warning
     from kplan.render.text import clean as printable
 
     for record, names in found.to_write:
@@ -233,20 +233,20 @@ def _describe(session: Session, store: Store, found: Found) -> None:
         session.say(f"No value of a sensitive setting is in {store.where}.")
     _show_damaged(session, found.damaged)
     session.show([
-        Diagnostic("K620", Severity.WARNING, "an open run keeps its values", f"run {run} needs them to be put back",
-                   f"end it with `kplan recover {run}`, then clean again")
+        warning(codes.K620, "an open run keeps its values", f"run {run} needs them to be put back",
+                help=f"end it with `kplan recover {run}`, then clean again")
         for run in found.open_runs
     ])  # fmt: skip
 
 
 def _show_damaged(session: Session, records: Sequence[Record]) -> Sequence[Record]:
     """Show and return the damaged ones of the records."""
-    from kplan.diagnostics import Diagnostic, Severity
+    from kplan.diagnostics import codes, warning
 
     damaged = [record for record in records if record.damage]
     session.show([
-        Diagnostic("K619", Severity.WARNING, "a record of the state is damaged", f"{record.name} of stack "
-                   f"{record.stack}: {record.damage}", "it is left as it is: see `kplan explain K619`")
+        warning(codes.K619, "a record of the state is damaged", f"{record.name} of stack {record.stack}: "
+                f"{record.damage}", help=f"it is left as it is: see `kplan explain {codes.K619.number}`")
         for record in damaged
     ])  # fmt: skip
     return damaged

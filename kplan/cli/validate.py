@@ -72,11 +72,11 @@ def _of_environments(session: Session) -> tuple[list[Diagnostic], int]:
 
 
 def _unset(stacks: Sequence[Stack]) -> list[Diagnostic]:
-    from kplan.diagnostics import warning
+    from kplan.diagnostics import codes, warning
 
     help = "taken as unknown here; `apply` needs it"
     return [
-        warning("K219", "a sensitive variable has no value", name, span=span, help=help)
+        warning(codes.K219, "a sensitive variable has no value", name, span=span, help=help)
         for stack in stacks
         for name, span in stack.unset.items()
     ]

@@ -85,7 +85,7 @@ def _things(text: str, environment: Environment, stacks: bool) -> list[str]:
 
 def wait_until_ready(session: Session, environment: Environment, patience: float) -> None:
     """Returns once Kafka answers, and Connect where the stacks have connectors. Raises KplanError after `patience`."""
-    from kplan.diagnostics import KplanError
+    from kplan.diagnostics import KplanError, codes
     from kplan.servers.waits import WAITS
 
     things = ["kafka", *(["connect"] if session.needs_connect and environment.has_connect else [])]
@@ -94,7 +94,7 @@ def wait_until_ready(session: Session, environment: Environment, patience: float
         while missing := _missing(session, _impatient(environment, end - time.monotonic()), things, []):
             left = end - time.monotonic()
             if left <= 0:
-                raise KplanError(f"not ready within {patience:g} s: {missing}", code="K530",
+                raise KplanError(f"not ready within {patience:g} s: {missing}", code=codes.K530,
                                  help="look at the server, or wait longer with --wait")  # fmt: skip
             session.note(f"not ready, waiting {left:.0f} s more: {missing}")
             time.sleep(min(left, environment.delay))

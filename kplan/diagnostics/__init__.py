@@ -27,6 +27,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from kplan.diagnostics import codes
+from kplan.diagnostics.codes.code import Code
+
 LONGEST_NUMBER = 60  # digits of a number in a sentence
 NUMBERS = re.compile(rf"\d{{{LONGEST_NUMBER},}}")
 LONGEST_TEXT = 4_000  # characters of a sentence of a problem
@@ -89,7 +92,7 @@ class Diagnostic:
 
 
 def error(
-    code: str,
+    code: Code,
     summary: str,
     detail: str = "",
     *,
@@ -99,11 +102,11 @@ def error(
     path: str = "",
     label: str = "",
 ) -> Diagnostic:
-    return Diagnostic(code, Severity.ERROR, summary, _cut(detail), _cut(help), span, str(address), path, _cut(label))
+    return _diagnostic(Severity.ERROR, code, summary, detail, help, span, address, path, label)
 
 
 def warning(
-    code: str,
+    code: Code,
     summary: str,
     detail: str = "",
     *,
@@ -113,7 +116,21 @@ def warning(
     path: str = "",
     label: str = "",
 ) -> Diagnostic:
-    return Diagnostic(code, Severity.WARNING, summary, _cut(detail), _cut(help), span, str(address), path, _cut(label))
+    return _diagnostic(Severity.WARNING, code, summary, detail, help, span, address, path, label)
+
+
+def _diagnostic(
+    severity: Severity,
+    code: Code,
+    summary: str,
+    detail: str,
+    help: str,
+    span: Span | None,
+    address: object,
+    path: str,
+    label: str,
+) -> Diagnostic:
+    return Diagnostic(code.number, severity, summary, _cut(detail), _cut(help), span, str(address), path, _cut(label))
 
 
 def _cut(text: str) -> str:
@@ -170,43 +187,45 @@ class ErrorClass(StrEnum):
 class KplanError(Exception):
     """A failure of the world, said in one sentence, with the way out in `help` and its origin in `cause`.
 
-    `applied` is False when the request cannot have taken effect, None when that is unknown.
+    `entry` is its code with the explanation. `applied` is False when the request cannot have taken effect, None when
+    that is unknown.
     """
 
     exit_code = 1
     error_class = ErrorClass.FATAL
-    code = "K399"
+    entry = codes.K399
     applied: bool | None = False
 
-    def __init__(self, message: str, *, help: str = "", code: str = "", applied: bool | None = None) -> None:
+    def __init__(self, message: str, *, help: str = "", code: Code | None = None, applied: bool | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.help = help
-        self.code = code or type(self).code
+        self.entry = code or type(self).entry
         self.applied = type(self).applied if applied is None else applied
 
-    def diagnostic(self, address: object = "", span: Span | None = None) -> Diagnostic:
-        from kplan.diagnostics.codes import CODES
+    @property
+    def code(self) -> str:
+        return self.entry.number
 
-        summary = CODES[self.code].title if self.code in CODES else "failed"
-        return error(self.code, summary, self.message, help=self.help, address=address, span=span)
+    def diagnostic(self, address: object = "", span: Span | None = None) -> Diagnostic:
+        return error(self.entry, self.entry.title, self.message, help=self.help, address=address, span=span)
 
 
 class Unreachable(KplanError):
     """A server does not answer."""
 
     error_class = ErrorClass.RETRIABLE
-    code = "K310"
+    entry = codes.K310
 
 
 class Timeout(KplanError):
     """No answer in time, so the outcome is unknown."""
 
     error_class = ErrorClass.RETRIABLE
-    code = "K311"
+    entry = codes.K311
     applied = None
 
-    def __init__(self, message: str, *, help: str = "", code: str = "") -> None:
+    def __init__(self, message: str, *, help: str = "", code: Code | None = None) -> None:
         super().__init__(message, help=help, code=code)
         self.applied = None
 
@@ -215,20 +234,20 @@ class Busy(KplanError):
     """The server cannot do it right now."""
 
     error_class = ErrorClass.RETRIABLE
-    code = "K312"
+    entry = codes.K312
 
 
 class Denied(KplanError):
     """Not allowed."""
 
-    code = "K313"
+    entry = codes.K313
 
 
 class Rejected(KplanError):
     """The server refuses this request."""
 
     exit_code = 4
-    code = "K301"
+    entry = codes.K301
 
 
 class Conflict(KplanError):
@@ -236,20 +255,20 @@ class Conflict(KplanError):
 
     exit_code = 4
     error_class = ErrorClass.EXPECTED
-    code = "K314"
+    entry = codes.K314
 
 
 class Unsupported(KplanError):
     """This server or client cannot do it."""
 
-    code = "K315"
+    entry = codes.K315
 
 
 class Invalid(KplanError):
     """The files have errors."""
 
     exit_code = 4
-    code = "K100"
+    entry = codes.K100
 
     def __init__(self, diagnostics: Iterable[Diagnostic], message: str = "the files have errors") -> None:
         super().__init__(message)
@@ -264,46 +283,46 @@ class Blocked(KplanError):
     """The plan is blocked."""
 
     exit_code = 3
-    code = "K400"
+    entry = codes.K400
 
 
 class Stale(KplanError):
     """The saved plan no longer fits."""
 
     exit_code = 5
-    code = "K520"
+    entry = codes.K520
 
 
 class Locked(KplanError):
     """Someone else holds this stack."""
 
     exit_code = 6
-    code = "K601"
+    entry = codes.K601
 
 
 class InterruptedRun(KplanError):
     """An earlier run has no end."""
 
     exit_code = 8
-    code = "K605"
+    entry = codes.K605
 
 
 class JournalBroken(KplanError):
     """The journal cannot be written or read."""
 
     exit_code = 8
-    code = "K602"
+    entry = codes.K602
 
 
 class Declined(KplanError):
     """Declined."""
 
     exit_code = 9
-    code = "K603"
+    entry = codes.K603
 
 
 class Interrupted(KplanError):
     """Interrupted before any change."""
 
     exit_code = 130
-    code = "K604"
+    entry = codes.K604

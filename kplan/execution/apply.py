@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from kplan.diagnostics import Blocked, InterruptedRun, JournalBroken, KplanError, Stale
+from kplan.diagnostics import Blocked, InterruptedRun, JournalBroken, KplanError, Stale, codes
 from kplan.execution.rollback import Rollback
 from kplan.execution.run import Failure, Result, Run, Stop, changed, reading
 from kplan.kinds.connector.sensitivity import remembered
@@ -144,7 +144,7 @@ class Apply:
         if lost:
             raise Stale(
                 f"the state in {store.where} has no record any more of {lost}",
-                code="K625",
+                code=codes.K625,
                 help="nothing was changed: find out who deleted or emptied the state; a new plan adopts what is there",
             )
 
@@ -155,7 +155,7 @@ class Apply:
         if self.listed is not None and find_unlisted(changes, ledger, Listed()):
             forbidden += find_unlisted(changes, ledger, self.listed())
         if forbidden:
-            raise Stale("; ".join(forbidden), code="K524", help=f"nothing was changed: {NEVER}")
+            raise Stale("; ".join(forbidden), code=codes.K524, help=f"nothing was changed: {NEVER}")
 
     def _refuse_troubled_state(self) -> None:
         """Raise where a record that this plan is about cannot be read, or an earlier run of the stack has no end."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from shlex import quote
 from typing import Any
 
-from kplan.diagnostics import JournalBroken, KplanError
+from kplan.diagnostics import JournalBroken, KplanError, codes
 from kplan.execution.rollback import WATCH_PAUSE, Rollback, from_live
 from kplan.execution.run import Failure, Result, Run, Sent, changed
 from kplan.kinds.codec import change_from_json
@@ -228,7 +228,7 @@ class Recovery:
         if why := elsewhere(self.run.plan, live, self.environment):
             raise KplanError(
                 f"run {self.run.holder.run} cannot be ended here: {why}",
-                code="K618",
+                code=codes.K618,
                 help=f"say where it was: kplan recover {self.run.holder.run} --env {self.run.plan.env or 'NAME'}",
             )
         return replace(live, ids=facts.read_ids(self.run.cluster, self.run.plan.changes)), ledger

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kplan.diagnostics import KplanError
+from kplan.diagnostics import KplanError, codes
 from kplan.execution.run import LOOKS, PAUSE, Failure, Result, Run, Sent, changed
 from kplan.kinds.connector.options import drops_of
 from kplan.kinds.topic.options import topic_options
@@ -141,7 +141,7 @@ class Rollback:
         """Whether the undo took, also where a connector does not run now that did not run before either."""
         before = self.run.health.get(step.change.source or step.change.address)
         unwell = before is not None and (bool(before.failed) or before.state in ("FAILED", "UNASSIGNED"))
-        return outcome.ok or (unwell and outcome.error is not None and outcome.error.code == "K512")
+        return outcome.ok or (unwell and outcome.error is not None and outcome.error.code == codes.K512.number)
 
     # -- what is still on its way ---------------------------------------------------------------------------------
     def _watch(self, unsure: Sequence[Sent], began: float, left: Left) -> Left:

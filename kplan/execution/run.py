@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from kplan.diagnostics import Conflict, Denied, ErrorClass, JournalBroken, KplanError, Rejected
+from kplan.diagnostics import Conflict, Denied, ErrorClass, JournalBroken, KplanError, Rejected, codes
 from kplan.kinds.codec import change_to_json
 from kplan.kinds.connector.options import drops_of
 from kplan.kinds.connector.sensitivity import of_changes, of_ledger, remembered, without_values
@@ -182,7 +182,7 @@ class Run:
     # -- forward --------------------------------------------------------------------------------------------------
     def waves(self, lock: Lock, steps: Sequence[Step]) -> Failure | None:
         """Does one wave after the other; None when all are so."""
-        interrupted = Failure(None, KplanError("Ctrl-C, or a signal to end", code="K515"))
+        interrupted = Failure(None, KplanError("Ctrl-C, or a signal to end", code=codes.K515))
         for wave in dict.fromkeys(s.wave for s in steps):
             if self.stop.asked:
                 return interrupted
@@ -195,7 +195,7 @@ class Run:
         """Journals, sends and settles one wave; None when all of it is so."""
         backend = self.cluster.of(steps[0].change.address.kind)
         if backend is None:
-            return Failure(steps[0], KplanError("this environment has no Connect", code="K218"))
+            return Failure(steps[0], KplanError("this environment has no Connect", code=codes.K218))
         began = self.clock()
         try:
             captured = self._captured(backend, steps)
@@ -273,7 +273,7 @@ class Run:
             if address in numbers:
                 self.tell("step_progress", numbers[address], message)
                 if self.stop.asked and reassignment_of(numbers[address].change) is not None:
-                    raise KplanError("Ctrl-C, or a signal to end", code="K515")  # else it waits for hours
+                    raise KplanError("Ctrl-C, or a signal to end", code=codes.K515)  # else it waits for hours
 
         lost = Outcome(KplanError("no answer for it", applied=None), unsure=True)
         try:
@@ -328,7 +328,7 @@ class Run:
                 what = ", ".join(path[1:].removeprefix("config/") for path in wrong) or (
                     "it is there" if now else "it is missing"
                 )
-                return Failure(step, KplanError(f"{change.address} is not as planned: {what}", code="K513"))
+                return Failure(step, KplanError(f"{change.address} is not as planned: {what}", code=codes.K513))
         return None
 
     def result(self, outcome: str, steps: Sequence[Step], **more: Any) -> Result:
@@ -501,7 +501,7 @@ def _known(e: Exception) -> KplanError:
     if isinstance(e, KplanError):
         return e
     log.debug("a backend failed", exc_info=e)
-    fault = KplanError(f"a fault in kplan: {type(e).__name__}: {e}", code="K399")
+    fault = KplanError(f"a fault in kplan: {type(e).__name__}: {e}", code=codes.K399)
     fault.applied = None
     return fault
 

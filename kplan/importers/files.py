@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from kplan.diagnostics import Invalid, Span, error
+from kplan.diagnostics import Invalid, Span, codes, error
 from kplan.importers.found import Found
 from kplan.importers.reading import documents, refused
 from kplan.kinds.expansion import MOST_RESOURCES
@@ -61,7 +61,7 @@ def _text(path: str, data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
         place = Span(path, data.count(b"\n", 0, e.start) + 1)
-        raise Invalid([error("K631", "a file cannot be imported", "it is not UTF-8 text", span=place)]) from e
+        raise Invalid([error(codes.K631, "a file cannot be imported", "it is not UTF-8 text", span=place)]) from e
 
 
 def _parsed(path: str, text: str, kind: str) -> Found:
@@ -165,7 +165,7 @@ def _is_connect(data: Mapping[str, Any]) -> bool:
 def unknown(path: str, detail: str, span: Span | None = None) -> Invalid:
     help = f"`--file-format` says what it is: {', '.join([*MODULES, 'terraform', 'describe'])}"
     return Invalid(
-        [error("K630", "a file of no known format", f"{path}: {detail}", help=help, span=span or Span(path))]
+        [error(codes.K630, "a file of no known format", f"{path}: {detail}", help=help, span=span or Span(path))]
     )
 
 

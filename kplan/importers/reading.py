@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from kplan.diagnostics import Diagnostic, Invalid, Span, error
+from kplan.diagnostics import Diagnostic, Invalid, Span, codes, error
 from kplan.importers.found import Found, concealed
 from kplan.kinds.connector.expansion import CONNECTOR_NAME
 from kplan.language import source
@@ -36,7 +36,7 @@ REPEATED = re.compile(r"`(.*)` is in line (\d+) of the same map already", re.DOT
 
 def refused(detail: str, span: Span | None, help: str = "") -> Invalid:
     """The file cannot be taken."""
-    return Invalid([error("K631", "a file cannot be imported", cut(detail, MAX_DETAIL), span=span, help=help)])
+    return Invalid([error(codes.K631, "a file cannot be imported", cut(detail, MAX_DETAIL), span=span, help=help)])
 
 
 def documents(path: str, text: str, found: Found) -> list[Document]:
@@ -50,7 +50,7 @@ def documents(path: str, text: str, found: Found) -> list[Document]:
     parts = []
     for above, part in _divided(text):
         document, problems = source.load(part, path, above)
-        if document is not None and problems and all(problem.code == "K103" for problem in problems):
+        if document is not None and problems and all(problem.code == codes.K103.number for problem in problems):
             document, problems = source.load(_plainer(part, problems, found, above), path, above)
         if document is None or problems:
             raise Invalid(problems)
@@ -109,10 +109,10 @@ def _json(path: str, text: str, found: Found) -> Document:
     except ValueError as e:
         raise refused(str(e), Span(path), "it is no JSON") from e
     document, problems = source.load(text.replace("\t", " "), path)
-    if fatal := [problem for problem in problems if problem.code == "K105"]:
+    if fatal := [problem for problem in problems if problem.code == codes.K105.number]:
         raise Invalid(fatal)
     if repeated:
-        _judge_repeated(path, repeated, [problem for problem in problems if problem.code == "K102"], found)
+        _judge_repeated(path, repeated, [problem for problem in problems if problem.code == codes.K102.number], found)
     if "\\" in text and SURROGATE.search(json.dumps(data, ensure_ascii=False)):
         raise refused("a \\u escape is half of a character", Span(path), "write the character itself")
     if document is None:
@@ -149,7 +149,7 @@ def _judge_repeated(path: str, repeated: Mapping[str, bool], problems: Sequence[
     if different:
         span = next((spans[key] for key in different if key in spans), Span(path))
         detail = f"{named(different)}, with different values; Connect would take the last"
-        raise Invalid([error("K102", "duplicate key", detail, help="remove all but one of each", span=span)])
+        raise Invalid([error(codes.K102, "duplicate key", detail, help="remove all but one of each", span=span)])
     span = next(iter(spans.values()), None) or Span(path)
     found.note(f"{named(list(repeated))}: repeated, and the last one counts, as in Connect", span)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from kplan.diagnostics import codes
 from kplan.importers.folding import RAW, WITH_TABLES, Fold, Unfit, Workshop, fold, table_of, variables
 from kplan.importers.found import Found
 from kplan.importers.legacy import modern, modern_transforms, outdated
@@ -140,9 +141,9 @@ class _Composition:
             said = {"partitions": topic.partitions, "replication_factor": topic.replication_factor, "config": config}
             builder.topic(topic.name, layer(said, "topic", {}), None, "", Rules())
             wrong = {
-                "min.insync.replicas" if p.code == "K111" else p.path.removeprefix("/config/"): p
+                "min.insync.replicas" if p.code == codes.K111.number else p.path.removeprefix("/config/"): p
                 for p in builder.problems
-                if p.code == "K111" or p.path.startswith("/config/")
+                if p.code == codes.K111.number or p.path.startswith("/config/")
             }
             if not wrong.keys() & config.keys():
                 break

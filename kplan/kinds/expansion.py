@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from kplan.diagnostics import Diagnostic, Span, error
+from kplan.diagnostics import Diagnostic, Span, codes, error
+from kplan.diagnostics.codes.code import Code
 from kplan.kinds.connector.templates import Blueprint
 from kplan.kinds.topic.settings import Builder, Layer
 from kplan.language import schema
@@ -64,11 +65,11 @@ class ExpansionContext:
         except TooMuch:
             raise
         except TemplateProblem as e:
-            self.report("K201", "a template cannot be rendered", str(e), path, e.help)
+            self.report(codes.K201, "a template cannot be rendered", str(e), path, e.help)
             return None
         if isinstance(value, Secret) and not secret:
             self.report(
-                "K209",
+                codes.K209,
                 "a sensitive value would be shown here",
                 value.ref,
                 path,
@@ -106,7 +107,7 @@ class ExpansionContext:
         document = replace(self.document, data={"version": 1, "stack": "rendered", **content})
         return schema.check(document, schema.read_schema("stack.v1"))
 
-    def report(self, code: str, summary: str, detail: str, path: KEY, help: str = "", *, key: bool = False) -> None:
+    def report(self, code: Code, summary: str, detail: str, path: KEY, help: str = "", *, key: bool = False) -> None:
         span = self.document.key_at(*path) if key else self.document.at(*path)
         self.problems.append(error(code, summary, detail, help=help, span=span))
 
@@ -133,7 +134,7 @@ class ExpansionContext:
         place = f"; it is declared at {other.origin.span} too" if other.origin.span else ""
         self.problems.append(
             error(
-                "K211",
+                codes.K211,
                 "declared twice",
                 f"{resource.address}{place}",
                 span=resource.origin.span,

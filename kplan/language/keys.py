@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kplan.diagnostics import Diagnostic, error, warning
+from kplan.diagnostics import Diagnostic, codes, error, warning
 from kplan.language.source import Document, Path
 from kplan.model import Secret, conceal
 
@@ -32,7 +32,7 @@ def glued(document: Document, path: Path, data: Any) -> Iterator[Diagnostic]:
     for key in data if isinstance(data, dict) else ():
         if (help := missing_blank(key, data[key])) and document.has_no_colon(*path, key):
             detail = f"{key.partition(':')[0]}: YAML reads the value as a part of the key"
-            yield error("K248", SUMMARY, detail, help=help, span=document.key_at(*path, key))
+            yield error(codes.K248, SUMMARY, detail, help=help, span=document.key_at(*path, key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +83,13 @@ def problems(document: Document, path: Path, config: Mapping[str, Any], known: C
         if help := missing_blank(key):
             name = key.partition(":")[0]
             detail = f"{name}: YAML reads the value as a part of the key"
-            yield error("K248", SUMMARY, detail, help=help, span=span, address=address)
+            yield error(codes.K248, SUMMARY, detail, help=help, span=span, address=address)
         elif cut := lists.get(key):
             detail = f"{', '.join(cut.rest)}: YAML ends {cut.key} at the comma before it"
             detail = detail if cut.shown else f"YAML ends {cut.key} at its first comma"
             span = span if cut.shown else document.key_at(*path, cut.key)
-            yield error("K248", SUMMARY, detail, help=cut.help, span=span, address=address)
+            yield error(codes.K248, SUMMARY, detail, help=cut.help, span=span, address=address)
         elif key not in known and key not in items:
             detail = f"{key}: null leaves out a setting of the template, and there is none of this name"
             help = "give it a value, or remove the line"
-            yield warning("K249", "a setting that has no effect", detail, help=help, span=span, address=address)
+            yield warning(codes.K249, "a setting that has no effect", detail, help=help, span=span, address=address)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kplan.diagnostics import Diagnostic, Span, error
+from kplan.diagnostics import Diagnostic, Span, codes, error
 
 LONGEST: Final = 200_000  # characters that are looked at
 MOST_LINES: Final = 200
@@ -50,12 +50,12 @@ class Mistaken:
 
     def not_a_stack(self, path: str, text: str) -> Diagnostic:
         """The error where a stack is expected."""
-        return error("K113", "this file is not a stack", f"{path} is {self.what}.", help=self.help,
+        return error(codes.K113, "this file is not a stack", f"{path} is {self.what}.", help=self.help,
                      span=_line(path, text, self.offset))  # fmt: skip
 
     def not_importable(self, path: str, text: str) -> Diagnostic:
         """The error where a file to import is expected."""
-        return error("K630", "a file of no known format", f"{path} is {self.what}.", help=self.help,
+        return error(codes.K630, "a file of no known format", f"{path} is {self.what}.", help=self.help,
                      span=_line(path, text, self.offset))  # fmt: skip
 
 

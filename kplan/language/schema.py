@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from kplan.diagnostics import Diagnostic, Span, error
+from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.language import limits as bounded
 from kplan.language.keys import DEFAULTS_PLACE, missing_blank
 from kplan.language.source import Document
@@ -386,7 +386,7 @@ class _Words:
 
     def _say(self, summary: str, detail: str, help: str, span: Span, steps: Steps = ()) -> Diagnostic:
         path = "/" + "/".join(map(str, steps or self.steps))
-        return error("K106", summary, detail, help=help, span=span, path=path)
+        return error(codes.K106, summary, detail, help=help, span=span, path=path)
 
     @property
     def name(self) -> str:

@@ -18,7 +18,8 @@ from typing import Any, Final
 
 import yaml
 
-from kplan.diagnostics import Diagnostic, Span, error
+from kplan.diagnostics import Diagnostic, Span, codes, error
+from kplan.diagnostics.codes.code import Code
 
 Path = tuple[str | int, ...]
 
@@ -171,7 +172,7 @@ def load(text: str | bytes, path: str, above: int = 0) -> tuple[Document | None,
     except yaml.MarkedYAMLError as failure:
         return None, (*composer.problems, _syntax_error(failure, lines))
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as failure:
-        return None, (*composer.problems, error("K101", "bad YAML syntax", str(failure), span=Span(path)))
+        return None, (*composer.problems, error(codes.K101, "bad YAML syntax", str(failure), span=Span(path)))
     spans = _Spans(composer.root, lines, of_keys=False)
     keys = _Spans(composer.root, lines, of_keys=True)
     return Document(path, decoded, composer.data, spans, keys), tuple(composer.problems)
@@ -179,7 +180,7 @@ def load(text: str | bytes, path: str, above: int = 0) -> tuple[Document | None,
 
 def doubtful(document: Document, problems: Iterable[Diagnostic]) -> frozenset[Span]:
     """The places of ambiguous values and of their keys: what another check says of them follows from that."""
-    wrong = {problem.span for problem in problems if problem.code == "K103"}
+    wrong = {problem.span for problem in problems if problem.code == codes.K103.number}
     found = set(wrong)
     for path, span in document.spans.items() if wrong else ():
         if span in wrong:
@@ -229,7 +230,7 @@ def _undecodable(data: bytes, start: int, path: str) -> Diagnostic:
 
 def _unreadable(detail: str, span: Span) -> Diagnostic:
     help = 'save the file as UTF-8; write a special character as an escape in double quotes, such as "\\u2028"'
-    return error("K107", "the file is not readable text", detail, help=help, span=span)
+    return error(codes.K107, "the file is not readable text", detail, help=help, span=span)
 
 
 _SYNTAX_HELP = (
@@ -255,9 +256,9 @@ def _syntax_error(failure: yaml.MarkedYAMLError, lines: Lines) -> Diagnostic:
     if tab := re.match(r" *\t", _line_at(lines, offset)):
         start = lines.starts[lines.position(offset)[0] - 1] + tab.end() - 1
         detail, help = "A tab indents this line.", "YAML is indented with spaces alone: replace the tab"
-        return error("K101", "bad YAML syntax", detail, help=help, span=lines.span(start, start + 1))
+        return error(codes.K101, "bad YAML syntax", detail, help=help, span=lines.span(start, start + 1))
     span = lines.span(offset, min(offset + 1, len(lines.text)))
-    return error("K101", "bad YAML syntax", f"{context}: {problem}".removeprefix(": "), help=help, span=span)
+    return error(codes.K101, "bad YAML syntax", f"{context}: {problem}".removeprefix(": "), help=help, span=span)
 
 
 def _line_at(lines: Lines, offset: int) -> str:
@@ -469,16 +470,16 @@ class _Composer:
                     self._several(event)
         if not documents:
             help = "a stack begins with `version: 1` and `stack: NAME`"
-            raise _Stop(error("K101", "the file is empty", help=help, span=Span(self.lines.path)))
+            raise _Stop(error(codes.K101, "the file is empty", help=help, span=Span(self.lines.path)))
 
     def _several(self, event: Any) -> None:
         help = "put each document into its own file; a folder may hold many"
-        raise _Stop(error("K101", "several documents in one file", help=help, span=self._span(event)))
+        raise _Stop(error(codes.K101, "several documents in one file", help=help, span=self._span(event)))
 
     def _span(self, event: Any) -> Span:
         return self.lines.span(event.start_mark.index, event.end_mark.index)
 
-    def _problem(self, code: str, summary: str, detail: str, event: Any, help: str = "") -> None:
+    def _problem(self, code: Code, summary: str, detail: str, event: Any, help: str = "") -> None:
         self.problems.append(error(code, summary, detail, help=help, span=self._span(event)))
 
     def _scalar(self, event: Any) -> None:
@@ -508,11 +509,11 @@ class _Composer:
     def _ambiguous(self, event: Any, reading: Reading) -> None:
         choices = [f"`{reading.instead}`"] if reading.instead else []
         help = "write " + ", or ".join([*choices, f"`{_quoted(event.value)}` for the text"])
-        self._problem("K103", "ambiguous plain value", f"`{event.value}` {reading.complaint}.", event, help)
+        self._problem(codes.K103, "ambiguous plain value", f"`{event.value}` {reading.complaint}.", event, help)
 
     def _refuse_surrogates(self, event: Any) -> None:
         if any("\ud800" <= char <= "\udfff" for char in event.value):
-            self._problem("K107", "the file is not readable text", "An escape stands for half a character.", event)
+            self._problem(codes.K107, "the file is not readable text", "An escape stands for half a character.", event)
 
     def _tagged(self, event: Any) -> Any:
         kind = event.tag.removeprefix(_CORE_TAG)
@@ -525,12 +526,14 @@ class _Composer:
         if wanted is None:
             self._bad_tag(event)
         elif type(value) is not wanted:
-            self._problem("K101", "a tag that does not fit its value", f"The value is no `!!{kind}`.", event)
+            self._problem(codes.K101, "a tag that does not fit its value", f"The value is no `!!{kind}`.", event)
         return value
 
     def _bad_tag(self, event: Any) -> None:
         detail = f"`{event.tag}` is no tag that kplan knows."
-        self._problem("K101", "a tag that is not allowed", detail, event, "leave the tag out; plain YAML needs none")
+        self._problem(
+            codes.K101, "a tag that is not allowed", detail, event, "leave the tag out; plain YAML needs none"
+        )
 
     def _key(self, event: Any, place: Place) -> None:
         text: str = event.value
@@ -551,7 +554,7 @@ class _Composer:
         kinds = {int: "a number", float: "a number", bool: "a boolean", type(None): "nothing"}
         why = reading.complaint or f"is {kinds.get(type(reading.value), 'no text')}, and a key is text"
         help = f"write `{_quoted(event.value)}:`"
-        self._problem("K103", "ambiguous plain value as a key", f"`{event.value}` {why}.", event, help)
+        self._problem(codes.K103, "ambiguous plain value as a key", f"`{event.value}` {why}.", event, help)
 
     def _take_key(self, key: str | _Special, text: str, place: Place) -> None:
         top = self._stack[-1]
@@ -566,13 +569,13 @@ class _Composer:
         detail = f"`{text}` is in line {line} of the same map already."
         span = self.lines.span(place.start, place.end)
         help = "remove one of the two, or merge them"
-        self.problems.append(error("K102", "duplicate key", detail, help=help, span=span))
+        self.problems.append(error(codes.K102, "duplicate key", detail, help=help, span=span))
 
     def _count(self, event: Any) -> None:
         self._written += 1
         if self._written > MOST_NODES:
             detail = f"It has more than {MOST_NODES:,} values."
-            raise _Stop(error("K105", "the file is too large", detail, help="split it", span=self._span(event)))
+            raise _Stop(error(codes.K105, "the file is too large", detail, help="split it", span=self._span(event)))
 
     def _open(self, event: Any, is_map: bool) -> None:
         self._count(event)
@@ -590,14 +593,14 @@ class _Composer:
     def _too_deep(self, event: Any) -> None:
         detail = f"More than {MAX_DEPTH} maps and lists are inside each other."
         help = "no stack needs more than a few levels"
-        raise _Stop(error("K105", "nested too deeply", detail, help=help, span=self._span(event)))
+        raise _Stop(error(codes.K105, "nested too deeply", detail, help=help, span=self._span(event)))
 
     def _collection_as_key(self, event: Any, parent: _Open) -> None:
         if parent.flow and event.start_mark.index == parent.start + 1 and type(event) is yaml.MappingStartEvent:
             help = 'put the template in quotes: "{{ … }}"'
-            self._problem("K101", "a template without quotes", "`{{` begins a map in YAML.", event, help)
+            self._problem(codes.K101, "a template without quotes", "`{{` begins a map in YAML.", event, help)
         else:
-            self._problem("K101", "a key that is no text", "A map or a list cannot be a key.", event)
+            self._problem(codes.K101, "a key that is no text", "A map or a list cannot be a key.", event)
 
     def _close(self, event: Any) -> None:
         done = self._stack.pop()
@@ -625,7 +628,7 @@ class _Composer:
         if self._expanded > min(FREE_EXPANSION + EXPANSION_RATIO * self._written, MOST_NODES):
             detail = f"Aliases would make more than {self._expanded:,} values of {self._written:,} written ones."
             help = "write the values out, or use fewer aliases of aliases"
-            raise _Stop(error("K105", "aliases grow too large", detail, help=help, span=self._span(event)))
+            raise _Stop(error(codes.K105, "aliases grow too large", detail, help=help, span=self._span(event)))
         if len(self._stack) + node.height > MAX_DEPTH:
             self._too_deep(event)
         start, end = event.start_mark.index, event.end_mark.index
@@ -639,16 +642,18 @@ class _Composer:
         if event.anchor in self._anchors:
             detail = f"`*{event.anchor}` is inside `&{event.anchor}` itself."
             help = "write the values out"
-            raise _Stop(error("K105", "an alias that contains itself", detail, help=help, span=self._span(event)))
+            raise _Stop(error(codes.K105, "an alias that contains itself", detail, help=help, span=self._span(event)))
         detail = f"There is no `&{event.anchor}` before this line."
         help = "put text that begins with `*` in quotes"
-        self._problem("K101", "an alias without an anchor", detail, event, help)
+        self._problem(codes.K101, "an alias without an anchor", detail, event, help)
 
     def _alias_key(self, event: Any, node: _Node, place: Place) -> None:
         if isinstance(node.data, str):
             self._take_key(node.data, node.data, place)
             return
-        self._problem("K101", "a key that is no text", f"`*{event.anchor}` stands for something else than text.", event)
+        self._problem(
+            codes.K101, "a key that is no text", f"`*{event.anchor}` stands for something else than text.", event
+        )
         self._stack[-1].key = _DROP
 
     def _add(self, node: _Node, anchor: str | None) -> None:
@@ -680,7 +685,7 @@ class _Composer:
         if not all(isinstance(item, dict) for item in items):
             span = self.lines.span(node.place.start, node.place.end)
             detail = "`<<` takes a map, or a list of maps."
-            self.problems.append(error("K101", "a merge of something that is no map", detail, span=span))
+            self.problems.append(error(codes.K101, "a merge of something that is no map", detail, span=span))
             return
         top.merged += [_Node(item, place) for item, place in zip(items, places, strict=True)]
 

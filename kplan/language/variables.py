@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kplan.diagnostics import Diagnostic, Span, error, warning
+from kplan.diagnostics import Diagnostic, Span, codes, error, warning
 from kplan.language import limits as bounded
 from kplan.language.source import Document
 from kplan.language.template import Scope
@@ -99,7 +99,7 @@ def settle(document: Document, given: Given) -> tuple[Values, list[Diagnostic]]:
             )
             detail = f"{name} from {found[1]}: {e}"
             problems.append(
-                error("K203", "a variable has a value that it may not have", detail, span=at, help=rule_words(rule))
+                error(codes.K203, "a variable has a value that it may not have", detail, span=at, help=rule_words(rule))
             )
             plain[name] = _stand_in(rule)
     return Values(plain, sensitive, sources), problems
@@ -112,12 +112,12 @@ def find_undeclared(given: Given, places: Mapping[str, Span], declared: Collecti
     """
     summary, known = "no stack declares this variable", dict.fromkeys(declared)
     found = [
-        error("K204", summary, f"--var {name}=…", help=f"declare it under `variables:`{_nearest(name, known)}")
+        error(codes.K204, summary, f"--var {name}=…", help=f"declare it under `variables:`{_nearest(name, known)}")
         for name in given.flags
         if name not in known
     ]
     return found + [
-        warning("K204", summary, name, help=f"it has no effect{_nearest(name, known)}", span=places.get(name))
+        warning(codes.K204, summary, name, help=f"it has no effect{_nearest(name, known)}", span=places.get(name))
         for name in given.files
         if name not in known
     ]
@@ -131,7 +131,7 @@ def process_names(name: str, own: str | None) -> str:
 def _missing(document: Document, name: str, rule: Mapping[str, Any]) -> Diagnostic:
     ways = [f"--var {name}=…", process_names(name, rule.get("env")), "a `default:`"]
     return error(
-        "K202",
+        codes.K202,
         "a variable has no value",
         name,
         help=f"give it one: {', '.join(ways)}",
@@ -152,7 +152,7 @@ def _shown_secret(
     if not secret and not any(password in str(value) for password in given.passwords):
         return None
     return error(
-        "K209",
+        codes.K209,
         "a sensitive value would be shown",
         f"{name} from {source}",
         help="declare the variable with `sensitive: true`",
@@ -174,7 +174,7 @@ def _sensitive_problem(document: Document, name: str, rule: Mapping[str, Any], v
             _checked(_typed(value, rule.get("type", "string")), rule)
     except ValueError:
         summary = "a variable has a value that it may not have"
-        return [error("K203", summary, name, help=rule_words(rule), span=document.key_at("variables", name))]
+        return [error(codes.K203, summary, name, help=rule_words(rule), span=document.key_at("variables", name))]
     return []
 
 

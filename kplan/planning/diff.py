@@ -6,7 +6,8 @@ import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from kplan.diagnostics import Diagnostic, Span, error, warning
+from kplan.diagnostics import Diagnostic, Span, codes, error, warning
+from kplan.diagnostics.codes.code import Code
 from kplan.kinds.connector.debezium.incremental import channel, name_of, new_tables
 from kplan.kinds.connector.options import ConnectorOptions, connector_options, snapshots_of
 from kplan.kinds.topic import configs as catalog
@@ -45,7 +46,7 @@ class Difference:
     drift: list[Drift] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
-    def report(self, code: str, summary: str, detail: str, help: str, resource: Resource, path: str = "") -> None:
+    def report(self, code: Code, summary: str, detail: str, help: str, resource: Resource, path: str = "") -> None:
         self.diagnostics.append(
             error(code, summary, detail, help=help, span=resource.origin.at(path), address=resource.address, path=path)
         )
@@ -87,7 +88,7 @@ def _internal(change: Change, refusal: str) -> Diagnostic:
     origin = change.after.origin if change.after is not None else None
     changed = next((d.path for d in change.diffs if d.path.startswith("/config/")), "")
     return error(
-        "K234",
+        codes.K234,
         "an internal topic is never deleted or emptied",
         refusal,
         help=KEEP_SETTING if change.action is Action.UPDATE else GIVE_UP,
@@ -132,7 +133,7 @@ def _same_environment(stack: Stack, mine: Ledger, found: Difference) -> None:
     if other:
         found.diagnostics.append(
             error(
-                "K231",
+                codes.K231,
                 "this stack's name belongs to another environment",
                 f"{stack.name} is applied to this cluster from {other[0]}",
                 help="two environments on one cluster need two names: put {{ kplan.env }} into `stack:`",
@@ -153,7 +154,7 @@ def _declared(
     owned = ledger.get(address)
     if owned is not None and owned.stack != stack.name:
         found.report(
-            "K230",
+            codes.K230,
             "another stack owns this",
             f"{address} belongs to stack {owned.stack}",
             "remove it here, or let that stack give it up with `removed: [{…, keep: true}]`",
@@ -181,7 +182,7 @@ def _unseen(address: Address, live: Live, span: Span | None) -> Diagnostic:
     refusal = live.refused.get(address)
     words = refusal.message if refusal else f"{address} exists, but this user may not describe it"
     help = refusal.help if refusal else "grant DESCRIBE and DESCRIBE_CONFIGS on it"
-    return error("K313", "not allowed to see this", words, help=help, span=span, address=address)
+    return error(codes.K313, "not allowed to see this", words, help=help, span=span, address=address)
 
 
 def _missing(
@@ -207,13 +208,13 @@ def _missing(
                 owner=old,
             )
         found.report(
-            "K230", "another stack owns this", f"{source} belongs to stack {old.stack}", "move it there", resource
+            codes.K230, "another stack owns this", f"{source} belongs to stack {old.stack}", "move it there", resource
         )
         return None
     if not stack.guards.create:
         variable = stack.guards.create_source
         found.report(
-            "K213",
+            codes.K213,
             "a guard is not met",
             f"{address} is missing, and {variable or '`guards: create`'} is false",
             f"create it by hand, or {f'unset {variable}' if variable else 'allow creation'}",
@@ -286,7 +287,7 @@ def _impossible(resource: Resource, now: Resource, diffs: Sequence[AttrDiff], fo
     for d in diffs:
         if d.path == "/partitions" and isinstance(d.before, int) and isinstance(d.after, int) and d.after < d.before:
             found.report(
-                "K232",
+                codes.K232,
                 "partitions cannot be taken away",
                 f"{resource.name} has {d.before}, the stack says {d.after}",
                 f"declare {d.before}, or delete the topic with its records and make it anew: "
@@ -302,7 +303,7 @@ def _impossible(resource: Resource, now: Resource, diffs: Sequence[AttrDiff], fo
             and d.before
         ):
             found.report(
-                "K233",
+                codes.K233,
                 "this would be another connector",
                 f"{d.key} of {resource.name} differs; its offsets are kept under the old one",
                 way_out,
@@ -320,7 +321,7 @@ def _warn_of_health(resource: Connector, live: Live, found: Difference) -> None:
     for task in health.failed:
         found.diagnostics.append(
             warning(
-                "K417",
+                codes.K417,
                 "a connector's task has failed",
                 f"task {task.id}: {task.cause}",
                 address=resource.address,
@@ -331,7 +332,7 @@ def _warn_of_health(resource: Connector, live: Live, found: Difference) -> None:
     if health.state in ("FAILED", "UNASSIGNED"):
         found.diagnostics.append(
             warning(
-                "K417",
+                codes.K417,
                 "a connector is not running",
                 f"{health.state} {health.cause}".strip(),
                 address=resource.address,
@@ -439,7 +440,7 @@ def _leaving(stack: Stack, live: Live, ledger: Ledger, mine: Ledger, found: Diff
         if owned is not None and owned.stack != stack.name:
             found.diagnostics.append(
                 error(
-                    "K230",
+                    codes.K230,
                     "another stack owns this",
                     f"{address} belongs to stack {owned.stack}",
                     help="list it under `removed` there",

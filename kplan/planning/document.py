@@ -10,7 +10,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from kplan.diagnostics import Diagnostic, Severity, Span, Stale
+from kplan.diagnostics import Diagnostic, Severity, Span, Stale, codes
 from kplan.kinds.codec import change_from_json, change_to_json
 from kplan.kinds.connector.options import drops_of
 from kplan.kinds.topic import configs as catalog
@@ -97,13 +97,13 @@ class Plan:
 
     @property
     def errored(self) -> bool:
-        return any(d.is_error and d.code != "K419" for d in self.diagnostics)
+        return any(d.is_error and d.code != codes.K419.number for d in self.diagnostics)
 
     @property
     def blocked(self) -> tuple[str, ...]:
         """What must be accepted first: the code and the address of each such danger."""
         found = [f"{r.code} {s.change.address}" for s in self.steps for r in s.change.risks if r.blocks]
-        return tuple(found + [d.code for d in self.diagnostics if d.code == "K419"])
+        return tuple(found + [d.code for d in self.diagnostics if d.code == codes.K419.number])
 
     @property
     def applyable(self) -> bool:
@@ -237,7 +237,7 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
     if version.split(".")[0] != FORMAT.split(".")[0]:
         raise Stale(
             f"this plan has format {version or 'none'}, this kplan reads {FORMAT}",
-            code="K521",
+            code=codes.K521,
             help="make the plan again with this kplan",
         )
     try:
@@ -267,16 +267,18 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
         changed = verify and (document_digest(data) != data.get("digest") or not _agrees(document, data))
         fits = not verify or changed or _fits_schema(data)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as e:
-        raise Stale(f"this is no plan of kplan: {type(e).__name__} {e}", code="K521", help="make the plan again") from e
+        raise Stale(
+            f"this is no plan of kplan: {type(e).__name__} {e}", code=codes.K521, help="make the plan again"
+        ) from e
     if changed:
         raise Stale(
             "the plan's file does not match its digest: it was changed after it was made",
-            code="K522",
+            code=codes.K522,
             help="make the plan again, and apply the file as it was written",
         )
     if not fits:
         detail = "this is no plan of kplan: it does not fit the schema of plans (`kplan schema plan`)"
-        raise Stale(detail, code="K521", help="make the plan again")
+        raise Stale(detail, code=codes.K521, help="make the plan again")
     return plan
 
 
@@ -323,7 +325,7 @@ def parse(text: str) -> list[dict[str, Any]] | None:
         return None
     if twice:  # a reader of the file may take the one and kplan the other
         detail = "the plan's file has keys twice in one object: it was changed after it was made"
-        raise Stale(detail, code="K522", help="make the plan again, and apply the file as it was written")
+        raise Stale(detail, code=codes.K522, help="make the plan again, and apply the file as it was written")
     several = data.get("plans")
     documents = several if isinstance(several, list) else [data]
     return documents if documents and all(isinstance(document, dict) for document in documents) else None
@@ -350,14 +352,14 @@ def verify_signatures(documents: Sequence[Mapping[str, Any]], key: str | None) -
         if not isinstance(found, str):
             raise Stale(
                 f"the plan of stack {name} is not signed, and KPLAN_KEY is set",
-                code="K523",
+                code=codes.K523,
                 help="make the plan again where KPLAN_KEY is set to the same value as here",
             )
         if not matches(found, _signature(document, documents, str(key))):
             raise Stale(
                 f"the signature of the plan of stack {name} is wrong: it was signed with another KPLAN_KEY, "
                 "or changed after it was made",
-                code="K523",
+                code=codes.K523,
                 help="make the plan again with this KPLAN_KEY, and apply the file as it was written",
             )
 

@@ -18,6 +18,7 @@ from kplan.diagnostics import (
     KplanError,
     Span,
     Unsupported,
+    codes,
     error,
     ordered,
     warning,
@@ -302,7 +303,7 @@ def _plan(draft: Draft, live: Live, ledger: Ledger, options: Options) -> Plan:
     except Cycle as e:
         steps = ()
         problems.append(
-            error("K235", "changes wait for each other", str(e), help="apply one of them first, with --target")
+            error(codes.K235, "changes wait for each other", str(e), help="apply one of them first, with --target")
         )
     return Plan(
         stack.name,
@@ -458,7 +459,7 @@ def _live(readings: Sequence[Reading], targets: Sequence[Target]) -> Live:
     if connect.cluster_id and kafka.cluster_id and connect.cluster_id != kafka.cluster_id:
         raise Unsupported(
             f"Connect at {connect.connect_url} works on cluster {connect.cluster_id}, not on {kafka.cluster_id}",
-            code="K332",
+            code=codes.K332,
             help="name the Connect of this cluster in the environment",
         )
     target = replace(kafka, connect_url=connect.connect_url, connect_version=connect.connect_version)
@@ -507,7 +508,7 @@ def _unread(live: Live) -> list[Diagnostic]:
     if not live.unread:
         return []
     help = "the plan has no connector, so it goes on; which sinks read its topics is not known, and counts as a danger"
-    return [warning("K335", "Connect could not be read", live.unread, help=help)]
+    return [warning(codes.K335, "Connect could not be read", live.unread, help=help)]
 
 
 def _uncompared(stack: Stack, live: Live) -> list[Diagnostic]:
@@ -525,7 +526,7 @@ def _few_replicas(stack: Stack, target: Target) -> list[Diagnostic]:
     names = ", ".join(t.name for t in single[:3]) + (f" and {len(single) - 3} more" if len(single) > 3 else "")
     return [
         warning(
-            "K225",
+            codes.K225,
             "one replica on a cluster of several brokers",
             names,
             span=single[0].origin.span,
@@ -538,7 +539,7 @@ def _immovable(changes: Sequence[Change]) -> list[Diagnostic]:
     """What the server's check would say of a replication factor whose replicas cannot be moved from here."""
     return [
         error(
-            "K315",
+            codes.K315,
             "this server or client cannot do it",
             f"the replication factor of {c.address.name} is {d.before}, the stack says {d.after}",
             help="plan without --offline: what moves, or the JSON for kafka-reassign-partitions.sh, is shown then",
@@ -554,7 +555,7 @@ def _immovable(changes: Sequence[Change]) -> list[Diagnostic]:
 def _clashes(clashes: Sequence[str]) -> list[Diagnostic]:
     return [
         error(
-            "K236",
+            codes.K236,
             "a step needs what was excluded",
             clash,
             help="exclude both, or neither",
@@ -596,7 +597,7 @@ def not_for_apply(stack: Stack) -> list[Diagnostic]:
 
     return [
         error(
-            "K219",
+            codes.K219,
             "a sensitive variable has no value",
             name,
             span=span,

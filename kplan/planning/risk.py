@@ -6,7 +6,8 @@ import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kplan.diagnostics import Diagnostic, error
+from kplan.diagnostics import Diagnostic, codes, error
+from kplan.diagnostics.codes.code import Code
 from kplan.kinds.connector.debezium.incremental import name_of
 from kplan.kinds.connector.debezium.leftovers import left_behind
 from kplan.kinds.connector.options import connector_options, drops_of, keeps_offsets, snapshots_of
@@ -55,30 +56,33 @@ class Rule:
     kind: str = ""
 
 
-# What each means is in `codes`, as `kplan explain` prints it.
+# What each means, and its level, is in `codes`, as `kplan explain` prints it.
 RULES: Mapping[str, Rule] = {
-    "K401": Rule("danger", "data-loss"),
-    "K402": Rule("danger", "readers"),
-    "K403": Rule("danger", "replace"),
-    "K404": Rule("danger", "orphan"),
-    "K405": Rule("danger", "data-loss"),
-    "K406": Rule("danger", "data-loss"),
-    "K407": Rule("danger", "offsets"),
-    "K408": Rule("danger", "snapshot"),
-    "K409": Rule("danger", "durability"),
-    "K410": Rule("danger", "protect"),
-    "K411": Rule("caution"),
-    "K412": Rule("caution"),
-    "K413": Rule("caution"),
-    "K414": Rule("caution"),
-    "K415": Rule("caution"),
-    "K416": Rule("caution"),
-    "K418": Rule("caution"),
-    "K420": Rule("caution"),
-    "K421": Rule("note"),
-    "K422": Rule("note"),
-    "K423": Rule("caution"),
-    "K430": Rule("caution"),
+    code.number: Rule(code.level, kind)
+    for code, kind in {
+        codes.K401: "data-loss",
+        codes.K402: "readers",
+        codes.K403: "replace",
+        codes.K404: "orphan",
+        codes.K405: "data-loss",
+        codes.K406: "data-loss",
+        codes.K407: "offsets",
+        codes.K408: "snapshot",
+        codes.K409: "durability",
+        codes.K410: "protect",
+        codes.K411: "",
+        codes.K412: "",
+        codes.K413: "",
+        codes.K414: "",
+        codes.K415: "",
+        codes.K416: "",
+        codes.K418: "",
+        codes.K420: "",
+        codes.K421: "",
+        codes.K422: "",
+        codes.K423: "",
+        codes.K430: "",
+    }.items()
 }
 KINDS = tuple(dict.fromkeys(r.kind for r in RULES.values() if r.kind not in ("", "protect")))
 TYPE_HANDLING = (
@@ -111,8 +115,9 @@ ACCEPTED_VERBS = (*VERBS.values(), OTHERWISE)
 MAX_CHANGES = "max_changes"  # what --accept names for the guard
 
 
-def _risk(code: str, summary: str, facts: Facts | None = None) -> Risk:
-    return Risk(code, RULES[code].level, summary, RULES[code].kind, facts=facts)
+def _risk(code: Code, summary: str, facts: Facts | None = None) -> Risk:
+    rule = RULES[code.number]
+    return Risk(code.number, rule.level, summary, rule.kind, facts=facts)
 
 
 # -- what is accepted -------------------------------------------------------------------------------------------------
@@ -185,14 +190,14 @@ def _assessed(
     name = accept_name(change)
     judged = tuple(_judged(risk, name, declared, accepted) for risk in risks)
     change = replace(change, risks=judged) if judged != change.risks else change
-    codes = {risk.code for risk in risks}
-    if codes & {"K405", "K406"}:
+    numbers = {risk.code for risk in risks}
+    if numbers & {codes.K405.number, codes.K406.number}:
         why = "; ".join(filter(None, (change.undo.why, "records that are deleted meanwhile stay deleted")))
         return replace(change, undo=Undo("restore", False, why))
-    if "K420" in codes and change.undo.complete:
+    if codes.K420.number in numbers and change.undo.complete:
         keeping = replace(connector_options(change), keep_offsets=True)
         return replace(change, options=keeping, undo=replace(change.undo, why="its offsets stay, as they are then"))
-    if change.action is Action.DELETE and change.address.kind == "topic" and "K401" not in codes:
+    if change.action is Action.DELETE and change.address.kind == "topic" and codes.K401.number not in numbers:
         cautious = replace(topic_options(change), if_empty=True)
         return replace(change, options=cautious, undo=replace(change.undo, why="it is empty, and is not made again"))
     return change
@@ -218,7 +223,9 @@ def new_dangers(change: Change, facts: Facts, now: int | None) -> list[Risk]:
 
 def find_growth(change: Change, facts: Facts) -> Iterator[str]:
     """Say that a topic whose deletion was accepted holds many more records now."""
-    accepted = next((r.facts.records for r in change.risks if r.code in ("K401", "K403") and r.facts), None)
+    accepted = next(
+        (r.facts.records for r in change.risks if r.code in (codes.K401.number, codes.K403.number) and r.facts), None
+    )
     if accepted is None or facts.records is None:
         return
     if facts.records > GROWTH_FACTOR * accepted and facts.records - accepted >= GROWTH_RECORDS:
@@ -235,11 +242,11 @@ def _own_risks(change: Change, facts: Facts | None, leftover: str, now: int | No
 
 def _ownership_risks(change: Change) -> Iterator[Risk]:
     if change.reason == "orphan":
-        yield _risk("K404", "it left the stack, and no entry under `removed` says that this was meant")
+        yield _risk(codes.K404, "it left the stack, and no entry under `removed` says that this was meant")
     if change.action in (Action.DELETE, Action.REPLACE):
         said = change.after.rules.protect if change.after else None
         if said or (change.owner and change.owner.protect):
-            yield _risk("K410", "it is protected: only an applied `protect: false` ends that")
+            yield _risk(codes.K410, "it is protected: only an applied `protect: false` ends that")
 
 
 # -- topics -----------------------------------------------------------------------------------------------------------
@@ -247,7 +254,7 @@ def _of_topic(change: Change, facts: Facts, now: int | None) -> Iterator[Risk]:
     if change.action is Action.DELETE:
         yield from _deleted(facts)
     elif change.action is Action.REPLACE:
-        yield _risk("K403", f"deleted and made anew. {_stored(facts)}{_reading(facts)}", facts)
+        yield _risk(codes.K403, f"deleted and made anew. {_stored(facts)}{_reading(facts)}", facts)
     elif change.action is Action.UPDATE:
         yield from _keys_move(change, facts)
         yield from _shrinks(change, facts, now)
@@ -260,9 +267,9 @@ def _of_topic(change: Change, facts: Facts, now: int | None) -> Iterator[Risk]:
 
 def _deleted(facts: Facts) -> Iterator[Risk]:
     if facts.records != 0:
-        yield _risk("K401", f"data loss. {_stored(facts)}{_reading(facts)}", facts)
+        yield _risk(codes.K401, f"data loss. {_stored(facts)}{_reading(facts)}", facts)
     elif facts.sinks or "readers" in facts.unknown or any(reader.active for reader in facts.readers):
-        yield _risk("K402", f"readers are cut off.{_reading(facts)}", facts)
+        yield _risk(codes.K402, f"readers are cut off.{_reading(facts)}", facts)
 
 
 def _keys_move(change: Change, facts: Facts) -> Iterator[Risk]:
@@ -274,7 +281,7 @@ def _keys_move(change: Change, facts: Facts) -> Iterator[Risk]:
     readers = [reader.group for reader in _groups(facts)] + [f"sink connector {name}" for name in facts.sinks]
     said = f" Readers: {listed(readers)}." if readers else ""
     yield _risk(
-        "K411",
+        codes.K411,
         "keys move. Records of one primary key, written before and after, can land in different partitions."
         f"{compacted}{said}",
         facts,
@@ -284,7 +291,7 @@ def _keys_move(change: Change, facts: Facts) -> Iterator[Risk]:
 def _shrinks(change: Change, facts: Facts, now: int | None) -> Iterator[Risk]:
     for key in lowered_limits(change):
         if lost := _beyond(key, value_after(change, key), facts, now):
-            yield _risk("K405", f"{lost}. {_stored(facts)}{_reading(facts)}", facts)
+            yield _risk(codes.K405, f"{lost}. {_stored(facts)}{_reading(facts)}", facts)
 
 
 def _another_policy(change: Change, facts: Facts, now: int | None) -> Iterator[Risk]:
@@ -295,7 +302,7 @@ def _another_policy(change: Change, facts: Facts, now: int | None) -> Iterator[R
     elif "delete" in gained:
         lost += [said for key in LIMITS if (said := _beyond(key, value_after(change, key), facts, now))]
     if lost:
-        yield _risk("K406", f"{', and '.join(lost)}. {_stored(facts)}{_reading(facts)}", facts)
+        yield _risk(codes.K406, f"{', and '.join(lost)}. {_stored(facts)}{_reading(facts)}", facts)
 
 
 def _expiring(change: Change, facts: Facts) -> Iterator[str]:
@@ -335,11 +342,11 @@ def _beyond(key: str, value: str | None, facts: Facts, now: int | None) -> str:
 def _less_safe(change: Change) -> Iterator[Risk]:
     for diff in change.diffs:
         if diff.path == "/replication_factor" and number_of(diff.after, 0) < number_of(diff.before, 0):
-            yield _risk("K409", "fewer copies of each record")
+            yield _risk(codes.K409, "fewer copies of each record")
         elif diff.key == "min.insync.replicas" and number_of(diff.before, 1) > number_of(diff.after, 1):
-            yield _risk("K409", "writes are confirmed with fewer copies")
+            yield _risk(codes.K409, "writes are confirmed with fewer copies")
         elif diff.key == "unclean.leader.election.enable" and diff.after == "true":
-            yield _risk("K409", "a replica that is behind may lead, and what it lacks is lost")
+            yield _risk(codes.K409, "a replica that is behind may lead, and what it lacks is lost")
 
 
 def _copies(change: Change) -> Iterator[Risk]:
@@ -350,7 +357,7 @@ def _copies(change: Change) -> Iterator[Risk]:
     rate = "without a throttle, so reads and writes may slow down"
     if moved.throttle is not None:
         rate = f"throttled to {size(moved.throttle)}/s a broker"
-    yield _risk("K430", f"{content} copied between brokers, {rate}")
+    yield _risk(codes.K430, f"{content} copied between brokers, {rate}")
 
 
 def _no_spare_replica(change: Change) -> Iterator[Risk]:
@@ -362,7 +369,7 @@ def _no_spare_replica(change: Change) -> Iterator[Risk]:
         replicas = change.before.replication_factor
     if insync and replicas > 1 and number_of(insync, 0) == replicas:
         yield _risk(
-            "K412",
+            codes.K412,
             f"min.insync.replicas {insync} = replication factor: one broker away, and every write with acks=all fails",
         )
 
@@ -402,15 +409,15 @@ def _why(facts: Facts, name: str) -> str:
 def _of_connector(change: Change, leftover: str) -> Iterator[Risk]:
     if drops := drops_of(change):
         yield _risk(
-            "K423",
+            codes.K423,
             f"in its database go with it: {', '.join(drops)}. Nothing brings them back",
         )
     if change.action is Action.REPLACE:
-        yield _risk("K407", "deleted with its offsets and made anew: it starts from the beginning")
+        yield _risk(codes.K407, "deleted with its offsets and made anew: it starts from the beginning")
     elif change.action is Action.DELETE:
         yield _outlives(change)
     elif change.action is Action.CREATE and leftover:
-        yield _risk("K420", f"it goes on from the offsets of an earlier connector of this name: {leftover}")
+        yield _risk(codes.K420, f"it goes on from the offsets of an earlier connector of this name: {leftover}")
     elif change.action in (Action.UPDATE, Action.MOVE):
         for diff in change.diffs:
             yield from _of_setting(diff)
@@ -420,22 +427,22 @@ def _of_connector(change: Change, leftover: str) -> Iterator[Risk]:
 def _outlives(change: Change) -> Risk:
     said = "its offsets stay" if keeps_offsets(change) else "its offsets go with it"
     left = left_behind(change.before, drops_of(change)) if isinstance(change.before, Connector) else []
-    return _risk("K413", f"{said}. In the database stay: {' '.join(left)}" if left else said)
+    return _risk(codes.K413, f"{said}. In the database stay: {' '.join(left)}" if left else said)
 
 
 def _of_setting(diff: AttrDiff) -> Iterator[Risk]:
     if diff.key in MOVES_THE_SOURCE and diff.before is not None:
-        yield _risk("K408", f"another {diff.key}: {MOVES_THE_SOURCE[diff.key]}")
+        yield _risk(codes.K408, f"another {diff.key}: {MOVES_THE_SOURCE[diff.key]}")
     elif diff.key == "snapshot.mode" and diff.after in SNAPSHOT_MODES:
-        yield _risk("K408", f"{diff.key} {diff.after}: {SNAPSHOT_MODES[str(diff.after)]}")
+        yield _risk(codes.K408, f"{diff.key} {diff.after}: {SNAPSHOT_MODES[str(diff.after)]}")
     elif diff.key == "snapshot.mode":
-        yield _risk("K416", "nothing is read again now: the mode counts when there are no offsets")
+        yield _risk(codes.K416, "nothing is read again now: the mode counts when there are no offsets")
     elif diff.key == "database.server.id" and diff.before is not None:
-        yield _risk("K418", "another replica of the same number is disconnected by the server")
+        yield _risk(codes.K418, "another replica of the same number is disconnected by the server")
     elif diff.key in TYPE_HANDLING and diff.before is not None:
-        yield _risk("K414", f"records written from now on have another schema ({diff.key})")
+        yield _risk(codes.K414, f"records written from now on have another schema ({diff.key})")
     elif diff.key == "publication.name":
-        yield _risk("K415", "the old publication stays in the database")
+        yield _risk(codes.K415, "the old publication stays in the database")
 
 
 def _other_tables(change: Change) -> Iterator[Risk]:
@@ -453,9 +460,9 @@ def _other_tables(change: Change) -> Iterator[Risk]:
     read = {name_of(entry) for entry in snapshots_of(change)}
     if new := [table for table in new if table not in read]:
         tables = listed(new)
-        yield _risk("K421", f"rows already in {tables} are not captured; send an execute-snapshot signal")
+        yield _risk(codes.K421, f"rows already in {tables} are not captured; send an execute-snapshot signal")
     if gone:
-        yield _risk("K422", f"changes of {listed(gone)} are no longer captured")
+        yield _risk(codes.K422, f"changes of {listed(gone)} are no longer captured")
 
 
 # -- the run as a whole -----------------------------------------------------------------------------------------------
@@ -467,7 +474,7 @@ def too_many(changes: Sequence[Change], managed: int, guards: Guards, accepted: 
     if touched <= guards.max_changes * managed:
         return None
     return error(
-        "K419",
+        codes.K419,
         "more changes than the guard allows in one run",
         f"{touched} of {managed} managed resources would change, `max_changes` is {guards.max_changes:.0%}",
         help="look at the plan; to allow it once: --accept max_changes",

@@ -6,7 +6,7 @@ import difflib
 import fnmatch
 from collections.abc import Collection, Iterable, Sequence
 
-from kplan.diagnostics import Diagnostic, error, warning
+from kplan.diagnostics import Diagnostic, codes, error, warning
 from kplan.model import Address, Stack
 from kplan.planning.risk import ACCEPTED_VERBS, MAX_CHANGES
 
@@ -35,7 +35,7 @@ def find_unmatched(
     some = len(unmatched) < len(patterns)
     return [
         (warning if some and pattern in lists else error)(
-            "K237", "a pattern matches nothing", f"{flag} {pattern}", help=_suggestion(pattern, known)
+            codes.K237, "a pattern matches nothing", f"{flag} {pattern}", help=_suggestion(pattern, known)
         )
         for pattern in unmatched
     ]
@@ -45,7 +45,7 @@ def find_unmatched_accepts(known: Collection[str], patterns: Sequence[str]) -> l
     """A warning for each --accept that names no step that there could be; one that is no danger is harmless."""
     names = [MAX_CHANGES, *(f"{verb}:{address}" for verb in ACCEPTED_VERBS for address in known)]
     return [
-        warning("K237", "a pattern matches nothing", f"--accept {pattern}", help=_accept_help(pattern, names))
+        warning(codes.K237, "a pattern matches nothing", f"--accept {pattern}", help=_accept_help(pattern, names))
         for pattern in patterns
         if not fnmatch.filter(names, pattern)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from kplan.diagnostics import Denied, Diagnostic, KplanError, Unreachable
+from kplan.diagnostics import Denied, Diagnostic, KplanError, Unreachable, codes
 from kplan.kinds.connector.debezium.discovery import Login, login_from_here
 from kplan.kinds.connector.debezium.drops import hindered, hindrances
 from kplan.kinds.connector.debezium.readiness import Ask, Found, ask, coming, problems, wants
@@ -14,9 +14,9 @@ from kplan.model import Change, Connector, SourceCheck, Target
 from kplan.servers.base import Cluster
 
 NOT_AT_HAND = {
-    "K316": "its password is not known here",
-    "K318": "its driver is not installed here",
-    "K320": "its address or user is not known here",
+    codes.K316.number: "its password is not known here",
+    codes.K318.number: "its driver is not installed here",
+    codes.K320.number: "its address or user is not known here",
 }
 Key = tuple[int, bool]  # the change, and whether it is asked for what is to be dropped
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
-from kplan.diagnostics import Diagnostic, error
+from kplan.diagnostics import Diagnostic, codes, error
 from kplan.model import Action, Address, Change, Connector, Stack
 from kplan.planning.diff import Ledger
 
@@ -34,7 +34,7 @@ class Circle(ValueError):
         first = min((need for _, need in map(self.waits.__getitem__, self.way)), key=lambda a: a.kind != "topic")
         help = f"make them one stack, or apply first what waits for nothing: --target {first}"
         change = self.change
-        return error("K250", "stacks wait for each other", f"{path}: {'; '.join(said)}", help=help,
+        return error(codes.K250, "stacks wait for each other", f"{path}: {'; '.join(said)}", help=help,
                      span=change.span, address=change.address)  # fmt: skip
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kplan.diagnostics import Diagnostic, Span, error
+from kplan.diagnostics import Diagnostic, Span, codes, error
+from kplan.diagnostics.codes.code import Code
 from kplan.kinds.topic import configs as catalog
 from kplan.language.durations import seconds
 from kplan.language.source import Document
@@ -120,7 +121,7 @@ def build(
         known = tuple(dict.fromkeys((*names(document), *besides)))
         return None, [
             error(
-                "K205",
+                codes.K205,
                 "there is no such environment",
                 name,
                 help=f"known: {', '.join(known)}{_nearest(name, dict.fromkeys(known))}",
@@ -182,7 +183,7 @@ class _Reader:
                 return _stand_in(path, self.unasked)
             self.problem(
                 path,
-                "K201",
+                codes.K201,
                 "a template cannot be rendered",
                 UNSET.sub(r"the process's environment has no \1", str(e)),
                 "set it, or write the value",
@@ -196,7 +197,7 @@ class _Reader:
             self.secrets.append(value)
         return value
 
-    def problem(self, path: tuple[str | int, ...], code: str, summary: str, detail: str, help: str = "") -> None:
+    def problem(self, path: tuple[str | int, ...], code: Code, summary: str, detail: str, help: str = "") -> None:
         self.problems.append(error(code, summary, detail, help=help, span=self.document.at(*path)))
 
     def seconds(self, data: Mapping[str, Any], path: tuple[str, ...], default: float) -> float:
@@ -206,7 +207,7 @@ class _Reader:
         try:
             return seconds(value)
         except ValueError as e:
-            self.problem(path, "K203", "not a duration", str(e))
+            self.problem(path, codes.K203, "not a duration", str(e))
             return default
 
     def throttle(self, data: Mapping[str, Any], path: tuple[str, ...]) -> int | None:
@@ -217,10 +218,10 @@ class _Reader:
         try:
             found = int(catalog.parse("retention.bytes", value))
         except ValueError as e:
-            self.problem(path, "K203", "not a size", str(e))
+            self.problem(path, codes.K203, "not a size", str(e))
             return None
         if found < 1024:
-            self.problem(path, "K203", "not a rate at which anything is copied", f"{value} a second", "write 50MiB")
+            self.problem(path, codes.K203, "not a rate at which anything is copied", f"{value} a second", "write 50MiB")
         return found
 
 

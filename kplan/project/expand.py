@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kplan.diagnostics import Diagnostic, Span, error, warning
+from kplan.diagnostics import Diagnostic, Span, codes, error, warning
 from kplan.kinds.connector.templates import Blueprint
 from kplan.kinds.expansion import KEY, ExpansionContext
 from kplan.kinds.topic import configs as catalog
@@ -61,7 +61,7 @@ class Expansion(ExpansionContext):
         name = self.value(data["stack"], ("stack",), named)
         if not isinstance(name, str) or not STACK_NAME.match(name):
             if name is not None:
-                self.report("K212", "bad stack name", f"{name!r}", ("stack",), "1 to 63 of a-z, 0-9 and -")
+                self.report(codes.K212, "bad stack name", f"{name!r}", ("stack",), "1 to 63 of a-z, 0-9 and -")
             name = "unnamed"
         self.scope = values.scope(kplan={"env": env.name, "stack": name, "bootstrap": env.bootstrap})
         self.outer = self._outer(data)
@@ -103,7 +103,11 @@ class Expansion(ExpansionContext):
                 help = "remove it from the stack; one that owns it gives it up with its next apply, and the topic stays"
                 self.problems.append(
                     error(
-                        "K243", "a stack cannot declare kplan's own state", name, span=declared.origin.span, help=help
+                        codes.K243,
+                        "a stack cannot declare kplan's own state",
+                        name,
+                        span=declared.origin.span,
+                        help=help,
                     )
                 )
 
@@ -153,14 +157,14 @@ class Expansion(ExpansionContext):
             pairs = list(items.items())
         else:
             if items is not None:
-                self.report("K220", "for_each takes a list or a map", f"got {type(items).__name__}", at)
+                self.report(codes.K220, "for_each takes a list or a map", f"got {type(items).__name__}", at)
             return []
         if len({str(key) for key, _ in pairs}) < len(pairs):
-            self.report("K220", "for_each names one thing twice", "each key makes one resource", at)
+            self.report(codes.K220, "for_each names one thing twice", "each key makes one resource", at)
         elif len(pairs) > 1 and not any(is_template(name) and EACH.search(name) for name in names):
             detail = f"each of the {len(pairs)} items makes `{path[1]}`"
             help = f'put the item\'s key into the name: "{path[1]}.{{{{ each.key }}}}"'
-            self.report("K220", "for_each makes one name several times", detail, path, help, key=True)
+            self.report(codes.K220, "for_each makes one name several times", detail, path, help, key=True)
             pairs = pairs[:1]
         return [self.scope.with_names(each={"key": key, "value": value}) for key, value in pairs]
 
@@ -209,11 +213,11 @@ class Expansion(ExpansionContext):
             try:
                 source, target = Address.parse(str(entry["from"])), Address.parse(str(entry["to"]))
             except ValueError as e:
-                self.report("K214", "this cannot be moved", str(e), ("moved", i))
+                self.report(codes.K214, "this cannot be moved", str(e), ("moved", i))
                 continue
             if "topic" in (source.kind, target.kind):
                 self.report(
-                    "K214",
+                    codes.K214,
                     "this cannot be moved",
                     f"{source}: Kafka cannot rename a topic",
                     ("moved", i),
@@ -228,7 +232,7 @@ class Expansion(ExpansionContext):
             if entry.address in self.resources:
                 self.problems.append(
                     error(
-                        "K222",
+                        codes.K222,
                         "declared and removed at once",
                         f"{entry.address}",
                         span=entry.span,
@@ -239,7 +243,7 @@ class Expansion(ExpansionContext):
             if move.target not in self.resources:
                 self.problems.append(
                     error(
-                        "K214",
+                        codes.K214,
                         "this cannot be moved",
                         f"{move.target} is declared nowhere",
                         span=move.span,
@@ -249,7 +253,7 @@ class Expansion(ExpansionContext):
             if move.source in self.resources:
                 self.problems.append(
                     error(
-                        "K214",
+                        codes.K214,
                         "this cannot be moved",
                         f"{move.source} is still declared",
                         span=move.span,
@@ -260,7 +264,7 @@ class Expansion(ExpansionContext):
         if len(set(targets)) < len(targets):
             self.problems.append(
                 error(
-                    "K214",
+                    codes.K214,
                     "this cannot be moved",
                     "one name stands in two moves",
                     span=moved[0].span,
@@ -277,7 +281,7 @@ class Expansion(ExpansionContext):
             if other is not resource:
                 self.problems.append(
                     error(
-                        "K110",
+                        codes.K110,
                         "two topic names differ only in `.` and `_`",
                         f"{resource.name} and {other.name}",
                         help="Kafka refuses the second one, for both make the same metric: rename one",
@@ -303,7 +307,7 @@ def unfed_sinks(resources: Mapping[Address, Resource]) -> list[Diagnostic]:
                 if name not in names:
                     found.append(
                         warning(
-                            "K215",
+                            codes.K215,
                             "a sink reads a topic that nobody here declares or feeds",
                             f"{resource.name}: {name}",
                             help="declare the topic, or leave it if another stack does",
@@ -321,5 +325,5 @@ def expand(document: Document, inputs: Inputs) -> tuple[Stack | None, list[Diagn
         return expansion.run(), expansion.problems
     except TooMuch as e:
         help = "split the stack, or look for what multiplies: for_each with tables, templates of templates"
-        end = error("K238", "the stack asks for too much", str(e), help=help, span=Span(document.path))
+        end = error(codes.K238, "the stack asks for too much", str(e), help=help, span=Span(document.path))
         return None, [*expansion.problems, *expansion.topics.problems, end]

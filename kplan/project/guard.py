@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from kplan.diagnostics import Diagnostic, error
+from kplan.diagnostics import Diagnostic, codes, error
 from kplan.language import limits as bounded
 from kplan.model import Address, Guards, Resource, Secret, Topic
 
@@ -28,7 +28,7 @@ def _naming(resources: Mapping[Address, Resource], guards: Guards, internal: Col
         try:
             found += [_misnamed(topic, pattern) for topic in topics if not _named(pattern, topic.name)]
         except ValueError as e:
-            found.append(error("K213", "a guard cannot be used", f"{pattern}: {e}", span=guards.span))
+            found.append(error(codes.K213, "a guard cannot be used", f"{pattern}: {e}", span=guards.span))
     return found
 
 
@@ -38,7 +38,7 @@ def _named(pattern: str, name: str) -> bool:
 
 def _misnamed(topic: Resource, pattern: str) -> Diagnostic:
     return error(
-        "K213",
+        codes.K213,
         "a guard is not met",
         f"{topic.name} does not match {pattern}",
         span=topic.origin.span,
@@ -62,7 +62,7 @@ def _schemas(resources: Mapping[Address, Resource], guards: Guards) -> list[Diag
             except (ValueError, RecursionError) as e:
                 problem = str(e)
             if problem:
-                found.append(error("K213", "a guard cannot be used", problem, span=guards.span))
+                found.append(error(codes.K213, "a guard cannot be used", problem, span=guards.span))
     return found
 
 
@@ -114,7 +114,7 @@ def _problem(resource: Resource, e: Any) -> Diagnostic:
     path = "/" + "/".join(str(part) for part in e.absolute_path)
     what = path if path != "/" else str(resource.address)
     return error(
-        "K213",
+        codes.K213,
         "a guard is not met",
         f"{what}: {e.message}",
         span=resource.origin.at(path),

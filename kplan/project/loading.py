@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kplan.diagnostics import Diagnostic, Invalid, KplanError, Span, error, warning
+from kplan.diagnostics import Diagnostic, Invalid, KplanError, Span, codes, error, warning
 from kplan.language import schema, source
 from kplan.language.source import Document
 from kplan.language.template import is_template
@@ -41,11 +41,15 @@ MOST_NAMES = 1000  # names of a folder that are compared with one that is not th
 LARGEST_JSON_STACK = 1024 * 1024  # of those that are looked for in folders
 LARGEST_SNAPSHOT = 16 * reading.LARGEST
 URL = re.compile(r"\s*https?://")
-GOES_ON = ("K102", "K103")  # problems with YAML after which the data is still what was meant, as far as it goes
-OF_ITSELF = frozenset({  # what is wrong in a block whatever its other parts are
-    "K104", "K108", "K109", "K110", "K201", "K203", "K206", "K207", "K209", "K210", "K211", "K220", "K222",
-    "K248",
-})  # fmt: skip
+# Problems with YAML after which the data is still what was meant, as far as it goes.
+GOES_ON = (codes.K102.number, codes.K103.number)
+OF_ITSELF = frozenset(  # what is wrong in a block whatever its other parts are
+    code.number
+    for code in (
+        codes.K104, codes.K108, codes.K109, codes.K110, codes.K201, codes.K203, codes.K206, codes.K207, codes.K209,
+        codes.K210, codes.K211, codes.K220, codes.K222, codes.K248,
+    )
+)  # fmt: skip
 ESSENTIAL = frozenset({"for_each", "template", "class", "name", "client", "config"})  # a block without it is another
 TEMPLATE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 
@@ -170,7 +174,7 @@ def same_names(stacks: Sequence[Stack], places: Mapping[str, Span]) -> list[Diag
         if other != stack.path:
             found.append(
                 error(
-                    "K211",
+                    codes.K211,
                     "declared twice",
                     f"stack {stack.name}: at {places.get(other) or other} too",
                     span=places.get(stack.path),
@@ -224,12 +228,12 @@ class Reader:
         help = "it holds no .yaml file"
         if below:
             help += f" itself, and folders in it are not read: name {listed([self.shown(each) for each in below])}"
-        return error("K107", "a folder without stacks", str(name), help=help)
+        return error(codes.K107, "a folder without stacks", str(name), help=help)
 
     def _not_read(self, name: str, below: Sequence[Path]) -> Diagnostic:
         folders = [self.shown(each) for each in below]
         return warning(
-            "K112",
+            codes.K112,
             "stacks in folders below are not read",
             f"{name} was asked for, and there are stacks in {listed(folders)}, too",
             help=f"name each folder whose stacks are meant: {name} {listed(folders, 1)}",
@@ -262,7 +266,7 @@ class Reader:
         except (OSError, ValueError) as e:
             reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
             help = _similar_files(path) or "check the path and its permissions"
-            self.problems.append(error("K107", "a file cannot be read", f"{name}: {reason}", help=help))
+            self.problems.append(error(codes.K107, "a file cannot be read", f"{name}: {reason}", help=help))
             return None
         self.texts[name] = data.decode("utf-8", "replace")
         self.files[name] = File(os.path.relpath(path, self.root), hashlib.sha256(data).hexdigest())
@@ -301,7 +305,7 @@ class Reader:
         self.root = config.parent if config else Path(request.folder)
         self.project = (config.parent,) if config else ()
         if request.connect and not URL.match(request.connect):
-            raise Invalid([error("K203", "not a URL", "--connect", help="a URL begins with http:// or https://")])
+            raise Invalid([error(codes.K203, "not a URL", "--connect", help="a URL begins with http:// or https://")])
         environment = self._from_config(config) if config else self._without_config()
         alone = bool(environment.connect) and not environment.kafka
         if alone and not request.connect_alone and request.unasked is None:
@@ -316,7 +320,7 @@ class Reader:
         connect = request.connect or process.get(CONNECT_URL) or far.connect_url
         if not bootstrap and not connect and request.env not in ("", "local"):
             detail, help = f"{request.env}: no {CONFIG} is found here or above", f"write {CONFIG}, or give --bootstrap"
-            raise Invalid([error("K205", "there is no such environment", detail, help=help)])
+            raise Invalid([error(codes.K205, "there is no such environment", detail, help=help)])
         name = request.env or ("default" if bootstrap or connect else "local")
         environment, problems = environments.without_file(name, process, str(self.root), bootstrap, connect)
         if problems:
@@ -363,15 +367,15 @@ class Reader:
         detail = f"{', '.join(unused)}; environment {environment.name}"
         if not environment.simulated:
             help = f"unset them, or name them in {CONFIG}: {{{{ env.{unused[0]} }}}}"
-            self.problems.append(warning("K244", "connection variables have no effect", detail, help=help))
+            self.problems.append(warning(codes.K244, "connection variables have no effect", detail, help=help))
         elif self.request.env:
             help = f"--env {environment.name} is a simulated cluster; unset them"
-            self.problems.append(warning("K244", "connection variables have no effect", detail, help=help))
+            self.problems.append(warning(codes.K244, "connection variables have no effect", detail, help=help))
         else:
             asked = f"--bootstrap HOST:PORT, or {BOOTSTRAP}" if environment.file is None else "--env NAME"
             help = f"name the cluster with {asked}; the simulated one with --env {environment.name}"
             detail += " is simulated"
-            raise Invalid([error("K244", "connection variables have no effect", detail, help=help)])
+            raise Invalid([error(codes.K244, "connection variables have no effect", detail, help=help)])
 
     def _config(self, paths: Sequence[Path]) -> Path | None:
         """`kplan.yaml` in the first stack's folder, the working folder, or above."""
@@ -381,11 +385,11 @@ class Reader:
                 if (folder / CONFIG).resolve().name != CONFIG:  # any file could be read by that, and lines of it shown
                     detail = f"{folder / CONFIG} is a link to {(folder / CONFIG).resolve()}"
                     help = f"a link may lead to another {CONFIG} alone"
-                    raise Invalid([error("K107", "a file cannot be read", detail, help=help)])
+                    raise Invalid([error(codes.K107, "a file cannot be read", detail, help=help)])
                 return Path(os.path.relpath(folder / CONFIG))
             if kind := reading.kind_of(folder / CONFIG):  # another cluster must not be taken instead
                 detail = f"{folder / CONFIG} is {kind}"
-                raise Invalid([error("K107", "a file cannot be read", detail, help=f"make {CONFIG} a plain file")])
+                raise Invalid([error(codes.K107, "a file cannot be read", detail, help=f"make {CONFIG} a plain file")])
         return None
 
     # -- stacks ---------------------------------------------------------------------------------------------------
@@ -399,7 +403,7 @@ class Reader:
             elif document is not None:
                 self.problems.append(
                     error(
-                        "K106",
+                        codes.K106,
                         "a file of variables is no map",
                         name,
                         span=document.at(),
@@ -448,7 +452,7 @@ class Reader:
                     None,
                     [
                         error(
-                            "K207",
+                            codes.K207,
                             "there is no such template",
                             name,
                             help=f"built in: {close}; your own stand in templates/ beside the stack",
@@ -627,7 +631,7 @@ def _client_problems(document: Document, environment: Environment, request: Requ
 def _without_brokers(name: str, source: str) -> Diagnostic:
     brokers = "add `kafka:` to it" if source.startswith("`") else f"give --bootstrap HOST:PORT or {BOOTSTRAP} as well"
     return error(
-        "K246",
+        codes.K246,
         "Connect is named without brokers",
         f"{source}; environment {name} has no brokers",
         help=f"{brokers}: topics, owners and runs are in Kafka. `wait`, `list` and `connector` need Connect alone",

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kplan.diagnostics import Diagnostic, error
+from kplan.diagnostics import Diagnostic, codes, error
 from kplan.language.durations import seconds
 
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
@@ -122,7 +122,7 @@ class _Reader:
         self.problems: list[Diagnostic] = []
 
     def report(self, detail: str, help: str) -> None:
-        self.problems.append(error("K203", "a variable has a value that it may not have", detail, help=help))
+        self.problems.append(error(codes.K203, "a variable has a value that it may not have", detail, help=help))
 
     def boolean(self, name: str) -> bool | None:
         """None where the variable is not set, or empty."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from kplan.diagnostics import Diagnostic, error, warning
+from kplan.diagnostics import Diagnostic, codes, error, warning
 from kplan.model import Address, Connector, Origin, Resource, Stack
 
 
@@ -18,7 +18,7 @@ def same_addresses(stacks: Sequence[Stack]) -> list[Diagnostic]:
             if other[0] != stack.name:
                 found.append(
                     error(
-                        "K211",
+                        codes.K211,
                         "declared twice",
                         f"{address}: in stack {other[0]} at {other[1].span} too",
                         span=resource.origin.span,
@@ -45,7 +45,7 @@ def _removed_elsewhere(
                 continue
             help = f"to move it to {other.name}: `{{{entry.address.kind}: {entry.address.name}, keep: true}}`"
             detail = f"{entry.address}: stack {other.name} declares it at {resource.origin.span}"
-            yield error("K251", "one stack removes what another one declares", detail, help=help,
+            yield error(codes.K251, "one stack removes what another one declares", detail, help=help,
                         span=entry.span, address=entry.address)  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def _shared_groups(declared: Mapping[Address, tuple[Stack, Resource]]) -> Iterat
                 detail = f"{resource.name} and {other.name} at {other.origin.span}: group {group} reads {topic}"
                 help = "each gets a part of the records: leave `consumer.override.group.id` out, or make them one sink"
                 span = resource.origin.at("/config/consumer.override.group.id")
-                yield warning("K252", "two sinks share a consumer group", detail, help=help,
+                yield warning(codes.K252, "two sinks share a consumer group", detail, help=help,
                               span=span, address=resource.address)  # fmt: skip
                 break
 
@@ -72,7 +72,7 @@ DEAD_LETTERS = "errors.deadletterqueue.topic.name"
 
 def answered(stacks: Sequence[Stack], problems: Sequence[Diagnostic]) -> list[Diagnostic]:
     """The problems without the doubt about a sink's topic (K215, K255) that another one of the stacks has."""
-    if len(stacks) < 2 or not any(problem.code in ("K215", "K255") for problem in problems):
+    if len(stacks) < 2 or not any(problem.code in (codes.K215.number, codes.K255.number) for problem in problems):
         return list(problems)
     connectors = [r for stack in stacks for r in stack.resources.values() if isinstance(r, Connector)]
     known = {a.name for stack in stacks for a in stack.resources if a.kind == "topic"}
@@ -82,6 +82,6 @@ def answered(stacks: Sequence[Stack], problems: Sequence[Diagnostic]) -> list[Di
     return [
         problem
         for problem in problems
-        if not (problem.code == "K215" and problem.detail in settled)
-        and not (problem.code == "K255" and problem.detail.startswith(dead))
+        if not (problem.code == codes.K215.number and problem.detail in settled)
+        and not (problem.code == codes.K255.number and problem.detail.startswith(dead))
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, Severity, Span
-from kplan.diagnostics.codes import CODES
+from kplan.diagnostics.codes.table import CODES
 from kplan.planning.document import diagnostic_from_json
 from kplan.render.facts import sentence
 from kplan.render.text import ACCEPTED, Context, open_dangers, ways_out

@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from kplan.diagnostics import codes
 from kplan.render.diagnostics import words
 from kplan.render.findings import Finding, findings
 from kplan.render.text import Context, clean
 
 ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML 1.0, 2.2
-GUARDS = ("K213", "K419")
+GUARDS = (codes.K213.number, codes.K419.number)
 
 Json = Mapping[str, Any]
 

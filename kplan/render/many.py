@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from kplan.diagnostics import codes
 from kplan.render.text import Context, Style, clean, counts
 from kplan.text import count, listed
 
 Json = Mapping[str, Any]
-CIRCLE = "K250"  # stacks wait for each other, so that there is no order
+CIRCLE = codes.K250.number  # stacks wait for each other, so that there is no order
 REASONS = 20  # so many are told of why a stack comes after another one
 COUNTED = ("add", "change", "delete", "replace", "move", "adopt", "release", "unchanged", "irreversible")
 

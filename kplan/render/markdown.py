@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from kplan.diagnostics import Span
+from kplan.diagnostics import Span, codes
 from kplan.render import text
 from kplan.render.facts import snapshot
 from kplan.render.findings import rooted
@@ -135,7 +135,7 @@ def _verdict(documents: Sequence[Json]) -> Iterator[str]:
         yield f"{count(accepted, 'danger')} accepted"
     if refused := _dangers(documents, accepted=False):
         yield f"**{count(refused, 'danger')} not accepted**"
-    if any("K419" in document["blocked"] for document in documents):
+    if any(codes.K419.number in document["blocked"] for document in documents):
         yield "**too many changes at once**"
     if errors := sum(is_error(each) for document in documents for each in document["diagnostics"]):
         yield f"**{count(errors, 'error')}, nothing can be applied**"

@@ -11,6 +11,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+from kplan.diagnostics import codes
 from kplan.render import text
 from kplan.render.excerpt import Excerpt, Stretch, make_excerpts, split_steps
 from kplan.render.facts import ago, snapshot
@@ -352,7 +353,7 @@ def _verdict(document: Json, context: text.Context) -> Verdict:
 def _blocked(document: Json, context: text.Context) -> Verdict:
     dangers = sum(len(text.open_dangers(change)) for change in document["changes"])
     said = f"{count(dangers, 'danger')} {'is' if dangers == 1 else 'are'} not accepted" if dangers else ""
-    if "K419" not in document["blocked"]:
+    if codes.K419.number not in document["blocked"]:
         return Verdict("blocked", f"Blocked: {said}", "Nothing can be applied until each is accepted or left out.")
     guard = "more changes than the guard `max_changes` allows in one run (K419)"
     again = context.again or f"kplan {context.command} {' '.join(context.paths)}"

@@ -8,6 +8,7 @@ from enum import IntEnum, auto
 from functools import partial
 from typing import Any
 
+from kplan.diagnostics import codes
 from kplan.render import text
 from kplan.render.facts import sentence
 from kplan.render.gfm import code, lines, plain, prose
@@ -144,7 +145,7 @@ def told(review: Review, form: Form) -> Iterator[Part]:
 
 def is_error(each: Json) -> bool:
     """Whether nothing can be applied because of it; `max_changes` (K419) is no error but can be accepted."""
-    return bool(each["severity"] == "error" and each["code"] != "K419")
+    return bool(each["severity"] == "error" and each["code"] != codes.K419.number)
 
 
 def diagnostic(each: Json, title: str, of: str = "") -> str:
@@ -262,7 +263,7 @@ def _to_accept(plans: Plans) -> str:
         said.append("What left the stack is listed under `removed`.")
     if any(risk["kind"] == "protect" for risk in refused):
         said.append("What is protected needs `protect: false`, applied first.")
-    if any("K419" in document["blocked"] for document in plans.documents):
+    if any(codes.K419.number in document["blocked"] for document in plans.documents):
         said.append("So many changes at once: `--accept max_changes`.")
     if example := next((risk["accept"] for risk in refused if risk["accept"]), ""):
         said.append(f"For one run: {code(plans.again, WORDS)} with {code(f'--accept {example}', WORDS)}, and so on.")

@@ -14,7 +14,9 @@ from typing import Any
 from urllib.parse import quote
 
 from kplan.diagnostics import Diagnostic, Severity, Span
-from kplan.diagnostics.codes import CODES, Code
+from kplan.diagnostics.codes.code import Code
+from kplan.diagnostics.codes.ranges import family_of
+from kplan.diagnostics.codes.table import CODES
 from kplan.render.diagnostics import words
 from kplan.render.findings import Finding, findings, rooted
 from kplan.render.text import ACCEPTED, Context, clean
@@ -76,15 +78,15 @@ def _driver(codes: Iterable[str]) -> Json:
         "name": "kplan",
         "version": __version__,
         "semanticVersion": __version__,
-        "rules": [_rule(CODES.get(code) or Code(code, code, f"See `kplan explain {code}`.")) for code in codes],
+        "rules": [_rule(CODES.get(code) or Code(code, code, cause=f"See `kplan explain {code}`.")) for code in codes],
     }
 
 
 def _rule(code: Code) -> Json:
     first = " ".join(code.text.partition("\n\n")[0].split())
-    family = {"tags": ["kafka", code.family]} if code.code in CODES else {}
+    family = {"tags": ["kafka", family_of(code.number)]} if code.number in CODES else {}
     return {
-        "id": code.code,
+        "id": code.number,
         "name": "".join(word.capitalize() for word in re.findall(r"\w+", code.title)),
         "shortDescription": {"text": code.title},
         "fullDescription": {"text": first[:1024]},

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from kplan.diagnostics import codes
 from kplan.kinds.connector.tables import split
 from kplan.render.alike import runs
 from kplan.render.facts import sentence, snapshot
@@ -510,7 +511,7 @@ def blocked(document: Mapping[str, Any], style: Style, context: Context) -> Iter
     if len(changes) > MANY:
         yield ""
         yield style.paint(f"BLOCKED: {count(total, 'danger')} are not accepted, listed above.", "1;31")
-    if "K419" in document["blocked"]:
+    if codes.K419.number in document["blocked"]:
         words = "BLOCKED: more changes than the guard `max_changes` allows in one run (K419)."
         yield from (style.paint(line, "1;31") for line in _wrapped(words, style, 0))
         yield "  To allow it once:"

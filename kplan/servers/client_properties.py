@@ -12,7 +12,7 @@ import re
 from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Final
 
-from kplan.diagnostics import Diagnostic, Span, error
+from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.servers.connection_errors import refused_setting
 
 if TYPE_CHECKING:
@@ -161,7 +161,9 @@ def refusal(name: str, value: str) -> str:
 def _unknown_name(name: str, span: Span) -> Diagnostic:
     near = difflib.get_close_matches(name.lower(), PROPERTIES, 1, 0.7)
     help = f"did you mean `{near[0]}`?" if near else f"the names are librdkafka's: {NAMES_URL}"
-    return error("K106", "unknown key", f"the Kafka client (librdkafka) has no property `{name}`", help=help, span=span)
+    return error(
+        codes.K106, "unknown key", f"the Kafka client (librdkafka) has no property `{name}`", help=help, span=span
+    )
 
 
 def _range_help(name: str) -> str:

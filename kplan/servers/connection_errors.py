@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from kplan.diagnostics import Denied, Diagnostic, ErrorClass, Invalid, KplanError, Span, Unreachable, error
+from kplan.diagnostics import Denied, Diagnostic, ErrorClass, Invalid, KplanError, Span, Unreachable, codes, error
 from kplan.model.masks import Mask
 from kplan.servers.waits import RETRY, WAITS
 
@@ -100,7 +100,7 @@ def unusable(words: str, config: Mapping[str, str], places: Mapping[str, Span] =
 def refused_setting(words: str, span: Span | None, help: str = "") -> Diagnostic:
     """Return the error for what librdkafka says of a setting, or of several together."""
     help = help or "correct it under `kafka:` of the environment; the names are librdkafka's"
-    return error("K203", "a setting of the Kafka client is wrong", words, help=help, span=span)
+    return error(codes.K203, "a setting of the Kafka client is wrong", words, help=help, span=span)
 
 
 class Protocol(StrEnum):
@@ -209,7 +209,7 @@ class Contact:
             cause = f"the broker's certificate is refused: {why}" if why else cause
         if _NO_MECHANISM.search(cause):
             return self._without_sasl(server)
-        code = "K313" if "SASL" in cause else "K317"
+        code = codes.K313 if "SASL" in cause else codes.K317
         return Denied(f"{server}: {cause}" if server else cause, code=code, help=way_out(cause))
 
     def _without_sasl(self, server: str) -> Unreachable:
@@ -319,7 +319,7 @@ def _wrong_port(server: str, protocol: Protocol) -> Unreachable:
 
 def misdirected(words: str, help: str) -> Unreachable:
     """The error for a port that is open and not the right one: no attempt more can help."""
-    found = Unreachable(words, code="K334", help=help)
+    found = Unreachable(words, code=codes.K334, help=help)
     found.error_class = ErrorClass.FATAL
     return found
 

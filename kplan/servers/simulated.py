@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kplan.diagnostics import Conflict, Diagnostic, JournalBroken, KplanError, Rejected, Timeout, error
+from kplan.diagnostics import Conflict, Diagnostic, JournalBroken, KplanError, Rejected, Timeout, codes, error
 from kplan.kinds.connector import sinks
 from kplan.kinds.connector.options import keeps_offsets
 from kplan.kinds.topic import configs as catalog
@@ -236,7 +236,7 @@ class SimulatedTopics:
         try:
             self._judge(change, live, live)
         except KplanError as e:
-            said = error(e.code, "the cluster refuses this", e.message, help=e.help, address=change.address)
+            said = error(e.entry, "the cluster refuses this", e.message, help=e.help, address=change.address)
             found.append(replace(said, path=_named(change, e.message)))
         few = too_few_replicas(change)
         return [*found, *([few] if few else [])]
@@ -552,7 +552,7 @@ class SimulatedConnectors:
         help = "`simulated: {fail: […]}` in kplan.yaml asks for this failure"
         outcomes = {}
         for change in changes:
-            error = KplanError(f"task 0: {FAILURE}", code="K512", applied=True, help=help)
+            error = KplanError(f"task 0: {FAILURE}", code=codes.K512, applied=True, help=help)
             outcomes[change.address] = Outcome(error if _task_is_to_fail(change, self.fail) else None)
         return outcomes
 
@@ -641,7 +641,7 @@ class SimulatedConnectors:
             raise Conflict(f"neither {change.source.name} nor {name} is there")
         if problems := _problems(after):
             words = "; ".join(problem.message for problem in problems)
-            raise Rejected(words, code="K303" if NO_CLASS in words else "", help=problems[0].help)
+            raise Rejected(words, code=codes.K303 if NO_CLASS in words else None, help=problems[0].help)
 
 
 NO_CLASS = "Failed to find any class"
@@ -650,7 +650,7 @@ NO_CLASS = "Failed to find any class"
 class SettingRejected(Rejected):
     """Connect rejected a connector's settings."""
 
-    code = "K302"
+    entry = codes.K302
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
@@ -660,7 +660,7 @@ class SettingRejected(Rejected):
 class ClassMissing(Rejected):
     """Connect has no such connector class."""
 
-    code = "K303"
+    entry = codes.K303
     key = "connector.class"
 
 
@@ -810,7 +810,7 @@ def _stored(key: str, value: Text, salt: str, known: Mapping[str, Any]) -> Any:
         if key not in known:
             raise Rejected(
                 f"the value of {key} is not known here",
-                code="K316",
+                code=codes.K316,
                 help="set the variable that holds it, and run this again",
             )
         return known[key]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from kplan.diagnostics import Diagnostic, Invalid, Severity, Stale, error
+from kplan.diagnostics import Diagnostic, Invalid, Severity, Stale, codes, error
 from kplan.kinds.codec import owned_from_json, owned_to_json, resource_from_json, resource_to_json
 from kplan.kinds.connector.sensitivity import KNOWN_OF_ALL, literal
 from kplan.model import (
@@ -106,7 +106,9 @@ def from_json(data: Any, path: str = "") -> Snapshot:
         raise unreadable(path, "it has neither `taken_at` nor `topics`")
     version = str(data.get("format_version", ""))
     if version.split(".")[0] != FORMAT.split(".")[0]:
-        raise Stale(f"{path}: it has format {version or 'none'}, this kplan reads {FORMAT}", code="K608", help=AGAIN)
+        raise Stale(
+            f"{path}: it has format {version or 'none'}, this kplan reads {FORMAT}", code=codes.K608, help=AGAIN
+        )
     with _undamaged(path, "its head"):
         target, taken_at = _target(data), str(data["taken_at"])
         env, version = str(data["env"]), str(data.get("kplan_version", ""))
@@ -125,14 +127,14 @@ def refuse_other(snapshot: Snapshot, env: str) -> None:
     if snapshot.env != env:
         raise Stale(
             f"the snapshot is of environment {snapshot.env}, and the plan is to be for {env}",
-            code="K609",
+            code=codes.K609,
             help=f"plan with --env {snapshot.env}, or take a snapshot of {env}",
         )
 
 
 def unreadable(path: str, reason: str) -> Invalid:
     """The error for a file that is no snapshot."""
-    return Invalid([error("K607", "this is no snapshot of a cluster", f"{path}: {reason}", help=AGAIN)])
+    return Invalid([error(codes.K607, "this is no snapshot of a cluster", f"{path}: {reason}", help=AGAIN)])
 
 
 @contextmanager
@@ -290,7 +292,7 @@ def uncompared(stack: Stack, live: Live) -> list[Diagnostic]:
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     return [
         Diagnostic(
-            "K610",
+            codes.K610.number,
             Severity.NOTE,
             "secrets are not compared with a snapshot",
             f"{', '.join(found[first])} of {first}{more}: a new value alone makes no step",

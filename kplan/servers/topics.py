@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from kplan.diagnostics import Conflict, Diagnostic, KplanError, Rejected, Stale, Unsupported, error
+from kplan.diagnostics import Conflict, Diagnostic, KplanError, Rejected, Stale, Unsupported, codes, error
 from kplan.kinds.topic import configs as catalog
 from kplan.kinds.topic.options import Replicas, reassignment_of
 from kplan.kinds.topic.placement import assign, document
@@ -156,7 +156,7 @@ def no_reassignment(
     if growth(change) is not None:
         words = f"{name} is to have {growth(change)} partitions and {factor} replicas of each"
         return Rejected(
-            words, code="K330", help="apply the one first and then the other: only replicas can be put back"
+            words, code=codes.K330, help="apply the one first and then the other: only replicas can be put back"
         )
     if factor > len(brokers):
         return Rejected(f"replication factor {factor} of {name} needs as many brokers, there are {len(brokers)}")
@@ -169,7 +169,7 @@ def no_reassignment(
         return Unsupported(f"{words}, and this plan does not say which", help=f"make the plan again; or {tool}")
     return Unsupported(
         f"{words}, which takes a client that is not installed",
-        code="K327",
+        code=codes.K327,
         help=f"pip install 'kplan[reassign]'; or {tool}",
     )
 
@@ -212,7 +212,7 @@ def too_few_replicas(change: Change) -> Diagnostic | None:
     if not insync.isdecimal() or replicas < 1 or int(insync) <= replicas:
         return None
     return error(
-        "K111", "more in-sync replicas are asked for than there are replicas",
+        codes.K111, "more in-sync replicas are asked for than there are replicas",
         f"min.insync.replicas {insync} > replication factor {replicas}",
         help="Kafka accepts this and then refuses every write with acks=all: lower it",
         address=change.address, path=f"/config/{INSYNC}",

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
-from kplan.diagnostics import JournalBroken, Timeout
+from kplan.diagnostics import JournalBroken, Timeout, codes
 from kplan.model import Address, Owned
 from kplan.model.history import PastChange, RunSummary
 from kplan.model.journal import Entry
@@ -50,7 +50,7 @@ class Record:
 class Unended(Timeout):
     """Readers wait for the end of a write of `stacks` that nobody makes any more. Who takes their locks makes it."""
 
-    code = "K617"
+    entry = codes.K617
 
     def __init__(self, message: str, stacks: Sequence[str]) -> None:
         super().__init__(message, help="`kplan recover` ends it")
@@ -61,7 +61,7 @@ class RecordUnreadable(JournalBroken):
     """A record of the state cannot be read, and nothing was changed."""
 
     exit_code = 1
-    code = "K623"
+    entry = codes.K623
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Unreadable:
     def error(self, message: str) -> RecordUnreadable:
         """Return the error that refuses the record; `message` names it and the cause."""
         if self.is_untrusted:
-            return RecordUnreadable(message, help=UNTRUSTED_HELP, code="K621")
+            return RecordUnreadable(message, help=UNTRUSTED_HELP, code=codes.K621)
         return RecordUnreadable(message, help=UNREADABLE_HELP)
 
 

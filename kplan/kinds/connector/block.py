@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kplan.diagnostics import codes
+from kplan.diagnostics.codes.code import Code
 from kplan.kinds.connector.templates import Blueprint
 from kplan.kinds.expansion import KEY, ExpansionContext
 from kplan.kinds.topic.settings import Layer, layer
@@ -52,11 +54,11 @@ class ConnectorBlock:
     def defaults(self) -> Layer:
         return layer(self.template.defaults.get("topic") or {}, f"template {self.template.name}", {})
 
-    def report(self, code: str, summary: str, detail: str, help: str = "") -> None:
+    def report(self, code: Code, summary: str, detail: str, help: str = "") -> None:
         """Report an error at the block."""
         self.expansion.report(code, summary, detail, self.path, help, key=True)
 
     def report_bad_pattern(self, text: str, problem: str, at: KEY) -> None:
         """Report text that is no regular expression."""
         help = "a backslash before a character of a name takes its meaning away"
-        self.expansion.report("K203", "this is no regular expression", f"{text}: {problem}", at, help)
+        self.expansion.report(codes.K203, "this is no regular expression", f"{text}: {problem}", at, help)

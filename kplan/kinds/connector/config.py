@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kplan.diagnostics import error, warning
+from kplan.diagnostics import codes, error, warning
 from kplan.kinds.connector.block import ConnectorBlock
 from kplan.kinds.connector.tables import (
     Table,
@@ -96,18 +96,20 @@ class ConfigBuilder:
         except Unsupported as kind:
             known = ", ".join(self.of.template.columns) or "nothing"
             detail, help = f"{self.of.template.name} cannot {kind} columns", f"it can: {known}"
-            self.of.expansion.report("K228", "a setting of columns that this connector does not have", detail, at, help)
+            self.of.expansion.report(
+                codes.K228, "a setting of columns that this connector does not have", detail, at, help
+            )
             return {}
         except Unwritable as name:
             detail = f"{name}: {self.of.template.name} cuts its list there"
             self.of.expansion.report(
-                "K228", "a name that this list cannot hold", detail, name.at, "write another pattern"
+                codes.K228, "a name that this list cannot hold", detail, name.at, "write another pattern"
             )
             return {}
         for key in found.keys() & (own.get("config") or {}).keys():
             help = "keep it under `config:` or at the tables"
             self.of.expansion.report(
-                "K211", "declared twice", f"{key}, by the tables and here", (*self.of.path, "config", key), help
+                codes.K211, "declared twice", f"{key}, by the tables and here", (*self.of.path, "config", key), help
             )
         return found
 
@@ -115,13 +117,15 @@ class ConfigBuilder:
         """Set one property as the stack says it, under the name that it has today."""
         at: KEY = (*self.of.path, "config", key)
         if isinstance(value, dict):
-            self.of.expansion.report("K108", "a connector setting is a map", key, at, "Connect's settings are texts")
+            self.of.expansion.report(
+                codes.K108, "a connector setting is a map", key, at, "Connect's settings are texts"
+            )
             return
         name = self.of.template.renamed.get(key, key)
         if name != key:
             self.of.expansion.problems.append(
                 warning(
-                    "K217",
+                    codes.K217,
                     "an old name",
                     f"{key} is {name} today",
                     help="kplan sets the new one; rename it",
@@ -141,7 +145,7 @@ class ConfigBuilder:
             self.config[key] = conceal(key, value)
             self.of.expansion.problems.append(
                 error(
-                    "K210",
+                    codes.K210,
                     "a secret is written in the stack",
                     key,
                     span=origin.at(f"/config/{key}"),
@@ -168,7 +172,9 @@ class ConfigBuilder:
     def _warn_of_old_value(self, key: str, value: str, today: str, help: str) -> None:
         span, address = self.of.expansion.document.at(*self._says(key)), f"connector/{self.of.name}"
         detail = f"{key}: {value} is {today} today"
-        self.of.expansion.problems.append(warning("K217", "an old name", detail, help=help, span=span, address=address))
+        self.of.expansion.problems.append(
+            warning(codes.K217, "an old name", detail, help=help, span=span, address=address)
+        )
 
     def _says(self, key: str) -> KEY:
         """Where the block says what the connector's property `key` is."""

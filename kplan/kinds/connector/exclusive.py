@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from kplan.diagnostics import Diagnostic, error, warning
+from kplan.diagnostics import Diagnostic, codes, error, warning
 from kplan.kinds.connector.tables import split
 from kplan.model import Action, Change, Connector, Live, Stack
 
@@ -136,7 +136,7 @@ def _problem(connector: Connector, mine: Claim, other: Connector, tell: Callable
         what += "; each start sets it to the tables of one of them, and the other reads no more changes"
         help += ", or let somebody make it for all tables: `publication_mode: disabled` for both"
     return tell(
-        "K223",
+        codes.K223,
         "two connectors share what only one may have",
         what,
         help=help,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kplan.diagnostics import warning
+from kplan.diagnostics import codes, warning
 from kplan.kinds.connector.block import ConnectorBlock
 from kplan.kinds.connector.config import OF_DEAD_LETTERS, ConfigBuilder, plain, text_of
 from kplan.kinds.connector.debezium.discovery import ENGINES
@@ -81,7 +81,9 @@ class ConnectorBuilder(ConnectorBlock):
         settings.build(own, scope, tables)
         config = settings.config
         if isinstance(config.get("topic.prefix"), Secret):
-            self.report("K209", "a sensitive value would be shown here", "topic.prefix", "it is in the topics' names")
+            self.report(
+                codes.K209, "a sensitive value would be shown here", "topic.prefix", "it is in the topics' names"
+            )
             return
         feeds = Feeds(self, routing(plain(config)))
         feeds.declare(own, tables, scope.with_names(config=plain(config)))
@@ -93,7 +95,7 @@ class ConnectorBuilder(ConnectorBlock):
         if not self.expansion.surroundings.has_connect:
             environment = self.expansion.surroundings
             help = "add `connect: {url: …}` to the environment" if environment.file else "add --connect URL"
-            self.report("K218", "this environment has no Connect", self.name, help)
+            self.report(codes.K218, "this environment has no Connect", self.name, help)
         self.expansion.add(self._connector(own, settings, feeds, dead, tables, known.unique if known else ()))
 
     # -- which template, which name -------------------------------------------------------------------------------
@@ -102,7 +104,7 @@ class ConnectorBuilder(ConnectorBlock):
         if name is None:
             if "class" not in self.block and "connector.class" not in (self.block.get("config") or {}):
                 self.report(
-                    "K224",
+                    codes.K224,
                     "a connector has neither template nor class",
                     self.key,
                     "write `template: debezium-postgres` or `class: org.example.MyConnector`",
@@ -127,7 +129,7 @@ class ConnectorBuilder(ConnectorBlock):
                 close = difflib.get_close_matches(key, [*COMMON, *known], 1)
                 what = f"template {self.template.name}" if self.template.name else "a connector without a template"
                 self.expansion.report(
-                    "K206",
+                    codes.K206,
                     "unknown key of a connector",
                     f"{key}: {what} has no such key",
                     (*self.path, key),
@@ -149,14 +151,16 @@ class ConnectorBuilder(ConnectorBlock):
             self._warn_of_lost_letters(lost)
         if CONNECTOR_NAME.match(self.name):
             return True
-        self.report("K109", "illegal connector name", repr(self.name), "1 to 249 of a-z A-Z 0-9 . _ -")
+        self.report(codes.K109, "illegal connector name", repr(self.name), "1 to 249 of a-z A-Z 0-9 . _ -")
         return False
 
     def _warn_of_lost_letters(self, lost: str) -> None:
         detail = f"{self.name}: {', '.join(lost)} became _"
         help = f"write `name:` beside `client:`; `name: {self.name}` keeps this one"
         span = self.expansion.document.at(*self.path, "client")
-        self.expansion.problems.append(warning("K247", "a derived name loses letters", detail, help=help, span=span))
+        self.expansion.problems.append(
+            warning(codes.K247, "a derived name loses letters", detail, help=help, span=span)
+        )
 
     # -- parameters -----------------------------------------------------------------------------------------------
     def _parameters(self, own: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -180,7 +184,7 @@ class ConnectorBuilder(ConnectorBlock):
             problem = str(e)
         if problem:
             detail = f"{self.template.name}: {problem}"
-            self.report("K221", "a template's parameters are no JSON Schema", detail, "correct the template")
+            self.report(codes.K221, "a template's parameters are no JSON Schema", detail, "correct the template")
             return
         for failure in failures:
             at = (*path, *failure.absolute_path)
@@ -188,14 +192,14 @@ class ConnectorBuilder(ConnectorBlock):
                 missing = [key for key in failure.validator_value if key not in failure.instance]
                 dotted = ".".join(map(str, [*at[2:], missing[0] if missing else ""]))
                 detail = f"{self.template.name} needs `{dotted}`"
-                self.expansion.report("K221", "a template's parameter is missing", detail, at, "add it", key=True)
+                self.expansion.report(codes.K221, "a template's parameter is missing", detail, at, "add it", key=True)
             elif (
                 failure.validator == "type" and isinstance(failure.instance, dict) is False and failure.instance is None
             ):
                 continue  # a template that could not be rendered, reported there
             else:
                 self.expansion.report(
-                    "K221",
+                    codes.K221,
                     "a template's parameter has a value that it may not have",
                     f"{'.'.join(map(str, at[2:]))}: {failure.message}",
                     at,
@@ -211,7 +215,7 @@ class ConnectorBuilder(ConnectorBlock):
         if own.get("tables") and "name" not in self.template.table:
             detail = f"tables: {self.template.name or 'a raw connector'} has no tables"
             at = (*self.path, "tables")
-            self.expansion.report("K206", "unknown key of a connector", detail, at, key=True)
+            self.expansion.report(codes.K206, "unknown key of a connector", detail, at, key=True)
             return [], []
         for written, settings, at in self.entries("tables", own, scope):
             table = self._table(written, settings, at, scope)
@@ -221,16 +225,18 @@ class ConnectorBuilder(ConnectorBlock):
             if written.startswith(EXCLUSION):
                 excluded.append(table.include)
             elif table.name in found:
-                self.expansion.report("K211", "declared twice", f"table {table.name}", at)
+                self.expansion.report(codes.K211, "declared twice", f"table {table.name}", at)
             else:
                 found[table.name] = table
         if excluded and not found and not self.block.get("topics"):
             all_others = f"all tables but {', '.join(excluded)}"
             help = "name the topics under the connector's `topics:`, or list the tables one by one"
             help += f": `kplan discover {self.name} STACK` prints them" if self.template.java_class in ENGINES else ""
-            self.expansion.report("K216", "a pattern of tables has no topics", all_others, (*self.path, "tables"), help)
+            self.expansion.report(
+                codes.K216, "a pattern of tables has no topics", all_others, (*self.path, "tables"), help
+            )
         if excluded and found and not patterns:
-            self.report("K216", "nothing to exclude from", excluded[0], "the other tables are not captured anyway")
+            self.report(codes.K216, "nothing to exclude from", excluded[0], "the other tables are not captured anyway")
         if own.get("tables"):
             self._lists_besides(own, include_list(list(found.values()), excluded))
         return list(found.values()), excluded
@@ -247,7 +253,7 @@ class ConnectorBuilder(ConnectorBlock):
                 what = f"{key}, by `tables:` and here"
                 what += f", where {wording(left[0])} is missing" if name == kept else ""
                 at, help = (*self.path, "config", key), "keep it under `config:` or `tables:`; `!` excludes there"
-                self.expansion.report("K211", "declared twice", what, at, help, key=True)
+                self.expansion.report(codes.K211, "declared twice", what, at, help, key=True)
 
     def _table(self, written: str, settings: Mapping[str, Any], at: KEY, scope: Scope) -> Table | None:
         excludes, written = written.startswith(EXCLUSION), written.removeprefix(EXCLUSION)
@@ -272,7 +278,7 @@ class ConnectorBuilder(ConnectorBlock):
         elif describes_topic(settings):
             problem = "settings of a topic at a pattern of tables"
         if problem:
-            self.expansion.report("K216", problem, written, at, help)
+            self.expansion.report(codes.K216, problem, written, at, help)
         return Table(written, written, written, settings, at)
 
     def _dead_letter(self, own: Mapping[str, Any], settings: ConfigBuilder) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from kplan.diagnostics import Diagnostic, warning
+from kplan.diagnostics import Diagnostic, codes, warning
+from kplan.diagnostics.codes.code import Code
 from kplan.kinds.connector import transforms
 from kplan.kinds.connector.sinks import is_sink
 from kplan.model import Address, Connector, Resource, Topic
@@ -30,18 +31,9 @@ def problems(resources: Mapping[Address, Resource], internal: Collection[str]) -
         yield from _kept_keys(connector, config, resources, internal)
 
 
-SUMMARIES = {
-    "K249": "a setting that has no effect",
-    "K253": "settings and the list that they belong to differ",
-    "K254": "a setting that its class does not list",
-    "K255": "a dead letter topic that nothing here declares",
-    "K256": "deleted keys stay in a compacted topic",
-}
-
-
-def _warning(connector: Connector, code: str, key: str, detail: str, help: str) -> Diagnostic:
+def _warning(connector: Connector, code: Code, key: str, detail: str, help: str) -> Diagnostic:
     span = connector.origin.at(f"/config/{key}")
-    return warning(code, SUMMARIES[code], detail, help=help, span=span, address=connector.address,
+    return warning(code, code.title, detail, help=help, span=span, address=connector.address,
                    path=f"/config/{key}")  # fmt: skip
 
 
@@ -52,12 +44,12 @@ def _groups(connector: Connector, config: Mapping[str, str]) -> Iterator[Diagnos
         if not any(key.startswith(f"topic.creation.{name}.") for key in config):
             detail = f"{name} is in `{GROUPS}`, and there is no topic.creation.{name}.*"
             help = f"set topic.creation.{name}.include and its other settings, or take {name} from the list"
-            yield _warning(connector, "K253", GROUPS, detail, help)
+            yield _warning(connector, codes.K253, GROUPS, detail, help)
     known = tuple(f"topic.creation.{name}." for name in (*listed, "default"))
     strange = {key.split(".")[2]: key for key in config if _of_group(key) and not key.startswith(known)}
     for name, key in strange.items():
         detail = f"{name} is not in `{GROUPS}`, so topic.creation.{name}.* does nothing"
-        yield _warning(connector, "K253", key, detail, f"add {name} to `{GROUPS}`, or remove its settings")
+        yield _warning(connector, codes.K253, key, detail, f"add {name} to `{GROUPS}`, or remove its settings")
 
 
 def _of_group(key: str) -> bool:
@@ -70,7 +62,7 @@ def _heartbeat_query(connector: Connector, config: Mapping[str, str]) -> Iterato
     if connector.java_class.startswith(DEBEZIUM) and key in config and not beats:
         detail = f"{key}: without heartbeats (heartbeat.interval.ms is 0) it never runs"
         help = "set `heartbeat` (heartbeat.interval.ms), or remove the query"
-        yield _warning(connector, "K249", key, detail, help)
+        yield _warning(connector, codes.K249, key, detail, help)
 
 
 def _dead_letters(
@@ -81,7 +73,7 @@ def _dead_letters(
         return
     if not is_sink(connector) and _is_source(connector):
         detail = f"{', '.join(keys[:SHOWN])}: only sinks have a dead letter topic"
-        yield _warning(connector, "K249", keys[0], detail, "remove it; errors.tolerance decides for a source")
+        yield _warning(connector, codes.K249, keys[0], detail, "remove it; errors.tolerance decides for a source")
         return
     key = f"{DEAD_LETTERS}topic.name"
     name = config.get(key, "")
@@ -89,7 +81,7 @@ def _dead_letters(
         copies = config.get(f"{DEAD_LETTERS}topic.replication.factor", "3")
         detail = f"{connector.name}: {name}; Connect creates it with replication factor {copies}"
         help = f"write `dead_letter: {{topic: {name}}}`, or leave it if another stack declares the topic"
-        yield _warning(connector, "K255", key, detail, help)
+        yield _warning(connector, codes.K255, key, detail, help)
 
 
 def _is_source(connector: Connector) -> bool:
@@ -113,7 +105,7 @@ def _kept_keys(
         more = f" and {len(kept) - SHOWN} more" if len(kept) > SHOWN else ""
         detail = f"{', '.join(kept[:SHOWN])}{more}: {key} is {config[key]}, so a delete writes no tombstone"
         help = "let tombstones through, or set cleanup.policy to delete or to both"
-        yield _warning(connector, "K256", key, detail, help)
+        yield _warning(connector, codes.K256, key, detail, help)
 
 
 def _drops_tombstones(config: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kplan.diagnostics import Diagnostic, error
+from kplan.diagnostics import Diagnostic, codes, error
 from kplan.language.source import Document
 
 
@@ -44,7 +44,7 @@ def blueprint(
         if data["extends"] in (*seen, name) or len(seen) > 8:
             return None, [
                 error(
-                    "K208",
+                    codes.K208,
                     "templates extend each other",
                     " -> ".join((*seen, name, data["extends"])),
                     span=document.at("extends"),
@@ -53,7 +53,7 @@ def blueprint(
         found, problems = blueprint(data["extends"], read, (*seen, name))
         if found is None:
             return None, problems or [
-                error("K207", "there is no such template", data["extends"], span=document.at("extends"))
+                error(codes.K207, "there is no such template", data["extends"], span=document.at("extends"))
             ]
         parent = found
     return Blueprint(

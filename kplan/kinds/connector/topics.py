@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kplan.diagnostics import Diagnostic, Span, error, warning
+from kplan.diagnostics import Diagnostic, Span, codes, error, warning
 from kplan.kinds.connector.block import ConnectorBlock
 from kplan.kinds.connector.routing import Lost, Routing
 from kplan.kinds.connector.tables import Table, describes_topic, include_list, is_pattern, split, unescaped
@@ -98,7 +98,7 @@ class Feeds:
             other = next(each.name for each in tables if describes_topic(each.settings))
             detail = f"topic {topic}, by tables {other} and {table.name}"
             help = "a transform sends both there: say it once, under the connector's `topics:`"
-            self.expansion.report("K211", "declared twice", detail, table.at, help)
+            self.expansion.report(codes.K211, "declared twice", detail, table.at, help)
         elif describes_topic(table.settings):
             self._topic_of_table(topic, table, {}, (), again=True)
         tables.append(table)
@@ -129,11 +129,11 @@ class Feeds:
         name = f"connector/{self.of.name}"
         help = "name the topics under the connector's `topics:`, or a table's with `topic:`"
         for problem in lost:
-            found = error("K227", "a transform decides the topic", f"{name}, {problem.key}: {problem}", help=help)
+            found = error(codes.K227, "a transform decides the topic", f"{name}, {problem.key}: {problem}", help=help)
             self._told(found, problem.key)
         for key, java_class in self.routing.strange.items() if guessed else ():
             detail = f"{name}, {key}: kplan does not know what {java_class} does to the topic"
-            found = warning("K227", "a transform may decide the topic", detail, help=f"if it does, {help}")
+            found = warning(codes.K227, "a transform may decide the topic", detail, help=f"if it does, {help}")
             self._told(found, key)
 
     def _told(self, problem: Diagnostic, key: str = "") -> None:
@@ -212,7 +212,7 @@ class Feeds:
         for path, what in found:
             self.expansion.problems.append(
                 error(
-                    "K229",
+                    codes.K229,
                     "a connector's own topic would lose what the connector needs",
                     f"{role} {topic.name}: {what}",
                     span=topic.origin.at(path),
@@ -225,7 +225,7 @@ class Feeds:
     def _mixed(self, name: str, role: str) -> None:
         detail = f"connector/{self.of.name}: the {role} topic becomes {name}, too"
         help = "let its regular expression match the tables' topics alone, or give it a predicate"
-        self._told(warning("K227", "a transform sends more to a table's topic than its changes", detail, help=help))
+        self._told(warning(codes.K227, "a transform sends more to a table's topic than its changes", detail, help=help))
 
     # -- what Debezium would write besides --------------------------------------------------------------------------
     def expect(self, own: Mapping[str, Any], tables: Sequence[Table], config: Mapping[str, Text], scope: Scope) -> None:
@@ -292,7 +292,7 @@ class Feeds:
         )
         if EVERY_TABLE in topics and "tables" not in self.of.block:
             help = f"without `tables:` it captures every table of the database: is that meant? Otherwise {help}"
-        self._told(warning("K226", "a connector writes to topics that nothing here declares", detail, help=help))
+        self._told(warning(codes.K226, "a connector writes to topics that nothing here declares", detail, help=help))
 
     def tell_undeclared(self, topics: Iterable[str]) -> None:
         """A warning for those of `topics` that are declared nowhere in the stack."""

@@ -12,6 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from kplan.diagnostics import codes
+from kplan.diagnostics.codes.code import Code
+
 KAFKA: Final = "org.apache.kafka.connect."
 COMMON: Final = {
     "transforms": ("type", "predicate", "negate", "plugin.version"),
@@ -120,7 +123,7 @@ REMOVED: Final[Mapping[str, Mapping[str, str]]] = {  # by simple name: the new n
 class Finding:
     """A property that does nothing, because its owner is not listed (K253) or does not have it (K254)."""
 
-    code: str
+    code: Code
     key: str
     detail: str
     help: str
@@ -155,7 +158,7 @@ def findings(config: Mapping[str, str]) -> Iterator[Finding]:
         known = known_settings(java_class)
         if known is not None and setting not in {*known, *COMMON.get(prefix.partition(".")[0], ("plugin.version",))}:
             help = advice(java_class, setting, known)
-            yield Finding("K254", key, f"{key}: {simple_name(java_class)} does not list {setting}", help)
+            yield Finding(codes.K254, key, f"{key}: {simple_name(java_class)} does not list {setting}", help)
 
 
 def known_settings(java_class: str) -> frozenset[str] | None:
@@ -186,4 +189,4 @@ def _unlisted(config: Mapping[str, str], part: str) -> Iterator[Finding]:
         seen.add(match[1])
         wanted = ", ".join([*names(config, part), match[1]])
         help = f'add it to the list: `{part}: "{wanted}"`, or remove its settings'
-        yield Finding("K253", key, f"{match[1]} is not in `{part}`, so {part}.{match[1]}.* does nothing", help)
+        yield Finding(codes.K253, key, f"{match[1]} is not in `{part}`, so {part}.{match[1]}.* does nothing", help)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kplan.diagnostics import Diagnostic, Span, error
+from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.kinds.topic import configs as catalog
 from kplan.language.durations import seconds
 from kplan.language.keys import missing_blank
@@ -68,7 +68,7 @@ class Builder:
         if problem:
             self.problems.append(
                 error(
-                    "K109",
+                    codes.K109,
                     "illegal topic name",
                     f"{name!r}: {problem}",
                     span=span,
@@ -107,7 +107,7 @@ class Builder:
         allowed = "1 or more" if path == "/partitions" else "1 or more, or -1 for the broker's own default"
         self._report(
             error(
-                "K108",
+                codes.K108,
                 "a topic setting has a value that Kafka refuses",
                 f"{path[1:]} is {setting.value!r}{_from(setting)}",
                 help=f"{path[1:]} is an integer, {allowed}",
@@ -131,14 +131,14 @@ class Builder:
         at = setting.span  # what comes from outside the stack has no place in it, and is told once
         if key not in catalog.CONFIGS:
             detail, help = f"{key}{_from(setting)}", _help_for_unknown(key, setting.value)
-            self._report(error("K104", "unknown topic config", detail, help=help, span=at, path=f"/config/{key}"))
+            self._report(error(codes.K104, "unknown topic config", detail, help=help, span=at, path=f"/config/{key}"))
             return None
         try:
             return catalog.parse(key, setting.value)
         except ValueError as e:
             self._report(
                 error(
-                    "K108",
+                    codes.K108,
                     "a topic config has a value that Kafka refuses",
                     f"{key}: {e}{_from(setting)}",
                     span=setting.value_span or at,
@@ -152,7 +152,7 @@ class Builder:
         for key, problem in catalog.cross_check(topic.config):
             self._report(
                 error(
-                    "K108",
+                    codes.K108,
                     "topic configs contradict each other",
                     f"{problem}",
                     path=f"/config/{key}",
@@ -164,7 +164,7 @@ class Builder:
         if insync and topic.replication_factor > 0 and int(insync) > topic.replication_factor:
             self._report(
                 error(
-                    "K111",
+                    codes.K111,
                     "more in-sync replicas are asked for than there are replicas",
                     f"min.insync.replicas {insync} > replication_factor {topic.replication_factor}",
                     help="Kafka accepts this and then refuses every write with acks=all: lower one or raise the other",

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from kplan.diagnostics import Diagnostic, KplanError, Rejected, error, warning
+from kplan.diagnostics import Diagnostic, KplanError, Rejected, codes, error, warning
+from kplan.diagnostics.codes.code import Code
 from kplan.kinds.connector import transforms
 from kplan.model import Action, Change, Config, Connector, Secret
 from kplan.model.masks import Mask
@@ -130,7 +131,7 @@ class Validator:
         for feature, what, wanted in needs:
             if wanted and not supports(self._version, feature):
                 least = "{}.{}".format(*FEATURES[feature])
-                yield _problem(error, after, "K315", "this version of Connect cannot do it",
+                yield _problem(error, after, codes.K315, "this version of Connect cannot do it",
                                f"{what} needs Connect {least}, this one is {self._version}", "/state",
                                "upgrade the workers, or do without")  # fmt: skip
 
@@ -140,14 +141,14 @@ class Validator:
             words = f"did you mean {' or '.join(f'`{name}`' for name in near)}?"
         else:
             words = f"installed: {', '.join(self._installed) or 'nothing'}."
-        return _problem(error, after, "K303", "the connector's class is not installed on the Connect workers",
+        return _problem(error, after, codes.K303, "the connector's class is not installed on the Connect workers",
                         after.java_class or "there is no connector.class", "/config/connector.class",
                         f"{words} Otherwise put the plugin under the workers' `plugin.path`")  # fmt: skip
 
     def _unchecked(self, after: Connector, failure: KplanError) -> Diagnostic:
         if isinstance(failure, Rejected):
-            return _problem(error, after, "K302", "Connect rejected a connector", failure.message, "", failure.help)
-        return _problem(warning, after, "K305", "Connect did not check a connector", failure.message, "",
+            return _problem(error, after, codes.K302, "Connect rejected a connector", failure.message, "", failure.help)
+        return _problem(warning, after, codes.K305, "Connect did not check a connector", failure.message, "",
                         failure.help or "`kplan apply` will find out")  # fmt: skip
 
     def _validate(self, change: Change, after: Connector) -> Mapping[str, Any]:
@@ -165,7 +166,7 @@ class Validator:
         for text, keys in self._refused(after, answer).items():
             key = next((key for key in keys if key in after.config), keys[0])
             detail = f"{', '.join(sorted(keys, key=lambda each: each != key))}: {text}"
-            yield _problem(error, after, "K302", "Connect rejected a connector setting", detail, f"/config/{key}",
+            yield _problem(error, after, codes.K302, "Connect rejected a connector setting", detail, f"/config/{key}",
                            _way_out(after, text))  # fmt: skip
 
     def _refused(self, after: Connector, answer: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -194,7 +195,7 @@ class Validator:
             help = (
                 f"did you mean `{near}`?" if near else "Connect hands it on unchecked; see the plugin's documentation"
             )
-            yield _problem(warning, after, "K304", "the plugin does not list this property",
+            yield _problem(warning, after, codes.K304, "the plugin does not list this property",
                            f"{key} is unknown to {java_class}", f"/config/{key}", help)  # fmt: skip
 
     def _known_keys(self, java_class: str) -> frozenset[str]:
@@ -218,6 +219,6 @@ def _way_out(after: Connector, text: str) -> str:
     return ""
 
 
-def _problem(level: Callable[..., Diagnostic], after: Connector, code: str, summary: str, detail: str, path: str,
+def _problem(level: Callable[..., Diagnostic], after: Connector, code: Code, summary: str, detail: str, path: str,
              help: str) -> Diagnostic:  # fmt: skip
     return level(code, summary, detail, help=help, span=after.origin.at(path), address=after.address, path=path)

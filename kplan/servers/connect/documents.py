@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from kplan.diagnostics import Rejected
+from kplan.diagnostics import Rejected, codes
 from kplan.model import Change, Config, Connector, Health, Secret, Task, conceal, frozen
 from kplan.model.masks import Mask
 from kplan.servers.connect.errors import condense
@@ -52,7 +52,7 @@ def literal(config: Config) -> dict[str, str]:
     """The config as Connect is to store it; Rejected is raised where the value of a secret is not known."""
     unknown = unknown_keys(config)
     if unknown:
-        raise Rejected(f"the value of {', '.join(unknown)} is not known here", code="K316",
+        raise Rejected(f"the value of {', '.join(unknown)} is not known here", code=codes.K316,
                        help="set the variable that holds it, and run this again")  # fmt: skip
     return {key: value.value or "" if isinstance(value, Secret) else value for key, value in config.items()}
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kplan.diagnostics import Busy, KplanError
+from kplan.diagnostics import Busy, KplanError, codes
 from kplan.kinds.connector.debezium.discovery import login_from_here
 from kplan.kinds.connector.debezium.drops import statements
 from kplan.kinds.connector.options import drops_of
@@ -76,7 +76,7 @@ class Drops:
 def _failed(change: Change, failure: KplanError, standing: str, applied: bool | None) -> KplanError:
     problem = KplanError(
         f"{_names(change)} of {change.address} could not be dropped, and {standing}: {failure.message}",
-        code="K517",
+        code=codes.K517,
         help=f"run this in its database, and leave `drop` out: {statements(drops_of(change))}",
     )
     problem.applied = applied

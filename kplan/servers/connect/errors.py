@@ -10,14 +10,14 @@ import html
 import json
 import re
 
-from kplan.diagnostics import Busy, Conflict, Denied, KplanError, Rejected, Timeout, Unsupported
+from kplan.diagnostics import Busy, Conflict, Denied, KplanError, Rejected, Timeout, Unsupported, codes
 from kplan.kinds.connector.sensitivity import CAUSED_BY
 
 
 class TaskFailed(KplanError):
     """A connector task failed after its configuration was changed."""
 
-    code = "K512"
+    entry = codes.K512
 
     def __init__(self, message: str, *, help: str = "") -> None:
         super().__init__(message, help=help)
@@ -27,7 +27,7 @@ class TaskFailed(KplanError):
 class NotSettled(KplanError):
     """A connector did not get into its state in time, or is RUNNING and does not work."""
 
-    code = "K514"
+    entry = codes.K514
 
     def __init__(self, message: str, *, help: str = "") -> None:
         super().__init__(message, help=help)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from kplan.diagnostics import KplanError
+from kplan.diagnostics import KplanError, codes
 from kplan.kinds.connector.debezium import incremental
 from kplan.kinds.connector.debezium.incremental import GOOD, SCANNED, Channel, Notification, name_of
 from kplan.kinds.connector.options import connector_options, snapshots_of
@@ -151,7 +151,7 @@ class IncrementalSnapshots:
 def _failed(message: str, help: str = "") -> KplanError:
     usual = ("see the worker's log; a table without a primary key needs one for an incremental snapshot, or a "
              "surrogate key in the signal")  # fmt: skip
-    return KplanError(message, code="K516", help=help or usual)
+    return KplanError(message, code=codes.K516, help=help or usual)
 
 
 def _silent(snapshot: IncrementalSnapshot, seconds: float) -> KplanError:

@@ -32,6 +32,7 @@ from kplan.diagnostics import (
     Timeout,
     Unreachable,
     Unsupported,
+    codes,
     error,
 )
 from kplan.model.masks import Mask
@@ -189,7 +190,7 @@ class Rest:
         words = self._mask.mask(message or title(text)) or _DENIALS.get(status, "nothing more")
         asked = f" to {asked}" if kind is Denied else ""
         raise kind(f"Connect ({urlsplit(url).netloc}) answers {status}{asked}: {words}",
-                   code="K303" if NO_CLASS in message.lower() else "", help=_help(status, kind))  # fmt: skip
+                   code=codes.K303 if NO_CLASS in message.lower() else None, help=_help(status, kind))  # fmt: skip
 
     def _parsed(self, url: str, text: str) -> Any:
         if not text:
@@ -207,7 +208,7 @@ class Rest:
 class AnswerTooLarge(KplanError):
     """The answer is larger than kplan takes; the request may have taken effect."""
 
-    code = "K333"
+    entry = codes.K333
     applied = None
 
 
@@ -229,7 +230,7 @@ class _explained:
         why = self._mask.mask(_cause(failure))
         if isinstance(failure, requests.exceptions.SSLError):
             why = re.sub(r"^\w+\] | \(_ssl\.c:\d+\)$", "", why)
-            raise Denied(f"no TLS connection to {self._url}: {why}", code="K317", help=_tls_help(why)) from None
+            raise Denied(f"no TLS connection to {self._url}: {why}", code=codes.K317, help=_tls_help(why)) from None
         if isinstance(failure, TooLarge):
             raise AnswerTooLarge(f"{self._url}: {failure}", help="check `connect.url`") from None
         if not self._met and _is_not_http(failure, self._url):
@@ -334,7 +335,7 @@ def context_of(ca: str, certificate: str, key: str, password: str) -> ssl.SSLCon
         why = failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
         if isinstance(failure, ssl.SSLError):
             why = "it holds no certificate" if setting == "connect.ca" else "key and password do not fit it"
-        raise Invalid([error("K203", "a file for TLS cannot be used", f"{setting} {file}: {why}",
+        raise Invalid([error(codes.K203, "a file for TLS cannot be used", f"{setting} {file}: {why}",
                              help="the files are PEM, and their paths begin at kplan.yaml")]) from failure  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from kplan.diagnostics import Denied, KplanError, Unreachable
+from kplan.diagnostics import Denied, KplanError, Unreachable, codes
 from kplan.kinds.connector.debezium.discovery import EXTRAS, Login, Table
 from kplan.kinds.connector.debezium.readiness import Ask, Found, K
 
@@ -42,7 +42,7 @@ def driver(module: str, login: Login) -> Any:
         extra = EXTRAS[login.engine]
         raise KplanError(
             f"{login.engine} needs the Python package {module}",
-            code="K318",
+            code=codes.K318,
             help=f"pip install 'kplan[{extra}]'",
         ) from e
 
@@ -67,14 +67,16 @@ def no_database(login: Login, name: str) -> KplanError:
     """The server is there, and has no such database."""
     return KplanError(
         f"{login.engine} at {login.host}:{login.port} has no database {name}",
-        code="K319",
+        code=codes.K319,
         help="correct `database: {name: …}` in the stack, or create it",
     )
 
 
 def failed(login: Login, said: str) -> KplanError:
     """The database answers, and not with what was asked for."""
-    return KplanError(f"{login.words} cannot be read: {said}", code="K320", help="the user reads the system catalog")
+    return KplanError(
+        f"{login.words} cannot be read: {said}", code=codes.K320, help="the user reads the system catalog"
+    )
 
 
 def one_line(error: BaseException, secret: str) -> str:

@@ -21,7 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ConfigResource,
 )
 
-from kplan.diagnostics import Denied, ErrorClass, KplanError, Rejected, Timeout, Unsupported
+from kplan.diagnostics import Denied, ErrorClass, KplanError, Rejected, Timeout, Unsupported, codes
 from kplan.kinds.topic.options import Reassignment, Replicas, reassignment_of
 from kplan.kinds.topic.placement import FOLLOWER_RATE, FOLLOWERS, LEADER_RATE, LEADERS, Placement, involved, throttled
 from kplan.model import Address, Change
@@ -89,7 +89,7 @@ def settings(config: Mapping[str, str]) -> dict[str, Any]:
 def _unmapped(what: str) -> Unsupported:
     return Unsupported(
         f"the client that moves replicas has no counterpart of {what}",
-        code="K328",
+        code=codes.K328,
         help="name brokers that it can log in to (PLAIN or SCRAM, certificates as PEM files) in an environment of its "
         "own, or run kafka-reassign-partitions.sh",
     )
@@ -112,7 +112,7 @@ def _context(config: Mapping[str, str]) -> ssl.SSLContext:
         if certificate := config.get("ssl.certificate.location"):
             context.load_cert_chain(certificate, config.get("ssl.key.location"), config.get("ssl.key.password"))
     except OSError as e:
-        raise Denied(f"a certificate of the environment cannot be used: {e}", code="K317") from e
+        raise Denied(f"a certificate of the environment cannot be used: {e}", code=codes.K317) from e
     return context
 
 
@@ -285,7 +285,7 @@ class Reassignments:
         """What of the cluster is in the way: another reassignment, or a right that is missing."""
         if not is_installed():
             help = "pip install 'kplan[reassign]'"
-            missing = Unsupported("moving replicas takes a client that is not installed", code="K327", help=help)
+            missing = Unsupported("moving replicas takes a client that is not installed", code=codes.K327, help=help)
             return dict.fromkeys(moves, missing)
         try:
             if problem := self._forbidden(moves.values()):
@@ -405,7 +405,7 @@ class Reassignments:
             self._lift_throttle(moves)
         except KplanError as problem:
             left = KplanError(
-                f"a throttle of replication may be left: {problem.message}", code="K528", help=problem.help
+                f"a throttle of replication may be left: {problem.message}", code=codes.K528, help=problem.help
             )
             left.applied = None
             return left
@@ -453,7 +453,7 @@ class Reassignments:
         cause = f" ({problem.message})" if problem else ""
         return Timeout(
             f"not all replicas are in sync after {self._timeout:g} s{cause}",
-            code="K527",
+            code=codes.K527,
             help="give it more time, `timeouts: {reassign: 4h}`, or a wider `reassign: {throttle: …}` in kplan.yaml",
         )
 
@@ -532,14 +532,14 @@ def _dead(moved: Reassignment, brokers: Mapping[int, str]) -> KplanError | None:
     gone = sorted({broker for replicas in moved.after.values() for broker in replicas if broker not in brokers})
     if not gone:
         return None
-    return Rejected(f"broker {gone[0]}, which keeps replicas, is down", code="K329",
+    return Rejected(f"broker {gone[0]}, which keeps replicas, is down", code=codes.K329,
                     help="start it again, then plan again")  # fmt: skip
 
 
 def _busy(name: str, partitions: Iterable[int]) -> KplanError:
     return Rejected(
         f"{name}: replicas of {len(list(partitions))} partitions are being moved already",
-        code="K329",
+        code=codes.K329,
         help="wait until that has ended (kafka-reassign-partitions.sh --list), then plan again",
     )
 

@@ -128,7 +128,7 @@ class Clients:
             return Denied(f"{doing}: {lacking}", help=help)
         if problem.code() in SILENT | DENIED:
             found = self.contact.unreachable(f"{words} ({problem.name()})")
-            named = type(found)(f"{doing}: {found.message}", help=found.help, code=found.code)
+            named = type(found)(f"{doing}: {found.message}", help=found.help, code=found.entry)
             named.error_class = found.error_class
             return self.contact.explain_throttling(named)
         words = f"{doing}: {words} ({problem.name()})"

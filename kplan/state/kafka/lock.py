@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from kplan.diagnostics import Denied, JournalBroken, KplanError, Timeout, Unreachable
+from kplan.diagnostics import Denied, JournalBroken, KplanError, Timeout, Unreachable, codes
 from kplan.model import Address, Owned
 from kplan.model.history import past_changes, summarize, surplus, with_change
 from kplan.model.journal import Entry
@@ -550,7 +550,7 @@ class KafkaLock:
         if self._lost:
             message = f"the lock of stack {self._stack} was lost: {self._lost}{self._successor()}"
             help = "nothing more is changed by this run; see `kplan recover`"
-            problem = JournalBroken(message, help=help, code="K624")
+            problem = JournalBroken(message, help=help, code=codes.K624)
             raise self._clients.contact.explain_throttling(problem) from cause
 
     def _successor(self) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kplan.diagnostics import Diagnostic, Severity, Span, error, warning
+from kplan.diagnostics import Diagnostic, Severity, Span, codes, error, warning
 from kplan.render.github import LONGEST, MOST, commands, render
 from kplan.render.text import Context
 from kplan.render.views import of_problems
@@ -64,8 +64,8 @@ def test_github_shows_ten_of_a_level_so_the_tenth_tells_all_others() -> None:
     problems: list[Diagnostic] = []
     for n in range(25):
         problems += [
-            error("K104", "unknown", f"name{n:02}", span=Span("a.yaml", n + 1, 1)),
-            warning("K217", f"old{n:02}"),
+            error(codes.K104, "unknown", f"name{n:02}", span=Span("a.yaml", n + 1, 1)),
+            warning(codes.K217, f"old{n:02}"),
         ]
     found = read(commands(problems))
     assert [name for name, _, _ in found] == ["error"] * MOST + ["warning"] * MOST
@@ -77,7 +77,7 @@ def test_github_shows_ten_of_a_level_so_the_tenth_tells_all_others() -> None:
 
 
 def test_the_rest_of_thousands_fits_and_names_each_place() -> None:
-    problems = [error("K401", "a topic with records would be deleted", "x" * 300, span=Span("a.yaml", n, 1))
+    problems = [error(codes.K401, "a topic with records would be deleted", "x" * 300, span=Span("a.yaml", n, 1))
                 for n in range(1, 1001)]  # fmt: skip
     _, properties, message = read(commands(problems))[-1]
     assert properties["title"] == "kplan (991 more errors)" and len(message.encode()) < LONGEST + 4096
@@ -85,7 +85,9 @@ def test_the_rest_of_thousands_fits_and_names_each_place() -> None:
 
 
 def test_a_problem_before_there_is_a_plan_is_shown_too() -> None:
-    document = of_problems("shop", "", [error("K310", "a server does not answer", "localhost:9092", help="start it")])
+    document = of_problems(
+        "shop", "", [error(codes.K310, "a server does not answer", "localhost:9092", help="start it")]
+    )
     assert read(render([document], Context())) == [
         ("error", {"title": "kplan (K310)"}, "a server does not answer\nlocalhost:9092\nhelp: start it")
     ]

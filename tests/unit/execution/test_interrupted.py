@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from kplan.diagnostics import KplanError, Rejected, Timeout
+from kplan.diagnostics import KplanError, Rejected, Timeout, codes
 from kplan.execution.apply import Apply
 from kplan.execution.recovery import Recovery, plan_of
 from kplan.execution.run import Result, Run, reading
@@ -82,7 +82,7 @@ FAILURES: Mapping[str, Callable[[], KplanError]] = {
     "refused": lambda: Rejected("no"),
     "lost": lambda: Timeout("the answer was lost"),
     "done, and the answer was lost": lambda: Timeout("the answer was lost"),
-    "done, and then it does not run": lambda: KplanError("it failed", code="K512"),
+    "done, and then it does not run": lambda: KplanError("it failed", code=codes.K512),
 }
 
 

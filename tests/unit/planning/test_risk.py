@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kplan.diagnostics import Unreachable
-from kplan.diagnostics.codes import CODES
+from kplan.diagnostics.codes.table import CODES
 from kplan.kinds.connector.options import ConnectorOptions, connector_options
 from kplan.kinds.topic.losses import may_lose
 from kplan.kinds.topic.options import topic_options

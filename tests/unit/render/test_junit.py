@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kplan.diagnostics import Diagnostic, Span, error, ordered, warning
+from kplan.diagnostics import Diagnostic, Span, codes, error, ordered, warning
 from kplan.render.junit import render
 from kplan.render.text import Context
 from kplan.render.views import of_problems
@@ -94,7 +94,7 @@ def test_what_was_not_checked_is_skipped(plan: Json) -> None:
 
 
 def test_what_a_server_refused_is_one_failure_with_its_place() -> None:
-    refused = error("K302", "Connect rejected a connector's settings", "unknown host", address="connector/shop",
+    refused = error(codes.K302, "Connect rejected a connector's settings", "unknown host", address="connector/shop",
                     path="/config/database.hostname", span=Span("a.yaml", 8, 3, 8, 9), help="correct it")  # fmt: skip
     (case,) = cases(read(of(refused, mode="apply")), "servers").values()
     assert case is not None and case.tag == "failure"
@@ -104,27 +104,29 @@ def test_what_a_server_refused_is_one_failure_with_its_place() -> None:
 
 
 def test_guards_are_cases_of_their_own() -> None:
-    broken = error("K213", "a guard is not met", "a.b does not match ^c", address="topic/a.b")
+    broken = error(codes.K213, "a guard is not met", "a.b does not match ^c", address="topic/a.b")
     found = cases(read(of(broken)), "guards")
     assert list(found) == ["K213 a guard is not met: topic/a.b"] and found.popitem()[1] is not None
-    assert cases(read(of(warning("K217", "an old name"))), "guards") == {"no guard is broken": None}
-    assert not cases(read(of(error("K101", "bad YAML"))), "guards"), "nobody knows, where the files are wrong"
+    assert cases(read(of(warning(codes.K217, "an old name"))), "guards") == {"no guard is broken": None}
+    assert not cases(read(of(error(codes.K101, "bad YAML"))), "guards"), "nobody knows, where the files are wrong"
 
 
 def test_too_many_changes_break_a_guard() -> None:
-    found = cases(read(of(error("K419", "more changes than the guard allows", "9 of 10"), mode="apply")), "guards")
+    found = cases(read(of(error(codes.K419, "more changes than the guard allows", "9 of 10"), mode="apply")), "guards")
     assert found.popitem()[1] is not None
 
 
 def test_errors_fail_and_warnings_are_told() -> None:
-    root = read(of(error("K104", "unknown topic config", path="/config/x"), warning("K217", "an old name", "never")))
+    root = read(
+        of(error(codes.K104, "unknown topic config", path="/config/x"), warning(codes.K217, "an old name", "never"))
+    )
     found = cases(root, "stack")
     assert [case is None for case in found.values()] == [False, True]
     assert [e.text for e in root.iter("system-out")] == ["K217 an old name: never"]
 
 
 def test_a_world_that_fails_is_an_error_and_no_failure() -> None:
-    (case,) = cases(read(of(error("K310", "a server does not answer", "localhost:9092"))), "servers").values()
+    (case,) = cases(read(of(error(codes.K310, "a server does not answer", "localhost:9092"))), "servers").values()
     assert case is not None and case.tag == "error" and "localhost:9092" in (case.text or "")
 
 
@@ -132,7 +134,7 @@ def test_names_stay_when_lines_and_numbers_move(plan: Json) -> None:
     assert not [
         n for family in ("stack", "dangers", "servers") for n in cases(read(plan), family) if re.search(r":\d+\b", n)
     ]
-    twice = read(of(*(error("K101", "bad YAML syntax", span=Span("a.yaml", line, 1)) for line in (3, 9))))
+    twice = read(of(*(error(codes.K101, "bad YAML syntax", span=Span("a.yaml", line, 1)) for line in (3, 9))))
     assert list(cases(twice, "stack")) == ["K101 bad YAML syntax", "K101 bad YAML syntax (2)"]
 
 
@@ -151,18 +153,20 @@ def test_a_valid_stack_and_a_harmless_plan_pass(plan: Json) -> None:
 
 @given(text=st.text(st.characters(codec=None), max_size=40))
 def test_any_text_stays_xml(text: str) -> None:
-    problem = error("K302", f"a {text}", text, help=text, address=f"topic/{text}", span=Span(f"a{text}", 1, 1))
+    problem = error(codes.K302, f"a {text}", text, help=text, address=f"topic/{text}", span=Span(f"a{text}", 1, 1))
     root = read(of(problem), of_problems(f"s{text}", text, [problem]))
     assert root.get("tests") == "2"
 
 
 def test_markup_in_a_name_is_text(tmp_path: Path) -> None:
-    (case,) = read(of(error("K302", "refused", "</failure><x a='1'>&amp;", address="connector/<b>"))).iter("testcase")
+    (case,) = read(of(error(codes.K302, "refused", "</failure><x a='1'>&amp;", address="connector/<b>"))).iter(
+        "testcase"
+    )
     assert case.get("name") == "K302 refused: connector/<b>" and "</failure><x a='1'>&amp;" in (case[0].text or "")
 
 
 def test_a_problem_of_many_resources_is_a_case_for_each() -> None:
     span = Span("s.yaml", 2, 3, 2, 9)
-    found = [error("K301", "refused", "no", span=span, address=f"topic/t{n}") for n in range(25)]
+    found = [error(codes.K301, "refused", "no", span=span, address=f"topic/t{n}") for n in range(25)]
     document = of(*ordered(found))
     assert len([name for name in cases(read(document), "servers") if name.startswith("K301")]) == 25

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from kplan.diagnostics import Diagnostic, Severity, Span, error, ordered, warning
+from kplan.diagnostics import Diagnostic, Severity, Span, codes, error, ordered, warning
 from kplan.render import sarif
 from kplan.render.text import Context
 from kplan.render.views import of_problems
@@ -23,7 +23,7 @@ CONTEXT = Context(("stack.yaml",))
 VALIDATOR = Draft202012Validator(
     json.loads(Path(__file__).with_name("sarif-2.1.0.json").read_text("utf-8")), format_checker=FormatChecker()
 )
-UNKNOWN = error("K104", "unknown topic config", "retenton.ms", help="did you mean `retention.ms`?",
+UNKNOWN = error(codes.K104, "unknown topic config", "retenton.ms", help="did you mean `retention.ms`?",
                 span=Span("stacks/a.yaml", 20, 7, 20, 18), path="/config/retenton.ms")  # fmt: skip
 
 
@@ -94,14 +94,14 @@ def test_a_rule_has_the_words_of_explain(plan: Json) -> None:
 
 def test_paths_start_at_the_root_of_the_repository() -> None:
     names = ("a b/ü.yaml", "../other/a.yaml", "/etc/a.yaml")
-    problems = [error("K104", "x", name, span=Span(name, 1, 1, 1, 2)) for name in names]
+    problems = [error(codes.K104, "x", name, span=Span(name, 1, 1, 1, 2)) for name in names]
     found = run(of(*problems), context=Context(base="deploy/kafka"))
     places = {r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for r in found["results"]}
     assert places == {"deploy/kafka/a%20b/%C3%BC.yaml", "deploy/other/a.yaml", "file:///etc/a.yaml"}
 
 
 def test_columns_are_counted_in_characters() -> None:
-    found = run(of(error("K104", "x", span=Span("a.yaml", 3, 9, 3, 12))))
+    found = run(of(error(codes.K104, "x", span=Span("a.yaml", 3, 9, 3, 12))))
     assert found["columnKind"] == "unicodeCodePoints"
 
 
@@ -114,12 +114,14 @@ def test_columns_are_counted_in_characters() -> None:
     ],
 )
 def test_a_region_is_as_exact_as_what_is_known(span: Span, region: Json) -> None:
-    (result,) = run(of(error("K101", "x", span=span)))["results"]
+    (result,) = run(of(error(codes.K101, "x", span=span)))["results"]
     assert result["locations"][0]["physicalLocation"]["region"] == region
 
 
 def test_what_has_no_place_is_a_notification_and_fails_the_invocation() -> None:
-    found = run(of(error("K310", "a server does not answer", "localhost:9092"), warning("K237", "nothing matches")))
+    found = run(
+        of(error(codes.K310, "a server does not answer", "localhost:9092"), warning(codes.K237, "nothing matches"))
+    )
     (invocation,) = found["invocations"]
     assert not found["results"] and not invocation["executionSuccessful"]
     assert [n["level"] for n in invocation["toolExecutionNotifications"]] == ["error", "warning"]
@@ -127,7 +129,7 @@ def test_what_has_no_place_is_a_notification_and_fails_the_invocation() -> None:
 
 
 def test_a_topic_that_left_the_stack_is_told_at_the_stacks_file() -> None:
-    (result,) = run(of(error("K404", "x", address="topic/a.b")))["results"]
+    (result,) = run(of(error(codes.K404, "x", address="topic/a.b")))["results"]
     assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "stack.yaml"
     assert result["locations"][0]["logicalLocations"] == [{"fullyQualifiedName": "topic/a.b", "kind": "resource"}]
 
@@ -146,11 +148,11 @@ def test_a_finding_stays_the_same_when_lines_and_numbers_move(plan: Json) -> Non
 
 
 def test_no_two_findings_are_the_same(plan: Json) -> None:
-    many = [error("K213", "a guard is not met", "x", span=Span("a.yaml", 4, 1, 4, 9), address=f"topic/t{n}")
+    many = [error(codes.K213, "a guard is not met", "x", span=Span("a.yaml", 4, 1, 4, 9), address=f"topic/t{n}")
             for n in range(50)]  # fmt: skip
     assert len(set(marks(plan))) == len(marks(plan))
     assert len(set(marks(of(*many, UNKNOWN)))) == 51
-    twice = [error("K101", "x", "same", span=Span("a.yaml", line, 1, line, 2)) for line in (1, 2)]
+    twice = [error(codes.K101, "x", "same", span=Span("a.yaml", line, 1, line, 2)) for line in (1, 2)]
     assert [mark[-2:] for mark in marks(of(*twice))] == [":1", ":2"]
 
 
@@ -171,12 +173,12 @@ def test_github_would_refuse_more_results_so_the_least_important_are_left_out(mo
         "11 notes and warnings are left out"
         in found["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"]
     )
-    errors = [error("K213", "a guard is not met", span=Span("a.yaml", 1), address=f"topic/t{n}") for n in range(30)]
+    errors = [error(codes.K213, "a guard is not met", span=Span("a.yaml", 1), address=f"topic/t{n}") for n in range(30)]
     assert len(run(of(*errors, *notes))["results"]) == 30, "an error or a danger is never left out"
 
 
 def test_text_of_others_makes_no_link_and_moves_no_cursor() -> None:
-    (result,) = run(of(error("K302", "refused", "[click](http://evil) \x1b[31m\u202e", span=Span("a.yaml", 1))))[
+    (result,) = run(of(error(codes.K302, "refused", "[click](http://evil) \x1b[31m\u202e", span=Span("a.yaml", 1))))[
         "results"
     ]
     assert "](" not in result["message"]["text"]
@@ -190,7 +192,7 @@ def test_nothing_found_is_a_valid_log(plan: Json) -> None:
 
 def test_a_problem_of_many_resources_names_them_all() -> None:
     span = Span("s.yaml", 2, 3, 2, 9)
-    found = [error("K301", "refused", "no", span=span, address=f"topic/t{n}") for n in range(25)]
+    found = [error(codes.K301, "refused", "no", span=span, address=f"topic/t{n}") for n in range(25)]
     (result,) = run(of(*ordered(found)))["results"]
     names = [each["fullyQualifiedName"] for each in result["locations"][0]["logicalLocations"]]
     assert names == [f"topic/t{n}" for n in range(25)]

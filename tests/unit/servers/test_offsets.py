@@ -9,7 +9,7 @@ import pytest
 
 from kplan.cli.common import Session
 from kplan.cli.connector import _stopped
-from kplan.diagnostics import KplanError
+from kplan.diagnostics import KplanError, codes
 from kplan.model import Address, Change, Connector
 from kplan.servers.base import Outcome
 
@@ -33,7 +33,9 @@ class Backend:
 
     def settle(self, changes: Sequence[Change], progress: object) -> dict[Address, Outcome]:
         runs = self.state == "stopped" or self.now in self.good
-        return {each.address: Outcome(None if runs else KplanError("task 0 FAILED", code="K512")) for each in changes}
+        return {
+            each.address: Outcome(None if runs else KplanError("task 0 FAILED", code=codes.K512)) for each in changes
+        }
 
     def put_offsets(self, name: str, offsets: list[Any] | None) -> None:
         assert self.state == "stopped"

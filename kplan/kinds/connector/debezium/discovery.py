@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kplan.diagnostics import KplanError
+from kplan.diagnostics import KplanError, codes
 from kplan.kinds.connector.tables import is_pattern, split
 from kplan.language import limits as bounded
 from kplan.model import Connector, Secret, Text
@@ -91,7 +91,7 @@ def login(connector: Connector, host: str = "", password: str | None = None) -> 
     if engine is None:
         raise KplanError(
             f"{connector.name} is {connector.java_class or 'of no known class'}",
-            code="K320",
+            code=codes.K320,
             help=f"kplan looks into databases of {', '.join(PORTS)} alone",
         )
     config = connector.config
@@ -99,7 +99,7 @@ def login(connector: Connector, host: str = "", password: str | None = None) -> 
     if not colon:
         port = _text(connector, "database.port") or str(PORTS[engine])
     if not port.isdigit():
-        raise KplanError(f"{connector.name}: database.port is {port}", code="K320", help="give --host HOST:PORT")
+        raise KplanError(f"{connector.name}: database.port is {port}", code=codes.K320, help="give --host HOST:PORT")
     return Login(
         engine,
         name or _needed(connector, "database.hostname", "give --host HOST:PORT"),
@@ -116,7 +116,7 @@ def login_from_here(connector: Connector, connect_url: str) -> Login:
     found = login(connector)
     worker = WORKER.match(connect_url)
     if LOOPBACK.fullmatch(found.host) and not (worker and LOOPBACK.fullmatch(worker.group(1))):
-        raise KplanError(f"{found.host} is the Connect worker's, not this machine", code="K310")
+        raise KplanError(f"{found.host} is the Connect worker's, not this machine", code=codes.K310)
     return found
 
 
@@ -143,7 +143,9 @@ def _needed(connector: Connector, key: str, help: str) -> str:
     value = _text(connector, key)
     if not value or "${" in value:
         said = "refers to what only Connect knows" if value else "is not set"
-        raise KplanError(f"{connector.name}: {key} {said}", code="K320", help=help or f"write {key} out in the stack")
+        raise KplanError(
+            f"{connector.name}: {key} {said}", code=codes.K320, help=help or f"write {key} out in the stack"
+        )
     return value
 
 
@@ -152,13 +154,13 @@ def _password(connector: Connector) -> str:
     if isinstance(value, Secret) and value.value is None:
         raise KplanError(
             f"{connector.name}: database.password is {value.ref or 'a secret'}, which has no value here",
-            code="K316",
+            code=codes.K316,
             help="set the variable, or name the environment variable that holds it: --password-env NAME",
         )
     if "${" in _text(connector, "database.password"):
         raise KplanError(
             f"{connector.name}: database.password refers to what only Connect knows",
-            code="K316",
+            code=codes.K316,
             help="name the environment variable that holds it: --password-env NAME",
         )
     return _text(connector, "database.password")
@@ -237,7 +239,9 @@ def _matching(entry: str) -> Callable[[str], bool]:
     """As Debezium reads an entry: the whole name, in upper or lower case (io.debezium.function.Predicates)."""
 
     def refused(e: ValueError) -> KplanError:
-        return KplanError(f"kplan cannot read {entry!r}: {e}", code="K320", help="write a simpler regular expression")
+        return KplanError(
+            f"kplan cannot read {entry!r}: {e}", code=codes.K320, help="write a simpler regular expression"
+        )
 
     try:
         pattern = bounded.pattern(f"(?i:{entry})", re.ASCII)

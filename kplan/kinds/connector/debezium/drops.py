@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from kplan.diagnostics import Diagnostic, Severity, Span, error
+from kplan.diagnostics import Diagnostic, Severity, Span, codes, error
 from kplan.kinds.connector.debezium.discovery import ENGINES, POSTGRES
 from kplan.kinds.connector.debezium.leftovers import leaves_something, publication_of, quoted, slot_of
 from kplan.kinds.connector.debezium.readiness import Ask, Found, Postgres
@@ -74,7 +74,7 @@ def problems(resources: Iterable[Resource]) -> list[Diagnostic]:
 
 def _refusal(connector: Connector, why: str, span: Span | None) -> Diagnostic:
     help = "leave it out: the plan that deletes the connector has the statements for its database (K413)"
-    return error("K240", "this cannot be dropped", why, help=help, span=span, address=connector.address)
+    return error(codes.K240, "this cannot be dropped", why, help=help, span=span, address=connector.address)
 
 
 # -- in a plan --------------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def _with_words(change: Change, target: Target) -> Change:
 
 def _contradictions(change: Change, changes: Sequence[Change], stack: Stack, live: Live) -> Iterator[Diagnostic]:
     if keeps_offsets(change) and any(each.startswith(SLOT) for each in drops_of(change)):
-        yield error("K242", "offsets are kept of a slot that is dropped", str(change.address), span=change.span,
+        yield error(codes.K242, "offsets are kept of a slot that is dropped", str(change.address), span=change.span,
                     help="a connector that goes on from them would miss what happened since: leave one of both out",
                     address=change.address)  # fmt: skip
     going = {c.address for c in changes if c.action is Action.DELETE} | {change.address}
@@ -147,7 +147,7 @@ def _contradictions(change: Change, changes: Sequence[Change], stack: Stack, liv
         if address in going or not isinstance(other, Connector) or not isinstance(change.before, Connector):
             continue
         if shared := _shared(change.before, other, drops_of(change)):
-            yield error("K241", "another connector needs what is to be dropped", f"{address} has {shared} too",
+            yield error(codes.K241, "another connector needs what is to be dropped", f"{address} has {shared} too",
                         help="leave it out of what is dropped", span=change.span, address=change.address)  # fmt: skip
 
 
@@ -186,7 +186,7 @@ def hindered(change: Change, why: str) -> Diagnostic:
     help = f"leave `drop` out, and run this in the database afterwards: {statements(drops_of(change))}"
     place = change.span or (change.after.origin.span if change.after else None)
     summary = "what is to be dropped cannot be dropped"
-    return Diagnostic("K326", Severity.ERROR, summary, why, help, place, str(change.address))
+    return Diagnostic(codes.K326.number, Severity.ERROR, summary, why, help, place, str(change.address))
 
 
 # -- the login of a saved or interrupted run --------------------------------------------------------------------------

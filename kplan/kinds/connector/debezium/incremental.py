@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kplan.diagnostics import Diagnostic, error
+from kplan.diagnostics import Diagnostic, codes, error
 from kplan.kinds.connector.tables import gained, is_pattern, matches, split, unescaped, wording
 from kplan.model import Change, Connector, Resource, Text
 
@@ -160,7 +160,7 @@ def problems(resources: Iterable[Resource]) -> list[Diagnostic]:
     """An error for each connector that is to read the rows of new tables and cannot be asked to."""
     return [
         error(
-            "K239",
+            codes.K239,
             "a connector cannot be asked for an incremental snapshot",
             f"{each.name} {why}",
             help="give it `signal: {topic: NAME, table: SCHEMA.TABLE}`, or leave `new_tables` out"

@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from kplan.diagnostics import Diagnostic, Severity, Span
+from kplan.diagnostics import Diagnostic, Severity, Span, codes
+from kplan.diagnostics.codes.code import Code
 from kplan.kinds.connector.debezium.discovery import ENGINES, Login, Table, discovery
 from kplan.kinds.connector.debezium.incremental import LISTS, name_of, new_tables
 from kplan.kinds.connector.debezium.leftovers import publication_of, quoted, slot_of
@@ -184,25 +185,34 @@ def _of_tables(ask: Ask, tables: _Tables, postgres: bool) -> Iterator[Diagnostic
     where = ask.login.words
     yield from _each(
         tables.absent,
-        lambda name: _error(ask, "K322", f"{name} is not in the {where}, or {ask.login.user} may not see it",
+        lambda name: _error(ask, codes.K322, f"{name} is not in the {where}, or {ask.login.user} may not see it",
                             f"correct the name, or create the table; `kplan discover {ask.connector.name} STACK` lists "
                             "those that are there", _at(ask, name)),
     )  # fmt: skip
     for name in tables.signals:
-        yield _error(ask, "K322", f"the table of signals {name} is not in the {where}: without it the connector hangs",
-                     f"CREATE TABLE {name} (id varchar(64) PRIMARY KEY, type varchar(32), data varchar(2048));",
-                     ask.connector.origin.at("/config/signal.data.collection"))  # fmt: skip
+        yield _error(
+            ask,
+            codes.K322,
+            f"the table of signals {name} is not in the {where}: without it the connector hangs",
+            f"CREATE TABLE {name} (id varchar(64) PRIMARY KEY, type varchar(32), data varchar(2048));",
+            ask.connector.origin.at("/config/signal.data.collection"),
+        )
     user = ask.login.user
     unread = [each.name for each in tables.new if not each.readable] if ask.reads else []
     yield from _each(
         unread,
-        lambda name: _error(ask, "K322", f"{user} may not read {name}", f"GRANT SELECT ON {_sql(ask, name)} TO {user};",
-                            _at(ask, name)),
-    )  # fmt: skip
+        lambda name: _error(
+            ask,
+            codes.K322,
+            f"{user} may not read {name}",
+            f"GRANT SELECT ON {_sql(ask, name)} TO {user};",
+            _at(ask, name),
+        ),
+    )
     if postgres:
         yield from _each(
             [each.name for each in tables.new if each.unlogged],
-            lambda name: _warning(ask, "K325", f"{name} is unlogged: none of its changes can be captured",
+            lambda name: _warning(ask, codes.K325, f"{name} is unlogged: none of its changes can be captured",
                                   f"ALTER TABLE {_sql(ask, name)} SET LOGGED;", _at(ask, name)),
         )  # fmt: skip
 
@@ -214,11 +224,16 @@ def _server(ask: Ask, found: Postgres, coming: int) -> Iterator[Diagnostic]:
     login, at = ask.login, ask.connector.origin
     host = at.at("/config/database.hostname")
     if found.wal_level != "logical":
-        yield _error(ask, "K324", f"wal_level of {login.host}:{login.port} is {found.wal_level}",
+        yield _error(ask, codes.K324, f"wal_level of {login.host}:{login.port} is {found.wal_level}",
                      "ALTER SYSTEM SET wal_level = logical; and restart the server", host)  # fmt: skip
     if not found.replicates:
-        yield _error(ask, "K323", f"{login.user} has no REPLICATION", f"ALTER ROLE {quoted(login.user)} REPLICATION;",
-                     at.at("/config/database.user"))  # fmt: skip
+        yield _error(
+            ask,
+            codes.K323,
+            f"{login.user} has no REPLICATION",
+            f"ALTER ROLE {quoted(login.user)} REPLICATION;",
+            at.at("/config/database.user"),
+        )
     yield from _slot(ask, found, coming)
 
 
@@ -231,16 +246,16 @@ def _slot(ask: Ask, found: Postgres, coming: int) -> Iterator[Diagnostic]:
             ("senders of write-ahead log", "max_wal_senders", found.senders),
         ):
             if used + coming > most:
-                yield _error(ask, "K324", f"{login.host}:{login.port} has {used} of {most} {what} in use",
+                yield _error(ask, codes.K324, f"{login.host}:{login.port} has {used} of {most} {what} in use",
                              f"drop one that nobody needs, or raise {setting} and restart the server", at)  # fmt: skip
     elif slot.database != login.database:
         yield _error(
-            ask, "K324", f"slot {name} is of database {slot.database}", "give the connector another `slot:`", at
+            ask, codes.K324, f"slot {name} is of database {slot.database}", "give the connector another `slot:`", at
         )
     elif slot.plugin != _text(ask, "plugin.name", "decoderbufs"):
-        yield _error(ask, "K324", f"slot {name} was made for plugin {slot.plugin}", "give it another `slot:`", at)
+        yield _error(ask, codes.K324, f"slot {name} was made for plugin {slot.plugin}", "give it another `slot:`", at)
     elif slot.active and (ask.before is None or slot_of(ask.before) != name):
-        yield _error(ask, "K324", f"slot {name} is in use: RUNNING or not, the connector would read nothing",
+        yield _error(ask, codes.K324, f"slot {name} is in use: RUNNING or not, the connector would read nothing",
                      "end what reads it, or give the connector another `slot:`", at)  # fmt: skip
 
 
@@ -266,16 +281,21 @@ def _to_be_made(ask: Ask, found: Postgres, tables: _Tables, mode: str) -> Iterat
     user, place = quoted(login.user), at.at("/config/publication.name")
     made = f"CREATE PUBLICATION {quoted(name)} FOR TABLE {listed([_sql(ask, each.name) for each in tables.captured])};"
     if mode == "disabled":
-        yield _error(ask, "K324", f"there is no publication {name}, and the connector may not make it", made, place)
+        yield _error(ask, codes.K324, f"there is no publication {name}, and the connector may not make it", made, place)
     elif mode == "all_tables" and not found.superuser:
-        yield _error(ask, "K323", f"{login.user} is no superuser, so it cannot make publication {name} for all tables",
-                     f"let a superuser run: CREATE PUBLICATION {quoted(name)} FOR ALL TABLES; or write "
-                     "`publication_mode: filtered`", place)  # fmt: skip
+        yield _error(
+            ask,
+            codes.K323,
+            f"{login.user} is no superuser, so it cannot make publication {name} for all tables",
+            f"let a superuser run: CREATE PUBLICATION {quoted(name)} FOR ALL TABLES; or write "
+            "`publication_mode: filtered`",
+            place,
+        )
     elif not found.creates:
-        yield _error(ask, "K323", f"{login.user} may not create publication {name}",
+        yield _error(ask, codes.K323, f"{login.user} may not create publication {name}",
                      f"GRANT CREATE ON DATABASE {quoted(login.database)} TO {user};", place)  # fmt: skip
     if mode == "filtered" and not tables.captured and not tables.absent:
-        yield _error(ask, "K324", f"no table passes the connector's lists, so publication {name} cannot be made",
+        yield _error(ask, codes.K324, f"no table passes the connector's lists, so publication {name} cannot be made",
                      f"`kplan discover {ask.connector.name} STACK` lists the tables", _list(ask))  # fmt: skip
     elif mode == "filtered":
         yield from _unowned(ask, tables)
@@ -285,13 +305,23 @@ def _to_be_filtered(ask: Ask, found: Postgres, there: Publication, tables: _Tabl
     """The publication is there, and the connector sets its tables unless they are those already."""
     name, place = publication_of(ask.connector), ask.connector.origin.at("/config/publication.name")
     if there.all_tables:
-        yield _error(ask, "K324", f"publication {name} is for all tables, which the connector refuses in mode filtered",
-                     "write `publication_mode: all_tables`, or give it another `publication:`", place)  # fmt: skip
+        yield _error(
+            ask,
+            codes.K324,
+            f"publication {name} is for all tables, which the connector refuses in mode filtered",
+            "write `publication_mode: all_tables`, or give it another `publication:`",
+            place,
+        )
     elif there.tables != {each.name for each in tables.captured}:
         if not there.owned:
-            yield _error(ask, "K323", f"{ask.login.user} does not own publication {name}, so it cannot set its tables",
-                         f"ALTER PUBLICATION {quoted(name)} OWNER TO {quoted(ask.login.user)}; or let its owner add "
-                         "the tables, and write `publication_mode: disabled`", place)  # fmt: skip
+            yield _error(
+                ask,
+                codes.K323,
+                f"{ask.login.user} does not own publication {name}, so it cannot set its tables",
+                f"ALTER PUBLICATION {quoted(name)} OWNER TO {quoted(ask.login.user)}; or let its owner add "
+                "the tables, and write `publication_mode: disabled`",
+                place,
+            )
         yield from _unowned(ask, tables)
 
 
@@ -300,11 +330,16 @@ def _unowned(ask: Ask, tables: _Tables) -> Iterator[Diagnostic]:
     user, name = ask.login.user, quoted(publication_of(ask.connector))
     yield from _each(
         [each.name for each in tables.captured if not each.owned],
-        lambda table: _error(ask, "K323", f"{user} does not own {table}, so it cannot put it into its publication, and "
-                             "changes of all tables would stop",
-                             f"ALTER TABLE {_sql(ask, table)} OWNER TO {quoted(user)}; or let a DBA make publication "
-                             f"{name}, and write `publication_mode: disabled`", _at(ask, table)),
-    )  # fmt: skip
+        lambda table: _error(
+            ask,
+            codes.K323,
+            f"{user} does not own {table}, so it cannot put it into its publication, and "
+            "changes of all tables would stop",
+            f"ALTER TABLE {_sql(ask, table)} OWNER TO {quoted(user)}; or let a DBA make publication "
+            f"{name}, and write `publication_mode: disabled`",
+            _at(ask, table),
+        ),
+    )
 
 
 def _uncovered(ask: Ask, there: Publication, tables: _Tables) -> Iterator[Diagnostic]:
@@ -312,9 +347,14 @@ def _uncovered(ask: Ask, there: Publication, tables: _Tables) -> Iterator[Diagno
     name = publication_of(ask.connector)
     yield from _each(
         [each.name for each in tables.new if each.name not in there.tables and not each.partitioned],
-        lambda table: _warning(ask, "K325", f"{table} is not in publication {name}: none of its changes will arrive",
-                               f"ALTER PUBLICATION {quoted(name)} ADD TABLE {_sql(ask, table)};", _at(ask, table)),
-    )  # fmt: skip
+        lambda table: _warning(
+            ask,
+            codes.K325,
+            f"{table} is not in publication {name}: none of its changes will arrive",
+            f"ALTER PUBLICATION {quoted(name)} ADD TABLE {_sql(ask, table)};",
+            _at(ask, table),
+        ),
+    )
 
 
 def _identities(ask: Ask, tables: _Tables) -> Iterator[Diagnostic]:
@@ -323,7 +363,7 @@ def _identities(ask: Ask, tables: _Tables) -> Iterator[Diagnostic]:
         return
     yield from _each(
         [each.name for each in tables.new if not each.identified],
-        lambda table: _warning(ask, "K325", f"{table} has neither a primary key nor a replica identity: once it is "
+        lambda table: _warning(ask, codes.K325, f"{table} has neither a primary key nor a replica identity: once it is "
                                "published, PostgreSQL refuses every UPDATE and DELETE of it, whoever asks",
                                f"ALTER TABLE {_sql(ask, table)} REPLICA IDENTITY FULL; or give it a primary key",
                                _at(ask, table)),
@@ -343,34 +383,26 @@ def _binlog(ask: Ask, found: Binlog) -> Iterator[Diagnostic]:
     ):
         value = found.settings.get(key, good[0])
         if value.upper() not in good:
-            yield _error(ask, "K324", f"{key} of {login.host}:{login.port} is {value}", cure, host)
+            yield _error(ask, codes.K324, f"{key} of {login.host}:{login.port} is {value}", cure, host)
     mine, its = _text(ask, "database.server.id", ""), found.settings.get("server_id", "")
     if its == "0":
-        yield _error(ask, "K324", f"server_id of {login.host}:{login.port} is 0: it refuses replicas",
+        yield _error(ask, codes.K324, f"server_id of {login.host}:{login.port} is 0: it refuses replicas",
                      "SET GLOBAL server_id = 1;", host)  # fmt: skip
     elif mine and mine == its:
-        yield _error(ask, "K324", f"database.server.id {mine} is the server's own", "give it another `server_id:`",
+        yield _error(ask, codes.K324, f"database.server.id {mine} is the server's own", "give it another `server_id:`",
                      at.at("/config/database.server.id"))  # fmt: skip
     for right in found.missing:
-        yield _error(ask, "K323", f"{login.user} has no {right}", f"GRANT {right} ON *.* TO {login.user};",
+        yield _error(ask, codes.K323, f"{login.user} has no {right}", f"GRANT {right} ON *.* TO {login.user};",
                      at.at("/config/database.user"))  # fmt: skip
 
 
 # -- words ------------------------------------------------------------------------------------------------------------
-SUMMARIES = {
-    "K322": "a captured table cannot be read",
-    "K323": "the connector's user lacks a right in the database",
-    "K324": "the database is not set up for the connector",
-    "K325": "changes of a captured table are lost or refused",
-}
-
-
-def _error(ask: Ask, code: str, detail: str, help: str, span: Span | None) -> Diagnostic:
+def _error(ask: Ask, code: Code, detail: str, help: str, span: Span | None) -> Diagnostic:
     place, address = span or ask.connector.origin.span, str(ask.connector.address)
-    return Diagnostic(code, Severity.ERROR, SUMMARIES[code], detail, help, place, address)
+    return Diagnostic(code.number, Severity.ERROR, code.title, detail, help, place, address)
 
 
-def _warning(ask: Ask, code: str, detail: str, help: str, span: Span | None) -> Diagnostic:
+def _warning(ask: Ask, code: Code, detail: str, help: str, span: Span | None) -> Diagnostic:
     return replace(_error(ask, code, detail, help, span), severity=Severity.WARNING)
 
 
