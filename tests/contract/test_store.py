@@ -223,7 +223,14 @@ class TestUnreadable:
 
     def test_of_a_run_that_has_ended_it_stops_nothing(self, world: World, two_stacks: Store) -> None:
         world.damage("b", "run/run-b/2", NEWER)
-        two_stacks.overview().refuse_unreadable(["a", "b"])
+        with pytest.raises(JournalBroken, match="run-b"):
+            two_stacks.entries("run-b")
+        overview = two_stacks.overview()
+        overview.refuse_unreadable(["a", "b"])
+        assert not overview.unreadable and not overview.open_runs
+        with two_stacks.lock("b", replace(ME, run="run-2"), 0) as lock:
+            lock.write(ledger={CDC: owned(CDC, "b", protect=True)})
+        assert two_stacks.ledger()[CDC].protect
 
 
 class TestSigned:
@@ -493,19 +500,22 @@ class TestLock:
         assert store.holder("a") is None
 
     def test_it_is_waited_for(self, world: World, store: Store) -> None:
-        started = threading.Event()
+        held, leaving = threading.Event(), threading.Event()
 
         def hold() -> None:
             with world.store().lock("a", ME, 0):
-                started.set()
+                held.set()
                 time.sleep(0.5)
+                leaving.set()
 
         thread = threading.Thread(target=hold)
         thread.start()
-        started.wait(5)
-        with store.lock("a", replace(ME, run="run-2"), 10) as lock:
+        assert held.wait(30)
+        with store.lock("a", replace(ME, run="run-2"), 30) as lock:
+            assert leaving.is_set(), "two hold the lock at once"
             lock.write(ledger={ORDERS: owned()})
         thread.join()
+        assert store.ledger() == {ORDERS: owned()}
 
     def test_an_error_inside_frees_it(self, store: Store) -> None:
         with pytest.raises(RuntimeError), store.lock("a", ME, 0):
@@ -542,22 +552,29 @@ class TestLock:
         with store.lock("a", ME, 0):
             pass
         stop = threading.Event()
+        answers: list[Holder | Exception | None] = []
 
         def ask() -> None:
             while not stop.is_set():
-                world.store().holder("a")
+                try:
+                    answers.append(world.store().holder("a"))
+                except Exception as failure:
+                    answers.append(failure)
 
         threads = [threading.Thread(target=ask) for _ in range(3)]
         for thread in threads:
             thread.start()
         try:
-            for _ in range(20):
-                with store.lock("a", ME, 0):
-                    pass
+            for number in range(20):
+                address = Address("topic", f"t{number}")
+                with store.lock("a", ME, 0) as lock:
+                    lock.write(ledger={address: owned(address)})
         finally:
             stop.set()
             for thread in threads:
                 thread.join()
+        assert len(store.ledger()) == 20, "each holder wrote while it was asked for"
+        assert ME in answers and set(answers) <= {ME, None}
 
     def test_kill_9_frees_it(self, world: World, store: Store) -> None:
         process = _hold_elsewhere(world)

@@ -265,13 +265,18 @@ def test_reading_a_scalar_is_linear(text: str) -> None:
      "secret: '" + "a'" * 250_000, " " * 500_000 + "a", "token" + ": " * 250_000],
     ids=["long word", "spaces", "logins", "passwords", "quotes", "indent", "colons"],
 )  # fmt: skip
-def test_hiding_literal_secrets_is_linear(line: str) -> None:
+@pytest.mark.parametrize("end", ["\n", ""], ids=["a line", "all"])
+def test_hiding_literal_secrets_is_linear(line: str, end: str) -> None:
+    """Whatever the long line is, it keeps its length, and the secret below it is hidden."""
+    below = "password: quarry-5ecret"
     with within(5):
-        hidden(line)
+        text, secrets = hidden(f"{line}\n{below}{end}")
+    assert [len(row) for row in text.split("\n")] == [len(line), len(below), *([0] if end else [])]
+    assert "quarry-5ecret" in secrets and "quarry-5ecret" not in text
 
 
 LONG = {
-    "name of a stack": f"description: x\nvariables: {{v: {{type: string, default: {'a' * 300_000}}}}}\n",
+    "key": f"? {'a' * 300_000}\n: x\n",
     "duration": f"topics: {{a: {{config: {{retention.ms: '1{' ' * 300_000}x'}}}}}}\n",
     "size": f"topics: {{a: {{config: {{retention.bytes: '{'1' * 300_000}x'}}}}}}\n",
     "share": f"guards: {{max_changes: '1{' ' * 300_000}x'}}\n",
@@ -281,7 +286,9 @@ LONG = {
 
 @pytest.mark.parametrize("text", LONG.values(), ids=LONG.keys())
 def test_a_long_text_is_refused_soon_and_not_repeated(text: str, folder: Path) -> None:
-    for problem in problems(folder, text):
+    found = problems(folder, text)
+    assert found
+    for problem in found:
         assert len(problem.detail) <= 4_000 and len(problem.help) <= 4_000
 
 
@@ -338,6 +345,7 @@ CATASTROPHES = [
     "^((a{1,99}){1,99}){1,99}$",
     "(a*)*(a*)*!",
 ]
+MATCHING = ("^(a?){40}a{40}!", "(a*)*(a*)*!")
 SUBJECT = "a" * 60 + "!"
 
 
@@ -345,7 +353,7 @@ SUBJECT = "a" * 60 + "!"
 def test_a_pattern_that_backtracks_for_ever_is_stopped(pattern: str) -> None:
     began = time.process_time()
     with within(), suppress(bounded.TooSlow):  # the engine sees through some of them
-        bounded.Pattern(pattern).found_in(SUBJECT)
+        assert bounded.Pattern(pattern).found_in(SUBJECT) is (pattern in MATCHING)
     assert time.process_time() - began < 5
 
 
@@ -398,9 +406,13 @@ def test_a_template_of_ones_own_refers_to_nothing(target: str, folder: Path) -> 
 
 def test_a_router_that_backtracks_for_ever_is_told_as_unknown(folder: Path) -> None:
     router = "transforms: r, transforms.r.type: org.apache.kafka.connect.transforms.RegexRouter, "
-    router += "transforms.r.regex: '(a|a)*!', transforms.r.replacement: x"
+    router += "transforms.r.regex: '(a|a)*', transforms.r.replacement: x"
     prefix = POSTGRES.replace("topic_prefix: p", f"topic_prefix: {'a' * 60}")
-    loaded(folder, f"connectors: {{c: {{{prefix}, tables: [orders], config: {{{router}}}}}}}\n")
+    found = loaded(folder, f"connectors: {{c: {{{prefix}, tables: [orders], config: {{{router}}}}}}}\n")
+    (problem,) = found.diagnostics
+    assert problem.code == "K227" and problem.is_error and "(a|a)* takes too long" in problem.detail
+    topics = {address.name for address in found.stacks[0].resources if address.kind == "topic"}
+    assert topics == {f"__debezium-heartbeat.{'a' * 60}"}, "the table's topic is not known"
 
 
 def test_a_guard_times_topics_is_bounded(folder: Path) -> None:

@@ -273,9 +273,9 @@ def test_an_error_is_said_once_at_its_place(rest: str, place: tuple[int, int], s
 
 
 def test_a_summary_has_no_words_of_the_file() -> None:
-    for problem in problems_of(
-        stack("topics: {zebra: {zebra: zebra}}\nconnectors: {zebra: {state: zebra}}\nzebra: 1\n")
-    ):
+    found = problems_of(stack("topics: {zebra: {zebra: zebra}}\nconnectors: {zebra: {state: zebra}}\nzebra: 1\n"))
+    assert len(found) == 3
+    for problem in found:
         assert "zebra" not in problem.summary
         assert "zebra" in problem.detail
 

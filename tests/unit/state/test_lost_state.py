@@ -47,4 +47,4 @@ def test_a_record_that_was_removed_stops_an_apply_of_its_resource(shell: Shell) 
 
 def test_a_record_of_another_resource_does_not(shell: Shell) -> None:
     forget(shell, "address = 'topic/a.items'")
-    shell.kplan("apply", "plan.json")
+    assert "Applied 1 of 1" in shell.kplan("apply", "plan.json").out
