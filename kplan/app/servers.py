@@ -175,7 +175,7 @@ def open_snapshot(snapshot: Snapshot, path: str) -> tuple[Cluster, Store]:
     from kplan.state.recorded import RecordedStore
 
     return Cluster(Recorded("topic", snapshot.live), Recorded("connector", snapshot.live)), RecordedStore(
-        path, snapshot.ledger
+        path, snapshot.ledger, snapshot.unknown
     )
 
 

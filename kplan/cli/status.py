@@ -85,7 +85,9 @@ def looked(loaded: Loaded, cluster: Cluster, store: Store) -> dict[str, Any]:
     }
     at = stamp()
     try:
-        sensitive = [*of_ledger(store.ledger()), *of_stacks(loaded.stacks)]
+        overview = store.overview()
+        overview.refuse_unknown_kinds([stack.name for stack in loaded.stacks])
+        sensitive = [*of_ledger(overview.ledger), *of_stacks(loaded.stacks)]
         live = read(cluster, [address for stack in loaded.stacks for address in stack.resources], sensitive)
         names = [name for name in status.wanted_facts(loaded.stacks) if name in live.names]
         facts = cluster.topics.facts(names) if names else {}

@@ -18,6 +18,7 @@ from kplan.planning.diff import Ledger
 from kplan.planning.document import Plan, judge
 from kplan.planning.order import Step
 from kplan.planning.trust import NEVER, Listed, find_forbidden, find_unlisted
+from kplan.planning.unknown_words import find_unknown_words, later_version
 from kplan.render import wording as words
 from kplan.state.base import Holder, Lock, Store
 from kplan.text import count, listed
@@ -149,8 +150,11 @@ class Apply:
             )
 
     def _refuse_forbidden(self, live: Live, ledger: Ledger) -> None:
-        """Raise Stale where the plan's document asks for what no plan may do."""
-        changes = self.run.plan.changes
+        """Raise Stale where the plan's document asks for what no plan may do, or uses words of a later kplan."""
+        plan = self.run.plan
+        changes = plan.changes
+        if unknown := next(find_unknown_words(plan.mode, changes), ""):
+            raise later_version(unknown, plan.kplan_version)
         forbidden = find_forbidden(changes, live, ledger)
         if self.listed is not None and find_unlisted(changes, ledger, Listed()):
             forbidden += find_unlisted(changes, ledger, self.listed())

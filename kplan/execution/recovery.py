@@ -24,8 +24,10 @@ from kplan.planning.order import Step
 from kplan.planning.risk import accept_name
 from kplan.planning.trust import escape, find_forbidden, find_misfit, find_undo_refusals, is_claimed, is_run_id
 from kplan.planning.undo import inverse
+from kplan.planning.unknown_words import find_unknown_change
 from kplan.render import wording as words
 from kplan.state.base import Holder, Lock, Store
+from kplan.version import __version__
 
 
 def plan_of(progress: Progress) -> Plan:
@@ -47,8 +49,13 @@ def plan_of(progress: Progress) -> Plan:
 
 
 def _step(number: int, item: Item, run: str) -> Step:
+    data = item.change or {}
+    if unknown := find_unknown_change(data):
+        raise JournalBroken(
+            f"kplan {__version__} does not know {escape(unknown)}, which is in the journal of run {run}",
+            help="recover the run with the version of kplan that began it",
+        )
     try:
-        data = item.change or {}
         change = change_from_json(data)
         if wrong := next((why for a in (change.address, change.source) if a and (why := find_misfit(a))), ""):
             raise ValueError(wrong)

@@ -71,6 +71,37 @@ def read_schema(name: str) -> dict[str, Any]:
     return schema
 
 
+@cache
+def read_tolerant_schema(name: str) -> dict[str, Any]:
+    """Return the published schema `name` as a reader applies it to documents of later versions.
+
+    It checks the types of what it describes, and accepts unknown keys and unknown words of enumerations.
+    """
+    tolerant: dict[str, Any] = _tolerant(read_schema(name))
+    return tolerant
+
+
+def _tolerant(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_tolerant(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: _tolerant(value) for key, value in schema.items()}
+    if schema.get("additionalProperties") is False:
+        del kept["additionalProperties"]
+    if isinstance(schema.get("enum"), list):
+        del kept["enum"]
+        kept |= _type_of_words(schema["enum"])
+    return kept
+
+
+def _type_of_words(words: Sequence[Any]) -> dict[str, Any]:
+    """Return what all words of an enumeration have in common: they are texts, or lists of texts."""
+    if all(isinstance(word, list) for word in words):
+        return {"type": "array", "items": {"type": "string"}}
+    return {"type": "string"} if all(isinstance(word, str) for word in words) else {}
+
+
 def schema_names() -> tuple[str, ...]:
     """The published schemas, such as `stack.v1`, in order."""
     return tuple(sorted(file.stem for file in _folder().glob("*.json")))

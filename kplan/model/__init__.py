@@ -46,6 +46,21 @@ class Address:
         return cls(kind, name)
 
 
+KIND = re.compile(r"([a-z][a-z_-]*)/.")
+
+
+def find_unknown_kind(text: str) -> str:
+    """Return the kind that an address names and that this kplan does not know; empty where it names no such kind."""
+    match = KIND.match(text)
+    if match is None:
+        return ""
+    try:
+        Address.parse(text)
+    except ValueError:
+        return match[1]
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Secret:
     """A sensitive value: `ref` says where it comes from and may be shown, `value` never is.
@@ -379,7 +394,10 @@ class AttrDiff:
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """`kind` is what `accept:` names; a caution or note has none and never blocks."""
+    """`kind` is what `accept:` names; a caution or note has none and never blocks.
+
+    A level that a later kplan wrote and this one does not know blocks like a danger where it has a kind.
+    """
 
     code: str
     level: str  # note | caution | danger
@@ -391,7 +409,8 @@ class Risk:
 
     @property
     def blocks(self) -> bool:
-        return self.level == "danger" and self.accepted is None
+        dangerous = self.level == "danger" or (self.level not in ("note", "caution") and bool(self.kind))
+        return dangerous and self.accepted is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -36,6 +36,7 @@ from kplan.model.comparison import equal
 from kplan.planning.diff import Ledger, differences
 from kplan.planning.order import Step
 from kplan.planning.trust import is_another_topic
+from kplan.planning.unknown_words import find_unknown_change, later_version
 from kplan.state.signing import canonical, matches, signature
 from kplan.version import __version__
 
@@ -220,7 +221,7 @@ def diagnostic_from_json(data: Mapping[str, Any]) -> Diagnostic:
     )
     return Diagnostic(
         data["code"],
-        Severity(data["severity"]),
+        _severity(data["severity"]),
         data["summary"],
         data["detail"],
         data["help"],
@@ -229,6 +230,16 @@ def diagnostic_from_json(data: Mapping[str, Any]) -> Diagnostic:
         data["attribute"],
         addresses=tuple(data.get("addresses", ())),
     )
+
+
+def _severity(word: str) -> Severity:
+    """Return the severity; a word of a later kplan is read as a note, for what is an error makes `errored` true."""
+    return Severity(word) if word in tuple(Severity) else Severity.NOTE
+
+
+def _known_fields(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of the fields that the dataclass has, without the keys that a later kplan added."""
+    return {field.name: data[field.name] for field in fields(kind) if field.name in data}
 
 
 def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
@@ -240,14 +251,15 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
             code=codes.K521,
             help="make the plan again with this kplan",
         )
+    _refuse_unknown_changes(data)
     try:
         plan = Plan(
             stack=data["stack"]["name"],
             env=data["stack"]["env"],
-            target=Target(**data["target"]),
+            target=Target(**_known_fields(Target, data["target"])),
             steps=tuple(Step(c["step"], c["wave"], change_from_json(c)) for c in data["changes"]),
             mode=data["mode"],
-            files=tuple(File(**f) for f in data["stack"]["files"]),
+            files=tuple(File(**_known_fields(File, f)) for f in data["stack"]["files"]),
             commit=data["stack"]["commit"],
             unchanged=data["summary"]["unchanged"],
             hidden=data["summary"]["hidden"],
@@ -259,7 +271,7 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
             used_env=tuple(data["used_env"]),
             created_at=data["created_at"],
             kplan_version=data["kplan_version"],
-            sources=tuple(SourceCheck(**source) for source in data.get("sources", ())),
+            sources=tuple(SourceCheck(**_known_fields(SourceCheck, source)) for source in data.get("sources", ())),
             owned=data["read"].get("owned", 0),
         )
         document = to_json(plan)
@@ -282,6 +294,15 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
     return plan
 
 
+def _refuse_unknown_changes(data: Mapping[str, Any]) -> None:
+    """Raise Stale for a change of a kind or an action that this kplan does not know; the message names the version."""
+    for name in ("changes", "drift"):
+        changes = data.get(name)
+        for change in changes if isinstance(changes, list) else ():
+            if isinstance(change, Mapping) and (word := find_unknown_change(change)):
+                raise later_version(word, data.get("kplan_version", ""))
+
+
 NO_TIME = "1970-01-01T00:00:00Z"
 
 
@@ -290,16 +311,25 @@ def _fits_schema(data: Mapping[str, Any]) -> bool:
     from kplan.language import schema
 
     timed = {**data, "created_at": NO_TIME} if data["created_at"] == "" else data
-    return schema.fits(timed, schema.read_schema("plan.v1"))
+    return schema.fits(timed, schema.read_tolerant_schema("plan.v1"))
 
 
 def _agrees(made: Any, read: Any) -> bool:
     """Whether what was read says the same as what is made of it; keys that this kplan does not know may be there."""
     if isinstance(made, dict) and isinstance(read, dict):
-        return all(key in read and _agrees(value, read[key]) for key, value in made.items())
+        return all(key in read and (_agrees(value, read[key]) or _is_later_word(key, read[key]))
+                   for key, value in made.items())  # fmt: skip
     if isinstance(made, list | tuple) and isinstance(read, list):
         return len(made) == len(read) and all(map(_agrees, made, read))
     return type(made) is type(read) and bool(made == read)
+
+
+DERIVED_WORDS: Mapping[str, Collection[str]] = {"severity": tuple(Severity), "op": ("add", "change", "remove")}
+
+
+def _is_later_word(key: str, word: Any) -> bool:
+    """Return whether it is a word of a later kplan for something that this one does not keep as it was written."""
+    return key in DERIVED_WORDS and isinstance(word, str) and word not in DERIVED_WORDS[key]
 
 
 def document_digest(document: Mapping[str, Any]) -> str:

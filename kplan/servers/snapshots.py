@@ -30,6 +30,7 @@ from kplan.model import (
     Task,
     Text,
     Topic,
+    find_unknown_kind,
     frozen,
 )
 from kplan.model.codec import config_from_json, config_to_json, facts_from_json, facts_to_json
@@ -44,13 +45,17 @@ AGAIN = "take it again with this kplan: kplan snapshot --out FILE"
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the servers and the ledger of environment `env` said at `taken_at` (UTC, ISO 8601)."""
+    """What the servers and the ledger of environment `env` said at `taken_at` (UTC, ISO 8601).
+
+    `unknown` are the ledger's records of kinds that this kplan does not know: the stack that owns each address.
+    """
 
     env: str
     taken_at: str
     live: Live = Live()
     ledger: Mapping[Address, Owned] = field(default_factory=dict)
     kplan_version: str = __version__
+    unknown: Mapping[str, str] = field(default_factory=dict)
 
 
 # -- the document -----------------------------------------------------------------------------------------------------
@@ -112,14 +117,15 @@ def from_json(data: Any, path: str = "") -> Snapshot:
     with _undamaged(path, "its head"):
         target, taken_at = _target(data), str(data["taken_at"])
         env, version = str(data["env"]), str(data.get("kplan_version", ""))
-        hidden = frozenset(map(Address.parse, data.get("hidden", ())))
+        hidden = frozenset(Address.parse(text) for text in data.get("hidden", ()) if not find_unknown_kind(text))
         if not TIME.match(taken_at):
             raise ValueError(f"{taken_at!r} is no time")
     topics, facts, ids = _topics(data, path)
     connectors, health = _connectors(data, path)
     names = frozenset(a.name for a in topics)
     live = Live(target, {**topics, **connectors}, names, hidden, health, facts, ids=ids)
-    return Snapshot(env, taken_at, live, _ledger(data, path), version)
+    ledger, unknown = _ledger(data, path)
+    return Snapshot(env, taken_at, live, ledger, version, unknown)
 
 
 def refuse_other(snapshot: Snapshot, env: str) -> None:
@@ -195,12 +201,16 @@ def _task(data: Mapping[str, Any]) -> Task:
     return Task(int(data["id"]), str(data["state"]), str(data.get("cause", "")), str(data.get("worker", "")))
 
 
-def _ledger(data: Mapping[str, Any], path: str) -> Mapping[Address, Owned]:
-    ledger = {}
+def _ledger(data: Mapping[str, Any], path: str) -> tuple[Mapping[Address, Owned], Mapping[str, str]]:
+    """Return the records by address, and the stacks of those of unknown kinds."""
+    ledger, unknown = {}, {}
     with _undamaged(path, "its ledger"):
         for name, record in data["ledger"].items():
-            ledger[Address.parse(name)] = owned_from_json(Address.parse(name), record)
-    return ledger
+            if find_unknown_kind(name):
+                unknown[name] = str(record["stack"])
+            else:
+                ledger[Address.parse(name)] = owned_from_json(Address.parse(name), record)
+    return ledger, unknown
 
 
 def _blocks(data: Mapping[str, Any], key: str, kind: str, path: str) -> Iterator[tuple[Address, Mapping[str, Any]]]:

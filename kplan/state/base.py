@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from kplan.diagnostics import JournalBroken, Timeout, codes
-from kplan.model import Address, Owned
+from kplan.model import Address, Owned, find_unknown_kind
 from kplan.model.history import PastChange, RunSummary
 from kplan.model.journal import Entry
+from kplan.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class RecordUnreadable(JournalBroken):
 class Unreadable:
     """A record that this kplan cannot read, or may not trust. It stops its stack, and no other one.
 
-    It is of a newer kplan, or damaged; or `is_untrusted`: there is a key, and the record is not signed with it.
+    It is of a newer kplan, or damaged; `is_untrusted`: there is a key, and the record is not signed with it;
+    `is_unknown`: it is of a kind of resource that this kplan does not know.
 
     With `address` it is one of the ledger: who owns that is not known, so a plan of any stack that is about it stops.
     `message` names the record and the cause; `run` is set for a record of a journal.
@@ -79,11 +81,14 @@ class Unreadable:
     address: Address | None = None
     run: str = ""
     is_untrusted: bool = False
+    is_unknown: bool = False
 
     def error(self, message: str) -> RecordUnreadable:
         """Return the error that refuses the record; `message` names it and the cause."""
         if self.is_untrusted:
             return RecordUnreadable(message, help=UNTRUSTED_HELP, code=codes.K621)
+        if self.is_unknown:
+            return RecordUnreadable(message, help=UNKNOWN_KIND_HELP, code=codes.K626)
         return RecordUnreadable(message, help=UNREADABLE_HELP)
 
 
@@ -109,6 +114,11 @@ class Overview:
     open_runs: Mapping[str, str] = field(default_factory=dict)
     unreadable: Sequence[Unreadable] = ()
 
+    def refuse_unknown_kinds(self, stacks: Collection[str]) -> None:
+        """Raise RecordUnreadable where one of the stacks owns a resource of a kind that this kplan does not know."""
+        known = [problem for problem in self.unreadable if problem.is_unknown]
+        replace(self, unreadable=known).refuse_unreadable(stacks)
+
     def refuse_unreadable(self, stacks: Collection[str], addresses: Collection[Address] = ()) -> None:
         """Raise RecordUnreadable where a record of one of the stacks, or about one of the addresses, cannot be read."""
         found = [each for each in self.unreadable if each.stack in stacks or each.address in addresses]
@@ -124,6 +134,7 @@ class Overview:
 UNREADABLE_HELP: Final = (
     "use the kplan that wrote it, if that is newer; else find out what the record was, and write or remove it"
 )
+UNKNOWN_KIND_HELP: Final = "use the version of kplan that applied this stack last; other stacks are not affected"
 UNTRUSTED_HELP: Final = (
     "set the KPLAN_KEY that signs this state; records that no key has signed yet are listed and signed by "
     "`kplan state sign`"
@@ -145,6 +156,16 @@ def summary_key(stack: str, run: str) -> str:
 
 def history_key(stack: str, address: str) -> str:
     return f"stack/{stack}/history/{address}"
+
+
+class UnknownKind(ValueError):
+    """A record of the ledger is about a kind of resource that this kplan does not know."""
+
+
+def refuse_unknown_kind(address: str) -> None:
+    """Raise UnknownKind for the address of a ledger's record, with the version of kplan that does not know it."""
+    if kind := find_unknown_kind(address):
+        raise UnknownKind(f"kplan {__version__} does not know the kind `{kind}`: a later version wrote it")
 
 
 def refuse_newer(version: object, known: int) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from kplan.diagnostics import Unsupported
-from kplan.model import Address, Owned
+from kplan.model import EMPTY, Address, Owned
 from kplan.model.history import PastChange, RunSummary
 from kplan.model.journal import Entry
-from kplan.state.base import Holder, Lock, Overview, Record
+from kplan.state.base import Holder, Lock, Overview, Record, UnknownKind, Unreadable, refuse_unknown_kind
 
 
 class RecordedStore:
@@ -17,12 +17,14 @@ class RecordedStore:
 
     topic = ""
 
-    def __init__(self, where: str, ledger: Mapping[Address, Owned]) -> None:
+    def __init__(self, where: str, ledger: Mapping[Address, Owned], unknown: Mapping[str, str] = EMPTY) -> None:
+        """`unknown` are the stacks of the records of unknown kinds, by address."""
         self.where = where
         self._ledger = ledger
+        self._unknown = unknown
 
     def overview(self) -> Overview:
-        return Overview(self._ledger)
+        return Overview(self._ledger, unreadable=[_unreadable(*record) for record in self._unknown.items()])
 
     def ledger(self) -> Mapping[Address, Owned]:
         return self._ledger
@@ -52,3 +54,12 @@ class RecordedStore:
         raise Unsupported("a snapshot is only read", help="apply to the environment itself")
 
     def close(self) -> None: ...
+
+
+def _unreadable(address: str, stack: str) -> Unreadable:
+    message = f"the record of {address} cannot be read"
+    try:
+        refuse_unknown_kind(address)
+    except UnknownKind as cause:
+        message = f"{message}: {cause}"
+    return Unreadable(stack, message, is_unknown=True)

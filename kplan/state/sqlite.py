@@ -45,11 +45,13 @@ from kplan.state.base import (
     Overview,
     Record,
     RecordUnreadable,
+    UnknownKind,
     Unreadable,
     history_key,
     journal_key,
     ledger_key,
     refuse_newer,
+    refuse_unknown_kind,
     summary_key,
 )
 from kplan.state.signing import Signer
@@ -377,12 +379,13 @@ def _ledger(connection: sqlite3.Connection | None, signer: Signer) -> tuple[dict
     for id, text, stack, record in connection.execute(query) if connection else ():
         address = None
         try:
+            refuse_unknown_kind(text)
             address = Address.parse(text)
             data = _data(record)
             owned = owned_from_json(address, data)
         except ValueError as cause:
             message = f"record {id} of the ledger ({text}, stack {stack}) cannot be read: {cause}"
-            problems.append(Unreadable(stack, message, address))
+            problems.append(Unreadable(stack, message, address, is_unknown=isinstance(cause, UnknownKind)))
             continue
         fault = signer.find_fault(ledger_key(stack, text), data)
         (untrusted if fault else found)[address] = owned
@@ -525,6 +528,7 @@ def _record(key: str, stack: str, text: str, *, address: str = "", run: str = ""
         if not isinstance(data, dict):
             raise ValueError(f"it is not an object, but {type(data).__name__}")
         if address:
+            refuse_unknown_kind(address)
             owned_from_json(Address.parse(address), data)
         else:
             entry_from_json(run, stack, seq, data)

@@ -160,3 +160,17 @@ K625 = Code(
         stack once and is no longer declared is not known to kplan any more.
         """,
 )
+
+K626 = Code(
+    "K626",
+    "a record of the state is of an unknown kind",
+    level="error",
+    cause="""
+        A later version of kplan manages a kind of resource that this version does not know, and the ledger has a record
+        of one. The stack that owns it stops: this version can neither compare nor change all that the stack owns. Every
+        other stack goes on.
+        """,
+    remedy="""
+        Use the version of kplan that applied this stack last. `kplan version` prints the version in use.
+        """,
+)

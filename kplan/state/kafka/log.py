@@ -8,13 +8,12 @@ unchanged, whatever slashes it has; `run`, `runs`, `history` and `lock` are not 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from kplan.kinds.codec import owned_from_json, owned_to_json
-from kplan.model import Address, Owned
+from kplan.model import Address, Owned, find_unknown_kind
 from kplan.model.codec import entry_from_json, entry_to_json
 from kplan.model.history import (
     PastChange,
@@ -26,7 +25,17 @@ from kplan.model.history import (
     summary_to_json,
 )
 from kplan.model.journal import Entry
-from kplan.state.base import Holder, Unreadable, history_key, journal_key, ledger_key, refuse_newer, summary_key
+from kplan.state.base import (
+    Holder,
+    UnknownKind,
+    Unreadable,
+    history_key,
+    journal_key,
+    ledger_key,
+    refuse_newer,
+    refuse_unknown_kind,
+    summary_key,
+)
 from kplan.state.base import Record as Stored
 from kplan.state.signing import Signer
 
@@ -35,7 +44,6 @@ Record = tuple[str, Json | None]  # None: the key is removed (a tombstone)
 
 VERSION: Final = 1
 KINDS: Final = ("topic", "connector")
-_KIND = re.compile(r"[a-z][a-z_-]*")
 KEPT_RUNS: Final = 20  # finished ones, of each stack
 MOST_ITEMS: Final = 200  # of an entry, in one record
 MOST_BYTES: Final = 700_000  # of them; a topic's usual limit is 1 MiB a batch
@@ -221,9 +229,9 @@ class Log:
                     self.histories.pop((stack, name), None)
                 case [kind, _, *_] if name and kind in KINDS:
                     self._claim(offset, stack, Address(kind, name), _read(value))
-                case [kind, _, *_] if name and kind not in _OTHERS and _KIND.fullmatch(kind):
+                case [kind, _, *_] if name and kind not in _OTHERS and find_unknown_kind(f"{kind}/{name}"):
                     if value:
-                        raise ValueError(f"this kplan does not know the kind {kind!r}: it is of a newer one")
+                        refuse_unknown_kind(f"{kind}/{name}")
                 case _:
                     self.foreign.add(text)
         except _BAD as cause:
@@ -361,7 +369,8 @@ _OTHERS: Final = ("lock", "run", "runs", "history", *KINDS)
 
 def _unreadable(stack: str, key: str, offset: int, cause: Exception, address: Address | None = None, run: str = ""
                 ) -> Unreadable:  # fmt: skip
-    return Unreadable(stack, f"the record at offset {offset} (key {key}) cannot be read: {cause}", address, run)
+    message = f"the record at offset {offset} (key {key}) cannot be read: {cause}"
+    return Unreadable(stack, message, address, run, is_unknown=isinstance(cause, UnknownKind))
 
 
 def _untrusted(stack: str, key: str, offset: int, fault: str, address: Address | None = None, run: str = ""
