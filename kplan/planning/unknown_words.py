@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from kplan.diagnostics import Stale, codes
+from kplan.kinds.codec import ACTIONS
 from kplan.model import Change, Connector, find_unknown_kind
-from kplan.model.codec import ACTIONS
+from kplan.model import Change, Connector, find_unknown_kind
 from kplan.version import __version__
 
 MODES: Final = ("apply", "destroy")

@@ -65,7 +65,7 @@ def _diagnostic(change: Mapping[str, Any], risk: Mapping[str, Any], said: str, h
     danger = risk["level"] == "danger"
     return Diagnostic(
         risk["code"],
-        Severity.WARNING if by else LEVELS[risk["level"]],
+        Severity.WARNING if by else LEVELS.get(risk["level"], Severity.WARNING),
         CODES[risk["code"]].title if risk["code"] in CODES else risk["kind"],
         f"{'DANGER: ' if danger else ''}{said}" + (f" ({by})" if by else ""),
         help if danger and not by else "",

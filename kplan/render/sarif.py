@@ -148,7 +148,11 @@ def _result(finding: Finding, mark: str, codes: list[str], file: Span | None) ->
     }
     if finding.accepted:
         result["suppressions"] = [
-            {"kind": SUPPRESSED[finding.accepted], "status": "accepted", "justification": ACCEPTED[finding.accepted]}
+            {
+                "kind": SUPPRESSED.get(finding.accepted, "external"),
+                "status": "accepted",
+                "justification": ACCEPTED.get(finding.accepted, "accepted"),
+            }
         ]
     return result
 

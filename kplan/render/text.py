@@ -401,7 +401,7 @@ def items(text: str) -> list[str]:
 def _risk(risk: Mapping[str, Any], style: Style, created_at: str) -> Iterator[str]:
     by = ACCEPTED.get(risk.get("accepted") or "", "")
     accepted = f" ({by})" if by else ""
-    word = {"danger": "DANGER", "caution": "caution", "note": "note"}[risk["level"]]
+    word = "DANGER" if risk["level"] == "danger" else risk["level"]
     color = {"DANGER": "1;31", "caution": "33"}.get(word, "")
     lines = list(_wrapped(f"{word} {risk['code']}: {sentence(risk, created_at)}{accepted}", style))
     yield from (style.paint(line, color) for line in lines)

@@ -42,11 +42,12 @@ from kplan.state.base import Holder, Unended
 from kplan.state.kafka.log import Log, ledger_key
 from kplan.state.kafka.store import KafkaStore
 from kplan.state.kafka.topic import COMPACTION
+from tests.schemas import published, strict
 from tests.services import KafkaCluster
 
 SESSION = 3.0
 ORDERS = Address("topic", "orders")
-SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "state.v1.json").read_text("utf-8"))
+SCHEMA = strict(published("state.v1"))
 
 
 def me(run: str = "run-1", who: str = "ann@laptop") -> Holder:

@@ -20,6 +20,7 @@ import requests
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from tests.schemas import published, strict
 from tests.services import ConnectWorker, KafkaCluster, MariaDB, Postgres
 from tests.services.process import free_port
 from tests.services.test_walk import PASSWORD, ask, failing_debezium, topics, wait_for_state
@@ -34,7 +35,7 @@ environments:
     connect: {{url: "{connect.url}"}}
     timeouts: {{request: 5s, settle: 25s}}
 """
-STATUS = json.loads((Path(__file__).parents[2] / "schemas" / "status.v1.json").read_text("utf-8"))
+STATUS = strict(published("status.v1"))
 USER, STRIPPED = "life", "life_stripped"  # the second has lost the right to replicate
 
 

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from kplan.model import Address, Connector, is_sensitive_key
 from kplan.servers.connect.connectors import ConnectConnectors
+from tests.schemas import published
 from tests.services import ConnectWorker, KafkaCluster
 from tests.services.test_walk import alter, environment, set_on
 from tests.shell import Shell
@@ -21,7 +22,7 @@ from tests.shell import Shell
 SOURCE = "org.apache.kafka.connect.file.FileStreamSourceConnector"
 POSTGRES = "io.debezium.connector.postgresql.PostgresConnector"
 CANARY, HOST, FOREIGN = "canary-77aa-password", "canary-77bb-hidden-host", "canary-77cc-foreign"
-SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "live.v1.json").read_text("utf-8"))
+SCHEMA = published("live.v1")
 
 
 def stack(prefix: str, file: Path, more: str = "", batch: str = "100") -> str:

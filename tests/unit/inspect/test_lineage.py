@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from kplan.inspect.lineage import Flow, Graph, Node, flows, folded, graph
-from kplan.language.schema import read_schema
 from kplan.model import Connector, Secret, Stack, Topic
 from kplan.render import lineage as view
 from kplan.render.diagnostics import visible
+from tests.schemas import published, strict
 from tests.shell import Shell
 
 POSTGRES = "io.debezium.connector.postgresql.PostgresConnector"
@@ -182,7 +182,7 @@ def test_graphviz_draws_each_name_as_it_is(tmp_path: Path) -> None:
 # -- the command ------------------------------------------------------------------------------------------------------
 def test_the_document_meets_its_schema() -> None:
     document = view.document(graph([SHOP, SINKS]), [SHOP, SINKS])
-    Draft202012Validator(read_schema("graph.v1")).validate(document)
+    Draft202012Validator(strict(published("graph.v1"))).validate(document)
     ids = {node["id"] for node in document["nodes"]}
     assert all({edge["from"], edge["to"]} <= ids for edge in document["edges"])
 

@@ -21,9 +21,10 @@ from kplan.inspect.status import Restarts
 from kplan.model import Action, Address, AttrDiff, Change, Connector, Rules, Stack, Topic
 from kplan.project.environment import Environment, Simulated
 from kplan.servers.simulated import SimulatedTopics
+from tests.schemas import published, strict
 from tests.shell import Shell
 
-SCHEMA = json.loads(Path("schemas/status.v1.json").read_text("utf-8"))
+SCHEMA = strict(published("status.v1"))
 STACK = """
 version: 1
 stack: shop

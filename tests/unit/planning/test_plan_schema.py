@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.schemas import objects, published, strict
 from tests.shell import Shell
 
-SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "plan.v1.json").read_text("utf-8"))
+SCHEMA = published("plan.v1")
 SECRET = "only-a-test-51c9"
 TOPICS = """
 version: 1
@@ -40,25 +39,6 @@ connectors:
       customers:
       orders: {partitions: 6}
 """
-
-
-def strict(schema: Any) -> Any:
-    """The schema that takes no key which it does not describe. The published one does, for later minor versions."""
-    schema = copy.deepcopy(schema)
-    for each in objects(schema):
-        if "properties" in each and "additionalProperties" not in each:
-            each["additionalProperties"] = False
-    return schema
-
-
-def objects(schema: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(schema, dict):
-        yield schema
-        for child in schema.values():
-            yield from objects(child)
-    elif isinstance(schema, list):
-        for child in schema:
-            yield from objects(child)
 
 
 VALIDATOR = Draft202012Validator(strict(SCHEMA))

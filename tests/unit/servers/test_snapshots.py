@@ -47,11 +47,11 @@ from kplan.servers.recorded import Recorded
 from kplan.servers.simulated import SimulatedTopics
 from kplan.servers.snapshots import Snapshot, from_json, is_left_out, to_json, uncompared, without_secrets
 from kplan.state.recorded import RecordedStore
+from tests.schemas import published, strict
 from tests.shell import Shell
-from tests.unit.planning.test_plan_schema import strict
 
 SECRET = "canary-9d41-only-a-test"
-SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "live.v1.json").read_text("utf-8"))
+SCHEMA = published("live.v1")
 VALIDATOR = Draft202012Validator(strict(SCHEMA))
 SHOP = Address("connector", "shop")
 STACK = """

@@ -15,6 +15,7 @@ from kplan.diagnostics import JournalBroken
 from kplan.state.kafka.log import Log, journal_records, ledger_record
 from kplan.state.signing import Signer
 from tests.contract.test_store import ME, ORDERS, entry, owned
+from tests.schemas import published, strict
 from tests.shell import Shell
 
 KEY, OTHER = "a-key-of-the-tests", "another-key"
@@ -207,8 +208,7 @@ def test_the_library_has_the_key_too(shell: Shell, monkeypatch: pytest.MonkeyPat
 
 
 def test_signed_records_are_as_the_schema_says() -> None:
-    path = Path(kplan.__file__).parents[1] / "schemas/state.v1.json"
-    validator = jsonschema.Draft202012Validator(json.loads(path.read_text("utf-8")))
+    validator = jsonschema.Draft202012Validator(strict(published("state.v1")))
     pairs = [ledger_record(owned(), 7), *journal_records(entry(0, "begin"))]
     for key, value in pairs:
         assert value is not None
