@@ -18,8 +18,9 @@ from kplan.kinds.topic.losses import may_lose
 from kplan.model import Action, Change, Connector, Facts, File, Live, Target
 from kplan.model.journal import Entry, Item, Progress, replay
 from kplan.planning import facts
+from kplan.planning.comparison import find_differing
 from kplan.planning.diff import Ledger
-from kplan.planning.document import Plan, differing, judge
+from kplan.planning.document import Plan, judge
 from kplan.planning.order import Step
 from kplan.planning.risk import accept_name
 from kplan.planning.trust import escape, find_forbidden, find_misfit, find_undo_refusals, is_claimed, is_run_id
@@ -109,7 +110,7 @@ def standing(step: Step, live: Live) -> str:
         return "neither as before nor as planned"
     if drops_of(change) and now is None:
         return f"gone; {' and '.join(drops_of(change))} not looked for"
-    same = change.after is None or now is None or not differing(change.after, now)
+    same = change.after is None or now is None or not find_differing(change.after, now)
     return "as planned" if same else "neither as before nor as planned"
 
 

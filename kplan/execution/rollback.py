@@ -13,7 +13,7 @@ from kplan.kinds.connector.options import drops_of
 from kplan.kinds.topic.options import topic_options
 from kplan.model import Action, Address, Change, Connector, Live, Owned, Topic
 from kplan.model.events import Event
-from kplan.planning.diff import differences
+from kplan.planning.comparison import compare
 from kplan.planning.order import Step
 from kplan.planning.undo import inverse
 from kplan.render import wording as words
@@ -239,5 +239,4 @@ def from_live(back: Change | None, live: Live) -> Change | None:
         return replace(back, after=as_they_are)
     if back is None or now is None or back.action is not Action.CREATE or back.after is None:
         return back
-    diffs, _, _ = differences(back.after, now, None)
-    return replace(back, action=Action.UPDATE, before=now, diffs=diffs)
+    return replace(back, action=Action.UPDATE, before=now, diffs=compare(back.after, now, None).diffs)

@@ -17,8 +17,9 @@ from kplan.kinds.topic.options import reassignment_of
 from kplan.model import Action, Address, Change, Health, Live, Owned, Target
 from kplan.model.events import Emit, Event, silent
 from kplan.model.journal import Entry, Item
+from kplan.planning.comparison import find_differing
 from kplan.planning.diff import Ledger
-from kplan.planning.document import Plan, differing
+from kplan.planning.document import Plan
 from kplan.planning.order import Step
 from kplan.render import wording as words
 from kplan.servers.base import Backend, Cluster, Outcome
@@ -323,7 +324,7 @@ class Run:
             change = step.change
             now = live.resources.get(change.address)
             missing = (change.after is None) != (now is None)
-            wrong = [path for path, _, _ in differing(change.after, now)] if change.after and now else []
+            wrong = [path for path, _, _ in find_differing(change.after, now)] if change.after and now else []
             if missing or wrong:
                 what = ", ".join(path[1:].removeprefix("config/") for path in wrong) or (
                     "it is there" if now else "it is missing"
@@ -513,7 +514,7 @@ def changed(change: Change, live: Live) -> bool:
     now = live.resources.get(change.source or change.address)
     if change.before is None or now is None:
         return (change.before is None) != (now is None)
-    paths = {path for path, _, _ in differing(change.before, now)}
+    paths = {path for path, _, _ in find_differing(change.before, now)}
     if change.action is Action.UPDATE and change.diffs:  # the rest is somebody else's
         paths &= {d.path for d in change.diffs}
     return bool(paths) or any(

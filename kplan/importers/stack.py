@@ -17,7 +17,7 @@ from kplan.kinds.connector.exclusive import claim
 from kplan.kinds.topic import configs as catalog
 from kplan.kinds.topic.settings import FROM_OUTSIDE, Builder, layer
 from kplan.model import Address, Connector, Resource, Rules, Secret, Stack, Topic
-from kplan.planning.diff import differences
+from kplan.planning.comparison import compare
 
 ONLY_REPLICAS: Final = frozenset(FROM_OUTSIDE)  # all that a default says of a connector's own topics
 HISTORY: Final = (
@@ -338,7 +338,7 @@ class _Composition:
             made = resources.get(address)
             if made is None:
                 wrong.setdefault(str(address), "the stack would not declare it")
-            elif diffs := differences(made, live, None)[0]:
+            elif diffs := compare(made, live, None).diffs:
                 wrong.setdefault(str(address), f"the stack would change {', '.join(d.key for d in diffs)}")
         if not wrong:
             return False

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from kplan.model import Address, AttrDiff, Connector, Drift, Live, Resource, Secret, Stack, Text, Topic
+from kplan.kinds.registry import comparison_of
+from kplan.model import Address, AttrDiff, Connector, Drift, Live, Resource, Secret, Stack, Text
 from kplan.model.codec import text_to_json
-from kplan.planning.diff import ANOTHER_CONNECTOR, Ledger, differences
+from kplan.planning.comparison import compare, find_blocker
+from kplan.planning.diff import Ledger
 from kplan.render.wording import value
 from kplan.text import count
 
@@ -81,7 +83,7 @@ def drifted(stack: str, live: Live, ledger: Ledger, key: str | None = None) -> l
         if now is None:
             found.append(Drift(address, GONE, "there", None))
             continue
-        diffs, _, _ = differences(owned.applied, _signed(now, owned.applied, key), None)
+        diffs = compare(owned.applied, _signed(now, owned.applied, key), None).diffs
         found += [Drift(address, d.path, d.after, d.before) for d in diffs if not _same_secret(d, key)]
     return found
 
@@ -116,15 +118,16 @@ def _judged(drift: Drift, stack: Stack, live: Live, ledger: Ledger, key: str | N
         kept = any(entry.address == drift.address and entry.keep for entry in stack.removed)
         return Judged(drift, None, Next.GIVES_UP if kept else Next.DELETES)
     attribute = drift.path.removeprefix("/config/") if drift.path.startswith("/config/") else ""
-    want = declared.config.get(attribute) if attribute else getattr(declared, drift.path[1:])
+    want = comparison_of(declared.address).read_attribute(declared, drift.path)
     if attribute in declared.rules.ignore:
         return Judged(drift, want, Next.IGNORES)
-    diffs = differences(declared, live.resources[drift.address], ledger[drift.address])[0]
+    now = live.resources[drift.address]
+    diffs = compare(declared, now, ledger[drift.address]).diffs
     planned = next((d for d in diffs if d.path == drift.path), None)
     if planned is None:  # the plan has nothing to do there; but what it does not know is no declaration of what is live
         unknown = isinstance(want, Secret) and want.value is None
         return Judged(drift, want, Next.PUTS_BACK if unknown else Next.NOTHING)
-    if _impossible(declared, planned):
+    if find_blocker(declared, now, planned):
         return Judged(drift, want, Next.REFUSES)
     return Judged(drift, want, Next.PUTS_BACK if _same(want, drift.applied, key) else Next.OVERWRITES)
 
@@ -139,14 +142,6 @@ def _declared(address: Address, stack: Stack) -> Resource | None:
     """What the stack declares there; of a connector that is to move, under its new name."""
     targets = (move.target for move in stack.moved if move.source == address)
     return stack.resources.get(address) or next((stack.resources[t] for t in targets if t in stack.resources), None)
-
-
-def _impossible(declared: Resource, planned: AttrDiff) -> bool:
-    """Whether it is refused in place: fewer partitions (K232), or what makes it another connector (K233)."""
-    before, after = planned.before, planned.after
-    if isinstance(declared, Topic):
-        return planned.path == "/partitions" and isinstance(before, int) and isinstance(after, int) and after < before
-    return isinstance(declared, Connector) and planned.key in ANOTHER_CONNECTOR and bool(before)
 
 
 def _same(want: object, applied: object, key: str | None) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from kplan.kinds.connector.sinks import group
 from kplan.model import Address, Connector, Facts, Health, Live, Stack, Target, Topic
 from kplan.model.journal import Entry, Progress, replay
-from kplan.planning.diff import differences
+from kplan.planning.comparison import compare
 from kplan.render.wording import ADOPTED_MEANWHILE
 from kplan.text import count
 
@@ -155,7 +155,7 @@ def _topics(declared: Sequence[Topic], live: Live) -> dict[str, Any]:
             missing.append(topic.name)
             continue
         there.append(topic.name)
-        diffs = differences(topic, now, None)[0] if now is not None else ()
+        diffs = compare(topic, now, None).diffs if now is not None else ()
         if diffs:
             wrong[topic.name] = [f"{d.key}: {_shown(d.before)} instead of {_shown(d.after)}" for d in diffs]
     return {

@@ -17,7 +17,7 @@ from kplan.model import (
     Action,
     Address,
     Change,
-    Options,
+    ChangeOptions,
     Origin,
     Owned,
     Resource,
@@ -179,11 +179,11 @@ def change_from_json(data: Any) -> Change:
         )
 
 
-def _read_options(address: Address, fields: Any) -> Options:
+def _read_options(address: Address, fields: Any) -> ChangeOptions:
     """Return the options; those that no change of this kind has of its own are the common ones."""
     verified = read_mapping(fields.get("verified") or {})
-    common = Options(read_texts(fields, "effects"), read_text(verified, "by"))
-    options: Options = KINDS[address.kind].encoding.decode_options(fields, common)
+    common = ChangeOptions(read_texts(fields, "effects"), read_text(verified, "by"))
+    options: ChangeOptions = KINDS[address.kind].encoding.decode_options(fields, common)
     return common if options == type(options)(common.effects, common.verified) else options
 
 

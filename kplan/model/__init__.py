@@ -423,7 +423,7 @@ class Undo:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ChangeOptions:
     """What a change does besides its differences. Each kind has its own, as a subclass.
 
     `effects` are sentences; `verified` names the server's check that accepted the change.
@@ -433,7 +433,7 @@ class Options:
     verified: str = ""
 
 
-NO_OPTIONS = Options()
+NO_OPTIONS = ChangeOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,7 +454,7 @@ class Change:
     unchanged: int = 0  # attributes that are as they should be
     owner: Owned | None = None  # the ledger's record before
     created: bool = False  # kplan made it (the ledger says so, or this change does)
-    options: Options = NO_OPTIONS
+    options: ChangeOptions = NO_OPTIONS
 
     @property
     def source(self) -> Address | None:

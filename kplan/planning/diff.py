@@ -10,7 +10,7 @@ from kplan.diagnostics import Diagnostic, Span, codes, error, warning
 from kplan.diagnostics.codes.code import Code
 from kplan.kinds.connector.debezium.incremental import channel, name_of, new_tables
 from kplan.kinds.connector.options import ConnectorOptions, connector_options, snapshots_of
-from kplan.kinds.topic import configs as catalog
+from kplan.kinds.registry import comparison_of
 from kplan.kinds.topic.internal import GIVE_UP, KEEP_SETTING, find_refusal
 from kplan.model import (
     NO_OPTIONS,
@@ -24,17 +24,13 @@ from kplan.model import (
     Owned,
     Removal,
     Resource,
-    Secret,
     Stack,
     Text,
-    Topic,
 )
-from kplan.model.comparison import equal
-from kplan.planning.undo import undo_of
+from kplan.planning.comparison import compare, find_blocker
 from kplan.text import count, listed
 
 Ledger = Mapping[Address, Owned]
-ANOTHER_CONNECTOR = ("connector.class", "topic.prefix")  # Debezium's offsets are keyed by the prefix
 
 
 @dataclass(slots=True)
@@ -193,9 +189,9 @@ def _missing(
     if source and before is not None:
         old = ledger.get(source)
         if old is None or old.stack == stack.name:
-            diffs = _connector_diffs(resource, before, None)[0]
+            diffs = compare(resource, before, None).diffs
             # the move stays in the plan: what it takes over, such as a slot, is not another connector's
-            _impossible(resource, before, diffs, found, "declare it without `moved`, as a new connector")
+            _report_blocker(resource, before, diffs, found, "declare it without `moved`, as a new connector")
             return Change(
                 address,
                 Action.MOVE,
@@ -238,9 +234,10 @@ def _missing(
 def _existing(
     resource: Resource, now: Resource, owned: Owned | None, replacing: bool, live: Live, found: Difference
 ) -> Change | None:
-    diffs, unmanaged, same = differences(resource, now, owned)
+    compared = compare(resource, now, owned)
+    diffs = compared.diffs
     found.drift += [
-        Drift(resource.address, d.path, _applied(owned, d.path), d.before) for d in diffs if d.cause != "stack"
+        Drift(resource.address, d.path, _read_applied(owned, d.path), d.before) for d in diffs if d.cause != "stack"
     ]
     base = Change(
         resource.address,
@@ -250,8 +247,8 @@ def _existing(
         diffs,
         "config_differs",
         span=resource.origin.span,
-        unmanaged=unmanaged,
-        unchanged=same,
+        unmanaged=compared.unmanaged,
+        unchanged=compared.unchanged,
         created=bool(owned and owned.created),
         owner=owned,
         options=ConnectorOptions(restart=True) if _asks_for_restart(resource, diffs) else NO_OPTIONS,
@@ -260,8 +257,7 @@ def _existing(
         _warn_of_health(resource, live, found)
     if replacing:
         return replace(base, action=Action.REPLACE, reason="replace_requested", created=True)
-    anew = f"make it anew without its offsets: kplan plan … --replace {resource.address}"
-    if _impossible(resource, now, diffs, found, f"declare a connector of another name, or {anew}"):
+    if _report_blocker(resource, now, diffs, found):
         return None
     protect = resource.rules.protect
     changed = owned is not None and protect is not None and protect != owned.protect
@@ -282,34 +278,13 @@ def _asks_for_restart(resource: Resource, diffs: Sequence[AttrDiff]) -> bool:
     return bool(diffs) and resource.rules.restart in ("on-change", "always")
 
 
-def _impossible(resource: Resource, now: Resource, diffs: Sequence[AttrDiff], found: Difference, way_out: str) -> bool:
-    """Whether a difference cannot be made in place; it is reported then, with the way out for a connector."""
-    for d in diffs:
-        if d.path == "/partitions" and isinstance(d.before, int) and isinstance(d.after, int) and d.after < d.before:
-            found.report(
-                codes.K232,
-                "partitions cannot be taken away",
-                f"{resource.name} has {d.before}, the stack says {d.after}",
-                f"declare {d.before}, or delete the topic with its records and make it anew: "
-                f"kplan plan … --replace {resource.address}",
-                resource,
-                d.path,
-            )
-            return True
-        if (
-            isinstance(resource, Connector)
-            and d.key in ANOTHER_CONNECTOR
-            and d.path.startswith("/config/")
-            and d.before
-        ):
-            found.report(
-                codes.K233,
-                "this would be another connector",
-                f"{d.key} of {resource.name} differs; its offsets are kept under the old one",
-                way_out,
-                resource,
-                d.path,
-            )
+def _report_blocker(
+    resource: Resource, now: Resource, diffs: Sequence[AttrDiff], found: Difference, help: str = ""
+) -> bool:
+    """Report the first difference that cannot be made in place; return whether there is one."""
+    for diff in diffs:
+        if blocker := find_blocker(resource, now, diff):
+            found.report(blocker.code, blocker.summary, blocker.detail, help or blocker.help, resource, diff.path)
             return True
     return False
 
@@ -342,93 +317,10 @@ def _warn_of_health(resource: Connector, live: Live, found: Difference) -> None:
         )
 
 
-# -- attributes -------------------------------------------------------------------------------------------------------
-def differences(
-    resource: Resource, now: Resource, owned: Owned | None
-) -> tuple[tuple[AttrDiff, ...], tuple[str, ...], int]:
-    """What differs, which live configs nobody manages, and how many attributes are as they should be."""
-    applied = owned.applied if owned else None
-    if isinstance(resource, Topic) and isinstance(now, Topic):
-        return _topic_diffs(resource, now, applied if isinstance(applied, Topic) else None)
-    diffs, same = _connector_diffs(resource, now, applied if isinstance(applied, Connector) else None)
-    return diffs, (), same
-
-
-def _topic_diffs(topic: Topic, now: Topic, applied: Topic | None) -> tuple[tuple[AttrDiff, ...], tuple[str, ...], int]:
-    diffs: list[AttrDiff] = []
-    same = 0
-    for path, want, have, last in (
-        ("/partitions", topic.partitions, now.partitions, applied.partitions if applied else None),
-        (
-            "/replication_factor",
-            topic.replication_factor,
-            now.replication_factor,
-            applied.replication_factor if applied else None,
-        ),
-    ):
-        if want in (have, -1):
-            same += 1
-        else:
-            diffs.append(AttrDiff(path, have, want, _cause(want, have, last, applied is not None)))
-    old = applied.config if applied else {}
-    for key in sorted(topic.config.keys() - topic.rules.ignore):
-        want_, have_ = topic.config[key], now.config.get(key)
-        if have_ is not None and (want_ == have_ or catalog.same(key, want_, have_)):
-            same += 1
-        else:
-            diffs.append(
-                AttrDiff(f"/config/{key}", have_, want_, _cause(want_, have_, old.get(key), applied is not None))
-            )
-    unmanaged = []
-    for key in sorted(now.config.keys() - topic.config.keys() - topic.rules.ignore):
-        if key in old:
-            diffs.append(AttrDiff(f"/config/{key}", now.config[key], None, "stack"))
-        else:
-            unmanaged.append(key)
-    return tuple(diffs), tuple(unmanaged), same
-
-
-def _connector_diffs(resource: Resource, now: Resource, applied: Connector | None) -> tuple[tuple[AttrDiff, ...], int]:
-    """Connect stores a whole config: what the stack does not say goes."""
-    if not isinstance(resource, Connector) or not isinstance(now, Connector):
-        return (), 0
-    diffs: list[AttrDiff] = []
-    same = 0
-    if resource.state == now.state:
-        same += 1
-    else:
-        last = applied.state if applied else None
-        diffs.append(
-            AttrDiff("/state", now.state, resource.state, _cause(resource.state, now.state, last, applied is not None))
-        )
-    old = applied.config if applied else {}
-    for key in sorted((resource.config.keys() | now.config.keys()) - resource.rules.ignore - {"name"}):
-        want, have = resource.config.get(key), now.config.get(key)
-        if isinstance(want, Secret) and isinstance(have, str):
-            have = Secret(value=have)
-        if equal(want, have):
-            same += 1
-        else:
-            diffs.append(AttrDiff(f"/config/{key}", have, want, _cause(want, have, old.get(key), applied is not None)))
-    return tuple(diffs), same
-
-
-def _cause(want: object, have: object, last: object, known: bool) -> str:
-    """Who changed it: a value that the stack still says as it was applied was changed live."""
-    if not known or isinstance(want, Secret) or isinstance(have, Secret):
-        return "stack"
-    if want == last:
-        return "drift"
-    return "stack" if have == last else "both"
-
-
-def _applied(owned: Owned | None, path: str) -> Text | int | None:
+def _read_applied(owned: Owned | None, path: str) -> Text | int | bool | None:
     if owned is None or owned.applied is None:
         return None
-    if path.startswith("/config/"):
-        return owned.applied.config.get(path.removeprefix("/config/"))
-    value: Text | int | None = getattr(owned.applied, path[1:], None)
-    return value
+    return comparison_of(owned.address).read_attribute(owned.applied, path)
 
 
 # -- what goes --------------------------------------------------------------------------------------------------------
@@ -509,7 +401,6 @@ def _destroy(stack: Stack, live: Live, mine: Ledger, found: Difference) -> None:
 # -- the rest of a change ---------------------------------------------------------------------------------------------
 def _finished(change: Change, stack: Stack, live: Live) -> Change:
     """The change with its undo and what it does besides."""
-    change = replace(change, undo=undo_of(change, live.target))
     if change.address.kind == "connector" and change.action is Action.UPDATE:
         change = replace(change, options=replace(connector_options(change), snapshots=_snapshots(change)))
         change = replace(change, options=replace(change.options, effects=_effects(change, live)))

@@ -13,7 +13,7 @@ from typing import Any
 from kplan.diagnostics import Diagnostic, Severity, Span, Stale, codes
 from kplan.kinds.codec import change_from_json, change_to_json
 from kplan.kinds.connector.options import drops_of
-from kplan.kinds.topic import configs as catalog
+from kplan.kinds.registry import comparison_of
 from kplan.kinds.topic.options import reassignment_of
 from kplan.language.template import references, resolve
 from kplan.model import (
@@ -29,11 +29,10 @@ from kplan.model import (
     SourceCheck,
     Target,
     Text,
-    Topic,
 )
 from kplan.model.codec import text_from_json, text_to_json
-from kplan.model.comparison import equal
-from kplan.planning.diff import Ledger, differences
+from kplan.planning.comparison import compare, find_differing
+from kplan.planning.diff import Ledger
 from kplan.planning.order import Step
 from kplan.planning.trust import is_another_topic
 from kplan.planning.unknown_words import find_unknown_change, later_version
@@ -493,7 +492,7 @@ def _judged(step: Step, live: Live, answered: bool | None) -> tuple[Judged | Non
         return Judged(replace(step, change=_on(change, now))), []
     if _is_so(change, target, live) and (answered is None or not _goes_on(change)):
         return Judged(step, done=True), []
-    if answered is None or _is_anothers(change, now):
+    if answered is None or (now is not None and comparison_of(change.address).is_anothers(change, now)):
         return None, from_before
     return Judged(replace(step, change=_resumed(change, now, target))), []
 
@@ -510,21 +509,12 @@ def _goes_on(change: Change) -> bool:
     return isinstance(change.after, Connector) or reassignment_of(change) is not None
 
 
-def _is_anothers(change: Change, now: Resource | None) -> bool:
-    """Whether a topic has an attribute that neither was so before nor is to be so: this run did not do that."""
-    if not isinstance(now, Topic) or change.action is Action.REPLACE:
-        return False
-    wanted = {path for path, _, _ in differing(change.after, now)} if change.after else set()
-    before = {path for path, _, _ in differing(change.before, now)} if change.before else wanted
-    return bool(wanted & before)
-
-
 def _resumed(change: Change, now: Resource | None, target: Resource | None) -> Change:
     """What is left of a change that was cut off somewhere in its middle."""
     if change.action is Action.REPLACE and now is None:
         return replace(change, action=Action.CREATE)
     if change.action is Action.CREATE and target is not None and change.after is not None:
-        diffs, _, _ = differences(change.after, target, None)
+        diffs = compare(change.after, target, None).diffs
         return replace(change, action=Action.UPDATE, before=target, diffs=diffs)
     return _on(change, now)
 
@@ -533,21 +523,20 @@ def _on(change: Change, now: Resource | None) -> Change:
     """The change starting from what is live now, whose secrets are known, unlike those of a saved plan."""
     if now is None or change.before is None:
         return change
-    diffs = []
-    for d in change.diffs:
-        have = now.config.get(d.key) if d.path.startswith("/config/") else d.before
-        diffs.append(replace(d, before=have))
+    read = comparison_of(now.address).read_attribute
+    diffs = [replace(d, before=read(now, d.path) if d.path.startswith("/config/") else d.before) for d in change.diffs]
     return replace(change, before=now, diffs=tuple(diffs))
 
 
 def _set_since(change: Change, now: Resource | None) -> list[str]:
-    """Topic configs that were unset when the plan was made and are set now."""
-    if not isinstance(now, Topic):
+    """What was not set when the plan was made and is set now, in words."""
+    if now is None:
         return []
+    comparison = comparison_of(now.address)
     return [
-        f"{change.address} {d.key}: planned from (unset), now {now.config[d.key]}"
-        for d in change.diffs
-        if d.path.startswith("/config/") and d.before is None and d.key in now.config
+        f"{change.address} {path.removeprefix('/config/')}: planned from (unset), "
+        f"now {comparison.read_attribute(now, path)}"
+        for path in comparison.find_set_since(change, now)
     ]
 
 
@@ -560,32 +549,8 @@ def _moved(change: Change, then: Resource | None, now: Resource | None) -> list[
         return [f"{address}: {'is gone' if now is None else 'is there now'}"]
     return [
         f"{address} {path.removeprefix('/config/').removeprefix('/')}: planned from {_words(a)}, now {_words(b)}"
-        for path, a, b in differing(then, now)
+        for path, a, b in find_differing(then, now)
     ]
-
-
-def differing(then: Resource, now: Resource) -> list[tuple[str, Any, Any]]:
-    """The attributes that are not the same: (path, then, now)."""
-    found: list[tuple[str, Any, Any]] = []
-    if isinstance(then, Topic) and isinstance(now, Topic):
-        if then.partitions != now.partitions:
-            found.append(("/partitions", then.partitions, now.partitions))
-        if then.replication_factor not in (-1, now.replication_factor):
-            found.append(("/replication_factor", then.replication_factor, now.replication_factor))
-        for key in sorted(then.config.keys() | now.config.keys()):
-            a, b = then.config.get(key), now.config.get(key)
-            if key in then.config and (b is None or not (a == b or catalog.same(key, str(a), b))):
-                found.append((f"/config/{key}", a, b))
-    elif isinstance(then, Connector) and isinstance(now, Connector):
-        if then.state != now.state:
-            found.append(("/state", then.state, now.state))
-        for key in sorted((then.config.keys() | now.config.keys()) - {"name"} - then.rules.ignore):
-            want, have = then.config.get(key), now.config.get(key)
-            if isinstance(want, Secret) and isinstance(have, str):
-                have = Secret(value=have)
-            if not equal(want, have):
-                found.append((f"/config/{key}", want, have))
-    return found
 
 
 def _words(value: Any) -> str:
@@ -596,7 +561,6 @@ __all__ = [
     "FORMAT",
     "Judged",
     "Plan",
-    "differing",
     "from_json",
     "judge",
     "parse",

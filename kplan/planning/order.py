@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import heapq
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kplan.kinds.connector.options import connector_options
-from kplan.kinds.topic.options import reassignment_of
-from kplan.model import Action, Address, Change, Connector, Topic
+from kplan.kinds.phases import Phase
+from kplan.kinds.registry import KINDS, consequences_of
+from kplan.model import Action, Address, Change, Resource
 
 MAKES = (Action.CREATE, Action.REPLACE)
-WAVE_OF_CONNECTORS = 16  # so that a failure is noticed before all of a large stack has been touched
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,45 +31,49 @@ class Cycle(ValueError):
         self.addresses = addresses
 
 
-def with_needs(changes: Sequence[Change]) -> list[Change]:
-    """The changes with what each waits for: topics before the connector that uses them, and a topic's deletion after
-    the connectors that used it have changed."""
-    topics = [c for c in changes if c.address.kind == "topic" and not c.is_ledger_only]
-    made = {c.address for c in topics if c.action in MAKES}
-    kept = {c.address for c in topics if c.action is not Action.DELETE}
-    users: dict[str, set[Address]] = {}
-    for change in changes:
-        if isinstance(change.before, Connector) and not change.is_ledger_only:
-            for name in _used(change):
-                users.setdefault(name, set()).add(change.address)
-    found = []
-    for change in changes:
-        needs = _needs(change, kept if _only_restarts(change) else made, users)
-        found.append(change if needs == change.needs else replace(change, needs=needs))
-    return found
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What changes wait for: a resource that another one uses is made before that one, and is deleted after its users
+    have changed. `made` and `kept` are what some change creates, and what some change leaves there."""
+
+    made: frozenset[Address]
+    kept: frozenset[Address]
+    users: Mapping[Address, Collection[Address]]
+
+    @classmethod
+    def of(cls, changes: Iterable[Change]) -> Needs:
+        acting = [change for change in changes if not change.is_ledger_only]
+        users: dict[Address, set[Address]] = {}
+        for change in acting:
+            for address in _used(change):
+                users.setdefault(address, set()).add(change.address)
+        made = frozenset(change.address for change in acting if change.action in MAKES)
+        return cls(made, frozenset(c.address for c in acting if c.action is not Action.DELETE), users)
+
+    def add(self, change: Change) -> Change:
+        """Return the change with what it waits for."""
+        needs = self._find(change)
+        return change if needs == change.needs else replace(change, needs=needs)
+
+    def _find(self, change: Change) -> frozenset[Address]:
+        if change.after is not None and not change.is_ledger_only:
+            waits_for = self.kept if consequences_of(change).waits_for_updates(change) else self.made
+            return _uses(change.after) & waits_for
+        if change.before is not None and change.action is Action.DELETE:
+            return frozenset(self.users.get(change.address, ()))
+        return frozenset()
 
 
-def _needs(change: Change, made: Collection[Address], users: dict[str, set[Address]]) -> frozenset[Address]:
-    if isinstance(change.after, Connector) and not change.is_ledger_only:
-        names = (*change.after.feeds, *change.after.reads)
-        return frozenset(a for a in (Address("topic", n) for n in names) if a in made)
-    if isinstance(change.before, Topic) and change.action is Action.DELETE:
-        return frozenset(users.get(change.address.name, ()))
-    return frozenset()
+def _uses(resource: Resource) -> frozenset[Address]:
+    return KINDS[resource.address.kind].comparison.uses(resource)
 
 
-def _only_restarts(change: Change) -> bool:
-    """Whether it is there for its topics: it comes after all that changes of them."""
-    return connector_options(change).restart and not change.diffs
-
-
-def _used(change: Change) -> set[str]:
-    """The topics that a connector used until now: as the ledger knows them, and as a sink's config says."""
-    names: set[str] = set()
-    for connector in (change.before, change.owner.applied if change.owner else None):
-        if isinstance(connector, Connector):
-            names |= {*connector.feeds, *connector.reads}
-    return names
+def _used(change: Change) -> set[Address]:
+    """What a resource used until now, as it is live and as the ledger knows it."""
+    if change.before is None:
+        return set()
+    applied = change.owner.applied if change.owner else None
+    return {address for resource in (change.before, applied) if resource is not None for address in _uses(resource)}
 
 
 def narrowed(
@@ -127,23 +130,21 @@ def order(changes: Sequence[Change]) -> tuple[Step, ...]:
 
 
 def _rank(change: Change) -> tuple[int, int]:
-    """Whether it can be undone, and then: topics made, topics changed, connectors, replicas moved, topics deleted, the
-    ledger alone."""
+    """Whether it can be undone, and then its phase; the ledger alone comes last."""
     if change.is_ledger_only:
-        return (2, 0)  # last, with the end of the run
-    if reassignment_of(change) is not None:
-        return (int(change.irreversible), 4)  # it may take hours, and what fails sooner would put it back
-    if change.address.kind == "topic":
-        return (
-            int(change.irreversible),
-            {Action.CREATE: 0, Action.UPDATE: 1, Action.REPLACE: 4, Action.DELETE: 5}[change.action],
-        )
-    return (int(change.irreversible), {Action.DELETE: 3}.get(change.action, 2))
+        return (2, Phase.LEDGER_ONLY)
+    return (int(change.irreversible), consequences_of(change).phase(change))
 
 
 def _grouping(change: Change) -> tuple[object, ...]:
-    moves = reassignment_of(change) is not None
-    return (change.address.kind, change.action, change.irreversible, change.is_ledger_only, moves)
+    consequences = consequences_of(change)
+    return (
+        change.address.kind,
+        change.action,
+        change.irreversible,
+        change.is_ledger_only,
+        consequences.wave_key(change),
+    )
 
 
 def _numbered(queue: Sequence[Change], group: Callable[[Change], object]) -> tuple[Step, ...]:
@@ -152,7 +153,7 @@ def _numbered(queue: Sequence[Change], group: Callable[[Change], object]) -> tup
     inside: set[Address] = set()
     last: object = None
     for number, change in enumerate(queue, 1):
-        full = change.address.kind == "connector" and len(inside) >= WAVE_OF_CONNECTORS
+        full = len(inside) >= consequences_of(change).max_wave
         if group(change) != last or inside & change.needs or full:
             wave += 1
             inside = set()

@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from kplan.diagnostics import (
@@ -26,6 +25,7 @@ from kplan.diagnostics import (
 from kplan.kinds.connector import sensitivity
 from kplan.kinds.connector.exclusive import unique
 from kplan.kinds.connector.sensitivity import Setting
+from kplan.kinds.risks import RiskContext
 from kplan.kinds.topic import placement
 from kplan.kinds.topic.options import reassignment_of, topic_options
 from kplan.kinds.topic.placement import Placement
@@ -38,19 +38,19 @@ from kplan.model import (
     Live,
     Resource,
     Secret,
-    SourceCheck,
     Stack,
     Target,
     Topic,
 )
 from kplan.planning import facts
-from kplan.planning.diff import Difference, Ledger, diff, needed, refuse_internal
+from kplan.planning.diff import Ledger, diff, needed, refuse_internal
 from kplan.planning.document import Plan
-from kplan.planning.order import Cycle, narrowed, order, with_needs
-from kplan.planning.risk import Accepted, accepted_releases, assess, too_many, wants_facts
+from kplan.planning.draft import Draft
+from kplan.planning.order import Cycle, Needs, narrowed, order
+from kplan.planning.risk import Accepted, accepted_releases, assess_change, reliable, too_many, wants_facts
 from kplan.planning.selection import find_unmatched, find_unmatched_accepts, known_addresses
 from kplan.planning.stacks import Circle, in_order, ledger_for
-from kplan.planning.undo import undo_of
+from kplan.planning.undo import decide_undo
 from kplan.servers.base import Backend, Cluster, Reading
 from kplan.state.base import Overview, Store
 
@@ -75,18 +75,6 @@ class Options:
     commit: str = ""
     drop: frozenset[str] = frozenset()  # in the databases of connectors that go
     listed: frozenset[str] = frozenset()  # patterns that come from a file of them
-
-
-@dataclass(slots=True)
-class Draft:
-    """One stack's plan in the making. `hidden` counts the changes that were narrowed away."""
-
-    stack: Stack
-    found: Difference
-    changes: list[Change]
-    problems: list[Diagnostic]
-    hidden: int = 0
-    sources: tuple[SourceCheck, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,44 +135,145 @@ def make_all(
     `begun` is what the servers and the store are being asked already. Raises as `make` does.
     """
     live, ledger = looked(stacks, cluster, store, begun)
-    ledgers = [ledger_for(stack, ledger, stacks) for stack in stacks]
-    drafts = [_draft(stack, live, known, options) for stack, known in zip(stacks, ledgers, strict=True)]
-    if (bare := _without_passwords(cluster, live, _changes(drafts))) is not live:
-        live = bare
-        drafts = [_draft(stack, live, known, options) for stack, known in zip(stacks, ledgers, strict=True)]
-    _tell(drafts, _unread(live))
-    _narrow(drafts, options)
-    if _of_connectors(_changes(drafts)):
-        _drop(drafts, live, options)
-    _share(drafts, _placed_anew(cluster, _changes(drafts), live.target))
-    together = Stack("", "", {a: r for stack in stacks for a, r in stack.resources.items()})
-    if options.mode != "destroy":
-        _tell(drafts, unique(together, live, _changes(drafts)))
-    ids = _started(partial(facts.read_ids, cluster, _changes(drafts)))
-    if options.offline:
-        _tell(drafts, _immovable(_changes(drafts)))
-    else:
-        _check_all(drafts, cluster, live.target)
-    _weigh(drafts, cluster, store, live, options)
-    _share(drafts, _with_ids(_changes(drafts), ids.result()))
-    try:
-        places = in_order(stacks, [draft.changes for draft in drafts], destroy=options.mode == "destroy")
-    except Circle as e:
-        places = list(range(len(stacks)))
-        _tell(drafts, [e.problem([stack.name for stack in stacks])])
-    return [_plan(drafts[place], live, ledger, options) for place in places]
+    draft = compare_stacks(stacks, live, ledger, options)
+    if (concealing := _without_passwords(cluster, live, draft.all)) is not live:
+        live = concealing
+        draft = compare_stacks(stacks, live, ledger, options)
+    draft = draft.report(_unread(live))
+    draft = narrow(draft, options)
+    draft = choose_drops(draft, live, options)
+    draft = place_replicas(draft, cluster)
+    draft = refuse_shared(draft, live, options)
+    ids = _started(partial(facts.read_ids, cluster, draft.all))
+    draft = refuse_immovable(draft) if options.offline else ask_servers(draft, cluster, live.target)
+    draft = assess_risks(draft, cluster, store, live, options)
+    draft = remember_ids(draft, ids.result())
+    draft = draft.edit(lambda change: replace(change, undo=decide_undo(change, live.target)))
+    places, draft = order_stacks(draft, options)
+    return [_plan(draft, place, live, ledger, options) for place in places]
 
 
-def _with_ids(changes: Sequence[Change], ids: Mapping[Address, str]) -> list[Change]:
-    """The changes of existing topics with the ids of these."""
-    return [
-        replace(c, options=replace(topic_options(c), topic_id=ids[c.address]))
-        if c.address in ids and not c.is_ledger_only
-        else c
-        for c in changes
+# -- the stages -------------------------------------------------------------------------------------------------------
+def compare_stacks(stacks: Sequence[Stack], live: Live, ledger: Ledger, options: Options) -> Draft:
+    """Compare what each stack declares with what is live."""
+    stacks = [
+        sensitivity.with_known_secrets(stack, live, known)
+        for stack, known in ((stack, ledger_for(stack, ledger, stacks)) for stack in stacks)
     ]
+    draft = Draft(stacks)
+    for place, stack in enumerate(stacks):
+        known = ledger_for(stack, ledger, stacks)
+        found = diff(stack, live, known, replaced=options.replaced, mode=options.mode)
+        found.changes = accepted_releases(_placed(found.changes, stack), options.accept)
+        refuse_internal(found, live, known)
+        problems = list(found.diagnostics)
+        problems += [] if options.mode == "destroy" else _few_replicas(stack, live.target)
+        problems += _uncompared(stack, live) if live.target.snapshot and options.mode == "apply" else []
+        draft = replace(
+            draft,
+            changes={**draft.changes, **{(place, change.address): change for change in found.changes}},
+            problems=[*draft.problems, *((place, problem) for problem in problems)],
+            unchanged=[*draft.unchanged, found.unchanged],
+            drift=[*draft.drift, found.drift],
+        )
+    return draft
 
 
+def narrow(draft: Draft, options: Options) -> Draft:
+    """Keep what was asked for and what that needs, in whichever stack that is."""
+    needs = Needs.of(draft.all)
+    draft = draft.edit(needs.add)
+    draft = draft.report(_unmatched(draft, options))
+    kept, clashes = narrowed(draft.all, options.targets, options.excluded)
+    return draft.report(_clashes(clashes)).keep(kept)
+
+
+def choose_drops(draft: Draft, live: Live, options: Options) -> Draft:
+    """Choose what goes in the databases with their connectors."""
+    if not _has_connectors(draft.all):
+        return draft
+    from kplan.kinds.connector.debezium.drops import find_drop_problems, with_drops
+
+    together = draft.all
+    problems = []
+    draft = draft.edit_in_stack(lambda change, stack: with_drops(change, stack, options.drop))
+    for (place, _), change in draft.changes.items():
+        found = find_drop_problems(change, draft.stacks[place], live, options.drop, together)
+        problems += [(place, problem) for problem in found]
+    return replace(draft, problems=[*draft.problems, *problems])
+
+
+def place_replicas(draft: Draft, cluster: Cluster) -> Draft:
+    """Choose which replicas move for a new replication factor, where the cluster lets them be moved."""
+    wanted = [change.address.name for change in draft.all if _factor(change)]
+    if not wanted:
+        return draft
+    where = cluster.topics.placement(wanted)
+    return draft.edit(lambda change: _moving(change, factor, where) if (factor := _factor(change)) else change)
+
+
+def refuse_shared(draft: Draft, live: Live, options: Options) -> Draft:
+    """Report settings that two connectors may not share."""
+    if options.mode == "destroy":
+        return draft
+    together = Stack("", "", {a: r for stack in draft.stacks for a, r in stack.resources.items()})
+    return draft.report(unique(together, live, draft.all))
+
+
+def refuse_immovable(draft: Draft) -> Draft:
+    """Report what the server's check would say of a replication factor whose replicas cannot be moved from here."""
+    return draft.report(_immovable(draft.all))
+
+
+def ask_servers(draft: Draft, cluster: Cluster, target: Target) -> Draft:
+    """Let the servers and the source databases judge the changes."""
+    looking = _looking(cluster, draft.all, target)
+    verified, problems = check(cluster, draft.all)
+    draft = draft.edit(
+        lambda change: replace(change, options=replace(change.options, verified=_verified(change, verified)))
+    ).report(problems)
+    if looking is None:
+        return draft
+    found = looking.result()
+    return replace(draft.report(found.diagnostics), sources=found.checks)
+
+
+def assess_risks(draft: Draft, cluster: Cluster, store: Store, live: Live, options: Options) -> Draft:
+    """Find the risks of each change, and which of them are accepted."""
+    changes = draft.all
+    known = facts.read(cluster, live, changes, [change for change in changes if wants_facts(change)])
+    leftovers = facts.leftovers(cluster, store, changes)
+    now = reliable(milliseconds(options.created_at), known.values())
+
+    def assess(change: Change, stack: Stack) -> Change:
+        context = RiskContext(known.get(change.address), leftovers.get(change.address, ""), now)
+        return assess_change(change, stack, context, options.accept, live.target)
+
+    return draft.edit_in_stack(assess)
+
+
+def remember_ids(draft: Draft, ids: Mapping[Address, str]) -> Draft:
+    """Note the ids of the existing topics that change."""
+    return draft.edit(
+        lambda change: (
+            replace(change, options=replace(topic_options(change), topic_id=ids[change.address]))
+            if change.address in ids and not change.is_ledger_only
+            else change
+        )
+    )
+
+
+def order_stacks(draft: Draft, options: Options) -> tuple[Sequence[int], Draft]:
+    """Return the places of the stacks in the order in which they are to be applied."""
+    changes = [draft.of_stack(place) for place in range(len(draft.stacks))]
+    try:
+        return in_order(draft.stacks, changes, destroy=options.mode == "destroy"), draft
+    except Circle as e:
+        problem = e.problem([stack.name for stack in draft.stacks])
+        return range(len(draft.stacks)), draft.report([problem])
+
+
+# -- parts of the stages ----------------------------------------------------------------------------------------------
 def _without_passwords(cluster: Cluster, live: Live, changes: Sequence[Change]) -> Live:
     """Conceal what the plugins define as passwords, for the connectors that the plan shows."""
     shown = [change.before for change in changes if isinstance(change.before, Connector)]
@@ -199,103 +288,21 @@ def _is_plain(live: Live, setting: Setting) -> bool:
     return isinstance(resource, Connector) and isinstance(resource.config.get(setting.key), str)
 
 
-def _draft(stack: Stack, live: Live, ledger: Ledger, options: Options) -> Draft:
-    """What differs, and what is wrong with that."""
-    stack = sensitivity.with_known_secrets(stack, live, ledger)
-    found = diff(stack, live, ledger, replaced=options.replaced, mode=options.mode)
-    changes = accepted_releases(_placed(found.changes, stack), options.accept, live.target)
-    found.changes = changes
-    refuse_internal(found, live, ledger)
-    changes, problems = found.changes, list(found.diagnostics)
-    problems += [] if options.mode == "destroy" else _few_replicas(stack, live.target)
-    problems += _uncompared(stack, live) if live.target.snapshot and options.mode == "apply" else []
-    return Draft(stack, found, changes, problems)
-
-
-def _changes(drafts: Sequence[Draft]) -> list[Change]:
-    return [change for draft in drafts for change in draft.changes]
-
-
-def _share(drafts: Sequence[Draft], changes: Iterable[Change]) -> None:
-    """Each draft has its own of all changes, which are as many and in the same order as before."""
-    rest = iter(changes)
-    for draft in drafts:
-        draft.changes = list(islice(rest, len(draft.changes)))
-
-
-def _tell(drafts: Sequence[Draft], problems: Sequence[Diagnostic]) -> None:
-    """Each problem belongs to the stack that its address is of; one without such an address to the first."""
-    if not problems:
-        return
-    owner = {str(c.address): draft for draft in drafts for c in draft.changes}
-    owner |= {str(a): draft for draft in drafts for a in draft.stack.resources}
-    for problem in problems:
-        owner.get(problem.address, drafts[0]).problems.append(problem)
-
-
-def _narrow(drafts: Sequence[Draft], options: Options) -> None:
-    """The drafts have what was asked for and what that needs, in whichever stack that is."""
-    _share(drafts, with_needs(_changes(drafts)))
-    _tell(drafts, _unmatched(drafts, options))
-    kept, clashes = narrowed(_changes(drafts), options.targets, options.excluded)
-    _tell(drafts, _clashes(clashes))
-    chosen = {id(change) for change in kept}
-    for draft in drafts:
-        before = len(draft.changes)
-        draft.changes = [change for change in draft.changes if id(change) in chosen]
-        draft.hidden = before - len(draft.changes)
-
-
-def _drop(drafts: Sequence[Draft], live: Live, options: Options) -> None:
-    """The changes know what goes in the databases with their connectors."""
-    from kplan.kinds.connector.debezium.drops import with_drops
-
-    everything = _changes(drafts)
-    for draft in drafts:
-        draft.changes, told = with_drops(draft.changes, draft.stack, live, options.drop, everything)
-        draft.problems += told
-
-
-def _of_connectors(changes: Sequence[Change]) -> bool:
+def _has_connectors(changes: Sequence[Change]) -> bool:
     return any(change.address.kind == "connector" for change in changes)
-
-
-def _check_all(drafts: Sequence[Draft], cluster: Cluster, target: Target) -> None:
-    """The servers and the source databases have judged the changes."""
-    looking = _looking(cluster, _changes(drafts), target)
-    changes, said = check(cluster, _changes(drafts))
-    _share(drafts, changes)
-    _tell(drafts, said)
-    if looking is None:
-        return
-    found = looking.result()
-    _tell(drafts, found.diagnostics)
-    for draft in drafts:
-        names = {change.address.name for change in draft.changes if change.address.kind == "connector"}
-        draft.sources = tuple(each for each in found.checks if each.connector in names)
 
 
 def _looking(cluster: Cluster, changes: Sequence[Change], target: Target) -> Future[Looked] | None:
     """What the databases are being asked; None where no connector changes."""
-    if not _of_connectors(changes):
+    if not _has_connectors(changes):
         return None
     from kplan.planning.source_check import look
 
     return _started(lambda: look(cluster, changes, target))
 
 
-def _weigh(drafts: Sequence[Draft], cluster: Cluster, store: Store, live: Live, options: Options) -> None:
-    """Each change has its risks."""
-    changes = _changes(drafts)
-    known = facts.read(cluster, live, changes, [change for change in changes if wants_facts(change)])
-    leftovers = facts.leftovers(cluster, store, changes)
-    now = milliseconds(options.created_at)
-    for draft in drafts:
-        draft.changes = assess(draft.changes, draft.stack, known, options.accept, now=now, leftovers=leftovers)
-
-
-def _plan(draft: Draft, live: Live, ledger: Ledger, options: Options) -> Plan:
-    stack, found, changes, problems = draft.stack, draft.found, draft.changes, draft.problems
+def _plan(draft: Draft, place: int, live: Live, ledger: Ledger, options: Options) -> Plan:
+    stack, changes, problems = draft.stacks[place], draft.of_stack(place), draft.problems_of(place)
     managed = sum(1 for owned in ledger.values() if owned.stack == stack.name)
     limit = None if options.mode == "destroy" else too_many(changes, managed, stack.guards, options.accept)
     try:
@@ -305,6 +312,7 @@ def _plan(draft: Draft, live: Live, ledger: Ledger, options: Options) -> Plan:
         problems.append(
             error(codes.K235, "changes wait for each other", str(e), help="apply one of them first, with --target")
         )
+    names = {change.address.name for change in changes if change.address.kind == "connector"}
     return Plan(
         stack.name,
         stack.env,
@@ -313,16 +321,16 @@ def _plan(draft: Draft, live: Live, ledger: Ledger, options: Options) -> Plan:
         options.mode,
         stack.files,
         options.commit,
-        found.unchanged,
-        draft.hidden,
-        tuple(found.drift),
+        draft.unchanged[place],
+        draft.hidden.get(place, 0),
+        tuple(draft.drift[place]),
         ordered([*problems, *([limit] if limit else [])]),
         checked=not options.offline,
         topics_read=len(live.names),
         connectors_read=sum(1 for a in live.health),
         used_env=stack.used_env,
         created_at=options.created_at,
-        sources=draft.sources,
+        sources=tuple(check for check in draft.sources if check.connector in names),
         owned=managed,
     )
 
@@ -335,26 +343,14 @@ def _placed(changes: Sequence[Change], stack: Stack) -> list[Change]:
     return [replace(c, span=place) if c.reason == "orphan" and place.path else c for c in changes]
 
 
-def _placed_anew(cluster: Cluster, changes: Sequence[Change], target: Target) -> list[Change]:
-    """The changes; those of a replication factor know which replicas move, where the cluster lets them be moved."""
-    wanted = [c.address.name for c in changes if _factor(c)]
-    if not wanted:
-        return list(changes)
-    where = cluster.topics.placement(wanted)
-    return [_moving(change, d, where, target) if (d := _factor(change)) else change for change in changes]
-
-
-def _moving(change: Change, factor: AttrDiff, where: Placement, target: Target) -> Change:
-    moved = None if _grows(change) else placement.reassigned(change.address.name, int(str(factor.after)), where)
+def _moving(change: Change, factor: AttrDiff, where: Placement) -> Change:
+    """Return the change with the reassignment that gives the topic so many replicas; partitions are added first."""
+    grows = any(diff.path == "/partitions" for diff in change.diffs)
+    moved = None if grows else placement.reassigned(change.address.name, int(str(factor.after)), where)
     if moved is None:
         return change
     effects = (*change.options.effects, placement.said(moved))
-    change = replace(change, options=replace(topic_options(change), reassignment=moved, effects=effects))
-    return replace(change, undo=undo_of(change, target))
-
-
-def _grows(change: Change) -> bool:
-    return any(d.path == "/partitions" for d in change.diffs)
+    return replace(change, options=replace(topic_options(change), reassignment=moved, effects=effects))
 
 
 def _factor(change: Change) -> AttrDiff | None:
@@ -471,8 +467,8 @@ def _live(readings: Sequence[Reading], targets: Sequence[Target]) -> Live:
 
 
 # -- what the servers and the rest of the world say -------------------------------------------------------------------
-def check(cluster: Cluster, changes: Sequence[Change]) -> tuple[list[Change], list[Diagnostic]]:
-    """The changes that a server would accept are marked so; what it would refuse is a problem at its line."""
+def check(cluster: Cluster, changes: Sequence[Change]) -> tuple[Mapping[Address, str], list[Diagnostic]]:
+    """Return which server accepted which change, and what they would refuse, each problem at its line."""
     problems: list[Diagnostic] = []
     verified: dict[Address, str] = {}
     by_address = {c.address: c for c in changes if c.action is not Action.RELEASE}
@@ -485,7 +481,7 @@ def check(cluster: Cluster, changes: Sequence[Change]) -> tuple[list[Change], li
                 problems += [_at(d, by_address[address]) for d in said]
                 if not any(d.is_error for d in said):
                     verified[address] = "validate_only" if backend.kind == "topic" else "config/validate"
-    return [replace(c, options=replace(c.options, verified=_verified(c, verified))) for c in changes], problems
+    return verified, problems
 
 
 def _verified(change: Change, verified: Mapping[Address, str]) -> str:
@@ -565,9 +561,9 @@ def _clashes(clashes: Sequence[str]) -> list[Diagnostic]:
     ]
 
 
-def _unmatched(drafts: Sequence[Draft], options: Options) -> list[Diagnostic]:
+def _unmatched(draft: Draft, options: Options) -> list[Diagnostic]:
     """What --target, --exclude, --replace and --accept name that is nowhere."""
-    known = known_addresses([draft.stack for draft in drafts], [change.address for change in _changes(drafts)])
+    known = known_addresses(draft.stacks, [change.address for change in draft.all])
     named = (("--target", options.targets), ("--exclude", options.excluded), ("--replace", options.replaced))
     found = [problem for flag, each in named for problem in find_unmatched(known, flag, each, options.listed)]
     return found + find_unmatched_accepts(known, options.accept.patterns)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from kplan.kinds.registry import comparison_of
 from kplan.kinds.topic import configs as catalog
 from kplan.kinds.topic.internal import find_refusal
 from kplan.kinds.topic.losses import may_lose
 from kplan.kinds.topic.options import topic_options
-from kplan.model import Action, Address, AttrDiff, Change, Facts, Live, Owned, Secret, Topic
-from kplan.model.comparison import equal
+from kplan.model import Action, Address, AttrDiff, Change, Facts, Live, Owned, Topic
 from kplan.planning.diff import Ledger
 from kplan.planning.risk import accept_name, new_dangers
 
@@ -138,22 +138,12 @@ def _is_expected(diff: AttrDiff, live: Live, change: Change) -> bool:
     now = live.resources.get(change.address)
     if now is None or not diff.path.startswith("/config/"):
         return True
-    have = now.config.get(diff.key)
-    if isinstance(now, Topic):
-        sides = [None if side is None else str(side) for side in (diff.before, diff.after)]
-        return any(s == have or (s is not None and have is not None and catalog.same(diff.key, s, str(have)))
-                   for s in sides)  # fmt: skip
-    return any(_is_same(side, have) for side in (diff.before, diff.after))
-
-
-def _is_same(side: object, have: object) -> bool:
-    if isinstance(side, Secret) and isinstance(have, str):
-        have = Secret(value=have)
-    side_, have_ = (each if isinstance(each, str | Secret) else None for each in (side, have))
-    return equal(side_, have_)
+    comparison = comparison_of(change.address)
+    present = comparison.read_attribute(now, diff.path)
+    return any(comparison.is_same(diff.path, side, present) for side in (diff.before, diff.after))
 
 
 def _changed_since(diff: AttrDiff, live: Live, change: Change) -> str:
-    now = live.resources[change.address].config.get(diff.key)
+    now = comparison_of(change.address).read_attribute(live.resources[change.address], diff.path)
     shown = "(unset)" if now is None else "(sensitive)" if diff.sensitive else str(now)
     return f"{diff.key} is {shown} now, neither what it was before the run nor what the run set"

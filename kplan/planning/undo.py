@@ -8,7 +8,7 @@ from kplan.kinds.registry import KINDS
 from kplan.model import NO_OPTIONS, Action, AttrDiff, Change, Target, Undo
 
 
-def undo_of(change: Change, target: Target) -> Undo:
+def decide_undo(change: Change, target: Target) -> Undo:
     """Say how `change` is put back on this cluster."""
     if change.is_ledger_only:
         return Undo("record", True)

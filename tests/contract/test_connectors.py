@@ -14,7 +14,7 @@ import pytest
 from kplan.diagnostics import Conflict, KplanError, Rejected
 from kplan.kinds.connector.options import ConnectorOptions
 from kplan.model import Action, Address, Change, Connector, Health, Secret, Topic
-from kplan.planning.diff import differences
+from kplan.planning.comparison import compare
 from kplan.servers.base import Backend, Outcome
 from kplan.servers.simulated import SimulatedConnectors
 
@@ -117,7 +117,7 @@ def create(connector: Connector) -> Change:
 
 
 def update(before: Connector, after: Connector) -> Change:
-    diffs, _, _ = differences(after, before, None)
+    diffs = compare(after, before, None).diffs
     return Change(before.address, Action.UPDATE, before, after, diffs)
 
 

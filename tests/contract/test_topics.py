@@ -14,7 +14,7 @@ from kplan.diagnostics import Conflict, KplanError, Rejected, Unsupported
 from kplan.kinds.topic import configs as catalog
 from kplan.kinds.topic.options import TopicOptions
 from kplan.model import Action, Address, Change, Topic
-from kplan.planning.diff import differences
+from kplan.planning.comparison import compare
 from kplan.servers.base import Backend, Outcome
 from kplan.servers.simulated import SimulatedTopics
 
@@ -87,7 +87,7 @@ def update(before: Topic, after: Topic) -> Change:
     owned = replace(after, config={**before.config, **after.config})
     from kplan.model import Owned
 
-    diffs, _, _ = differences(after, before, Owned(before.address, "s", "e", True, applied=owned))
+    diffs = compare(after, before, Owned(before.address, "s", "e", True, applied=owned)).diffs
     return Change(before.address, Action.UPDATE, before, after, diffs)
 
 

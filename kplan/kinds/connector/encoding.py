@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kplan.kinds.connector.options import ConnectorOptions
-from kplan.model import Connector, Options, Origin, Rules, frozen
+from kplan.model import ChangeOptions, Connector, Origin, Rules, frozen
 from kplan.model.codec import config_from_json, config_to_json
 from kplan.model.fields import Json, drop_empty, read_flag, read_text, read_texts
 
@@ -47,7 +47,7 @@ class ConnectorEncoding:
             rules=rules,
         )
 
-    def encode_options(self, options: Options) -> Json:
+    def encode_options(self, options: ChangeOptions) -> Json:
         if not isinstance(options, ConnectorOptions):
             return {}
         return drop_empty({
@@ -57,7 +57,7 @@ class ConnectorEncoding:
             "drops": list(options.drops),
         })  # fmt: skip
 
-    def decode_options(self, fields: Mapping[str, Any], common: Options) -> Options:
+    def decode_options(self, fields: Mapping[str, Any], common: ChangeOptions) -> ChangeOptions:
         return ConnectorOptions(
             common.effects,
             common.verified,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kplan.kinds.connector.comparison import ConnectorComparison
 from kplan.kinds.connector.consequences import ConnectorConsequences
 from kplan.kinds.connector.encoding import ConnectorEncoding
 
@@ -14,6 +15,7 @@ class ConnectorKind:
 
     name: str = "connector"
     encoding: ConnectorEncoding = ConnectorEncoding()
+    comparison: ConnectorComparison = ConnectorComparison()
     consequences: ConnectorConsequences = ConnectorConsequences()
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kplan.model import Change, Options
+from kplan.model import Change, ChangeOptions
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectorOptions(Options):
+class ConnectorOptions(ChangeOptions):
     """`keep_offsets`: a deletion leaves them in Connect. `restart`: connector and tasks, although no config changes.
 
     `snapshots` are new tables (entries of an include list) whose rows are read afterwards, `stops` those whose snapshot

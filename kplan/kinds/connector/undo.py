@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from kplan.diagnostics import codes
 from kplan.kinds.connector.options import connector_options, drops_of
 from kplan.model import Action, Change, Connector, Secret, Target, Undo
 
@@ -13,7 +14,7 @@ STOP_AND_OFFSETS, CREATE_STOPPED, PATCH_CONFIG = (3, 6), (3, 7), (3, 8)
 
 
 def decide_undo(change: Change, target: Target) -> Undo:
-    """Say how `change` is put back by the worker of `target`."""
+    """Say how `change`, whose risks are known, is put back by the worker of `target`."""
     version = _version(target)
     needed = {
         Action.CREATE: STOP_AND_OFFSETS,
@@ -29,6 +30,8 @@ def decide_undo(change: Change, target: Target) -> Undo:
         return Undo("none", False, f"{' and '.join(drops_of(change))} cannot be had again")
     if drops_of(change):
         return Undo("recreate", False, f"until it drops {' and '.join(drops_of(change))}")
+    if change.action is Action.CREATE and any(risk.code == codes.K420.number for risk in change.risks):
+        return Undo("delete", True, "its offsets stay, as they are then")
     kind = {Action.CREATE: "delete", Action.UPDATE: "restore"}.get(change.action, "recreate")
     lost = [d.key for d in change.diffs if isinstance(d.before, Secret)]
     if change.action in (Action.DELETE, Action.REPLACE) and isinstance(change.before, Connector):

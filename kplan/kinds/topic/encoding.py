@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kplan.kinds.topic.options import Reassignment, TopicOptions
-from kplan.model import Options, Origin, Rules, Topic, frozen
+from kplan.model import ChangeOptions, Origin, Rules, Topic, frozen
 from kplan.model.codec import config_from_json
 from kplan.model.fields import (
     Json,
@@ -39,7 +39,7 @@ class TopicEncoding:
         counts = read_integer(fields, "partitions", 1), read_integer(fields, "replication_factor", -1)
         return Topic(name, *counts, frozen(plain), origin, rules)
 
-    def encode_options(self, options: Options) -> Json:
+    def encode_options(self, options: ChangeOptions) -> Json:
         if not isinstance(options, TopicOptions):
             return {}
         moved = options.reassignment
@@ -49,7 +49,7 @@ class TopicEncoding:
             "topic_id": options.topic_id,
         })  # fmt: skip
 
-    def decode_options(self, fields: Mapping[str, Any], common: Options) -> Options:
+    def decode_options(self, fields: Mapping[str, Any], common: ChangeOptions) -> ChangeOptions:
         moved = fields.get("reassignment")
         return TopicOptions(
             common.effects,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kplan.kinds.topic.comparison import TopicComparison
 from kplan.kinds.topic.consequences import TopicConsequences
 from kplan.kinds.topic.encoding import TopicEncoding
 
@@ -14,6 +15,7 @@ class TopicKind:
 
     name: str = "topic"
     encoding: TopicEncoding = TopicEncoding()
+    comparison: TopicComparison = TopicComparison()
     consequences: TopicConsequences = TopicConsequences()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from kplan.model import Change, Options
+from kplan.model import Change, ChangeOptions
 
 Replicas = Mapping[int, tuple[int, ...]]  # by partition: the brokers that hold it, the preferred leader first
 
@@ -38,7 +38,7 @@ class Reassignment:
 
 
 @dataclass(frozen=True, slots=True)
-class TopicOptions(Options):
+class TopicOptions(ChangeOptions):
     """`if_empty`: a deletion that is refused once the topic has records. `reassignment`: of a new replication factor.
 
     `topic_id` is that of the live topic; a topic created later under the same name has another one.

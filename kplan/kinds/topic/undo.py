@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kplan.kinds.topic.options import TopicOptions, reassignment_of
+from kplan.diagnostics import codes
+from kplan.kinds.topic.options import TopicOptions, reassignment_of, topic_options
 from kplan.model import Action, Change, Topic, Undo
 
+LOSSES = (codes.K405.number, codes.K406.number)  # risks of changes that let the brokers delete records
 PARTITIONS, FACTOR = "/partitions", "/replication_factor"
 
 
 def decide_undo(change: Change) -> Undo:
-    """Say how `change` is put back."""
+    """Say how `change`, whose risks are known, is put back."""
+    undo = _decide_plain_undo(change)
+    if any(risk.code in LOSSES for risk in change.risks):
+        why = "; ".join(filter(None, (undo.why, "records that are deleted meanwhile stay deleted")))
+        return Undo("restore", False, why)
+    if topic_options(change).if_empty and change.action is Action.DELETE:
+        return replace(undo, why="it is empty, and is not made again")
+    return undo
+
+
+def _decide_plain_undo(change: Change) -> Undo:
     if change.action is Action.CREATE:
         return Undo("delete_if_empty", True)
     if change.action is not Action.UPDATE:

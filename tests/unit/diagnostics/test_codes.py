@@ -16,7 +16,7 @@ from kplan.diagnostics import Severity, codes
 from kplan.diagnostics.codes.code import Code
 from kplan.diagnostics.codes.ranges import FAMILIES, RESERVED_RANGES, family_of
 from kplan.diagnostics.codes.table import CODES, similar
-from kplan.planning.risk import KINDS, RULES
+from kplan.kinds.risks import ACCEPT_WORDS, RULES
 from tests.shell import Shell
 
 PACKAGE = Path(__file__).parents[3] / "kplan"
@@ -125,7 +125,7 @@ def test_an_entry_tells_in_two_to_eight_lines_what_to_do(code: str) -> None:
         assert "" in lines, "the cause and the way out are apart"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ACCEPT_WORDS)
 def test_every_kind_of_danger_is_explained_by_an_entry(kind: str) -> None:
     """A person who reads `accept: [KIND]` in a stack can look up what it means."""
     assert any(f"accept: [{kind}]" in code.text for code in CODES.values())

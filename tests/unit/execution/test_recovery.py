@@ -19,7 +19,7 @@ from kplan.execution.run import Run, reading
 from kplan.model import Action, Address, Change, Connector, Live, Move, Owned, Resource, Stack, Target, Topic
 from kplan.model.events import Event
 from kplan.model.journal import Entry, replay
-from kplan.planning.diff import differences
+from kplan.planning.comparison import compare
 from kplan.planning.document import Plan
 from kplan.planning.order import Step
 from kplan.planning.pipeline import Options, make
@@ -88,7 +88,7 @@ class Place:
 
     def somebody(self, before: Resource | None, after: Resource) -> None:
         """Somebody else makes it, or changes it."""
-        diffs = differences(after, before, None)[0] if before else ()
+        diffs = compare(after, before, None).diffs if before else ()
         change = Change(after.address, Action.UPDATE if before else Action.CREATE, before, after, diffs)
         backend = self.cluster.of(after.address.kind)
         assert backend is not None and backend.act([change], {})[change.address].ok

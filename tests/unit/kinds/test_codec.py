@@ -21,9 +21,9 @@ from kplan.model import (
     Address,
     AttrDiff,
     Change,
+    ChangeOptions,
     Connector,
     Facts,
-    Options,
     Origin,
     Owned,
     Reader,
@@ -88,9 +88,9 @@ def owned(address: Address) -> st.SearchStrategy[Owned]:
     return st.builds(Owned, st.just(address), names, words, flags, flags, st.none() | resources, words, words)
 
 
-topic_options = st.builds(TopicOptions, several, words, st.just(True)) | st.builds(Options, several, words)
+topic_options = st.builds(TopicOptions, several, words, st.just(True)) | st.builds(ChangeOptions, several, words)
 connector_options = st.builds(ConnectorOptions, several, words, st.just(True), flags, several) | st.builds(
-    Options, several, words
+    ChangeOptions, several, words
 )  # an option at least is not as usual, otherwise the common ones come back
 
 
@@ -235,7 +235,7 @@ class TestDocument:
         needs=frozenset({Address("topic", "b"), Address("topic", "a")}),
         undo=Undo("restore", True),
         span=Span("stacks/a.yaml", 6, 5),
-        options=Options(verified="connect config/validate"),
+        options=ChangeOptions(verified="connect config/validate"),
     )
 
     def test_a_connector_update(self) -> None:

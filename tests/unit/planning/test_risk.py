@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 from kplan.diagnostics import Unreachable
 from kplan.diagnostics.codes.table import CODES
 from kplan.kinds.connector.options import ConnectorOptions, connector_options
+from kplan.kinds.risks import ACCEPT_WORDS, RULES, RiskContext
 from kplan.kinds.topic.losses import may_lose
 from kplan.kinds.topic.options import topic_options
 from kplan.model import (
@@ -29,13 +30,15 @@ from kplan.model import (
     Risk,
     Rules,
     Stack,
+    Target,
     Topic,
     Undo,
 )
 from kplan.planning import facts
-from kplan.planning.diff import differences
+from kplan.planning.comparison import compare
 from kplan.planning.pipeline import milliseconds
-from kplan.planning.risk import KINDS, RULES, Accepted, accept_name, assess, find_growth, new_dangers, wants_facts
+from kplan.planning.risk import Accepted, accept_name, assess_change, find_growth, new_dangers, reliable, wants_facts
+from kplan.planning.undo import decide_undo
 from kplan.servers.base import Cluster
 from kplan.servers.simulated import SimulatedConnectors, SimulatedTopics
 
@@ -54,7 +57,7 @@ def topic(**config: str) -> Topic:
 def update(before: Resource, after: Resource) -> Change:
     """The change of what this stack owns and has applied."""
     owned = Owned(before.address, "s", "e", True, applied=before)
-    change = Change(before.address, Action.UPDATE, before, after, differences(after, before, owned)[0], owner=owned)
+    change = Change(before.address, Action.UPDATE, before, after, compare(after, before, owned).diffs, owner=owned)
     return replace(change, undo=Undo("restore", True))
 
 
@@ -67,6 +70,25 @@ def assessed(change: Change, found: Facts | None = None, *, stack: Stack | None 
     facts_of: Mapping[Address, Facts] = {change.address: found} if found else {}
     left = {change.address: leftover} if leftover else None
     return assess([change], stack or Stack("s", "e"), facts_of, Accepted(accept), now=NOW, leftovers=left)[0]
+
+
+def assess(
+    changes: Sequence[Change],
+    stack: Stack,
+    facts: Mapping[Address, Facts],
+    accepted: Accepted,
+    *,
+    now: int | None = None,
+    leftovers: Mapping[Address, str] | None = None,
+) -> list[Change]:
+    """Each change with its risks and its undo."""
+    now = reliable(now, facts.values())
+    result = []
+    for change in changes:
+        context = RiskContext(facts.get(change.address), (leftovers or {}).get(change.address, ""), now)
+        change = assess_change(change, stack, context, accepted, Target())
+        result.append(replace(change, undo=decide_undo(change, Target())))
+    return result
 
 
 def codes(change: Change, found: Facts | None = None, **more: Any) -> list[str]:
@@ -98,7 +120,7 @@ def test_the_kinds_are_those_that_a_stack_may_accept() -> None:
 
     schema = (Path(__file__).parents[3] / "schemas" / "stack.v1.json").read_text("utf-8")
     enums = [each["enum"] for each in _objects(json.loads(schema)) if "data-loss" in each.get("enum", ())]
-    assert enums and all(set(enum) == set(KINDS) for enum in enums)
+    assert enums and all(set(enum) == set(ACCEPT_WORDS) for enum in enums)
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

@@ -15,9 +15,8 @@ from kplan.kinds.connector.debezium.discovery import ENGINES, POSTGRES
 from kplan.kinds.connector.debezium.leftovers import leaves_something, publication_of, quoted, slot_of
 from kplan.kinds.connector.debezium.readiness import Ask, Found, Postgres
 from kplan.kinds.connector.options import connector_options, drops_of, keeps_offsets
-from kplan.kinds.connector.undo import decide_undo
 from kplan.language.template import references, resolve
-from kplan.model import Action, Change, Connector, Live, Resource, Rules, Secret, Stack, Target, Text
+from kplan.model import Action, Change, Connector, Live, Resource, Rules, Secret, Stack, Text
 
 WORD = re.compile(r"slot|publication(?:=.+)?")
 SLOT, PUBLICATION = "slot", "publication"
@@ -78,26 +77,25 @@ def _refusal(connector: Connector, why: str, span: Span | None) -> Diagnostic:
 
 
 # -- in a plan --------------------------------------------------------------------------------------------------------
-def with_drops(
-    changes: Sequence[Change], stack: Stack, live: Live, asked: Collection[str], together: Sequence[Change]
-) -> tuple[list[Change], list[Diagnostic]]:
-    """The changes with what is dropped after them, and what is wrong with that. `asked` is for all of them.
+def with_drops(change: Change, stack: Stack, asked: Collection[str]) -> Change:
+    """Return the change with what is dropped after it; `asked` is what the command line asks of all connectors."""
+    words = _asked(change, stack, asked)
+    if not isinstance(change.before, Connector) or not words:
+        return change
+    chosen_drops = chosen(change.before, words)
+    return _with_words(replace(change, options=replace(connector_options(change), drops=chosen_drops)))
 
-    `together` are the changes of all stacks that are planned with this one.
-    """
-    told: list[Diagnostic] = []
-    result = []
-    for change in changes:
-        before, words = change.before, _asked(change, stack, asked)
-        if not isinstance(before, Connector) or not words:
-            result.append(change)
-            continue
-        made = replace(change, options=replace(connector_options(change), drops=chosen(before, words)))
-        if why := refused(before, words):
-            told.append(_refusal(before, why, change.span))
-        told += _contradictions(made, together, stack, live)
-        result.append(_with_words(made, live.target))
-    return result, told
+
+def find_drop_problems(
+    change: Change, stack: Stack, live: Live, asked: Collection[str], together: Sequence[Change]
+) -> Iterator[Diagnostic]:
+    """Yield what is wrong with what is dropped. `together` are the changes of all stacks that are planned with it."""
+    words = _asked(change, stack, asked)
+    if not isinstance(change.before, Connector) or not words:
+        return
+    if why := refused(change.before, words):
+        yield _refusal(change.before, why, change.span)
+    yield from _contradictions(change, together, stack, live)
 
 
 def _asked(change: Change, stack: Stack, flag: Collection[str]) -> frozenset[str]:
@@ -125,14 +123,12 @@ def _with_effect(change: Change, effect: str) -> Change:
     return replace(change, options=replace(change.options, effects=(*change.options.effects, effect)))
 
 
-def _with_words(change: Change, target: Target) -> Change:
+def _with_words(change: Change) -> Change:
     if not drops_of(change):
         said = "nothing is to be dropped in its database: a binary log is kept for nobody"
         is_postgres = isinstance(change.before, Connector) and ENGINES.get(change.before.java_class) == POSTGRES
         return change if is_postgres else _with_effect(change, said)
-    said = f"then drops {' and '.join(drops_of(change))} in its database"
-    change = _with_effect(change, said)
-    return replace(change, undo=decide_undo(change, target))
+    return _with_effect(change, f"then drops {' and '.join(drops_of(change))} in its database")
 
 
 def _contradictions(change: Change, changes: Sequence[Change], stack: Stack, live: Live) -> Iterator[Diagnostic]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from kplan.kinds.codec import change_from_json, change_to_json
 from kplan.kinds.connector.debezium.discovery import login, login_from_here
 from kplan.kinds.connector.debezium.drops import (
     chosen,
+    find_drop_problems,
     hindrances,
     is_word,
     problems,
@@ -22,12 +24,13 @@ from kplan.kinds.connector.debezium.drops import (
     with_login,
 )
 from kplan.kinds.connector.debezium.readiness import Ask, Postgres, Publication, Slot
-from kplan.kinds.connector.options import ConnectorOptions, connector_options
-from kplan.model import Action, Address, Change, Connector, Live, Owned, Removal, Rules, Secret, Stack
+from kplan.kinds.connector.options import ConnectorOptions, connector_options, drops_of
+from kplan.kinds.risks import RiskContext
+from kplan.model import Action, Address, Change, Connector, Live, Owned, Removal, Rules, Secret, Stack, Target
 from kplan.planning.document import judge
 from kplan.planning.order import Step, order
-from kplan.planning.risk import Accepted, assess
-from kplan.planning.undo import inverse
+from kplan.planning.risk import Accepted, assess_change
+from kplan.planning.undo import decide_undo, inverse
 from kplan.servers.connect.drops import Drops
 
 PG, MARIA, SQL = "postgresql.PostgresConnector", "mariadb.MariaDbConnector", "sqlserver.SqlServerConnector"
@@ -58,8 +61,15 @@ NOTHING, NOWHERE = Stack("s", ""), Live()
 def planned(
     change: Change, stack: Stack = NOTHING, asked: frozenset[str] = BOTH, live: Live = NOWHERE
 ) -> tuple[Change, list[str]]:
-    (made,), told = with_drops([change], stack, live, asked, [change])
-    return made, [problem.code for problem in told]
+    made = with_drops(change, stack, asked)
+    made = replace(made, undo=decide_undo(made, live.target)) if drops_of(made) else made
+    return made, find_problems([made], stack, live, asked)
+
+
+def find_problems(changes: Sequence[Change], stack: Stack, live: Live, asked: frozenset[str]) -> list[str]:
+    """Return the codes of what is wrong with the drops of the first change, planned together with the others."""
+    made = with_drops(changes[0], stack, asked)
+    return [problem.code for problem in find_drop_problems(made, stack, live, asked, changes)]
 
 
 @pytest.mark.parametrize(
@@ -134,10 +144,9 @@ def test_other_stacks_of_the_same_plan_count_as_they_are_to_become() -> None:
     one, other = connector(), connector(name="other")
     there = Live(resources={one.address: one, other.address: other})
     gone = [deleted(one), deleted(other)]
-    assert with_drops(gone[:1], NOTHING, there, BOTH, gone)[1] == []
+    assert find_problems(gone, NOTHING, there, BOTH) == []
     new = [gone[0], Change(other.address, Action.CREATE, None, other)]
-    told = with_drops(new[:1], NOTHING, Live(resources={one.address: one}), BOTH, new)[1]
-    assert [problem.code for problem in told] == ["K241"]
+    assert find_problems(new, NOTHING, Live(resources={one.address: one}), BOTH) == ["K241"]
     elsewhere = connector(name="other", database__dbname="archive")
     assert planned(deleted(one), live=Live(resources={other.address: elsewhere}))[1] == []
 
@@ -145,7 +154,7 @@ def test_other_stacks_of_the_same_plan_count_as_they_are_to_become() -> None:
 def test_it_stands_below_the_line_and_says_what_stays() -> None:
     made, _ = planned(deleted(connector(signal__data__collection="public.signals")))
     assert made.irreversible and "then drops slot shop and publication shop" in made.options.effects[0]
-    (risky,) = assess([made], NOTHING, {}, Accepted())
+    risky = assess_change(made, NOTHING, RiskContext(), Accepted(), Target())
     codes = {risk.code: risk.summary for risk in risky.risks}
     assert "slot shop, publication shop" in codes["K423"]
     assert "DROP TABLE public.signals" in codes["K413"] and "pg_drop" not in codes["K413"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -13,7 +13,7 @@ from kplan.diagnostics import Denied, KplanError
 from kplan.kinds.connector.debezium import incremental
 from kplan.kinds.connector.debezium.incremental import Notification
 from kplan.kinds.connector.options import ConnectorOptions, connector_options
-from kplan.model import Action, Address, Change, Connector, Live, Rules, Stack
+from kplan.model import Action, Address, Change, Connector, Live, Rules, Stack, Undo
 from kplan.planning.diff import diff
 from kplan.planning.undo import inverse
 from kplan.servers.base import Outcome
@@ -42,7 +42,7 @@ def test_only_tables_that_were_not_captured_are_read_and_the_undo_stops_that() -
     change = changed(r"public\.a,public\.b", r"public\.b, public\.c ,public\.d")
     assert connector_options(change).snapshots == (r"public\.c", r"public\.d")
     assert any("public.c, public.d (incremental snapshot)" in effect for effect in change.options.effects)
-    back = inverse(change)
+    back = inverse(replace(change, undo=Undo("restore", True)))
     assert back is not None and (connector_options(back).snapshots, connector_options(back).stops) == (
         (),
         connector_options(change).snapshots,

@@ -1,0 +1,21 @@
+"""The phases of an apply, in their order. Plans name steps by it, so a phase keeps its number.
+
+Numbers between them are free for the kinds that come: users, subjects and access before topics, and after them.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Phase(IntEnum):
+    """When a change is made. Of two changes that do not wait for each other, the one of the earlier phase is first."""
+
+    TOPICS_CREATED = 60
+    TOPICS_CHANGED = 61
+    CONNECTORS_CHANGED = 70
+    CONNECTORS_DELETED = 80
+    REPLICAS_MOVED = 90  # it may take hours, and what fails sooner would put it back
+    TOPICS_REPLACED = 100
+    TOPICS_DELETED = 101
+    LEDGER_ONLY = 150  # with the end of the run
