@@ -14,7 +14,8 @@ from kplan.servers.snapshots import Snapshot
 from kplan.state.base import Store
 
 if TYPE_CHECKING:
-    from kplan.kinds.connector.debezium.discovery import Login, Table
+    from kplan.kinds.connector.debezium.discovery import Table
+    from kplan.kinds.connector.debezium.engine import Login
     from kplan.servers.connect.connectors import ConnectConnectors
     from kplan.servers.connect.incremental import Signals
     from kplan.servers.databases.base import Databases
@@ -181,10 +182,6 @@ def open_snapshot(snapshot: Snapshot, path: str) -> tuple[Cluster, Store]:
 
 def tables_of(login: Login, databases: Sequence[str]) -> list[Table]:
     """The tables of the database that `login` reaches, in which the named databases must be. Raises KplanError."""
-    from kplan.kinds.connector.debezium.discovery import POSTGRES
+    from kplan.servers.databases.drivers import DRIVERS
 
-    if login.engine == POSTGRES:
-        from kplan.servers.databases.postgres import tables
-    else:
-        from kplan.servers.databases.mysql import tables
-    return tables(login, databases)
+    return DRIVERS[login.engine].tables(login, databases)

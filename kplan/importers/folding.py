@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from kplan.diagnostics import Diagnostic
 from kplan.importers.writing import draft, setting, verbatim
+from kplan.kinds.connector.debezium.engines import table_names_of
 from kplan.kinds.connector.templates import Blueprint
 from kplan.language import limits as bounded
 from kplan.language import schema, source
@@ -180,7 +181,8 @@ class _Folding:
         for path in _needed(self.blueprint.parameters):
             if path in paths and paths[path] in self.connector.config:
                 self._say(parameters, paths[path])
-        home = home_database(self.blueprint.name, self.plain)
+        names = table_names_of(self.blueprint.name)
+        home = names.find_home(self.plain)
         if home and _at(self.blueprint.parameters, "database.name") is not None:
             parameters.setdefault("database", {})["name"] = verbatim(home)
         for path in _needed(self.blueprint.parameters):
@@ -243,8 +245,9 @@ class _Folding:
             return {}
         if not all(PLAIN_NAME.match(entry) and "." in entry for entry in entries):
             raise Unfit("its list of tables holds patterns")
-        home = home_database(self.blueprint.name, self.plain)
-        return {full: verbatim(short) for full, short in (_named(self.blueprint.name, e, home) for e in entries)}
+        names = table_names_of(self.blueprint.name)
+        home = names.find_home(self.plain)
+        return {full: verbatim(short) for full, short in (names.shorten(e, home) for e in entries)}
 
 
 def _needed(rule: Mapping[str, Any], above: str = "") -> Iterator[str]:
@@ -271,33 +274,6 @@ def _holds(parameters: Any, path: str) -> bool:
             return False
         parameters = parameters[part]
     return True
-
-
-def home_database(template: str, config: Mapping[str, str]) -> str:
-    """The database that tables without a database's name are in, as far as the configuration tells it."""
-    if template in ("debezium-mysql", "debezium-mariadb", "debezium-mongodb"):
-        tables = config.get("collection.include.list" if template == "debezium-mongodb" else "table.include.list", "")
-        first = _ESCAPED.sub(r"\1", tables.split(",")[0].strip()).rpartition(".")[0]
-        listed = _ESCAPED.sub(r"\1", config.get("database.include.list", "").split(",")[0].strip())
-        return next((name for name in (first, listed) if name and PLAIN_NAME.match(name)), "")
-    if template == "debezium-postgres":
-        return config.get("database.dbname", "")
-    if template == "debezium-oracle":
-        return config.get("database.dbname", "")
-    return config.get("database.names", "").split(",")[0].strip()
-
-
-def _named(template: str, entry: str, home: str) -> tuple[str, str]:
-    """An entry's full name, and the shortest way to write it."""
-    if template == "debezium-sqlserver":
-        return f"{home}.{entry}", entry.removeprefix("dbo.") if entry.count(".") == 1 else entry
-    if template == "debezium-postgres":
-        short = entry.removeprefix("public.")
-        return entry, entry if "." in short else short
-    if template == "debezium-oracle":
-        return entry, entry if entry == entry.upper() else ".".join(f'"{part}"' for part in entry.split("."))
-    short = entry.removeprefix(f"{home}.")
-    return entry, entry if "." in short else short
 
 
 def table_of(note: str) -> str:

@@ -13,6 +13,7 @@ from kplan.importers.folding import RAW, WITH_TABLES, Fold, Unfit, Workshop, fol
 from kplan.importers.found import Found
 from kplan.importers.legacy import modern, modern_transforms, outdated
 from kplan.importers.writing import text, topic_setting, verbatim
+from kplan.kinds.connector.debezium.engines import table_names_of
 from kplan.kinds.connector.exclusive import claim
 from kplan.kinds.topic import configs as catalog
 from kplan.kinds.topic.settings import FROM_OUTSIDE, Builder, layer
@@ -271,7 +272,7 @@ class _Composition:
             return
         config = {k: v for k, v in self.found.connectors[name].config.items() if isinstance(v, str)}
         prefix = config.get("topic.prefix", "") + config.get("topic.delimiter", ".")
-        parts = 3 if each.blueprint.name == "debezium-sqlserver" else 2
+        parts = table_names_of(each.blueprint.name).parts
         listed = config.get(each.blueprint.table.get("list", ""), "")
         for topic in sorted(self.free):
             rest = topic.removeprefix(prefix)

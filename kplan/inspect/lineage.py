@@ -8,15 +8,15 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from kplan.kinds.connector.debezium.engines import TABLE_LISTS, find_host
 from kplan.kinds.connector.tables import is_pattern, split
 from kplan.language import limits as bounded
 from kplan.model import Connector, Stack
 from kplan.text import count
 
-TABLES = ("table.include.list", "collection.include.list", "table.whitelist")  # Debezium's, and Confluent's JDBC source
+TABLES = (*TABLE_LISTS, "table.whitelist")  # Debezium's, and Confluent's JDBC source
 DEBEZIUM = "io.debezium.connector."
 EVERY = "every table"
-MONGODB = re.compile(r"mongodb(?:\+srv)?://(?:[^@/]*@)?([^/?]+)")
 KINDS = ("table", "connector", "topic")
 
 T = TypeVar("T")
@@ -140,8 +140,7 @@ def _name(entry: str) -> str:
 def _database(own: str, config: Mapping[str, object]) -> str:
     """`HOST:PORT/NAME` of the connector's database, as far as its settings tell; else the connector itself."""
     text = {key: value for key, value in config.items() if isinstance(value, str)}
-    mongodb = MONGODB.match(text.get("mongodb.connection.string", ""))
-    host = mongodb[1] if mongodb else text.get("database.hostname", "")
+    host = find_host(text)
     if not host:
         return own.replace(" ", "_")
     port = f":{text['database.port']}" if text.get("database.port") else ""

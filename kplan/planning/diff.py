@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from kplan.diagnostics import Diagnostic, Span, codes, error, warning
 from kplan.diagnostics.codes.code import Code
 from kplan.kinds.connector.debezium.incremental import channel, name_of, new_tables
+from kplan.kinds.connector.debezium.leftovers import describe_kept_position
 from kplan.kinds.connector.options import ConnectorOptions, connector_options, snapshots_of
 from kplan.kinds.registry import comparison_of
 from kplan.kinds.topic.internal import GIVE_UP, KEEP_SETTING, find_refusal
@@ -416,15 +417,11 @@ def _snapshots(change: Change) -> tuple[str, ...]:
 
 
 def _effects(change: Change, live: Live) -> tuple[str, ...]:
-    config = change.before.config if isinstance(change.before, Connector) else {}
     health = live.health.get(change.address)
     tasks = len(health.tasks) if health else 0
     found = []
     if any(d.path.startswith("/config/") for d in change.diffs):
-        slot = config.get("slot.name")
-        stays = isinstance(slot, str) and not any(d.key == "slot.name" for d in change.diffs)
-        kept = f"offsets and slot {slot} are kept" if stays else "offsets are kept"
-        found.append(f"restarts {count(tasks, 'task')}; {kept}")
+        found.append(f"restarts {count(tasks, 'task')}; {describe_kept_position(change)}")
     if connector_options(change).restart and change.reason == "topics_changed":
         found.append(f"restarts {count(tasks, 'task')}, because its topics change")
     elif connector_options(change).restart and isinstance(change.after, Connector) and change.after.state == "running":

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kplan.diagnostics import Denied, Diagnostic, KplanError, Unreachable, codes
-from kplan.kinds.connector.debezium.discovery import Login, login_from_here
+from kplan.kinds.connector.debezium.discovery import login_from_here
 from kplan.kinds.connector.debezium.drops import hindered, hindrances
-from kplan.kinds.connector.debezium.readiness import Ask, Found, ask, coming, problems, wants
+from kplan.kinds.connector.debezium.engine import DatabaseQuestion, DatabaseState, Login
+from kplan.kinds.connector.debezium.readiness import ask, count_new_slots, problems, wants
 from kplan.kinds.connector.options import drops_of
 from kplan.model import Change, Connector, SourceCheck, Target
 from kplan.servers.base import Cluster
@@ -34,7 +35,7 @@ def look(cluster: Cluster, changes: Sequence[Change], target: Target) -> Looked:
     wanted = dict(_wanted(changes)) if cluster.databases is not None else {}
     if cluster.databases is None or not wanted:
         return Looked()
-    asks: dict[Key, Ask] = {}
+    asks: dict[Key, DatabaseQuestion] = {}
     why: dict[Key, str] = {}
     for key, connector in wanted.items():
         try:
@@ -42,7 +43,9 @@ def look(cluster: Cluster, changes: Sequence[Change], target: Target) -> Looked:
         except KplanError as e:
             why[key] = _in_short(e)
     answers = cluster.databases.look(asks) if asks else {}
-    found: dict[Key, Found] = {key: answer for key, answer in answers.items() if not isinstance(answer, KplanError)}
+    found: dict[Key, DatabaseState] = {
+        key: answer for key, answer in answers.items() if not isinstance(answer, KplanError)
+    }
     why |= {key: _reason(asks[key].login, e) for key, e in answers.items() if isinstance(e, KplanError)}
     told = _ready(asks, {key: seen for key, seen in found.items() if not key[1]}, why)
     for key in (key for key in wanted if key[1]):
@@ -60,9 +63,11 @@ def _wanted(changes: Sequence[Change]) -> Iterator[tuple[Key, Connector]]:
             yield (number, True), change.before
 
 
-def _ready(asks: Mapping[Key, Ask], found: Mapping[Key, Found], why: dict[Key, str]) -> list[Diagnostic]:
+def _ready(
+    asks: Mapping[Key, DatabaseQuestion], found: Mapping[Key, DatabaseState], why: dict[Key, str]
+) -> list[Diagnostic]:
     """What is wrong; a list of tables that kplan cannot read is a reason not to judge."""
-    slots = coming(asks, found)
+    slots = count_new_slots(asks, found)
     told: list[Diagnostic] = []
     for key, seen in found.items():
         login = asks[key].login

@@ -24,6 +24,7 @@ from typing import Any
 
 from kplan.diagnostics import Conflict, Diagnostic, JournalBroken, KplanError, Rejected, Timeout, codes, error
 from kplan.kinds.connector import sinks
+from kplan.kinds.connector.debezium.engines import ENGINES
 from kplan.kinds.connector.options import keeps_offsets
 from kplan.kinds.topic import configs as catalog
 from kplan.kinds.topic.options import Replicas, reassignment_of, topic_options
@@ -64,17 +65,7 @@ from kplan.servers.topics import (  # fmt: skip
 
 MAX_PARTITIONS = 10_000  # of one request: "Excessively large number of partitions per request."
 PLUGINS: Mapping[str, tuple[str, ...]] = {  # the classes that are installed, and what each insists on
-    "io.debezium.connector.mariadb.MariaDbConnector": (
-        "topic.prefix", "database.hostname", "database.user", "database.server.id"),
-    "io.debezium.connector.mongodb.MongoDbConnector": ("topic.prefix", "mongodb.connection.string"),
-    "io.debezium.connector.mysql.MySqlConnector": (
-        "topic.prefix", "database.hostname", "database.user", "database.server.id"),
-    "io.debezium.connector.oracle.OracleConnector": (
-        "topic.prefix", "database.hostname", "database.user", "database.dbname"),
-    "io.debezium.connector.postgresql.PostgresConnector": (
-        "topic.prefix", "database.hostname", "database.user", "database.dbname"),
-    "io.debezium.connector.sqlserver.SqlServerConnector": (
-        "topic.prefix", "database.hostname", "database.user", "database.names"),
+    **{engine.java_class: engine.required for engine in ENGINES.values()},
     "org.apache.kafka.connect.file.FileStreamSinkConnector": (),
     "org.apache.kafka.connect.file.FileStreamSourceConnector": ("topic",),
     "org.apache.kafka.connect.mirror.MirrorSourceConnector": (),

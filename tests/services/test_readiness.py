@@ -6,9 +6,11 @@ import pytest
 from psycopg import sql
 
 from kplan.diagnostics import KplanError, Unreachable
+from kplan.kinds.connector.debezium.binlog import BinlogState
 from kplan.kinds.connector.debezium.discovery import login
-from kplan.kinds.connector.debezium.readiness import Binlog, Relation, Slot, ask, problems
-from kplan.kinds.connector.debezium.readiness import Postgres as Found
+from kplan.kinds.connector.debezium.engine import DatabaseState, Relation
+from kplan.kinds.connector.debezium.engines.postgres import PostgresState, Slot
+from kplan.kinds.connector.debezium.readiness import ask, problems
 from kplan.model import Action, Change, Connector
 from kplan.servers.databases.looking import RealDatabases
 from tests.services import MariaDB, Postgres
@@ -18,7 +20,7 @@ from tests.services.process import free_port
 PG, MARIA = "postgresql.PostgresConnector", "mariadb.MariaDbConnector"
 
 
-def looked(kind: str, server: PostgresDatabase | MariaDB, **more: str) -> tuple[Change, Found | Binlog | KplanError]:
+def looked(kind: str, server: PostgresDatabase | MariaDB, **more: str) -> tuple[Change, DatabaseState | KplanError]:
     config = {
         "connector.class": f"io.debezium.connector.{kind}", "database.hostname": server.host, "plugin.name": "pgoutput",
         "database.port": str(server.port), "database.user": server.user, "database.password": server.password,
@@ -52,7 +54,7 @@ def test_a_look_into_postgres(postgres: Postgres) -> None:
         return codes(PG, database, database__dbname="ready", table__include__list=tables, **more)
 
     _, found = looked(PG, database, database__dbname="ready")
-    assert isinstance(found, Found)
+    assert isinstance(found, PostgresState)
     tables = {relation.name.removeprefix("public."): relation for relation in found.relations}
     assert tables["orders"] == Relation("public.orders")
     assert not tables["bare"].identified and tables["whole"].identified
@@ -81,7 +83,7 @@ def test_a_look_into_postgres(postgres: Postgres) -> None:
 
     database.execute("SELECT pg_create_logical_replication_slot('ready', 'pgoutput')")
     _, found = looked(PG, database, database__dbname="ready")
-    assert isinstance(found, Found) and found.slot == Slot("ready", "pgoutput", False)
+    assert isinstance(found, PostgresState) and found.slot == Slot("ready", "pgoutput", False)
     assert look(publication__name="mine") == []
     other = postgres.database("readier")
     assert codes(PG, other, database__dbname="readier", publication__name="mine") == ["K324", "K324"], "no tables, too"
@@ -102,7 +104,7 @@ def test_a_look_into_mariadb(mariadb: MariaDB) -> None:
     mariadb.execute("GRANT INSERT ON ready.orders TO plain@'%'")
     orders = r"ready\.orders"
     _, found = looked(MARIA, mariadb, table__include__list=orders)
-    assert isinstance(found, Binlog) and Relation("ready.orders", True, False) in found.relations, found
+    assert isinstance(found, BinlogState) and Relation("ready.orders", True, False) in found.relations, found
     assert not found.missing and found.settings["binlog_format"] == "ROW" and found.settings["server_id"] == "1"
     assert codes(MARIA, mariadb, table__include__list=orders) == []
     assert codes(MARIA, mariadb, table__include__list=orders, database__server__id="1") == ["K324"]

@@ -6,18 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kplan.diagnostics import Diagnostic, codes, error, warning
+from kplan.kinds.connector.debezium.engine import Engine
+from kplan.kinds.connector.debezium.engines import ENGINES
 from kplan.kinds.connector.tables import split
 from kplan.model import Action, Change, Connector, Live, Stack
 
-# Settings that are one server's: two of them may have the same. The port is the engine's own where none is said.
-OF_A_SERVER = {
-    "slot.name": "5432",
-    "database.server.id": "3306",
-    "xstream.out.server.name": "1521",
-    "database.out.server.name": "1521",
-}
-PUBLICATION = "publication.name"
-TABLES = "table.include.list"
+# By setting that is one server's, so that two servers may have the same: its engine's port, where none is said.
+_PORTS = {setting: str(engine.port) for engine in ENGINES.values() for setting in engine.unique_on_server}
+_SHAREABLE = {engine.shareable.setting: engine for engine in ENGINES.values() if engine.shareable is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +38,10 @@ def claim(connector: Connector, key: str) -> Claim | None:
     value = connector.config.get(key)
     if not isinstance(value, str):
         return None
-    if key == PUBLICATION:
-        return Claim(key, value, _known(_server(connector, "5432"), _plain(connector, "database.dbname")))
-    return Claim(key, value, _known(_server(connector, OF_A_SERVER[key])) if key in OF_A_SERVER else ())
+    if (engine := _SHAREABLE.get(key)) is not None:
+        place = _known(_server(connector, str(engine.port)), _plain(connector, "database.dbname"))
+        return Claim(key, value, place)
+    return Claim(key, value, _known(_server(connector, _PORTS[key])) if key in _PORTS else ())
 
 
 def _known(*parts: str) -> tuple[str, ...]:
@@ -96,26 +93,28 @@ def unique(stack: Stack, live: Live, changes: Sequence[Change], offline: bool = 
 
 
 def _claims(connector: Connector) -> Iterator[Claim]:
-    keys = [*connector.unique, *([PUBLICATION] if "slot.name" in connector.unique else [])]
-    for key in keys:
+    shareable = [engine.shareable for engine in _SHAREABLE.values() if engine.shareable is not None]
+    for key in (*connector.unique, *(each.setting for each in shareable if each.beside in connector.unique)):
         if (found := claim(connector, key)) is not None:
             yield found
 
 
 def _shares(connector: Connector, mine: Claim, other: Connector) -> bool:
-    """A publication may be shared, unless a connector sets it to the tables that it alone captures
-    (`publication.autocreate.mode: filtered`)."""
+    """Tell whether both claim the same thing; one that is shareable only where a connector rewrites it for the tables
+    that it alone captures."""
     theirs = claim(other, mine.key)
     if other.address == connector.address or theirs is None or not mine.clashes(theirs):
         return False
-    if mine.key != PUBLICATION:
+    engine = _SHAREABLE.get(mine.key)
+    if engine is None or engine.shareable is None:
         return True
-    filtered = "filtered" in [each.config.get("publication.autocreate.mode") for each in (connector, other)]
-    return filtered and _tables(connector) != _tables(other)
+    setting, value = engine.shareable.rewritten_by
+    is_rewritten = value in [each.config.get(setting) for each in (connector, other)]
+    return is_rewritten and _tables(connector, engine) != _tables(other, engine)
 
 
-def _tables(connector: Connector) -> set[str]:
-    value = connector.config.get(TABLES)
+def _tables(connector: Connector, engine: Engine) -> set[str]:
+    value = connector.config.get(engine.table_list)
     return set(split(value)) if isinstance(value, str) else set()
 
 
@@ -132,9 +131,10 @@ def _problem(connector: Connector, mine: Claim, other: Connector, tell: Callable
     place = other.origin.at(f"/config/{mine.key}")
     what = f"{mine.key} {mine.value}: {other.address} has it too" + (f", at {place}" if place else "")
     help = "give each its own"
-    if mine.key == PUBLICATION:
-        what += "; each start sets it to the tables of one of them, and the other reads no more changes"
-        help += ", or let somebody make it for all tables: `publication_mode: disabled` for both"
+    engine = _SHAREABLE.get(mine.key)
+    if engine is not None and engine.shareable is not None:
+        what += f"; {engine.shareable.consequence}"
+        help += f", or {engine.shareable.remedy}"
     return tell(
         codes.K223,
         "two connectors share what only one may have",

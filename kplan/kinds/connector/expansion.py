@@ -10,7 +10,7 @@ from typing import Any
 from kplan.diagnostics import codes, warning
 from kplan.kinds.connector.block import ConnectorBlock
 from kplan.kinds.connector.config import OF_DEAD_LETTERS, ConfigBuilder, plain, text_of
-from kplan.kinds.connector.debezium.discovery import ENGINES
+from kplan.kinds.connector.debezium.engines import is_readable
 from kplan.kinds.connector.routing import routing
 from kplan.kinds.connector.tables import (
     Table,
@@ -231,7 +231,7 @@ class ConnectorBuilder(ConnectorBlock):
         if excluded and not found and not self.block.get("topics"):
             all_others = f"all tables but {', '.join(excluded)}"
             help = "name the topics under the connector's `topics:`, or list the tables one by one"
-            help += f": `kplan discover {self.name} STACK` prints them" if self.template.java_class in ENGINES else ""
+            help += f": `kplan discover {self.name} STACK` prints them" if is_readable(self.template.java_class) else ""
             self.expansion.report(
                 codes.K216, "a pattern of tables has no topics", all_others, (*self.path, "tables"), help
             )
@@ -274,7 +274,7 @@ class ConnectorBuilder(ConnectorBlock):
         if needs_topics and not self.block.get("topics"):
             problem = "a pattern of tables has no topics"
             help += ", or list the tables one by one"
-            help += f": `kplan discover {self.name} STACK` prints them" if self.template.java_class in ENGINES else ""
+            help += f": `kplan discover {self.name} STACK` prints them" if is_readable(self.template.java_class) else ""
         elif describes_topic(settings):
             problem = "settings of a topic at a pattern of tables"
         if problem:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from kplan.diagnostics import codes
+from kplan.kinds.connector.debezium.engines import EXCLUDE_LISTS, INCLUDE_LISTS, SETTING_RISKS
 from kplan.kinds.connector.debezium.incremental import name_of
 from kplan.kinds.connector.debezium.leftovers import left_behind
 from kplan.kinds.connector.options import connector_options, drops_of, keeps_offsets, snapshots_of
@@ -21,13 +22,6 @@ TYPE_HANDLING = (
     "time.precision.mode",
     "bigint.unsigned.handling.mode",
 )
-AGAIN = "changes in between are missed, or all is read again"
-MOVES_THE_SOURCE = {
-    "slot.name": AGAIN,
-    "database.dbname": AGAIN,
-    # without it a task fails at its start: "The db history topic … is missing" (debezium-core's SchemaHistory)
-    "schema.history.internal.kafka.topic": "what it knows of the tables' structure stays in the old one",
-}
 # What Debezium does with these modes at each start, offsets or not (its documentation of `snapshot.mode`).
 SNAPSHOT_MODES = {
     "always": "all tables are read again now, and at each start",
@@ -35,8 +29,6 @@ SNAPSHOT_MODES = {
     "configuration_based": "other settings decide whether all tables are read again now",
     "custom": "own code decides whether all tables are read again now",
 }
-CAPTURED = ("table.include.list", "collection.include.list", "schema.include.list", "database.include.list")
-NOT_CAPTURED = ("table.exclude.list", "collection.exclude.list", "schema.exclude.list", "database.exclude.list")
 
 
 def find_risks(change: Change, leftover: str) -> Iterator[Risk]:
@@ -64,27 +56,24 @@ def _describe_leftovers(change: Change) -> Risk:
 
 
 def _of_setting(diff: AttrDiff) -> Iterator[Risk]:
-    if diff.key in MOVES_THE_SOURCE and diff.before is not None:
-        yield make_risk(codes.K408, f"another {diff.key}: {MOVES_THE_SOURCE[diff.key]}")
+    risk = SETTING_RISKS.get(diff.key)
+    if risk is not None and (diff.before is not None or risk.when_added):
+        yield make_risk(risk.code, risk.message)
     elif diff.key == "snapshot.mode" and diff.after in SNAPSHOT_MODES:
         yield make_risk(codes.K408, f"{diff.key} {diff.after}: {SNAPSHOT_MODES[str(diff.after)]}")
     elif diff.key == "snapshot.mode":
         yield make_risk(codes.K416, "nothing is read again now: the mode counts when there are no offsets")
-    elif diff.key == "database.server.id" and diff.before is not None:
-        yield make_risk(codes.K418, "another replica of the same number is disconnected by the server")
     elif diff.key in TYPE_HANDLING and diff.before is not None:
         yield make_risk(codes.K414, f"records written from now on have another schema ({diff.key})")
-    elif diff.key == "publication.name":
-        yield make_risk(codes.K415, "the old publication stays in the database")
 
 
 def _other_tables(change: Change) -> Iterator[Risk]:
     new, gone = [], []
     for diff in change.diffs:
-        if diff.key in CAPTURED + NOT_CAPTURED and not diff.sensitive:
+        if diff.key in INCLUDE_LISTS + EXCLUDE_LISTS and not diff.sensitive:
             before, after = split(str(diff.before or "")), split(str(diff.after or ""))
             more, fewer = list(map(name_of, gained(before, after))), list(map(name_of, gained(after, before)))
-            if diff.key in NOT_CAPTURED:
+            if diff.key in EXCLUDE_LISTS:
                 more, fewer = fewer, more
             elif diff.before is None or diff.after is None:  # without such a list everything is captured
                 more, fewer = ([], ["all others"]) if diff.before is None else (["all others"], [])

@@ -9,6 +9,7 @@ from typing import Any
 
 from kplan.diagnostics import Diagnostic, Span, codes, error, warning
 from kplan.kinds.connector.block import ConnectorBlock
+from kplan.kinds.connector.debezium.engines import ENGINES
 from kplan.kinds.connector.routing import Lost, Routing
 from kplan.kinds.connector.tables import Table, describes_topic, include_list, is_pattern, split, unescaped
 from kplan.kinds.connector.templates import Blueprint
@@ -20,7 +21,6 @@ from kplan.model import Address, Text, Topic
 BESIDE_CONNECT = ("history", "signals")  # roles of topics that the connector reads or writes itself: no transform
 ONE_PARTITION = ("history", "signals")  # roles of topics whose other partitions nobody reads
 DEBEZIUM = re.compile(r"io\.debezium\.connector\.(\w+)\.\w+Connector\Z")
-TEMPLATES = {"postgresql": "debezium-postgres"}  # where the template's name is not that of Debezium's package
 OF_TABLES = ("topic.", "database.names")  # settings that the names of tables' topics are made of
 EVERY_TABLE = "those of every table"
 SHOWN = 5  # names in one warning
@@ -267,7 +267,8 @@ class Feeds:
         match = DEBEZIUM.match(java_class) if isinstance(java_class, str) else None
         if match is None or "topic.prefix" not in config:
             return None
-        template, _ = self.expansion.find(TEMPLATES.get(match[1], f"debezium-{match[1]}"))
+        engine = ENGINES.get(match[0])
+        template, _ = self.expansion.find(engine.template if engine is not None else f"debezium-{match[1]}")
         return template if template is not None and template.java_class == java_class else None
 
     def _captured(self, template: Blueprint, include: str, scope: Scope) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from kplan.diagnostics import Diagnostic, KplanError, Rejected, codes, error, warning
 from kplan.diagnostics.codes.code import Code
 from kplan.kinds.connector import transforms
+from kplan.kinds.connector.debezium.engines import engine_by_simple_name
 from kplan.model import Action, Change, Config, Connector, Secret
 from kplan.model.masks import Mask
 from kplan.servers.connect.documents import changed_keys, config_of, literal, unknown_keys
@@ -213,10 +214,9 @@ class Validator:
 
 def _way_out(after: Connector, text: str) -> str:
     """What to do where the plugin's own words lead astray; nothing otherwise."""
-    # "MySQL version 10.11-MariaDB should support SHOW BINARY LOG STATUS …. Check database permissions" (3.6.1)
-    if after.java_class.endswith("MySqlConnector") and "-MariaDB" in text:
-        return "the server is a MariaDB: `template: debezium-mariadb`"
-    return ""
+    engine = engine_by_simple_name(after.java_class)
+    failures = engine.misleading_failures if engine is not None else {}
+    return next((help for words, help in failures.items() if words in text), "")
 
 
 def _problem(level: Callable[..., Diagnostic], after: Connector, code: Code, summary: str, detail: str, path: str,

@@ -60,16 +60,18 @@ class IncrementalSnapshot:
 
     @property
     def good(self) -> Collection[str]:
-        """What may be told of a table. MongoDB has no collection that is missing: such a one is empty, too."""
-        return [each for each in GOOD if each != "EMPTY" or not self._of_mongodb]
+        """What may be told of a table; where a missing one has no status of its own, it is empty, too."""
+        return [each for each in GOOD if each != "EMPTY" or self._reports_missing]
 
     @property
-    def _of_mongodb(self) -> bool:
-        return isinstance(self.change.after, Connector) and incremental.is_mongodb(self.change.after)
+    def _reports_missing(self) -> bool:
+        after = self.change.after
+        snapshots = incremental.engine_snapshots(after) if isinstance(after, Connector) else None
+        return snapshots is None or snapshots.reports_missing
 
     def _help(self, bad: Sequence[str]) -> str:
-        """What to do where nothing else is wrong but that MongoDB found no document."""
-        if not self._of_mongodb or any(not each.endswith(": EMPTY") for each in bad):
+        """What to do where nothing else is wrong but that no document was found."""
+        if self._reports_missing or any(not each.endswith(": EMPTY") for each in bad):
             return ""
         return ("no document is there: correct the collection's name; of one that is empty there is nothing to read, "
                 "so leave `new_tables` out for it")  # fmt: skip

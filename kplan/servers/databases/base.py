@@ -7,24 +7,39 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from kplan.diagnostics import Denied, KplanError, Unreachable, codes
-from kplan.kinds.connector.debezium.discovery import EXTRAS, Login, Table
-from kplan.kinds.connector.debezium.readiness import Ask, Found, K
+from kplan.kinds.connector.debezium.discovery import Table
+from kplan.kinds.connector.debezium.engine import DatabaseQuestion, DatabaseState, Login
+from kplan.kinds.connector.debezium.readiness import K
 
 SECONDS = 10
 LOOK_SECONDS = 3  # for a connection while a plan is made: a database that is out of reach from here is no news
 PATIENCE = 15  # seconds that a plan waits for all looks together
 
 
-class Tables(Protocol):
-    """The tables that a login sees, without those of the database itself. Raises KplanError."""
+class Driver(Protocol):
+    """A module that reads the databases of an engine."""
 
-    def __call__(self, login: Login, schemas: Sequence[str]) -> list[Table]: ...
+    def tables(self, login: Login, schemas: Sequence[str]) -> list[Table]:
+        """The tables that a login sees, without those of the database itself. Raises KplanError."""
+
+    def look(self, ask: DatabaseQuestion) -> DatabaseState:
+        """What the database of a connector is like. Raises KplanError."""
+
+
+class DroppingDriver(Driver, Protocol):
+    """A driver of an engine that keeps something for a connector."""
+
+    def there(self, login: Login, drops: Sequence[str]) -> list[str]:
+        """Which of `slot NAME` and `publication NAME` the database has. Raises KplanError."""
+
+    def drop(self, login: Login, drops: Sequence[str]) -> None:
+        """None of them is there any more; all go, or none. Raises Busy while a slot is in use, or KplanError."""
 
 
 class Databases(Protocol):
     """The databases that connectors read."""
 
-    def look(self, asks: Mapping[K, Ask]) -> Mapping[K, Found | KplanError]:
+    def look(self, asks: Mapping[K, DatabaseQuestion]) -> Mapping[K, DatabaseState | KplanError]:
         """What each connector's database says, or why it could not be asked; all of them at once, in bounded time."""
 
     def there(self, login: Login, drops: Sequence[str]) -> list[str]:
@@ -39,18 +54,19 @@ def driver(module: str, login: Login) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as e:
-        extra = EXTRAS[login.engine]
+        access = login.engine.access
+        assert access is not None, "a login is made only for what can be looked into"
         raise KplanError(
-            f"{login.engine} needs the Python package {module}",
+            f"{login.engine.title} needs the Python package {module}",
             code=codes.K318,
-            help=f"pip install 'kplan[{extra}]'",
+            help=f"pip install 'kplan[{access.extra}]'",
         ) from e
 
 
 def denied(login: Login, said: str) -> Denied:
     """User, password or a right is wrong."""
     return Denied(
-        f"{login.engine} at {login.host}:{login.port} does not let {login.user} in: {said}",
+        f"{login.engine.title} at {login.host}:{login.port} does not let {login.user} in: {said}",
         help="check user and password: they are those that the connector logs in with",
     )
 
@@ -58,7 +74,7 @@ def denied(login: Login, said: str) -> Denied:
 def unreachable(login: Login, said: str) -> Unreachable:
     """Nobody answers there, as far as this machine can tell."""
     return Unreachable(
-        f"{login.engine} at {login.host}:{login.port} does not answer: {said}",
+        f"{login.engine.title} at {login.host}:{login.port} does not answer: {said}",
         help="the stack has the address that the Connect worker sees; --host HOST:PORT says where it is from here",
     )
 
@@ -66,7 +82,7 @@ def unreachable(login: Login, said: str) -> Unreachable:
 def no_database(login: Login, name: str) -> KplanError:
     """The server is there, and has no such database."""
     return KplanError(
-        f"{login.engine} at {login.host}:{login.port} has no database {name}",
+        f"{login.engine.title} at {login.host}:{login.port} has no database {name}",
         code=codes.K319,
         help="correct `database: {name: …}` in the stack, or create it",
     )

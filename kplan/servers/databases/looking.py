@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from queue import Empty, Queue
 
 from kplan.diagnostics import KplanError
-from kplan.kinds.connector.debezium.discovery import POSTGRES, Login
-from kplan.kinds.connector.debezium.readiness import Ask, Found, K
-from kplan.servers.databases import mysql, postgres
+from kplan.kinds.connector.debezium.engine import DatabaseQuestion, DatabaseState, Login
+from kplan.kinds.connector.debezium.readiness import K
 from kplan.servers.databases.base import PATIENCE, unreachable
+from kplan.servers.databases.drivers import DRIVERS, DROPPING_DRIVERS
 
 SIDE_BY_SIDE = 8
 
@@ -19,15 +19,15 @@ SIDE_BY_SIDE = 8
 class RealDatabases:
     """The databases as the drivers reach them from here."""
 
-    def look(self, asks: Mapping[K, Ask]) -> Mapping[K, Found | KplanError]:
+    def look(self, asks: Mapping[K, DatabaseQuestion]) -> Mapping[K, DatabaseState | KplanError]:
         """What each says, or why not; who has not answered in time is left behind, a name that is looked up too."""
-        waiting: Queue[tuple[K, Ask]] = Queue()
-        answers: Queue[tuple[K, Found | KplanError]] = Queue()
+        waiting: Queue[tuple[K, DatabaseQuestion]] = Queue()
+        answers: Queue[tuple[K, DatabaseState | KplanError]] = Queue()
         for item in asks.items():
             waiting.put(item)
         for _ in range(min(SIDE_BY_SIDE, len(asks))):
             threading.Thread(target=_work, args=(waiting, answers), daemon=True).start()
-        found: dict[K, Found | KplanError] = {}
+        found: dict[K, DatabaseState | KplanError] = {}
         end = time.monotonic() + PATIENCE
         while len(found) < len(asks):
             try:
@@ -39,13 +39,13 @@ class RealDatabases:
         return found | late
 
     def there(self, login: Login, drops: Sequence[str]) -> list[str]:
-        return postgres.there(login, drops)
+        return DROPPING_DRIVERS[login.engine].there(login, drops)
 
     def drop(self, login: Login, drops: Sequence[str]) -> None:
-        postgres.drop(login, drops)
+        DROPPING_DRIVERS[login.engine].drop(login, drops)
 
 
-def _work(waiting: Queue[tuple[K, Ask]], answers: Queue[tuple[K, Found | KplanError]]) -> None:
+def _work(waiting: Queue[tuple[K, DatabaseQuestion]], answers: Queue[tuple[K, DatabaseState | KplanError]]) -> None:
     while True:
         try:
             address, ask = waiting.get_nowait()
@@ -54,8 +54,8 @@ def _work(waiting: Queue[tuple[K, Ask]], answers: Queue[tuple[K, Found | KplanEr
         answers.put((address, _look(ask)))
 
 
-def _look(ask: Ask) -> Found | KplanError:
+def _look(ask: DatabaseQuestion) -> DatabaseState | KplanError:
     try:
-        return postgres.look(ask) if ask.login.engine == POSTGRES else mysql.look(ask)
+        return DRIVERS[ask.login.engine].look(ask)
     except KplanError as e:
         return e

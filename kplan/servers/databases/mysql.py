@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from kplan.kinds.connector.debezium.discovery import Login, Table
-from kplan.kinds.connector.debezium.readiness import Ask, Binlog, Relation
+from kplan.kinds.connector.debezium.binlog import BinlogState
+from kplan.kinds.connector.debezium.discovery import Table
+from kplan.kinds.connector.debezium.engine import DatabaseQuestion, Login, Relation
 from kplan.servers.databases.base import (
     LOOK_SECONDS,
     PATIENCE,
@@ -86,7 +87,7 @@ RIGHTS = {
 }
 
 
-def look(ask: Ask) -> Binlog:
+def look(ask: DatabaseQuestion) -> BinlogState:
     """How the server writes its binary log, what the user may do, and which tables there are. Raises KplanError."""
     with _connected(ask.login, LOOK_SECONDS, PATIENCE) as cursor:
         names = ", ".join(f"'{name}'" for name in SETTINGS)
@@ -96,7 +97,7 @@ def look(ask: Ask) -> Binlog:
         grants = [str(line) for (line,) in cursor.fetchall()]
         cursor.execute(RELATIONS)
         rows = cursor.fetchall()
-        return Binlog(tuple(Relation(str(n), bool(r), bool(w)) for n, r, w in rows), settings, _missing(grants))
+        return BinlogState(tuple(Relation(str(n), bool(r), bool(w)) for n, r, w in rows), settings, _missing(grants))
 
 
 def _missing(grants: Sequence[str]) -> tuple[str, ...]:

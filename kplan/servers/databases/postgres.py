@@ -7,9 +7,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from kplan.diagnostics import Busy
-from kplan.kinds.connector.debezium.discovery import Login, Table
-from kplan.kinds.connector.debezium.leftovers import publication_of, quoted, slot_of
-from kplan.kinds.connector.debezium.readiness import Ask, Postgres, Publication, Relation, Slot
+from kplan.kinds.connector.debezium.discovery import Table
+from kplan.kinds.connector.debezium.engine import DatabaseQuestion, Login, Relation
+from kplan.kinds.connector.debezium.engines.postgres import (
+    PostgresState,
+    Publication,
+    Slot,
+    publication_of,
+    quoted,
+    slot_of,
+)
 from kplan.servers.databases.base import (
     LOOK_SECONDS,
     PATIENCE,
@@ -100,7 +107,7 @@ PUBLISHED = "SELECT schemaname::text || '.' || tablename FROM pg_publication_tab
 SLOT = "SELECT database::text, plugin::text, active FROM pg_replication_slots WHERE slot_name = %s"
 
 
-def look(ask: Ask) -> Postgres:
+def look(ask: DatabaseQuestion) -> PostgresState:
     """What the connector's database, slot and publication are like. Raises KplanError."""
     with _reading(ask.login, LOOK_SECONDS) as connection:
         connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE - LOOK_SECONDS}s'")
@@ -109,7 +116,7 @@ def look(ask: Ask) -> Postgres:
         published = connection.execute(PUBLICATION, (publication,)).fetchone()
         tables = connection.execute(PUBLISHED, (publication,)).fetchall() if published and not published[0] else []
         slot = connection.execute(SLOT, (slot_of(ask.connector),)).fetchone()
-        return Postgres(
+        return PostgresState(
             tuple(Relation(*row) for row in connection.execute(RELATIONS).fetchall()),
             wal_level, replicates, superuser, creates, standby, (counts[0], counts[1]), (counts[2], counts[3]),
             Publication(published[0], published[1], frozenset(n for (n,) in tables)) if published else None,

@@ -4,43 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from kplan.diagnostics import KplanError, codes
+from kplan.kinds.connector.debezium.engine import Login, describe_place
+from kplan.kinds.connector.debezium.engines import ENGINES, engine_of
 from kplan.kinds.connector.tables import is_pattern, split
 from kplan.language import limits as bounded
 from kplan.model import Connector, Secret, Text
 from kplan.text import count, size
 
-POSTGRES, MYSQL, MARIADB = "PostgreSQL", "MySQL", "MariaDB"
-ENGINES = {
-    "io.debezium.connector.postgresql.PostgresConnector": POSTGRES,
-    "io.debezium.connector.mysql.MySqlConnector": MYSQL,
-    "io.debezium.connector.mariadb.MariaDbConnector": MARIADB,
-}
-EXTRAS = {POSTGRES: "postgres", MYSQL: "mysql", MARIADB: "mysql"}
-PORTS = {POSTGRES: 5432, MYSQL: 3306, MARIADB: 3306}
 WORKER = re.compile(r"\w+://(?:[^/@]*@)?(\[[^]]*\]|[^:/,]*)")
 LOOPBACK = re.compile(r"localhost(?:\.localdomain)?|127(?:\.\d+){3}|\[?::1\]?")
 WITHOUT_KEY = "no primary key: its rows cannot be read incrementally"
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """Where a connector's database is, and as whom it is looked into."""
-
-    engine: str
-    host: str
-    port: int
-    database: str  # empty where a connection is to all databases of the server
-    user: str
-    password: str = field(repr=False)
-    ssl: str = ""
-
-    @property
-    def words(self) -> str:
-        return _describe(self.engine, self.database, f"{self.host}:{self.port}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +64,18 @@ class Discovery:
 
 def login(connector: Connector, host: str = "", password: str | None = None) -> Login:
     """As the connector logs in; `host` (HOST or HOST:PORT) and `password` go before what it says. Raises KplanError."""
-    engine = ENGINES.get(connector.java_class)
-    if engine is None:
+    engine = engine_of(connector)
+    if engine is None or engine.access is None:
+        readable = [each.title for each in ENGINES.values() if each.access is not None]
         raise KplanError(
             f"{connector.name} is {connector.java_class or 'of no known class'}",
             code=codes.K320,
-            help=f"kplan looks into databases of {', '.join(PORTS)} alone",
+            help=f"kplan looks into databases of {', '.join(readable)} alone",
         )
     config = connector.config
     name, colon, port = host.rpartition(":") if re.search(r":\d+\Z", host) else (host, "", "")
     if not colon:
-        port = _text(connector, "database.port") or str(PORTS[engine])
+        port = _text(connector, "database.port") or str(engine.port)
     if not port.isdigit():
         raise KplanError(f"{connector.name}: database.port is {port}", code=codes.K320, help="give --host HOST:PORT")
     return Login(
@@ -107,7 +85,7 @@ def login(connector: Connector, host: str = "", password: str | None = None) -> 
         _text(connector, "database.dbname"),
         _needed(connector, "database.user", ""),
         _password(connector) if password is None else password,
-        str(config.get("database.sslmode" if engine == POSTGRES else "database.ssl.mode") or ""),
+        str(config.get(engine.access.ssl_setting) or ""),
     )
 
 
@@ -122,15 +100,13 @@ def login_from_here(connector: Connector, connect_url: str) -> Login:
 
 def describe_database(connector: Connector) -> str:
     """Return `PostgreSQL database shop at HOST:PORT`; empty where the config does not have it in plain words."""
-    engine = ENGINES.get(connector.java_class, "")
+    engine = engine_of(connector)
+    if engine is None or engine.access is None:
+        return ""
     values = (connector.config.get(f"database.{key}", usual)
-              for key, usual in (("hostname", ""), ("port", str(PORTS.get(engine, ""))), ("dbname", "")))  # fmt: skip
+              for key, usual in (("hostname", ""), ("port", str(engine.port)), ("dbname", "")))  # fmt: skip
     host, port, name = (value if isinstance(value, str) and "${" not in value else "" for value in values)
-    return _describe(engine, name, f"{host}:{port}") if engine and host and port else ""
-
-
-def _describe(engine: str, database: str, where: str) -> str:
-    return f"{engine} database {database} at {where}" if database else f"{engine} at {where}"
+    return describe_place(engine, name, f"{host}:{port}") if host and port else ""
 
 
 def _text(connector: Connector, key: str) -> str:
@@ -262,7 +238,7 @@ def document(found: Discovery) -> dict[str, Any]:
     """What `--format json` prints."""
     return {
         "connector": found.connector,
-        "database": {"engine": found.login.engine, "host": found.login.host, "port": found.login.port,
+        "database": {"engine": found.login.engine.title, "host": found.login.host, "port": found.login.port,
                      "name": found.login.database or None},
         "tables": [
             {"name": s.table.name, "captured": s.captured, "primary_key": list(s.table.primary_key),

@@ -1,7 +1,8 @@
 """What of a deleted connector is dropped in its database, because somebody asked for it by name.
 
 Of PostgreSQL that is its replication slot and its publication. A publication that the connector did not make
-(`publication.autocreate.mode: disabled`) is dropped where it is named itself: `publication=NAME`.
+(`publication.autocreate.mode: disabled`) is dropped where it is named itself: `publication=NAME`. What can be dropped
+depends on the engine (`Engine.drops`).
 """
 
 from __future__ import annotations
@@ -11,55 +12,48 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from kplan.diagnostics import Diagnostic, Severity, Span, codes, error
-from kplan.kinds.connector.debezium.discovery import ENGINES, POSTGRES
-from kplan.kinds.connector.debezium.leftovers import leaves_something, publication_of, quoted, slot_of
-from kplan.kinds.connector.debezium.readiness import Ask, Found, Postgres
+from kplan.kinds.connector.debezium.engine import DatabaseQuestion, DatabaseState, DropRules
+from kplan.kinds.connector.debezium.engines import ENGINES, engine_of
 from kplan.kinds.connector.options import connector_options, drops_of, keeps_offsets
 from kplan.language.template import references, resolve
 from kplan.model import Action, Change, Connector, Live, Resource, Rules, Secret, Stack, Text
 
-WORD = re.compile(r"slot|publication(?:=.+)?")
-SLOT, PUBLICATION = "slot", "publication"
+_DROPS = [engine.drops for engine in ENGINES.values() if engine.drops is not None]
+_WORD = re.compile("|".join(dict.fromkeys(drops.words for drops in _DROPS if drops.words)))
+_STATEMENTS = {kind: write for drops in _DROPS for kind, write in drops.statements.items()}
 SAME_DATABASE = ("database.hostname", "database.port", "database.dbname")
 
 
 def is_word(text: str) -> bool:
     """Whether it names what can be dropped: `slot`, `publication` or `publication=NAME`."""
-    return WORD.fullmatch(text) is not None
+    return _WORD.fullmatch(text) is not None
 
 
 def refused(connector: Connector, asked: Collection[str]) -> str:
     """Why kplan cannot drop what is asked for; empty where it can, and where there is nothing to drop."""
-    engine = ENGINES.get(connector.java_class)
     if not asked:
         return ""
-    if engine is None:
+    rules = drop_rules_of(connector)
+    if rules is None:
         return f"kplan drops nothing in the database of {connector.java_class or 'a connector of no known class'}"
-    named = [word.partition("=")[2] for word in asked if "=" in word]
-    wrong = [name for name in named if engine == POSTGRES and name != publication_of(connector)]
-    return f"publication {wrong[0]} is not the connector's, which is {publication_of(connector)}" if wrong else ""
+    return rules.refuse(connector, asked)
+
+
+def drop_rules_of(connector: Connector) -> DropRules | None:
+    """Return what kplan can drop of such a connector; None where it does not know that."""
+    engine = engine_of(connector)
+    return engine.drops if engine is not None else None
 
 
 def chosen(connector: Connector, asked: Collection[str]) -> tuple[str, ...]:
     """What of the connector is dropped: `slot NAME`, `publication NAME`."""
-    if ENGINES.get(connector.java_class) != POSTGRES:
-        return ()
-    config, publication = connector.config, publication_of(connector)
-    found = []
-    if SLOT in asked and config.get("slot.drop.on.stop") != "true":
-        found.append(f"{SLOT} {slot_of(connector)}")
-    made = PUBLICATION in asked and config.get("publication.autocreate.mode") != "disabled"
-    if config.get("plugin.name") == "pgoutput" and (made or f"{PUBLICATION}={publication}" in asked):
-        found.append(f"{PUBLICATION} {publication}")
-    return tuple(found)
+    rules = drop_rules_of(connector)
+    return rules.choose(connector, asked) if rules is not None else ()
 
 
 def statements(drops: Iterable[str]) -> str:
     """The SQL that does the same by hand."""
-    return " ".join(
-        f"SELECT pg_drop_replication_slot('{name}');" if kind == SLOT else f"DROP PUBLICATION {quoted(name)};"
-        for kind, _, name in (each.partition(" ") for each in drops)
-    )
+    return " ".join(_STATEMENTS[kind](name) for kind, _, name in (each.partition(" ") for each in drops))
 
 
 def problems(resources: Iterable[Resource]) -> list[Diagnostic]:
@@ -110,13 +104,18 @@ def _asked(change: Change, stack: Stack, flag: Collection[str]) -> frozenset[str
         said = entry.drop
     else:
         said = next((each.rules.drop for each in (declared, applied) if each is not None), Rules().drop)
-    meant = [word for word in flag if before and leaves_something(before) and _is_its(word, before)]
+    meant = [word for word in flag if before and engine_of(before) and _is_its(word, before)]
     return said | frozenset(meant)
 
 
 def _is_its(word: str, connector: Connector) -> bool:
     """Whether a word that is said for all connectors is meant for this one, too."""
-    return "=" not in word or word == f"{PUBLICATION}={publication_of(connector)}"
+    return "=" not in word or word.replace("=", " ", 1) in _list_own(connector)
+
+
+def _list_own(connector: Connector) -> tuple[str, ...]:
+    rules = drop_rules_of(connector)
+    return rules.list_own(connector) if rules is not None else ()
 
 
 def _with_effect(change: Change, effect: str) -> Change:
@@ -126,13 +125,16 @@ def _with_effect(change: Change, effect: str) -> Change:
 def _with_words(change: Change) -> Change:
     if not drops_of(change):
         said = "nothing is to be dropped in its database: a binary log is kept for nobody"
-        is_postgres = isinstance(change.before, Connector) and ENGINES.get(change.before.java_class) == POSTGRES
-        return change if is_postgres else _with_effect(change, said)
+        rules = drop_rules_of(change.before) if isinstance(change.before, Connector) else None
+        has_something = rules is not None and rules.statements
+        return change if has_something else _with_effect(change, said)
     return _with_effect(change, f"then drops {' and '.join(drops_of(change))} in its database")
 
 
 def _contradictions(change: Change, changes: Sequence[Change], stack: Stack, live: Live) -> Iterator[Diagnostic]:
-    if keeps_offsets(change) and any(each.startswith(SLOT) for each in drops_of(change)):
+    engine = engine_of(change.before) if isinstance(change.before, Connector) else None
+    position = engine.position if engine is not None else None
+    if keeps_offsets(change) and position is not None and any(d.startswith(position.word) for d in drops_of(change)):
         yield error(codes.K242, "offsets are kept of a slot that is dropped", str(change.address), span=change.span,
                     help="a connector that goes on from them would miss what happened since: leave one of both out",
                     address=change.address)  # fmt: skip
@@ -151,8 +153,7 @@ def _shared(one: Connector, other: Connector, drops: Collection[str]) -> str:
     """What of `drops` the other connector has too, as far as both say the same of their database."""
     if other.java_class != one.java_class or any(_differ(one.config, other.config, key) for key in SAME_DATABASE):
         return ""
-    its = {f"{SLOT} {slot_of(other)}", f"{PUBLICATION} {publication_of(other)}"}
-    return next((each for each in drops if each in its), "")
+    return next((drop for drop in drops if drop in _list_own(other)), "")
 
 
 def _differ(one: Mapping[str, Text], other: Mapping[str, Text], key: str) -> bool:
@@ -161,20 +162,11 @@ def _differ(one: Mapping[str, Text], other: Mapping[str, Text], key: str) -> boo
 
 
 # -- whether it can be done -------------------------------------------------------------------------------------------
-def hindrances(change: Change, ask: Ask, found: Found) -> list[Diagnostic]:
+def hindrances(change: Change, question: DatabaseQuestion, state: DatabaseState) -> list[Diagnostic]:
     """Why the connector's user could not drop it now."""
-    if not isinstance(found, Postgres):
-        return []
-    user, told = ask.login.user, []
-    if found.slot is not None and any(each.startswith(SLOT) for each in drops_of(change)):
-        if found.slot.database != ask.login.database:
-            told.append(f"slot {slot_of(ask.connector)} is of database {found.slot.database}")
-        if not found.replicates:
-            told.append(f"{user} has no REPLICATION, so it cannot drop slot {slot_of(ask.connector)}")
-    unowned = found.publication is not None and not found.publication.owned
-    if unowned and any(each.startswith(PUBLICATION) for each in drops_of(change)):
-        told.append(f"{user} does not own publication {publication_of(ask.connector)}")
-    return [hindered(change, why) for why in told]
+    rules = question.login.engine.drops
+    obstacles = rules.list_obstacles(question, state, drops_of(change)) if rules is not None else ()
+    return [hindered(change, why) for why in obstacles]
 
 
 def hindered(change: Change, why: str) -> Diagnostic:

@@ -13,20 +13,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kplan.diagnostics import Diagnostic, codes, error
+from kplan.kinds.connector.debezium.engine import SnapshotSignals
+from kplan.kinds.connector.debezium.engines import TABLE_LISTS, engine_by_simple_name
 from kplan.kinds.connector.tables import gained, is_pattern, matches, split, unescaped, wording
-from kplan.model import Change, Connector, Resource, Text
+from kplan.model import Change, Connector, Resource
 
-LISTS = ("table.include.list", "collection.include.list")
 SCANNED = "TABLE_SCAN_COMPLETED"
 GOOD = ("SUCCEEDED", "EMPTY", "")  # an older Debezium says no status
-ENGINES = {
-    "PostgresConnector": "",
-    "MySqlConnector": "",
-    "MariaDbConnector": "",
-    "SqlServerConnector": "database.names",
-    "OracleConnector": "database.pdb.name",
-    "MongoDbConnector": "",
-}  # by class: the setting with the first part of a table's full name, where an include list does not say it
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +45,7 @@ class Notification:
 def new_tables(change: Change) -> tuple[str, ...]:
     """The entries (regular expressions) that an update adds to what is captured."""
     for diff in change.diffs:
-        if diff.key in LISTS and isinstance(diff.before, str) and isinstance(diff.after, str):
+        if diff.key in TABLE_LISTS and isinstance(diff.before, str) and isinstance(diff.after, str):
             return tuple(gained(split(diff.before), split(diff.after)))
     return ()
 
@@ -62,28 +55,28 @@ def name_of(entry: str) -> str:
     return wording(entry)
 
 
-def is_mongodb(connector: Connector) -> bool:
-    return _class(connector) == "MongoDbConnector"
-
-
-def _class(connector: Connector) -> str:
-    return connector.java_class.rpartition(".")[2]
+def engine_snapshots(connector: Connector) -> SnapshotSignals | None:
+    """Return how the connector's engine takes incremental snapshots; None where kplan does not know that."""
+    engine = engine_by_simple_name(connector.java_class)
+    return engine.incremental if engine is not None else None
 
 
 def collections(connector: Connector, entries: Sequence[str], other: Resource | None) -> list[str]:
     """The `data-collections` of a signal to `connector`: of what `entries` stand for, what `other` does not capture.
 
     A relational connector matches each against the full names of the tables that it knows, upper and lower case being
-    different, and takes it for such a name where none matches (AbstractIncrementalSnapshotChangeEventSource); MongoDB's
-    knows few collections before it has read them, so that only names will do.
+    different, and takes it for such a name where none matches (AbstractIncrementalSnapshotChangeEventSource); one that
+    knows few of them before it has read them takes only names.
     """
+    snapshots = engine_snapshots(connector)
+    names_only = snapshots is not None and not snapshots.takes_patterns
     listed, others = _listed(connector), _listed(other) if isinstance(other, Connector) else []
     catalog = _catalog(connector)
     found = []
     for entry in entries:
         name = unescaped(entry)
         if not is_pattern(name):
-            found.append(f"{catalog}.{name}" if catalog else name if is_mongodb(connector) else entry)
+            found.append(f"{catalog}.{name}" if catalog else name if names_only else entry)
             continue
         known = [each for each in others if is_pattern(unescaped(each)) or matches(entry, unescaped(each))]
         text = f"(?!(?:{'|'.join(known)})$)(?:{entry})" if known else entry
@@ -93,22 +86,14 @@ def collections(connector: Connector, entries: Sequence[str], other: Resource | 
 
 
 def _listed(connector: Connector) -> list[str]:
-    values = [connector.config.get(key) for key in LISTS]
+    values = [connector.config.get(key) for key in TABLE_LISTS]
     return [entry for value in values if isinstance(value, str) for entry in split(value)]
 
 
 def _catalog(connector: Connector) -> str:
-    """The first part of the full names of an SQL Server's or Oracle's tables; their include lists do not have it."""
-    kind = _class(connector)
-    if kind == "SqlServerConnector":
-        return _plain(connector.config.get("database.names"))
-    if kind == "OracleConnector":  # OracleConnectorConfig.getCatalogName
-        return _plain(connector.config.get("database.pdb.name") or connector.config.get("database.dbname")).upper()
-    return ""
-
-
-def _plain(value: Text | None) -> str:
-    return value.strip() if isinstance(value, str) and "${" not in value else ""
+    """The first part of the tables' full names where include lists do not have it; "" where they do."""
+    snapshots = engine_snapshots(connector)
+    return snapshots.find_catalog(connector) if snapshots is not None and snapshots.find_catalog is not None else ""
 
 
 def channel(connector: Connector) -> Channel | None:
@@ -126,15 +111,17 @@ def obstacle(connector: Connector) -> str:
     """Why it cannot be asked for an incremental snapshot; empty where it can."""
     if missing := lacking(connector):
         return f"lacks {', '.join(missing)}"
-    kind = _class(connector)
-    if kind not in ENGINES:
+    engine = engine_by_simple_name(connector.java_class)
+    snapshots = engine.incremental if engine is not None else None
+    if engine is None or snapshots is None:
         return f"is {connector.java_class or 'of no class'}, and kplan does not know how it names a table in a signal"
-    if ENGINES[kind] and not _catalog(connector):
+    if snapshots.find_catalog is not None and not _catalog(connector):
         return "does not say in plain words which database its tables are in, which a signal has to name"
     if "," in _catalog(connector):
         return f"has several databases ({_catalog(connector)}), and kplan does not know which of them a signal reaches"
-    if is_mongodb(connector) and (patterns := [each for each in _listed(connector) if is_pattern(unescaped(each))]):
-        return f"has patterns ({wording(patterns[0])}), and MongoDB's connector takes only names in a signal"
+    patterns = [entry for entry in _listed(connector) if is_pattern(unescaped(entry))]
+    if not snapshots.takes_patterns and patterns:
+        return f"has patterns ({wording(patterns[0])}), and {engine.title}'s connector takes only names in a signal"
     return ""
 
 

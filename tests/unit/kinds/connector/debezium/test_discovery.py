@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from kplan.diagnostics import Denied, KplanError, Unreachable
-from kplan.kinds.connector.debezium.discovery import Login, Table, databases, discovery, document, lines, login, pasted
+from kplan.kinds.connector.debezium.discovery import Table, databases, discovery, document, lines, login, pasted
+from kplan.kinds.connector.debezium.engine import Login
+from kplan.kinds.connector.debezium.engines.mariadb import MARIADB
+from kplan.kinds.connector.debezium.engines.postgres import POSTGRES
 from kplan.model import Connector, Secret
 from kplan.servers.databases import mysql, postgres
 from tests.shell import Shell
@@ -177,8 +180,8 @@ def driver(
     return said
 
 
-POSTGRES = Login("PostgreSQL", "db", 5432, "shop", "cdc", CANARY, "require")
-MARIADB = Login("MariaDB", "db", 3306, "", "cdc", CANARY)
+ON_POSTGRES = Login(POSTGRES, "db", 5432, "shop", "cdc", CANARY, "require")
+ON_MARIADB = Login(MARIADB, "db", 3306, "", "cdc", CANARY)
 
 
 def test_postgres_says_what_stands_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +190,7 @@ def test_postgres_says_what_stands_in_the_way(monkeypatch: pytest.MonkeyPatch) -
         ("public.b", -1, 0, True, False, False, None, ["code"]),
     ]
     said = driver(monkeypatch, "psycopg", [rows])
-    a, b = postgres.tables(POSTGRES)
+    a, b = postgres.tables(ON_POSTGRES)
     assert a == Table("public.a", ("id", "at"), (), 12, 8192)
     assert (b.rows, b.unique, b.primary_key) == (None, ("code",), ())
     assert (
@@ -204,7 +207,7 @@ def test_mysql_takes_a_unique_index_without_null_for_a_key(monkeypatch: pytest.M
         ("s", "c", "maybe", "x", "YES"),
     ]  # fmt: skip
     said = driver(monkeypatch, "pymysql", [[("s",)], tables, keys])
-    assert mysql.tables(MARIADB, ["S"]) == [
+    assert mysql.tables(ON_MARIADB, ["S"]) == [
         Table("s.a", ("id",), ("x",), 5, 100), Table("s.b", (), ("y", "z"), None, 0), Table("s.c", (), (), 0, 0),
     ]  # fmt: skip
     assert "ssl" not in said
@@ -224,7 +227,7 @@ def test_a_refusal_has_its_code_and_no_password(
     monkeypatch: pytest.MonkeyPatch, module: str, message: Any, kind: type[KplanError], code: str
 ) -> None:
     driver(monkeypatch, module, DriverError(*(message if isinstance(message, tuple) else (message,))))
-    asked = (lambda: postgres.tables(POSTGRES)) if module == "psycopg" else (lambda: mysql.tables(MARIADB))
+    asked = (lambda: postgres.tables(ON_POSTGRES)) if module == "psycopg" else (lambda: mysql.tables(ON_MARIADB))
     with pytest.raises(kind) as refused:
         asked()
     assert refused.value.code == code and CANARY not in refused.value.message
@@ -233,7 +236,7 @@ def test_a_refusal_has_its_code_and_no_password(
 def test_a_database_of_mysql_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     driver(monkeypatch, "pymysql", [[("other",)]])
     with pytest.raises(KplanError, match="no database shop"):
-        mysql.tables(MARIADB, ["shop"])
+        mysql.tables(ON_MARIADB, ["shop"])
 
 
 # -- the command ------------------------------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ from kplan.kinds.connector.debezium.drops import (
     with_drops,
     with_login,
 )
-from kplan.kinds.connector.debezium.readiness import Ask, Postgres, Publication, Slot
+from kplan.kinds.connector.debezium.engine import DatabaseQuestion
+from kplan.kinds.connector.debezium.engines.postgres import PostgresState, Publication, Slot
 from kplan.kinds.connector.options import ConnectorOptions, connector_options, drops_of
 from kplan.kinds.risks import RiskContext
 from kplan.model import Action, Address, Change, Connector, Live, Owned, Removal, Rules, Secret, Stack, Target
@@ -166,16 +167,16 @@ def test_it_stands_below_the_line_and_says_what_stays() -> None:
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (Postgres(), []),
-        (Postgres(slot=Slot("shop", "pgoutput", True), publication=Publication()), []),
-        (Postgres(slot=Slot("shop", "pgoutput"), replicates=False), ["cdc has no REPLICATION"]),
-        (Postgres(slot=Slot("other", "pgoutput")), ["of database other"]),
-        (Postgres(publication=Publication(owned=False)), ["does not own publication shop"]),
+        (PostgresState(), []),
+        (PostgresState(slot=Slot("shop", "pgoutput", True), publication=Publication()), []),
+        (PostgresState(slot=Slot("shop", "pgoutput"), replicates=False), ["cdc has no REPLICATION"]),
+        (PostgresState(slot=Slot("other", "pgoutput")), ["of database other"]),
+        (PostgresState(publication=Publication(owned=False)), ["does not own publication shop"]),
     ],
 )
-def test_what_hinders_it(found: Postgres, words: list[str]) -> None:
+def test_what_hinders_it(found: PostgresState, words: list[str]) -> None:
     made, _ = planned(deleted(connector()))
-    told = hindrances(made, Ask(connector(), login(connector())), found)
+    told = hindrances(made, DatabaseQuestion(connector(), login(connector())), found)
     assert len(told) == len(words) and all(w in d.detail for w, d in zip(words, told, strict=True))
     assert all(d.code == "K326" and "pg_drop_replication_slot('shop')" in d.help for d in told)
 

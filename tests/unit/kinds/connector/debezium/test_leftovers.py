@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kplan.kinds.connector.debezium.engines import ENGINES
 from kplan.kinds.connector.debezium.leftovers import left_behind
 from kplan.kinds.connector.templates import Blueprint, blueprint
 from kplan.model import Connector
@@ -61,9 +62,7 @@ def test_a_connector_that_is_none_of_debeziums_leaves_nothing() -> None:
 
 
 def test_every_built_in_template_has_an_engine_that_is_known() -> None:
-    from kplan.kinds.connector.debezium.leftovers import _ENGINES
-
     found: list[Blueprint] = [
         b for name in built_in_templates() if (b := blueprint(name, lambda n: (built_in(n), []))[0])
     ]
-    assert {each.java_class.split(".")[3] for each in found} == _ENGINES.keys()
+    assert {each.java_class for each in found} == ENGINES.keys()

@@ -8,19 +8,11 @@ from typing import Any
 import pytest
 
 from kplan.diagnostics import Diagnostic, Span
+from kplan.kinds.connector.debezium.binlog import BinlogState
 from kplan.kinds.connector.debezium.discovery import login
-from kplan.kinds.connector.debezium.readiness import (
-    Binlog,
-    Found,
-    Postgres,
-    Publication,
-    Relation,
-    Slot,
-    ask,
-    coming,
-    problems,
-    wants,
-)
+from kplan.kinds.connector.debezium.engine import DatabaseState, Relation
+from kplan.kinds.connector.debezium.engines.postgres import PostgresState, Publication, Slot
+from kplan.kinds.connector.debezium.readiness import ask, count_new_slots, problems, wants
 from kplan.model import Action, Address, AttrDiff, Change, Connector, Origin, Secret, Target
 from kplan.planning.source_check import look
 from kplan.servers.base import Cluster
@@ -54,16 +46,18 @@ def grown() -> Change:
     return Change(after.address, Action.UPDATE, before, after, (diff,))
 
 
-def said(change: Change, found: Found, coming: int = 1) -> list[Diagnostic]:
+def said(change: Change, found: DatabaseState, coming: int = 1) -> list[Diagnostic]:
     assert wants(change) and isinstance(change.after, Connector)
     return list(problems(ask(change, change.after, login(change.after)), found, coming))
 
 
-def postgres(*names: str, **more: Any) -> Postgres:
-    return Postgres(tuple(Relation(f"public.{name}") for name in names or ("orders", "customers", "other")), **more)
+def postgres(*names: str, **more: Any) -> PostgresState:
+    return PostgresState(
+        tuple(Relation(f"public.{name}") for name in names or ("orders", "customers", "other")), **more
+    )
 
 
-def but(found: Postgres, table: str, **more: bool) -> Postgres:
+def but(found: PostgresState, table: str, **more: bool) -> PostgresState:
     return replace(found, relations=tuple(replace(r, **more) if r.name == table else r for r in found.relations))
 
 
@@ -99,7 +93,7 @@ def test_nothing_is_said_of_a_database_that_is_ready() -> None:
     ],
 )  # fmt: skip
 def test_what_keeps_a_connector_from_working(
-    found: Postgres, config: dict[str, str], code: str, words: str, line: int
+    found: PostgresState, config: dict[str, str], code: str, words: str, line: int
 ) -> None:
     (problem,) = said(created(**config), found)
     assert problem.is_error and problem.code == code and words in f"{problem.detail} {problem.help}"
@@ -115,7 +109,7 @@ def test_what_keeps_a_connector_from_working(
         (but(GOOD, "public.customers", unlogged=True), {}, "SET LOGGED;"),
     ],
 )  # fmt: skip
-def test_what_would_be_lost_is_a_warning(found: Postgres, config: dict[str, str], words: str) -> None:
+def test_what_would_be_lost_is_a_warning(found: PostgresState, config: dict[str, str], words: str) -> None:
     (problem,) = said(created(**config), found)
     assert not problem.is_error and problem.code == "K325" and words in f"{problem.detail} {problem.help}"
     assert problem.span and problem.span.line == 8
@@ -134,7 +128,7 @@ def test_what_would_be_lost_is_a_warning(found: Postgres, config: dict[str, str]
         (postgres(superuser=True), {"publication__autocreate__mode": "all_tables"}),
     ],
 )
-def test_what_does_no_harm(found: Postgres, config: dict[str, str]) -> None:
+def test_what_does_no_harm(found: PostgresState, config: dict[str, str]) -> None:
     assert said(created(**config), found) == []
 
 
@@ -150,7 +144,7 @@ def test_connectors_that_want_the_last_slot_are_told_so() -> None:
     one, other = created(), created(slot__name="other")
     asks = {Address("connector", n): ask(c, connector(), login(connector())) for n, c in (("a", one), ("b", other))}
     nearly = postgres(slots=(9, 10))
-    wanted = coming(asks, dict.fromkeys(asks, nearly))
+    wanted = count_new_slots(asks, dict.fromkeys(asks, nearly))
     assert wanted == {("db", 5432): 2} and [d.code for d in said(one, nearly, 2)] == ["K324"]
 
 
@@ -168,19 +162,19 @@ TABLE = (Relation("shop.orders"),)
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (Binlog(TABLE, READY | {"log_bin": "OFF"}), "log_bin of db:3306 is OFF"),
-        (Binlog(TABLE, READY | {"binlog_format": "MIXED"}), "SET GLOBAL binlog_format = ROW;"),
-        (Binlog(TABLE, READY | {"binlog_row_image": "MINIMAL"}), "binlog_row_image of db:3306 is MINIMAL"),
-        (Binlog(TABLE, READY | {"server_id": "0"}), "refuses replicas"),
-        (Binlog(TABLE, READY | {"server_id": "5401"}), "5401 is the server's own"),
-        (Binlog(TABLE, READY, ("REPLICATION SLAVE",)), "GRANT REPLICATION SLAVE ON *.* TO cdc;"),
-        (Binlog((), READY), "shop.orders is not in the MariaDB"),
-        (Binlog((Relation("shop.orders", readable=False),), READY), "GRANT SELECT ON shop.orders TO cdc;"),
+        (BinlogState(TABLE, READY | {"log_bin": "OFF"}), "log_bin of db:3306 is OFF"),
+        (BinlogState(TABLE, READY | {"binlog_format": "MIXED"}), "SET GLOBAL binlog_format = ROW;"),
+        (BinlogState(TABLE, READY | {"binlog_row_image": "MINIMAL"}), "binlog_row_image of db:3306 is MINIMAL"),
+        (BinlogState(TABLE, READY | {"server_id": "0"}), "refuses replicas"),
+        (BinlogState(TABLE, READY | {"server_id": "5401"}), "5401 is the server's own"),
+        (BinlogState(TABLE, READY, ("REPLICATION SLAVE",)), "GRANT REPLICATION SLAVE ON *.* TO cdc;"),
+        (BinlogState((), READY), "shop.orders is not in the MariaDB"),
+        (BinlogState((Relation("shop.orders", readable=False),), READY), "GRANT SELECT ON shop.orders TO cdc;"),
     ],
 )
-def test_what_a_binary_log_must_be_like(found: Binlog, words: str) -> None:
+def test_what_a_binary_log_must_be_like(found: BinlogState, words: str) -> None:
     change = created(MARIA, table__include__list=r"shop\.orders", database__server__id="5401")
-    assert said(change, Binlog(TABLE, READY)) == []
+    assert said(change, BinlogState(TABLE, READY)) == []
     (problem,) = said(change, found)
     assert problem.is_error and words in f"{problem.detail} {problem.help}"
 
