@@ -42,6 +42,12 @@ def settings(change: Change) -> tuple[dict[str, str], tuple[str, ...]]:
     return sets, tuple(resets)
 
 
+def has_configs(live: Topic, sets: Mapping[str, str], resets: Iterable[str]) -> bool:
+    """Whether the topic has all of `sets`, and none of `resets` of its own."""
+    held = all(key in live.config and catalog.same(key, value, live.config[key]) for key, value in sets.items())
+    return held and not any(key in live.config for key in resets)
+
+
 def growth(change: Change) -> int | None:
     """The count of partitions that an update asks for, where it differs."""
     return next((int(str(d.after)) for d in change.diffs if d.path == "/partitions"), None)

@@ -40,15 +40,15 @@ def test_every_broker_shows_it_after_settling(backend: KafkaTopics) -> None:
     names = [topic.name for topic in topics]
     settled(backend, [Change(topic.address, Action.CREATE, None, topic) for topic in topics])
     for broker in (1, 2, 3):
-        assert set(map(str, backend._configs(names, broker).values())) == {"{'retention.ms': '1000'}"}
+        assert set(map(str, backend._reader.read_configs(names, broker).values())) == {"{'retention.ms': '1000'}"}
     diff = AttrDiff("/config/retention.ms", "1000", "2000")
     new = [replace(topic, config={"retention.ms": "2000"}) for topic in topics]
     settled(backend, [Change(n.address, Action.UPDATE, o, n, (diff,)) for o, n in zip(topics, new, strict=True)])
     for broker in (1, 2, 3):
-        assert set(map(str, backend._configs(names, broker).values())) == {"{'retention.ms': '2000'}"}
+        assert set(map(str, backend._reader.read_configs(names, broker).values())) == {"{'retention.ms': '2000'}"}
     settled(backend, [Change(topic.address, Action.DELETE, topic, None) for topic in new])
     for broker in (1, 2, 3):
-        assert {type(answer) for answer in backend._configs(names, broker).values()} == {Conflict}
+        assert {type(answer) for answer in backend._reader.read_configs(names, broker).values()} == {Conflict}
 
 
 def test_a_growth_has_settled_when_every_metadata_shows_it(backend: KafkaTopics) -> None:

@@ -55,7 +55,9 @@ HEAVY = frozenset({
 BUILT_ON = {
     "yaml": {"language.source", "language.fmt"},
     "confluent_kafka": {
-        "servers.kafka.topics",
+        "servers.kafka.topic_checks",
+        "servers.kafka.topic_reader",
+        "servers.kafka.topic_requests",
         "servers.kafka.client",
         "servers.kafka.errors",
         "servers.kafka.facts",

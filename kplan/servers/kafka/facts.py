@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
-from kplan.diagnostics import Conflict, ErrorClass, KplanError, Timeout
+from kplan.diagnostics import Busy, Conflict, ErrorClass, KplanError, Timeout
 from kplan.model import Address, Facts, Reader
 from kplan.servers import topics as shared
 from kplan.servers.connection_errors import NEVER_SECONDS
@@ -54,6 +54,36 @@ def offsets(client: Client, asked: Sequence[Partition], spec: OffsetSpec, timeou
         answers = client.asked(partial(client.admin.list_offsets, ask, request_timeout=timeout), "list offsets")
         found |= {(key.topic, key.partition): answer for key, answer in answers.items()}
     return found
+
+
+def end_offsets(client: Client, names: Collection[str]) -> dict[str, int]:
+    """The sum of each topic's end offsets; a missing topic has none."""
+    there = partitions(client, names)
+    last = offsets(client, [(n, p) for n, ids in there.items() for p in ids], LATEST, client.timeout)
+    return {
+        name: sum(last[name, p].offset for p in ids if not isinstance(last[name, p], KplanError))
+        for name, ids in there.items()
+    }
+
+
+def count_records(client: Client, names: Sequence[str]) -> dict[str, int | KplanError]:
+    """How many records each topic that is there has. Leaders that are being elected are awaited."""
+
+    def read() -> dict[str, int | KplanError]:
+        there = {name: [(name, p) for p in ids] for name, ids in partitions(client, names).items()}
+        asked = [each for mine in there.values() for each in mine]
+        first = offsets(client, asked, EARLIEST, client.timeout)
+        last = offsets(client, asked, LATEST, client.timeout)
+        problems = {key[0]: a for found in (first, last) for key, a in found.items() if isinstance(a, KplanError)}
+        waits = next((p for p in problems.values() if p.error_class is not ErrorClass.FATAL), None)
+        if waits is not None:  # 3 as well: a leader that has not heard of its new partition
+            raise Busy(waits.message)
+        return {name: problems.get(name) or count(mine, first, last) for name, mine in there.items()}
+
+    try:
+        return client.retried(read)
+    except KplanError as problem:
+        return dict.fromkeys(names, problem)
 
 
 def count(mine: Iterable[Partition], first: Answers, last: Answers) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -24,7 +23,8 @@ from kplan.diagnostics import (
 from kplan.model import Action, Change, Topic
 from kplan.servers.kafka import errors
 from kplan.servers.kafka.errors import VERDICTS, classify, failure, foreign
-from kplan.servers.kafka.topics import Failures, KafkaTopics
+from kplan.servers.kafka.topic_requests import Failures
+from kplan.servers.kafka.topics import KafkaTopics
 from kplan.servers.topics import batches, equals, weight
 
 CODES = {
@@ -106,6 +106,12 @@ class Scripted(KafkaTopics):
         self.unreadable = False
         self.sent = 0
         self.before_answer: Callable[[], None] = lambda: None
+        vars(self._requests).update(
+            create=lambda topics, validate=False: self._scripted([topic.name for topic in topics]),
+            delete=self._scripted,
+            set_configs=lambda settings, validate=False: self._scripted(list(settings)) if settings else {},
+        )
+        vars(self._reader).update(look_at=self._seen)
 
     def _scripted(self, names: Sequence[str]) -> Failures:
         self.sent += 1
@@ -113,16 +119,7 @@ class Scripted(KafkaTopics):
         answer = self.answers.pop(0)
         return dict.fromkeys(names, answer)
 
-    def _send_creates(self, topics: Sequence[Topic], validate: bool = False) -> Failures:
-        return self._scripted([topic.name for topic in topics])
-
-    def _send_deletes(self, names: Sequence[str]) -> Failures:
-        return self._scripted(names)
-
-    def _send_settings(self, settings: Any, validate: bool = False) -> Failures:
-        return self._scripted(list(settings)) if settings else {}
-
-    def _looked_at(self, names: Sequence[str], pause: bool) -> dict[str, Topic | None]:
+    def _seen(self, names: Sequence[str], pause: bool) -> dict[str, Topic | None]:
         return {} if self.unreadable else {name: self.there.get(name) for name in names}
 
 
