@@ -31,7 +31,7 @@ import kplan.cli.recover
 import kplan.planning.pipeline
 import kplan.servers.connect.connectors
 import kplan.servers.kafka.client
-import kplan.state.kafka.lock
+import kplan.state.kafka.producer
 from kplan.__main__ import run
 
 STEADY = 0.3  # seconds that a connector's state has to hold; kplan's own second is half of all the time of the trials
@@ -59,7 +59,7 @@ class Points:
 
 def wrap(points: Points) -> None:
     """Every record of the state and every request that changes something has its points from now on."""
-    vars(kplan.state.kafka.lock)["Producer"] = _producer(points)
+    vars(kplan.state.kafka.producer)["Producer"] = _producer(points)
     vars(kplan.servers.kafka.client)["AdminClient"] = _admin(points)
     requests.Session.request = _request(points, requests.Session.request)  # type: ignore[method-assign]
     vars(kplan.servers.connect.connectors)["ConnectConnectors"] = partial(

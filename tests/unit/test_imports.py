@@ -66,6 +66,8 @@ BUILT_ON = {
         "state.kafka.store",
         "state.kafka.clients",
         "state.kafka.lock",
+        "state.kafka.membership",
+        "state.kafka.producer",
         "state.kafka.topic",
     },
     "requests": {"servers.connect.rest", "ci.hosting", "servers.http_limits"},

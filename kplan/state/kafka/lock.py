@@ -1,183 +1,46 @@
-"""The lock of a stack, and the transactions that only its holder can write.
+"""The lock of a stack, and the writes that only its holder can make.
 
-The member of the consumer group `kplan.STACK` that holds the topic's partition holds the stack; its heartbeats keep
-it, and a killed one loses it after the session timeout. The assignor is `cooperative-sticky`, for `range` hands the
-partition to newcomers. Each transaction commits offsets as that member and generation, so that brokers check
-generation and producer epoch: whoever was stopped and superseded is refused at the next write.
+`membership` says who holds it, `producer` writes its transactions; here it is decided what to do when a write fails:
+try again, take the lock again, or give up.
 """
 
 from __future__ import annotations
 
-import struct
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
 
 from kplan.diagnostics import Denied, JournalBroken, KplanError, Timeout, Unreachable, codes
 from kplan.model import Address, Owned
-from kplan.model.history import past_changes, summarize, surplus, with_change
 from kplan.model.journal import Entry
-from kplan.state.base import Holder, ledger_key, summary_key
+from kplan.state.base import Holder, summary_key
 from kplan.state.base import Record as Stored
 from kplan.state.kafka.clients import (
-    CLIENT,
-    DENIED,
     EVICTED,
     HOPELESS,
     PASSING,
     SILENT,
     STALE_GENERATION,
-    TRANSACTION_SECONDS,
     TRY_SECONDS,
     Clients,
     code_of,
     problem_of,
 )
-from kplan.state.kafka.log import (
-    Log,
-    Record,
-    dumped,
-    history_record,
-    journal_records,
-    ledger_record,
-    lock_key,
-    lock_record,
-    summary_record,
-)
+from kplan.state.kafka.log import Log, Record, dumped, lock_key, lock_record
+from kplan.state.kafka.membership import Membership
+from kplan.state.kafka.producer import OUTCOME_UNKNOWN, Encoded, OutcomeUnknown, StackProducer
+from kplan.state.kafka.stack_records import StackRecords
 from kplan.state.kafka.topic import Cluster
 from kplan.state.signing import Signer
 
-OFFSETS_SECONDS: Final = 8.0  # for the part of a transaction that the group's coordinator answers
 REWRITTEN_AT_ONCE: Final = 20  # records, each of up to a megabyte
-GAP_SECONDS: Final = 0.01  # without it, polling starves every other call of a consumer (facts.md 1.2)
-LONGEST_POLL_SECONDS: Final = 30.0  # a thread that does not poll for so long gives the lock up
 RELEASE_SECONDS: Final = 5.0  # for the last write, and for leaving the group: its session ends by itself
 REGAIN_SECONDS: Final = 5.0  # beyond the session, at least, until a lock that brokers lost must be held again
-
-
 TAKEN_OVER: Final = "another run took over"
-
-
-class Membership:
-    """One try to hold a group's partition. Its thread makes every call of the consumer, with a gap between polls."""
-
-    def __init__(self, clients: Clients, group: str, holder: Holder, session: float) -> None:
-        self.held = threading.Event()
-        self.settled = threading.Event()  # the group has said who holds it, or there was an error
-        self.lost = threading.Event()  # for ever: another may have held it since
-        self.problem: KafkaError | None = None
-        self._clients = clients
-        self.session = session
-        self._polled = time.monotonic()
-        self._longest_pause = 0.0
-        self._stop = threading.Event()
-        self._member: tuple[int, str] | None = None
-        self._metadata = b""
-        self._turn = threading.Lock()
-        own = {
-            "partition.assignment.strategy": "cooperative-sticky",
-            "session.timeout.ms": round(session * 1000),
-            "heartbeat.interval.ms": round(session * 200),
-            "max.poll.interval.ms": round(max(LONGEST_POLL_SECONDS, session) * 1000),
-            "auto.offset.reset": "latest",
-        }
-        self._consumer = clients.consumer(f"{CLIENT}{holder.who}/{holder.run}", group, **own)
-        self._thread = threading.Thread(target=self._run, name=f"lock-{group}", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._consumer.subscribe([self._clients.topic], on_assign=self._assigned, on_revoke=self._revoked,
-                                     on_lost=self._revoked)  # fmt: skip
-            while not self._stop.wait(GAP_SECONDS):
-                self._longest_pause, self._polled = self._pause(), time.monotonic()
-                message = self._consumer.poll(0.02)
-                problem = message and message.error()
-                if problem:
-                    self._hear(problem)
-                self._refresh()
-        except Exception as exception:  # whatever it is, nobody holds anything any more
-            self.problem = self.problem or problem_of(exception) or KafkaError(KafkaError._FAIL, repr(exception))
-        finally:
-            self._end()
-
-    def _pause(self) -> float:
-        """The longest time for which this thread did not run, in seconds."""
-        return max(self._longest_pause, time.monotonic() - self._polled)
-
-    @property
-    def was_stopped(self) -> bool:
-        """Whether the process, not the brokers, may be why the session ended: it began before the process stopped."""
-        return self._pause() > self.session / 2
-
-    def _end(self) -> None:
-        self.lost.set()
-        self.held.clear()
-        self.settled.set()
-        with suppress(Exception):  # it may be unusable; its session ends by itself then
-            self._consumer.close()
-
-    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        consumer.incremental_assign(partitions)
-        if partitions and not self.lost.is_set():
-            consumer.pause(partitions)
-            self.held.set()
-            self._refresh()
-        self.settled.set()
-
-    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        if partitions:
-            self.lost.set()
-            self.held.clear()
-            consumer.incremental_unassign(partitions)
-
-    def _hear(self, problem: KafkaError) -> None:
-        """A refusal ends the try; anything else may pass."""
-        if problem.code() in DENIED | {26, 24, 35} or problem.fatal():
-            self.problem = problem
-            self.settled.set()
-        else:
-            self._clients.contact.note(problem)
-
-    def _refresh(self) -> None:
-        """The generation changes whenever a contender joins; the member id only when this one was put out."""
-        if not self.held.is_set() or self.lost.is_set():
-            return
-        metadata = self._consumer.consumer_group_metadata()
-        generation, member = _member(metadata)
-        with self._turn:
-            if self._member is not None and member and member != self._member[1]:
-                self.lost.set()
-                self.held.clear()
-            elif generation >= 0 and member:
-                self._member, self._metadata = (generation, member), metadata
-
-    def metadata(self) -> bytes | None:
-        """What brokers check a write against; None once the lock is lost.
-
-        Never that of a client without a member id: brokers let such a one commit unchecked.
-        """
-        with self._turn:
-            return self._metadata if self._metadata and self.held.is_set() and not self.lost.is_set() else None
-
-    def leave(self, seconds: float) -> None:
-        """The group is left, if that is possible in time; else the session ends by itself."""
-        self._stop.set()
-        self._thread.join(seconds)
-
-
-def _member(metadata: bytes) -> tuple[int, str]:
-    """Generation and member id in librdkafka's serialised metadata: `CGMDv2:`, an int, then texts ended by NUL."""
-    magic, colon, rest = metadata.partition(b":")
-    if not magic.startswith(b"CGMD") or not colon or len(rest) < 4:
-        raise ValueError("this client's group metadata has another format than librdkafka's CGMD")
-    (generation,) = struct.unpack("=i", rest[:4])
-    return generation, rest[4:].split(b"\0")[1].decode()
 
 
 class KafkaLock:
@@ -191,39 +54,16 @@ class KafkaLock:
         self._stack = stack
         self._holder = holder
         self._membership = membership
+        self._producer = StackProducer(clients, stack, holder)
         self._turn = threading.Lock()
         self._log = Log(signer=signer)
         self._released = False
         self._lost = ""
-        self._right = "Write"  # what a refused write lacks
         self._reader: Callable[[], Log] | None = None  # set when the lock is held
-        self._renew()
-
-    def _renew(self) -> None:
-        """A producer that has not been told to begin; what an earlier one left open is aborted by its beginning."""
-        holder, clients = self._holder, self._clients
-        own = {
-            "transactional.id": clients.group(self._stack),
-            "transaction.timeout.ms": round(TRANSACTION_SECONDS * 1000),
-            "linger.ms": 0,
-            "message.max.bytes": 8_000_000,
-            "batch.size": 900_000,
-            "compression.type": "lz4",
-        }
-        name = f"{CLIENT}{holder.who}/{holder.run}"
-        self._producer = Producer(clients.settings(name, **own), logger=clients.library)
 
     def connect(self) -> None:
-        """The producer is connected and knows the topic's leader, and claims nothing yet.
-
-        One that begins without that may wait for half a second, and as long again before it sends (2.16.0). The first
-        answer comes through a connection that is given up for one to the broker by its id; the second one needs that.
-        """
-        started = time.monotonic()
-        with suppress(KafkaException):  # what is wrong, `begin` says
-            for _ in range(2):
-                self._producer.list_topics(self._clients.topic, timeout=min(TRY_SECONDS, self._clients.timeout))
-        self._clients.log_request("connect the producer", started)
+        """The producer is connected and knows the topic's leader, and claims nothing yet."""
+        self._producer.connect()
 
     def begin(self, reader: Callable[[], Log]) -> None:
         """Predecessors are fenced and their open transaction is aborted; what they wrote is known; so is the holder."""
@@ -233,7 +73,7 @@ class KafkaLock:
             self._clients.log_request("init transactions", started)
         except KafkaException as exception:
             self._clients.log_request("init transactions", started, refusal=exception)
-            self._producer.poll(0)  # serves the callbacks
+            self._producer.serve_callbacks()
             if code_of(exception) in PASSING:
                 raise self._cluster.no_transactions() from exception
             raise self._clients.said(exception, "no transactions for kplan") from exception
@@ -249,7 +89,8 @@ class KafkaLock:
         with self._turn:
             if self._released:
                 raise JournalBroken(f"the lock of stack {self._stack} was released, so nothing more is written")
-            records = [*self._ledger_records(ledger or {}), *self._journal_records(entries)]
+            made = StackRecords(self._stack, self._log, self._clients.logger)
+            records = [*made.of_ledger(ledger or {}), *made.of_journal(entries)]
             if records:
                 self._commit(records)
 
@@ -282,44 +123,6 @@ class KafkaLock:
         if others - {self._stack}:
             raise ValueError(f"the lock of {self._stack} does not cover {', '.join(sorted(others - {self._stack}))}")
 
-    def _ledger_records(self, ledger: Mapping[Address, Owned | None]) -> Iterator[Record]:
-        for address, owned in ledger.items():
-            claim = self._log.claims.get(address, {}).get(self._stack)
-            if owned is not None:
-                yield ledger_record(owned, claim.claimed if claim else None)
-            elif claim is not None:
-                yield ledger_key(self._stack, address), None
-
-    def _journal_records(self, entries: Sequence[Entry]) -> Iterator[Record]:
-        """Each entry's records; with an `end`, what stays of the run, and the removal of the details of older ones."""
-        for entry in entries:
-            log = self._log.runs.get((self._stack, entry.run))
-            if log is not None and any(seq == entry.seq for seq, _ in log.records):
-                raise JournalBroken(
-                    f"entry {entry.seq} of run {entry.run} is there already", help="see `kplan recover --list`"
-                )
-            yield from journal_records(entry)
-        for run in dict.fromkeys(entry.run for entry in entries if entry.event == "end"):
-            known = self._log.runs.get((self._stack, run))
-            earlier = known.entries() if known is not None else []
-            yield from self._lasting_records([*earlier, *(entry for entry in entries if entry.run == run)])
-            yield from ((key, None) for key in self._log.forgotten(self._stack, run))
-
-    def _lasting_records(self, ended: Sequence[Entry]) -> Iterator[Record]:
-        """The summary of the run that ends, those that older runs lack, and the history of what it changed."""
-        made = [summarize(ended), *(summarize(log.entries()) for log in self._log.unsummarized())]
-        summaries = [summary for summary in made if summary is not None]
-        yield from map(summary_record, summaries)
-        known = [summary for _, summary in self._log.summaries.values()]
-        yield from ((summary_key(self._stack, run), None) for run in surplus([*known, *summaries]))
-        for address, change in past_changes(ended).items():
-            try:
-                earlier = self._log.changes(self._stack, address)
-            except ValueError as cause:
-                self._clients.logger.warning("the history of %s begins again: it cannot be read: %s", address, cause)
-                earlier = []
-            yield history_record(self._stack, address, with_change(earlier, change))
-
     # -- transactions -------------------------------------------------------------------------------------------------
     def _commit(self, records: Sequence[Record], seconds: float | None = None, unsigned: Collection[str] = ()) -> None:
         """The records are durable and of this holder. Raises JournalBroken; once the lock is lost, for ever."""
@@ -333,7 +136,7 @@ class KafkaLock:
             cause: Exception | None = None
             started = time.monotonic()
             try:
-                offsets = self._transaction(encoded, deadline)
+                offsets = self._write(encoded, deadline)
                 size = sum(len(key) + len(value or b"") for key, value in encoded)
                 self._clients.log_request(f"write in a transaction, {size} bytes", started, len(encoded))
                 break
@@ -363,6 +166,14 @@ class KafkaLock:
         """Return the record's value with its signature, unless its key is one of `unsigned`."""
         return (Signer() if key in unsigned else self._signer).sign(key, data)
 
+    def _write(self, encoded: Encoded, deadline: float) -> list[int]:
+        """One try, and the records' offsets."""
+        try:
+            return self._producer.write(encoded, self._membership, deadline)
+        except OutcomeUnknown:
+            self._lost = OUTCOME_UNKNOWN
+            raise
+
     # -- a lock that was lost ---------------------------------------------------------------------------------------
     def _regain(self, cause: Exception, deadline: float) -> None:
         """The lock is held again, and nobody else had it meanwhile. Raises JournalBroken otherwise.
@@ -381,12 +192,12 @@ class KafkaLock:
         while True:
             try:
                 self._rejoin(end)
-                self._renew()
-                self.connect()
+                self._producer.renew()
+                self._producer.connect()
                 self._producer.init_transactions(max(1.0, end - time.monotonic()))
                 # Ends what a broker that was killed left open, which the reader would wait for: a run has no summary
                 # before its end, so this removes nothing.
-                self._transaction([(summary_key(self._stack, self._holder.run).encode(), None)], end)
+                self._write([(summary_key(self._stack, self._holder.run).encode(), None)], end)
                 self._refuse_others(reader())
                 return
             except (KafkaException, Timeout, Unreachable) as exception:
@@ -429,81 +240,16 @@ class KafkaLock:
         self._refuse_lost()
         self._log = fresh
 
-    def _is_written(self, encoded: Sequence[tuple[bytes, bytes | None]]) -> bool:
+    def _is_written(self, encoded: Encoded) -> bool:
         """Whether the write of a journal's record had taken effect: then all of its transaction has."""
         written = {(key, value) for log in self._log.runs.values() for _, key, value in log.records.values()}
         return any((key.decode(), value) in written for key, value in encoded if value is not None)
-
-    # -- one transaction --------------------------------------------------------------------------------------------
-    def _transaction(self, encoded: Sequence[tuple[bytes, bytes | None]], deadline: float) -> list[int]:
-        """One try. The offsets bind it to the member and generation: a transaction without them is no fence check."""
-        offsets: dict[int, int] = {}
-        failures: list[KafkaError] = []
-        if self._membership.metadata() is None:  # nothing is left open, whose end would be an abort
-            raise KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID, "the lock is not held"))
-        self._producer.begin_transaction()
-        for number, (key, value) in enumerate(encoded):
-
-            def told(problem: KafkaError | None, message: Any, number: int = number) -> None:
-                if problem is not None:
-                    failures.append(problem)
-                else:
-                    offsets[number] = message.offset()
-
-            self._producer.produce(self._clients.topic, value, key, 0, on_delivery=told)
-        self._producer.flush(max(0.1, deadline - time.monotonic()))
-        metadata = self._membership.metadata()
-        if metadata is None:
-            raise KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID, "the lock is not held"))
-        where = [TopicPartition(self._clients.topic, 0, 0)]
-        # After a failure this raises, too, and its error says why; a delivery's only says that it was purged.
-        self._right = "Write" if failures else "Read"  # whoever commits offsets of a topic must be allowed to read it
-        self._send_offsets(where, metadata, max(0.1, min(OFFSETS_SECONDS, deadline - time.monotonic())))
-        if failures or len(offsets) < len(encoded):
-            raise KafkaException(failures[0] if failures else KafkaError(KafkaError._TIMED_OUT, "not written in time"))
-        self._end_transaction(deadline)
-        return [offsets[number] for number in range(len(encoded))]
-
-    def _send_offsets(self, where: list[TopicPartition], metadata: bytes, seconds: float) -> None:
-        """As the client's own, but it ends: the client's may hang once the group's coordinator has died (2.16.0).
-
-        A producer that hangs is given up for a new one.
-        """
-        outcome: Future[None] = Future()
-        producer = self._producer
-
-        def send() -> None:
-            try:
-                producer.send_offsets_to_transaction(where, metadata, seconds)
-                outcome.set_result(None)
-            except BaseException as exception:
-                outcome.set_exception(exception)
-
-        threading.Thread(target=send, name="offsets", daemon=True).start()
-        if not wait([outcome], seconds + 2).done:
-            raise ProducerHangs("the group's coordinator does not answer")
-        outcome.result()
-
-    def _end_transaction(self, deadline: float) -> None:
-        """A commit whose answer is late is asked for again: the coordinator knows whether it was."""
-        while True:
-            try:
-                self._producer.commit_transaction(max(0.1, deadline - time.monotonic()))
-                return
-            except KafkaException as exception:
-                problem = problem_of(exception)
-                if problem is None or not problem.retriable() or problem.txn_requires_abort():
-                    raise
-                if time.monotonic() > deadline:
-                    self._lost = "whether the last write took effect is not known"
-                    raise JournalBroken(f"{self._clients.topic} cannot be written: {problem.str()}; {self._lost}",
-                                        help="see `kplan recover`") from exception  # fmt: skip
 
     def _is_gone(self, exception: KafkaException, deadline: float) -> bool:
         """Whether the lock, or its producer, is gone; False where another try is right. Raises where none is."""
         problem = problem_of(exception)
         code = code_of(exception)
-        gone = problem is None or problem.fatal() or code in EVICTED or not self._abort(deadline)
+        gone = problem is None or problem.fatal() or code in EVICTED or not self._producer.abort(deadline)
         if code in HOPELESS:
             self._lost = self._because(exception) if gone else ""
             raise self._unwritten(exception) from exception
@@ -528,22 +274,11 @@ class KafkaLock:
             return "its session ended"
         return self._clients.mask.mask(str(exception))
 
-    def _abort(self, deadline: float) -> bool:
-        """Whether the open transaction is undone."""
-        while True:
-            try:
-                self._producer.abort_transaction(max(0.1, min(5.0, deadline - time.monotonic())))
-                return True
-            except KafkaException as exception:
-                problem = problem_of(exception)
-                if problem is None or not problem.retriable() or time.monotonic() > deadline:
-                    return False
-
     def _unwritten(self, exception: KafkaException) -> KplanError:
-        said = self._clients.said(exception, f"{self._clients.topic} cannot be written", self._right)
+        said = self._clients.said(exception, f"{self._clients.topic} cannot be written", self._producer.right)
         if isinstance(said, Denied):
             return said
-        self._producer.poll(0)  # serves the callbacks
+        self._producer.serve_callbacks()
         return self._clients.contact.explain_throttling(JournalBroken(said.message, help=said.help))
 
     def _refuse_lost(self, cause: BaseException | None = None) -> None:
@@ -560,7 +295,3 @@ class KafkaLock:
             if found is not None and found.run != self._holder.run:
                 return f"; {found.who} has it now (run {found.run})"
         return ""
-
-
-class ProducerHangs(Exception):
-    """A call of the client does not return: its producer is given up."""

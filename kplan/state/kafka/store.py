@@ -1,6 +1,6 @@
 """The ledger, the journal and the lock in one compacted topic of the cluster (facts.md 5; schemas/state.v1.json).
 
-`kafka_log` has its records, `kafka_topic` reads it, `kafka_lock` writes it. Who may is in `kplan.servers.permissions`.
+`log` has its records, `topic` reads it, `lock` writes it. Who may is in `kplan.servers.permissions`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from kplan.model.masks import Mask, MaskingFilter
 from kplan.servers.connection_errors import NO_PLACES, Contact, Retry
 from kplan.state.base import UNREADABLE_HELP, Holder, Lock, Overview, Record, RecordUnreadable
 from kplan.state.kafka.clients import Clients
-from kplan.state.kafka.lock import KafkaLock, Membership
+from kplan.state.kafka.lock import KafkaLock
 from kplan.state.kafka.log import Log
+from kplan.state.kafka.membership import Membership
 from kplan.state.kafka.topic import Cluster, Members, Reader
 from kplan.state.signing import Signer
 
