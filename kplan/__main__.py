@@ -52,7 +52,7 @@ def run(args: Sequence[str] | None = None) -> int:
 
 
 def _failed(e: Exception) -> int:
-    from kplan.cli.common import failed
+    from kplan.cli.command import failed
 
     return failed(e)
 

@@ -10,25 +10,22 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from kplan.diagnostics import Diagnostic, Invalid, Stale, codes, error
+from kplan.diagnostics import Invalid, Stale, codes, error
 from kplan.execution.run import Result, Stop
-from kplan.model import EMPTY, Connector, Secret, Stack, Target
+from kplan.model import EMPTY, Stack, Target
 from kplan.model.events import Emit, silent
 from kplan.model.masks import Mask
 from kplan.project.loading import Loaded, Request
 
 if TYPE_CHECKING:
-    from kplan.execution.notify import Notifier
+    from kplan.app.plan import PlanRequest
+    from kplan.app.runtime import Runtime
     from kplan.planning.document import Plan
-    from kplan.planning.pipeline import Options
     from kplan.project.environment import Environment
-    from kplan.servers.base import Cluster
-    from kplan.state.base import Holder, Store
 
 StrPath = str | os.PathLike[str]
 View = Literal["text", "json", "md", "html", "concise", "github", "junit", "sarif"]
@@ -62,8 +59,10 @@ def load(
     Raises Invalid, with `diagnostics`, where no environment or no file is found to go on with. Other errors in the
     files are in the result; `plan` refuses it then.
     """
-    from kplan.project import loading
+    from kplan.app.load import load_stacks
+    from kplan.app.problems import mask_problems
 
+    runtime = _runtime()
     request = Request(
         paths=_paths(paths),
         env=env,
@@ -75,10 +74,10 @@ def load(
         unasked=Target() if without_servers else None,
     )
     try:
-        loaded = loading.load(request)
+        loaded = load_stacks(request, runtime)
     except Invalid as e:
-        raise Invalid(_masked(Mask(), e.diagnostics, {}), e.message) from None
-    loaded.diagnostics = _masked(_mask(loaded.environment, loaded.stacks), loaded.diagnostics, loaded.texts)
+        raise Invalid(mask_problems(runtime.mask, e.diagnostics, {}), e.message) from None
+    loaded.diagnostics = mask_problems(runtime.mask, loaded.diagnostics, loaded.texts)
     return loaded
 
 
@@ -91,12 +90,11 @@ def load_environment(
     process: Mapping[str, str] | None = None,
 ) -> Environment:
     """The environment alone, to apply a saved plan in: of the `kplan.yaml` in `folder` or above. Raises Invalid."""
-    from kplan.project import loading
+    from kplan.app.load import load_environment
 
     known = dict(os.environ) if process is None else process
-    return loading.load_environment(
-        Request(env=env, bootstrap=bootstrap, connect=connect, folder=os.fspath(folder), process=known)
-    )
+    request = Request(env=env, bootstrap=bootstrap, connect=connect, folder=os.fspath(folder), process=known)
+    return load_environment(request, _runtime())
 
 
 # -- plans ------------------------------------------------------------------------------------------------------------
@@ -127,8 +125,8 @@ def plan(
     servers do not answer; InterruptedRun where a run of the stack has no end; JournalBroken.
     """
     _expect(loaded, Loaded, "`loaded` is what `load` gives")
-    options = _options(destroy, target, exclude, replace, accept, offline, drop, key)
-    return _plans(loaded, [_chosen(loaded, stack)], options)[0]
+    request = _plan_request(destroy, target, exclude, replace, accept, offline, drop)
+    return _plans(loaded, [_chosen(loaded, stack)], request, key)[0]
 
 
 def plan_all(
@@ -149,11 +147,11 @@ def plan_all(
     and errors are those of `plan`.
     """
     _expect(loaded, Loaded, "`loaded` is what `load` gives")
-    options = _options(destroy, target, exclude, replace, accept, offline, drop, key)
-    return _plans(loaded, loaded.stacks, options)
+    request = _plan_request(destroy, target, exclude, replace, accept, offline, drop)
+    return _plans(loaded, loaded.stacks, request, key)
 
 
-def _options(
+def _plan_request(
     destroy: bool,
     target: str | Sequence[str],
     exclude: str | Sequence[str],
@@ -161,45 +159,36 @@ def _options(
     accept: str | Sequence[str],
     offline: bool,
     drop: str | Sequence[str],
-    key: str | None,
-) -> Options:
+) -> PlanRequest:
+    from kplan.app.plan import PlanRequest
     from kplan.kinds.connector.debezium.drops import is_word
-    from kplan.planning.pipeline import Options
-    from kplan.planning.risk import Accepted
 
     for word in _texts(drop):
         if not is_word(word):
             raise ValueError(f"`drop` is 'slot', 'publication' or 'publication=NAME', not {_brief(word)}")
-    return Options(
+    return PlanRequest(
         "destroy" if destroy else "apply",
         _texts(target),
         _texts(exclude),
         _texts(replace),
-        Accepted(_texts(accept)),
+        _texts(accept),
+        frozenset(_texts(drop)),
         offline,
-        key,
-        _stamp(),
-        drop=frozenset(_texts(drop)),
     )
 
 
-def _plans(loaded: Loaded, stacks: Sequence[Stack], options: Options) -> list[Plan]:
+def _plans(loaded: Loaded, stacks: Sequence[Stack], request: PlanRequest, key: str | None) -> list[Plan]:
     """Return the plans of `stacks`, which are all or one of `loaded.stacks`, in the order in which they are applied."""
-    from dataclasses import replace as with_
+    from kplan.app.opening import open_environment
+    from kplan.app.plan import plan_stacks, refuse_unplannable
 
-    from kplan.diagnostics import ordered
-    from kplan.planning.pipeline import make_all, not_for_apply
-
-    unset = [] if options.mode == "destroy" else [problem for stack in stacks for problem in not_for_apply(stack)]
-    if loaded.has_errors or unset:
-        raise Invalid([*loaded.diagnostics, *unset])
-    mask = _mask(loaded.environment, loaded.stacks)
-    with _opened(loaded.environment, mask, key=options.sign_with) as (cluster, store):
-        made = make_all(stacks, cluster, store, options) if stacks else []
-    _notifier(loaded.environment, mask).blocked(made)
-    of_files = {stack.name: problems for stack, problems in zip(stacks, _problems_of(loaded, stacks), strict=True)}
-    problems = [_masked(mask, ordered([*of_files[plan.stack], *plan.diagnostics]), loaded.texts) for plan in made]
-    return [with_(plan, diagnostics=tuple(found)) for plan, found in zip(made, problems, strict=True)]
+    refuse_unplannable(loaded, stacks, request)
+    runtime = _runtime(key)
+    runtime.learn(loaded.environment, loaded.stacks)
+    with open_environment(loaded.environment, runtime) as opened:
+        plans = plan_stacks(loaded, stacks, request, opened, runtime).plans
+    runtime.notifier(loaded.environment).blocked(plans)
+    return list(plans)
 
 
 def to_json(plan: Plan, *, key: str | None = None) -> dict[str, Any]:
@@ -273,27 +262,29 @@ def apply(
     InterruptedRun, Unreachable, Denied, Timeout. Raises JournalBroken where the run cannot be recorded: `exit_code` 1
     says that nothing was changed, 8 that `kplan recover` is needed.
     """
-    from kplan.execution.apply import Apply, prepare_run
+    from kplan.app.apply import ApplyRequest, run_plan
+    from kplan.app.opening import open_environment
+    from kplan.app.saved import plan_secrets
     from kplan.project.environment import Environment
 
     _expect_plan(plan)
     _expect(environment, Environment, "`environment` is `loaded.environment`, or what `load_environment` gives")
     _expect_settings(on_failure, lock_timeout, parallel)
-    mask = _mask(environment)
-    mask.add(value for change in plan.changes if isinstance(change.after, Connector)
-             for value in change.after.config.values() if isinstance(value, Secret))  # fmt: skip
-    me = holder(f"kplan.{plan.mode}", datetime.now(UTC))
+    runtime = _runtime(key)
+    runtime.learn(environment)
+    runtime.mask.add(plan_secrets(plan))
+    request = ApplyRequest(f"kplan.{plan.mode}", on_failure, lock_timeout, parallel=parallel, saved=saved)
+    holder = runtime.holder(request.command)
 
     def work() -> Result:
         _refuse(plan, environment)
-        with _opened(environment, mask, parallel, key) as (cluster, store):
-            run = prepare_run(plan, environment, cluster, store, me, _unbreakable(on_event), stop or Stop())
-            return Apply(run, on_failure, saved).within(lock_timeout)
+        with open_environment(environment, runtime, parallel) as opened:
+            return run_plan(plan, opened, request, runtime, holder, _unbreakable(on_event), stop or Stop())
 
     if not plan.steps:
         _refuse(plan, environment)
         return Result("applied", "", said="No changes.")
-    return _notifier(environment, mask).run(plan, me.run, work)
+    return runtime.notifier(environment).run(plan, holder.run, work)
 
 
 def destroy(
@@ -327,22 +318,6 @@ def destroy(
     )
 
 
-def holder(command: str, now: datetime) -> Holder:
-    """Who runs this, for the one who is refused meanwhile."""
-    import getpass
-    import secrets
-    import socket
-
-    from kplan.state.base import Holder
-
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        user = f"uid {os.getuid()}" if hasattr(os, "getuid") else "someone"
-    run = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-    return Holder(f"{user}@{socket.gethostname()}", run, command, f"{now:%Y-%m-%dT%H:%M:%SZ}", os.getpid())
-
-
 def _expect(given: object, kind: type, what: str) -> None:
     if not isinstance(given, kind):
         raise ValueError(f"{what}, not {_brief(given)}")
@@ -371,22 +346,16 @@ def _brief(given: object) -> str:
 
 def _refuse(plan: Plan, environment: Environment) -> None:
     """Raises where the plan cannot be applied here."""
+    from kplan.app.saved import find_unset_variables
+
     if plan.errored:
         raise Invalid(plan.diagnostics, "the plan has errors")
     if plan.env != environment.name:
         raise Stale(f"the plan is for environment {plan.env}, not {environment.name}")
-    if missing := _without_values(plan):
+    if missing := find_unset_variables(plan):
         raise Invalid(
             [error(codes.K219, "a sensitive variable has no value", n, help="give it to `from_json`") for n in missing]
         )
-
-
-def _without_values(plan: Plan) -> list[str]:
-    from kplan.language.template import references
-
-    values = [v for c in plan.changes if isinstance(c.after, Connector) for v in c.after.config.values()]
-    unknown = [v.ref for v in values if isinstance(v, Secret) and v.value is None and v.ref]
-    return list(dict.fromkeys(name for ref in unknown for name in references(ref)))
 
 
 def _unbreakable(on_event: Emit) -> Emit:
@@ -395,29 +364,12 @@ def _unbreakable(on_event: Emit) -> Emit:
     return unbreakable(on_event, lambda e: log.error("on_event failed and is not called again: %s", type(e).__name__))
 
 
-def _notifier(environment: Environment, mask: Mask) -> Notifier:
-    from kplan.execution.notify import Notifier
-
-    return Notifier(environment.notify, environment.name, mask.mask, log.warning)
-
-
 # -- what they share --------------------------------------------------------------------------------------------------
-@contextmanager
-def _opened(
-    environment: Environment, mask: Mask, parallel: int = 6, key: str | None = None
-) -> Iterator[tuple[Cluster, Store]]:
-    """The environment's servers and its store, closed at the end."""
-    from kplan.app.servers import open_cluster, open_store
+def _runtime(key: str | None = None) -> Runtime:
+    """What a call knows: no secret at first. Warnings go to the log."""
+    from kplan.app.runtime import Runtime
 
-    cluster = open_cluster(environment, mask, log.warning, parallel)
-    try:
-        store = open_store(environment, key)
-        try:
-            yield cluster, store
-        finally:
-            store.close()
-    finally:
-        cluster.close()
+    return Runtime(Mask(), lambda: datetime.now(UTC), key, warn=log.warning)
 
 
 def _chosen(loaded: Loaded, name: str) -> Stack:
@@ -433,47 +385,6 @@ def _chosen(loaded: Loaded, name: str) -> Stack:
     raise ValueError(f"there is no stack {name!r}, but {known}" if name else f"name one of the stacks: {known}")
 
 
-def _problems_of(loaded: Loaded, stacks: Sequence[Stack]) -> list[list[Diagnostic]]:
-    """Return the problems of the files, stack by stack; those that no stack's own file has belong to the first."""
-    from pathlib import Path
-
-    root = loaded.environment.folder
-    own = {os.path.realpath(Path(root, stack.path)): stack.name for stack in loaded.stacks}
-    problems: list[list[Diagnostic]] = [[] for _ in stacks]
-    places = {stack.name: place for place, stack in enumerate(stacks)}
-    for problem in loaded.diagnostics if stacks else ():
-        owner = own.get(os.path.realpath(problem.span.path)) if problem.span else None
-        if owner is None or owner in places:
-            problems[places[owner] if owner else 0].append(problem)
-    return problems
-
-
-def _mask(environment: Environment, stacks: Iterable[Stack] = ()) -> Mask:
-    """Knows the secrets of the environment and of the stacks."""
-    mask = Mask(environment.secrets)
-    for stack in stacks:
-        for resource in stack.resources.values():
-            if isinstance(resource, Connector):
-                mask.add_config(resource.config)
-    return mask
-
-
-def _masked(mask: Mask, problems: Sequence[Diagnostic], texts: Mapping[str, str]) -> list[Diagnostic]:
-    """The problems without secrets, those that are written in the files they are about included."""
-    from dataclasses import replace
-    from pathlib import Path
-
-    from kplan.language.literals import hidden
-
-    for path in {problem.span.path for problem in problems if problem.span}:
-        try:
-            text = texts.get(path) or Path(path).read_text("utf-8", "replace")
-        except OSError:
-            continue
-        mask.add(hidden(text)[1])
-    return [replace(p, detail=mask.mask(p.detail), help=mask.mask(p.help), label=mask.mask(p.label)) for p in problems]
-
-
 def _paths(given: StrPath | Sequence[StrPath]) -> tuple[str, ...]:
     return tuple(os.fspath(each) for each in ([given] if isinstance(given, str | os.PathLike) else given))
 
@@ -487,7 +398,3 @@ def _text(value: object) -> str:
     import json
 
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _stamp() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -16,7 +16,7 @@ from typing import Any
 WARM = multiprocessing.get_context("forkserver")
 WARM.set_forkserver_preload([
     "pytest", "yaml", "jsonschema", "jinja2", "requests", "deepdiff", "confluent_kafka.admin",
-    *(f"kplan.{name}" for name in ("cli.common", "cli.plan", "cli.apply", "planning.pipeline", "execution.recovery",
+    *(f"kplan.{name}" for name in ("cli.command", "cli.plan", "cli.apply", "planning.pipeline", "execution.recovery",
                                    "render.text", "render.events", "app.servers", "servers.simulated",
                                    "state.sqlite")),
 ])  # fmt: skip

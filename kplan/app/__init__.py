@@ -1,1 +1,1 @@
-"""The composition root: it opens servers, state and logs for the commands and the library."""
+"""The use cases under the commands and the library, and the one place where servers, state and logs are opened."""

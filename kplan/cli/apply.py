@@ -2,17 +2,20 @@
 
 import click
 
-from kplan.cli import applying
-from kplan.cli.common import LOADING, PLANNING, SHOWING, Session
-from kplan.cli.common import command as calls
+from kplan.cli import applying, reports
+from kplan.cli.command import calls
+from kplan.cli.flags import LOADING, PLANNING, RUNNING, SHOWING, PlanFlags, RunFlags
+from kplan.cli.session import Session
 
 
 @click.command("apply", help="Make it so. STACK is a stack file, a folder of them, or a plan saved with `plan --out`.")
 @click.argument("paths", metavar="STACK...|PLAN.json", nargs=-1, required=True)
 @LOADING
 @PLANNING
-@applying.FLAGS
+@RUNNING
+@applying.FORMAT
+@reports.flag()
 @SHOWING
 @calls
-def command(session: Session) -> int:
-    return applying.apply(session, "apply")
+def command(session: Session, planning: PlanFlags, running: RunFlags) -> int:
+    return applying.apply(session, "apply", planning, running)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kplan.cli.common import SHOWING, Session, option
-from kplan.cli.common import command as calls
+from kplan.cli.command import calls
+from kplan.cli.flags import SHOWING
+from kplan.cli.options import option
+from kplan.cli.session import Session
 
 if TYPE_CHECKING:
     from kplan.ci.hosting import GitHub, GitLab
@@ -39,13 +41,12 @@ SERVICE = option(
 )
 @SHOWING
 @calls
-def command(session: Session) -> int:
+def command(session: Session, path: str, service: str | None, request: int | None, update_only: bool) -> int:
     from kplan.ci.hosting import fitting, upsert
 
-    s = session.settings
-    body = fitting(_body(Path(s["path"])))
-    host = host_of(session, s["request"] or request_of(os.environ))
-    done, url = upsert(host, body, create=not s["update_only"])
+    body = fitting(_body(Path(path)))
+    host = host_of(session, service, request or request_of(os.environ))
+    done, url = upsert(host, body, create=not update_only)
     session.say(f"comment {done}{f': {url}' if url else ''}")
     return 0
 
@@ -64,23 +65,23 @@ def _body(path: Path) -> str:
 
 
 # -- where this runs --------------------------------------------------------------------------------------------------
-def service_of(session: Session) -> str:
+def service_of(asked: str | None) -> str:
     """`github` or `gitlab`, as asked for, or by the variables that jobs have there. Raises Unknown."""
     from kplan.ci.hosting import Unknown
 
     known = "github" if os.environ.get("GITHUB_ACTIONS") else "gitlab" if os.environ.get("GITLAB_CI") else ""
-    service: str = session.settings["service"] or known
+    service = asked or known
     if not service:
         raise Unknown("this is neither a job of GitHub Actions nor of GitLab CI", help="say --service")
     return service
 
 
-def host_of(session: Session, number: int = 0) -> GitHub | GitLab:
+def host_of(session: Session, service: str | None, number: int = 0) -> GitHub | GitLab:
     """The request `number` on its service, reached with the token of the process's environment."""
     from kplan.ci.hosting import GitHub, GitLab
 
     env = os.environ
-    if service_of(session) == "github":
+    if service_of(service) == "github":
         api = env.get("GITHUB_API_URL") or "https://api.github.com"
         repository, token = needed(env, "GITHUB_REPOSITORY"), needed(env, "GITHUB_TOKEN", "GH_TOKEN")
         session.secrets.add([token])

@@ -107,12 +107,12 @@ def _connectors(ctx: click.Context) -> Iterable[str]:
     from dataclasses import replace
     from pathlib import Path
 
-    from kplan.model import Connector
+    from kplan.app.runtime import find_connectors
     from kplan.project.loading import load
 
     paths = [str(path) for folder in (".", "stacks") for path in sorted(Path(folder).glob("*.y*ml"))]
     loaded = load(replace(_request(ctx), paths=[path for path in paths if not path.endswith("kplan.yaml")]))
-    return [r.name for stack in loaded.stacks for r in stack.resources.values() if isinstance(r, Connector)]
+    return [connector.name for connector in find_connectors(loaded.stacks)]
 
 
 def _templates(ctx: click.Context) -> Iterable[str]:

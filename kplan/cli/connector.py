@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kplan.cli.common import LOADING, SHOWING, Session, option
-from kplan.cli.common import command as calls
-from kplan.kinds.connector.options import ConnectorOptions
+from kplan.cli.command import calls
+from kplan.cli.flags import LOADING, SHOWING, parse_seconds
+from kplan.cli.options import option
+from kplan.cli.session import Session
 
 if TYPE_CHECKING:
-    from kplan.diagnostics import KplanError
-    from kplan.kinds.connector.sensitivity import Setting
-    from kplan.model import Change, Connector, Health
-    from kplan.servers.base import Backend, Cluster, Outcome
-    from kplan.state.base import Store
+    from kplan.app.connector import LiveConnector
+    from kplan.model import Health
 
 NAME = click.argument("name")
 TRACE = option("--trace", is_flag=True, help="Show the whole stack trace of what has failed; JSON always has it.")
@@ -34,59 +31,15 @@ def command() -> None:
 
 
 @contextmanager
-def _opened(session: Session) -> Iterator[tuple[Cluster, Store]]:
-    """Open the environment's servers, which have connectors, and its store."""
-    from kplan.diagnostics import KplanError, codes
+def _opened(session: Session, name: str) -> Iterator[LiveConnector]:
+    """Open the environment's servers and read the connector."""
+    from kplan.app.connector import read_connector, refuse_without_connect
 
     session.connect_alone = True
-    environment = session.load_environment()
-    cluster, store = session.open(environment)
-    try:
-        if cluster.connectors is None:
-            raise KplanError(f"environment {environment.name} has no Connect", code=codes.K218)
+    with session.open(session.load_environment()) as opened:
+        refuse_without_connect(opened)
         with session.showing_progress():
-            yield cluster, store
-    finally:
-        cluster.close()
-        store.close()
-
-
-def _read_connector(session: Session, opened: tuple[Cluster, Store]) -> tuple[Any, Connector, Health]:
-    """Read the live connector, without its secrets; return its backend, too. Raises KplanError where there is none."""
-    from kplan.diagnostics import KplanError, codes
-    from kplan.model import Address, Connector, Live
-    from kplan.planning.pipeline import concealed
-
-    (cluster, store), name = opened, session.settings["name"]
-    backend, address = cluster.connectors, Address("connector", name)
-    assert backend is not None, "an environment without Connect is refused when it is opened"
-    reading = backend.read([name])
-    there = reading.resources.get(address)
-    if there is None:
-        raise KplanError(
-            f"Connect has no connector {name}", code=codes.K321, help="`kplan list 'connector/*'` shows them"
-        )
-    assert isinstance(there, Connector)
-    sensitive = _sensitive(session, backend, store, there)
-    live = concealed(cluster, Live(resources={address: there}, health=reading.health), sensitive)
-    connector = live.resources[address]
-    assert isinstance(connector, Connector)
-    return backend, connector, live.health[address]
-
-
-def _sensitive(session: Session, backend: Backend, store: Store, connector: Connector) -> list[Setting]:
-    """Return what the ledger and the plugin call sensitive; without the ledger every setting counts as that."""
-    from kplan.diagnostics import KplanError
-    from kplan.kinds.connector.sensitivity import of_connector, of_passwords, of_record
-
-    try:
-        if not store.where:
-            raise KplanError("no brokers are named")
-        record = store.ledger().get(connector.address)
-    except KplanError as e:
-        session.note(f"warning: every setting counts as sensitive, because the ledger cannot be read: {e.message}")
-        return list(of_connector(connector))
-    return [*of_record(connector.address, record), *of_passwords(backend.passwords([connector]))]
+            yield read_connector(name, opened, session.runtime)
 
 
 # -- looking --------------------------------------------------------------------------------------------------------
@@ -97,16 +50,15 @@ def _sensitive(session: Session, backend: Backend, store: Store, connector: Conn
 @TRACE
 @SHOWING
 @calls
-def status(session: Session) -> int:
-    with _opened(session) as opened:
-        _, _, health = _read_connector(session, opened)
-    return _say_health(session, health)
+def status(session: Session, name: str, trace: bool) -> int:
+    with _opened(session, name) as connector:
+        health = connector.health
+    return _say_health(session, name, health, trace)
 
 
-def _say_health(session: Session, health: Health) -> int:
+def _say_health(session: Session, name: str, health: Health, traces: bool) -> int:
     from kplan.render.text import clean
 
-    name = session.settings["name"]
     tasks = [
         {"id": t.id, "state": t.state, "cause": t.cause, "worker": t.worker, "trace": t.trace} for t in health.tasks
     ]
@@ -121,21 +73,20 @@ def _say_health(session: Session, health: Health) -> int:
         session.say(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         session.say(f"{name}  {health.state}" + (f": {clean(health.cause)}" if health.cause else ""))
-        _say_trace(session, health.trace)
+        _say_trace(session, health.trace if traces else "")
         for task in health.tasks:
             where = f" on {task.worker}" if task.worker else ""
             cause = f": {clean(task.cause)}" if task.cause else ""
             session.say(f"  task {task.id}  {task.state}{where}{cause}")
-            _say_trace(session, task.trace)
+            _say_trace(session, task.trace if traces else "")
     return 2 if health.failed or health.state == "FAILED" else 0
 
 
 def _say_trace(session: Session, trace: str) -> None:
     from kplan.render.text import clean
 
-    if session.settings["trace"]:
-        for line in trace.splitlines():
-            session.say(f"    {clean(line.expandtabs(4))}")
+    for line in trace.splitlines():
+        session.say(f"    {clean(line.expandtabs(4))}")
 
 
 @command.command("tasks", help="Show its tasks; the same as status.")
@@ -145,10 +96,10 @@ def _say_trace(session: Session, trace: str) -> None:
 @TRACE
 @SHOWING
 @calls
-def tasks(session: Session) -> int:
-    with _opened(session) as opened:
-        _, _, health = _read_connector(session, opened)
-    return _say_health(session, health)
+def tasks(session: Session, name: str, trace: bool) -> int:
+    with _opened(session, name) as connector:
+        health = connector.health
+    return _say_health(session, name, health, trace)
 
 
 @command.command("config", help="Show its config as JSON; secrets are left out.")
@@ -156,12 +107,12 @@ def tasks(session: Session) -> int:
 @LOADING
 @SHOWING
 @calls
-def config(session: Session) -> int:
+def config(session: Session, name: str) -> int:
     from kplan.model import Secret
 
-    with _opened(session) as opened:
-        _, connector, _ = _read_connector(session, opened)
-    shown = {key: "(sensitive)" if isinstance(v, Secret) else v for key, v in sorted(connector.config.items())}
+    with _opened(session, name) as connector:
+        settings = connector.resource.config
+    shown = {key: "(sensitive)" if isinstance(v, Secret) else v for key, v in sorted(settings.items())}
     session.say(json.dumps(shown, indent=2, ensure_ascii=False))
     return 0
 
@@ -173,34 +124,18 @@ def _into(state: str, doing: str) -> None:
     @LOADING
     @SHOWING
     @calls
-    def into(session: Session) -> int:
-        from dataclasses import replace
+    def into(session: Session, name: str) -> int:
+        from kplan.app.connector import set_state
 
-        from kplan.model import Action, AttrDiff, Change
-
-        with _opened(session) as opened:
-            backend, now, _ = _read_connector(session, opened)
-            if now.state == state:
-                session.say(f"{now.name} is {state.upper()} already")
-                return 0
-            diffs = (AttrDiff("/state", now.state, state),)
-            change = Change(now.address, Action.UPDATE, now, replace(now, state=state), diffs)
-            _carry_out(session, backend, change, lambda: backend.act([change], {})[change.address])
-        session.say(f"{now.name} is {state.upper()}")
+        with _opened(session, name) as connector:
+            already = connector.resource.state == state
+            set_state(connector, state, session.runtime)
+        session.say(f"{name} is {state.upper()}{' already' if already else ''}")
         return 0
 
 
 for _state, _doing in (("paused", "pause"), ("running", "resume"), ("stopped", "stop")):
     _into(_state, _doing)
-
-
-def _carry_out(session: Session, backend: Any, change: Change, send: Callable[[], Outcome]) -> None:
-    """Sends and settles. Raises what went wrong."""
-    outcome = send()
-    if outcome.error is None:
-        outcome = backend.settle([change], lambda address, words: session.note(f"  {words}"))[change.address]
-    if outcome.error is not None:
-        raise outcome.error
 
 
 @command.command("restart", help="Restart it with its tasks, and wait until all run; again, later each time, if not.")
@@ -213,46 +148,14 @@ def _carry_out(session: Session, backend: Any, change: Change, send: Callable[[]
 @LOADING
 @SHOWING
 @calls
-def restart(session: Session) -> int:
-    from kplan.diagnostics import KplanError, codes
-    from kplan.language.durations import seconds
-    from kplan.model import Action, Change
-    from kplan.servers.base import Outcome
+def restart(session: Session, name: str, failed_only: bool, attempts: int, delay: str) -> int:
+    from kplan.app.connector import RestartRequest
+    from kplan.app.connector import restart as restart_connector
 
-    s = session.settings
-    try:
-        pause = seconds(s["delay"])
-    except ValueError as e:
-        raise click.BadParameter(str(e), param_hint="--delay")
-    with _opened(session) as opened:
-        backend, now, health = _read_connector(session, opened)
-        if now.state != "running":  # Connect takes the request, and leaves the connector as it is
-            raise KplanError(
-                f"{now.name} is {now.state.upper()}, and a restart leaves it so",
-                code=codes.K514,
-                help=f"kplan connector resume {now.name}",
-            )
-        if s["failed_only"] and not health.failed and health.state != "FAILED":
-            session.say(f"{now.name}: nothing has failed")
-            return 0
-        change = Change(now.address, Action.UPDATE, now, now, options=ConnectorOptions(restart=True))
-
-        def send() -> Outcome:
-            backend.restart(now.name, s["failed_only"])
-            return Outcome()
-
-        for left in range(s["attempts"] - 1, -1, -1):
-            try:
-                _carry_out(session, backend, change, send)
-            except KplanError as e:
-                if not left:
-                    raise
-                session.note(f"{e.message}; again in {pause:g} s")
-                time.sleep(pause)
-                pause *= 2
-            else:
-                break
-    session.say(f"{now.name} was restarted and runs")
+    request = RestartRequest(failed_only, attempts, parse_seconds(delay, "--delay"))
+    with _opened(session, name) as connector:
+        restarted = restart_connector(connector, request, session.runtime)
+    session.say(f"{name} was restarted and runs" if restarted else f"{name}: nothing has failed")
     return 0
 
 
@@ -271,23 +174,25 @@ def restart(session: Session) -> int:
 @LOADING
 @SHOWING
 @calls
-def offsets(session: Session) -> int:
-    s = session.settings
-    if s["source"] and s["reset"]:
+def offsets(session: Session, name: str, out: str | None, source: str | None, reset: bool, yes: bool) -> int:
+    from kplan.app.connector import replace_offsets
+
+    if source and reset:
         raise click.UsageError("--put and --reset exclude each other")
-    new = _read(s["source"]) if s["source"] else None
-    with _opened(session) as opened:
-        backend, now, _ = _read_connector(session, opened)
-        had = backend.offsets(now.name)
+    new = _read(source) if source else None
+    with _opened(session, name) as connector:
+        backend, now = connector.backend, connector.resource
+        had = backend.offsets(name)
         text = json.dumps({"offsets": had}, indent=2, ensure_ascii=False)
-        if not s["source"] and not s["reset"]:
-            _write(session, s["out"], text)
+        if not source and not reset:
+            _write(session, out, text)
             return 0
-        _ask(session, now.name, "put back" if s["source"] else "reset")
-        if s["out"]:
-            _write(session, s["out"], text)
-        _stopped(session, backend, now, new, had)
-    session.say(f"{now.name}: its offsets are {'put back' if s['source'] else 'reset'}; it is {now.state.upper()}")
+        if not yes:
+            _ask(name, "put back" if source else "reset")
+        if out:
+            _write(session, out, text)
+        replace_offsets(backend, now, new, had, session.runtime)
+    session.say(f"{name}: its offsets are {'put back' if source else 'reset'}; it is {now.state.upper()}")
     return 0
 
 
@@ -320,65 +225,10 @@ def _write(session: Session, path: str | None, text: str) -> None:
         raise KplanError(f"the offsets could not be saved to {path}: {e.strerror}", help="choose another place") from e
 
 
-def _ask(session: Session, name: str, what: str) -> None:
+def _ask(name: str, what: str) -> None:
     from kplan.diagnostics import Declined
 
-    if session.settings["yes"]:
-        return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Declined("there is no terminal to ask on", help="say --yes")
     if input(f"Type the connector's name ({name}) to have its offsets {what}: ").strip() != name:
         raise Declined("nothing was changed")
-
-
-def _stopped(session: Session, backend: Any, now: Connector, new: list[Any] | None, had: list[Any]) -> None:
-    """Its offsets are `new` and it is in its state again; where it does not get there, they are those it had."""
-    from dataclasses import replace
-
-    from kplan.diagnostics import KplanError
-    from kplan.model import Action, AttrDiff, Change
-
-    rests = replace(now, state="stopped")
-
-    def go(before: Connector, after: Connector) -> None:
-        if before.state != after.state:
-            change = Change(now.address, Action.UPDATE, before, after, (AttrDiff("/state", before.state, after.state),))
-            _carry_out(session, backend, change, lambda: backend.act([change], {})[change.address])
-
-    go(now, rests)
-    try:
-        backend.put_offsets(now.name, new)
-    except BaseException:
-        go(rests, now)
-        raise
-    try:
-        go(rests, now)
-    except KplanError as e:
-        _put_back(backend, now.name, had, lambda: go(now, rests), lambda: go(rests, now), e)
-
-
-def _put_back(
-    backend: Any, name: str, had: list[Any], stop: Callable[[], None], start: Callable[[], None], failure: KplanError
-) -> None:
-    """The connector has the offsets that it had. Raises KplanError with the failure that led here."""
-    from kplan.diagnostics import KplanError
-
-    try:
-        stop()
-        backend.put_offsets(name, None)
-        if had:
-            backend.put_offsets(name, had)
-        start()
-    except KplanError as e:
-        worse = KplanError(
-            f"{name} does not run with the new offsets, and not with the earlier ones: {e.message}",
-            code=e.entry,
-            help=f"those it had: {json.dumps(had)}",
-        )
-        worse.exit_code = 8
-        raise worse from failure
-    raise KplanError(
-        f"{name} does not run with these offsets, so it has its earlier ones again: {failure.message}",
-        code=failure.entry,
-        help="the database no longer has what is behind them; `--reset` reads all rows again",
-    ) from failure

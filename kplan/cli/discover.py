@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kplan.cli.common import LOADING, SHOWING, Session, option
-from kplan.cli.common import command as calls
+from kplan.cli.command import calls
+from kplan.cli.flags import LOADING, SHOWING
+from kplan.cli.options import option
+from kplan.cli.session import Session
 
 if TYPE_CHECKING:
     from kplan.model import Connector
@@ -31,14 +33,13 @@ if TYPE_CHECKING:
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="Text or JSON.")
 @SHOWING
 @calls
-def command(session: Session) -> int:
+def command(session: Session, name: str, host: str, password_env: str) -> int:
     from kplan.app.servers import tables_of
     from kplan.kinds.connector.debezium.discovery import databases, discovery, document, lines, login
     from kplan.render.text import clean
 
-    s = session.settings
-    connector = _connector(session)
-    asked = login(connector, s["host"], _password(s["password_env"]))
+    connector = _connector(session, name)
+    asked = login(connector, host, _password(password_env))
     session.secrets.add([asked.password])
     found = discovery(connector, asked, tables_of(asked, databases(connector)))
     if session.as_json:
@@ -49,22 +50,21 @@ def command(session: Session) -> int:
     return 0
 
 
-def _connector(session: Session) -> Connector:
+def _connector(session: Session, name: str) -> Connector:
     """The declared connector. Raises Invalid.
 
     A pattern whose topics are not named is an error anywhere else; here it is what somebody wants to write out.
     """
     from difflib import get_close_matches
 
+    from kplan.app.runtime import find_connectors
     from kplan.diagnostics import Invalid, codes, error
-    from kplan.model import Connector
 
-    name = session.settings["name"]
     loaded = session.load()
     wrong = [problem for problem in loaded.diagnostics if problem.is_error and problem.code != codes.K216.number]
     if wrong:
         raise Invalid(wrong)
-    known = {r.name: r for stack in loaded.stacks for r in stack.resources.values() if isinstance(r, Connector)}
+    known = {connector.name: connector for connector in find_connectors(loaded.stacks)}
     if name in known:
         return known[name]
     close = get_close_matches(name, known, 1)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kplan.cli.common import LOADING, SHOWING, Session, option, stamp
-from kplan.cli.common import command as calls
+from kplan.cli.command import calls
+from kplan.cli.flags import LOADING, SHOWING
+from kplan.cli.options import option
+from kplan.cli.session import Session, stamp
 
 if TYPE_CHECKING:
     from kplan.inspect.drift import Found, Judged
     from kplan.model import Target
-    from kplan.project.environment import Environment
 
 KEY = 30  # columns of a setting's name
 
@@ -34,51 +34,22 @@ KEY = 30  # columns of a setting's name
 def command(session: Session) -> int:
     from dataclasses import asdict
 
-    from kplan.diagnostics import Invalid
-    from kplan.inspect.drift import document, find
-    from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
-    from kplan.planning.pipeline import read
+    from kplan.app.drift import find_drift, notify_drift
+    from kplan.inspect.drift import document
 
-    loaded = session.load()
-    if loaded.has_errors:
-        raise Invalid(loaded.diagnostics)
-    cluster, store = session.open(loaded.environment)
-    try:
-        with session.showing_progress():
-            names = {stack.name for stack in loaded.stacks}
-            ledger = session.readable_ledger(store, names)
-            mine = [address for address, owned in ledger.items() if owned.stack in names]
-            live = read(cluster, mine, [*of_ledger(ledger), *of_stacks(loaded.stacks)])
-    finally:
-        cluster.close()
-        store.close()
-    found = [find(stack, live, ledger, os.environ.get("KPLAN_KEY")) for stack in loaded.stacks]
+    loaded = session.load_valid()
+    with session.open(loaded.environment) as opened, session.showing_progress():
+        outcome = find_drift(loaded, opened, session.runtime)
     if session.as_json:
-        target, at = {key: value for key, value in asdict(live.target).items() if value}, stamp()
-        documents = [document(each, target, at) for each in found]
+        target, at = {key: value for key, value in asdict(outcome.target).items() if value}, stamp()
+        documents = [document(stack, target, at) for stack in outcome.stacks]
         product: Any = documents[0] if len(documents) == 1 else {"format_version": "1.0", "stacks": documents}
         session.say(json.dumps(product, indent=2, sort_keys=True, ensure_ascii=False))
     else:
-        for line in _text(found, live.target, session):
+        for line in _text(outcome.stacks, outcome.target, session):
             session.say(line)
-    _tell(found, loaded.environment, session)
-    if any(each.drift for each in found):
-        return 2
-    return 4 if any(each.unseen for each in found) else 0
-
-
-def _tell(found: Sequence[Found], environment: Environment, session: Session) -> None:
-    """The environment's receivers hear of each stack that drifted."""
-    from kplan.execution.notify import tell_drift
-    from kplan.inspect.drift import changed, said, summary
-
-    for each in found:
-        if each.drift:
-            lines = [f"{judged.drift.address}: {changed(judged)}; {said(judged)}" for judged in each.drift]
-            mask = session.secrets.mask
-            words = f"drift: {summary(each.drift)}."
-            for problem in tell_drift(environment.notify, each.stack, each.env, words, [mask(line) for line in lines]):
-                session.note(f"warning: {problem}")
+    notify_drift(outcome, loaded.environment, session.runtime)
+    return outcome.exit_code
 
 
 def _text(found: Sequence[Found], target: Target, session: Session) -> Iterator[str]:
@@ -117,7 +88,7 @@ def _lines(found: Found, target: Target, session: Session) -> Iterator[str]:
 
     where = f"SIMULATED cluster {target.simulated}" if target.simulated else target.bootstrap
     yield session.style.paint(clean(f"{found.stack} · env {found.env} · {where}"), "1")
-    plan = clean(f"kplan plan {' '.join(session.settings['paths'])}")
+    plan = clean(f"kplan plan {' '.join(session.paths)}")
     if not found.owned:
         yield "Nothing was applied yet: the ledger knows no resource of this stack, so nothing can have drifted."
         yield f"`{plan}` shows what an apply would do."

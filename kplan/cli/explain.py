@@ -2,23 +2,24 @@
 
 import click
 
-from kplan.cli.common import SHOWING, Session
-from kplan.cli.common import command as calls
+from kplan.cli.command import calls
+from kplan.cli.flags import SHOWING
+from kplan.cli.session import Session
 
 
 @click.command("explain", help="Explain a code such as K104, or list them all.")
 @click.argument("code", required=False)
 @SHOWING
 @calls
-def command(session: Session) -> int:
+def command(session: Session, code: str | None) -> int:
     import textwrap
 
     from kplan.diagnostics.codes.table import CODES, similar
 
-    code = (session.settings["code"] or "").upper()
+    code = (code or "").upper()
     if not code:
-        for code in CODES.values():
-            session.say(f"{code.number}  {code.title}")
+        for entry in CODES.values():
+            session.say(f"{entry.number}  {entry.title}")
         return 0
     if code not in CODES:
         near = f"; did you mean {similar(code)}?" if similar(code) else ""

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from kplan.cli.command import calls
 from kplan.cli.comment import SERVICE, event_of, host_of, needed
-from kplan.cli.common import SHOWING, Session, option
-from kplan.cli.common import command as calls
+from kplan.cli.flags import SHOWING
+from kplan.cli.options import option
+from kplan.cli.session import Session
 from kplan.cli.snapshot import save_or_tell
 
 
@@ -30,19 +32,18 @@ from kplan.cli.snapshot import save_or_tell
 @SERVICE
 @SHOWING
 @calls
-def command(session: Session) -> int:
+def command(session: Session, out: str, artifact: str, commit: str | None, service: str | None) -> int:
     from kplan.ci.hosting import GitHub
 
-    s = session.settings
-    commit = s["commit"] or needed(os.environ, "GITHUB_SHA", "CI_COMMIT_SHA")
-    host = host_of(session)
+    merged = commit or needed(os.environ, "GITHUB_SHA", "CI_COMMIT_SHA")
+    host = host_of(session, service)
     if isinstance(host, GitHub):
-        data = host.reviewed(commit, s["artifact"], {} if s["commit"] else event_of(os.environ))
+        data = host.reviewed(merged, artifact, {} if commit else event_of(os.environ))
     else:
-        data = host.reviewed(commit, s["artifact"], Path(s["out"]).name)
+        data = host.reviewed(merged, artifact, Path(out).name)
     said = _plans(data)
-    save_or_tell(s["out"], data.decode())
-    session.say(f"{s['out']}: {said}")
+    save_or_tell(out, data.decode())
+    session.say(f"{out}: {said}")
     return 0
 
 

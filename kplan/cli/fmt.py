@@ -4,9 +4,11 @@ import difflib
 
 import click
 
-from kplan.cli.common import SHOWING, Session, option
-from kplan.cli.common import command as calls
+from kplan.cli.command import calls
+from kplan.cli.flags import SHOWING
+from kplan.cli.options import option
 from kplan.cli.output import save
+from kplan.cli.session import Session
 
 
 @click.command("fmt", help="Put stack files into canonical order and spacing. Comments survive; data never changes.")
@@ -24,12 +26,11 @@ from kplan.cli.output import save
 @option("--diff", is_flag=True, help="Show what would change and write nothing.")
 @SHOWING
 @calls
-def command(session: Session) -> int:
+def command(session: Session, check: bool, diff: bool) -> int:
     from kplan.language.fmt import format
     from kplan.project.loading import Reader
     from kplan.project.reading import read_file
 
-    s = session.settings
     changed = 0
     for path in Reader(session.request).stack_paths():
         try:
@@ -41,12 +42,12 @@ def command(session: Session) -> int:
         if after == before:
             continue
         changed += 1
-        if s["diff"]:
+        if diff:
             lines = difflib.unified_diff(
                 before.splitlines(True), after.splitlines(True), f"{path}", f"{path} (formatted)"
             )
             session.say("".join(lines).rstrip("\n"))
-        elif not s["check"]:
+        elif not check:
             save(str(path), after)
-        session.note(f"{path}: {'would change' if s['check'] or s['diff'] else 'formatted'}")
-    return 2 if changed and (s["check"] or s["diff"]) else 0
+        session.note(f"{path}: {'would change' if check or diff else 'formatted'}")
+    return 2 if changed and (check or diff) else 0

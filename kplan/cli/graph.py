@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kplan.cli.common import LOADING, SHOWING, Session, option
-from kplan.cli.common import command as calls
+from kplan.cli.command import calls
+from kplan.cli.flags import LOADING, SHOWING
+from kplan.cli.options import option
+from kplan.cli.session import Session
 
 if TYPE_CHECKING:
     from kplan.inspect.lineage import Graph
@@ -36,33 +38,30 @@ if TYPE_CHECKING:
 @option("--out", metavar="FILE", type=click.Path(dir_okay=False), default=None, help="Write it there.")
 @SHOWING
 @calls
-def command(session: Session) -> int:
-    from kplan.diagnostics import Invalid, codes, ordered
+def command(session: Session, shape: str, every: bool, out: str | None) -> int:
+    from kplan.diagnostics import codes, ordered
     from kplan.inspect.lineage import graph
     from kplan.model import Target
 
     session.unasked = Target()
-    session.settings["format"] = "json" if session.settings["shape"] == "json" else "text"  # of problems
-    loaded = session.load()
-    if loaded.has_errors:
-        raise Invalid(loaded.diagnostics)
+    session.view = "json" if shape == "json" else "text"  # of problems
+    loaded = session.load_valid()
     # A topic that is read and not fed: the graph itself shows that, and looks into all stacks.
     foreign = codes.K215.number
     session.show(ordered(d for d in loaded.diagnostics if d.code != foreign))
-    shown = _view(session, graph(loaded.stacks), loaded.stacks)
-    if session.settings["out"]:
+    shown = _view(session, graph(loaded.stacks), loaded.stacks, shape, every)
+    if out:
         from kplan.cli.snapshot import save_or_tell
 
-        save_or_tell(session.settings["out"], shown)
+        save_or_tell(out, shown)
     else:
         session.product(shown)
     return 0
 
 
-def _view(session: Session, found: Graph, stacks: Sequence[Stack]) -> str:
+def _view(session: Session, found: Graph, stacks: Sequence[Stack], shape: str, every: bool) -> str:
     from kplan.render import lineage
 
-    shape, every = session.settings["shape"], session.settings["every"]
     if shape == "json":
         return json.dumps(lineage.document(found, stacks), indent=2, ensure_ascii=False) + "\n"
     if shape == "dot":

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import click
 
-from kplan.cli.common import SHOWING, Session, option
-from kplan.cli.common import command as calls
+from kplan.cli.command import calls
+from kplan.cli.flags import SHOWING
+from kplan.cli.options import option
 from kplan.cli.output import save
 from kplan.cli.reports import unwritable
+from kplan.cli.session import Session
 
 TOPICS = "topics"  # a stack without a connector
 IGNORED = ".kplan/"
@@ -38,6 +40,16 @@ class Wanted:
         return f"stacks/{self.name}.yaml"
 
 
+@dataclass(frozen=True, slots=True)
+class InitFlags:
+    """What the flags say of the files; None where one was left out."""
+
+    template: str | None
+    name: str | None
+    bootstrap: str | None
+    connect: str | None
+
+
 @click.command(
     "init",
     help="Write a kplan.yaml and a first stack into DIR, both commented, and the schemas that editors need. Asks what "
@@ -52,11 +64,20 @@ class Wanted:
 @option("--yes", is_flag=True, help="Ask nothing.")
 @SHOWING
 @calls
-def command(session: Session) -> int:
-    folder = Path(session.settings["start"])
-    wanted = _wanted(session, folder)
+def command(
+    session: Session,
+    start: str,
+    template: str | None,
+    name: str | None,
+    bootstrap: str | None,
+    connect: str | None,
+    force: bool,
+    yes: bool,
+) -> int:
+    folder = Path(start)
+    wanted = _wanted(InitFlags(template, name, bootstrap, connect), folder, asks=not yes)
     files = _files(wanted)
-    _refuse_to_overwrite(session, folder, wanted)
+    _refuse_to_overwrite(folder, wanted, force)
     simulated = not _is_there(folder / "kplan.yaml") or _is_simulated(folder)
     try:
         for name, text in files.items():
@@ -70,20 +91,19 @@ def command(session: Session) -> int:
 
 
 # -- what is wanted ---------------------------------------------------------------------------------------------------
-def _wanted(session: Session, folder: Path) -> Wanted:
+def _wanted(given: InitFlags, folder: Path, *, asks: bool) -> Wanted:
     """What the flags say; on a terminal the answers to what they do not."""
     from kplan.project.scaffold import slug
 
-    s = session.settings
-    asks = not s["yes"] and sys.stdin.isatty() and sys.stdout.isatty()
+    asks = asks and sys.stdin.isatty() and sys.stdout.isatty()
     default = slug(folder.resolve().name) or "shop"
-    name = s["name"] or (_ask("Name of the stack", _checked_name, default) if asks else default)
-    template = s["template"] or (_ask_template() if asks else TOPICS)
-    bootstrap, connect = s["bootstrap"] or "", s["connect"] or ""
+    name = given.name or (_ask("Name of the stack", _checked_name, default) if asks else default)
+    template = given.template or (_ask_template() if asks else TOPICS)
+    bootstrap, connect = given.bootstrap or "", given.connect or ""
     if asks and not (folder / "kplan.yaml").exists():
-        if s["bootstrap"] is None:
+        if given.bootstrap is None:
             bootstrap = _ask("Brokers, such as localhost:9092 (empty: simulated)", _checked_brokers)
-        if s["connect"] is None and bootstrap:
+        if given.connect is None and bootstrap:
             connect = _ask("Kafka Connect's URL (empty: none)", _checked_url)
     return _checked(Wanted(name, "" if template == TOPICS else template, bootstrap.strip(), connect.strip()))
 
@@ -179,11 +199,11 @@ def _files(wanted: Wanted) -> dict[str, str]:
     }
 
 
-def _refuse_to_overwrite(session: Session, folder: Path, wanted: Wanted) -> None:
+def _refuse_to_overwrite(folder: Path, wanted: Wanted, force: bool) -> None:
     """Raises KplanError, before anything is written, where a file is there that would have to say something else."""
     from kplan.diagnostics import KplanError, codes
 
-    if _is_there(folder / wanted.stack) and not session.settings["force"]:
+    if _is_there(folder / wanted.stack) and not force:
         help = "give the stack another name with --name, or replace the file with --force"
         raise KplanError(str(folder / wanted.stack), code=codes.K245, help=help)
     if _is_there(folder / "kplan.yaml") and wanted.bootstrap:

@@ -5,8 +5,10 @@ from typing import Any
 
 import click
 
-from kplan.cli.common import LOADING, SHOWING, Session, option
-from kplan.cli.common import command as calls
+from kplan.cli.command import calls
+from kplan.cli.flags import LOADING, SHOWING
+from kplan.cli.options import option
+from kplan.cli.session import Session
 
 
 @click.command(
@@ -21,62 +23,24 @@ from kplan.cli.common import command as calls
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="A table, or JSON.")
 @SHOWING
 @calls
-def command(session: Session) -> int:
+def command(session: Session, globs: tuple[str, ...], internal: bool, unowned: bool) -> int:
+    from kplan.app.list import ListRequest, list_resources
 
     session.connect_alone = True
     environment = session.load_environment()
     if not environment.has_brokers:
-        if session.settings["unowned"]:
+        if unowned:
             raise click.UsageError("--unowned needs --bootstrap: who owns what is in Kafka")
         session.note("warning: topics and owners are not listed: no brokers are named (--bootstrap HOST:PORT)")
-    cluster, store = session.open(environment)
-    try:
-        with session.showing_progress():
-            rows = _rows(session, cluster, session.readable_ledger(store))
-    finally:
-        cluster.close()
-        store.close()
+    request = ListRequest(globs, internal, unowned)
+    with session.open(environment) as opened, session.showing_progress():
+        rows = list_resources(request, opened, session.runtime)
     if session.as_json:
         session.say(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0
     for line in _table(rows):
         session.say(line)
     return 0
-
-
-def _rows(session: Session, cluster: Any, ledger: Any) -> list[dict[str, Any]]:
-    from kplan.model import Topic
-
-    s = session.settings
-    health: dict[Any, Any] = {}
-    resources: dict[Any, Any] = {}
-    for backend in cluster.backends:
-        reading = backend.read(None)
-        resources |= reading.resources
-        health |= reading.health
-    rows = []
-    for address, resource in sorted(resources.items()):
-        owner = ledger.get(address)
-        if not _wanted(address, s["globs"], s["internal"]) or (s["unowned"] and owner):
-            continue
-        row: dict[str, Any] = {"address": str(address), "stack": owner.stack if owner else None}
-        if isinstance(resource, Topic):
-            row |= {"partitions": resource.partitions, "replication_factor": resource.replication_factor}
-        else:
-            state = health.get(address)
-            running = sum(1 for task in state.tasks if task.state == "RUNNING") if state else 0
-            row |= {"class": resource.config.get("connector.class"), "state": state.state if state else "UNKNOWN",
-                    "tasks": len(state.tasks) if state else 0, "tasks_running": running}  # fmt: skip
-        rows.append(row)
-    return rows
-
-
-def _wanted(address: Any, globs: tuple[str, ...], internal: bool) -> bool:
-    import fnmatch
-
-    if globs:
-        return any(fnmatch.fnmatchcase(str(address), g) or fnmatch.fnmatchcase(address.name, g) for g in globs)
-    return internal or not (address.kind == "topic" and address.name.startswith("__"))
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:

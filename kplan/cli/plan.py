@@ -1,14 +1,25 @@
 """kplan plan"""
 
+from __future__ import annotations
+
 import os
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from kplan.cli import reports
-from kplan.cli.common import LOADING, PLANNING, SHOWING, Session, option, planned
-from kplan.cli.common import command as calls
+from kplan.cli.command import calls
+from kplan.cli.flags import LOADING, PLANNING, SHOWING, PlanFlags, plan_request
+from kplan.cli.options import option
+from kplan.cli.session import Session
+from kplan.cli.showing import show_plans, show_view
+
+if TYPE_CHECKING:
+    from kplan.app.opening import OpenEnvironment
+    from kplan.project.loading import Loaded
+    from kplan.state.base import Holder
 
 
 @click.command("plan", help="Show what would change, in order, and what each step's undo is. Nothing is changed.")
@@ -35,57 +46,56 @@ from kplan.cli.common import command as calls
 @reports.flag()
 @SHOWING
 @calls
-def command(session: Session) -> int:
-    from kplan.diagnostics import Invalid
+def command(
+    session: Session, planning: PlanFlags, out: str | None, live: str | None, destroy: bool, detailed_exitcode: bool
+) -> int:
+    from kplan.app.plan import find_holders, plan_stacks, refuse_unplannable
     from kplan.planning.document import signed, to_json
-    from kplan.planning.pipeline import not_for_apply
-    from kplan.project.loading import load_snapshot
 
-    s = session.settings
-    if s["live"]:
-        session.snapshot, s["offline"] = load_snapshot(s["live"]), True
-        session.unasked = session.snapshot.live.target
-    loaded = session.load(ahead=True)
-    unset = [] if s["destroy"] or s["live"] else [d for stack in loaded.stacks for d in not_for_apply(stack)]
-    if loaded.has_errors or unset:
-        raise Invalid([*loaded.diagnostics, *unset])
-    cluster, store = session.open(loaded.environment)
-    try:
-        plans, seconds = planned(session, loaded, cluster, store, "destroy" if s["destroy"] else "apply")
-        asked = [plan for plan in plans if plan.steps or len(plans) == 1]  # each is a question to the brokers
-        notes = {plan.stack: said for plan in asked if (said := _held(store, plan.stack))}
-    finally:
-        cluster.close()
-        store.close()
+    request = plan_request(planning, "destroy" if destroy else "apply", from_snapshot=bool(live))
+    loaded, opened = _load(session, live)
+    refuse_unplannable(loaded, loaded.stacks, request)
+    with opened or session.open(loaded.environment) as opened:
+        outcome = plan_stacks(loaded, loaded.stacks, request, opened, session.runtime)
+        holders = find_holders(opened.store, outcome.plans)
+    plans, seconds = outcome.plans, outcome.seconds
+    notes = {stack: (_held_by(holder),) for stack, holder in holders.items()}
     documents = signed([to_json(plan) for plan in plans], os.environ.get("KPLAN_KEY"))
-    known = {"saved": s["out"] or "", "notes": [note for said in notes.values() for note in said]}
+    known = {"saved": out or "", "notes": [note for said in notes.values() for note in said]}
     context = session.context(seconds=seconds if len(plans) == 1 else None, **known)
-    if s["out"]:
-        reports.keep(s["out"], documents, context)
+    if out:
+        reports.keep(out, documents, context)
     annotations = reports.publish(session, documents, context)
     if session.view == "text":
-        session.show_plans(plans, documents, replace(context, seconds=seconds), notes)
+        show_plans(session, plans, documents, replace(context, seconds=seconds), notes)
     else:
-        session.show_view(documents, context)
+        show_view(session, documents, context)
         for plan in plans if session.view != "concise" else ():
             session.show(plan.diagnostics)
     reports.annotate(session, annotations)
     sys.stdout.flush()
-    if not s["live"]:
-        session.notifier(loaded.environment).blocked(plans)
+    if not live:
+        session.runtime.notifier(loaded.environment).blocked(plans)
     code = max(plan.exit_code for plan in plans)
     changes = any(plan.has_changes for plan in plans)
-    return code or (2 if s["detailed_exitcode"] and changes else 0)
+    return code or (2 if detailed_exitcode and changes else 0)
 
 
-def _held(store: object, stack: str) -> tuple[str, ...]:
-    """A line where someone applies this stack right now, and one for a run that was interrupted."""
-    from kplan.state.base import Store
+def _load(session: Session, path: str | None) -> tuple[Loaded, OpenEnvironment | None]:
+    """Load the stacks; return what is open already: the snapshot, or servers that are asked meanwhile."""
+    from kplan.app.load import load_and_begin
+    from kplan.app.opening import open_snapshot
+    from kplan.project.loading import load_snapshot
 
-    known: Store = store  # type: ignore[assignment]
-    holder = known.holder(stack)
-    return (
-        (f"{holder.who} holds this stack since {holder.since} ({holder.command}): this plan may be outdated soon",)
-        if holder
-        else ()
-    )
+    if not path:
+        loaded, opened = load_and_begin(session.request, session.runtime)
+        session.remember(loaded)
+        return loaded, opened
+    snapshot = load_snapshot(path)
+    session.unasked = snapshot.live.target
+    loaded = session.load()
+    return loaded, open_snapshot(loaded.environment, snapshot, path)
+
+
+def _held_by(holder: Holder) -> str:
+    return f"{holder.who} holds this stack since {holder.since} ({holder.command}): this plan may be outdated soon"

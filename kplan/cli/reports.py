@@ -16,7 +16,7 @@ from kplan.cli.options import option
 from kplan.cli.output import save, write
 
 if TYPE_CHECKING:
-    from kplan.cli.common import Session
+    from kplan.cli.session import Session
     from kplan.diagnostics import Diagnostic
     from kplan.render.text import Context
 
@@ -75,23 +75,25 @@ VIEW = option(
 
 
 # -- before anything is done ------------------------------------------------------------------------------------------
-def settle(settings: dict[str, Any], running: bool = False) -> None:
-    """Each report can be written to a place of its own. One that goes to standard output takes the place of the text
+def settle(
+    asked: Sequence[Report], view: str, out: str | None, running: bool = False
+) -> tuple[str, tuple[Report, ...]]:
+    """Return what standard output holds and the reports beside it; `out` is where the plan is saved.
+
+    Each report can be written to a place of its own. One that goes to standard output takes the place of the text
     there, but GitHub's annotations stand beside it. Raises UsageError, a wrong command line, where that cannot be.
     """
-    if "reports" not in settings:
-        return
-    places = [(f"{report}", report.path) for report in settings["reports"]]
-    places += [("--out", settings["out"])] if settings.get("out") else []
+    places = [(f"{report}", report.path) for report in asked]
+    places += [("--out", out)] if out else []
     _refuse_one_place_for_two(places)
-    for asked, path in places:
+    for name, path in places:
         if path != STDOUT:
-            _refuse_unwritable(path, asked)
-    product = [report for report in settings["reports"] if report.path == STDOUT and report.kind != "github"]
-    if product:
-        _refuse_two_products(product[0], settings.get("format", "text"), running)
-        settings["format"] = product[0].kind
-        settings["reports"] = tuple(report for report in settings["reports"] if report not in product)
+            _refuse_unwritable(path, name)
+    product = [report for report in asked if report.path == STDOUT and report.kind != "github"]
+    if not product:
+        return view, tuple(asked)
+    _refuse_two_products(product[0], view, running)
+    return product[0].kind, tuple(report for report in asked if report not in product)
 
 
 def _refuse_one_place_for_two(places: Sequence[tuple[str, str]]) -> None:
@@ -141,7 +143,7 @@ def publish(
     session.reported = True
     broken: list[str] = []
     later = ""
-    for report in session.settings.get("reports") or ():
+    for report in session.reports or ():
         text = (own or {}).get(report.kind) or render(report.kind, documents, context)
         if report.path == STDOUT:
             later = text
@@ -223,7 +225,7 @@ def of_problems(
     for problem, place in zip(problems, places, strict=True):
         if problem.span and place not in names and (found := NAME.search(session.text(problem.span.path))):
             names[place] = found[1]
-    asked = ", ".join(map(str, session.settings.get("paths") or ()))
+    asked = ", ".join(session.paths)
     names = names or {asked: asked}
     own: dict[str, list[Diagnostic]] = {place: [] for place in names}
     for problem, place in zip(problems, places, strict=True):
@@ -232,22 +234,3 @@ def of_problems(
         document(name, session.environment_name, own[place], session.time, [os.path.relpath(place)] if place else [])
         for place, name in names.items()
     ]
-
-
-# -- what the documents do not say ------------------------------------------------------------------------------------
-def base() -> str:
-    """The working folder as seen from the root of the repository, which the CI service or a `.git` names."""
-    here = Path.cwd().resolve()
-    named = (os.environ.get(name, "") for name in ("GITHUB_WORKSPACE", "CI_PROJECT_DIR"))
-    roots = [Path(root).resolve() for root in named if root]
-    roots += [folder for folder in (here, *here.parents) if (folder / ".git").exists()][:1]
-    root = next((root for root in roots if here.is_relative_to(root)), here)
-    return here.relative_to(root).as_posix().removeprefix(".")
-
-
-def log() -> str:
-    """The address of this CI run; empty where there is none."""
-    server, repository, run = (os.environ.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
-    if server and repository and run:
-        return f"{server}/{repository}/actions/runs/{run}"
-    return os.environ.get("CI_JOB_URL", "")

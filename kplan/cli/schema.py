@@ -2,21 +2,21 @@
 
 import click
 
-from kplan.cli.common import SHOWING, Session
-from kplan.cli.common import command as calls
+from kplan.cli.command import calls
+from kplan.cli.flags import SHOWING
+from kplan.cli.session import Session
 
 
 @click.command("schema", help="Print a JSON Schema (stack, environments, plan, drift, live, …), or list them.")
 @click.argument("name", required=False)
 @SHOWING
 @calls
-def command(session: Session) -> int:
+def command(session: Session, name: str | None) -> int:
     import json
 
     from kplan.language.schema import read_schema, schema_names
 
     known = schema_names()
-    name = session.settings["name"]
     if not name:
         for each in known:
             session.say(each)

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kplan.cli import reports
-from kplan.cli.common import LOADING, SHOWING, Session, option
-from kplan.cli.common import command as calls
+from kplan.cli.command import calls
+from kplan.cli.flags import LOADING, SHOWING
+from kplan.cli.options import option
+from kplan.cli.session import Session
+from kplan.cli.showing import show_plan, show_plans, show_view
 
 if TYPE_CHECKING:
     from kplan.diagnostics import Diagnostic
@@ -32,8 +35,8 @@ if TYPE_CHECKING:
 @reports.flag()
 @SHOWING
 @calls
-def command(session: Session) -> int:
-    paths, expanded = session.settings["paths"], session.settings["expanded"]
+def command(session: Session, expanded: bool) -> int:
+    paths = session.paths
     files = [path for path in paths if Path(path).is_file() and not expanded]
     if not files or len(files) < len(paths):
         _refuse_views(session, next((path for path in paths if path not in files), "this"))
@@ -50,7 +53,7 @@ def command(session: Session) -> int:
 
 
 def _refuse_views(session: Session, what: str) -> None:
-    asked = [f"--report {report}" for report in session.settings["reports"]]
+    asked = [f"--report {report}" for report in session.reports or ()]
     asked += [f"--format {session.view}"] if session.view not in ("text", "json") else []
     if asked:
         raise click.UsageError(f"{asked[0]} is a view of a saved plan; {what} is none, and is shown as text or JSON")
@@ -74,12 +77,12 @@ def _plans(session: Session, files: list[str]) -> None:
     documents, context = [document for _, document in found], session.context(saved=files[0])
     annotations = reports.publish(session, documents, context)
     if session.view != "text":
-        session.show_view(documents, context)
+        show_view(session, documents, context)
     elif len(files) == 1:
-        session.show_plans(plans, documents, replace(context, paths=(files[0],)))
+        show_plans(session, plans, documents, replace(context, paths=(files[0],)))
     else:
         for (file, document), plan in zip(found, plans, strict=True):
-            session.show_plan(plan, document, replace(context, paths=(file,), saved=file))
+            show_plan(session, plan, document, replace(context, paths=(file,), saved=file))
     reports.annotate(session, annotations)
 
 

@@ -4,39 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from kplan.cli.common import LOADING, SHOWING, Session, holder, option
-from kplan.cli.common import command as calls
+from kplan.cli.command import calls
+from kplan.cli.flags import LOADING, SHOWING, parse_lock_timeout
+from kplan.cli.options import option
+from kplan.cli.session import Session
 
 if TYPE_CHECKING:
-    from kplan.kinds.connector.sensitivity import Setting
-    from kplan.model import Address, Owned
+    from kplan.app.state import SensitiveRecords
     from kplan.project.environment import Environment
-    from kplan.servers.base import Cluster
     from kplan.state.base import Record, Store
 
 
 @click.group("state", help="Look after the records of the ledger and the journal.")
 def command() -> None:
     """The state is written by apply, destroy and recover; these commands correct what is there already."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What `clean` found: records to be written again, and those that have to be left."""
-
-    to_write: tuple[tuple[Record, tuple[str, ...]], ...] = ()  # with the names of the settings
-    damaged: tuple[Record, ...] = ()
-    open_runs: tuple[str, ...] = ()
-
-    @property
-    def stacks(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(record.stack for record, _ in self.to_write))
 
 
 @command.command(
@@ -49,30 +35,25 @@ class Found:
 @option("--lock-timeout", metavar="TIME", default="60s", show_default=True, help="How long to wait for each lock.")
 @SHOWING
 @calls
-def clean(session: Session) -> int:
+def clean(session: Session, yes: bool, lock_timeout: str) -> int:
+    from kplan.app.state import clean_records, find_sensitive_records, read_passwords
     from kplan.project.loading import load_environment
 
-    timeout = _lock_timeout(session)
+    timeout = parse_lock_timeout(lock_timeout)
     environment = load_environment(session.request)
-    session.mask(environment)
-    cluster, store = session.open(environment)
-    try:
-        passwords = _passwords(session, cluster, store)
-        found = _look(session, store, passwords)
-        _describe(session, store, found)
-        if found.to_write:
-            _ask(session, f"write {_count(len(found.to_write))} without these values")
-            for stack in found.stacks:
-                with store.lock(stack, holder("kplan state clean"), timeout) as lock:
-                    again = _look(session, store, passwords)  # as of now: a run may have ended meanwhile
-                    mine = [record for record, _ in again.to_write if record.stack == stack]
-                    lock.rewrite(mine)
-                session.say(f"stack {stack}: {_count(len(mine))} written without these values")
+    session.runtime.learn(environment)
+    with session.open(environment) as opened:
+        store = opened.store
+        passwords = read_passwords(opened, session.runtime)
+        records = find_sensitive_records(store, passwords, session.runtime)
+        _describe(session, store, records)
+        if records.to_write:
+            _ask(session, f"write {_count(len(records.to_write))} without these values", yes)
+            for stack in records.stacks:
+                number = clean_records(store, stack, passwords, timeout, session.runtime)
+                session.say(f"stack {stack}: {_count(number)} written without these values")
             _tell_of_old_versions(session, environment)
-    finally:
-        cluster.close()
-        store.close()
-    return 2 if found.damaged or found.open_runs else 0
+    return 2 if records.damaged or records.open_runs else 0
 
 
 @command.command(
@@ -87,8 +68,10 @@ def clean(session: Session) -> int:
 @option("--lock-timeout", metavar="TIME", default="60s", show_default=True, help="How long to wait for each lock.")
 @SHOWING
 @calls
-def sign(session: Session) -> int:
-    timeout = _lock_timeout(session)
+def sign(session: Session, yes: bool, lock_timeout: str) -> int:
+    from kplan.app.state import sign_records
+
+    timeout = parse_lock_timeout(lock_timeout)
     _refuse_without_key()
     store = session.open_store(session.load_environment())
     try:
@@ -97,15 +80,12 @@ def sign(session: Session) -> int:
         _list_unsigned(session, store, records, unsigned)
         left = len(_show_damaged(session, records))
         if unsigned:
-            _ask(session, f"sign {_count(len(unsigned))}")
+            _ask(session, f"sign {_count(len(unsigned))}", yes)
         for stack in dict.fromkeys(record.stack for record in unsigned):
-            listed = {record.key: record for record in unsigned if record.stack == stack}
-            with store.lock(stack, holder("kplan state sign"), timeout) as lock:
-                now = {record.key: record for record in store.records() if record.fault}
-                same = [record for key, record in listed.items() if now.get(key) == record]
-                lock.rewrite([replace(record, fault="") for record in same])
-            session.say(f"stack {stack}: {_count(len(same))} signed")
-            left += _tell_of_changed(session, stack, len(listed) - len(same))
+            listed = [record for record in unsigned if record.stack == stack]
+            number = sign_records(store, stack, listed, timeout, session.runtime)
+            session.say(f"stack {stack}: {_count(number)} signed")
+            left += _tell_of_changed(session, stack, len(listed) - number)
     finally:
         store.close()
     return 2 if left else 0
@@ -121,13 +101,14 @@ def _refuse_without_key() -> None:
 
 def _list_unsigned(session: Session, store: Store, records: Sequence[Record], unsigned: Sequence[Record]) -> None:
     """Say of each stack which records would be signed, and which of its runs have no end."""
+    from kplan.app.state import find_open_runs
     from kplan.render.text import clean as printable
     from kplan.state.signing import UNSIGNED
     from kplan.text import count
 
     if not unsigned:
         session.say(f"No record without a signature by this key is in {store.where}.")
-    open_runs = _open_runs([record for record in records if record.run])
+    open_runs = find_open_runs([record for record in records if record.run])
     for stack in dict.fromkeys(record.stack for record in unsigned):
         mine = [record for record in unsigned if record.stack == stack]
         of_runs = [record for record in mine if record.run]
@@ -137,7 +118,7 @@ def _list_unsigned(session: Session, store: Store, records: Sequence[Record], un
             session.say(f"    {_count(len(wrong))} with another signature")
         for run in dict.fromkeys(record.run for record in of_runs if record.run in open_runs):
             session.say(printable(f"    run {run} has no end: `kplan recover` acts on what it says"))
-        for record in mine if session.settings["verbose"] else ():
+        for record in mine if session.display.verbose else ():
             session.say(printable(f"    {record.name} {record.fault}"))
 
 
@@ -147,82 +128,7 @@ def _tell_of_changed(session: Session, stack: str, changed: int) -> int:
     return changed
 
 
-def _lock_timeout(session: Session) -> float:
-    from kplan.language.durations import seconds
-
-    try:
-        return seconds(session.settings["lock_timeout"])
-    except ValueError as e:
-        raise click.BadParameter(str(e), param_hint="--lock-timeout")
-
-
-def _look(session: Session, store: Store, passwords: Collection[Setting]) -> Found:
-    """Read all records, and say which of them hold values of sensitive settings."""
-    from kplan.kinds.connector.sensitivity import of_ledger
-    from kplan.model.masks import Mask
-    from kplan.state.cleaning import Cleaner, settings_in
-
-    records = store.records()
-    sound = [record for record in records if not record.damage]
-    ledger, journal = _ledger(sound), [record for record in sound if record.run]
-    shown = [setting for record in journal for setting in settings_in(record.data)]
-    hide = lambda values, text: Mask(values).mask(text)  # noqa: E731
-    cleaner = Cleaner.of([*of_ledger(ledger), *shown, *passwords], ledger, hide)
-    for record in journal:
-        cleaner.learn(record.data)
-    open_runs = _open_runs(journal)
-    to_write, left = [], []
-    for record in sound:
-        data = cleaner.journal_record(record.data) if record.run else cleaner.ledger_record(record.address, record.data)
-        if data == record.data:
-            continue
-        if record.run in open_runs:
-            left.append(record.run)
-        else:
-            to_write.append((replace(record, data=data), cleaner.named(record.data, data)))
-    for values in cleaner.values.values():
-        session.secrets.add(values)
-    damaged = tuple(record for record in records if record.damage)
-    return Found(tuple(to_write), damaged, tuple(dict.fromkeys(left)))
-
-
-def _ledger(records: Sequence[Record]) -> Mapping[Address, Owned]:
-    """The ledger of all stacks, as far as it can be read."""
-    from kplan.kinds.codec import owned_from_json
-    from kplan.model import Address
-
-    return {
-        address: owned_from_json(address, record.data)
-        for record in records
-        if record.address
-        for address in [Address.parse(record.address)]
-    }
-
-
-def _open_runs(records: Sequence[Record]) -> frozenset[str]:
-    """The runs without an end. What they have to put back is in their records alone."""
-    return frozenset(
-        {record.run for record in records} - {record.run for record in records if record.data.get("event") == "end"}
-    )
-
-
-def _passwords(session: Session, cluster: Cluster, store: Store) -> list[Setting]:
-    """What the plugins of the connectors in the journal define as passwords, where Connect can be asked."""
-    from kplan.diagnostics import KplanError
-    from kplan.kinds.connector.sensitivity import of_passwords
-    from kplan.state.cleaning import connectors_in
-
-    shown = {c.address: c for r in store.records() if r.run for c in connectors_in(r.data)}
-    if cluster.connectors is None or not shown:
-        return []
-    try:
-        return list(of_passwords(cluster.connectors.passwords(list(shown.values()))))
-    except KplanError as e:
-        session.note(f"warning: Connect does not say which settings are passwords: {e.message}")
-        return []
-
-
-def _describe(session: Session, store: Store, found: Found) -> None:
+def _describe(session: Session, store: Store, found: SensitiveRecords) -> None:
     """Say what would be changed, without values, and what is left."""
     from kplan.diagnostics import codes, warning
     from kplan.render.text import clean as printable
@@ -252,10 +158,10 @@ def _show_damaged(session: Session, records: Sequence[Record]) -> Sequence[Recor
     return damaged
 
 
-def _ask(session: Session, what: str) -> None:
+def _ask(session: Session, what: str, yes: bool) -> None:
     from kplan.diagnostics import Declined
 
-    if session.settings["yes"]:
+    if yes:
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Declined("there is no terminal to ask on", help="say --yes")

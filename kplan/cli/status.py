@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kplan.cli.common import LOADING, SHOWING, Session, now, option, stamp
-from kplan.cli.common import command as calls
+from kplan.cli.command import calls
+from kplan.cli.flags import LOADING, SHOWING, parse_seconds
+from kplan.cli.options import option
+from kplan.cli.session import Session
 
 if TYPE_CHECKING:
-    from kplan.project.loading import Loaded
-    from kplan.servers.base import Cluster
-    from kplan.state.base import Store
+    pass
 
 
 @click.command(
@@ -35,81 +35,30 @@ if TYPE_CHECKING:
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="The view on standard output.")
 @SHOWING
 @calls
-def command(session: Session) -> int:
-    from kplan.diagnostics import Invalid
-    from kplan.language.durations import seconds
-
-    s = session.settings
-    try:
-        pause = max(0.5, seconds(s["interval"]))
-    except ValueError as e:
-        raise click.BadParameter(str(e), param_hint="--interval")
-    loaded = session.load()
-    if loaded.has_errors:
-        raise Invalid(loaded.diagnostics)
+def command(session: Session, watch: bool, interval: str) -> int:
+    pause = max(0.5, parse_seconds(interval, "--interval"))
+    loaded = session.load_valid()
+    from kplan.app.status import read_status, restart_failed
     from kplan.inspect.status import FailedConnectors, Restarts
 
-    cluster, store = session.open(loaded.environment)
+    opened = session.open(loaded.environment)
+    notifier = session.runtime.notifier(loaded.environment)
     restarts, seen = Restarts(), FailedConnectors()
     names = [stack.name for stack in loaded.stacks]
     try:
-        while True:
-            with session.showing_progress():
-                found = looked(loaded, cluster, store)
-            _show(session, found, clear=bool(s["watch"]))
-            session.notifier(loaded.environment).health(names, *seen.changes(found))
-            if not s["watch"]:
-                return {"healthy": 0, "degraded": 2}.get(found["status"], 1)
-            for name, attempt in restarts.due(loaded.stacks, found, time.monotonic()):
-                _restart(session, cluster, name, attempt)
-            time.sleep(pause)
+        with opened:
+            while True:
+                with session.showing_progress():
+                    found = read_status(loaded, opened, session.runtime)
+                _show(session, found, clear=watch)
+                notifier.health(names, *seen.changes(found))
+                if not watch:
+                    return {"healthy": 0, "degraded": 2}.get(found["status"], 1)
+                for name, attempt in restarts.due(loaded.stacks, found, time.monotonic()):
+                    restart_failed(opened, name, attempt, session.runtime)
+                time.sleep(pause)
     except KeyboardInterrupt:
         return 0
-    finally:
-        cluster.close()
-        store.close()
-
-
-def looked(loaded: Loaded, cluster: Cluster, store: Store) -> dict[str, Any]:
-    """The document of schemas/status.v1.json, as of now."""
-    from kplan.diagnostics import KplanError
-    from kplan.inspect import status
-    from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
-    from kplan.planning.pipeline import read
-
-    environment = loaded.environment
-    settings = {
-        "create": all(stack.guards.create for stack in loaded.stacks),
-        "attempts": environment.attempts,
-        "request_timeout": environment.request_timeout,
-    }
-    at = stamp()
-    try:
-        overview = store.overview()
-        overview.refuse_unknown_kinds([stack.name for stack in loaded.stacks])
-        sensitive = [*of_ledger(overview.ledger), *of_stacks(loaded.stacks)]
-        live = read(cluster, [address for stack in loaded.stacks for address in stack.resources], sensitive)
-        names = [name for name in status.wanted_facts(loaded.stacks) if name in live.names]
-        facts = cluster.topics.facts(names) if names else {}
-        stacks = [stack.name for stack in loaded.stacks]
-        mine = [summary.run for summary in store.summaries() if summary.stack in stacks]
-        runs = status.find_last_runs(stacks, mine, store.entries)
-    except KplanError as e:
-        return status.unanswered(loaded.stacks, e.message, settings, at, environment.name, environment.bootstrap)
-    millis = int(now().timestamp() * 1000)
-    return status.document(loaded.stacks, live, facts, runs, settings, at, millis, environment.name)
-
-
-def _restart(session: Session, cluster: Cluster, name: str, attempt: str) -> None:
-    """What failed of the connector is being restarted, as its stack says."""
-    from kplan.diagnostics import KplanError
-
-    backend: Any = cluster.connectors
-    try:
-        backend.restart(name, failed_only=True)
-        session.note(f"connector/{name} failed and is restarted, {attempt}")
-    except KplanError as e:
-        session.note(f"connector/{name} could not be restarted: {session.secrets.mask(e.message)}")
 
 
 def _show(session: Session, found: dict[str, Any], clear: bool) -> None:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from kplan.cli import reports
-from kplan.cli.common import LOADING, SHOWING, Session, option, own_paths
-from kplan.cli.common import command as calls
+from kplan.cli.command import calls
+from kplan.cli.flags import LOADING, SHOWING
+from kplan.cli.options import option
+from kplan.cli.session import Session
 
 if TYPE_CHECKING:
     from kplan.diagnostics import Diagnostic
@@ -42,7 +44,7 @@ def command(session: Session) -> int:
 
     session.unasked = Target()
     found, files = _of_environments(session)
-    if files and not session.settings["paths"]:
+    if files and not session.paths:
         return _told(session, None, found, files)
     loaded: Loaded | None = None
     try:
@@ -59,15 +61,15 @@ def _of_environments(session: Session) -> tuple[list[Diagnostic], int]:
 
     from kplan.project.loading import CONFIG, check_environments
 
-    paths = tuple(session.settings["paths"])
+    paths = session.paths
     files = tuple(path for path in paths if Path(path).name == CONFIG)
     if not files:
         return [], 0
     environments, problems, texts = check_environments(replace(session.request, paths=files))
     session.texts |= texts
     for environment in environments:
-        session.mask(environment)
-    session.settings["paths"] = tuple(path for path in paths if path not in files)
+        session.runtime.learn(environment)
+    session.paths = tuple(path for path in paths if path not in files)
     return problems, len(files)
 
 
@@ -88,7 +90,7 @@ def _told(session: Session, loaded: Loaded | None, problems: Sequence[Diagnostic
 
     stacks = loaded.stacks if loaded else ()
     found = session.masked(ordered(problems))
-    if session.view in ("text", "concise") and not session.settings.get("reports"):
+    if session.view in ("text", "concise") and not session.reports:
         _shown(session, stacks, found, others)
     else:
         _published(session, loaded, found, others)
@@ -121,7 +123,9 @@ def _shown(session: Session, stacks: Sequence[Stack], found: Sequence[Diagnostic
 def _names(loaded: Loaded | None) -> dict[str, str]:
     if loaded is None:
         return {}
-    return dict(zip(own_paths(loaded), (stack.name for stack in loaded.stacks), strict=True))
+    from kplan.app.problems import stack_paths
+
+    return dict(zip(stack_paths(loaded), (stack.name for stack in loaded.stacks), strict=True))
 
 
 def _document(stacks: Sequence[Stack], problems: Sequence[Diagnostic]) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from kplan.cli.common import Session
-from kplan.cli.connector import _stopped
+from kplan.app.connector import replace_offsets
+from kplan.app.runtime import Runtime
 from kplan.diagnostics import KplanError, codes
 from kplan.model import Address, Change, Connector
+from kplan.model.masks import Mask
 from kplan.servers.base import Outcome
 
 FEED = Connector("feed")
+RUNTIME = Runtime(Mask(), lambda: datetime.now(UTC))
 OLD, NEW = [{"partition": {}, "offset": {"n": 1}}], [{"partition": {}, "offset": {"n": 9}}]
 
 
@@ -46,26 +49,26 @@ class Backend:
 
 def test_new_offsets_stay_where_it_runs_with_them() -> None:
     backend = Backend(OLD, NEW)
-    _stopped(Session({}), backend, FEED, NEW, OLD)
+    replace_offsets(backend, FEED, NEW, OLD, RUNTIME)
     assert (backend.now, backend.state) == (NEW, "running")
 
 
 def test_it_has_its_earlier_ones_again_where_it_does_not_run_with_the_new_ones() -> None:
     backend = Backend(OLD)
     with pytest.raises(KplanError, match=r"earlier ones again: task 0 FAILED") as failed:
-        _stopped(Session({}), backend, FEED, NEW, OLD)
+        replace_offsets(backend, FEED, NEW, OLD, RUNTIME)
     assert (backend.now, backend.state) == (OLD, "running")
     assert (failed.value.code, failed.value.exit_code) == ("K512", 1)
 
 
 def test_where_it_runs_with_neither_the_earlier_ones_are_told() -> None:
     with pytest.raises(KplanError, match="not with the earlier ones") as failed:
-        _stopped(Session({}), Backend(), FEED, NEW, OLD)
+        replace_offsets(Backend(), FEED, NEW, OLD, RUNTIME)
     assert failed.value.exit_code == 8 and '"n": 1' in failed.value.help
 
 
 def test_offsets_that_connect_refuses_leave_it_running() -> None:
     backend = Backend(OLD)
     with pytest.raises(KplanError, match="refused by Connect"):
-        _stopped(Session({}), backend, FEED, [None], OLD)
+        replace_offsets(backend, FEED, [None], OLD, RUNTIME)
     assert (backend.now, backend.state) == (OLD, "running")

@@ -7,6 +7,7 @@ import json
 import random
 import shutil
 from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from kplan.app.opening import OpenEnvironment
+from kplan.app.runtime import Runtime
 from kplan.app.servers import open_snapshot
-from kplan.cli import snapshot as command
-from kplan.cli.common import Session
+from kplan.app.snapshot import take_snapshot
 from kplan.diagnostics import Invalid, Span, Stale, Unsupported
 from kplan.model import (
     Action,
@@ -38,6 +40,7 @@ from kplan.model import (
     Topic,
     is_sensitive_key,
 )
+from kplan.model.masks import Mask
 from kplan.planning.document import to_json as plan_to_json
 from kplan.planning.pipeline import Options, make
 from kplan.render.text import Context, Style, render
@@ -337,9 +340,9 @@ def test_facts_are_read_in_batches_and_by_default_of_managed_topics_alone(
     monkeypatch.setattr(topics, "read", recorded.read)
     owned = Address("topic", "t7")
     store = RecordedStore("x", {owned: Owned(owned, "shop", "local", True)})
-    found = command.taken(
-        Session({"facts": facts, "quiet": True}), Loaded(Environment("local")), Cluster(topics, None), store
-    )
+    opened = OpenEnvironment(Environment("local"), Cluster(topics, None), store)
+    runtime = Runtime(Mask(), lambda: datetime.now(UTC))
+    found = take_snapshot(Loaded(opened.environment), opened, facts, runtime)
     assert topics.asked == asked
     assert len(found.live.resources) == 2501
     assert len(found.live.facts) == sum(asked)

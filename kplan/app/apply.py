@@ -1,0 +1,191 @@
+"""Apply plans: prepare them from stacks or from a saved file, wait, ask, and run them one stack after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kplan.app.opening import PARALLEL, OpenEnvironment, open_environment
+from kplan.app.plan import PlanOutcome, PlanRequest, plan_stacks, refuse_unplannable
+from kplan.app.saved import check_documents, complete_plans, load_environment_of
+from kplan.app.wait import wait_for_others, wait_until_ready
+from kplan.diagnostics import KplanError
+from kplan.execution.apply import Apply, applied, prepare_run, refuse_applied
+
+if TYPE_CHECKING:
+    from kplan.app.audience import ApplyAudience
+    from kplan.app.runtime import Runtime
+    from kplan.execution.notify import Notifier
+    from kplan.execution.run import Result, Stop
+    from kplan.model.events import Emit
+    from kplan.planning.document import Plan
+    from kplan.planning.trust import Listed
+    from kplan.project.environment import Environment
+    from kplan.project.loading import Loaded, Request
+    from kplan.state.base import Holder
+
+APPLIED_BEFORE, NOT_STARTED = "applied before", "not begun"
+ENDS = {"rolled_back": "rolled back", "incomplete": "rollback incomplete", "stopped": "stopped"}  # others as they are
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyRequest:
+    """How to apply. `command` is shown to those who are refused meanwhile; times are seconds.
+
+    `wait` is how long to wait for servers to answer before planning, `lock_timeout` how long to wait for someone else's
+    apply; at most `parallel` connectors change at once. `confirmed`: nobody is asked. `saved`: the plans come from a
+    file, which is applied once.
+    """
+
+    command: str
+    on_failure: str = "rollback"  # rollback | stop
+    lock_timeout: float = 0.0
+    wait: float = 0.0
+    parallel: int = PARALLEL
+    confirmed: bool = False
+    saved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an apply is about. `plan` returns the plans to apply; `listed` is that of `SavedPlans`."""
+
+    environment: Environment
+    stacks: Sequence[str]
+    needs_connect: bool
+    plan: Callable[[OpenEnvironment], PlanOutcome]
+    notifier: Notifier
+    listed: Mapping[str, Callable[[], Listed]] = field(default_factory=dict)
+
+
+@contextmanager
+def notifying_refusals(notifier: Notifier, stacks: Sequence[str]) -> Iterator[None]:
+    """Notify the receivers why an apply could not begin, unless they know it already."""
+    try:
+        yield
+    except KplanError as e:
+        if not notifier.told:
+            notifier.refusal(stacks, e)
+            notifier.told = True
+        raise
+
+
+# -- preparing --------------------------------------------------------------------------------------------------------
+def prepare_stacks(loaded: Loaded, request: PlanRequest, runtime: Runtime) -> Work:
+    """Prepare to plan and apply the loaded stacks. Raises Invalid where they cannot be planned."""
+    from kplan.planning.diff import needed
+
+    refuse_unplannable(loaded, loaded.stacks, request)
+    return Work(
+        loaded.environment,
+        [stack.name for stack in loaded.stacks],
+        any(address.kind == "connector" for stack in loaded.stacks for address in needed(stack, {})),
+        lambda opened: plan_stacks(loaded, loaded.stacks, request, opened, runtime),
+        runtime.notifier(loaded.environment),
+    )
+
+
+def prepare_saved(documents: Sequence[Mapping[str, object]], request: Request, runtime: Runtime) -> Work:
+    """Prepare to apply the plans of a file. Raises Stale, Blocked or Invalid where they cannot be applied."""
+    plans = check_documents(documents, request.env, runtime.key)
+    environment = load_environment_of(plans, request, runtime)
+    notifier, stacks = runtime.notifier(environment), [plan.stack for plan in plans]
+    with notifying_refusals(notifier, stacks):
+        saved = complete_plans(plans, environment, request, runtime)
+    needs_connect = any(change.address.kind == "connector" for plan in plans for change in plan.changes)
+    return Work(environment, stacks, needs_connect, lambda _: PlanOutcome(saved.plans), notifier, saved.listed)
+
+
+# -- applying ---------------------------------------------------------------------------------------------------------
+def apply_work(work: Work, request: ApplyRequest, runtime: Runtime, audience: ApplyAudience) -> int:
+    """Wait, plan, ask and run. Return the exit code. The receivers are notified of each end, and of a refusal."""
+    with notifying_refusals(work.notifier, work.stacks):
+        if request.wait:
+            wait_until_ready(work.environment, work.needs_connect, request.wait, runtime)
+        with open_environment(work.environment, runtime, request.parallel) as opened:
+            wait_for_others(opened.store, work.stacks, request.lock_timeout, runtime)
+            outcome = work.plan(opened)
+            audience.show_plans(outcome)
+            if code := max((plan.exit_code for plan in outcome.plans), default=0):
+                work.notifier.plans(outcome.plans)
+                return code
+            audience.show_unchanged([plan for plan in outcome.plans if not plan.steps])
+            waiting = [plan for plan in outcome.plans if plan.steps]
+            if waiting and not request.saved and not request.confirmed:
+                audience.confirm(waiting)
+            return _Runs(work, request, runtime, audience, opened).run_all(waiting)
+
+
+def run_plan(
+    plan: Plan,
+    opened: OpenEnvironment,
+    request: ApplyRequest,
+    runtime: Runtime,
+    holder: Holder,
+    emit: Emit,
+    stop: Stop,
+    listed: Callable[[], Listed] | None = None,
+) -> Result:
+    """Carry out one plan under the lock of its stack. Raises, with nothing changed, as `Apply.within` does."""
+    run = prepare_run(plan, opened.environment, opened.cluster, opened.store, holder, emit, stop, runtime.now)
+    return Apply(run, request.on_failure, request.saved, listed).within(request.lock_timeout)
+
+
+@dataclass(slots=True)
+class _Runs:
+    """One stack after the other. `ends` says of each what became of it, in words, and in which run."""
+
+    work: Work
+    request: ApplyRequest
+    runtime: Runtime
+    audience: ApplyAudience
+    opened: OpenEnvironment
+    ends: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def run_all(self, plans: Sequence[Plan]) -> int:
+        """Apply the plans and return the exit code. One that fails stops the rest; those that are finished stay."""
+        if len(plans) < 2:
+            return self._run(plans[0]) if plans else 0
+        self.ends = {plan.stack: (NOT_STARTED, "") for plan in plans}
+        code = 0
+        remaining = self._without_applied(plans)
+        for number, plan in enumerate(remaining, 1):
+            self.audience.start_stack(plan, number, len(remaining))
+            code = self._try(plan)
+            if code:
+                break
+        self.audience.show_ends(self.ends, code)
+        return code
+
+    def _without_applied(self, plans: Sequence[Plan]) -> list[Plan]:
+        """Return the plans without those of a saved file that were applied before: a failed one is resumed.
+
+        Raises Stale, as for a single plan, where all were.
+        """
+        before = applied(self.opened.store, plans) if self.request.saved else {}
+        if len(before) == len(plans):
+            refuse_applied(plans[0], before)
+        self.ends |= {stack: (APPLIED_BEFORE, run) for stack, run in before.items()}
+        return [plan for plan in plans if plan.stack not in before]
+
+    def _try(self, plan: Plan) -> int:
+        try:
+            return self._run(plan)
+        except KplanError as e:
+            self.ends[plan.stack] = ("interrupted" if e.exit_code in (7, 8) else "refused", "")
+            return self.audience.show_failure(e)
+
+    def _run(self, plan: Plan) -> int:
+        holder = self.runtime.holder(self.request.command)
+        with self.audience.stoppable(holder.run) as stop:
+            result = self.work.notifier.run(plan, holder.run, lambda: self._watch(plan, holder, stop))
+        self.ends[plan.stack] = (ENDS.get(result.outcome, result.outcome), holder.run)
+        self.audience.end_run(result)
+        return result.exit_code
+
+    def _watch(self, plan: Plan, holder: Holder, stop: Stop) -> Result:
+        listed = self.work.listed.get(plan.stack)
+        with self.audience.watch_run(holder.run, self.opened.store, stop) as emit:
+            return run_plan(plan, self.opened, self.request, self.runtime, holder, emit, stop, listed)

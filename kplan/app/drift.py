@@ -1,0 +1,57 @@
+"""Find what was changed live since the last apply, and notify those who want to know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kplan.app.ledger import read_ledger
+from kplan.inspect.drift import changed, find, said, summary
+from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
+from kplan.planning.pipeline import read
+
+if TYPE_CHECKING:
+    from kplan.app.opening import OpenEnvironment
+    from kplan.app.runtime import Runtime
+    from kplan.inspect.drift import Found
+    from kplan.model import Target
+    from kplan.project.environment import Environment
+    from kplan.project.loading import Loaded
+
+
+@dataclass(frozen=True, slots=True)
+class DriftOutcome:
+    """What differs, stack by stack, and where."""
+
+    stacks: Sequence[Found]
+    target: Target
+
+    @property
+    def exit_code(self) -> int:
+        """2 with drift, 4 where something cannot be seen, else 0."""
+        if any(stack.drift for stack in self.stacks):
+            return 2
+        return 4 if any(stack.unseen for stack in self.stacks) else 0
+
+
+def find_drift(loaded: Loaded, opened: OpenEnvironment, runtime: Runtime) -> DriftOutcome:
+    """Compare what the loaded stacks own with the last apply. Raises RecordUnreadable, and what servers raise."""
+    names = {stack.name for stack in loaded.stacks}
+    ledger = read_ledger(opened.store, runtime, names)
+    mine = [address for address, owned in ledger.items() if owned.stack in names]
+    live = read(opened.cluster, mine, [*of_ledger(ledger), *of_stacks(loaded.stacks)])
+    return DriftOutcome([find(stack, live, ledger, runtime.key) for stack in loaded.stacks], live.target)
+
+
+def notify_drift(outcome: DriftOutcome, environment: Environment, runtime: Runtime) -> None:
+    """Notify the environment's receivers of each stack that drifted, without secrets."""
+    from kplan.execution.notify import tell_drift
+
+    for stack in outcome.stacks:
+        if stack.drift:
+            lines = [f"{judged.drift.address}: {changed(judged)}; {said(judged)}" for judged in stack.drift]
+            masked = [runtime.mask.mask(line) for line in lines]
+            words = f"drift: {summary(stack.drift)}."
+            for problem in tell_drift(environment.notify, stack.stack, stack.env, words, masked):
+                runtime.warn(problem)

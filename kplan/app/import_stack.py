@@ -1,0 +1,131 @@
+"""Write a stack of what is there: live topics and connectors, or the files of other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from kplan.app.ledger import read_ledger
+from kplan.diagnostics import Invalid, codes, error
+from kplan.importers.live import chosen, selected, unmatched
+from kplan.importers.writing import printable, wrap_comment
+from kplan.kinds.connector.sensitivity import of_ledger
+from kplan.model import Connector, Live
+from kplan.planning.pipeline import concealed
+from kplan.render.text import clean
+from kplan.text import cut
+
+if TYPE_CHECKING:
+    from kplan.app.opening import OpenEnvironment
+    from kplan.app.runtime import Runtime
+    from kplan.importers.found import Found
+    from kplan.importers.stack import Imported
+    from kplan.model import Address, Topic
+    from kplan.project.environment import Environment
+
+MAX_NOTES = 200  # that are shown; the stack's file has all of them
+MAX_NOTE = 1_000  # characters of one
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """What to import. `globs` match an address or a name; `where` says in words where it comes from.
+
+    `format` is that of the files; empty, their content tells it.
+    """
+
+    stack: str
+    where: str
+    globs: tuple[str, ...] = ()
+    format: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What becomes a stack: `found` is imported, topics of `free` may be, and `others` are live beside it."""
+
+    found: Found
+    free: dict[str, Topic]
+    others: Sequence[Connector] = ()
+    live: bool = False
+
+
+def read_live_resources(request: ImportRequest, opened: OpenEnvironment, runtime: Runtime) -> Resources:
+    """Read what is live, without its secrets. Raises Invalid where a glob names nothing."""
+    cluster = opened.cluster
+    readings = [backend.read(None) for backend in cluster.backends]
+    ledger = read_ledger(opened.store, runtime)
+    live = Live(resources={a: r for reading in readings for a, r in reading.resources.items()})
+    resources = concealed(cluster, live, of_ledger(ledger)).resources
+    connectors = [r for r in resources.values() if isinstance(r, Connector)]
+    passwords = cluster.connectors.passwords(connectors) if cluster.connectors and connectors else {}
+    hidden = {address for reading in readings for address in reading.hidden}
+    _refuse_unmatched(request.globs, [*resources, *hidden])
+    found, free = chosen(resources, passwords, ledger, request.globs, request.stack)
+    for address in sorted(hidden):
+        found.note(f"{address} is left out: this user may not describe it")
+    _learn(found, runtime)
+    return Resources(found, free, [c for c in connectors if c.name not in found.connectors], live=True)
+
+
+def parse_files(request: ImportRequest, files: Sequence[tuple[str, bytes]], runtime: Runtime) -> Resources:
+    """Parse files of other tools: their paths and contents. Raises Invalid where a glob or the files name nothing."""
+    from kplan.importers.files import parse_all
+
+    found = parse_all(list(files), request.format)
+    _refuse_nothing(found.resources, found.notes, request.where, runtime)
+    _learn(found, runtime)
+    _refuse_unmatched(request.globs, [resource.address for resource in found.resources])
+    return Resources(selected(found, request.globs), dict(found.topics))
+
+
+def compose_stack(resources: Resources, request: ImportRequest, environment: Environment, runtime: Runtime) -> Imported:
+    """Compose the text of the stack. Raises Invalid where there is nothing that a stack could have."""
+    from kplan.importers.folding import Workshop
+    from kplan.importers.stack import composed
+    from kplan.kinds.connector.templates import blueprint
+    from kplan.project.loading import built_in, built_in_templates
+
+    find = lru_cache(lambda name: blueprint(name, lambda own: (built_in(own), ())))
+    workshop = Workshop.of(environment, find, built_in_templates())
+    imported = composed(
+        resources.found,
+        resources.free,
+        request.stack,
+        workshop,
+        live=resources.live,
+        others=list(resources.others),
+        comments=wrap_comment(f"Imported from {request.where}."),
+    )
+    _refuse_nothing((imported.topics, imported.connectors), imported.notes, request.where, runtime)
+    return imported
+
+
+def _learn(found: Found, runtime: Runtime) -> None:
+    for connector in found.connectors.values():
+        runtime.mask.add_config(connector.config)
+
+
+def _refuse_nothing(found: Iterable[object], notes: Iterable[object], where: str, runtime: Runtime) -> None:
+    """Raise Invalid where nothing was found; the notes say what was there instead."""
+    if any(found):
+        return
+    lines = [f"\n- {printable_note(str(note), runtime)}" for note in notes]
+    more = f"\n- and {len(lines) - MAX_NOTES:,} more" if len(lines) > MAX_NOTES else ""
+    reasons = "".join(lines[:MAX_NOTES]) + more
+    detail = f"{where}: no topic and no connector that a stack could have{':' if reasons else ''}{reasons}"
+    raise Invalid([error(codes.K633, "there is nothing to import", detail)])
+
+
+def _refuse_unmatched(globs: tuple[str, ...], addresses: Iterable[Address]) -> None:
+    missing = unmatched(globs, addresses)
+    if missing:
+        help = "`kplan list` shows what is there; a GLOB is quoted in a shell: 'shop.*'"
+        raise Invalid([error(codes.K632, "there is nothing of that name", glob, help=help) for glob in missing])
+
+
+def printable_note(note: str, runtime: Runtime) -> str:
+    """Return a note as a terminal may show it: one line of bounded length, without secrets and control characters."""
+    return cut(clean(printable(runtime.mask.mask(note))), MAX_NOTE)

@@ -1,0 +1,62 @@
+"""List live resources with their owners."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kplan.app.ledger import read_ledger
+from kplan.model import Topic
+
+if TYPE_CHECKING:
+    from kplan.app.opening import OpenEnvironment
+    from kplan.app.runtime import Runtime
+    from kplan.model import Address, Health, Resource
+
+
+@dataclass(frozen=True, slots=True)
+class ListRequest:
+    """What to list. `globs` match an address or a name; without one it is all but internal topics."""
+
+    globs: tuple[str, ...] = ()
+    internal: bool = False  # topics whose name begins with __ too
+    unowned: bool = False  # only what no stack owns
+
+    def is_wanted(self, address: Address) -> bool:
+        """Whether the globs name the address."""
+        if self.globs:
+            texts = (str(address), address.name)
+            return any(fnmatch.fnmatchcase(text, glob) for glob in self.globs for text in texts)
+        return self.internal or not (address.kind == "topic" and address.name.startswith("__"))
+
+
+def list_resources(request: ListRequest, opened: OpenEnvironment, runtime: Runtime) -> list[dict[str, Any]]:
+    """Return a row for each live resource that is wanted, by address: what it is and the stack that owns it."""
+    ledger = read_ledger(opened.store, runtime)
+    health: dict[Address, Health] = {}
+    resources: dict[Address, Resource] = {}
+    for backend in opened.cluster.backends:
+        reading = backend.read(None)
+        resources |= reading.resources
+        health |= reading.health
+    rows = []
+    for address, resource in sorted(resources.items()):
+        owner = ledger.get(address)
+        if not request.is_wanted(address) or (request.unowned and owner):
+            continue
+        row = {"address": str(address), "stack": owner.stack if owner else None}
+        rows.append({**row, **_describe(resource, health.get(address))})
+    return rows
+
+
+def _describe(resource: Resource, state: Health | None) -> dict[str, Any]:
+    if isinstance(resource, Topic):
+        return {"partitions": resource.partitions, "replication_factor": resource.replication_factor}
+    tasks = state.tasks if state else ()
+    return {
+        "class": resource.config.get("connector.class"),
+        "state": state.state if state else "UNKNOWN",
+        "tasks": len(tasks),
+        "tasks_running": sum(1 for task in tasks if task.state == "RUNNING"),
+    }

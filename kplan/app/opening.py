@@ -1,0 +1,86 @@
+"""An environment that is open: its servers and its state, closed together."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from kplan.app.servers import open_cluster, open_store
+from kplan.diagnostics import KplanError
+
+if TYPE_CHECKING:
+    from kplan.app.runtime import Runtime
+    from kplan.planning.pipeline import Begun
+    from kplan.project.environment import Environment
+    from kplan.servers.base import Cluster
+    from kplan.servers.snapshots import Snapshot
+    from kplan.state.base import Store
+
+PARALLEL = 6  # connectors that are changed at the same time, unless a request says otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEnvironment:
+    """The servers and the state of `environment`. `begun` is what they are being asked already."""
+
+    environment: Environment
+    cluster: Cluster
+    store: Store
+    begun: Begun | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.cluster.close()
+        finally:
+            self.store.close()
+
+
+def open_environment(environment: Environment, runtime: Runtime, parallel: int = PARALLEL) -> OpenEnvironment:
+    """Open the servers and the state. Nothing is asked of them yet. At most `parallel` connectors change at once."""
+    cluster = open_cluster(environment, runtime.mask, runtime.warn, parallel, runtime.report_progress)
+    try:
+        return OpenEnvironment(environment, cluster, open_state(environment, runtime))
+    except BaseException:
+        cluster.close()
+        raise
+
+
+def open_state(environment: Environment, runtime: Runtime) -> Store:
+    """Open the state alone."""
+    return open_store(environment, runtime.key)
+
+
+def open_snapshot(environment: Environment, snapshot: Snapshot, path: str) -> OpenEnvironment:
+    """Open what stands for the servers and the state: the snapshot that was read from `path`.
+
+    Raises Stale where it is of another environment.
+    """
+    from kplan.app.servers import open_snapshot as open_recorded
+    from kplan.servers.snapshots import refuse_other
+
+    refuse_other(snapshot, environment.name)
+    return OpenEnvironment(environment, *open_recorded(snapshot, path))
+
+
+def begin_reading(environment: Environment, runtime: Runtime) -> OpenEnvironment | None:
+    """Ask the servers, while the stacks are loaded, for what does not depend on them.
+
+    None for a simulated cluster, which answers at once, and where a setting is wrong: opening reports it again, after
+    what is wrong in the files.
+    """
+    from kplan.planning.pipeline import begin
+
+    if environment.simulated:
+        return None
+    runtime.learn(environment)
+    with suppress(KplanError):
+        opened = open_environment(environment, runtime)
+        return replace(opened, begun=begin(opened.cluster, opened.store))
+    return None

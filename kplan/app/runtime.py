@@ -1,0 +1,108 @@
+"""What a use case takes from the process that calls it: known secrets, clock, key, and where it reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from kplan.model import Connector
+
+if TYPE_CHECKING:
+    from kplan.diagnostics import Diagnostic
+    from kplan.execution.notify import Notifier
+    from kplan.model import Stack
+    from kplan.model.masks import Mask
+    from kplan.project.environment import Environment
+    from kplan.servers.base import Tell
+    from kplan.state.base import Holder
+
+
+def discard(text: str) -> None:
+    """Take a text that nobody reads."""
+
+
+def discard_problem(problem: Diagnostic) -> None:
+    """Take a problem that nobody reads."""
+
+
+def discard_progress(what: str, done: int, total: int) -> None:
+    """Take how far work is where nobody is shown it."""
+
+
+def do_nothing() -> None:
+    """Do nothing."""
+
+
+def show_no_progress(lines: bool) -> AbstractContextManager[None]:
+    """Show no progress while the context is open."""
+    return nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """`mask` knows every secret of this call; `now` is the clock; `key` signs records and plans, as KPLAN_KEY does.
+
+    `note` and `warn` get sentences for a person, and `show_problem` the problems of files that stop nothing.
+    `report_progress` gets how far long work is. `show_progress(lines)` shows that while its context is open; with
+    `lines` also where there is no terminal. `secrets_learned` is called whenever the mask has learned more.
+    """
+
+    mask: Mask
+    now: Callable[[], datetime]
+    key: str | None = None
+    note: Callable[[str], None] = discard
+    warn: Callable[[str], None] = discard
+    show_problem: Callable[[Diagnostic], None] = discard_problem
+    report_progress: Tell = discard_progress
+    show_progress: Callable[[bool], AbstractContextManager[None]] = show_no_progress
+    secrets_learned: Callable[[], None] = do_nothing
+
+    @property
+    def timestamp(self) -> str:
+        """The time in ISO 8601, in UTC."""
+        return f"{self.now():%Y-%m-%dT%H:%M:%SZ}"
+
+    def learn(self, environment: Environment, stacks: Sequence[Stack] = ()) -> None:
+        """Mask the secrets of `environment` and of `stacks` from now on."""
+        self.mask.add(environment.secrets)
+        for connector in find_connectors(stacks):
+            self.mask.add_config(connector.config)
+        self.secrets_learned()
+
+    def notifier(self, environment: Environment) -> Notifier:
+        """Return what notifies the receivers of `environment`."""
+        from kplan.execution.notify import Notifier
+
+        return Notifier(environment.notify, environment.name, self.mask.mask, self.warn)
+
+    def holder(self, command: str) -> Holder:
+        """Return who holds the locks of a new run; `command` is shown to those who are refused meanwhile."""
+        return identify_holder(command, self.now())
+
+
+def find_connectors(stacks: Sequence[Stack]) -> Iterator[Connector]:
+    """Yield the declared connectors: the only resources whose settings hold secrets."""
+    for stack in stacks:
+        for resource in stack.resources.values():
+            if isinstance(resource, Connector):
+                yield resource
+
+
+def identify_holder(command: str, now: datetime) -> Holder:
+    """Return the user, host and process that run `command`, with the id of a new run."""
+    import getpass
+    import os
+    import secrets
+    import socket
+
+    from kplan.state.base import Holder
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        user = f"uid {os.getuid()}" if hasattr(os, "getuid") else "someone"
+    run = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    return Holder(f"{user}@{socket.gethostname()}", run, command, f"{now:%Y-%m-%dT%H:%M:%SZ}", os.getpid())

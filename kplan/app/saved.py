@@ -1,0 +1,201 @@
+"""Saved plans: read them, check that they fit, and give them the values of their secrets."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kplan.app.load import load_environment
+from kplan.diagnostics import Blocked, Invalid, KplanError, Stale, codes, error
+from kplan.kinds.connector.debezium import drops
+from kplan.language.template import references
+from kplan.model import Connector, Secret
+from kplan.planning.document import from_json, parse, secret_names, verify_signatures, with_secrets
+from kplan.planning.trust import Listed
+from kplan.project.loading import Request, load
+from kplan.project.reading import read_file
+
+if TYPE_CHECKING:
+    from kplan.app.runtime import Runtime
+    from kplan.planning.document import Plan
+    from kplan.project.environment import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlans:
+    """The plans of one file, which are for `environment`, with the values of their secrets.
+
+    `listed` returns what a stack's own file names, by stack; empty where the plans are signed.
+    """
+
+    environment: Environment
+    plans: Sequence[Plan]
+    listed: Mapping[str, Callable[[], Listed]]
+
+
+def read_documents(path: str) -> list[dict[str, Any]] | None:
+    """Read the plans of a file; None where it holds none, and may be a stack in JSON. Raises Stale."""
+    if not path.endswith(".json"):
+        return None
+    try:
+        return parse(read_file(path).decode())
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def check_documents(documents: Sequence[Mapping[str, Any]], env: str, key: str | None) -> list[Plan]:
+    """Return the plans that may be applied; `env` is the environment that was asked for, or empty.
+
+    Raises Stale where they are not what kplan wrote or are for another environment; Blocked where they have errors or
+    dangers that are not accepted.
+    """
+    plans = [from_json(document) for document in documents]
+    verify_signatures(documents, key)
+    for plan in plans:
+        _refuse_without_files(plan)
+    if len({plan.env for plan in plans}) != 1:
+        raise Stale("this file holds plans for several environments", code=codes.K521)
+    if env and env != plans[0].env:
+        raise Stale(f"the plan is for environment {plans[0].env}, not {env}", help="leave --env out")
+    for plan in plans:
+        _refuse_blocked(plan)
+    return plans
+
+
+def _refuse_without_files(plan: Plan) -> None:
+    """Raise Stale for a plan that has steps and names no file that it was made from: kplan writes none like that."""
+    if plan.steps and not plan.files:
+        raise Stale(
+            f"the plan of stack {plan.stack} has steps and names no file that it was made from",
+            code=codes.K522,
+            help="make the plan again, and apply the file as it was written",
+        )
+
+
+def _refuse_blocked(plan: Plan) -> None:
+    if plan.blocked:
+        raise Blocked(
+            f"the saved plan is blocked: {', '.join(plan.blocked)}",
+            help="accept the dangers, then make the plan again",
+        )
+    if plan.errored:
+        raise Blocked("the saved plan has errors", help="correct them, then make the plan again")
+
+
+def load_environment_of(plans: Sequence[Plan], request: Request, runtime: Runtime) -> Environment:
+    """Load the environment that the plans are for, with the servers of `request` where it names some."""
+    return load_environment(
+        Request(
+            env=plans[0].env,
+            folder=request.folder,
+            bootstrap=request.bootstrap,
+            connect=request.connect,
+            process=request.process,
+        ),
+        runtime,
+    )
+
+
+def complete_plans(plans: Sequence[Plan], environment: Environment, request: Request, runtime: Runtime) -> SavedPlans:
+    """Give the plans the values of their secrets. Raises Stale where a file has changed, Invalid without a value."""
+    for plan in plans:
+        _refuse_changed_files(plan, environment, runtime)
+    listed = {} if runtime.key else {plan.stack: partial(_read_listed, plan, environment, request) for plan in plans}
+    return SavedPlans(environment, fill_secrets(plans, environment, request, runtime), listed)
+
+
+def _refuse_changed_files(plan: Plan, environment: Environment, runtime: Runtime) -> None:
+    """Raise Stale where a file that the plan was made from has changed; note which are not here."""
+    for file in plan.files:
+        path = Path(environment.folder, file.path)
+        if not path.is_file():
+            runtime.note(f"  {file.path} is not here; the plan is applied as it was made")
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != file.sha256:
+            raise Stale(f"{file.path} has changed since the plan was made", help="make the plan again and review it")
+
+
+def _read_listed(plan: Plan, environment: Environment, request: Request) -> Listed:
+    """Return what the stack's own file names; nothing where the file is not here or is another stack's."""
+    path = Path(environment.folder, plan.files[0].path)
+    try:
+        loaded = load(replace(request, paths=(str(path),), env=plan.env)) if path.is_file() else None
+    except KplanError:
+        return Listed()
+    stacks = [stack for stack in loaded.stacks if stack.name == plan.stack] if loaded else []
+    removed = frozenset(entry.address for stack in stacks for entry in stack.removed if not entry.keep)
+    return Listed(frozenset(address for stack in stacks for address in stack.resources), removed)
+
+
+# -- secrets ----------------------------------------------------------------------------------------------------------
+def fill_secrets(plans: Sequence[Plan], environment: Environment, request: Request, runtime: Runtime) -> list[Plan]:
+    """Return the plans with the values of their sensitive variables and logins, which are masked from then on.
+
+    Raises Invalid where a variable has no value, Stale where it is not what it was when the plan was made.
+    """
+    filled = fill_logins(plans, request, runtime)
+    values = _given_values([name for plan in plans for name in secret_names(plan)], request)
+    values |= _declared_values(plans, environment, request, [name for name, v in values.items() if v is None])
+    filled = [with_secrets(plan, values, runtime.key) for plan in filled]
+    runtime.learn(replace(environment, secrets=(*environment.secrets, *(v for v in values.values() if v))))
+    return filled
+
+
+def fill_logins(plans: Sequence[Plan], request: Request, runtime: Runtime) -> list[Plan]:
+    """Return the plans with the logins of what they drop in databases, as far as the variables have values here."""
+    values = _given_values([name for plan in plans for name in drops.secret_names(plan.changes)], request)
+    runtime.mask.add([value for value in values.values() if value])
+    return [
+        replace(plan, steps=tuple(replace(s, change=drops.with_login(s.change, values)) for s in plan.steps))
+        for plan in plans
+    ]
+
+
+def _given_values(names: Sequence[str], request: Request) -> dict[str, str | None]:
+    """Return the values that --var or KPLAN_VAR_NAME give the variables; None for one without."""
+    return {name: request.flags.get(name, request.process.get(f"KPLAN_VAR_{name}")) for name in names}
+
+
+def _declared_values(
+    plans: Sequence[Plan], environment: Environment, request: Request, names: Sequence[str]
+) -> dict[str, str | None]:
+    """Return the values that come from a variable's `env:` or the environment, where the stack file is here.
+
+    Raises Invalid where one of `names` has no value.
+    """
+    if not names:
+        return {}
+    from kplan.language import source
+    from kplan.language.variables import Given, settle
+
+    values: dict[str, str | None] = {}
+    for plan in plans:
+        path = Path(environment.folder, plan.files[0].path) if plan.files else None
+        if path is None or not path.is_file():
+            continue
+        document, _ = source.load(path.read_bytes(), str(path))
+        if document is not None and isinstance(document.data, dict):
+            given = Given(request.flags, {}, request.process, environment.variables)
+            values |= {k: v for k, v in settle(document, given)[0].sensitive.items() if k in names}
+    missing = [name for name in names if values.get(name) is None]
+    if missing:
+        raise Invalid(
+            [error(codes.K219, "a sensitive variable has no value", n, help=f"set KPLAN_VAR_{n}") for n in missing]
+        )
+    return values
+
+
+def plan_secrets(plan: Plan) -> Iterator[Secret]:
+    """Yield the secrets that the plan's steps set."""
+    for change in plan.changes:
+        if isinstance(change.after, Connector):
+            yield from (value for value in change.after.config.values() if isinstance(value, Secret))
+
+
+def find_unset_variables(plan: Plan) -> list[str]:
+    """Return the sensitive variables that the plan's steps need and that have no value."""
+    unset = [secret for secret in plan_secrets(plan) if secret.value is None and secret.ref]
+    return list(dict.fromkeys(name for secret in unset for name in references(secret.ref)))

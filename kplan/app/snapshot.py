@@ -1,0 +1,121 @@
+"""Take a snapshot: live state and the ledger, without secrets, to plan from without servers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kplan.app.ledger import read_ledger
+from kplan.app.runtime import find_connectors
+from kplan.diagnostics import KplanError
+from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
+from kplan.model import Connector
+from kplan.planning.diff import needed
+from kplan.planning.pipeline import read
+from kplan.servers.snapshots import Snapshot, is_left_out, without_secrets
+from kplan.text import count
+
+if TYPE_CHECKING:
+    from kplan.app.opening import OpenEnvironment
+    from kplan.app.runtime import Runtime
+    from kplan.kinds.connector.sensitivity import Setting
+    from kplan.model import Address, Facts, Health, Live
+    from kplan.project.loading import Loaded
+    from kplan.servers.base import Cluster
+
+FACTS_AT_ONCE = 1000  # topics whose records and readers are asked for together
+
+
+def take_snapshot(loaded: Loaded, opened: OpenEnvironment, facts: str, runtime: Runtime) -> Snapshot:
+    """Return everything that is live and in the ledger now, without secrets.
+
+    `facts` says of which topics records, last write and readers are read: managed, all or none.
+    """
+    cluster = opened.cluster
+    ledger = read_ledger(opened.store, runtime, {stack.name for stack in loaded.stacks})
+    managed = frozenset(ledger).union(*(needed(stack, ledger) for stack in loaded.stacks))
+    live = _read_live(cluster, managed, [*of_ledger(ledger), *of_stacks(loaded.stacks)])
+    wanted = {"managed": managed, "all": live.resources, "none": ()}[facts]
+    live = replace(
+        live,
+        facts=_read_facts(cluster, [a for a in wanted if a in live.resources], runtime),
+        ids=_read_ids(cluster, live.resources, runtime),
+    )
+    connectors = [r for r in live.resources.values() if isinstance(r, Connector)]
+    passwords = cluster.connectors.passwords(connectors) if cluster.connectors else {}
+    _warn_of_unknown([c.name for c in connectors if c.address not in passwords], runtime)
+    declared: dict[Address, Collection[str]] = {
+        connector.address: connector.secrets for connector in find_connectors(loaded.stacks)
+    }
+    whole = Snapshot(loaded.environment.name, runtime.timestamp, live, ledger)
+    bare = without_secrets(whole, passwords, declared)
+    return replace(bare, live=replace(bare.live, health=_mask_health(live, bare.live, runtime)))
+
+
+def _read_live(cluster: Cluster, managed: Collection[Address], sensitive: Iterable[Setting]) -> Live:
+    """All there is but internal topics that nobody manages; what is managed and not listed is asked for by name."""
+    live = read(cluster, None, sensitive)
+    late = cluster.topics.read(sorted(a.name for a in managed if a.kind == "topic" and a not in live.resources))
+    resources = {
+        address: resource
+        for address, resource in {**live.resources, **late.resources}.items()
+        if address.kind != "topic" or address in managed or not is_left_out(address.name)
+    }
+    return replace(live, resources=resources, hidden=live.hidden | late.hidden)
+
+
+def _read_facts(cluster: Cluster, addresses: Collection[Address], runtime: Runtime) -> Mapping[Address, Facts]:
+    """What is stored in these topics and who reads them, as far as it can be read."""
+    names = sorted(a.name for a in addresses if a.kind == "topic")
+    found: dict[Address, Facts] = {}
+    for done, batch in _batches(names):
+        if len(names) > FACTS_AT_ONCE:
+            runtime.note(f"reading records and readers: {done:,} of {len(names):,} topics")
+        try:
+            found |= cluster.topics.facts(batch)
+        except KplanError as e:
+            runtime.warn(f"records and readers could not be read, and count as unknown: {e.message}")
+            break
+    return found
+
+
+def _read_ids(cluster: Cluster, addresses: Collection[Address], runtime: Runtime) -> Mapping[Address, str]:
+    """Return the ids of these topics, by which an apply sees that one was deleted and made again."""
+    try:
+        return cluster.topics.read_ids(sorted(a.name for a in addresses if a.kind == "topic"))
+    except KplanError as problem:
+        runtime.warn(f"the ids of topics could not be read, and are left out: {problem.message}")
+        return {}
+
+
+def _batches(names: list[str]) -> Iterator[tuple[int, list[str]]]:
+    for start in range(0, len(names), FACTS_AT_ONCE):
+        yield start, names[start : start + FACTS_AT_ONCE]
+
+
+def _warn_of_unknown(names: list[str], runtime: Runtime) -> None:
+
+    if names:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        runtime.warn(
+            f"Connect does not tell which settings of {', '.join(names[:3])}{more} are passwords: "
+            f"what no stack has set is left out of {count(len(names), 'connector')}"
+        )
+
+
+def _mask_health(live: Live, bare: Live, runtime: Runtime) -> dict[Address, Health]:
+    """The connectors' health, whose messages quote none of the values that were left out."""
+    for address, resource in bare.resources.items():
+        before = live.resources[address].config
+        runtime.mask.add(before[key] for key, value in resource.config.items() if value != before[key])
+        runtime.mask.add_config(before)
+    mask = runtime.mask.mask
+    return {
+        address: replace(
+            health,
+            cause=mask(health.cause),
+            tasks=tuple(replace(task, cause=mask(task.cause)) for task in health.tasks),
+        )
+        for address, health in live.health.items()
+    }

@@ -1,0 +1,50 @@
+"""Read how everything is that the stacks name, and restart what failed where they say so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kplan.diagnostics import KplanError
+from kplan.inspect import status
+from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
+from kplan.planning.pipeline import read
+
+if TYPE_CHECKING:
+    from kplan.app.opening import OpenEnvironment
+    from kplan.app.runtime import Runtime
+    from kplan.project.loading import Loaded
+
+
+def read_status(loaded: Loaded, opened: OpenEnvironment, runtime: Runtime) -> dict[str, Any]:
+    """Return the document of schemas/status.v1.json as of now. A server that does not answer is a part of it."""
+    environment, cluster, store = loaded.environment, opened.cluster, opened.store
+    settings = {
+        "create": all(stack.guards.create for stack in loaded.stacks),
+        "attempts": environment.attempts,
+        "request_timeout": environment.request_timeout,
+    }
+    at = runtime.timestamp
+    try:
+        overview = store.overview()
+        overview.refuse_unknown_kinds([stack.name for stack in loaded.stacks])
+        sensitive = [*of_ledger(overview.ledger), *of_stacks(loaded.stacks)]
+        live = read(cluster, [address for stack in loaded.stacks for address in stack.resources], sensitive)
+        names = [name for name in status.wanted_facts(loaded.stacks) if name in live.names]
+        facts = cluster.topics.facts(names) if names else {}
+        stacks = [stack.name for stack in loaded.stacks]
+        mine = [summary.run for summary in store.summaries() if summary.stack in stacks]
+        runs = status.find_last_runs(stacks, mine, store.entries)
+    except KplanError as e:
+        return status.unanswered(loaded.stacks, e.message, settings, at, environment.name, environment.bootstrap)
+    millis = int(runtime.now().timestamp() * 1000)
+    return status.document(loaded.stacks, live, facts, runs, settings, at, millis, environment.name)
+
+
+def restart_failed(opened: OpenEnvironment, name: str, attempt: str, runtime: Runtime) -> None:
+    """Restart what failed of the connector; `attempt` says in words which attempt it is."""
+    backend: Any = opened.cluster.connectors
+    try:
+        backend.restart(name, failed_only=True)
+        runtime.note(f"connector/{name} failed and is restarted, {attempt}")
+    except KplanError as e:
+        runtime.note(f"connector/{name} could not be restarted: {runtime.mask.mask(e.message)}")

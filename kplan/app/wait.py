@@ -1,0 +1,95 @@
+"""Wait for servers to answer and for other applies to end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kplan.app.servers import open_cluster
+from kplan.diagnostics import KplanError, Locked, codes
+from kplan.servers.waits import WAITS
+from kplan.text import listed
+
+if TYPE_CHECKING:
+    from kplan.app.runtime import Runtime
+    from kplan.project.environment import Environment
+    from kplan.state.base import Store
+
+TRY_TIMEOUT_S = 5.0  # one try lasts as long at most
+LOCK_POLL_S = 0.5
+REPORT_INTERVAL_S = 10.0  # between two lines about a lock
+
+
+# -- servers ----------------------------------------------------------------------------------------------------------
+def wait_until_ready(environment: Environment, needs_connect: bool, timeout: float, runtime: Runtime) -> None:
+    """Return once Kafka answers, and Connect where it is needed. Raises KplanError after `timeout` seconds."""
+    servers = ["kafka", *(["connect"] if needs_connect and environment.has_connect else [])]
+    end = time.monotonic() + timeout
+    with runtime.show_progress(False), WAITS.on(f"waiting for {' and '.join(servers)}", timeout):
+        while missing := find_missing(impatient(environment, end - time.monotonic()), servers, (), runtime):
+            left = end - time.monotonic()
+            if left <= 0:
+                raise KplanError(f"not ready within {timeout:g} s: {missing}", code=codes.K530,
+                                 help="look at the server, or wait longer with --wait")  # fmt: skip
+            runtime.note(f"not ready, waiting {left:.0f} s more: {missing}")
+            time.sleep(min(left, environment.delay))
+
+
+def impatient(environment: Environment, seconds: float = TRY_TIMEOUT_S) -> Environment:
+    """Return the environment for one try, which lasts so many seconds at most."""
+    limit = max(0.5, min(environment.request_timeout, TRY_TIMEOUT_S, seconds))
+    return replace(environment, request_timeout=limit, attempts=1)
+
+
+def find_missing(environment: Environment, things: Sequence[str], topics: Sequence[str], runtime: Runtime) -> str:
+    """Return what of `things` (kafka, connect, topics) is not ready, in words; empty where all is. It is one try."""
+    cluster = open_cluster(environment, runtime.mask)
+    checks: dict[str, Callable[[], object]] = {"kafka": cluster.topics.identify}
+    if cluster.connectors is not None:
+        checks["connect"] = cluster.connectors.identify
+    try:
+        for thing in things:
+            if thing == "topics":
+                present = {address.name for address in cluster.topics.read(topics).resources}
+                if lacking := [name for name in topics if name not in present]:
+                    return f"topics missing: {listed(lacking)}"
+            else:
+                checks[thing]()
+    except KplanError as e:
+        return e.message
+    finally:
+        cluster.close()
+    return ""
+
+
+# -- locks ------------------------------------------------------------------------------------------------------------
+def wait_for_others(store: Store, stacks: Iterable[str], timeout: float, runtime: Runtime) -> None:
+    """Return once no process holds one of the stacks: what is planned meanwhile would be outdated. Raises Locked."""
+    deadline = time.monotonic() + timeout
+    with runtime.show_progress(False):
+        for stack in stacks:
+            _wait_for_other(store, stack, deadline, runtime)
+
+
+def _wait_for_other(store: Store, stack: str, deadline: float, runtime: Runtime) -> None:
+    other = store.holder(stack)
+    if other is None:
+        return
+    next_report = time.monotonic()
+    what = f"waiting for the lock of stack {stack}, which {other.who} holds"
+    with WAITS.on(what, max(0.0, deadline - time.monotonic())):
+        while other is not None:
+            who = f"{other.who} holds stack {stack} since {other.since}: {other.command} (run {other.run})"
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Locked(
+                    who,
+                    help="wait for it with --lock-timeout 60s; there is no unlock, for the lock ends with its process",
+                )
+            if time.monotonic() >= next_report:
+                runtime.note(f"waiting {left:.0f} s for the lock: {who}")
+                next_report = time.monotonic() + REPORT_INTERVAL_S
+            time.sleep(min(LOCK_POLL_S, left))
+            other = store.holder(stack)

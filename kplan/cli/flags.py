@@ -1,0 +1,250 @@
+"""Groups of flags that commands share, and what was said with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from kplan.cli.options import option, several
+
+if TYPE_CHECKING:
+    from kplan.app.plan import PlanRequest
+
+
+def dropped(given: Sequence[str]) -> tuple[str, ...]:
+    """The words of --drop, of which several may stand in one."""
+    if not given:
+        return ()
+    from kplan.kinds.connector.debezium.drops import is_word
+
+    words = [word.strip() for each in given for word in each.split(",") if word.strip()]
+    for word in words:
+        if not is_word(word):
+            raise click.BadParameter(f"{word} is none of slot, publication, publication=NAME", param_hint="--drop")
+    return tuple(words)
+
+
+LOADING = several(
+    option("--env", metavar="NAME", default="", help="The environment of kplan.yaml; its `default` when left out."),
+    option("--var", "flags", metavar="NAME=VALUE", multiple=True, help="Set a variable; may be repeated."),
+    option(
+        "--var-file",
+        "var_files",
+        metavar="FILE",
+        multiple=True,
+        help="A YAML or JSON map of variables; may be repeated.",
+    ),
+    option("--bootstrap", default="", metavar="HOST:PORT", help="Brokers, instead of the environment's."),
+    option("--connect", default="", metavar="URL", help="Kafka Connect, instead of the environment's."),
+    option(
+        "-C",
+        "--dir",
+        "folder",
+        default=".",
+        metavar="DIR",
+        type=click.Path(exists=True, file_okay=False),
+        help="Work in this folder.",
+    ),
+)
+SHOWING = several(
+    option("--no-color", is_flag=True, help="No colours; NO_COLOR says the same."),
+    option("--width", type=click.IntRange(40, 400), default=None, help="Columns; the terminal's own, or 100."),
+    option("--quiet", "-q", is_flag=True, help="Say only what went wrong."),
+    option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+        default=None,
+        help="What is logged: DEBUG requests, INFO done, WARNING retried, ERROR final; errors when left out.",
+    ),
+    option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How the log is written."),
+    option("--log-file", type=click.Path(dir_okay=False), default=None, help="Where; standard error when left out."),
+)
+PLANNING = several(
+    option(
+        "--target", "targets", metavar="ADDR", multiple=True, help="Only this address (globs, @FILE) and what it needs."
+    ),
+    option("--exclude", "excluded", metavar="ADDR", multiple=True, help="Leave this address out (globs, @FILE)."),
+    option("--replace", "replaced", metavar="ADDR", multiple=True, help="Delete and make anew; always a danger."),
+    option(
+        "--accept",
+        "accepted",
+        metavar="ACTION:ADDR",
+        multiple=True,
+        help="Accept the dangers of one step, such as delete:topic/x.",
+    ),
+    option(
+        "--drop",
+        "drop",
+        metavar="WHAT",
+        multiple=True,
+        callback=lambda context, parameter, given: dropped(given),
+        help="With each connector that is deleted or made anew, drop this in its database: slot, publication, "
+        "publication=NAME; several with commas.",
+    ),
+    option("--offline", is_flag=True, help="Do not let the servers check the changes."),
+    option("--verbose", is_flag=True, help="Show every setting."),
+    option("--brief", is_flag=True, help="One line a step."),
+)
+
+
+RUNNING = several(
+    option("--yes", "-y", is_flag=True, help="Do not ask."),
+    option(
+        "--on-failure", type=click.Choice(["rollback", "stop"]), default="rollback", help="What a failed step leads to."
+    ),
+    option(
+        "--parallel",
+        type=click.IntRange(1, 64),
+        default=6,
+        show_default=True,
+        help="Connectors changed at the same time.",
+    ),
+    option(
+        "--lock-timeout", metavar="TIME", default="0s", help="How long to wait for someone else's apply, such as 60s."
+    ),
+    option(
+        "--wait",
+        "wait_time",
+        metavar="TIME",
+        default="0s",
+        help="Wait for Kafka to answer before planning, such as 60s; for Connect too where a connector needs it.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFlags:
+    """What LOADING says: which environment and variables count."""
+
+    env: str = ""
+    flags: tuple[str, ...] = ()  # NAME=VALUE
+    var_files: tuple[str, ...] = ()
+    bootstrap: str = ""
+    connect: str = ""
+    folder: str = "."
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """What SHOWING says, and how much is shown."""
+
+    no_color: bool = False
+    width: int | None = None
+    quiet: bool = False
+    log_level: str | None = None
+    log_format: str = "text"
+    log_file: str | None = None
+    verbose: bool = False
+    brief: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFlags:
+    """What PLANNING says. Of `targets` and `excluded` those with @ name files of addresses."""
+
+    targets: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    offline: bool = False
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """The files of addresses, each with its @."""
+        return tuple(text for text in (*self.targets, *self.excluded) if text.startswith("@"))
+
+    @property
+    def given(self) -> list[str]:
+        """The flags that were given."""
+        values = {
+            "--target": self.targets,
+            "--exclude": self.excluded,
+            "--replace": self.replaced,
+            "--accept": self.accepted,
+            "--drop": self.drop,
+            "--offline": self.offline,
+        }
+        return [flag for flag, value in values.items() if value]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFlags:
+    """What RUNNING says; the times are texts such as 60s."""
+
+    yes: bool = False
+    on_failure: str = "rollback"
+    parallel: int = 6
+    lock_timeout: str = "0s"
+    wait_time: str = "0s"
+
+
+# -- values -----------------------------------------------------------------------------------------------------------
+def parse_pairs(flags: Sequence[str]) -> dict[str, str]:
+    """Return the variables of --var by name. Raises BadParameter."""
+    pairs = {}
+    for flag in flags:
+        name, equals, value = flag.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{name!r} is not NAME=VALUE", param_hint="--var")
+        pairs[name] = value
+    return pairs
+
+
+def patterns(values: Sequence[str]) -> tuple[str, ...]:
+    """The addresses of --target or --exclude; `@FILE` holds one a line."""
+    from kplan.project.reading import read_file
+
+    found: list[str] = []
+    for value in values:
+        if not value.startswith("@"):
+            found.append(value)
+            continue
+        try:
+            lines = read_file(value[1:]).decode().splitlines()
+        except (OSError, UnicodeDecodeError) as e:
+            raise click.BadParameter(f"{value}: {getattr(e, 'strerror', None) or 'not text'}")
+        found += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return tuple(found)
+
+
+def plan_request(flags: PlanFlags, mode: str, *, from_snapshot: bool = False) -> PlanRequest:
+    """Return what the flags say of a plan. Raises BadParameter where a file of addresses cannot be read."""
+    from kplan.app.plan import PlanRequest
+
+    return PlanRequest(
+        mode,
+        patterns(flags.targets),
+        patterns(flags.excluded),
+        flags.replaced,
+        flags.accepted,
+        frozenset(flags.drop),
+        flags.offline,
+        from_snapshot,
+        commit_of_job(),
+        frozenset(patterns(flags.listed)),
+    )
+
+
+def commit_of_job() -> str:
+    """Return the commit that the files are at, as the CI service names it; empty where it does not."""
+    return (os.environ.get("GITHUB_SHA") or os.environ.get("CI_COMMIT_SHA") or "")[:40]
+
+
+def parse_seconds(text: str, flag: str) -> float:
+    """Return the seconds that a duration such as 60s says. Raises BadParameter."""
+    from kplan.language.durations import seconds
+
+    try:
+        return seconds(text)
+    except ValueError as e:
+        raise click.BadParameter(str(e), param_hint=flag)
+
+
+def parse_lock_timeout(text: str) -> float:
+    """Return the seconds of --lock-timeout. Raises BadParameter."""
+    return parse_seconds(text, "--lock-timeout")

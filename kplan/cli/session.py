@@ -1,0 +1,306 @@
+"""One call of the command line and its terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kplan.cli.flags import Display, LoadFlags, parse_pairs
+from kplan.cli.output import write
+
+if TYPE_CHECKING:
+    from kplan.app.opening import OpenEnvironment
+    from kplan.app.runtime import Runtime
+    from kplan.cli.reports import Report
+    from kplan.diagnostics import Diagnostic
+    from kplan.model import Target
+    from kplan.model.masks import Mask
+    from kplan.project.environment import Environment
+    from kplan.project.loading import Loaded, Request
+    from kplan.render.progress import Progress, Ticker
+    from kplan.render.text import Context, Style
+    from kplan.state.base import Store
+
+
+@dataclass
+class Session:
+    """One call of the command line: what its flags say of files and of the terminal, and what it knows by now.
+
+    `view` is what standard output holds; `reports` are views that are written as well, None for a command without.
+    """
+
+    flags: LoadFlags = LoadFlags()
+    display: Display = Display()
+    paths: tuple[str, ...] = ()
+    view: str = "text"
+    reports: tuple[Report, ...] | None = None
+    texts: dict[str, str] = field(default_factory=dict)
+    shown: dict[str, str] = field(default_factory=dict)
+    unasked: Target | None = None  # no server is asked; these are their addresses, as far as they are known
+    connect_alone: bool = False  # whether the command needs no brokers where none are named
+    environment_name: str = ""  # as far as it is known
+    reported: bool = False  # whether the reports were written
+    changed: bool = False  # whether an earlier stack of this call was applied
+    ticker: Ticker | None = None  # while it shows how far the work is
+
+    @cached_property
+    def secrets(self) -> Mask:
+        """All secrets that this call has come to know."""
+        from kplan.model.masks import Mask
+
+        return Mask()
+
+    @cached_property
+    def progress(self) -> Progress:
+        """How far the work of the servers' clients is."""
+        from kplan.render.progress import Progress
+
+        return Progress()
+
+    @contextlib.contextmanager
+    def showing_progress(self, lines: bool = False) -> Iterator[None]:
+        """While it is open a person is shown on a terminal how far long work is, and what is waited for.
+
+        `lines`: how far it is, is said from time to time where there is no terminal, too.
+        """
+        if self.display.quiet or self.ticker:
+            yield
+            return
+        import shutil
+
+        from kplan.app.logs import retries_shown
+        from kplan.render.progress import Ticker
+        from kplan.servers import waits
+
+        width, terminal = shutil.get_terminal_size((100, 24)).columns, live(sys.stderr)
+        if terminal or lines:
+            self.ticker = Ticker(self.progress, self.note, terminal, waits.words, width=width)
+        try:
+            show = lambda text: self.note(f"  … {self.secrets.mask(text)}")  # noqa: E731
+            with self.ticker or contextlib.nullcontext(), retries_shown(show):
+                yield
+        finally:
+            self.ticker = None
+
+    @property
+    def request(self) -> Request:
+        from kplan.project.loading import Request
+
+        flags = self.flags
+        return Request(
+            paths=self.paths,
+            env=flags.env,
+            flags=parse_pairs(flags.flags),
+            var_files=flags.var_files,
+            bootstrap=flags.bootstrap,
+            connect=flags.connect,
+            connect_alone=self.connect_alone,
+            folder=flags.folder,
+            process=dict(os.environ),
+            unasked=self.unasked,
+        )
+
+    @property
+    def again(self) -> str:
+        """The command as it was typed, without the values of variables, which may be secrets."""
+        import shlex
+
+        words = list(sys.argv[1:])
+        for i, word in enumerate(words):
+            if word.startswith("--var="):
+                words[i] = f"--var={word[6:].partition('=')[0]}=…"
+            elif i and words[i - 1] == "--var":
+                words[i] = f"{word.partition('=')[0]}=…"
+        return " ".join(["kplan", *(word if "=…" in word else shlex.quote(word) for word in words)])
+
+    @property
+    def as_json(self) -> bool:
+        return self.view == "json"
+
+    @property
+    def time(self) -> str:
+        return stamp()
+
+    def context(self, **known: Any) -> Context:
+        """What the plans' documents do not say."""
+        from kplan.render.text import Context
+
+        given = {"paths": self.paths, "again": self.again, "whole": self.display.verbose}
+        return Context(**{**given, "base": base(), "log": log(), **known})
+
+    @property
+    def style(self) -> Style:
+        from kplan.render.text import Style
+
+        verbosity = 1 if self.display.verbose else -1 if self.display.brief else 0
+        return Style(self.width, self.color(sys.stdout), verbosity)
+
+    @property
+    def width(self) -> int:
+        import shutil
+
+        if self.display.width:
+            return self.display.width
+        return max(60, min(200, shutil.get_terminal_size((100, 24)).columns)) if sys.stdout.isatty() else 100
+
+    def color(self, stream: Any) -> bool:
+        if self.display.no_color or os.environ.get("NO_COLOR"):
+            return False
+        return os.environ.get("FORCE_COLOR", "0") not in ("", "0") or (
+            stream.isatty() and os.environ.get("TERM") != "dumb"
+        )
+
+    def say(self, text: str = "") -> None:
+        """The product, on standard output."""
+        if not self.display.quiet:
+            write(text, sys.stdout)
+
+    def product(self, text: str) -> None:
+        """What was asked for by name, on standard output: `--quiet` does not keep that back."""
+        write(text.rstrip("\n"), sys.stdout)
+
+    def note(self, text: str) -> None:
+        """Talk, on standard error."""
+        if self.ticker:
+            self.ticker.clear()
+        if not self.display.quiet:
+            write(text, sys.stderr)
+
+    # -- files and servers ----------------------------------------------------------------------------------------
+    @cached_property
+    def runtime(self) -> Runtime:
+        """What the use cases take from this call."""
+        from kplan.app.runtime import Runtime
+
+        return Runtime(
+            self.secrets,
+            now,
+            os.environ.get("KPLAN_KEY"),
+            self.note,
+            lambda text: self.note(f"warning: {text}"),
+            lambda problem: self.show([problem]),
+            lambda what, done, total: self.progress.tell(what, done, total),
+            self.showing_progress,
+            self._configure_log,
+        )
+
+    def load(self) -> Loaded:
+        """Load the stacks, and keep their files' texts to show problems in them."""
+        from kplan.app.load import load_stacks
+
+        loaded = load_stacks(self.request, self.runtime)
+        self.remember(loaded)
+        return loaded
+
+    def load_valid(self) -> Loaded:
+        """Load the stacks. Raises Invalid where the files have errors."""
+        from kplan.app.load import refuse_errors
+
+        loaded = self.load()
+        refuse_errors(loaded)
+        return loaded
+
+    def remember(self, loaded: Loaded) -> None:
+        """Keep what showing problems needs of the files."""
+        self.texts, self.environment_name = loaded.texts, loaded.environment.name
+
+    def load_environment(self) -> Environment:
+        """Load the environment alone, where no stack is read; its warnings are shown."""
+        from kplan.app.load import load_environment
+
+        return load_environment(self.request, self.runtime)
+
+    def _configure_log(self) -> None:
+        """Log as the flags say; no line holds a secret that is known by then."""
+        from kplan.app.logs import configure
+
+        level, file = self.display.log_level, self.display.log_file
+        configure(level or "error", self.display.log_format, file, self.secrets, talks=bool(level or file))
+
+    def open(self, environment: Environment) -> OpenEnvironment:
+        from kplan.app.opening import open_environment
+
+        return open_environment(environment, self.runtime)
+
+    def open_store(self, environment: Environment) -> Store:
+        """Open the state alone, with the key of this process."""
+        from kplan.app.opening import open_state
+
+        return open_state(environment, self.runtime)
+
+    # -- problems -------------------------------------------------------------------------------------------------
+    def show(self, diagnostics: Sequence[Diagnostic], *, stream: Any = None, closing: str = "") -> None:
+        """The problems with their places, on standard error unless they are the product; counted at the end of all."""
+        if not diagnostics:
+            return
+        from kplan.render import diagnostics as view
+
+        stream = stream or sys.stderr
+        diagnostics = self.masked(diagnostics)
+        if self.view == "concise":
+            text = view.concise(diagnostics).rstrip("\n")
+        else:
+            text = view.full(
+                diagnostics,
+                self.text,
+                self.color(stream),
+                self.width,
+                closing=closing,
+                counted=bool(closing),
+            )
+        write(text, stream)
+
+    def text(self, path: str) -> str:
+        """The file's text as it may be shown."""
+        from kplan.app.problems import read_text
+        from kplan.language.literals import hidden
+
+        if path not in self.shown:
+            self.shown[path] = hidden(self.texts.get(path) or read_text(path))[0]
+        return self.shown[path]
+
+    def masked(self, diagnostics: Sequence[Diagnostic]) -> Sequence[Diagnostic]:
+        """The problems without the secrets that are written in the files they are about."""
+        from kplan.app.problems import mask_problems
+
+        return mask_problems(self.secrets, diagnostics, self.texts)
+
+
+def now() -> datetime:
+    """The time; SOURCE_DATE_EPOCH fixes it."""
+    fixed = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return datetime.fromtimestamp(int(fixed), UTC) if fixed.isdigit() else datetime.now(UTC)
+
+
+def stamp() -> str:
+    return now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def live(stream: Any) -> bool:
+    """Whether a line on the stream can be written over."""
+    return bool(stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI"))
+
+
+def base() -> str:
+    """The working folder as seen from the root of the repository, which the CI service or a `.git` names."""
+    here = Path.cwd().resolve()
+    named = (os.environ.get(name, "") for name in ("GITHUB_WORKSPACE", "CI_PROJECT_DIR"))
+    roots = [Path(root).resolve() for root in named if root]
+    roots += [folder for folder in (here, *here.parents) if (folder / ".git").exists()][:1]
+    root = next((root for root in roots if here.is_relative_to(root)), here)
+    return here.relative_to(root).as_posix().removeprefix(".")
+
+
+def log() -> str:
+    """The address of this CI run; empty where there is none."""
+    server, repository, run = (os.environ.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
+    if server and repository and run:
+        return f"{server}/{repository}/actions/runs/{run}"
+    return os.environ.get("CI_JOB_URL", "")

@@ -1,0 +1,60 @@
+"""Plans on the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from kplan.cli.output import write
+
+if TYPE_CHECKING:
+    from kplan.cli.session import Session
+    from kplan.planning.document import Plan
+    from kplan.render.text import Context
+
+NO_NOTES: Mapping[str, Sequence[str]] = {}
+
+
+def show_plan(session: Session, plan: Plan, document: dict[str, Any], context: Context) -> None:
+    """What is meant first, then what is wrong, then the steps and the verdict. Quiet, only what is wrong."""
+    from kplan.render.plain import gist
+    from kplan.render.text import blocked, body, header
+
+    for line in header(document, session.style, context):
+        session.say(line)
+    sys.stdout.flush()
+    session.show(plan.diagnostics)
+    for line in body(document, session.style, context, gist):
+        session.say(line)
+    if session.display.quiet and not document["errored"]:
+        for line in blocked(document, replace(session.style, color=session.color(sys.stderr)), context):
+            write(line, sys.stderr)
+
+
+def show_plans(
+    session: Session,
+    plans: Sequence[Plan],
+    documents: Sequence[dict[str, Any]],
+    context: Context,
+    notes: Mapping[str, Sequence[str]] = NO_NOTES,
+) -> None:
+    """Each plan that something is to be said of, and then what is true of all of them. `notes` are by stack."""
+    from kplan.render.many import closing, is_shown, own
+
+    for plan, document in zip(plans, documents, strict=True):
+        said = notes.get(plan.stack, ())
+        if said or is_shown(document, documents, context):
+            show_plan(session, plan, document, replace(own(document, documents, context), notes=said))
+            if len(plans) > 1:
+                session.say()
+    for line in closing(documents, session.style, context) if len(plans) > 1 else ():
+        session.say(line)
+
+
+def show_view(session: Session, documents: Sequence[Mapping[str, Any]], context: Context) -> None:
+    """The plans in the form that was asked for, on standard output."""
+    from kplan.render.views import render
+
+    session.product(render(session.view, documents, context))
