@@ -358,6 +358,17 @@ def test_what_is_dropped_is_named_as_for_the_command(folder: Path) -> None:
         kplan.plan(loaded, destroy=True, drop="table")
 
 
+def test_what_is_dropped_goes_into_the_plan_as_with_the_command(folder: Path) -> None:
+    loaded, plan = planned("stacks/shop.yaml")
+    kplan.apply(plan, loaded.environment)
+    shell = Shell(folder, {"KPLAN_VAR_db_password": PRODUCTION}, (PRODUCTION,))
+    dropping = shell.kplan(
+        "plan", "stacks/shop.yaml", "--destroy", "--drop", "slot", "--format", "json", expect=None
+    ).json
+    doomed = kplan.plan(loaded, destroy=True, drop="slot")
+    assert kplan.to_json(doomed)["digest"] == dropping["digest"] != kplan.plan(loaded, destroy=True).digest
+
+
 def test_targets_may_be_one_text(folder: Path) -> None:
     _, plan = planned("stacks/shop.yaml", target="topic/shop.public.orders")
     assert [str(change.address) for change in plan.changes] == ["topic/shop.public.orders"]

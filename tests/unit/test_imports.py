@@ -210,7 +210,7 @@ def test_views_know_no_server_and_no_store() -> None:
 
 def test_other_programs_get_no_command_line() -> None:
     wrong = []
-    for module in ("api", "testing", "pytest_plugin"):
+    for module in ("api", "testing", "pytest_plugin", *(module for module in modules() if inside(module, "app"))):
         wrong += named(module, (i for i in modules()[module] if inside(i.module, "click", "cli", "__main__")))
     assert not wrong
 
