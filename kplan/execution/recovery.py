@@ -14,6 +14,7 @@ from kplan.execution.run import Failure, Result, Run, Sent, changed
 from kplan.kinds.codec import change_from_json
 from kplan.kinds.connector.options import drops_of
 from kplan.kinds.connector.sensitivity import with_values
+from kplan.kinds.registry import KINDS
 from kplan.kinds.topic.losses import may_lose
 from kplan.model import Action, Change, Connector, Facts, File, Live, Target
 from kplan.model.journal import Entry, Item, Progress, replay
@@ -23,7 +24,7 @@ from kplan.planning.diff import Ledger
 from kplan.planning.document import Plan, judge
 from kplan.planning.order import Step
 from kplan.planning.risk import accept_name
-from kplan.planning.trust import escape, find_forbidden, find_misfit, find_undo_refusals, is_claimed, is_run_id
+from kplan.planning.trust import escape, find_forbidden, find_undo_refusals, is_claimed, is_run_id
 from kplan.planning.undo import inverse
 from kplan.planning.unknown_words import find_unknown_change
 from kplan.render import wording as words
@@ -58,7 +59,9 @@ def _step(number: int, item: Item, run: str) -> Step:
         )
     try:
         change = change_from_json(data)
-        if wrong := next((why for a in (change.address, change.source) if a and (why := find_misfit(a))), ""):
+        if wrong := next(
+            (why for a in (change.address, change.source) if a and (why := KINDS[a.kind].check_name(a.name))), ""
+        ):
             raise ValueError(wrong)
         return Step(number, int(data.get("wave", 0)), change)
     except (LookupError, TypeError, ValueError, AttributeError) as e:

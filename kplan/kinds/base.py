@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from kplan.diagnostics import Diagnostic
 from kplan.kinds.comparison import Comparison
 from kplan.kinds.phases import Phase
 from kplan.kinds.risks import RiskContext
-from kplan.model import Change, ChangeOptions, Origin, Resource, Risk, Rules, Target, Undo
+from kplan.model import (
+    Address,
+    AttrDiff,
+    Change,
+    ChangeOptions,
+    Live,
+    Origin,
+    Owned,
+    Removal,
+    Resource,
+    Risk,
+    Rules,
+    Stack,
+    Target,
+    Undo,
+)
 from kplan.model.fields import Json
 
 R = TypeVar("R", bound=Resource)
+R_contra = TypeVar("R_contra", bound=Resource, contravariant=True)
 
 
 class Encoding(Protocol[R]):
@@ -33,11 +50,44 @@ class Encoding(Protocol[R]):
         """Return the options that a change's fields describe, with what every kind has from `common`."""
 
 
-class Consequences(Protocol):
+class Consequences(Protocol[R_contra]):
     """What a change of one kind brings with it."""
 
     def decide_undo(self, change: Change, target: Target) -> Undo:
         """Say how `change`, whose risks are known, is put back on this cluster."""
+
+    def choose_options(self, resource: R_contra, diffs: Sequence[AttrDiff]) -> ChangeOptions:
+        """Return the options that a stack asks for with each change of the resource."""
+
+    def choose_removal_options(self, entry: Removal) -> ChangeOptions:
+        """Return the options that an entry under `removed:` asks for."""
+
+    def add_effects(self, change: Change, live: Live) -> Change:
+        """Return the change with what it does besides its differences."""
+
+    def find_follow_ups(
+        self,
+        stack: Stack,
+        live: Live,
+        ledger: Mapping[Address, Owned],
+        acting: Collection[Address],
+        wrong: Collection[Address],
+    ) -> Iterator[Change]:
+        """Yield the changes that other changes ask for. `acting` are the addresses that change on the servers, `wrong`
+        those with an error."""
+
+    def warn_of_live_state(self, resource: R_contra, live: Live) -> Iterator[Diagnostic]:
+        """Yield warnings about the live resource, whether or not it changes."""
+
+    def warn_of_stack(self, stack: Stack, target: Target) -> Iterator[Diagnostic]:
+        """Yield warnings about what a stack declares, on the servers that it is for."""
+
+    def may_look_done(self, change: Change) -> bool:
+        """Whether the live state may be as planned before the change is over."""
+
+    @property
+    def judges_undo(self) -> bool:
+        """Whether an undo that a journal asks for is judged by its risks."""
 
     @property
     def max_wave(self) -> float:
@@ -78,4 +128,11 @@ class Kind(Protocol[R]):
     def comparison(self) -> Comparison[R]: ...
 
     @property
-    def consequences(self) -> Consequences: ...
+    def consequences(self) -> Consequences[R]: ...
+
+    @property
+    def holds_secrets(self) -> bool:
+        """Whether attributes of the resources may be secrets."""
+
+    def check_name(self, name: str) -> str:
+        """Say why no resource can have this name; empty where one can."""

@@ -62,6 +62,9 @@ class Comparison(Protocol[R]):
     def find_blocker(self, declared: R, live: R, diff: AttrDiff) -> Blocker | None:
         """Say why a difference cannot be made in place; None where it can."""
 
+    def secrets(self, resource: R) -> Mapping[str, Secret]:
+        """Return the secrets of the resource by their paths."""
+
     def with_values(self, resource: R, values: Mapping[str, Any]) -> R:
         """Return the resource with other values of attributes that it has already, by their paths."""
 

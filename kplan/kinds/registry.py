@@ -15,7 +15,7 @@ _kinds: dict[str, Kind[Any]] = {kind.name: kind for kind in (TOPIC, CONNECTOR)}
 KINDS = MappingProxyType(_kinds)
 
 
-def consequences_of(change: Change) -> Consequences:
+def consequences_of(change: Change) -> Consequences[Any]:
     """Return what the kind of the change knows of its consequences."""
     return KINDS[change.address.kind].consequences
 

@@ -6,20 +6,16 @@ import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from kplan.diagnostics import Diagnostic, Span, codes, error, warning
+from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.diagnostics.codes.code import Code
-from kplan.kinds.connector.debezium.incremental import channel, name_of, new_tables
-from kplan.kinds.connector.debezium.leftovers import describe_kept_position
-from kplan.kinds.connector.options import ConnectorOptions, connector_options, snapshots_of
-from kplan.kinds.registry import comparison_of
-from kplan.kinds.topic.internal import GIVE_UP, KEEP_SETTING, find_refusal
+from kplan.kinds.registry import KINDS, comparison_of, consequences_of
+from kplan.kinds.topic.internal import GIVE_UP, KEEP_SETTING, find_refusal, is_state_topic
 from kplan.model import (
     NO_OPTIONS,
     Action,
     Address,
     AttrDiff,
     Change,
-    Connector,
     Drift,
     Live,
     Owned,
@@ -29,7 +25,6 @@ from kplan.model import (
     Text,
 )
 from kplan.planning.comparison import compare, find_blocker
-from kplan.text import count, listed
 
 Ledger = Mapping[Address, Owned]
 
@@ -64,9 +59,9 @@ def diff(stack: Stack, live: Live, ledger: Ledger, *, replaced: Iterable[str] = 
         for resource in stack.resources.values():
             _declared(resource, stack, live, ledger, moves, tuple(replaced), found)
         _leaving(stack, live, ledger, mine, found)
-        _restarted(stack, live, ledger, found)
+        _follow_up(stack, live, ledger, found)
     refuse_internal(found, live, ledger)
-    found.changes = [_finished(change, stack, live) for change in found.changes]
+    found.changes = [consequences_of(change).add_effects(change, live) for change in found.changes]
     return found
 
 
@@ -95,34 +90,20 @@ def _internal(change: Change, refusal: str) -> Diagnostic:
     )
 
 
-def _restarted(stack: Stack, live: Live, ledger: Ledger, found: Difference) -> None:
-    """Connectors with `restart: always` are restarted where nothing of them changes, but a topic of theirs does."""
-    acting = {c.address: c for c in found.changes if not c.is_ledger_only}
-    topics = {address.name for address in acting if address.kind == "topic"}
-    wrong = {problem.address for problem in found.diagnostics if problem.is_error}
-    for address, resource in stack.resources.items():
-        now = live.resources.get(address)
-        if not isinstance(resource, Connector) or not isinstance(now, Connector) or resource.rules.restart != "always":
-            continue
-        running = resource.state == now.state == "running"
-        if not running or address in acting or str(address) in wrong or topics.isdisjoint(_topics(resource)):
-            continue
-        record = next((change for change in found.changes if change.address == address), None)
-        owned = ledger.get(address)
-        created = bool(owned and owned.created)
-        base = record or Change(address, Action.UPDATE, now, resource, span=resource.origin.span, owner=owned)
-        if record is not None:
-            found.changes.remove(record)
-        else:
-            found.unchanged -= 1
-        found.changes.append(
-            replace(base, action=Action.UPDATE, diffs=(), reason="topics_changed", created=created,
-                    options=ConnectorOptions(restart=True))
-        )  # fmt: skip
-
-
-def _topics(connector: Connector) -> tuple[str, ...]:
-    return (*connector.feeds, *connector.reads)
+def _follow_up(stack: Stack, live: Live, ledger: Ledger, found: Difference) -> None:
+    """Add the changes that others ask for; one that was to change the ledger alone is not needed then."""
+    acting = {change.address for change in found.changes if not change.is_ledger_only}
+    errors = {problem.address for problem in found.diagnostics if problem.is_error}
+    wrong = {address for address in stack.resources if str(address) in errors}
+    for kind in KINDS.values():
+        for change in kind.consequences.find_follow_ups(stack, live, ledger, acting, wrong):
+            record = next((other for other in found.changes if other.address == change.address), None)
+            if record is None:
+                found.unchanged -= 1
+            else:
+                found.changes.remove(record)
+                change = replace(change, unmanaged=record.unmanaged, unchanged=record.unchanged)
+            found.changes.append(change)
 
 
 def _same_environment(stack: Stack, mine: Ledger, found: Difference) -> None:
@@ -237,6 +218,7 @@ def _existing(
 ) -> Change | None:
     compared = compare(resource, now, owned)
     diffs = compared.diffs
+    consequences = KINDS[resource.address.kind].consequences
     found.drift += [
         Drift(resource.address, d.path, _read_applied(owned, d.path), d.before) for d in diffs if d.cause != "stack"
     ]
@@ -252,10 +234,9 @@ def _existing(
         unchanged=compared.unchanged,
         created=bool(owned and owned.created),
         owner=owned,
-        options=ConnectorOptions(restart=True) if _asks_for_restart(resource, diffs) else NO_OPTIONS,
+        options=consequences.choose_options(resource, diffs),
     )
-    if isinstance(resource, Connector):
-        _warn_of_health(resource, live, found)
+    found.diagnostics += consequences.warn_of_live_state(resource, live)
     if replacing:
         return replace(base, action=Action.REPLACE, reason="replace_requested", created=True)
     if _report_blocker(resource, now, diffs, found):
@@ -275,10 +256,6 @@ def _existing(
     return None
 
 
-def _asks_for_restart(resource: Resource, diffs: Sequence[AttrDiff]) -> bool:
-    return bool(diffs) and resource.rules.restart in ("on-change", "always")
-
-
 def _report_blocker(
     resource: Resource, now: Resource, diffs: Sequence[AttrDiff], found: Difference, help: str = ""
 ) -> bool:
@@ -288,34 +265,6 @@ def _report_blocker(
             found.report(blocker.code, blocker.summary, blocker.detail, help or blocker.help, resource, diff.path)
             return True
     return False
-
-
-def _warn_of_health(resource: Connector, live: Live, found: Difference) -> None:
-    health = live.health.get(resource.address)
-    if health is None or resource.state != "running":
-        return
-    for task in health.failed:
-        found.diagnostics.append(
-            warning(
-                codes.K417,
-                "a connector's task has failed",
-                f"task {task.id}: {task.cause}",
-                address=resource.address,
-                span=resource.origin.span,
-                help=f"a plan does not repair health: kplan connector restart {resource.name} --failed-only",
-            )
-        )
-    if health.state in ("FAILED", "UNASSIGNED"):
-        found.diagnostics.append(
-            warning(
-                codes.K417,
-                "a connector is not running",
-                f"{health.state} {health.cause}".strip(),
-                address=resource.address,
-                span=resource.origin.span,
-                help=f"a plan does not repair health: kplan connector restart {resource.name}",
-            )
-        )
 
 
 def _read_applied(owned: Owned | None, path: str) -> Text | int | bool | None:
@@ -349,7 +298,7 @@ def _leaving(stack: Stack, live: Live, ledger: Ledger, mine: Ledger, found: Diff
             and address not in listed
             and not (address in moved and address in live.resources)
         ):
-            keep = address == Address("topic", stack.state_topic)
+            keep = is_state_topic(address, stack)
             _goes(address, Removal(address, keep=True) if keep else None, owned, live, found)
 
 
@@ -376,7 +325,7 @@ def _goes(address: Address, entry: Removal | None, owned: Owned | None, live: Li
                 span=span,
                 owner=owned,
                 created=bool(owned and owned.created),
-                options=ConnectorOptions(keep_offsets=True) if entry and entry.keep_offsets else NO_OPTIONS,
+                options=KINDS[address.kind].consequences.choose_removal_options(entry) if entry else NO_OPTIONS,
             )
         )
 
@@ -397,39 +346,6 @@ def _destroy(stack: Stack, live: Live, mine: Ledger, found: Difference) -> None:
             )
             stays = not owned.created or find_refusal(change, owned, live.state)
             found.changes.append(replace(change, action=Action.RELEASE) if stays else change)
-
-
-# -- the rest of a change ---------------------------------------------------------------------------------------------
-def _finished(change: Change, stack: Stack, live: Live) -> Change:
-    """The change with its undo and what it does besides."""
-    if change.address.kind == "connector" and change.action is Action.UPDATE:
-        change = replace(change, options=replace(connector_options(change), snapshots=_snapshots(change)))
-        change = replace(change, options=replace(change.options, effects=_effects(change, live)))
-    return change
-
-
-def _snapshots(change: Change) -> tuple[str, ...]:
-    """The new tables whose rows are to be read, as the stack asks."""
-    after = change.after
-    if not isinstance(after, Connector) or after.rules.new_tables != "incremental" or after.state != "running":
-        return ()
-    return new_tables(change) if channel(after) else ()
-
-
-def _effects(change: Change, live: Live) -> tuple[str, ...]:
-    health = live.health.get(change.address)
-    tasks = len(health.tasks) if health else 0
-    found = []
-    if any(d.path.startswith("/config/") for d in change.diffs):
-        found.append(f"restarts {count(tasks, 'task')}; {describe_kept_position(change)}")
-    if connector_options(change).restart and change.reason == "topics_changed":
-        found.append(f"restarts {count(tasks, 'task')}, because its topics change")
-    elif connector_options(change).restart and isinstance(change.after, Connector) and change.after.state == "running":
-        found.append(f"then restarts the connector and its tasks (restart: {change.after.rules.restart})")
-    if snapshots_of(change):
-        tables = listed([name_of(entry) for entry in snapshots_of(change)])
-        found.append(f"then reads the rows already in {tables} (incremental snapshot), and waits until that is done")
-    return tuple(found)
 
 
 def needed(stack: Stack, ledger: Ledger) -> frozenset[Address]:

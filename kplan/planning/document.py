@@ -13,14 +13,12 @@ from typing import Any
 from kplan.diagnostics import Diagnostic, Severity, Span, Stale, codes
 from kplan.kinds.codec import change_from_json, change_to_json
 from kplan.kinds.connector.options import drops_of
-from kplan.kinds.registry import comparison_of
-from kplan.kinds.topic.options import reassignment_of
+from kplan.kinds.registry import comparison_of, consequences_of
 from kplan.language.template import references, resolve
 from kplan.model import (
     Action,
     Address,
     Change,
-    Connector,
     Drift,
     File,
     Live,
@@ -28,7 +26,6 @@ from kplan.model import (
     Secret,
     SourceCheck,
     Target,
-    Text,
 )
 from kplan.model.codec import text_from_json, text_to_json
 from kplan.planning.comparison import compare, find_differing
@@ -398,42 +395,43 @@ def secret_names(plan: Plan) -> tuple[str, ...]:
     """The sensitive variables whose values the plan's steps need."""
     names: dict[str, None] = {}
     for change in plan.changes:
-        if isinstance(change.after, Connector):
-            for value in change.after.config.values():
-                if isinstance(value, Secret):
-                    names.update(dict.fromkeys(references(value.ref)))
+        if change.after is not None:
+            for secret in comparison_of(change.address).secrets(change.after).values():
+                names.update(dict.fromkeys(references(secret.ref)))
     return tuple(names)
 
 
 def with_secrets(plan: Plan, values: Mapping[str, str | None], key: str | None) -> Plan:
     """The plan with its secrets filled in. Raises Stale where one is not what it was when the plan was made."""
-    steps = []
-    for step in plan.steps:
-        change = step.change
-        if isinstance(change.after, Connector):
-            config = {k: _filled(change.address, k, v, values, key) for k, v in change.after.config.items()}
-            after = replace(change.after, config=config)
-            diffs = tuple(
-                replace(d, after=config.get(d.key, d.after))
-                if d.path.startswith("/config/") and isinstance(d.after, Secret)
-                else d
-                for d in change.diffs
-            )
-            change = replace(change, after=after, diffs=diffs)
-        steps.append(replace(step, change=change))
+    steps = [replace(step, change=_fill_secrets(step.change, values, key)) for step in plan.steps]
     return replace(plan, steps=tuple(steps))
 
 
-def _filled(address: Address, key: str, value: Text, values: Mapping[str, str | None], signing: str | None) -> Text:
-    if not isinstance(value, Secret) or not value.ref:
-        return value
-    filled = Secret(value.ref, resolve(value.ref, values)).signed(signing)
-    if value.fingerprint and filled.fingerprint and value.fingerprint != filled.fingerprint:
+def _fill_secrets(change: Change, values: Mapping[str, str | None], key: str | None) -> Change:
+    if change.after is None:
+        return change
+    comparison = comparison_of(change.address)
+    secrets = comparison.secrets(change.after)
+    filled = {path: _fill_secret(change.address, path, secret, values, key) for path, secret in secrets.items()}
+    diffs = tuple(
+        replace(diff, after=filled.get(diff.path, diff.after)) if isinstance(diff.after, Secret) else diff
+        for diff in change.diffs
+    )
+    return replace(change, after=comparison.with_values(change.after, filled), diffs=diffs)
+
+
+def _fill_secret(
+    address: Address, path: str, secret: Secret, values: Mapping[str, str | None], key: str | None
+) -> Secret:
+    if not secret.ref:
+        return secret
+    filled = Secret(secret.ref, resolve(secret.ref, values)).signed(key)
+    if secret.fingerprint and filled.fingerprint and secret.fingerprint != filled.fingerprint:
         raise Stale(
-            f"{address} {key}: {value.ref} is not what it was when the plan was made",
+            f"{address} {path.removeprefix('/config/')}: {secret.ref} is not what it was when the plan was made",
             help="give the variable the same value, or make the plan again",
         )
-    return Secret(filled.ref, filled.value, value.fingerprint or filled.fingerprint)
+    return Secret(filled.ref, filled.value, secret.fingerprint or filled.fingerprint)
 
 
 # -- judging a plan by what is live now -------------------------------------------------------------------------------
@@ -490,7 +488,7 @@ def _judged(step: Step, live: Live, answered: bool | None) -> tuple[Judged | Non
     from_before = _moved(change, change.before, now) + _set_since(change, now)
     if not from_before:
         return Judged(replace(step, change=_on(change, now))), []
-    if _is_so(change, target, live) and (answered is None or not _goes_on(change)):
+    if _is_so(change, target, live) and (answered is None or not consequences_of(change).may_look_done(change)):
         return Judged(step, done=True), []
     if answered is None or (now is not None and comparison_of(change.address).is_anothers(change, now)):
         return None, from_before
@@ -501,12 +499,6 @@ def _is_so(change: Change, target: Resource | None, live: Live) -> bool:
     """Whether live is as planned. A replaced thing may look like the old one, so that cannot be told of it."""
     moving = change.source is not None and change.source in live.resources
     return change.action is not Action.REPLACE and not moving and not _moved(change, change.after, target)
-
-
-def _goes_on(change: Change) -> bool:
-    """Whether it may look done before it is: a connector's task fails later, replicas are listed before they are in
-    sync."""
-    return isinstance(change.after, Connector) or reassignment_of(change) is not None
 
 
 def _resumed(change: Change, now: Resource | None, target: Resource | None) -> Change:

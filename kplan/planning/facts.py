@@ -86,12 +86,10 @@ def appeared(cluster: Cluster, live: Live, changes: Sequence[Change], now: int) 
 
 
 def read_ids(cluster: Cluster, changes: Sequence[Change]) -> Mapping[Address, str]:
-    """The ids of the live topics that the changes are about; a topic made later under the same name has another one."""
-    there = [c.address.name for c in changes if c.address.kind == "topic" and c.before and not c.is_ledger_only]
-    if not there:
-        return {}
+    """The ids of the live resources that change; one that is made later under the same name has another one."""
+    there = [change.address for change in changes if change.before and not change.is_ledger_only]
     try:
-        return cluster.topics.read_ids(there)
+        return cluster.read_ids(there)
     except KplanError:
         return {}  # what is live decides then, as with a plan that has no ids
 

@@ -25,6 +25,7 @@ from kplan.diagnostics import (
 from kplan.kinds.connector import sensitivity
 from kplan.kinds.connector.exclusive import unique
 from kplan.kinds.connector.sensitivity import Setting
+from kplan.kinds.registry import KINDS, comparison_of
 from kplan.kinds.risks import RiskContext
 from kplan.kinds.topic import placement
 from kplan.kinds.topic.options import reassignment_of, topic_options
@@ -40,7 +41,6 @@ from kplan.model import (
     Secret,
     Stack,
     Target,
-    Topic,
 )
 from kplan.planning import facts
 from kplan.planning.diff import Ledger, diff, needed, refuse_internal
@@ -167,7 +167,8 @@ def compare_stacks(stacks: Sequence[Stack], live: Live, ledger: Ledger, options:
         found.changes = accepted_releases(_placed(found.changes, stack), options.accept)
         refuse_internal(found, live, known)
         problems = list(found.diagnostics)
-        problems += [] if options.mode == "destroy" else _few_replicas(stack, live.target)
+        if options.mode != "destroy":
+            problems += (p for kind in KINDS.values() for p in kind.consequences.warn_of_stack(stack, live.target))
         problems += _uncompared(stack, live) if live.target.snapshot and options.mode == "apply" else []
         draft = replace(
             draft,
@@ -276,11 +277,10 @@ def order_stacks(draft: Draft, options: Options) -> tuple[Sequence[int], Draft]:
 # -- parts of the stages ----------------------------------------------------------------------------------------------
 def _without_passwords(cluster: Cluster, live: Live, changes: Sequence[Change]) -> Live:
     """Conceal what the plugins define as passwords, for the connectors that the plan shows."""
-    shown = [change.before for change in changes if isinstance(change.before, Connector)]
-    if not shown or cluster.connectors is None:
-        return live
-    passwords = sensitivity.of_passwords(cluster.connectors.passwords(shown))
-    return concealed(cluster, live, [setting for setting in passwords if _is_plain(live, setting)])
+    shown = [change.before for change in changes if change.before and KINDS[change.address.kind].holds_secrets]
+    passwords = sensitivity.of_passwords(cluster.read_passwords(shown))
+    settings = [setting for setting in passwords if _is_plain(live, setting)]
+    return concealed(cluster, live, settings) if shown else live
 
 
 def _is_plain(live: Live, setting: Setting) -> bool:
@@ -480,7 +480,7 @@ def check(cluster: Cluster, changes: Sequence[Change]) -> tuple[Mapping[Address,
             for address, said in future.result().items():
                 problems += [_at(d, by_address[address]) for d in said]
                 if not any(d.is_error for d in said):
-                    verified[address] = "validate_only" if backend.kind == "topic" else "config/validate"
+                    verified[address] = backend.check_name
     return verified, problems
 
 
@@ -511,24 +511,6 @@ def _uncompared(stack: Stack, live: Live) -> list[Diagnostic]:
     from kplan.servers.snapshots import uncompared
 
     return uncompared(stack, live)
-
-
-def _few_replicas(stack: Stack, target: Target) -> list[Diagnostic]:
-    if target.brokers < 3:
-        return []
-    single = [r for r in stack.resources.values() if isinstance(r, Topic) and r.replication_factor == 1]
-    if not single:
-        return []
-    names = ", ".join(t.name for t in single[:3]) + (f" and {len(single) - 3} more" if len(single) > 3 else "")
-    return [
-        warning(
-            codes.K225,
-            "one replica on a cluster of several brokers",
-            names,
-            span=single[0].origin.span,
-            help="a broker's disk is the only copy: set replication_factor: 3",
-        )
-    ]
 
 
 def _immovable(changes: Sequence[Change]) -> list[Diagnostic]:
@@ -571,10 +553,11 @@ def _unmatched(draft: Draft, options: Options) -> list[Diagnostic]:
 
 def _signed(change: Change, key: str | None) -> Change:
     """The change with keyed digests on its secrets."""
-    if key is None or change.address.kind != "connector":
+    if key is None:
         return change
     diffs = tuple(replace(d, before=_sign(d.before, key), after=_sign(d.after, key)) for d in change.diffs)
-    return replace(change, before=_sign_all(change.before, key), after=_sign_all(change.after, key), diffs=diffs)
+    before, after = (_sign_all(resource, key) for resource in (change.before, change.after))
+    return replace(change, before=before, after=after, diffs=diffs)
 
 
 def _sign(value: V, key: str) -> V:
@@ -582,9 +565,11 @@ def _sign(value: V, key: str) -> V:
 
 
 def _sign_all(resource: Resource | None, key: str) -> Resource | None:
-    if not isinstance(resource, Connector):
-        return resource
-    return replace(resource, config={k: _sign(v, key) for k, v in resource.config.items()})
+    if resource is None:
+        return None
+    comparison = comparison_of(resource.address)
+    signed = {path: secret.signed(key) for path, secret in comparison.secrets(resource).items()}
+    return comparison.with_values(resource, signed)
 
 
 def not_for_apply(stack: Stack) -> list[Diagnostic]:

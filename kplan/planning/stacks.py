@@ -8,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
 from kplan.diagnostics import Diagnostic, codes, error
+from kplan.kinds.registry import KINDS
 from kplan.model import Action, Address, Change, Connector, Stack
 from kplan.planning.diff import Ledger
 
@@ -31,7 +32,9 @@ class Circle(ValueError):
         path = " -> ".join([names[waiting] for waiting, _ in self.way] + [names[self.way[0][0]]])
         said = [f"{self.waits[a, b][0].address} of {names[a]} after {self.waits[a, b][1]} of {names[b]}"
                 for a, b in self.way]  # fmt: skip
-        first = min((need for _, need in map(self.waits.__getitem__, self.way)), key=lambda a: a.kind != "topic")
+        first = min(
+            (need for _, need in map(self.waits.__getitem__, self.way)), key=lambda a: tuple(KINDS).index(a.kind)
+        )
         help = f"make them one stack, or apply first what waits for nothing: --target {first}"
         change = self.change
         return error(codes.K250, "stacks wait for each other", f"{path}: {'; '.join(said)}", help=help,

@@ -7,17 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from kplan.kinds.registry import comparison_of
-from kplan.kinds.topic import configs as catalog
+from kplan.kinds.registry import comparison_of, consequences_of
 from kplan.kinds.topic.internal import find_refusal
 from kplan.kinds.topic.losses import may_lose
 from kplan.kinds.topic.options import topic_options
-from kplan.model import Action, Address, AttrDiff, Change, Facts, Live, Owned, Topic
+from kplan.model import Action, Address, AttrDiff, Change, Facts, Live, Owned
 from kplan.planning.diff import Ledger
 from kplan.planning.risk import accept_name, new_dangers
+from kplan.text import CONTROL_CHARACTERS
 
 RUN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")
-CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 NEVER = "kplan never does this; make the plan again from the stack"
 
@@ -68,14 +67,7 @@ def is_run_id(run: str) -> bool:
 
 def escape(text: str) -> str:
     """The text on one line with its control characters visible, as it can be typed on a command line."""
-    return text.encode("unicode_escape", "backslashreplace").decode() if CONTROL.search(text) else text
-
-
-def find_misfit(address: Address) -> str:
-    """Say why no resource can have this name; empty where one can."""
-    if address.kind == "topic":
-        return catalog.check_name(address.name) or ""
-    return "it has control characters" if CONTROL.search(address.name) else ""
+    return text.encode("unicode_escape", "backslashreplace").decode() if CONTROL_CHARACTERS.search(text) else text
 
 
 def is_claimed(change: Change, ledger: Ledger, stack: str) -> bool:
@@ -113,7 +105,7 @@ def find_undo_refusals(
     reasons = [] if owner is not None else [f"the ledger has no record that stack {stack} owns it"]
     if change.action is Action.UPDATE:
         reasons += [_changed_since(diff, live, change) for diff in change.diffs if not _is_expected(diff, live, change)]
-    if back.address.kind == "topic" and back.action is Action.UPDATE and not _restores_applied(back, owner):
+    if consequences_of(back).judges_undo and back.action is Action.UPDATE and not _restores_applied(back, owner):
         reasons += [f"{risk.code} {risk.summary}" for risk in new_dangers(back, facts, now)]
     for reason in reasons:
         yield f"{reason} (to do it anyway: --accept {name})"
@@ -126,11 +118,10 @@ def _owner(change: Change, ledger: Ledger) -> Owned | None:
 def _restores_applied(back: Change, owner: Owned | None) -> bool:
     """Whether the undo sets only what the ledger knows as applied last: then it asks for nothing new."""
     applied = owner.applied if owner is not None else None
-    if not isinstance(applied, Topic):
+    if applied is None:
         return False
-    known: dict[str, object] = {f"/config/{key}": value for key, value in applied.config.items()}
-    known |= {"/partitions": applied.partitions, "/replication_factor": applied.replication_factor}
-    return all(diff.after == known.get(diff.path) for diff in back.diffs)
+    read = comparison_of(back.address).read_attribute
+    return all(diff.after == read(applied, diff.path) for diff in back.diffs)
 
 
 def _is_expected(diff: AttrDiff, live: Live, change: Change) -> bool:

@@ -67,6 +67,7 @@ class Backend(Protocol):
     """One kind of resource on one server. `kind` is that of the addresses: `topic` or `connector`."""
 
     kind: str
+    check_name: str  # by which `check` is known: `validate_only`
 
     @property
     def retries(self) -> int:
@@ -134,6 +135,22 @@ class Cluster:
 
     def of(self, kind: str) -> Backend | None:
         return self.topics if kind == "topic" else self.connectors
+
+    def read_passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
+        """Return the settings that are passwords by the servers' own definitions."""
+        passwords: dict[Address, Collection[str]] = {}
+        for backend in self.backends:
+            if own := [resource for resource in resources if resource.address.kind == backend.kind]:
+                passwords |= backend.passwords(own)
+        return passwords
+
+    def read_ids(self, addresses: Collection[Address]) -> Mapping[Address, str]:
+        """Return the ids of those resources that have one on their server."""
+        ids: dict[Address, str] = {}
+        for backend in self.backends:
+            if names := [address.name for address in addresses if address.kind == backend.kind]:
+                ids |= backend.read_ids(names)
+        return ids
 
     @property
     def backends(self) -> tuple[Backend, ...]:

@@ -14,6 +14,8 @@ from kplan.servers.base import Outcome, Progress, Reading
 class Recorded:
     """The resources of one kind that were live when the snapshot was taken."""
 
+    check_name = ""  # nothing can be checked
+
     def __init__(self, kind: str, live: Live) -> None:
         self.kind = kind
         self._live = live

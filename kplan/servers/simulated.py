@@ -169,6 +169,7 @@ class SimulatedTopics:
     """Topics of a simulated cluster. Addresses in `fail` are taken, and then do not become visible."""
 
     kind = "topic"
+    check_name = "validate_only"
     retries = 0
 
     def __init__(
@@ -482,6 +483,7 @@ class SimulatedConnectors:
     """A Connect worker. A connector in `fail` is taken, and then its task fails."""
 
     kind = "connector"
+    check_name = "config/validate"
     retries = 0
 
     def __init__(self, path: Path | str, *, fail: Sequence[str] = ()) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kplan.kinds.connector.sensitivity import SHORTEST_INSIDE, Setting, each_text, literal, with_names
+from kplan.kinds.registry import KINDS
 from kplan.model import Address, Connector, Owned, Secret, conceal
 
 Json = Mapping[str, Any]
@@ -56,7 +57,7 @@ class Cleaner:
         plain = {
             (address, key): value
             for address, owned in ledger.items()
-            if isinstance(owned.applied, Connector)
+            if owned.applied is not None and KINDS[address.kind].holds_secrets
             for key, value in owned.applied.config.items()
             if isinstance(value, str)
         }
@@ -102,14 +103,14 @@ class Cleaner:
 
     def _resource(self, address: Address | None, resource: Any) -> Any:
         block = _map(resource)
-        if address is None or address.kind != "connector" or not isinstance(block.get("config"), Mapping):
+        if address is None or not KINDS[address.kind].holds_secrets or not isinstance(block.get("config"), Mapping):
             return resource
         config = {key: self._value(address, key, value) for key, value in block["config"].items()}
         return {**block, "config": config}
 
     def _diff(self, address: Address | None, diff: Any) -> Any:
         path = str(_map(diff).get("path", ""))
-        if address is None or address.kind != "connector" or not path.startswith("/config/"):
+        if address is None or not KINDS[address.kind].holds_secrets or not path.startswith("/config/"):
             return diff
         key = path.removeprefix("/config/")
         return {**diff, **{side: self._value(address, key, diff.get(side)) for side in ("before", "after")}}

@@ -83,6 +83,9 @@ class ConnectorComparison:
             f"kplan plan … --replace {declared.address}",
         )
 
+    def secrets(self, connector: Connector) -> Mapping[str, Secret]:
+        return {CONFIG + key: value for key, value in connector.config.items() if isinstance(value, Secret)}
+
     def with_values(self, connector: Connector, values: Mapping[str, Any]) -> Connector:
         config = {path.removeprefix(CONFIG): value for path, value in values.items() if path.startswith(CONFIG)}
         return replace(connector, config={**connector.config, **config}) if config else connector

@@ -2,16 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 
-from kplan.kinds.connector import risks, undo
-from kplan.kinds.connector.options import connector_options
+from kplan.diagnostics import Diagnostic
+from kplan.kinds.connector import effects, risks, undo
+from kplan.kinds.connector.options import ConnectorOptions, connector_options
 from kplan.kinds.phases import Phase
 from kplan.kinds.risks import RiskContext
-from kplan.model import Action, Change, Risk, Target, Undo
+from kplan.model import (
+    NO_OPTIONS,
+    Action,
+    Address,
+    AttrDiff,
+    Change,
+    ChangeOptions,
+    Connector,
+    Live,
+    Owned,
+    Removal,
+    Risk,
+    Stack,
+    Target,
+    Undo,
+)
 
 
 class ConnectorConsequences:
+    def choose_options(self, connector: Connector, diffs: Sequence[AttrDiff]) -> ChangeOptions:
+        return ConnectorOptions(restart=True) if effects.is_restarted_for(connector, diffs) else NO_OPTIONS
+
+    def choose_removal_options(self, entry: Removal) -> ChangeOptions:
+        return ConnectorOptions(keep_offsets=True) if entry.keep_offsets else NO_OPTIONS
+
+    def add_effects(self, change: Change, live: Live) -> Change:
+        return effects.add_effects(change, live)
+
+    def find_follow_ups(
+        self,
+        stack: Stack,
+        live: Live,
+        ledger: Mapping[Address, Owned],
+        acting: Collection[Address],
+        wrong: Collection[Address],
+    ) -> Iterator[Change]:
+        return effects.find_restarts(stack, live, ledger, acting, wrong)
+
+    def warn_of_live_state(self, connector: Connector, live: Live) -> Iterator[Diagnostic]:
+        return effects.warn_of_health(connector, live)
+
+    def warn_of_stack(self, stack: Stack, target: Target) -> Iterator[Diagnostic]:
+        return iter(())
+
+    def may_look_done(self, change: Change) -> bool:
+        return change.after is not None  # its task may fail later
+
+    judges_undo = False
     max_wave = 16
 
     def phase(self, change: Change) -> Phase:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from kplan.kinds.connector.comparison import ConnectorComparison
 from kplan.kinds.connector.consequences import ConnectorConsequences
 from kplan.kinds.connector.encoding import ConnectorEncoding
+from kplan.text import CONTROL_CHARACTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,10 @@ class ConnectorKind:
     encoding: ConnectorEncoding = ConnectorEncoding()
     comparison: ConnectorComparison = ConnectorComparison()
     consequences: ConnectorConsequences = ConnectorConsequences()
+    holds_secrets: bool = True
+
+    def check_name(self, name: str) -> str:
+        return "it has control characters" if CONTROL_CHARACTERS.search(name) else ""
 
 
 CONNECTOR = ConnectorKind()

@@ -9,7 +9,7 @@ from typing import Any
 from kplan.diagnostics import codes
 from kplan.kinds.comparison import Blocker, Compared, Differing, Value, find_cause
 from kplan.kinds.topic import configs as catalog
-from kplan.model import Action, Address, AttrDiff, Change, Topic
+from kplan.model import Action, Address, AttrDiff, Change, Secret, Topic
 
 PARTITIONS, FACTOR, CONFIG = "/partitions", "/replication_factor", "/config/"
 
@@ -96,6 +96,9 @@ class TopicComparison:
             f"declare {diff.before}, or delete the topic with its records and make it anew: "
             f"kplan plan … --replace {declared.address}",
         )
+
+    def secrets(self, topic: Topic) -> Mapping[str, Secret]:
+        return {}
 
     def with_values(self, topic: Topic, values: Mapping[str, Any]) -> Topic:
         config = {path.removeprefix(CONFIG): value for path, value in values.items() if path.startswith(CONFIG)}

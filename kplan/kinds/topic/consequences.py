@@ -2,17 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from math import inf
 
+from kplan.diagnostics import Diagnostic
 from kplan.kinds.phases import Phase
 from kplan.kinds.risks import RiskContext
-from kplan.kinds.topic import risks, undo
+from kplan.kinds.topic import placement, risks, undo
 from kplan.kinds.topic.options import reassignment_of
-from kplan.model import Action, Change, Facts, Risk, Target, Undo
+from kplan.model import (
+    NO_OPTIONS,
+    Action,
+    Address,
+    AttrDiff,
+    Change,
+    ChangeOptions,
+    Facts,
+    Live,
+    Owned,
+    Removal,
+    Risk,
+    Stack,
+    Target,
+    Topic,
+    Undo,
+)
 
 
 class TopicConsequences:
+    def choose_options(self, topic: Topic, diffs: Sequence[AttrDiff]) -> ChangeOptions:
+        return NO_OPTIONS
+
+    def choose_removal_options(self, entry: Removal) -> ChangeOptions:
+        return NO_OPTIONS
+
+    def add_effects(self, change: Change, live: Live) -> Change:
+        return change
+
+    def find_follow_ups(
+        self,
+        stack: Stack,
+        live: Live,
+        ledger: Mapping[Address, Owned],
+        acting: Collection[Address],
+        wrong: Collection[Address],
+    ) -> Iterator[Change]:
+        return iter(())
+
+    def warn_of_live_state(self, topic: Topic, live: Live) -> Iterator[Diagnostic]:
+        return iter(())
+
+    def warn_of_stack(self, stack: Stack, target: Target) -> Iterator[Diagnostic]:
+        return placement.warn_of_single_replicas(stack, target)
+
+    def may_look_done(self, change: Change) -> bool:
+        return reassignment_of(change) is not None  # replicas are listed before they are in sync
+
+    judges_undo = True
     max_wave = inf
 
     def phase(self, change: Change) -> Phase:

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from kplan.kinds.topic.losses import may_lose
-from kplan.model import Action, Change, Owned, Topic
+from kplan.model import Action, Address, Change, Owned, Stack, Topic
 
 CONNECT: Final = r"(?:.*[._-])?connect[._-](?:configs?|offsets?|status(?:es)?)\Z"
 INTERNAL: Final = re.compile(rf"__|_schemas\Z|_confluent|{CONNECT}")
@@ -17,6 +17,11 @@ KEEP_SETTING: Final = "leave this setting as it is on the cluster"
 def is_internal(name: str) -> bool:
     """Whether a topic is Kafka's, Connect's, a registry's or a connector's own, by its name."""
     return bool(INTERNAL.match(name))
+
+
+def is_state_topic(address: Address, stack: Stack) -> bool:
+    """Whether the address is that of the topic with kplan's own state."""
+    return address == Address("topic", stack.state_topic)
 
 
 def find_refusal(change: Change, owner: Owned | None, state: str) -> str:

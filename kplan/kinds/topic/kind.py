@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kplan.kinds.topic import configs as catalog
 from kplan.kinds.topic.comparison import TopicComparison
 from kplan.kinds.topic.consequences import TopicConsequences
 from kplan.kinds.topic.encoding import TopicEncoding
@@ -17,6 +18,10 @@ class TopicKind:
     encoding: TopicEncoding = TopicEncoding()
     comparison: TopicComparison = TopicComparison()
     consequences: TopicConsequences = TopicConsequences()
+    holds_secrets: bool = False
+
+    def check_name(self, name: str) -> str:
+        return catalog.check_name(name) or ""
 
 
 TOPIC = TopicKind()

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from kplan.diagnostics import Diagnostic, codes, warning
 from kplan.kinds.topic.options import Reassignment, Replicas
+from kplan.model import Stack, Target, Topic
 from kplan.text import count, listed
 
 
@@ -125,4 +127,18 @@ def involved(several: Collection[Reassignment]) -> Iterator[int]:
     """The brokers that give or take replicas, each once."""
     yield from sorted(
         {b for moved in several for side in (moved.before, moved.after) for r in side.values() for b in r}
+    )
+
+
+def warn_of_single_replicas(stack: Stack, target: Target) -> Iterator[Diagnostic]:
+    """Yield a warning for topics with one replica on a cluster that could hold three."""
+    single = [r for r in stack.resources.values() if isinstance(r, Topic) and r.replication_factor == 1]
+    if target.brokers < 3 or not single:
+        return
+    yield warning(
+        codes.K225,
+        "one replica on a cluster of several brokers",
+        listed([topic.name for topic in single], 3),
+        span=single[0].origin.span,
+        help="a broker's disk is the only copy: set replication_factor: 3",
     )

@@ -39,6 +39,7 @@ class ConnectConnectors:
     """The connectors of one Connect cluster, with `heartbeat` for topics' end offsets (the sum of all partitions)."""
 
     kind = "connector"
+    check_name = "config/validate"
 
     def __init__(
         self,

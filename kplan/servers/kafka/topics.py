@@ -32,6 +32,7 @@ class KafkaTopics:
     """The topics of a Kafka cluster. `warn` takes what a person should know and what stops nothing."""
 
     kind = "topic"
+    check_name = "validate_only"
 
     def __init__(self, config: Mapping[str, str], *, request_timeout: float = 30, settle_timeout: float = 120,
                  attempts: int = 3, delay: float = 2, secrets: Sequence[str] = (),
