@@ -9,7 +9,9 @@ import pytest
 from kplan.app.logs import OURS
 
 # The same examples in every run, so that a red test is of the change at hand; others with KPLAN_TEST_RANDOM.
-hypothesis.settings.register_profile("same", derandomize=True)
+# A slow machine is not a bad test: neither a deadline for an example nor a limit for making one.
+TOO_SLOW = hypothesis.HealthCheck.too_slow
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[TOO_SLOW])
 if not os.environ.get("KPLAN_TEST_RANDOM"):
     hypothesis.settings.load_profile("same")
 
