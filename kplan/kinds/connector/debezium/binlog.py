@@ -26,7 +26,7 @@ REQUIRED = ("topic.prefix", "database.hostname", "database.user", SERVER_ID)
 LISTS = ("table", "database")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class BinlogState:
     """MySQL or MariaDB as it was found. `missing` are privileges that the user surely has not."""
 

@@ -40,7 +40,7 @@ def describe_place(engine: Engine, database: str, address: str) -> str:
     return f"{engine.title} database {database} at {address}" if database else f"{engine.title} at {address}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DatabaseQuestion:
     """A connector that is about to be made or to capture more. `fresh`: all of it counts, not only what comes in."""
 

@@ -144,7 +144,7 @@ class Slot:
     active: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PostgresState:
     """The server, and the connector's own. `slots` and `senders` are how many are in use, and how many may be."""
 
