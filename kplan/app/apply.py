@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from kplan.app.narrator import Narrator
 from kplan.app.opening import PARALLEL, OpenEnvironment, open_environment
 from kplan.app.plan import PlanOutcome, PlanRequest, plan_stacks, refuse_unplannable
 from kplan.app.saved import check_documents, complete_plans, load_environment_of
@@ -129,8 +130,10 @@ def run_plan(
     listed: Callable[[], Listed] | None = None,
 ) -> Result:
     """Carry out one plan under the lock of its stack. Raises, with nothing changed, as `Apply.within` does."""
-    run = prepare_run(plan, opened.environment, opened.cluster, opened.store, holder, emit, stop, runtime.now)
-    return Apply(run, request.on_failure, request.saved, listed).within(request.lock_timeout)
+    narrator = Narrator(holder.run, emit)
+    run = prepare_run(plan, opened.environment, opened.cluster, opened.store, holder, narrator, stop, runtime.now)
+    result = Apply(run, request.on_failure, request.saved, listed).within(request.lock_timeout)
+    return narrator.add_summary(result)
 
 
 @dataclass(slots=True)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kplan.app.ledger import read_ledger
-from kplan.inspect.drift import changed, find, said, summary
+from kplan.inspect.drift import find
 from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
 from kplan.planning.pipeline import read
+from kplan.render.drift import changed, said, summary
 
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment

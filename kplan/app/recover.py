@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from kplan.app.narrator import Narrator
 from kplan.app.saved import fill_logins, fill_secrets
 from kplan.app.wait import wait_for_others
 from kplan.diagnostics import Invalid, JournalBroken, codes, error
@@ -178,11 +179,13 @@ def _recover(
 ) -> Result:
     environment, store = opened.environment, opened.store
     with audience.watch_run(holder.run, store, stop) as emit:
-        run = prepare_run(plan, environment, opened.cluster, store, holder, emit, stop, runtime.now)
+        narrator = Narrator(holder.run, emit)
+        run = prepare_run(plan, environment, opened.cluster, store, holder, narrator, stop, runtime.now)
         forgotten = _match_addresses(request.forget, plan, runtime)
         recovery = Recovery(run, environment.name, forgotten, Accepted(request.accepted).covers)
         wait_for_others(store, [plan.stack], request.lock_timeout, runtime)
-        return (recovery.forward if request.forward else recovery.back)(request.lock_timeout)
+        end_run = recovery.forward if request.forward else recovery.back
+        return narrator.add_summary(end_run(request.lock_timeout))
 
 
 def _match_addresses(patterns: Sequence[str], plan: Plan, runtime: Runtime) -> list[str]:

@@ -82,7 +82,7 @@ def _named(words: str, found: Sequence[Found], session: Session) -> str:
 
 
 def _lines(found: Found, target: Target, session: Session) -> Iterator[str]:
-    from kplan.inspect.drift import summary
+    from kplan.render.drift import summary
     from kplan.render.text import clean
     from kplan.text import count
 
@@ -115,7 +115,8 @@ def _lines(found: Found, target: Target, session: Session) -> Iterator[str]:
 
 def _differences(judged: Sequence[Judged]) -> Iterator[str]:
     """Resource by resource, each difference with what the stack says to it."""
-    from kplan.inspect.drift import GONE, changed, said
+    from kplan.inspect.drift import GONE
+    from kplan.render.drift import changed, said
     from kplan.render.text import clean
 
     last = ""

@@ -62,7 +62,8 @@ def command(session: Session, watch: bool, interval: str) -> int:
 
 
 def _show(session: Session, found: dict[str, Any], clear: bool) -> None:
-    from kplan.inspect.status import HEALTHY, lines
+    from kplan.inspect.status import HEALTHY
+    from kplan.render.status import lines
     from kplan.render.text import clean, fold
 
     if session.as_json:

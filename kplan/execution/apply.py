@@ -12,14 +12,13 @@ from kplan.execution.rollback import Rollback
 from kplan.execution.run import Failure, Result, Run, Stop, changed, reading
 from kplan.kinds.connector.sensitivity import remembered
 from kplan.model import Address, Live, Owned, Target
-from kplan.model.events import Emit
+from kplan.model.events import EmitRunEvent, Purpose, StepSkipped
 from kplan.planning import facts
 from kplan.planning.diff import Ledger
 from kplan.planning.document import Plan, judge
 from kplan.planning.order import Step
 from kplan.planning.trust import NEVER, Listed, find_forbidden, find_unlisted
 from kplan.planning.unknown_words import find_unknown_words, later_version
-from kplan.render import wording as words
 from kplan.state.base import Holder, Lock, Store
 from kplan.text import count, listed
 
@@ -34,7 +33,7 @@ def prepare_run(
     cluster: Cluster,
     store: Store,
     holder: Holder,
-    emit: Emit,
+    emit: EmitRunEvent,
     stop: Stop,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Run:
@@ -129,7 +128,7 @@ class Apply:
                 raise Stale("; ".join(dangers), help="this was not accepted when the plan was made: make it again")
             run.health = live.health
             touched = [a for s in plan.steps for a in (s.change.address, s.change.source) if a is not None]
-            run.owners = {address: ledger.get(address) for address in touched}
+            run.records.owners = {address: ledger.get(address) for address in touched}
             todo = [j.step for j in judged if not j.done]
             return self._run(lock, todo, [j.step for j in judged if j.done], live.target)
 
@@ -191,7 +190,7 @@ class Apply:
             e.exit_code = JournalBroken.exit_code
             e.help = "; ".join(filter(None, [e.help, f"put back what was done: kplan recover {run.holder.run}"]))
             raise
-        return run.ended(replace(result, seconds=run.clock() - started), words.summary)
+        return run.ended(replace(result, seconds=run.clock() - started), Purpose.APPLY)
 
     def _carried_out(
         self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step], claims: Mapping[Address, Owned | None]
@@ -199,7 +198,7 @@ class Apply:
         run = self.run
         self._refuse_lost_claims(lock, claims)
         for step in skipped:
-            run.tell("step_done", step, "already so")
+            run.emit(StepSkipped(run.planned(step)))
         acting = [s for s in steps if not s.change.is_ledger_only]
         failure = run.waves(lock, acting) or run.verify(acting)
         if failure is None:
@@ -229,7 +228,7 @@ class Apply:
         unknown = {each.address: each.stack for each in overview.unreadable if each.address in owners}
         lost = [(a, owner) for a, owner in {**owners, **unknown}.items() if owner != stack]
         if lost:
-            self.run.write(lock, "end", about={"outcome": "refused"}, ledger=dict.fromkeys(claims))
+            self.run.records.write(lock, "end", about={"outcome": "refused"}, ledger=dict.fromkeys(claims))
             raise Stale(
                 f"{lost[0][0]}: stack {lost[0][1]} claimed it at the same moment",
                 help="nothing was changed: let one stack own it",
@@ -250,7 +249,8 @@ class Apply:
         done = [s for s in steps if s.number in run.sent and run.sent[s.number].done]
         unsure = [s for s in steps if s.number in there]
         left = tuple(f"{s.change.address}: {self._standing(s, there)}" for s in steps)
-        run.write(lock, "end", about={"outcome": "stopped"}, ledger=run.before() | run.records([*done, *unsure]))
+        ledger = run.records.owned_before() | run.records.owned([*done, *unsure], run.adopted_steps)
+        run.records.write(lock, "end", about={"outcome": "stopped"}, ledger=ledger)
         return run.result("stopped", done, left=left, error=failure.error, failed=failure.address)
 
     def _standing(self, step: Step, there: Collection[int]) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from shlex import quote
-from typing import Any
 
 from kplan.diagnostics import JournalBroken, KplanError, codes
 from kplan.execution.rollback import WATCH_PAUSE, Rollback, from_live
@@ -17,6 +16,7 @@ from kplan.kinds.connector.sensitivity import with_values
 from kplan.kinds.registry import KINDS
 from kplan.kinds.topic.losses import may_lose
 from kplan.model import Action, Change, Connector, Facts, File, Live, Target
+from kplan.model.events import LateEffectAwaited, Purpose
 from kplan.model.journal import Entry, Item, Progress, replay
 from kplan.planning import facts
 from kplan.planning.comparison import find_differing
@@ -27,7 +27,6 @@ from kplan.planning.risk import accept_name
 from kplan.planning.trust import escape, find_forbidden, find_undo_refusals, is_claimed, is_run_id
 from kplan.planning.undo import inverse
 from kplan.planning.unknown_words import find_unknown_change
-from kplan.render import wording as words
 from kplan.state.base import Holder, Lock, Store
 from kplan.version import __version__
 
@@ -140,37 +139,30 @@ class Recovery:
 
     def back(self, timeout: float) -> Result:
         """Puts back what the run did. What is as it was before is left alone."""
-        return self._held(timeout, self._back, words.recovered)
+        return self._held(timeout, self._back, Purpose.PUT_BACK)
 
     def forward(self, timeout: float) -> Result:
         """Does what the run had left to do. A failure leaves it open, to be completed later or put back."""
-        return self._held(timeout, self._forward, words.completed, forward=True)
+        return self._held(timeout, self._forward, Purpose.COMPLETE)
 
-    def _held(
-        self,
-        timeout: float,
-        work: Callable[[Lock, Progress], Result],
-        said: Callable[[Result, Plan], str],
-        **more: Any,
-    ) -> Result:
+    def _held(self, timeout: float, work: Callable[[Lock, Progress], Result], purpose: Purpose) -> Result:
         run = self.run
-        started = run.clock()
+        started, earlier_outcome = run.clock(), None
         with run.store.lock(run.plan.stack, run.holder, timeout) as lock:
             self._refuse_troubled_state()
             progress = replay(run.store.entries(run.holder.run))  # as of now: another machine may have been quicker
             if progress is None or not progress.is_open:
                 result = Result("recovered", run.holder.run)
-                outcome = progress.outcome if progress else ""
-                said = lambda *_: words.ended_meanwhile(outcome)  # noqa: E731
+                earlier_outcome = progress.outcome if progress else ""
             else:
-                run.seq = progress.seq
+                run.records.seq = progress.seq
                 run.stop.begun = True
                 try:
                     result = work(lock, progress)
                 except JournalBroken as e:
                     e.exit_code = JournalBroken.exit_code  # the run is still open
                     raise
-        return run.ended(replace(result, seconds=run.clock() - started), said, **more)
+        return run.ended(replace(result, seconds=run.clock() - started), purpose, earlier_outcome)
 
     def _refuse_troubled_state(self) -> None:
         """Raise RecordUnreadable where a record that the run is about cannot be read or trusted."""
@@ -202,7 +194,7 @@ class Recovery:
         sent = [_with_live_values(s, live) for s in self._sent(progress)]
         forgotten = [s.step for s in sent if str(s.step.change.address) in self.forget]
         if forgotten:
-            self.run.write(lock, "forgotten", forgotten)
+            self.run.records.write(lock, "forgotten", forgotten)
         numbers = {step.number for step in forgotten} | set(progress.forgotten)
         kept = [s.step for s in sent if s.step.number in numbers]
         todo = [s for s in sent if s.step.number not in numbers and self._is_to_undo(s, live, progress)]
@@ -212,7 +204,8 @@ class Recovery:
                 for a in (s.change.address, s.change.source) if a is not None}  # fmt: skip
         deletes = lambda address: self.accepts(f"delete:{address}")  # noqa: E731
         rollback = Rollback(self.run, lock, deletes, mine)
-        left = rollback.undo(todo, live, len(sent), self.run.records(kept, partial=True), refused)
+        records = self.run.records.owned(kept, self.run.adopted_steps, partial=True)
+        left = rollback.undo(todo, live, len(sent), records, refused)
         result = rollback.result(todo, left, len(progress.done))
         return result if left else replace(result, outcome="recovered")
 
@@ -305,7 +298,7 @@ class Recovery:
         run = self.run
         end = run.clock() + run.grace
         first = run.plan.steps[0]
-        run.tell("step_progress", first, words.waiting(run.grace))
+        run.emit(LateEffectAwaited(run.planned(first), run.grace))
         while (rest := end - run.clock()) > 0:
             run.sleep(min(WATCH_PAUSE, rest))
 

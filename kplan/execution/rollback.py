@@ -12,11 +12,10 @@ from kplan.execution.run import LOOKS, PAUSE, Failure, Result, Run, Sent, change
 from kplan.kinds.connector.options import drops_of
 from kplan.kinds.topic.options import topic_options
 from kplan.model import Action, Address, Change, Connector, Live, Owned, Topic
-from kplan.model.events import Event
+from kplan.model.events import LateEffectWatched, RollbackStarted, UndoDone, UndoFailed
 from kplan.planning.comparison import compare
 from kplan.planning.order import Step
 from kplan.planning.undo import inverse
-from kplan.render import wording as words
 from kplan.servers.base import Outcome
 from kplan.state.base import Lock
 
@@ -78,7 +77,7 @@ class Rollback:
         kept = [s for s in todo if s.step.number in (refused or {})]
         todo = [s for s in todo if s.step.number not in (refused or {})]
         if todo:
-            run.happened(Event("rollback_started", words.rolling_back(len(todo), of), level="warning"))
+            run.emit(RollbackStarted(len(todo), of))
         began = run.clock()
         left = self._waves(todo, live)
         left |= self._watch([s for s in todo if s.unsure], began, left)
@@ -86,14 +85,15 @@ class Rollback:
         left |= self._verify(todo, left)
         left |= refused or {}
         stay = [s.step for s in (*todo, *kept) if s.step.number in left]
-        ledger = run.before() | run.records(stay, partial=True) | dict(records or {})
+        owned = run.records.owned(stay, run.adopted_steps, partial=True)
+        ledger = run.records.owned_before() | owned | dict(records or {})
         if self.mine is not None:
             untouched = {a for s in kept for a in (s.step.change.address, s.step.change.source)}
             ledger = {a: owned for a, owned in ledger.items() if a in self.mine and a not in untouched}
         if left:
-            run.write(self.lock, "kept", stay, outcomes=left, ledger=ledger)
+            run.records.write(self.lock, "kept", stay, outcomes=left, ledger=ledger)
         else:
-            run.write(self.lock, "end", about={"outcome": "rolled_back"}, ledger=ledger)
+            run.records.write(self.lock, "end", about={"outcome": "rolled_back"}, ledger=ledger)
         return left
 
     def _waves(self, todo: Sequence[Sent], live: Live) -> Left:
@@ -112,7 +112,7 @@ class Rollback:
             return left
         run = self.run
         steps = [s.step for s in sent if s.step.number in backs]
-        run.announce(self.lock, "will_undo", steps)
+        run.records.announce(self.lock, "will_undo", steps)
         backend = run.cluster.of(steps[0].change.address.kind)
         assert backend is not None, "it did the step that is undone here"
         began = run.clock()
@@ -121,14 +121,15 @@ class Rollback:
         undid = {s.number: s for s in steps if self._is_back(s, outcomes[backs[s.number].address])}
         for step in steps:
             if step.number in undid:
-                run.tell("undo_done", step, words.undone(step.change), run.clock() - began)
+                run.emit(UndoDone(run.planned(step), run.clock() - began))
                 continue
             outcome = outcomes[backs[step.number].address]
             said = f"kept: {outcome.kept}" if outcome.kept else outcome.words
             left[step.number] = f"{backs[step.number].address}: {said}"
-            run.tell("undo_failed", step, said, run.clock() - began, "error")
+            reason = outcome.kept or outcome.words
+            run.emit(UndoFailed(run.planned(step), run.clock() - began, reason, bool(outcome.kept)))
         if undid:
-            run.write(self.lock, "undid", list(undid.values()))
+            run.records.write(self.lock, "undid", list(undid.values()))
         return left
 
     def _back(self, change: Change, live: Live) -> Change | None:
@@ -151,7 +152,7 @@ class Rollback:
         open_ = [s for s in unsure if s.step.number not in left]
         if open_ and run.grace:
             for sent in open_:
-                run.tell("step_progress", sent.step, words.watching(run.grace))
+                run.emit(LateEffectWatched(run.planned(sent.step), run.grace))
         rest = run.grace
         while open_ and rest > 0:  # the last look is when the time is over, however long the undos took
             rest = began + run.grace - run.clock()

@@ -1,4 +1,4 @@
-"""A run of a plan: its waves, each journaled before and after, what it has sent, and what it tells."""
+"""A run of a plan: its waves, each journaled before and after, what it has sent, and the events of it."""
 
 from __future__ import annotations
 
@@ -9,27 +9,35 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from kplan.diagnostics import Conflict, Denied, ErrorClass, JournalBroken, KplanError, Rejected, codes
-from kplan.kinds.codec import change_to_json
+from kplan.diagnostics import Conflict, Denied, ErrorClass, KplanError, Rejected, codes
+from kplan.execution.records import RunRecords
 from kplan.kinds.connector.options import drops_of
-from kplan.kinds.connector.sensitivity import of_changes, of_ledger, remembered, without_values
+from kplan.kinds.connector.sensitivity import of_changes, of_ledger
 from kplan.kinds.topic.options import reassignment_of
 from kplan.model import Action, Address, Change, Health, Live, Owned, Target
-from kplan.model.events import Emit, Event, silent
-from kplan.model.journal import Entry, Item
+from kplan.model.events import (
+    EmitRunEvent,
+    PlannedChange,
+    ProblemFound,
+    Purpose,
+    RunEnded,
+    ServerAwaited,
+    ServerReported,
+    StepDone,
+    StepFailed,
+    StepStarted,
+    ignore_event,
+)
+from kplan.model.journal import ADOPTED_MEANWHILE
 from kplan.planning.comparison import find_differing
 from kplan.planning.diff import Ledger
 from kplan.planning.document import Plan
 from kplan.planning.order import Step
-from kplan.render import wording as words
 from kplan.servers.base import Backend, Cluster, Outcome
 from kplan.state.base import Holder, Lock, Store
 
 log = logging.getLogger("kplan.run")
-ENDS = ("end", "kept")  # what the journal says of a run as a whole
 LOOKS, PAUSE = 3, 0.5  # how often an end state that differs is looked at, and seconds between
-_LEVELS = {"step_started": logging.DEBUG, "step_progress": logging.DEBUG}  # others as the event says
-ANNOUNCEMENTS = 3  # of a wave, until it counts as hopeless that one is written in time
 
 
 @dataclass(slots=True)
@@ -67,7 +75,8 @@ class Sent:
 class Result:
     """How a run ended. `outcome`: applied | completed | recovered | rolled_back | incomplete | stopped.
 
-    `left` names each difference to the state before, or to the planned one, and `said` is the last sentence.
+    `left` names each difference to the state before, or to the planned one. `said` is the last sentence, which the
+    application layer makes of the events.
     """
 
     outcome: str
@@ -115,7 +124,7 @@ class Run:
     store: Store
     holder: Holder
     read: Callable[[], tuple[Live, Ledger]]
-    emit: Emit = silent
+    emit: EmitRunEvent = ignore_event
     stop: Stop = field(default_factory=Stop)
     grace: float = 0.0
     patience: float = 0.0
@@ -123,10 +132,14 @@ class Run:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    seq: int = 0
     health: Mapping[Address, Health] = field(default_factory=dict)
     sent: dict[int, Sent] = field(default_factory=dict)  # by the step's number, in the order they were sent
-    owners: Mapping[Address, Owned | None] = field(default_factory=dict)  # as an apply found them; a plan may be older
+    records: RunRecords = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.records = RunRecords(
+            self.plan, self.holder, lambda: self.cluster.retries, self.session, self.now, self.clock
+        )
 
     def begin(self, lock: Lock, steps: Sequence[Step], claims: Mapping[Address, Owned | None], at: Target) -> None:
         """The journal knows all that a recovery needs to put the run back, or to complete it."""
@@ -145,31 +158,39 @@ class Run:
             "files": [file.path for file in plan.files],
             **({"commit": plan.commit} if plan.commit else {}),
         }
-        self.write(lock, "begin", steps, ledger=claims, about=about)
+        self.records.write(lock, "begin", steps, ledger=claims, about=about)
 
     def finished(self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step]) -> Result:
         """Closes the run with the ledger's records of what it did and what it found done."""
         for step in steps:
             if step.change.is_ledger_only:
-                self.tell("step_done", step, words.done(step.change))
-        ledger = self.records(steps) | self.records(skipped, found=True)
-        self.write(lock, "end", about={"outcome": "applied"}, ledger=ledger)
+                self.emit(StepDone(self.planned(step)))
+        adopted = self.adopted_steps
+        ledger = self.records.owned(steps, adopted) | self.records.owned(skipped, adopted, found=True)
+        self.records.write(lock, "end", about={"outcome": "applied"}, ledger=ledger)
         return self.result("applied", steps, skipped=len(skipped))
 
-    def ended(self, result: Result, said: Callable[[Result, Plan], str], **more: Any) -> Result:
-        """Tells how the run ended."""
+    def ended(self, result: Result, purpose: Purpose, earlier_outcome: str | None = None) -> Result:
+        """Emit how the run ended. `earlier_outcome`: nothing was left to recover, as the run had ended so before."""
         result = replace(result, retries=self.cluster.retries)
-        result = replace(result, said=said(result, self.plan))
-        level = "info" if result.exit_code == 0 else "error"
-        about = {
-            "outcome": result.outcome,
-            "run": result.run,
-            "left": list(result.left),
-            "exit_code": result.exit_code,
-            "statistics": self.statistics(result),
-            **more,
-        }
-        self.happened(Event("apply_summary", result.said, level=level, seconds=result.seconds, data=about))
+        self.emit(
+            RunEnded(
+                purpose,
+                result.run,
+                result.outcome,
+                result.exit_code,
+                len(self.plan.steps),
+                result.done,
+                result.skipped,
+                result.actions,
+                result.undone,
+                result.left,
+                result.seconds,
+                result.retries,
+                self.statistics(result),
+                earlier_outcome,
+            )
+        )
         return result
 
     def statistics(self, result: Result) -> dict[str, int]:
@@ -202,10 +223,10 @@ class Run:
             captured = self._captured(backend, steps)
         except KplanError as e:
             return Failure(steps[0], e)
-        self.announce(lock, "will", steps, captured)
+        self.records.announce(lock, "will", steps, captured)
         self.sent |= {s.number: Sent(s, captured.get(s.change.address, {}), unsure=True) for s in steps}
         for step in steps:
-            self.tell("step_started", step, words.doing(step.change))
+            self.emit(StepStarted(self.planned(step)))
         # a replacement that was cut off is completed as a creation: what it remembered is for its undo
         made = {s.change.address for s in steps if s.change.action is Action.CREATE}
         given = {address: kept for address, kept in captured.items() if address not in made}
@@ -215,19 +236,18 @@ class Run:
         failed = [s for s in steps if not outcomes[s.change.address].ok]
         good = [s for s in steps if outcomes[s.change.address].ok]
         if did := [s for s in good if not self.sent[s.number].refused]:
-            self.write(lock, "did", did)
+            self.records.write(lock, "did", did)
         for step in good:
             sent = self.sent[step.number] = replace(self.sent[step.number], done=True, unsure=False)
             note = outcomes[step.change.address].note
-            said = words.adopted_meanwhile() if sent.is_adopted else words.done(step.change)
-            self.tell("step_done", step, said + (f", {note}" if note else ""), self.clock() - began)
+            self.emit(StepDone(self.planned(step), self.clock() - began, sent.is_adopted, note))
         return self._failed(lock, failed, outcomes, began) if failed else None
 
     def _note_adopted(self, lock: Lock, steps: Sequence[Step], answers: Mapping[Address, Outcome]) -> None:
         """Write into the journal which steps need no undo, because another client created their topics."""
         adopted = [s for s in steps if answers[s.change.address].adopted]
         if adopted:
-            self.write(lock, "refused", adopted, outcomes={s.number: words.ADOPTED_MEANWHILE for s in adopted})
+            self.records.write(lock, "refused", adopted, outcomes={s.number: ADOPTED_MEANWHILE for s in adopted})
         self.sent |= {s.number: replace(self.sent[s.number], refused=True, unsure=False) for s in adopted}
 
     def _captured(self, backend: Backend, steps: Sequence[Step]) -> dict[Address, Mapping[str, Any]]:
@@ -245,14 +265,14 @@ class Run:
         unclear = [s for s in failed if s.number not in refused]
         for event, steps in (("failed", unclear), ("refused", list(refused.values()))):
             if steps:
-                self.write(lock, event, steps, outcomes=said)
+                self.records.write(lock, event, steps, outcomes=said)
         for step in failed:
             outcome = outcomes[step.change.address]
             self.sent[step.number] = replace(
                 self.sent[step.number], unsure=outcome.unsure, accepted=outcome.accepted, refused=step.number in refused
             )
-            code = {"code": outcome.error.code if outcome.error else ""}
-            self.tell("step_failed", step, f"FAILED: {outcome.words}", self.clock() - began, "error", code)
+            code = outcome.error.code if outcome.error else ""
+            self.emit(StepFailed(self.planned(step), self.clock() - began, outcome.words, code))
         first = outcomes[failed[0].change.address]
         return Failure(failed[0], first.error or KplanError(first.words))
 
@@ -272,7 +292,7 @@ class Run:
 
         def progress(address: Address, message: str) -> None:
             if address in numbers:
-                self.tell("step_progress", numbers[address], message)
+                self.emit(ServerReported(self.planned(numbers[address]), message))
                 if self.stop.asked and reassignment_of(numbers[address].change) is not None:
                     raise KplanError("Ctrl-C, or a signal to end", code=codes.K515)  # else it waits for hours
 
@@ -299,7 +319,7 @@ class Run:
             except KplanError as e:
                 if e.error_class is not ErrorClass.RETRIABLE or self.clock() >= end:
                     raise
-                self.tell("step_progress", about, words.awaiting(e.message))
+                self.emit(ServerAwaited(self.planned(about), e.message))
             self.sleep(PAUSE)
 
     def verify(self, steps: Sequence[Step]) -> Failure | None:
@@ -333,147 +353,29 @@ class Run:
         return None
 
     def result(self, outcome: str, steps: Sequence[Step], **more: Any) -> Result:
-        adopted = {n for n, sent in self.sent.items() if sent.is_adopted}
+        adopted = self.adopted_steps
         actions = tuple(Action.ADOPT if s.number in adopted else s.change.action for s in steps)
         return Result(outcome, self.holder.run, len(steps), actions=actions, **more)
 
-    # -- records --------------------------------------------------------------------------------------------------
-    def announce(
-        self, lock: Lock, event: str, steps: Sequence[Step], captured: Mapping[Address, Mapping[str, Any]] | None = None
-    ) -> None:
-        """The journal says that `steps` are sent next, and said so just now.
+    @property
+    def adopted_steps(self) -> set[int]:
+        """The numbers of the steps whose topics another client created meanwhile, as planned."""
+        return {number for number, sent in self.sent.items() if sent.is_adopted}
 
-        A process that was stopped meanwhile may have lost the lock without knowing it: only a write is refused then.
-        """
-        for _ in range(ANNOUNCEMENTS):
-            began = self.clock()
-            self.write(lock, event, steps, captured=captured)
-            if self.clock() - began < self.session / 2:
-                return
-        raise JournalBroken(
-            f"{ANNOUNCEMENTS} writes took longer than half of `timeouts: session`, so nothing is sent",
-            help="see whether the brokers, or this machine, are too busy",
-        )
-
-    def write(
-        self,
-        lock: Lock,
-        event: str,
-        steps: Sequence[Step] = (),
-        *,
-        about: Mapping[str, Any] | None = None,
-        captured: Mapping[Address, Mapping[str, Any]] | None = None,
-        outcomes: Mapping[int, str] | None = None,
-        ledger: Mapping[Address, Owned | None] | None = None,
-    ) -> None:
-        first = event == "begin"
-        if event in ENDS:
-            about = {"retries": self.cluster.retries, **(about or {})}
-        items = tuple(
-            Item(
-                s.number,
-                str(s.change.address),
-                change_to_json(s.change, s.number, s.wave) if first else None,
-                without_values((captured or {}).get(s.change.address), s.change),
-                (outcomes or {}).get(s.number, ""),
-            )
-            for s in steps
-        )
-        entry = Entry(
-            self.holder.run,
-            self.plan.stack,
-            self.seq,
-            event,
-            self.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
-            steps[0].wave if steps else 0,
-            items,
-            about or {},
-        )
-        lock.write([entry], ledger)
-        self.seq += 1
-
-    def before(self) -> dict[Address, Owned | None]:
-        """The ledger's records of all that this run claimed, and of what it moves, as they were before it."""
-        claimed = [s.change for s in self.plan.steps if s.change.after is not None]
-        moved = {c.source: self.owners.get(c.source, c.owner) for c in claimed if c.source and c.owner}
-        return moved | {c.address: self.owners.get(c.address, None if c.source else c.owner) for c in claimed}
-
-    def records(
-        self, steps: Sequence[Step], *, partial: bool = False, found: bool = False
-    ) -> dict[Address, Owned | None]:
-        """What the ledger says of the steps' resources from now on; what was `found` as planned, others made.
-
-        What was adopted during the run is not kplan's to delete, whoever had created it before it vanished.
-        """
-        records: dict[Address, Owned | None] = {}
-        at = self.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        for step in steps:
-            change = step.change
-            if change.action is Action.MOVE and change.source is not None:
-                records[change.source] = None
-            if change.after is None:
-                if not partial:
-                    records[change.address] = None
-                continue
-            protect = change.after.rules.protect
-            if protect is None:
-                protect = bool(change.owner and change.owner.protect)
-            created = change.created or change.action in (Action.CREATE, Action.REPLACE)
-            if found:
-                created = bool(change.owner and change.owner.created)
-            sent = self.sent.get(step.number)
-            if sent is not None and sent.is_adopted:
-                created = False
-            records[change.address] = Owned(
-                change.address,
-                self.plan.stack,
-                self.plan.env,
-                created,
-                protect,
-                change.after,
-                self.holder.run,
-                at,
-                remembered(change),
-            )
-        return records
-
-    # -- talk -----------------------------------------------------------------------------------------------------
-    def happened(self, event: Event) -> None:
-        """Writes the event into the log at its level, and passes it on."""
-        level = _LEVELS.get(event.type) or {"warning": logging.WARNING, "error": logging.ERROR}.get(event.level)
-        about = f"{event.address}: " if event.address else ""
-        left = "".join(f"; left: {each}" for each in event.data.get("left", ()))
-        log.log(level or logging.INFO, "run %s: %s%s%s", self.holder.run, about, event.message, left)
-        self.emit(event)
-
-    def tell(
-        self,
-        type: str,
-        step: Step,
-        message: str,
-        seconds: float | None = None,
-        level: str = "info",
-        data: Mapping[str, Any] | None = None,
-    ) -> None:
-        about = {"action": str(step.change.action), "total": len(self.plan.steps), **(data or {})}
-        self.happened(Event(type, message, step.number, str(step.change.address), level, seconds, about))
+    # -- events ---------------------------------------------------------------------------------------------------
+    def planned(self, step: Step) -> PlannedChange:
+        """Return the step as events have it."""
+        return PlannedChange(step.number, len(self.plan.steps), step.change)
 
     def explain(self, failure: Failure) -> None:
+        """Emit the failure as a diagnostic, at the line of its resource."""
         change = failure.step.change if failure.step else None
         span = change.span if change else None
         if change is not None and change.after is not None:
             span = change.after.origin.span or span
         diagnostic = failure.error.diagnostic(change.address if change else "", span)
-        self.happened(
-            Event(
-                "diagnostic",
-                failure.error.message,
-                failure.step.number if failure.step else 0,
-                str(change.address) if change else "",
-                "error",
-                data={"diagnostic": diagnostic},
-            )
-        )
+        number = failure.step.number if failure.step else 0
+        self.emit(ProblemFound(diagnostic, failure.error.message, number, failure.address))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -12,8 +11,6 @@ from kplan.model import Address, AttrDiff, Connector, Drift, Live, Resource, Sec
 from kplan.model.codec import text_to_json
 from kplan.planning.comparison import compare, find_blocker
 from kplan.planning.diff import Ledger
-from kplan.render.wording import value
-from kplan.text import count
 
 GONE = "/"  # the path of a resource that is not there any more
 FORMAT = "1.0"
@@ -150,7 +147,7 @@ def _same(want: object, applied: object, key: str | None) -> bool:
     return want == applied
 
 
-# -- as a document and in words ---------------------------------------------------------------------------------------
+# -- as a document ----------------------------------------------------------------------------------------------------
 def document(found: Found, target: dict[str, Any], at: str) -> dict[str, Any]:
     """The document of schemas/drift.v1.json for one stack. `at` is the time of this reading."""
     return {
@@ -174,47 +171,3 @@ def _to_json(judged: Judged) -> dict[str, Any]:
         "declared": text_to_json(judged.declared),
         "next": str(judged.next),
     }
-
-
-def changed(judged: Judged, width: int = 0) -> str:
-    """What was changed: `retention.ms  604800000 (7d) -> 60000 (1m)`."""
-    drift = judged.drift
-    if drift.path == GONE:
-        return "it is gone"
-    key = _key(drift)
-    if any(isinstance(each, Secret) for each in (drift.applied, drift.live)):
-        return f"{key:<{width}} (sensitive, changed)"
-    return f"{key:<{width}} {value(key, drift.applied)} -> {value(key, drift.live)}"
-
-
-def said(judged: Judged) -> str:
-    """What the stack says to it, and what the next apply does."""
-    drift, want = judged.drift, value(_key(judged.drift), judged.declared)
-    if drift.path == GONE:
-        anew = "makes it anew, empty" if drift.address.kind == "topic" else "makes it anew"
-        return {
-            Next.PUTS_BACK: f"the stack still declares it: the next apply {anew}",
-            Next.REFUSES: "the stack still declares it, and its guards create nothing: `kplan plan` refuses it",
-        }.get(judged.next, "the stack does not declare it any more")
-    sets = f"the stack declares {want} by now: the next apply sets that"
-    unsets = "the stack does not declare it any more: the next apply unsets it"
-    return {
-        Next.PUTS_BACK: "the stack declares what was applied: the next apply puts it back",
-        Next.OVERWRITES: unsets if judged.declared is None else sets,
-        Next.DELETES: "the stack does not declare this resource any more: `kplan plan` is to delete it",
-        Next.GIVES_UP: "the stack gives this resource up: the next apply leaves it as it is live",
-        Next.REFUSES: f"the stack declares {want}, which cannot be made of it in place: `kplan plan` says why",
-        Next.IGNORES: "the stack ignores it by now",
-        Next.NOTHING: "the stack declares it as it is live by now",
-    }[judged.next]
-
-
-def summary(found: Iterable[Judged]) -> str:
-    """`2 resources, 3 differences`."""
-    each = list(found)
-    resources = len({judged.drift.address for judged in each})
-    return f"{count(resources, 'resource')}, {count(len(each), 'difference')}"
-
-
-def _key(drift: Drift) -> str:
-    return drift.path.removeprefix("/config/").removeprefix("/")

@@ -10,6 +10,9 @@ EVENTS = (
     "begin", "will", "did", "failed", "refused", "will_undo", "undid", "undo_failed", "forgotten", "kept", "end",
 )  # fmt: skip
 
+# The outcome of a step that needs no undo, because another client had created its topic.
+ADOPTED_MEANWHILE = "created by another client meanwhile, exactly as planned"
+
 
 @dataclass(frozen=True, slots=True)
 class Item:

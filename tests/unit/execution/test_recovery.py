@@ -17,7 +17,7 @@ from kplan.execution.apply import Apply
 from kplan.execution.recovery import Recovery, abandon, elsewhere, plan_of
 from kplan.execution.run import Run, reading
 from kplan.model import Action, Address, Change, Connector, Live, Move, Owned, Resource, Stack, Target, Topic
-from kplan.model.events import Event
+from kplan.model.events import RunEnded, RunEvent, StepDone
 from kplan.model.journal import Entry, replay
 from kplan.planning.comparison import compare
 from kplan.planning.document import Plan
@@ -205,17 +205,17 @@ MEANWHILE = Topic("a", 2, 3, {"retention.ms": "1000"})
 
 def test_a_topic_that_another_client_created_as_planned_is_adopted(place: Place) -> None:
     plan = place.plan(MEANWHILE, Topic("b", 1, 1))
-    events: list[Event] = []
+    events: list[RunEvent] = []
     run = place.run(plan, spoilt(place, "topic", act_=Other(place, MEANWHILE).act))
     run.emit = events.append
     result = Apply(run).within()
     assert (result.outcome, result.exit_code, sorted(result.actions)) == ("applied", 0, ["adopt", "create"])
     ledger = place.store.ledger()
     assert {a.name: owned.created for a, owned in ledger.items()} == {"a": False, "b": True}
-    (said,) = [e for e in events if e.type == "step_done" and e.address == "topic/a"]
-    assert (said.level, said.message) == ("info", "created by another client meanwhile, exactly as planned: adopted")
-    (end,) = [e for e in events if e.type == "apply_summary"]
-    assert end.data["statistics"] == {"topics_created": 1, "topic_creation_errors": 0, "retries": 0}
+    done = {e.step.change.address.name: e.adopted for e in events if isinstance(e, StepDone)}
+    assert done == {"a": True, "b": False}
+    (end,) = [e for e in events if isinstance(e, RunEnded)]
+    assert end.statistics == {"topics_created": 1, "topic_creation_errors": 0, "retries": 0}
     gone = make(stack(), place.cluster, place.store, Options("destroy"))
     assert Apply(place.run(gone, name="run2")).within().outcome == "applied"
     assert {a.name for a in place.live()} == {"a"}, "destroy leaves what another client created"

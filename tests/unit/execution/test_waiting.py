@@ -14,7 +14,7 @@ from kplan.diagnostics import Denied, JournalBroken, KplanError, Unreachable
 from kplan.execution.apply import Apply
 from kplan.execution.run import Result, Run, reading
 from kplan.model import Address, Change, Live, Owned, Stack, Topic
-from kplan.model.events import Event
+from kplan.model.events import RunEvent, ServerAwaited
 from kplan.model.journal import Entry
 from kplan.servers.base import Backend, Cluster, Outcome
 from kplan.state.base import Holder, Lock, Store
@@ -61,11 +61,13 @@ class Down:
         return self.backend.read(names)
 
 
-def failing(tmp_path: Path, until: float, error: KplanError | None = None) -> tuple[Result, Clock, Live, list[Event]]:
+def failing(
+    tmp_path: Path, until: float, error: KplanError | None = None
+) -> tuple[Result, Clock, Live, list[RunEvent]]:
     """The end of an apply whose server goes away after its first wave and is back at `until`."""
     cluster, store = opened(str(tmp_path))
     plan = planned(Stack("s", "local", TOPICS), cluster, store)
-    clock, events = Clock(), list[Event]()
+    clock, events = Clock(), list[RunEvent]()
     down = Down(cluster.topics, clock, until, error or Unreachable("nobody answers"))
     spoilt = Cluster(down, cluster.connectors)  # type: ignore[arg-type]
     run = Run(plan, spoilt, store, ME, reading(plan, spoilt, store), events.append, clock=clock, sleep=clock.sleep)
@@ -79,7 +81,7 @@ def test_a_server_that_starts_again_is_waited_for_and_everything_is_put_back(tmp
     assert (result.exit_code, result.left) == (7, ())
     assert 45 <= clock() < 60
     assert not live.resources
-    assert any("nobody answers" in event.message for event in events if event.type == "step_progress")
+    assert any("nobody answers" in event.reason for event in events if isinstance(event, ServerAwaited))
 
 
 def test_a_server_that_stays_away_is_not_waited_for_longer_than_settling_takes(tmp_path: Path) -> None:

@@ -1,0 +1,135 @@
+"""What a run writes: its journal, and the ledger's records of what it claims, owns and gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from kplan.diagnostics import JournalBroken
+from kplan.kinds.codec import change_to_json
+from kplan.kinds.connector.sensitivity import remembered, without_values
+from kplan.model import Action, Address, Owned
+from kplan.model.journal import Entry, Item
+from kplan.planning.document import Plan
+from kplan.planning.order import Step
+from kplan.state.base import Holder, Lock
+
+ENDS = ("end", "kept")  # what the journal says of a run as a whole
+ANNOUNCEMENTS = 3  # of a wave, until it counts as hopeless that one is written in time
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(slots=True)
+class RunRecords:
+    """Writes the journal of one run. `seq` is the number of its next entry.
+
+    `count_retries` returns how many requests were sent again, `session` is how many seconds a process may be stopped
+    for without losing the lock, and `owners` are the ledger's records as an apply found them: a plan may be older.
+    """
+
+    plan: Plan
+    holder: Holder
+    count_retries: Callable[[], int]
+    session: float
+    now: Callable[[], datetime]
+    clock: Callable[[], float]
+    seq: int = 0
+    owners: Mapping[Address, Owned | None] = field(default_factory=dict)
+
+    # -- the journal ----------------------------------------------------------------------------------------------
+    def announce(
+        self, lock: Lock, event: str, steps: Sequence[Step], captured: Mapping[Address, Mapping[str, Any]] | None = None
+    ) -> None:
+        """Write that `steps` are sent next, and do so just before they are. Raises JournalBroken.
+
+        A process that was stopped meanwhile may have lost the lock without knowing it: only a write is refused then.
+        """
+        for _ in range(ANNOUNCEMENTS):
+            began = self.clock()
+            self.write(lock, event, steps, captured=captured)
+            if self.clock() - began < self.session / 2:
+                return
+        raise JournalBroken(
+            f"{ANNOUNCEMENTS} writes took longer than half of `timeouts: session`, so nothing is sent",
+            help="see whether the brokers, or this machine, are too busy",
+        )
+
+    def write(
+        self,
+        lock: Lock,
+        event: str,
+        steps: Sequence[Step] = (),
+        *,
+        about: Mapping[str, Any] | None = None,
+        captured: Mapping[Address, Mapping[str, Any]] | None = None,
+        outcomes: Mapping[int, str] | None = None,
+        ledger: Mapping[Address, Owned | None] | None = None,
+    ) -> None:
+        """Write one entry about the steps of a wave, and with it the ledger's records. Raises JournalBroken."""
+        first = event == "begin"
+        if event in ENDS:
+            about = {"retries": self.count_retries(), **(about or {})}
+        items = tuple(
+            Item(
+                s.number,
+                str(s.change.address),
+                change_to_json(s.change, s.number, s.wave) if first else None,
+                without_values((captured or {}).get(s.change.address), s.change),
+                (outcomes or {}).get(s.number, ""),
+            )
+            for s in steps
+        )
+        wave = steps[0].wave if steps else 0
+        entry = Entry(
+            self.holder.run, self.plan.stack, self.seq, event, self.now().strftime(TIME), wave, items, about or {}
+        )
+        lock.write([entry], ledger)
+        self.seq += 1
+
+    # -- the ledger -----------------------------------------------------------------------------------------------
+    def owned_before(self) -> dict[Address, Owned | None]:
+        """Return the ledger's records of all that this run claimed, and of what it moves, as they were before it."""
+        claimed = [s.change for s in self.plan.steps if s.change.after is not None]
+        moved = {c.source: self.owners.get(c.source, c.owner) for c in claimed if c.source and c.owner}
+        return moved | {c.address: self.owners.get(c.address, None if c.source else c.owner) for c in claimed}
+
+    def owned(
+        self, steps: Sequence[Step], adopted: Collection[int], *, partial: bool = False, found: bool = False
+    ) -> dict[Address, Owned | None]:
+        """Return what the ledger says of the steps' resources from now on; what was `found` as planned, others made.
+
+        What was `adopted` during the run (numbers of steps) is not kplan's to delete, whoever had created it before it
+        vanished. With `partial` a deleted resource keeps its record.
+        """
+        records: dict[Address, Owned | None] = {}
+        at = self.now().strftime(TIME)
+        for step in steps:
+            change = step.change
+            if change.action is Action.MOVE and change.source is not None:
+                records[change.source] = None
+            if change.after is None:
+                if not partial:
+                    records[change.address] = None
+                continue
+            protect = change.after.rules.protect
+            if protect is None:
+                protect = bool(change.owner and change.owner.protect)
+            created = change.created or change.action in (Action.CREATE, Action.REPLACE)
+            if found:
+                created = bool(change.owner and change.owner.created)
+            if step.number in adopted:
+                created = False
+            records[change.address] = Owned(
+                change.address,
+                self.plan.stack,
+                self.plan.env,
+                created,
+                protect,
+                change.after,
+                self.holder.run,
+                at,
+                remembered(change),
+            )
+        return records

@@ -1,0 +1,223 @@
+"""The events of a run as records with their sentences, which name no secret and read the same in every view."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kplan.kinds.connector.options import keeps_offsets, snapshots_of
+from kplan.kinds.topic.options import reassignment_of
+from kplan.model import Action, AttrDiff, Change, Connector, Topic
+from kplan.model.events import (
+    Event,
+    LateEffectAwaited,
+    LateEffectWatched,
+    PlannedChange,
+    ProblemFound,
+    Purpose,
+    RollbackStarted,
+    RunEnded,
+    RunEvent,
+    ServerAwaited,
+    ServerReported,
+    StepDone,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+    UndoDone,
+    UndoFailed,
+)
+from kplan.model.journal import ADOPTED_MEANWHILE
+from kplan.render.wording import difference, differences
+from kplan.text import count
+
+PAST = {
+    Action.CREATE: "added",
+    Action.UPDATE: "changed",
+    Action.DELETE: "deleted",
+    Action.REPLACE: "replaced",
+    Action.MOVE: "moved",
+    Action.ADOPT: "adopted",
+    Action.RELEASE: "given up",
+}
+
+
+# -- records ----------------------------------------------------------------------------------------------------------
+def make_record(event: RunEvent) -> Event:
+    """Return the record of an event: its type, its sentence, and what the views for programs have."""
+    words = sentence(event)
+    match event:
+        case StepStarted(step):
+            return _of_step("step_started", words, step)
+        case ServerReported(step) | ServerAwaited(step) | LateEffectWatched(step) | LateEffectAwaited(step):
+            return _of_step("step_progress", words, step)
+        case StepDone(step, seconds):
+            return _of_step("step_done", words, step, seconds)
+        case StepSkipped(step):
+            return _of_step("step_done", words, step)
+        case StepFailed(step, seconds):
+            return _of_step("step_failed", words, step, seconds, "error", code=event.code)
+        case UndoDone(step, seconds):
+            return _of_step("undo_done", words, step, seconds)
+        case UndoFailed(step, seconds):
+            return _of_step("undo_failed", words, step, seconds, "error")
+        case RollbackStarted():
+            return Event("rollback_started", words, level="warning")
+        case ProblemFound():
+            data = {"diagnostic": event.diagnostic}
+            return Event("diagnostic", words, event.step, str(event.address or ""), "error", data=data)
+        case RunEnded():
+            return _of_end(event, words)
+
+
+def _of_step(
+    type: str, words: str, step: PlannedChange, seconds: float | None = None, level: str = "info", **more: Any
+) -> Event:
+    data = {"action": str(step.change.action), "total": step.total, **more}
+    return Event(type, words, step.number, str(step.change.address), level, seconds, data)
+
+
+def _of_end(event: RunEnded, words: str) -> Event:
+    data = {
+        "outcome": event.outcome,
+        "run": event.run,
+        "left": list(event.left),
+        "exit_code": event.exit_code,
+        "statistics": event.statistics,
+        **({"forward": True} if event.purpose is Purpose.COMPLETE else {}),
+    }
+    level = "info" if event.exit_code == 0 else "error"
+    return Event("apply_summary", words, level=level, seconds=event.seconds, data=data)
+
+
+# -- sentences --------------------------------------------------------------------------------------------------------
+def sentence(event: RunEvent) -> str:
+    """Return what is said of an event."""
+    match event:
+        case StepStarted(step):
+            return _say_start(step.change)
+        case ServerReported():
+            return event.words
+        case ServerAwaited():
+            return f"waiting for an answer: {event.reason}"
+        case LateEffectWatched():
+            return f"not answered: watched for {event.seconds:g} s, in case it still takes effect"
+        case LateEffectAwaited():
+            return f"waiting {event.seconds:g} s: a request of the interrupted run may still take effect"
+        case StepDone(step):
+            words = f"{ADOPTED_MEANWHILE}: adopted" if event.adopted else _say_done(step.change)
+            return words + (f", {event.note}" if event.note else "")
+        case StepSkipped():
+            return "already so"
+        case StepFailed():
+            return f"FAILED: {event.reason}"
+        case RollbackStarted():
+            steps = f"{event.sent} step{'' if event.sent == 1 else 's'}"
+            return f"Rolling back {event.count} of {steps} that were sent, newest first"
+        case UndoDone(step):
+            return _say_undone(step.change)
+        case UndoFailed():
+            return f"kept: {event.reason}" if event.is_kept else event.reason
+        case ProblemFound():
+            return event.message
+        case RunEnded():
+            return _say_end(event)
+
+
+def _say_start(change: Change) -> str:
+    kind = change.address.kind
+    if reassignment_of(change) is not None:
+        return "moving its replicas"
+    return {
+        Action.CREATE: "creating",
+        Action.DELETE: "deleting",
+        Action.REPLACE: "deleting, then making it anew",
+        Action.MOVE: f"moving it from {change.source}",
+    }.get(change.action, "changing its config" if kind == "topic" else "updating it")
+
+
+def _say_done(change: Change) -> str:
+    running = change.after.state.upper() if isinstance(change.after, Connector) else ""
+    made = f"created, {running}" if running else "created, read back"
+    if snapshots_of(change):
+        return "RUNNING"
+    return (
+        {
+            Action.CREATE: made,
+            Action.DELETE: "deleted",
+            Action.REPLACE: "deleted and made anew",
+            Action.MOVE: f"moved from {change.source} with its offsets",
+            Action.ADOPT: "adopted",
+            Action.RELEASE: "given up" if change.before is not None else "forgotten",
+        }.get(change.action)
+        or differences(change)
+        or "restarted"
+    )
+
+
+def _say_undone(change: Change) -> str:
+    if change.action is Action.CREATE:
+        if isinstance(change.after, Topic):
+            return "empty, deleted"
+        return "deleted; its offsets stay" if keeps_offsets(change) else "deleted, with its offsets"
+    if change.action is Action.DELETE:
+        return "made again, with its offsets"
+    if change.action is Action.MOVE:
+        return f"moved back to {change.source}"
+    if isinstance(change.after, Connector):
+        return "previous config and state put back"
+    if reassignment_of(change) is not None:
+        return "replicas are where they were, in sync"
+    reverse = [AttrDiff(d.path, d.after, d.before) for d in change.diffs if d.path.startswith("/config/")]
+    return ", ".join(difference(d) for d in reverse[:2]) or "put back"
+
+
+# -- the end of a run -------------------------------------------------------------------------------------------------
+def _say_end(event: RunEnded) -> str:
+    if event.earlier_outcome is not None:
+        how = f" ({event.earlier_outcome.replace('_', ' ')})" if event.earlier_outcome else ""
+        return f"Nothing to recover: the run has ended by itself{how}."
+    if event.purpose is Purpose.PUT_BACK:
+        return _say_put_back(event)
+    if event.purpose is Purpose.COMPLETE:
+        return _say_completed(event)
+    words = _say_applied(event)
+    again = f"{count(event.retries, 'request')} {'was' if event.retries == 1 else 'were'} sent again"
+    return f"{words} {again}." if event.retries and words.endswith(".") else words
+
+
+def _say_applied(event: RunEnded) -> str:
+    if event.outcome == "applied":
+        done = [(event.actions.count(action), word) for action, word in PAST.items()]
+        numbers = ", ".join(f"{n} {word}" for n, word in done if n)
+        counts = f" {numbers}." if numbers else ""
+        skipped = _say_skipped(event.skipped)
+        if event.skipped == event.total:
+            return f"Nothing was left to do:{skipped}"
+        return f"Applied {event.done} of {event.total} in {event.seconds:.1f} s.{counts}{skipped}"
+    if event.outcome == "rolled_back" and not event.undone:
+        return "Apply failed; nothing was changed by it, and that was read again."
+    if event.outcome == "rolled_back":
+        never = event.total - event.undone
+        rest = f" {count(never, 'step')} left no trace." if never > 0 else ""
+        return f"Apply failed; rolled back. Read again: {event.undone} of {event.undone} resources are as before.{rest}"
+    if event.outcome == "stopped":
+        return f"Apply failed and stopped, as asked. {event.done} of {event.total} steps are done and stay."
+    return f"Apply failed; rollback is INCOMPLETE. {event.undone} undone, {len(event.left)} left as it is:"
+
+
+def _say_put_back(event: RunEnded) -> str:
+    if event.left:
+        return f"Recovery is INCOMPLETE. {event.undone} undone, {len(event.left)} left as it is:"
+    return f"Recovered. {count(event.undone, 'step')} put back; the run is closed."
+
+
+def _say_completed(event: RunEnded) -> str:
+    if event.left:
+        return f"The run is NOT completed: {count(len(event.left), 'difference')} to what it was to do:"
+    skipped = _say_skipped(event.skipped)
+    return f"Completed: all {count(event.total, 'step')} of the run are done, and it is closed.{skipped}"
+
+
+def _say_skipped(skipped: int) -> str:
+    """Return the sentence about steps that were done before the run came to them; empty where there are none."""
+    return f" {count(skipped, 'step')} {'was' if skipped == 1 else 'were'} so already." if skipped else ""
