@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from kplan.cli import reports
+from kplan.cli import report_flags, reports
 from kplan.cli.flags import Display, LoadFlags, PlanFlags, RunFlags
 from kplan.cli.output import write
 from kplan.cli.session import Session
@@ -55,7 +55,7 @@ def _session(settings: dict[str, Any], own: dict[str, Any]) -> Session:
         settings["folder"] = "."
     asked, view = settings.pop("reports", None), settings.pop("format", "text")
     if asked is not None:
-        view, asked = reports.settle(asked, view, own.get("out"), running="running" in own)
+        view, asked = report_flags.settle(asked, view, own.get("out"), running="running" in own)
     paths = tuple(settings.pop("paths", ()))
     session = Session(_take(LoadFlags, settings), _take(Display, settings), paths, view, asked)
     assert not settings, f"no parameter takes {', '.join(settings)}"

@@ -95,7 +95,7 @@ def _dangers(ctx: click.Context) -> Iterable[str]:
 
 def _reports(ctx: click.Context) -> Iterable[str]:
     """Each kind with the name of a file that suits it; what goes into a log goes to standard output."""
-    from kplan.cli.reports import KINDS, KINDS_OF_PROBLEMS
+    from kplan.cli.report_flags import KINDS, KINDS_OF_PROBLEMS
 
     kinds = KINDS_OF_PROBLEMS if ctx.command.name == "validate" else KINDS
     endings = {"text": "txt", "junit": "xml"}

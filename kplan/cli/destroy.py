@@ -2,7 +2,7 @@
 
 import click
 
-from kplan.cli import applying, reports
+from kplan.cli import applying, report_flags
 from kplan.cli.command import calls
 from kplan.cli.flags import LOADING, PLANNING, RUNNING, SHOWING, PlanFlags, RunFlags
 from kplan.cli.session import Session
@@ -17,7 +17,7 @@ from kplan.cli.session import Session
 @PLANNING
 @RUNNING
 @applying.FORMAT
-@reports.flag()
+@report_flags.flag()
 @SHOWING
 @calls
 def command(session: Session, planning: PlanFlags, running: RunFlags) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kplan.cli import reports
+from kplan.cli import report_flags, reports
 from kplan.cli.command import calls
 from kplan.cli.flags import LOADING, PLANNING, SHOWING, PlanFlags, plan_request
 from kplan.cli.options import option
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 )
 @option("--destroy", is_flag=True, help="Plan to delete what the stacks own.")
 @option("--detailed-exitcode", is_flag=True, help="Exit 2 where there are changes.")
-@reports.VIEW
-@reports.flag()
+@report_flags.VIEW
+@report_flags.flag()
 @SHOWING
 @calls
 def command(

@@ -18,7 +18,7 @@ from kplan.cli.output import write
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment
     from kplan.app.runtime import Runtime
-    from kplan.cli.reports import Report
+    from kplan.cli.report_flags import Report
     from kplan.diagnostics import Diagnostic
     from kplan.model import Target
     from kplan.model.masks import Mask

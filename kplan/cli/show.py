@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kplan.cli import reports
+from kplan.cli import report_flags, reports
 from kplan.cli.command import calls
 from kplan.cli.flags import LOADING, SHOWING
 from kplan.cli.options import option
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 @option("--stack", "expanded", is_flag=True, help="Show the expanded stack.")
 @option("--verbose", is_flag=True, help="Show every setting.")
 @option("--brief", is_flag=True, help="One line a step.")
-@reports.VIEW
-@reports.flag()
+@report_flags.VIEW
+@report_flags.flag()
 @SHOWING
 @calls
 def command(session: Session, expanded: bool) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kplan.cli import reports
+from kplan.cli import report_flags, reports
 from kplan.cli.command import calls
 from kplan.cli.flags import LOADING, SHOWING
 from kplan.cli.options import option
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     default="text",
     help="How problems are shown.",
 )
-@reports.flag(reports.KINDS_OF_PROBLEMS)
+@report_flags.flag(report_flags.KINDS_OF_PROBLEMS)
 @SHOWING
 @calls
 def command(session: Session) -> int:

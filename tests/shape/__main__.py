@@ -33,13 +33,13 @@ class Measure:
 # A limit may only go down. Lower it in the change that makes it possible.
 MEASURES = (
     Measure("modules directly in kplan/", 12, Package.modules_at_top),
-    Measure("places that know a single kind", 153, Package.kind_knowledge),
-    Measure("groups of modules that import each other", 2, Package.cycles),
-    Measure(f"classes of more than {MAX_CLASS_LINES} lines", 2,
+    Measure("places that know a single kind", 112, Package.kind_knowledge),
+    Measure("groups of modules that import each other", 0, Package.cycles),
+    Measure(f"classes of more than {MAX_CLASS_LINES} lines", 0,
             lambda p: [f"{where} ({lines})" for where, lines in p.classes() if lines > MAX_CLASS_LINES]),
     Measure(f"functions of more than {MAX_BODY_LINES} lines", 0,
             lambda p: [f"{where} ({lines})" for where, lines in p.functions() if lines > MAX_BODY_LINES]),
-    Measure("functions named by a bare participle", 0.138, Package.bare_participles,
+    Measure("functions named by a bare participle", 0.12, Package.bare_participles,
             share_of=lambda p: sum(1 for _ in p.named_functions())),
     Measure("public class names used twice", 20, Package.public_classes_twice),
 )  # fmt: skip

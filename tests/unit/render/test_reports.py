@@ -19,7 +19,7 @@ from kplan.__main__ import run
 from kplan.cli import COMMANDS, cli
 from kplan.cli.options import UNSAID
 from kplan.cli.output import save
-from kplan.cli.reports import KINDS
+from kplan.cli.report_flags import KINDS
 from kplan.render.plain import gist
 from kplan.render.text import Context, Style, body, header
 from kplan.render.views import VIEWS, render
