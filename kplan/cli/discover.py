@@ -14,7 +14,7 @@ from kplan.cli.options import option
 from kplan.cli.session import Session
 
 if TYPE_CHECKING:
-    from kplan.model import Connector
+    pass
 
 
 @click.command(
@@ -34,45 +34,18 @@ if TYPE_CHECKING:
 @SHOWING
 @calls
 def command(session: Session, name: str, host: str, password_env: str) -> int:
-    from kplan.app.servers import tables_of
-    from kplan.kinds.connector.debezium.discovery import databases, discovery, document, lines, login
+    from kplan.app.discover import discover_tables, find_connector
+    from kplan.kinds.connector.debezium.discovery import document, lines
     from kplan.render.text import clean
 
-    connector = _connector(session, name)
-    asked = login(connector, host, _password(password_env))
-    session.secrets.add([asked.password])
-    found = discovery(connector, asked, tables_of(asked, databases(connector)))
+    connector = find_connector(session.load(), name)
+    found = discover_tables(connector, host, _password(password_env), session.runtime)
     if session.as_json:
         session.say(json.dumps(document(found), indent=2, ensure_ascii=False))
     else:
         for line in lines(found):
             session.say(clean(line))
     return 0
-
-
-def _connector(session: Session, name: str) -> Connector:
-    """The declared connector. Raises Invalid.
-
-    A pattern whose topics are not named is an error anywhere else; here it is what somebody wants to write out.
-    """
-    from difflib import get_close_matches
-
-    from kplan.app.runtime import find_connectors
-    from kplan.diagnostics import Invalid, codes, error
-
-    loaded = session.load()
-    wrong = [problem for problem in loaded.diagnostics if problem.is_error and problem.code != codes.K216.number]
-    if wrong:
-        raise Invalid(wrong)
-    known = {connector.name: connector for connector in find_connectors(loaded.stacks)}
-    if name in known:
-        return known[name]
-    close = get_close_matches(name, known, 1)
-    hint = f"did you mean `{close[0]}`? " if close else ""
-    there = f"there are {', '.join(sorted(known))}" if known else "there is none at all"
-    raise Invalid(
-        [error(codes.K321, "there is no such connector", f"the stacks declare no {name}", help=f"{hint}{there}")]
-    )
 
 
 def _password(variable: str) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -38,50 +37,24 @@ if TYPE_CHECKING:
 @SHOWING
 @calls
 def command(session: Session) -> int:
+    from kplan.app.validate import check_environments, find_problems
     from kplan.diagnostics import Invalid
-    from kplan.kinds.connector.exclusive import unique_offline
     from kplan.model import Target
 
     session.unasked = Target()
-    found, files = _of_environments(session)
-    if files and not session.paths:
-        return _told(session, None, found, files)
+    environments = check_environments(session.request, session.runtime)
+    session.texts |= environments.texts
+    session.paths = tuple(path for path in session.paths if path not in environments.files)
+    problems, others = [*environments.problems], len(environments.files)
+    if others and not session.paths:
+        return _told(session, None, problems, others)
     loaded: Loaded | None = None
     try:
         loaded = session.load()
-        found += [*loaded.diagnostics, *unique_offline(loaded.stacks), *_unset(loaded.stacks)]
+        problems += find_problems(loaded)
     except Invalid as e:
-        found += e.diagnostics
-    return _told(session, loaded, found, files)
-
-
-def _of_environments(session: Session) -> tuple[list[Diagnostic], int]:
-    """What is wrong in the kplan.yaml files among the paths, which then are stacks alone, and how many files it are."""
-    from pathlib import Path
-
-    from kplan.project.loading import CONFIG, check_environments
-
-    paths = session.paths
-    files = tuple(path for path in paths if Path(path).name == CONFIG)
-    if not files:
-        return [], 0
-    environments, problems, texts = check_environments(replace(session.request, paths=files))
-    session.texts |= texts
-    for environment in environments:
-        session.runtime.learn(environment)
-    session.paths = tuple(path for path in paths if path not in files)
-    return problems, len(files)
-
-
-def _unset(stacks: Sequence[Stack]) -> list[Diagnostic]:
-    from kplan.diagnostics import codes, warning
-
-    help = "taken as unknown here; `apply` needs it"
-    return [
-        warning(codes.K219, "a sensitive variable has no value", name, span=span, help=help)
-        for stack in stacks
-        for name, span in stack.unset.items()
-    ]
+        problems += e.diagnostics
+    return _told(session, loaded, problems, others)
 
 
 def _told(session: Session, loaded: Loaded | None, problems: Sequence[Diagnostic], others: int = 0) -> int:

@@ -8,15 +8,18 @@ import pytest
 
 from kplan.app.apply import ApplyRequest, apply_work, prepare_stacks
 from kplan.app.connector import RestartRequest, read_connector, restart, set_state
+from kplan.app.discover import find_connector
 from kplan.app.drift import find_drift
 from kplan.app.import_stack import ImportRequest, compose_stack, read_live_resources
 from kplan.app.list import ListRequest, list_resources
+from kplan.app.load import load_stacks
 from kplan.app.opening import OpenEnvironment
 from kplan.app.plan import PlanRequest
 from kplan.app.recover import RecoverRequest, find_open_runs, plan_runs, read_open_run, recover_run
 from kplan.app.state import find_open_runs as find_runs_of
 from kplan.app.state import find_sensitive_records, sign_records
 from kplan.app.status import read_status
+from kplan.app.validate import check_environments, find_problems
 from kplan.diagnostics import Invalid, KplanError
 from kplan.execution.run import Run
 from kplan.model import Action, Address, Change, Topic
@@ -161,3 +164,28 @@ def test_a_pattern_that_names_nothing_is_noted(caller: Caller, monkeypatch: pyte
         recover_run(run, opened, request, caller.runtime(), caller)
         assert "--forget topic/b.*: this run has no such address" in caller.notes
         assert {address.name for address in opened.cluster.topics.read(["a.x"]).resources} == {"a.x"}
+
+
+# -- without a server -------------------------------------------------------------------------------------------------
+def test_a_secret_without_a_value_is_a_warning_where_no_server_is_asked(caller: Caller) -> None:
+    problems = find_problems(load_stacks(caller.request(caller.write("shop.yaml", SHOP)), caller.runtime()))
+    assert [problem.code for problem in problems if "no value" in problem.summary] == ["K219"]
+    assert not any(problem.is_error for problem in problems)
+
+
+def test_only_files_of_environments_are_checked_as_such(caller: Caller) -> None:
+    stack, config = (
+        caller.topics("a", "a.x"),
+        caller.write("kplan.yaml", "version: 1\nenvironments: {dev: {kafak: {}}}\n"),
+    )
+    check = check_environments(caller.request(stack, config), caller.runtime())
+    assert check.files == (config,) and any(problem.is_error for problem in check.problems)
+    assert check_environments(caller.request(stack), caller.runtime()).files == ()
+
+
+def test_a_connector_to_discover_is_a_declared_one(caller: Caller) -> None:
+    loaded = caller.load(caller.write("shop.yaml", SHOP))
+    assert find_connector(loaded, "shop").name == "shop"
+    with pytest.raises(Invalid, match="K321") as refused:
+        find_connector(loaded, "shpo")
+    assert "did you mean `shop`?" in refused.value.diagnostics[0].help
