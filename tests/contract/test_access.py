@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +15,7 @@ from confluent_kafka.admin import ResourceType as Kind
 from kplan.diagnostics import Denied, KplanError, Unreachable
 from kplan.model import Action, Address, AttrDiff, Change, Topic
 from kplan.servers.kafka.topics import KafkaTopics
+from tests.fakes.sockets import answering, silent
 from tests.services import KafkaCluster, ServiceMissing
 from tests.services.fixtures import without
 from tests.services.process import free_port
@@ -180,18 +178,12 @@ def test_a_login_at_a_listener_without_sasl_is_named(eve: str, plain: str) -> No
 
 
 def test_a_port_that_speaks_http_is_named() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    with server.accept()[0] as connection:
-                        connection.recv(4096)
-                        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
-
-        threading.Thread(target=serve, daemon=True).start()
-        with pytest.raises(Unreachable, match="this port speaks HTTP") as failed:
-            KafkaTopics({"bootstrap.servers": f"127.0.0.1:{server.getsockname()[1]}"}, request_timeout=20).identify()
+    refusal = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"
+    with (
+        answering(lambda connection: connection.sendall(refusal)) as address,
+        pytest.raises(Unreachable, match="this port speaks HTTP") as failed,
+    ):
+        KafkaTopics({"bootstrap.servers": address}, request_timeout=20).identify()
     assert failed.value.code == "K334" and "Connect's" in failed.value.help
 
 
@@ -212,9 +204,8 @@ def test_a_dead_broker_is_tried_as_often_as_retry_says(caplog: pytest.LogCapture
 
 def test_a_silent_server_is_given_up_after_the_request_timeout() -> None:
     """It accepts the connection and never answers: another attempt would not help."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        backend = KafkaTopics({"bootstrap.servers": f"127.0.0.1:{silent.getsockname()[1]}"}, request_timeout=4,
-                              attempts=5, delay=0.1)  # fmt: skip
+    with silent() as address:
+        backend = KafkaTopics({"bootstrap.servers": address}, request_timeout=4, attempts=5, delay=0.1)
         began = time.monotonic()
         with pytest.raises(Unreachable):
             backend.identify()

@@ -19,9 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from urllib.parse import quote, quote_plus
 from uuid import uuid4
 
@@ -42,6 +40,7 @@ from kplan.diagnostics import Denied
 from kplan.kinds.topic.options import TopicOptions
 from kplan.servers.kafka.signals import KafkaSignals
 from kplan.servers.permissions import ACTIVITIES, HEARTBEAT, Acl, Activity
+from tests.fakes.gateway import read_only_gateway
 from tests.services import ServiceMissing, plugin_path
 from tests.services.fixtures import without
 from tests.services.kafka import java_command
@@ -414,36 +413,10 @@ def test_every_command_says_it_alike(arguments: tuple[str, ...], shell: Shell, s
     told(shell.kplan(*arguments, expect=1, timeout=20, **refusal.wrong), refusal)
 
 
-class Gate(BaseHTTPRequestHandler):
-    """A gateway before Connect that lets its user read, and nothing more."""
-
-    worker: SecureConnect
-
-    def do_GET(self) -> None:
-        self._answer(200, json.dumps(self.worker.request("GET", self.path)).encode())
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self._answer(403, b"<html><title>Forbidden</title></html>")
-
-    do_PUT = do_POST
-
-    def _answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def gate(secure: Secure) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Its", (Gate,), {"worker": secure.connect}))
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    with read_only_gateway(secure.connect.request) as url:
+        yield url
 
 
 def test_a_403_names_the_request_that_is_forbidden(gate: str, shell: Shell) -> None:

@@ -22,7 +22,7 @@ import yaml
 from kplan.ci.hosting import LONGEST, GitHub, GitLab, Host, NotPermitted, Refused, fitting, upsert
 from kplan.cli import COMMANDS, cli
 from kplan.diagnostics import Busy, Timeout, Unreachable
-from tests.hosting import JOB_TOKEN, LOST, OTHER, TOKEN, Answer, FakeGitHub, FakeGitLab
+from tests.fakes.hosting import JOB_TOKEN, LOST, OTHER, TOKEN, Answer, FakeGitHub, FakeGitLab
 from tests.shell import Shell
 
 ROOT = Path(__file__).parents[3]

@@ -7,7 +7,6 @@ import pty
 import re
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 
 from kplan.state.base import Holder
 from kplan.state.sqlite import SqliteStore
+from tests.fakes.sockets import silent
 from tests.shell import Shell
 
 STACK = """
@@ -153,12 +153,11 @@ TOPICS = "version: 1\nstack: shop\ntopics: {shop.orders: }\n"
 
 
 # -- waiting for servers ----------------------------------------------------------------------------------------------
-@pytest.fixture
-def silent(folder: Path) -> Iterator[str]:
+@pytest.fixture(name="silent")
+def silent_broker(folder: Path) -> Iterator[str]:
     """The address of a server that accepts connections and never answers; the environment names it."""
     (folder / "stack.yaml").write_text(TOPICS)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
+    with silent() as address:
         (folder / "kplan.yaml").write_text(f"""
 version: 1
 environments: {{far: {{kafka: {{bootstrap.servers: "{address}"}}, timeouts: {{request: 3s}}, state: {{sqlite: s.db}}}}}}

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ import kplan
 from kplan.inspect.status import FailedConnectors
 from kplan.state.base import Holder
 from kplan.state.sqlite import SqliteStore
+from tests.fakes.webhook import Receiver, receiving
 from tests.shell import Shell
 
 STACK = """
@@ -27,22 +25,9 @@ connectors:
 
 
 @pytest.fixture
-def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    got: list[dict[str, Any]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(404 if "gone" in self.path else 200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", got
-    server.shutdown()
-    server.server_close()
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
 
 
 def shell(folder: Path, url: str, fail: str = "connector/feed", when: str = "") -> Shell:
@@ -55,7 +40,7 @@ environments: {{local: {{simulated: {{fail: [{fail}]}}, notify: [{{webhook: "{{{
     return made
 
 
-def test_a_rollback_is_told_and_a_success_is_not(tmp_path: Path, receiver: tuple[str, list[dict[str, Any]]]) -> None:
+def test_a_rollback_is_told_and_a_success_is_not(tmp_path: Path, receiver: Receiver) -> None:
     url, got = receiver
     made = shell(tmp_path, f"{url}/T0canary7")
     made.kplan("apply", "stack.yaml", "--yes", expect=7)
@@ -69,9 +54,7 @@ def test_a_rollback_is_told_and_a_success_is_not(tmp_path: Path, receiver: tuple
     assert len(got) == 1
 
 
-def test_what_is_left_and_how_it_was_recovered_is_told(
-    tmp_path: Path, receiver: tuple[str, list[dict[str, Any]]]
-) -> None:
+def test_what_is_left_and_how_it_was_recovered_is_told(tmp_path: Path, receiver: Receiver) -> None:
     url, got = receiver
     made = shell(tmp_path, url, fail="")
     made.write("stack.yaml", "version: 1\nstack: shop\ntopics: {shop.orders: {partitions: 1}}\n")
@@ -92,7 +75,7 @@ def test_what_is_left_and_how_it_was_recovered_is_told(
     assert "failed" not in got[1]["kplan"]
 
 
-def test_only_the_ends_that_are_asked_for_are_told(tmp_path: Path, receiver: tuple[str, list[dict[str, Any]]]) -> None:
+def test_only_the_ends_that_are_asked_for_are_told(tmp_path: Path, receiver: Receiver) -> None:
     url, got = receiver
     made = shell(tmp_path, url, when=", when: [recovery]")
     made.kplan("apply", "stack.yaml", "--yes", expect=7)
@@ -100,16 +83,14 @@ def test_only_the_ends_that_are_asked_for_are_told(tmp_path: Path, receiver: tup
 
 
 @pytest.mark.parametrize("path", ["/gone/T0canary7", ""])
-def test_a_receiver_that_fails_is_a_warning_without_its_path(
-    tmp_path: Path, receiver: tuple[str, list[dict[str, Any]]], path: str
-) -> None:
+def test_a_receiver_that_fails_is_a_warning_without_its_path(tmp_path: Path, receiver: Receiver, path: str) -> None:
     url = receiver[0] + path if path else "http://127.0.0.1:1/T0canary7"
     ended = shell(tmp_path, url).kplan("apply", "stack.yaml", "--yes", expect=7)
     assert "warning: 127.0.0.1" in ended.err
 
 
 # -- what could not begin ---------------------------------------------------------------------------------------------
-Got = tuple[str, list[dict[str, Any]]]
+Got = Receiver
 ONE = "version: 1\nstack: shop\ntopics: {shop.orders: }\n"
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -28,11 +26,12 @@ from kplan.model import (
     Stack,
     Topic,
 )
+from tests.fakes.webhook import Receiver, receiving
+from tests.schemas import published, strict
 from tests.shell import Shell
 from tests.unit.inspect.test_looking import change
-from tests.unit.planning.test_plan_schema import strict
 
-SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "drift.v1.json").read_text("utf-8"))
+SCHEMA = published("drift.v1")
 STACK = """
 version: 1
 stack: shop
@@ -113,22 +112,9 @@ def shell(tmp_path: Path) -> Shell:
 
 
 @pytest.fixture
-def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    got: list[dict[str, Any]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", got
-    server.shutdown()
-    server.server_close()
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
 
 
 def test_a_change_that_the_stack_takes_up_is_no_drift_and_no_plan(shell: Shell) -> None:
@@ -166,9 +152,7 @@ def test_the_document_is_as_its_schema_says(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(("when", "told"), [(", when: [drift]", 1), ("", 0), (", when: [failure]", 0)])
-def test_receivers_that_ask_for_drift_are_told_of_it(
-    shell: Shell, receiver: tuple[str, list[dict[str, Any]]], when: str, told: int
-) -> None:
+def test_receivers_that_ask_for_drift_are_told_of_it(shell: Shell, receiver: Receiver, when: str, told: int) -> None:
     url, got = receiver
     shell.environment["HOOK"] = f"{url}/T0canary7"
     hook = f'notify: [{{webhook: "{{{{ env.HOOK }}}}"{when}}}]'

@@ -1,15 +1,13 @@
-"""Commands that need Kafka Connect alone, against a small HTTP server that answers as Connect does."""
+"""Commands that need Kafka Connect alone, against a worker that is imitated."""
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.connect import FakeConnect, serving_connect
 from tests.shell import Shell
 
 SECRET = "canary-7f3a-password"
@@ -18,41 +16,16 @@ TRACE = f"""org.apache.kafka.connect.errors.ConnectException: no login with {SEC
 Caused by: java.io.IOException: closed
 \tat java.base/java.lang.Thread.run(Thread.java:2)
 """
-CONNECTOR = {
-    "info": {
-        "name": "feed",
-        "config": {"name": "feed", "connector.class": "org.example.Source", "database.password": SECRET},
-        "type": "source",
-    },
-    "status": {
-        "name": "feed",
-        "connector": {"state": "RUNNING", "worker_id": "w:1"},
-        "tasks": [{"id": 0, "state": "FAILED", "worker_id": "w:1", "trace": TRACE}],
-        "type": "source",
-    },
-}
-
-
-class Answers(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        root = {"version": "4.3.1", "commit": "x", "kafka_cluster_id": "cluster-1"}
-        body = json.dumps(root if self.path == "/" else {"feed": CONNECTOR}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Print nothing."""
 
 
 @pytest.fixture
 def connect() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    """The URL of a worker with the connector `feed`, whose task has failed."""
+    fake = FakeConnect()
+    fake.fails_with = lambda config: TRACE
+    fake.put("feed", {"connector.class": "org.example.Source", "database.password": SECRET}, hidden=0)
+    with serving_connect(fake) as url:
+        yield url
 
 
 def test_wait_and_list_ask_connect(connect: str, tmp_path: Path) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack
 
 import pytest
 
@@ -18,6 +17,7 @@ from kplan.project.environment import Receiver
 from kplan.servers.connect.connectors import ConnectConnectors
 from kplan.servers.connect.rest import LARGEST_ANSWER
 from kplan.servers.http_limits import MIB
+from tests.fakes.sockets import answering
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 Serve = Callable[[Callable[[socket.socket], None]], str]
@@ -26,28 +26,8 @@ Serve = Callable[[Callable[[socket.socket], None]], str]
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Starts a server that does with each connection what it is given, once a request is there; its URL."""
-    listeners: list[socket.socket] = []
-
-    def start(answer: Callable[[socket.socket], None]) -> str:
-        listener = socket.create_server(("127.0.0.1", 0))
-        listeners.append(listener)
-
-        def one(connection: socket.socket) -> None:
-            with connection, suppress(OSError):
-                connection.recv(65536)
-                answer(connection)
-
-        def accept() -> None:
-            with suppress(OSError):
-                while True:
-                    threading.Thread(target=one, args=(listener.accept()[0],), daemon=True).start()
-
-        threading.Thread(target=accept, daemon=True).start()
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-    yield start
-    for listener in listeners:
-        listener.close()
+    with ExitStack() as servers:
+        yield lambda answer: f"http://{servers.enter_context(answering(answer))}"
 
 
 def trickle(start: bytes, part: bytes = b" ") -> Callable[[socket.socket], None]:

@@ -1,4 +1,4 @@
-"""GitHub and GitLab as far as kplan uses them, on this machine, and told to misbehave.
+"""GitHub and GitLab as far as kplan uses them, on this machine; they can be made to misbehave.
 
 The shapes of the answers are those of their documentation (docs.github.com/en/rest, docs.gitlab.com/api).
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 import io
 import json
 import re
-import threading
 import zipfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
+
+from tests.fakes.http import Handler, serving
 
 TOKEN = "token-4711-only-a-test"
 JOB_TOKEN = "job-token-4712-only-a-test"
@@ -38,18 +39,11 @@ class Service:
         self.requests: list[str] = []
         self.tokens: dict[str, str] = {}  # by host that was asked
         self.faults: list[tuple[str, Answer]] = []
-        handler = type("Handler", (_Handler,), {"service": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}"
+        self._served = ExitStack()
+        self.url = self._served.enter_context(serving(type("ServiceHandler", (_Handler,), {"service": self})))
 
     def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        self._served.close()
 
     def fault(self, pattern: str, *answers: Answer) -> None:
         self.faults += [(pattern, answer) for answer in answers]
@@ -89,26 +83,18 @@ class Service:
 
     def elsewhere(self, path: str) -> Answer:
         """A redirection to another host, as both services send for files."""
-        return Answer(302, None, {"Location": f"http://localhost:{self.server.server_port}/storage{path}"})
+        return Answer(302, None, {"Location": f"http://localhost:{self.url.rpartition(':')[2]}/storage{path}"})
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     service: Service
 
     def respond(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        answer = self.service.answer(self.command, self.path, body, dict(self.headers.items()))
+        answer = self.service.answer(self.command, self.path, self.read_body(), dict(self.headers.items()))
         data = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
-        self.send_response(answer.status)
-        for name, value in answer.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        self.send(answer.status, data, answer.headers)
 
     do_GET = do_POST = do_PATCH = do_PUT = respond
-
-    def log_message(self, format: str, *args: Any) -> None: ...
 
 
 @dataclass
