@@ -1,12 +1,13 @@
 # The chores of kplan, one word each. `make setup` is done by the others when needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check golden docs faults bench format package clean
+.PHONY: help setup demo unit test check golden docs faults bench format package clean
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
 RUNTIME := .venv/.runtime
 DEVELOPMENT := .venv/.development
+WITHOUT_SERVICES := tests/unit tests/cases tests/import
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## */\1\t/p' $(MAKEFILE_LIST)
@@ -15,6 +16,9 @@ setup: $(DEVELOPMENT)  ## make .venv with kplan and what its development needs
 
 demo: $(RUNTIME)  ## show kplan at work on a simulated cluster; needs no server
 	@$(PYTHON) stacks/demo.py
+
+unit: $(DEVELOPMENT)  ## run the tests that need no service and are not slow; run it after every edit
+	@$(PYTHON) -m pytest -q -n 2 --dist loadgroup -m 'not slow' $(WITHOUT_SERVICES)
 
 test: $(DEVELOPMENT)  ## run every test that this machine can run
 	@$(PYTHON) -m pytest -n 3 --dist loadgroup
@@ -27,8 +31,8 @@ check: $(DEVELOPMENT)  ## formatting, lint, types, and the limits of the code's 
 	$(PYTHON) -m tests.shape || status=1; \
 	exit $$status
 
-golden: $(DEVELOPMENT)  ## rewrite the expected output of tests/cases; review the diff
-	@$(PYTHON) -m pytest tests/cases --golden
+golden: $(DEVELOPMENT)  ## rewrite all expected outputs: tests/cases, tests/import; review the diff
+	@$(PYTHON) -m pytest tests/cases tests/import --golden
 
 docs: $(DEVELOPMENT)  ## write docs/reference from the templates, the schemas, the commands and the codes
 	@$(PYTHON) docs/reference/build.py && $(PYTHON) docs/reference/pages.py

@@ -1,13 +1,12 @@
 """Other tools' files, as people have them, and the stacks that they become.
 
-`KPLAN_GOLDEN=1 pytest tests/import` writes what kplan makes of them now; the difference is reviewed like code.
+`make golden` writes what kplan makes of them now; the difference is reviewed like code.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +31,7 @@ def files(name: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_files_become_a_stack(name: str, tmp_path: Path) -> None:
+def test_files_become_a_stack(name: str, tmp_path: Path, golden: bool) -> None:
     shell = Shell(tmp_path, secrets=SECRETS)
     for file in files(name):
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -40,7 +39,7 @@ def test_files_become_a_stack(name: str, tmp_path: Path) -> None:
     ended = shell.kplan("import", *given, "--out", "stack.yaml")
     text = (tmp_path / "stack.yaml").read_text()
     assert not any(secret in text for secret in SECRETS)
-    if os.environ.get("KPLAN_GOLDEN") == "1":
+    if golden:
         (HERE / name / "stack.yaml").write_text(text)
         (HERE / name / "notes.txt").write_text(ended.err)
     assert text == (HERE / name / "stack.yaml").read_text()

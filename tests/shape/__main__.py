@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tests.shape.claims import Claims
 from tests.shape.code import Package
 
 MAX_CLASS_LINES = 300
@@ -42,6 +43,7 @@ MEASURES = (
     Measure("functions named by a bare participle", 0.12, Package.bare_participles,
             share_of=lambda p: sum(1 for _ in p.named_functions())),
     Measure("public class names used twice", 20, Package.public_classes_twice),
+    Measure("tests that assert nothing", 0, lambda p: Claims().tests_without_assertion()),
 )  # fmt: skip
 
 

@@ -636,6 +636,7 @@ def test_a_pull_request_from_a_fork_is_planned_and_shown_in_the_summary_alone(
     assert github.comments == [] and "topic/shop.public.customers" in runner.summary
 
 
+@pytest.mark.slow
 def test_an_input_is_never_run(runner: Runner, github: FakeGitHub) -> None:
     evil = "$(touch stolen) `touch stolen` ; touch stolen"
     for name in ("stacks", "env", "live", "args", "artifact"):

@@ -161,6 +161,7 @@ GREEDY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", GREEDY.values(), ids=GREEDY.keys())
 def test_a_template_cannot_grow_nor_run_for_long(text: str) -> None:
     began = time.process_time()
@@ -176,6 +177,7 @@ def test_what_the_templates_of_a_stack_may_handle_is_counted_over_all_of_them() 
             render(f"{{{{ var.list|length + {number} }}}}", scope.with_names(each=number))
 
 
+@pytest.mark.slow
 def test_a_budget_is_one_stacks_alone() -> None:
     for _ in range(12):
         assert render("{{ var.list|length }}", Scope({"var": BIG})) == 200_000
@@ -237,6 +239,7 @@ YAML = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "code"), YAML.values(), ids=YAML.keys())
 def test_a_file_cannot_explode(text: str, code: str, folder: Path) -> None:
     assert code in codes(folder, text)
@@ -302,12 +305,14 @@ def numbers(count: int) -> str:
     return ", ".join(f"t{n}" for n in range(count))
 
 
+@pytest.mark.slow
 def test_for_each_times_topics_is_bounded(folder: Path) -> None:
     several = "".join(f'  "t{n}.{{{{ each.key }}}}": {{for_each: "{{{{ var.l }}}}"}}\n' for n in range(30))
     text = f"variables: {{l: {{type: list, default: [{numbers(6_000)}]}}}}\ntopics:\n{several}"
     assert MOST_RESOURCES < 30 * 6_000 and "K238" in codes(folder, text)
 
 
+@pytest.mark.slow
 def test_for_each_times_tables_is_bounded(folder: Path) -> None:
     many = f"for_each: [{numbers(3_000)}], {POSTGRES}, tables: [{numbers(3_000)}]"
     text = f'connectors: {{"c{{{{ each.key }}}}": {{{many}}}}}\n'
@@ -327,6 +332,7 @@ def test_not_more_problems_are_told_than_anyone_reads(folder: Path) -> None:
     assert MOST_PROBLEMS <= len(found) <= MOST_PROBLEMS + 3 and found[-1].code == "K238"
 
 
+@pytest.mark.slow
 def test_a_stack_of_ten_thousand_topics_is_far_from_every_bound(folder: Path) -> None:
     text = 'variables: {days: {type: integer, default: 7}}\ntopics:\n  "shop.{{ each.key }}.events":\n'
     text += f"    for_each: [{numbers(10_000)}]\n"
@@ -357,6 +363,7 @@ def test_a_pattern_that_backtracks_for_ever_is_stopped(pattern: str) -> None:
     assert time.process_time() - began < 5
 
 
+@pytest.mark.slow
 def test_many_names_are_not_each_given_the_whole_time() -> None:
     began = time.process_time()
     pattern = bounded.Pattern("^(a|a)*$")

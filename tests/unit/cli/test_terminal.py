@@ -165,6 +165,7 @@ environments: {{far: {{kafka: {{bootstrap.servers: "{address}"}}, timeouts: {{re
         yield address
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -93,6 +93,7 @@ def test_an_apply_goes_on_when_the_clock_jumps(shell: Shell, clock: Clock, years
     assert "Nothing to recover" in shell.kplan("recover", "--list").all
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("years", YEARS)
 def test_a_run_that_was_killed_is_recovered_under_another_clock(shell: Shell, clock: Clock, years: str) -> None:
     shell.write("stack.yaml", TOPICS.format(name="killed"))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
@@ -282,6 +283,7 @@ def is_before(found: Scene, result: Result | None) -> bool:
     return not different or (different <= found.lasting and all(f"{a}:" in named for a in different))
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(stacks(), st.lists(st.sampled_from(ELSEWHERE), unique=True), st.data())
 def test_a_failed_step_leaves_no_trace_but_what_cannot_be_undone(
@@ -304,6 +306,7 @@ def test_a_failed_step_leaves_no_trace_but_what_cannot_be_undone(
             assert result.exit_code == 7 and not found.before.differing(look(found.folder))
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(stacks(), st.lists(st.sampled_from(ELSEWHERE), unique=True), st.data())
 def test_a_death_anywhere_is_put_back(
@@ -322,6 +325,7 @@ def test_a_death_anywhere_is_put_back(
         assert recovered(found.folder, False, Points()) is None or (result and result.left)
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(stacks(), st.lists(st.sampled_from(ELSEWHERE), unique=True), st.data())
 def test_a_death_anywhere_is_completed(

@@ -194,6 +194,7 @@ def secret(resources: Iterable[Resource]) -> Mapping[str, str]:
             if isinstance(v, Secret)}  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(clusters())
 def test_anything_that_is_live_is_adopted_and_nothing_is_changed(resources: list[Resource]) -> None:

@@ -56,6 +56,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_a_file_that_nobody_can_mean_is_refused_soon(name: str) -> None:
     path, text, code = REFUSED[name]

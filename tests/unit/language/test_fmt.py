@@ -345,6 +345,7 @@ def check(seed: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_every_written_stack_keeps_data_and_comments_and_is_done_at_once() -> None:
     done = sum(check(seed) for seed in range(RUNS // 2))
     assert done > RUNS / 4
@@ -358,6 +359,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(TOP), st.dictionaries(NAMES, VALUES, max_size=3), min_size=1))
 @settings(max_examples=300, deadline=None)
 def test_any_data_as_pyyaml_writes_it_survives(data: Any) -> None:
@@ -369,6 +371,7 @@ def test_any_data_as_pyyaml_writes_it_survives(data: Any) -> None:
         assert data_of(formatted(text)) == data
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(TOP), VALUES, min_size=1))
 @settings(max_examples=200, deadline=None)
 def test_json_inside_a_stack_survives(data: Any) -> None:

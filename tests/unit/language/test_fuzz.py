@@ -176,6 +176,7 @@ def validated(text: str, folder: Path) -> None:
         unique_offline([stack])
 
 
+@pytest.mark.slow
 def test_mutated_stacks_are_explained(tmp_path: Path) -> None:
     dice = random.Random(5)
     seeds = [
@@ -190,6 +191,7 @@ def test_mutated_stacks_are_explained(tmp_path: Path) -> None:
             pytest.fail("".join(traceback.format_exception(e)[-3:]) + text)
 
 
+@pytest.mark.slow
 def test_mutated_environments_are_explained() -> None:
     dice = random.Random(6)
     seed = yaml.safe_load("""
@@ -232,6 +234,7 @@ def saved_plan(folder: Path) -> dict[str, Any]:
     return document_
 
 
+@pytest.mark.slow
 def test_mutated_plans_are_refused_or_read(tmp_path: Path) -> None:
     dice = random.Random(7)
     seed = saved_plan(tmp_path)

@@ -352,6 +352,7 @@ DATA = st.recursive(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_compiled_schema_says_what_jsonschema_says_about_any_data(name: str) -> None:
     schema = read_schema(name)
@@ -397,6 +398,7 @@ def replaced(data: Any, at: tuple[Any, ...], new: Any, rename: bool) -> Any:
     return {key: replaced(each, at[1:], new, rename) if key == at[0] else each for key, each in data.items()}
 
 
+@pytest.mark.slow
 def test_whatever_jsonschema_refuses_gets_a_diagnostic_and_nothing_else_does() -> None:
     import json
 
@@ -433,6 +435,7 @@ def seconds(text: str) -> tuple[float, int]:
     return time.process_time() - started, count
 
 
+@pytest.mark.slow
 def test_ten_thousand_topics_take_no_longer_than_their_number() -> None:
     small, problems = min(seconds(large(1_000)) for _ in range(3))
     big, more = min(seconds(large(10_000)) for _ in range(3))
@@ -440,6 +443,7 @@ def test_ten_thousand_topics_take_no_longer_than_their_number() -> None:
     assert big < 40 * small  # quadratic would be 100
 
 
+@pytest.mark.slow
 def test_ten_thousand_errors_grow_no_faster_than_their_number() -> None:
     small, count = min(seconds(large(1_000, "x{n}")) for _ in range(3))
     assert count == 1_000

@@ -369,6 +369,7 @@ def check_load(data: bytes | str) -> Document | None:
     return document
 
 
+@pytest.mark.slow
 def test_mutated_files_never_bring_anything_down() -> None:
     rng = random.Random(20260822)
     stack = schema.read_schema("stack.v1")
@@ -401,6 +402,7 @@ def test_every_span_of_a_mutated_file_is_inside_it() -> None:
                 assert (span.line, span.column) <= (span.end_line, span.end_column)
 
 
+@pytest.mark.slow
 def test_reading_ten_thousand_topics_is_linear_and_quick() -> None:
     topic = "  app.topic.{n}:\n    partitions: {n}\n    config: {{retention.ms: {n}d, cleanup.policy: delete}}\n"
     small, large = ("topics:\n" + "".join(topic.format(n=n) for n in range(count)) for count in (1000, 10_000))

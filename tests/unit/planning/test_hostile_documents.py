@@ -201,6 +201,7 @@ def try_all(check: Callable[[random.Random], None], tries: int = TRIES) -> None:
 
 
 # -- each kind of document --------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_a_broken_snapshot_is_refused_or_planned_from(world: World) -> None:
     world.reset()
     views = [(), ("--format", "json"), ("--brief",), ("--format", "md")]
@@ -212,6 +213,7 @@ def test_a_broken_snapshot_is_refused_or_planned_from(world: World) -> None:
     try_all(check)
 
 
+@pytest.mark.slow
 def test_a_broken_plan_is_refused_or_shown(world: World) -> None:
     world.reset()
     views = ["text", "json", "md", "html", "concise"]

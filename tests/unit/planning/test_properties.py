@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -91,6 +92,7 @@ def runs(change: Change) -> bool:
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(resources(), resources())
 def test_an_applied_plan_leaves_nothing_to_do(first: dict[Address, Resource], second: dict[Address, Resource]) -> None:
@@ -107,6 +109,7 @@ def test_an_applied_plan_leaves_nothing_to_do(first: dict[Address, Resource], se
         assert {o.address for o in store.ledger().values()} == second.keys()
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(resources(), resources(), st.data())
 def test_a_failure_anywhere_leaves_no_trace(
@@ -133,6 +136,7 @@ def test_a_failure_anywhere_leaves_no_trace(
         assert not store.open_runs()
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(resources(), resources())
 def test_a_plan_survives_being_saved(first: dict[Address, Resource], second: dict[Address, Resource]) -> None:
@@ -148,6 +152,7 @@ def test_a_plan_survives_being_saved(first: dict[Address, Resource], second: dic
         assert not planned(Stack("s", "local", fits(everything(cluster), second)), cluster, store).steps
 
 
+@pytest.mark.slow
 @SETTINGS
 @given(resources())
 def test_destroy_leaves_nothing_that_kplan_made_and_all_that_it_adopted(wanted: dict[Address, Resource]) -> None:

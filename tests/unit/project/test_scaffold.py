@@ -32,6 +32,7 @@ def printed(out: str) -> list[str]:
     return re.findall(r"^  (\S.*)$", said, re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", ["topics", *built_in_templates()])
 def test_what_it_writes_works_as_printed(shell: Shell, template: str, tmp_path: Path) -> None:
     out = shell.kplan(

@@ -242,6 +242,7 @@ SPANS = st.none() | st.builds(Span, TEXTS, *[st.integers(0, 50)] * 4)
 ANY = st.builds(Diagnostic, TEXTS, st.sampled_from(Severity), TEXTS, TEXTS, TEXTS, SPANS, TEXTS, TEXTS, TEXTS)
 
 
+@pytest.mark.slow
 @given(ANY, TEXTS, st.integers(1, 200), st.booleans())
 @settings(max_examples=500, deadline=None)
 def test_no_view_of_any_text_writes_what_steers_a_terminal(

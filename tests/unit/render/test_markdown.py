@@ -229,6 +229,7 @@ def documents(draw: st.DrawFn) -> Json:
     return made
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(documents(), min_size=1, max_size=3), st.lists(TEXT, max_size=2))
 def test_any_plans_are_a_sound_comment_that_tells_every_danger(plans: list[Json], notes: list[str]) -> None:
@@ -276,6 +277,7 @@ def test_what_matters_less_goes_first() -> None:
     assert all(each == sorted(each) for each in seen), "something went before what matters less"
 
 
+@pytest.mark.slow
 def test_rows_of_creates_that_do_not_fit_are_counted() -> None:
     text = shown(document(*(change(n, f"created.{n:05}") for n in range(1, 5001))))
     assert gfm.size(text) <= LIMIT
@@ -314,6 +316,7 @@ def test_nothing_that_must_be_told_is_left_out_while_its_name_fits(plan: Json, s
         assert "--accept delete:topic/t.1" in text
 
 
+@pytest.mark.slow
 def test_where_not_even_names_fit_they_are_counted() -> None:
     refused = [deleted(n, f"refused.{n:05}") for n in range(1, 3001)]
     accepted = [deleted(n, f"accepted.{n:05}", "stack") for n in range(3001, 6001)]
@@ -342,6 +345,7 @@ def test_plans_of_several_stacks_share_the_room_and_dangers_come_first() -> None
     assert "\n20 stacks without changes: `same0` `same1`" in text
 
 
+@pytest.mark.slow
 def test_hundreds_of_stacks_fit() -> None:
     text = shown(*(document(deleted(1, f"t{n}"), name=f"stack-{n}") for n in range(800)))
     assert gfm.size(text) <= LIMIT

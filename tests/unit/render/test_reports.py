@@ -520,6 +520,7 @@ def test_no_variable_accepts_a_danger_or_says_yes(applied: Shell) -> None:
 
 
 # -- many changes -----------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_a_view_of_five_thousand_changes_takes_less_than_half_of_making_them(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

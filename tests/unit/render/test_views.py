@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), VALUES))
 def test_the_json_view_is_what_json_itself_writes(document: dict[str, Any]) -> None:
     expected = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -87,6 +87,7 @@ def test_an_endless_answer_of_connect_is_refused(serve: Serve) -> None:
     backend.close()
 
 
+@pytest.mark.slow
 def test_two_thousand_large_connectors_are_read(serve: Serve) -> None:
     config = {"connector.class": "C", "table.include.list": "x" * 50_000}
     status = {

@@ -237,6 +237,7 @@ def test_what_is_no_snapshot_is_told(data: Any) -> None:
     assert [d.code for d in refused.value.diagnostics] == ["K607"]
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.integers())
 def test_whatever_is_damaged_is_told_or_can_be_planned_from(seed: int) -> None:
