@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kplan.diagnostics.codes import CODES
+from kplan.diagnostics.codes.table import CODES
 from kplan.kinds.risks import RULES
 from kplan.render.text import SIGNS
 from tests.cases.test_cases import CASES, run
