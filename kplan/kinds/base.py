@@ -43,6 +43,10 @@ class Encoding(Protocol[R]):
     def decode(self, name: str, fields: Mapping[str, Any], origin: Origin, rules: Rules) -> R:
         """Return the resource that `fields` describe."""
 
+    def describe(self, resource: R) -> Mapping[str, Any]:
+        """Return the attributes, the name among them, as a guard of a stack sees them; a map of settings may hold
+        secrets."""
+
     def encode_options(self, options: ChangeOptions) -> Json:
         """Return the options that are not as usual, at the keys of a change."""
 
@@ -129,6 +133,10 @@ class Kind(Protocol[R]):
 
     @property
     def consequences(self) -> Consequences[R]: ...
+
+    @property
+    def move_refusal(self) -> tuple[str, str] | None:
+        """Why a resource cannot get another name, and what to do instead; None where it can."""
 
     @property
     def holds_secrets(self) -> bool:

@@ -221,13 +221,12 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Guards:
-    """Limits on a run. `topic` and `connector` are JSON Schemas; `max_changes` is a share (0..1), None: off."""
+    """Limits on a run. `schemas` are JSON Schemas by kind; `max_changes` is a share (0..1), None: off."""
 
     create: bool = True
     max_changes: float | None = None
     naming: tuple[str, ...] = ()
-    topic: tuple[Mapping[str, Any], ...] = ()
-    connector: tuple[Mapping[str, Any], ...] = ()
+    schemas: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     span: Span | None = None
     create_source: str = ""  # variable of the process that forbids creation; empty where a file does
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from kplan.diagnostics import KplanError
-from kplan.kinds.connector.sinks import group, is_sink, reads
+from kplan.kinds.connector.sinks import SinkReaders, find_created_connectors, find_groups
 from kplan.kinds.topic.losses import may_lose
-from kplan.model import Action, Address, Change, Connector, Facts, Live
+from kplan.model import Address, Change, Facts, Live
 from kplan.model.journal import replay
 from kplan.planning.risk import find_growth, new_dangers, reliable
 from kplan.servers.base import Cluster
@@ -34,43 +34,12 @@ def read(cluster: Cluster, live: Live, changes: Sequence[Change], about: Sequenc
     except KplanError as e:
         found, why = {}, e.message
     nothing = Facts(unknown=dict.fromkeys(("records", "readers"), why))
-    before, after = _live_sinks(live), list(_staying(live, changes))
-    known = {a: _after(found.get(a, nothing), a.name, before, after) for a in (change.address for change in about)}
+    readers = SinkReaders.of(live, changes)
+    known = {a: readers.add_to(found.get(a, nothing), a.name) for a in (change.address for change in about)}
     if not live.unread:
         return known
     unseen = {"readers": f"{live.unread}, so sink connectors are not known"}
     return {a: replace(each, unknown={**unseen, **each.unknown}) for a, each in known.items()}
-
-
-def _after(found: Facts, topic: str, before: Sequence[Connector], after: Sequence[Connector]) -> Facts:
-    """Return the facts of the topic with its sinks after the changes, without the groups of sinks that leave it."""
-    staying = [sink for sink in after if reads(sink, topic)]
-    left = {group(sink) for sink in before if reads(sink, topic)} - {group(sink) for sink in staying}
-    readers = tuple(reader for reader in found.readers if reader.group not in left)
-    return replace(found, readers=readers, sinks=tuple(sink.name for sink in staying))
-
-
-def _live_sinks(live: Live) -> list[Connector]:
-    return [each for each in live.resources.values() if isinstance(each, Connector) and is_sink(each)]
-
-
-def _staying(live: Live, changes: Sequence[Change]) -> Iterator[Connector]:
-    """The live connectors as they will be after the changes, without those that the changes stop."""
-    stopped = {c.address for c in changes if _stops(c)}
-    touched = {c.address: c.after for c in changes if not c.is_ledger_only}
-    touched |= {c.source: None for c in changes if c.source}
-    moved = {c.address: c.after for c in changes if c.source}
-    for address, resource in {**live.resources, **moved}.items():
-        after = touched.get(address, resource)
-        if isinstance(after, Connector) and address not in stopped:
-            yield after
-
-
-def _stops(change: Change) -> bool:
-    before, after = change.before, change.after
-    if not isinstance(before, Connector) or not isinstance(after, Connector) or change.is_ledger_only:
-        return False
-    return after.state == "stopped" != before.state
 
 
 def appeared(cluster: Cluster, live: Live, changes: Sequence[Change], now: int) -> list[str]:
@@ -97,7 +66,7 @@ def read_ids(cluster: Cluster, changes: Sequence[Change]) -> Mapping[Address, st
 # -- offsets of an earlier connector ----------------------------------------------------------------------------------
 def leftovers(cluster: Cluster, store: Store, changes: Sequence[Change]) -> Mapping[Address, str]:
     """Of connectors that are to be created, those that will find offsets of their name, and how that is known."""
-    new = {c.address: c for c in changes if c.action is Action.CREATE and isinstance(c.after, Connector)}
+    new = find_created_connectors(changes)
     if not new:
         return {}
     vanished = {a: DELETED_BY_HAND for a, c in new.items() if c.owner is not None and c.owner.applied is not None}
@@ -106,7 +75,7 @@ def leftovers(cluster: Cluster, store: Store, changes: Sequence[Change]) -> Mapp
 
 def _committed(cluster: Cluster, new: Mapping[Address, Change]) -> dict[Address, str]:
     """A sink's offsets are those of its consumer group."""
-    groups = {group(c.after): a for a, c in new.items() if isinstance(c.after, Connector) and is_sink(c.after)}
+    groups = find_groups(new.values())
     try:
         found = cluster.topics.positions(groups) if groups else ()
     except KplanError:

@@ -314,6 +314,9 @@ def _of_webhooks(data: Mapping[str, Any]) -> list[str]:
     return [each[1] for each in found if each]
 
 
+NO_KINDS = ("create", "max_changes", "naming")  # of `guards:`; each other key is a kind of resource
+
+
 def guards(data: Mapping[str, Any]) -> Guards:
     """A `guards:` block as data."""
     share = data.get("max_changes")
@@ -325,8 +328,7 @@ def guards(data: Mapping[str, Any]) -> Guards:
         bool(data.get("create", True)),
         share,
         (data["naming"],) if data.get("naming") else (),
-        (data["topic"],) if data.get("topic") else (),
-        (data["connector"],) if data.get("connector") else (),
+        {kind: (schema,) for kind, schema in data.items() if kind not in NO_KINDS and schema},
     )
 
 

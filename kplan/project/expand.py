@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kplan.diagnostics import Diagnostic, Span, codes, error, warning
+from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.kinds.connector.templates import Blueprint
 from kplan.kinds.expansion import KEY, ExpansionContext
-from kplan.kinds.topic import configs as catalog
+from kplan.kinds.registry import KINDS
+from kplan.kinds.topic import collisions, internal
 from kplan.kinds.topic.settings import BUILT_IN, Layer, Setting, layer, rules, stacked
 from kplan.language import keys, variables
 from kplan.language.source import Document
@@ -18,14 +19,12 @@ from kplan.language.template import Scope, TooMuch, is_template
 from kplan.model import (
     STATE_TOPIC,
     Address,
-    Connector,
     File,
     Guards,
     Move,
     Removal,
     Resource,
     Stack,
-    Topic,
 )
 from kplan.project import environment as environments
 from kplan.project import guard
@@ -76,11 +75,11 @@ class Expansion(ExpansionContext):
         self._own_state(env)
         removed, moved = self._removed(data), self._moved(data)
         self._contradictions(removed, moved)
-        self._names()
+        self.problems += collisions.find_collisions(self.resources.values())
         self.problems += guard.check(self.resources, guards, self.internal)
         if data.get("connectors"):
             self.problems += self._of_connectors()
-        used = sorted({name for t in self.resources.values() if isinstance(t, Topic) for name in env_sources(t, env)})
+        used = sorted({name for resource in self.resources.values() for name in env_sources(resource, env)})
         return Stack(
             name,
             env.name,
@@ -98,7 +97,7 @@ class Expansion(ExpansionContext):
     def _own_state(self, env: Environment) -> None:
         """Report the topic of kplan's own state, which a stack cannot declare."""
         for name in {STATE_TOPIC, env.kafka_topic}:
-            declared = self.resources.get(Address("topic", name))
+            declared = self.resources.get(internal.state_address(name))
             if declared is not None:
                 help = "remove it from the stack; one that owns it gives it up with its next apply, and the topic stays"
                 self.problems.append(
@@ -112,10 +111,10 @@ class Expansion(ExpansionContext):
                 )
 
     def _of_connectors(self) -> Iterator[Diagnostic]:
-        from kplan.kinds.connector import ineffective
+        from kplan.kinds.connector import ineffective, sinks
         from kplan.kinds.connector.debezium import drops, incremental
 
-        yield from unfed_sinks(self.resources)
+        yield from sinks.warn_of_unfed(self.resources)
         yield from ineffective.problems(self.resources, self.internal)
         yield from incremental.problems(self.resources.values())
         yield from drops.problems(self.resources.values())
@@ -183,8 +182,11 @@ class Expansion(ExpansionContext):
             own.create and env.guards.create,
             min(shares, default=None),
             own.naming + env.guards.naming,
-            own.topic + env.guards.topic,
-            own.connector + env.guards.connector,
+            {
+                kind: own.schemas.get(kind, ()) + env.guards.schemas.get(kind, ())
+                for kind in KINDS
+                if kind in own.schemas or kind in env.guards.schemas
+            },
             self.document.at("guards") if "guards" in data else None,
             env.guards.create_source if own.create else "",
         )
@@ -192,7 +194,7 @@ class Expansion(ExpansionContext):
     def _removed(self, data: Mapping[str, Any]) -> tuple[Removal, ...]:
         found = []
         for i, entry in enumerate(self.block(data.get("removed") or [], ("removed",)) or []):
-            kind = "topic" if "topic" in entry else "connector"
+            kind = next(kind for kind in KINDS if kind in entry)
             if entry.get(kind) is None:
                 continue
             found.append(
@@ -215,14 +217,10 @@ class Expansion(ExpansionContext):
             except ValueError as e:
                 self.report(codes.K214, "this cannot be moved", str(e), ("moved", i))
                 continue
-            if "topic" in (source.kind, target.kind):
-                self.report(
-                    codes.K214,
-                    "this cannot be moved",
-                    f"{source}: Kafka cannot rename a topic",
-                    ("moved", i),
-                    "declare the new topic, copy the records, and list the old one under `removed`",
-                )
+            refusal = KINDS[source.kind].move_refusal or KINDS[target.kind].move_refusal
+            if refusal is not None:
+                why, help = refusal
+                self.report(codes.K214, "this cannot be moved", f"{source}: {why}", ("moved", i), help)
                 continue
             found.append(Move(source, target, self.document.at("moved", i)))
         return tuple(found)
@@ -272,50 +270,10 @@ class Expansion(ExpansionContext):
                 )
             )
 
-    def _names(self) -> None:
-        seen: dict[str, Topic] = {}
-        for resource in self.resources.values():
-            if not isinstance(resource, Topic):
-                continue
-            other = seen.setdefault(catalog.metric_name(resource.name), resource)
-            if other is not resource:
-                self.problems.append(
-                    error(
-                        codes.K110,
-                        "two topic names differ only in `.` and `_`",
-                        f"{resource.name} and {other.name}",
-                        help="Kafka refuses the second one, for both make the same metric: rename one",
-                        span=resource.origin.span,
-                        address=resource.address,
-                    )
-                )
 
-
-def env_sources(topic: Topic, env: Environment) -> set[str]:
-    """The `KAFKA_TOPIC_*` variables that gave `topic` a setting."""
-    return {name for _, name in env.fills.values()} & set(topic.origin.sources.values())
-
-
-def unfed_sinks(resources: Mapping[Address, Resource]) -> list[Diagnostic]:
-    """A warning for each topic that a sink reads and nobody here declares or feeds."""
-    names = {a.name for a in resources if a.kind == "topic"}
-    names |= {name for r in resources.values() if isinstance(r, Connector) for name in r.feeds}
-    found = []
-    for resource in resources.values():
-        if isinstance(resource, Connector):
-            for name in resource.reads:
-                if name not in names:
-                    found.append(
-                        warning(
-                            codes.K215,
-                            "a sink reads a topic that nobody here declares or feeds",
-                            f"{resource.name}: {name}",
-                            help="declare the topic, or leave it if another stack does",
-                            address=resource.address,
-                            span=resource.origin.at("/config/topics"),
-                        )
-                    )
-    return found
+def env_sources(resource: Resource, env: Environment) -> set[str]:
+    """The `KAFKA_TOPIC_*` variables that gave the resource a setting."""
+    return {name for _, name in env.fills.values()} & set(resource.origin.sources.values())
 
 
 def expand(document: Document, inputs: Inputs) -> tuple[Stack | None, list[Diagnostic]]:

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, codes, error
+from kplan.kinds.registry import KINDS
 from kplan.language import limits as bounded
-from kplan.model import Address, Guards, Resource, Secret, Topic
+from kplan.model import Address, Guards, Resource, Secret, Text
 
 
 def check(resources: Mapping[Address, Resource], guards: Guards, internal: Collection[str]) -> list[Diagnostic]:
@@ -16,7 +17,7 @@ def check(resources: Mapping[Address, Resource], guards: Guards, internal: Colle
     problems: list[Diagnostic] = []
     if guards.naming:
         problems += _naming(resources, guards, internal)
-    if guards.topic or guards.connector:
+    if guards.schemas:
         problems += _schemas(resources, guards)
     return problems
 
@@ -49,7 +50,7 @@ def _misnamed(topic: Resource, pattern: str) -> Diagnostic:
 
 def _schemas(resources: Mapping[Address, Resource], guards: Guards) -> list[Diagnostic]:
     found = []
-    for kind, schemas in (("topic", guards.topic), ("connector", guards.connector)):
+    for kind, schemas in guards.schemas.items():
         for schema in schemas:
             full = _fragment(schema)
             judged = [resource for address, resource in resources.items() if address.kind == kind]
@@ -91,15 +92,15 @@ _KEYWORDS = frozenset({
 
 def _plain(resource: Resource) -> dict[str, Any]:
     """The resource as a guard sees it: configs that are numbers are numbers, secrets are words."""
-    config = {k: "(sensitive)" if isinstance(v, Secret) else _number(v) for k, v in resource.config.items()}
-    if isinstance(resource, Topic):
-        return {
-            "name": resource.name,
-            "partitions": resource.partitions,
-            "config": config,
-            "replication_factor": resource.replication_factor,
-        }
-    return {"name": resource.name, "class": resource.java_class, "state": resource.state, "config": config}
+    view = KINDS[resource.address.kind].encoding.describe(resource)
+    return {
+        name: {key: _plain_value(each) for key, each in value.items()} if isinstance(value, Mapping) else value
+        for name, value in view.items()
+    }
+
+
+def _plain_value(value: Text) -> Any:
+    return "(sensitive)" if isinstance(value, Secret) else _number(value)
 
 
 def _number(value: str) -> Any:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kplan.diagnostics import Diagnostic, Invalid, KplanError, Span, codes, error, warning
+from kplan.kinds.connector.sinks import without_answered
 from kplan.language import schema, source
 from kplan.language.source import Document
 from kplan.language.template import is_template
@@ -25,7 +26,7 @@ from kplan.project import reading
 from kplan.project.environment import Environment
 from kplan.project.expand import Inputs, expand
 from kplan.project.process import BOOTSTRAP, CONNECT_URL, referenced_variables, set_connection_variables
-from kplan.project.stacks import answered, conflicts, same_addresses
+from kplan.project.stacks import conflicts, same_addresses
 from kplan.text import listed
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def load(request: Request, known: Callable[[Environment], None] = lambda environ
     if len(reader.stack_variables) == len(paths):
         reader.problems += find_undeclared(given, reader.variable_places, frozenset().union(*reader.stack_variables))
     loaded.diagnostics = [
-        *answered(loaded.stacks, reader.problems),
+        *without_answered(loaded.stacks, reader.problems),
         *same_addresses(loaded.stacks),
         *same_names([stack for stack in loaded.stacks if stack.path in reader.named], reader.named),
         *conflicts(loaded.stacks),

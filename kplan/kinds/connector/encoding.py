@@ -47,6 +47,14 @@ class ConnectorEncoding:
             rules=rules,
         )
 
+    def describe(self, connector: Connector) -> Mapping[str, Any]:
+        return {
+            "name": connector.name,
+            "class": connector.java_class,
+            "state": connector.state,
+            "config": connector.config,
+        }
+
     def encode_options(self, options: ChangeOptions) -> Json:
         if not isinstance(options, ConnectorOptions):
             return {}

@@ -19,6 +19,7 @@ class ConnectorKind:
     comparison: ConnectorComparison = ConnectorComparison()
     consequences: ConnectorConsequences = ConnectorConsequences()
     holds_secrets: bool = True
+    move_refusal: tuple[str, str] | None = None
 
     def check_name(self, name: str) -> str:
         return "it has control characters" if CONTROL_CHARACTERS.search(name) else ""

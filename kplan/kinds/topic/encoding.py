@@ -39,6 +39,14 @@ class TopicEncoding:
         counts = read_integer(fields, "partitions", 1), read_integer(fields, "replication_factor", -1)
         return Topic(name, *counts, frozen(plain), origin, rules)
 
+    def describe(self, topic: Topic) -> Mapping[str, Any]:
+        return {
+            "name": topic.name,
+            "partitions": topic.partitions,
+            "config": topic.config,
+            "replication_factor": topic.replication_factor,
+        }
+
     def encode_options(self, options: ChangeOptions) -> Json:
         if not isinstance(options, TopicOptions):
             return {}

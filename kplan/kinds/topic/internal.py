@@ -19,9 +19,14 @@ def is_internal(name: str) -> bool:
     return bool(INTERNAL.match(name))
 
 
+def state_address(name: str) -> Address:
+    """Return the address of a topic that holds kplan's own state."""
+    return Address("topic", name)
+
+
 def is_state_topic(address: Address, stack: Stack) -> bool:
     """Whether the address is that of the topic with kplan's own state."""
-    return address == Address("topic", stack.state_topic)
+    return address == state_address(stack.state_topic)
 
 
 def find_refusal(change: Change, owner: Owned | None, state: str) -> str:

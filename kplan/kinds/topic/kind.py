@@ -19,6 +19,10 @@ class TopicKind:
     comparison: TopicComparison = TopicComparison()
     consequences: TopicConsequences = TopicConsequences()
     holds_secrets: bool = False
+    move_refusal: tuple[str, str] | None = (
+        "Kafka cannot rename a topic",
+        "declare the new topic, copy the records, and list the old one under `removed`",
+    )
 
     def check_name(self, name: str) -> str:
         return catalog.check_name(name) or ""

@@ -186,7 +186,7 @@ def test_what_no_mode_of_today_does_is_kept_with_a_note_and_a_warning() -> None:
     notes: list[str] = []
     assert modern_transforms(Connector("c", config), notes.append).config == config
     assert "it is kept" in notes[0]
-    assert {found.code for found in transforms.findings(config)} == {"K254"}
+    assert {found.code.number for found in transforms.findings(config)} == {"K254"}
 
 
 def test_import_renames_the_settings_of_a_replace_field(tmp_path: Path) -> None:
