@@ -66,7 +66,7 @@ def open_cluster(
         from kplan.servers.simulated import SimulatedConnectors, SimulatedTopics
 
         path, options = state_file(environment), environment.simulated
-        return Cluster(
+        return Cluster.of(
             SimulatedTopics(path, brokers=options.brokers, fail=options.fail, throttle=environment.throttle),
             SimulatedConnectors(path, fail=options.fail),
             mask=mask,
@@ -74,7 +74,7 @@ def open_cluster(
     if not environment.kafka:
         from kplan.servers.recorded import Recorded
 
-        return Cluster(Recorded("topic", Live()), _connectors(environment, None, mask, parallel, tell), mask=mask)
+        return Cluster.of(Recorded("topic", Live()), _connectors(environment, None, mask, parallel, tell), mask=mask)
     from kplan.servers.kafka.topics import KafkaTopics
 
     topics = KafkaTopics(
@@ -91,11 +91,13 @@ def open_cluster(
         places=environment.client_places,
     )
     if not environment.connect:
-        return Cluster(topics, None, mask=mask)
+        return Cluster.of(topics, None, mask=mask)
     from kplan.servers.databases.looking import RealDatabases
 
     databases = RealDatabases()
-    return Cluster(topics, _connectors(environment, topics, mask, parallel, tell, databases), databases, mask)
+    return Cluster.of(
+        topics, _connectors(environment, topics, mask, parallel, tell, databases), databases=databases, mask=mask
+    )
 
 
 def _connectors(
@@ -175,7 +177,7 @@ def open_snapshot(snapshot: Snapshot, path: str) -> tuple[Cluster, Store]:
     from kplan.servers.recorded import Recorded
     from kplan.state.recorded import RecordedStore
 
-    return Cluster(Recorded("topic", snapshot.live), Recorded("connector", snapshot.live)), RecordedStore(
+    return Cluster.of(Recorded("topic", snapshot.live), Recorded("connector", snapshot.live)), RecordedStore(
         path, snapshot.ledger, snapshot.unknown
     )
 

@@ -15,7 +15,7 @@ from kplan.kinds.connector.options import drops_of
 from kplan.kinds.connector.sensitivity import with_values
 from kplan.kinds.registry import KINDS
 from kplan.kinds.topic.losses import may_lose
-from kplan.model import Action, Change, Connector, Facts, File, Live, Target
+from kplan.model import Action, Change, Facts, File, Live, Target
 from kplan.model.events import LateEffectAwaited, Purpose
 from kplan.model.journal import Entry, Item, Progress, replay
 from kplan.planning import facts
@@ -78,7 +78,7 @@ def _with_live_values(sent: Sent, live: Live) -> Sent:
     """Return the step with what was captured before it, without the offsets if a value that they hold is not known."""
     change = sent.step.change
     there = [live.resources.get(address) for address in (change.source, change.address) if address]
-    config = {key: value for each in there if isinstance(each, Connector) for key, value in each.config.items()}
+    config = {key: value for resource in there if resource for key, value in resource.config.items()}
     captured = with_values(sent.captured, config)
     if captured is None:
         captured = {key: value for key, value in sent.captured.items() if key != "offsets"}
@@ -286,7 +286,7 @@ class Recovery:
 
     def _is_remade(self, sent: Sent) -> bool:
         """Whether a replacement that was cut off had come to its end: another topic of the same name has another id."""
-        backend = self.run.cluster.of(sent.step.change.address.kind)
+        backend = self.run.cluster.find(sent.step.change.address)
         known = sent.captured.get("topic_id")
         if known is None or backend is None:
             return False

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kplan.diagnostics import KplanError, codes
 from kplan.execution.run import LOOKS, PAUSE, Failure, Result, Run, Sent, changed
 from kplan.kinds.connector.options import drops_of
+from kplan.kinds.registry import consequences_of
 from kplan.kinds.topic.options import topic_options
-from kplan.model import Action, Address, Change, Connector, Live, Owned, Topic
+from kplan.model import Action, Address, Change, Live, Owned
 from kplan.model.events import LateEffectWatched, RollbackStarted, UndoDone, UndoFailed
 from kplan.planning.comparison import compare
 from kplan.planning.order import Step
@@ -113,7 +113,7 @@ class Rollback:
         run = self.run
         steps = [s.step for s in sent if s.step.number in backs]
         run.records.announce(self.lock, "will_undo", steps)
-        backend = run.cluster.of(steps[0].change.address.kind)
+        backend = run.cluster.find(steps[0].change.address)
         assert backend is not None, "it did the step that is undone here"
         began = run.clock()
         remembered = {backs[s.step.number].address: _remembered(s) for s in sent if s.step.number in backs}
@@ -159,7 +159,7 @@ class Rollback:
             run.sleep(max(0.0, min(WATCH_PAUSE, rest)))
             try:
                 live, _ = run.read()
-                late = [s for s in open_ if changed(s.step.change, live) or self._lacks_offsets(s, live)]
+                late = [s for s in open_ if changed(s.step.change, live) or self._lacks_captured(s, live)]
             except KplanError:
                 continue  # what counts is the reading at the end
             more |= self._waves(late, live)
@@ -187,7 +187,7 @@ class Rollback:
         for look in range(LOOKS):
             try:
                 live = run.look(todo[-1].step) if todo else run.read()[0]
-                open_ = [s for s in open_ if changed(s.step.change, live) or self._lacks_offsets(s, live)]
+                open_ = [s for s in open_ if changed(s.step.change, live) or self._lacks_captured(s, live)]
             except KplanError as e:
                 return {s.step.number: f"{s.step.change.address}: could not be read again: {e.message}" for s in open_}
             if not open_:
@@ -196,19 +196,14 @@ class Rollback:
                 run.sleep(PAUSE)
         return {s.step.number: f"{s.step.change.address}: is not as before" for s in open_}
 
-    def _lacks_offsets(self, sent: Sent, live: Live) -> bool:
-        """Whether a connector has lost its offsets, or has others although it rests. A running one's go on."""
-        change, had = sent.step.change, sent.captured.get("offsets")
+    def _lacks_captured(self, sent: Sent, live: Live) -> bool:
+        """Whether what was captured before the step, such as a connector's offsets, is not there any more."""
+        change = sent.step.change
         now = live.resources.get(change.source or change.address)
-        backend = self.run.cluster.of("connector")
-        if had is None or backend is None or not isinstance(now, Connector):
+        backend, consequences = self.run.cluster.find(change.address), consequences_of(change)
+        if backend is None or now is None or not consequences.is_position(sent.captured):
             return False
-        has = backend.capture([change]).get(change.address, {}).get("offsets", had)
-        return bool(had and not has) or (now.state == "stopped" and _canonical(has) != _canonical(had))
-
-
-def _canonical(offsets: Iterable[Any]) -> list[str]:
-    return sorted(json.dumps(offset, sort_keys=True) for offset in offsets)
+        return consequences.has_lost_position(now, sent.captured, backend.capture([change]).get(change.address, {}))
 
 
 def _is_other(sent: Sent, live: Live) -> bool:
@@ -235,9 +230,8 @@ def _remembered(sent: Sent) -> Mapping[str, Any]:
 def from_live(back: Change | None, live: Live) -> Change | None:
     """The undo as it must be sent now: what is half gone is not made anew, but put back into its old state."""
     now = live.resources.get(back.address) if back is not None else None
-    if back is not None and back.action is Action.UPDATE and isinstance(back.after, Topic):
-        as_they_are = replace(back.after, partitions=-1, replication_factor=-1)  # whether or not some were added
-        return replace(back, after=as_they_are)
+    if back is not None and back.action is Action.UPDATE:
+        return consequences_of(back).keep_additions(back)
     if back is None or now is None or back.action is not Action.CREATE or back.after is None:
         return back
     return replace(back, action=Action.UPDATE, before=now, diffs=compare(back.after, now, None).diffs)

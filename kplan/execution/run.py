@@ -215,7 +215,7 @@ class Run:
 
     def _wave(self, lock: Lock, steps: Sequence[Step]) -> Failure | None:
         """Journals, sends and settles one wave; None when all of it is so."""
-        backend = self.cluster.of(steps[0].change.address.kind)
+        backend = self.cluster.find(steps[0].change.address)
         if backend is None:
             return Failure(steps[0], KplanError("this environment has no Connect", code=codes.K218))
         began = self.clock()

@@ -106,6 +106,15 @@ class Consequences(Protocol[R_contra]):
     def waits_for_updates(self, change: Change) -> bool:
         """Whether the change comes after changes, too, of what it uses, not only after their creation."""
 
+    def keep_additions(self, back: Change) -> Change:
+        """Return an undo of an update that leaves what the update may or may not have added, and cannot be removed."""
+
+    def is_position(self, captured: Mapping[str, Any]) -> bool:
+        """Whether what was captured before a change says how far the resource had come."""
+
+    def has_lost_position(self, now: R_contra, had: Mapping[str, Any], has: Mapping[str, Any]) -> bool:
+        """Whether the live resource is no longer where it was: `had` was captured before, `has` now."""
+
     def wants_facts(self, change: Change) -> bool:
         """Whether what is stored, and who reads it, decides how dangerous `change` is."""
 

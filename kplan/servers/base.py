@@ -63,10 +63,15 @@ class Reading:
     refused: Mapping[Address, KplanError] = field(default_factory=dict)
 
 
+KAFKA, CONNECT = "kafka", "connect"  # the servers of an environment that has one of each
+SERVERS = {"topic": KAFKA, "connector": CONNECT}  # on which the resources of a kind are, where their address names none
+
+
 class Backend(Protocol):
-    """One kind of resource on one server. `kind` is that of the addresses: `topic` or `connector`."""
+    """One kind of resource on one server. `kind` is that of the addresses, `server` the name of the server."""
 
     kind: str
+    server: str
     check_name: str  # by which `check` is known: `validate_only`
 
     @property
@@ -122,19 +127,35 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """An environment's servers: one backend a kind. `connectors` is None where the environment has no Connect.
+    """An environment's servers, a backend for each kind on each of them, by kind and name of the server.
 
     `databases` are those that connectors read; None where they are not looked into. `mask` knows every secret that was
     read from the servers.
     """
 
-    topics: Backend
-    connectors: Backend | None
+    by_kind: Mapping[tuple[str, str], Backend]
     databases: Databases | None = None
     mask: Mask = field(default_factory=Mask)
 
-    def of(self, kind: str) -> Backend | None:
-        return self.topics if kind == "topic" else self.connectors
+    @classmethod
+    def of(cls, *backends: Backend | None, databases: Databases | None = None, mask: Mask | None = None) -> Cluster:
+        """Return the cluster of these backends; None stands for a server that the environment does not have."""
+        by_kind = {(backend.kind, backend.server): backend for backend in backends if backend is not None}
+        return cls(by_kind, databases, Mask() if mask is None else mask)
+
+    def find(self, address: Address) -> Backend | None:
+        """Return the backend of a resource; None where the environment does not have its server."""
+        return self.by_kind.get((address.kind, SERVERS.get(address.kind, "")))
+
+    @property
+    def topics(self) -> Backend:
+        """The backend of topics, which every environment has."""
+        return self.by_kind["topic", KAFKA]
+
+    @property
+    def connectors(self) -> Backend | None:
+        """The backend of connectors on the environment's own Connect."""
+        return self.by_kind.get(("connector", CONNECT))
 
     def read_passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
         """Return the settings that are passwords by the servers' own definitions."""
@@ -154,7 +175,7 @@ class Cluster:
 
     @property
     def backends(self) -> tuple[Backend, ...]:
-        return (self.topics,) if self.connectors is None else (self.topics, self.connectors)
+        return tuple(self.by_kind.values())
 
     @property
     def retries(self) -> int:

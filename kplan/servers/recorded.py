@@ -8,7 +8,7 @@ from typing import Any
 from kplan.diagnostics import Diagnostic, Unsupported
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Address, Change, Facts, Live, Resource, Target
-from kplan.servers.base import Outcome, Progress, Reading
+from kplan.servers.base import SERVERS, Outcome, Progress, Reading
 
 
 class Recorded:
@@ -18,6 +18,7 @@ class Recorded:
 
     def __init__(self, kind: str, live: Live) -> None:
         self.kind = kind
+        self.server = SERVERS[kind]
         self._live = live
 
     @property

@@ -47,7 +47,7 @@ from kplan.model import (
     conceal,
 )  # fmt: skip
 from kplan.model.codec import text_from_json, text_to_json
-from kplan.servers.base import Outcome, Progress, Reading
+from kplan.servers.base import CONNECT, KAFKA, Outcome, Progress, Reading
 from kplan.servers.sqlite_file import is_read_only, open_to_read
 from kplan.servers.topics import (  # fmt: skip
     NOT_IN_TIME,
@@ -169,6 +169,7 @@ class SimulatedTopics:
     """Topics of a simulated cluster. Addresses in `fail` are taken, and then do not become visible."""
 
     kind = "topic"
+    server = KAFKA
     check_name = "validate_only"
     retries = 0
 
@@ -483,6 +484,7 @@ class SimulatedConnectors:
     """A Connect worker. A connector in `fail` is taken, and then its task fails."""
 
     kind = "connector"
+    server = CONNECT
     check_name = "config/validate"
     retries = 0
 

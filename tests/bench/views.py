@@ -38,7 +38,7 @@ def seconds(call: Callable[[], object], rounds: int) -> float:
 
 
 def main(path: str, rounds: int) -> None:
-    nothing = Cluster(Recorded("topic", Live()), None)
+    nothing = Cluster.of(Recorded("topic", Live()), None)
     store = SqliteStore(Path(path).parent / "views.db")
 
     def computed() -> dict[str, object]:

@@ -147,7 +147,7 @@ def test_a_saved_plan_does_what_it_shows_or_is_stale(world: World) -> None:
 def make_plan(world: World, factor: int) -> Any:
     """The change that the plan has."""
     world.stack(factor)
-    return planned(world, Cluster(world.backend, None))[0].changes[0]
+    return planned(world, Cluster.of(world.backend, None))[0].changes[0]
 
 
 def planned(world: World, cluster: Cluster) -> Any:
@@ -216,7 +216,7 @@ def test_a_failure_puts_replicas_back_to_where_they_were(world: World, before: i
     world.apply(before)
     was = world.replicas
     world.stack(after)
-    cluster = Cluster(Fails(world.backend), None)  # type: ignore[arg-type]
+    cluster = Cluster.of(Fails(world.backend), None)  # type: ignore[arg-type]
     plan, store = planned(world, cluster)
     with closing(store):
         addresses = {change.address for change in plan.changes}

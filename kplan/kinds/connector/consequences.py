@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from kplan.diagnostics import Diagnostic
 from kplan.kinds.connector import effects, risks, undo
@@ -71,6 +73,18 @@ class ConnectorConsequences:
     def decide_undo(self, change: Change, target: Target) -> Undo:
         return undo.decide_undo(change, target)
 
+    def keep_additions(self, back: Change) -> Change:
+        return back
+
+    def is_position(self, captured: Mapping[str, Any]) -> bool:
+        return captured.get("offsets") is not None
+
+    def has_lost_position(self, now: Connector, had: Mapping[str, Any], has: Mapping[str, Any]) -> bool:
+        """Whether a connector has lost its offsets, or has others although it rests. A running one's go on."""
+        before, after = had["offsets"], has.get("offsets", had["offsets"])
+        is_moved = now.state == "stopped" and _sort_offsets(after) != _sort_offsets(before)
+        return bool(before and not after) or is_moved
+
     def wants_facts(self, change: Change) -> bool:
         return False
 
@@ -82,3 +96,7 @@ class ConnectorConsequences:
 
     def complete_undo(self, change: Change, back: Change) -> Change:
         return undo.complete_undo(change, back)
+
+
+def _sort_offsets(offsets: Iterable[Any]) -> list[str]:
+    return sorted(json.dumps(offset, sort_keys=True) for offset in offsets)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import inf
+from typing import Any
 
 from kplan.diagnostics import Diagnostic
 from kplan.kinds.phases import Phase
@@ -79,6 +81,17 @@ class TopicConsequences:
 
     def decide_undo(self, change: Change, target: Target) -> Undo:
         return undo.decide_undo(change)
+
+    def keep_additions(self, back: Change) -> Change:
+        if not isinstance(back.after, Topic):
+            return back
+        return replace(back, after=replace(back.after, partitions=-1, replication_factor=-1))
+
+    def is_position(self, captured: Mapping[str, Any]) -> bool:
+        return False
+
+    def has_lost_position(self, now: Topic, had: Mapping[str, Any], has: Mapping[str, Any]) -> bool:
+        return False
 
     def wants_facts(self, change: Change) -> bool:
         return risks.wants_facts(change)

@@ -21,7 +21,7 @@ from kplan.kinds.connector.options import connector_options, drops_of, keeps_off
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Action, Address, Change, Connector, Facts, Resource, Target
 from kplan.model.masks import Mask
-from kplan.servers.base import Outcome, Progress, Reading, Tell, untold
+from kplan.servers.base import CONNECT, Outcome, Progress, Reading, Tell, untold
 from kplan.servers.connect.check import VALIDATION_SECONDS, Validator, is_checked
 from kplan.servers.connect.documents import config_of, connector_of, health_of, listing
 from kplan.servers.connect.drops import Drops
@@ -39,6 +39,7 @@ class ConnectConnectors:
     """The connectors of one Connect cluster, with `heartbeat` for topics' end offsets (the sum of all partitions)."""
 
     kind = "connector"
+    server = CONNECT
     check_name = "config/validate"
 
     def __init__(

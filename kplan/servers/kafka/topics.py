@@ -9,7 +9,7 @@ from typing import Any
 from kplan.diagnostics import Diagnostic, Span
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Action, Address, Change, Facts, Resource, Target
-from kplan.servers.base import Outcome, Progress, Reading, Tell, untold
+from kplan.servers.base import KAFKA, Outcome, Progress, Reading, Tell, untold
 from kplan.servers.connection_errors import NO_PLACES
 from kplan.servers.kafka.client import Client
 from kplan.servers.kafka.facts import Survey, end_offsets
@@ -32,6 +32,7 @@ class KafkaTopics:
     """The topics of a Kafka cluster. `warn` takes what a person should know and what stops nothing."""
 
     kind = "topic"
+    server = KAFKA
     check_name = "validate_only"
 
     def __init__(self, config: Mapping[str, str], *, request_timeout: float = 30, settle_timeout: float = 120,

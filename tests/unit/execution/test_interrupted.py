@@ -241,9 +241,9 @@ def attempted(folder: str, plan: Plan, points: Points, how: str = "", victim: in
     cluster, store = opened(folder)
     if how:
         faulty = [Faulty(backend, points, how, victim) for backend in cluster.backends]
-        spoilt, kept = Cluster(*faulty), store
+        spoilt, kept = Cluster.of(*faulty), store
     else:
-        spoilt = Cluster(*(Mortal(backend, points) for backend in cluster.backends))
+        spoilt = Cluster.of(*(Mortal(backend, points) for backend in cluster.backends))
         kept = MortalStore(store, points)
     return Apply(run_of(plan, spoilt, kept, "run1")).within()
 
@@ -261,7 +261,7 @@ def recovered(folder: str, forward: bool, points: Points) -> Result | None:
     (name,) = store.open_runs()
     progress = replay(store.entries(name))
     assert progress is not None
-    spoilt = Cluster(*(Mortal(backend, points) for backend in cluster.backends))
+    spoilt = Cluster.of(*(Mortal(backend, points) for backend in cluster.backends))
     run = run_of(plan_of(progress), spoilt, MortalStore(store, points), name)
     accepting = Recovery(run, accepts=lambda name: True)  # the journal's word on dangers is not enough to go on
     return (accepting.forward if forward else Recovery(run).back)(0)

@@ -90,7 +90,7 @@ class Place:
         """Somebody else makes it, or changes it."""
         diffs = compare(after, before, None).diffs if before else ()
         change = Change(after.address, Action.UPDATE if before else Action.CREATE, before, after, diffs)
-        backend = self.cluster.of(after.address.kind)
+        backend = self.cluster.find(after.address)
         assert backend is not None and backend.act([change], {})[change.address].ok
 
     def recovery(self, cluster: Cluster | None = None, **more: Any) -> Recovery:
@@ -108,8 +108,8 @@ def place(tmp_path: Path) -> Place:
 def spoilt(place: Place, kind: str, **calls: Any) -> Cluster:
     topics, connectors = place.cluster.topics, place.cluster.connectors
     if kind == "topic":
-        return Cluster(Spoilt(topics, **calls), connectors)  # type: ignore[arg-type]
-    return Cluster(topics, Spoilt(connectors, **calls))  # type: ignore[arg-type]
+        return Cluster.of(Spoilt(topics, **calls), connectors)  # type: ignore[arg-type]
+    return Cluster.of(topics, Spoilt(connectors, **calls))  # type: ignore[arg-type]
 
 
 class Death(BaseException):
@@ -154,7 +154,7 @@ def test_what_somebody_else_made_first_is_left_alone(place: Place, mine: Resourc
     kind = mine.address.kind
     theirs = Topic("a", 7, 3) if isinstance(mine, Topic) else Connector("c", {**CONFIG, "file": "/theirs"})
     plan = place.plan(mine, Topic("first", 1, 1))
-    backend: Any = place.cluster.of(kind)
+    backend: Any = place.cluster.find(Address(kind, ""))
 
     def act(changes: Sequence[Change], captured: Mapping[Address, Any]) -> Mapping[Address, Outcome]:
         making = any(c.address == mine.address and c.before is None and c.after for c in changes)

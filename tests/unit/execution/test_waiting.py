@@ -69,7 +69,7 @@ def failing(
     plan = planned(Stack("s", "local", TOPICS), cluster, store)
     clock, events = Clock(), list[RunEvent]()
     down = Down(cluster.topics, clock, until, error or Unreachable("nobody answers"))
-    spoilt = Cluster(down, cluster.connectors)  # type: ignore[arg-type]
+    spoilt = Cluster.of(down, cluster.connectors)  # type: ignore[arg-type]
     run = Run(plan, spoilt, store, ME, reading(plan, spoilt, store), events.append, clock=clock, sleep=clock.sleep)
     run.patience = 60
     result = Apply(run).within()

@@ -11,6 +11,7 @@ import pytest
 
 from kplan.diagnostics import Unreachable
 from kplan.diagnostics.codes.table import CODES
+from kplan.kinds.connector import sinks
 from kplan.kinds.connector.options import ConnectorOptions, connector_options
 from kplan.kinds.risks import ACCEPT_WORDS, RULES, RiskContext
 from kplan.kinds.topic.losses import may_lose
@@ -484,7 +485,7 @@ def test_a_danger_that_has_come_since_the_plan_was_made() -> None:
 # -- facts ------------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def cluster(tmp_path: Path) -> Cluster:
-    return Cluster(SimulatedTopics(tmp_path / "sim.db"), SimulatedConnectors(tmp_path / "sim.db"))
+    return Cluster.of(SimulatedTopics(tmp_path / "sim.db"), SimulatedConnectors(tmp_path / "sim.db"))
 
 
 def live(*connectors: Connector) -> Live:
@@ -574,9 +575,9 @@ def test_a_failure_to_read_facts_is_a_danger_and_says_why(cluster: Cluster, monk
 
 
 def test_the_whole_name_must_match_a_sinks_pattern() -> None:
-    assert facts.reads(Connector("s", {"topics.regex": "cdc\\..*"}), "cdc.orders")
-    assert not facts.reads(Connector("s", {"topics.regex": "cdc"}), "cdc.orders")
-    assert not facts.reads(Connector("s", {}, feeds=("t",)), "t")
+    assert sinks.reads(Connector("s", {"topics.regex": "cdc\\..*"}), "cdc.orders")
+    assert not sinks.reads(Connector("s", {"topics.regex": "cdc"}), "cdc.orders")
+    assert not sinks.reads(Connector("s", {}, feeds=("t",)), "t")
 
 
 def test_what_changes_the_ledger_alone_is_no_risk() -> None:

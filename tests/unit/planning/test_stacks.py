@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kplan.diagnostics import Span
+from kplan.kinds.connector.sinks import without_answered
 from kplan.model import Action, Address, Change, Connector, Origin, Removal, Resource, Stack, Topic
 from kplan.planning.document import Plan
 from kplan.planning.pipeline import Options, make_all
 from kplan.planning.risk import Accepted
 from kplan.planning.stacks import Circle, in_order
-from kplan.project.stacks import answered, conflicts
+from kplan.project.stacks import conflicts
 from kplan.servers.base import Backend, Cluster
 from kplan.state.base import Store
 from tests.shell import Shell
@@ -232,7 +233,7 @@ SINK_BLOCK = """
 
 
 def test_without_another_stack_no_doubt_is_settled() -> None:
-    assert answered([stack("a", topic("t"))], []) == []
+    assert without_answered([stack("a", topic("t"))], []) == []
 
 
 # -- narrowed ---------------------------------------------------------------------------------------------------------
@@ -272,7 +273,7 @@ def test_the_servers_are_asked_as_often_for_many_stacks_as_for_one(tmp_path: Pat
         folder.mkdir()
         cluster, store = opened(str(folder))
         counted = [Counted(backend) for backend in cluster.backends]
-        world = World(Cluster(*counted), store)  # type: ignore[arg-type]
+        world = World(Cluster.of(*counted), store)  # type: ignore[arg-type]
         assert len(world.plan(*stacks)) == len(stacks)
         return [each.calls for each in counted]
 

@@ -341,7 +341,7 @@ def test_facts_are_read_in_batches_and_by_default_of_managed_topics_alone(
     monkeypatch.setattr(topics, "read", recorded.read)
     owned = Address("topic", "t7")
     store = RecordedStore("x", {owned: Owned(owned, "shop", "local", True)})
-    opened = OpenEnvironment(Environment("local"), Cluster(topics, None), store)
+    opened = OpenEnvironment(Environment("local"), Cluster.of(topics, None), store)
     runtime = Runtime(Mask(), lambda: datetime.now(UTC))
     found = take_snapshot(Loaded(opened.environment), opened, facts, runtime)
     assert topics.asked == asked

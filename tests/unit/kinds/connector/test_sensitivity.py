@@ -166,7 +166,7 @@ class WithPasswords(SimulatedConnectors):
 def test_a_password_of_the_plugin_is_hidden_although_nobody_declared_it(tmp_path: Path) -> None:
     """Somebody set it live; the plan takes it out, and the ledger remembers the setting."""
     path = tmp_path / "cluster.db"
-    cluster = Cluster(SimulatedTopics(path), WithPasswords(path))
+    cluster = Cluster.of(SimulatedTopics(path), WithPasswords(path))
     source = {"connector.class": "org.apache.kafka.connect.file.FileStreamSourceConnector", "topic": "t"}
     there = Connector("a", {**source, "hook": OLD})
     assert cluster.connectors is not None

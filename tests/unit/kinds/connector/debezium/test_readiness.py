@@ -207,7 +207,7 @@ class Answers:
 
 
 def cluster(answer: Any) -> Cluster:
-    return Cluster(None, None, Answers(answer))  # type: ignore[arg-type]
+    return Cluster.of(databases=Answers(answer))  # type: ignore[arg-type]
 
 
 TARGET = Target(connect_url="http://connect:8083")
