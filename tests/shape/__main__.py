@@ -34,13 +34,13 @@ class Measure:
 # A limit may only go down. Lower it in the change that makes it possible.
 MEASURES = (
     Measure("modules directly in kplan/", 12, Package.modules_at_top),
-    Measure("places that know a single kind", 112, Package.kind_knowledge),
+    Measure("places that know a single kind", 66, Package.kind_knowledge),
     Measure("groups of modules that import each other", 0, Package.cycles),
     Measure(f"classes of more than {MAX_CLASS_LINES} lines", 0,
             lambda p: [f"{where} ({lines})" for where, lines in p.classes() if lines > MAX_CLASS_LINES]),
     Measure(f"functions of more than {MAX_BODY_LINES} lines", 0,
             lambda p: [f"{where} ({lines})" for where, lines in p.functions() if lines > MAX_BODY_LINES]),
-    Measure("functions named by a bare participle", 0.12, Package.bare_participles,
+    Measure("functions named by a bare participle", 0.116, Package.bare_participles,
             share_of=lambda p: sum(1 for _ in p.named_functions())),
     Measure("public class names used twice", 20, Package.public_classes_twice),
     Measure("tests that assert nothing", 0, lambda p: Claims().tests_without_assertion()),
