@@ -12,6 +12,7 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from kplan.diagnostics import Invalid, Stale, codes, error
@@ -255,7 +256,8 @@ def apply(
     each difference to the state before. `on_event` gets each Event in the calling thread; once it raises it is not
     called again, and the run goes on. `lock_timeout` is how many seconds to wait for somebody else's apply; at most
     `parallel` connectors change at once. Setting `stop.asked`, from any thread, ends the run after the current wave and
-    puts everything back. `saved`: the plan was read from a file, which is applied once. `key` signs what the run writes
+    puts everything back. `saved`: the plan was read from a file, which is applied once, and without
+    a `key` it deletes only records of what a stack owns or the stack's own file names. `key` signs what the run writes
     into the state, and has records refused that are not signed with it, as KPLAN_KEY does.
 
     Raises, with nothing changed: Invalid (the plan has errors, or a secret has no value), Blocked, Locked, Stale,
@@ -264,8 +266,9 @@ def apply(
     """
     from kplan.app.apply import ApplyRequest, run_plan
     from kplan.app.opening import open_environment
-    from kplan.app.saved import plan_secrets
+    from kplan.app.saved import plan_secrets, read_listed
     from kplan.project.environment import Environment
+    from kplan.project.loading import Request
 
     _expect_plan(plan)
     _expect(environment, Environment, "`environment` is `loaded.environment`, or what `load_environment` gives")
@@ -275,11 +278,14 @@ def apply(
     runtime.mask.add(plan_secrets(plan))
     request = ApplyRequest(f"kplan.{plan.mode}", on_failure, lock_timeout, parallel=parallel, saved=saved)
     holder = runtime.holder(request.command)
+    listed = None
+    if saved and not key:  # without a signature, what is deleted has to be in the stack's own file
+        listed = partial(read_listed, plan, environment, Request(folder=environment.folder, process=dict(os.environ)))
 
     def work() -> Result:
         _refuse(plan, environment)
         with open_environment(environment, runtime, parallel) as opened:
-            return run_plan(plan, opened, request, runtime, holder, _unbreakable(on_event), stop or Stop())
+            return run_plan(plan, opened, request, runtime, holder, _unbreakable(on_event), stop or Stop(), listed)
 
     if not plan.steps:
         _refuse(plan, environment)

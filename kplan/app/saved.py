@@ -104,7 +104,7 @@ def complete_plans(plans: Sequence[Plan], environment: Environment, request: Req
     """Give the plans the values of their secrets. Raises Stale where a file has changed, Invalid without a value."""
     for plan in plans:
         _refuse_changed_files(plan, environment, runtime)
-    listed = {} if runtime.key else {plan.stack: partial(_read_listed, plan, environment, request) for plan in plans}
+    listed = {} if runtime.key else {plan.stack: partial(read_listed, plan, environment, request) for plan in plans}
     return SavedPlans(environment, fill_secrets(plans, environment, request, runtime), listed)
 
 
@@ -118,8 +118,10 @@ def _refuse_changed_files(plan: Plan, environment: Environment, runtime: Runtime
             raise Stale(f"{file.path} has changed since the plan was made", help="make the plan again and review it")
 
 
-def _read_listed(plan: Plan, environment: Environment, request: Request) -> Listed:
+def read_listed(plan: Plan, environment: Environment, request: Request) -> Listed:
     """Return what the stack's own file names; nothing where the file is not here or is another stack's."""
+    if not plan.files:
+        return Listed()
     path = Path(environment.folder, plan.files[0].path)
     try:
         loaded = load(replace(request, paths=(str(path),), env=plan.env)) if path.is_file() else None

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -402,6 +403,26 @@ def test_a_plan_of_the_command_line_is_applied_here(folder: Path) -> None:
     shell.kplan("plan", "stacks/shop.yaml", "--out", "plan.json")
     saved = kplan.from_json(json.loads((folder / "plan.json").read_text()), secrets={"db_password": PRODUCTION})
     assert kplan.apply(saved, kplan.load_environment(), saved=True).done == 3
+
+
+def test_a_saved_plan_deletes_nothing_that_no_stack_owns_and_no_file_names(folder: Path) -> None:
+    """Whoever may write the file can compute its digest again, so it is held against the stack's own file."""
+    from kplan.servers.simulated import SimulatedTopics
+
+    loaded, plan = planned()
+    theirs = kplan.Topic("theirs", 1, 3)
+    cluster = SimulatedTopics(folder / ".kplan" / "dev.db")
+    cluster.act([kplan.Change(theirs.address, kplan.Action.CREATE, None, theirs)], {})
+    there = cluster.read(["theirs"]).resources[theirs.address]
+    deletion = kplan.Change(theirs.address, kplan.Action.DELETE, there)
+    forged = replace(plan, steps=(kplan.Step(1, 1, deletion),))
+    with pytest.raises(kplan.Stale, match="no stack owns it") as refused:
+        kplan.apply(forged, loaded.environment, saved=True)
+    assert refused.value.code == "K524" and theirs.address in cluster.read(["theirs"]).resources
+    stack = folder / "stacks" / "search.yaml"
+    stack.write_text(stack.read_text() + "removed: [{topic: theirs}]\n")
+    assert kplan.apply(forged, loaded.environment, saved=True).outcome == "applied"
+    assert not cluster.read(["theirs"]).resources
 
 
 def test_dangers_block_until_they_are_accepted(folder: Path) -> None:
