@@ -18,6 +18,7 @@ BOOTSTRAP, CONNECT_URL, USE_SSL, PROTOCOL = (
     "KAFKA_USE_SSL",
     "KAFKA_SECURITY_PROTOCOL",
 )
+PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")  # of librdkafka's `security.protocol`
 CLIENT = {  # librdkafka's settings
     "KAFKA_SSL_CAFILE": "ssl.ca.location",
     "KAFKA_SSL_CERTFILE": "ssl.certificate.location",
@@ -81,6 +82,11 @@ def read_client(process: Mapping[str, str]) -> tuple[dict[str, str], list[Diagno
     derived = {(True, True): "SASL_SSL", (True, False): "SSL", (False, True): "SASL_PLAINTEXT"}.get((bool(ssl), sasl))
     protocol = process.get(PROTOCOL) or derived or "PLAINTEXT"
     encrypted = protocol.upper().endswith("SSL")
+    if protocol.upper() not in PROTOCOLS:
+        reader.report(
+            f"{PROTOCOL}: {protocol!r} is not a security protocol", f"set it to one of {', '.join(PROTOCOLS)}"
+        )
+        return {}, reader.problems
     files = [name for name in CLIENT if name.startswith("KAFKA_SSL_") and process.get(name)]
     if process.get(PROTOCOL) and ssl is not None and ssl is not encrypted:
         reader.report(f"{USE_SSL} and {PROTOCOL} contradict each other", f"unset {USE_SSL}: {PROTOCOL} says it all")

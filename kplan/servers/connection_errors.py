@@ -150,6 +150,9 @@ class Throttling:
 THROTTLING = Throttling()  # of all clients of this process: the quota is theirs together
 
 
+NOTICEABLE_THROTTLE_S = 0.1  # shorter pauses come by the hundred, and only their sum matters
+
+
 class Contact:
     """What the callbacks of a client hear of why no broker answers; `config` is that client's."""
 
@@ -190,8 +193,9 @@ class Contact:
         """Remember and log that a broker slows this client down; an event of no seconds says that it ended."""
         if event.throttle_time > 0:
             THROTTLING.add(self._config.get("bootstrap.servers", ""), event.throttle_time)
-            log.warning(
-                "broker %s slows kplan down by %.1f s: a quota is used up", event.broker_id, event.throttle_time
+            level = logging.WARNING if event.throttle_time >= NOTICEABLE_THROTTLE_S else logging.DEBUG
+            log.log(
+                level, "broker %s slows kplan down by %.1f s: a quota is used up", event.broker_id, event.throttle_time
             )
 
     def explain_throttling(self, problem: KplanError) -> KplanError:

@@ -63,11 +63,12 @@ class Right:
 
 
 def give_back(world: World) -> None:
-    """The broker has no ACL of this world."""
+    """The broker has no ACL of this world, and the world's own reader of the state forgets that it was refused."""
     places = [where(world) for where in (state, topics, groups, transactions, cluster)]
     for future in world.lane.stage.admin.delete_acls([_filter(place) for place in places]).values():
         future.result(10)
     await_acls(world, {place[0] for place in places}, there=False)
+    world.forget_store()
 
 
 def await_acls(world: World, kinds: set[ResourceType], *, there: bool) -> None:

@@ -285,6 +285,12 @@ class World:
             return SqliteStore(self.sqlite)
         return KafkaStore({"bootstrap.servers": self.lane.stage.kafka.bootstrap, "log_level": "0"}, self.state)
 
+    def forget_store(self) -> None:
+        """Close the reader of the state; the next look opens another one."""
+        if "store" in self.__dict__:
+            self.store.close()
+            del self.__dict__["store"]
+
     def _ledger(self) -> dict[str, Any]:
         opened = list(self.store.open_runs())
         records = {f"ledger {address}": _record(owned) for address, owned in self.store.ledger().items()}

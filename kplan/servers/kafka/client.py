@@ -26,7 +26,15 @@ from kplan.diagnostics import (
     Unreachable,
 )
 from kplan.model.masks import Mask, MaskingFilter
-from kplan.servers.connection_errors import NO_PLACES, TRY_SECONDS, Contact, Retry, relearn, unusable
+from kplan.servers.connection_errors import (
+    NO_PLACES,
+    NOTICEABLE_THROTTLE_S,
+    TRY_SECONDS,
+    Contact,
+    Retry,
+    relearn,
+    unusable,
+)
 from kplan.servers.kafka.errors import Forbidden, failure, foreign
 from kplan.servers.permissions import Acl, missing
 from kplan.servers.waits import RETRY, WAITS
@@ -76,7 +84,7 @@ class Client:
 
     def _throttled(self, event: Any) -> None:
         self._contact.note_throttle(event)
-        if event.throttle_time > 0:
+        if event.throttle_time >= NOTICEABLE_THROTTLE_S:
             self._warn(
                 f"broker {event.broker_id} slows kplan down by {event.throttle_time:.1f} s: its quota is used up"
             )

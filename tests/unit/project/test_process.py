@@ -172,6 +172,7 @@ def test_a_bad_value_names_its_variable(name: str, value: str, config: str, tmp_
         ({"KAFKA_USE_SSL": "enabled"}, "KAFKA_USE_SSL"),
         ({"KAFKA_USE_SSL": "true", "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT"}, "KAFKA_SECURITY_PROTOCOL"),
         ({"KAFKA_USE_SSL": "false", "KAFKA_SECURITY_PROTOCOL": "SSL"}, "KAFKA_SECURITY_PROTOCOL"),
+        ({"KAFKA_SECURITY_PROTOCOL": "SSLL"}, "KAFKA_SECURITY_PROTOCOL: 'SSLL'"),
         ({"KAFKA_SSL_CAFILE": "ca", "KAFKA_SASL_USERNAME": "u"}, "KAFKA_SSL_CAFILE"),
     ],
 )

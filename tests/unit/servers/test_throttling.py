@@ -32,6 +32,7 @@ def test_an_error_after_throttling_names_the_quota_once(caplog: pytest.LogCaptur
         admin.note_throttle(Event(2.5))
         admin.note_throttle(Event(0.0))
         admin.note_throttle(Event(1.5))
+        admin.note_throttle(Event(0.04))  # by the hundred under a quota of bytes
     assert [record.getMessage() for record in caplog.records] == [
         "broker 3 slows kplan down by 2.5 s: a quota is used up",
         "broker 3 slows kplan down by 1.5 s: a quota is used up",
