@@ -12,7 +12,7 @@ from kplan.diagnostics import KplanError, codes
 from kplan.kinds.connector.options import ConnectorOptions
 from kplan.kinds.connector.sensitivity import of_connector, of_passwords, of_record
 from kplan.model import Action, Address, AttrDiff, Change, Connector, Live
-from kplan.planning.pipeline import concealed
+from kplan.planning.reading import conceal_settings
 from kplan.servers.base import Outcome
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def read_connector(name: str, opened: OpenEnvironment, runtime: Runtime) -> Live
         )
     assert isinstance(resource, Connector)
     sensitive = _find_sensitive(backend, opened.store, resource, runtime)
-    live = concealed(opened.cluster, Live(resources={address: resource}, health=reading.health), sensitive)
+    live = conceal_settings(opened.cluster, Live(resources={address: resource}, health=reading.health), sensitive)
     connector = live.resources[address]
     assert isinstance(connector, Connector)
     return LiveConnector(backend, connector, live.health[address])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kplan.app.ledger import read_ledger
 from kplan.inspect.drift import find
 from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
-from kplan.planning.pipeline import read
+from kplan.planning.reading import read_addresses
 from kplan.render.drift import changed, said, summary
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def find_drift(loaded: Loaded, opened: OpenEnvironment, runtime: Runtime) -> Dri
     names = {stack.name for stack in loaded.stacks}
     ledger = read_ledger(opened.store, runtime, names)
     mine = [address for address, owned in ledger.items() if owned.stack in names]
-    live = read(opened.cluster, mine, [*of_ledger(ledger), *of_stacks(loaded.stacks)])
+    live = read_addresses(opened.cluster, mine, [*of_ledger(ledger), *of_stacks(loaded.stacks)])
     return DriftOutcome([find(stack, live, ledger, runtime.key) for stack in loaded.stacks], live.target)
 
 

@@ -13,7 +13,7 @@ from kplan.importers.live import chosen, selected, unmatched
 from kplan.importers.writing import printable, wrap_comment
 from kplan.kinds.connector.sensitivity import of_ledger
 from kplan.model import Connector, Live
-from kplan.planning.pipeline import concealed
+from kplan.planning.reading import conceal_settings
 from kplan.render.text import clean
 from kplan.text import cut
 
@@ -58,7 +58,7 @@ def read_live_resources(request: ImportRequest, opened: OpenEnvironment, runtime
     readings = [backend.read(None) for backend in cluster.backends]
     ledger = read_ledger(opened.store, runtime)
     live = Live(resources={a: r for reading in readings for a, r in reading.resources.items()})
-    resources = concealed(cluster, live, of_ledger(ledger)).resources
+    resources = conceal_settings(cluster, live, of_ledger(ledger)).resources
     connectors = [r for r in resources.values() if isinstance(r, Connector)]
     passwords = cluster.connectors.passwords(connectors) if cluster.connectors and connectors else {}
     hidden = {address for reading in readings for address in reading.hidden}

@@ -12,7 +12,7 @@ from kplan.diagnostics import KplanError
 
 if TYPE_CHECKING:
     from kplan.app.runtime import Runtime
-    from kplan.planning.pipeline import Begun
+    from kplan.planning.reading import Prefetch
     from kplan.project.environment import Environment
     from kplan.servers.base import Cluster
     from kplan.servers.snapshots import Snapshot
@@ -28,7 +28,7 @@ class OpenEnvironment:
     environment: Environment
     cluster: Cluster
     store: Store
-    begun: Begun | None = None
+    begun: Prefetch | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -75,12 +75,12 @@ def begin_reading(environment: Environment, runtime: Runtime) -> OpenEnvironment
     None for a simulated cluster, which answers at once, and where a setting is wrong: opening reports it again, after
     what is wrong in the files.
     """
-    from kplan.planning.pipeline import begin
+    from kplan.planning.reading import begin_reading
 
     if environment.simulated:
         return None
     runtime.learn(environment)
     with suppress(KplanError):
         opened = open_environment(environment, runtime)
-        return replace(opened, begun=begin(opened.cluster, opened.store))
+        return replace(opened, begun=begin_reading(opened.cluster, opened.store))
     return None

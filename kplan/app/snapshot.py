@@ -12,7 +12,7 @@ from kplan.diagnostics import KplanError
 from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
 from kplan.model import Connector
 from kplan.planning.diff import needed
-from kplan.planning.pipeline import read
+from kplan.planning.reading import read_addresses
 from kplan.servers.snapshots import Snapshot, is_left_out, without_secrets
 from kplan.text import count
 
@@ -55,7 +55,7 @@ def take_snapshot(loaded: Loaded, opened: OpenEnvironment, facts: str, runtime: 
 
 def _read_live(cluster: Cluster, managed: Collection[Address], sensitive: Iterable[Setting]) -> Live:
     """All there is but internal topics that nobody manages; what is managed and not listed is asked for by name."""
-    live = read(cluster, None, sensitive)
+    live = read_addresses(cluster, None, sensitive)
     late = cluster.topics.read(sorted(a.name for a in managed if a.kind == "topic" and a not in live.resources))
     resources = {
         address: resource

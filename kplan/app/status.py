@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kplan.diagnostics import KplanError
 from kplan.inspect import status
 from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
-from kplan.planning.pipeline import read
+from kplan.planning.reading import read_addresses
 
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment
@@ -28,7 +28,7 @@ def read_status(loaded: Loaded, opened: OpenEnvironment, runtime: Runtime) -> di
         overview = store.overview()
         overview.refuse_unknown_kinds([stack.name for stack in loaded.stacks])
         sensitive = [*of_ledger(overview.ledger), *of_stacks(loaded.stacks)]
-        live = read(cluster, [address for stack in loaded.stacks for address in stack.resources], sensitive)
+        live = read_addresses(cluster, [address for stack in loaded.stacks for address in stack.resources], sensitive)
         names = [name for name in status.wanted_facts(loaded.stacks) if name in live.names]
         facts = cluster.topics.facts(names) if names else {}
         stacks = [stack.name for stack in loaded.stacks]

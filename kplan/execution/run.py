@@ -99,13 +99,13 @@ class Result:
 
 def reading(plan: Plan, cluster: Cluster, store: Store) -> Callable[[], tuple[Live, Ledger]]:
     """Reads what the plan is about, and the ledger."""
-    from kplan.planning.pipeline import read
+    from kplan.planning.reading import read_addresses
 
     addresses = {c.address for c in plan.changes} | {c.source for c in plan.changes if c.source}
 
     def read_both() -> tuple[Live, Ledger]:
         ledger = store.ledger()
-        live = read(cluster, addresses, [*of_ledger(ledger), *of_changes(plan.changes)])
+        live = read_addresses(cluster, addresses, [*of_ledger(ledger), *of_changes(plan.changes)])
         return replace(live, state=store.topic), ledger
 
     return read_both

@@ -144,6 +144,10 @@ class Kind(Protocol[R]):
     def consequences(self) -> Consequences[R]: ...
 
     @property
+    def reads_databases(self) -> bool:
+        """Whether the resources read databases, which can be looked into."""
+
+    @property
     def move_refusal(self) -> tuple[str, str] | None:
         """Why a resource cannot get another name, and what to do instead; None where it can."""
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -12,11 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from kplan.diagnostics import (
     Diagnostic,
-    ErrorClass,
-    InterruptedRun,
-    KplanError,
     Span,
-    Unsupported,
     codes,
     error,
     ordered,
@@ -27,35 +21,33 @@ from kplan.kinds.connector.exclusive import unique
 from kplan.kinds.connector.sensitivity import Setting
 from kplan.kinds.registry import KINDS, comparison_of
 from kplan.kinds.risks import RiskContext
-from kplan.kinds.topic import placement
-from kplan.kinds.topic.options import reassignment_of, topic_options
-from kplan.kinds.topic.placement import Placement
+from kplan.kinds.topic.options import topic_options
 from kplan.model import (
-    Action,
     Address,
-    AttrDiff,
     Change,
     Connector,
     Live,
     Resource,
     Secret,
     Stack,
-    Target,
 )
 from kplan.planning import facts
-from kplan.planning.diff import Ledger, diff, needed, refuse_internal
+from kplan.planning.diff import Ledger, diff, refuse_internal
 from kplan.planning.document import Plan
 from kplan.planning.draft import Draft
 from kplan.planning.order import Cycle, Needs, narrowed, order
+from kplan.planning.placement import place_replicas, refuse_immovable
+from kplan.planning.reading import Prefetch, conceal_settings, read_live_state, start_call
 from kplan.planning.risk import Accepted, accepted_releases, assess_change, reliable, too_many, wants_facts
 from kplan.planning.selection import find_unmatched, find_unmatched_accepts, known_addresses
+from kplan.planning.server_checks import ask_servers, reads_databases
 from kplan.planning.stacks import Circle, in_order, ledger_for
 from kplan.planning.undo import decide_undo
-from kplan.servers.base import Backend, Cluster, Reading
-from kplan.state.base import Overview, Store
+from kplan.servers.base import Cluster
+from kplan.state.base import Store
 
 if TYPE_CHECKING:
-    from kplan.planning.source_check import Looked
+    pass
 
 V = TypeVar("V")
 
@@ -77,64 +69,19 @@ class Options:
     listed: frozenset[str] = frozenset()  # patterns that come from a file of them
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """What is being read while the stack files are: what does not depend on them."""
-
-    targets: tuple[Future[Target], ...]
-    connectors: Future[Reading] | None
-    recorded: Future[Overview]
-
-
-def begin(cluster: Cluster, store: Store) -> Begun:
-    """The servers and the store are being asked. Nobody has to wait for it: its threads end with the process."""
-
-    targets: tuple[Future[Target], ...] = (_started(cluster.topics.identify),)
-    reading: Future[Reading] | None = None
-    if cluster.connectors is not None:
-        reading = _started(partial(cluster.connectors.read, None))
-        targets += (_started(partial(_identified, cluster.connectors, reading)),)
-    return Begun(targets, reading, _started(store.overview))
-
-
-def _identified(backend: Backend, reading: Future[Reading]) -> Target:
-    """Who the server is, asked a second time once it can be read: it may just have started."""
-    try:
-        return backend.identify()
-    except KplanError as failure:
-        if failure.error_class is not ErrorClass.RETRIABLE:
-            raise
-        reading.result()
-        return backend.identify()
-
-
-def _started(call: Callable[[], V]) -> Future[V]:
-    """What the call will return or raise. Its thread keeps no process alive that has something else to say."""
-    future: Future[V] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as e:
-            future.set_exception(e)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
-
-
 def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan:
     """The plan for one stack. Reads only. Raises Unreachable, Denied, JournalBroken; all else is in its diagnostics."""
     return make_all([stack], cluster, store, options)[0]
 
 
 def make_all(
-    stacks: Sequence[Stack], cluster: Cluster, store: Store, options: Options, begun: Begun | None = None
+    stacks: Sequence[Stack], cluster: Cluster, store: Store, options: Options, prefetch: Prefetch | None = None
 ) -> list[Plan]:
     """A plan for each stack, in the order in which they are to be applied; the servers are asked once for all of them.
 
-    `begun` is what the servers and the store are being asked already. Raises as `make` does.
+    `prefetch` is what the servers and the store are being asked already. Raises as `make` does.
     """
-    live, ledger = looked(stacks, cluster, store, begun)
+    live, ledger = read_live_state(stacks, cluster, store, prefetch)
     draft = compare_stacks(stacks, live, ledger, options)
     if (concealing := _without_passwords(cluster, live, draft.all)) is not live:
         live = concealing
@@ -144,7 +91,7 @@ def make_all(
     draft = choose_drops(draft, live, options)
     draft = place_replicas(draft, cluster)
     draft = refuse_shared(draft, live, options)
-    ids = _started(partial(facts.read_ids, cluster, draft.all))
+    ids = start_call(partial(facts.read_ids, cluster, draft.all))
     draft = refuse_immovable(draft) if options.offline else ask_servers(draft, cluster, live.target)
     draft = assess_risks(draft, cluster, store, live, options)
     draft = remember_ids(draft, ids.result())
@@ -191,7 +138,7 @@ def narrow(draft: Draft, options: Options) -> Draft:
 
 def choose_drops(draft: Draft, live: Live, options: Options) -> Draft:
     """Choose what goes in the databases with their connectors."""
-    if not _has_connectors(draft.all):
+    if not reads_databases(draft.all):
         return draft
     from kplan.kinds.connector.debezium.drops import find_drop_problems, with_drops
 
@@ -204,39 +151,12 @@ def choose_drops(draft: Draft, live: Live, options: Options) -> Draft:
     return replace(draft, problems=[*draft.problems, *problems])
 
 
-def place_replicas(draft: Draft, cluster: Cluster) -> Draft:
-    """Choose which replicas move for a new replication factor, where the cluster lets them be moved."""
-    wanted = [change.address.name for change in draft.all if _factor(change)]
-    if not wanted:
-        return draft
-    where = cluster.topics.placement(wanted)
-    return draft.edit(lambda change: _moving(change, factor, where) if (factor := _factor(change)) else change)
-
-
 def refuse_shared(draft: Draft, live: Live, options: Options) -> Draft:
     """Report settings that two connectors may not share."""
     if options.mode == "destroy":
         return draft
     together = Stack("", "", {a: r for stack in draft.stacks for a, r in stack.resources.items()})
     return draft.report(unique(together, live, draft.all))
-
-
-def refuse_immovable(draft: Draft) -> Draft:
-    """Report what the server's check would say of a replication factor whose replicas cannot be moved from here."""
-    return draft.report(_immovable(draft.all))
-
-
-def ask_servers(draft: Draft, cluster: Cluster, target: Target) -> Draft:
-    """Let the servers and the source databases judge the changes."""
-    looking = _looking(cluster, draft.all, target)
-    verified, problems = check(cluster, draft.all)
-    draft = draft.edit(
-        lambda change: replace(change, options=replace(change.options, verified=_verified(change, verified)))
-    ).report(problems)
-    if looking is None:
-        return draft
-    found = looking.result()
-    return replace(draft.report(found.diagnostics), sources=found.checks)
 
 
 def assess_risks(draft: Draft, cluster: Cluster, store: Store, live: Live, options: Options) -> Draft:
@@ -280,25 +200,12 @@ def _without_passwords(cluster: Cluster, live: Live, changes: Sequence[Change]) 
     shown = [change.before for change in changes if change.before and KINDS[change.address.kind].holds_secrets]
     passwords = sensitivity.of_passwords(cluster.read_passwords(shown))
     settings = [setting for setting in passwords if _is_plain(live, setting)]
-    return concealed(cluster, live, settings) if shown else live
+    return conceal_settings(cluster, live, settings) if shown else live
 
 
 def _is_plain(live: Live, setting: Setting) -> bool:
     resource = live.resources.get(setting.connector)
     return isinstance(resource, Connector) and isinstance(resource.config.get(setting.key), str)
-
-
-def _has_connectors(changes: Sequence[Change]) -> bool:
-    return any(change.address.kind == "connector" for change in changes)
-
-
-def _looking(cluster: Cluster, changes: Sequence[Change], target: Target) -> Future[Looked] | None:
-    """What the databases are being asked; None where no connector changes."""
-    if not _has_connectors(changes):
-        return None
-    from kplan.planning.source_check import look
-
-    return _started(lambda: look(cluster, changes, target))
 
 
 def _plan(draft: Draft, place: int, live: Live, ledger: Ledger, options: Options) -> Plan:
@@ -343,160 +250,12 @@ def _placed(changes: Sequence[Change], stack: Stack) -> list[Change]:
     return [replace(c, span=place) if c.reason == "orphan" and place.path else c for c in changes]
 
 
-def _moving(change: Change, factor: AttrDiff, where: Placement) -> Change:
-    """Return the change with the reassignment that gives the topic so many replicas; partitions are added first."""
-    grows = any(diff.path == "/partitions" for diff in change.diffs)
-    moved = None if grows else placement.reassigned(change.address.name, int(str(factor.after)), where)
-    if moved is None:
-        return change
-    effects = (*change.options.effects, placement.said(moved))
-    return replace(change, options=replace(topic_options(change), reassignment=moved, effects=effects))
-
-
-def _factor(change: Change) -> AttrDiff | None:
-    """The change of a replication factor in place."""
-    found = (d for d in change.diffs if d.path == "/replication_factor")
-    return next(found, None) if change.action is Action.UPDATE else None
-
-
 def milliseconds(utc: str) -> int | None:
     """A time in ISO 8601 as milliseconds since 1970; None where it is none."""
     try:
         return int(datetime.fromisoformat(utc).timestamp() * 1000)
     except ValueError:
         return None
-
-
-def refuse_interrupted(store: Store, stacks: Collection[str], overview: Overview) -> None:
-    """Raises InterruptedRun where a run of one of the stacks has no end and nobody holds its lock."""
-    for run, stack in overview.open_runs.items():
-        if stack not in stacks or store.holder(stack) is not None:
-            continue
-        if run in store.open_runs():  # it may just have ended
-            raise InterruptedRun(
-                f"run {run} of stack {stack} was interrupted, or could not be rolled back",
-                help=f"see it with `kplan recover --list`, put it back with `kplan recover {run}`",
-            )
-
-
-def looked(stacks: Sequence[Stack], cluster: Cluster, store: Store, begun: Begun | None = None) -> tuple[Live, Ledger]:
-    """The live state of what is declared or owned, and the ledger: the servers and the store are asked at once."""
-    begun = begun or begin(cluster, store)
-    declared = {a for stack in stacks for a in needed(stack, {})}
-    topics = cluster.topics.read(sorted({a.name for a in declared if a.kind == "topic"}))
-    kafka = begun.targets[0].result()
-    overview = begun.recorded.result()
-    ledger, names = overview.ledger, {stack.name for stack in stacks}
-    needs_connect = any(a.kind == "connector" for stack in stacks for a in needed(stack, ledger))
-    live = _with_connect(topics, kafka, begun.connectors, begun.targets[1:], needs_connect)
-    live = replace(live, state=store.topic)
-    overview.refuse_unreadable(names, declared | {a for a, o in ledger.items() if o.stack in names})
-    refuse_interrupted(store, names, overview)
-    owned_topics = {a for a, o in ledger.items() if o.stack in names and a.kind == "topic"}
-    left = {a.name for a in owned_topics - declared}
-    if left:  # what the stacks own and no longer declare
-        more = cluster.topics.read(sorted(left))
-        live = replace(
-            live,
-            resources={**live.resources, **more.resources},
-            hidden=live.hidden | more.hidden,
-            refused={**live.refused, **more.refused},
-        )
-    return concealed(cluster, live, [*sensitivity.of_ledger(ledger), *sensitivity.of_stacks(stacks)]), ledger
-
-
-def concealed(cluster: Cluster, live: Live, settings: Iterable[Setting]) -> Live:
-    """Conceal the values of sensitive settings, before anything compares or prints them; the mask learns them."""
-    settings = list(settings)
-    live = sensitivity.concealed(live, settings)
-    cluster.mask.add(sensitivity.secret_values(live, settings))
-    return sensitivity.with_masked_causes(live, cluster.mask.mask)
-
-
-def read(cluster: Cluster, addresses: Iterable[Address] | None, settings: Iterable[Setting] = ()) -> Live:
-    """What the servers say of `addresses` (None: all), and of every connector: both are asked at the same time.
-
-    `settings` are those that are sensitive, by the ledger, the stacks or the plan.
-    """
-    wanted = None if addresses is None else list(addresses)
-    names = None if wanted is None else sorted({a.name for a in wanted if a.kind == "topic"})
-    needs_connect = wanted is None or any(a.kind == "connector" for a in wanted)
-    with ThreadPoolExecutor(4) as pool:
-        topics = pool.submit(cluster.topics.read, names)
-        kafka = pool.submit(cluster.topics.identify)
-        backend = cluster.connectors
-        connectors = None if backend is None else pool.submit(backend.read, None)
-        connect = () if backend is None else (pool.submit(backend.identify),)
-        live = _with_connect(topics.result(), kafka.result(), connectors, connect, needs_connect)
-    return concealed(cluster, live, settings)
-
-
-def _with_connect(
-    topics: Reading,
-    kafka: Target,
-    connectors: Future[Reading] | None,
-    connect: Sequence[Future[Target]],
-    needed: bool,
-) -> Live:
-    """The live state. A Connect that does not answer is left out where no connector is `needed`."""
-    if connectors is None:
-        return _live([topics], [kafka])
-    try:
-        return _live([topics, connectors.result()], [kafka, *(target.result() for target in connect)])
-    except KplanError as failure:
-        if needed or failure.error_class is not ErrorClass.RETRIABLE:
-            raise
-        return replace(_live([topics], [kafka]), unread=failure.message.rstrip("."))
-
-
-def _live(readings: Sequence[Reading], targets: Sequence[Target]) -> Live:
-    kafka = targets[0]
-    connect = targets[1] if len(targets) > 1 else Target()
-    if connect.cluster_id and kafka.cluster_id and connect.cluster_id != kafka.cluster_id:
-        raise Unsupported(
-            f"Connect at {connect.connect_url} works on cluster {connect.cluster_id}, not on {kafka.cluster_id}",
-            code=codes.K332,
-            help="name the Connect of this cluster in the environment",
-        )
-    target = replace(kafka, connect_url=connect.connect_url, connect_version=connect.connect_version)
-    resources = {a: r for reading in readings for a, r in reading.resources.items()}
-    health = {a: h for reading in readings for a, h in reading.health.items()}
-    hidden = frozenset().union(*(reading.hidden for reading in readings))
-    refused = {a: why for reading in readings for a, why in reading.refused.items()}
-    return Live(target, resources, readings[0].names, hidden, health, refused=refused)
-
-
-# -- what the servers and the rest of the world say -------------------------------------------------------------------
-def check(cluster: Cluster, changes: Sequence[Change]) -> tuple[Mapping[Address, str], list[Diagnostic]]:
-    """Return which server accepted which change, and what they would refuse, each problem at its line."""
-    problems: list[Diagnostic] = []
-    verified: dict[Address, str] = {}
-    by_address = {c.address: c for c in changes if c.action is not Action.RELEASE}
-    with ThreadPoolExecutor(2) as pool:
-        asked = [
-            (b, pool.submit(_checked_by, b, [c for c in changes if c.address.kind == b.kind])) for b in cluster.backends
-        ]
-        for backend, future in asked:
-            for address, said in future.result().items():
-                problems += [_at(d, by_address[address]) for d in said]
-                if not any(d.is_error for d in said):
-                    verified[address] = backend.check_name
-    return verified, problems
-
-
-def _verified(change: Change, verified: Mapping[Address, str]) -> str:
-    """Which check accepted it; what is given up is not asked for, whatever becomes of it in another stack."""
-    return "" if change.action is Action.RELEASE else verified.get(change.address, "")
-
-
-def _checked_by(backend: Backend, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
-    return backend.check(changes) if changes else {}
-
-
-def _at(diagnostic: Diagnostic, change: Change) -> Diagnostic:
-    """The problem at the line where the stack says the setting that the server named."""
-    span = change.after.origin.at(diagnostic.path) if change.after else change.span
-    return replace(diagnostic, address=diagnostic.address or str(change.address)).located(span or change.span)
 
 
 def _unread(live: Live) -> list[Diagnostic]:
@@ -511,23 +270,6 @@ def _uncompared(stack: Stack, live: Live) -> list[Diagnostic]:
     from kplan.servers.snapshots import uncompared
 
     return uncompared(stack, live)
-
-
-def _immovable(changes: Sequence[Change]) -> list[Diagnostic]:
-    """What the server's check would say of a replication factor whose replicas cannot be moved from here."""
-    return [
-        error(
-            codes.K315,
-            "this server or client cannot do it",
-            f"the replication factor of {c.address.name} is {d.before}, the stack says {d.after}",
-            help="plan without --offline: what moves, or the JSON for kafka-reassign-partitions.sh, is shown then",
-            span=c.after.origin.at(d.path) if c.after else c.span,
-            address=c.address,
-            path=d.path,
-        )
-        for c in changes
-        if (d := _factor(c)) is not None and reassignment_of(c) is None
-    ]
 
 
 def _clashes(clashes: Sequence[str]) -> list[Diagnostic]:

@@ -24,7 +24,8 @@ from kplan.execution.run import Run
 from kplan.kinds.topic.options import Replicas, TopicOptions, topic_options
 from kplan.kinds.topic.placement import FOLLOWER_RATE, FOLLOWERS, LEADER_RATE, LEADERS
 from kplan.model import Address, Change
-from kplan.planning.pipeline import Options, make, read
+from kplan.planning.pipeline import Options, make
+from kplan.planning.reading import read_addresses
 from kplan.planning.risk import Accepted
 from kplan.project.loading import Request, load, load_environment
 from kplan.servers.base import Backend, Cluster, Outcome, Progress
@@ -221,7 +222,7 @@ def test_a_failure_puts_replicas_back_to_where_they_were(world: World, before: i
     with closing(store):
         addresses = {change.address for change in plan.changes}
         holder = Holder("test@here", "run", "test", "now")
-        run = Run(plan, cluster, store, holder, lambda: (read(cluster, addresses), store.ledger()))
+        run = Run(plan, cluster, store, holder, lambda: (read_addresses(cluster, addresses), store.ledger()))
         result = Apply(run).within()
     assert (result.outcome, result.left) == ("rolled_back", ())
     assert world.replicas == was

@@ -40,7 +40,7 @@ PURE = ("version", "text", "diagnostics", "model", "language", "kinds", "plannin
         "project.stacks", "render.drift", "render.run_events", "render.wording", "servers.permissions",
         "servers.snapshots", "state.cleaning", "state.signing")  # fmt: skip
 # `masks` filters the log and masks URLs; the pipeline reads servers side by side, and its clock is a default.
-IMPURE = frozenset({"model.masks", "planning.pipeline"})
+IMPURE = frozenset({"model.masks", "planning.pipeline", "planning.reading", "planning.server_checks"})
 HEAVY = frozenset({
     "yaml", "jsonschema", "jinja2", "regex", "requests", "confluent_kafka", "deepdiff", "rich", "ruamel", "psycopg",
     "pymysql", "kafka",

@@ -19,6 +19,7 @@ class ConnectorKind:
     comparison: ConnectorComparison = ConnectorComparison()
     consequences: ConnectorConsequences = ConnectorConsequences()
     holds_secrets: bool = True
+    reads_databases: bool = True
     move_refusal: tuple[str, str] | None = None
 
     def check_name(self, name: str) -> str:

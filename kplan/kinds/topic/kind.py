@@ -19,6 +19,7 @@ class TopicKind:
     comparison: TopicComparison = TopicComparison()
     consequences: TopicConsequences = TopicConsequences()
     holds_secrets: bool = False
+    reads_databases: bool = False
     move_refusal: tuple[str, str] | None = (
         "Kafka cannot rename a topic",
         "declare the new topic, copy the records, and list the old one under `removed`",

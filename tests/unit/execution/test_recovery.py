@@ -23,6 +23,7 @@ from kplan.planning.comparison import compare
 from kplan.planning.document import Plan
 from kplan.planning.order import Step
 from kplan.planning.pipeline import Options, make
+from kplan.planning.reading import read_addresses
 from kplan.servers.base import Cluster, Outcome, Progress
 from kplan.servers.simulated import SimulatedTopics
 from kplan.state.base import Holder, Lock, Store
@@ -82,9 +83,7 @@ class Place:
         assert Apply(self.run(self.plan(*resources), name=name)).within().outcome == "applied"
 
     def live(self) -> dict[Address, Resource]:
-        from kplan.planning.pipeline import read
-
-        return dict(read(self.cluster, None).resources)
+        return dict(read_addresses(self.cluster, None).resources)
 
     def somebody(self, before: Resource | None, after: Resource) -> None:
         """Somebody else makes it, or changes it."""

@@ -24,7 +24,8 @@ from kplan.kinds.connector.templates import Blueprint, blueprint
 from kplan.language import fmt, schema, source
 from kplan.language.variables import Given
 from kplan.model import Action, Change, Connector, Owned, Resource, Secret, Stack, Topic
-from kplan.planning.pipeline import Options, make, read
+from kplan.planning.pipeline import Options, make
+from kplan.planning.reading import read_addresses
 from kplan.planning.risk import Accepted
 from kplan.project.environment import Environment, Simulated
 from kplan.project.expand import Inputs, expand
@@ -85,7 +86,7 @@ def round_trip(resources: Iterable[Resource], value: Callable[[str], str] = lamb
         assert not [d for d in plan.diagnostics if d.is_error], plan.diagnostics
         holder = Holder("test@here", "run0", "test", "now")
         addresses = {c.address for c in plan.changes}
-        run = Run(plan, cluster, store, holder, lambda: (read(cluster, addresses), store.ledger()))
+        run = Run(plan, cluster, store, holder, lambda: (read_addresses(cluster, addresses), store.ledger()))
         assert Apply(run).within().outcome == "applied"
         again = make(stack, cluster, store, Options())
         assert not again.changes and not again.steps

@@ -17,7 +17,8 @@ from kplan.execution.apply import Apply
 from kplan.execution.run import Result, Run
 from kplan.model import Action, Address, Change, Connector, Resource, Rules, Stack, Topic
 from kplan.planning.document import Plan, from_json, to_json
-from kplan.planning.pipeline import Options, make, read
+from kplan.planning.pipeline import Options, make
+from kplan.planning.reading import read_addresses
 from kplan.planning.risk import Accepted
 from kplan.project.environment import Environment, Simulated
 from kplan.servers.base import Cluster
@@ -66,7 +67,9 @@ def planned(stack: Stack, cluster: Cluster, store: Store, **options: Any) -> Pla
 def applied(plan: Plan, cluster: Cluster, store: Store, run: str) -> Result:
     addresses = {c.address for c in plan.changes}
     holder = Holder("test@here", run, "test", "now")
-    return Apply(Run(plan, cluster, store, holder, lambda: (read(cluster, addresses), store.ledger()))).within()
+    return Apply(
+        Run(plan, cluster, store, holder, lambda: (read_addresses(cluster, addresses), store.ledger()))
+    ).within()
 
 
 def everything(cluster: Cluster) -> Mapping[Address, Resource]:
