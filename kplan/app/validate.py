@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kplan.diagnostics import codes, warning
-from kplan.kinds.connector.exclusive import unique_offline
+from kplan.kinds.registry import KINDS
 from kplan.project import loading
 
 if TYPE_CHECKING:
@@ -40,7 +40,16 @@ def check_environments(request: Request, runtime: Runtime) -> EnvironmentsCheck:
 
 def find_problems(loaded: Loaded) -> list[Diagnostic]:
     """Return every problem of the loaded stacks. A variable without a value is a warning: only servers need it."""
-    return [*loaded.diagnostics, *unique_offline(loaded.stacks), *_find_unset(loaded.stacks)]
+    return [*loaded.diagnostics, *_find_shared(loaded.stacks), *_find_unset(loaded.stacks)]
+
+
+def _find_shared(stacks: Sequence[Stack]) -> list[Diagnostic]:
+    """Return problems with what two connectors have and only one may have; a stack of topics has none."""
+    if not any(KINDS[address.kind].reads_databases for stack in stacks for address in stack.resources):
+        return []
+    from kplan.kinds.connector.exclusive import unique_offline
+
+    return unique_offline(stacks)
 
 
 def _find_unset(stacks: Sequence[Stack]) -> list[Diagnostic]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from kplan.diagnostics import Diagnostic
@@ -85,6 +85,9 @@ class Consequences(Protocol[R_contra]):
 
     def warn_of_stack(self, stack: Stack, target: Target) -> Iterator[Diagnostic]:
         """Yield warnings about what a stack declares, on the servers that it is for."""
+
+    def find_shared(self, stack: Stack, live: Live, changes: Sequence[Change]) -> Iterable[Diagnostic]:
+        """Return problems with what two resources have and only one may have. `stack` is all stacks together."""
 
     def may_look_done(self, change: Change) -> bool:
         """Whether the live state may be as planned before the change is over."""

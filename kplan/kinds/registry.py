@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kplan.kinds.base import Consequences, Kind
-from kplan.kinds.comparison import Comparison
 from kplan.kinds.connector.kind import CONNECTOR
 from kplan.kinds.topic.kind import TOPIC
-from kplan.model import Address, Change, Resource
 
-_kinds: dict[str, Kind[Any]] = {kind.name: kind for kind in (TOPIC, CONNECTOR)}
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kplan.kinds.base import Consequences, Kind
+    from kplan.kinds.comparison import Comparison
+    from kplan.model import Address, Change, Resource
+
+_kinds: dict[str, Kind[Any]] = {"topic": TOPIC, "connector": CONNECTOR}
 KINDS = MappingProxyType(_kinds)
+
+
+def kinds_of(addresses: Iterable[Address]) -> list[Kind[Any]]:
+    """Return the kinds of these addresses, each once; the parts of the others need not be imported."""
+    names = {address.kind for address in addresses}
+    return [kind for name, kind in KINDS.items() if name in names]
 
 
 def consequences_of(change: Change) -> Consequences[Any]:

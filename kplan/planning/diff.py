@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.diagnostics.codes.code import Code
-from kplan.kinds.registry import KINDS, comparison_of, consequences_of
+from kplan.kinds.registry import KINDS, comparison_of, consequences_of, kinds_of
 from kplan.kinds.topic.internal import GIVE_UP, KEEP_SETTING, find_refusal, is_state_topic
 from kplan.model import (
     NO_OPTIONS,
@@ -95,7 +95,7 @@ def _follow_up(stack: Stack, live: Live, ledger: Ledger, found: Difference) -> N
     acting = {change.address for change in found.changes if not change.is_ledger_only}
     errors = {problem.address for problem in found.diagnostics if problem.is_error}
     wrong = {address for address in stack.resources if str(address) in errors}
-    for kind in KINDS.values():
+    for kind in kinds_of(stack.resources):
         for change in kind.consequences.find_follow_ups(stack, live, ledger, acting, wrong):
             record = next((other for other in found.changes if other.address == change.address), None)
             if record is None:

@@ -17,9 +17,8 @@ from kplan.diagnostics import (
     warning,
 )
 from kplan.kinds.connector import sensitivity
-from kplan.kinds.connector.exclusive import unique
 from kplan.kinds.connector.sensitivity import Setting
-from kplan.kinds.registry import KINDS, comparison_of
+from kplan.kinds.registry import KINDS, comparison_of, kinds_of
 from kplan.kinds.risks import RiskContext
 from kplan.kinds.topic.options import topic_options
 from kplan.model import (
@@ -115,7 +114,9 @@ def compare_stacks(stacks: Sequence[Stack], live: Live, ledger: Ledger, options:
         refuse_internal(found, live, known)
         problems = list(found.diagnostics)
         if options.mode != "destroy":
-            problems += (p for kind in KINDS.values() for p in kind.consequences.warn_of_stack(stack, live.target))
+            problems += (
+                p for kind in kinds_of(stack.resources) for p in kind.consequences.warn_of_stack(stack, live.target)
+            )
         problems += _uncompared(stack, live) if live.target.snapshot and options.mode == "apply" else []
         draft = replace(
             draft,
@@ -152,11 +153,13 @@ def choose_drops(draft: Draft, live: Live, options: Options) -> Draft:
 
 
 def refuse_shared(draft: Draft, live: Live, options: Options) -> Draft:
-    """Report settings that two connectors may not share."""
+    """Report what two resources have and only one may have, such as a replication slot."""
     if options.mode == "destroy":
         return draft
     together = Stack("", "", {a: r for stack in draft.stacks for a, r in stack.resources.items()})
-    return draft.report(unique(together, live, draft.all))
+    for kind in kinds_of(together.resources):
+        draft = draft.report(list(kind.consequences.find_shared(together, live, draft.all)))
+    return draft
 
 
 def assess_risks(draft: Draft, cluster: Cluster, store: Store, live: Live, options: Options) -> Draft:

@@ -19,12 +19,12 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from kplan.diagnostics import Conflict, Diagnostic, JournalBroken, KplanError, Rejected, Timeout, codes, error
 from kplan.kinds.connector import sinks
-from kplan.kinds.connector.debezium.engines import ENGINES
 from kplan.kinds.connector.options import keeps_offsets
 from kplan.kinds.topic import configs as catalog
 from kplan.kinds.topic.options import Replicas, reassignment_of, topic_options
@@ -64,12 +64,6 @@ from kplan.servers.topics import (  # fmt: skip
 )
 
 MAX_PARTITIONS = 10_000  # of one request: "Excessively large number of partitions per request."
-PLUGINS: Mapping[str, tuple[str, ...]] = {  # the classes that are installed, and what each insists on
-    **{engine.java_class: engine.required for engine in ENGINES.values()},
-    "org.apache.kafka.connect.file.FileStreamSinkConnector": (),
-    "org.apache.kafka.connect.file.FileStreamSourceConnector": ("topic",),
-    "org.apache.kafka.connect.mirror.MirrorSourceConnector": (),
-}  # fmt: skip
 STATES = ("running", "paused", "stopped")
 FAILURE = "org.apache.kafka.connect.errors.ConnectException: simulated failure"
 WORKER = "simulated:8083"
@@ -86,6 +80,19 @@ CREATE TABLE IF NOT EXISTS sim_connectors (name TEXT PRIMARY KEY, config TEXT NO
 CREATE TABLE IF NOT EXISTS sim_offsets (name TEXT PRIMARY KEY, offsets TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sim_failures (name TEXT PRIMARY KEY, cause TEXT NOT NULL);
 """
+
+
+@cache
+def list_plugins() -> Mapping[str, Sequence[str]]:
+    """Return the connector classes that are installed, and the settings that each insists on."""
+    from kplan.kinds.connector.debezium.engines import ENGINES
+
+    return {
+        **{engine.java_class: engine.required for engine in ENGINES.values()},
+        "org.apache.kafka.connect.file.FileStreamSinkConnector": (),
+        "org.apache.kafka.connect.file.FileStreamSourceConnector": ("topic",),
+        "org.apache.kafka.connect.mirror.MirrorSourceConnector": (),
+    }
 
 
 class SimulatedFile:
@@ -674,7 +681,7 @@ def _problems(connector: Connector) -> list[Rejected]:
         return [ClassMissing("Connector config contains no connector type")]
     plugin = _plugin(connector.java_class)
     if plugin is None:
-        close = difflib.get_close_matches(connector.java_class, PLUGINS, 2, 0.5)
+        close = difflib.get_close_matches(connector.java_class, list_plugins(), 2, 0.5)
         near = f"installed and near it: {', '.join(close)}" if close else ""
         words = f"{NO_CLASS} that implements Connector and which name matches {connector.java_class}"
         return [ClassMissing(words, help=near)]
@@ -683,7 +690,7 @@ def _problems(connector: Connector) -> list[Rejected]:
 
 def _plugin(name: str) -> str | None:
     """The installed class that Connect finds by its full name, its simple name, or that without `Connector`."""
-    for each in PLUGINS:
+    for each in list_plugins():
         simple = each.rpartition(".")[2]
         if name in (each, simple, simple.removesuffix("Connector")):
             return each
@@ -691,7 +698,7 @@ def _plugin(name: str) -> str | None:
 
 
 def _refused_settings(plugin: str, config: Config) -> Iterator[tuple[str, str]]:
-    for key in PLUGINS[plugin]:
+    for key in list_plugins()[plugin]:
         if key not in config and plugin.startswith("org.apache.kafka."):
             yield key, f'Missing required configuration "{key}" which has no default value.'
         elif not config.get(key):

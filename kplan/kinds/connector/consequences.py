@@ -7,7 +7,7 @@ from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, S
 from typing import Any
 
 from kplan.diagnostics import Diagnostic
-from kplan.kinds.connector import effects, risks, undo
+from kplan.kinds.connector import effects, exclusive, risks, undo
 from kplan.kinds.connector.options import ConnectorOptions, connector_options
 from kplan.kinds.phases import Phase
 from kplan.kinds.risks import RiskContext
@@ -54,6 +54,9 @@ class ConnectorConsequences:
 
     def warn_of_stack(self, stack: Stack, target: Target) -> Iterator[Diagnostic]:
         return iter(())
+
+    def find_shared(self, stack: Stack, live: Live, changes: Sequence[Change]) -> Iterable[Diagnostic]:
+        return exclusive.unique(stack, live, changes)
 
     def may_look_done(self, change: Change) -> bool:
         return change.after is not None  # its task may fail later

@@ -1,26 +1,43 @@
-"""Connectors, as a kind of resource."""
+"""Connectors, as a kind of resource. Each part is imported when it is used first."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from kplan.kinds.connector.comparison import ConnectorComparison
-from kplan.kinds.connector.consequences import ConnectorConsequences
-from kplan.kinds.connector.encoding import ConnectorEncoding
 from kplan.text import CONTROL_CHARACTERS
 
+if TYPE_CHECKING:
+    from kplan.kinds.connector.comparison import ConnectorComparison
+    from kplan.kinds.connector.consequences import ConnectorConsequences
+    from kplan.kinds.connector.encoding import ConnectorEncoding
 
-@dataclass(frozen=True, slots=True)
+
 class ConnectorKind:
     """The kind `connector`."""
 
-    name: str = "connector"
-    encoding: ConnectorEncoding = ConnectorEncoding()
-    comparison: ConnectorComparison = ConnectorComparison()
-    consequences: ConnectorConsequences = ConnectorConsequences()
-    holds_secrets: bool = True
-    reads_databases: bool = True
-    move_refusal: tuple[str, str] | None = None
+    name = "connector"
+    holds_secrets = True
+    reads_databases = True
+    move_refusal = None
+
+    @cached_property
+    def encoding(self) -> ConnectorEncoding:
+        from kplan.kinds.connector.encoding import ConnectorEncoding
+
+        return ConnectorEncoding()
+
+    @cached_property
+    def comparison(self) -> ConnectorComparison:
+        from kplan.kinds.connector.comparison import ConnectorComparison
+
+        return ConnectorComparison()
+
+    @cached_property
+    def consequences(self) -> ConnectorConsequences:
+        from kplan.kinds.connector.consequences import ConnectorConsequences
+
+        return ConnectorConsequences()
 
     def check_name(self, name: str) -> str:
         return "it has control characters" if CONTROL_CHARACTERS.search(name) else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -56,6 +56,9 @@ class TopicConsequences:
 
     def warn_of_stack(self, stack: Stack, target: Target) -> Iterator[Diagnostic]:
         return placement.warn_of_single_replicas(stack, target)
+
+    def find_shared(self, stack: Stack, live: Live, changes: Sequence[Change]) -> Iterable[Diagnostic]:
+        return ()
 
     def may_look_done(self, change: Change) -> bool:
         return reassignment_of(change) is not None  # replicas are listed before they are in sync

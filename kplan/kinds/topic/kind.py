@@ -1,31 +1,48 @@
-"""Topics, as a kind of resource."""
+"""Topics, as a kind of resource. Each part is imported when it is used first."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from kplan.kinds.topic import configs as catalog
-from kplan.kinds.topic.comparison import TopicComparison
-from kplan.kinds.topic.consequences import TopicConsequences
-from kplan.kinds.topic.encoding import TopicEncoding
+if TYPE_CHECKING:
+    from kplan.kinds.topic.comparison import TopicComparison
+    from kplan.kinds.topic.consequences import TopicConsequences
+    from kplan.kinds.topic.encoding import TopicEncoding
 
 
-@dataclass(frozen=True, slots=True)
 class TopicKind:
     """The kind `topic`."""
 
-    name: str = "topic"
-    encoding: TopicEncoding = TopicEncoding()
-    comparison: TopicComparison = TopicComparison()
-    consequences: TopicConsequences = TopicConsequences()
-    holds_secrets: bool = False
-    reads_databases: bool = False
-    move_refusal: tuple[str, str] | None = (
+    name = "topic"
+    holds_secrets = False
+    reads_databases = False
+    move_refusal = (
         "Kafka cannot rename a topic",
         "declare the new topic, copy the records, and list the old one under `removed`",
     )
 
+    @cached_property
+    def encoding(self) -> TopicEncoding:
+        from kplan.kinds.topic.encoding import TopicEncoding
+
+        return TopicEncoding()
+
+    @cached_property
+    def comparison(self) -> TopicComparison:
+        from kplan.kinds.topic.comparison import TopicComparison
+
+        return TopicComparison()
+
+    @cached_property
+    def consequences(self) -> TopicConsequences:
+        from kplan.kinds.topic.consequences import TopicConsequences
+
+        return TopicConsequences()
+
     def check_name(self, name: str) -> str:
+        from kplan.kinds.topic import configs as catalog
+
         return catalog.check_name(name) or ""
 
 
