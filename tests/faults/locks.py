@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 
 from confluent_kafka import Consumer, TopicPartition
 
-from tests.faults.judging import RECOVER, Ground, Reference, Track
+from tests.faults.judging import RECOVER, WAIT, Ground, Reference, Track
 from tests.faults.running import Running, kplan
 from tests.faults.stage import Stage
 from tests.faults.world import SESSION, Scene, World, differing
@@ -156,7 +156,8 @@ def at_once(world: World, kind: Kind, score: Score) -> None:
 
 def stopped(world: World, reference: Reference, point: int, label: str, score: Score) -> list[str]:
     """What went wrong when the holder was stopped at a point, another one took over and put it back, and it woke."""
-    holder = Running(world.machine(world.stack), world.apply, ["--stop", str(point)])
+    # The session of the holder before, which was superseded, may still be open.
+    holder = Running(world.machine(world.stack), [*world.apply, *WAIT], ["--stop", str(point)])
     while holder.alive and len(holder.points) < point:
         time.sleep(0.05)
     if not holder.alive:
