@@ -14,6 +14,7 @@ from kplan.app.saved import check_documents, complete_plans, load_environment_of
 from kplan.app.wait import wait_for_others, wait_until_ready
 from kplan.diagnostics import KplanError
 from kplan.execution.apply import Apply, applied, prepare_run, refuse_applied
+from kplan.servers.base import needs_connect
 
 if TYPE_CHECKING:
     from kplan.app.audience import ApplyAudience
@@ -36,7 +37,7 @@ class ApplyRequest:
     """How to apply. `command` is shown to those who are refused meanwhile; times are seconds.
 
     `wait` is how long to wait for servers to answer before planning, `lock_timeout` how long to wait for someone else's
-    apply; at most `parallel` connectors change at once. `confirmed`: nobody is asked. `saved`: the plans come from a
+    apply; at most `parallel` connectors change at once. `confirmed`: no question is asked. `saved`: the plans come from
     file, which is applied once.
     """
 
@@ -82,7 +83,7 @@ def prepare_stacks(loaded: Loaded, request: PlanRequest, runtime: Runtime) -> Wo
     return Work(
         loaded.environment,
         [stack.name for stack in loaded.stacks],
-        any(address.kind == "connector" for stack in loaded.stacks for address in needed(stack, {})),
+        needs_connect(address for stack in loaded.stacks for address in needed(stack, {})),
         lambda opened: plan_stacks(loaded, loaded.stacks, request, opened, runtime),
         runtime.notifier(loaded.environment),
     )
@@ -95,8 +96,8 @@ def prepare_saved(documents: Sequence[Mapping[str, object]], request: Request, r
     notifier, stacks = runtime.notifier(environment), [plan.stack for plan in plans]
     with notifying_refusals(notifier, stacks):
         saved = complete_plans(plans, environment, request, runtime)
-    needs_connect = any(change.address.kind == "connector" for plan in plans for change in plan.changes)
-    return Work(environment, stacks, needs_connect, lambda _: PlanOutcome(saved.plans), notifier, saved.listed)
+    asks_connect = needs_connect(change.address for plan in plans for change in plan.changes)
+    return Work(environment, stacks, asks_connect, lambda _: PlanOutcome(saved.plans), notifier, saved.listed)
 
 
 # -- applying ---------------------------------------------------------------------------------------------------------

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 def discard(text: str) -> None:
-    """Take a text that nobody reads."""
+    """Ignore a text."""
 
 
 def discard_problem(problem: Diagnostic) -> None:
-    """Take a problem that nobody reads."""
+    """Ignore a problem."""
 
 
 def discard_progress(what: str, done: int, total: int) -> None:
-    """Take how far work is where nobody is shown it."""
+    """Ignore how far work is."""
 
 
 def do_nothing() -> None:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from kplan.app.load import load_environment
 from kplan.diagnostics import Blocked, Invalid, KplanError, Stale, codes, error
 from kplan.kinds.connector.debezium import drops
+from kplan.kinds.registry import comparison_of
 from kplan.language.template import references
-from kplan.model import Connector, Secret
+from kplan.model import Secret
 from kplan.planning.document import from_json, parse, secret_names, verify_signatures, with_secrets
 from kplan.planning.trust import Listed
 from kplan.project.loading import Request, load
@@ -193,8 +194,8 @@ def _declared_values(
 def plan_secrets(plan: Plan) -> Iterator[Secret]:
     """Yield the secrets that the plan's steps set."""
     for change in plan.changes:
-        if isinstance(change.after, Connector):
-            yield from (value for value in change.after.config.values() if isinstance(value, Secret))
+        if change.after is not None:
+            yield from comparison_of(change.address).secrets(change.after).values()
 
 
 def find_unset_variables(plan: Plan) -> list[str]:

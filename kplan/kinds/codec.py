@@ -21,7 +21,6 @@ from kplan.model import (
     Origin,
     Owned,
     Resource,
-    Secret,
 )
 from kplan.model.codec import (
     diff_from_json,
@@ -143,13 +142,8 @@ def change_to_json(change: Change, step: int, wave: int) -> Json:
 
 def find_sensitive_paths(change: Change) -> list[str]:
     """Return the paths of all secrets of a change, whether they change or not."""
-    kept = {
-        f"/config/{key}"
-        for resource in (change.before, change.after)
-        if resource is not None
-        for key, value in resource.config.items()
-        if isinstance(value, Secret)
-    }
+    secrets = KINDS[change.address.kind].comparison.secrets
+    kept = {path for resource in (change.before, change.after) if resource is not None for path in secrets(resource)}
     return sorted(kept | {diff.path for diff in change.diffs if diff.sensitive})
 
 

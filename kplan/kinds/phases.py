@@ -1,7 +1,4 @@
-"""The phases of an apply, in their order. Plans name steps by it, so a phase keeps its number.
-
-Numbers between them are free for the kinds that come: users, subjects and access before topics, and after them.
-"""
+"""The phases of an apply, in their order. The numbers between them are free for more kinds of resource."""
 
 from __future__ import annotations
 

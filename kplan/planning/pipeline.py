@@ -20,6 +20,7 @@ from kplan.kinds.connector import sensitivity
 from kplan.kinds.connector.sensitivity import Setting
 from kplan.kinds.registry import KINDS, comparison_of, kinds_of
 from kplan.kinds.risks import RiskContext
+from kplan.kinds.topic import placement
 from kplan.kinds.topic.options import topic_options
 from kplan.model import (
     Address,
@@ -35,7 +36,6 @@ from kplan.planning.diff import Ledger, diff, refuse_internal
 from kplan.planning.document import Plan
 from kplan.planning.draft import Draft
 from kplan.planning.order import Cycle, Needs, narrowed, order
-from kplan.planning.placement import place_replicas, refuse_immovable
 from kplan.planning.reading import Prefetch, conceal_settings, read_live_state, start_call
 from kplan.planning.risk import Accepted, accepted_releases, assess_change, reliable, too_many, wants_facts
 from kplan.planning.selection import find_unmatched, find_unmatched_accepts, known_addresses
@@ -150,6 +150,20 @@ def choose_drops(draft: Draft, live: Live, options: Options) -> Draft:
         found = find_drop_problems(change, draft.stacks[place], live, options.drop, together)
         problems += [(place, problem) for problem in found]
     return replace(draft, problems=[*draft.problems, *problems])
+
+
+def place_replicas(draft: Draft, cluster: Cluster) -> Draft:
+    """Choose which replicas move for a new replication factor, where the cluster lets them be moved."""
+    wanted = [change.address.name for change in draft.all if placement.find_factor_change(change)]
+    if not wanted:
+        return draft
+    where = cluster.topics.placement(wanted)
+    return draft.edit(lambda change: placement.add_reassignment(change, where))
+
+
+def refuse_immovable(draft: Draft) -> Draft:
+    """Report a replication factor whose replicas cannot be moved from here."""
+    return draft.report(placement.find_immovable(draft.all))
 
 
 def refuse_shared(draft: Draft, live: Live, options: Options) -> Draft:

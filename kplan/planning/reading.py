@@ -14,7 +14,7 @@ from kplan.kinds.connector import sensitivity
 from kplan.kinds.connector.sensitivity import Setting
 from kplan.model import Address, Live, Stack, Target
 from kplan.planning.diff import Ledger, needed
-from kplan.servers.base import Backend, Cluster, Reading
+from kplan.servers.base import Backend, Cluster, Reading, needs_connect
 from kplan.state.base import Overview, Store
 
 V = TypeVar("V")
@@ -87,8 +87,8 @@ def read_live_state(
     kafka = prefetch.targets[0].result()
     overview = prefetch.recorded.result()
     ledger, names = overview.ledger, {stack.name for stack in stacks}
-    needs_connect = any(a.kind == "connector" for stack in stacks for a in needed(stack, ledger))
-    live = _with_connect(topics, kafka, prefetch.connectors, prefetch.targets[1:], needs_connect)
+    asks_connect = needs_connect(address for stack in stacks for address in needed(stack, ledger))
+    live = _with_connect(topics, kafka, prefetch.connectors, prefetch.targets[1:], asks_connect)
     live = replace(live, state=store.topic)
     overview.refuse_unreadable(names, declared | {a for a, o in ledger.items() if o.stack in names})
     refuse_interrupted(store, names, overview)
@@ -120,14 +120,14 @@ def read_addresses(cluster: Cluster, addresses: Iterable[Address] | None, settin
     """
     wanted = None if addresses is None else list(addresses)
     names = None if wanted is None else sorted({a.name for a in wanted if a.kind == "topic"})
-    needs_connect = wanted is None or any(a.kind == "connector" for a in wanted)
+    asks_connect = wanted is None or needs_connect(wanted)
     with ThreadPoolExecutor(4) as pool:
         topics = pool.submit(cluster.topics.read, names)
         kafka = pool.submit(cluster.topics.identify)
         backend = cluster.connectors
         connectors = None if backend is None else pool.submit(backend.read, None)
         connect = () if backend is None else (pool.submit(backend.identify),)
-        live = _with_connect(topics.result(), kafka.result(), connectors, connect, needs_connect)
+        live = _with_connect(topics.result(), kafka.result(), connectors, connect, asks_connect)
     return conceal_settings(cluster, live, settings)
 
 

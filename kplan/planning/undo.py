@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kplan.kinds.registry import KINDS
+from kplan.kinds.registry import consequences_of
 from kplan.model import NO_OPTIONS, Action, AttrDiff, Change, Target, Undo
 
 
@@ -12,7 +12,7 @@ def decide_undo(change: Change, target: Target) -> Undo:
     """Say how `change` is put back on this cluster."""
     if change.is_ledger_only:
         return Undo("record", True)
-    return KINDS[change.address.kind].consequences.decide_undo(change, target)
+    return consequences_of(change).decide_undo(change, target)
 
 
 def inverse(change: Change) -> Change | None:
@@ -35,4 +35,4 @@ def inverse(change: Change) -> Change | None:
         back = replace(back, action=Action.CREATE)
     elif change.source is not None:
         back = replace(back, address=change.source)
-    return KINDS[change.address.kind].consequences.complete_undo(change, back)
+    return consequences_of(change).complete_undo(change, back)

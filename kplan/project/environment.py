@@ -314,7 +314,7 @@ def _of_webhooks(data: Mapping[str, Any]) -> list[str]:
     return [each[1] for each in found if each]
 
 
-NO_KINDS = ("create", "max_changes", "naming")  # of `guards:`; each other key is a kind of resource
+GENERAL_GUARDS = ("create", "max_changes", "naming")  # each other key of `guards:` is a kind of resource
 
 
 def guards(data: Mapping[str, Any]) -> Guards:
@@ -328,7 +328,7 @@ def guards(data: Mapping[str, Any]) -> Guards:
         bool(data.get("create", True)),
         share,
         (data["naming"],) if data.get("naming") else (),
-        {kind: (schema,) for kind, schema in data.items() if kind not in NO_KINDS and schema},
+        {kind: (schema,) for kind, schema in data.items() if kind not in GENERAL_GUARDS and schema},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -65,6 +65,11 @@ class Reading:
 
 KAFKA, CONNECT = "kafka", "connect"  # the servers of an environment that has one of each
 SERVERS = {"topic": KAFKA, "connector": CONNECT}  # on which the resources of a kind are, where their address names none
+
+
+def needs_connect(addresses: Iterable[Address]) -> bool:
+    """Whether one of the resources is on a Connect."""
+    return any(SERVERS[address.kind] == CONNECT for address in addresses)
 
 
 class Backend(Protocol):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from kplan.diagnostics import Diagnostic, codes, warning
-from kplan.kinds.topic.options import Reassignment, Replicas
-from kplan.model import Stack, Target, Topic
+from kplan.diagnostics import Diagnostic, codes, error, warning
+from kplan.kinds.topic.options import Reassignment, Replicas, reassignment_of, topic_options
+from kplan.model import Action, AttrDiff, Change, Stack, Target, Topic
 from kplan.text import count, listed
 
 
@@ -142,3 +142,38 @@ def warn_of_single_replicas(stack: Stack, target: Target) -> Iterator[Diagnostic
         span=single[0].origin.span,
         help="a broker's disk is the only copy: set replication_factor: 3",
     )
+
+
+def find_factor_change(change: Change) -> AttrDiff | None:
+    """Return the difference by which a topic gets another replication factor in place."""
+    found = (diff for diff in change.diffs if diff.path == "/replication_factor")
+    return next(found, None) if change.action is Action.UPDATE else None
+
+
+def add_reassignment(change: Change, where: Placement) -> Change:
+    """Return the change with the reassignment that gives the topic so many replicas; partitions are added first."""
+    factor = find_factor_change(change)
+    if factor is None or any(diff.path == "/partitions" for diff in change.diffs):
+        return change
+    moved = reassigned(change.address.name, int(str(factor.after)), where)
+    if moved is None:
+        return change
+    effects = (*change.options.effects, said(moved))
+    return replace(change, options=replace(topic_options(change), reassignment=moved, effects=effects))
+
+
+def find_immovable(changes: Iterable[Change]) -> list[Diagnostic]:
+    """Return what a server's check would say of a replication factor whose replicas cannot be moved from here."""
+    return [
+        error(
+            codes.K315,
+            "this server or client cannot do it",
+            f"the replication factor of {change.address.name} is {diff.before}, the stack says {diff.after}",
+            help="plan without --offline: what moves, or the JSON for kafka-reassign-partitions.sh, is shown then",
+            span=change.after.origin.at(diff.path) if change.after else change.span,
+            address=change.address,
+            path=diff.path,
+        )
+        for change in changes
+        if (diff := find_factor_change(change)) is not None and reassignment_of(change) is None
+    ]
