@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kplan.app.ledger import read_ledger
-from kplan.model import Topic
+from kplan.model import Connector, Topic
 
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment
@@ -53,6 +53,8 @@ def list_resources(request: ListRequest, opened: OpenEnvironment, runtime: Runti
 def _describe(resource: Resource, state: Health | None) -> dict[str, Any]:
     if isinstance(resource, Topic):
         return {"partitions": resource.partitions, "replication_factor": resource.replication_factor}
+    if not isinstance(resource, Connector):
+        return {}
     tasks = state.tasks if state else ()
     return {
         "class": resource.config.get("connector.class"),

@@ -107,7 +107,10 @@ def _warn_of_unknown(names: list[str], runtime: Runtime) -> None:
 def _mask_health(live: Live, bare: Live, runtime: Runtime) -> dict[Address, Health]:
     """The connectors' health, whose messages quote none of the values that were left out."""
     for address, resource in bare.resources.items():
-        before = live.resources[address].config
+        whole = live.resources[address]
+        if not isinstance(resource, Connector) or not isinstance(whole, Connector):
+            continue
+        before = whole.config
         runtime.mask.add(before[key] for key, value in resource.config.items() if value != before[key])
         runtime.mask.add_config(before)
     mask = runtime.mask.mask

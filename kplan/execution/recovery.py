@@ -78,8 +78,7 @@ def _with_live_values(sent: Sent, live: Live) -> Sent:
     """Return the step with what was captured before it, without the offsets if a value that they hold is not known."""
     change = sent.step.change
     there = [live.resources.get(address) for address in (change.source, change.address) if address]
-    config = {key: value for resource in there if resource for key, value in resource.config.items()}
-    captured = with_values(sent.captured, config)
+    captured = with_values(sent.captured, [resource for resource in there if resource is not None])
     if captured is None:
         captured = {key: value for key, value in sent.captured.items() if key != "offsets"}
     return replace(sent, captured=captured)

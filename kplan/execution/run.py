@@ -13,6 +13,7 @@ from kplan.diagnostics import Conflict, Denied, ErrorClass, KplanError, Rejected
 from kplan.execution.records import RunRecords
 from kplan.kinds.connector.options import drops_of
 from kplan.kinds.connector.sensitivity import of_changes, of_ledger
+from kplan.kinds.registry import comparison_of
 from kplan.kinds.topic.options import reassignment_of
 from kplan.model import Action, Address, Change, Health, Live, Owned, Target
 from kplan.model.events import (
@@ -419,6 +420,7 @@ def changed(change: Change, live: Live) -> bool:
     paths = {path for path, _, _ in find_differing(change.before, now)}
     if change.action is Action.UPDATE and change.diffs:  # the rest is somebody else's
         paths &= {d.path for d in change.diffs}
+    attributes = comparison_of(now.address).attributes(now)
     return bool(paths) or any(
-        d.before is None and d.path.startswith("/config/") and d.key in now.config for d in change.diffs
+        d.before is None and d.path.startswith("/config/") and d.path in attributes for d in change.diffs
     )

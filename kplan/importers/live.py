@@ -50,7 +50,7 @@ def chosen(
             found.note(f"{address} is left out: stack {owner.stack} owns it")
         elif isinstance(resource, Connector):
             _take(found, resource, passwords.get(address, ()))
-        else:
+        elif isinstance(resource, Topic):
             found.add(resource)
     return found, free
 

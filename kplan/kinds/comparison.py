@@ -37,6 +37,9 @@ class Blocker:
 class Comparison(Protocol[R]):
     """How one kind compares its resources. Paths are those of differences: `/partitions`, `/config/retention.ms`."""
 
+    def attributes(self, resource: R) -> Mapping[str, Value]:
+        """Return the attributes that are set, by their paths."""
+
     def read_attribute(self, resource: R, path: str) -> Value:
         """Return the value of an attribute; None where it is not set."""
 

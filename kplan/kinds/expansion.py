@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.diagnostics.codes.code import Code
 from kplan.kinds.connector.templates import Blueprint
+from kplan.kinds.registry import comparison_of
 from kplan.kinds.topic.settings import Builder, Layer
 from kplan.language import schema
 from kplan.language.source import Document
@@ -122,7 +123,7 @@ class ExpansionContext:
 
     def add(self, resource: Resource) -> None:
         """Declares `resource`; a second declaration of one address is a problem with both places. Raises TooMuch."""
-        self.scope.budget.spend(len(resource.config))
+        self.scope.budget.spend(len(comparison_of(resource.address).attributes(resource)))
         if len(self.resources) >= MOST_RESOURCES:
             raise TooMuch(f"it has more than {MOST_RESOURCES:,} topics and connectors")
         if len(self.problems) + len(self.topics.problems) > MOST_PROBLEMS:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from kplan.diagnostics import KplanError, Span
 
@@ -152,38 +152,43 @@ NOWHERE = Origin()
 
 
 @dataclass(frozen=True, slots=True)
-class Topic:
-    """`config` holds what is set on the topic itself; -1 partitions or replicas: the broker's own default."""
+class Resource:
+    """What every kind of resource has. Each kind has a subclass, which names the kind of its addresses."""
+
+    kind: ClassVar[str]
 
     name: str
-    partitions: int = 1
-    replication_factor: int = -1
-    config: Mapping[str, str] = field(default_factory=dict)
-    origin: Origin = field(default=NOWHERE, compare=False, repr=False)
-    rules: Rules = field(default=USUAL, compare=False, repr=False)
+    origin: Origin = field(default=NOWHERE, compare=False, repr=False, kw_only=True)
+    rules: Rules = field(default=USUAL, compare=False, repr=False, kw_only=True)
 
     @property
     def address(self) -> Address:
-        return Address("topic", self.name)
+        return Address(self.kind, self.name)
 
 
 @dataclass(frozen=True, slots=True)
-class Connector:
+class Topic(Resource):
+    """`config` holds what is set on the topic itself; -1 partitions or replicas: the broker's own default."""
+
+    kind: ClassVar[str] = "topic"
+
+    partitions: int = 1
+    replication_factor: int = -1
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Connector(Resource):
     """`config` is all that Connect stores but `name`. `feeds` and `reads` are names of topics."""
 
-    name: str
+    kind: ClassVar[str] = "connector"
+
     config: Config = field(default_factory=dict)
     state: str = "running"  # running | paused | stopped
     feeds: tuple[str, ...] = field(default=(), compare=False)
     reads: tuple[str, ...] = field(default=(), compare=False)
     unique: tuple[str, ...] = field(default=(), compare=False)  # config keys that no other connector may share
     heartbeat: str = field(default="", compare=False)  # the topic that moves while the connector really works
-    origin: Origin = field(default=NOWHERE, compare=False, repr=False)
-    rules: Rules = field(default=USUAL, compare=False, repr=False)
-
-    @property
-    def address(self) -> Address:
-        return Address("connector", self.name)
 
     @property
     def java_class(self) -> str:
@@ -193,9 +198,6 @@ class Connector:
     @property
     def secrets(self) -> tuple[str, ...]:
         return tuple(sorted(key for key, value in self.config.items() if isinstance(value, Secret)))
-
-
-Resource = Topic | Connector
 
 
 @dataclass(frozen=True, slots=True)

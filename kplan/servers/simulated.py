@@ -483,7 +483,7 @@ def _named(change: Change, message: str) -> str:
         return "/replication_factor"
     if "partitions" in message:
         return "/partitions"
-    keys = change.after.config if change.after else {}
+    keys = change.after.config if isinstance(change.after, Topic) else {}
     return next((f"/config/{key}" for key in sorted(keys, key=len, reverse=True) if key in message), "")
 
 

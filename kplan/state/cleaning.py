@@ -55,10 +55,10 @@ class Cleaner:
         cls, settings: Iterable[Setting], ledger: Mapping[Address, Owned], mask: Callable[[Iterable[str], str], str]
     ) -> Cleaner:
         plain = {
-            (address, key): value
+            (address, path.removeprefix("/config/")): value
             for address, owned in ledger.items()
             if owned.applied is not None and KINDS[address.kind].holds_secrets
-            for key, value in owned.applied.config.items()
+            for path, value in KINDS[address.kind].comparison.attributes(owned.applied).items()
             if isinstance(value, str)
         }
         return cls(frozenset((each.connector, each.key) for each in settings), plain, mask)

@@ -18,6 +18,9 @@ IDENTIFYING = ("connector.class", "topic.prefix")  # Debezium's offsets are keye
 class ConnectorComparison:
     """Connect stores a whole config: what the stack does not declare goes."""
 
+    def attributes(self, connector: Connector) -> Mapping[str, Value]:
+        return {STATE: connector.state, **{CONFIG + key: value for key, value in connector.config.items()}}
+
     def read_attribute(self, connector: Connector, path: str) -> Value:
         if path.startswith(CONFIG):
             return connector.config.get(path.removeprefix(CONFIG))

@@ -332,8 +332,8 @@ class ConnectorBuilder(ConnectorBlock):
             reads,
             unique,
             feeds.heartbeat,
-            origin,
-            rules(own),
+            origin=origin,
+            rules=rules(own),
         )
 
 

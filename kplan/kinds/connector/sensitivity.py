@@ -194,8 +194,10 @@ def with_names(captured: Any, secrets: Mapping[str, str]) -> Any:
     return each_text(captured, named)
 
 
-def with_values(captured: Any, config: Config) -> Any:
-    """Return what was captured, with the values that `config` has; None where one of them is not known."""
+def with_values(captured: Any, resources: Iterable[Resource]) -> Any:
+    """Return what was captured, with the values of the connectors among `resources`; None where one is not known."""
+    connectors = [resource for resource in resources if isinstance(resource, Connector)]
+    config = {key: value for connector in connectors for key, value in connector.config.items()}
     unknown: list[str] = []
 
     def filled(text: str) -> str:

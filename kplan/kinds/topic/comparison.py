@@ -17,6 +17,10 @@ PARTITIONS, FACTOR, CONFIG = "/partitions", "/replication_factor", "/config/"
 class TopicComparison:
     """A config that the stack does not name is left alone; a replication factor of -1 is the broker's own."""
 
+    def attributes(self, topic: Topic) -> Mapping[str, Value]:
+        config = {CONFIG + key: value for key, value in topic.config.items()}
+        return {PARTITIONS: topic.partitions, FACTOR: topic.replication_factor, **config}
+
     def read_attribute(self, topic: Topic, path: str) -> Value:
         if path.startswith(CONFIG):
             return topic.config.get(path.removeprefix(CONFIG))

@@ -37,7 +37,7 @@ class TopicEncoding:
         if len(plain) != len(config):
             raise ValueError("a topic's config has no secrets")
         counts = read_integer(fields, "partitions", 1), read_integer(fields, "replication_factor", -1)
-        return Topic(name, *counts, frozen(plain), origin, rules)
+        return Topic(name, *counts, frozen(plain), origin=origin, rules=rules)
 
     def describe(self, topic: Topic) -> Mapping[str, Any]:
         return {

@@ -87,8 +87,8 @@ class Builder:
             self._count(settings, "/partitions", 1),
             self._count(settings, "/replication_factor", -1),
             config,
-            _origin(settings, span, note),
-            rules,
+            origin=_origin(settings, span, note),
+            rules=rules,
         )
         self._cross_check(topic)
         return topic

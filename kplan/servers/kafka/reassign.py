@@ -24,7 +24,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from kplan.diagnostics import Denied, ErrorClass, KplanError, Rejected, Timeout, Unsupported, codes
 from kplan.kinds.topic.options import Reassignment, Replicas, reassignment_of
 from kplan.kinds.topic.placement import FOLLOWER_RATE, FOLLOWERS, LEADER_RATE, LEADERS, Placement, involved, throttled
-from kplan.model import Address, Change
+from kplan.model import Address, Change, Topic
 from kplan.servers import topics as shared
 from kplan.servers.base import Outcome, Progress
 from kplan.servers.permissions import Acl
@@ -323,7 +323,8 @@ class Reassignments:
         limited = [c for c in moving if (moved := reassignment_of(c)) and moved.throttle is not None]
         rates = self._rates(involved([moved for c in limited if (moved := reassignment_of(c))]))
         for change in limited:
-            own = [key for key in (LEADERS, FOLLOWERS) if change.before and key in change.before.config]
+            config = change.before.config if isinstance(change.before, Topic) else {}
+            own = [key for key in (LEADERS, FOLLOWERS) if key in config]
             found[change.address] = {**found[change.address], "kept": [*rates, *own]}
         return found
 

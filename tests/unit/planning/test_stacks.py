@@ -30,7 +30,7 @@ SINK = {"connector.class": "org.apache.kafka.connect.file.FileStreamSinkConnecto
 
 
 def topic(name: str, **config: str) -> Topic:
-    return Topic(name, 1, 3, config, Origin(Span(f"{name}.yaml", 4, 3, 4, 9)))
+    return Topic(name, 1, 3, config, origin=Origin(Span(f"{name}.yaml", 4, 3, 4, 9)))
 
 
 def source(name: str, *feeds: str, **config: str) -> Connector:
