@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kplan.servers.base import Backend, Cluster
     from kplan.servers.simulated import SimulatedTopics
 
-UNSET = "not-a-secret"  # the value of a sensitive variable that a test does not give
+UNSET_SECRET = "not-a-secret"  # the value of a sensitive variable that a test does not give
 
 
 @dataclass(slots=True)
@@ -44,16 +44,16 @@ class SimulatedCluster:
     # -- kplan ----------------------------------------------------------------------------------------------------
     def load(self, source: str | os.PathLike[str], /, *, env: str = "", var: Mapping[str, object] = EMPTY,
              process: Mapping[str, str] = EMPTY) -> Loaded:  # fmt: skip
-        """What the stack says in the environment `env`, with this cluster in place of that environment's servers.
+        """Load the stack for the environment `env`, with this cluster in place of that environment's servers.
 
         `source` is a file, a folder, or the text of a stack, for which the working folder's `kplan.yaml` has the
         environments. The environment's variables, defaults and guards count; of the process's environment only
         `process` does. A sensitive variable without a value has `not-a-secret`.
         """
-        path = self._file(source, env)
+        path = self._stack_file(source, env)
         loaded = api.load(path, env=env, variables=var, process=process, without_servers=True)
-        if unset := {f"{PREFIX}{name}": UNSET for each in loaded.stacks for name in each.unset}:
-            loaded = api.load(path, env=env, variables=var, process={**process, **unset}, without_servers=True)
+        if secrets := {f"{PREFIX}{name}": UNSET_SECRET for each in loaded.stacks for name in each.unset}:
+            loaded = api.load(path, env=env, variables=var, process={**process, **secrets}, without_servers=True)
         return replace(loaded, environment=self.environment(loaded.environment))
 
     def plan(
@@ -66,7 +66,7 @@ class SimulatedCluster:
         process: Mapping[str, str] = EMPTY,
         **options: Any,
     ) -> Plan:
-        """What the stack would change here. `options` are those of `kplan.plan`; raises Invalid as it does."""
+        """Plan what the stack would change here. `options` are those of `kplan.plan`; raises Invalid as it does."""
         return api.plan(self.load(source, env=env, var=var, process=process), **options)
 
     def apply(
@@ -80,7 +80,7 @@ class SimulatedCluster:
         accept: str | Sequence[str] = (),
         events: list[Event] | None = None,
     ) -> Result:
-        """How it ends when the stack, or a plan, is applied here; `events` gets what happens meanwhile.
+        """Apply the stack, or a plan, here, and return how the run ended; `events` receives the run's events.
 
         Raises what `kplan.apply` raises, such as Blocked where a danger is not accepted.
         """
@@ -89,20 +89,20 @@ class SimulatedCluster:
         emit = (lambda event: None) if events is None else events.append
         return api.apply(source, self.environment(Environment(source.env)), on_event=emit)
 
-    def destroy(self, source: str | os.PathLike[str], /, **given: Any) -> Result:
-        """How it ends when what the stack owns is deleted; `given` are the arguments of `plan`."""
-        return self.apply(self.plan(source, destroy=True, **given))
+    def destroy(self, source: str | os.PathLike[str], /, **arguments: Any) -> Result:
+        """Delete what the stack owns, and return how the run ended; `arguments` are those of `plan`."""
+        return self.apply(self.plan(source, destroy=True, **arguments))
 
     # -- what is there --------------------------------------------------------------------------------------------
     @property
     def topics(self) -> dict[str, Topic]:
-        """The topics by name, with the config that is set on each as the brokers store it: durations in ms."""
+        """Return the topics by name, with the config that is set on each as the brokers store it: durations in ms."""
         with self._cluster() as cluster:
             return {a.name: r for a, r in cluster.topics.read(None).resources.items() if isinstance(r, Topic)}
 
     @property
     def connectors(self) -> dict[str, Connector]:
-        """The connectors by name. Secrets among their settings are `kplan.Secret`."""
+        """Return the connectors by name. Secrets among their settings are `kplan.Secret`."""
         with self._connect() as connect:
             return {a.name: r for a, r in connect.read(None).resources.items() if isinstance(r, Connector)}
 
@@ -116,59 +116,61 @@ class SimulatedCluster:
         config: Mapping[str, str] = EMPTY,
         records: int = 0,
     ) -> None:
-        """Somebody makes a topic, not kplan, and writes `records` to it. Raises Rejected or Conflict as Kafka would."""
+        """Create a topic with so many records as another program would. Raises Rejected or Conflict."""
         topic = Topic(name, partitions, replication_factor, dict(config))
         with self._cluster() as cluster:
-            _do(cluster.topics, Change(topic.address, Action.CREATE, None, topic))
+            _act(cluster.topics, Change(topic.address, Action.CREATE, None, topic))
         if records:
             self.produce(name, records)
 
     def set_config(self, topic: str, config: Mapping[str, str]) -> None:
-        """Somebody sets configs of a topic, not kplan: that is drift."""
-        now = self.topics[topic]
-        after = replace(now, config={**now.config, **config})
-        diffs = tuple(AttrDiff(f"/config/{key}", now.config.get(key), value) for key, value in config.items())
+        """Set configs of a topic as another program would: that is drift."""
+        before = self.topics[topic]
+        after = replace(before, config={**before.config, **config})
+        diffs = tuple(AttrDiff(f"/config/{key}", before.config.get(key), value) for key, value in config.items())
         with self._cluster() as cluster:
-            _do(cluster.topics, Change(now.address, Action.UPDATE, now, after, diffs))
+            _act(cluster.topics, Change(before.address, Action.UPDATE, before, after, diffs))
 
     def delete_topic(self, name: str) -> None:
-        """Somebody deletes a topic with its records, not kplan."""
+        """Delete a topic with its records as another program would."""
         with self._cluster() as cluster:
-            _do(cluster.topics, Change(Address("topic", name), Action.DELETE, self.topics[name]))
+            _act(cluster.topics, Change(Address("topic", name), Action.DELETE, self.topics[name]))
 
     def produce(self, topic: str, records: int, *, at: int | None = None) -> None:
-        """Somebody writes so many records, now or at a time in milliseconds since 1970."""
+        """Write so many records, now or at a time in milliseconds since 1970."""
         with self._cluster() as cluster:
             _simulated(cluster).produce(topic, records, at=at)
 
     def subscribe(self, group: str, topic: str, *, lag: int = 0, active: bool = True) -> None:
-        """A consumer group reads the topic, `lag` records behind; one that is not `active` has only its offsets."""
+        """Let a consumer group read the topic, `lag` records behind; one that is not `active` has only its offsets."""
         with self._cluster() as cluster:
             _simulated(cluster).subscribe(group, topic, lag, active=active)
 
     def add_connector(self, name: str, config: Mapping[str, str]) -> None:
-        """Somebody makes a connector, not kplan. Raises Rejected as Connect would."""
+        """Create a connector as another program would. Raises Rejected as Connect would."""
         after = Connector(name, {key: conceal(key, value) for key, value in config.items()})
         with self._connect() as connect:
-            _do(connect, Change(after.address, Action.CREATE, None, after))
+            _act(connect, Change(after.address, Action.CREATE, None, after))
 
     # -- how ------------------------------------------------------------------------------------------------------
     def environment(self, like: Environment) -> Environment:
-        """The same environment with this cluster in place of its servers."""
-        here = Simulated(self.brokers, tuple(self.fail))
+        """Return the same environment with this cluster in place of its servers."""
+        simulated = Simulated(self.brokers, tuple(self.fail))
         state = str(Path(self.folder, "cluster.db").resolve())
-        return replace(like, kafka={}, connect={}, sqlite=state, simulated=here, notify=())
+        return replace(like, kafka={}, connect={}, sqlite=state, simulated=simulated, notify=())
 
-    def _file(self, source: str | os.PathLike[str], env: str) -> Path:
-        """Where the stack is. A text becomes a file, with the working folder's `kplan.yaml` where `env` is of that."""
+    def _stack_file(self, source: str | os.PathLike[str], env: str) -> Path:
+        """Return the stack's file. A text becomes a file, with the working folder's `kplan.yaml` if `env` is given."""
         if not isinstance(source, str) or "\n" not in source:
             return Path(source)
         folder = Path(self.folder)
         folder.mkdir(parents=True, exist_ok=True)
-        here = Path.cwd()
-        known = next((each / CONFIG for each in (here, *here.parents) if (each / CONFIG).is_file()), None)
-        if env and known:
-            (folder / CONFIG).write_bytes(known.read_bytes())
+        working_folder = Path.cwd()
+        config_file = next(
+            (each / CONFIG for each in (working_folder, *working_folder.parents) if (each / CONFIG).is_file()), None
+        )
+        if env and config_file:
+            (folder / CONFIG).write_bytes(config_file.read_bytes())
         else:
             (folder / CONFIG).unlink(missing_ok=True)
         (folder / "stack.yaml").write_text(source, "utf-8")
@@ -195,7 +197,7 @@ def _simulated(cluster: Cluster) -> SimulatedTopics:
     return cast("SimulatedTopics", cluster.topics)
 
 
-def _do(backend: Backend, change: Change) -> None:
-    """The change is so. Raises what the server answers."""
+def _act(backend: Backend, change: Change) -> None:
+    """Carry out the change. Raises what the server answers."""
     if problem := backend.act([change], {})[change.address].error:
         raise problem

@@ -1,4 +1,4 @@
-"""Numbers, sizes and lists for people: words that every text of kplan shares."""
+"""Numbers, sizes and lists as people read them: the helpers that every text of kplan uses."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def size(number: float) -> str:
-    """So many bytes for people: `1.2 GiB`."""
+def format_size(number: float) -> str:
+    """Return so many bytes as people read them: `1.2 GiB`."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if number < 1024:
             return f"{number:,.0f} bytes" if unit == "bytes" else f"{number:.1f} {unit}"
@@ -23,12 +23,12 @@ def size(number: float) -> str:
     return f"{number:,.1f} TiB"
 
 
-def cut(text: str, most: int) -> str:
-    """Return `text` in at most `most` characters; what is left out is marked by `…`."""
-    return text if len(text) <= most else text[: most - 1] + "…"
+def truncate(text: str, max_length: int) -> str:
+    """Return `text` in at most `max_length` characters; `…` marks what is left out."""
+    return text if len(text) <= max_length else text[: max_length - 1] + "…"
 
 
-def listed(items: Sequence[str], most: int = 5) -> str:
-    """`a, b and 3 more`."""
-    more = len(items) - most
-    return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")
+def join_names(items: Sequence[str], max_names: int = 5) -> str:
+    """Return `a, b and 3 more`."""
+    more = len(items) - max_names
+    return ", ".join(items[:max_names]) + (f" and {more} more" if more > 0 else "")

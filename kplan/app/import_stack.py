@@ -15,7 +15,7 @@ from kplan.kinds.connector.sensitivity import of_ledger
 from kplan.model import Connector, Live
 from kplan.planning.reading import conceal_settings
 from kplan.render.text import clean
-from kplan.text import cut
+from kplan.text import truncate
 
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment
@@ -128,4 +128,4 @@ def _refuse_unmatched(globs: tuple[str, ...], addresses: Iterable[Address]) -> N
 
 def printable_note(note: str, runtime: Runtime) -> str:
     """Return a note as a terminal may show it: one line of bounded length, without secrets and control characters."""
-    return cut(clean(printable(runtime.mask.mask(note))), MAX_NOTE)
+    return truncate(clean(printable(runtime.mask.mask(note))), MAX_NOTE)

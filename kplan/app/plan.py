@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kplan.app.problems import mask_problems, problems_by_stack
-from kplan.diagnostics import Invalid, ordered
+from kplan.diagnostics import Invalid, sort_diagnostics
 from kplan.planning.pipeline import Options, make_all, not_for_apply
 from kplan.planning.risk import Accepted
 
@@ -94,7 +94,7 @@ def plan_stacks(
     with runtime.show_progress(True):
         plans = make_all(stacks, opened.cluster, opened.store, options, opened.begun)
     of_files = problems_by_stack(loaded, stacks)
-    problems = [ordered([*of_files[plan.stack], *plan.diagnostics]) for plan in plans]
+    problems = [sort_diagnostics([*of_files[plan.stack], *plan.diagnostics]) for plan in plans]
     masked = [tuple(mask_problems(runtime.mask, of_plan, loaded.texts)) for of_plan in problems]
     plans = [replace(plan, diagnostics=of_plan) for plan, of_plan in zip(plans, masked, strict=True)]
     return PlanOutcome(plans, time.monotonic() - started)

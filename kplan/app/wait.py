@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kplan.app.servers import open_cluster
 from kplan.diagnostics import KplanError, Locked, codes
 from kplan.servers.waits import WAITS
-from kplan.text import listed
+from kplan.text import join_names
 
 if TYPE_CHECKING:
     from kplan.app.runtime import Runtime
@@ -54,7 +54,7 @@ def find_missing(environment: Environment, things: Sequence[str], topics: Sequen
             if thing == "topics":
                 present = {address.name for address in cluster.topics.read(topics).resources}
                 if lacking := [name for name in topics if name not in present]:
-                    return f"topics missing: {listed(lacking)}"
+                    return f"topics missing: {join_names(lacking)}"
             else:
                 checks[thing]()
     except KplanError as e:

@@ -14,7 +14,7 @@ from kplan.cli.session import Session
 def command(session: Session, code: str | None) -> int:
     import textwrap
 
-    from kplan.diagnostics.codes.table import CODES, similar
+    from kplan.diagnostics.codes.table import CODES, find_similar
 
     code = (code or "").upper()
     if not code:
@@ -22,7 +22,7 @@ def command(session: Session, code: str | None) -> int:
             session.say(f"{entry.number}  {entry.title}")
         return 0
     if code not in CODES:
-        near = f"; did you mean {similar(code)}?" if similar(code) else ""
+        near = f"; did you mean {find_similar(code)}?" if find_similar(code) else ""
         raise click.BadParameter(f"there is no code {code}{near}", param_hint="CODE")
 
     session.say(f"{code}: {CODES[code].title}\n")

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @SHOWING
 @calls
 def command(session: Session, shape: str, every: bool, out: str | None) -> int:
-    from kplan.diagnostics import codes, ordered
+    from kplan.diagnostics import codes, sort_diagnostics
     from kplan.inspect.lineage import graph
     from kplan.model import Target
 
@@ -48,7 +48,7 @@ def command(session: Session, shape: str, every: bool, out: str | None) -> int:
     loaded = session.load_valid()
     # A topic that is read and not fed: the graph itself shows that, and looks into all stacks.
     foreign = codes.K215.number
-    session.show(ordered(d for d in loaded.diagnostics if d.code != foreign))
+    session.show(sort_diagnostics(d for d in loaded.diagnostics if d.code != foreign))
     shown = _view(session, graph(loaded.stacks), loaded.stacks, shape, every)
     if out:
         from kplan.cli.snapshot import save_or_tell

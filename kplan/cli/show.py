@@ -212,13 +212,13 @@ def setting(key: str, text: str, source: str, width: int) -> list[str]:
 
 
 def _stacks(session: Session) -> int:
-    from kplan.diagnostics import ordered
+    from kplan.diagnostics import sort_diagnostics
     from kplan.kinds.codec import resource_to_json
     from kplan.render.text import clean
     from kplan.render.wording import value
 
     loaded = session.load()
-    session.show(ordered(loaded.diagnostics))
+    session.show(sort_diagnostics(loaded.diagnostics))
     if session.as_json:
         session.say(
             json.dumps(

@@ -59,10 +59,10 @@ def command(session: Session) -> int:
 
 def _told(session: Session, loaded: Loaded | None, problems: Sequence[Diagnostic], others: int = 0) -> int:
     """The problems are shown and reported. `others`: files that are no stacks. Returns the exit code."""
-    from kplan.diagnostics import ordered
+    from kplan.diagnostics import sort_diagnostics
 
     stacks = loaded.stacks if loaded else ()
-    found = session.masked(ordered(problems))
+    found = session.masked(sort_diagnostics(problems))
     if session.view in ("text", "concise") and not session.reports:
         _shown(session, stacks, found, others)
     else:

@@ -1,4 +1,4 @@
-"""Problems: those in a person's files are values that are collected, those of the world are exceptions.
+"""Problems: those in a user's files are values that are collected; failures of servers and machines are exceptions.
 
 The error tree (class, exit code when nothing was changed yet):
 
@@ -30,10 +30,10 @@ from enum import StrEnum
 from kplan.diagnostics import codes
 from kplan.diagnostics.codes.code import Code
 
-LONGEST_NUMBER = 60  # digits of a number in a sentence
-NUMBERS = re.compile(rf"\d{{{LONGEST_NUMBER},}}")
-LONGEST_TEXT = 4_000  # characters of a sentence of a problem
-MOST_NAMED = 3  # addresses that a problem of many names in its text
+MAX_NUMBER_DIGITS = 60  # digits of a number in a sentence
+NUMBERS = re.compile(rf"\d{{{MAX_NUMBER_DIGITS},}}")
+MAX_TEXT_LENGTH = 4_000  # characters of a sentence of a problem
+MAX_NAMES = 3  # addresses that a problem of many names in its text
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,10 +58,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One problem with its cause and the way out.
+    """One problem with its cause and its remedy.
 
-    `summary` has no words of the user's, so that it can be searched; `detail` has them; `label` stands behind the
-    underline of the snippet; `help` is what to do. A problem that one line causes for several resources has the first
+    `summary` has no words of the user's, so that it can be searched; `detail` has them; `label` follows the underline
+    of the snippet; `help` is what to do. A problem that one line causes for several resources has the first
     of them in `address`, and all in `addresses`.
     """
 
@@ -81,13 +81,15 @@ class Diagnostic:
         return self.severity is Severity.ERROR
 
     def __str__(self) -> str:
-        """One line, without control characters: `shop.yaml:20:7: K104 unknown topic config: retention (…)`."""
-        said = ": ".join(filter(None, (str(self.span or self.address), f"{self.code} {self.summary}", self.detail)))
-        text = f"{said} ({self.help})" if self.help else said
+        """Return one line without control characters: `shop.yaml:20:7: K104 unknown topic config: retention (…)`."""
+        place_and_problem = ": ".join(
+            filter(None, (str(self.span or self.address), f"{self.code} {self.summary}", self.detail))
+        )
+        text = f"{place_and_problem} ({self.help})" if self.help else place_and_problem
         return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
-    def located(self, span: Span | None) -> Diagnostic:
-        """The same problem at `span`, unless it has a place already."""
+    def with_span(self, span: Span | None) -> Diagnostic:
+        """Return the same problem at `span`, unless it has a place already."""
         return self if self.span or span is None else replace(self, span=span)
 
 
@@ -130,50 +132,53 @@ def _diagnostic(
     path: str,
     label: str,
 ) -> Diagnostic:
-    return Diagnostic(code.number, severity, summary, _cut(detail), _cut(help), span, str(address), path, _cut(label))
+    return Diagnostic(
+        code.number, severity, summary, _shorten(detail), _shorten(help), span, str(address), path, _shorten(label)
+    )
 
 
-def _cut(text: str) -> str:
-    """What a person can read of it: a value in it may have millions of characters, and a number thousands of digits."""
-    if len(text) > LONGEST_NUMBER:
+def _shorten(text: str) -> str:
+    """Return a text short enough to read: values may have millions of characters, numbers thousands of digits."""
+    if len(text) > MAX_NUMBER_DIGITS:
         text = NUMBERS.sub(lambda found: f"{found[0][:20]}… ({len(found[0]):,} digits)", text)
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
+    return text if len(text) <= MAX_TEXT_LENGTH else f"{text[: MAX_TEXT_LENGTH - 1]}…"
 
 
-def ordered(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Errors first, then by place, each once; what one line causes for many resources is one problem."""
-    unique = _merged(dict.fromkeys(diagnostics))
-    return tuple(sorted(unique, key=lambda d: (d.severity, d.span or Span(""), d.code, d.address, d.detail)))
+def sort_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Return errors first, then by place, each once; what one line causes for many resources is one problem."""
+    merged = _merge_resources(dict.fromkeys(diagnostics))
+    return tuple(sorted(merged, key=lambda d: (d.severity, d.span or Span(""), d.code, d.address, d.detail)))
 
 
-def _merged(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """The problems; those at one place that differ in the resource alone are one, which knows all addresses."""
+def _merge_resources(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Return the problems; those at one place that differ only in the resource become one with all addresses."""
     groups: dict[tuple[object, ...], list[Diagnostic]] = {}
-    for number, each in enumerate(diagnostics):
-        alone = not each.address or each.span is None or bool(each.addresses)
-        groups.setdefault((number,) if alone else (*alike(each), each.span), []).append(each)
-    return [_together(group) if len(group) > 1 else group[0] for group in groups.values()]
+    for number, diagnostic in enumerate(diagnostics):
+        is_single = not diagnostic.address or diagnostic.span is None or bool(diagnostic.addresses)
+        groups.setdefault((number,) if is_single else (*merge_key(diagnostic), diagnostic.span), []).append(diagnostic)
+    return [_merge_group(group) if len(group) > 1 else group[0] for group in groups.values()]
 
 
-def alike(diagnostic: Diagnostic) -> tuple[object, ...]:
-    """What two problems have in common that differ in nothing but the resource and the place."""
+def merge_key(diagnostic: Diagnostic) -> tuple[object, ...]:
+    """Return what two problems have in common that differ only in the resource and the place."""
     d, name = diagnostic, diagnostic.address.partition("/")[2]
     detail = d.detail.replace(name, "\0") if name else d.detail
     return d.code, d.severity, d.summary, detail, d.help, d.path, d.label
 
 
-def _together(group: list[Diagnostic]) -> Diagnostic:
+def _merge_group(group: list[Diagnostic]) -> Diagnostic:
+    """Return one problem for all resources of the group."""
     addresses = tuple(dict.fromkeys(each.address for each in group))
     if len(addresses) == 1:
         return group[0]
-    detail = "\n".join(filter(None, (group[0].detail, f"{len(addresses)} resources: {named(addresses)}")))
+    detail = "\n".join(filter(None, (group[0].detail, f"{len(addresses)} resources: {join_first_names(addresses)}")))
     return replace(group[0], detail=detail, addresses=addresses)
 
 
-def named(names: Sequence[str]) -> str:
-    """The first names, and how many more there are: `a, b, c and 22 more`."""
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+def join_first_names(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are: `a, b, c and 22 more`."""
+    hidden_count = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {hidden_count} more" if hidden_count > 0 else "")
 
 
 class ErrorClass(StrEnum):
@@ -185,7 +190,7 @@ class ErrorClass(StrEnum):
 
 
 class KplanError(Exception):
-    """A failure of the world, said in one sentence, with the way out in `help` and its origin in `cause`.
+    """A failure outside the user's files: one sentence, the remedy in `help` and its origin in `cause`.
 
     `entry` is its code with the explanation. `applied` is False when the request cannot have taken effect, None when
     that is unknown.
@@ -251,7 +256,7 @@ class Rejected(KplanError):
 
 
 class Conflict(KplanError):
-    """It is there already, or gone already."""
+    """The resource already exists, or was already removed."""
 
     exit_code = 4
     error_class = ErrorClass.EXPECTED
@@ -272,10 +277,10 @@ class Invalid(KplanError):
 
     def __init__(self, diagnostics: Iterable[Diagnostic], message: str = "the files have errors") -> None:
         super().__init__(message)
-        self.diagnostics = ordered(diagnostics)
+        self.diagnostics = sort_diagnostics(diagnostics)
 
     def __str__(self) -> str:
-        """The problems too, one a line: what a traceback and pytest show."""
+        """Return the message and the problems, one a line: what a traceback and pytest show."""
         return "\n".join([self.message, *(f"  {each}" for each in self.diagnostics)])
 
 

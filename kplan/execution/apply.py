@@ -20,7 +20,7 @@ from kplan.planning.order import Step
 from kplan.planning.trust import NEVER, Listed, find_forbidden, find_unlisted
 from kplan.planning.unknown_words import find_unknown_words, later_version
 from kplan.state.base import Holder, Lock, Store
-from kplan.text import count, listed
+from kplan.text import count, join_names
 
 if TYPE_CHECKING:
     from kplan.project.environment import Environment
@@ -140,7 +140,7 @@ class Apply:
         else:
             owners = {change.source or change.address: change.owner for change in plan.changes}
             gone = [a for a, owner in owners.items() if owner and a in live.resources and a not in ledger]
-            lost = listed(list(map(str, gone)))
+            lost = join_names(list(map(str, gone)))
         if lost:
             raise Stale(
                 f"the state in {store.where} has no record any more of {lost}",

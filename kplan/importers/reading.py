@@ -14,7 +14,7 @@ from kplan.kinds.connector.expansion import CONNECTOR_NAME
 from kplan.language import source
 from kplan.language.source import Document
 from kplan.model import Connector, Rules, Topic
-from kplan.text import cut, listed
+from kplan.text import join_names, truncate
 
 DIVIDER: Final = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
@@ -36,7 +36,7 @@ REPEATED = re.compile(r"`(.*)` is in line (\d+) of the same map already", re.DOT
 
 def refused(detail: str, span: Span | None, help: str = "") -> Invalid:
     """The file cannot be taken."""
-    return Invalid([error(codes.K631, "a file cannot be imported", cut(detail, MAX_DETAIL), span=span, help=help)])
+    return Invalid([error(codes.K631, "a file cannot be imported", truncate(detail, MAX_DETAIL), span=span, help=help)])
 
 
 def documents(path: str, text: str, found: Found) -> list[Document]:
@@ -142,8 +142,8 @@ def _judge_repeated(path: str, repeated: Mapping[str, bool], problems: Sequence[
             spans.setdefault(said[1], problem.span)
 
     def named(keys: Sequence[str]) -> str:
-        at = {key: f" in lines {listed([str(line) for line in lines], 10)}" for key, lines in places.items()}
-        return listed([f"`{key}`{at.get(key, '')}" for key in keys], 10)
+        at = {key: f" in lines {join_names([str(line) for line in lines], 10)}" for key, lines in places.items()}
+        return join_names([f"`{key}`{at.get(key, '')}" for key in keys], 10)
 
     different = [key for key, equal in repeated.items() if not equal]
     if different:

@@ -13,7 +13,7 @@ from kplan.diagnostics import (
     Span,
     codes,
     error,
-    ordered,
+    sort_diagnostics,
     warning,
 )
 from kplan.kinds.connector import sensitivity
@@ -248,7 +248,7 @@ def _plan(draft: Draft, place: int, live: Live, ledger: Ledger, options: Options
         draft.unchanged[place],
         draft.hidden.get(place, 0),
         tuple(draft.drift[place]),
-        ordered([*problems, *([limit] if limit else [])]),
+        sort_diagnostics([*problems, *([limit] if limit else [])]),
         checked=not options.offline,
         topics_read=len(live.names),
         connectors_read=sum(1 for a in live.health),

@@ -65,7 +65,7 @@ def _checked_by(backend: Backend, changes: Sequence[Change]) -> Mapping[Address,
 def _at(diagnostic: Diagnostic, change: Change) -> Diagnostic:
     """The problem at the line where the stack says the setting that the server named."""
     span = change.after.origin.at(diagnostic.path) if change.after else change.span
-    return replace(diagnostic, address=diagnostic.address or str(change.address)).located(span or change.span)
+    return replace(diagnostic, address=diagnostic.address or str(change.address)).with_span(span or change.span)
 
 
 def _looking(cluster: Cluster, changes: Sequence[Change], target: Target) -> Future[Looked] | None:

@@ -27,7 +27,7 @@ from kplan.project.environment import Environment
 from kplan.project.expand import Inputs, expand
 from kplan.project.process import BOOTSTRAP, CONNECT_URL, referenced_variables, set_connection_variables
 from kplan.project.stacks import conflicts, same_addresses
-from kplan.text import listed
+from kplan.text import join_names
 
 if TYPE_CHECKING:
     from kplan.kinds.connector.templates import Blueprint
@@ -228,7 +228,7 @@ class Reader:
     def _without_stacks(self, name: str, below: Sequence[Path]) -> Diagnostic:
         help = "it holds no .yaml file"
         if below:
-            help += f" itself, and folders in it are not read: name {listed([self.shown(each) for each in below])}"
+            help += f" itself, and folders in it are not read: name {join_names([self.shown(each) for each in below])}"
         return error(codes.K107, "a folder without stacks", str(name), help=help)
 
     def _not_read(self, name: str, below: Sequence[Path]) -> Diagnostic:
@@ -236,8 +236,8 @@ class Reader:
         return warning(
             codes.K112,
             "stacks in folders below are not read",
-            f"{name} was asked for, and there are stacks in {listed(folders)}, too",
-            help=f"name each folder whose stacks are meant: {name} {listed(folders, 1)}",
+            f"{name} was asked for, and there are stacks in {join_names(folders)}, too",
+            help=f"name each folder whose stacks are meant: {name} {join_names(folders, 1)}",
         )
 
     def shown(self, path: Path) -> str:

@@ -16,7 +16,7 @@ from textwrap import wrap
 from typing import Any
 from unicodedata import category, combining, east_asian_width
 
-from kplan.diagnostics import Diagnostic, Severity, Span, alike, named
+from kplan.diagnostics import Diagnostic, Severity, Span, join_first_names, merge_key
 
 MOST_SHOWN = 100  # problems that a person is shown in full
 MOST_LINES = 1_000  # and in one line each
@@ -57,7 +57,7 @@ def full(
 def _folded(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
     """The problems in their order; of more than MOST_ALIKE the first stands for all."""
     groups: dict[tuple[object, ...], list[Diagnostic]] = {}
-    keys = [alike(each) if each.address and not each.addresses else (n,) for n, each in enumerate(diagnostics)]
+    keys = [merge_key(each) if each.address and not each.addresses else (n,) for n, each in enumerate(diagnostics)]
     for key, each in zip(keys, diagnostics, strict=True):
         groups.setdefault(key, []).append(each)
     shown: list[Diagnostic] = []
@@ -71,7 +71,7 @@ def _folded(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
 
 def _first_of(group: Sequence[Diagnostic]) -> Diagnostic:
     others = [f"{each.address} ({each.span})" if each.span else each.address for each in group[1:]]
-    return replace(group[0], detail=f"{group[0].detail}\nand {len(others)} more: {named(others)}")
+    return replace(group[0], detail=f"{group[0].detail}\nand {len(others)} more: {join_first_names(others)}")
 
 
 def summary_line(diagnostics: Iterable[Diagnostic], files: int, closing: str) -> str:

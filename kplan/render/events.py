@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from kplan.model.events import Event
 from kplan.planning.document import diagnostic_to_json
 from kplan.render.text import COLORS, Style, clean, fold
-from kplan.text import cut
+from kplan.text import truncate
 
 SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "±", "move": ">", "adopt": "=", "release": "o"}
 HEARTBEAT = 10.0  # seconds without a word, after which a running step is named
@@ -140,7 +140,7 @@ class LineView:
 
     def _columns(self, head: str, message: str, seconds: str, color: str) -> str:
         room = max(20, self.style.width - max(48, len(head)) - len(seconds) - 3)
-        left = f"{head:<48} {cut(clean(message), room)}"
+        left = f"{head:<48} {truncate(clean(message), room)}"
         gap = max(2, self.style.width - len(left) - len(seconds))
         return self.style.paint(left, color) + (" " * gap + seconds if seconds else "")
 

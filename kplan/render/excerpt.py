@@ -11,7 +11,7 @@ from typing import Any
 from kplan.render import text
 from kplan.render.flow import ranges
 from kplan.render.steps import briefly, verb
-from kplan.text import cut
+from kplan.text import truncate
 
 MAX_WHOLE = 5_000  # a page of at most so many steps shows each of them in detail
 MAX_ROWS = 2_000  # of problems, and of drift
@@ -66,7 +66,7 @@ def _choose_steps(documents: Sequence[Json]) -> Sequence[set[int] | None]:
 
 def _brief(change: Json) -> str:
     """Return what the step does in a few words; a deletion's risk differs for each and is not among them."""
-    return "" if change["actions"] == ["delete"] else cut(briefly(change), MAX_BRIEF)
+    return "" if change["actions"] == ["delete"] else truncate(briefly(change), MAX_BRIEF)
 
 
 def _rank(change: Json) -> int | None:

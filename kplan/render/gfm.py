@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from kplan.render.diagnostics import visible
-from kplan.text import cut
+from kplan.text import truncate
 
 _MARKUP = str.maketrans({
     **{char: f"\\{char}" for char in "\\*_[]~"},
@@ -46,7 +46,7 @@ def code(text: str, most: int = 200) -> str:
 
     In an element Markdown goes on, and cmark-gfm makes links of addresses there.
     """
-    shown = cut(visible(text), most)
+    shown = truncate(visible(text), most)
     if not shown.strip() or "`" in shown or "|" in shown:
         return f"<code>{_plain(shown)}</code>"
     return f"`{shown}`"

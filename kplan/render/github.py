@@ -13,7 +13,7 @@ from kplan.diagnostics import Diagnostic, Severity
 from kplan.render.diagnostics import line, visible, words
 from kplan.render.findings import findings
 from kplan.render.text import Context
-from kplan.text import count, cut
+from kplan.text import count, truncate
 
 MOST = 10  # a step shows so many of a level and says nothing of the others (actions/toolkit, docs/problem-matchers.md)
 LONGEST = 60_000  # characters; an annotation's message has at most 64 KB (docs.github.com, REST API, check runs)
@@ -46,7 +46,7 @@ def _listed(problems: Sequence[Diagnostic]) -> str:
     """A line each; where they are too long together, each is cut to its place, code and beginning."""
     lines = [line(each) for each in problems]
     room = max(40, LONGEST // len(lines) - 1)
-    short = lines if sum(map(len, lines)) + len(lines) <= LONGEST else [cut(each, room) for each in lines]
+    short = lines if sum(map(len, lines)) + len(lines) <= LONGEST else [truncate(each, room) for each in lines]
     return "\n".join(short)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from kplan.render.diagnostics import visible
 from kplan.render.steps import verb
-from kplan.text import cut
+from kplan.text import truncate
 
 ROOM = 1_900
 BOXES = 40
@@ -92,7 +92,7 @@ def _node(box: Box, named: int) -> str:
 
 
 def _said(change: Json) -> str:
-    return f"{change['step']} {coded(verb(change))} {coded(cut(change['address'], LABEL))}"
+    return f"{change['step']} {coded(verb(change))} {coded(truncate(change['address'], LABEL))}"
 
 
 def coded(text: str) -> str:

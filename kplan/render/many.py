@@ -9,7 +9,7 @@ from typing import Any
 
 from kplan.diagnostics import codes
 from kplan.render.text import Context, Style, clean, counts
-from kplan.text import count, listed
+from kplan.text import count, join_names
 
 Json = Mapping[str, Any]
 CIRCLE = codes.K250.number  # stacks wait for each other, so that there is no order
@@ -108,7 +108,7 @@ def _verdict(documents: Sequence[Json], doing: Sequence[Json], style: Style, con
     refused = [document["stack"]["name"] for document in documents if not document["applyable"]]
     if refused:
         verb = "is" if len(refused) == 1 else "are"
-        said = f"None of them can be applied: {clean(listed(refused))} {verb} refused, above."
+        said = f"None of them can be applied: {clean(join_names(refused))} {verb} refused, above."
         yield from ("", *(style.paint(line, "1;31") for line in _wrapped(said, style)))
     elif doing and context.saved:
         yield from ("", f"To do exactly this:  kplan apply {context.saved}")

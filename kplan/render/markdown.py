@@ -30,7 +30,7 @@ from kplan.render.review import FORMS, Form, Rank, Review, Told, diagnostic, is_
 from kplan.render.room import Item, Part, fitted
 from kplan.render.steps import briefly, shown, verb
 from kplan.render.text import Context
-from kplan.text import count, cut
+from kplan.text import count, truncate
 
 LIMIT = 60_000
 LEFT = 1_500  # room for the line that says what was left out
@@ -82,7 +82,7 @@ def _quiet(documents: Sequence[Json], context: Context) -> str:
 
 def _nothing(document: Json, context: Context) -> str:
     """Why there are no steps; without how long that took, so that the same is said the same way again."""
-    return prose(cut(text.nothing(document, replace(context, seconds=None)), 300))
+    return prose(truncate(text.nothing(document, replace(context, seconds=None)), 300))
 
 
 def _parts(documents: Sequence[Json], context: Context, seen: Review, form: Form) -> Iterator[Part]:
@@ -108,8 +108,8 @@ def _title(documents: Sequence[Json]) -> str:
     action = "kplan destroy" if any(document["mode"] == "destroy" for document in documents) else "kplan"
     simulated = " (SIMULATED cluster)" if any(document["target"]["simulated"] for document in documents) else ""
     taken = " (from a SNAPSHOT)" if any(document["target"].get("snapshot") for document in documents) else ""
-    where = f" → {plain(cut(envs, 60))}" if envs else ""
-    return f"{action}: {plain(cut(what, 63))}{where}{simulated}{taken}"
+    where = f" → {plain(truncate(envs, 60))}" if envs else ""
+    return f"{action}: {plain(truncate(what, 63))}{where}{simulated}{taken}"
 
 
 def _heading(documents: Sequence[Json]) -> str:
@@ -179,7 +179,7 @@ def _status(documents: Sequence[Json], context: Context) -> Iterator[Item]:
 
 
 def _note(words: str) -> str:
-    return f"\nNote: {prose(cut(words, 300))}\n"
+    return f"\nNote: {prose(truncate(words, 300))}\n"
 
 
 # -- one stack --------------------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def _stack(document: Json, context: Context, form: Form, several: bool) -> Itera
     rows = [_row(change, form) for change in document["changes"]]
     if several:
         needed = any(item.rank is Rank.ALWAYS for item in rows)
-        stack = f"{_icon([document])} {plain(cut(document['stack']['name'], 63))}"
+        stack = f"{_icon([document])} {plain(truncate(document['stack']['name'], 63))}"
         title = f"\n#### {' · '.join([stack, *_verdict([document]), _digest(document)])}\n"
         yield Part([Item(Rank.ALWAYS if needed else Rank.STACK, lambda: title, "stack")])
     table = "\n| # | | resource | change | undo |\n|--:|:-:|---|---|---|\n"
@@ -227,12 +227,12 @@ def _what(change: Json) -> str:
         return prose(text.REASONS.get(change["reason"], "given up: it stays, and the stack no longer owns it"))
     if action in ("delete", "replace"):
         return "deleted" if action == "delete" else "deleted and made anew"
-    said = [prose(cut(briefly(change), 200))]
+    said = [prose(truncate(briefly(change), 200))]
     if action == "move":
         said.insert(0, f"was {code(change['moved_from'], ADDRESS)}, with its offsets")
     elif change.get("adopts"):
         said.insert(0, "adopted")
-    said += [prose(cut(effect.partition(";")[0], 80)) for effect in change.get("effects", ())[:2]]
+    said += [prose(truncate(effect.partition(";")[0], 80)) for effect in change.get("effects", ())[:2]]
     return ", ".join(filter(None, said))
 
 
@@ -356,9 +356,9 @@ def _cluster(document: Json) -> Iterator[str]:
         kafka = f"Kafka {code(target['bootstrap'])}, cluster {code(target['cluster_id'], 40)}"
         yield f"{kafka}, {count(read['topics'], 'topic')} read"
         if target["connect_url"]:
-            yield f"Connect {code(target['connect_url'])}, version {plain(cut(target['connect_version'], 40))}"
+            yield f"Connect {code(target['connect_url'])}, version {plain(truncate(target['connect_version'], 40))}"
         if not target.get("snapshot"):
-            yield prose(cut(text.checked(document), 200))
+            yield prose(truncate(text.checked(document), 200))
     if document["used_env"]:
         yield f"defaults from {code(', '.join(document['used_env']))}"
 

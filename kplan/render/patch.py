@@ -12,7 +12,7 @@ from kplan.render import text
 from kplan.render.diagnostics import visible
 from kplan.render.facts import sentence
 from kplan.render.steps import Row, beginning, place, rest, rows, verb
-from kplan.text import count, cut
+from kplan.text import count, truncate
 
 SIGNS = {"create": "+", "delete": "-", "adopt": " ", "give up": " "}
 VALUE, LINES = 200, 60  # characters of a value, lines of attributes
@@ -42,7 +42,7 @@ def _about(change: Json) -> Iterator[str]:
 
 
 def _note(words: str) -> str:
-    return f"#      {visible(cut(words, 2 * VALUE))}"
+    return f"#      {visible(truncate(words, 2 * VALUE))}"
 
 
 def _rows(change: Json) -> Iterator[str]:
@@ -77,7 +77,7 @@ def _row(row: Row, sign: str, column: int) -> Iterator[str]:
 
 
 def _line(sign: str, key: str, value: str, column: int) -> str:
-    return f"{sign}      {visible(cut(key, VALUE)):<{column}}  {visible(cut(value, VALUE))}".rstrip()
+    return f"{sign}      {visible(truncate(key, VALUE)):<{column}}  {visible(truncate(value, VALUE))}".rstrip()
 
 
 def _apart(before: str, after: str) -> tuple[str, str]:
@@ -89,7 +89,7 @@ def _apart(before: str, after: str) -> tuple[str, str]:
 def _items(row: Row, column: int) -> Iterator[str]:
     """A list: what stays on one line, then what comes and what goes, an item a line."""
     same = ", ".join(piece for kind, piece in row.pieces if kind == "same")
-    yield _line(" ", row.key, ", ".join(filter(None, [cut(same, VALUE // 2), row.more])), column)
+    yield _line(" ", row.key, ", ".join(filter(None, [truncate(same, VALUE // 2), row.more])), column)
     for kind, piece in row.pieces:
         if kind != "same":
             yield _line("+" if kind == "add" else "-", "", piece, column)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kplan.text import count, cut
+from kplan.text import count, truncate
 
 QUIET = 1.0  # seconds in which work may end without a word
 HEARTBEAT = 10.0  # seconds between two lines where there is no terminal
@@ -103,6 +103,6 @@ class Ticker:
     def _redraw(self, words: str) -> None:
         with self._lock:
             if words or self._shown:
-                sys.stderr.write(f"\r\x1b[K  … {cut(words, self.width - 5)}" if words else "\r\x1b[K")
+                sys.stderr.write(f"\r\x1b[K  … {truncate(words, self.width - 5)}" if words else "\r\x1b[K")
                 sys.stderr.flush()
             self._shown = bool(words)

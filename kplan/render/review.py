@@ -14,7 +14,7 @@ from kplan.render.facts import sentence
 from kplan.render.gfm import code, lines, plain, prose
 from kplan.render.room import Item, Part
 from kplan.render.steps import beginning, briefly, place, verb
-from kplan.text import count, cut
+from kplan.text import count, truncate
 
 ALIKE = 3  # more steps that are alike are told as one
 NAMED = 10  # so many of these are named
@@ -152,15 +152,17 @@ def diagnostic(each: Json, title: str, of: str = "") -> str:
     """A problem with its place, its cause and the way out."""
     help = "" if title == TOO_MANY else each["help"]
     said = [_problem(each, title, of, TOLD)]
-    said += [lines(cut(each["detail"], TOLD))] if each["detail"] else []
-    said += [f"Help: {lines(cut(help, TOLD))}"] if help else []
+    said += [lines(truncate(each["detail"], TOLD))] if each["detail"] else []
+    said += [f"Help: {lines(truncate(help, TOLD))}"] if help else []
     said += ["To allow it for one run: `--accept max_changes`"] if title == TOO_MANY else []
     return "<br>".join(said)
 
 
 def _problem(each: Json, title: str, of: str, most: int) -> str:
     places = [code(words, WORDS) for words in (place(each), each["address"]) if words]
-    return " ".join([f"**{title} {plain(cut(each['code'], 10))}** {of}{prose(cut(each['summary'], most))}", *places])
+    return " ".join(
+        [f"**{title} {plain(truncate(each['code'], 10))}** {of}{prose(truncate(each['summary'], most))}", *places]
+    )
 
 
 def _bullets(items: Iterable[Item]) -> Part:
@@ -179,7 +181,7 @@ def _errors(plans: Plans) -> Iterator[Finding]:
                 title, of = "ERROR" if is_error(each) else TOO_MANY, plans.of(document)
                 yield Finding(
                     Rank.ERROR,
-                    f"{title} {plain(cut(each['code'], 10))} {prose(cut(each['summary'], 80))}",
+                    f"{title} {plain(truncate(each['code'], 10))} {prose(truncate(each['summary'], 80))}",
                     place(each) or each["address"] or document["stack"]["name"],
                     partial(diagnostic, each, title, of),
                     partial(_problem, each, title, of, 80),
@@ -192,7 +194,7 @@ def _dangers(plans: Plans) -> Iterator[Finding]:
             dangers = [risk for risk in change["risks"] if risk["level"] == "danger"]
             if dangers:
                 refused = bool(text.open_dangers(change))
-                codes = "/".join(plain(cut(risk["code"], 10)) for risk in dangers[:8])
+                codes = "/".join(plain(truncate(risk["code"], 10)) for risk in dangers[:8])
                 title = f"DANGER {codes}, {'not ' if refused else ''}accepted"
                 yield Finding(
                     Rank.DANGER if refused else Rank.ACCEPTED,
@@ -217,12 +219,12 @@ def _danger_in_short(plans: Plans, document: Json, change: Json, title: str) -> 
     summary = next(risk["summary"] for risk in change["risks"] if risk["level"] == "danger")
     where = f" {code(at, WORDS)}" if (at := place(change.get("source"))) else ""
     what = f"{plans.of(document)}{verb(change)} {code(change['address'], WORDS)}{where}"
-    return f"**{title}:** {what}{'' if change['undo']['complete'] else ', no undo'}: {prose(cut(summary, 80))}"
+    return f"**{title}:** {what}{'' if change['undo']['complete'] else ', no undo'}: {prose(truncate(summary, 80))}"
 
 
 def _step(plans: Plans, document: Json, change: Json) -> str:
     """`delete topic/x, at stacks/shop.yaml:19`"""
-    brief = f" ({prose(cut(briefly(change), 200))})" if verb(change) == "change" else ""
+    brief = f" ({prose(truncate(briefly(change), 200))})" if verb(change) == "change" else ""
     where = f", at {code(at, WORDS)}" if (at := place(change.get("source"))) else ""
     return f"{plans.of(document)}{verb(change)} {code(change['address'], WORDS)}{brief}{where}"
 
@@ -234,12 +236,12 @@ def _risks(document: Json, change: Json) -> Iterator[str]:
     """What the step may lose or cut off, a sentence each, the dangers first."""
     for risk in sorted(change["risks"], key=lambda risk: risk["level"] != "danger"):
         level = "" if risk["level"] == "danger" else f"{risk['level']} "
-        said = prose(cut(sentence(risk, document["created_at"]), TOLD))
-        yield f"{level}**{plain(cut(risk['code'], 10))}** {said}{ACCEPTED.get(risk['accepted'] or '', '')}"
+        said = prose(truncate(sentence(risk, document["created_at"]), TOLD))
+        yield f"{level}**{plain(truncate(risk['code'], 10))}** {said}{ACCEPTED.get(risk['accepted'] or '', '')}"
 
 
 def _undo(change: Json) -> str:
-    return f"Undo: {prose(cut(text.undo(change), TOLD))}"
+    return f"Undo: {prose(truncate(text.undo(change), TOLD))}"
 
 
 def _ways(change: Json) -> Iterator[str]:
@@ -257,7 +259,7 @@ def _to_accept(plans: Plans) -> str:
     changes = [change for document in plans.documents for change in document["changes"]]
     refused = [risk for change in changes for risk in text.open_dangers(change)]
     kinds = {risk["kind"]: risk["code"] for risk in refused if risk["kind"] not in ("protect", "orphan")}
-    names = [f"{code(kind, 20)} for {plain(cut(number, 10))}" for kind, number in list(kinds.items())[:10]]
+    names = [f"{code(kind, 20)} for {plain(truncate(number, 10))}" for kind, number in list(kinds.items())[:10]]
     said = [f"To accept a danger, write `accept: [KIND]` at its place; KIND is {', '.join(names)}."] if names else []
     if any(risk["kind"] == "orphan" for risk in refused):
         said.append("What left the stack is listed under `removed`.")
@@ -317,10 +319,12 @@ def _together(alike: Alike) -> str:
         + (f" and {more} more" if more > 0 else "")
     ]
     for n, risk in enumerate(first["risks"]):
-        said.append(f"**{plain(cut(risk['code'], 10))}** {_common(change['risks'][n] for _, change in alike.steps)}")
+        said.append(
+            f"**{plain(truncate(risk['code'], 10))}** {_common(change['risks'][n] for _, change in alike.steps)}"
+        )
     why = first["undo"].get("why")
     return "<br>".join(
-        [*said, *([f"Undo: none, {prose(cut(why, TOLD))}"] if why and alike.rank is Rank.IRREVERSIBLE else [])]
+        [*said, *([f"Undo: none, {prose(truncate(why, TOLD))}"] if why and alike.rank is Rank.IRREVERSIBLE else [])]
     )
 
 
@@ -329,9 +333,9 @@ def _common(risks: Iterable[Json]) -> str:
     summaries = [risk["summary"] for risk in risks]
     first, last = min(summaries), max(summaries)
     if first == last:
-        return prose(cut(first, TOLD))
+        return prose(truncate(first, TOLD))
     same = beginning(first, last).rpartition(". ")[0]
-    return prose(cut(f"{same}. …" if same else f"{summaries[0]} (the first; likewise the others)", TOLD))
+    return prose(truncate(f"{same}. …" if same else f"{summaries[0]} (the first; likewise the others)", TOLD))
 
 
 # -- names alone ------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from kplan.kinds.connector.tables import split
 from kplan.render.alike import runs
 from kplan.render.facts import sentence, snapshot
 from kplan.render.wording import value
-from kplan.text import count, listed
+from kplan.text import count, join_names
 
 SIGNS = {"create": "+", "update": "~", "delete": "-", "move": ">", "adopt": "=", "release": "o"}
 ACCEPTED = {"stack": "accepted in the stack", "flag": "accepted for this run"}
@@ -155,7 +155,7 @@ def _unlooked(document: Mapping[str, Any]) -> str:
     for source in document.get("sources", ()):
         if not source["checked"]:
             why.setdefault(source["why"], []).append(source["connector"])
-    said = [f"{listed(names)} ({reason})" for reason, names in why.items()]
+    said = [f"{join_names(names)} ({reason})" for reason, names in why.items()]
     return f"; not by the database of {'; '.join(said)}" if said else ""
 
 

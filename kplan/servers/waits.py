@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from kplan.text import cut
+from kplan.text import truncate
 
 RETRY = {"retry": True}  # `extra` of a log record that says why a request is sent again, and after which pause
 SHOWN_AFTER_S = 0.5  # what ends sooner is not shown
@@ -64,4 +64,4 @@ def words(since: float, width: int) -> str:
         return ""
     limit = "" if wait.end is None or wait.end < now else f"; gives up after {wait.end - since:.0f} s"
     times = f" ({now - since:.0f} s{limit})"
-    return cut(wait.what, max(width - len(times), 1)) + times
+    return truncate(wait.what, max(width - len(times), 1)) + times

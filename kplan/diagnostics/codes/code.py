@@ -26,7 +26,7 @@ class Code:
 
     @property
     def text(self) -> str:
-        """Paragraphs with an empty line between them. An example is indented by four blanks."""
+        """Return cause, example and remedy as paragraphs, with an empty line between; the example is indented."""
         from textwrap import dedent, indent
 
         example = indent(dedent(self.example).strip(), EXAMPLE_INDENT)

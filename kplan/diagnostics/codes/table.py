@@ -16,7 +16,7 @@ CODES: Mapping[str, Code] = MappingProxyType({
 })  # fmt: skip
 
 
-def similar(number: str) -> str:
+def find_similar(number: str) -> str:
     """Return the number of the code that was probably meant, or nothing."""
     from difflib import get_close_matches
 

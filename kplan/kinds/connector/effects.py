@@ -10,7 +10,7 @@ from kplan.kinds.connector.debezium.incremental import channel, name_of, new_tab
 from kplan.kinds.connector.debezium.leftovers import describe_kept_position
 from kplan.kinds.connector.options import ConnectorOptions, connector_options, snapshots_of
 from kplan.model import Action, Address, Change, Connector, Live, Owned, Stack
-from kplan.text import count, listed
+from kplan.text import count, join_names
 
 
 def add_effects(change: Change, live: Live) -> Change:
@@ -40,7 +40,7 @@ def _describe_effects(change: Change, live: Live) -> Iterator[str]:
     elif restart and isinstance(change.after, Connector) and change.after.state == "running":
         yield f"then restarts the connector and its tasks (restart: {change.after.rules.restart})"
     if snapshots_of(change):
-        tables = listed([name_of(entry) for entry in snapshots_of(change)])
+        tables = join_names([name_of(entry) for entry in snapshots_of(change)])
         yield f"then reads the rows already in {tables} (incremental snapshot), and waits until that is done"
 
 

@@ -114,7 +114,7 @@ class ConnectorBuilder(ConnectorBlock):
             return True
         rendered = self.expansion.value(name, (*self.path, "template"), self.scope)
         found, problems = self.expansion.find(str(rendered))
-        self.expansion.problems += [p.located(self.expansion.document.at(*self.path, "template")) for p in problems]
+        self.expansion.problems += [p.with_span(self.expansion.document.at(*self.path, "template")) for p in problems]
         if found is None:
             return False
         self.template = found

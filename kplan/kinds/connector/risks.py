@@ -14,7 +14,7 @@ from kplan.kinds.connector.tables import gained, split
 from kplan.kinds.connector.undo import decide_undo
 from kplan.kinds.risks import make_risk
 from kplan.model import Action, AttrDiff, Change, Connector, Risk, Target
-from kplan.text import listed
+from kplan.text import join_names
 
 TYPE_HANDLING = (
     "decimal.handling.mode",
@@ -81,10 +81,10 @@ def _other_tables(change: Change) -> Iterator[Risk]:
             gone += fewer
     read = {name_of(entry) for entry in snapshots_of(change)}
     if new := [table for table in new if table not in read]:
-        tables = listed(new)
+        tables = join_names(new)
         yield make_risk(codes.K421, f"rows already in {tables} are not captured; send an execute-snapshot signal")
     if gone:
-        yield make_risk(codes.K422, f"changes of {listed(gone)} are no longer captured")
+        yield make_risk(codes.K422, f"changes of {join_names(gone)} are no longer captured")
 
 
 def finish(change: Change, target: Target) -> Change:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from kplan.diagnostics import Diagnostic, codes, error, warning
 from kplan.kinds.topic.options import Reassignment, Replicas, reassignment_of, topic_options
 from kplan.model import Action, AttrDiff, Change, Stack, Target, Topic
-from kplan.text import count, listed
+from kplan.text import count, join_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def said(moved: Reassignment) -> str:
 
 
 def _counted(brokers: Sequence[int]) -> str:
-    place = listed([str(broker) for broker in sorted(set(brokers))], 8)
+    place = join_names([str(broker) for broker in sorted(set(brokers))], 8)
     return f"{count(len(brokers), 'replica')} on {'broker' if len(set(brokers)) == 1 else 'brokers'} {place}"
 
 
@@ -138,7 +138,7 @@ def warn_of_single_replicas(stack: Stack, target: Target) -> Iterator[Diagnostic
     yield warning(
         codes.K225,
         "one replica on a cluster of several brokers",
-        listed([topic.name for topic in single], 3),
+        join_names([topic.name for topic in single], 3),
         span=single[0].origin.span,
         help="a broker's disk is the only copy: set replication_factor: 3",
     )

@@ -24,7 +24,7 @@ from kplan.kinds.topic.losses import (
 )
 from kplan.kinds.topic.options import reassignment_of, topic_options
 from kplan.model import Action, Change, Facts, Reader, Risk, Topic
-from kplan.text import count, listed, size
+from kplan.text import count, format_size, join_names
 
 
 def wants_facts(change: Change) -> bool:
@@ -61,7 +61,7 @@ def _keys_move(change: Change, facts: Facts) -> Iterator[Risk]:
         " Compaction then keeps the old one as well." if "compact" in policies_of(value_after(change, POLICY)) else ""
     )
     readers = [reader.group for reader in _groups(facts)] + [f"sink connector {name}" for name in facts.sinks]
-    said = f" Readers: {listed(readers)}." if readers else ""
+    said = f" Readers: {join_names(readers)}." if readers else ""
     yield make_risk(
         codes.K411,
         "keys move. Records of one primary key, written before and after, can land in different partitions."
@@ -115,7 +115,7 @@ def _beyond(key: str, value: str | None, facts: Facts, now: int | None) -> str:
     if facts.bytes is not None and facts.bytes <= limit:
         return ""
     unsure = " (how many bytes are stored is not known)" if facts.bytes is None else ""
-    return f"beyond {said or size(limit)} in a partition, the oldest records are deleted{unsure}"
+    return f"beyond {said or format_size(limit)} in a partition, the oldest records are deleted{unsure}"
 
 
 def _less_safe(change: Change) -> Iterator[Risk]:
@@ -132,10 +132,10 @@ def _copies(change: Change) -> Iterator[Risk]:
     moved = reassignment_of(change)
     if moved is None or not any(map(moved.added, moved.after)):
         return
-    content = "what they hold (how much is not known) is" if moved.bytes is None else f"{size(moved.bytes)} are"
+    content = "what they hold (how much is not known) is" if moved.bytes is None else f"{format_size(moved.bytes)} are"
     rate = "without a throttle, so reads and writes may slow down"
     if moved.throttle is not None:
-        rate = f"throttled to {size(moved.throttle)}/s a broker"
+        rate = f"throttled to {format_size(moved.throttle)}/s a broker"
     yield make_risk(codes.K430, f"{content} copied between brokers, {rate}")
 
 
@@ -158,7 +158,7 @@ def _stored(facts: Facts) -> str:
         return f"How many records it holds is not known{_why(facts, 'records')}."
     if facts.records == 0:
         return "It holds no records."
-    volume = "" if facts.bytes is None else f", {size(facts.bytes)}"
+    volume = "" if facts.bytes is None else f", {format_size(facts.bytes)}"
     return f"Up to {facts.records:,} record{'' if facts.records == 1 else 's'}{volume}."
 
 
@@ -168,10 +168,10 @@ def _reading(facts: Facts) -> str:
         said = f" Who reads it is not known{_why(facts, 'readers')}."
     else:
         groups = [f"{r.group} ({'' if r.active else 'idle, '}lag {r.lag:,})" for r in _groups(facts)]
-        said = f" {count(len(groups), 'group')} reading: {listed(groups)}." if groups else ""
+        said = f" {count(len(groups), 'group')} reading: {join_names(groups)}." if groups else ""
     lags = {reader.group: reader.lag for reader in facts.readers}
     sinks = [f"{s} (lag {lags[group_of(s)]:,})" if group_of(s) in lags else s for s in facts.sinks]
-    return said + (f" {count(len(sinks), 'sink connector')} reading: {listed(sinks)}." if sinks else "")
+    return said + (f" {count(len(sinks), 'sink connector')} reading: {join_names(sinks)}." if sinks else "")
 
 
 def _groups(facts: Facts) -> list[Reader]:

@@ -15,7 +15,7 @@ import pytest
 from kplan.diagnostics import Severity, codes
 from kplan.diagnostics.codes.code import Code
 from kplan.diagnostics.codes.ranges import FAMILIES, RESERVED_RANGES, family_of
-from kplan.diagnostics.codes.table import CODES, similar
+from kplan.diagnostics.codes.table import CODES, find_similar
 from kplan.kinds.risks import ACCEPT_WORDS, RULES
 from tests.shell import Shell
 
@@ -141,8 +141,8 @@ def test_commands_in_an_entry_exist() -> None:
 
 
 def test_a_mistyped_code_finds_the_nearest() -> None:
-    assert similar("k1044") == "K104"
-    assert similar("nothing") == ""
+    assert find_similar("k1044") == "K104"
+    assert find_similar("nothing") == ""
 
 
 def test_the_likeliest_mistakes_of_a_first_day_are_explained() -> None:

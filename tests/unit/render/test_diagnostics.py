@@ -15,7 +15,7 @@ from kplan import diagnostics as problems
 from kplan.diagnostics import Diagnostic, Severity, Span, codes, error, warning
 from kplan.diagnostics.codes.code import Code
 from kplan.diagnostics.codes.ranges import FAMILIES, family_of
-from kplan.diagnostics.codes.table import CODES, similar
+from kplan.diagnostics.codes.table import CODES, find_similar
 from kplan.render.diagnostics import as_json, concise, full, summary_line
 from kplan.render.github import commands as github
 
@@ -304,8 +304,8 @@ def test_a_code_explains_itself_in_two_to_eight_lines(code: str) -> None:
 
 
 def test_a_code_that_is_not_there_has_a_similar_one() -> None:
-    assert similar("k1o4") == "K104"
-    assert similar("what") == ""
+    assert find_similar("k1o4") == "K104"
+    assert find_similar("what") == ""
 
 
 def of_topics(count: int, *places: Span, detail: str = "Tiered storage is off") -> list[Diagnostic]:
@@ -318,21 +318,21 @@ def of_topics(count: int, *places: Span, detail: str = "Tiered storage is off") 
 
 def test_what_one_line_causes_for_many_topics_is_one_problem() -> None:
     line = Span("s.yaml", 2, 3, 2, 9)
-    (one,) = problems.ordered([*of_topics(25, line), *of_topics(25, line)])
+    (one,) = problems.sort_diagnostics([*of_topics(25, line), *of_topics(25, line)])
     assert one.detail == "Tiered storage is off\n25 resources: topic/t0, topic/t1, topic/t2 and 22 more"
     assert one.addresses == tuple(f"topic/t{n}" for n in range(25))
-    assert problems.ordered([one]) == (one,)
+    assert problems.sort_diagnostics([one]) == (one,)
     assert as_json([one])[0]["addresses"] == [*one.addresses]
     assert "addresses" not in as_json(of_topics(1, line))[0]
-    (named,) = problems.ordered(of_topics(2, line, detail="{} is refused"))
+    (named,) = problems.sort_diagnostics(of_topics(2, line, detail="{} is refused"))
     assert named.detail == "t0 is refused\n2 resources: topic/t0, topic/t1"
 
 
 def test_what_differs_in_more_than_the_resource_stays_apart() -> None:
     line, other = Span("s.yaml", 2, 3, 2, 9), Span("s.yaml", 3, 3, 3, 9)
-    assert len(problems.ordered(of_topics(6, line, other))) == 2
-    assert len(problems.ordered([*of_topics(1, line), *of_topics(2, line, detail="no such config")[1:]])) == 2
-    assert len(problems.ordered(replace(each, span=None) for each in of_topics(5, line))) == 5
+    assert len(problems.sort_diagnostics(of_topics(6, line, other))) == 2
+    assert len(problems.sort_diagnostics([*of_topics(1, line), *of_topics(2, line, detail="no such config")[1:]])) == 2
+    assert len(problems.sort_diagnostics(replace(each, span=None) for each in of_topics(5, line))) == 5
 
 
 def test_of_many_alike_at_places_of_their_own_the_first_is_shown() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kplan.diagnostics import Diagnostic, Span, codes, error, ordered, warning
+from kplan.diagnostics import Diagnostic, Span, codes, error, sort_diagnostics, warning
 from kplan.render.junit import render
 from kplan.render.text import Context
 from kplan.render.views import of_problems
@@ -168,5 +168,5 @@ def test_markup_in_a_name_is_text(tmp_path: Path) -> None:
 def test_a_problem_of_many_resources_is_a_case_for_each() -> None:
     span = Span("s.yaml", 2, 3, 2, 9)
     found = [error(codes.K301, "refused", "no", span=span, address=f"topic/t{n}") for n in range(25)]
-    document = of(*ordered(found))
+    document = of(*sort_diagnostics(found))
     assert len([name for name in cases(read(document), "servers") if name.startswith("K301")]) == 25

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from kplan.diagnostics import Diagnostic, Severity, Span, codes, error, ordered, warning
+from kplan.diagnostics import Diagnostic, Severity, Span, codes, error, sort_diagnostics, warning
 from kplan.render import sarif
 from kplan.render.text import Context
 from kplan.render.views import of_problems
@@ -193,6 +193,6 @@ def test_nothing_found_is_a_valid_log(plan: Json) -> None:
 def test_a_problem_of_many_resources_names_them_all() -> None:
     span = Span("s.yaml", 2, 3, 2, 9)
     found = [error(codes.K301, "refused", "no", span=span, address=f"topic/t{n}") for n in range(25)]
-    (result,) = run(of(*ordered(found)))["results"]
+    (result,) = run(of(*sort_diagnostics(found)))["results"]
     names = [each["fullyQualifiedName"] for each in result["locations"][0]["logicalLocations"]]
     assert names == [f"topic/t{n}" for n in range(25)]

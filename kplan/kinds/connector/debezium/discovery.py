@@ -13,7 +13,7 @@ from kplan.kinds.connector.debezium.engines import ENGINES, engine_of
 from kplan.kinds.connector.tables import is_pattern, split
 from kplan.language import limits as bounded
 from kplan.model import Connector, Secret, Text
-from kplan.text import count, size
+from kplan.text import count, format_size
 
 WORKER = re.compile(r"\w+://(?:[^/@]*@)?(\[[^]]*\]|[^:/,]*)")
 LOOPBACK = re.compile(r"localhost(?:\.localdomain)?|127(?:\.\d+){3}|\[?::1\]?")
@@ -277,7 +277,7 @@ def _rows(chosen: Sequence[Seen]) -> list[str]:
             f"unique {', '.join(seen.table.unique)}" if seen.table.unique else "-"
         )
         rows = "?" if seen.table.rows is None else f"~{seen.table.rows:,}"
-        stored = "?" if seen.table.bytes is None else size(seen.table.bytes)
+        stored = "?" if seen.table.bytes is None else format_size(seen.table.bytes)
         told.append(f"  {seen.table.name:<{width}}  {rows:>12} rows  {stored:>10}  key {key}")
         told += [f"    {note}" for note in seen.notes]
     return told

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kplan.kinds.connector.debezium.table_names import Settings
 from kplan.kinds.connector.tables import is_pattern, split, unescaped
 from kplan.model import Connector
-from kplan.text import listed
+from kplan.text import join_names
 
 MAX_COMMANDS = 5  # for single tables
 
@@ -20,7 +20,7 @@ def listed_names(config: Settings, setting: str) -> list[str]:
 
 def describe_others(names: Sequence[str]) -> str:
     """Return the end of a phrase with the tables that have no command in it, "" where there is none."""
-    return f" and so for {listed(names[MAX_COMMANDS:])}" if names[MAX_COMMANDS:] else ""
+    return f" and so for {join_names(names[MAX_COMMANDS:])}" if names[MAX_COMMANDS:] else ""
 
 
 def plain_text(connector: Connector, *settings: str) -> str:

@@ -37,7 +37,7 @@ from kplan.kinds.connector.debezium.engine import (
 )
 from kplan.kinds.connector.debezium.table_names import Settings, TableNames, database_name
 from kplan.model import Connector, Text
-from kplan.text import listed
+from kplan.text import join_names
 
 SLOT, PUBLICATION = "slot", "publication"
 SLOT_NAME, PUBLICATION_NAME = "slot.name", "publication.name"
@@ -261,7 +261,7 @@ def _check_creation(
     """The publication is not there: the connector makes it, or nobody does."""
     login, name, at = question.login, publication_of(question.connector), question.connector.origin
     user, place = quoted(login.user), at.at(f"/config/{PUBLICATION_NAME}")
-    captured = listed([quoted_table(table.name) for table in tables.captured])
+    captured = join_names([quoted_table(table.name) for table in tables.captured])
     if mode == "disabled":
         yield database_error(question, codes.K324, f"there is no publication {name}, and the connector may not make it",
                              f"CREATE PUBLICATION {quoted(name)} FOR TABLE {captured};", place)  # fmt: skip
