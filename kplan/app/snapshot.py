@@ -10,10 +10,11 @@ from kplan.app.ledger import read_ledger
 from kplan.app.runtime import find_connectors
 from kplan.diagnostics import KplanError
 from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
+from kplan.kinds.topic.internal import is_left_out
 from kplan.model import Connector
 from kplan.planning.diff import needed
 from kplan.planning.reading import read_addresses
-from kplan.servers.snapshots import Snapshot, is_left_out, without_secrets
+from kplan.servers.snapshots import Snapshot, without_secrets
 from kplan.text import count
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from kplan.diagnostics import Diagnostic
 from kplan.kinds.comparison import Comparison
 from kplan.kinds.phases import Phase
 from kplan.kinds.risks import RiskContext
+from kplan.kinds.views import Views
 from kplan.model import (
     Address,
     AttrDiff,
@@ -145,6 +146,9 @@ class Kind(Protocol[R]):
 
     @property
     def consequences(self) -> Consequences[R]: ...
+
+    @property
+    def views(self) -> Views[R]: ...
 
     @property
     def reads_databases(self) -> bool:

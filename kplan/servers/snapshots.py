@@ -223,11 +223,6 @@ def _blocks(data: Mapping[str, Any], key: str, kind: str, path: str) -> Iterator
 
 
 # -- what is left out -------------------------------------------------------------------------------------------------
-def is_left_out(name: str) -> bool:
-    """Whether a topic is Kafka's or kplan's own. Debezium's heartbeats begin with `__` too, and are declared."""
-    return name.startswith("__") and not name.startswith("__debezium")
-
-
 def without_secrets(
     snapshot: Snapshot,
     passwords: Mapping[Address, Collection[str]],

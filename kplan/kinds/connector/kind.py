@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from kplan.kinds.connector.comparison import ConnectorComparison
     from kplan.kinds.connector.consequences import ConnectorConsequences
     from kplan.kinds.connector.encoding import ConnectorEncoding
+    from kplan.kinds.connector.views import ConnectorViews
 
 
 class ConnectorKind:
@@ -38,6 +39,12 @@ class ConnectorKind:
         from kplan.kinds.connector.consequences import ConnectorConsequences
 
         return ConnectorConsequences()
+
+    @cached_property
+    def views(self) -> ConnectorViews:
+        from kplan.kinds.connector.views import ConnectorViews
+
+        return ConnectorViews()
 
     def check_name(self, name: str) -> str:
         return "it has control characters" if CONTROL_CHARACTERS.search(name) else ""

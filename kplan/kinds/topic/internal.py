@@ -19,6 +19,11 @@ def is_internal(name: str) -> bool:
     return bool(INTERNAL.match(name))
 
 
+def is_left_out(name: str) -> bool:
+    """Whether a topic is Kafka's or kplan's own. Debezium's heartbeats begin with `__` too, and are declared."""
+    return name.startswith("__") and not name.startswith("__debezium")
+
+
 def state_address(name: str) -> Address:
     """Return the address of a topic that holds kplan's own state."""
     return Address("topic", name)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from kplan.kinds.topic.comparison import TopicComparison
     from kplan.kinds.topic.consequences import TopicConsequences
     from kplan.kinds.topic.encoding import TopicEncoding
+    from kplan.kinds.topic.views import TopicViews
 
 
 class TopicKind:
@@ -39,6 +40,12 @@ class TopicKind:
         from kplan.kinds.topic.consequences import TopicConsequences
 
         return TopicConsequences()
+
+    @cached_property
+    def views(self) -> TopicViews:
+        from kplan.kinds.topic.views import TopicViews
+
+        return TopicViews()
 
     def check_name(self, name: str) -> str:
         from kplan.kinds.topic import configs as catalog

@@ -21,6 +21,7 @@ from kplan.app.runtime import Runtime
 from kplan.app.servers import open_snapshot
 from kplan.app.snapshot import take_snapshot
 from kplan.diagnostics import Invalid, Span, Stale, Unsupported
+from kplan.kinds.topic.internal import is_left_out
 from kplan.model import (
     Action,
     Address,
@@ -48,7 +49,7 @@ from kplan.servers.base import Cluster
 from kplan.servers.connect.passwords import passwords_of
 from kplan.servers.recorded import Recorded
 from kplan.servers.simulated import SimulatedTopics
-from kplan.servers.snapshots import Snapshot, from_json, is_left_out, to_json, uncompared, without_secrets
+from kplan.servers.snapshots import Snapshot, from_json, to_json, uncompared, without_secrets
 from kplan.state.recorded import RecordedStore
 from tests.schemas import published, strict
 from tests.shell import Shell

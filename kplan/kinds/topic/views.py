@@ -1,0 +1,49 @@
+"""Topics in the views that only read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kplan.kinds.topic.internal import is_left_out
+from kplan.kinds.views import LiveResource, Shape, Views
+from kplan.model import Health, Live, Resource, Topic
+from kplan.model.codec import facts_from_json, facts_to_json
+from kplan.model.fields import Json
+
+
+class TopicViews(Views[Topic]):
+    """A topic holds records, and is well where it is as declared."""
+
+    plural = "topics"
+    shape: Shape = "rounded"
+    is_in_every_document = True
+    holds_records = True
+    reads_all = False
+
+    def is_internal(self, name: str) -> bool:
+        return name.startswith("__")
+
+    def describe_row(self, topic: Topic, health: Health | None) -> Json:
+        return {"partitions": topic.partitions, "replication_factor": topic.replication_factor}
+
+    def is_left_out(self, name: str) -> bool:
+        return is_left_out(name)
+
+    def encode_live(self, topic: Topic, live: Live, encoded: Json) -> Json:
+        """Add the topic's id and its facts where they were read; which sinks read it, the connectors say."""
+        known = facts_to_json(live.facts.get(topic.address)) or {}
+        topic_id = live.ids.get(topic.address)
+        return {
+            **encoded,
+            **({"topic_id": topic_id} if topic_id else {}),
+            **{key: value for key, value in known.items() if key != "sinks"},
+        }
+
+    def decode_live(self, name: str, fields: Mapping[str, Any], decode: Callable[[], Resource]) -> LiveResource:
+        """Read the topic, and its facts and its id where there are some: an older snapshot has no id."""
+        topic_id = fields.get("topic_id", "")
+        if not isinstance(topic_id, str):
+            raise ValueError("`topic_id` is not text")
+        facts = facts_from_json(fields) if "records" in fields else None
+        return LiveResource(decode(), facts=facts, id=topic_id)

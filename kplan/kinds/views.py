@@ -1,0 +1,89 @@
+"""What the views that only read need of a kind: status, list, drift, snapshot and lineage.
+
+A kind gives data and nouns here; sentences are made in `kplan.render`. The defaults suit a resource that holds no
+records, moves none, and is well once it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
+
+from kplan.model import Address, Facts, Health, Live, Resource
+from kplan.model.fields import Json
+
+R_contra = TypeVar("R_contra", bound=Resource, contravariant=True)
+Flow = tuple[str, str]  # records go from the first to the second; both are ids of a graph: addresses and tables
+Shape = Literal["box", "rounded"]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveResource:
+    """What the servers say of one resource; what they do not say, or what was not read, is None or empty."""
+
+    resource: Resource
+    health: Health | None = None
+    facts: Facts | None = None
+    id: str = ""
+
+
+class Views(Protocol[R_contra]):
+    """What is shown of the resources of one kind; a kind inherits it, and overrides what is different."""
+
+    plural: str  # the noun for several, and the key of a document's part about them
+    shape: Shape = "box"  # in a drawing
+    is_in_every_document: bool = False  # whether a document has its part even where a stack declares none of it
+    holds_records: bool = False  # a resource that is created again is empty; its facts and its id can be read
+    moves_records: bool = False  # lineage shows each by itself, with what it feeds and reads
+    has_health: bool = False  # whether status shows how each resource runs, rather than whether it is as declared
+    is_ready_when_there: bool = True  # whether one can wait for a resource by its name
+    reads_all: bool = True  # whether a reading of all has every resource; else one that is left out is read by name
+
+    # -- list -----------------------------------------------------------------------------------------------------
+    def is_internal(self, name: str) -> bool:
+        """Whether a list shows the resource only to who asks for it."""
+        return False
+
+    def describe_row(self, resource: R_contra, health: Health | None) -> Json:
+        """Return what the row of a list says of a live resource besides its address and its stack."""
+        return {}
+
+    # -- status ---------------------------------------------------------------------------------------------------
+    def find_watched_topics(self, resource: R_contra) -> Iterable[str]:
+        """Return the names of topics whose facts tell how far the resource is."""
+        return ()
+
+    def is_to_run(self, resource: R_contra) -> bool:
+        """Whether the resource is declared as one that runs, so that it is restarted where it has failed."""
+        return False
+
+    def describe_health(self, resource: R_contra, live: Live, facts: Mapping[Address, Facts], now: int) -> Json:
+        """Return how a declared resource runs, `healthy` and `state` among it; `now` is in milliseconds since 1970."""
+        is_there = resource.address in live.resources
+        return {"healthy": is_there, "state": "RUNNING" if is_there else "MISSING", "declared": "running", "tasks": []}
+
+    # -- snapshot -------------------------------------------------------------------------------------------------
+    def is_left_out(self, name: str) -> bool:
+        """Whether a snapshot leaves the resource out where no stack declares or owns it."""
+        return False
+
+    def encode_live(self, resource: R_contra, live: Live, encoded: Json) -> Json:
+        """Return a live resource as a snapshot holds it; `encoded` is how other documents do."""
+        return encoded
+
+    def decode_live(self, name: str, fields: Mapping[str, Any], decode: Callable[[], Resource]) -> LiveResource:
+        """Return what `encode_live` made `fields` of; `decode` reads what other documents hold too.
+
+        Raises ValueError, TypeError, KeyError or AttributeError for data of another shape.
+        """
+        return LiveResource(decode())
+
+    # -- lineage --------------------------------------------------------------------------------------------------
+    def find_flows(self, address: str, fields: Mapping[str, Any]) -> Iterable[Flow]:
+        """Return what flows into the resource and out of it, each flow once; `fields` are its encoding."""
+        return ()
+
+    def match_flows(self, address: str, fields: Mapping[str, Any], known: Collection[str]) -> Iterable[Flow]:
+        """Return what flows by a pattern, which only all `known` ids of the graph can tell."""
+        return ()
