@@ -43,6 +43,19 @@ def test_the_first_stack_is_the_example() -> None:
     assert yaml.safe_load(text) == example
 
 
+TERMS = ["stack", "environment", "ledger", "run", "journal", "wave", "danger", "adopt", "release", "drift"]
+
+
+def test_a_newcomer_sees_a_plan_within_two_screens() -> None:
+    start, _, _ = README.partition("\n```\n\nThe next `kplan plan` ends with")
+    until_plan = start[: start.index("Plan: 4 to add")]
+    assert until_plan.count("\n") < 100
+    assert [line for line in until_plan.splitlines() if len(line) > 110] == []
+    assert re.findall(r"^\| (\w+) \| .+ \|$", until_plan, re.MULTILINE) == ["word", *TERMS]
+    for command in ("make demo", "make test", "export PATH=$PWD/.venv/bin:$PATH", "pipx install ."):
+        assert re.search(rf"^{re.escape(command)}(\s|$)", until_plan, re.MULTILINE), command
+
+
 def test_its_plan_is_that_of_a_case() -> None:
     ((path, command, text),) = CASE.findall(README)
     assert command == "kplan " + (ROOT / path).with_name("args").read_text("utf-8").strip()
