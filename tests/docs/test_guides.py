@@ -60,6 +60,17 @@ def test_the_tests_that_a_page_names_are_there(page: Path) -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
+PROMISES = "| promise | how | limit | what others may have seen meanwhile | test |\n|---|---|---|---|---|\n"
+
+
+def test_each_promise_names_a_test() -> None:
+    tables = [part.split("\n\n")[0] for part in (DOCS / "guarantees.md").read_text("utf-8").split(PROMISES)[1:]]
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for table in tables for row in table.splitlines()]
+    assert len(rows) > 30
+    for promise, how, _, _, test in rows:
+        assert promise and how and TESTS.search(test), promise
+
+
 def _without_code(text: str) -> str:
     return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
 
