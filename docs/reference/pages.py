@@ -1,6 +1,6 @@
 """Writes docs/reference/{cli,stack,environments,codes}.md from the command line, the schemas and the table of codes.
 
-`make docs` calls it; a test holds the pages to what it would write.
+`make docs` calls it; a test compares the pages with what it would write.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from kplan.cli import COMMANDS, EXIT_CODES, cli  # noqa: E402
 from kplan.cli.options import UNSAID  # noqa: E402
 from kplan.diagnostics.codes.ranges import FAMILIES  # noqa: E402
 from kplan.diagnostics.codes.table import CODES  # noqa: E402
+from kplan.kinds.topic.configs import CONFIGS, human  # noqa: E402
 
 HERE = ROOT / "docs" / "reference"
 MADE = "<!-- Written by `make docs` from {}; change that. -->"
-FEW = 6  # an option that this many commands have is told once
+FEW = 6  # an option that this many commands have is listed once
 
 
 # The command line
@@ -43,16 +44,16 @@ def command_line() -> str:
         "",
         MADE.format("the command line itself"),
         "",
-        "`kplan COMMAND --help` says the same. STACK is a file or a folder of them, ADDR an address such as",
+        "`kplan COMMAND --help` prints the same text. STACK is a file or a folder of files. ADDR is an address such as",
         "`topic/orders` or `connector/shop`.",
         "",
         *(f"- [`kplan {name}`](#kplan-{name}): {line}" for name, line in COMMANDS.items()),
-        "- [Exit codes](#exit-codes), [flags that many commands have](#flags-that-many-commands-have)",
+        "- [Exit codes](#exit-codes), [common flags](#common-flags)",
         "",
     ]
     for words, command in commands:
         lines += _command(words, command, shared)
-    lines += ["## Flags that many commands have", "", "| flag | variable | |", "|---|---|---|", *sorted(shared), ""]
+    lines += ["## Common flags", "", "| flag | variable | |", "|---|---|---|", *sorted(shared), ""]
     lines += ["## Exit codes", "", "| code | meaning |", "|---|---|", *_exit_codes(), ""]
     return "\n".join(lines)
 
@@ -81,7 +82,7 @@ def _command(words: str, command: click.Command, shared: set[str]) -> Iterator[s
         yield from ("| flag | variable | |", "|---|---|---|", *own, "")
     names = sorted(re.findall(r"`(--[\w-]+)", " ".join(row.split("|")[1] for row in rows if row in shared)))
     if names:
-        yield from ("And " + ", ".join(f"`{name}`" for name in names) + ".", "")
+        yield from ("Common flags: " + ", ".join(f"`{name}`" for name in names) + ".", "")
 
 
 def _row(option: click.Option) -> str:
@@ -128,44 +129,61 @@ def _cell(text: str) -> str:
 # What files say
 
 
-def described(name: str, title: str, opening: str, source: str, stop: tuple[str, ...] = ()) -> str:
-    """A page on the keys of a schema; those named in `stop` are told elsewhere."""
+LISTED_ONCE = {"topicConfig": "[topic configs]({page}#topic-configs)"}  # name of a form -> the link to its keys
+
+
+def describe_schema(name: str, title: str, opening: str, *sections: str, links_to: str = "") -> str:
+    """Return the page on the keys of a schema; `links_to` is the page that has the keys which are listed once."""
     whole = json.loads((ROOT / "schemas" / f"{name}.v1.json").read_text("utf-8"))
-    rows = "\n".join(_keys(whole, whole["$defs"], "", stop, ()))
-    head = [f"# {title}", "", MADE.format(source), "", opening, "", "| key | type | default | |", "|---|---|---|---|"]
-    return "\n".join([*head, rows, ""])
+    forms = {
+        form: {**found, "description": f"{found['description']} Keys: {LISTED_ONCE[form].format(page=links_to)}."}
+        if form in LISTED_ONCE
+        else found
+        for form, found in whole["$defs"].items()
+    }
+    rows = _keys(whole, forms, "", ())
+    source = MADE.format(f"schemas/{name}.v1.json")
+    return "\n".join([f"# {title}", "", source, "", opening, "", *HEAD, *rows, "", *sections])
 
 
-def _keys(
-    schema: Mapping[str, Any], forms: Mapping[str, Any], prefix: str, stop: tuple[str, ...], seen: tuple[str, ...]
-) -> Iterator[str]:
+HEAD = ("| key | type | default | |", "|---|---|---|---|")
+
+
+def list_topic_configs() -> str:
+    """Return the table of Kafka's topic configs."""
+    rows = [
+        f"| `{key.name}` | {key.constraint} | {_cell(human(key.name, key.default) or key.default)} | {_cell(key.doc)} |"
+        for key in CONFIGS.values()
+    ]
+    return "\n".join(["## Topic configs", "", "| key | value | Kafka's default | |", "|---|---|---|---|", *rows, ""])
+
+
+def _keys(schema: Mapping[str, Any], forms: Mapping[str, Any], prefix: str, seen: tuple[str, ...]) -> Iterator[str]:
     schema, seen = _meant(schema, forms, seen)
     required = schema.get("required") or ()
     for key, each in (schema.get("properties") or {}).items():
-        yield from _key(f"{prefix}{key}", each, key in required, forms, stop, seen)
+        yield from _key(f"{prefix}{key}", each, key in required, forms, seen)
     more = schema.get("additionalProperties")
     if isinstance(more, Mapping) and prefix and (more.get("$ref") or more.get("properties")):
-        yield from _key(f"{prefix}NAME", more, False, forms, stop, seen)
+        yield from _key(f"{prefix}NAME", more, False, forms, seen)
     for each in (*(schema.get("oneOf") or ()), *(schema.get("anyOf") or ())):
         if "properties" in each:
-            yield from _keys(each, forms, prefix, stop, seen)
+            yield from _keys(each, forms, prefix, seen)
 
 
-def _key(
-    path: str, each: Any, required: bool, forms: Mapping[str, Any], stop: tuple[str, ...], seen: tuple[str, ...]
-) -> Iterator[str]:
+def _key(path: str, each: Any, required: bool, forms: Mapping[str, Any], seen: tuple[str, ...]) -> Iterator[str]:
     if not isinstance(each, Mapping):
         return
     form, deeper = _meant(each, forms, seen)
     words = each.get("description") or form.get("description") or form.get("title") or ""
     default = f"`{json.dumps(form['default'])}`" if "default" in form else "required" if required else ""
     yield f"| `{path}` | {_type(form)} | {default} | {_cell(words)} |"
-    if path in stop or len(deeper) != len(set(deeper)):
+    if LISTED_ONCE.keys() & set(deeper) or len(deeper) != len(set(deeper)):
         return
-    yield from _keys(form, forms, f"{path}.", stop, deeper)
+    yield from _keys(form, forms, f"{path}.", deeper)
     items = form.get("items")
     if isinstance(items, Mapping) and _meant(items, forms, deeper)[0].get("properties"):
-        yield from _keys(items, forms, f"{path}[].", stop, deeper)
+        yield from _keys(items, forms, f"{path}[].", deeper)
 
 
 def _meant(schema: Mapping[str, Any], forms: Mapping[str, Any], seen: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:
@@ -202,7 +220,7 @@ def codes() -> str:
         "",
         MADE.format("kplan/diagnostics/codes/"),
         "",
-        "`kplan explain K104` prints the same of one of them.",
+        "`kplan explain K104` prints the entry of one code.",
         "",
     ]
     for family, meaning in FAMILIES.items():
@@ -226,17 +244,17 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 STACK = """\
-What a stack file may say. Text of any value, and most keys, may hold `{{ … }}` (variables, `each`, `kplan.env`).
-The parameters of connector templates are in [templates.md](templates.md), the topic configs in Kafka's own reference.
-`NAME` stands for a name that you choose, `[]` for each item of a list."""
+The keys of a stack file. Any text value, and most keys, may contain `{{ … }}` (variables, `each`, `kplan.env`).
+[templates.md](templates.md) lists the parameters of connector templates; the [topic configs](#topic-configs) are at the
+end of this page. `NAME` is a name that you choose, `[]` is each item of a list."""
 ENVIRONMENTS = """\
-What `kplan.yaml` may say; it stands beside the stacks or above them. `NAME` stands for a name that you choose. Values
-may hold `{{ env.NAME }}`, an environment variable."""
+The keys of `kplan.yaml`, which is in the folder of the stacks or above it. `NAME` is a name that you choose. Values may
+contain `{{ env.NAME }}`, an environment variable."""
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": command_line,
-    "stack.md": lambda: described("stack", "Stack files", STACK, "schemas/stack.v1.json"),
-    "environments.md": lambda: described("environments", "kplan.yaml", ENVIRONMENTS, "schemas/environments.v1.json"),
+    "stack.md": lambda: describe_schema("stack", "Stack files", STACK, list_topic_configs()),
+    "environments.md": lambda: describe_schema("environments", "kplan.yaml", ENVIRONMENTS, links_to="stack.md"),
     "codes.md": codes,
 }
 
