@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kplan.app.ledger import read_ledger
 from kplan.diagnostics import Invalid, codes, error
-from kplan.importers.live import chosen, selected, unmatched
+from kplan.importers.live import find_unmatched_globs, select_from_files, select_live
 from kplan.importers.writing import printable, wrap_comment
 from kplan.kinds.connector.sensitivity import of_ledger
 from kplan.model import Connector, Live
@@ -20,8 +20,8 @@ from kplan.text import truncate
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment
     from kplan.app.runtime import Runtime
-    from kplan.importers.found import Found
-    from kplan.importers.stack import Imported
+    from kplan.importers.resources import ImportedResources
+    from kplan.importers.stack import ImportedStack
     from kplan.model import Address, Topic
     from kplan.project.environment import Environment
 
@@ -46,7 +46,7 @@ class ImportRequest:
 class Resources:
     """What becomes a stack: `found` is imported, topics of `free` may be, and `others` are live beside it."""
 
-    found: Found
+    found: ImportedResources
     free: dict[str, Topic]
     others: Sequence[Connector] = ()
     live: bool = False
@@ -63,7 +63,7 @@ def read_live_resources(request: ImportRequest, opened: OpenEnvironment, runtime
     passwords = cluster.connectors.passwords(connectors) if cluster.connectors and connectors else {}
     hidden = {address for reading in readings for address in reading.hidden}
     _refuse_unmatched(request.globs, [*resources, *hidden])
-    found, free = chosen(resources, passwords, ledger, request.globs, request.stack)
+    found, free = select_live(resources, passwords, ledger, request.globs, request.stack)
     for address in sorted(hidden):
         found.note(f"{address} is left out: this user may not describe it")
     _learn(found, runtime)
@@ -78,19 +78,21 @@ def parse_files(request: ImportRequest, files: Sequence[tuple[str, bytes]], runt
     _refuse_nothing(found.resources, found.notes, request.where, runtime)
     _learn(found, runtime)
     _refuse_unmatched(request.globs, [resource.address for resource in found.resources])
-    return Resources(selected(found, request.globs), dict(found.topics))
+    return Resources(select_from_files(found, request.globs), dict(found.topics))
 
 
-def compose_stack(resources: Resources, request: ImportRequest, environment: Environment, runtime: Runtime) -> Imported:
+def compose_stack(
+    resources: Resources, request: ImportRequest, environment: Environment, runtime: Runtime
+) -> ImportedStack:
     """Compose the text of the stack. Raises Invalid where there is nothing that a stack could have."""
-    from kplan.importers.folding import Workshop
-    from kplan.importers.stack import composed
+    from kplan.importers.connector_block import BlockExpander
+    from kplan.importers.stack import compose_stack
     from kplan.kinds.connector.templates import blueprint
     from kplan.project.loading import built_in, built_in_templates
 
     find = lru_cache(lambda name: blueprint(name, lambda own: (built_in(own), ())))
-    workshop = Workshop.of(environment, find, built_in_templates())
-    imported = composed(
+    workshop = BlockExpander.create(environment, find, built_in_templates())
+    imported = compose_stack(
         resources.found,
         resources.free,
         request.stack,
@@ -103,7 +105,7 @@ def compose_stack(resources: Resources, request: ImportRequest, environment: Env
     return imported
 
 
-def _learn(found: Found, runtime: Runtime) -> None:
+def _learn(found: ImportedResources, runtime: Runtime) -> None:
     for connector in found.connectors.values():
         runtime.mask.add_config(connector.config)
 
@@ -120,7 +122,7 @@ def _refuse_nothing(found: Iterable[object], notes: Iterable[object], where: str
 
 
 def _refuse_unmatched(globs: tuple[str, ...], addresses: Iterable[Address]) -> None:
-    missing = unmatched(globs, addresses)
+    missing = find_unmatched_globs(globs, addresses)
     if missing:
         help = "`kplan list` shows what is there; a GLOB is quoted in a shell: 'shop.*'"
         raise Invalid([error(codes.K632, "there is nothing of that name", glob, help=help) for glob in missing])

@@ -15,7 +15,7 @@ from kplan.cli.options import option
 from kplan.cli.session import Session
 
 if TYPE_CHECKING:
-    from kplan.importers.stack import Imported
+    from kplan.importers.stack import ImportedStack
 
 FORMATS = (
     "connect", "strimzi", "jikkou", "kafka-gitops", "julie", "topicctl", "terraform", "topics", "describe",
@@ -103,7 +103,7 @@ def _where(files: Iterable[str]) -> str:
     return ", ".join("standard input" if path == "-" else path for path in files)
 
 
-def _tell(session: Session, imported: Imported, to: str | None) -> None:
+def _tell(session: Session, imported: ImportedStack, to: str | None) -> None:
     from kplan.app.import_stack import MAX_NOTES, printable_note
     from kplan.text import count
 

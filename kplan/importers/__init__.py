@@ -1,1 +1,1 @@
-"""What is there already becomes a stack: live topics and connectors, and the files of other tools."""
+"""Make a stack from what exists: live topics and connectors, and the files of other tools."""

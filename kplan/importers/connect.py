@@ -9,66 +9,82 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from kplan.importers.found import Found
-from kplan.importers.reading import STATES, Path, add_connector, leftovers, mapping, name_of, refused, settings, state
+from kplan.importers.reading import (
+    STATES,
+    Path,
+    add_connector,
+    file_error,
+    note_unread_keys,
+    read_map,
+    read_name,
+    read_settings,
+    read_state,
+)
+from kplan.importers.resources import ImportedResources
 from kplan.language.source import Document
 
 
-def parse(documents: Sequence[Document], found: Found) -> None:
-    """Adds the connectors of the files to what was found. Raises Invalid."""
+def parse(documents: Sequence[Document], imported: ImportedResources) -> None:
+    """Add the connectors of the files to `imported`. Raises Invalid."""
     for document in documents:
-        states = _states(document, found)
-        for path, data in _each(document):
-            _connector(document, path, data, found, states.get(path[0] if path else "", ""))
+        states = _read_states(document, imported)
+        for path, data in _list_connectors(document):
+            _parse_connector(document, path, data, imported, states.get(path[0] if path else "", ""))
 
 
-def _each(document: Document) -> Iterator[tuple[Path, Any]]:
+def _list_connectors(document: Document) -> Iterator[tuple[Path, Any]]:
+    """Yield the path and the data of each connector in the document."""
     if isinstance(document.data, list):
-        yield from (((i,), each) for i, each in enumerate(document.data))
+        yield from (((i,), entry) for i, entry in enumerate(document.data))
         return
-    data = mapping(document, (), document.data, needed=True)
+    data = read_map(document, (), document.data, required=True)
     if "connector.class" in data or "config" in data:
         yield (), data
         return
     for name, each in data.items():  # the answer of GET /connectors?expand=info&expand=status
-        own = mapping(document, (name,), each, needed=True)
-        yield (name, "info"), mapping(document, (name, "info"), own.get("info"), needed=True)
+        answer = read_map(document, (name,), each, required=True)
+        yield (name, "info"), read_map(document, (name, "info"), answer.get("info"), required=True)
 
 
-def _states(document: Document, found: Found) -> dict[str | int, str]:
-    """The state in which each connector of such an answer is to be; it is noted where the answer has none."""
+def _read_states(document: Document, imported: ImportedResources) -> dict[str | int, str]:
+    """Return the state of each connector in an answer of `GET /connectors`; note those whose state is missing."""
     answers = document.data if isinstance(document.data, dict) else {}
     if {"connector.class", "config"} & answers.keys():
         return {}
     states: dict[str | int, str] = {}
-    for name, each in answers.items():
-        status = mapping(document, (name, "status"), each.get("status") if isinstance(each, dict) else None)
-        connector = mapping(document, (name, "status", "connector"), status.get("connector"))
-        word = str(connector.get("state", "")).lower()
-        if not word:
-            what = f"connector/{name}: whether it is paused is not said, it is running here"
-            found.note(f"{what}; `GET /connectors?expand=info&expand=status` says it", document.key_at(name))
-        states[name] = word if word in STATES else ""  # failed, unassigned and the like are no state to be in
+    for name, answer in answers.items():
+        status = read_map(document, (name, "status"), answer.get("status") if isinstance(answer, dict) else None)
+        connector = read_map(document, (name, "status", "connector"), status.get("connector"))
+        state = str(connector.get("state", "")).lower()
+        if not state:
+            note = f"connector/{name}: whether it is paused is not said, it is running here"
+            imported.note(f"{note}; `GET /connectors?expand=info&expand=status` says it", document.key_at(name))
+        states[name] = state if state in STATES else ""  # failed, unassigned and the like cannot be declared
     return states
 
 
-def _connector(document: Document, path: Path, data: Any, found: Found, live: str) -> None:
-    data = mapping(document, path, data, needed=True)
+def _parse_connector(document: Document, path: Path, data: Any, imported: ImportedResources, live_state: str) -> None:
+    """Add one connector, given as a request or as its config alone."""
+    data = read_map(document, path, data, required=True)
     if "config" not in data:
-        config = settings(document, path, data, found)
-        name = config.get("name") or _own_name(document)
-        add_connector(found, document, path, name, config)
+        config = read_settings(document, path, data, imported)
+        name = config.get("name") or _name_from_file(document)
+        add_connector(imported, document, path, name, config)
         return
-    at = (*path, "config")
-    config = settings(document, at, mapping(document, at, data["config"], needed=True), found)
-    name = name_of(document, (*path, "name"), data.get("name") or config.get("name") or _own_name(document))
+    config_path = (*path, "config")
+    config = read_settings(
+        document, config_path, read_map(document, config_path, data["config"], required=True), imported
+    )
+    name = read_name(document, (*path, "name"), data.get("name") or config.get("name") or _name_from_file(document))
     if config.get("name", name) != name:
-        raise refused(f"the connector is {name}, and its config says {config['name']}", document.at(*at, "name"))
-    began = live or state(document, (*path, "initial_state"), data.get("initial_state"))
-    add_connector(found, document, path, name, config, began)
-    leftovers(found, document, path, ("name", "config", "initial_state", "tasks", "type"))
+        raise file_error(
+            f"the connector is {name}, and its config says {config['name']}", document.at(*config_path, "name")
+        )
+    initial_state = live_state or read_state(document, (*path, "initial_state"), data.get("initial_state"))
+    add_connector(imported, document, path, name, config, initial_state)
+    note_unread_keys(imported, document, path, ("name", "config", "initial_state", "tasks", "type"))
 
 
-def _own_name(document: Document) -> str:
-    """The file's own name, for a connector whose name is in the URL that it is sent to."""
+def _name_from_file(document: Document) -> str:
+    """Return the file's own name, for a connector whose name is in the URL that it is sent to."""
     return PurePath(document.path).name.removesuffix(".json").removesuffix(".yaml").removesuffix(".yml")

@@ -1,4 +1,6 @@
-"""The output of `kafka-topics.sh --describe`, of today and of the time without spaces behind the colons.
+"""The output of `kafka-topics.sh --describe`, of current and of older releases (without spaces after the colons).
+
+Source: Kafka's TopicCommand, `TopicDescription.printDescription`.
 
 Source: Kafka's TopicCommand, `TopicDescription.printDescription`.
 """
@@ -9,46 +11,47 @@ import re
 from typing import Final
 
 from kplan.diagnostics import Span
-from kplan.importers.found import Found
-from kplan.importers.reading import add_topic, count_of, refused
+from kplan.importers.reading import add_topic, file_error, parse_count
+from kplan.importers.resources import ImportedResources
 from kplan.language.source import Document
 
-NAMES: Final = "TopicId|PartitionCount|ReplicationFactor|Configs|MarkedForDelete"
-FIELD: Final = re.compile(rf"(Topic|{NAMES}):([^\t\n]*?)[ \t]*(?=\t|\Z|[ \t](?:{NAMES}):)")
-OF_PARTITION: Final = re.compile(r"\s*Topic:\s*\S+\s+Partition:")
-BETWEEN: Final = re.compile(r",(?=[a-z][a-z0-9.]*=)")  # a list's own commas are followed by no key
+FIELD_NAMES: Final = "TopicId|PartitionCount|ReplicationFactor|Configs|MarkedForDelete"
+FIELD: Final = re.compile(rf"(Topic|{FIELD_NAMES}):([^\t\n]*?)[ \t]*(?=\t|\Z|[ \t](?:{FIELD_NAMES}):)")
+PARTITION_LINE: Final = re.compile(r"\s*Topic:\s*\S+\s+Partition:")
+CONFIG_SEPARATOR: Final = re.compile(r",(?=[a-z][a-z0-9.]*=)")  # no key follows a comma inside a list
 
 
-def parse(path: str, text: str) -> Found:
-    """The topics that were described. Raises Invalid."""
-    found = Found()
+def parse(path: str, text: str) -> ImportedResources:
+    """Parse the topics that the output describes. Raises Invalid."""
+    imported = ImportedResources()
     for number, line in enumerate(text.splitlines(), start=1):
         span = Span(path, number, 1, number, len(line) + 1)
-        if OF_PARTITION.match(line) or not line.strip():
+        if PARTITION_LINE.match(line) or not line.strip():
             continue
         if "Topic:" not in line:
-            found.note("this line describes no topic", span)
+            imported.note("this line describes no topic", span)
             continue
-        _topic(found, {key: value.strip() for key, value in FIELD.findall(line.strip())}, path, span)
-    if not found.topics and not found.notes:
-        raise refused("no line describes a topic", Span(path))
-    return found
+        _parse_topic(imported, {key: value.strip() for key, value in FIELD.findall(line.strip())}, path, span)
+    if not imported.topics and not imported.notes:
+        raise file_error("no line describes a topic", Span(path))
+    return imported
 
 
-def _topic(found: Found, fields: dict[str, str], path: str, span: Span) -> None:
+def _parse_topic(imported: ImportedResources, fields: dict[str, str], path: str, span: Span) -> None:
+    """Add the topic that a line describes."""
     name = fields.get("Topic", "")
-    counts = [count_of(fields.get(key, "")) for key in ("PartitionCount", "ReplicationFactor")]
+    counts = [parse_count(fields.get(key, "")) for key in ("PartitionCount", "ReplicationFactor")]
     if not name or not all(counts):
         detail = "it has no Topic, PartitionCount and ReplicationFactor"
-        raise refused(f"line {span.line}: {detail}", span, "give the whole output of `kafka-topics.sh --describe`")
+        raise file_error(f"line {span.line}: {detail}", span, "give the whole output of `kafka-topics.sh --describe`")
     if fields.get("MarkedForDelete") == "true":
-        found.note(f"topic/{name} is left out: it was being deleted", span)
+        imported.note(f"topic/{name} is left out: it was being deleted", span)
         return
     config = {}
-    for pair in BETWEEN.split(fields.get("Configs", "")) if fields.get("Configs") else ():
+    for pair in CONFIG_SEPARATOR.split(fields.get("Configs", "")) if fields.get("Configs") else ():
         key, equals, value = pair.partition("=")
         if not equals:
-            raise refused(f"line {span.line}: {pair!r} is no NAME=VALUE", span)
+            raise file_error(f"line {span.line}: {pair!r} is no NAME=VALUE", span)
         config[key] = value
     document = Document(path, "", None, {(): span}, {})
-    add_topic(found, document, (), name, counts[0], counts[1], config)
+    add_topic(imported, document, (), name, counts[0], counts[1], config)

@@ -1,4 +1,4 @@
-"""Other tools' files: what a file is, is told by its content."""
+"""Other tools' files: the content tells the format."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from kplan.diagnostics import Invalid, Span, codes, error
-from kplan.importers.found import Found
-from kplan.importers.reading import documents, refused
+from kplan.importers.reading import file_error, read_documents
+from kplan.importers.resources import ImportedResources
 from kplan.kinds.expansion import MOST_RESOURCES
 from kplan.language import source
 from kplan.language.mistaken import DESCRIBED, TERRAFORM, recognize
 from kplan.language.source import Document
 
 MAX_BYTES: Final = 64 << 20  # of one file
-Parse = Callable[[Sequence[Document], Found], None]
+Parse = Callable[[Sequence[Document], ImportedResources], None]
 
 MODULES: Final[Mapping[str, str]] = {
     "connect": "connect",
@@ -28,35 +28,36 @@ MODULES: Final[Mapping[str, str]] = {
 }
 
 
-def parse(path: str, data: bytes, format: str = "") -> Found:
-    """What one file holds. Raises Invalid where it is damaged, or of no format that is known."""
+def parse(path: str, data: bytes, format: str = "") -> ImportedResources:
+    """Parse one file. Raises Invalid where it is damaged or its format is unknown."""
     return parse_all([(path, data)], format)
 
 
-def parse_all(files: Sequence[tuple[str, bytes]], format: str = "") -> Found:
-    """What the files hold, given by path; files of one tool may need each other. Raises as `parse` does."""
-    found = Found()
+def parse_all(files: Sequence[tuple[str, bytes]], format: str = "") -> ImportedResources:
+    """Parse the files, given by path; files of one tool may need each other. Raises as `parse` does."""
+    imported = ImportedResources()
     terraform: list[tuple[str, str]] = []
     for path, data in files:
         if len(data) > MAX_BYTES:
-            raise refused(f"it has more than {MAX_BYTES >> 20} MiB", Span(path), "split it")
-        text = _text(path, data)
-        kind = format or _kind_of_text(path, text)
-        if kind == "terraform":
+            raise file_error(f"it has more than {MAX_BYTES >> 20} MiB", Span(path), "split it")
+        text = _decode(path, data)
+        format_name = format or _detect_text_format(path, text)
+        if format_name == "terraform":
             terraform.append((path, text))
         else:
-            found.take(_parsed(path, text, kind))
+            imported.merge(_parse_text(path, text, format_name))
     if terraform:  # its files are one configuration
         module = importlib.import_module("kplan.importers.terraform")
-        found.take(module.parse_all(terraform))
-    if len(found.resources) > MOST_RESOURCES:
+        imported.merge(module.parse_all(terraform))
+    if len(imported.resources) > MOST_RESOURCES:
         detail = f"they have more than {MOST_RESOURCES:,} topics and connectors, and a stack has no more"
-        raise refused(detail, Span(files[0][0]), "give fewer files, or split them")
-    found.settle()
-    return found
+        raise file_error(detail, Span(files[0][0]), "give fewer files, or split them")
+    imported.note_clusters()
+    return imported
 
 
-def _text(path: str, data: bytes) -> str:
+def _decode(path: str, data: bytes) -> str:
+    """Decode the file. Raises Invalid where it is not UTF-8."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
@@ -64,109 +65,119 @@ def _text(path: str, data: bytes) -> str:
         raise Invalid([error(codes.K631, "a file cannot be imported", "it is not UTF-8 text", span=place)]) from e
 
 
-def _parsed(path: str, text: str, kind: str) -> Found:
-    if kind == "describe":
+def _parse_text(path: str, text: str, format_name: str) -> ImportedResources:
+    """Parse the text of a file in YAML or JSON, or of `kafka-topics.sh --describe`."""
+    if format_name == "describe":
         from kplan.importers import describe
 
         return describe.parse(path, text)
-    found = Found()
+    imported = ImportedResources()
     try:
-        groups = _grouped(documents(path, text, found), kind)
+        groups = _group_by_format(read_documents(path, text, imported), format_name)
     except Invalid as failure:
-        raise _recognized(path, text, kind) or failure from failure
-    for name, parts in groups.items():
+        raise _recognize_other_format(path, text, format_name) or failure from failure
+    for name, documents_of_format in groups.items():
         module = importlib.import_module(f"kplan.importers.{MODULES[name]}")
-        module.parse(parts, found)
-    return found
+        module.parse(documents_of_format, imported)
+    return imported
 
 
-def _recognized(path: str, text: str, kind: str) -> Invalid | None:
-    """The error that names what a file is instead of the formats that can be read; None where that is not known."""
-    found = recognize(path, text, document.data if (document := source.load(text, path)[0]) else None)
-    if found is None or found.format in (kind or (*MODULES, "terraform", "describe")):
+def _recognize_other_format(path: str, text: str, format_name: str) -> Invalid | None:
+    """Return the error that names a format that cannot be imported; None where the format is not recognized."""
+    recognized = recognize(path, text, document.data if (document := source.load(text, path)[0]) else None)
+    if recognized is None or recognized.format in (format_name or (*MODULES, "terraform", "describe")):
         return None
-    return Invalid([found.not_importable(path, text)])
+    return Invalid([recognized.not_importable(path, text)])
 
 
-def _kind_of_text(path: str, text: str) -> str:
+def _detect_text_format(path: str, text: str) -> str:
+    """Return the format of a text that is not YAML or JSON; empty for all others."""
     if path.endswith((".tf", ".tf.json", ".tfvars", ".tfvars.json")) or TERRAFORM.search(text):
         return "terraform"
     return "describe" if DESCRIBED.search(text) else ""
 
 
-def _grouped(parts: Sequence[Document], kind: str) -> dict[str, list[Document]]:
+def _group_by_format(documents: Sequence[Document], format_name: str) -> dict[str, list[Document]]:
+    """Return the documents by the name of their format."""
     groups: dict[str, list[Document]] = {}
-    kubernetes = not kind and any(_is_strimzi(part.data) for part in parts)
-    for part in parts:
-        name = kind or ("strimzi" if kubernetes and _is_object(part.data) else _kind(part))
+    has_strimzi = not format_name and any(_is_strimzi(document.data) for document in documents)
+    for part in documents:
+        name = format_name or ("strimzi" if has_strimzi and _is_kubernetes_object(part.data) else _detect_format(part))
         if name != "connect" and not isinstance(part.data, dict):
-            raise refused("it is no map", part.at())
+            raise file_error("it is no map", part.at())
         groups.setdefault(name, []).append(part)
     return groups
 
 
-def _kind(document: Document) -> str:
-    """The format of one document. Raises Invalid."""
+def _detect_format(document: Document) -> str:
+    """Return the format of one document. Raises Invalid."""
     data = document.data
     if isinstance(data, list) and data and all(isinstance(each, dict) for each in data):
         data = data[0]
     if not isinstance(data, dict):
-        raise unknown(document.path, "it is no map", document.at())
+        raise unknown_format_error(document.path, "it is no map", document.at())
     version = str(data.get("apiVersion", ""))
-    tests: tuple[tuple[str, bool], ...] = (
+    candidates: tuple[tuple[str, bool], ...] = (
         ("strimzi", _is_strimzi(data)),
         ("jikkou", "jikkou" in version),
         ("topicctl", isinstance(data.get("meta"), dict) and isinstance(data.get("spec"), dict)),
         ("julie", isinstance(data.get("projects"), list)),
         ("topics", isinstance(data.get("kafka"), dict) and "topics" in data["kafka"]),
         ("connect", _is_connect(data)),
-        ("kafka-gitops", not version and not {"stack", "format_version"} & data.keys() and bool(_GITOPS & data.keys())),
+        (
+            "kafka-gitops",
+            not version and not {"stack", "format_version"} & data.keys() and bool(GITOPS_KEYS & data.keys()),
+        ),
     )
-    for name, fits in tests:
-        if fits:
+    for name, matches in candidates:
+        if matches:
             return name
     if "stack" in data and "version" in data:
-        raise unknown(document.path, "it is a stack of kplan's already", document.at("stack"))
+        raise unknown_format_error(document.path, "it is a stack of kplan's already", document.at("stack"))
     if version:
-        raise unknown(document.path, f"apiVersion {version}: neither Strimzi's nor Jikkou's", document.at("apiVersion"))
-    raise unknown(document.path, f"its keys are {', '.join(map(str, list(data)[:6]))}", document.at())
+        raise unknown_format_error(
+            document.path, f"apiVersion {version}: neither Strimzi's nor Jikkou's", document.at("apiVersion")
+        )
+    raise unknown_format_error(document.path, f"its keys are {', '.join(map(str, list(data)[:6]))}", document.at())
 
 
 def _is_strimzi(data: Any) -> bool:
-    """Whether it is an object of Strimzi's, or a Kubernetes `List` with one."""
+    """Return whether it is an object of Strimzi's, or a Kubernetes `List` with one."""
     if not isinstance(data, dict):
         return False
-    return "strimzi.io" in str(data.get("apiVersion", "")) or _items_of(data, "strimzi.io")
+    return "strimzi.io" in str(data.get("apiVersion", "")) or _has_items_of(data, "strimzi.io")
 
 
-def _is_object(data: Any) -> bool:
-    """Whether it is any Kubernetes object; beside Strimzi's it is noted as not carried over."""
+def _is_kubernetes_object(data: Any) -> bool:
+    """Return whether it is any Kubernetes object; next to Strimzi's it is noted as not carried over."""
     return (
         isinstance(data, dict) and "apiVersion" in data and "kind" in data and "jikkou" not in str(data["apiVersion"])
     )
 
 
-_GITOPS: Final = frozenset(("topics", "customServiceAcls", "customUserAcls"))
+GITOPS_KEYS: Final = frozenset(("topics", "customServiceAcls", "customUserAcls"))
 
 
-def _items_of(data: Mapping[str, Any], group: str) -> bool:
-    """Whether it is a Kubernetes `List` with something of that group."""
+def _has_items_of(data: Mapping[str, Any], group: str) -> bool:
+    """Return whether it is a Kubernetes `List` with an item of that group."""
     items = data.get("items")
     return isinstance(items, list) and any(isinstance(i, dict) and group in str(i.get("apiVersion", "")) for i in items)
 
 
 def _is_connect(data: Mapping[str, Any]) -> bool:
+    """Return whether it is a connector, or an answer of `GET /connectors`."""
     config = data.get("config")
     if "connector.class" in data or (isinstance(config, dict) and ("connector.class" in config or "name" in data)):
         return True
     return bool(data) and all(isinstance(each, dict) and {"info", "status"} & each.keys() for each in data.values())
 
 
-def unknown(path: str, detail: str, span: Span | None = None) -> Invalid:
+def unknown_format_error(path: str, detail: str, span: Span | None = None) -> Invalid:
+    """Return the error of a file whose format is unknown."""
     help = f"`--file-format` says what it is: {', '.join([*MODULES, 'terraform', 'describe'])}"
     return Invalid(
         [error(codes.K630, "a file of no known format", f"{path}: {detail}", help=help, span=span or Span(path))]
     )
 
 
-__all__ = ["parse", "parse_all", "refused", "unknown"]
+__all__ = ["file_error", "parse", "parse_all", "unknown_format_error"]

@@ -5,41 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kplan.importers.found import Found
-from kplan.importers.reading import Path, add_topic, leftovers, mapping, name_of, number, settings
+from kplan.importers.reading import Path, add_topic, note_unread_keys, read_count, read_map, read_name, read_settings
+from kplan.importers.resources import ImportedResources
 from kplan.language.source import Document
 
 
-def parse(documents: Sequence[Document], found: Found) -> None:
-    """Adds the topics of the files to what was found. Raises Invalid."""
+def parse(documents: Sequence[Document], imported: ImportedResources) -> None:
+    """Add the topics of the files to `imported`. Raises Invalid."""
     for document in documents:
-        _state(document, found)
+        _parse_state(document, imported)
 
 
-def _state(document: Document, found: Found) -> None:
-    at: Path = ("settings", "topics", "defaults", "replication")
+def _parse_state(document: Document, imported: ImportedResources) -> None:
+    """Add the topics of one desired state file."""
+    defaults_path: Path = ("settings", "topics", "defaults", "replication")
     defaults: Any = document.data
-    for step in at[:-1]:
-        defaults = mapping(document, (), (defaults or {}).get(step))
-    replication = number(document, at, defaults.get("replication"), -1, found)
-    for name, topic in mapping(document, ("topics",), document.data.get("topics")).items():
+    for step in defaults_path[:-1]:
+        defaults = read_map(document, (), (defaults or {}).get(step))
+    replication = read_count(document, defaults_path, defaults.get("replication"), -1, imported)
+    for name, topic in read_map(document, ("topics",), document.data.get("topics")).items():
         path: Path = ("topics", name)
-        own = mapping(document, path, topic)
+        settings_of_topic = read_map(document, path, topic)
         add_topic(
-            found,
+            imported,
             document,
             path,
-            name_of(document, path, name),
-            number(document, (*path, "partitions"), own.get("partitions"), -1, found),
-            number(document, (*path, "replication"), own.get("replication"), replication, found),
-            settings(document, (*path, "configs"), own.get("configs"), found),
+            read_name(document, path, name),
+            read_count(document, (*path, "partitions"), settings_of_topic.get("partitions"), -1, imported),
+            read_count(document, (*path, "replication"), settings_of_topic.get("replication"), replication, imported),
+            read_settings(document, (*path, "configs"), settings_of_topic.get("configs"), imported),
         )
-        leftovers(found, document, path, ("partitions", "replication", "configs"))
-    leftovers(found, document, (), ("topics", "settings"), "kplan has no access control and no schemas")
+        note_unread_keys(imported, document, path, ("partitions", "replication", "configs"))
+    note_unread_keys(imported, document, (), ("topics", "settings"), "kplan has no access control and no schemas")
     if "settings" in document.data:
-        leftovers(found, document, ("settings",), ("topics",))
-    if mapping(document, ("settings",), document.data.get("settings")).get("topics"):
-        why = "what no stack declares or owns is left alone"
-        leftovers(found, document, ("settings", "topics"), ("defaults",), why)
+        note_unread_keys(imported, document, ("settings",), ("topics",))
+    if read_map(document, ("settings",), document.data.get("settings")).get("topics"):
+        reason = "what no stack declares or owns is left alone"
+        note_unread_keys(imported, document, ("settings", "topics"), ("defaults",), reason)
     if defaults:
-        leftovers(found, document, at[:-1], ("replication",))
+        note_unread_keys(imported, document, defaults_path[:-1], ("replication",))

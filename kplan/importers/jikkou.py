@@ -9,114 +9,119 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kplan.importers.found import Found
 from kplan.importers.reading import (
     Path,
     add_connector,
     add_topic,
-    leftovers,
-    listing,
-    mapping,
-    name_of,
-    number,
-    refused,
-    settings,
-    state,
-    written,
+    file_error,
+    note_unread_keys,
+    read_count,
+    read_list,
+    read_map,
+    read_name,
+    read_settings,
+    read_state,
+    to_text,
 )
+from kplan.importers.resources import ImportedResources
 from kplan.language.source import Document
 
 Maps = dict[str, dict[str, str]]
 CONFIG_MAP = "ConfigMap"
-CLUSTER = "kafka.jikkou.io/connect-cluster"
-DELETE = ("jikkou.io/delete", "core.jikkou.io/delete")
+CLUSTER_LABEL = "kafka.jikkou.io/connect-cluster"
+DELETE_ANNOTATIONS = ("jikkou.io/delete", "core.jikkou.io/delete")
 
 
-def parse(documents: Sequence[Document], found: Found) -> None:
-    """Adds what the files hold to what was found. Raises Invalid."""
-    parts = [(document, path, data) for document in documents for path, data in _each(document)]
-    maps = dict(_config_map(document, path, found) for document, path, data in parts if data.get("kind") == CONFIG_MAP)
-    for document, path, data in parts:
+def parse(documents: Sequence[Document], imported: ImportedResources) -> None:
+    """Add the resources of the files to `imported`. Raises Invalid."""
+    resources = [(document, path, data) for document in documents for path, data in _list_resources(document)]
+    maps = dict(
+        _read_config_map(document, path, imported)
+        for document, path, data in resources
+        if data.get("kind") == CONFIG_MAP
+    )
+    for document, path, data in resources:
         kind = data.get("kind")
         if kind == "KafkaTopic":
-            _topic(document, path, maps, found)
+            _parse_topic(document, path, maps, imported)
         elif kind == "KafkaConnector":
-            _connector(document, path, found)
+            _parse_connector(document, path, imported)
         elif kind != CONFIG_MAP:
-            name = mapping(document, (*path, "metadata"), data.get("metadata")).get("name", "")
-            what = f"{kind} {name}".strip()
-            found.note(f"{what} is not carried over: only topics and connectors are", document.at(*path, "kind"))
+            name = read_map(document, (*path, "metadata"), data.get("metadata")).get("name", "")
+            note = f"{kind} {name}".strip()
+            imported.note(f"{note} is not carried over: only topics and connectors are", document.at(*path, "kind"))
 
 
-def _each(document: Document) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The document's resource with its place and kind, or those of a list, whose own may be said by the list alone."""
+def _list_resources(document: Document) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the document's resource with its path and kind, or those of a list, whose items may have no kind."""
     kind = str(document.data.get("kind") or "")
     if not kind.endswith("List"):
         yield (), document.data
         return
-    for i, each in enumerate(listing(document, ("items",), document.data.get("items"))):
-        item = mapping(document, ("items", i), each, needed=True)
+    for i, entry in enumerate(read_list(document, ("items",), document.data.get("items"))):
+        item = read_map(document, ("items", i), entry, required=True)
         yield ("items", i), {"kind": kind.removesuffix("List"), **item}
 
 
-def _config_map(document: Document, path: Path, found: Found) -> tuple[str, dict[str, str]]:
-    data = _at(document, path)
-    metadata = mapping(document, (*path, "metadata"), data.get("metadata"), needed=True)
-    name = name_of(document, (*path, "metadata", "name"), metadata.get("name"))
-    return name, settings(document, (*path, "data"), data.get("data"), found)
+def _read_config_map(document: Document, path: Path, imported: ImportedResources) -> tuple[str, dict[str, str]]:
+    data = _resource_at(document, path)
+    metadata = read_map(document, (*path, "metadata"), data.get("metadata"), required=True)
+    name = read_name(document, (*path, "metadata", "name"), metadata.get("name"))
+    return name, read_settings(document, (*path, "data"), data.get("data"), imported)
 
 
-def _at(document: Document, path: Path) -> dict[str, Any]:
+def _resource_at(document: Document, path: Path) -> dict[str, Any]:
     data: Any = document.data
     for step in path:
         data = data[step]
-    return mapping(document, path, data, needed=True)
+    return read_map(document, path, data, required=True)
 
 
-def _topic(document: Document, path: Path, maps: Maps, found: Found) -> None:
-    data = _at(document, path)
-    metadata = mapping(document, (*path, "metadata"), data.get("metadata"), needed=True)
-    name = name_of(document, (*path, "metadata", "name"), metadata.get("name"))
-    annotations = mapping(document, (*path, "metadata", "annotations"), metadata.get("annotations"))
-    if any(str(annotations.get(key, "")).lower() == "true" for key in DELETE):
-        why = "it is marked to be deleted; `removed:` says that in a stack"
-        found.note(f"topic/{name} is left out: {why}", document.key_at(*path, "metadata", "annotations"))
+def _parse_topic(document: Document, path: Path, maps: Maps, imported: ImportedResources) -> None:
+    data = _resource_at(document, path)
+    metadata = read_map(document, (*path, "metadata"), data.get("metadata"), required=True)
+    name = read_name(document, (*path, "metadata", "name"), metadata.get("name"))
+    annotations = read_map(document, (*path, "metadata", "annotations"), metadata.get("annotations"))
+    if any(str(annotations.get(key, "")).lower() == "true" for key in DELETE_ANNOTATIONS):
+        reason = "it is marked to be deleted; `removed:` says that in a stack"
+        imported.note(f"topic/{name} is left out: {reason}", document.key_at(*path, "metadata", "annotations"))
         return
-    at: Path = (*path, "spec")
-    spec = mapping(document, at, data.get("spec"), needed=True)
+    spec_path: Path = (*path, "spec")
+    spec = read_map(document, spec_path, data.get("spec"), required=True)
     config: dict[str, str] = {}
-    for i, ref in enumerate(listing(document, (*at, "configMapRefs"), spec.get("configMapRefs"))):
-        if not isinstance(ref, str) or ref not in maps:
-            raise refused(
-                f"topic {name}: there is no ConfigMap {ref!r} in the file", document.at(*at, "configMapRefs", i)
+    for i, reference in enumerate(read_list(document, (*spec_path, "configMapRefs"), spec.get("configMapRefs"))):
+        if not isinstance(reference, str) or reference not in maps:
+            raise file_error(
+                f"topic {name}: there is no ConfigMap {reference!r} in the file",
+                document.at(*spec_path, "configMapRefs", i),
             )
-        config |= maps[ref]
-    config |= settings(document, (*at, "configs"), spec.get("configs"), found)
+        config |= maps[reference]
+    config |= read_settings(document, (*spec_path, "configs"), spec.get("configs"), imported)
     add_topic(
-        found,
+        imported,
         document,
         (*path, "metadata", "name"),
         name,
-        number(document, (*at, "partitions"), spec.get("partitions"), -1, found),
-        number(document, (*at, "replicas"), spec.get("replicas"), -1, found),
+        read_count(document, (*spec_path, "partitions"), spec.get("partitions"), -1, imported),
+        read_count(document, (*spec_path, "replicas"), spec.get("replicas"), -1, imported),
         config,
     )
-    leftovers(found, document, at, ("partitions", "replicas", "configs", "configMapRefs"))
+    note_unread_keys(imported, document, spec_path, ("partitions", "replicas", "configs", "configMapRefs"))
 
 
-def _connector(document: Document, path: Path, found: Found) -> None:
-    data = _at(document, path)
-    metadata = mapping(document, (*path, "metadata"), data.get("metadata"), needed=True)
-    name = name_of(document, (*path, "metadata", "name"), metadata.get("name"))
-    at: Path = (*path, "spec")
-    spec = mapping(document, at, data.get("spec"), needed=True)
-    config = settings(document, (*at, "config"), spec.get("config"), found)
+def _parse_connector(document: Document, path: Path, imported: ImportedResources) -> None:
+    data = _resource_at(document, path)
+    metadata = read_map(document, (*path, "metadata"), data.get("metadata"), required=True)
+    name = read_name(document, (*path, "metadata", "name"), metadata.get("name"))
+    spec_path: Path = (*path, "spec")
+    spec = read_map(document, spec_path, data.get("spec"), required=True)
+    config = read_settings(document, (*spec_path, "config"), spec.get("config"), imported)
     if spec.get("connectorClass"):
-        config["connector.class"] = written(spec["connectorClass"])
+        config["connector.class"] = to_text(spec["connectorClass"])
     if spec.get("tasksMax") is not None:
-        config["tasks.max"] = str(number(document, (*at, "tasksMax"), spec["tasksMax"], 1, found))
-    began = state(document, (*at, "state"), spec.get("state"))
-    add_connector(found, document, (*path, "metadata", "name"), name, config, began)
-    labels = mapping(document, (*path, "metadata", "labels"), metadata.get("labels"))
-    found.belongs("Connect cluster", labels.get(CLUSTER), name)
-    leftovers(found, document, at, ("connectorClass", "tasksMax", "config", "state", "status"))
+        config["tasks.max"] = str(read_count(document, (*spec_path, "tasksMax"), spec["tasksMax"], 1, imported))
+    initial_state = read_state(document, (*spec_path, "state"), spec.get("state"))
+    add_connector(imported, document, (*path, "metadata", "name"), name, config, initial_state)
+    labels = read_map(document, (*path, "metadata", "labels"), metadata.get("labels"))
+    imported.add_to_cluster("Connect cluster", labels.get(CLUSTER_LABEL), name)
+    note_unread_keys(imported, document, spec_path, ("connectorClass", "tasksMax", "config", "state", "status"))

@@ -1,4 +1,4 @@
-"""Topics and connectors become one stack that declares exactly them, with what is common said once."""
+"""Compose one stack that declares exactly the given topics and connectors, with common settings as defaults."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from kplan.diagnostics import codes
-from kplan.importers.folding import RAW, WITH_TABLES, Fold, Unfit, Workshop, fold, table_of, variables
-from kplan.importers.found import Found
-from kplan.importers.legacy import modern, modern_transforms, outdated
-from kplan.importers.writing import text, topic_setting, verbatim
+from kplan.importers.connector_block import (
+    RAW,
+    WITH_TABLES,
+    BlockExpander,
+    ConnectorBlock,
+    UnfitTemplate,
+    declare_variables,
+    table_of,
+    write_block,
+)
+from kplan.importers.legacy import list_outdated_names, modernize_connector, modernize_transforms
+from kplan.importers.resources import ImportedResources
+from kplan.importers.writing import escape_template, to_topic_setting, write_stack
 from kplan.kinds.connector.debezium.engines import table_names_of
 from kplan.kinds.connector.exclusive import claim
 from kplan.kinds.topic import configs as catalog
@@ -20,20 +29,20 @@ from kplan.kinds.topic.settings import FROM_OUTSIDE, Builder, layer
 from kplan.model import Address, Connector, Resource, Rules, Secret, Stack, Topic
 from kplan.planning.comparison import compare
 
-ONLY_REPLICAS: Final = frozenset(FROM_OUTSIDE)  # all that a default says of a connector's own topics
-HISTORY: Final = (
+ONLY_REPLICAS: Final = frozenset(FROM_OUTSIDE)  # the only settings that defaults give a connector's own topics
+HISTORY_SETTINGS: Final = (
     "/config/cleanup.policy",
     "/config/retention.ms",
     "/config/retention.bytes",
 )  # no stack may change them
-SETTINGS: Final = ("/partitions", "/replication_factor")
-NOTHING: Final = object()  # no default
+TOPIC_ATTRIBUTES: Final = ("/partitions", "/replication_factor")
+NO_DEFAULT: Final = object()
 _ROLE: Final = re.compile(r"(\w[\w -]*?) of connector/")
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
-    """The stack's text, and what is in it. `notes` are what it does not say and why."""
+class ImportedStack:
+    """The stack's text, and the numbers of what it holds. `notes` are what it does not declare and why."""
 
     text: str
     topics: int
@@ -43,51 +52,54 @@ class Imported:
     notes: tuple[str, ...]
 
 
-def composed(
-    found: Found,
+def compose_stack(
+    imported: ImportedResources,
     free: Mapping[str, Topic],
     name: str,
-    workshop: Workshop,
+    expander: BlockExpander,
     *,
     live: bool,
     others: Iterable[Connector] = (),
     comments: Iterable[str] = (),
-) -> Imported:
-    """The stack of what was found. `free` are all topics that may be folded into a connector that makes them.
+) -> ImportedStack:
+    """Compose the stack of `imported`. `free` are all topics that a connector's block may declare.
 
-    With `live` nothing may be declared that is not there: the stack is to be adopted, not to change anything. `others`
-    are connectors beside those that were found.
+    With `live` only what exists may be declared: the stack is to be adopted, not to change anything. `others` are
+    connectors that are not imported.
     """
-    work = _Composition(found, dict(free), name, workshop, live, tuple(others))
-    data = work.data()
-    notes = tuple(dict.fromkeys([*map(str, found.notes), *work.notes, *work.missing]))
-    head = [*comments, *_legend(work.folds.values())]
+    composition = _Composition(imported, dict(free), name, expander, live, tuple(others))
+    data = composition.compose()
+    notes = tuple(dict.fromkeys([*map(str, imported.notes), *composition.notes, *composition.missing]))
+    head = [*comments, *_legend_lines(composition.connector_blocks.values())]
     if notes:
         head += ["", "Not carried over, or written in another way:", *(f"- {note}" for note in notes)]
-    declared = workshop.expanded(data)[0]
-    return Imported(
-        text(data, head),
-        len(_topics(declared)),
-        len(work.folds),
-        sum(each.blueprint is not None for each in work.folds.values()),
+    stack = expander.expand(data)[0]
+    return ImportedStack(
+        write_stack(data, head),
+        len(_topics_of(stack)),
+        len(composition.connector_blocks),
+        sum(block.blueprint is not None for block in composition.connector_blocks.values()),
         tuple(data.get("variables", {})),
         notes,
     )
 
 
-def _legend(folds: Iterable[Fold]) -> Iterator[str]:
-    """What a reader of the file has to know of how connectors are written."""
-    configs = [(each, each.block.get("config") or {}) for each in folds if each.blueprint]
-    if any(None in config.values() for _, config in configs):
+def _legend_lines(blocks: Iterable[ConnectorBlock]) -> Iterator[str]:
+    """Yield what a reader of the file must know about how connectors are written."""
+    blocks_with_config = [(each, each.block.get("config") or {}) for each in blocks if each.blueprint]
+    if any(None in config.values() for _, config in blocks_with_config):
         yield "A setting that is null is one that the template has and the connector has not."
-    if any(each.tables and each.blueprint and each.blueprint.table.get("list") in config for each, config in configs):
+    if any(
+        each.tables and each.blueprint and each.blueprint.table.get("list") in config
+        for each, config in blocks_with_config
+    ):
         yield "A list of tables under `config:` is kept as it was written, and wins over `tables:`. Take it out before"
         yield "you add a table: the list is made of `tables:` then, each dot as `\\.`, and the connector restarts once."
 
 
 @dataclass(slots=True)
-class _Place:
-    """Where a topic's own settings stand in the stack's data."""
+class _TopicPlace:
+    """Where a topic's own settings are in the stack's data."""
 
     path: tuple[str, ...]
     connector: str = ""
@@ -96,360 +108,385 @@ class _Place:
 
 @dataclass(slots=True)
 class _Composition:
-    found: Found
+    imported: ImportedResources
     free: dict[str, Topic]
     name: str
-    workshop: Workshop
+    expander: BlockExpander
     live: bool
     others: tuple[Connector, ...] = ()
     notes: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)  # notes of this attempt alone
     topics: dict[str, Topic] = field(default_factory=dict)  # that the stack declares
-    folds: dict[str, Fold] = field(default_factory=dict)
+    connector_blocks: dict[str, ConnectorBlock] = field(default_factory=dict)
     refs: dict[str, dict[str, str]] = field(default_factory=dict)
     levels: dict[str, int] = field(default_factory=dict)
-    tried: dict[tuple[str, int], Fold] = field(default_factory=dict)
-    dropped: set[str] = field(default_factory=set)  # topics that no stack can declare
+    blocks_by_level: dict[tuple[str, int], ConnectorBlock] = field(default_factory=dict)
+    undeclarable: set[str] = field(default_factory=set)  # names of topics that no stack can declare
 
-    def data(self) -> dict[str, Any]:
-        """The stack's data. What it makes was compared with what was found, and is the same."""
-        self._cleaned()
-        self._modern()
-        self.refs = secret_names(self.found.connectors)
-        self.levels = dict.fromkeys(self.found.connectors, WITH_TABLES)
-        self._apart()
-        for _ in range(3 * len(self.found.connectors) + len(self.free) + 3):
-            data, again = self._attempt()
+    def compose(self) -> dict[str, Any]:
+        """Return the stack's data. What it makes is compared with `imported` and is the same."""
+        self._remove_undeclarable()
+        self._modernize_connectors()
+        self.refs = name_secrets(self.imported.connectors)
+        self.levels = dict.fromkeys(self.imported.connectors, WITH_TABLES)
+        self._separate_sharing()
+        for _ in range(3 * len(self.imported.connectors) + len(self.free) + 3):
+            data, again = self._try_to_compose()
             if not again:
                 return data
         raise AssertionError("every attempt takes something away")
 
     # -- what can be declared at all ----------------------------------------------------------------------------------
-    def _cleaned(self) -> None:
-        """Topics hold only what a stack can say of them; the rest is noted."""
-        for names in (self.found.topics, self.free):
-            for name, topic in list(names.items()):
-                names[name] = self._declarable(topic, told=names is self.found.topics)
-        for name in list(self.found.topics):
+    def _remove_undeclarable(self) -> None:
+        """Remove what a stack cannot declare of topics; note it."""
+        for topics in (self.imported.topics, self.free):
+            for name, topic in list(topics.items()):
+                topics[name] = self._make_declarable(topic, noted=topics is self.imported.topics)
+        for name in list(self.imported.topics):
             if problem := catalog.check_name(name):
-                self.found.topics.pop(name)
+                self.imported.topics.pop(name)
                 self.notes.append(f"topic {name!r}: {problem}")
 
-    def _declarable(self, topic: Topic, *, told: bool) -> Topic:
-        config = dict(topic.config) if self.live else {key: _stored(key, value) for key, value in topic.config.items()}
+    def _make_declarable(self, topic: Topic, *, noted: bool) -> Topic:
+        """Return the topic without configs that a stack cannot declare; with `noted` each is noted."""
+        config = (
+            dict(topic.config)
+            if self.live
+            else {key: _to_stored_value(key, value) for key, value in topic.config.items()}
+        )
         for _ in range(len(config) + 1):
             builder = Builder()
-            said = {"partitions": topic.partitions, "replication_factor": topic.replication_factor, "config": config}
-            builder.topic(topic.name, layer(said, "topic", {}), None, "", Rules())
-            wrong = {
+            attributes = {
+                "partitions": topic.partitions,
+                "replication_factor": topic.replication_factor,
+                "config": config,
+            }
+            builder.topic(topic.name, layer(attributes, "topic", {}), None, "", Rules())
+            problems = {
                 "min.insync.replicas" if p.code == codes.K111.number else p.path.removeprefix("/config/"): p
                 for p in builder.problems
                 if p.code == codes.K111.number or p.path.startswith("/config/")
             }
-            if not wrong.keys() & config.keys():
+            if not problems.keys() & config.keys():
                 break
-            for key in sorted(wrong.keys() & config.keys()):
+            for key in sorted(problems.keys() & config.keys()):
                 config.pop(key)
-                if told:
-                    left = "it is left alone" if self.live else "it is left out"
-                    self.notes.append(f"{topic.address}: {key} ({wrong[key].code} {wrong[key].summary}); {left}")
+                if noted:
+                    consequence = "it is left alone" if self.live else "it is left out"
+                    self.notes.append(
+                        f"{topic.address}: {key} ({problems[key].code} {problems[key].summary}); {consequence}"
+                    )
         return replace(topic, config=config)
 
-    def _modern(self) -> None:
-        """Connectors of files have the names of today; a live one keeps what it runs with, which is noted."""
-        for name, each in self.found.connectors.items():
-            blueprint = self.workshop.templates.get(each.java_class)
+    def _modernize_connectors(self) -> None:
+        """Give connectors of files the current names; a live one keeps its names, which is noted."""
+        for name, connector in self.imported.connectors.items():
+            blueprint = self.expander.templates.get(connector.java_class)
             if blueprint and self.live:
-                self.notes += [f"{each.address}: {old}; it is kept" for old in outdated(each, blueprint)]
+                self.notes += [
+                    f"{connector.address}: {old}; it is kept" for old in list_outdated_names(connector, blueprint)
+                ]
             elif blueprint:
-                self.found.connectors[name] = modern(each, blueprint, self.notes.append)
+                self.imported.connectors[name] = modernize_connector(connector, blueprint, self.notes.append)
             if not self.live:
-                self.found.connectors[name] = modern_transforms(self.found.connectors[name], self.notes.append)
+                self.imported.connectors[name] = modernize_transforms(self.imported.connectors[name], self.notes.append)
 
-    def _apart(self) -> None:
-        """Connectors that share what a template lets only one have are written without it."""
+    def _separate_sharing(self) -> None:
+        """Write connectors without a template where they share what only one with a template may have."""
         owners: dict[tuple[str, str], list[Connector]] = {}
-        for each in (*self.others, *self.found.connectors.values()):
-            for key, said in each.config.items():
-                if isinstance(said, str):
-                    owners.setdefault((key, said), []).append(each)
-        for name, each in self.found.connectors.items():
-            blueprint = self.workshop.templates.get(each.java_class)
+        for connector in (*self.others, *self.imported.connectors.values()):
+            for key, value in connector.config.items():
+                if isinstance(value, str):
+                    owners.setdefault((key, value), []).append(connector)
+        for name, connector in self.imported.connectors.items():
+            blueprint = self.expander.templates.get(connector.java_class)
             for key in blueprint.unique if blueprint else ():
-                if (mine := claim(each, key)) is None:
+                if (own_claim := claim(connector, key)) is None:
                     continue
-                claims = {other.name: claim(other, key) for other in owners[key, mine.value] if other.name != name}
-                sharing = [other for other, theirs in claims.items() if theirs and mine.clashes(theirs)]
+                claims = {other.name: claim(other, key) for other in owners[key, own_claim.value] if other.name != name}
+                sharing = [
+                    other for other, other_claim in claims.items() if other_claim and own_claim.clashes(other_claim)
+                ]
                 if sharing and self.levels[name] < RAW:
-                    self._less(name, f"it shares {key} with connector/{min(sharing)}, which one alone may have", RAW)
+                    self._reduce_template(
+                        name, f"it shares {key} with connector/{min(sharing)}, which one alone may have", RAW
+                    )
 
     # -- one attempt --------------------------------------------------------------------------------------------------
-    def _attempt(self) -> tuple[dict[str, Any], bool]:
-        """The stack's data as far as it goes, and whether to try again with less."""
-        self.folds, self.missing = {}, []
-        for name in list(self.found.connectors):
-            if not self._fold(name):
+    def _try_to_compose(self) -> tuple[dict[str, Any], bool]:
+        """Return the stack's data as far as it goes, and whether to try again with less."""
+        self.connector_blocks, self.missing = {}, []
+        for name in list(self.imported.connectors):
+            if not self._write_block(name):
                 return {}, True
-        self.topics = {name: topic for name, topic in self.found.topics.items() if name not in self.dropped}
-        blocks = {name: _copied(each.block) for name, each in self.folds.items()}
-        places, again = self._places(blocks)
+        self.topics = {name: topic for name, topic in self.imported.topics.items() if name not in self.undeclarable}
+        blocks = {name: _copy(each.block) for name, each in self.connector_blocks.items()}
+        places, again = self._locate_topics(blocks)
         if again:
             return {}, True
-        data = self._settled(blocks, places)
-        return data, self._corrected(data, places)
+        data = self._add_settings(blocks, places)
+        return data, self._remove_wrong(data, places)
 
-    def _fold(self, name: str) -> bool:
-        connector, level = self.found.connectors[name], self.levels[name]
+    def _write_block(self, name: str) -> bool:
+        """Write the connector's block; return False where that failed and less of it is to be tried."""
+        connector, level = self.imported.connectors[name], self.levels[name]
         try:
-            if (name, level) not in self.tried:
-                self.tried[name, level] = fold(connector, self.refs[name], level, self.workshop)
-            self.folds[name] = self.tried[name, level]
-        except Unfit as why:
-            if self.levels[name] < RAW and connector.java_class in self.workshop.templates:
-                self._less(name, str(why))
+            if (name, level) not in self.blocks_by_level:
+                self.blocks_by_level[name, level] = write_block(connector, self.refs[name], level, self.expander)
+            self.connector_blocks[name] = self.blocks_by_level[name, level]
+        except UnfitTemplate as failure:
+            if self.levels[name] < RAW and connector.java_class in self.expander.templates:
+                self._reduce_template(name, str(failure))
             else:
-                self.found.connectors.pop(name)
-                self.notes.append(f"connector/{name} is left out: {why}")
+                self.imported.connectors.pop(name)
+                self.notes.append(f"connector/{name} is left out: {failure}")
             return False
         return True
 
-    def _less(self, name: str, why: str, level: int = WITH_TABLES) -> None:
-        """The connector is written with less of its template from now on; at `level` at most."""
+    def _reduce_template(self, name: str, reason: str, level: int = WITH_TABLES) -> None:
+        """Write the connector with less of its template from now on; at `level` at most."""
         self.levels[name] = min(max(self.levels[name] + 1, level), RAW)
-        what = "without a template" if self.levels[name] == RAW else "with its list of tables under `config:`"
+        how = "without a template" if self.levels[name] == RAW else "with its list of tables under `config:`"
         self.notes = [note for note in self.notes if not note.startswith(f"connector/{name} is written ")]
-        self.notes.append(f"connector/{name} is written {what}: {why}")
+        self.notes.append(f"connector/{name} is written {how}: {reason}")
 
-    def _base(self, blocks: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    def _make_base(self, blocks: Mapping[str, Any], **sections: Any) -> dict[str, Any]:
+        """Return the data of a stack with its variables and the connectors of `blocks`."""
         data: dict[str, Any] = {"version": 1, "stack": self.name}
-        refs = [ref for name in self.folds for ref in self.refs[name].values()]
+        refs = [ref for name in self.connector_blocks for ref in self.refs[name].values()]
         if refs:
-            data["variables"] = variables(refs)
-        data |= {key: value for key, value in more.items() if value}
+            data["variables"] = declare_variables(refs)
+        data |= {key: value for key, value in sections.items() if value}
         if blocks:
             data["connectors"] = dict(sorted(blocks.items()))
         return data
 
-    def _places(self, blocks: dict[str, Any]) -> tuple[dict[str, _Place], bool]:
-        """Where every topic stands; tables whose topic is not there say so in `blocks`."""
-        for name, each in self.folds.items():
-            extra: dict[str, Any] = {topic: {} for topic in self._others(name, each)}
+    def _locate_topics(self, blocks: dict[str, Any]) -> tuple[dict[str, _TopicPlace], bool]:
+        """Return where each topic is declared, and whether to try again; mark tables without a topic in `blocks`."""
+        for name, connector_block in self.connector_blocks.items():
+            extra: dict[str, Any] = {topic: {} for topic in self._find_other_topics(name, connector_block)}
             if extra:
                 blocks[name]["topics"] = extra
-        stack, _ = self.workshop.expanded(self._base(blocks))
-        places: dict[str, _Place] = {}
+        stack, _ = self.expander.expand(self._make_base(blocks))
+        places: dict[str, _TopicPlace] = {}
         again = False
         for resource in stack.resources.values() if stack else ():
             if not isinstance(resource, Topic):
                 continue
             connector = resource.origin.note.rpartition(" connector/")[2]
-            place = _Place((), connector, _role(resource.origin.note))
+            place = _TopicPlace((), connector, _role_of(resource.origin.note))
             table = table_of(resource.origin.note)
-            written = self.folds[connector].tables.get(table, "")
-            there = self.free.get(resource.name) if resource.name not in self.dropped else None
-            if there is None and self.live:
-                if not written:
-                    why = f"its template would make topic {resource.name}, which is not there, or not free"
-                    self._less(connector, why, RAW)
+            table_key = self.connector_blocks[connector].tables.get(table, "")
+            existing = self.free.get(resource.name) if resource.name not in self.undeclarable else None
+            if existing is None and self.live:
+                if not table_key:
+                    reason = f"its template would make topic {resource.name}, which is not there, or not free"
+                    self._reduce_template(connector, reason, RAW)
                     again = True
                     continue
-                blocks[connector]["tables"][written] = {"ignore_topic": True}
-                missing = f"topic {resource.name} of its table {table} is not there, or not free"
-                self.missing.append(f"connector/{connector}: {missing}: `ignore_topic`")
+                blocks[connector]["tables"][table_key] = {"ignore_topic": True}
+                detail = f"topic {resource.name} of its table {table} is not there, or not free"
+                self.missing.append(f"connector/{connector}: {detail}: `ignore_topic`")
                 continue
-            kind = "tables" if written else "topics"
-            place.path = ("connectors", connector, kind, written or resource.name)
+            kind = "tables" if table_key else "topics"
+            place.path = ("connectors", connector, kind, table_key or resource.name)
             places[resource.name] = place
-            if there is not None:
-                self.topics[resource.name] = there
+            if existing is not None:
+                self.topics[resource.name] = existing
         for name in self.topics:
-            places.setdefault(name, _Place(("topics", name)))
+            places.setdefault(name, _TopicPlace(("topics", name)))
         return places, again
 
-    def _others(self, name: str, each: Fold) -> Iterator[str]:
-        """The topics that the connector fills without its tables' being known one by one."""
-        if each.blueprint is None or each.tables:
+    def _find_other_topics(self, name: str, connector_block: ConnectorBlock) -> Iterator[str]:
+        """Yield the topics that the connector fills when its tables are not known one by one."""
+        if connector_block.blueprint is None or connector_block.tables:
             return
-        config = {k: v for k, v in self.found.connectors[name].config.items() if isinstance(v, str)}
+        config = {k: v for k, v in self.imported.connectors[name].config.items() if isinstance(v, str)}
         prefix = config.get("topic.prefix", "") + config.get("topic.delimiter", ".")
-        parts = table_names_of(each.blueprint.name).parts
-        listed = config.get(each.blueprint.table.get("list", ""), "")
+        part_count = table_names_of(connector_block.blueprint.name).parts
+        table_list = config.get(connector_block.blueprint.table.get("list", ""), "")
         for topic in sorted(self.free):
-            rest = topic.removeprefix(prefix)
-            if topic.startswith(prefix) and rest.count(".") == parts - 1 and _listed(rest, listed):
+            table = topic.removeprefix(prefix)
+            if topic.startswith(prefix) and table.count(".") == part_count - 1 and _is_listed(table, table_list):
                 yield topic
 
     # -- settings -----------------------------------------------------------------------------------------------------
-    def _settled(self, blocks: dict[str, Any], places: Mapping[str, _Place]) -> dict[str, Any]:
-        """The data with defaults, and what differs from them at each topic."""
+    def _add_settings(self, blocks: dict[str, Any], places: Mapping[str, _TopicPlace]) -> dict[str, Any]:
+        """Return the data with defaults, and at each topic what differs from them."""
         topics: dict[str, Any] = {name: {} for name, place in sorted(places.items()) if place.path[0] == "topics"}
-        bare, _ = self.workshop.expanded(self._base(blocks, topics=topics))
-        defaults = self._defaults(_topics(bare), places)
-        inherited, _ = self.workshop.expanded(self._base(blocks, defaults=defaults, topics=topics))
-        under = _topics(inherited)
-        data = self._base(blocks, defaults=defaults, topics=topics)
+        stack_without_defaults, _ = self.expander.expand(self._make_base(blocks, topics=topics))
+        defaults = self._choose_defaults(_topics_of(stack_without_defaults), places)
+        stack_with_defaults, _ = self.expander.expand(self._make_base(blocks, defaults=defaults, topics=topics))
+        inherited = _topics_of(stack_with_defaults)
+        data = self._make_base(blocks, defaults=defaults, topics=topics)
         for name, topic in self.topics.items():
-            own = self._own(topic, under.get(name), places[name])
+            own = self._own_settings(topic, inherited.get(name), places[name])
             if topic.rules.protect:
                 own["protect"] = True
             if topic.rules.ignore:
-                own["ignore"] = sorted(map(verbatim, topic.rules.ignore))
+                own["ignore"] = sorted(map(escape_template, topic.rules.ignore))
             if own:
-                _put(data, places[name].path, own)
+                _put_settings(data, places[name].path, own)
         return data
 
-    def _explicit(self) -> frozenset[str]:
-        """What the environment says of every topic: a topic says it too, for it may be read in another environment."""
-        said = layer(self.workshop.environment.defaults.get("topic") or {}, "", {})
-        return frozenset(said) | frozenset(self.workshop.environment.fills)
+    def _explicit_paths(self) -> frozenset[str]:
+        """Return the paths of the environment's defaults: topics repeat them, in case another environment has others."""
+        defaults = layer(self.expander.environment.defaults.get("topic") or {}, "", {})
+        return frozenset(defaults) | frozenset(self.expander.environment.fills)
 
-    def _defaults(self, bare: Mapping[str, Topic], places: Mapping[str, _Place]) -> dict[str, Any]:
-        """What most topics have in common, where saying it once is shorter."""
-        rows = [(flat(topic), flat(bare[name])) for name, topic in sorted(self.topics.items())
-                if name in bare and not places[name].role]  # fmt: skip
-        chosen: dict[str, Any] = {}
-        for path in sorted({path for row in rows for each in row for path in each} - self._explicit()):
-            value = _cheapest(path, rows)
-            if value is not NOTHING:
-                chosen[path] = value
-        return {"topic": nested(chosen)} if chosen else {}
+    def _choose_defaults(
+        self, without_defaults: Mapping[str, Topic], places: Mapping[str, _TopicPlace]
+    ) -> dict[str, Any]:
+        """Return what most topics have in common, where a default is shorter."""
+        rows = [(flatten_topic(topic), flatten_topic(without_defaults[name]))
+                for name, topic in sorted(self.topics.items())
+                if name in without_defaults and not places[name].role]  # fmt: skip
+        defaults: dict[str, Any] = {}
+        for path in sorted({path for row in rows for each in row for path in each} - self._explicit_paths()):
+            value = _choose_default(path, rows)
+            if value is not NO_DEFAULT:
+                defaults[path] = value
+        return {"topic": nest_settings(defaults)} if defaults else {}
 
-    def _own(self, topic: Topic, under: Topic | None, place: _Place) -> dict[str, Any]:
-        """What the topic says itself."""
-        want, have = flat(topic), flat(under) if under else {}
-        explicit = self._explicit() & ONLY_REPLICAS if place.role else self._explicit()
-        own = {path: want.get(path) for path in sorted(want.keys() | have.keys())
-               if not _same(path, want.get(path), have.get(path)) or (path in explicit and path in want)}  # fmt: skip
+    def _own_settings(self, topic: Topic, inherited: Topic | None, place: _TopicPlace) -> dict[str, Any]:
+        """Return the settings that the topic declares itself."""
+        expected, existing = flatten_topic(topic), flatten_topic(inherited) if inherited else {}
+        explicit = self._explicit_paths() & ONLY_REPLICAS if place.role else self._explicit_paths()
+        own = {path: expected.get(path) for path in sorted(expected.keys() | existing.keys())
+               if not _is_same(path, expected.get(path), existing.get(path))
+               or (path in explicit and path in expected)}  # fmt: skip
         if place.role == "history" and self.live:
-            kept = [path for path in own if path in HISTORY]
-            said = nested({path: value for path, value in own.items() if path not in kept})
-            return {**said, "ignore": [path.removeprefix("/config/") for path in kept]} if kept else said
-        return nested(own)
+            ignored = [path for path in own if path in HISTORY_SETTINGS]
+            settings = nest_settings({path: value for path, value in own.items() if path not in ignored})
+            return {**settings, "ignore": [path.removeprefix("/config/") for path in ignored]} if ignored else settings
+        return nest_settings(own)
 
     # -- what still is wrong ------------------------------------------------------------------------------------------
-    def _corrected(self, data: Mapping[str, Any], places: Mapping[str, _Place]) -> bool:
-        """Whether something was taken away, for the stack as it is would not be what was found."""
-        stack, problems = self.workshop.expanded(data)
-        wrong: dict[str, str] = {}
+    def _remove_wrong(self, data: Mapping[str, Any], places: Mapping[str, _TopicPlace]) -> bool:
+        """Take away what the stack would declare differently; return whether something was taken away."""
+        stack, problems = self.expander.expand(data)
+        reasons: dict[str, str] = {}
         for problem in problems:
             if problem.is_error:
-                wrong.setdefault(problem.address, f"{problem.code} {problem.summary}")
+                reasons.setdefault(problem.address, f"{problem.code} {problem.summary}")
         resources = stack.resources if stack else {}
-        for address, live in self._wanted():
-            made = resources.get(address)
-            if made is None:
-                wrong.setdefault(str(address), "the stack would not declare it")
-            elif diffs := compare(made, live, None).diffs:
-                wrong.setdefault(str(address), f"the stack would change {', '.join(d.key for d in diffs)}")
-        if not wrong:
+        for address, live in self._expected_resources():
+            declared = resources.get(address)
+            if declared is None:
+                reasons.setdefault(str(address), "the stack would not declare it")
+            elif diffs := compare(declared, live, None).diffs:
+                reasons.setdefault(str(address), f"the stack would change {', '.join(d.key for d in diffs)}")
+        if not reasons:
             return False
-        before = (dict(self.levels), set(self.dropped), dict(self.found.connectors))
-        for name, why in wrong.items():
-            self._take_away(name, why, places)
-        if before == (self.levels, self.dropped, self.found.connectors):
-            self.notes += [f"{name or 'the stack'}: {why}" for name, why in wrong.items()]
+        before = (dict(self.levels), set(self.undeclarable), dict(self.imported.connectors))
+        for name, reason in reasons.items():
+            self._take_away(name, reason, places)
+        if before == (self.levels, self.undeclarable, self.imported.connectors):
+            self.notes += [f"{name or 'the stack'}: {why}" for name, why in reasons.items()]
             return False
         return True
 
-    def _wanted(self) -> Iterator[tuple[Address, Resource]]:
+    def _expected_resources(self) -> Iterator[tuple[Address, Resource]]:
+        """Yield the resources that the stack should declare, by address."""
         yield from ((topic.address, topic) for topic in self.topics.values())
-        for name in self.folds:
-            yield self.found.connectors[name].address, self.found.connectors[name]
+        for name in self.connector_blocks:
+            yield self.imported.connectors[name].address, self.imported.connectors[name]
 
-    def _take_away(self, address: str, why: str, places: Mapping[str, _Place]) -> None:
+    def _take_away(self, address: str, reason: str, places: Mapping[str, _TopicPlace]) -> None:
+        """Leave out the resource, or write its connector with less of a template."""
         kind, _, name = address.partition("/")
         if kind == "topic" and name in places:
             if places[name].connector and self.levels[places[name].connector] < RAW:
-                self._less(places[name].connector, f"{address}: {why}")
+                self._reduce_template(places[name].connector, f"{address}: {reason}")
             else:
-                self.dropped.add(name)
-                self.notes.append(f"{address} is left out: {why}")
-        elif kind == "connector" and name in self.folds:
-            if self.folds[name].level < RAW:
-                self._less(name, why)
+                self.undeclarable.add(name)
+                self.notes.append(f"{address} is left out: {reason}")
+        elif kind == "connector" and name in self.connector_blocks:
+            if self.connector_blocks[name].level < RAW:
+                self._reduce_template(name, reason)
             else:
-                self.found.connectors.pop(name)
-                self.notes.append(f"{address} is left out: {why}")
+                self.imported.connectors.pop(name)
+                self.notes.append(f"{address} is left out: {reason}")
 
 
-def _stored(key: str, value: str) -> str:
-    """A file's setting as Kafka stores it, where kplan can tell: `7d` is 604800000."""
+def _to_stored_value(key: str, value: str) -> str:
+    """Return a file's setting as Kafka stores it, where kplan knows it: `7d` is 604800000."""
     try:
         return catalog.parse(key, value)
     except ValueError:
         return value
 
 
-def _copied(value: Any) -> Any:
-    return {key: _copied(child) for key, child in value.items()} if isinstance(value, dict) else value
+def _copy(value: Any) -> Any:
+    return {key: _copy(child) for key, child in value.items()} if isinstance(value, dict) else value
 
 
-def _role(note: str) -> str:
-    """What a connector uses the topic for, where its template alone asked for it."""
+def _role_of(note: str) -> str:
+    """Return what a connector uses the topic for, where only its template declares it."""
     match = _ROLE.match(note)
     return match[1] if match and not note.startswith("for table ") else ""
 
 
-def _listed(rest: str, listed: str) -> bool:
-    """Whether a list of patterns lets the table through; without a list all are captured."""
-    if not listed:
+def _is_listed(table: str, patterns: str) -> bool:
+    """Return whether a list of patterns has the table; without a list all are captured."""
+    if not patterns:
         return True
     try:
-        return any(re.fullmatch(pattern.strip(), rest) for pattern in listed.split(","))
+        return any(re.fullmatch(pattern.strip(), table) for pattern in patterns.split(","))
     except re.error:
         return False
 
 
-def _topics(stack: Stack | None) -> dict[str, Topic]:
+def _topics_of(stack: Stack | None) -> dict[str, Topic]:
     return {r.name: r for r in stack.resources.values() if isinstance(r, Topic)} if stack else {}
 
 
-def flat(topic: Topic) -> dict[str, Any]:
-    """A topic's settings by their paths."""
-    found: dict[str, Any] = {"/partitions": topic.partitions, "/replication_factor": topic.replication_factor}
-    return found | {f"/config/{key}": value for key, value in topic.config.items()}
+def flatten_topic(topic: Topic) -> dict[str, Any]:
+    """Return a topic's settings by their paths."""
+    attributes: dict[str, Any] = {"/partitions": topic.partitions, "/replication_factor": topic.replication_factor}
+    return attributes | {f"/config/{key}": value for key, value in topic.config.items()}
 
 
-def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by their paths as a block of a stack."""
-    found = {path[1:]: settings[path] for path in SETTINGS if path in settings}
+def nest_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by their paths as a block of a stack."""
+    block = {path[1:]: settings[path] for path in TOPIC_ATTRIBUTES if path in settings}
     config = {path.removeprefix("/config/"): value for path, value in settings.items() if path.startswith("/config/")}
     if config:
-        found["config"] = {
-            key: None if value is None else topic_setting(key, value) for key, value in sorted(config.items())
+        block["config"] = {
+            key: None if value is None else to_topic_setting(key, value) for key, value in sorted(config.items())
         }
-    return found
+    return block
 
 
-def _same(path: str, want: Any, have: Any) -> bool:
-    if want == have:
+def _is_same(path: str, expected: Any, existing: Any) -> bool:
+    if expected == existing:
         return True
-    config = path.startswith("/config/") and want is not None and have is not None
-    return config and catalog.same(path.removeprefix("/config/"), want, have)
+    are_configs = path.startswith("/config/") and expected is not None and existing is not None
+    return are_configs and catalog.same(path.removeprefix("/config/"), expected, existing)
 
 
-def _cheapest(path: str, rows: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Any:
-    """The default that leaves least to be said at the topics; NOTHING where none leaves less."""
-    pairs = [(want.get(path), under.get(path)) for want, under in rows]
-    without = sum(not _same(path, want, under) for want, under in pairs)
-    taken_away = any(under is not None for _, under in pairs)  # so that a default of null says something
-    values = Counter(want for want, _ in pairs if want is not None or taken_away)
-    best, cost = NOTHING, without
+def _choose_default(path: str, rows: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Any:
+    """Return the default that leaves the fewest topics with a value of their own; NO_DEFAULT where none helps."""
+    pairs = [(expected.get(path), inherited.get(path)) for expected, inherited in rows]
+    own_count = sum(not _is_same(path, want, under) for want, under in pairs)
+    has_inherited = any(under is not None for _, under in pairs)  # so that a default of null says something
+    values = Counter(want for want, _ in pairs if want is not None or has_inherited)
+    best, cost = NO_DEFAULT, own_count
     for value, count in sorted(values.items(), key=lambda item: str(item[0])):
         if len(pairs) - count + 1 < cost:
             best, cost = value, len(pairs) - count + 1
     return best
 
 
-def _put(data: dict[str, Any], path: tuple[str, ...], own: dict[str, Any]) -> None:
+def _put_settings(data: dict[str, Any], path: tuple[str, ...], own: dict[str, Any]) -> None:
     inner: Any = data
     for part in path[:-1]:
         inner = inner.setdefault(part, {})
     inner[path[-1]] = {**(inner.get(path[-1]) or {}), **own}
 
 
-def secret_names(connectors: Mapping[str, Connector]) -> dict[str, dict[str, str]]:
-    """A variable's name for each secret: its key's where several connectors share the value, else with its owner's."""
+def name_secrets(connectors: Mapping[str, Connector]) -> dict[str, dict[str, str]]:
+    """Return a variable's name for each secret: its key where connectors share the value, else with its owner."""
     owners: dict[tuple[str, str], list[str]] = {}
     for name, connector in sorted(connectors.items()):
         for key in connector.secrets:
@@ -459,21 +496,21 @@ def secret_names(connectors: Mapping[str, Connector]) -> dict[str, dict[str, str
     refs: dict[str, dict[str, str]] = {name: {} for name in connectors}
     taken: set[str] = set()
     for (key, _), names in owners.items():
-        ref = _free_name(_identifier(key if len(names) > 1 else f"{names[0]}_{key}"), taken)
+        ref = _choose_free_name(_to_identifier(key if len(names) > 1 else f"{names[0]}_{key}"), taken)
         for name in names:
             refs[name][key] = ref
     return refs
 
 
-def _identifier(words: str) -> str:
+def _to_identifier(words: str) -> str:
     name = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_") or "secret"
     return f"v_{name}" if name[0].isdigit() else name
 
 
-def _free_name(name: str, taken: set[str]) -> str:
+def _choose_free_name(name: str, taken: set[str]) -> str:
     number = 2
-    found = name
-    while found in taken:
-        found, number = f"{name}_{number}", number + 1
-    taken.add(found)
-    return found
+    free_name = name
+    while free_name in taken:
+        free_name, number = f"{name}_{number}", number + 1
+    taken.add(free_name)
+    return free_name

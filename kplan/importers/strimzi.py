@@ -8,95 +8,103 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kplan.importers.found import Found
 from kplan.importers.reading import (
     Path,
     add_connector,
     add_topic,
-    leftovers,
-    listing,
-    mapping,
-    name_of,
-    number,
-    settings,
-    state,
-    written,
+    note_unread_keys,
+    read_count,
+    read_list,
+    read_map,
+    read_name,
+    read_settings,
+    read_state,
+    to_text,
 )
+from kplan.importers.resources import ImportedResources
 from kplan.language.source import Document
 
 
-def parse(documents: Sequence[Document], found: Found) -> None:
-    """Adds what the files hold to what was found. Raises Invalid."""
+def parse(documents: Sequence[Document], imported: ImportedResources) -> None:
+    """Add the resources of the files to `imported`. Raises Invalid."""
     for document in documents:
-        for path, data in _each(document):
-            _resource(document, path, mapping(document, path, data, needed=True), found)
+        for path, data in _list_resources(document):
+            _parse_resource(document, path, read_map(document, path, data, required=True), imported)
 
 
-def _each(document: Document) -> Iterator[tuple[Path, Any]]:
-    """The document's resource, or those of a `List`."""
+def _list_resources(document: Document) -> Iterator[tuple[Path, Any]]:
+    """Yield the document's resource, or those of a `List`."""
     if "items" not in document.data:
         yield (), document.data
         return
-    for i, each in enumerate(listing(document, ("items",), document.data["items"])):
-        yield ("items", i), each
+    for i, item in enumerate(read_list(document, ("items",), document.data["items"])):
+        yield ("items", i), item
 
 
-def _resource(document: Document, path: Path, data: dict[str, Any], found: Found) -> None:
+def _parse_resource(document: Document, path: Path, data: dict[str, Any], imported: ImportedResources) -> None:
     kind = data.get("kind")
     if kind == "KafkaTopic":
-        _topic(document, path, data, found)
+        _parse_topic(document, path, data, imported)
     elif kind == "KafkaConnector":
-        _connector(document, path, data, found)
+        _parse_connector(document, path, data, imported)
     else:
-        name = mapping(document, (*path, "metadata"), data.get("metadata")).get("name", "")
-        found.note(f"{kind} {name} is not carried over: only KafkaTopic and KafkaConnector are", document.key_at(*path))
+        name = read_map(document, (*path, "metadata"), data.get("metadata")).get("name", "")
+        imported.note(
+            f"{kind} {name} is not carried over: only KafkaTopic and KafkaConnector are", document.key_at(*path)
+        )
 
 
-def _topic(document: Document, path: Path, data: dict[str, Any], found: Found) -> None:
-    at = (*path, "spec")
-    metadata = mapping(document, (*path, "metadata"), data.get("metadata"), needed=True)
-    spec = mapping(document, at, data.get("spec"))
-    name = name_of(document, (*path, "metadata", "name"), spec.get("topicName") or metadata.get("name"))
-    _belongs(document, path, metadata, name, "Kafka cluster", found)
+def _parse_topic(document: Document, path: Path, data: dict[str, Any], imported: ImportedResources) -> None:
+    spec_path = (*path, "spec")
+    metadata = read_map(document, (*path, "metadata"), data.get("metadata"), required=True)
+    spec = read_map(document, spec_path, data.get("spec"))
+    name = read_name(document, (*path, "metadata", "name"), spec.get("topicName") or metadata.get("name"))
+    _add_to_cluster(document, path, metadata, name, "Kafka cluster", imported)
     add_topic(
-        found,
+        imported,
         document,
         (*path, "metadata", "name"),
         name,
-        number(document, (*at, "partitions"), spec.get("partitions"), -1, found),
-        number(document, (*at, "replicas"), spec.get("replicas"), -1, found),
-        settings(document, (*at, "config"), spec.get("config"), found),
+        read_count(document, (*spec_path, "partitions"), spec.get("partitions"), -1, imported),
+        read_count(document, (*spec_path, "replicas"), spec.get("replicas"), -1, imported),
+        read_settings(document, (*spec_path, "config"), spec.get("config"), imported),
     )
     if spec:
-        leftovers(found, document, at, ("topicName", "partitions", "replicas", "config"))
-    _annotations(document, path, metadata, found)
+        note_unread_keys(imported, document, spec_path, ("topicName", "partitions", "replicas", "config"))
+    _note_annotations(document, path, metadata, imported)
 
 
-def _connector(document: Document, path: Path, data: dict[str, Any], found: Found) -> None:
-    at = (*path, "spec")
-    metadata = mapping(document, (*path, "metadata"), data.get("metadata"), needed=True)
-    spec = mapping(document, at, data.get("spec"), needed=True)
-    config = settings(document, (*at, "config"), spec.get("config"), found)
+def _parse_connector(document: Document, path: Path, data: dict[str, Any], imported: ImportedResources) -> None:
+    spec_path = (*path, "spec")
+    metadata = read_map(document, (*path, "metadata"), data.get("metadata"), required=True)
+    spec = read_map(document, spec_path, data.get("spec"), required=True)
+    config = read_settings(document, (*spec_path, "config"), spec.get("config"), imported)
     if spec.get("class"):
-        config["connector.class"] = written(spec["class"])
+        config["connector.class"] = to_text(spec["class"])
     if spec.get("tasksMax") is not None:
-        config["tasks.max"] = str(number(document, (*at, "tasksMax"), spec["tasksMax"], 1, found))
-    wanted = spec.get("state") or ("paused" if spec.get("pause") is True else "running")  # `pause` is the older one
-    name = name_of(document, (*path, "metadata", "name"), metadata.get("name"))
-    began = state(document, (*at, "state"), wanted)
-    add_connector(found, document, (*path, "metadata", "name"), name, config, began)
-    _belongs(document, path, metadata, name, "Connect cluster", found)
-    leftovers(found, document, at, ("class", "tasksMax", "config", "state", "pause"))
-    _annotations(document, path, metadata, found)
+        config["tasks.max"] = str(read_count(document, (*spec_path, "tasksMax"), spec["tasksMax"], 1, imported))
+    declared_state = spec.get("state") or (
+        "paused" if spec.get("pause") is True else "running"
+    )  # `pause` is the older one
+    name = read_name(document, (*path, "metadata", "name"), metadata.get("name"))
+    initial_state = read_state(document, (*spec_path, "state"), declared_state)
+    add_connector(imported, document, (*path, "metadata", "name"), name, config, initial_state)
+    _add_to_cluster(document, path, metadata, name, "Connect cluster", imported)
+    note_unread_keys(imported, document, spec_path, ("class", "tasksMax", "config", "state", "pause"))
+    _note_annotations(document, path, metadata, imported)
 
 
-def _belongs(document: Document, path: Path, metadata: dict[str, Any], name: str, kind: str, found: Found) -> None:
-    labels = mapping(document, (*path, "metadata", "labels"), metadata.get("labels"))
-    found.belongs(kind, labels.get("strimzi.io/cluster"), name)
+def _add_to_cluster(
+    document: Document, path: Path, metadata: dict[str, Any], name: str, kind: str, imported: ImportedResources
+) -> None:
+    labels = read_map(document, (*path, "metadata", "labels"), metadata.get("labels"))
+    imported.add_to_cluster(kind, labels.get("strimzi.io/cluster"), name)
 
 
-def _annotations(document: Document, path: Path, metadata: dict[str, Any], found: Found) -> None:
-    """What an annotation says to Strimzi's operator; those of other programs are not about Kafka."""
-    for key in mapping(document, (*path, "metadata", "annotations"), metadata.get("annotations")):
+def _note_annotations(document: Document, path: Path, metadata: dict[str, Any], imported: ImportedResources) -> None:
+    """Note the annotations for Strimzi's operator; those of other programs are not about Kafka."""
+    for key in read_map(document, (*path, "metadata", "annotations"), metadata.get("annotations")):
         if "strimzi.io/" in str(key):
-            found.note(f"annotation {key} is not carried over", document.key_at(*path, "metadata", "annotations", key))
+            imported.note(
+                f"annotation {key} is not carried over", document.key_at(*path, "metadata", "annotations", key)
+            )

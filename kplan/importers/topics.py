@@ -5,43 +5,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kplan.importers.found import Found
-from kplan.importers.reading import Path, add_topic, leftovers, mapping, name_of, number, settings
+from kplan.importers.reading import Path, add_topic, note_unread_keys, read_count, read_map, read_name, read_settings
+from kplan.importers.resources import ImportedResources
 from kplan.language.source import Document
 
-KNOWN = ("name", "partitions", "replication_factor", "config", "description")
+KNOWN_KEYS = ("name", "partitions", "replication_factor", "config", "description")
 
 
-def parse(documents: Sequence[Document], found: Found) -> None:
-    """Adds the topics of the files to what was found. Raises Invalid."""
+def parse(documents: Sequence[Document], imported: ImportedResources) -> None:
+    """Add the topics of the files to `imported`. Raises Invalid."""
     for document in documents:
         kafka = document.data.get("kafka")
-        above: Path = ("kafka", "topics") if isinstance(kafka, dict) else ("topics",)
+        topics_path: Path = ("kafka", "topics") if isinstance(kafka, dict) else ("topics",)
         topics = kafka.get("topics") if isinstance(kafka, dict) else document.data.get("topics")
-        for step, topic in _each(document, above, topics):
-            _topic(document, (*above, step), topic, found)
+        for key, topic in _list_topics(document, topics_path, topics):
+            _parse_topic(document, (*topics_path, key), topic, imported)
         if isinstance(kafka, dict):
-            leftovers(found, document, ("kafka",), ("topics",))
-        leftovers(found, document, (), ("kafka", "topics"))
+            note_unread_keys(imported, document, ("kafka",), ("topics",))
+        note_unread_keys(imported, document, (), ("kafka", "topics"))
 
 
-def _each(document: Document, path: Path, topics: Any) -> list[tuple[str | int, Any]]:
+def _list_topics(document: Document, path: Path, topics: Any) -> list[tuple[str | int, Any]]:
+    """Return the topics of a list or a map, each with its key."""
     if isinstance(topics, list):
         return list(enumerate(topics))
-    return list(mapping(document, path, topics).items())
+    return list(read_map(document, path, topics).items())
 
 
-def _topic(document: Document, path: Path, topic: Any, found: Found) -> None:
-    own = mapping(document, path, topic)
-    name = name_of(document, (*path, "name"), own.get("name", path[-1] if isinstance(path[-1], str) else None))
+def _parse_topic(document: Document, path: Path, topic: Any, imported: ImportedResources) -> None:
+    entry = read_map(document, path, topic)
+    name = read_name(document, (*path, "name"), entry.get("name", path[-1] if isinstance(path[-1], str) else None))
     add_topic(
-        found,
+        imported,
         document,
         path,
         name,
-        number(document, (*path, "partitions"), own.get("partitions"), -1, found),
-        number(document, (*path, "replication_factor"), own.get("replication_factor"), -1, found),
-        settings(document, (*path, "config"), own.get("config"), found),
+        read_count(document, (*path, "partitions"), entry.get("partitions"), -1, imported),
+        read_count(document, (*path, "replication_factor"), entry.get("replication_factor"), -1, imported),
+        read_settings(document, (*path, "config"), entry.get("config"), imported),
     )
-    if own:
-        leftovers(found, document, path, KNOWN)
+    if entry:
+        note_unread_keys(imported, document, path, KNOWN_KEYS)

@@ -1,4 +1,4 @@
-"""A stack's data as YAML text in canonical form; what reads as something else is quoted."""
+"""A stack's data as YAML text in canonical form; a text that YAML reads as something else is quoted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kplan.language.source import read_plain
 from kplan.language.template import OPENING
 
 WIDTH: Final = 100
-MOST_IN_LINE: Final = 5  # leaves of a map that stands in one line
+MAX_LEAVES_IN_LINE: Final = 5  # of a map that is written in one line
 PLAIN: Final = re.compile(r"[A-Za-z0-9_./\\$(^<=+][A-Za-z0-9_./\\$()^<>=+;*|@~-]*(?: [A-Za-z0-9_./\\$()^<>=+;*|@~-]+)*")
 NUMBER: Final = re.compile(r"-?[1-9]\d{0,17}|0")
 ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
@@ -23,10 +23,10 @@ READABLE: Final = re.compile(
 )
 
 
-def text(data: Mapping[str, Any], comments: Iterable[str] = ()) -> str:
-    """The stack as a file that `kplan fmt` leaves as it is; the comments stand at its top."""
+def write_stack(data: Mapping[str, Any], comments: Iterable[str] = ()) -> str:
+    """Return the stack as a file that `kplan fmt` does not change; the comments are at its top."""
     head = [f"# {printable(line)}".rstrip() for line in comments]
-    return fmt.format("\n".join([*head, *([""] if head else []), draft(data)]), "stack")
+    return fmt.format("\n".join([*head, *([""] if head else []), write_draft(data)]), "stack")
 
 
 def wrap_comment(line: str) -> list[str]:
@@ -34,91 +34,93 @@ def wrap_comment(line: str) -> list[str]:
     return wrap(line, WIDTH - len("# "), break_long_words=False, break_on_hyphens=False) or [""]
 
 
-def draft(data: Mapping[str, Any]) -> str:
-    """The same text, as far as kplan reads it, before it is put into canonical form."""
-    return "\n".join(_block(data, 0, ())) + "\n"
+def write_draft(data: Mapping[str, Any]) -> str:
+    """Return the same text to kplan's reader, not yet in canonical form."""
+    return "\n".join(_block_lines(data, 0, ())) + "\n"
 
 
 def printable(line: str) -> str:
-    """One line without characters that may not stand in a file."""
+    """Return one line without characters that a file cannot have."""
     return "".join(c if READABLE.match(c) else "?" for c in " ".join(line.split("\n")))
 
 
-def verbatim(value: str) -> str:
-    """A text as a template that gives it back: what would open a template is written as a text in one."""
+def escape_template(value: str) -> str:
+    """Return a text as a template that evaluates to it: what would open a template is written as a text in one."""
     return re.sub("|".join(map(re.escape, OPENING)), lambda mark: f"{{{{ '{mark[0]}' }}}}", value)
 
 
-def setting(value: str) -> Any:
-    """A connector's setting: a number or a boolean where Connect makes the same text of it."""
+def to_setting(value: str) -> Any:
+    """Return a connector's setting: a number or a boolean where Connect makes the same text of it."""
     if value in ("true", "false"):
         return value == "true"
-    return int(value) if NUMBER.fullmatch(value) else verbatim(value)
+    return int(value) if NUMBER.fullmatch(value) else escape_template(value)
 
 
-def topic_setting(key: str, value: str) -> Any:
-    """A topic's config: with a unit where there is one, as a list where it is one."""
-    known = catalog.CONFIGS.get(key)
-    if known is not None and known.type == "list" and "," in value:
+def to_topic_setting(key: str, value: str) -> Any:
+    """Return a topic's config: with a unit where there is one, as a list where it is one."""
+    config = catalog.CONFIGS.get(key)
+    if config is not None and config.type == "list" and "," in value:
         return [part.strip() for part in value.split(",")]
-    human = catalog.human(key, value)
-    return human if human and catalog.parse(key, human) == value else setting(value)
+    readable = catalog.human(key, value)
+    return readable if readable and catalog.parse(key, readable) == value else to_setting(value)
 
 
 # -- lines ------------------------------------------------------------------------------------------------------------
-def _block(data: Mapping[str, Any], indent: int, path: tuple[str, ...]) -> Iterable[str]:
+def _block_lines(data: Mapping[str, Any], indent: int, path: tuple[str, ...]) -> Iterable[str]:
+    """Yield the lines of a map, indented."""
     for key, value in data.items():
-        head = f"{' ' * indent}{scalar(key)}:"
-        if isinstance(value, Mapping) and value and not _in_line(head, value, (*path, key)):
+        head = f"{' ' * indent}{to_scalar(key)}:"
+        if isinstance(value, Mapping) and value and not _fits_in_line(head, value, (*path, key)):
             yield head
-            yield from _block(value, indent + fmt.INDENT, (*path, key))
-        elif isinstance(value, list) and len(f"{head} {_flow(value)}") > WIDTH:
+            yield from _block_lines(value, indent + fmt.INDENT, (*path, key))
+        elif isinstance(value, list) and len(f"{head} {_to_flow(value)}") > WIDTH:
             yield head
-            yield from (f"{' ' * (indent + fmt.INDENT)}- {_flow(each)}" for each in value)
+            yield from (f"{' ' * (indent + fmt.INDENT)}- {_to_flow(each)}" for each in value)
         else:
-            yield f"{head} {_flow(value)}".rstrip() if value != {} else head
+            yield f"{head} {_to_flow(value)}".rstrip() if value != {} else head
 
 
-def _in_line(head: str, value: Mapping[str, Any], path: tuple[str, ...]) -> bool:
-    """Whether a map stands behind its key: sections and connectors never do."""
+def _fits_in_line(head: str, value: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+    """Return whether a map is written behind its key: sections and connectors never are."""
     if len(path) < 2 or (path[0] == "connectors" and (len(path) == 2 or path[-1] in ("tables", "topics"))):
         return False
-    return _leaves(value) <= MOST_IN_LINE and len(f"{head} {_flow(value)}") <= WIDTH
+    return _count_leaves(value) <= MAX_LEAVES_IN_LINE and len(f"{head} {_to_flow(value)}") <= WIDTH
 
 
-def _leaves(value: Any) -> int:
-    return sum(_leaves(child) for child in value.values()) if isinstance(value, Mapping) else 1
+def _count_leaves(value: Any) -> int:
+    return sum(_count_leaves(child) for child in value.values()) if isinstance(value, Mapping) else 1
 
 
-def _flow(value: Any) -> str:
+def _to_flow(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{scalar(key)}: {_flow(child)}" for key, child in value.items()) + "}"
+        return "{" + ", ".join(f"{to_scalar(key)}: {_to_flow(child)}" for key, child in value.items()) + "}"
     if isinstance(value, list):
-        return f"[{', '.join(map(_flow, value))}]"
-    return scalar(value)
+        return f"[{', '.join(map(_to_flow, value))}]"
+    return to_scalar(value)
 
 
-def scalar(value: object) -> str:
-    """A scalar that is read as the same value again, in a block and between brackets."""
+def to_scalar(value: object) -> str:
+    """Return a scalar that is read as the same value, in a block and between brackets."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value) if isinstance(value, int) else _text(str(value))
+    return str(value) if isinstance(value, int) else _to_quoted(str(value))
 
 
 @lru_cache(maxsize=10_000)
-def _text(value: str) -> str:
+def _to_quoted(value: str) -> str:
+    """Return a text, in quotes where it needs them."""
     if PLAIN.fullmatch(value) and "://" not in value:
         reading = read_plain(value)
         if reading.value == value and not reading.complaint:
             return value
-    return '"' + "".join(map(_character, value)) + '"'
+    return '"' + "".join(map(_escape_character, value)) + '"'
 
 
-def _character(each: str) -> str:
-    if each in ESCAPES:
-        return ESCAPES[each]
-    if READABLE.match(each):
-        return each
-    return f"\\u{ord(each):04x}" if ord(each) < 0x10000 else f"\\U{ord(each):08x}"
+def _escape_character(character: str) -> str:
+    if character in ESCAPES:
+        return ESCAPES[character]
+    if READABLE.match(character):
+        return character
+    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kplan.importers.files import parse_all
-from kplan.importers.found import Found
+from kplan.importers.resources import ImportedResources
 from kplan.model import Secret
 from tests.shell import Ended, Shell
 
@@ -78,7 +78,7 @@ def test_what_debezium_has_no_more_is_left_out_and_told(tmp_path: Path) -> None:
     assert "source.struct.version is left out" in ended.err
 
 
-def found(**files: str) -> tuple[Found, str]:
+def found(**files: str) -> tuple[ImportedResources, str]:
     """What the files hold, and all notes of it."""
     result = parse_all([(key.replace("__", ".").replace("_in_", "/"), text.encode()) for key, text in files.items()])
     return result, "\n".join(map(str, result.notes))

@@ -16,8 +16,8 @@ import pytest
 
 from kplan.diagnostics import Invalid, KplanError
 from kplan.importers.files import MODULES, parse
-from kplan.importers.found import Found
-from kplan.importers.reading import documents
+from kplan.importers.reading import read_documents
+from kplan.importers.resources import ImportedResources
 from tests.shell import Shell
 
 HERE = Path(__file__).parent
@@ -136,7 +136,7 @@ def mutants(name: str, count: int) -> Iterator[tuple[str, bytes]]:
     for file in files(name):
         if file.suffix not in (".json", ".yaml"):
             continue
-        parts = [part.data for part in documents(file.name, file.read_text(), Found())]
+        parts = [part.data for part in read_documents(file.name, file.read_text(), ImportedResources())]
         for _ in range(count):
             changed = copy.deepcopy(parts)
             for _ in range(chance.randint(1, 2)):

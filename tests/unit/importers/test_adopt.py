@@ -16,10 +16,10 @@ from kplan.app.servers import open_cluster, open_store
 from kplan.diagnostics import Diagnostic
 from kplan.execution.apply import Apply
 from kplan.execution.run import Run
-from kplan.importers.folding import Workshop
-from kplan.importers.found import concealed
-from kplan.importers.live import chosen, is_internal
-from kplan.importers.stack import Imported, composed
+from kplan.importers.connector_block import BlockExpander
+from kplan.importers.live import is_internal, select_live
+from kplan.importers.resources import conceal_secrets
+from kplan.importers.stack import ImportedStack, compose_stack
 from kplan.kinds.connector.templates import Blueprint, blueprint
 from kplan.language import fmt, schema, source
 from kplan.language.variables import Given
@@ -54,11 +54,11 @@ def there(folder: str, resources: Iterable[Resource]) -> tuple[Environment, Clus
     return environment, cluster, store
 
 
-def imported(environment: Environment, cluster: Cluster, store: Store, *globs: str) -> Imported:
+def imported(environment: Environment, cluster: Cluster, store: Store, *globs: str) -> ImportedStack:
     resources = {a: r for backend in cluster.backends for a, r in backend.read(None).resources.items()}
-    found, free = chosen(resources, {}, store.ledger(), globs, "imported")
-    workshop = Workshop.of(environment, find, built_in_templates())
-    return composed(found, free, "imported", workshop, live=True)
+    found, free = select_live(resources, {}, store.ledger(), globs, "imported")
+    workshop = BlockExpander.create(environment, find, built_in_templates())
+    return compose_stack(found, free, "imported", workshop, live=True)
 
 
 def loaded(environment: Environment, text: str, value: Callable[[str], str]) -> Stack:
@@ -72,7 +72,7 @@ def loaded(environment: Environment, text: str, value: Callable[[str], str]) -> 
     return stack
 
 
-def round_trip(resources: Iterable[Resource], value: Callable[[str], str] = lambda name: SECRET) -> Imported:
+def round_trip(resources: Iterable[Resource], value: Callable[[str], str] = lambda name: SECRET) -> ImportedStack:
     """Imports, plans, applies and plans again."""
     with tempfile.TemporaryDirectory() as folder:
         environment, cluster, store = there(folder, resources)
@@ -174,7 +174,7 @@ def connectors(draw: st.DrawFn, name: str) -> Connector:
                 config.pop(key)
     config |= draw(st.dictionaries(KEYS, VALUES, max_size=3))
     state = draw(st.sampled_from(["running", "paused", "stopped"]))
-    return Connector(name, concealed(config), state)
+    return Connector(name, conceal_secrets(config), state)
 
 
 @st.composite
@@ -253,8 +253,12 @@ def test_what_a_stack_cannot_say_is_noted_and_left() -> None:
 
 
 def test_connectors_that_share_a_slot_are_written_without_a_template() -> None:
-    one = Connector("one", concealed({**POSTGRES, "topic.prefix": "a", "slot.name": "s", "publication.name": "p"}))
-    two = Connector("two", concealed({**POSTGRES, "topic.prefix": "b", "slot.name": "s", "publication.name": "p"}))
+    one = Connector(
+        "one", conceal_secrets({**POSTGRES, "topic.prefix": "a", "slot.name": "s", "publication.name": "p"})
+    )
+    two = Connector(
+        "two", conceal_secrets({**POSTGRES, "topic.prefix": "b", "slot.name": "s", "publication.name": "p"})
+    )
     result = round_trip([one, two])
     assert "it shares slot.name with connector/two" in " ".join(result.notes)
     assert result.templates == 0
@@ -264,13 +268,16 @@ def test_another_stacks_things_are_left_out_and_a_topic_of_it_is_not_taken() -> 
     with tempfile.TemporaryDirectory() as folder:
         table = Topic("a.public.orders", 1, 3, {})
         connector = Connector(
-            "cdc", concealed({**POSTGRES, "topic.prefix": "a", "table.include.list": "public.orders", "slot.name": "s"})
+            "cdc",
+            conceal_secrets({**POSTGRES, "topic.prefix": "a", "table.include.list": "public.orders", "slot.name": "s"}),
         )
         environment, cluster, store = there(folder, [table, connector])
         owned = {table.address: Owned(table.address, "other", "local", True)}
         resources = {a: r for backend in cluster.backends for a, r in backend.read(None).resources.items()}
-        found, free = chosen(resources, {}, owned, (), "imported")
-        result = composed(found, free, "imported", Workshop.of(environment, find, built_in_templates()), live=True)
+        found, free = select_live(resources, {}, owned, (), "imported")
+        result = compose_stack(
+            found, free, "imported", BlockExpander.create(environment, find, built_in_templates()), live=True
+        )
         assert "topic/a.public.orders is left out: stack other owns it" in result.notes
         assert "orders: {ignore_topic: true}" in result.text
         cluster.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kplan.diagnostics import Diagnostic
-from kplan.importers.legacy import modern_transforms
+from kplan.importers.legacy import modernize_transforms
 from kplan.kinds.connector import transforms
 from kplan.model import Connector
 from kplan.project.loading import Request, load
@@ -174,7 +174,7 @@ def test_a_compacted_topic_without_tombstones_keeps_deleted_keys(
 def test_old_settings_of_an_unwrap_become_the_one_of_today(old: dict[str, str], mode: str) -> None:
     config = {"transforms": "u", "transforms.u.type": UNWRAP, **{f"transforms.u.{k}": v for k, v in old.items()}}
     notes: list[str] = []
-    found = modern_transforms(Connector("c", config), notes.append).config
+    found = modernize_transforms(Connector("c", config), notes.append).config
     new = "transforms.u.delete.tombstone.handling.mode"
     assert found == {"transforms": "u", "transforms.u.type": UNWRAP, new: mode}
     assert len(notes) == 1 and f"{new}: {mode}" in notes[0]
@@ -184,7 +184,7 @@ def test_what_no_mode_of_today_does_is_kept_with_a_note_and_a_warning() -> None:
     config = {"transforms": "u", "transforms.u.type": UNWRAP, "transforms.u.delete.handling.mode": "none",
               "transforms.u.drop.tombstones": "false"}  # fmt: skip
     notes: list[str] = []
-    assert modern_transforms(Connector("c", config), notes.append).config == config
+    assert modernize_transforms(Connector("c", config), notes.append).config == config
     assert "it is kept" in notes[0]
     assert {found.code.number for found in transforms.findings(config)} == {"K254"}
 
