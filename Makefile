@@ -17,8 +17,10 @@ setup: $(DEVELOPMENT)  ## make .venv with kplan and what its development needs
 demo: $(RUNTIME)  ## show kplan at work on a simulated cluster; needs no server
 	@$(PYTHON) stacks/demo.py
 
+# What Python compiles is kept in .venv, also where it is told to write nothing: else it compiles all tests in each run.
 unit: $(DEVELOPMENT)  ## run the tests that need no service and are not slow; run it after every edit
-	@$(PYTHON) -m pytest -q -n 2 --dist loadgroup -m 'not slow' $(WITHOUT_SERVICES)
+	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX='$(abspath .venv)/compiled' \
+	  $(PYTHON) -m pytest -q -n 2 --dist loadgroup -m 'not slow' $(WITHOUT_SERVICES)
 
 test: $(DEVELOPMENT)  ## run every test that this machine can run
 	@$(PYTHON) -m pytest -n 3 --dist loadgroup
