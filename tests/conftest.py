@@ -15,7 +15,7 @@ hypothesis.settings.register_profile("same", derandomize=True, deadline=None, su
 if not os.environ.get("KPLAN_TEST_RANDOM"):
     hypothesis.settings.load_profile("same")
 
-pytest_plugins = ["tests.services.fixtures"]
+pytest_plugins = ["tests.services.fixtures", "tests.spent"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
