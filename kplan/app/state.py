@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kplan.diagnostics import KplanError
 from kplan.kinds.codec import owned_from_json
 from kplan.kinds.connector.sensitivity import of_ledger, of_passwords
+from kplan.kinds.registry import parse_address
 from kplan.model import Address
 from kplan.model.masks import Mask
 from kplan.state.cleaning import Cleaner, connectors_in, settings_in
@@ -91,7 +92,7 @@ def _read_ledger(records: Sequence[Record]) -> Mapping[Address, Owned]:
         address: owned_from_json(address, record.data)
         for record in records
         if record.address
-        for address in [Address.parse(record.address)]
+        for address in [parse_address(record.address)]
     }
 
 

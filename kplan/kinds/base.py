@@ -139,6 +139,10 @@ class Kind(Protocol[R]):
     def name(self) -> str: ...
 
     @property
+    def server(self) -> str:
+        """The name of the server that has the resources, where their address names none."""
+
+    @property
     def encoding(self) -> Encoding[R]: ...
 
     @property
@@ -149,6 +153,14 @@ class Kind(Protocol[R]):
 
     @property
     def views(self) -> Views[R]: ...
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether a plan reads all resources of the kind from their server, not by name those that it is about."""
+
+    @property
+    def unread_effect(self) -> str:
+        """What a plan without the kind lacks where the server cannot be read, as the end of a sentence."""
 
     @property
     def reads_databases(self) -> bool:

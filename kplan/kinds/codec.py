@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from kplan.diagnostics import Span
-from kplan.kinds.registry import KINDS
+from kplan.kinds.registry import KINDS, parse_address
 from kplan.model import (
     NOWHERE,
     USUAL,
@@ -151,8 +151,8 @@ def change_from_json(data: Any) -> Change:
     """Return the change that `data` describes; `step` and `wave`, which it has as well, are not part of a change."""
     with expect_shape("a change"):
         fields = read_mapping(data)
-        address = Address.parse(read_text(fields, "address"))
-        source = Address.parse(read_text(fields, "moved_from")) if fields.get("moved_from") else address
+        address = parse_address(read_text(fields, "address"))
+        source = parse_address(read_text(fields, "moved_from")) if fields.get("moved_from") else address
         span = None if fields.get("source") is None else span_from_json(fields["source"])
         return Change(
             address=address,
@@ -161,7 +161,7 @@ def change_from_json(data: Any) -> Change:
             after=_read_resource(address, fields.get("after"), span),
             diffs=read_each(fields, "diff", diff_from_json),
             reason=read_text(fields, "reason"),
-            needs=frozenset(map(Address.parse, read_texts(fields, "depends_on"))),
+            needs=frozenset(map(parse_address, read_texts(fields, "depends_on"))),
             undo=undo_from_json(fields.get("undo", {})),
             risks=read_each(fields, "risks", risk_from_json),
             span=span,
@@ -182,7 +182,7 @@ def _read_options(address: Address, fields: Any) -> ChangeOptions:
 
 
 def _read_owner(data: Any) -> Owned:
-    return owned_from_json(Address.parse(read_text(read_mapping(data), "address")), data)
+    return owned_from_json(parse_address(read_text(read_mapping(data), "address")), data)
 
 
 def _read_action(names: Any) -> Action:

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from kplan.kinds.connector.kind import CONNECTOR
 from kplan.kinds.topic.kind import TOPIC
+from kplan.model import Address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from kplan.kinds.base import Consequences, Kind
     from kplan.kinds.comparison import Comparison
-    from kplan.model import Address, Change, Resource
+    from kplan.model import Change, Resource
 
 _kinds: dict[str, Kind[Any]] = {"topic": TOPIC, "connector": CONNECTOR}
 KINDS = MappingProxyType(_kinds)
+ADDRESS = re.compile(r"([a-z][a-z_-]*)/.")
+
+
+def parse_address(text: str) -> Address:
+    """Return the address that `text` names. Raises ValueError where it is not KIND/NAME of a kind that is known."""
+    kind, slash, name = text.partition("/")
+    if kind not in KINDS or not slash or not name:
+        raise ValueError(f"{text!r} is no address: write {' or '.join(f'{kind}/NAME' for kind in KINDS)}")
+    return Address(kind, name)
+
+
+def find_unknown_kind(text: str) -> str:
+    """Return the kind that an address names and that this kplan does not know; empty where it names no such kind."""
+    match = ADDRESS.match(text)
+    return match[1] if match is not None and match[1] not in KINDS else ""
 
 
 def kinds_of(addresses: Iterable[Address]) -> list[Kind[Any]]:

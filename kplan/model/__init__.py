@@ -29,36 +29,13 @@ REFERENCE = re.compile(r"\$\{[^}]*\}")  # Connect's own: resolved on the worker
 
 @dataclass(frozen=True, slots=True, order=True)
 class Address:
-    """`topic/NAME` or `connector/NAME`."""
+    """KIND/NAME. A name may have several parts, with slashes between them; each kind says what its names are."""
 
     kind: str
     name: str
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.name}"
-
-    @classmethod
-    def parse(cls, text: str) -> Address:
-        """Raises ValueError where `text` is not KIND/NAME."""
-        kind, slash, name = text.partition("/")
-        if kind not in ("topic", "connector") or not slash or not name:
-            raise ValueError(f"{text!r} is no address: write topic/NAME or connector/NAME")
-        return cls(kind, name)
-
-
-KIND = re.compile(r"([a-z][a-z_-]*)/.")
-
-
-def find_unknown_kind(text: str) -> str:
-    """Return the kind that an address names and that this kplan does not know; empty where it names no such kind."""
-    match = KIND.match(text)
-    if match is None:
-        return ""
-    try:
-        Address.parse(text)
-    except ValueError:
-        return match[1]
-    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +336,9 @@ class Live:
     health: Mapping[Address, Health] = field(default_factory=dict)
     facts: Mapping[Address, Facts] = field(default_factory=dict)
     refused: Mapping[Address, KplanError] = field(default_factory=dict)  # why it is hidden, with the way out
-    unread: str = ""  # why Connect could not be read, where nothing here needs it
+    unread: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by kind: why its server could not be read, where nothing here needs it
     state: str = ""  # the topic that holds kplan's own state
     ids: Mapping[Address, str] = field(default_factory=dict)  # of topics, where they were asked for
 

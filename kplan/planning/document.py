@@ -13,7 +13,7 @@ from typing import Any
 from kplan.diagnostics import Diagnostic, Severity, Span, Stale, codes
 from kplan.kinds.codec import change_from_json, change_to_json
 from kplan.kinds.connector.options import drops_of
-from kplan.kinds.registry import comparison_of, consequences_of
+from kplan.kinds.registry import comparison_of, consequences_of, parse_address
 from kplan.language.template import references, resolve
 from kplan.model import (
     Action,
@@ -188,7 +188,7 @@ def drift_to_json(drift: Drift) -> dict[str, Any]:
 
 def _drift(data: Mapping[str, Any]) -> Drift:
     return Drift(
-        Address.parse(data["address"]), data["path"], text_from_json(data["applied"]), text_from_json(data["live"])
+        parse_address(data["address"]), data["path"], text_from_json(data["applied"]), text_from_json(data["live"])
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from kplan.diagnostics import KplanError
+from kplan.kinds.connector.kind import CONNECTOR
 from kplan.kinds.connector.sinks import SinkReaders, find_created_connectors, find_groups
 from kplan.kinds.topic.losses import may_lose
 from kplan.model import Address, Change, Facts, Live
@@ -36,9 +37,10 @@ def read(cluster: Cluster, live: Live, changes: Sequence[Change], about: Sequenc
     nothing = Facts(unknown=dict.fromkeys(("records", "readers"), why))
     readers = SinkReaders.of(live, changes)
     known = {a: readers.add_to(found.get(a, nothing), a.name) for a in (change.address for change in about)}
-    if not live.unread:
+    unread = live.unread.get(CONNECTOR.name)
+    if unread is None:
         return known
-    unseen = {"readers": f"{live.unread}, so sink connectors are not known"}
+    unseen = {"readers": f"{unread}, so sink connectors are not known"}
     return {a: replace(each, unknown={**unseen, **each.unknown}) for a, each in known.items()}
 
 

@@ -276,11 +276,16 @@ def milliseconds(utc: str) -> int | None:
 
 
 def _unread(live: Live) -> list[Diagnostic]:
-    """The warning that Connect was left out."""
-    if not live.unread:
-        return []
-    help = "the plan has no connector, so it goes on; which sinks read its topics is not known, and counts as a danger"
-    return [warning(codes.K335, "Connect could not be read", live.unread, help=help)]
+    """The warnings that servers were left out."""
+    return [
+        warning(
+            codes.K335,
+            f"{KINDS[kind].server.capitalize()} could not be read",
+            why,
+            help=f"the plan has no {kind}, so it goes on{KINDS[kind].unread_effect}",
+        )
+        for kind, why in live.unread.items()
+    ]
 
 
 def _uncompared(stack: Stack, live: Live) -> list[Diagnostic]:

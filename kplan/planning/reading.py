@@ -3,44 +3,69 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from kplan.diagnostics import ErrorClass, InterruptedRun, KplanError, Unsupported, codes
 from kplan.kinds.connector import sensitivity
 from kplan.kinds.connector.sensitivity import Setting
+from kplan.kinds.registry import KINDS
 from kplan.model import Address, Live, Stack, Target
 from kplan.planning.diff import Ledger, needed
-from kplan.servers.base import Backend, Cluster, Reading, needs_connect
+from kplan.servers.base import Backend, Cluster, Reading
 from kplan.state.base import Overview, Store
 
 V = TypeVar("V")
+Key: TypeAlias = tuple[str, str]  # the kind of a backend, and the name of its server
 
 
 @dataclass(frozen=True, slots=True)
 class Prefetch:
-    """What is being read while the stack files are: what does not depend on them."""
+    """What is being read while the stack files are: what does not depend on them. By kind and server."""
 
-    targets: tuple[Future[Target], ...]
-    connectors: Future[Reading] | None
+    targets: Mapping[Key, Future[Target]]
+    readings: Mapping[Key, Future[Reading]]  # of kinds of which all resources are read
     recorded: Future[Overview]
 
 
 def begin_reading(cluster: Cluster, store: Store) -> Prefetch:
     """The servers and the store are being asked. Nobody has to wait for it: its threads end with the process."""
-
-    targets: tuple[Future[Target], ...] = (start_call(cluster.topics.identify),)
-    reading: Future[Reading] | None = None
-    if cluster.connectors is not None:
-        reading = start_call(partial(cluster.connectors.read, None))
-        targets += (start_call(partial(_identified, cluster.connectors, reading)),)
-    return Prefetch(targets, reading, start_call(store.overview))
+    readings = _start_reading_all(cluster)
+    return Prefetch(_start_identifying(cluster, readings), readings, start_call(store.overview))
 
 
-def _identified(backend: Backend, reading: Future[Reading]) -> Target:
+def _start_reading_all(cluster: Cluster) -> dict[Key, Future[Reading]]:
+    """Ask for the resources of those kinds of which all are read."""
+    backends = {key: backend for key, backend in cluster.by_kind.items() if KINDS[backend.kind].reads_all}
+    return {key: start_call(partial(backend.read, None)) for key, backend in backends.items()}
+
+
+def _start_reading_named(
+    cluster: Cluster, addresses: Collection[Address] | None, *, asks_all: bool = True
+) -> dict[Key, Future[Reading]]:
+    """Ask for these resources of the other kinds (None: all of them). Without `asks_all` only who has some is asked."""
+    started = {}
+    for key, backend in cluster.by_kind.items():
+        if KINDS[backend.kind].reads_all:
+            continue
+        names = None if addresses is None else sorted({a.name for a in addresses if a.kind == backend.kind})
+        if names or names is None or asks_all:
+            started[key] = start_call(partial(backend.read, names))
+    return started
+
+
+def _start_identifying(cluster: Cluster, readings: Mapping[Key, Future[Reading]]) -> dict[Key, Future[Target]]:
+    """Ask each server who it is."""
+    return {
+        key: start_call(partial(_identify, backend, readings[key]) if key in readings else backend.identify)
+        for key, backend in cluster.by_kind.items()
+    }
+
+
+def _identify(backend: Backend, reading: Future[Reading]) -> Target:
     """Who the server is, asked a second time once it can be read: it may just have started."""
     try:
         return backend.identify()
@@ -83,19 +108,20 @@ def read_live_state(
     """The live state of what is declared or owned, and the ledger: the servers and the store are asked at once."""
     prefetch = prefetch or begin_reading(cluster, store)
     declared = {a for stack in stacks for a in needed(stack, {})}
-    topics = cluster.topics.read(sorted({a.name for a in declared if a.kind == "topic"}))
-    kafka = prefetch.targets[0].result()
+    named = _start_reading_named(cluster, declared)
+    for key, reading in named.items():
+        reading.result()
+        prefetch.targets[key].result()
     overview = prefetch.recorded.result()
     ledger, names = overview.ledger, {stack.name for stack in stacks}
-    asks_connect = needs_connect(address for stack in stacks for address in needed(stack, ledger))
-    live = _with_connect(topics, kafka, prefetch.connectors, prefetch.targets[1:], asks_connect)
+    kinds = {address.kind for stack in stacks for address in needed(stack, ledger)}
+    live = _collect({**named, **prefetch.readings}, prefetch.targets, kinds)
     live = replace(live, state=store.topic)
-    overview.refuse_unreadable(names, declared | {a for a, o in ledger.items() if o.stack in names})
+    owned = {a for a, o in ledger.items() if o.stack in names}
+    overview.refuse_unreadable(names, declared | owned)
     refuse_interrupted(store, names, overview)
-    owned_topics = {a for a, o in ledger.items() if o.stack in names and a.kind == "topic"}
-    left = {a.name for a in owned_topics - declared}
-    if left:  # what the stacks own and no longer declare
-        more = cluster.topics.read(sorted(left))
+    for undeclared in _start_reading_named(cluster, owned - declared, asks_all=False).values():
+        more = undeclared.result()
         live = replace(
             live,
             resources={**live.resources, **more.resources},
@@ -114,53 +140,56 @@ def conceal_settings(cluster: Cluster, live: Live, settings: Iterable[Setting]) 
 
 
 def read_addresses(cluster: Cluster, addresses: Iterable[Address] | None, settings: Iterable[Setting] = ()) -> Live:
-    """What the servers say of `addresses` (None: all), and of every connector: both are asked at the same time.
+    """What the servers say of `addresses` (None: all), and of all of some kinds: all are asked at the same time.
 
     `settings` are those that are sensitive, by the ledger, the stacks or the plan.
     """
     wanted = None if addresses is None else list(addresses)
-    names = None if wanted is None else sorted({a.name for a in wanted if a.kind == "topic"})
-    asks_connect = wanted is None or needs_connect(wanted)
-    with ThreadPoolExecutor(4) as pool:
-        topics = pool.submit(cluster.topics.read, names)
-        kafka = pool.submit(cluster.topics.identify)
-        backend = cluster.connectors
-        connectors = None if backend is None else pool.submit(backend.read, None)
-        connect = () if backend is None else (pool.submit(backend.identify),)
-        live = _with_connect(topics.result(), kafka.result(), connectors, connect, asks_connect)
+    kinds = KINDS.keys() if wanted is None else {address.kind for address in wanted}
+    whole = _start_reading_all(cluster)
+    readings = {**_start_reading_named(cluster, wanted), **whole}
+    live = _collect(readings, _start_identifying(cluster, whole), kinds)
     return conceal_settings(cluster, live, settings)
 
 
-def _with_connect(
-    topics: Reading,
-    kafka: Target,
-    connectors: Future[Reading] | None,
-    connect: Sequence[Future[Target]],
-    needed: bool,
+def _collect(
+    readings: Mapping[Key, Future[Reading]], targets: Mapping[Key, Future[Target]], kinds: Collection[str]
 ) -> Live:
-    """The live state. A Connect that does not answer is left out where no connector is `needed`."""
-    if connectors is None:
-        return _live([topics], [kafka])
-    try:
-        return _live([topics, connectors.result()], [kafka, *(target.result() for target in connect)])
-    except KplanError as failure:
-        if needed or failure.error_class is not ErrorClass.RETRIABLE:
-            raise
-        return replace(_live([topics], [kafka]), unread=failure.message.rstrip("."))
+    """The live state. A server that does not answer is left out where nothing of its kind is in `kinds`.
+
+    Kinds that are read by names are always needed: what they have in common with a stack is not known otherwise.
+    """
+    answers: dict[Key, tuple[Reading, Target]] = {}
+    unread: dict[str, str] = {}
+    for key, reading in readings.items():
+        kind = KINDS[key[0]]
+        try:
+            answers[key] = reading.result(), targets[key].result()
+        except KplanError as failure:
+            if not kind.reads_all or kind.name in kinds or failure.error_class is not ErrorClass.RETRIABLE:
+                raise
+            unread[kind.name] = failure.message.rstrip(".")
+    return replace(_join(answers), unread=unread)
 
 
-def _live(readings: Sequence[Reading], targets: Sequence[Target]) -> Live:
-    kafka = targets[0]
-    connect = targets[1] if len(targets) > 1 else Target()
-    if connect.cluster_id and kafka.cluster_id and connect.cluster_id != kafka.cluster_id:
-        raise Unsupported(
-            f"Connect at {connect.connect_url} works on cluster {connect.cluster_id}, not on {kafka.cluster_id}",
-            code=codes.K332,
-            help="name the Connect of this cluster in the environment",
-        )
-    target = replace(kafka, connect_url=connect.connect_url, connect_version=connect.connect_version)
-    resources = {a: r for reading in readings for a, r in reading.resources.items()}
-    health = {a: h for reading in readings for a, h in reading.health.items()}
-    hidden = frozenset().union(*(reading.hidden for reading in readings))
-    refused = {a: why for reading in readings for a, why in reading.refused.items()}
-    return Live(target, resources, readings[0].names, hidden, health, refused=refused)
+def _join(answers: Mapping[Key, tuple[Reading, Target]]) -> Live:
+    """The live state of all that answered, on servers that belong together."""
+    target, *others = (target for _, target in answers.values())
+    for other in others:
+        if target.cluster_id and other.cluster_id not in ("", target.cluster_id):
+            raise Unsupported(
+                f"Connect at {other.connect_url} works on cluster {other.cluster_id}, not on {target.cluster_id}",
+                code=codes.K332,
+                help="name the Connect of this cluster in the environment",
+            )
+        if other.connect_url:
+            target = replace(target, connect_url=other.connect_url, connect_version=other.connect_version)
+    readings = [reading for reading, _ in answers.values()]
+    return Live(
+        target,
+        {a: r for reading in readings for a, r in reading.resources.items()},
+        next((reading.names for (kind, _), (reading, _) in answers.items() if not KINDS[kind].reads_all), frozenset()),
+        frozenset().union(*(reading.hidden for reading in readings)),
+        {a: h for reading in readings for a, h in reading.health.items()},
+        refused={a: why for reading in readings for a, why in reading.refused.items()},
+    )

@@ -7,10 +7,9 @@ import fnmatch
 from collections.abc import Collection, Iterable, Sequence
 
 from kplan.diagnostics import Diagnostic, codes, error, warning
+from kplan.kinds.registry import KINDS
 from kplan.model import Address, Stack
 from kplan.planning.risk import ACCEPTED_VERBS, MAX_CHANGES
-
-KINDS = ("topic/", "connector/")
 
 
 def known_addresses(stacks: Iterable[Stack], changed: Iterable[Address]) -> list[str]:
@@ -53,7 +52,7 @@ def find_unmatched_accepts(known: Collection[str], patterns: Sequence[str]) -> l
 
 def _suggestion(pattern: str, known: Collection[str]) -> str:
     form = "addresses look like topic/NAME or connector/NAME"
-    if not pattern.startswith(KINDS):
+    if not pattern.startswith(tuple(f"{kind}/" for kind in KINDS)):
         named = [address for address in known if fnmatch.fnmatchcase(address.partition("/")[2], pattern)]
         close = named or difflib.get_close_matches(f"topic/{pattern}", known, 1)
     else:

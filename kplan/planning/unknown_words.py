@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from kplan.diagnostics import Stale, codes
 from kplan.kinds.codec import ACTIONS
-from kplan.model import Change, Connector, find_unknown_kind
+from kplan.kinds.registry import find_unknown_kind
+from kplan.model import Change, Connector
 from kplan.version import __version__
 
 MODES: Final = ("apply", "destroy")

@@ -10,7 +10,7 @@ from typing import Any
 from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.kinds.connector.templates import Blueprint
 from kplan.kinds.expansion import KEY, ExpansionContext
-from kplan.kinds.registry import KINDS
+from kplan.kinds.registry import KINDS, parse_address
 from kplan.kinds.topic import collisions, internal
 from kplan.kinds.topic.settings import BUILT_IN, Layer, Setting, layer, rules, stacked
 from kplan.language import keys, variables
@@ -213,7 +213,7 @@ class Expansion(ExpansionContext):
         found = []
         for i, entry in enumerate(self.block(data.get("moved") or [], ("moved",)) or []):
             try:
-                source, target = Address.parse(str(entry["from"])), Address.parse(str(entry["to"]))
+                source, target = parse_address(str(entry["from"])), parse_address(str(entry["to"]))
             except ValueError as e:
                 self.report(codes.K214, "this cannot be moved", str(e), ("moved", i))
                 continue

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kplan.diagnostics import Diagnostic, KplanError
+from kplan.kinds.registry import KINDS
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Address, Change, Facts, Health, Live, Resource, Target
 from kplan.model.masks import Mask
@@ -64,12 +65,11 @@ class Reading:
 
 
 KAFKA, CONNECT = "kafka", "connect"  # the servers of an environment that has one of each
-SERVERS = {"topic": KAFKA, "connector": CONNECT}  # on which the resources of a kind are, where their address names none
 
 
 def needs_connect(addresses: Iterable[Address]) -> bool:
     """Whether one of the resources is on a Connect."""
-    return any(SERVERS[address.kind] == CONNECT for address in addresses)
+    return any(KINDS[address.kind].server == CONNECT for address in addresses)
 
 
 class Backend(Protocol):
@@ -150,7 +150,7 @@ class Cluster:
 
     def find(self, address: Address) -> Backend | None:
         """Return the backend of a resource; None where the environment does not have its server."""
-        return self.by_kind.get((address.kind, SERVERS.get(address.kind, "")))
+        return self.by_kind.get((address.kind, KINDS[address.kind].server))
 
     @property
     def topics(self) -> Backend:

@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, Unsupported
+from kplan.kinds.registry import KINDS
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Address, Change, Facts, Live, Resource, Target
-from kplan.servers.base import SERVERS, Outcome, Progress, Reading
+from kplan.servers.base import Outcome, Progress, Reading
 
 
 class Recorded:
@@ -18,7 +19,7 @@ class Recorded:
 
     def __init__(self, kind: str, live: Live) -> None:
         self.kind = kind
-        self.server = SERVERS[kind]
+        self.server = KINDS[kind].server
         self._live = live
 
     @property

@@ -15,6 +15,7 @@ from typing import Any
 from kplan.diagnostics import Diagnostic, Invalid, Severity, Stale, codes, error
 from kplan.kinds.codec import owned_from_json, owned_to_json, resource_from_json, resource_to_json
 from kplan.kinds.connector.sensitivity import KNOWN_OF_ALL, literal
+from kplan.kinds.registry import find_unknown_kind, parse_address
 from kplan.model import (
     Address,
     Config,
@@ -30,7 +31,6 @@ from kplan.model import (
     Task,
     Text,
     Topic,
-    find_unknown_kind,
     frozen,
 )
 from kplan.model.codec import config_from_json, config_to_json, facts_from_json, facts_to_json
@@ -117,7 +117,7 @@ def from_json(data: Any, path: str = "") -> Snapshot:
     with _undamaged(path, "its head"):
         target, taken_at = _target(data), str(data["taken_at"])
         env, version = str(data["env"]), str(data.get("kplan_version", ""))
-        hidden = frozenset(Address.parse(text) for text in data.get("hidden", ()) if not find_unknown_kind(text))
+        hidden = frozenset(parse_address(text) for text in data.get("hidden", ()) if not find_unknown_kind(text))
         if not TIME.match(taken_at):
             raise ValueError(f"{taken_at!r} is no time")
     topics, facts, ids = _topics(data, path)
@@ -209,7 +209,7 @@ def _ledger(data: Mapping[str, Any], path: str) -> tuple[Mapping[Address, Owned]
             if find_unknown_kind(name):
                 unknown[name] = str(record["stack"])
             else:
-                ledger[Address.parse(name)] = owned_from_json(Address.parse(name), record)
+                ledger[parse_address(name)] = owned_from_json(parse_address(name), record)
     return ledger, unknown
 
 

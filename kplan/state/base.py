@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from kplan.diagnostics import JournalBroken, Timeout, codes
-from kplan.model import Address, Owned, find_unknown_kind
+from kplan.kinds.registry import find_unknown_kind
+from kplan.model import Address, Owned
 from kplan.model.history import PastChange, RunSummary
 from kplan.model.journal import Entry
 from kplan.version import __version__

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kplan.kinds.connector.sensitivity import SHORTEST_INSIDE, Setting, each_text, literal, with_names
-from kplan.kinds.registry import KINDS
+from kplan.kinds.registry import KINDS, parse_address
 from kplan.model import Address, Connector, Owned, Secret, conceal
 
 Json = Mapping[str, Any]
@@ -176,7 +176,7 @@ def _addresses(item: Json) -> Iterator[Address]:
 
 def _address(text: str) -> Address | None:
     try:
-        return Address.parse(text)
+        return parse_address(text)
     except ValueError:
         return None
 

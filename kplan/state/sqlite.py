@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 from kplan.diagnostics import JournalBroken, KplanError, Locked, Unsupported
 from kplan.kinds.codec import owned_from_json, owned_to_json
+from kplan.kinds.registry import parse_address
 from kplan.model import Address, Owned
 from kplan.model.codec import entry_from_json, entry_to_json
 from kplan.model.history import (
@@ -380,7 +381,7 @@ def _ledger(connection: sqlite3.Connection | None, signer: Signer) -> tuple[dict
         address = None
         try:
             refuse_unknown_kind(text)
-            address = Address.parse(text)
+            address = parse_address(text)
             data = _data(record)
             owned = owned_from_json(address, data)
         except ValueError as cause:
@@ -529,7 +530,7 @@ def _record(key: str, stack: str, text: str, *, address: str = "", run: str = ""
             raise ValueError(f"it is not an object, but {type(data).__name__}")
         if address:
             refuse_unknown_kind(address)
-            owned_from_json(Address.parse(address), data)
+            owned_from_json(parse_address(address), data)
         else:
             entry_from_json(run, stack, seq, data)
     except (ValueError, RecursionError) as cause:

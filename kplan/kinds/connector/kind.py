@@ -18,6 +18,9 @@ class ConnectorKind:
     """The kind `connector`."""
 
     name = "connector"
+    server = "connect"
+    reads_all = True
+    unread_effect = "; which sinks read its topics is not known, and counts as a danger"
     holds_secrets = True
     reads_databases = True
     move_refusal = None

@@ -16,6 +16,9 @@ class TopicKind:
     """The kind `topic`."""
 
     name = "topic"
+    server = "kafka"
+    reads_all = False
+    unread_effect = ""
     holds_secrets = False
     reads_databases = False
     move_refusal = (

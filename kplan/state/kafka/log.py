@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from kplan.kinds.codec import owned_from_json, owned_to_json
-from kplan.model import Address, Owned, find_unknown_kind
+from kplan.kinds.registry import KINDS, find_unknown_kind
+from kplan.model import Address, Owned
 from kplan.model.codec import entry_from_json, entry_to_json
 from kplan.model.history import (
     PastChange,
@@ -43,7 +44,6 @@ Json = dict[str, Any]
 Record = tuple[str, Json | None]  # None: the key is removed (a tombstone)
 
 VERSION: Final = 1
-KINDS: Final = ("topic", "connector")
 KEPT_RUNS: Final = 20  # finished ones, of each stack
 MOST_ITEMS: Final = 200  # of an entry, in one record
 MOST_BYTES: Final = 700_000  # of them; a topic's usual limit is 1 MiB a batch
@@ -364,7 +364,7 @@ class Log:
 
 
 _BAD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
-_OTHERS: Final = ("lock", "run", "runs", "history", *KINDS)
+_OTHERS: Final = ("lock", "run", "runs", "history")
 
 
 def _unreadable(stack: str, key: str, offset: int, cause: Exception, address: Address | None = None, run: str = ""
