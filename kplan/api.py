@@ -234,7 +234,7 @@ def view(plan: Plan, format: View = "text") -> str:
         raise ValueError(f"there is no view {format!r}, but {', '.join(VIEWS)}")
     paths = [file.path for file in plan.files[:1]]
     again = " ".join(["kplan plan", *(["--destroy"] if plan.mode == "destroy" else []), *map(shlex.quote, paths)])
-    return render(format, [to_json(plan)], Context(paths, command="show", again=again))
+    return render(format, [to_json(plan)], Context(paths, command="show", command_line=again))
 
 
 # -- runs -------------------------------------------------------------------------------------------------------------

@@ -108,16 +108,16 @@ def _tell_unchanged(session: Session, plans: Sequence[Plan]) -> None:
 
 def _show_saved(session: Session, plans: Sequence[Plan], documents: Sequence[dict[str, Any]], context: Context) -> None:
     """Which plans they are; what they say was reviewed when they were made."""
-    from kplan.render.many import is_shown, own, quiet
-    from kplan.render.text import header
+    from kplan.render.many import has_own_page, narrow_context, render_unchanged
+    from kplan.render.text import render_header
 
     for plan, document in zip(plans, documents, strict=True):
-        if not is_shown(document, documents, context):
+        if not has_own_page(document, documents, context):
             continue
-        for line in header(document, session.style, own(document, documents, context)):
+        for line in render_header(document, session.style, narrow_context(document, documents, context)):
             session.say(line)
         session.say(f"  plan {plan.digest[7:15]} made {plan.created_at}")
-    for line in quiet(documents, session.style, context):
+    for line in render_unchanged(documents, session.style, context):
         session.say(line)
 
 
@@ -191,9 +191,9 @@ class Terminal:
         return failed(failure, self.session)
 
     def show_ends(self, ends: Mapping[str, tuple[str, str]], exit_code: int) -> None:
-        from kplan.render.many import ended
+        from kplan.render.many import render_outcomes
 
-        first, *lines = ended(ends)
+        first, *lines = render_outcomes(ends)
         if self.session.as_json:
             stacks = [{"stack": s, "outcome": o.replace(" ", "_"), "run": run} for s, (o, run) in ends.items()]
             _tell(self.session, "stacks_summary", first, stacks=stacks, exit_code=exit_code)
@@ -221,7 +221,7 @@ def view_of(session: Session) -> View:
 
     if session.as_json:
         return JsonView(session.product, now)
-    words = session.progress.words
+    words = session.progress.describe
     if live(sys.stdout) and not session.display.quiet:
         return LiveView(session.style, lambda d: session.show([d]), words)
     return LineView(session.say, session.style, lambda d: session.show([d], stream=sys.stdout), words)

@@ -84,9 +84,9 @@ def failed(e: Exception, session: Session | None = None) -> int:
 
         problems(found)
     if session.as_json and (session.reported or session.reports is None):
-        from kplan.render.views import failure_as_json
+        from kplan.render.views import encode_failure
 
-        write(failure_as_json(session.masked(found), code), sys.stdout)
+        write(encode_failure(session.masked(found), code), sys.stdout)
         return code
     if not session.as_json:
         untouched = isinstance(e, KplanError) and code not in (7, 8) and not session.changed

@@ -76,9 +76,9 @@ def _says_something(found: Found) -> bool:
 
 
 def _named(words: str, found: Sequence[Found], session: Session) -> str:
-    from kplan.render.many import named
+    from kplan.render.many import list_names
 
-    return named(words, [{"stack": {"name": each.stack}} for each in found], session.style)
+    return list_names(words, [{"stack": {"name": each.stack}} for each in found], session.style)
 
 
 def _lines(found: Found, target: Target, session: Session) -> Iterator[str]:

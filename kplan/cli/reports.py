@@ -91,11 +91,11 @@ def publish_problems(session: Session, problems: Sequence[Diagnostic], exit_code
 
     What cannot be written is told alone: the exit code is that of what went wrong first.
     """
-    from kplan.render.views import failure_as_json, render
+    from kplan.render.views import encode_failure, render
 
     if session.reported:
         return
-    failure = failure_as_json(problems, exit_code) + "\n"
+    failure = encode_failure(problems, exit_code) + "\n"
     try:
         documents, context = of_problems(session, problems), session.context()
         if session.view not in ("text", "concise"):
@@ -112,7 +112,7 @@ def of_problems(
 
     What belongs to none of them is told with the first.
     """
-    from kplan.render.views import of_problems as document
+    from kplan.render.views import make_problem_document as document
 
     names = dict(stacks or {})
     places = [os.path.realpath(problem.span.path) if problem.span else "" for problem in problems]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kplan.model.masks import Mask
     from kplan.project.environment import Environment
     from kplan.project.loading import Loaded, Request
-    from kplan.render.progress import Progress, Ticker
+    from kplan.render.progress import ProgressMeter, Ticker
     from kplan.render.text import Context, Style
     from kplan.state.base import Store
 
@@ -58,11 +58,11 @@ class Session:
         return Mask()
 
     @cached_property
-    def progress(self) -> Progress:
+    def progress(self) -> ProgressMeter:
         """How far the work of the servers' clients is."""
-        from kplan.render.progress import Progress
+        from kplan.render.progress import ProgressMeter
 
-        return Progress()
+        return ProgressMeter()
 
     @contextlib.contextmanager
     def showing_progress(self, lines: bool = False) -> Iterator[None]:
@@ -132,8 +132,8 @@ class Session:
         """What the plans' documents do not say."""
         from kplan.render.text import Context
 
-        given = {"paths": self.paths, "again": self.again, "whole": self.display.verbose}
-        return Context(**{**given, "base": base(), "log": log(), **known})
+        given = {"paths": self.paths, "command_line": self.again, "include_unchanged": self.display.verbose}
+        return Context(**{**given, "base": base(), "log_url": log(), **known})
 
     @property
     def style(self) -> Style:
@@ -186,7 +186,7 @@ class Session:
             self.note,
             lambda text: self.note(f"warning: {text}"),
             lambda problem: self.show([problem]),
-            lambda what, done, total: self.progress.tell(what, done, total),
+            lambda what, done, total: self.progress.report(what, done, total),
             self.showing_progress,
             self._configure_log,
         )
@@ -245,9 +245,9 @@ class Session:
         stream = stream or sys.stderr
         diagnostics = self.masked(diagnostics)
         if self.view == "concise":
-            text = view.concise(diagnostics).rstrip("\n")
+            text = view.render_concise(diagnostics).rstrip("\n")
         else:
-            text = view.full(
+            text = view.render_full(
                 diagnostics,
                 self.text,
                 self.color(stream),

@@ -215,7 +215,7 @@ def _stacks(session: Session) -> int:
     from kplan.diagnostics import sort_diagnostics
     from kplan.kinds.codec import resource_to_json
     from kplan.render.text import clean
-    from kplan.render.wording import value
+    from kplan.render.wording import format_value
 
     loaded = session.load()
     session.show(sort_diagnostics(loaded.diagnostics))
@@ -250,6 +250,6 @@ def _stacks(session: Session) -> int:
             for path, raw in flat.items():
                 key = path.removeprefix("/config/").removeprefix("/")
                 source = resource.origin.sources.get(path, "")
-                for line in setting(key, value(key, raw), source, session.width):
+                for line in setting(key, format_value(key, raw), source, session.width):
                     session.say(line)
     return 4 if loaded.has_errors else 0

@@ -19,17 +19,17 @@ NO_NOTES: Mapping[str, Sequence[str]] = {}
 
 def show_plan(session: Session, plan: Plan, document: dict[str, Any], context: Context) -> None:
     """What is meant first, then what is wrong, then the steps and the verdict. Quiet, only what is wrong."""
-    from kplan.render.plain import gist
-    from kplan.render.text import blocked, body, header
+    from kplan.render.plain import summarize
+    from kplan.render.text import render_blocked, render_body, render_header
 
-    for line in header(document, session.style, context):
+    for line in render_header(document, session.style, context):
         session.say(line)
     sys.stdout.flush()
     session.show(plan.diagnostics)
-    for line in body(document, session.style, context, gist):
+    for line in render_body(document, session.style, context, summarize):
         session.say(line)
     if session.display.quiet and not document["errored"]:
-        for line in blocked(document, replace(session.style, color=session.color(sys.stderr)), context):
+        for line in render_blocked(document, replace(session.style, color=session.color(sys.stderr)), context):
             write(line, sys.stderr)
 
 
@@ -41,15 +41,15 @@ def show_plans(
     notes: Mapping[str, Sequence[str]] = NO_NOTES,
 ) -> None:
     """Each plan that something is to be said of, and then what is true of all of them. `notes` are by stack."""
-    from kplan.render.many import closing, is_shown, own
+    from kplan.render.many import has_own_page, narrow_context, render_closing
 
     for plan, document in zip(plans, documents, strict=True):
         said = notes.get(plan.stack, ())
-        if said or is_shown(document, documents, context):
-            show_plan(session, plan, document, replace(own(document, documents, context), notes=said))
+        if said or has_own_page(document, documents, context):
+            show_plan(session, plan, document, replace(narrow_context(document, documents, context), notes=said))
             if len(plans) > 1:
                 session.say()
-    for line in closing(documents, session.style, context) if len(plans) > 1 else ():
+    for line in render_closing(documents, session.style, context) if len(plans) > 1 else ():
         session.say(line)
 
 

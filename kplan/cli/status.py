@@ -63,17 +63,17 @@ def command(session: Session, watch: bool, interval: str) -> int:
 
 def _show(session: Session, found: dict[str, Any], clear: bool) -> None:
     from kplan.inspect.status import HEALTHY
-    from kplan.render.status import lines
-    from kplan.render.text import clean, fold
+    from kplan.render.status import render_lines
+    from kplan.render.text import clean, fold_line
 
     if session.as_json:
         session.say(json.dumps(found, indent=None if clear else 2, ensure_ascii=False))
         return
     if clear and sys.stdout.isatty():
         session.say("\x1b[2J\x1b[H")
-    first, *rest = [clean(line) for line in lines(found)]
+    first, *rest = [clean(line) for line in render_lines(found)]
     session.say(session.style.paint(first, "32" if found["status"] == HEALTHY else "1;31"))
     for line in rest:
-        for part in fold(line, session.style.width) if sys.stdout.isatty() else [line]:
+        for part in fold_line(line, session.style.width) if sys.stdout.isatty() else [line]:
             session.say(part)
     sys.stdout.flush()

@@ -117,10 +117,10 @@ def _document(stacks: Sequence[Stack], problems: Sequence[Diagnostic]) -> str:
 
 
 def _summary(stacks: Sequence[Stack], problems: Sequence[Diagnostic], others: int) -> str:
-    from kplan.render.diagnostics import summary_line
+    from kplan.render.diagnostics import format_summary
     from kplan.text import count
 
     resources = sum(len(stack.resources) for stack in stacks)
     files = max(len(stacks) + others, len({problem.span.path for problem in problems if problem.span}))
     valid = f"{count(resources, 'resource')} {'is' if resources == 1 else 'are'} valid." if stacks else ""
-    return summary_line(problems, files, "Nothing was changed." if any(p.is_error for p in problems) else valid)
+    return format_summary(problems, files, "Nothing was changed." if any(p.is_error for p in problems) else valid)

@@ -1,4 +1,4 @@
-"""Steps that say the same of many resources, so that a plan of thousands can be read."""
+"""Group steps that say the same of many resources, so that a plan of thousands can be read."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-ENOUGH = 10  # steps in a row, before they are shown as one
+MIN_GROUP_SIZE = 10  # similar steps in a row that are shown as one
 
 Json = Mapping[str, Any]
 
 
-def runs(changes: Sequence[Json]) -> Iterator[list[Json]]:
-    """The steps in their order: each alone, or many in a row that differ in their names alone.
+def group_similar_steps(changes: Sequence[Json]) -> Iterator[list[Json]]:
+    """Yield the steps in their order: each alone, or many in a row that differ in their names alone.
 
     A step with a danger or a caution is always alone.
     """
-    for _, same in groupby(changes, _what):
+    for _, same in groupby(changes, _make_group_key):
         steps = list(same)
-        if len(steps) < ENOUGH:
+        if len(steps) < MIN_GROUP_SIZE:
             yield from ([step] for step in steps)
         else:
             yield steps
 
 
-def _what(change: Json) -> Any:
-    """What the step says but for the name, what made it, and where it is declared."""
+def _make_group_key(change: Json) -> Any:
+    """Return the step's content without its name, what created it, and where it is declared."""
     if any(risk["level"] != "note" for risk in change["risks"]):
         return change["step"]
     parts = [change[key] for key in ("kind", "actions", "reason", "diff", "undo", "risks", "unchanged")]

@@ -1,4 +1,4 @@
-"""Views of diagnostics: full with snippets, one line each, and JSON.
+"""Render diagnostics: in full with snippets, one line each, and as JSON.
 
 No view writes a control character of a file's or a server's text as it is: a name cannot move the cursor, and text that
 runs from right to left cannot pose as something else.
@@ -18,9 +18,9 @@ from unicodedata import category, combining, east_asian_width
 
 from kplan.diagnostics import Diagnostic, Severity, Span, join_first_names, merge_key
 
-MOST_SHOWN = 100  # problems that a person is shown in full
-MOST_LINES = 1_000  # and in one line each
-MOST_ALIKE = 3  # problems that are shown in full though they differ in the resource and the place alone
+MAX_SHOWN = 100  # problems that are shown in full
+MAX_LINES = 1_000  # problems that are shown in one line each
+MAX_SIMILAR = 3  # problems shown in full that differ in the resource and the place alone
 
 Sources = Callable[[str], str | None]
 
@@ -31,7 +31,7 @@ _GUTTER = "34"
 _TAB = "    "
 
 
-def full(
+def render_full(
     diagnostics: Sequence[Diagnostic],
     sources: Sources,
     color: bool,
@@ -41,74 +41,84 @@ def full(
     closing: str = "",
     counted: bool = True,
 ) -> str:
-    """Every diagnostic with its place, underlined, and the counts if `counted`. `sources` gives a text or None.
+    """Return every diagnostic with its place, underlined, and the counts if `counted`. `sources` returns a text or
+    None.
 
-    Of many that differ in the resource and the place alone, the first is shown; it names some of the others. Of very
-    many the first are shown, and the others are counted by code.
+    Of many that differ in the resource and the place alone, only the first is shown, and it names some of the others.
+    Of very many, only the first are shown, and the others are counted by code.
     """
-    page = _Page(sources, color, max(width, 40))
-    folded = _folded(diagnostics)
-    blocks = ["\n".join(page.block(each)) for each in folded[:MOST_SHOWN]]
-    blocks += [rest_line(folded[MOST_SHOWN:])] if len(folded) > MOST_SHOWN else []
-    count = len({each.span.path for each in diagnostics if each.span}) if files is None else files
-    return "\n\n".join([*blocks, *([summary_line(diagnostics, count, closing)] if counted else [])]) + "\n"
+    page = _Renderer(sources, color, max(width, 40))
+    shown = _group_similar(diagnostics)
+    blocks = ["\n".join(page.render_block(diagnostic)) for diagnostic in shown[:MAX_SHOWN]]
+    blocks += [format_rest(shown[MAX_SHOWN:])] if len(shown) > MAX_SHOWN else []
+    count = len({diagnostic.span.path for diagnostic in diagnostics if diagnostic.span}) if files is None else files
+    return "\n\n".join([*blocks, *([format_summary(diagnostics, count, closing)] if counted else [])]) + "\n"
 
 
-def _folded(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
+def _group_similar(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
     """The problems in their order; of more than MOST_ALIKE the first stands for all."""
     groups: dict[tuple[object, ...], list[Diagnostic]] = {}
-    keys = [merge_key(each) if each.address and not each.addresses else (n,) for n, each in enumerate(diagnostics)]
-    for key, each in zip(keys, diagnostics, strict=True):
-        groups.setdefault(key, []).append(each)
+    keys = [
+        merge_key(diagnostic) if diagnostic.address and not diagnostic.addresses else (n,)
+        for n, diagnostic in enumerate(diagnostics)
+    ]
+    for key, diagnostic in zip(keys, diagnostics, strict=True):
+        groups.setdefault(key, []).append(diagnostic)
     shown: list[Diagnostic] = []
-    for key, each in zip(keys, diagnostics, strict=True):
-        if len(groups[key]) <= MOST_ALIKE:
-            shown.append(each)
-        elif each is groups[key][0]:
-            shown.append(_first_of(groups[key]))
+    for key, diagnostic in zip(keys, diagnostics, strict=True):
+        if len(groups[key]) <= MAX_SIMILAR:
+            shown.append(diagnostic)
+        elif diagnostic is groups[key][0]:
+            shown.append(_merge_group(groups[key]))
     return shown
 
 
-def _first_of(group: Sequence[Diagnostic]) -> Diagnostic:
-    others = [f"{each.address} ({each.span})" if each.span else each.address for each in group[1:]]
+def _merge_group(group: Sequence[Diagnostic]) -> Diagnostic:
+    others = [
+        f"{diagnostic.address} ({diagnostic.span})" if diagnostic.span else diagnostic.address
+        for diagnostic in group[1:]
+    ]
     return replace(group[0], detail=f"{group[0].detail}\nand {len(others)} more: {join_first_names(others)}")
 
 
-def summary_line(diagnostics: Iterable[Diagnostic], files: int, closing: str) -> str:
-    """`2 errors, 0 warnings in 1 file. Nothing was changed.`, where `closing` is the last sentence."""
-    kinds = [each.severity for each in diagnostics]
-    counts = f"{_count(kinds.count(Severity.ERROR), 'error')}, {_count(kinds.count(Severity.WARNING), 'warning')}"
-    return f"{counts} in {_count(files, 'file')}. {closing}".rstrip()
+def format_summary(diagnostics: Iterable[Diagnostic], files: int, closing: str) -> str:
+    """Return `2 errors, 0 warnings in 1 file. Nothing was changed.`, where `closing` is the last sentence."""
+    severities = [diagnostic.severity for diagnostic in diagnostics]
+    counts = (
+        f"{_format_count(severities.count(Severity.ERROR), 'error')}, "
+        f"{_format_count(severities.count(Severity.WARNING), 'warning')}"
+    )
+    return f"{counts} in {_format_count(files, 'file')}. {closing}".rstrip()
 
 
-def rest_line(left: Sequence[Diagnostic]) -> str:
+def format_rest(left: Sequence[Diagnostic]) -> str:
     """Return `… and 19,900 more: 19,899 K106, 1 K104; --format json has all of them`."""
-    counts = Counter(each.code for each in left)
-    said = ", ".join(f"{number:,} {code}" for code, number in counts.most_common())
-    return f"… and {len(left):,} more: {said}; --format json has all of them"
+    counts = Counter(diagnostic.code for diagnostic in left)
+    numbers = ", ".join(f"{number:,} {code}" for code, number in counts.most_common())
+    return f"… and {len(left):,} more: {numbers}; --format json has all of them"
 
 
-def concise(diagnostics: Iterable[Diagnostic]) -> str:
-    """One line each; of very many the first."""
-    every = list(diagnostics)
-    lines = [line(each) for each in every[:MOST_LINES]]
-    lines += [rest_line(every[MOST_LINES:])] if len(every) > MOST_LINES else []
-    return "".join(f"{each}\n" for each in lines)
+def render_concise(diagnostics: Iterable[Diagnostic]) -> str:
+    """Return one line for each diagnostic; of very many only the first."""
+    listed = list(diagnostics)
+    lines = [format_line(text) for text in listed[:MAX_LINES]]
+    lines += [format_rest(listed[MAX_LINES:])] if len(listed) > MAX_LINES else []
+    return "".join(f"{text}\n" for text in lines)
 
 
-def as_json(diagnostics: Iterable[Diagnostic]) -> list[dict[str, Any]]:
-    """The records as published: `path` is the file's, `attribute` that within the resource or file."""
-    return [_record(each) for each in diagnostics]
+def encode_diagnostics(diagnostics: Iterable[Diagnostic]) -> list[dict[str, Any]]:
+    """Return the records as published: `path` is the file's, `attribute` that within the resource or file."""
+    return [_encode_diagnostic(each) for each in diagnostics]
 
 
-def visible(text: str) -> str:
-    """`text` with each character that would steer a terminal written as an escape; line ends and tabs, too."""
+def escape_controls(text: str) -> str:
+    """Escape each character of `text` that would control a terminal; line ends and tabs, too."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_escaped(char) if category(char) in _UNSAFE else char for char in text)
+    return "".join(_escape(char) if category(char) in _UNSAFE else char for char in text)
 
 
-def _escaped(char: str) -> str:
+def _escape(char: str) -> str:
     short = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(char)
     if short:
         return short
@@ -118,7 +128,7 @@ def _escaped(char: str) -> str:
     return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
-def _count(number: int, noun: str) -> str:
+def _format_count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
@@ -126,7 +136,7 @@ def _count(number: int, noun: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
+class _Renderer:
     sources: Sources
     color: bool
     width: int
@@ -135,28 +145,30 @@ class _Page:
     def paint(self, style: str, text: str) -> str:
         return f"\x1b[{style}m{text}\x1b[0m" if self.color and text else text
 
-    def block(self, each: Diagnostic) -> Iterator[str]:
-        style = _COLORS[each.severity]
-        code = f"[{visible(each.code)}]" if each.code else ""
-        yield self.paint(style, f"{each.severity.value}{code}") + self.paint("1", f": {visible(each.summary)}")
-        gutter = max(2, len(str(each.span.line))) if each.span else 2
+    def render_block(self, diagnostic: Diagnostic) -> Iterator[str]:
+        style = _COLORS[diagnostic.severity]
+        code = f"[{escape_controls(diagnostic.code)}]" if diagnostic.code else ""
+        yield self.paint(style, f"{diagnostic.severity.value}{code}") + self.paint(
+            "1", f": {escape_controls(diagnostic.summary)}"
+        )
+        gutter = max(2, len(str(diagnostic.span.line))) if diagnostic.span else 2
         label = ""
-        place = str(each.span) if each.span else each.address
+        place = str(diagnostic.span) if diagnostic.span else diagnostic.address
         if place:
-            yield f"{' ' * gutter}{self.paint(_GUTTER, '-->')} {visible(place)}"
-        line = self._line(each.span)
-        if each.span and line is not None:
-            snippet, label = self._snippet(each, line, gutter, style)
+            yield f"{' ' * gutter}{self.paint(_GUTTER, '-->')} {escape_controls(place)}"
+        line = self._get_line(diagnostic.span)
+        if diagnostic.span and line is not None:
+            snippet, label = self._render_snippet(diagnostic, line, gutter, style)
             yield from snippet
-        elif each.label:
-            label = each.label
-        for words in filter(None, (label, each.detail)):
-            yield from self._paragraph(f"{' ' * (gutter + 1)}= ", words)
-        if each.help:
-            yield from self._paragraph("  help: ", each.help)
+        elif diagnostic.label:
+            label = diagnostic.label
+        for words in filter(None, (label, diagnostic.detail)):
+            yield from self._wrap_paragraph(f"{' ' * (gutter + 1)}= ", words)
+        if diagnostic.help:
+            yield from self._wrap_paragraph("  help: ", diagnostic.help)
 
-    def _line(self, span: Span | None) -> str | None:
-        """The text of the span's first line, if it can be had."""
+    def _get_line(self, span: Span | None) -> str | None:
+        """Return the text of the span's first line, or None if it is not available."""
         if span is None or span.line < 1:
             return None
         if span.path not in self._lines:
@@ -165,25 +177,31 @@ class _Page:
         lines = self._lines[span.path]
         return lines[span.line - 1] if span.line <= len(lines) else None
 
-    def _snippet(self, each: Diagnostic, line: str, gutter: int, style: str) -> tuple[list[str], str]:
-        """The lines of the snippet, and the label if there was no room for it behind the underline."""
-        assert each.span
-        start = min(max(each.span.column - 1, 0), len(line))
-        end = each.span.end_column - 1 if each.span.end_line in (0, each.span.line) else len(line.rstrip())
-        shown = _cut(line, start, max(end, start + 1), self.width - gutter - 3)
+    def _render_snippet(self, diagnostic: Diagnostic, line: str, gutter: int, style: str) -> tuple[list[str], str]:
+        """Return the lines of the snippet, and the label if it did not fit behind the underline."""
+        assert diagnostic.span
+        start = min(max(diagnostic.span.column - 1, 0), len(line))
+        end = (
+            diagnostic.span.end_column - 1
+            if diagnostic.span.end_line in (0, diagnostic.span.line)
+            else len(line.rstrip())
+        )
+        shown = _cut_around(line, start, max(end, start + 1), self.width - gutter - 3)
         bar = self.paint(_GUTTER, "|")
-        number = self.paint(_GUTTER, f"{each.span.line:>{gutter}}")
-        label = visible(each.label)
-        room = self.width - gutter - 3 - shown.offset - shown.length - 1
-        behind, below = (f" {label}", "") if label and _width(label) <= room else ("", each.label)
+        number = self.paint(_GUTTER, f"{diagnostic.span.line:>{gutter}}")
+        label = escape_controls(diagnostic.label)
+        label_width = self.width - gutter - 3 - shown.offset - shown.length - 1
+        behind, below = (f" {label}", "") if label and _measure_width(label) <= label_width else ("", diagnostic.label)
         mark = " " * shown.offset + self.paint(style, "^" * shown.length + behind)
         return [f"{' ' * gutter} {bar}", f"{number} {bar} {shown.text}", f"{' ' * gutter} {bar} {mark}"], below
 
-    def _paragraph(self, head: str, text: str) -> Iterator[str]:
-        """`text` behind `head`, wrapped; its own lines stay lines."""
+    def _wrap_paragraph(self, head: str, text: str) -> Iterator[str]:
+        """Yield `text` behind `head`, wrapped; its own line breaks stay."""
         indent = " " * len(head)
         for line in text.rstrip().splitlines():
-            for part in wrap(visible(line.expandtabs(4)), self.width - len(head), break_on_hyphens=False) or [""]:
+            for part in wrap(escape_controls(line.expandtabs(4)), self.width - len(head), break_on_hyphens=False) or [
+                ""
+            ]:
                 yield f"{head}{part}".rstrip()
                 head = indent
 
@@ -197,16 +215,16 @@ class _Shown:
     length: int
 
 
-def _cut(line: str, start: int, end: int, room: int) -> _Shown:
-    """The line where it fits into `room` columns, else the part around `start` with … at its ends."""
-    skipped = max(start - 2 * room, 0)
-    part = line[skipped : start + 2 * room]
+def _cut_around(line: str, start: int, end: int, width: int) -> _Shown:
+    """Return the line if it fits into `width` columns, else the part around `start` with … at its ends."""
+    skipped = max(start - 2 * width, 0)
+    part = line[skipped : start + 2 * width]
     start, end = start - skipped, min(end - skipped, len(part))
-    cells = [_TAB if char == "\t" else visible(char) for char in part]
-    edges = [0, *accumulate(map(_width, cells))]
+    cells = [_TAB if char == "\t" else escape_controls(char) for char in part]
+    edges = [0, *accumulate(map(_measure_width, cells))]
     first, last = 0, len(cells)
-    if edges[-1] > room or len(part) < len(line):
-        first, last = _window(edges, start, end, room - 2)
+    if edges[-1] > width or len(part) < len(line):
+        first, last = _choose_window(edges, start, end, width - 2)
     lead = "…" * (skipped + first > 0)
     tail = "…" * (skipped + last < len(line))
     end = min(max(end, start), last)
@@ -214,25 +232,25 @@ def _cut(line: str, start: int, end: int, room: int) -> _Shown:
     return _Shown(lead + "".join(cells[first:last]) + tail, offset, max(1, edges[end] - edges[start]))
 
 
-def _window(edges: Sequence[int], start: int, end: int, room: int) -> tuple[int, int]:
-    """The first and the last cell of a part that fits, with what is meant near its middle."""
-    spare = max(room - (edges[end] - edges[start]), room // 4)
+def _choose_window(edges: Sequence[int], start: int, end: int, width: int) -> tuple[int, int]:
+    """Return the first and the last cell of a part that fits, with the underlined text near its middle."""
+    spare = max(width - (edges[end] - edges[start]), width // 4)
     first = bisect_left(edges, max(edges[start] - spare // 2, 0))
-    if edges[-1] - edges[first] <= room:
-        first = bisect_left(edges, edges[-1] - room)
+    if edges[-1] - edges[first] <= width:
+        first = bisect_left(edges, edges[-1] - width)
     first = min(first, start)
-    last = bisect_right(edges, edges[first] + room) - 1
+    last = bisect_right(edges, edges[first] + width) - 1
     return first, last
 
 
-def _width(text: str) -> int:
-    """Columns of a terminal that `text` takes."""
+def _measure_width(text: str) -> int:
+    """Return the columns of a terminal that `text` takes."""
     if text.isascii():
         return len(text)
-    return sum(map(_columns, text))
+    return sum(map(_count_columns, text))
 
 
-def _columns(char: str) -> int:
+def _count_columns(char: str) -> int:
     if combining(char) or category(char) == "Mn":
         return 0
     return 2 if east_asian_width(char) in "WF" else 1
@@ -241,34 +259,36 @@ def _columns(char: str) -> int:
 # The others
 
 
-def words(each: Diagnostic) -> str:
-    """What is particular to this one problem."""
-    return "\n".join(part for part in (each.label, each.detail) if part)
+def join_details(diagnostic: Diagnostic) -> str:
+    """Return the label and the detail: what is particular to this one problem."""
+    return "\n".join(part for part in (diagnostic.label, diagnostic.detail) if part)
 
 
-def line(each: Diagnostic) -> str:
-    """`stacks/billing.yaml:20:7: K104 unknown topic config: …`. What is no error says so."""
-    place = str(each.span) if each.span else each.address
-    severity = "" if each.is_error else f"{each.severity.value}: "
-    said = ": ".join(filter(None, (each.summary, words(each).replace("\n", "; "))))
-    help = f" ({each.help})" if each.help else ""
-    return visible(f"{place}: " if place else "") + visible(f"{each.code} {severity}{said}{help}".replace("\n", " "))
+def format_line(diagnostic: Diagnostic) -> str:
+    """Return `stacks/billing.yaml:20:7: K104 unknown topic config: …`; a level other than error is named."""
+    place = str(diagnostic.span) if diagnostic.span else diagnostic.address
+    severity = "" if diagnostic.is_error else f"{diagnostic.severity.value}: "
+    message = ": ".join(filter(None, (diagnostic.summary, join_details(diagnostic).replace("\n", "; "))))
+    help = f" ({diagnostic.help})" if diagnostic.help else ""
+    return escape_controls(f"{place}: " if place else "") + escape_controls(
+        f"{diagnostic.code} {severity}{message}{help}".replace("\n", " ")
+    )
 
 
-def _record(each: Diagnostic) -> dict[str, Any]:
-    span = each.span or Span("")
+def _encode_diagnostic(diagnostic: Diagnostic) -> dict[str, Any]:
+    span = diagnostic.span or Span("")
     return {
-        "code": each.code,
-        "severity": each.severity.value,
-        "summary": each.summary,
-        "detail": words(each),
-        "help": each.help,
-        "address": each.address,
-        "attribute": each.path,
+        "code": diagnostic.code,
+        "severity": diagnostic.severity.value,
+        "summary": diagnostic.summary,
+        "detail": join_details(diagnostic),
+        "help": diagnostic.help,
+        "address": diagnostic.address,
+        "attribute": diagnostic.path,
         "path": span.path,
         "line": span.line,
         "column": span.column,
         "end_line": span.end_line,
         "end_column": span.end_column,
-        **({"addresses": list(each.addresses)} if each.addresses else {}),
+        **({"addresses": list(diagnostic.addresses)} if diagnostic.addresses else {}),
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from kplan.inspect.drift import GONE, Judged, Next
 from kplan.model import Drift, Secret
-from kplan.render.wording import value
+from kplan.render.wording import format_value
 from kplan.text import count
 
 
@@ -18,12 +18,12 @@ def changed(judged: Judged, width: int = 0) -> str:
     key = _key(drift)
     if any(isinstance(each, Secret) for each in (drift.applied, drift.live)):
         return f"{key:<{width}} (sensitive, changed)"
-    return f"{key:<{width}} {value(key, drift.applied)} -> {value(key, drift.live)}"
+    return f"{key:<{width}} {format_value(key, drift.applied)} -> {format_value(key, drift.live)}"
 
 
 def said(judged: Judged) -> str:
     """What the stack says to it, and what the next apply does."""
-    drift, want = judged.drift, value(_key(judged.drift), judged.declared)
+    drift, want = judged.drift, format_value(_key(judged.drift), judged.declared)
     if drift.path == GONE:
         anew = "makes it anew, empty" if drift.address.kind == "topic" else "makes it anew"
         return {

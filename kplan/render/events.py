@@ -1,4 +1,4 @@
-"""The events of an apply: one line each, live lines on a terminal, or JSON lines."""
+"""Render the events of an apply: one line each, live lines on a terminal, or JSON lines."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 from kplan.model.events import Event
 from kplan.planning.document import diagnostic_to_json
-from kplan.render.text import COLORS, Style, clean, fold
+from kplan.render.text import COLORS, Style, clean, fold_line
 from kplan.text import truncate
 
 SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "±", "move": ">", "adopt": "=", "release": "o"}
-HEARTBEAT = 10.0  # seconds without a word, after which a running step is named
+HEARTBEAT_INTERVAL_S = 10.0  # without output for so long, a running step is named
 
 
 class View(Protocol):
@@ -24,16 +24,22 @@ class View(Protocol):
     def close(self) -> None: ...
 
 
-def ways_out(run: str, left: Sequence[str], forward: bool) -> list[str]:
-    """The commands that may follow on a run that is still open."""
+def list_recovery_commands(run: str, left: Sequence[str], forward: bool) -> list[str]:
+    """Return the commands that may follow on a run that is still open."""
     if forward:
         return [f"To try again    kplan recover {run} --forward", f"To put it back  kplan recover {run}"]
-    names = [clean(each.partition(": ")[0]) for each in left]
-    full = [name for name, each in zip(names, left, strict=True) if ": kept: " in each and name.startswith("topic/")]
+    names = [clean(entry.partition(": ")[0]) for entry in left]
+    filled_topics = [
+        name for name, entry in zip(names, left, strict=True) if ": kept: " in entry and name.startswith("topic/")
+    ]
     keep = " ".join(f"--forget {name}" for name in names) if len(names) <= 3 else "--forget '*'"
     lines = [f"To try again    kplan recover {run}", f"To keep it      kplan recover {run} {keep}"]
-    if full:
-        accept = " ".join(f"--accept delete:{name}" for name in full) if len(full) <= 3 else "--accept 'delete:topic/*'"
+    if filled_topics:
+        accept = (
+            " ".join(f"--accept delete:{name}" for name in filled_topics)
+            if len(filled_topics) <= 3
+            else "--accept 'delete:topic/*'"
+        )
         lines.append(f"To delete it, records and all\n                kplan recover {run} {accept}")
     return lines
 
@@ -63,7 +69,7 @@ class JsonView:
 
 
 class LineView:
-    """One line an event, and a word every ten seconds while a step is running."""
+    """Write one line for each event, and a heartbeat every ten seconds while a step is running."""
 
     def __init__(
         self,
@@ -72,111 +78,111 @@ class LineView:
         diagnostic: Callable[[Any], None],
         progress: Callable[[], str] = lambda: "",
     ) -> None:
-        self.write, self.style, self.diagnostic, self.how_far = write, style, diagnostic, progress
+        self.write, self.style, self.diagnostic, self.describe_progress = write, style, diagnostic, progress
         self.running: dict[int, tuple[Event, float, str]] = {}
-        self.spoken = time.monotonic()
+        self.last_write = time.monotonic()
         self.lock = threading.Lock()
-        self.ended = threading.Event()
+        self.closing = threading.Event()
         self.heart = threading.Thread(target=self._beat, daemon=True)
         self.heart.start()
 
     def __call__(self, event: Event) -> None:
         with self.lock:
-            self._take(event)
+            self._handle(event)
 
     def close(self) -> None:
-        self.ended.set()
+        self.closing.set()
 
-    def _take(self, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
         if event.type == "step_started":
             self.running[event.step] = (event, time.monotonic(), event.message)
-            self.started(event)
+            self.show_start(event)
         elif event.type == "step_progress":
             first, since, _ = self.running.get(event.step, (event, time.monotonic(), ""))
             self.running[event.step] = (first, since, event.message)
-            self.progress(event)
+            self.show_progress(event)
         elif event.type in ("step_done", "step_failed"):
             self.running.pop(event.step, None)
-            self.say(self.line(event))
+            self.write_line(self.format_step(event))
         elif event.type == "rollback_started":
             self.running.clear()
-            self.say("")
-            self.say(self.style.paint(event.message, "33"))
+            self.write_line("")
+            self.write_line(self.style.paint(event.message, "33"))
         elif event.type in ("undo_done", "undo_failed"):
-            self.say(self.undo_line(event))
+            self.write_line(self.format_undo(event))
         elif event.type == "diagnostic":
             self.running.clear()
-            self.say("")
+            self.write_line("")
             self.diagnostic(event.data["diagnostic"])
         elif event.type == "apply_summary":
             self.running.clear()
-            self._summary(event)
+            self._write_summary(event)
 
-    def started(self, event: Event) -> None:
-        """Nothing: the line is written when the step has ended."""
+    def show_start(self, event: Event) -> None:
+        """Write nothing: the line is written when the step has ended."""
 
-    def progress(self, event: Event) -> None:
-        """Nothing: the heartbeat says it, when it is time."""
+    def show_progress(self, event: Event) -> None:
+        """Write nothing: the heartbeat shows it later."""
 
-    def say(self, line: str) -> None:
-        self.spoken = time.monotonic()
+    def write_line(self, line: str) -> None:
+        self.last_write = time.monotonic()
         self.write(line)
 
-    def line(self, event: Event) -> str:
+    def format_step(self, event: Event) -> str:
         total = event.data.get("total", "?")
         mark = "x" if event.type == "step_failed" else SIGNS.get(str(event.data.get("action")), "~")
         head = f"[{event.step}/{total}] {mark} {clean(event.address)}"
         seconds = f"{event.seconds:.1f} s" if event.seconds is not None else ""
-        return self._columns(head, event.message, seconds, "31" if mark == "x" else COLORS.get(mark, ""))
+        return self._format_columns(head, event.message, seconds, "31" if mark == "x" else COLORS.get(mark, ""))
 
-    def undo_line(self, event: Event) -> str:
+    def format_undo(self, event: Event) -> str:
         seconds = f"{event.seconds:.1f} s" if event.seconds is not None else ""
-        return self._columns(
+        return self._format_columns(
             f"  [{event.step}] {clean(event.address)}",
             event.message,
             seconds,
             "31" if event.type == "undo_failed" else "",
         )
 
-    def _columns(self, head: str, message: str, seconds: str, color: str) -> str:
-        room = max(20, self.style.width - max(48, len(head)) - len(seconds) - 3)
-        left = f"{head:<48} {truncate(clean(message), room)}"
+    def _format_columns(self, head: str, message: str, seconds: str, color: str) -> str:
+        message_width = max(20, self.style.width - max(48, len(head)) - len(seconds) - 3)
+        left = f"{head:<48} {truncate(clean(message), message_width)}"
         gap = max(2, self.style.width - len(left) - len(seconds))
         return self.style.paint(left, color) + (" " * gap + seconds if seconds else "")
 
-    def _summary(self, event: Event) -> None:
-        self.say("")
+    def _write_summary(self, event: Event) -> None:
+        self.write_line("")
         color = "32" if event.data["exit_code"] == 0 else "1;31"
-        for line in self.folded(event.message):
-            self.say(self.style.paint(line, color))
+        for line in self.fold_message(event.message):
+            self.write_line(self.style.paint(line, color))
         for left in event.data["left"]:
-            address, _, what = left.partition(": ")
-            for line in self.folded(f"  {clean(address):<40} {clean(what)}"):
-                self.say(line)
+            address, _, state = left.partition(": ")
+            for line in self.fold_message(f"  {clean(address):<40} {clean(state)}"):
+                self.write_line(line)
         run = event.data["run"]
         if event.data["outcome"] == "incomplete":
-            for line in ways_out(run, event.data["left"], bool(event.data.get("forward"))):
-                self.say(line)
+            for line in list_recovery_commands(run, event.data["left"], bool(event.data.get("forward"))):
+                self.write_line(line)
         elif event.data["outcome"] == "rolled_back":
-            self.say(f"  Nothing to clean up. Run {run} is closed.")
+            self.write_line(f"  Nothing to clean up. Run {run} is closed.")
 
-    def folded(self, line: str) -> list[str]:
+    def fold_message(self, line: str) -> list[str]:
         """Return the lines that a line is shown as: itself, where no terminal would break it inside a word."""
         return [line]
 
     def _beat(self) -> None:
-        while not self.ended.wait(0.5):
+        while not self.closing.wait(0.5):
             with self.lock:
-                if self.running and time.monotonic() - self.spoken >= HEARTBEAT:
+                if self.running and time.monotonic() - self.last_write >= HEARTBEAT_INTERVAL_S:
                     event, since, message = next(iter(self.running.values()))
                     others = f", and {len(self.running) - 1} more" if len(self.running) > 1 else ""
                     where = f"[{event.step}] {clean(event.address)}: {clean(message)}"
-                    far = f"; {words}" if (words := self.how_far()) else ""
-                    self.say(f"  … still {where}{others} ({time.monotonic() - since:.0f} s){far}")
+                    progress = f"; {words}" if (words := self.describe_progress()) else ""
+                    self.write_line(f"  … still {where}{others} ({time.monotonic() - since:.0f} s){progress}")
 
 
 class LiveView(LineView):
-    """Lines as they end, and below them one live line for each running step (at most eight)."""
+    """Write lines as steps end, and below them one live line for each running step (at most eight)."""
 
     def __init__(
         self, style: Style, diagnostic: Callable[[Any], None], progress: Callable[[], str] = lambda: ""
@@ -184,30 +190,32 @@ class LiveView(LineView):
         from rich.console import Console
         from rich.live import Live
 
-        super().__init__(self._above, style, self._diagnosed, progress)
-        self._show = diagnostic
+        super().__init__(self._write_above, style, self._show_diagnostic, progress)
+        self._render_diagnostic = diagnostic
         self.console = Console(highlight=False, soft_wrap=True, no_color=not style.color)
-        self.live = Live(get_renderable=self._running, console=self.console, refresh_per_second=8, transient=True)
+        self.live = Live(
+            get_renderable=self._render_running, console=self.console, refresh_per_second=8, transient=True
+        )
         self.live.start()
 
     def close(self) -> None:
         super().close()
         self.live.stop()
 
-    def folded(self, line: str) -> list[str]:
-        return fold(line, self.style.width)
+    def fold_message(self, line: str) -> list[str]:
+        return fold_line(line, self.style.width)
 
-    def _above(self, line: str) -> None:
+    def _write_above(self, line: str) -> None:
         from rich.text import Text
 
         self.console.print(Text.from_ansi(line) if line else "")
 
-    def _diagnosed(self, diagnostic: Any) -> None:
+    def _show_diagnostic(self, diagnostic: Any) -> None:
         self.live.stop()
-        self._show(diagnostic)
+        self._render_diagnostic(diagnostic)
         self.live.start()
 
-    def _running(self) -> Any:
+    def _render_running(self) -> Any:
         from rich.text import Text
 
         frames = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -219,6 +227,6 @@ class LiveView(LineView):
             lines.append(f"{spin} {head} {clean(message)}  {now - since:.1f} s")
         if len(self.running) > 8:
             lines.append(f"  and {len(self.running) - 8} more")
-        if words := self.how_far():
+        if words := self.describe_progress():
             lines.append(f"  {words}")
         return Text("\n".join(line[: self.style.width] for line in lines))

@@ -1,4 +1,4 @@
-"""Which steps a page of a very large plan shows in detail, and what it says of the others."""
+"""Choose which steps a page of a very large plan shows in detail, and how it summarizes the others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from kplan.render import text
 from kplan.render.flow import ranges
-from kplan.render.steps import briefly, verb
+from kplan.render.steps import name_action, summarize_step
 from kplan.text import truncate
 
 MAX_WHOLE = 5_000  # a page of at most so many steps shows each of them in detail
@@ -26,7 +26,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Steps in a row that the page only counts. `kinds` says what how many of them do, `risks` what to know of them."""
+    """Hold steps in a row that the page only counts. `kinds` says what how many of them do, `risks` their risks."""
 
     id: str
     number: int
@@ -40,7 +40,7 @@ class Stretch:
 def _choose_steps(documents: Sequence[Json]) -> Sequence[set[int] | None]:
     """Return the numbers of each document's steps in detail; None where all of them are.
 
-    A danger that nobody accepted comes first, then an accepted one, a step without an undo, and a caution. Of other
+    A danger that is not accepted comes first, then an accepted one, a step without an undo, and a caution. Of other
     steps the first few of each kind are chosen.
     """
     if sum(len(document["changes"]) for document in documents) <= MAX_WHOLE:
@@ -50,11 +50,11 @@ def _choose_steps(documents: Sequence[Json]) -> Sequence[set[int] | None]:
     alike: Counter[tuple[int, str, str, str]] = Counter()
     for index, document in enumerate(documents):
         for change in document["changes"]:
-            rank = _rank(change)
+            rank = _rank_step(change)
             if rank is not None:
                 risky.append((rank, index, change["step"]))
             elif len(plain) < MAX_PLAIN:
-                kind = (index, verb(change), change["kind"], _brief(change))
+                kind = (index, name_action(change), change["kind"], _summarize(change))
                 alike[kind] += 1
                 if alike[kind] <= MAX_ALIKE:
                     plain.append((index, change["step"]))
@@ -64,12 +64,12 @@ def _choose_steps(documents: Sequence[Json]) -> Sequence[set[int] | None]:
     return chosen
 
 
-def _brief(change: Json) -> str:
+def _summarize(change: Json) -> str:
     """Return what the step does in a few words; a deletion's risk differs for each and is not among them."""
-    return "" if change["actions"] == ["delete"] else truncate(briefly(change), MAX_BRIEF)
+    return "" if change["actions"] == ["delete"] else truncate(summarize_step(change), MAX_BRIEF)
 
 
-def _rank(change: Json) -> int | None:
+def _rank_step(change: Json) -> int | None:
     """Return how much a step matters, 0 for what matters most; None for a step without a risk."""
     levels = {(risk["level"], bool(risk["accepted"])) for risk in change["risks"]}
     if ("danger", False) in levels:
@@ -94,10 +94,10 @@ def split_steps(id: str, changes: Sequence[Json], chosen: set[int] | None) -> It
 
 
 def _describe_stretch(id: str, changes: Sequence[Json]) -> Stretch:
-    kinds = Counter((text.marked(c).strip(), f"{verb(c)} {c['kind']}", _brief(c)) for c in changes)
-    named = kinds.most_common(MAX_KINDS)
-    others = len(changes) - sum(number for _, number in named)
-    open_dangers = sum(bool(text.open_dangers(change)) for change in changes)
+    kinds = Counter((text.format_mark(c).strip(), f"{name_action(c)} {c['kind']}", _summarize(c)) for c in changes)
+    shown_kinds = kinds.most_common(MAX_KINDS)
+    others = len(changes) - sum(number for _, number in shown_kinds)
+    open_dangers = sum(bool(text.list_open_dangers(change)) for change in changes)
     dangers = sum(any(risk["level"] == "danger" for risk in change["risks"]) for change in changes)
     final = sum(not change["undo"]["complete"] for change in changes)
     risks = [f"{dangers:,} with a danger, {open_dangers:,} of them not accepted"] if dangers else []
@@ -107,7 +107,7 @@ def _describe_stretch(id: str, changes: Sequence[Json]) -> Stretch:
         number=changes[0]["step"],
         steps=ranges([change["step"] for change in changes]),
         total=len(changes),
-        kinds=[(number, f"{mark} {what}", brief) for (mark, what, brief), number in named],
+        kinds=[(number, f"{mark} {what}", brief) for (mark, what, brief), number in shown_kinds],
         more=f"and {others:,} others" if others else "",
         risks="; ".join(risks),
     )
@@ -115,7 +115,8 @@ def _describe_stretch(id: str, changes: Sequence[Json]) -> Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """What a page shows of one document: the steps in detail (None: all), and how many problems and drifted values."""
+    """Hold what a page shows of one document: the steps in detail (None: all), and how many problems and drifted
+    values."""
 
     chosen: set[int] | None
     problems: int
@@ -123,15 +124,15 @@ class Excerpt:
 
 
 def make_excerpts(documents: Sequence[Json]) -> list[Excerpt]:
-    """Return what one page of all these documents has room for."""
+    """Return what one page of all these documents has space for."""
     chosen = _choose_steps(documents)
-    problems = _share_room([len(document["diagnostics"]) for document in documents])
-    drift = _share_room([len(document["drift"]) for document in documents])
+    problems = _share_space([len(document["diagnostics"]) for document in documents])
+    drift = _share_space([len(document["drift"]) for document in documents])
     return [Excerpt(*parts) for parts in zip(chosen, problems, drift, strict=True)]
 
 
-def _share_room(sizes: Sequence[int]) -> list[int]:
-    """Return how many items of each list there is room for: all of them, or the same number of each list."""
+def _share_space(sizes: Sequence[int]) -> list[int]:
+    """Return how many items of each list there is space for: all of them, or the same number of each list."""
     if sum(sizes) <= MAX_ROWS:
         return list(sizes)
     lists = sum(size > 0 for size in sizes)

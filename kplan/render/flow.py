@@ -10,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from kplan.inspect.lineage import flows, grouped, neighbours, table_of
-from kplan.render.text import sign
+from kplan.render.text import format_sign
 from kplan.text import count
 
 MOST = 60  # boxes in one drawing
@@ -140,7 +140,7 @@ def _likeness(address: str, change: Json | None, around: Sequence[frozenset[tupl
     kind = address.partition("/")[0]
     if kind == "connector":
         return address
-    return kind, *around, sign(change) if change else "", change and change["undo"]["complete"], _level(change)
+    return kind, *around, format_sign(change) if change else "", change and change["undo"]["complete"], _level(change)
 
 
 def _level(change: Json | None) -> str:
@@ -153,7 +153,7 @@ def _box(group: Sequence[str], changes: Sequence[Json]) -> Box:
     kind = group[0].partition("/")[0]
     name, where = _named(group[0])
     said = name if len(group) == 1 else f"{len(group)} {kind}s, {name.removeprefix('topic/')} …"
-    mark = (sign(first) + ("" if first["undo"]["complete"] else "!")) if first else ""
+    mark = (format_sign(first) + ("" if first["undo"]["complete"] else "!")) if first else ""
     steps = [change["step"] for change in changes]
     label = said if len(said) <= LETTERS else said[: LETTERS // 2] + "…" + said[-LETTERS // 2 + 1 :]
     level = _level(first)

@@ -1,4 +1,4 @@
-"""Text of users and servers inside Markdown for GitHub and GitLab: nothing in it is markup, a link or a mention.
+"""Write text of users and servers inside Markdown for GitHub and GitLab: nothing in it is markup, a link or a mention.
 
 Both hosts look for references (`@name`, `#12`, `!12`, `~label`, `:emoji:`) in the text that is left after Markdown,
 where no escape is seen any more, but never inside code; a zero-width space breaks them, as Renovate does it. A dollar
@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
-from kplan.render.diagnostics import visible
+from kplan.render.diagnostics import escape_controls
 from kplan.text import truncate
 
 _MARKUP = str.maketrans({
@@ -26,59 +26,60 @@ _REFERENCE = re.compile(
 _QUOTED = re.compile(r"`([^`]+)`")
 
 
-def prose(text: str) -> str:
-    """The text on one line, as it reads; what stands between backticks is code."""
+def format_prose(text: str) -> str:
+    """Return the text on one line, as it reads; text between backticks becomes code."""
     parts = _QUOTED.split(" ".join(text.split()))
-    return "".join(code(part) if n % 2 else plain(part) for n, part in enumerate(parts))
+    return "".join(format_code(part) if n % 2 else escape_text(part) for n, part in enumerate(parts))
 
 
-def plain(text: str) -> str:
-    """The text, whose every character stands for itself."""
-    return _plain(visible(text))
+def escape_text(text: str) -> str:
+    """Escape the text, so that every character stands for itself."""
+    return _escape_markup(escape_controls(text))
 
 
-def _plain(text: str) -> str:
+def _escape_markup(text: str) -> str:
     return _REFERENCE.sub("\u200b", text).translate(_MARKUP)
 
 
-def code(text: str, most: int = 200) -> str:
-    """The text, cut, as code: a span, or an element where a span cannot hold it (a bar would end a table's cell).
+def format_code(text: str, max_length: int = 200) -> str:
+    """Return the text, cut, as code: a span, or an element where a span cannot hold it (a bar would end a table's
+    cell).
 
     In an element Markdown goes on, and cmark-gfm makes links of addresses there.
     """
-    shown = truncate(visible(text), most)
+    shown = truncate(escape_controls(text), max_length)
     if not shown.strip() or "`" in shown or "|" in shown:
-        return f"<code>{_plain(shown)}</code>"
+        return f"<code>{_escape_markup(shown)}</code>"
     return f"`{shown}`"
 
 
-def lines(text: str, most: int = 8) -> str:
-    """The text's lines, at most so many, each as it reads."""
-    found = [prose(line) for line in text.splitlines() if line.strip()]
-    more = [f"… {len(found) - most} more lines"] if len(found) > most else []
-    return "<br>".join(found[:most] + more)
+def format_lines(text: str, max_lines: int = 8) -> str:
+    """Return the text's lines, at most so many, each as it reads."""
+    written = [format_prose(line) for line in text.splitlines() if line.strip()]
+    more = [f"… {len(written) - max_lines} more lines"] if len(written) > max_lines else []
+    return "<br>".join(written[:max_lines] + more)
 
 
-def link(words: str, address: str) -> str:
-    """A link to a web address, or nothing where it is none."""
-    fine = re.fullmatch(r"https?://[!-~]{1,500}", address)
-    return f"[{words}](<{address.replace('<', '%3C').replace('>', '%3E')}>)" if fine else ""
+def format_link(label: str, url: str) -> str:
+    """Return a link to a web address, or an empty text if it is not one."""
+    valid = re.fullmatch(r"https?://[!-~]{1,500}", url)
+    return f"[{label}](<{url.replace('<', '%3C').replace('>', '%3E')}>)" if valid else ""
 
 
-def comment(words: str) -> str:
-    """A comment that is not shown. `words` hold neither `>` nor a line's end: see `name`."""
-    return f"<!-- {words} -->"
+def format_comment(text: str) -> str:
+    """Return a comment that is not shown. `text` holds neither `>` nor a line's end: see `encode_name`."""
+    return f"<!-- {text} -->"
 
 
-def name(text: str, most: int = 200) -> str:
-    """The text as a word that can stand in a comment, and is found again by its characters alone."""
-    return quote(text, safe="/:,*", errors="replace")[:most]
+def encode_name(text: str, max_length: int = 200) -> str:
+    """Encode the text as a word that can be part of a comment, and is found again by its characters alone."""
+    return quote(text, safe="/:,*", errors="replace")[:max_length]
 
 
-def row(cells: Iterable[str]) -> str:
+def format_row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
-def size(text: str) -> int:
-    """Characters as a host may count them: those beyond the first 65,536 of Unicode are two."""
+def count_characters(text: str) -> int:
+    """Count characters as a host may count them: those beyond the first 65,536 of Unicode are two."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from kplan.render.page import page
+from kplan.render.page import make_page
 from kplan.render.text import Context, clean
 
 if TYPE_CHECKING:
@@ -19,22 +19,22 @@ SURROGATES = re.compile("[\ud800-\udfff]")  # of a broken text; no file can hold
 
 
 def render(documents: Sequence[Mapping[str, Any]], context: Context) -> str:
-    """The page of one or several plans; what it holds of a stack's or a server's text is escaped."""
+    """Return the page of one or several plans; all text of a stack or a server in it is escaped."""
     from markupsafe import Markup
 
-    style, script = _part("plan.css"), _part("plan.js")
-    text = _environment().get_template("plan.html.j2").render(
-        page=page(documents, context),
-        table=_table(),
+    style, script = _read_part("plan.css"), _read_part("plan.js")
+    text = _make_environment().get_template("plan.html.j2").render(
+        page=make_page(documents, context),
+        table=_make_table(),
         style=Markup(style),
         script=Markup(script),
-        policy=_policy(style, script),
+        policy=_make_policy(style, script),
     )  # fmt: skip
     return SURROGATES.sub("�", clean(text))
 
 
 @cache
-def _environment() -> Environment:
+def _make_environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
@@ -46,23 +46,23 @@ def _environment() -> Environment:
     )
 
 
-def _table() -> Callable[[tuple[tuple[str, str], ...]], str]:
-    """Makes the table of a step's attributes, which is made once for all topics that have the same."""
-    macros: Any = _environment().get_template("attributes.html.j2").module
+def _make_table() -> Callable[[tuple[tuple[str, str], ...]], str]:
+    """Return the macro for a table of attributes; topics with the same attributes share one table."""
+    macros: Any = _make_environment().get_template("attributes.html.j2").module
     return lru_cache(1024)(macros.table)
 
 
-def _part(name: str) -> str:
-    environment = _environment()
+def _read_part(name: str) -> str:
+    environment = _make_environment()
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]
 
 
-def _policy(style: str, script: str) -> str:
-    """What the browser may load and run: this style and this script, and nothing from anywhere."""
-    own = f"style-src {_hash(style)}; script-src {_hash(script)}"
+def _make_policy(style: str, script: str) -> str:
+    """Return what the browser may load and run: this style and this script, and nothing else."""
+    own = f"style-src {_hash_source(style)}; script-src {_hash_source(script)}"
     return f"default-src 'none'; {own}; img-src data:; base-uri 'none'; form-action 'none'"
 
 
-def _hash(source: str) -> str:
+def _hash_source(source: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"

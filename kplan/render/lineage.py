@@ -13,8 +13,8 @@ from typing import Any
 
 from kplan.inspect.lineage import Flow, Graph, Node, folded
 from kplan.model import Stack
-from kplan.render.diagnostics import visible
-from kplan.render.graph import coded
+from kplan.render.diagnostics import escape_controls
+from kplan.render.graph import encode_label
 from kplan.text import count
 
 FORMAT = "1.0"
@@ -89,7 +89,7 @@ def _mermaid(graph: Graph) -> str:
     for number, group in enumerate(groups(graph), 1):
         nodes = [f"{ids[node.id]}{_box(node)}" for node in group.nodes]
         if group.title:
-            nodes = [f'subgraph g{number}["{coded(group.title)}"]', *(f"  {each}" for each in nodes), "end"]
+            nodes = [f'subgraph g{number}["{encode_label(group.title)}"]', *(f"  {each}" for each in nodes), "end"]
         lines += (f"  {each}" for each in nodes)
     lines += (f"  {ids[start]} --> {ids[end]}" for start, end in graph.flows)
     if any(node.state == "foreign" for node in graph.nodes):
@@ -99,7 +99,7 @@ def _mermaid(graph: Graph) -> str:
 
 def _box(node: Node) -> str:
     before, after = SHAPES[node.kind]
-    return f"{before}{coded(_label(node))}{after}{':::foreign' if node.state == 'foreign' else ''}"
+    return f"{before}{encode_label(_label(node))}{after}{':::foreign' if node.state == 'foreign' else ''}"
 
 
 def _label(node: Node) -> str:
@@ -135,7 +135,7 @@ def _looks(node: Node) -> str:
 
 def quoted(text: str) -> str:
     """A label of Graphviz that shows the text and nothing else."""
-    plain = visible(text).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
+    plain = escape_controls(text).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
     return f'"{plain}"'
 
 
@@ -147,7 +147,7 @@ def text(graph: Graph, every: bool = False) -> Iterator[str]:
     into, out = _ends(graph.flows)
     for node in graph.nodes:
         if node.kind == "connector":
-            yield f"connector/{visible(node.label)}  (stack {node.group})"
+            yield f"connector/{escape_controls(node.label)}  (stack {node.group})"
             yield from _lines("<", [nodes[id] for id in into[node.id]], "fed by", into)
             yield from _lines(">", [nodes[id] for id in out[node.id]], "read by", out)
             yield ""
@@ -169,17 +169,17 @@ def _ends(flows: Sequence[Flow]) -> tuple[dict[str, list[str]], dict[str, list[s
 
 
 def _lines(sign: str, nodes: Sequence[Node], words: str, others: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    width = min(60, max((len(visible(node.label)) for node in nodes), default=0))
+    width = min(60, max((len(escape_controls(node.label)) for node in nodes), default=0))
     for node in nodes:
         said = _said(node, words, others)
-        yield f"  {sign} {node.kind:<5} {visible(node.label):<{width}}{f'  {said}' if said else ''}".rstrip()
+        yield f"  {sign} {node.kind:<5} {escape_controls(node.label):<{width}}{f'  {said}' if said else ''}".rstrip()
 
 
 def _said(node: Node, words: str, others: Mapping[str, Sequence[str]]) -> str:
     """Where a table is; by whom else a topic is fed or read, and whether it is somebody else's."""
     if node.kind == "table":
-        return visible(node.group)
-    names = ", ".join(visible(id) for id in others.get(node.id, ()))
+        return escape_controls(node.group)
+    names = ", ".join(escape_controls(id) for id in others.get(node.id, ()))
     said = [f"{words} {names}"] if names else []
     said += {"foreign": ["foreign: nothing here declares or feeds it"], "fed": ["not declared here"]}.get(
         node.state, []

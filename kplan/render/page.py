@@ -1,4 +1,4 @@
-"""What the HTML page of plans says, ready to be laid out: the template decides nothing but its looks."""
+"""Prepare the content of the HTML page of plans: the template decides nothing but the layout."""
 
 from __future__ import annotations
 
@@ -14,15 +14,24 @@ from typing import Any
 from kplan.diagnostics import codes
 from kplan.render import text
 from kplan.render.excerpt import Excerpt, Stretch, make_excerpts, split_steps
-from kplan.render.facts import ago, snapshot
+from kplan.render.facts import describe_snapshot, format_age
 from kplan.render.flow import Drawing, draw, ranges
-from kplan.render.steps import Row, briefly, compares, place, rest, rows, shown, verb
+from kplan.render.steps import (
+    Row,
+    describe_unchanged,
+    format_attribute,
+    list_rows,
+    name_action,
+    place,
+    shows_differences,
+    summarize_step,
+)
 from kplan.text import count
 
-OPEN = 40  # plans of more steps begin with their steps closed
-CARDS = 25  # so many dangers are told in full at the top; of more, the rest in one line each
-WAVES = 40
-NAMED = 50  # so many groups or connectors are named
+MAX_OPEN_STEPS = 40  # plans of more steps begin with their steps closed
+MAX_CARDS = 25  # dangers shown in full at the top; the others have one line each
+MAX_WAVES = 40
+MAX_NAMES = 50  # groups or connectors that a fact names
 LEVELS = ("danger", "caution", "note")
 ACCEPTED = {"stack": "accepted in the stack", "flag": "accepted for this run"}
 CHECKS = {"validate_only": "Kafka", "config/validate": "Connect"}
@@ -32,8 +41,8 @@ Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Risk:
-    """`facts` are pairs of name and words: those that the summary does not say."""
+class RiskView:
+    """Show a risk. `facts` are pairs of name and words that the summary does not have."""
 
     code: str
     level: str
@@ -42,23 +51,23 @@ class Risk:
     facts: Sequence[tuple[str, str]]
 
     @property
-    def open(self) -> bool:
+    def is_open(self) -> bool:
         return self.level == "danger" and not self.accepted
 
     @property
-    def said(self) -> str:
-        """What became of a danger."""
+    def acceptance(self) -> str:
+        """Return whether a danger is accepted, and where."""
         if self.level != "danger":
             return ""
         return f"{self.accepted.capitalize()}." if self.accepted else "Not accepted."
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One step.
+class StepView:
+    """Show one step.
 
-    It has `rows` for what differs, or `attributes` of what it makes or deletes. `tags` are the risks that the page
-    filters by, `ways` what to do about dangers, with the words to write.
+    It has `rows` for what differs, or `attributes` of what it creates or deletes. `tags` are the risks that the page
+    filters by, `remedies` what to do about dangers, with the words to write.
     """
 
     id: str
@@ -77,154 +86,155 @@ class Step:
     attributes: tuple[tuple[str, str], ...]
     rest: str
     effects: Sequence[str]
-    risks: Sequence[Risk]
+    risks: Sequence[RiskView]
     undo: str
     check: str
-    ways: Sequence[tuple[str, str]]
+    remedies: Sequence[tuple[str, str]]
     badges: Sequence[tuple[str, str]]
     stack: str
 
     @property
-    def changes(self) -> bool:
-        """Whether an attribute has a value now and one after."""
+    def has_changed_values(self) -> bool:
+        """Return whether an attribute has a value now and one after."""
         return any(row.shape == "change" for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """`state`: errored, blocked, ready or same."""
+class VerdictView:
+    """Show a verdict. `state`: errored, blocked, ready or same."""
 
     state: str
-    said: str
-    why: str = ""
+    headline: str
+    advice: str = ""
     command: str = ""
     hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Wave:
+class WaveView:
     number: int
     first: str
     steps: str
     plural: str
-    what: str
+    summary: str
     final: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Stack:
-    """One document. `above` and `below` are the steps before and after the line where undo ends."""
+class StackView:
+    """Show one document. `above` and `below` are the steps before and after the line where undo ends."""
 
     id: str
     title: str
-    loud: str
+    warning: str
     where: str
-    verdict: Verdict
+    verdict: VerdictView
     counts: str
     partial: str
-    above: Sequence[Step | Stretch]
-    below: Sequence[Step | Stretch]
+    above: Sequence[StepView | Stretch]
+    below: Sequence[StepView | Stretch]
     diagnostics: Sequence[tuple[Json, str]]
     more_diagnostics: int
     drift: Sequence[tuple[str, str, str, str]]
     more_drift: int
     drawing: Drawing | None
-    waves: Sequence[Wave]
+    waves: Sequence[WaveView]
     more_waves: str
     facts: Sequence[tuple[str, str]]
     stamp: Sequence[tuple[str, str]]
 
     @property
-    def steps(self) -> Sequence[Step]:
-        return [step for step in (*self.above, *self.below) if isinstance(step, Step)]
+    def steps(self) -> Sequence[StepView]:
+        return [step for step in (*self.above, *self.below) if isinstance(step, StepView)]
 
     @property
-    def quiet(self) -> bool:
-        """Whether there is nothing to be said of it."""
+    def is_unchanged(self) -> bool:
+        """Return whether the stack has no changes, problems or drift."""
         return self.verdict.state == "same" and not self.diagnostics and not self.drift
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """All documents. `dangers` and `cautions` are pairs of step and risk; `filters` are groups of (value, label, n).
+class PageView:
+    """Show all documents. `dangers` and `cautions` are pairs of step and risk; `filters` are groups of (value, label,
+    n).
 
-    Of a very large plan only `listed` of the `total` steps are there, and those dangers and cautions alone that are
-    theirs; each code of a caution has the number of all.
+    Of a very large plan the page has only `detailed_total` of the `total` steps, with their dangers and cautions alone;
+    each code of a caution has the number of all.
     """
 
     title: str
-    stacks: Sequence[Stack]
-    verdict: Verdict
+    stacks: Sequence[StackView]
+    verdict: VerdictView
     notes: Sequence[str]
-    log: str
-    dangers: Sequence[tuple[Step, Risk]]
-    cautions: Sequence[tuple[str, Sequence[tuple[Step, Risk]], int]]
+    log_url: str
+    dangers: Sequence[tuple[StepView, RiskView]]
+    cautions: Sequence[tuple[str, Sequence[tuple[StepView, RiskView]], int]]
     filters: Sequence[tuple[str, str, Sequence[tuple[str, str, int]]]]
     total: int
-    listed: int
+    detailed_total: int
     danger_total: int
     saved: str
-    cards: int = CARDS
+    cards: int = MAX_CARDS
 
     @property
-    def opened(self) -> bool:
-        return self.total <= OPEN
+    def starts_open(self) -> bool:
+        return self.total <= MAX_OPEN_STEPS
 
     @property
-    def errored(self) -> bool:
+    def has_errors(self) -> bool:
         return any(stack.verdict.state == "errored" for stack in self.stacks)
 
     @property
-    def problems(self) -> int:
+    def problem_total(self) -> int:
         return sum(len(stack.diagnostics) + stack.more_diagnostics for stack in self.stacks)
 
     @property
-    def drifted(self) -> int:
+    def drift_total(self) -> int:
         return sum(len(stack.drift) + stack.more_drift for stack in self.stacks)
 
     @property
-    def cautioned(self) -> int:
+    def caution_total(self) -> int:
         return sum(total for _, _, total in self.cautions)
 
     @property
-    def every_step(self) -> str:
-        """The command that shows what is left out."""
+    def full_command(self) -> str:
+        """Return the command that shows what is left out."""
         return f"kplan show {self.saved or 'plan.json'} --verbose"
 
 
-def page(documents: Sequence[Json], context: text.Context) -> Page:
-    """The page, of one document a stack."""
-    both = zip(documents, make_excerpts(documents), strict=True)
-    stacks = [_stack(f"s{i}", document, excerpt, context) for i, (document, excerpt) in enumerate(both, 1)]
+def make_page(documents: Sequence[Json], context: text.Context) -> PageView:
+    """Return the page, of one document a stack."""
+    pairs = zip(documents, make_excerpts(documents), strict=True)
+    stacks = [_make_stack(f"s{i}", document, excerpt, context) for i, (document, excerpt) in enumerate(pairs, 1)]
     steps = [step for stack in stacks for step in stack.steps]
     risks = [(step, risk) for step in steps for risk in step.risks]
-    dangers = sorted(((s, r) for s, r in risks if r.level == "danger"), key=lambda pair: not pair[1].open)
-    cautions = Counter(_codes(documents, "caution"))
-    return Page(
-        title=_title(documents, stacks),
+    dangers = sorted(((s, r) for s, r in risks if r.level == "danger"), key=lambda pair: not pair[1].is_open)
+    cautions = Counter(_list_codes(documents, "caution"))
+    return PageView(
+        title=_make_title(documents, stacks),
         stacks=stacks,
-        verdict=stacks[0].verdict if len(stacks) == 1 else _overall(stacks),
+        verdict=stacks[0].verdict if len(stacks) == 1 else _combine_verdicts(stacks),
         notes=context.notes,
-        log=context.log if re.match("https?://", context.log) else "",
+        log_url=context.log_url if re.match("https?://", context.log_url) else "",
         dangers=dangers,
         cautions=[(code, [(s, r) for s, r in risks if (r.level, r.code) == ("caution", code)], cautions[code])
                   for code in sorted(cautions)],
-        filters=_filters(stacks, steps),
+        filters=_make_filters(stacks, steps),
         total=sum(len(document["changes"]) for document in documents),
-        listed=len(steps),
-        danger_total=sum(1 for _ in _codes(documents, "danger")),
+        detailed_total=len(steps),
+        danger_total=sum(1 for _ in _list_codes(documents, "danger")),
         saved=context.saved,
     )  # fmt: skip
 
 
-def _codes(documents: Sequence[Json], level: str) -> Iterator[str]:
+def _list_codes(documents: Sequence[Json], level: str) -> Iterator[str]:
     """Yield the code of each risk of this level."""
     for document in documents:
         for change in document["changes"]:
             yield from (risk["code"] for risk in change["risks"] if risk["level"] == level)
 
 
-def _title(documents: Sequence[Json], stacks: Sequence[Stack]) -> str:
+def _make_title(documents: Sequence[Json], stacks: Sequence[StackView]) -> str:
     destroys = "destroy " if any(document["mode"] == "destroy" for document in documents) else ""
     if len(stacks) == 1:
         return destroys + stacks[0].title
@@ -232,8 +242,11 @@ def _title(documents: Sequence[Json], stacks: Sequence[Stack]) -> str:
     return f"{destroys}{len(stacks)} stacks → {', '.join(envs)}"
 
 
-def _filters(stacks: Sequence[Stack], steps: Sequence[Step]) -> list[tuple[str, str, Sequence[tuple[str, str, int]]]]:
-    """What the page's steps can be narrowed to: groups with (value, label, how many), those of one value left out."""
+def _make_filters(
+    stacks: Sequence[StackView], steps: Sequence[StepView]
+) -> list[tuple[str, str, Sequence[tuple[str, str, int]]]]:
+    """Return what the page's steps can be narrowed to: groups with (value, label, how many), those of one value left
+    out."""
     tags = Counter(tag for step in steps for tag in step.tags.split())
     marks = {step.verb: step.mark.rstrip("!") for step in steps}
     groups = [
@@ -246,67 +259,69 @@ def _filters(stacks: Sequence[Stack], steps: Sequence[Step]) -> list[tuple[str, 
 
 
 # -- one document -----------------------------------------------------------------------------------------------------
-def _stack(id: str, document: Json, excerpt: Excerpt, context: text.Context) -> Stack:
+def _make_stack(id: str, document: Json, excerpt: Excerpt, context: text.Context) -> StackView:
     changes, line = document["changes"], document["point_of_no_return"]
     title = f"{document['stack']['name']} → {document['stack']['env']}"
-    loud, where = _where(document)
-    made = document["created_at"]
-    again = context.again or f"kplan {context.command} {' '.join(context.paths)}"
+    warning, where = _describe_cluster(document)
+    created_at = document["created_at"]
+    command_line = context.command_line or f"kplan {context.command} {' '.join(context.paths)}"
     numbers = {change["address"]: change["step"] for change in changes}
     cut = len(changes) if line is None else next((i for i, c in enumerate(changes) if c["step"] >= line), len(changes))
     above, below = (
         [
-            each if isinstance(each, Stretch) else _step(id, title, each, numbers, again, made)
-            for each in split_steps(id, part, excerpt.chosen)
+            item if isinstance(item, Stretch) else _make_step(id, title, item, numbers, command_line, created_at)
+            for item in split_steps(id, part, excerpt.chosen)
         ]
         for part in (changes[:cut], changes[cut:])
     )
-    waves = list(_waves([*above, *below], changes))
-    errors_first = sorted(document["diagnostics"], key=lambda each: each["severity"] != "error")
+    waves = list(_group_waves([*above, *below], changes))
+    errors_first = sorted(document["diagnostics"], key=lambda item: item["severity"] != "error")
     problems = document["diagnostics"] if excerpt.problems == len(errors_first) else errors_first[: excerpt.problems]
-    return Stack(
+    return StackView(
         id=id,
         title=title,
-        loud=loud,
+        warning=warning,
         where=where,
-        verdict=_verdict(document, context),
-        counts=text.counts(document) if changes else "",
-        partial=_partial(document),
+        verdict=_make_verdict(document, context),
+        counts=text.format_counts(document) if changes else "",
+        partial=_describe_hidden(document),
         above=above,
         below=below,
-        diagnostics=[(each, place(each)) for each in problems],
+        diagnostics=[(item, place(item)) for item in problems],
         more_diagnostics=len(document["diagnostics"]) - len(problems),
-        drift=[_drifted(each) for each in document["drift"][: excerpt.drift]],
+        drift=[_format_drift(item) for item in document["drift"][: excerpt.drift]],
         more_drift=len(document["drift"]) - excerpt.drift,
         drawing=draw(document),
-        waves=waves[:WAVES],
-        more_waves=f"and {count(len(waves) - WAVES, 'more wave')}" if len(waves) > WAVES else "",
-        facts=list(_facts_of(document)),
-        stamp=list(_stamp(document)),
+        waves=waves[:MAX_WAVES],
+        more_waves=f"and {count(len(waves) - MAX_WAVES, 'more wave')}" if len(waves) > MAX_WAVES else "",
+        facts=list(_list_facts(document)),
+        stamp=list(_make_stamp(document)),
     )
 
 
-def _where(document: Json) -> tuple[str, str]:
-    """Which cluster it is; before that the word that must not be missed where it is not one that was just read."""
+def _describe_cluster(document: Json) -> tuple[str, str]:
+    """Return a warning, if the cluster is not one that was just read, and which cluster it is."""
     target, read = document["target"], document["read"]
     topics, connectors = count(read["topics"], "topic"), count(read["connectors"], "connector")
     if target.get("snapshot"):
-        which = f"simulated cluster {target['simulated']}" if target["simulated"] else f"cluster {target['cluster_id']}"
-        return "SNAPSHOT", f"of {which}, {snapshot(document)}: {topics}, {connectors} as they were then"
+        cluster = (
+            f"simulated cluster {target['simulated']}" if target["simulated"] else f"cluster {target['cluster_id']}"
+        )
+        return "SNAPSHOT", f"of {cluster}, {describe_snapshot(document)}: {topics}, {connectors} as they were then"
     if target["simulated"]:
         return "SIMULATED", f"cluster {target['simulated']}, no server is touched"
     connect = f" · Connect {target['connect_url']}, {connectors}" if target["connect_url"] else ""
     return "", f"Kafka {target['bootstrap']}, cluster {target['cluster_id']}, {topics} read{connect}"
 
 
-def _partial(document: Json) -> str:
+def _describe_hidden(document: Json) -> str:
     if document["complete"]:
         return ""
     return f"Partial: --target or --exclude hides {count(document['summary']['hidden'], 'change')}."
 
 
-def _facts_of(document: Json) -> Iterator[tuple[str, str]]:
-    """What else there is to know about a plan: which, when, of what, and for which cluster."""
+def _list_facts(document: Json) -> Iterator[tuple[str, str]]:
+    """Yield the other facts of a plan: which, when, of what, and for which cluster."""
     stack, target = document["stack"], document["target"]
     yield "Stack", f"{stack['name']}, environment {stack['env']}"
     if target["simulated"]:
@@ -316,167 +331,176 @@ def _facts_of(document: Json) -> Iterator[tuple[str, str]]:
         if target["connect_url"]:
             yield "Connect", f"{target['connect_url']}, version {target['connect_version']}"
     yield "Cluster id", target["cluster_id"]
-    yield "Made", _time(document["created_at"])
+    yield "Made", _format_time(document["created_at"])
     yield "Commit", stack["commit"] or "not known"
     yield "Digest", document["digest"]
-    yield "Checked", text.checked(document).strip().removeprefix("Checked by the servers: ")
+    yield "Checked", text.describe_checks(document).strip().removeprefix("Checked by the servers: ")
     yield "Files", ", ".join(file["path"] for file in stack["files"])
     if document["used_env"]:
         yield "Defaults from", ", ".join(document["used_env"])
     yield "Made by", f"kplan {document['kplan_version']}, format {document['format_version']}"
 
 
-def _stamp(document: Json) -> Iterator[tuple[str, str]]:
-    """Which plan it is, in short."""
+def _make_stamp(document: Json) -> Iterator[tuple[str, str]]:
+    """Yield which plan it is, in short."""
     yield "digest", document["digest"].removeprefix("sha256:")[:8]
     if document["stack"]["commit"]:
         yield "commit", document["stack"]["commit"][:7]
-    yield "made", _time(document["created_at"])
+    yield "made", _format_time(document["created_at"])
 
 
-def _verdict(document: Json, context: text.Context) -> Verdict:
+def _make_verdict(document: Json, context: text.Context) -> VerdictView:
     if document["errored"]:
         errors = count(sum(d["severity"] == "error" for d in document["diagnostics"]), "error")
-        return Verdict("errored", f"Not possible: {errors}", "Nothing can be applied until that is corrected.")
+        return VerdictView("errored", f"Not possible: {errors}", "Nothing can be applied until that is corrected.")
     if document["blocked"]:
-        return _blocked(document, context)
+        return _make_blocked_verdict(document, context)
     if not document["changes"]:
-        return Verdict("same", text.nothing(document, context))
+        return VerdictView("same", text.describe_no_changes(document, context))
     accepted = sum(r["level"] == "danger" for change in document["changes"] for r in change["risks"])
-    said = f"Ready to apply, {count(accepted, 'danger')} accepted" if accepted else "Ready to apply"
+    headline = f"Ready to apply, {count(accepted, 'danger')} accepted" if accepted else "Ready to apply"
     if context.saved:
-        return Verdict("ready", said, "To do exactly this:", f"kplan apply {context.saved}")
+        return VerdictView("ready", headline, "To do exactly this:", f"kplan apply {context.saved}")
     hint = "This plan was not saved: with --out plan.json, `kplan apply plan.json` does exactly this."
-    return Verdict("ready", said, hint=hint if context.command == "plan" else "")
+    return VerdictView("ready", headline, hint=hint if context.command == "plan" else "")
 
 
-def _blocked(document: Json, context: text.Context) -> Verdict:
-    dangers = sum(len(text.open_dangers(change)) for change in document["changes"])
-    said = f"{count(dangers, 'danger')} {'is' if dangers == 1 else 'are'} not accepted" if dangers else ""
+def _make_blocked_verdict(document: Json, context: text.Context) -> VerdictView:
+    dangers = sum(len(text.list_open_dangers(change)) for change in document["changes"])
+    problem = f"{count(dangers, 'danger')} {'is' if dangers == 1 else 'are'} not accepted" if dangers else ""
     if codes.K419.number not in document["blocked"]:
-        return Verdict("blocked", f"Blocked: {said}", "Nothing can be applied until each is accepted or left out.")
-    guard = "more changes than the guard `max_changes` allows in one run (K419)"
-    again = context.again or f"kplan {context.command} {' '.join(context.paths)}"
-    return Verdict(
+        return VerdictView(
+            "blocked", f"Blocked: {problem}", "Nothing can be applied until each is accepted or left out."
+        )
+    limit = "more changes than the guard `max_changes` allows in one run (K419)"
+    command_line = context.command_line or f"kplan {context.command} {' '.join(context.paths)}"
+    return VerdictView(
         "blocked",
-        "Blocked: " + " and ".join(filter(None, [said, guard])),
+        "Blocked: " + " and ".join(filter(None, [problem, limit])),
         "To allow that many changes once:",
-        f"{again} --accept max_changes",
+        f"{command_line} --accept max_changes",
     )
 
 
-def _overall(stacks: Sequence[Stack]) -> Verdict:
-    """The worst of the stacks' verdicts, and how many have it."""
+def _combine_verdicts(stacks: Sequence[StackView]) -> VerdictView:
+    """Return the worst of the stacks' verdicts, and how many have it."""
     states = Counter(stack.verdict.state for stack in stacks)
-    state = next(each for each in ("errored", "blocked", "ready", "same") if states[each])
-    said = {"errored": "not possible", "blocked": "blocked", "ready": "ready to apply", "same": "without changes"}
-    parts = [f"{states[each]} {said[each]}" for each in said if states[each]]
-    return Verdict(state, f"{count(len(stacks), 'stack')}: {', '.join(parts)}")
+    state = next(candidate for candidate in ("errored", "blocked", "ready", "same") if states[candidate])
+    words = {"errored": "not possible", "blocked": "blocked", "ready": "ready to apply", "same": "without changes"}
+    parts = [f"{states[candidate]} {words[candidate]}" for candidate in words if states[candidate]]
+    return VerdictView(state, f"{count(len(stacks), 'stack')}: {', '.join(parts)}")
 
 
-def _drifted(each: Json) -> tuple[str, str, str, str]:
-    key = text.attribute(each)
-    return each["address"], key, shown(key, each["applied"]), shown(key, each["live"])
+def _format_drift(difference: Json) -> tuple[str, str, str, str]:
+    key = text.name_attribute(difference)
+    return (
+        difference["address"],
+        key,
+        format_attribute(key, difference["applied"]),
+        format_attribute(key, difference["live"]),
+    )
 
 
-def _waves(shown: Sequence[Step | Stretch], changes: Sequence[Json]) -> Iterator[Wave]:
-    """Steps that are sent together; those of one wave do the same to the same kind."""
-    starts = [each.number for each in shown]
+def _group_waves(parts: Sequence[StepView | Stretch], changes: Sequence[Json]) -> Iterator[WaveView]:
+    """Yield the steps that are sent together; those of one wave do the same to the same kind."""
+    starts = [part.number for part in parts]
     for number, group in groupby(changes, key=lambda change: change["wave"]):
         steps = list(group)
-        kinds = Counter((verb(c), c["kind"]) for c in steps)
-        what = ", ".join(f"{does} {count(n, kind)}" for (does, kind), n in kinds.items())
+        kinds = Counter((name_action(c), c["kind"]) for c in steps)
+        summary = ", ".join(f"{action} {count(n, kind)}" for (action, kind), n in kinds.items())
         numbers = [c["step"] for c in steps]
         final = any(not c["undo"]["complete"] for c in steps)
-        first = shown[bisect_right(starts, numbers[0]) - 1].id
-        yield Wave(number, first, ranges(numbers), "s" if len(numbers) > 1 else "", what, final)
+        first = parts[bisect_right(starts, numbers[0]) - 1].id
+        yield WaveView(number, first, ranges(numbers), "s" if len(numbers) > 1 else "", summary, final)
 
 
 # -- one step ---------------------------------------------------------------------------------------------------------
-def _step(id: str, stack: str, change: Json, numbers: Mapping[str, int], again: str, made: str) -> Step:
+def _make_step(
+    id: str, stack: str, change: Json, numbers: Mapping[str, int], command_line: str, created_at: str
+) -> StepView:
     final = not change["undo"]["complete"]
-    risks = [_risk(risk, made) for risk in change["risks"]]
+    risks = [_make_risk(risk, created_at) for risk in change["risks"]]
     levels = [level for level in LEVELS if any(risk.level == level for risk in risks)] if risks else []
     tags = [*levels, "final"] if final else levels
-    return Step(
+    return StepView(
         id=f"{id}-{change['step']}",
         number=change["step"],
-        mark=text.sign(change) + ("!" if final else ""),
-        verb=verb(change),
+        mark=text.format_sign(change) + ("!" if final else ""),
+        verb=name_action(change),
         action="replace" if len(change["actions"]) > 1 else change["actions"][0],
         kind=change["kind"],
         address=change["address"],
         place=place(change.get("source")),
-        brief=briefly(change),
+        brief=summarize_step(change),
         final=final,
         tags=" ".join(tags) or "none",
-        notes=list(text.notes(change)),
-        rows=rows(change) if compares(change) else (),
-        attributes=() if compares(change) else tuple((row.key, row.after) for row in rows(change)),
-        rest=rest(change),
+        notes=list(text.list_notes(change)),
+        rows=list_rows(change) if shows_differences(change) else (),
+        attributes=() if shows_differences(change) else tuple((row.key, row.after) for row in list_rows(change)),
+        rest=describe_unchanged(change),
         effects=change.get("effects", ()),
         risks=risks,
-        undo=text.undo(change),
-        check=_order_and_check(change, numbers),
-        ways=list(text.ways_out(change, again)) if text.open_dangers(change) else (),
-        badges=[_badge(tag, risks) for tag in tags],
+        undo=text.describe_undo(change),
+        check=_describe_order_and_check(change, numbers),
+        remedies=list(text.list_remedies(change, command_line)) if text.list_open_dangers(change) else (),
+        badges=[_make_badge(tag, risks) for tag in tags],
         stack=stack,
     )
 
 
-def _badge(tag: str, risks: Sequence[Risk]) -> tuple[str, str]:
-    """Its classes and its text."""
-    if tag == "danger" and not any(risk.open for risk in risks):
+def _make_badge(tag: str, risks: Sequence[RiskView]) -> tuple[str, str]:
+    """Return the badge's CSS classes and its text."""
+    if tag == "danger" and not any(risk.is_open for risk in risks):
         return "danger accepted", "danger accepted"
     return tag, "no undo" if tag == "final" else tag
 
 
-def _order_and_check(change: Json, numbers: Mapping[str, int]) -> str:
+def _describe_order_and_check(change: Json, numbers: Mapping[str, int]) -> str:
     needs = [numbers[address] for address in change["depends_on"] if address in numbers]
-    said = [f"after {'step' if len(needs) == 1 else 'steps'} {ranges(needs)}"] if needs else []
+    parts = [f"after {'step' if len(needs) == 1 else 'steps'} {ranges(needs)}"] if needs else []
     if change["verified"]:
-        by = change["verified"]["by"]
-        said.append(f"checked by {CHECKS.get(by, 'the server')} ({by})")
-    return ", ".join([f"Wave {change['wave']}", *said])
+        method = change["verified"]["by"]
+        parts.append(f"checked by {CHECKS.get(method, 'the server')} ({method})")
+    return ", ".join([f"Wave {change['wave']}", *parts])
 
 
 # -- risks ------------------------------------------------------------------------------------------------------------
-def _risk(risk: Json, made: str) -> Risk:
+def _make_risk(risk: Json, created_at: str) -> RiskView:
     accepted = ACCEPTED.get(risk["accepted"] or "", "")
-    facts = list(_facts(risk["facts"] or {}, risk["summary"], made))
-    return Risk(risk["code"], risk["level"], risk["summary"], accepted, facts)
+    facts = list(_list_topic_facts(risk["facts"] or {}, risk["summary"], created_at))
+    return RiskView(risk["code"], risk["level"], risk["summary"], accepted, facts)
 
 
-def _facts(facts: Json, summary: str, made: str) -> Iterator[tuple[str, str]]:
-    """What is known of the topic beyond the summary."""
+def _list_topic_facts(facts: Json, summary: str, created_at: str) -> Iterator[tuple[str, str]]:
+    """Yield what is known of the topic beyond the summary."""
     if facts.get("records") is not None and f"{facts['records']:,} record" not in summary:
         yield "Records", f"up to {facts['records']:,}" if facts["records"] else "none"
     if facts.get("bytes") is not None:
-        yield "Stored", size(facts["bytes"])
+        yield "Stored", format_bytes(facts["bytes"])
     if facts.get("first_write") is not None:
-        yield "Oldest record", ago(facts["first_write"], made)
+        yield "Oldest record", format_age(facts["first_write"], created_at)
     if facts.get("last_write") is not None:
-        yield "Last write", ago(facts["last_write"], made)
-    readers = [_reader(each) for each in facts.get("readers", ())]
-    if any(each not in summary for each in readers):
-        yield count(len(readers), "reading group"), _first(readers)
+        yield "Last write", format_age(facts["last_write"], created_at)
+    readers = [_format_reader(reader) for reader in facts.get("readers", ())]
+    if any(reader not in summary for reader in readers):
+        yield count(len(readers), "reading group"), _list_first_names(readers)
     if sinks := facts.get("sinks"):
-        yield "Sink connectors", _first(sinks)
-    for name, why in (facts.get("unknown") or {}).items():
-        yield f"{name.replace('_', ' ').capitalize()} not known", why
+        yield "Sink connectors", _list_first_names(sinks)
+    for name, reason in (facts.get("unknown") or {}).items():
+        yield f"{name.replace('_', ' ').capitalize()} not known", reason
 
 
-def _reader(reader: Json) -> str:
+def _format_reader(reader: Json) -> str:
     return f"{reader['group']} (lag {reader['lag']:,}{'' if reader['active'] else ', no members now'})"
 
 
-def _first(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+def _list_first_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more
 
 
-def size(number: float) -> str:
-    """Bytes in the largest unit that leaves a whole one: `1.5 KiB`."""
+def format_bytes(number: float) -> str:
+    """Return the bytes in the largest unit that leaves a whole one: `1.5 KiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if number < 1024:
             return f"{number:,.0f} {unit}" if unit == "B" else f"{number:,.1f} {unit}"
@@ -484,9 +508,9 @@ def size(number: float) -> str:
     return f"{number:,.1f} TiB"
 
 
-def _time(written: str) -> str:
+def _format_time(timestamp: str) -> str:
     try:
-        found = datetime.fromisoformat(written)
+        time = datetime.fromisoformat(timestamp)
     except ValueError:
-        return written
-    return f"{found:%Y-%m-%d %H:%M} UTC"
+        return timestamp
+    return f"{time:%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""Plain text of whole documents: the plan as a terminal shows it, for a file; and one line a step."""
+"""Render whole documents as plain text: the plan as a terminal shows it, for a file; and one line a step."""
 
 from __future__ import annotations
 
@@ -9,59 +9,64 @@ from kplan.diagnostics import Diagnostic
 from kplan.planning.document import diagnostic_from_json
 from kplan.render import diagnostics
 from kplan.render import text as terminal
-from kplan.render.facts import sentence, snapshot
-from kplan.render.many import closing, is_shown, own, quiet
-from kplan.render.steps import briefly, place
+from kplan.render.facts import describe_snapshot, format_sentence
+from kplan.render.many import has_own_page, narrow_context, render_closing, render_unchanged
+from kplan.render.steps import place, summarize_step
 from kplan.render.text import ACCEPTED, Context, Style, clean
 from kplan.text import count
 
 
-def text(documents: Sequence[Mapping[str, Any]], context: Context) -> str:
-    """What a terminal of 100 columns without colours shows, problems included; their lines are not quoted."""
-    pages = ["\n".join(_page(document, each)) for document, each in _each(documents, context)]
+def render_text(documents: Sequence[Mapping[str, Any]], context: Context) -> str:
+    """Return what a terminal of 100 columns without colours shows, problems included; their lines are not quoted."""
+    pages = ["\n".join(_render_page(document, each)) for document, each in _iterate_pages(documents, context)]
     if len(documents) > 1 and documents[0]["mode"] != "validate":
-        pages.append("\n".join(closing(documents, Style(), context)))
+        pages.append("\n".join(render_closing(documents, Style(), context)))
     return "\n\n".join(pages) + "\n"
 
 
-def _page(document: Mapping[str, Any], context: Context) -> Iterator[str]:
-    style, problems = Style(), _problems(document)
+def _render_page(document: Mapping[str, Any], context: Context) -> Iterator[str]:
+    style, problems = Style(), _read_problems(document)
     if document["mode"] == "validate":
-        files = len({each.span.path for each in problems if each.span})
-        yield diagnostics.full(problems, lambda path: None, False, style.width, files=files).rstrip("\n")
+        files = len({problem.span.path for problem in problems if problem.span})
+        yield diagnostics.render_full(problems, lambda path: None, False, style.width, files=files).rstrip("\n")
         return
-    yield from terminal.header(document, style, context)
+    yield from terminal.render_header(document, style, context)
     if problems:
         yield ""
-        yield diagnostics.full(problems, lambda path: None, False, style.width, counted=False).rstrip("\n")
-    yield from terminal.body(document, style, context, gist)
+        yield diagnostics.render_full(problems, lambda path: None, False, style.width, counted=False).rstrip("\n")
+    yield from terminal.render_body(document, style, context, summarize)
 
 
-def gist(change: Mapping[str, Any]) -> str:
-    """What the step does, in a few words."""
-    return briefly(change).replace("→", "->").replace("−", "-")
+def summarize(change: Mapping[str, Any]) -> str:
+    """Return what the step does, in a few words."""
+    return summarize_step(change).replace("→", "->").replace("−", "-")
 
 
-def concise(documents: Sequence[Mapping[str, Any]], context: Context) -> str:
-    """What is meant, a line for each problem and each step, the verdict, and a line for each danger."""
-    pages = ["\n".join(_lines(document, each)) for document, each in _each(documents, context)]
-    if said := "\n".join(quiet(documents, Style(), context)):
-        pages.append(said)
+def render_concise(documents: Sequence[Mapping[str, Any]], context: Context) -> str:
+    """Return the header, a line for each problem and each step, the verdict, and a line for each danger."""
+    pages = [
+        "\n".join(_render_lines(document, page_context))
+        for document, page_context in _iterate_pages(documents, context)
+    ]
+    if unchanged := "\n".join(render_unchanged(documents, Style(), context)):
+        pages.append(unchanged)
     return "\n\n".join(pages) + "\n"
 
 
-def _lines(document: Mapping[str, Any], context: Context) -> Iterator[str]:
+def _render_lines(document: Mapping[str, Any], context: Context) -> Iterator[str]:
     if document["mode"] != "validate":
-        yield clean(_meant(document))
-    yield from (diagnostics.line(problem) for problem in _problems(document))
+        yield clean(_format_header(document))
+    yield from (diagnostics.format_line(problem) for problem in _read_problems(document))
     for change in document["changes"]:
-        head = f"{terminal.marked(change)} {change['address']}"
-        said = gist(change) if change["actions"] != ["delete"] else ""
-        parts = (head, _risky(change), said, place(change["source"]))
+        head = f"{terminal.format_mark(change)} {change['address']}"
+        summary = summarize(change) if change["actions"] != ["delete"] else ""
+        parts = (head, _list_risk_codes(change), summary, place(change["source"]))
         yield clean("  ".join(filter(None, parts))).replace("\n", " ")
     if document["mode"] != "validate":
-        yield terminal.counts(document) if document["changes"] else terminal.nothing(document, context)
-    yield from _dangers(document)
+        yield (
+            terminal.format_counts(document) if document["changes"] else terminal.describe_no_changes(document, context)
+        )
+    yield from _render_dangers(document)
     if document["errored"] and document["changes"]:
         errors = sum(problem["severity"] == "error" for problem in document["diagnostics"])
         yield f"NOT POSSIBLE: {count(errors, 'error')}."
@@ -69,38 +74,47 @@ def _lines(document: Mapping[str, Any], context: Context) -> Iterator[str]:
         yield f"BLOCKED: {len(document['blocked'])} not accepted: {clean(', '.join(document['blocked']))}"
 
 
-def _meant(document: Mapping[str, Any]) -> str:
+def _format_header(document: Mapping[str, Any]) -> str:
     stack, target = document["stack"], document["target"]
     where = f"SIMULATED cluster {target['simulated']}" if target["simulated"] else target["bootstrap"]
-    if taken := snapshot(document):
-        where = f"SNAPSHOT of {where or target['cluster_id']}, {taken}"
+    if age := describe_snapshot(document):
+        where = f"SNAPSHOT of {where or target['cluster_id']}, {age}"
     partial = "" if document["complete"] else " · partial"
     return f"{stack['name']} · env {stack['env']} · {where}{partial}"
 
 
-def _risky(change: Mapping[str, Any]) -> str:
-    """The codes of the step's dangers and cautions."""
+def _list_risk_codes(change: Mapping[str, Any]) -> str:
+    """Return the codes of the step's dangers and cautions."""
     words = {"danger": "DANGER", "caution": "caution"}
     return ", ".join(f"{words[risk['level']]} {risk['code']}" for risk in change["risks"] if risk["level"] in words)
 
 
-def _dangers(document: Mapping[str, Any]) -> Iterator[str]:
+def _render_dangers(document: Mapping[str, Any]) -> Iterator[str]:
     for change in document["changes"]:
         for risk in change["risks"]:
             if risk["level"] == "danger":
-                state = ACCEPTED.get(risk.get("accepted") or "") or _way_out(risk)
-                said = f"DANGER {risk['code']} {change['address']}: {sentence(risk, document['created_at'])} ({state})"
-                yield clean(said).replace("\n", " ")
+                state = ACCEPTED.get(risk.get("accepted") or "") or _describe_remedy(risk)
+                text = (
+                    f"DANGER {risk['code']} {change['address']}: "
+                    f"{format_sentence(risk, document['created_at'])} ({state})"
+                )
+                yield clean(text).replace("\n", " ")
 
 
-def _way_out(risk: Mapping[str, Any]) -> str:
+def _describe_remedy(risk: Mapping[str, Any]) -> str:
     return f"to accept it: --accept {risk['accept']}" if risk["accept"] else "apply `protect: false` on it first"
 
 
-def _problems(document: Mapping[str, Any]) -> list[Diagnostic]:
+def _read_problems(document: Mapping[str, Any]) -> list[Diagnostic]:
     return [diagnostic_from_json(each) for each in document["diagnostics"]]
 
 
-def _each(documents: Sequence[Mapping[str, Any]], context: Context) -> Iterator[tuple[Mapping[str, Any], Context]]:
-    """Each document that something is to be said of, with the file that it is of where there are several."""
-    return ((each, own(each, documents, context)) for each in documents if is_shown(each, documents, context))
+def _iterate_pages(
+    documents: Sequence[Mapping[str, Any]], context: Context
+) -> Iterator[tuple[Mapping[str, Any], Context]]:
+    """Yield each document that has content with its context, which names its file where there are several."""
+    return (
+        (document, narrow_context(document, documents, context))
+        for document in documents
+        if has_own_page(document, documents, context)
+    )

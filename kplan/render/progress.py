@@ -1,4 +1,4 @@
-"""How far work is that takes longer than a second: counts, the rate, and the time left."""
+"""Show the progress of work that takes longer than a second: counts, the rate, and the time left."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 
 from kplan.text import count, truncate
 
-QUIET = 1.0  # seconds in which work may end without a word
-HEARTBEAT = 10.0  # seconds between two lines where there is no terminal
-FRAME = 0.2  # seconds between two looks
+MIN_DURATION_S = 1.0  # shorter work shows no progress
+HEARTBEAT_INTERVAL_S = 10.0  # between two lines where there is no terminal
+FRAME_INTERVAL_S = 0.2  # between two updates
 
 
 @dataclass(slots=True)
-class Progress:
-    """What was told last, and since when it is going on."""
+class ProgressMeter:
+    """Hold the last reported progress, and since when it is going on."""
 
     clock: Callable[[], float] = time.monotonic
     what: str = ""
@@ -25,42 +25,42 @@ class Progress:
     total: int = 0
     since: float = 0.0
 
-    def tell(self, what: str, done: int, total: int) -> None:
-        """`done` of `total` are so by now; `what` names them, such as `topics read`."""
+    def report(self, what: str, done: int, total: int) -> None:
+        """Record that `done` of `total` are done; `what` names them, such as `topics read`."""
         if (what, total) != (self.what, self.total) or done < self.done:
             self.since = self.clock()
         self.what, self.done, self.total = what, done, total
 
-    def words(self) -> str:
-        """Nothing in the first second and when all is done; the rate and the time left once something is done."""
+    def describe(self) -> str:
+        """Return the rate and the time left; empty in the first second and when all is done."""
         seconds = self.clock() - self.since
-        if not self.what or self.done >= self.total or seconds < QUIET:
+        if not self.what or self.done >= self.total or seconds < MIN_DURATION_S:
             return ""
-        words = f"{self.done:,} of {self.total:,} {self.what}, {seconds:.0f} s"
+        text = f"{self.done:,} of {self.total:,} {self.what}, {seconds:.0f} s"
         if not self.done:
-            return words
+            return text
         rate = self.done / seconds
-        left = round((self.total - self.done) / rate)
-        return f"{words}; {_rate(rate)}, about {_span(left)} left"
+        remaining = round((self.total - self.done) / rate)
+        return f"{text}; {_format_rate(rate)}, about {_format_duration(remaining)} left"
 
 
-def _rate(each_second: float) -> str:
+def _format_rate(each_second: float) -> str:
     return f"{each_second:,.0f}/s" if each_second >= 10 else f"{each_second:.1f}/s"
 
 
-def _span(seconds: int) -> str:
+def _format_duration(seconds: int) -> str:
     return f"{seconds} s" if seconds < 120 else count(round(seconds / 60), "minute")
 
 
 @dataclass(slots=True)
 class Ticker:
-    """Shows `progress` from time to time while it is open: over and over on one live line, or a line each 10 s.
+    """Show `progress` from time to time while it is open: over and over on one live line, or a line each 10 s.
 
     On a live line, what is waited for is shown where nothing is counted: `waiting` gets the time at which the ticker
     was opened and the width of the line, and returns the words.
     """
 
-    progress: Progress
+    progress: ProgressMeter
     write: Callable[[str], None]
     live: bool = False
     waiting: Callable[[float, int], str] = lambda since, width: ""
@@ -76,14 +76,14 @@ class Ticker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing of it is left on the terminal."""
+        """Stop, and leave nothing of it on the terminal."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
         self.clear()
 
     def clear(self) -> None:
-        """The live line is gone, and other words may be written; it comes back with the next look."""
+        """Clear the live line, so that other text may be written; it comes back with the next update."""
         with self._lock:
             if self._shown:
                 sys.stderr.write("\r\x1b[K")
@@ -91,13 +91,13 @@ class Ticker:
             self._shown = False
 
     def _run(self) -> None:
-        spoken = opened = self.progress.clock()
-        while not self._ended.wait(FRAME):
-            words = self.progress.words()
+        last_write = opened = self.progress.clock()
+        while not self._ended.wait(FRAME_INTERVAL_S):
+            words = self.progress.describe()
             if self.live:
                 self._redraw(words or self.waiting(opened, self.width - 5))
-            elif words and self.progress.clock() - spoken >= HEARTBEAT:
-                spoken = self.progress.clock()
+            elif words and self.progress.clock() - last_write >= HEARTBEAT_INTERVAL_S:
+                last_write = self.progress.clock()
                 self.write(f"  … {words}")
 
     def _redraw(self, words: str) -> None:

@@ -1,4 +1,4 @@
-"""What a reviewer has to know of a plan, as one list in Markdown: what is wrong, lost, final, or to be looked at."""
+"""List what a reviewer has to know of a plan in Markdown: what is wrong, lost, final, or to be checked."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 
 from kplan.diagnostics import codes
 from kplan.render import text
-from kplan.render.facts import sentence
-from kplan.render.gfm import code, lines, plain, prose
-from kplan.render.room import Item, Part
-from kplan.render.steps import beginning, briefly, place, verb
+from kplan.render.facts import format_sentence
+from kplan.render.gfm import escape_text, format_code, format_lines, format_prose
+from kplan.render.room import PageItem, Part
+from kplan.render.steps import find_common_beginning, name_action, place, summarize_step
 from kplan.text import count, truncate
 
-ALIKE = 3  # more steps that are alike are told as one
-NAMED = 10  # so many of these are named
-TOLD = 2_000  # characters of a sentence that others wrote
+MAX_SIMILAR = 3  # more similar steps are listed as one
+MAX_NAMES = 10  # similar steps that are named
+MAX_SENTENCE_LENGTH = 2_000  # of a sentence that others wrote
 TOO_MANY = "BLOCKED"
-WORDS = 600  # characters of what is to be written down: an address, and what goes with it
+MAX_CODE_LENGTH = 600  # of code that a reader copies: an address, and what goes with it
 
 Json = Mapping[str, Any]
 
 
-class Told(IntEnum):
-    """Whole (a step that cannot be undone: by its row), in one line each, or by its address in groups."""
+class Detail(IntEnum):
+    """Show whole (an irreversible step: by its row), in one line each, or by its address in groups."""
 
     WHOLE = 0
     SHORT = 1
@@ -35,31 +35,35 @@ class Told(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How errors and dangers are told, and how other steps that cannot be undone; `all`: none may be left out."""
+    """Choose how errors and dangers are shown, and how irreversible steps; `all`: none may be left out."""
 
-    said: str = ""
-    dangers: Told = Told.WHOLE
-    final: Told = Told.WHOLE
+    notice: str = ""
+    dangers: Detail = Detail.WHOLE
+    final: Detail = Detail.WHOLE
     all: bool = True
 
 
 FORMS = (
     Form(),
-    Form("what cannot be undone and is no danger is named, without its rows", Told.WHOLE, Told.NAMED),
-    Form("each error and each danger is told in one line", Told.SHORT),
-    Form("each error and each danger is told in one line, what else cannot be undone is named", Told.SHORT, Told.NAMED),
-    Form("errors, dangers and what cannot be undone are named", Told.NAMED, Told.NAMED),
+    Form("what cannot be undone and is no danger is named, without its rows", Detail.WHOLE, Detail.NAMED),
+    Form("each error and each danger is told in one line", Detail.SHORT),
+    Form(
+        "each error and each danger is told in one line, what else cannot be undone is named",
+        Detail.SHORT,
+        Detail.NAMED,
+    ),
+    Form("errors, dangers and what cannot be undone are named", Detail.NAMED, Detail.NAMED),
     Form(
         "errors, dangers and what cannot be undone are counted, and named as far as they fit",
-        Told.NAMED,
-        Told.NAMED,
+        Detail.NAMED,
+        Detail.NAMED,
         False,
     ),
 )
 
 
 class Rank(IntEnum):
-    """What stays longest, to what is dropped first."""
+    """Order the pieces from what stays longest to what is dropped first."""
 
     ALWAYS = 0
     DANGER = auto()
@@ -83,18 +87,18 @@ class Rank(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """The documents, the words that begin each command, and whether steps must say which stack they are of."""
+    """Hold the documents, the beginning of each command, and whether steps must name their stack."""
 
     documents: Sequence[Json]
-    again: str
+    command_line: str
 
-    def of(self, document: Json) -> str:
-        return f"{code(document['stack']['name'], 63)}: " if len(self.documents) > 1 else ""
+    def name_stack(self, document: Json) -> str:
+        return f"{format_code(document['stack']['name'], 63)}: " if len(self.documents) > 1 else ""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """An error or a danger, told whole or in one line; those with one title are told together by their addresses."""
+class ReviewEntry:
+    """Show an error or a danger, whole or in one line; those with one title are grouped by their addresses."""
 
     rank: Rank
     title: str
@@ -104,8 +108,8 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Alike:
-    """Steps of which the same is to be said."""
+class SimilarSteps:
+    """Hold steps with the same remarks."""
 
     rank: Rank
     title: str
@@ -114,178 +118,209 @@ class Alike:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """Errors and dangers, those first that keep the plan from being applied; and the steps without a danger of which
-    something is to be said: what cannot be undone, cautions, notes."""
+    """Hold errors and dangers, those first that keep the plan from being applied; and the steps without a danger that
+    need a remark: what cannot be undone, cautions, notes."""
 
     plans: Plans
-    found: Sequence[Finding]
-    others: Sequence[Alike]
+    entries: Sequence[ReviewEntry]
+    others: Sequence[SimilarSteps]
 
 
-def review(documents: Sequence[Json], again: str) -> Review:
-    plans = Plans(documents, again)
-    return Review(plans, [*_errors(plans), *sorted(_dangers(plans), key=lambda each: each.rank)], _others(plans))
-
-
-def told(review: Review, form: Form) -> Iterator[Part]:
-    """The list in this form, with what to write to allow the dangers."""
-    named = form.final is Told.NAMED
-    yield Part([Item(Rank.ALWAYS, lambda: "\n")] if review.found or review.others else [])
-    if form.dangers is Told.NAMED:
-        yield from _named(review.found, form)
-    else:
-        yield _bullets([Item(Rank.ALWAYS, each.short if form.dangers else each.whole) for each in review.found])
-    if any(document["blocked"] for document in review.plans.documents):
-        yield _bullets([Item(Rank.ALWAYS, partial(_to_accept if form.dangers else _to_type, review.plans))])
-    if named:
-        yield from _named(_final(review.others), form)
-    rest = [alike for alike in review.others if not (named and alike.rank is Rank.IRREVERSIBLE)]
-    yield _bullets([item for alike in rest for item in _told(review.plans, alike)])
-
-
-def is_error(each: Json) -> bool:
-    """Whether nothing can be applied because of it; `max_changes` (K419) is no error but can be accepted."""
-    return bool(each["severity"] == "error" and each["code"] != codes.K419.number)
-
-
-def diagnostic(each: Json, title: str, of: str = "") -> str:
-    """A problem with its place, its cause and the way out."""
-    help = "" if title == TOO_MANY else each["help"]
-    said = [_problem(each, title, of, TOLD)]
-    said += [lines(truncate(each["detail"], TOLD))] if each["detail"] else []
-    said += [f"Help: {lines(truncate(help, TOLD))}"] if help else []
-    said += ["To allow it for one run: `--accept max_changes`"] if title == TOO_MANY else []
-    return "<br>".join(said)
-
-
-def _problem(each: Json, title: str, of: str, most: int) -> str:
-    places = [code(words, WORDS) for words in (place(each), each["address"]) if words]
-    return " ".join(
-        [f"**{title} {plain(truncate(each['code'], 10))}** {of}{prose(truncate(each['summary'], most))}", *places]
+def make_review(documents: Sequence[Json], command_line: str) -> Review:
+    plans = Plans(documents, command_line)
+    return Review(
+        plans, [*_list_errors(plans), *sorted(_list_dangers(plans), key=lambda entry: entry.rank)], _group_others(plans)
     )
 
 
-def _bullets(items: Iterable[Item]) -> Part:
-    return Part([Item(item.rank, partial(_bullet, item.text), item.noun) for item in items])
+def render_review(review: Review, form: Form) -> Iterator[Part]:
+    """Yield the list in this form, with what to write to allow the dangers."""
+    named = form.final is Detail.NAMED
+    yield Part([PageItem(Rank.ALWAYS, lambda: "\n")] if review.entries or review.others else [])
+    if form.dangers is Detail.NAMED:
+        yield from _group_names(review.entries, form)
+    else:
+        yield _make_bullets(
+            [PageItem(Rank.ALWAYS, entry.short if form.dangers else entry.whole) for entry in review.entries]
+        )
+    if any(document["blocked"] for document in review.plans.documents):
+        yield _make_bullets(
+            [PageItem(Rank.ALWAYS, partial(_explain_acceptance if form.dangers else _explain_options, review.plans))]
+        )
+    if named:
+        yield from _group_names(_list_irreversible(review.others), form)
+    rest = [alike for alike in review.others if not (named and alike.rank is Rank.IRREVERSIBLE)]
+    yield _make_bullets([item for alike in rest for item in _make_items(review.plans, alike)])
 
 
-def _bullet(said: Callable[[], str]) -> str:
-    return f"> - {said()}\n"
+def is_error(diagnostic: Json) -> bool:
+    """Return whether nothing can be applied because of it; `max_changes` (K419) can be accepted instead."""
+    return bool(diagnostic["severity"] == "error" and diagnostic["code"] != codes.K419.number)
+
+
+def format_diagnostic(problem: Json, title: str, of: str = "") -> str:
+    """Return a problem with its place, its cause and its remedy."""
+    help = "" if title == TOO_MANY else problem["help"]
+    parts = [_format_problem(problem, title, of, MAX_SENTENCE_LENGTH)]
+    parts += [format_lines(truncate(problem["detail"], MAX_SENTENCE_LENGTH))] if problem["detail"] else []
+    parts += [f"Help: {format_lines(truncate(help, MAX_SENTENCE_LENGTH))}"] if help else []
+    parts += ["To allow it for one run: `--accept max_changes`"] if title == TOO_MANY else []
+    return "<br>".join(parts)
+
+
+def _format_problem(problem: Json, title: str, of: str, max_length: int) -> str:
+    places = [format_code(words, MAX_CODE_LENGTH) for words in (place(problem), problem["address"]) if words]
+    return " ".join(
+        [
+            (
+                f"**{title} {escape_text(truncate(problem['code'], 10))}** "
+                f"{of}{format_prose(truncate(problem['summary'], max_length))}"
+            ),
+            *places,
+        ]
+    )
+
+
+def _make_bullets(items: Iterable[PageItem]) -> Part:
+    return Part([PageItem(item.rank, partial(_format_bullet, item.text), item.noun) for item in items])
+
+
+def _format_bullet(write_text: Callable[[], str]) -> str:
+    return f"> - {write_text()}\n"
 
 
 # -- errors and dangers -----------------------------------------------------------------------------------------------
-def _errors(plans: Plans) -> Iterator[Finding]:
+def _list_errors(plans: Plans) -> Iterator[ReviewEntry]:
     for document in plans.documents:
-        for each in document["diagnostics"]:
-            if each["severity"] == "error":
-                title, of = "ERROR" if is_error(each) else TOO_MANY, plans.of(document)
-                yield Finding(
+        for problem in document["diagnostics"]:
+            if problem["severity"] == "error":
+                title, of = "ERROR" if is_error(problem) else TOO_MANY, plans.name_stack(document)
+                yield ReviewEntry(
                     Rank.ERROR,
-                    f"{title} {plain(truncate(each['code'], 10))} {prose(truncate(each['summary'], 80))}",
-                    place(each) or each["address"] or document["stack"]["name"],
-                    partial(diagnostic, each, title, of),
-                    partial(_problem, each, title, of, 80),
+                    (
+                        f"{title} {escape_text(truncate(problem['code'], 10))} "
+                        f"{format_prose(truncate(problem['summary'], 80))}"
+                    ),
+                    place(problem) or problem["address"] or document["stack"]["name"],
+                    partial(format_diagnostic, problem, title, of),
+                    partial(_format_problem, problem, title, of, 80),
                 )
 
 
-def _dangers(plans: Plans) -> Iterator[Finding]:
+def _list_dangers(plans: Plans) -> Iterator[ReviewEntry]:
     for document in plans.documents:
         for change in document["changes"]:
             dangers = [risk for risk in change["risks"] if risk["level"] == "danger"]
             if dangers:
-                refused = bool(text.open_dangers(change))
-                codes = "/".join(plain(truncate(risk["code"], 10)) for risk in dangers[:8])
+                refused = bool(text.list_open_dangers(change))
+                codes = "/".join(escape_text(truncate(risk["code"], 10)) for risk in dangers[:8])
                 title = f"DANGER {codes}, {'not ' if refused else ''}accepted"
-                yield Finding(
+                yield ReviewEntry(
                     Rank.DANGER if refused else Rank.ACCEPTED,
-                    f"{title}: {verb(change)}",
+                    f"{title}: {name_action(change)}",
                     change["address"],
-                    partial(_danger, plans, document, change),
-                    partial(_danger_in_short, plans, document, change, title),
+                    partial(_format_danger, plans, document, change),
+                    partial(_summarize_danger, plans, document, change, title),
                 )
 
 
-def _danger(plans: Plans, document: Json, change: Json) -> str:
-    """What is lost, whether it can be undone, and what to write to allow it."""
-    refused = text.open_dangers(change)
-    said = [f"**DANGER, {'not ' if refused else ''}accepted:** {_step(plans, document, change)}"]
-    said += _risks(document, change)
-    said += [_undo(change)]
-    said += [", ".join(_ways(change))] if refused else []
-    return "<br>".join(said)
+def _format_danger(plans: Plans, document: Json, change: Json) -> str:
+    """Return what is lost, whether it can be undone, and what to write to allow it."""
+    refused = text.list_open_dangers(change)
+    parts = [f"**DANGER, {'not ' if refused else ''}accepted:** {_format_step(plans, document, change)}"]
+    parts += _format_risks(document, change)
+    parts += [_format_undo(change)]
+    parts += [", ".join(_format_remedies(change))] if refused else []
+    return "<br>".join(parts)
 
 
-def _danger_in_short(plans: Plans, document: Json, change: Json, title: str) -> str:
+def _summarize_danger(plans: Plans, document: Json, change: Json, title: str) -> str:
     summary = next(risk["summary"] for risk in change["risks"] if risk["level"] == "danger")
-    where = f" {code(at, WORDS)}" if (at := place(change.get("source"))) else ""
-    what = f"{plans.of(document)}{verb(change)} {code(change['address'], WORDS)}{where}"
-    return f"**{title}:** {what}{'' if change['undo']['complete'] else ', no undo'}: {prose(truncate(summary, 80))}"
+    where = f" {format_code(source, MAX_CODE_LENGTH)}" if (source := place(change.get("source"))) else ""
+    step = f"{plans.name_stack(document)}{name_action(change)} {format_code(change['address'], MAX_CODE_LENGTH)}{where}"
+    return (
+        f"**{title}:** {step}{'' if change['undo']['complete'] else ', no undo'}: {format_prose(truncate(summary, 80))}"
+    )
 
 
-def _step(plans: Plans, document: Json, change: Json) -> str:
-    """`delete topic/x, at stacks/shop.yaml:19`"""
-    brief = f" ({prose(truncate(briefly(change), 200))})" if verb(change) == "change" else ""
-    where = f", at {code(at, WORDS)}" if (at := place(change.get("source"))) else ""
-    return f"{plans.of(document)}{verb(change)} {code(change['address'], WORDS)}{brief}{where}"
+def _format_step(plans: Plans, document: Json, change: Json) -> str:
+    """Return `delete topic/x, at stacks/shop.yaml:19`."""
+    brief = f" ({format_prose(truncate(summarize_step(change), 200))})" if name_action(change) == "change" else ""
+    where = f", at {format_code(source, MAX_CODE_LENGTH)}" if (source := place(change.get("source"))) else ""
+    return (
+        f"{plans.name_stack(document)}{name_action(change)} "
+        f"{format_code(change['address'], MAX_CODE_LENGTH)}{brief}{where}"
+    )
 
 
 ACCEPTED = {"stack": " *(accepted in the stack)*", "flag": " *(accepted for this run)*"}
 
 
-def _risks(document: Json, change: Json) -> Iterator[str]:
-    """What the step may lose or cut off, a sentence each, the dangers first."""
+def _format_risks(document: Json, change: Json) -> Iterator[str]:
+    """Yield what the step may lose or cut off, a sentence each, the dangers first."""
     for risk in sorted(change["risks"], key=lambda risk: risk["level"] != "danger"):
         level = "" if risk["level"] == "danger" else f"{risk['level']} "
-        said = prose(truncate(sentence(risk, document["created_at"]), TOLD))
-        yield f"{level}**{plain(truncate(risk['code'], 10))}** {said}{ACCEPTED.get(risk['accepted'] or '', '')}"
+        text = format_prose(truncate(format_sentence(risk, document["created_at"]), MAX_SENTENCE_LENGTH))
+        yield f"{level}**{escape_text(truncate(risk['code'], 10))}** {text}{ACCEPTED.get(risk['accepted'] or '', '')}"
 
 
-def _undo(change: Json) -> str:
-    return f"Undo: {prose(truncate(text.undo(change), TOLD))}"
+def _format_undo(change: Json) -> str:
+    return f"Undo: {format_prose(truncate(text.describe_undo(change), MAX_SENTENCE_LENGTH))}"
 
 
-def _ways(change: Json) -> Iterator[str]:
-    """What to do about the step's dangers, with the words to write."""
-    for said, words in text.ways_out(change, ""):
-        yield f"{prose(said)} {code(words.strip(), WORDS)}" if words else prose(said.rstrip("."))
+def _format_remedies(change: Json) -> Iterator[str]:
+    """Yield the remedies of the step's dangers, with the words to write."""
+    for remedy, words in text.list_remedies(change, ""):
+        yield (
+            f"{format_prose(remedy)} {format_code(words.strip(), MAX_CODE_LENGTH)}"
+            if words
+            else format_prose(remedy.rstrip("."))
+        )
 
 
-def _to_type(plans: Plans) -> str:
-    return f"Words that begin with `--` are added to {code(plans.again, WORDS)}."
+def _explain_options(plans: Plans) -> str:
+    return f"Words that begin with `--` are added to {format_code(plans.command_line, MAX_CODE_LENGTH)}."
 
 
-def _to_accept(plans: Plans) -> str:
-    """What to write to allow a danger, where there are too many to say it for each."""
+def _explain_acceptance(plans: Plans) -> str:
+    """Return what to write to allow a danger, where there are too many to show it for each."""
     changes = [change for document in plans.documents for change in document["changes"]]
-    refused = [risk for change in changes for risk in text.open_dangers(change)]
+    refused = [risk for change in changes for risk in text.list_open_dangers(change)]
     kinds = {risk["kind"]: risk["code"] for risk in refused if risk["kind"] not in ("protect", "orphan")}
-    names = [f"{code(kind, 20)} for {plain(truncate(number, 10))}" for kind, number in list(kinds.items())[:10]]
-    said = [f"To accept a danger, write `accept: [KIND]` at its place; KIND is {', '.join(names)}."] if names else []
+    names = [
+        f"{format_code(kind, 20)} for {escape_text(truncate(number, 10))}" for kind, number in list(kinds.items())[:10]
+    ]
+    sentences = (
+        [f"To accept a danger, write `accept: [KIND]` at its place; KIND is {', '.join(names)}."] if names else []
+    )
     if any(risk["kind"] == "orphan" for risk in refused):
-        said.append("What left the stack is listed under `removed`.")
+        sentences.append("What left the stack is listed under `removed`.")
     if any(risk["kind"] == "protect" for risk in refused):
-        said.append("What is protected needs `protect: false`, applied first.")
+        sentences.append("What is protected needs `protect: false`, applied first.")
     if any(codes.K419.number in document["blocked"] for document in plans.documents):
-        said.append("So many changes at once: `--accept max_changes`.")
+        sentences.append("So many changes at once: `--accept max_changes`.")
     if example := next((risk["accept"] for risk in refused if risk["accept"]), ""):
-        said.append(f"For one run: {code(plans.again, WORDS)} with {code(f'--accept {example}', WORDS)}, and so on.")
-    return " ".join(said)
+        sentences.append(
+            f"For one run: {format_code(plans.command_line, MAX_CODE_LENGTH)} "
+            f"with {format_code(f'--accept {example}', MAX_CODE_LENGTH)}, and so on."
+        )
+    return " ".join(sentences)
 
 
 # -- what cannot be undone, cautions, notes ---------------------------------------------------------------------------
-def _others(plans: Plans) -> list[Alike]:
-    """The steps without a danger of which something is to be said, those that are alike together."""
-    groups: dict[tuple[object, ...], Alike] = {}
+def _group_others(plans: Plans) -> list[SimilarSteps]:
+    """Return the steps without a danger that need a remark, similar ones together."""
+    groups: dict[tuple[object, ...], SimilarSteps] = {}
     for document in plans.documents:
         for change in document["changes"]:
-            if kind := _kind(change):
+            if kind := _rank_step(change):
                 codes = tuple(risk["code"] for risk in change["risks"])
-                key = (*kind, verb(change), change["kind"], codes, change["undo"].get("why") or "")
-                groups.setdefault(key, Alike(*kind, [])).steps.append((document, change))
+                key = (*kind, name_action(change), change["kind"], codes, change["undo"].get("why") or "")
+                groups.setdefault(key, SimilarSteps(*kind, [])).steps.append((document, change))
     return sorted(groups.values(), key=lambda alike: alike.rank)
 
 
-def _kind(change: Json) -> tuple[Rank, str] | None:
+def _rank_step(change: Json) -> tuple[Rank, str] | None:
     levels = {risk["level"] for risk in change["risks"]}
     if "danger" in levels:
         return None
@@ -296,66 +331,78 @@ def _kind(change: Json) -> tuple[Rank, str] | None:
     return (Rank.NOTE, "Note") if levels else None
 
 
-def _told(plans: Plans, alike: Alike) -> Iterator[Item]:
+def _make_items(plans: Plans, alike: SimilarSteps) -> Iterator[PageItem]:
     noun = alike.title.split()[0].lower() if alike.rank is not Rank.IRREVERSIBLE else "remark"
-    if len(alike.steps) > ALIKE:
-        yield Item(alike.rank, partial(_together, alike), noun)
+    if len(alike.steps) > MAX_SIMILAR:
+        yield PageItem(alike.rank, partial(_format_together, alike), noun)
     else:
-        yield from (Item(alike.rank, partial(_alone, plans, alike, *step), noun) for step in alike.steps)
+        yield from (PageItem(alike.rank, partial(_format_alone, plans, alike, *step), noun) for step in alike.steps)
 
 
-def _alone(plans: Plans, alike: Alike, document: Json, change: Json) -> str:
-    said = [f"**{alike.title}:** {_step(plans, document, change)}", *_risks(document, change)]
-    return "<br>".join([*said, _undo(change)] if alike.rank is Rank.IRREVERSIBLE else said)
+def _format_alone(plans: Plans, alike: SimilarSteps, document: Json, change: Json) -> str:
+    parts = [f"**{alike.title}:** {_format_step(plans, document, change)}", *_format_risks(document, change)]
+    return "<br>".join([*parts, _format_undo(change)] if alike.rank is Rank.IRREVERSIBLE else parts)
 
 
-def _together(alike: Alike) -> str:
-    """What is alike, with the first names, and what all of their sentences begin with."""
+def _format_together(alike: SimilarSteps) -> str:
+    """Return the common remark of similar steps, with the first names, and what all of their sentences begin with."""
     first = alike.steps[0][1]
-    names = [code(change["address"], WORDS) for _, change in alike.steps[:NAMED]]
+    names = [format_code(change["address"], MAX_CODE_LENGTH) for _, change in alike.steps[:MAX_NAMES]]
     more = len(alike.steps) - len(names)
-    said = [
-        f"**{alike.title}:** {verb(first)} {count(len(alike.steps), first['kind'])}: {', '.join(names)}"
+    parts = [
+        f"**{alike.title}:** {name_action(first)} {count(len(alike.steps), first['kind'])}: {', '.join(names)}"
         + (f" and {more} more" if more > 0 else "")
     ]
     for n, risk in enumerate(first["risks"]):
-        said.append(
-            f"**{plain(truncate(risk['code'], 10))}** {_common(change['risks'][n] for _, change in alike.steps)}"
+        parts.append(
+            f"**{escape_text(truncate(risk['code'], 10))}** "
+            f"{_find_common_beginning(change['risks'][n] for _, change in alike.steps)}"
         )
-    why = first["undo"].get("why")
+    reason = first["undo"].get("why")
     return "<br>".join(
-        [*said, *([f"Undo: none, {prose(truncate(why, TOLD))}"] if why and alike.rank is Rank.IRREVERSIBLE else [])]
+        [
+            *parts,
+            *(
+                [f"Undo: none, {format_prose(truncate(reason, MAX_SENTENCE_LENGTH))}"]
+                if reason and alike.rank is Rank.IRREVERSIBLE
+                else []
+            ),
+        ]
     )
 
 
-def _common(risks: Iterable[Json]) -> str:
-    """The sentences that all of them begin with; without such, the first one's."""
+def _find_common_beginning(risks: Iterable[Json]) -> str:
+    """Return the sentences that all of them begin with; without such, those of the first."""
     summaries = [risk["summary"] for risk in risks]
     first, last = min(summaries), max(summaries)
     if first == last:
-        return prose(truncate(first, TOLD))
-    same = beginning(first, last).rpartition(". ")[0]
-    return prose(truncate(f"{same}. …" if same else f"{summaries[0]} (the first; likewise the others)", TOLD))
+        return format_prose(truncate(first, MAX_SENTENCE_LENGTH))
+    shared = find_common_beginning(first, last).rpartition(". ")[0]
+    return format_prose(
+        truncate(f"{shared}. …" if shared else f"{summaries[0]} (the first; likewise the others)", MAX_SENTENCE_LENGTH)
+    )
 
 
 # -- names alone ------------------------------------------------------------------------------------------------------
-def _final(others: Iterable[Alike]) -> Iterator[Finding]:
+def _list_irreversible(others: Iterable[SimilarSteps]) -> Iterator[ReviewEntry]:
     for alike in others:
         if alike.rank is Rank.IRREVERSIBLE:
             for _, change in alike.steps:
-                yield Finding(alike.rank, f"{alike.title}: {verb(change)}", change["address"], str, str)
+                yield ReviewEntry(alike.rank, f"{alike.title}: {name_action(change)}", change["address"], str, str)
 
 
-def _named(found: Iterable[Finding], form: Form) -> Iterator[Part]:
-    """Everything by its address, in groups that are counted."""
+def _group_names(entries: Iterable[ReviewEntry], form: Form) -> Iterator[Part]:
+    """Yield everything by its address, in groups that are counted."""
     groups: dict[tuple[Rank, str], list[str]] = {}
-    for each in found:
-        groups.setdefault((each.rank, each.title), []).append(each.address)
+    for entry in entries:
+        groups.setdefault((entry.rank, entry.title), []).append(entry.address)
     for (rank, title), addresses in groups.items():
-        items = [Item(Rank.ALWAYS if form.all else rank, partial(_name, address), "name") for address in addresses]
+        items = [
+            PageItem(Rank.ALWAYS if form.all else rank, partial(_format_name, address), "name") for address in addresses
+        ]
         head = f"> - **{title}** ({len(addresses):,}): "
         yield Part(items, head=head, tail="\n", rest=lambda left: f"and {left.total():,} more")
 
 
-def _name(address: str) -> str:
-    return f"{code(address, WORDS)} "
+def _format_name(address: str) -> str:
+    return f"{format_code(address, MAX_CODE_LENGTH)} "

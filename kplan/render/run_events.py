@@ -27,7 +27,7 @@ from kplan.model.events import (
     UndoFailed,
 )
 from kplan.model.journal import ADOPTED_MEANWHILE
-from kplan.render.wording import difference, differences
+from kplan.render.wording import describe_difference, describe_differences
 from kplan.text import count
 
 PAST = {
@@ -149,7 +149,7 @@ def _say_done(change: Change) -> str:
             Action.ADOPT: "adopted",
             Action.RELEASE: "given up" if change.before is not None else "forgotten",
         }.get(change.action)
-        or differences(change)
+        or describe_differences(change)
         or "restarted"
     )
 
@@ -168,7 +168,7 @@ def _say_undone(change: Change) -> str:
     if reassignment_of(change) is not None:
         return "replicas are where they were, in sync"
     reverse = [AttrDiff(d.path, d.after, d.before) for d in change.diffs if d.path.startswith("/config/")]
-    return ", ".join(difference(d) for d in reverse[:2]) or "put back"
+    return ", ".join(describe_difference(d) for d in reverse[:2]) or "put back"
 
 
 # -- the end of a run -------------------------------------------------------------------------------------------------

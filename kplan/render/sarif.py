@@ -1,4 +1,4 @@
-"""SARIF 2.1.0: problems and risks for code scanning (docs.oasis-open.org/sarif/sarif/v2.1.0).
+"""Write SARIF 2.1.0: problems and risks for code scanning (docs.oasis-open.org/sarif/sarif/v2.1.0).
 
 What GitHub takes of it and how much: docs.github.com, "SARIF support for code scanning".
 """
@@ -17,15 +17,15 @@ from kplan.diagnostics import Diagnostic, Severity, Span
 from kplan.diagnostics.codes.code import Code
 from kplan.diagnostics.codes.ranges import family_of
 from kplan.diagnostics.codes.table import CODES
-from kplan.render.diagnostics import words
-from kplan.render.findings import Finding, findings, rooted
+from kplan.render.diagnostics import join_details
+from kplan.render.findings import Finding, collect_findings, move_to_root
 from kplan.render.text import ACCEPTED, Context, clean
 from kplan.text import count
 from kplan.version import __version__
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT = "%SRCROOT%"  # the repository's root
-MOST = 25_000  # results of a run; a file with more is refused as a whole
+MAX_RESULTS = 25_000  # of a run; GitHub refuses a file with more as a whole
 LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
 SUPPRESSED = {"stack": "inSource", "flag": "external"}  # who accepted a danger: the file, or this run
 LINK = re.compile(r"\](?=\()")  # what would make a link of a message
@@ -34,55 +34,62 @@ Json = dict[str, Any]
 
 
 def render(documents: Sequence[Mapping[str, Any]], context: Context) -> str:
-    """One run with a result for each problem and each risk, the worst first, at its place in the repository."""
-    found = findings(documents, context)
-    lost = [finding for finding in found if not (finding.diagnostic.span or finding.diagnostic.address)]
-    shown, left = _most([finding for finding in found if finding.diagnostic.span or finding.diagnostic.address])
-    codes = sorted({finding.diagnostic.code for finding in found})
-    files = {document["stack"]["name"]: _file_of(document, context) for document in documents}
+    """Return one run with a result for each problem and each risk, the worst first, at its place in the repository."""
+    all_findings = collect_findings(documents, context)
+    without_place = [finding for finding in all_findings if not (finding.diagnostic.span or finding.diagnostic.address)]
+    shown, omitted = _limit_results(
+        [finding for finding in all_findings if finding.diagnostic.span or finding.diagnostic.address]
+    )
+    codes = sorted({finding.diagnostic.code for finding in all_findings})
+    files = {document["stack"]["name"]: _find_stack_file(document, context) for document in documents}
     run = {
-        "tool": {"driver": _driver(codes)},
-        "automationDetails": {"id": _category(documents)},
+        "tool": {"driver": _describe_tool(codes)},
+        "automationDetails": {"id": _make_category(documents)},
         "columnKind": "unicodeCodePoints",
         "originalUriBaseIds": {ROOT: {"description": {"text": "The root of the repository."}}},
-        "invocations": [_invocation(documents, lost, left, codes)],
+        "invocations": [_describe_invocation(documents, without_place, omitted, codes)],
         "results": [],
     }
-    results = [_result(f, mark, codes, files[f.stack]) for f, mark in zip(shown, _marks(shown), strict=True)]
-    return _written({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, results)
+    results = [
+        _make_result(f, fingerprint, codes, files[f.stack])
+        for f, fingerprint in zip(shown, _make_fingerprints(shown), strict=True)
+    ]
+    return _write_log({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, results)
 
 
-def _written(log: Json, results: Sequence[Json]) -> str:
-    """The log, whose last key are the results: one a line."""
+def _write_log(log: Json, results: Sequence[Json]) -> str:
+    """Return the log, whose last key are the results, one a line."""
     head, empty, tail = json.dumps(log, indent=1, ensure_ascii=False).rpartition("[]")
     lines = ",\n".join("    " + json.dumps(result, ensure_ascii=False) for result in results)
     return f"{head}[\n{lines}\n   ]{tail}\n" if results else f"{head}{empty}{tail}\n"
 
 
-def _most(found: Sequence[Finding]) -> tuple[Sequence[Finding], int]:
-    """As many as a run may have, and how many are left out: never a danger or an error."""
-    needed = sum(f.level == "danger" or f.diagnostic.is_error for f in found)
-    most = max(MOST, needed)
-    return found[:most], max(0, len(found) - most)
+def _limit_results(findings: Sequence[Finding]) -> tuple[Sequence[Finding], int]:
+    """Return as many as a run may have, and how many are left out: never a danger or an error."""
+    needed = sum(f.level == "danger" or f.diagnostic.is_error for f in findings)
+    most = max(MAX_RESULTS, needed)
+    return findings[:most], max(0, len(findings) - most)
 
 
-def _category(documents: Sequence[Mapping[str, Any]]) -> str:
-    """What keeps the results of other stacks in the same repository apart; a run of the same one replaces them."""
+def _make_category(documents: Sequence[Mapping[str, Any]]) -> str:
+    """Return what separates the results of other stacks in the repository; a run of the same stacks replaces them."""
     stacks = sorted({(d["stack"]["env"], d["stack"]["name"]) for d in documents})
-    return "kplan/" + "+".join(quote("/".join(filter(None, each)), safe="/") for each in stacks) + "/"
+    return "kplan/" + "+".join(quote("/".join(filter(None, stack)), safe="/") for stack in stacks) + "/"
 
 
 # -- the tool ---------------------------------------------------------------------------------------------------------
-def _driver(codes: Iterable[str]) -> Json:
+def _describe_tool(codes: Iterable[str]) -> Json:
     return {
         "name": "kplan",
         "version": __version__,
         "semanticVersion": __version__,
-        "rules": [_rule(CODES.get(code) or Code(code, code, cause=f"See `kplan explain {code}`.")) for code in codes],
+        "rules": [
+            _describe_rule(CODES.get(code) or Code(code, code, cause=f"See `kplan explain {code}`.")) for code in codes
+        ],
     }
 
 
-def _rule(code: Code) -> Json:
+def _describe_rule(code: Code) -> Json:
     first = " ".join(code.text.partition("\n\n")[0].split())
     family = {"tags": ["kafka", family_of(code.number)]} if code.number in CODES else {}
     return {
@@ -90,13 +97,13 @@ def _rule(code: Code) -> Json:
         "name": "".join(word.capitalize() for word in re.findall(r"\w+", code.title)),
         "shortDescription": {"text": code.title},
         "fullDescription": {"text": first[:1024]},
-        "help": {"text": code.text, "markdown": _markdown(code.text)},
+        "help": {"text": code.text, "markdown": _format_markdown(code.text)},
         "properties": {**family, "precision": "very-high"},
     }
 
 
-def _markdown(text: str) -> str:
-    """The paragraphs; examples, which are indented, are fenced so that nothing in them is taken for markup."""
+def _format_markdown(text: str) -> str:
+    """Return the paragraphs; indented examples are fenced so that nothing in them is read as markup."""
     parts = []
     for paragraph in text.split("\n\n"):
         lines = paragraph.splitlines()
@@ -109,13 +116,18 @@ def _markdown(text: str) -> str:
     return "\n\n".join(parts)
 
 
-def _invocation(documents: Sequence[Mapping[str, Any]], lost: Sequence[Finding], left: int, codes: list[str]) -> Json:
-    """The run of kplan, with what has no place in a file: that a server does not answer, say."""
-    notes = [_notification(finding.diagnostic, codes) for finding in lost]
-    if left:
-        said = f"{count(left, 'note')} and warnings are left out: a file with more than {MOST} results is refused."
-        notes.append({"level": "warning", "message": {"text": said}})
-    failed = any(finding.diagnostic.is_error for finding in lost)
+def _describe_invocation(
+    documents: Sequence[Mapping[str, Any]], without_place: Sequence[Finding], omitted: int, codes: list[str]
+) -> Json:
+    """Return the run of kplan, with what has no place in a file: that a server does not answer, say."""
+    notes = [_make_notification(finding.diagnostic, codes) for finding in without_place]
+    if omitted:
+        text = (
+            f"{count(omitted, 'note')} and warnings are left out: "
+            f"a file with more than {MAX_RESULTS} results is refused."
+        )
+        notes.append({"level": "warning", "message": {"text": text}})
+    failed = any(finding.diagnostic.is_error for finding in without_place)
     times = [d["created_at"] for d in documents if d["created_at"]]
     return {
         "executionSuccessful": not failed,
@@ -124,26 +136,26 @@ def _invocation(documents: Sequence[Mapping[str, Any]], lost: Sequence[Finding],
     }
 
 
-def _notification(problem: Diagnostic, codes: list[str]) -> Json:
+def _make_notification(problem: Diagnostic, codes: list[str]) -> Json:
     return {
         "level": LEVELS[problem.severity],
         "descriptor": {"id": problem.code},
-        "message": {"text": _message(problem)},
+        "message": {"text": _format_message(problem)},
         "associatedRule": {"id": problem.code, "index": codes.index(problem.code)},
     }
 
 
 # -- results ----------------------------------------------------------------------------------------------------------
-def _result(finding: Finding, mark: str, codes: list[str], file: Span | None) -> Json:
+def _make_result(finding: Finding, fingerprint: str, codes: list[str], file: Span | None) -> Json:
     problem = finding.diagnostic
     properties = {"stack": finding.stack, "environment": finding.env, "risk": finding.level, "accept": finding.kind}
     result: Json = {
         "ruleId": problem.code,
         "ruleIndex": codes.index(problem.code),
         "level": LEVELS[problem.severity],
-        "message": {"text": _message(problem)},
-        "locations": [_location(problem, file)],
-        "partialFingerprints": {"kplanFinding/v1": mark, "primaryLocationLineHash": mark},
+        "message": {"text": _format_message(problem)},
+        "locations": [_make_location(problem, file)],
+        "partialFingerprints": {"kplanFinding/v1": fingerprint, "primaryLocationLineHash": fingerprint},
         "properties": {key: value for key, value in properties.items() if value},
     }
     if finding.accepted:
@@ -157,41 +169,41 @@ def _result(finding: Finding, mark: str, codes: list[str], file: Span | None) ->
     return result
 
 
-def _message(problem: Diagnostic) -> str:
-    """What it is, of what, and the way out; the first sentence stands alone where there is little room."""
-    said = ": ".join(filter(None, (problem.summary, "" if problem.addresses else problem.address)))
-    lines = [f"{said}.", words(problem), f"Help: {problem.help}" if problem.help else ""]
+def _format_message(problem: Diagnostic) -> str:
+    """Return the problem, its subject and its remedy; the first sentence is enough where there is little space."""
+    summary = ": ".join(filter(None, (problem.summary, "" if problem.addresses else problem.address)))
+    lines = [f"{summary}.", join_details(problem), f"Help: {problem.help}" if problem.help else ""]
     return LINK.sub("] ", clean("\n".join(filter(None, lines))))
 
 
-def _location(problem: Diagnostic, file: Span | None) -> Json:
-    """Where it stands; what stands nowhere, such as a topic that left the stack, is told at the stack's file."""
+def _make_location(problem: Diagnostic, file: Span | None) -> Json:
+    """Return the place; what has none, such as a topic that left the stack, is reported at the stack's file."""
     span = problem.span or file
     location: Json = {}
     if span:
-        location["physicalLocation"] = {"artifactLocation": _artifact(span.path), "region": _region(span)}
+        location["physicalLocation"] = {"artifactLocation": _make_artifact(span.path), "region": _make_region(span)}
     if problem.address:
         names = [clean(address) for address in problem.addresses or (problem.address,)]
         location["logicalLocations"] = [{"fullyQualifiedName": name, "kind": "resource"} for name in names]
     return location
 
 
-def _file_of(document: Mapping[str, Any], context: Context) -> Span | None:
-    """The stack's own file: where other steps of it stand, or as it was named."""
+def _find_stack_file(document: Mapping[str, Any], context: Context) -> Span | None:
+    """Return the stack's own file: where its other steps are declared, or as it was named."""
     sources = (change["source"]["path"] for change in document["changes"] if change["source"])
-    named = (path for path in context.paths if path.endswith((".yaml", ".yml")))
-    path = next(sources, "") or next(named, "")
-    return rooted(Span(path), context.base) if path else None
+    arguments = (path for path in context.paths if path.endswith((".yaml", ".yml")))
+    path = next(sources, "") or next(arguments, "")
+    return move_to_root(Span(path), context.base) if path else None
 
 
-def _artifact(path: str) -> Json:
+def _make_artifact(path: str) -> Json:
     if path.startswith("/"):
         return {"uri": f"file://{quote(path)}"}
     return {"uri": quote(path), "uriBaseId": ROOT}
 
 
-def _region(span: Span) -> Json:
-    """Lines and columns from 1, the end's column exclusive, in characters as Python and Unicode count them."""
+def _make_region(span: Span) -> Json:
+    """Return lines and columns from 1, the end's column exclusive, in characters as Python and Unicode count them."""
     if not span.line:
         return {"startLine": 1}
     region = {"startLine": span.line, "startColumn": max(1, span.column)}
@@ -200,21 +212,21 @@ def _region(span: Span) -> Json:
     return region
 
 
-def _marks(found: Sequence[Finding]) -> list[str]:
-    """What tells each finding from the others and stays when lines move or numbers change: `HEX:1`, as GitHub has it.
+def _make_fingerprints(findings: Sequence[Finding]) -> list[str]:
+    """Return what identifies each finding and stays when lines move or numbers change: `HEX:1`, as GitHub has it.
 
     A line of its own for each would not do: one line may declare a thousand topics.
     """
-    seen: Counter[str] = Counter()
-    marks = []
-    for finding in found:
-        key = hashlib.sha256("\0".join(_identity(finding)).encode("utf-8", "replace")).hexdigest()[:16]
-        seen[key] += 1
-        marks.append(f"{key}:{seen[key]}")
-    return marks
+    counts: Counter[str] = Counter()
+    fingerprints = []
+    for finding in findings:
+        key = hashlib.sha256("\0".join(_identify(finding)).encode("utf-8", "replace")).hexdigest()[:16]
+        counts[key] += 1
+        fingerprints.append(f"{key}:{counts[key]}")
+    return fingerprints
 
 
-def _identity(finding: Finding) -> tuple[str, ...]:
+def _identify(finding: Finding) -> tuple[str, ...]:
     problem = finding.diagnostic
     if finding.level:
         return problem.code, finding.env, finding.stack, problem.address, finding.kind

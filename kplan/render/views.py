@@ -1,4 +1,4 @@
-"""The views of a plan by name. Each is a function of the plans' documents, imported when it is asked for."""
+"""Render a plan by the name of a view. Each is a function of the plans' documents, imported when it is asked for."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from kplan.planning.document import FORMAT, Plan, diagnostic_to_json, to_json
 from kplan.render.text import Context
 
 VIEWS: Mapping[str, str] = {
-    "text": "kplan.render.plain:text",
-    "json": "kplan.render.views:as_json",
+    "text": "kplan.render.plain:render_text",
+    "json": "kplan.render.views:encode_documents",
     "md": "kplan.render.markdown:render",
     "html": "kplan.render.html:render",
-    "concise": "kplan.render.plain:concise",
+    "concise": "kplan.render.plain:render_concise",
     "github": "kplan.render.github:render",
     "junit": "kplan.render.junit:render",
     "sarif": "kplan.render.sarif:render",
@@ -26,14 +26,14 @@ VIEWS: Mapping[str, str] = {
 
 
 def render(kind: str, documents: Sequence[Mapping[str, Any]], context: Context) -> str:
-    """The plans as `kind` shows them, with a line end at the end."""
+    """Return the plans as `kind` shows them, with a line end at the end."""
     module, _, function = VIEWS[kind].partition(":")
     text: str = getattr(import_module(module), function)(documents, context)
     return text if text.endswith("\n") or not text else text + "\n"
 
 
-def as_json(documents: Sequence[Mapping[str, Any]], context: Context) -> str:
-    """The documents themselves: that of one plan, or of several together (`schemas/plan.v1.json`)."""
+def encode_documents(documents: Sequence[Mapping[str, Any]], context: Context) -> str:
+    """Return the documents themselves: that of one plan, or of several together (`schemas/plan.v1.json`)."""
     product = documents[0] if len(documents) == 1 else {"format_version": FORMAT, "plans": list(documents)}
     return _write_json(product, "\n")
 
@@ -59,16 +59,18 @@ def _write_json(value: object, line: str) -> str:
 
 
 # -- before there is a plan -------------------------------------------------------------------------------------------
-def of_problems(
+def make_problem_document(
     stack: str, env: str, problems: Iterable[Diagnostic], created_at: str = "", files: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """A document without steps, in mode `validate`: what the views show of a stack that no plan was made of."""
-    known = tuple(File(path, "") for path in files)
-    plan = Plan(stack, env, Target(), files=known, mode="validate", diagnostics=tuple(problems), created_at=created_at)
+    """Return a document without steps, in mode `validate`: what the views show of a stack without a plan."""
+    read_files = tuple(File(path, "") for path in files)
+    plan = Plan(
+        stack, env, Target(), files=read_files, mode="validate", diagnostics=tuple(problems), created_at=created_at
+    )
     return to_json(plan)
 
 
-def failure_as_json(problems: Iterable[Diagnostic], exit_code: int) -> str:
-    """One line in place of a plan's document."""
+def encode_failure(problems: Iterable[Diagnostic], exit_code: int) -> str:
+    """Return one line in place of a plan's document."""
     record = {"type": "error", "exit_code": exit_code, "diagnostics": [diagnostic_to_json(p) for p in problems]}
     return json.dumps(record, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Values and differences for people. They name no secret and read the same in every view."""
+"""Write values and differences in words. They contain no secret and are the same in every view."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from kplan.kinds.topic import configs as catalog
 from kplan.model import AttrDiff, Change, Secret
 
 
-def value(key: str, raw: object) -> str:
-    """A value for people, with its unit: `86400000 (1d)`."""
+def format_value(key: str, raw: object) -> str:
+    """Return a value with its unit: `86400000 (1d)`."""
     if raw is None:
         return "(unset)"
     if isinstance(raw, Secret):
         return "(sensitive)"
     text = str(raw).lower() if isinstance(raw, bool) else str(raw)
-    human = catalog.human(key, text) if key in catalog.CONFIGS else ""
-    return f"{text} ({human})" if human else text
+    readable = catalog.human(key, text) if key in catalog.CONFIGS else ""
+    return f"{text} ({readable})" if readable else text
 
 
-def short(key: str, raw: object) -> str:
-    """A value in the fewest words: `1d`."""
-    text = value(key, raw)
-    human = text.rpartition("(")[2].rstrip(")")
-    return human if text.endswith(")") and not text.startswith("(") else text
+def format_short_value(key: str, raw: object) -> str:
+    """Return a value in the fewest words: `1d`."""
+    text = format_value(key, raw)
+    readable = text.rpartition("(")[2].rstrip(")")
+    return readable if text.endswith(")") and not text.startswith("(") else text
 
 
-def differences(change: Change, most: int = 2) -> str:
-    """The first differences in words, and how many more there are."""
-    shown = [difference(diff) for diff in change.diffs[:most]]
-    more = len(change.diffs) - most
+def describe_differences(change: Change, max_shown: int = 2) -> str:
+    """Return the first differences in words, and how many more there are."""
+    shown = [describe_difference(diff) for diff in change.diffs[:max_shown]]
+    more = len(change.diffs) - max_shown
     return ", ".join(shown) + (f", {more} more" if more > 0 else "")
 
 
-def difference(diff: AttrDiff) -> str:
-    """One difference in words, without its values where they are long."""
+def describe_difference(diff: AttrDiff) -> str:
+    """Return one difference in words, without its values where they are long."""
     if diff.sensitive:
         return f"{diff.key} (sensitive)"
-    before, after = short(diff.key, diff.before), short(diff.key, diff.after)
+    before, after = format_short_value(diff.key, diff.before), format_short_value(diff.key, diff.after)
     return f"{diff.key} {before} -> {after}" if len(before) + len(after) < 60 else diff.key

@@ -22,7 +22,7 @@ PHONE, DESK = (390, 844), (1280, 900)
 SIZES = pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
 PLANS = pytest.mark.parametrize("name", ["small", "large"])
 THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
-CONTEXT = Context(("stack.yaml",), again="kplan plan stack.yaml")
+CONTEXT = Context(("stack.yaml",), command_line="kplan plan stack.yaml")
 
 
 @dataclass(frozen=True)
@@ -430,7 +430,7 @@ def test_hostile_text_stays_text(browser: Browser, pages: dict[str, Page], tmp_p
     names = re.compile(r"shop\.(public\.)?\w+|stock-api|stack\.yaml|retention\.ms|tasks\.max|snappy")
     text = names.sub(lambda found: found[0] + json.dumps(EVIL)[1:-1], json.dumps(pages["small"].document))
     path = tmp_path / "evil.html"
-    path.write_text(html.render([json.loads(text)], Context((EVIL,), again=EVIL, notes=(EVIL,))), "utf-8")
+    path.write_text(html.render([json.loads(text)], Context((EVIL,), command_line=EVIL, notes=(EVIL,))), "utf-8")
     for size in (PHONE, DESK):
         browser.open(path, *size)
         assert browser.run("return window.hit === undefined")

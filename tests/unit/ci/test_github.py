@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kplan.diagnostics import Diagnostic, Severity, Span, codes, error, warning
-from kplan.render.github import LONGEST, MOST, commands, render
+from kplan.render.github import MAX_MESSAGE_LENGTH, MAX_SHOWN, format_commands, render
 from kplan.render.text import Context
-from kplan.render.views import of_problems
+from kplan.render.views import make_problem_document
 from tests.plans import small
 
 Json = dict[str, Any]
@@ -67,25 +67,25 @@ def test_github_shows_ten_of_a_level_so_the_tenth_tells_all_others() -> None:
             error(codes.K104, "unknown", f"name{n:02}", span=Span("a.yaml", n + 1, 1)),
             warning(codes.K217, f"old{n:02}"),
         ]
-    found = read(commands(problems))
-    assert [name for name, _, _ in found] == ["error"] * MOST + ["warning"] * MOST
-    _, properties, message = found[MOST - 1]
+    found = read(format_commands(problems))
+    assert [name for name, _, _ in found] == ["error"] * MAX_SHOWN + ["warning"] * MAX_SHOWN
+    _, properties, message = found[MAX_SHOWN - 1]
     assert properties == {"title": "kplan (16 more errors)"}
     assert [line.partition(": ")[0] for line in message.splitlines()] == [f"a.yaml:{n}:1" for n in range(10, 26)]
     assert all(f"name{n:02}" in "".join(message for _, _, message in found) for n in range(25))
-    assert len(read(commands(problems[:20]))) == 20, "ten are shown, so ten are written"
+    assert len(read(format_commands(problems[:20]))) == 20, "ten are shown, so ten are written"
 
 
 def test_the_rest_of_thousands_fits_and_names_each_place() -> None:
     problems = [error(codes.K401, "a topic with records would be deleted", "x" * 300, span=Span("a.yaml", n, 1))
                 for n in range(1, 1001)]  # fmt: skip
-    _, properties, message = read(commands(problems))[-1]
-    assert properties["title"] == "kplan (991 more errors)" and len(message.encode()) < LONGEST + 4096
+    _, properties, message = read(format_commands(problems))[-1]
+    assert properties["title"] == "kplan (991 more errors)" and len(message.encode()) < MAX_MESSAGE_LENGTH + 4096
     assert [int(line.split(":")[1]) for line in message.splitlines()] == list(range(10, 1001))
 
 
 def test_a_problem_before_there_is_a_plan_is_shown_too() -> None:
-    document = of_problems(
+    document = make_problem_document(
         "shop", "", [error(codes.K310, "a server does not answer", "localhost:9092", help="start it")]
     )
     assert read(render([document], Context())) == [
@@ -98,7 +98,7 @@ def test_no_text_breaks_out_of_its_command(name: str, detail: str, severity: Sev
     hostile = Diagnostic(
         "K302", severity, "refused", f"{detail}\n::add-mask::x\r\n{detail}", "", Span(name or "a", 1, 2)
     )
-    text = commands([hostile])
+    text = format_commands([hostile])
     assert text.count("\n") == 1 and "\r" not in text
     ((_, properties, message),) = read(text)
     assert properties["line"] == "1" and properties["col"] == "2" and properties["title"] == "kplan (K302)"

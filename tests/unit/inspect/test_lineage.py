@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from kplan.inspect.lineage import Flow, Graph, Node, flows, folded, graph
 from kplan.model import Connector, Secret, Stack, Topic
 from kplan.render import lineage as view
-from kplan.render.diagnostics import visible
+from kplan.render.diagnostics import escape_controls
 from tests.schemas import published, strict
 from tests.shell import Shell
 
@@ -152,11 +152,11 @@ def mermaid_labels(source: str) -> list[str]:
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=5, unique=True))
 def test_mermaid_shows_any_name_and_reads_it_as_nothing_else(names: list[str]) -> None:
     labels = mermaid_labels(view.mermaid(nasty(names)))
-    assert sorted(labels) == sorted([*map(visible, names), "c"])
+    assert sorted(labels) == sorted([*map(escape_controls, names), "c"])
 
 
 def test_mermaid_shows_the_names_that_mean_something_to_it() -> None:
-    assert sorted(mermaid_labels(view.mermaid(nasty(NAMES), every=True))) == sorted([*map(visible, NAMES), "c"])
+    assert sorted(mermaid_labels(view.mermaid(nasty(NAMES), every=True))) == sorted([*map(escape_controls, NAMES), "c"])
 
 
 @given(st.text())
@@ -165,7 +165,7 @@ def test_a_label_of_graphviz_is_one_text(text: str) -> None:
     inner = re.sub(r'\\["\\]', "", label[1:-1])
     assert label[0] == label[-1] == '"' and '"' not in inner and "\\" not in inner and "\n" not in inner
     plain = re.sub(r"\\(.)", r"\1", label[1:-1])
-    assert re.sub("&amp;", "&", plain) == visible(text) and "&" not in plain.replace("&amp;", "")
+    assert re.sub("&amp;", "&", plain) == escape_controls(text) and "&" not in plain.replace("&amp;", "")
 
 
 @pytest.mark.skipif(not shutil.which("dot"), reason="Graphviz is not here: apt-get install graphviz")
@@ -176,7 +176,7 @@ def test_graphviz_draws_each_name_as_it_is(tmp_path: Path) -> None:
         for node in json.loads(run.stdout)["objects"]
         if node["name"].startswith("n")
     ]
-    assert sorted(drawn) == sorted([*map(visible, NAMES), "c"])
+    assert sorted(drawn) == sorted([*map(escape_controls, NAMES), "c"])
 
 
 # -- the command ------------------------------------------------------------------------------------------------------

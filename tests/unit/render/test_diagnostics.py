@@ -16,8 +16,8 @@ from kplan.diagnostics import Diagnostic, Severity, Span, codes, error, warning
 from kplan.diagnostics.codes.code import Code
 from kplan.diagnostics.codes.ranges import FAMILIES, family_of
 from kplan.diagnostics.codes.table import CODES, find_similar
-from kplan.render.diagnostics import as_json, concise, full, summary_line
-from kplan.render.github import commands as github
+from kplan.render.diagnostics import encode_diagnostics, format_summary, render_concise, render_full
+from kplan.render.github import format_commands as github
 
 BILLING = "a: 1\n" * 7 + "      database.hostname: pg-pord\n" + "a: 1\n" * 11 + "      retenton.ms: 604800000\n"
 K1, K4 = Code("K1", "any"), Code("K4", "any")
@@ -36,7 +36,7 @@ REJECTED = error(
 
 
 def show(*diagnostics: Diagnostic, text: str = BILLING, width: int = 100, color: bool = False) -> str:
-    return full(diagnostics, lambda path: text, color, width, closing="Nothing was changed.")
+    return render_full(diagnostics, lambda path: text, color, width, closing="Nothing was changed.")
 
 
 def snippet(text: str, span: Span, width: int = 100, label: str = "") -> tuple[str, str]:
@@ -143,7 +143,7 @@ def test_a_label_without_room_stands_below() -> None:
 
 
 def test_without_a_text_or_a_place_the_snippet_is_left_out() -> None:
-    assert full([UNKNOWN], lambda path: None, False, 100).split("\n")[:3] == [
+    assert render_full([UNKNOWN], lambda path: None, False, 100).split("\n")[:3] == [
         "error[K104]: unknown topic config",
         "  --> stacks/billing.yaml:20:7",
         "  help: did you mean `retention.ms`?",
@@ -165,14 +165,14 @@ def test_without_a_text_or_a_place_the_snippet_is_left_out() -> None:
 def test_the_counting_line(kinds: str, files: int, line: str) -> None:
     severities = {"e": Severity.ERROR, "w": Severity.WARNING, "n": Severity.NOTE}
     found = [Diagnostic("K1", severities[kind], "x") for kind in kinds]
-    assert summary_line(found, files, "") == line
-    assert summary_line(found, files, "Nothing was changed.") == f"{line} Nothing was changed."
+    assert format_summary(found, files, "") == line
+    assert format_summary(found, files, "Nothing was changed.") == f"{line} Nothing was changed."
 
 
 def test_files_are_counted_by_their_places_unless_the_caller_knows() -> None:
     other = replace(UNKNOWN, span=Span("other.yaml", 1, 1))
     assert "in 2 files." in show(UNKNOWN, other, REJECTED)
-    assert "in 7 files." in full([UNKNOWN], lambda path: None, False, 100, files=7)
+    assert "in 7 files." in render_full([UNKNOWN], lambda path: None, False, 100, files=7)
 
 
 def test_color_only_adds() -> None:
@@ -183,7 +183,7 @@ def test_color_only_adds() -> None:
 
 def test_concise_is_one_line_each() -> None:
     found = [UNKNOWN, REJECTED, warning(codes.K420, "careful", "one\ntwo", address="topic/x")]
-    assert concise(found).split("\n") == [
+    assert render_concise(found).split("\n") == [
         "stacks/billing.yaml:20:7: K104 unknown topic config (did you mean `retention.ms`?)",
         "stacks/billing.yaml:8:26: K302 Connect rejected a connector setting: "
         'Connect: Unable to connect: unknown host "pg-pord"',
@@ -193,7 +193,9 @@ def test_concise_is_one_line_each() -> None:
 
 
 def test_json_has_the_published_keys_and_tells_the_file_from_the_attribute() -> None:
-    (record,) = as_json([replace(UNKNOWN, detail="retenton.ms", address="topic/x", path="/config/retenton.ms")])
+    (record,) = encode_diagnostics(
+        [replace(UNKNOWN, detail="retenton.ms", address="topic/x", path="/config/retenton.ms")]
+    )
     assert record == {
         "code": "K104",
         "severity": "error",
@@ -209,11 +211,16 @@ def test_json_has_the_published_keys_and_tells_the_file_from_the_attribute() -> 
         "end_column": 18,
     }
     assert json.loads(json.dumps(record)) == record
-    assert as_json([error(K1, "x")])[0]["path"] == ""
+    assert encode_diagnostics([error(K1, "x")])[0]["path"] == ""
 
 
 def test_what_a_label_says_is_in_every_view() -> None:
-    for text in (concise([REJECTED]), github([REJECTED]), as_json([REJECTED])[0]["detail"], show(REJECTED)):
+    for text in (
+        render_concise([REJECTED]),
+        github([REJECTED]),
+        encode_diagnostics([REJECTED])[0]["detail"],
+        show(REJECTED),
+    ):
         assert "Unable to connect" in text
 
 
@@ -248,17 +255,17 @@ ANY = st.builds(Diagnostic, TEXTS, st.sampled_from(Severity), TEXTS, TEXTS, TEXT
 def test_no_view_of_any_text_writes_what_steers_a_terminal(
     each: Diagnostic, text: str, width: int, color: bool
 ) -> None:
-    shown = full([each], lambda path: text, color, width)
+    shown = render_full([each], lambda path: text, color, width)
     if color:
         shown = re.sub(r"\x1b\[[0-9;]*m", "", shown)
-    for view in (shown, concise([each]), github([each])):
+    for view in (shown, render_concise([each]), github([each])):
         assert not re.search(
             "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]", view
         )
         view.encode()
-    assert len(concise([each]).split("\n")) == 2
+    assert len(render_concise([each]).split("\n")) == 2
     assert len(github([each]).split("\n")) == 2
-    json.dumps(as_json([each]))
+    json.dumps(encode_diagnostics([each]))
 
 
 def test_ten_thousand_diagnostics_do_not_read_their_file_again_each_time() -> None:
@@ -271,7 +278,7 @@ def test_ten_thousand_diagnostics_do_not_read_their_file_again_each_time() -> No
 
     found = [error(K1, "x", span=Span("f", n * 4 + 1, 1, n * 4 + 1, 4)) for n in range(10_000)]
     started = time.process_time()
-    full(found, source, False, 100)
+    render_full(found, source, False, 100)
     assert asked == ["f"]
     assert time.process_time() - started < 5
 
@@ -322,8 +329,8 @@ def test_what_one_line_causes_for_many_topics_is_one_problem() -> None:
     assert one.detail == "Tiered storage is off\n25 resources: topic/t0, topic/t1, topic/t2 and 22 more"
     assert one.addresses == tuple(f"topic/t{n}" for n in range(25))
     assert problems.sort_diagnostics([one]) == (one,)
-    assert as_json([one])[0]["addresses"] == [*one.addresses]
-    assert "addresses" not in as_json(of_topics(1, line))[0]
+    assert encode_diagnostics([one])[0]["addresses"] == [*one.addresses]
+    assert "addresses" not in encode_diagnostics(of_topics(1, line))[0]
     (named,) = problems.sort_diagnostics(of_topics(2, line, detail="{} is refused"))
     assert named.detail == "t0 is refused\n2 resources: topic/t0, topic/t1"
 
@@ -345,4 +352,4 @@ def test_of_many_alike_at_places_of_their_own_the_first_is_shown() -> None:
     )
     assert "200 errors" in text
     assert show(*found[:3], text="  topic:\n" * 200).count("error[K301]") == 3
-    assert len(concise(found).splitlines()) == 200
+    assert len(render_concise(found).splitlines()) == 200

@@ -16,11 +16,11 @@ import pytest
 
 from kplan.render import html
 from kplan.render.flow import draw, ranges
-from kplan.render.page import size
+from kplan.render.page import format_bytes
 from kplan.render.text import Context
 from tests import plans
 
-CONTEXT = Context(("stack.yaml",), again="kplan plan stack.yaml")
+CONTEXT = Context(("stack.yaml",), command_line="kplan plan stack.yaml")
 EVIL = "</script></style></title><!--]]><img src=x onerror=hit()>\"' onfocus=hit() &amp; {{ 7*7 }}"
 VOID = {"meta", "link", "input", "br", "img", "path", "rect"}
 OPEN_LISTS = {"actions", "kind", "level", "created_at", "snapshot"}  # what the document's schema lists, and times
@@ -137,7 +137,7 @@ def accepted(document: Json) -> Json:
 
 # -- one page that loads nothing --------------------------------------------------------------------------------------
 def test_nothing_is_loaded_from_anywhere(document: Json) -> None:
-    text = html.render([document], replace(CONTEXT, log="https://ci.example/run/7"))
+    text = html.render([document], replace(CONTEXT, log_url="https://ci.example/run/7"))
     root = Page(text).root
     assert not [e.name for e in root.all() if e.attributes.keys() & {"src", "srcset", "action", "style", "background"}]
     links = [(e.name, e.attributes["href"]) for e in root.all() if "href" in e.attributes]
@@ -149,7 +149,7 @@ def test_nothing_is_loaded_from_anywhere(document: Json) -> None:
 
 
 def test_only_the_web_address_of_a_run_becomes_a_link(document: Json) -> None:
-    assert "javascript:" not in html.render([document], replace(CONTEXT, log="javascript:hit()"))
+    assert "javascript:" not in html.render([document], replace(CONTEXT, log_url="javascript:hit()"))
 
 
 def test_the_policy_allows_this_style_and_this_script_alone(document: Json) -> None:
@@ -179,7 +179,7 @@ def poisoned(value: Any, key: str = "") -> Any:
 
 
 def test_hostile_text_is_text_everywhere(document: Json) -> None:
-    context = replace(CONTEXT, paths=(EVIL,), again=EVIL, saved=EVIL, notes=(EVIL,), command=EVIL, log=EVIL)
+    context = replace(CONTEXT, paths=(EVIL,), command_line=EVIL, saved=EVIL, notes=(EVIL,), command=EVIL, log_url=EVIL)
     plain = page(document, context=context)
     for evil in (poisoned(document), accepted(poisoned(document)), without_changes(poisoned(document))):
         text = html.render([evil, evil], context)
@@ -528,7 +528,7 @@ def test_facts_that_the_summary_does_not_say(document: Json) -> None:
 
 @pytest.mark.parametrize(("number", "said"), [(0, "0 B"), (1023, "1,023 B"), (1536, "1.5 KiB"), (2**50, "1,024.0 TiB")])
 def test_size(number: int, said: str) -> None:
-    assert size(number) == said
+    assert format_bytes(number) == said
 
 
 # -- what feeds what --------------------------------------------------------------------------------------------------

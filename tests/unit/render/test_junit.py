@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kplan.diagnostics import Diagnostic, Span, codes, error, sort_diagnostics, warning
 from kplan.render.junit import render
 from kplan.render.text import Context
-from kplan.render.views import of_problems
+from kplan.render.views import make_problem_document
 from tests.plans import small
 
 Json = dict[str, Any]
@@ -62,7 +62,7 @@ def cases(root: Element, family: str) -> dict[str, Element | None]:
 
 
 def of(*problems: Diagnostic, mode: str = "validate") -> Json:
-    return {**of_problems("shop", "prod", problems, "2026-01-01T10:00:00Z"), "mode": mode}
+    return {**make_problem_document("shop", "prod", problems, "2026-01-01T10:00:00Z"), "mode": mode}
 
 
 def test_a_danger_that_nobody_accepted_is_a_failure_and_an_accepted_one_passes(plan: Json) -> None:
@@ -154,7 +154,7 @@ def test_a_valid_stack_and_a_harmless_plan_pass(plan: Json) -> None:
 @given(text=st.text(st.characters(codec=None), max_size=40))
 def test_any_text_stays_xml(text: str) -> None:
     problem = error(codes.K302, f"a {text}", text, help=text, address=f"topic/{text}", span=Span(f"a{text}", 1, 1))
-    root = read(of(problem), of_problems(f"s{text}", text, [problem]))
+    root = read(of(problem), make_problem_document(f"s{text}", text, [problem]))
     assert root.get("tests") == "2"
 
 

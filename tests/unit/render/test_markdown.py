@@ -14,11 +14,11 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from kplan.render import gfm
-from kplan.render.diagnostics import visible
-from kplan.render.graph import ROOM, mermaid
-from kplan.render.markdown import LIMIT, marker, render
-from kplan.render.patch import patch
-from kplan.render.room import Item, Part, fitted
+from kplan.render.diagnostics import escape_controls
+from kplan.render.graph import MAX_GRAPH_CHARACTERS, draw_graph
+from kplan.render.markdown import MAX_CHARACTERS, format_marker, render
+from kplan.render.patch import write_patch
+from kplan.render.room import PageItem, Part, fit_page
 from kplan.render.text import Context
 
 Json = dict[str, Any]
@@ -27,7 +27,7 @@ OURS = re.compile(
     r"<!-- kplan:v1 [^<>]*-->\n?|<details><summary>[\w :.]*</summary>\n?|</details>\n?|</?(?:br|span|code)>"
 )
 MADE = "2026-01-01T10:00:00Z"
-CONTEXT = Context(("stacks",), again="kplan plan stacks", saved="plan.json", log="https://ci.example/run/1")
+CONTEXT = Context(("stacks",), command_line="kplan plan stacks", saved="plan.json", log_url="https://ci.example/run/1")
 
 
 # -- documents --------------------------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def document(*changes: Json, name: str = "shop", problems: Sequence[Json] = (), 
     }  # fmt: skip
 
 
-def shown(*documents: Json, limit: int = LIMIT) -> str:
+def shown(*documents: Json, limit: int = MAX_CHARACTERS) -> str:
     return render(documents, CONTEXT, limit)
 
 
@@ -97,14 +97,14 @@ def assert_sound(text: str) -> None:
     markup = "".join(token.content for token in found if token.type in ("html_block", "html_inline"))
     assert not OURS.sub("", markup), markup
     assert re.findall("</?details>", markup) == ["<details>", "</details>"] * markup.count("<details>")
-    assert all(token.attrs["href"] == CONTEXT.log for token in found if token.type == "link_open")
+    assert all(token.attrs["href"] == CONTEXT.log_url for token in found if token.type == "link_open")
     assert not {token.type for token in found} & {"image", "code_block", "hr", "s_open"}
     assert not [said for said in loose(found) if re.search(r"[@#]\w|://|\$|:[a-z_+-]+:", said)]
     fences = [line for line in text.splitlines() if line.startswith("```")]
     assert fences == [line for token in found if token.type == "fence" for line in (f"```{token.info}", "```")]
     assert {token.info for token in found if token.type == "fence"} <= {"diff", "mermaid"}
     assert not any(line.startswith(("/", "\t", "    /")) for line in text.splitlines()), "GitLab would obey it"
-    assert all(line == visible(line) for line in text.split("\n")), "an invisible character is in it"
+    assert all(line == escape_controls(line) for line in text.split("\n")), "an invisible character is in it"
 
 
 def loose(found: Sequence[Token]) -> Iterator[str]:
@@ -132,7 +132,7 @@ def plain(token: Token) -> str:
 
 def bare(text: str) -> str:
     """The text without blanks and backticks, which prose may change."""
-    return visible("".join(text.split())).replace("`", "")
+    return escape_controls("".join(text.split())).replace("`", "")
 
 
 # -- text of others ---------------------------------------------------------------------------------------------------
@@ -147,39 +147,41 @@ TEXT = st.lists(st.one_of(st.sampled_from(HOSTILE), st.text(max_size=6)), max_si
 @settings(max_examples=200, deadline=None)
 @given(TEXT)
 def test_prose_reads_as_it_was_written(text: str) -> None:
-    inline = READER.parse(f"> - a {gfm.prose(text)} b")
+    inline = READER.parse(f"> - a {gfm.format_prose(text)} b")
     [token] = [token for token in inline if token.type == "inline"]
-    want = re.sub(r"`([^`]+)`", lambda found: visible(found[1]), " ".join(text.split()))
-    assert plain(token).split() == f"a {visible(want)} b".replace("\u200b", "").split()
-    assert_sound(f"> - a {gfm.prose(text)} b\n")
-    assert "$" not in gfm.plain(text), "GitLab reads it in the source"
+    want = re.sub(r"`([^`]+)`", lambda found: escape_controls(found[1]), " ".join(text.split()))
+    assert plain(token).split() == f"a {escape_controls(want)} b".replace("\u200b", "").split()
+    assert_sound(f"> - a {gfm.format_prose(text)} b\n")
+    assert "$" not in gfm.escape_text(text), "GitLab reads it in the source"
 
 
 @settings(max_examples=200, deadline=None)
 @given(TEXT, TEXT)
 def test_a_cell_stays_a_cell(one: str, other: str) -> None:
-    text = f"| a | b |\n|---|---|\n{gfm.row([gfm.code(one), gfm.prose(other)])}"
+    text = f"| a | b |\n|---|---|\n{gfm.format_row([gfm.format_code(one), gfm.format_prose(other)])}"
     assert_sound(text)
     [[cells]] = tables(text)
     assert len(cells) == 2
-    assert cells[0].strip() == visible(one).strip()
+    assert cells[0].strip() == escape_controls(one).strip()
 
 
 @pytest.mark.parametrize("text", ["at a.yaml:19: here", "host:9092", "15:30:00"])
 def test_places_and_ports_can_be_copied(text: str) -> None:
-    assert gfm.prose(text) == text
+    assert gfm.format_prose(text) == text
 
 
 @pytest.mark.parametrize("address", ["javascript:alert(1)", "https://a b", "ftp://x", "https://x\n", ""])
 def test_what_is_no_web_address_is_no_link(address: str) -> None:
-    assert gfm.link("run log", address) == ""
+    assert gfm.format_link("run log", address) == ""
 
 
 def test_the_marker_is_a_comment_whatever_the_names() -> None:
     hostile = document(name="a-->b <!-- \n x")
-    assert marker([hostile], CONTEXT) == "<!-- kplan:v1 stack=a--%3Eb%20%3C%21--%20%0A%20x env=prod -->"
-    assert marker([document(name="b"), document(name="a")], CONTEXT) == "<!-- kplan:v1 stacks=stacks env=prod -->"
-    assert marker([document(name="b"), document(name="a")], Context()) == "<!-- kplan:v1 stacks=b,a env=prod -->"
+    assert format_marker([hostile], CONTEXT) == "<!-- kplan:v1 stack=a--%3Eb%20%3C%21--%20%0A%20x env=prod -->"
+    assert (
+        format_marker([document(name="b"), document(name="a")], CONTEXT) == "<!-- kplan:v1 stacks=stacks env=prod -->"
+    )
+    assert format_marker([document(name="b"), document(name="a")], Context()) == "<!-- kplan:v1 stacks=b,a env=prod -->"
 
 
 # -- any document -----------------------------------------------------------------------------------------------------
@@ -233,14 +235,14 @@ def documents(draw: st.DrawFn) -> Json:
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(documents(), min_size=1, max_size=3), st.lists(TEXT, max_size=2))
 def test_any_plans_are_a_sound_comment_that_tells_every_danger(plans: list[Json], notes: list[str]) -> None:
-    text = render(plans, Context(("stacks",), again="kplan plan", notes=notes, log=CONTEXT.log))
-    assert gfm.size(text) <= LIMIT
+    text = render(plans, Context(("stacks",), command_line="kplan plan", notes=notes, log_url=CONTEXT.log_url))
+    assert gfm.count_characters(text) <= MAX_CHARACTERS
     assert_sound(text)
     steps = [each for plan in plans for each in plan["changes"]]
     told = "\n".join(plain(token) for token in READER.parse(text) if token.type == "inline")
     for each in steps:
         if not each["undo"]["complete"] or any(r["level"] == "danger" for r in each["risks"]):
-            assert visible(each["address"]) in told
+            assert escape_controls(each["address"]) in told
     for plan in plans:
         for each in plan["diagnostics"]:
             assert bare(each["summary"]) in bare(told)
@@ -266,7 +268,7 @@ def test_what_matters_less_goes_first() -> None:
     seen = []
     for limit in range(whole + 2000, 2500, -20):
         text = shown(plan, limit=limit)
-        assert gfm.size(text) <= limit
+        assert gfm.count_characters(text) <= limit
         assert_sound(text)
         assert "1 danger not accepted" in text and "`--accept delete:topic/deleted3`" in text
         assert "| `topic/deleted3` | deleted | **no** |" in text
@@ -280,7 +282,7 @@ def test_what_matters_less_goes_first() -> None:
 @pytest.mark.slow
 def test_rows_of_creates_that_do_not_fit_are_counted() -> None:
     text = shown(document(*(change(n, f"created.{n:05}") for n in range(1, 5001))))
-    assert gfm.size(text) <= LIMIT
+    assert gfm.count_characters(text) <= MAX_CHARACTERS
     [rows] = tables(text)
     assert 500 < len(rows) < 5000
     assert f"\n… + {5000 - len(rows):,} more creates\n" in text
@@ -305,7 +307,7 @@ def told(text: str) -> str:
 )
 def test_nothing_that_must_be_told_is_left_out_while_its_name_fits(plan: Json, said: str) -> None:
     text = shown(plan)
-    assert gfm.size(text) <= LIMIT
+    assert gfm.count_characters(text) <= MAX_CHARACTERS
     assert_sound(text)
     assert said in told(text) and bool(said) == bool(told(text))
     names = [each["name"] for each in plan["changes"]]
@@ -322,7 +324,7 @@ def test_where_not_even_names_fit_they_are_counted() -> None:
     accepted = [deleted(n, f"accepted.{n:05}", "stack") for n in range(3001, 6001)]
     errors = [problem(line=n) for n in range(1, 2001)]
     text = shown(document(*refused, *accepted, problems=errors))
-    assert gfm.size(text) <= LIMIT
+    assert gfm.count_characters(text) <= MAX_CHARACTERS
     assert_sound(text)
     assert "counted, and named as far as they fit" in told(text)
     assert "6,000 cannot be undone · 3000 dangers accepted · **3000 dangers not accepted**" in text.splitlines()[1]
@@ -337,7 +339,7 @@ def test_plans_of_several_stacks_share_the_room_and_dangers_come_first() -> None
     many = [document(*(change(n, f"s{s}.{n}", "update") for n in range(1, 200)), name=f"s{s}") for s in range(30)]
     last = document(deleted(1, "last"), name="last")
     text = shown(*many, last, *(document(name=f"same{n}") for n in range(20)))
-    assert gfm.size(text) <= LIMIT
+    assert gfm.count_characters(text) <= MAX_CHARACTERS
     assert_sound(text)
     assert text.index("delete `topic/last`") < text.index("#### ")
     assert text.splitlines()[1].startswith("### ⛔ kplan: 51 stacks → prod · 5,970 change, 1 delete")
@@ -348,14 +350,17 @@ def test_plans_of_several_stacks_share_the_room_and_dangers_come_first() -> None
 @pytest.mark.slow
 def test_hundreds_of_stacks_fit() -> None:
     text = shown(*(document(deleted(1, f"t{n}"), name=f"stack-{n}") for n in range(800)))
-    assert gfm.size(text) <= LIMIT
+    assert gfm.count_characters(text) <= MAX_CHARACTERS
     assert_sound(text)
     assert "**800 dangers not accepted**" in text
 
 
 def test_characters_beyond_the_first_plane_count_twice() -> None:
-    assert gfm.size("a😀") == 3
-    assert gfm.size(shown(document(*(change(n, "😀" * 60 + str(n)) for n in range(1, 2000))))) <= LIMIT
+    assert gfm.count_characters("a😀") == 3
+    assert (
+        gfm.count_characters(shown(document(*(change(n, "😀" * 60 + str(n)) for n in range(1, 2000)))))
+        <= MAX_CHARACTERS
+    )
 
 
 # -- what is said -----------------------------------------------------------------------------------------------------
@@ -408,15 +413,15 @@ def test_many_steps_of_which_the_same_is_to_be_said_are_one_point() -> None:
 
 # -- its pieces -------------------------------------------------------------------------------------------------------
 def test_room_is_given_by_rank_then_by_place() -> None:
-    def item(rank: int, text: str) -> Item:
-        return Item(rank, lambda: text, "word")
+    def item(rank: int, text: str) -> PageItem:
+        return PageItem(rank, lambda: text, "word")
 
     parts = [Part([item(2, "late "), item(1, "early ")], "(", ")"), Part([item(0, "must")])]
-    page = fitted(parts, 13, len)
+    page = fit_page(parts, 13, len)
     assert page and page.text == "(early )must" and page.left == {"word": 1}
-    whole = fitted(parts, 17, len)
+    whole = fit_page(parts, 17, len)
     assert whole and whole.text == "(late early )must" and not whole.left
-    assert fitted(parts, 3, len) is None
+    assert fit_page(parts, 3, len) is None
 
 
 def test_a_diff_has_its_sign_in_the_first_column() -> None:
@@ -431,7 +436,7 @@ def test_a_diff_has_its_sign_in_the_first_column() -> None:
     ]
     step = change(4, "x", "update", diff=[{**each, "op": "change", "cause": "stack"} for each in differing],
                   kind="connector")  # fmt: skip
-    lines = patch(step, MADE).splitlines()
+    lines = write_patch(step, MADE).splitlines()
     assert all(line[0] in "+-!# " for line in lines)
     assert not any("hmac" in line for line in lines)
     body = [re.sub(r"  +", "  ", line) for line in lines[1:-1]]
@@ -443,8 +448,8 @@ def test_a_graph_draws_what_is_alike_as_one_and_stays_small() -> None:
     tables = [change(n, f"t{n}", wave=1) for n in range(1, 5000)]
     addresses = [each["address"] for each in tables]
     connector = change(5000, "c", "update", wave=2, depends_on=addresses)
-    source = mermaid(document(*tables, connector, change(5001, "g", "delete", final=True, wave=3)))
-    assert len(source) <= ROOM
+    source = draw_graph(document(*tables, connector, change(5001, "g", "delete", final=True, wave=3)))
+    assert len(source) <= MAX_GRAPH_CHARACTERS
     assert source.splitlines()[-4:] == [
         '  b3["5001 delete topic/g"]:::final',
         "  b1 --> b2",
@@ -456,6 +461,6 @@ def test_a_graph_draws_what_is_alike_as_one_and_stays_small() -> None:
 @settings(max_examples=100, deadline=None)
 @given(TEXT)
 def test_a_label_of_a_graph_is_no_syntax(name: str) -> None:
-    lines = mermaid(document(change(1, name), change(2, "b"))).splitlines()
+    lines = draw_graph(document(change(1, name), change(2, "b"))).splitlines()
     assert len(lines) == 4
     assert re.fullmatch(r'  b1\["1 create topic/(?:[A-Za-z0-9 ./,-]|#\d+;)*"\]', lines[1])

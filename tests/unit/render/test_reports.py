@@ -20,8 +20,8 @@ from kplan.cli import COMMANDS, cli
 from kplan.cli.options import UNSAID
 from kplan.cli.output import save
 from kplan.cli.report_flags import KINDS
-from kplan.render.plain import gist
-from kplan.render.text import Context, Style, body, header
+from kplan.render.plain import summarize
+from kplan.render.text import Context, Style, render_body, render_header
 from kplan.render.views import VIEWS, render
 from tests.plans import small
 from tests.shell import Ended, Shell
@@ -426,8 +426,8 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def shown(plan: dict[str, Any], style: Style, **more: Any) -> list[str]:
-    context = Context(("stacks/stack.yaml",), 0.21, again="kplan plan stacks/stack.yaml", **more)
-    return [*header(plan, style, context), *body(plan, style, context, gist)]
+    context = Context(("stacks/stack.yaml",), 0.21, command_line="kplan plan stacks/stack.yaml", **more)
+    return [*render_header(plan, style, context), *render_body(plan, style, context, summarize)]
 
 
 @pytest.mark.parametrize("verbosity", [-1, 0, 1])

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from kplan.diagnostics import Diagnostic, Severity, Span, codes, error, sort_diagnostics, warning
 from kplan.render import sarif
 from kplan.render.text import Context
-from kplan.render.views import of_problems
+from kplan.render.views import make_problem_document
 from tests.plans import small
 
 Json = dict[str, Any]
@@ -52,7 +52,7 @@ def run(*documents: Json, context: Context = CONTEXT) -> Json:
 
 
 def of(*problems: Diagnostic) -> Json:
-    return of_problems("shop", "prod", problems, "2026-01-01T10:00:00Z", ["stacks/a.yaml"])
+    return make_problem_document("shop", "prod", problems, "2026-01-01T10:00:00Z", ["stacks/a.yaml"])
 
 
 def test_a_problem_is_at_its_place(plan: Json) -> None:
@@ -165,7 +165,7 @@ def test_another_environment_is_another_finding_and_another_category(plan: Json)
 
 # -- limits and hostile text ------------------------------------------------------------------------------------------
 def test_github_would_refuse_more_results_so_the_least_important_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sarif, "MOST", 20)
+    monkeypatch.setattr(sarif, "MAX_RESULTS", 20)
     notes = [Diagnostic("K421", Severity.NOTE, "n", str(n), span=Span("a.yaml", 1)) for n in range(30)]
     found = run(of(*notes, UNKNOWN))
     assert len(found["results"]) == 20 and found["results"][0]["ruleId"] == "K104"

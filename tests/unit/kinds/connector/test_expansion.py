@@ -14,7 +14,7 @@ from kplan.diagnostics import Diagnostic
 from kplan.kinds.connector.tables import split
 from kplan.model import Address, Connector, Stack, Topic
 from kplan.project.loading import Loaded, Request, built_in_templates, load
-from kplan.render.text import items
+from kplan.render.text import split_items
 
 ROOT = Path(__file__).parents[4]
 LOGIN = {"hostname": "h", "user": "u", "password": "${file:/run/db:pw}"}
@@ -337,7 +337,7 @@ def test_a_comma_cuts_no_pattern_and_no_column_in_two(tmp_path: Path) -> None:
     config = connector(expanded(tmp_path, block(tables=tables, topics={"p.public.t": None}))).config
     assert config["table.include.list"] == r"(?!(?:public\.x)$)(?:public\.t{1\,3})"
     assert config["column.exclude.list"] == r"(?:public\.t{1\,3})\.a\,b,(?:public\.t{1\,3})\.c{1\,2}"
-    assert items(r"public\.t{1\,3},public\.b") == ["public.t{1,3}", "public.b"]  # as a plan shows a list
+    assert split_items(r"public\.t{1\,3},public\.b") == ["public.t{1,3}", "public.b"]  # as a plan shows a list
     assert split(str(config["column.exclude.list"])) == [
         r"(?:public\.t{1,3})\.a,b",
         r"(?:public\.t{1,3})\.c{1,2}",
