@@ -72,7 +72,7 @@ def load(
         bootstrap=bootstrap,
         connect=connect,
         process=dict(os.environ) if process is None else process,
-        unasked=Target() if without_servers else None,
+        offline_target=Target() if without_servers else None,
     )
     try:
         loaded = load_stacks(request, runtime)

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 from kplan.kinds.connector.templates import Blueprint, blueprint  # noqa: E402
 from kplan.kinds.topic.configs import CONFIGS, ConfigKey, human  # noqa: E402
 from kplan.language.template import Scope, render  # noqa: E402
-from kplan.project.loading import built_in, built_in_templates  # noqa: E402
+from kplan.project.loading import list_built_in_templates, load_built_in  # noqa: E402
 
 PAGE = ROOT / "docs" / "reference" / "templates.md"
 SCHEMA = ROOT / "schemas" / "stack.v1.json"
@@ -39,7 +39,7 @@ ROLES = {
 
 def templates() -> list[Blueprint]:
     """The built-in templates with what they extend."""
-    found = [blueprint(name, lambda each: (built_in(each), []))[0] for name in built_in_templates()]
+    found = [blueprint(name, lambda each: (load_built_in(each), []))[0] for name in list_built_in_templates()]
     return [each for each in found if each is not None]
 
 
@@ -169,7 +169,7 @@ def page() -> str:
 
 
 def _description(template: Blueprint) -> str:
-    document = built_in(template.name)
+    document = load_built_in(template.name)
     return str(document.data.get("description", "")) if document else ""
 
 

@@ -88,10 +88,10 @@ def compose_stack(
     from kplan.importers.connector_block import BlockExpander
     from kplan.importers.stack import compose_stack
     from kplan.kinds.connector.templates import blueprint
-    from kplan.project.loading import built_in, built_in_templates
+    from kplan.project.loading import list_built_in_templates, load_built_in
 
-    find = lru_cache(lambda name: blueprint(name, lambda own: (built_in(own), ())))
-    workshop = BlockExpander.create(environment, find, built_in_templates())
+    find = lru_cache(lambda name: blueprint(name, lambda own: (load_built_in(own), ())))
+    workshop = BlockExpander.create(environment, find, list_built_in_templates())
     imported = compose_stack(
         resources.found,
         resources.free,

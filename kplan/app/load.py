@@ -19,7 +19,7 @@ def load_stacks(request: Request, runtime: Runtime) -> Loaded:
 
     Other problems are in the result: see `refuse_errors`.
     """
-    loaded = loading.load(request)
+    loaded = loading.load_project(request)
     runtime.learn(loaded.environment, loaded.stacks)
     return loaded
 
@@ -34,7 +34,7 @@ def load_and_begin(request: Request, runtime: Runtime) -> tuple[Loaded, OpenEnvi
         nonlocal opened
         opened = begin_reading(environment, runtime)
 
-    loaded = loading.load(request, begin)
+    loaded = loading.load_project(request, begin)
     runtime.learn(loaded.environment, loaded.stacks)
     return loaded, opened
 

@@ -17,7 +17,7 @@ from kplan.language.template import references
 from kplan.model import Secret
 from kplan.planning.document import from_json, parse, secret_names, verify_signatures, with_secrets
 from kplan.planning.trust import Listed
-from kplan.project.loading import Request, load
+from kplan.project.loading import Request, load_project
 from kplan.project.reading import read_file
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def read_listed(plan: Plan, environment: Environment, request: Request) -> Liste
         return Listed()
     path = Path(environment.folder, plan.files[0].path)
     try:
-        loaded = load(replace(request, paths=(str(path),), env=plan.env)) if path.is_file() else None
+        loaded = load_project(replace(request, paths=(str(path),), env=plan.env)) if path.is_file() else None
     except KplanError:
         return Listed()
     stacks = [stack for stack in loaded.stacks if stack.name == plan.stack] if loaded else []

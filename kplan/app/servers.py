@@ -37,10 +37,10 @@ def client_settings(environment: Environment) -> dict[str, str]:
 
 def _file(environment: Environment, setting: str, value: str) -> str:
     """Return the path of a file that a setting names. Raises Invalid for a pipe or a socket, which could block."""
-    from kplan.project.reading import kind_of
+    from kplan.project.reading import name_kind
 
     path = Path(environment.folder, value)
-    kind = kind_of(path)
+    kind = name_kind(path)
     if kind in ("a named pipe", "a socket"):
         from kplan.diagnostics import Invalid, codes, error
 

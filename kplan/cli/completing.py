@@ -62,20 +62,22 @@ def _request(ctx: click.Context) -> Request:
     typed = given.get("paths") or ctx.args  # click keeps them there where the flag at the end still lacks its value
     paths = [path for path in typed if not str(path).endswith(".json")]
     os.chdir(given.get("folder") or ".")
-    return Request(paths=paths, env=given.get("env") or "", process=dict(os.environ), unasked=Target())
+    return Request(paths=paths, env=given.get("env") or "", process=dict(os.environ), offline_target=Target())
 
 
 def _environments(ctx: click.Context) -> Iterable[str]:
-    from kplan.project.loading import environment_names
+    from kplan.project.loading import list_environment_names
 
-    return environment_names(_request(ctx))
+    return list_environment_names(_request(ctx))
 
 
 def _addresses(ctx: click.Context) -> Iterable[str]:
-    from kplan.project.loading import load
+    from kplan.project.loading import load_project
 
     request = _request(ctx)
-    return [str(address) for stack in load(request).stacks for address in stack.resources] if request.paths else ()
+    return (
+        [str(address) for stack in load_project(request).stacks for address in stack.resources] if request.paths else ()
+    )
 
 
 def _dangers(ctx: click.Context) -> Iterable[str]:
@@ -85,9 +87,9 @@ def _dangers(ctx: click.Context) -> Iterable[str]:
     verbs = [*VERBS.values(), OTHERWISE]
     if not (ctx.params.get("paths") or ctx.args):
         return ["max_changes", *(f"{verb}:" for verb in verbs)]
-    from kplan.project.loading import load
+    from kplan.project.loading import load_project
 
-    stacks = load(_request(ctx)).stacks
+    stacks = load_project(_request(ctx)).stacks
     found = [str(address) for stack in stacks for address in stack.resources]
     gone = [f"delete:{entry.address}" for stack in stacks for entry in stack.removed if not entry.keep]
     return ["max_changes", *gone, *(f"{verb}:{address}" for address in found for verb in verbs)]
@@ -108,17 +110,17 @@ def _connectors(ctx: click.Context) -> Iterable[str]:
     from pathlib import Path
 
     from kplan.app.runtime import find_connectors
-    from kplan.project.loading import load
+    from kplan.project.loading import load_project
 
     paths = [str(path) for folder in (".", "stacks") for path in sorted(Path(folder).glob("*.y*ml"))]
-    loaded = load(replace(_request(ctx), paths=[path for path in paths if not path.endswith("kplan.yaml")]))
+    loaded = load_project(replace(_request(ctx), paths=[path for path in paths if not path.endswith("kplan.yaml")]))
     return [connector.name for connector in find_connectors(loaded.stacks)]
 
 
 def _templates(ctx: click.Context) -> Iterable[str]:
-    from kplan.project.loading import built_in_templates
+    from kplan.project.loading import list_built_in_templates
 
-    return ["topics", *built_in_templates()]
+    return ["topics", *list_built_in_templates()]
 
 
 def _codes(ctx: click.Context) -> Iterable[str]:

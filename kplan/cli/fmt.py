@@ -28,11 +28,11 @@ from kplan.cli.session import Session
 @calls
 def command(session: Session, check: bool, diff: bool) -> int:
     from kplan.language.fmt import format
-    from kplan.project.loading import Reader
+    from kplan.project.loading import ProjectReader
     from kplan.project.reading import read_file
 
     changed = 0
-    for path in Reader(session.request).stack_paths():
+    for path in ProjectReader(session.request).find_stack_paths():
         try:
             before = read_file(path).decode().replace("\r\n", "\n").replace("\r", "\n")
         except (OSError, UnicodeDecodeError) as e:

@@ -93,10 +93,10 @@ def command(
 # -- what is wanted ---------------------------------------------------------------------------------------------------
 def _wanted(given: InitFlags, folder: Path, *, asks: bool) -> Wanted:
     """What the flags say; on a terminal the answers to what they do not."""
-    from kplan.project.scaffold import slug
+    from kplan.project.scaffold import make_slug
 
     asks = asks and sys.stdin.isatty() and sys.stdout.isatty()
-    default = slug(folder.resolve().name) or "shop"
+    default = make_slug(folder.resolve().name) or "shop"
     name = given.name or (_ask("Name of the stack", _checked_name, default) if asks else default)
     template = given.template or (_ask_template() if asks else TOPICS)
     bootstrap, connect = given.bootstrap or "", given.connect or ""
@@ -120,10 +120,10 @@ def _ask(question: str, check: Callable[[str], str], default: str = "") -> str:
 
 def _checked_name(name: str) -> str:
     from kplan.project.expand import STACK_NAME
-    from kplan.project.scaffold import slug
+    from kplan.project.scaffold import make_slug
 
     if not STACK_NAME.match(name):
-        proposal = f", such as {slug(name)}" if slug(name) else ""
+        proposal = f", such as {make_slug(name)}" if make_slug(name) else ""
         said = f"{name!r} is not the name of a stack: 1 to 63 of a-z, 0-9 and -{proposal}"
         raise click.BadParameter(said, param_hint="--name")
     return name
@@ -154,18 +154,18 @@ def _checked_url(url: str) -> str:
 
 
 def _ask_template() -> str:
-    from kplan.project.loading import built_in_templates
+    from kplan.project.loading import list_built_in_templates
 
-    return str(click.prompt("What it has", type=click.Choice([TOPICS, *built_in_templates()]), default=TOPICS))
+    return str(click.prompt("What it has", type=click.Choice([TOPICS, *list_built_in_templates()]), default=TOPICS))
 
 
 def _checked(wanted: Wanted) -> Wanted:
     """The same. Raises BadParameter, a wrong command line, where such a stack cannot be."""
-    from kplan.project.loading import built_in_templates
+    from kplan.project.loading import list_built_in_templates
 
     _checked_name(wanted.name)
-    if wanted.template and wanted.template not in built_in_templates():
-        known = ", ".join([TOPICS, *built_in_templates()])
+    if wanted.template and wanted.template not in list_built_in_templates():
+        known = ", ".join([TOPICS, *list_built_in_templates()])
         raise click.BadParameter(f"there is no template {wanted.template}; known: {known}", param_hint="--template")
     if wanted.connect and not wanted.bootstrap:
         raise click.BadParameter(
@@ -181,20 +181,20 @@ def _files(wanted: Wanted) -> dict[str, str]:
     from kplan.kinds.connector.templates import blueprint
     from kplan.language.fmt import format
     from kplan.language.schema import read_schema
-    from kplan.project.loading import built_in
-    from kplan.project.scaffold import SCHEMAS, environments, stack
+    from kplan.project.loading import load_built_in
+    from kplan.project.scaffold import SCHEMA_NAMES, write_environments, write_stack
 
     template, description = None, ""
     if wanted.template:
-        template, _ = blueprint(wanted.template, lambda name: (built_in(name), []))
-        document = built_in(wanted.template)
+        template, _ = blueprint(wanted.template, lambda name: (load_built_in(name), []))
+        document = load_built_in(wanted.template)
         description = document.data["description"] if document else ""
     return {
-        "kplan.yaml": format(environments(wanted.bootstrap, wanted.connect), "kplan.yaml"),
-        wanted.stack: format(stack(wanted.name, template, description), wanted.stack),
+        "kplan.yaml": format(write_environments(wanted.bootstrap, wanted.connect), "kplan.yaml"),
+        wanted.stack: format(write_stack(wanted.name, template, description), wanted.stack),
         **{
             f"schemas/{name}.json": json.dumps(read_schema(name), indent=2, ensure_ascii=False) + "\n"
-            for name in SCHEMAS
+            for name in SCHEMA_NAMES
         },
     }
 
@@ -218,7 +218,7 @@ def _is_simulated(folder: Path) -> bool:
     from kplan.project.loading import Request, load_environment
 
     try:
-        return load_environment(Request(folder=str(folder), unasked=Target())).simulated is not None
+        return load_environment(Request(folder=str(folder), offline_target=Target())).simulated is not None
     except KplanError:
         return False
 
@@ -250,12 +250,12 @@ def _ignored(path: Path) -> str:
 # -- what comes next --------------------------------------------------------------------------------------------------
 def _next(folder: Path, wanted: Wanted, simulated: bool) -> Iterator[str]:
     """The commands that come next, to be copied."""
-    from kplan.project.scaffold import password_variable
+    from kplan.project.scaffold import name_password_variable
 
     yield ""
     yield f"Next, once {wanted.stack} says what you want:"
     yield ""
-    for command in _commands(folder, wanted, password_variable(wanted.name), simulated):
+    for command in _commands(folder, wanted, name_password_variable(wanted.name), simulated):
         yield f"  {command}"
     if wanted.bootstrap:
         yield ""

@@ -101,10 +101,10 @@ class Session:
             var_files=flags.var_files,
             bootstrap=flags.bootstrap,
             connect=flags.connect,
-            connect_alone=self.connect_alone,
+            needs_only_connect=self.connect_alone,
             folder=flags.folder,
             process=dict(os.environ),
-            unasked=self.unasked,
+            offline_target=self.unasked,
         )
 
     @property

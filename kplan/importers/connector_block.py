@@ -61,7 +61,7 @@ class BlockExpander:
         errors = [*problems, *(schema.check(document, schema.read_schema("stack.v1")) if document else ())]
         if document is None or errors:
             return None, errors
-        return expand(document, Inputs(self.environment, find=self.find_template))
+        return expand(document, Inputs(self.environment, find_template=self.find_template))
 
 
 @dataclass(frozen=True, slots=True)

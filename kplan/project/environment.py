@@ -1,4 +1,4 @@
-"""Environments: one cluster with its Connect, from `kplan.yaml` or from the process's environment."""
+"""Build environments: one cluster with its Connect, from `kplan.yaml` or from the process's environment."""
 
 from __future__ import annotations
 
@@ -16,17 +16,26 @@ from kplan.language.template import Scope, TemplateProblem, is_template, render
 from kplan.model import STATE_TOPIC, File, Guards, Target
 from kplan.project.process import AUTO_CREATE, ProcessSettings, read_client, read_settings
 
-INTEGERS = ("attempts", "brokers", "partitions", "replication_factor")  # a process's environment holds texts alone
-SHOWN = re.compile(  # settings that may be told though they come from outside: errors are about them
+INTEGER_KEYS = ("attempts", "brokers", "partitions", "replication_factor")  # a process's environment holds only texts
+PUBLIC_SETTINGS = re.compile(  # settings that errors may show though they come from outside
     r"(?:^|\.)(?:bootstrap\.servers|url|location|username|protocol|mechanisms?|ca|certificate|key)\Z"
 )
-REPLACED = "http://replaced"  # stands for an address until templates are rendered
+PLACEHOLDER_URL = "http://replaced"  # in place of an address until templates are rendered
 NOTIFY = "KPLAN_NOTIFY"  # a webhook, with or without a kplan.yaml
-ENDS = ("failure", "rollback", "recovery")  # of runs, that receivers are told of
-UNSET = re.compile(r"there is no '(\w+)' here")
-LEFT_OUT = object()
-OPTIONAL = ("kafka", "connect", "state", "timeouts", "retry", "reassign", "notify", "simulated")  # none is "not set"
-ADDRESSES = (("kafka", "bootstrap.servers"), ("connect", "url"))
+DEFAULT_TRIGGERS = ("failure", "rollback", "recovery")  # ends of runs that receivers are notified of
+UNSET_VARIABLE = re.compile(r"there is no '(\w+)' here")
+OMITTED = object()
+OPTIONAL_SECTIONS = (
+    "kafka",
+    "connect",
+    "state",
+    "timeouts",
+    "retry",
+    "reassign",
+    "notify",
+    "simulated",
+)  # none is "not set"
+ADDRESS_KEYS = (("kafka", "bootstrap.servers"), ("connect", "url"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +46,17 @@ class Simulated:
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """A webhook, and what it is told of: ends of runs, blocked plans, failed connectors, drift."""
+    """Describe a webhook and its triggers: ends of runs, blocked plans, failed connectors, drift."""
 
     url: str = field(repr=False)  # its path often is a secret
-    when: tuple[str, ...] = ENDS
+    when: tuple[str, ...] = DEFAULT_TRIGGERS
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What is needed to reach one cluster. Paths are as written, relative to `folder`; times in seconds.
+    """Hold what is needed to reach one cluster. Paths are as written, relative to `folder`; times in seconds.
 
-    `secrets` are the values that came from outside (`env.X`) or stand under a password-like key: they are masked.
+    `secrets` are the values that came from outside (`env.X`) or have a password-like key: they are masked.
     The state is in `sqlite` where that is given, else in the cluster's `kafka_topic`; a simulated cluster's is a file.
     """
 
@@ -63,7 +72,7 @@ class Environment:
     guards: Guards = Guards()
     request_timeout: float = 30.0
     settle_timeout: float = 120.0
-    session_timeout: float = 10.0  # how long a killed holder keeps the lock in Kafka
+    session_timeout: float = 10.0  # a killed holder keeps the lock in Kafka for so long
     reassign_timeout: float = 3600.0  # for replicas that are moved to be in sync
     throttle: int | None = None  # bytes a second of a broker for replicas that are moved; None: any
     attempts: int = 3
@@ -73,7 +82,7 @@ class Environment:
     file: File | None = None
     client_places: Mapping[str, Span] = field(default_factory=dict, repr=False)  # of `kafka:` ("") and its settings
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    passwords: tuple[str, ...] = field(default=(), repr=False)  # those of the secrets that are certainly some
+    passwords: tuple[str, ...] = field(default=(), repr=False)  # those of the secrets that are certainly secret
 
     @property
     def bootstrap(self) -> str:
@@ -88,69 +97,70 @@ class Environment:
         return bool(self.simulated or self.connect)
 
 
-def names(document: Document) -> tuple[str, ...]:
+def list_names(document: Document) -> tuple[str, ...]:
     return tuple(document.data.get("environments") or {})
 
 
-def default_name(document: Document | None, besides: Sequence[str] = ()) -> str:
-    """The environment that counts where none is named. `besides`: those of the file that are not in the document."""
+def choose_default_name(document: Document | None, broken_names: Sequence[str] = ()) -> str:
+    """Return the default environment's name. `broken_names`: those of the file that are not in the document."""
     if document is None:
         return "local"
-    known = tuple(dict.fromkeys((*names(document), *besides)))
-    return str(document.data.get("default") or (known[0] if len(known) == 1 else "local"))
+    all_names = tuple(dict.fromkeys((*list_names(document), *broken_names)))
+    return str(document.data.get("default") or (all_names[0] if len(all_names) == 1 else "local"))
 
 
-def build(
+def build_environment(
     document: Document,
     name: str,
     process: Mapping[str, str],
     file: File | None = None,
     folder: str = ".",
-    unasked: Target | None = None,
-    besides: Sequence[str] = (),
+    offline_target: Target | None = None,
+    broken_names: Sequence[str] = (),
     addresses: tuple[str, str] = ("", ""),
 ) -> tuple[Environment | None, list[Diagnostic]]:
-    """The environment `name` of a `kplan.yaml` that meets its schema. `besides`: names that it has as well.
+    """Build the environment `name` of a `kplan.yaml` that meets its schema. `broken_names`: further names in the file.
 
-    `addresses` of brokers and Connect replace those of the file where they are not empty. With `unasked` no server
-    will be asked: what `process` lacks to reach them is no problem then, and their addresses are those of `unasked`.
+    `addresses` of brokers and Connect replace those of the file where they are not empty. With `offline_target` no
+    server will be contacted: what `process` lacks to reach them is not a problem then, and `offline_target` has their
+    addresses.
     """
-    if name not in names(document):
+    if name not in list_names(document):
         from kplan.language.variables import _nearest
 
-        known = tuple(dict.fromkeys((*names(document), *besides)))
+        all_names = tuple(dict.fromkeys((*list_names(document), *broken_names)))
         return None, [
             error(
                 codes.K205,
                 "there is no such environment",
                 name,
-                help=f"known: {', '.join(known)}{_nearest(name, dict.fromkeys(known))}",
+                help=f"known: {', '.join(all_names)}{_nearest(name, dict.fromkeys(all_names))}",
                 span=document.key_at("environments"),
             )
         ]
-    reader = _Reader(document, process, unasked)
-    written = _with_addresses(document.data["environments"][name] or {}, addresses, REPLACED)
-    data = reader.tree(written, ("environments", name))
+    reader = _Reader(document, process, offline_target)
+    written = _replace_addresses(document.data["environments"][name] or {}, addresses, PLACEHOLDER_URL)
+    data = reader.render_tree(written, ("environments", name))
     if not reader.problems:
-        reader.problems += _misfits(document, name, data)
+        reader.problems += _check_rendered(document, name, data)
     if reader.problems:
         return None, reader.problems
     settings = read_settings(process)
-    environment = _from_data(name, _with_addresses(data, addresses), reader, file, folder)
-    return with_settings(environment, settings), [*reader.problems, *settings.problems]
+    environment = _make_environment(name, _replace_addresses(data, addresses), reader, file, folder)
+    return apply_settings(environment, settings), [*reader.problems, *settings.problems]
 
 
-def _with_addresses(data: Any, addresses: tuple[str, str], stand_in: str = "") -> Any:
-    """The environment's data with these addresses of brokers and Connect, or with `stand_in` in their places."""
-    for (section, key), address in zip(ADDRESSES, addresses, strict=True):
+def _replace_addresses(data: Any, addresses: tuple[str, str], placeholder: str = "") -> Any:
+    """Return the environment's data with these addresses of brokers and Connect, or with `placeholder`."""
+    for (section, key), address in zip(ADDRESS_KEYS, addresses, strict=True):
         if address and isinstance(data, dict):
-            data = {**data, section: {**(data.get(section) or {}), key: stand_in or address}}
+            data = {**data, section: {**(data.get(section) or {}), key: placeholder or address}}
             data = {k: v for k, v in data.items() if k != "simulated"}
     return data
 
 
-def _misfits(document: Document, name: str, data: Any) -> list[Diagnostic]:
-    """What does not meet the schema now that its templates are rendered."""
+def _check_rendered(document: Document, name: str, data: Any) -> list[Diagnostic]:
+    """Check the data against the schema again after its templates are rendered."""
     from kplan.language import schema
 
     rendered = {**document.data, "environments": {name: data}}
@@ -158,90 +168,90 @@ def _misfits(document: Document, name: str, data: Any) -> list[Diagnostic]:
 
 
 class _Reader:
-    """Renders `{{ env.X }}` and remembers what came from there."""
+    """Render `{{ env.X }}` and collect the values that came from there."""
 
     def __init__(self, document: Document, process: Mapping[str, str], unasked: Target | None = None) -> None:
         self.document = document
-        self.unasked = unasked
+        self.offline_target = unasked
         self.scope = Scope({"env": dict(process)})
         self.problems: list[Diagnostic] = []
         self.secrets: list[str] = []
 
-    def tree(self, data: Any, path: tuple[str | int, ...]) -> Any:
+    def render_tree(self, data: Any, path: tuple[str | int, ...]) -> Any:
         if isinstance(data, dict):
-            found = {key: self.tree(value, (*path, key)) for key, value in data.items()}
-            return {key: value for key, value in found.items() if value is not LEFT_OUT}
+            rendered = {key: self.render_tree(value, (*path, key)) for key, value in data.items()}
+            return {key: value for key, value in rendered.items() if value is not OMITTED}
         if isinstance(data, list):
-            items = [self.tree(value, (*path, i)) for i, value in enumerate(data)]
-            return [item for item in items if item is not LEFT_OUT]
+            items = [self.render_tree(value, (*path, i)) for i, value in enumerate(data)]
+            return [item for item in items if item is not OMITTED]
         if not is_template(data):
             return data
         try:
             value = render(data, self.scope)
         except TemplateProblem as e:
-            if self.unasked is not None and UNSET.search(str(e)) and _not_needed(path):
-                return _stand_in(path, self.unasked)
-            self.problem(
+            if self.offline_target is not None and UNSET_VARIABLE.search(str(e)) and _is_optional_offline(path):
+                return _make_placeholder(path, self.offline_target)
+            self.report(
                 path,
                 codes.K201,
                 "a template cannot be rendered",
-                UNSET.sub(r"the process's environment has no \1", str(e)),
+                UNSET_VARIABLE.sub(r"the process's environment has no \1", str(e)),
                 "set it, or write the value",
             )
             return None
-        if value is None and path[2] in OPTIONAL:
-            return LEFT_OUT  # `{{ env.CA | default(none) }}`
-        if path[-1] in INTEGERS and isinstance(value, str) and re.fullmatch(r"-?\d{1,9}", value):
+        if value is None and path[2] in OPTIONAL_SECTIONS:
+            return OMITTED  # `{{ env.CA | default(none) }}`
+        if path[-1] in INTEGER_KEYS and isinstance(value, str) and re.fullmatch(r"-?\d{1,9}", value):
             return int(value)
-        if isinstance(value, str) and len(value) >= 4 and not SHOWN.search(str(path[-1])):
+        if isinstance(value, str) and len(value) >= 4 and not PUBLIC_SETTINGS.search(str(path[-1])):
             self.secrets.append(value)
         return value
 
-    def problem(self, path: tuple[str | int, ...], code: Code, summary: str, detail: str, help: str = "") -> None:
+    def report(self, path: tuple[str | int, ...], code: Code, summary: str, detail: str, help: str = "") -> None:
         self.problems.append(error(code, summary, detail, help=help, span=self.document.at(*path)))
 
-    def seconds(self, data: Mapping[str, Any], path: tuple[str, ...], default: float) -> float:
+    def read_seconds(self, data: Mapping[str, Any], path: tuple[str, ...], default: float) -> float:
         value = (data.get(path[-2]) or {}).get(path[-1])
         if value is None:
             return default
         try:
             return seconds(value)
         except ValueError as e:
-            self.problem(path, codes.K203, "not a duration", str(e))
+            self.report(path, codes.K203, "not a duration", str(e))
             return default
 
-    def throttle(self, data: Mapping[str, Any], path: tuple[str, ...]) -> int | None:
-        """Bytes a second; None where nothing is said."""
+    def read_throttle(self, data: Mapping[str, Any], path: tuple[str, ...]) -> int | None:
+        """Return bytes a second; None if it is not set."""
         value = (data.get(path[-2]) or {}).get(path[-1])
         if value is None:
             return None
         try:
-            found = int(catalog.parse("retention.bytes", value))
+            rate = int(catalog.parse("retention.bytes", value))
         except ValueError as e:
-            self.problem(path, codes.K203, "not a size", str(e))
+            self.report(path, codes.K203, "not a size", str(e))
             return None
-        if found < 1024:
-            self.problem(path, codes.K203, "not a rate at which anything is copied", f"{value} a second", "write 50MiB")
-        return found
+        if rate < 1024:
+            self.report(path, codes.K203, "not a rate at which anything is copied", f"{value} a second", "write 50MiB")
+        return rate
 
 
-def _not_needed(path: tuple[str | int, ...]) -> bool:
-    """Whether a plan can be made without what stands there."""
+def _is_optional_offline(path: tuple[str | int, ...]) -> bool:
+    """Return whether a plan can be made without the value at `path`."""
     return path[2] in ("kafka", "connect", "state", "notify") or (path[2] == "variables" and len(path) == 4)
 
 
-def _stand_in(path: tuple[str | int, ...], unasked: Target) -> Any:
-    """For what is not known here. A variable is left out, so that the stack tells whether it is needed."""
+def _make_placeholder(path: tuple[str | int, ...], offline_target: Target) -> Any:
+    """Return a placeholder for an unknown value. A variable is omitted, so the stack decides whether it is needed."""
     if path[2] == "variables":
-        return LEFT_OUT
+        return OMITTED
     key = next(part for part in reversed(path) if isinstance(part, str))
-    known = {"bootstrap.servers": unasked.bootstrap, "url": unasked.connect_url}
-    return known.get(key) or ("http://unknown" if key in ("url", "webhook") else "?")  # too short to be masked
+    addresses = {"bootstrap.servers": offline_target.bootstrap, "url": offline_target.connect_url}
+    return addresses.get(key) or ("http://unknown" if key in ("url", "webhook") else "?")  # too short to be masked
 
 
-def _from_data(name: str, data: dict[str, Any], reader: _Reader, file: File | None, folder: str) -> Environment:
+def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: File | None, folder: str) -> Environment:
     at = ("environments", name)
-    kafka = {key: _text(value) for key, value in (data.get("kafka") or {}).items() if value is not None}
+    kafka = {key: _format_value(value) for key, value in (data.get("kafka") or {}).items() if value is not None}
     connect = data.get("connect") or {}
     state = data.get("state") or {}
     retry = data.get("retry") or {}
@@ -258,38 +268,41 @@ def _from_data(name: str, data: dict[str, Any], reader: _Reader, file: File | No
         kafka_topic=str(state.get("kafka_topic") or STATE_TOPIC),
         variables=data.get("variables") or {},
         defaults=data.get("defaults") or {},
-        guards=guards(data.get("guards") or {}),
-        request_timeout=reader.seconds(data, (*at, "timeouts", "request"), 30.0),
-        settle_timeout=reader.seconds(data, (*at, "timeouts", "settle"), 120.0),
-        session_timeout=reader.seconds(data, (*at, "timeouts", "session"), 10.0),
-        reassign_timeout=reader.seconds(data, (*at, "timeouts", "reassign"), 3600.0),
-        throttle=reader.throttle(data, (*at, "reassign", "throttle")),
+        guards=read_guards(data.get("guards") or {}),
+        request_timeout=reader.read_seconds(data, (*at, "timeouts", "request"), 30.0),
+        settle_timeout=reader.read_seconds(data, (*at, "timeouts", "settle"), 120.0),
+        session_timeout=reader.read_seconds(data, (*at, "timeouts", "session"), 10.0),
+        reassign_timeout=reader.read_seconds(data, (*at, "timeouts", "reassign"), 3600.0),
+        throttle=reader.read_throttle(data, (*at, "reassign", "throttle")),
         attempts=int(retry.get("attempts", 3)),
-        delay=reader.seconds(data, (*at, "retry", "delay"), 2.0),
+        delay=reader.read_seconds(data, (*at, "retry", "delay"), 2.0),
         notify=tuple(
-            Receiver(str(each["webhook"]), tuple(each.get("when") or ENDS)) for each in data.get("notify") or ()
+            Receiver(str(receiver["webhook"]), tuple(receiver.get("when") or DEFAULT_TRIGGERS))
+            for receiver in data.get("notify") or ()
         ),
         simulated=simulated,
         file=file,
-        client_places=_client_places(reader.document, (*at, "kafka"), kafka),
-        secrets=tuple(dict.fromkeys([*reader.secrets, *_secrets(kafka, connect), *_of_webhooks(data)])),
-        passwords=tuple(_secrets(kafka, connect)),
+        client_places=_find_client_places(reader.document, (*at, "kafka"), kafka),
+        secrets=tuple(
+            dict.fromkeys([*reader.secrets, *_collect_secrets(kafka, connect), *_collect_webhook_secrets(data)])
+        ),
+        passwords=tuple(_collect_secrets(kafka, connect)),
     )
 
 
-def _client_places(document: Document, path: tuple[str, ...], settings: Mapping[str, str]) -> dict[str, Span]:
-    """Return where the settings of the client stand, by their names; under "" where the block of them stands."""
+def _find_client_places(document: Document, path: tuple[str, ...], settings: Mapping[str, str]) -> dict[str, Span]:
+    """Return the places of the client's settings by their names, and of their block under ""."""
     if path not in document.spans:
         return {}
     return {"": document.key_at(*path)} | {key: document.at(*path, key) for key in settings}
 
 
-def _text(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _secrets(*maps: Mapping[str, Any]) -> list[str]:
-    """The values of passwords, and those within a URL."""
+def _collect_secrets(*maps: Mapping[str, Any]) -> list[str]:
+    """Return the values of passwords, and those within a URL."""
     from kplan.model import CREDENTIALS, is_sensitive_key
 
     found = [str(v) for m in maps for k, v in m.items() if is_sensitive_key(k)]
@@ -298,42 +311,42 @@ def _secrets(*maps: Mapping[str, Any]) -> list[str]:
     return [value for value in found if len(value) >= 4]
 
 
-def with_receiver(environment: Environment, process: Mapping[str, str]) -> Environment:
-    """The environment, whose receivers have the one that KPLAN_NOTIFY names among them."""
+def add_receiver(environment: Environment, process: Mapping[str, str]) -> Environment:
+    """Add the receiver that KPLAN_NOTIFY names to the environment."""
     url = process.get(NOTIFY, "").strip()
     if not url:
         return environment
-    secrets = _of_webhooks({"notify": [{"webhook": url}]})
+    secrets = _collect_webhook_secrets({"notify": [{"webhook": url}]})
     return replace(environment, notify=(*environment.notify, Receiver(url)),
                    secrets=tuple(dict.fromkeys([*environment.secrets, *secrets])))  # fmt: skip
 
 
-def _of_webhooks(data: Mapping[str, Any]) -> list[str]:
-    """What makes a webhook's address a secret: all that follows the host, as HTTP clients log it."""
-    found = (re.match(r"\w+://[^/]+(/.+)", str(each["webhook"])) for each in data.get("notify") or ())
-    return [each[1] for each in found if each]
+def _collect_webhook_secrets(data: Mapping[str, Any]) -> list[str]:
+    """Return what makes a webhook's address a secret: all that follows the host, as HTTP clients log it."""
+    matches = (re.match(r"\w+://[^/]+(/.+)", str(match["webhook"])) for match in data.get("notify") or ())
+    return [match[1] for match in matches if match]
 
 
 GENERAL_GUARDS = ("create", "max_changes", "naming")  # each other key of `guards:` is a kind of resource
 
 
-def guards(data: Mapping[str, Any]) -> Guards:
-    """A `guards:` block as data."""
-    share = data.get("max_changes")
-    if isinstance(share, str):
-        share = float(share.rstrip("% ")) / 100
-    elif share is not None:
-        share = float(share)
+def read_guards(data: Mapping[str, Any]) -> Guards:
+    """Read a `guards:` block."""
+    max_share = data.get("max_changes")
+    if isinstance(max_share, str):
+        max_share = float(max_share.rstrip("% ")) / 100
+    elif max_share is not None:
+        max_share = float(max_share)
     return Guards(
         bool(data.get("create", True)),
-        share,
+        max_share,
         (data["naming"],) if data.get("naming") else (),
         {kind: (schema,) for kind, schema in data.items() if kind not in GENERAL_GUARDS and schema},
     )
 
 
-def with_settings(environment: Environment, settings: ProcessSettings) -> Environment:
-    """The environment with what variables of the process set, which goes before what kplan.yaml says."""
+def apply_settings(environment: Environment, settings: ProcessSettings) -> Environment:
+    """Apply the variables of the process, which take precedence over kplan.yaml."""
     guards, request = environment.guards, settings.request_timeout or environment.request_timeout
     if settings.create is False and guards.create:
         guards = replace(guards, create=False, create_source=AUTO_CREATE)
@@ -348,10 +361,10 @@ def with_settings(environment: Environment, settings: ProcessSettings) -> Enviro
     )
 
 
-def without_file(
+def make_without_file(
     name: str, process: Mapping[str, str], folder: str, bootstrap: str = "", connect: str = ""
 ) -> tuple[Environment, list[Diagnostic]]:
-    """The environment without a `kplan.yaml`: of these addresses and the KAFKA_* variables, or a simulated one.
+    """Make the environment without a `kplan.yaml`: from these addresses and the KAFKA_* variables, or simulated.
 
     With `connect` alone there are no brokers: its topics, ledger and journal are not known.
     """
@@ -359,10 +372,10 @@ def without_file(
     problems = list(settings.problems)
     environment = Environment(name, folder=folder, simulated=Simulated())
     if bootstrap or connect:
-        client, wrong = read_client(process) if bootstrap else ({}, [])
-        problems += wrong
+        client, client_problems = read_client(process) if bootstrap else ({}, [])
+        problems += client_problems
         kafka = {"bootstrap.servers": bootstrap, **client} if bootstrap else {}
-        secrets = tuple(_secrets(kafka, {"url": connect}))
+        secrets = tuple(_collect_secrets(kafka, {"url": connect}))
         options = {"url": connect} if connect else {}
         environment = Environment(name, folder, kafka, options, secrets=secrets, passwords=secrets)
-    return with_settings(environment, settings), problems
+    return apply_settings(environment, settings), problems

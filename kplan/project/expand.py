@@ -1,4 +1,4 @@
-"""A stack file, its variables and its environment become what should exist: for_each, templates, tables and topics."""
+"""Expand a stack file with its variables and environment: for_each, templates, tables and topics."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ EACH = re.compile(r"\beach\b")
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """All that a stack's expansion depends on besides its file. `find` loads a template by name."""
+    """Hold all that a stack's expansion depends on in addition to its file. `find_template` loads one by name."""
 
     environment: Environment
     given: variables.Given = variables.Given()
-    find: Callable[[str], tuple[Blueprint | None, Sequence[Diagnostic]]] = lambda name: (None, ())
+    find_template: Callable[[str], tuple[Blueprint | None, Sequence[Diagnostic]]] = lambda name: (None, ())
     files: tuple[File, ...] = ()
 
 
 @dataclass(slots=True)
 class Expansion(ExpansionContext):
-    """One stack on its way from a document to resources; `problems` grows."""
+    """Expand one stack from a document to resources; `problems` grows."""
 
     inputs: Inputs = field(kw_only=True)
 
@@ -56,30 +56,30 @@ class Expansion(ExpansionContext):
         values, problems = variables.settle(self.document, self.inputs.given)
         self.problems += problems
         env = self.inputs.environment
-        named = values.scope(kplan={"env": env.name})
-        name = self.value(data["stack"], ("stack",), named)
+        name_scope = values.scope(kplan={"env": env.name})
+        name = self.value(data["stack"], ("stack",), name_scope)
         if not isinstance(name, str) or not STACK_NAME.match(name):
             if name is not None:
                 self.report(codes.K212, "bad stack name", f"{name!r}", ("stack",), "1 to 63 of a-z, 0-9 and -")
             name = "unnamed"
         self.scope = values.scope(kplan={"env": env.name, "stack": name, "bootstrap": env.bootstrap})
-        self.outer = self._outer(data)
+        self.outer = self._read_defaults(data)
         for key in data.get("topics") or {}:
-            self._topics(key)
+            self._add_topics(key)
         for key in data.get("connectors") or {}:
-            self._connector(key)
+            self._add_connectors(key)
         for report_undeclared, topics in self.expected:
             report_undeclared(topics)
         self.problems += self.topics.problems
-        guards = self._guards(data, env)
-        self._own_state(env)
-        removed, moved = self._removed(data), self._moved(data)
-        self._contradictions(removed, moved)
+        guards = self._merge_guards(data, env)
+        self._refuse_own_state(env)
+        removed, moved = self._read_removals(data), self._read_moves(data)
+        self._find_contradictions(removed, moved)
         self.problems += collisions.find_collisions(self.resources.values())
-        self.problems += guard.check(self.resources, guards, self.internal)
+        self.problems += guard.check_guards(self.resources, guards, self.internal)
         if data.get("connectors"):
-            self.problems += self._of_connectors()
-        used = sorted({name for resource in self.resources.values() for name in env_sources(resource, env)})
+            self.problems += self._check_connectors()
+        used = sorted({name for resource in self.resources.values() for name in list_env_sources(resource, env)})
         return Stack(
             name,
             env.name,
@@ -90,11 +90,11 @@ class Expansion(ExpansionContext):
             self.inputs.files,
             tuple(used),
             {name: self.document.key_at("variables", name) for name in values.unset},
-            {name: own for name in values.unset if (own := (data["variables"][name] or {}).get("env"))},
+            {name: variable for name in values.unset if (variable := (data["variables"][name] or {}).get("env"))},
             env.kafka_topic,
         )
 
-    def _own_state(self, env: Environment) -> None:
+    def _refuse_own_state(self, env: Environment) -> None:
         """Report the topic of kplan's own state, which a stack cannot declare."""
         for name in {STATE_TOPIC, env.kafka_topic}:
             declared = self.resources.get(internal.state_address(name))
@@ -110,7 +110,7 @@ class Expansion(ExpansionContext):
                     )
                 )
 
-    def _of_connectors(self) -> Iterator[Diagnostic]:
+    def _check_connectors(self) -> Iterator[Diagnostic]:
         from kplan.kinds.connector import ineffective, sinks
         from kplan.kinds.connector.debezium import drops, incremental
 
@@ -119,32 +119,32 @@ class Expansion(ExpansionContext):
         yield from incremental.problems(self.resources.values())
         yield from drops.problems(self.resources.values())
 
-    def _outer(self, data: Mapping[str, Any]) -> list[Layer]:
-        own = (self.block(data.get("defaults") or {}, ("defaults",)) or {}).get("topic") or {}
+    def _read_defaults(self, data: Mapping[str, Any]) -> list[Layer]:
+        stack_defaults = (self.block(data.get("defaults") or {}, ("defaults",)) or {}).get("topic") or {}
         env = self.inputs.environment
         spans = self.spans(("defaults", "topic"), (data.get("defaults") or {}).get("topic") or {})
         return [
-            layer(own, "stack defaults", spans),
+            layer(stack_defaults, "stack defaults", spans),
             layer(env.defaults.get("topic") or {}, f"environment {env.name}", {}),
             {path: Setting(value.strip(), name) for path, (value, name) in env.fills.items()},
         ]
 
-    def _topics(self, key: str) -> None:
+    def _add_topics(self, key: str) -> None:
         path: KEY = ("topics", key)
         block = self.document.data["topics"][key] or {}
-        for scope in self._each(block, path, key):
+        for scope in self._expand_for_each(block, path, key):
             name = self.value(key, path, scope)
             if name is None:
                 continue
-            own = self.block({k: v for k, v in block.items() if k != "for_each"}, path, scope)
-            if own is None:
+            rendered = self.block({k: v for k, v in block.items() if k != "for_each"}, path, scope)
+            if rendered is None:
                 continue
-            said = self.written[str(name)] = layer(own, "topic", self.spans(path, block))
+            written = self.written[str(name)] = layer(rendered, "topic", self.spans(path, block))
             span = self.document.key_at(*path)
-            self.add(self.topics.topic(str(name), stacked([BUILT_IN, *self.outer, said]), span, "", rules(own)))
+            self.add(self.topics.topic(str(name), stacked([BUILT_IN, *self.outer, written]), span, "", rules(rendered)))
 
-    def _each(self, block: Mapping[str, Any], path: KEY, *names: Any) -> list[Scope]:
-        """The scopes that `for_each` makes; without it the stack's own. `names` make the block's name."""
+    def _expand_for_each(self, block: Mapping[str, Any], path: KEY, *names: Any) -> list[Scope]:
+        """Return the scopes that `for_each` makes; without it the stack's own. `names` make the block's name."""
         if block.get("for_each") is None:
             return [self.scope]
         at = (*path, "for_each")
@@ -167,37 +167,37 @@ class Expansion(ExpansionContext):
             pairs = pairs[:1]
         return [self.scope.with_names(each={"key": key, "value": value}) for key, value in pairs]
 
-    def _connector(self, key: str) -> None:
+    def _add_connectors(self, key: str) -> None:
         from kplan.kinds.connector.expansion import ConnectorBuilder
 
         path: KEY = ("connectors", key)
         block = self.document.data["connectors"][key] or {}
-        for scope in self._each(block, path, key, block.get("name"), block.get("client")):
+        for scope in self._expand_for_each(block, path, key, block.get("name"), block.get("client")):
             ConnectorBuilder(self, path, block, scope).build()
 
-    def _guards(self, data: Mapping[str, Any], env: Environment) -> Guards:
-        own = environments.guards(self.block(data.get("guards") or {}, ("guards",)) or {})
-        shares = [s for s in (own.max_changes, env.guards.max_changes) if s is not None]
+    def _merge_guards(self, data: Mapping[str, Any], env: Environment) -> Guards:
+        stack_guards = environments.read_guards(self.block(data.get("guards") or {}, ("guards",)) or {})
+        shares = [s for s in (stack_guards.max_changes, env.guards.max_changes) if s is not None]
         return Guards(
-            own.create and env.guards.create,
+            stack_guards.create and env.guards.create,
             min(shares, default=None),
-            own.naming + env.guards.naming,
+            stack_guards.naming + env.guards.naming,
             {
-                kind: own.schemas.get(kind, ()) + env.guards.schemas.get(kind, ())
+                kind: stack_guards.schemas.get(kind, ()) + env.guards.schemas.get(kind, ())
                 for kind in KINDS
-                if kind in own.schemas or kind in env.guards.schemas
+                if kind in stack_guards.schemas or kind in env.guards.schemas
             },
             self.document.at("guards") if "guards" in data else None,
-            env.guards.create_source if own.create else "",
+            env.guards.create_source if stack_guards.create else "",
         )
 
-    def _removed(self, data: Mapping[str, Any]) -> tuple[Removal, ...]:
-        found = []
+    def _read_removals(self, data: Mapping[str, Any]) -> tuple[Removal, ...]:
+        removals = []
         for i, entry in enumerate(self.block(data.get("removed") or [], ("removed",)) or []):
             kind = next(kind for kind in KINDS if kind in entry)
             if entry.get(kind) is None:
                 continue
-            found.append(
+            removals.append(
                 Removal(
                     Address(kind, str(entry[kind])),
                     frozenset(entry.get("accept") or ()),
@@ -207,10 +207,10 @@ class Expansion(ExpansionContext):
                     frozenset(entry["drop"]) if entry.get("drop") is not None else None,
                 )
             )
-        return tuple(found)
+        return tuple(removals)
 
-    def _moved(self, data: Mapping[str, Any]) -> tuple[Move, ...]:
-        found = []
+    def _read_moves(self, data: Mapping[str, Any]) -> tuple[Move, ...]:
+        moves = []
         for i, entry in enumerate(self.block(data.get("moved") or [], ("moved",)) or []):
             try:
                 source, target = parse_address(str(entry["from"])), parse_address(str(entry["to"]))
@@ -219,13 +219,13 @@ class Expansion(ExpansionContext):
                 continue
             refusal = KINDS[source.kind].move_refusal or KINDS[target.kind].move_refusal
             if refusal is not None:
-                why, help = refusal
-                self.report(codes.K214, "this cannot be moved", f"{source}: {why}", ("moved", i), help)
+                reason, help = refusal
+                self.report(codes.K214, "this cannot be moved", f"{source}: {reason}", ("moved", i), help)
                 continue
-            found.append(Move(source, target, self.document.at("moved", i)))
-        return tuple(found)
+            moves.append(Move(source, target, self.document.at("moved", i)))
+        return tuple(moves)
 
-    def _contradictions(self, removed: Sequence[Removal], moved: Sequence[Move]) -> None:
+    def _find_contradictions(self, removed: Sequence[Removal], moved: Sequence[Move]) -> None:
         for entry in removed:
             if entry.address in self.resources:
                 self.problems.append(
@@ -271,17 +271,17 @@ class Expansion(ExpansionContext):
             )
 
 
-def env_sources(resource: Resource, env: Environment) -> set[str]:
-    """The `KAFKA_TOPIC_*` variables that gave the resource a setting."""
+def list_env_sources(resource: Resource, env: Environment) -> set[str]:
+    """Return the `KAFKA_TOPIC_*` variables that gave the resource a setting."""
     return {name for _, name in env.fills.values()} & set(resource.origin.sources.values())
 
 
 def expand(document: Document, inputs: Inputs) -> tuple[Stack | None, list[Diagnostic]]:
-    """What the stack declares, and every problem found on the way. The document meets its schema."""
-    expansion = Expansion(document, inputs.environment, inputs.find, inputs=inputs)
+    """Return what the stack declares, and every problem. The document meets its schema."""
+    expansion = Expansion(document, inputs.environment, inputs.find_template, inputs=inputs)
     try:
         return expansion.run(), expansion.problems
     except TooMuch as e:
         help = "split the stack, or look for what multiplies: for_each with tables, templates of templates"
-        end = error(codes.K238, "the stack asks for too much", str(e), help=help, span=Span(document.path))
-        return None, [*expansion.problems, *expansion.topics.problems, end]
+        problem = error(codes.K238, "the stack asks for too much", str(e), help=help, span=Span(document.path))
+        return None, [*expansion.problems, *expansion.topics.problems, problem]

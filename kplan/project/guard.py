@@ -1,4 +1,4 @@
-"""Guards: what a stack or an environment demands of every resource."""
+"""Check guards: what a stack or an environment demands of every resource."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from kplan.language import limits as bounded
 from kplan.model import Address, Guards, Resource, Secret, Text
 
 
-def check(resources: Mapping[Address, Resource], guards: Guards, internal: Collection[str]) -> list[Diagnostic]:
-    """Each resource that does not meet a guard; names of a template's internal topics are Debezium's, not judged."""
+def check_guards(resources: Mapping[Address, Resource], guards: Guards, internal: Collection[str]) -> list[Diagnostic]:
+    """Return each violation of a guard; names of a template's internal topics are Debezium's and are not checked."""
     problems: list[Diagnostic] = []
     if guards.naming:
-        problems += _naming(resources, guards, internal)
+        problems += _check_names(resources, guards, internal)
     if guards.schemas:
-        problems += _schemas(resources, guards)
+        problems += _check_schemas(resources, guards)
     return problems
 
 
-def _naming(resources: Mapping[Address, Resource], guards: Guards, internal: Collection[str]) -> list[Diagnostic]:
-    found = []
+def _check_names(resources: Mapping[Address, Resource], guards: Guards, internal: Collection[str]) -> list[Diagnostic]:
+    problems = []
     topics = [r for a, r in resources.items() if a.kind == "topic" and a.name not in internal]
     for pattern in guards.naming:
         try:
-            found += [_misnamed(topic, pattern) for topic in topics if not _named(pattern, topic.name)]
+            problems += [_report_name(topic, pattern) for topic in topics if not _matches(pattern, topic.name)]
         except ValueError as e:
-            found.append(error(codes.K213, "a guard cannot be used", f"{pattern}: {e}", span=guards.span))
-    return found
+            problems.append(error(codes.K213, "a guard cannot be used", f"{pattern}: {e}", span=guards.span))
+    return problems
 
 
-def _named(pattern: str, name: str) -> bool:
+def _matches(pattern: str, name: str) -> bool:
     return bounded.pattern(pattern).found_in(name)
 
 
-def _misnamed(topic: Resource, pattern: str) -> Diagnostic:
+def _report_name(topic: Resource, pattern: str) -> Diagnostic:
     return error(
         codes.K213,
         "a guard is not met",
@@ -48,33 +48,38 @@ def _misnamed(topic: Resource, pattern: str) -> Diagnostic:
     )
 
 
-def _schemas(resources: Mapping[Address, Resource], guards: Guards) -> list[Diagnostic]:
-    found = []
+def _check_schemas(resources: Mapping[Address, Resource], guards: Guards) -> list[Diagnostic]:
+    problems = []
     for kind, schemas in guards.schemas.items():
         for schema in schemas:
-            full = _fragment(schema)
-            judged = [resource for address, resource in resources.items() if address.kind == kind]
-            problem = bounded.schema_problem(full)
-            if not problem and bounded.size(full) * len(judged) > bounded.MOST_STEPS:
-                problem = f"it is too large for {len(judged):,} resources"
+            whole_schema = _complete_schema(schema)
+            checked = [resource for address, resource in resources.items() if address.kind == kind]
+            problem = bounded.schema_problem(whole_schema)
+            if not problem and bounded.size(whole_schema) * len(checked) > bounded.MOST_STEPS:
+                problem = f"it is too large for {len(checked):,} resources"
             try:
-                for resource in () if problem else judged:
-                    found += [_problem(resource, e) for e in bounded.violations(full, _plain(resource))]
+                for resource in () if problem else checked:
+                    problems += [
+                        _report_violation(resource, e)
+                        for e in bounded.violations(whole_schema, _describe_resource(resource))
+                    ]
             except (ValueError, RecursionError) as e:
                 problem = str(e)
             if problem:
-                found.append(error(codes.K213, "a guard cannot be used", problem, span=guards.span))
-    return found
+                problems.append(error(codes.K213, "a guard cannot be used", problem, span=guards.span))
+    return problems
 
 
-def _fragment(schema: Any) -> Any:
-    """The JSON Schema: what is none of its keywords names a property, as in `{partitions: {maximum: 200}}`."""
-    named = {k: _fragment(v) for k, v in schema.items() if k not in _KEYWORDS} if isinstance(schema, dict) else {}
-    if not named:
+def _complete_schema(schema: Any) -> Any:
+    """Return the JSON Schema: other keys than its keywords name properties, as in `{partitions: {maximum: 200}}`."""
+    properties = (
+        {k: _complete_schema(v) for k, v in schema.items() if k not in _KEYWORDS} if isinstance(schema, dict) else {}
+    )
+    if not properties:
         return schema
-    kept = {key: value for key, value in schema.items() if key in _KEYWORDS}
-    known = kept.get("properties", {})
-    return {**kept, "properties": {**known, **named} if isinstance(known, dict) else known}
+    keywords = {key: value for key, value in schema.items() if key in _KEYWORDS}
+    declared = keywords.get("properties", {})
+    return {**keywords, "properties": {**declared, **properties} if isinstance(declared, dict) else declared}
 
 
 # All that draft 2020-12 has.
@@ -90,20 +95,20 @@ _KEYWORDS = frozenset({
 })  # fmt: skip
 
 
-def _plain(resource: Resource) -> dict[str, Any]:
-    """The resource as a guard sees it: configs that are numbers are numbers, secrets are words."""
+def _describe_resource(resource: Resource) -> dict[str, Any]:
+    """Return the resource as a guard sees it: configs that are numbers are numbers, secrets are words."""
     view = KINDS[resource.address.kind].encoding.describe(resource)
     return {
-        name: {key: _plain_value(each) for key, each in value.items()} if isinstance(value, Mapping) else value
+        name: {key: _simplify(item) for key, item in value.items()} if isinstance(value, Mapping) else value
         for name, value in view.items()
     }
 
 
-def _plain_value(value: Text) -> Any:
-    return "(sensitive)" if isinstance(value, Secret) else _number(value)
+def _simplify(value: Text) -> Any:
+    return "(sensitive)" if isinstance(value, Secret) else _parse_number(value)
 
 
-def _number(value: str) -> Any:
+def _parse_number(value: str) -> Any:
     if re.fullmatch(r"-?\d{1,19}", value):
         return int(value)
     if re.fullmatch(r"-?\d{1,19}\.\d{1,19}", value):  # a text would meet every `maximum`
@@ -111,13 +116,13 @@ def _number(value: str) -> Any:
     return {"true": True, "false": False}.get(value, value)
 
 
-def _problem(resource: Resource, e: Any) -> Diagnostic:
-    path = "/" + "/".join(str(part) for part in e.absolute_path)
-    what = path if path != "/" else str(resource.address)
+def _report_violation(resource: Resource, violation: Any) -> Diagnostic:
+    path = "/" + "/".join(str(part) for part in violation.absolute_path)
+    subject = path if path != "/" else str(resource.address)
     return error(
         codes.K213,
         "a guard is not met",
-        f"{what}: {e.message}",
+        f"{subject}: {violation.message}",
         span=resource.origin.at(path),
         address=resource.address,
         path=path,

@@ -1,4 +1,4 @@
-"""Variables of the process (KAFKA_*): what they say of a cluster and of runs. docs/environments.md has their table."""
+"""Read variables of the process (KAFKA_*) that configure a cluster and runs. docs/environments.md has their table."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ REFERENCE = re.compile(r"\benv(?:\.(\w+)|\[\s*['\"](\w+)['\"]\s*\])")
 
 @dataclass(frozen=True, slots=True)
 class ProcessSettings:
-    """What KAFKA_TOPIC_* variables set, with or without a kplan.yaml. None: not set."""
+    """Hold what KAFKA_TOPIC_* variables set, with or without a kplan.yaml. None: not set."""
 
     fills: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # path -> (value, variable)
     create: bool | None = None
@@ -66,10 +66,10 @@ def read_settings(process: Mapping[str, str]) -> ProcessSettings:
             for name, path in FILLS.items()
             if process.get(f"KAFKA_TOPIC_{name}")
         },
-        create=reader.boolean(AUTO_CREATE),
-        request_timeout=reader.duration(f"{CREATION}TIMEOUT", positive=True),
-        attempts=reader.attempts(f"{CREATION}RETRIES"),
-        delay=reader.duration(f"{CREATION}RETRY_DELAY"),
+        create=reader.read_boolean(AUTO_CREATE),
+        request_timeout=reader.read_duration(f"{CREATION}TIMEOUT", positive=True),
+        attempts=reader.read_attempts(f"{CREATION}RETRIES"),
+        delay=reader.read_duration(f"{CREATION}RETRY_DELAY"),
         problems=tuple(reader.problems),
     )
 
@@ -77,7 +77,7 @@ def read_settings(process: Mapping[str, str]) -> ProcessSettings:
 def read_client(process: Mapping[str, str]) -> tuple[dict[str, str], list[Diagnostic]]:
     """Read the client's settings from the connection variables, and find where they contradict each other."""
     reader = _Reader(process)
-    ssl = reader.boolean(USE_SSL)
+    ssl = reader.read_boolean(USE_SSL)
     sasl = bool(process.get("KAFKA_SASL_MECHANISM") or process.get("KAFKA_SASL_USERNAME"))
     derived = {(True, True): "SASL_SSL", (True, False): "SSL", (False, True): "SASL_PLAINTEXT"}.get((bool(ssl), sasl))
     protocol = process.get(PROTOCOL) or derived or "PLAINTEXT"
@@ -94,28 +94,28 @@ def read_client(process: Mapping[str, str]) -> tuple[dict[str, str], list[Diagno
         reader.report(
             f"{', '.join(files)} without TLS: the connection would be {protocol}", f"set {USE_SSL} to true or false"
         )
-    named = {"security.protocol": process.get(PROTOCOL) or derived}
-    named |= {key: process.get(name) for name, key in CLIENT.items()}
-    return {key: value for key, value in named.items() if value}, reader.problems
+    settings = {"security.protocol": process.get(PROTOCOL) or derived}
+    settings |= {key: process.get(name) for name, key in CLIENT.items()}
+    return {key: value for key, value in settings.items() if value}, reader.problems
 
 
-def set_connection_variables(process: Mapping[str, str]) -> list[str]:
-    """The connection variables that are set, in the order of the table."""
+def list_set_connection_variables(process: Mapping[str, str]) -> list[str]:
+    """Return the connection variables that are set, in the order of the table."""
     return [name for name in CONNECTION if process.get(name)]
 
 
-def referenced_variables(data: Any) -> Collection[str]:
-    """The variables of the process that templates in `data` name (`{{ env.X }}`)."""
-    return {match[1] or match[2] for text in _texts(data) for match in REFERENCE.finditer(text)}
+def find_referenced_variables(data: Any) -> Collection[str]:
+    """Return the variables of the process that templates in `data` name (`{{ env.X }}`)."""
+    return {match[1] or match[2] for text in _iterate_texts(data) for match in REFERENCE.finditer(text)}
 
 
-def _texts(data: Any) -> Iterator[str]:
+def _iterate_texts(data: Any) -> Iterator[str]:
     if isinstance(data, dict):
         for value in data.values():
-            yield from _texts(value)
+            yield from _iterate_texts(value)
     elif isinstance(data, list):
         for value in data:
-            yield from _texts(value)
+            yield from _iterate_texts(value)
     elif isinstance(data, str) and "{{" in data:
         yield data
 
@@ -130,29 +130,29 @@ class _Reader:
     def report(self, detail: str, help: str) -> None:
         self.problems.append(error(codes.K203, "a variable has a value that it may not have", detail, help=help))
 
-    def boolean(self, name: str) -> bool | None:
-        """None where the variable is not set, or empty."""
+    def read_boolean(self, name: str) -> bool | None:
+        """Return None where the variable is not set, or empty."""
         value = self.process.get(name, "").strip().lower()
         if value not in (*TRUE, *FALSE):
             self.report(f"{name}: {value!r} is not a boolean", f"set {name} to true or false")
             return None
         return value in TRUE if value else None
 
-    def duration(self, name: str, positive: bool = False) -> float | None:
+    def read_duration(self, name: str, positive: bool = False) -> float | None:
         value = self.process.get(name, "").strip()
         if not value:
             return None
         try:
-            found = seconds(value)
+            duration = seconds(value)
         except ValueError:
             self.report(f"{name}: {value!r} is not a duration", "write a number of seconds, 30s, 2m or 500ms")
             return None
-        if positive and not found:
+        if positive and not duration:
             self.report(f"{name}: {value!r} leaves no time", "write a number of seconds, 30s, 2m or 500ms")
             return None
-        return found
+        return duration
 
-    def attempts(self, name: str) -> int | None:
+    def read_attempts(self, name: str) -> int | None:
         value = self.process.get(name, "").strip()
         if not value:
             return None
@@ -164,9 +164,9 @@ class _Reader:
 
 __all__ = [
     "ProcessSettings",
+    "find_referenced_variables",
+    "list_set_connection_variables",
     "read_client",
     "read_settings",
-    "referenced_variables",
     "seconds",
-    "set_connection_variables",
 ]

@@ -1,4 +1,4 @@
-"""The first files of a project: an environment without a server, and a stack that validates as it is."""
+"""Write the first files of a project: an environment without a server, and a stack that validates as it is."""
 
 from __future__ import annotations
 
@@ -10,28 +10,31 @@ from typing import Any
 
 from kplan.kinds.connector.templates import Blueprint
 
-SCHEMAS = ("stack.v1", "environments.v1")  # what editors know of both files
-WIDTH = 100
-TABLES = ("orders", "customers")
+SCHEMA_NAMES = ("stack.v1", "environments.v1")  # by which editors check both files
+MAX_WIDTH = 100
+EXAMPLE_TABLES = ("orders", "customers")
 
 Schema = Mapping[str, Any]
 
 
-def slug(text: str) -> str:
-    """A stack's name made of any text; none where nothing is left of it."""
+def make_slug(text: str) -> str:
+    """Return a stack's name made of any text; empty if nothing is left of it."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].strip("-")
 
 
-def password_variable(name: str) -> str:
-    """The environment variable that holds the database's password for the stack."""
+def name_password_variable(name: str) -> str:
+    """Return the environment variable that holds the database's password for the stack."""
     return re.sub(r"\A(?=\d)", "_", name.replace("-", "_").upper()) + "_DB_PASSWORD"
 
 
-def environments(bootstrap: str = "", connect: str = "") -> str:
-    """kplan.yaml with a simulated cluster, and a real one as far as its addresses are given."""
-    quoted, url = json.dumps(bootstrap or "localhost:9092"), json.dumps(connect or "http://localhost:8083")
-    real = ["dev:", f"  kafka: {{bootstrap.servers: {quoted}}}"]
-    real += [f"  connect: {{url: {url}}}"] if connect or not bootstrap else []
+def write_environments(bootstrap: str = "", connect: str = "") -> str:
+    """Return kplan.yaml with a simulated cluster, and a real one if its addresses are given."""
+    quoted_bootstrap, quoted_url = (
+        json.dumps(bootstrap or "localhost:9092"),
+        json.dumps(connect or "http://localhost:8083"),
+    )
+    cluster = ["dev:", f"  kafka: {{bootstrap.servers: {quoted_bootstrap}}}"]
+    cluster += [f"  connect: {{url: {quoted_url}}}"] if connect or not bootstrap else []
     lines = [
         "# yaml-language-server: $schema=schemas/environments.v1.json",
         "version: 1",
@@ -41,26 +44,26 @@ def environments(bootstrap: str = "", connect: str = "") -> str:
         "  local: {}",
         "  # A cluster with its Connect; `kafka` takes librdkafka's own settings. Secrets come from outside:",
         '  # sasl.password: "{{ env.KAFKA_PASSWORD }}"',
-        *(f"  {line}" if bootstrap else f"  # {line}" for line in real),
+        *(f"  {line}" if bootstrap else f"  # {line}" for line in cluster),
     ]
     return "\n".join(lines) + "\n"
 
 
-def stack(name: str, template: Blueprint | None = None, description: str = "") -> str:
-    """The stack's file: topics alone, or one connector of the template with its tables."""
+def write_stack(name: str, template: Blueprint | None = None, description: str = "") -> str:
+    """Return the stack's file: topics alone, or one connector of the template with its tables."""
     lines = [
         "# yaml-language-server: $schema=../schemas/stack.v1.json",
         "version: 1",
         f"stack: {name} # its identity: a stack with another name is another stack",
-        *(_topics(name) if template is None else _connector(name, template, description)),
+        *(_write_topics(name) if template is None else _write_connector(name, template, description)),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _topics(name: str) -> Iterator[str]:
+def _write_topics(name: str) -> Iterator[str]:
     yield "description: Topics alone"
     yield ""
-    yield from _defaults(3)
+    yield from _write_defaults(3)
     yield ""
     yield "topics:"
     yield "  # Without a block of its own a topic has the defaults. A retention may be written as 7d, 12h or 500ms."
@@ -74,7 +77,7 @@ def _topics(name: str) -> Iterator[str]:
     yield "    config: {retention.ms: 1d}"
 
 
-def _defaults(partitions: int) -> Iterator[str]:
+def _write_defaults(partitions: int) -> Iterator[str]:
     yield "# What each topic has unless it says otherwise."
     yield "defaults:"
     yield "  topic:"
@@ -83,44 +86,44 @@ def _defaults(partitions: int) -> Iterator[str]:
     yield "    config: {retention.ms: 7d, min.insync.replicas: 2} # 1, too"
 
 
-def _connector(name: str, template: Blueprint, description: str) -> Iterator[str]:
+def _write_connector(name: str, template: Blueprint, description: str) -> Iterator[str]:
     database = template.parameters["properties"]["database"]
     yield f"description: {json.dumps(f'{description}: one topic a table', ensure_ascii=False)}"
     yield ""
     yield "variables:"
     yield "  # The value is never printed, logged or saved."
-    yield f"  db_password: {{type: string, env: {password_variable(name)}, sensitive: true}}"
+    yield f"  db_password: {{type: string, env: {name_password_variable(name)}, sensitive: true}}"
     yield ""
-    yield from _defaults(1)
+    yield from _write_defaults(1)
     yield ""
     yield "connectors:"
     yield f"  {name}:"
     yield f"    template: {template.name}"
     yield f"    topic_prefix: {name} # of every topic's name; another prefix is another connector"
     yield "    database:"
-    yield from (f"      {line}" for line in _example(database))
+    yield from (f"      {line}" for line in _write_example(database))
     yield "    # Each table has a topic. A setting beside its name is its topic's."
     yield "    tables:"
-    yield f"      {TABLES[0]}: {{partitions: 6, config: {{compression.type: zstd}}}}"
-    yield f"      {TABLES[1]}:"
-    yield from (f"    # {line}" for line in _other(template))
+    yield f"      {EXAMPLE_TABLES[0]}: {{partitions: 6, config: {{compression.type: zstd}}}}"
+    yield f"      {EXAMPLE_TABLES[1]}:"
+    yield from (f"    # {line}" for line in _list_other_parameters(template))
 
 
-def _example(parameter: Schema) -> Iterator[str]:
-    """The parameter's own example, each key with what it means."""
+def _write_example(parameter: Schema) -> Iterator[str]:
+    """Yield the parameter's own example, each key with its meaning."""
     for key, value in parameter["examples"][0].items():
         meaning = str(parameter["properties"][key]["description"]).partition(". ")[0].rstrip(".")
-        line = f"{key}: {_scalar(value)}"
-        yield f"{line} # {meaning}" if len(line) + len(meaning) < WIDTH else line
+        line = f"{key}: {_write_scalar(value)}"
+        yield f"{line} # {meaning}" if len(line) + len(meaning) < MAX_WIDTH else line
 
 
-def _scalar(value: object) -> str:
+def _write_scalar(value: object) -> str:
     text = str(value)
     return text if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.]*", text) else json.dumps(value, ensure_ascii=False)
 
 
-def _other(template: Blueprint) -> list[str]:
-    """The template's parameters that are left out here."""
-    others = [each for each in template.parameters["properties"] if each not in ("topic_prefix", "database")]
-    said = f"Also: {', '.join(others)}; and any other property of the connector under `config:`."
-    return textwrap.wrap(said, WIDTH - 6, break_on_hyphens=False, break_long_words=False)
+def _list_other_parameters(template: Blueprint) -> list[str]:
+    """Return the template's parameters that are left out here."""
+    others = [name for name in template.parameters["properties"] if name not in ("topic_prefix", "database")]
+    text = f"Also: {', '.join(others)}; and any other property of the connector under `config:`."
+    return textwrap.wrap(text, MAX_WIDTH - 6, break_on_hyphens=False, break_long_words=False)

@@ -1,4 +1,4 @@
-"""What several stacks declare together: one owner for each resource, and where one is in another's way."""
+"""Check several stacks together: one owner for each resource, and no stack in another's way."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from kplan.kinds.connector.sinks import warn_of_shared_groups
 from kplan.model import Address, Origin, Resource, Stack
 
 
-def same_addresses(stacks: Sequence[Stack]) -> list[Diagnostic]:
-    """An error for each address that two stacks declare."""
-    owner: dict[Address, tuple[str, Origin]] = {}
-    found = []
+def find_shared_addresses(stacks: Sequence[Stack]) -> list[Diagnostic]:
+    """Return an error for each address that two stacks declare."""
+    owners: dict[Address, tuple[str, Origin]] = {}
+    problems = []
     for stack in stacks:
         for address, resource in stack.resources.items():
-            other = owner.setdefault(address, (stack.name, resource.origin))
+            other = owners.setdefault(address, (stack.name, resource.origin))
             if other[0] != stack.name:
-                found.append(
+                problems.append(
                     error(
                         codes.K211,
                         "declared twice",
@@ -27,19 +27,19 @@ def same_addresses(stacks: Sequence[Stack]) -> list[Diagnostic]:
                         help="let one stack own it",
                     )
                 )
-    return found
+    return problems
 
 
-def conflicts(stacks: Sequence[Stack]) -> list[Diagnostic]:
-    """What one stack does to another, with both places."""
+def find_conflicts(stacks: Sequence[Stack]) -> list[Diagnostic]:
+    """Return what one stack does to another, with both places."""
     declared = {a: (stack, r) for stack in stacks for a, r in stack.resources.items()}
     return [
-        *_removed_elsewhere(stacks, declared),
+        *_find_removed_elsewhere(stacks, declared),
         *warn_of_shared_groups(resource for _, resource in declared.values()),
     ]
 
 
-def _removed_elsewhere(
+def _find_removed_elsewhere(
     stacks: Sequence[Stack], declared: Mapping[Address, tuple[Stack, Resource]]
 ) -> Iterator[Diagnostic]:
     for stack in stacks:

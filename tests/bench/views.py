@@ -16,7 +16,7 @@ from pathlib import Path
 from kplan.model import Live
 from kplan.planning.document import to_json
 from kplan.planning.pipeline import Options, make
-from kplan.project.loading import Request, load
+from kplan.project.loading import Request, load_project
 from kplan.render.text import Context
 from kplan.render.views import render
 from kplan.servers.base import Cluster
@@ -42,7 +42,7 @@ def main(path: str, rounds: int) -> None:
     store = SqliteStore(Path(path).parent / "views.db")
 
     def computed() -> dict[str, object]:
-        loaded = load(Request((path,), env="local"))
+        loaded = load_project(Request((path,), env="local"))
         return to_json(make(loaded.stacks[0], nothing, store, Options(offline=True, created_at="2026-01-01T00:00:00Z")))
 
     document = computed()

@@ -27,7 +27,7 @@ from kplan.model import Address, Change
 from kplan.planning.pipeline import Options, make
 from kplan.planning.reading import read_addresses
 from kplan.planning.risk import Accepted
-from kplan.project.loading import Request, load, load_environment
+from kplan.project.loading import Request, load_environment, load_project
 from kplan.servers.base import Backend, Cluster, Outcome, Progress
 from kplan.state.base import Holder
 from tests.services import KafkaCluster, ServiceMissing
@@ -152,7 +152,7 @@ def make_plan(world: World, factor: int) -> Any:
 
 
 def planned(world: World, cluster: Cluster) -> Any:
-    loaded = load(Request((str(world.shell.folder / "stack.yaml"),)))
+    loaded = load_project(Request((str(world.shell.folder / "stack.yaml"),)))
     store = open_store(loaded.environment)
     return make(loaded.stacks[0], cluster, store, Options(accept=Accepted(("*",)))), store
 

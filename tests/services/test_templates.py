@@ -16,7 +16,7 @@ import yaml
 from kplan.diagnostics import Diagnostic
 from kplan.kinds.connector.templates import Blueprint, blueprint
 from kplan.model import Action, Address, Change, Connector
-from kplan.project.loading import Request, built_in, built_in_templates, load
+from kplan.project.loading import Request, list_built_in_templates, load_built_in, load_project
 from kplan.servers.connect.connectors import ConnectConnectors
 from kplan.servers.connect.documents import literal
 from tests.services import ConnectWorker, KafkaCluster
@@ -40,7 +40,7 @@ OF: Mapping[str, Mapping[str, Any]] = {
 
 
 def template(name: str) -> Blueprint:
-    found, problems = blueprint(name, lambda each: (built_in(each), []))
+    found, problems = blueprint(name, lambda each: (load_built_in(each), []))
     assert found is not None and not problems
     return found
 
@@ -78,7 +78,7 @@ def expanded(folder: Path, block: Mapping[str, Any], kafka: KafkaCluster, connec
     stack = {"version": 1, "stack": "templates", "connectors": {"cdc": block}}
     (folder / "stack.yaml").write_text(yaml.safe_dump(stack, sort_keys=False))
     request = Request([str(folder / "stack.yaml")], bootstrap=kafka.bootstrap, connect=connect.url, folder=str(folder))
-    loaded = load(request)
+    loaded = load_project(request)
     assert not loaded.diagnostics
     found = loaded.stacks[0].resources[Address("connector", "cdc")]
     assert isinstance(found, Connector)
@@ -100,7 +100,7 @@ def only_lacks_its_database(problem: Diagnostic) -> bool:
 
 
 @pytest.mark.parametrize("much", ["every parameter", "what is required"])
-@pytest.mark.parametrize("name", built_in_templates())
+@pytest.mark.parametrize("name", list_built_in_templates())
 def test_the_plugin_misses_nothing_but_its_database(
     name: str, much: str, kafka: KafkaCluster, connect: ConnectWorker, tmp_path: Path
 ) -> None:
@@ -123,7 +123,7 @@ def choices(schema: Mapping[str, Any], path: str = "p") -> Iterator[tuple[str, l
             yield from choices(each, f"{path}.{key}")
 
 
-@pytest.mark.parametrize("name", built_in_templates())
+@pytest.mark.parametrize("name", list_built_in_templates())
 def test_a_template_offers_what_the_plugin_takes(
     name: str, kafka: KafkaCluster, connect: ConnectWorker, tmp_path: Path
 ) -> None:

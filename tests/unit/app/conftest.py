@@ -18,7 +18,7 @@ from kplan.execution.run import Result, Stop
 from kplan.model.events import Emit, Event
 from kplan.model.masks import Mask
 from kplan.planning.document import Plan
-from kplan.project.loading import Loaded, Request, load
+from kplan.project.loading import Loaded, Request, load_project
 from kplan.state.base import Store
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -53,7 +53,7 @@ class Caller:
         return Request(paths, folder=str(self.folder), process=self.process)
 
     def load(self, *paths: str) -> Loaded:
-        return load(self.request(*paths))
+        return load_project(self.request(*paths))
 
     def open(self, loaded: Loaded) -> OpenEnvironment:
         return open_environment(loaded.environment, self.runtime())

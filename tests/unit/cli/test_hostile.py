@@ -24,7 +24,7 @@ from kplan.language.source import load as read
 from kplan.language.source import read_plain
 from kplan.language.template import Budget, Scope, TemplateProblem, TooMuch, render
 from kplan.project import environment, reading
-from kplan.project.loading import Loaded, Request, load
+from kplan.project.loading import Loaded, Request, load_project
 from tests.shell import Shell
 
 SECONDS = 20  # of this process: a bound for a slow machine, not a goal
@@ -71,7 +71,7 @@ def loaded(folder: Path, text: str, *names: str, process: dict[str, str] | None 
     os.chdir(folder)
     try:
         with within():
-            return load(request)
+            return load_project(request)
     finally:
         os.chdir(here)
 
@@ -546,7 +546,7 @@ def test_an_environment_cannot_load_code(key: str, folder: Path) -> None:
 
 
 def test_the_same_for_one_without_a_file() -> None:
-    made = environment.without_file("default", {}, ".", "x:1", "http://user:canary-value@c:8083")[0]
+    made = environment.make_without_file("default", {}, ".", "x:1", "http://user:canary-value@c:8083")[0]
     assert made.passwords == ("canary-value",)
 
 
@@ -622,7 +622,7 @@ def test_a_socket_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_silent_writer_is_waited_for_so_long(pipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(reading, "SILENCE_TIMEOUT_S", 0.3)
     writer = os.open(pipe, os.O_RDWR)
     try:
         with pytest.raises(OSError, match="wrote nothing"):

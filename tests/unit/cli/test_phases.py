@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kplan.model import Target
-from kplan.project.loading import Request, load
+from kplan.project.loading import Request, load_project
 
 HEAD = "version: 1\nstack: s\n"
 
@@ -15,7 +15,7 @@ HEAD = "version: 1\nstack: s\n"
 def found(folder: Path, text: str) -> list[tuple[str, int]]:
     """The code and the line of each problem of a stack."""
     (folder / "stack.yaml").write_text(text)
-    loaded = load(Request(["stack.yaml"], folder=str(folder), unasked=Target()))
+    loaded = load_project(Request(["stack.yaml"], folder=str(folder), offline_target=Target()))
     return sorted((each.code, each.span.line if each.span else 0) for each in loaded.diagnostics)
 
 
@@ -79,6 +79,6 @@ def test_a_wrong_environment_file_hides_no_error_of_a_stack(tmp_path: Path) -> N
     (tmp_path / "kplan.yaml").write_text("version: 1\nenvironments: {local: {}}\ndefault: local\ndefault: local\n")
     asked: list[object] = []
     (tmp_path / "stack.yaml").write_text(HEAD + "topics: {a.b: {config: {x: 1}}}\n")
-    loaded = load(Request(["stack.yaml"], folder=str(tmp_path)), asked.append)
+    loaded = load_project(Request(["stack.yaml"], folder=str(tmp_path)), asked.append)
     assert [each.code for each in loaded.diagnostics] == ["K102", "K104"]
     assert not asked, "no server is asked by a file with errors"

@@ -29,7 +29,7 @@ from kplan.planning.reading import read_addresses
 from kplan.planning.risk import Accepted
 from kplan.project.environment import Environment, Simulated
 from kplan.project.expand import Inputs, expand
-from kplan.project.loading import built_in, built_in_templates
+from kplan.project.loading import list_built_in_templates, load_built_in
 from kplan.servers.base import Cluster
 from kplan.state.base import Holder, Store
 from tests.shell import Shell
@@ -39,7 +39,7 @@ SECRET = "hunter2-sesame"
 
 @cache
 def find(name: str) -> tuple[Blueprint | None, list[Diagnostic]]:
-    return blueprint(name, lambda own: (built_in(own), ()))
+    return blueprint(name, lambda own: (load_built_in(own), ()))
 
 
 def there(folder: str, resources: Iterable[Resource]) -> tuple[Environment, Cluster, Store]:
@@ -57,7 +57,7 @@ def there(folder: str, resources: Iterable[Resource]) -> tuple[Environment, Clus
 def imported(environment: Environment, cluster: Cluster, store: Store, *globs: str) -> ImportedStack:
     resources = {a: r for backend in cluster.backends for a, r in backend.read(None).resources.items()}
     found, free = select_live(resources, {}, store.ledger(), globs, "imported")
-    workshop = BlockExpander.create(environment, find, built_in_templates())
+    workshop = BlockExpander.create(environment, find, list_built_in_templates())
     return compose_stack(found, free, "imported", workshop, live=True)
 
 
@@ -276,7 +276,7 @@ def test_another_stacks_things_are_left_out_and_a_topic_of_it_is_not_taken() -> 
         resources = {a: r for backend in cluster.backends for a, r in backend.read(None).resources.items()}
         found, free = select_live(resources, {}, owned, (), "imported")
         result = compose_stack(
-            found, free, "imported", BlockExpander.create(environment, find, built_in_templates()), live=True
+            found, free, "imported", BlockExpander.create(environment, find, list_built_in_templates()), live=True
         )
         assert "topic/a.public.orders is left out: stack other owns it" in result.notes
         assert "orders: {ignore_topic: true}" in result.text

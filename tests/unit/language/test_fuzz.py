@@ -26,7 +26,7 @@ from kplan.planning.pipeline import Options, make
 from kplan.project import environment
 from kplan.project.environment import Environment, Simulated
 from kplan.project.expand import Inputs, expand
-from kplan.project.loading import Reader, Request, pruned
+from kplan.project.loading import ProjectReader, Request, prune
 
 TRIES = int(os.environ.get("KPLAN_FUZZ", "1500"))
 STACKS = Path(__file__).parents[3] / "stacks"
@@ -163,12 +163,14 @@ def validated(text: str, folder: Path) -> None:
         assert problems, "what cannot be gone on with is explained"
         return
     wrong = schema.check(document, schema.read_schema("stack.v1"))
-    usable = pruned(document, wrong)
+    usable = prune(document, wrong)
     if usable is None:
         assert wrong
         return
-    reader = Reader(Request(folder=str(folder)))
-    inputs = Inputs(Environment("local", simulated=Simulated()), Given(), lambda name: reader._template(folder, name))
+    reader = ProjectReader(Request(folder=str(folder)))
+    inputs = Inputs(
+        Environment("local", simulated=Simulated()), Given(), lambda name: reader._find_template(folder, name)
+    )
     stack, found = expand(usable, inputs)
     for each in (*wrong, *found):
         assert each.code and each.summary, each
@@ -212,11 +214,11 @@ environments:
             document, problems = source.load(text, "kplan.yaml")
             if document is None or any(p.is_error for p in problems):
                 continue
-            usable = pruned(document, schema.check(document, schema.read_schema("environments.v1")))
+            usable = prune(document, schema.check(document, schema.read_schema("environments.v1")))
             if usable is not None:
-                for name in environment.names(usable):
-                    environment.build(usable, name, {"P": "secret"})
-                environment.default_name(usable)
+                for name in environment.list_names(usable):
+                    environment.build_environment(usable, name, {"P": "secret"})
+                environment.choose_default_name(usable)
         except Exception as e:
             pytest.fail("".join(traceback.format_exception(e)[-3:]) + text)
 
@@ -225,9 +227,9 @@ def saved_plan(folder: Path) -> dict[str, Any]:
     document, _ = source.load(RICH.replace("removed: [", "removed: [").split("removed:")[0], "stack.yaml")
     assert document is not None
     env = Environment("local", str(folder), simulated=Simulated())
-    reader = Reader(Request(folder=str(folder)))
+    reader = ProjectReader(Request(folder=str(folder)))
     given = Given({"db_password": "canary-secret"})
-    stack, problems = expand(document, Inputs(env, given, lambda name: reader._template(folder, name)))
+    stack, problems = expand(document, Inputs(env, given, lambda name: reader._find_template(folder, name)))
     assert stack is not None and not any(p.is_error for p in problems), problems
     document_ = to_json(make(stack, open_cluster(env), open_store(env), Options()))
     assert "canary-secret" not in json.dumps(document_)

@@ -13,7 +13,7 @@ from kplan.language.fmt import format
 from kplan.language.mistaken import recognize
 from kplan.language.source import load as read
 from kplan.model import Target
-from kplan.project.loading import Request, load
+from kplan.project.loading import Request, load_project
 from tests.shell import Shell
 
 STACK = "version: 1\nstack: t\ntopics: {a.b: {partitions: 3}}\n"
@@ -64,7 +64,9 @@ def only(problems: Iterable[Diagnostic]) -> Diagnostic:
 @pytest.mark.parametrize(("name", "text", "what", "help"), [*IMPORTABLE, *FOREIGN], ids=lambda value: value[:12])
 def test_instead_of_a_stack(name: str, text: str, what: str, help: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
-    problem = only(load(Request([name], folder=str(tmp_path), bootstrap="none:1", unasked=Target())).diagnostics)
+    problem = only(
+        load_project(Request([name], folder=str(tmp_path), bootstrap="none:1", offline_target=Target())).diagnostics
+    )
     assert problem.code == "K113"
     assert problem.detail.startswith(f"{name} is {what}")
     assert help in problem.help
@@ -169,4 +171,4 @@ def test_what_is_printed_of_such_a_file_holds_no_secret(tmp_path: Path) -> None:
 def test_a_valid_stack_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "t.yaml").write_text(STACK)
     monkeypatch.setattr("kplan.language.mistaken.recognize", lambda *_: pytest.fail("it was looked at"))
-    assert not load(Request(["t.yaml"], folder=str(tmp_path))).has_errors
+    assert not load_project(Request(["t.yaml"], folder=str(tmp_path))).has_errors

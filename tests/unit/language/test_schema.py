@@ -20,7 +20,7 @@ from kplan.kinds.connector.templates import blueprint
 from kplan.kinds.topic.configs import CONFIGS, parse
 from kplan.language.schema import _Compiler, check, read_schema
 from kplan.language.source import load
-from kplan.project.loading import built_in, built_in_templates
+from kplan.project.loading import list_built_in_templates, load_built_in
 
 NAMES = ("stack.v1", "environments.v1", "template.v1", "live.v1", "graph.v1")
 TEMPLATES = Path(__file__).parents[3] / "kplan" / "connectors"
@@ -159,9 +159,9 @@ def test_an_editor_completes_a_connector_by_its_template() -> None:
     definitions = read_schema("stack.v1")["$defs"]
     choices = [each for each in definitions["connector"]["allOf"] if "properties" in each["if"]]
     chosen = {each["if"]["properties"]["template"]["const"]: each["then"]["$ref"].split("/")[-1] for each in choices}
-    assert chosen.keys() == set(built_in_templates())
+    assert chosen.keys() == set(list_built_in_templates())
     for name, definition in chosen.items():
-        template, _ = blueprint(name, lambda each: (built_in(each), []))
+        template, _ = blueprint(name, lambda each: (load_built_in(each), []))
         assert template is not None
         assert template.parameters["properties"].keys() <= definitions[definition]["properties"].keys()
 

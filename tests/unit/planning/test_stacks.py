@@ -19,7 +19,7 @@ from kplan.planning.document import Plan
 from kplan.planning.pipeline import Options, make_all
 from kplan.planning.risk import Accepted
 from kplan.planning.stacks import Circle, in_order
-from kplan.project.stacks import conflicts
+from kplan.project.stacks import find_conflicts
 from kplan.servers.base import Backend, Cluster
 from kplan.state.base import Store
 from tests.shell import Shell
@@ -190,18 +190,18 @@ def test_without_the_stack_that_gives_it_up_another_one_still_owns_it(world: Wor
 
 
 def test_what_one_stack_removes_and_another_declares_is_named_at_both_places() -> None:
-    found = conflicts([stack("old", removed=[gone("t")]), stack("new", topic("t"))])
+    found = find_conflicts([stack("old", removed=[gone("t")]), stack("new", topic("t"))])
     assert [(d.code, str(d.span)) for d in found] == [("K251", "old.yaml:7:5")]
     assert "stack new declares it at t.yaml:4:3" in found[0].detail and "keep: true" in found[0].help
-    assert not conflicts([stack("old", removed=[gone("t", keep=True)]), stack("new", topic("t"))])
+    assert not find_conflicts([stack("old", removed=[gone("t", keep=True)]), stack("new", topic("t"))])
 
 
 def test_two_sinks_that_share_a_group_and_a_topic_are_a_warning() -> None:
     group = {"consumer.override.group.id": "g"}
-    found = conflicts([stack("a", sink("x", "t", **group)), stack("b", sink("y", "t", **group))])
+    found = find_conflicts([stack("a", sink("x", "t", **group)), stack("b", sink("y", "t", **group))])
     assert [(d.code, d.is_error, d.address) for d in found] == [("K252", False, "connector/y")]
-    assert not conflicts([stack("a", sink("x", "t", **group)), stack("b", sink("y", "u", **group))])
-    assert not conflicts([stack("a", sink("x", "t")), stack("b", sink("y", "t"))])
+    assert not find_conflicts([stack("a", sink("x", "t", **group)), stack("b", sink("y", "u", **group))])
+    assert not find_conflicts([stack("a", sink("x", "t")), stack("b", sink("y", "t"))])
 
 
 def test_a_slot_that_two_stacks_share_is_told_at_both_places(world: World) -> None:

@@ -10,14 +10,14 @@ import pytest
 
 from kplan.diagnostics import Diagnostic
 from kplan.model import Address, Connector, Secret, Stack, Topic
-from kplan.project.loading import Loaded, Request, load
+from kplan.project.loading import Loaded, Request, load_project
 
 
 def loaded(folder: Path, text: str, kplan: str = "", process: dict[str, str] | None = None, **flags: str) -> Loaded:
     (folder / "stack.yaml").write_text(dedent(text))
     if kplan:
         (folder / "kplan.yaml").write_text(dedent(kplan))
-    return load(Request([str(folder / "stack.yaml")], flags=flags, folder=str(folder), process=process or {}))
+    return load_project(Request([str(folder / "stack.yaml")], flags=flags, folder=str(folder), process=process or {}))
 
 
 def stack(folder: Path, text: str, kplan: str = "", process: dict[str, str] | None = None, **flags: str) -> Stack:
@@ -171,7 +171,7 @@ def test_variables_come_from_flags_then_files_then_the_process_then_the_environm
         process: dict[str, str] | None = None, files: tuple[str, ...] = (), flags: dict[str, str] | None = None
     ) -> int:
         (tmp_path / "stack.yaml").write_text(text)
-        found = load(
+        found = load_project(
             Request([str(tmp_path / "stack.yaml")], "", flags or {}, files, folder=str(tmp_path), process=process or {})
         )
         return topic(found.stacks[0], "a").partitions
@@ -273,7 +273,7 @@ def test_two_environments_of_one_name_are_told_apart_by_their_guards(tmp_path: P
     kplan = f"version: 1\ndefault: dev\nenvironments:\n  dev: {{}}\n  prod: {prod}\n"
     text = "version: 1\nstack: s\ntopics: {a: {replication_factor: 1}}\n"
     assert not problems(tmp_path, text, kplan)
-    found = load(Request([str(tmp_path / "stack.yaml")], "prod", folder=str(tmp_path)))
+    found = load_project(Request([str(tmp_path / "stack.yaml")], "prod", folder=str(tmp_path)))
     assert [d.code for d in found.diagnostics] == ["K213"]
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kplan.project.loading import built_in_templates
-from kplan.project.scaffold import password_variable, slug
+from kplan.project.loading import list_built_in_templates
+from kplan.project.scaffold import make_slug, name_password_variable
 from tests.shell import Shell
 from tests.unit.cli.test_terminal import Terminal
 
@@ -33,7 +33,7 @@ def printed(out: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("template", ["topics", *built_in_templates()])
+@pytest.mark.parametrize("template", ["topics", *list_built_in_templates()])
 def test_what_it_writes_works_as_printed(shell: Shell, template: str, tmp_path: Path) -> None:
     out = shell.kplan(
         "init", "my project", "--template", template, "--bootstrap", "h:9092", "--connect", "http://h"
@@ -117,9 +117,9 @@ def test_on_a_terminal_it_asks_what_no_flag_says(tmp_path: Path) -> None:
 
 
 def test_names_are_made_of_any_text() -> None:
-    assert slug("My Project_2/") == "my-project-2"
-    assert slug("你好") == ""
-    assert password_variable("2nd-shop") == "_2ND_SHOP_DB_PASSWORD"
+    assert make_slug("My Project_2/") == "my-project-2"
+    assert make_slug("你好") == ""
+    assert name_password_variable("2nd-shop") == "_2ND_SHOP_DB_PASSWORD"
 
 
 def test_on_a_terminal_a_wrong_answer_is_asked_again(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kplan.model import Target
-from kplan.project.loading import Request, load
+from kplan.project.loading import Request, load_project
 from tests.shell import Shell
 
 HEAD = "version: 1\nstack: s\nvariables:\n  partitions: {type: integer, default: 3}\n"
@@ -40,7 +40,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("text", "code", "place", "detail", "help"), MISTAKES, ids=lambda value: str(value)[:24])
 def test_a_mistake(text: str, code: str, place: tuple[int, int], detail: str, help: str, tmp_path: Path) -> None:
     (tmp_path / "orders.yaml").write_text(f"{HEAD}{text}\n")
-    loaded = load(Request(["orders.yaml"], folder=str(tmp_path), unasked=Target()))
+    loaded = load_project(Request(["orders.yaml"], folder=str(tmp_path), offline_target=Target()))
     (problem,) = loaded.diagnostics
     assert problem.code == code
     assert problem.span and (problem.span.line, problem.span.column) == place
@@ -50,7 +50,7 @@ def test_a_mistake(text: str, code: str, place: tuple[int, int], detail: str, he
 
 def test_the_name_of_a_stack_is_proposed_by_its_file(tmp_path: Path) -> None:
     (tmp_path / "My Orders.v2.yaml").write_text("version: 1\ntopics: {a.b: {}}\n")
-    (problem,) = load(Request(["My Orders.v2.yaml"], folder=str(tmp_path))).diagnostics
+    (problem,) = load_project(Request(["My Orders.v2.yaml"], folder=str(tmp_path))).diagnostics
     assert problem.help == "add `stack: my-orders`"
 
 
@@ -79,12 +79,12 @@ def test_a_key_of_the_environments_that_is_written_otherwise(tmp_path: Path) -> 
 def test_a_missing_connect_and_a_missing_file(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text("version: 1\nstack: s\nconnectors: {c: {class: X}}\n")
     request = Request(["shop.yaml"], folder=str(tmp_path), bootstrap="b:1")
-    assert [(each.code, each.help) for each in load(request).diagnostics] == [("K218", "add --connect URL")]
+    assert [(each.code, each.help) for each in load_project(request).diagnostics] == [("K218", "add --connect URL")]
     (tmp_path / "kplan.yaml").write_text("version: 1\nenvironments: {local: {kafka: {bootstrap.servers: 'b:1'}}}\n")
-    (problem,) = load(Request(["shop.yaml"], folder=str(tmp_path))).diagnostics
+    (problem,) = load_project(Request(["shop.yaml"], folder=str(tmp_path))).diagnostics
     assert problem.help == "add `connect: {url: …}` to the environment"
     for name in ("shp.yaml", "shop.yml", "shop"):
-        (problem,) = load(Request([name], folder=str(tmp_path))).diagnostics
+        (problem,) = load_project(Request([name], folder=str(tmp_path))).diagnostics
         assert (problem.code, problem.help.endswith("shop.yaml?")) == ("K107", True)
-    (problem,) = load(Request(["other.yaml"], folder=str(tmp_path))).diagnostics
+    (problem,) = load_project(Request(["other.yaml"], folder=str(tmp_path))).diagnostics
     assert "did you mean" not in problem.help

@@ -676,7 +676,7 @@ def test_what_stands_for_a_credential_is_no_secret(secretive: Shell) -> None:
     """It would be masked wherever the same word is said."""
     from kplan.project.loading import Request, load_environment
 
-    found = load_environment(Request(folder=str(secretive.folder), env="prod", unasked=Target()))
+    found = load_environment(Request(folder=str(secretive.folder), env="prod", offline_target=Target()))
     assert not [secret for secret in found.secrets if len(secret) > 1]
 
 

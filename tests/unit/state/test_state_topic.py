@@ -9,7 +9,7 @@ import pytest
 
 from kplan.model import Action, Address, Live, Owned, Removal, Stack, Topic
 from kplan.planning.diff import diff
-from kplan.project.loading import Request, load
+from kplan.project.loading import Request, load_project
 
 STATE = Address("topic", "__kplan")
 LIVE = Live(resources={STATE: Topic("__kplan", 1, 3, {"cleanup.policy": "compact"})}, state="__kplan")
@@ -19,7 +19,7 @@ def loaded_codes(folder: Path, state: str, topic: str) -> list[str]:
     environment = f"version: 1\nenvironments:\n  dev: {{kafka: {{bootstrap.servers: 'h:9092'}}{state}}}\n"
     (folder / "kplan.yaml").write_text(environment)
     (folder / "stack.yaml").write_text(f"version: 1\nstack: s\ntopics:\n  {topic}: {{}}\n  a: {{}}\n")
-    loaded = load(Request(("stack.yaml",), folder=str(folder), env="dev"))
+    loaded = load_project(Request(("stack.yaml",), folder=str(folder), env="dev"))
     return [problem.code for problem in loaded.diagnostics if problem.is_error]
 
 

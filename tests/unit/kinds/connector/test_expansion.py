@@ -13,7 +13,7 @@ import yaml
 from kplan.diagnostics import Diagnostic
 from kplan.kinds.connector.tables import split
 from kplan.model import Address, Connector, Stack, Topic
-from kplan.project.loading import Loaded, Request, built_in_templates, load
+from kplan.project.loading import Loaded, Request, list_built_in_templates, load_project
 from kplan.render.text import split_items
 
 ROOT = Path(__file__).parents[4]
@@ -39,7 +39,7 @@ def loaded(folder: Path, *blocks: Mapping[str, Any], **stack: Any) -> Loaded:
     connectors = {f"c{number}" if number else "cdc": each for number, each in enumerate(blocks)}
     text = {"version": 1, "stack": "s", **stack, "connectors": connectors}
     (folder / "stack.yaml").write_text(yaml.safe_dump(text, sort_keys=False))
-    return load(Request([str(folder / "stack.yaml")], folder=str(folder)))
+    return load_project(Request([str(folder / "stack.yaml")], folder=str(folder)))
 
 
 def expanded(folder: Path, *blocks: Mapping[str, Any], **stack: Any) -> Stack:
@@ -141,7 +141,7 @@ SIGNAL_TABLES = {
 }
 
 
-@pytest.mark.parametrize("template", built_in_templates())
+@pytest.mark.parametrize("template", list_built_in_templates())
 def test_no_default_reaches_retention_policy_or_partitions_of_a_connectors_own_topics(
     template: str, tmp_path: Path
 ) -> None:
@@ -156,7 +156,7 @@ def test_no_default_reaches_retention_policy_or_partitions_of_a_connectors_own_t
     (tmp_path / "stack.yaml").write_text(yaml.safe_dump(text, sort_keys=False))
     process = {"KAFKA_TOPIC_PARTITIONS": "7", "KAFKA_TOPIC_RETENTION_MS": "1", "KAFKA_TOPIC_CLEANUP_POLICY": "compact",
                "KAFKA_TOPIC_RETENTION_BYTES": "1", "KAFKA_TOPIC_MIN_ISR": "1"}  # fmt: skip
-    found = load(Request([str(tmp_path / "stack.yaml")], folder=str(tmp_path), process=process))
+    found = load_project(Request([str(tmp_path / "stack.yaml")], folder=str(tmp_path), process=process))
     assert not [d for d in found.diagnostics if d.is_error]
     made = topics(found.stacks[0])
     history = template not in ("debezium-postgres", "debezium-mongodb")
@@ -236,7 +236,7 @@ def test_what_the_engine_does_not_take_is_an_error_at_its_place(
     assert found.code == "K106" and found.path.startswith("/connectors/cdc/")
 
 
-@pytest.mark.parametrize("template", built_in_templates())
+@pytest.mark.parametrize("template", list_built_in_templates())
 def test_old_snapshot_modes_are_mapped_with_a_warning(template: str, tmp_path: Path) -> None:
     for old, new in (("schema_only", "no_data"), ("never", "no_data"), ("schema_only_recovery", "recovery")):
         if new == "recovery" and template in ("debezium-postgres", "debezium-mongodb"):

@@ -10,7 +10,7 @@ from kplan.diagnostics import Diagnostic
 from kplan.importers.legacy import modernize_transforms
 from kplan.kinds.connector import transforms
 from kplan.model import Connector
-from kplan.project.loading import Request, load
+from kplan.project.loading import Request, load_project
 from tests.shell import Shell
 
 KAFKA = "org.apache.kafka.connect.transforms."
@@ -33,7 +33,7 @@ connectors:
 
 def told(folder: Path, text: str) -> list[Diagnostic]:
     (folder / "stack.yaml").write_text(text)
-    loaded = load(Request([str(folder / "stack.yaml")], folder=str(folder)))
+    loaded = load_project(Request([str(folder / "stack.yaml")], folder=str(folder)))
     assert not loaded.has_errors, loaded.diagnostics
     return [each for each in loaded.diagnostics if each.code in ("K249", "K253", "K254", "K255", "K256")]
 
@@ -134,7 +134,7 @@ def test_a_dead_letter_topic_of_another_stack_is_declared(tmp_path: Path) -> Non
     sinks = f"version: 1\nstack: a\ntopics: {{t: }}\nconnectors: {{c: {{class: FileStreamSink, config: {config}}}}}\n"
     (tmp_path / "a.yaml").write_text(sinks)
     (tmp_path / "b.yaml").write_text("version: 1\nstack: b\ntopics: {dead: }\n")
-    both = load(Request([str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml")], folder=str(tmp_path)))
+    both = load_project(Request([str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml")], folder=str(tmp_path)))
     assert both.diagnostics == []
 
 

@@ -15,7 +15,7 @@ from kplan.kinds.connector.debezium import engines
 from kplan.kinds.connector.debezium.engine import Engine
 from kplan.kinds.connector.debezium.engines import ENGINES
 from kplan.kinds.connector.templates import Blueprint, blueprint
-from kplan.project.loading import built_in
+from kplan.project.loading import load_built_in
 from kplan.servers.databases.drivers import DRIVERS, DROPPING_DRIVERS
 
 ROOT = Path(engines.__file__).parents[5]
@@ -38,7 +38,7 @@ each_engine = pytest.mark.parametrize("engine", ENGINES.values(), ids=lambda eng
 
 
 def template_of(engine: Engine) -> Blueprint:
-    template, problems = blueprint(engine.template, lambda name: (built_in(name), []))
+    template, problems = blueprint(engine.template, lambda name: (load_built_in(name), []))
     assert template is not None and not problems
     return template
 

@@ -8,7 +8,7 @@ from kplan.kinds.connector.debezium.engines import ENGINES
 from kplan.kinds.connector.debezium.leftovers import left_behind
 from kplan.kinds.connector.templates import Blueprint, blueprint
 from kplan.model import Connector
-from kplan.project.loading import built_in, built_in_templates
+from kplan.project.loading import list_built_in_templates, load_built_in
 
 
 def said(kind: str, **config: str) -> str:
@@ -63,6 +63,6 @@ def test_a_connector_that_is_none_of_debeziums_leaves_nothing() -> None:
 
 def test_every_built_in_template_has_an_engine_that_is_known() -> None:
     found: list[Blueprint] = [
-        b for name in built_in_templates() if (b := blueprint(name, lambda n: (built_in(n), []))[0])
+        b for name in list_built_in_templates() if (b := blueprint(name, lambda n: (load_built_in(n), []))[0])
     ]
     assert {each.java_class for each in found} == ENGINES.keys()
