@@ -199,7 +199,7 @@ class _TemplateBlock:
 
     # -- parameters ---------------------------------------------------------------------------------------------------
     def _find_parameters(self) -> dict[str, Any]:
-        """Return the parameters that the template needs, and the database's. Raises UnfitTemplate where one is unknown."""
+        """Return the parameters that the template needs, and the database's. Raises UnfitTemplate."""
         parameters: dict[str, Any] = {}
         paths = {path: key for key, path in self._direct_parameters()}
         for path in _required_paths(self.blueprint.parameters):

@@ -32,8 +32,8 @@ REMOVED: Final = {
 
 RENAMED_TRANSFORMS: Final = frozenset({"ReplaceField"})  # transforms of which only names changed
 UNWRAP_TRANSFORMS: Final = ("ExtractNewRecordState", "ExtractNewDocumentState")
-# By drop.tombstones and delete.handling.mode, with the defaults of those Debezium versions. `none` kept the delete as a record
-# without a value; with the tombstone after it there were two, and no mode does that.
+# By drop.tombstones and delete.handling.mode, with the defaults of those Debezium versions. `none` kept the delete as a
+# record without a value; with the tombstone after it there were two, and no mode does that.
 DELETE_MODES: Final = {
     (True, "drop"): "drop",
     (False, "drop"): "tombstone",

@@ -330,7 +330,7 @@ class _Composition:
         return data
 
     def _explicit_paths(self) -> frozenset[str]:
-        """Return the paths of the environment's defaults: topics repeat them, in case another environment has others."""
+        """Return the paths of the environment's defaults: topics repeat them, as environments differ."""
         defaults = layer(self.expander.environment.defaults.get("topic") or {}, "", {})
         return frozenset(defaults) | frozenset(self.expander.environment.fills)
 

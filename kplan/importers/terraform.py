@@ -117,7 +117,8 @@ def parse_all(files: Sequence[tuple[str, str]]) -> ImportedResources:
     unset = sorted({name for scope in scopes.values() for name in scope.used & scope.defaults})
     if unset:
         imported.note(
-            f"defaults of variables count ({shorten_names(unset)}): give a .tfvars file that says otherwise with --file too"
+            f"defaults of variables count ({shorten_names(unset)}): "
+            "give a .tfvars file that says otherwise with --file too"
         )
     return imported
 
