@@ -188,7 +188,7 @@ def _plans(loaded: Loaded, stacks: Sequence[Stack], request: PlanRequest, key: s
     runtime.learn(loaded.environment, loaded.stacks)
     with open_environment(loaded.environment, runtime) as opened:
         plans = plan_stacks(loaded, stacks, request, opened, runtime).plans
-    runtime.notifier(loaded.environment).blocked(plans)
+    runtime.notifier(loaded.environment).notify_blocked(plans)
     return list(plans)
 
 
@@ -290,7 +290,7 @@ def apply(
     if not plan.steps:
         _refuse(plan, environment)
         return Result("applied", "", said="No changes.")
-    return runtime.notifier(environment).run(plan, holder.run, work)
+    return runtime.notifier(environment).run_and_notify(plan, holder.run, work)
 
 
 def destroy(

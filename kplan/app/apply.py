@@ -13,7 +13,7 @@ from kplan.app.plan import PlanOutcome, PlanRequest, plan_stacks, refuse_unplann
 from kplan.app.saved import check_documents, complete_plans, load_environment_of
 from kplan.app.wait import wait_for_others, wait_until_ready
 from kplan.diagnostics import KplanError
-from kplan.execution.apply import Apply, applied, prepare_run, refuse_applied
+from kplan.execution.apply import Apply, find_applied_runs, prepare_run, refuse_applied
 from kplan.servers.base import needs_connect
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ def notifying_refusals(notifier: Notifier, stacks: Sequence[str]) -> Iterator[No
     try:
         yield
     except KplanError as e:
-        if not notifier.told:
-            notifier.refusal(stacks, e)
-            notifier.told = True
+        if not notifier.has_notified:
+            notifier.notify_refusal(stacks, e)
+            notifier.has_notified = True
         raise
 
 
@@ -111,7 +111,7 @@ def apply_work(work: Work, request: ApplyRequest, runtime: Runtime, audience: Ap
             outcome = work.plan(opened)
             audience.show_plans(outcome)
             if code := max((plan.exit_code for plan in outcome.plans), default=0):
-                work.notifier.plans(outcome.plans)
+                work.notifier.notify_unusable(outcome.plans)
                 return code
             audience.show_unchanged([plan for plan in outcome.plans if not plan.steps])
             waiting = [plan for plan in outcome.plans if plan.steps]
@@ -130,10 +130,10 @@ def run_plan(
     stop: Stop,
     listed: Callable[[], Listed] | None = None,
 ) -> Result:
-    """Carry out one plan under the lock of its stack. Raises, with nothing changed, as `Apply.within` does."""
+    """Carry out one plan under the lock of its stack. Raises, with nothing changed, as `Apply.execute` does."""
     narrator = Narrator(holder.run, emit)
     run = prepare_run(plan, opened.environment, opened.cluster, opened.store, holder, narrator, stop, runtime.now)
-    result = Apply(run, request.on_failure, request.saved, listed).within(request.lock_timeout)
+    result = Apply(run, request.on_failure, request.saved, listed).execute(request.lock_timeout)
     return narrator.add_summary(result)
 
 
@@ -168,7 +168,7 @@ class _Runs:
 
         Raises Stale, as for a single plan, where all were.
         """
-        before = applied(self.opened.store, plans) if self.request.saved else {}
+        before = find_applied_runs(self.opened.store, plans) if self.request.saved else {}
         if len(before) == len(plans):
             refuse_applied(plans[0], before)
         self.ends |= {stack: (APPLIED_BEFORE, run) for stack, run in before.items()}
@@ -184,7 +184,7 @@ class _Runs:
     def _run(self, plan: Plan) -> int:
         holder = self.runtime.holder(self.request.command)
         with self.audience.stoppable(holder.run) as stop:
-            result = self.work.notifier.run(plan, holder.run, lambda: self._watch(plan, holder, stop))
+            result = self.work.notifier.run_and_notify(plan, holder.run, lambda: self._watch(plan, holder, stop))
         self.ends[plan.stack] = (ENDS.get(result.outcome, result.outcome), holder.run)
         self.audience.end_run(result)
         return result.exit_code

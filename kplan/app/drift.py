@@ -47,12 +47,12 @@ def find_drift(loaded: Loaded, opened: OpenEnvironment, runtime: Runtime) -> Dri
 
 def notify_drift(outcome: DriftOutcome, environment: Environment, runtime: Runtime) -> None:
     """Notify the environment's receivers of each stack that drifted, without secrets."""
-    from kplan.execution.notify import tell_drift
+    from kplan.execution.notify import notify_drift
 
     for stack in outcome.stacks:
         if stack.drift:
             lines = [f"{judged.drift.address}: {changed(judged)}; {said(judged)}" for judged in stack.drift]
             masked = [runtime.mask.mask(line) for line in lines]
             words = f"drift: {summary(stack.drift)}."
-            for problem in tell_drift(environment.notify, stack.stack, stack.env, words, masked):
+            for problem in notify_drift(environment.notify, stack.stack, stack.env, words, masked):
                 runtime.warn(problem)

@@ -17,7 +17,7 @@ from kplan.execution.run import reading
 from kplan.model.journal import replay
 from kplan.planning.risk import Accepted
 from kplan.planning.trust import escape
-from kplan.state.base import Unended
+from kplan.state.base import UnfinishedWrite
 
 if TYPE_CHECKING:
     from kplan.app.audience import RunAudience
@@ -74,7 +74,7 @@ def end_unfinished_writes(store: Store, lock_timeout: float, runtime: Runtime) -
     """End the writes that the death of a broker left without an end, so that the journal can be read."""
     try:
         store.open_runs()
-    except Unended as e:
+    except UnfinishedWrite as e:
         for stack in e.stacks:
             runtime.note(f"a write of stack {stack} was left without an end; taking its lock ends it")
             with store.lock(stack, runtime.holder(COMMAND), lock_timeout):
@@ -165,7 +165,7 @@ def recover_run(
     notifier = runtime.notifier(opened.environment)
     with audience.stoppable(holder.run) as stop:
         work = lambda: _recover(run.plan, opened, request, runtime, audience, holder, stop)  # noqa: E731
-        return notifier.run(run.plan, holder.run, work)
+        return notifier.run_and_notify(run.plan, holder.run, work)
 
 
 def _recover(

@@ -12,7 +12,7 @@ from kplan.kinds.connector.sensitivity import of_ledger, of_passwords
 from kplan.kinds.registry import parse_address
 from kplan.model import Address
 from kplan.model.masks import Mask
-from kplan.state.cleaning import Cleaner, connectors_in, settings_in
+from kplan.state.cleaning import Cleaner, find_connectors, find_settings
 
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment
@@ -39,7 +39,7 @@ class SensitiveRecords:
 def read_passwords(opened: OpenEnvironment, runtime: Runtime) -> list[Setting]:
     """Return what the plugins of the connectors in the journal define as passwords, where Connect can be asked."""
     connectors = opened.cluster.connectors
-    shown = {c.address: c for r in opened.store.records() if r.run for c in connectors_in(r.data)}
+    shown = {c.address: c for r in opened.store.records() if r.run for c in find_connectors(r.data)}
     if connectors is None or not shown:
         return []
     try:
@@ -54,21 +54,25 @@ def find_sensitive_records(store: Store, passwords: Collection[Setting], runtime
     records = store.records()
     sound = [record for record in records if not record.damage]
     ledger, journal = _read_ledger(sound), [record for record in sound if record.run]
-    shown = [setting for record in journal for setting in settings_in(record.data)]
+    shown = [setting for record in journal for setting in find_settings(record.data)]
     hide = lambda values, text: Mask(values).mask(text)  # noqa: E731
-    cleaner = Cleaner.of([*of_ledger(ledger), *shown, *passwords], ledger, hide)
+    cleaner = Cleaner.for_ledger([*of_ledger(ledger), *shown, *passwords], ledger, hide)
     for record in journal:
-        cleaner.learn(record.data)
+        cleaner.learn_values(record.data)
     open_runs = find_open_runs(journal)
     to_write, left = [], []
     for record in sound:
-        data = cleaner.journal_record(record.data) if record.run else cleaner.ledger_record(record.address, record.data)
+        data = (
+            cleaner.clean_journal_record(record.data)
+            if record.run
+            else cleaner.clean_ledger_record(record.address, record.data)
+        )
         if data == record.data:
             continue
         if record.run in open_runs:
             left.append(record.run)
         else:
-            to_write.append((replace(record, data=data), cleaner.named(record.data, data)))
+            to_write.append((replace(record, data=data), cleaner.list_removed_settings(record.data, data)))
     for values in cleaner.values.values():
         runtime.mask.add(values)
     damaged = tuple(record for record in records if record.damage)

@@ -75,7 +75,7 @@ def command(
     reports.annotate(session, annotations)
     sys.stdout.flush()
     if not live:
-        session.runtime.notifier(loaded.environment).blocked(plans)
+        session.runtime.notifier(loaded.environment).notify_blocked(plans)
     code = max(plan.exit_code for plan in plans)
     changes = any(plan.has_changes for plan in plans)
     return code or (2 if detailed_exitcode and changes else 0)

@@ -96,11 +96,11 @@ def command(
 
 def _show_unreadable(session: Session, store: Store) -> Collection[str]:
     """Show the records that cannot be read or trusted, and return the stacks that they stop."""
-    from kplan.state.base import shorten
+    from kplan.state.base import shorten_problems
 
     records = store.overview().unreadable
-    session.show([record.error(f"{store.where}: {record.message} (stack {record.stack})").diagnostic()
-                  for record in shorten(records)])  # fmt: skip
+    session.show([record.make_error(f"{store.where}: {record.message} (stack {record.stack})").diagnostic()
+                  for record in shorten_problems(records)])  # fmt: skip
     return {record.stack for record in records}
 
 

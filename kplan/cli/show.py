@@ -120,7 +120,7 @@ def _not_a_plan(file: str) -> Diagnostic:
 
 def _runs(session: Session) -> int:
     from kplan.render.text import clean
-    from kplan.state.base import shorten
+    from kplan.state.base import shorten_problems
 
     store = session.open_store(session.load_environment())
     with session.showing_progress():
@@ -136,7 +136,7 @@ def _runs(session: Session) -> int:
         session.say(clean(f"{s.run}  {s.stack:<24} {s.outcome or 'open':<12} {s.about.get('who', '')}"))
     if not summaries and not session.as_json:
         session.say(f"No runs in {store.where}.")
-    for problem in shorten(overview.unreadable):
+    for problem in shorten_problems(overview.unreadable):
         session.note(f"warning: stack {clean(problem.stack)}: {clean(problem.message)}")
     return 0
 

@@ -51,7 +51,7 @@ def command(session: Session, watch: bool, interval: str) -> int:
                 with session.showing_progress():
                     found = read_status(loaded, opened, session.runtime)
                 _show(session, found, clear=watch)
-                notifier.health(names, *seen.changes(found))
+                notifier.notify_health(names, *seen.changes(found))
                 if not watch:
                     return {"healthy": 0, "degraded": 2}.get(found["status"], 1)
                 for name, attempt in restarts.due(loaded.stacks, found, time.monotonic()):

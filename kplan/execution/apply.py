@@ -1,4 +1,4 @@
-"""One apply from its lock to its end: claims, waves, and everything put back when a step fails."""
+"""Apply one plan from its lock to its end: claims, waves, and the rollback when a step fails."""
 
 from __future__ import annotations
 
@@ -58,40 +58,40 @@ def prepare_run(
     )
 
 
-def applied(store: Store, plans: Sequence[Plan]) -> dict[str, str]:
-    """The runs in which these very plans were applied to their end, by stack.
+def find_applied_runs(store: Store, plans: Sequence[Plan]) -> dict[str, str]:
+    """Return the runs in which these very plans were applied to their end, by stack.
 
-    The same world gives the same digest again, so that the time counts as well.
+    The same world gives the same digest again, so the time counts as well.
     """
-    asked = {(plan.stack, plan.digest, plan.created_at) for plan in plans}
+    wanted = {(plan.stack, plan.digest, plan.created_at) for plan in plans}
     return {
         summary.stack: summary.run
         for summary in store.summaries()
         if summary.outcome == "applied"
-        and (summary.stack, summary.about.get("digest"), summary.about.get("created_at")) in asked
+        and (summary.stack, summary.about.get("digest"), summary.about.get("created_at")) in wanted
     }
 
 
-def refuse_applied(plan: Plan, before: Mapping[str, str]) -> None:
-    """A plan's file is applied once. Raises Stale."""
-    if plan.stack in before:
-        raise Stale(f"this plan was applied already, in run {before[plan.stack]}", help="make a new plan")
+def refuse_applied(plan: Plan, applied_runs: Mapping[str, str]) -> None:
+    """Raise Stale if the plan's file was applied already: it is applied once."""
+    if plan.stack in applied_runs:
+        raise Stale(f"this plan was applied already, in run {applied_runs[plan.stack]}", help="make a new plan")
 
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Carries out `run.plan`. `on_failure`: rollback | stop; `saved`: the plan comes from a file, which runs once.
+    """Carry out `run.plan`. `on_failure`: rollback | stop; `saved`: the plan comes from a file, which runs once.
 
-    `listed` returns what the stack's own file names; None: the plan is known to be what kplan wrote.
+    `list_entries` returns what the stack's own file names; None: the plan is known to be what kplan wrote.
     """
 
     run: Run
     on_failure: str = "rollback"
     saved: bool = False
-    listed: Callable[[], Listed] | None = None
+    list_entries: Callable[[], Listed] | None = None
 
-    def within(self, timeout: float = 0.0) -> Result:
-        """The end of the run, once the lock was had within `timeout` seconds.
+    def execute(self, lock_timeout: float = 0.0) -> Result:
+        """Return the result of the run. `lock_timeout` seconds may pass until the lock is held.
 
         Raises, with nothing changed: Blocked, Locked, Stale, InterruptedRun, Unreachable, JournalBroken.
         """
@@ -99,18 +99,18 @@ class Apply:
         if plan.blocked:
             raise Blocked(f"not accepted: {', '.join(plan.blocked)}")
         try:
-            return self._locked(timeout)
+            return self._execute_locked(lock_timeout)
         except JournalBroken as e:
             if not run.stop.begun:
                 e.exit_code = 1
             raise
 
-    def _locked(self, timeout: float) -> Result:
+    def _execute_locked(self, timeout: float) -> Result:
         run, plan = self.run, self.run.plan
         with run.store.lock(plan.stack, run.holder, timeout) as lock:
             self._refuse_troubled_state()
             if self.saved:
-                refuse_applied(plan, applied(run.store, [plan]))
+                refuse_applied(plan, find_applied_runs(run.store, [plan]))
             live, ledger = run.read()
             live = replace(live, ids=facts.read_ids(run.cluster, plan.changes))
             if plan.target.cluster_id not in ("", live.target.cluster_id):
@@ -120,30 +120,36 @@ class Apply:
                 )
             self._refuse_lost_state(live, ledger)
             self._refuse_forbidden(live, ledger)
-            judged, moved = judge(plan.steps, live, ledger, plan.stack)
+            judgements, moved = judge(plan.steps, live, ledger, plan.stack)
             if moved:
                 raise Stale("; ".join(moved), help="nothing was changed: make the plan again and review it")
-            doing = [j.step.change for j in judged if not j.done]
-            if dangers := facts.appeared(run.cluster, live, doing, int(run.now().timestamp() * 1000)):
+            changes = [judgement.step.change for judgement in judgements if not judgement.done]
+            if dangers := facts.appeared(run.cluster, live, changes, int(run.now().timestamp() * 1000)):
                 raise Stale("; ".join(dangers), help="this was not accepted when the plan was made: make it again")
             run.health = live.health
             touched = [a for s in plan.steps for a in (s.change.address, s.change.source) if a is not None]
             run.records.owners = {address: ledger.get(address) for address in touched}
-            todo = [j.step for j in judged if not j.done]
-            return self._run(lock, todo, [j.step for j in judged if j.done], live.target)
+            todo = [judgement.step for judgement in judgements if not judgement.done]
+            return self._execute_run(
+                lock, todo, [judgement.step for judgement in judgements if judgement.done], live.target
+            )
 
     def _refuse_lost_state(self, live: Live, ledger: Ledger) -> None:
         """Raise Stale where the state has lost what it knew of the stack when the plan was made."""
         plan, store = self.run.plan, self.run.store
         if plan.owned and not any(owned.stack == plan.stack for owned in ledger.values()):
-            lost = f"{count(plan.owned, 'resource')} of stack {plan.stack}"
+            lost_records = f"{count(plan.owned, 'resource')} of stack {plan.stack}"
         else:
             owners = {change.source or change.address: change.owner for change in plan.changes}
-            gone = [a for a, owner in owners.items() if owner and a in live.resources and a not in ledger]
-            lost = join_names(list(map(str, gone)))
-        if lost:
+            missing = [
+                address
+                for address, owner in owners.items()
+                if owner and address in live.resources and address not in ledger
+            ]
+            lost_records = join_names(list(map(str, missing)))
+        if lost_records:
             raise Stale(
-                f"the state in {store.where} has no record any more of {lost}",
+                f"the state in {store.where} has no record any more of {lost_records}",
                 code=codes.K625,
                 help="nothing was changed: find out who deleted or emptied the state; a new plan adopts what is there",
             )
@@ -155,8 +161,8 @@ class Apply:
         if unknown := next(find_unknown_words(plan.mode, changes), ""):
             raise later_version(unknown, plan.kplan_version)
         forbidden = find_forbidden(changes, live, ledger)
-        if self.listed is not None and find_unlisted(changes, ledger, Listed()):
-            forbidden += find_unlisted(changes, ledger, self.listed())
+        if self.list_entries is not None and find_unlisted(changes, ledger, Listed()):
+            forbidden += find_unlisted(changes, ledger, self.list_entries())
         if forbidden:
             raise Stale("; ".join(forbidden), code=codes.K524, help=f"nothing was changed: {NEVER}")
 
@@ -165,7 +171,10 @@ class Apply:
         stack = self.run.plan.stack
         overview = self.run.store.overview()
         changes = self.run.plan.changes
-        overview.refuse_unreadable([stack], [a for c in changes for a in (c.address, c.source) if a is not None])
+        overview.refuse_unreadable(
+            [stack],
+            [address for change in changes for address in (change.address, change.source) if address is not None],
+        )
         for run, owner in overview.open_runs.items():
             if owner == stack:
                 raise InterruptedRun(
@@ -173,26 +182,26 @@ class Apply:
                     help=f"put it back first with `kplan recover {run}`, or complete it: --forward",
                 )
 
-    def _run(self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step], at: Target) -> Result:
+    def _execute_run(self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step], target: Target) -> Result:
         run = self.run
-        started = run.clock()
-        claims = self._claims(steps)
+        start = run.clock()
+        claims = self._make_claims(steps)
         try:
-            run.begin(lock, steps, claims, at)
+            run.begin(lock, steps, claims, target)
         except JournalBroken as e:
             e.exit_code = 1  # nothing was sent yet
             raise
         try:
-            result = self._carried_out(lock, steps, skipped, claims)
+            result = self._carry_out(lock, steps, skipped, claims)
         except Stale:
             raise  # the run was closed
         except KplanError as e:
             e.exit_code = JournalBroken.exit_code
             e.help = "; ".join(filter(None, [e.help, f"put back what was done: kplan recover {run.holder.run}"]))
             raise
-        return run.ended(replace(result, seconds=run.clock() - started), Purpose.APPLY)
+        return run.ended(replace(result, seconds=run.clock() - start), Purpose.APPLY)
 
-    def _carried_out(
+    def _carry_out(
         self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step], claims: Mapping[Address, Owned | None]
     ) -> Result:
         run = self.run
@@ -204,12 +213,12 @@ class Apply:
         if failure is None:
             return run.finished(lock, steps, skipped)
         if self.on_failure == "rollback":
-            return Rollback(run, lock).after(failure)
-        return self._stopped(lock, failure, steps)
+            return Rollback(run, lock).roll_back(failure)
+        return self._stop_after(lock, failure, steps)
 
     # -- claims -----------------------------------------------------------------------------------------------------
-    def _claims(self, steps: Sequence[Step]) -> dict[Address, Owned | None]:
-        """Records for what nobody owned: they say whose it is before anything is done to it."""
+    def _make_claims(self, steps: Sequence[Step]) -> dict[Address, Owned | None]:
+        """Return records for what has no owner: they name the owner before anything is done to it."""
         plan = self.run.plan
         new = [s.change for s in steps if s.change.after is not None and (s.change.owner is None or s.change.source)]
         return {
@@ -220,12 +229,12 @@ class Apply:
         }
 
     def _refuse_lost_claims(self, lock: Lock, claims: Mapping[Address, Owned | None]) -> None:
-        """Of two stacks that claim one address at once, the later one stops before it acts."""
+        """Raise Stale where another stack claimed one of the addresses at once, and was first."""
         if not claims:
             return
         overview, stack = self.run.store.overview(), self.run.plan.stack
         owners = {address: overview.ledger[address].stack for address in claims if address in overview.ledger}
-        unknown = {each.address: each.stack for each in overview.unreadable if each.address in owners}
+        unknown = {record.address: record.stack for record in overview.unreadable if record.address in owners}
         lost = [(a, owner) for a, owner in {**owners, **unknown}.items() if owner != stack]
         if lost:
             self.run.records.write(lock, "end", about={"outcome": "refused"}, ledger=dict.fromkeys(claims))
@@ -234,27 +243,27 @@ class Apply:
                 help="nothing was changed: let one stack own it",
             )
 
-    # -- stopping where it failed -----------------------------------------------------------------------------------
-    def _stopped(self, lock: Lock, failure: Failure, steps: Sequence[Step]) -> Result:
-        """`--on-failure stop`: what was done stays and is in the ledger."""
+    # -- stopping at a failure --------------------------------------------------------------------------------------
+    def _stop_after(self, lock: Lock, failure: Failure, steps: Sequence[Step]) -> Result:
+        """End the run for `--on-failure stop`: what was done stays and is in the ledger."""
         run = self.run
         run.explain(failure)
-        there = {n for n, sent in run.sent.items() if not sent.done}
+        sent_steps = {n for n, sent in run.sent.items() if not sent.done}
         try:
             live, _ = run.read()
-            there = {n for n in there if run.sent[n].unsure or changed(run.sent[n].step.change, live)}
-            there = {n for n in there if not run.sent[n].refused}
+            sent_steps = {n for n in sent_steps if run.sent[n].unsure or changed(run.sent[n].step.change, live)}
+            sent_steps = {n for n in sent_steps if not run.sent[n].refused}
         except KplanError:
-            pass  # what was sent and not answered counts as there: it is better owned than forgotten
+            pass  # what was sent and not answered counts as done: it is better owned than forgotten
         done = [s for s in steps if s.number in run.sent and run.sent[s.number].done]
-        unsure = [s for s in steps if s.number in there]
-        left = tuple(f"{s.change.address}: {self._standing(s, there)}" for s in steps)
-        ledger = run.records.owned_before() | run.records.owned([*done, *unsure], run.adopted_steps)
+        uncertain = [s for s in steps if s.number in sent_steps]
+        left = tuple(f"{s.change.address}: {self._describe_state(s, sent_steps)}" for s in steps)
+        ledger = run.records.list_previous_owners() | run.records.make_owners([*done, *uncertain], run.adopted_steps)
         run.records.write(lock, "end", about={"outcome": "stopped"}, ledger=ledger)
         return run.result("stopped", done, left=left, error=failure.error, failed=failure.address)
 
-    def _standing(self, step: Step, there: Collection[int]) -> str:
+    def _describe_state(self, step: Step, sent_steps: Collection[int]) -> str:
         sent = self.run.sent.get(step.number)
         if sent is not None and sent.done:
             return "done"
-        return "sent, and it does not work" if step.number in there else "not done"
+        return "sent, and it does not work" if step.number in sent_steps else "not done"

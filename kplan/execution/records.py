@@ -1,4 +1,4 @@
-"""What a run writes: its journal, and the ledger's records of what it claims, owns and gives back."""
+"""Write the records of a run: its journal, and the ledger's records of what it claims, owns and gives back."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from kplan.planning.document import Plan
 from kplan.planning.order import Step
 from kplan.state.base import Holder, Lock
 
-ENDS = ("end", "kept")  # what the journal says of a run as a whole
-ANNOUNCEMENTS = 3  # of a wave, until it counts as hopeless that one is written in time
-TIME = "%Y-%m-%dT%H:%M:%SZ"
+FINAL_EVENTS = ("end", "kept")  # entries of the journal about a run as a whole
+ANNOUNCE_ATTEMPTS = 3  # for each wave; one of them must be written in time
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(slots=True)
 class RunRecords:
-    """Writes the journal of one run. `seq` is the number of its next entry.
+    """Write the journal of one run. `seq` is the number of its next entry.
 
     `count_retries` returns how many requests were sent again, `session` is how many seconds a process may be stopped
     for without losing the lock, and `owners` are the ledger's records as an apply found them: a plan may be older.
@@ -46,13 +46,13 @@ class RunRecords:
 
         A process that was stopped meanwhile may have lost the lock without knowing it: only a write is refused then.
         """
-        for _ in range(ANNOUNCEMENTS):
-            began = self.clock()
+        for _ in range(ANNOUNCE_ATTEMPTS):
+            start = self.clock()
             self.write(lock, event, steps, captured=captured)
-            if self.clock() - began < self.session / 2:
+            if self.clock() - start < self.session / 2:
                 return
         raise JournalBroken(
-            f"{ANNOUNCEMENTS} writes took longer than half of `timeouts: session`, so nothing is sent",
+            f"{ANNOUNCE_ATTEMPTS} writes took longer than half of `timeouts: session`, so nothing is sent",
             help="see whether the brokers, or this machine, are too busy",
         )
 
@@ -68,43 +68,58 @@ class RunRecords:
         ledger: Mapping[Address, Owned | None] | None = None,
     ) -> None:
         """Write one entry about the steps of a wave, and with it the ledger's records. Raises JournalBroken."""
-        first = event == "begin"
-        if event in ENDS:
+        is_first = event == "begin"
+        if event in FINAL_EVENTS:
             about = {"retries": self.count_retries(), **(about or {})}
         items = tuple(
             Item(
-                s.number,
-                str(s.change.address),
-                change_to_json(s.change, s.number, s.wave) if first else None,
-                without_values((captured or {}).get(s.change.address), s.change),
-                (outcomes or {}).get(s.number, ""),
+                step.number,
+                str(step.change.address),
+                change_to_json(step.change, step.number, step.wave) if is_first else None,
+                without_values((captured or {}).get(step.change.address), step.change),
+                (outcomes or {}).get(step.number, ""),
             )
-            for s in steps
+            for step in steps
         )
         wave = steps[0].wave if steps else 0
         entry = Entry(
-            self.holder.run, self.plan.stack, self.seq, event, self.now().strftime(TIME), wave, items, about or {}
+            self.holder.run,
+            self.plan.stack,
+            self.seq,
+            event,
+            self.now().strftime(TIME_FORMAT),
+            wave,
+            items,
+            about or {},
         )
         lock.write([entry], ledger)
         self.seq += 1
 
     # -- the ledger -----------------------------------------------------------------------------------------------
-    def owned_before(self) -> dict[Address, Owned | None]:
-        """Return the ledger's records of all that this run claimed, and of what it moves, as they were before it."""
-        claimed = [s.change for s in self.plan.steps if s.change.after is not None]
-        moved = {c.source: self.owners.get(c.source, c.owner) for c in claimed if c.source and c.owner}
-        return moved | {c.address: self.owners.get(c.address, None if c.source else c.owner) for c in claimed}
+    def list_previous_owners(self) -> dict[Address, Owned | None]:
+        """Return the ledger's records of all that this run claimed or moves, as they were before it."""
+        claims = [step.change for step in self.plan.steps if step.change.after is not None]
+        sources = {
+            change.source: self.owners.get(change.source, change.owner)
+            for change in claims
+            if change.source and change.owner
+        }
+        return sources | {
+            change.address: self.owners.get(change.address, None if change.source else change.owner)
+            for change in claims
+        }
 
-    def owned(
-        self, steps: Sequence[Step], adopted: Collection[int], *, partial: bool = False, found: bool = False
+    def make_owners(
+        self, steps: Sequence[Step], adopted: Collection[int], *, partial: bool = False, already_done: bool = False
     ) -> dict[Address, Owned | None]:
-        """Return what the ledger says of the steps' resources from now on; what was `found` as planned, others made.
+        """Return the ledger's records of the steps' resources from now on; `already_done`: others had made them as
+        planned.
 
         What was `adopted` during the run (numbers of steps) is not kplan's to delete, whoever had created it before it
         vanished. With `partial` a deleted resource keeps its record.
         """
         records: dict[Address, Owned | None] = {}
-        at = self.now().strftime(TIME)
+        time = self.now().strftime(TIME_FORMAT)
         for step in steps:
             change = step.change
             if change.action is Action.MOVE and change.source is not None:
@@ -117,7 +132,7 @@ class RunRecords:
             if protect is None:
                 protect = bool(change.owner and change.owner.protect)
             created = change.created or change.action in (Action.CREATE, Action.REPLACE)
-            if found:
+            if already_done:
                 created = bool(change.owner and change.owner.created)
             if step.number in adopted:
                 created = False
@@ -129,7 +144,7 @@ class RunRecords:
                 protect,
                 change.after,
                 self.holder.run,
-                at,
+                time,
                 remembered(change),
             )
         return records

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from shlex import quote
 
 from kplan.diagnostics import JournalBroken, KplanError, codes
-from kplan.execution.rollback import WATCH_PAUSE, Rollback, from_live
+from kplan.execution.rollback import WATCH_INTERVAL_S, Rollback, fit_to_live
 from kplan.execution.run import Failure, Result, Run, Sent, changed
 from kplan.kinds.codec import change_from_json
 from kplan.kinds.connector.options import drops_of
@@ -203,15 +203,15 @@ class Recovery:
                 for a in (s.change.address, s.change.source) if a is not None}  # fmt: skip
         deletes = lambda address: self.accepts(f"delete:{address}")  # noqa: E731
         rollback = Rollback(self.run, lock, deletes, mine)
-        records = self.run.records.owned(kept, self.run.adopted_steps, partial=True)
-        left = rollback.undo(todo, live, len(sent), records, refused)
-        result = rollback.result(todo, left, len(progress.done))
+        records = self.run.records.make_owners(kept, self.run.adopted_steps, partial=True)
+        left = rollback.undo_all(todo, live, len(sent), records, refused)
+        result = rollback.make_result(todo, left, len(progress.done))
         return result if left else replace(result, outcome="recovered")
 
     def _refused(self, todo: Sequence[Sent], live: Live, ledger: Ledger) -> dict[int, str]:
         """Why an undo is not sent, by step: the ledger, live state or a danger speaks against it."""
         run = self.run
-        backs = {s.step.number: back for s in todo if (back := from_live(inverse(s.step.change), live)) is not None}
+        backs = {s.step.number: back for s in todo if (back := fit_to_live(inverse(s.step.change), live)) is not None}
         risky = [back for back in backs.values() if back.action is Action.UPDATE and may_lose(back)]
         known = facts.read(run.cluster, live, (), risky)
         now = int(run.now().timestamp() * 1000)
@@ -299,7 +299,7 @@ class Recovery:
         first = run.plan.steps[0]
         run.emit(LateEffectAwaited(run.planned(first), run.grace))
         while (rest := end - run.clock()) > 0:
-            run.sleep(min(WATCH_PAUSE, rest))
+            run.sleep(min(WATCH_INTERVAL_S, rest))
 
     def _failed(self, failure: Failure, todo: Sequence[Step]) -> Result:
         self.run.explain(failure)

@@ -1,4 +1,4 @@
-"""Puts back what a run did, newest first, and names what cannot be put back."""
+"""Undo what a run did, newest first, and list what cannot be undone."""
 
 from __future__ import annotations
 
@@ -19,39 +19,45 @@ from kplan.planning.undo import inverse
 from kplan.servers.base import Outcome
 from kplan.state.base import Lock
 
-WATCH_PAUSE = 1.0  # seconds between two looks for a request that takes effect late
-Left = dict[int, str]  # what is not as before, by step, in words
+WATCH_INTERVAL_S = 1.0  # between two readings while a request may take effect late
+Left = dict[int, str]  # descriptions of what is not as before, by step
 
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """The way back of `run`. `deletes` says of an address whether its records may go where it was created.
+    """Roll `run` back. `deletes` returns whether the records of an address that was created may be deleted.
 
-    The ledger is written for `mine` alone; None: the run is this process's own, and all of it is.
+    The ledger is written only for `mine`; None: the run is this process's own, and all of it is.
     """
 
     run: Run
     lock: Lock
-    deletes: Callable[[Address], bool] = lambda address: False
+    may_delete: Callable[[Address], bool] = lambda address: False
     mine: Collection[Address] | None = None
 
-    def after(self, failure: Failure) -> Result:
-        """Puts back what was sent, because of `failure`, and says what is left."""
+    def roll_back(self, failure: Failure) -> Result:
+        """Undo what was sent, because of `failure`, and return what is left."""
         run = self.run
         run.explain(failure)
         sent = list(run.sent.values())
-        done = sum(1 for s in sent if s.done)
+        done = sum(1 for sent_step in sent if sent_step.done)
         try:
             live = run.look(sent[-1].step) if sent else run.read()[0]
-        except KplanError as e:
-            unknown = tuple(f"{s.step.change.address}: its state is not known ({e.message})" for s in sent)
+        except KplanError as cause:
+            unknown = tuple(
+                f"{sent_step.step.change.address}: its state is not known ({cause.message})" for sent_step in sent
+            )
             return Result("incomplete", run.holder.run, done, left=unknown, error=failure.error)
-        known = [s for s in sent if not s.refused]
-        todo = [s for s in known if s.done or s.unsure or s.accepted or changed(s.step.change, live)]
-        left = self.undo(todo, live, of=len(sent))
-        return self.result(todo, left, done, error=failure.error, failed=failure.address)
+        not_refused = [sent_step for sent_step in sent if not sent_step.refused]
+        to_undo = [
+            sent_step
+            for sent_step in not_refused
+            if sent_step.done or sent_step.unsure or sent_step.accepted or changed(sent_step.step.change, live)
+        ]
+        left = self.undo_all(to_undo, live, total=len(sent))
+        return self.make_result(to_undo, left, done, error=failure.error, failed=failure.address)
 
-    def result(self, todo: Sequence[Sent], left: Left, done: int, **more: Any) -> Result:
+    def make_result(self, todo: Sequence[Sent], left: Left, done: int, **more: Any) -> Result:
         return Result(
             "incomplete" if left else "rolled_back",
             self.run.holder.run,
@@ -61,177 +67,220 @@ class Rollback:
             **more,
         )
 
-    def undo(
+    def undo_all(
         self,
         todo: Sequence[Sent],
         live: Live,
-        of: int,
+        total: int,
         records: Mapping[Address, Owned | None] | None = None,
         refused: Left | None = None,
     ) -> Left:
-        """Undoes wave by wave, looks until nothing can change any more, and closes the run if all is as before.
+        """Undo wave by wave, read until nothing can change any more, and close the run if all is as before.
 
         The undos of the steps `refused` are not sent, for the reason given.
         """
         run = self.run
-        kept = [s for s in todo if s.step.number in (refused or {})]
-        todo = [s for s in todo if s.step.number not in (refused or {})]
+        kept = [sent_step for sent_step in todo if sent_step.step.number in (refused or {})]
+        todo = [sent_step for sent_step in todo if sent_step.step.number not in (refused or {})]
         if todo:
-            run.emit(RollbackStarted(len(todo), of))
-        began = run.clock()
-        left = self._waves(todo, live)
-        left |= self._watch([s for s in todo if s.unsure], began, left)
-        left = self._again([s for s in todo if (s.unsure or s.undoing) and s.step.number in left], began, left)
+            run.emit(RollbackStarted(len(todo), total))
+        start = run.clock()
+        left = self._undo_waves(todo, live)
+        left |= self._undo_late_effects([sent_step for sent_step in todo if sent_step.unsure], start, left)
+        left = self._retry(
+            [
+                sent_step
+                for sent_step in todo
+                if (sent_step.unsure or sent_step.undoing) and sent_step.step.number in left
+            ],
+            start,
+            left,
+        )
         left |= self._verify(todo, left)
         left |= refused or {}
-        stay = [s.step for s in (*todo, *kept) if s.step.number in left]
-        owned = run.records.owned(stay, run.adopted_steps, partial=True)
-        ledger = run.records.owned_before() | owned | dict(records or {})
+        remaining = [sent_step.step for sent_step in (*todo, *kept) if sent_step.step.number in left]
+        owned = run.records.make_owners(remaining, run.adopted_steps, partial=True)
+        ledger = run.records.list_previous_owners() | owned | dict(records or {})
         if self.mine is not None:
-            untouched = {a for s in kept for a in (s.step.change.address, s.step.change.source)}
+            untouched = {a for sent_step in kept for a in (sent_step.step.change.address, sent_step.step.change.source)}
             ledger = {a: owned for a, owned in ledger.items() if a in self.mine and a not in untouched}
         if left:
-            run.records.write(self.lock, "kept", stay, outcomes=left, ledger=ledger)
+            run.records.write(self.lock, "kept", remaining, outcomes=left, ledger=ledger)
         else:
             run.records.write(self.lock, "end", about={"outcome": "rolled_back"}, ledger=ledger)
         return left
 
-    def _waves(self, todo: Sequence[Sent], live: Live) -> Left:
+    def _undo_waves(self, todo: Sequence[Sent], live: Live) -> Left:
         left: Left = {}
         for wave in dict.fromkeys(s.step.wave for s in reversed(todo)):
-            left |= self._wave([s for s in reversed(todo) if s.step.wave == wave], live)
+            left |= self._undo_wave([s for s in reversed(todo) if s.step.wave == wave], live)
         return left
 
-    def _wave(self, sent: Sequence[Sent], live: Live) -> Left:
-        """What could not be put back."""
-        stays = [s.step for s in sent if not s.step.change.undo.complete and _is_other(s, live)]
-        stays = [step for step in stays if not _is_looked_at(step.change)]
-        left = {step.number: _no_undo(step.change) for step in stays}
-        backs = {s.step.number: back for s in sent if (back := self._back(s.step.change, live)) is not None}
-        if not backs:
+    def _undo_wave(self, sent: Sequence[Sent], live: Live) -> Left:
+        """Undo one wave, and return what could not be undone."""
+        irreversible = [
+            sent_step.step
+            for sent_step in sent
+            if not sent_step.step.change.undo.complete and _has_changed(sent_step, live)
+        ]
+        irreversible = [step for step in irreversible if not _is_checked_by_backend(step.change)]
+        left = {step.number: _describe_missing_undo(step.change) for step in irreversible}
+        undos = {
+            sent_step.step.number: undo
+            for sent_step in sent
+            if (undo := self._make_undo(sent_step.step.change, live)) is not None
+        }
+        if not undos:
             return left
         run = self.run
-        steps = [s.step for s in sent if s.step.number in backs]
+        steps = [sent_step.step for sent_step in sent if sent_step.step.number in undos]
         run.records.announce(self.lock, "will_undo", steps)
         backend = run.cluster.find(steps[0].change.address)
         assert backend is not None, "it did the step that is undone here"
-        began = run.clock()
-        remembered = {backs[s.step.number].address: _remembered(s) for s in sent if s.step.number in backs}
-        outcomes = run.settled(backend, list(backs.values()), remembered)
-        undid = {s.number: s for s in steps if self._is_back(s, outcomes[backs[s.number].address])}
+        start = run.clock()
+        captured = {
+            undos[sent_step.step.number].address: _restore_captured(sent_step)
+            for sent_step in sent
+            if sent_step.step.number in undos
+        }
+        outcomes = run.settled(backend, list(undos.values()), captured)
+        undone = {
+            sent_step.number: sent_step
+            for sent_step in steps
+            if self._is_undone(sent_step, outcomes[undos[sent_step.number].address])
+        }
         for step in steps:
-            if step.number in undid:
-                run.emit(UndoDone(run.planned(step), run.clock() - began))
+            if step.number in undone:
+                run.emit(UndoDone(run.planned(step), run.clock() - start))
                 continue
-            outcome = outcomes[backs[step.number].address]
-            said = f"kept: {outcome.kept}" if outcome.kept else outcome.words
-            left[step.number] = f"{backs[step.number].address}: {said}"
+            outcome = outcomes[undos[step.number].address]
+            text = f"kept: {outcome.kept}" if outcome.kept else outcome.words
+            left[step.number] = f"{undos[step.number].address}: {text}"
             reason = outcome.kept or outcome.words
-            run.emit(UndoFailed(run.planned(step), run.clock() - began, reason, bool(outcome.kept)))
-        if undid:
-            run.records.write(self.lock, "undid", list(undid.values()))
+            run.emit(UndoFailed(run.planned(step), run.clock() - start, reason, bool(outcome.kept)))
+        if undone:
+            run.records.write(self.lock, "undid", list(undone.values()))
         return left
 
-    def _back(self, change: Change, live: Live) -> Change | None:
-        back = from_live(inverse(change), live)
-        if back is not None and topic_options(back).if_empty and self.deletes(back.address):
-            return replace(back, options=replace(topic_options(back), if_empty=False))
-        return back
+    def _make_undo(self, change: Change, live: Live) -> Change | None:
+        undo = fit_to_live(inverse(change), live)
+        if undo is not None and topic_options(undo).if_empty and self.may_delete(undo.address):
+            return replace(undo, options=replace(topic_options(undo), if_empty=False))
+        return undo
 
-    def _is_back(self, step: Step, outcome: Outcome) -> bool:
-        """Whether the undo took, also where a connector does not run now that did not run before either."""
+    def _is_undone(self, step: Step, outcome: Outcome) -> bool:
+        """Return whether the undo succeeded, also if a connector does not run now that did not run before either."""
         before = self.run.health.get(step.change.source or step.change.address)
-        unwell = before is not None and (bool(before.failed) or before.state in ("FAILED", "UNASSIGNED"))
-        return outcome.ok or (unwell and outcome.error is not None and outcome.error.code == codes.K512.number)
+        had_failed = before is not None and (bool(before.failed) or before.state in ("FAILED", "UNASSIGNED"))
+        return outcome.ok or (had_failed and outcome.error is not None and outcome.error.code == codes.K512.number)
 
     # -- what is still on its way ---------------------------------------------------------------------------------
-    def _watch(self, unsure: Sequence[Sent], began: float, left: Left) -> Left:
-        """Undoes what takes effect late, until no request can be on its way any more."""
+    def _undo_late_effects(self, unsure: Sequence[Sent], start: float, left: Left) -> Left:
+        """Undo what takes effect late, until no request can be pending any more."""
         run = self.run
-        more: Left = {}
-        open_ = [s for s in unsure if s.step.number not in left]
-        if open_ and run.grace:
-            for sent in open_:
+        late_left: Left = {}
+        pending = [sent_step for sent_step in unsure if sent_step.step.number not in left]
+        if pending and run.grace:
+            for sent in pending:
                 run.emit(LateEffectWatched(run.planned(sent.step), run.grace))
-        rest = run.grace
-        while open_ and rest > 0:  # the last look is when the time is over, however long the undos took
-            rest = began + run.grace - run.clock()
-            run.sleep(max(0.0, min(WATCH_PAUSE, rest)))
+        remaining = run.grace
+        while pending and remaining > 0:  # the last reading is after that time, however long the undos took
+            remaining = start + run.grace - run.clock()
+            run.sleep(max(0.0, min(WATCH_INTERVAL_S, remaining)))
             try:
                 live, _ = run.read()
-                late = [s for s in open_ if changed(s.step.change, live) or self._lacks_captured(s, live)]
+                late = [
+                    sent_step
+                    for sent_step in pending
+                    if changed(sent_step.step.change, live) or self._lacks_captured(sent_step, live)
+                ]
             except KplanError:
-                continue  # what counts is the reading at the end
-            more |= self._waves(late, live)
-            open_ = [s for s in open_ if s.step.number not in more]
-        return more
+                continue  # the reading at the end decides
+            late_left |= self._undo_waves(late, live)
+            pending = [sent_step for sent_step in pending if sent_step.step.number not in late_left]
+        return late_left
 
-    def _again(self, failed: Sequence[Sent], began: float, left: Left) -> Left:
-        """What is left after undoing once more what may have failed because a request took effect meanwhile."""
+    def _retry(self, failed: Sequence[Sent], start: float, left: Left) -> Left:
+        """Undo once more what may have failed because a request took effect meanwhile, and return what is left."""
         run = self.run
-        failed = [s for s in failed if s.step.change.undo.complete and ": kept: " not in left[s.step.number]]
+        failed = [
+            sent_step
+            for sent_step in failed
+            if sent_step.step.change.undo.complete and ": kept: " not in left[sent_step.step.number]
+        ]
         if not failed or not run.grace:
             return left
-        run.sleep(max(0.0, began + run.grace - run.clock()))
+        run.sleep(max(0.0, start + run.grace - run.clock()))
         try:
             live = run.look(failed[-1].step)
         except KplanError:
             return left
-        numbers = {s.step.number for s in failed}
-        return {n: words for n, words in left.items() if n not in numbers} | self._waves(failed, live)
+        numbers = {sent_step.step.number for sent_step in failed}
+        return {number: words for number, words in left.items() if number not in numbers} | self._undo_waves(
+            failed, live
+        )
 
     def _verify(self, todo: Sequence[Sent], left: Left) -> Left:
-        """What is not as it was before the run, although its undo was accepted."""
+        """Return what is not as it was before the run, although its undo was accepted."""
         run = self.run
-        open_ = [s for s in todo if s.step.number not in left]
-        for look in range(LOOKS):
+        unverified = [sent_step for sent_step in todo if sent_step.step.number not in left]
+        for attempt in range(LOOKS):
             try:
                 live = run.look(todo[-1].step) if todo else run.read()[0]
-                open_ = [s for s in open_ if changed(s.step.change, live) or self._lacks_captured(s, live)]
-            except KplanError as e:
-                return {s.step.number: f"{s.step.change.address}: could not be read again: {e.message}" for s in open_}
-            if not open_:
+                unverified = [
+                    sent_step
+                    for sent_step in unverified
+                    if changed(sent_step.step.change, live) or self._lacks_captured(sent_step, live)
+                ]
+            except KplanError as cause:
+                return {
+                    sent_step.step.number: f"{sent_step.step.change.address}: could not be read again: {cause.message}"
+                    for sent_step in unverified
+                }
+            if not unverified:
                 break
-            if look < LOOKS - 1:
+            if attempt < LOOKS - 1:
                 run.sleep(PAUSE)
-        return {s.step.number: f"{s.step.change.address}: is not as before" for s in open_}
+        return {sent_step.step.number: f"{sent_step.step.change.address}: is not as before" for sent_step in unverified}
 
     def _lacks_captured(self, sent: Sent, live: Live) -> bool:
-        """Whether what was captured before the step, such as a connector's offsets, is not there any more."""
+        """Return whether what was captured before the step, such as a connector's offsets, is gone."""
         change = sent.step.change
-        now = live.resources.get(change.source or change.address)
+        resource = live.resources.get(change.source or change.address)
         backend, consequences = self.run.cluster.find(change.address), consequences_of(change)
-        if backend is None or now is None or not consequences.is_position(sent.captured):
+        if backend is None or resource is None or not consequences.is_position(sent.captured):
             return False
-        return consequences.has_lost_position(now, sent.captured, backend.capture([change]).get(change.address, {}))
+        return consequences.has_lost_position(
+            resource, sent.captured, backend.capture([change]).get(change.address, {})
+        )
 
 
-def _is_other(sent: Sent, live: Live) -> bool:
-    """Whether it is not what it was before; what was replaced is not, whatever it looks like."""
-    taken = sent.accepted or (sent.done and sent.step.change.action is Action.REPLACE)
-    return taken or changed(sent.step.change, live)
+def _has_changed(sent: Sent, live: Live) -> bool:
+    """Return whether it is not what it was before; what was replaced is not, whatever it looks like."""
+    was_taken = sent.accepted or (sent.done and sent.step.change.action is Action.REPLACE)
+    return was_taken or changed(sent.step.change, live)
 
 
-def _is_looked_at(change: Change) -> bool:
-    """Whether the backend finds out if it can still be put back: what was to be dropped after it may be there."""
+def _is_checked_by_backend(change: Change) -> bool:
+    """Return whether the backend checks if it can still be undone: what was to be dropped after it may be there."""
     return bool(drops_of(change)) and change.undo.kind != "none"
 
 
-def _no_undo(change: Change) -> str:
+def _describe_missing_undo(change: Change) -> str:
     return f"{change.address}: {change.undo.why or 'it has no undo'}"
 
 
-def _remembered(sent: Sent) -> Mapping[str, Any]:
-    """What an undo gets of what was captured: undoing a deletion puts the old offsets back, wherever it had come to."""
-    goes = sent.step.change.action in (Action.DELETE, Action.REPLACE)
-    return {**sent.captured, "restore": True} if goes and sent.captured else sent.captured
+def _restore_captured(sent: Sent) -> Mapping[str, Any]:
+    """Return what an undo gets of the captured state: undoing a deletion restores the old offsets."""
+    was_deleted = sent.step.change.action in (Action.DELETE, Action.REPLACE)
+    return {**sent.captured, "restore": True} if was_deleted and sent.captured else sent.captured
 
 
-def from_live(back: Change | None, live: Live) -> Change | None:
-    """The undo as it must be sent now: what is half gone is not made anew, but put back into its old state."""
-    now = live.resources.get(back.address) if back is not None else None
-    if back is not None and back.action is Action.UPDATE:
-        return consequences_of(back).keep_additions(back)
-    if back is None or now is None or back.action is not Action.CREATE or back.after is None:
-        return back
-    return replace(back, action=Action.UPDATE, before=now, diffs=compare(back.after, now, None).diffs)
+def fit_to_live(undo: Change | None, live: Live) -> Change | None:
+    """Return the undo as it must be sent now: what is half gone is not recreated, but set to its old state."""
+    resource = live.resources.get(undo.address) if undo is not None else None
+    if undo is not None and undo.action is Action.UPDATE:
+        return consequences_of(undo).keep_additions(undo)
+    if undo is None or resource is None or undo.action is not Action.CREATE or undo.after is None:
+        return undo
+    return replace(undo, action=Action.UPDATE, before=resource, diffs=compare(undo.after, resource, None).diffs)

@@ -167,7 +167,9 @@ class Run:
             if step.change.is_ledger_only:
                 self.emit(StepDone(self.planned(step)))
         adopted = self.adopted_steps
-        ledger = self.records.owned(steps, adopted) | self.records.owned(skipped, adopted, found=True)
+        ledger = self.records.make_owners(steps, adopted) | self.records.make_owners(
+            skipped, adopted, already_done=True
+        )
         self.records.write(lock, "end", about={"outcome": "applied"}, ledger=ledger)
         return self.result("applied", steps, skipped=len(skipped))
 

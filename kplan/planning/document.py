@@ -33,7 +33,7 @@ from kplan.planning.diff import Ledger
 from kplan.planning.order import Step
 from kplan.planning.trust import is_another_topic
 from kplan.planning.unknown_words import find_unknown_change, later_version
-from kplan.state.signing import canonical, matches, signature
+from kplan.state.signing import compute_signature, encode_canonically, is_same_signature
 from kplan.version import __version__
 
 FORMAT = "1.0"
@@ -330,7 +330,7 @@ def _is_later_word(key: str, word: Any) -> bool:
 
 def document_digest(document: Mapping[str, Any]) -> str:
     """The digest of a document, without its time, the digest itself and the signature."""
-    return "sha256:" + hashlib.sha256(canonical(document, "created_at", "digest", "signature")).hexdigest()
+    return "sha256:" + hashlib.sha256(encode_canonically(document, "created_at", "digest", "signature")).hexdigest()
 
 
 # -- the file ---------------------------------------------------------------------------------------------------------
@@ -367,7 +367,7 @@ def signed(documents: Sequence[Mapping[str, Any]], key: str | None) -> list[dict
 def _signature(document: Mapping[str, Any], together: Sequence[Mapping[str, Any]], key: str) -> str:
     """Covers all of the document, its time too, and which others are in the file and in which order."""
     digests = "\n".join(str(each.get("digest")) for each in together)
-    return signature(key, b"kplan plan", digests.encode(), canonical(document, "signature"))
+    return compute_signature(key, b"kplan plan", digests.encode(), encode_canonically(document, "signature"))
 
 
 def verify_signatures(documents: Sequence[Mapping[str, Any]], key: str | None) -> None:
@@ -381,7 +381,7 @@ def verify_signatures(documents: Sequence[Mapping[str, Any]], key: str | None) -
                 code=codes.K523,
                 help="make the plan again where KPLAN_KEY is set to the same value as here",
             )
-        if not matches(found, _signature(document, documents, str(key))):
+        if not is_same_signature(found, _signature(document, documents, str(key))):
             raise Stale(
                 f"the signature of the plan of stack {name} is wrong: it was signed with another KPLAN_KEY, "
                 "or changed after it was made",

@@ -1,4 +1,4 @@
-"""What a store does; the same suite of tests runs on every one."""
+"""Define what a store does; the same test suite runs on every one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kplan.version import __version__
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a stack: what the one who is refused gets to see."""
+    """Describe who holds a stack, for the one who is refused."""
 
     who: str  # user@host
     run: str
@@ -28,7 +28,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One stored record of the ledger or the journal, as JSON. `key` is what the store calls it.
+    """Hold one stored record of the ledger or the journal, as JSON. `key` is its name in the store.
 
     `address` is that of a ledger's record; `run` and `seq` are those of one of the journal. `damage` says why it cannot
     be read; its `data` is empty then. `fault` says why its signature does not count, where the store has a key.
@@ -45,12 +45,12 @@ class Record:
 
     @property
     def name(self) -> str:
-        """The record as people call it."""
+        """Return the record's name for people."""
         return self.address or f"entry {self.seq} of run {self.run}"
 
 
-class Unended(Timeout):
-    """Readers wait for the end of a write of `stacks` that nobody makes any more. Who takes their locks makes it."""
+class UnfinishedWrite(Timeout):
+    """Readers wait for the end of a write of `stacks` whose writer is gone. The next holder of their locks ends it."""
 
     entry = codes.K617
 
@@ -68,12 +68,12 @@ class RecordUnreadable(JournalBroken):
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A record that this kplan cannot read, or may not trust. It stops its stack, and no other one.
+    """Describe a record that this kplan cannot read, or may not trust. It stops its stack, and no other one.
 
     It is of a newer kplan, or damaged; `is_untrusted`: there is a key, and the record is not signed with it;
     `is_unknown`: it is of a kind of resource that this kplan does not know.
 
-    With `address` it is one of the ledger: who owns that is not known, so a plan of any stack that is about it stops.
+    With `address` it is one of the ledger: its owner is not known, so a plan of any stack that is about it stops.
     `message` names the record and the cause; `run` is set for a record of a journal.
     """
 
@@ -84,7 +84,7 @@ class Unreadable:
     is_untrusted: bool = False
     is_unknown: bool = False
 
-    def error(self, message: str) -> RecordUnreadable:
+    def make_error(self, message: str) -> RecordUnreadable:
         """Return the error that refuses the record; `message` names it and the cause."""
         if self.is_untrusted:
             return RecordUnreadable(message, help=UNTRUSTED_HELP, code=codes.K621)
@@ -93,23 +93,23 @@ class Unreadable:
         return RecordUnreadable(message, help=UNREADABLE_HELP)
 
 
-def shorten(problems: Sequence[Unreadable]) -> list[Unreadable]:
+def shorten_problems(problems: Sequence[Unreadable]) -> list[Unreadable]:
     """Return the problems to be shown: of the records of one stack that are not signed, the first with their number."""
     by_stack: dict[str, list[Unreadable]] = {}
     for problem in problems:
         if problem.is_untrusted:
             by_stack.setdefault(problem.stack, []).append(problem)
     shown = [problem for problem in problems if not problem.is_untrusted]
-    return [*shown, *(replace(first, message=first.message + _more(rest)) for first, *rest in by_stack.values())]
+    return [*shown, *(replace(first, message=first.message + _count_more(rest)) for first, *rest in by_stack.values())]
 
 
-def _more(others: Sequence[object]) -> str:
+def _count_more(others: Sequence[object]) -> str:
     return f"; and {len(others)} more" if others else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What the state says as of one moment: `open_runs` are the stacks of the runs without an end, by run."""
+    """Hold the state as of one moment: `open_runs` are the stacks of the runs without an end, by run."""
 
     ledger: Mapping[Address, Owned]
     open_runs: Mapping[str, str] = field(default_factory=dict)
@@ -117,19 +117,19 @@ class Overview:
 
     def refuse_unknown_kinds(self, stacks: Collection[str]) -> None:
         """Raise RecordUnreadable where one of the stacks owns a resource of a kind that this kplan does not know."""
-        known = [problem for problem in self.unreadable if problem.is_unknown]
-        replace(self, unreadable=known).refuse_unreadable(stacks)
+        unknown_kinds = [problem for problem in self.unreadable if problem.is_unknown]
+        replace(self, unreadable=unknown_kinds).refuse_unreadable(stacks)
 
     def refuse_unreadable(self, stacks: Collection[str], addresses: Collection[Address] = ()) -> None:
         """Raise RecordUnreadable where a record of one of the stacks, or about one of the addresses, cannot be read."""
-        found = [each for each in self.unreadable if each.stack in stacks or each.address in addresses]
-        if not found:
+        problems = [problem for problem in self.unreadable if problem.stack in stacks or problem.address in addresses]
+        if not problems:
             return
-        first = found[0]
-        whose = f"stack {first.stack}"
+        first = problems[0]
+        owner = f"stack {first.stack}"
         if first.stack not in stacks:
-            whose = f"{whose}, which may own {first.address}"
-        raise first.error(f"{first.message} ({whose}){_more(found[1:])}")
+            owner = f"{owner}, which may own {first.address}"
+        raise first.make_error(f"{first.message} ({owner}){_count_more(problems[1:])}")
 
 
 UNREADABLE_HELP: Final = (
@@ -142,20 +142,20 @@ UNTRUSTED_HELP: Final = (
 )
 
 
-def ledger_key(stack: str, address: Address | str) -> str:
+def make_ledger_key(stack: str, address: Address | str) -> str:
     """Return the name of a record, which is its key in a topic and is covered by its signature in any store."""
     return f"stack/{stack}/{address}"
 
 
-def journal_key(stack: str, run: str, seq: int) -> str:
+def make_journal_key(stack: str, run: str, seq: int) -> str:
     return f"stack/{stack}/run/{run}/{seq}"
 
 
-def summary_key(stack: str, run: str) -> str:
+def make_summary_key(stack: str, run: str) -> str:
     return f"stack/{stack}/runs/{run}"
 
 
-def history_key(stack: str, address: str) -> str:
+def make_history_key(stack: str, address: str) -> str:
     return f"stack/{stack}/history/{address}"
 
 
@@ -176,12 +176,12 @@ def refuse_newer(version: object, known: int) -> None:
 
 
 class Lock(Protocol):
-    """Held for one stack. While it is held, and only then, the store may be written for that stack."""
+    """Allow writing to the store for one stack, for as long as the lock is held."""
 
     def write(self, entries: Sequence[Entry] = (), ledger: Mapping[Address, Owned | None] | None = None) -> None:
-        """All of it is durable when this returns, or none. None for an address: its record is removed.
+        """Write everything durably, or nothing. None for an address: its record is removed.
 
-        With the `end` of a run its summary is written, and what it changed is added to the history of each resource.
+        With the `end` of a run its summary is written, and its changes are added to the history of each resource.
 
         Raises JournalBroken, also when the lock was lost: then nothing may be changed any more.
         """
@@ -189,7 +189,7 @@ class Lock(Protocol):
     def rewrite(self, records: Sequence[Record]) -> None:
         """Replace stored records of the stack, each by one of the same key. Raises JournalBroken, as `write` does.
 
-        One with a `fault` stays without a signature: nobody has looked at what it says.
+        One with a `fault` stays without a signature: its content was not reviewed.
         """
 
 
@@ -207,10 +207,10 @@ class Store(Protocol):
         """
 
     def ledger(self) -> Mapping[Address, Owned]:
-        """Every stack's records that can be read, as of now."""
+        """Return every stack's records that can be read, as of now."""
 
     def runs(self) -> Sequence[str]:
-        """Ids of the runs whose details the journal has, oldest first."""
+        """Return the ids of the runs whose details the journal has, oldest first."""
 
     def summaries(self) -> Sequence[RunSummary]:
         """Return every run in short, oldest first; also those whose details are gone."""
@@ -222,16 +222,16 @@ class Store(Protocol):
         """Return the records of the run's journal, signed or not. Raises RecordUnreadable where one cannot be read."""
 
     def open_runs(self) -> Sequence[str]:
-        """Ids of the runs that have a beginning and no end, as far as they can be read."""
+        """Return the ids of the runs that have a beginning and no end, as far as they can be read."""
 
     def records(self) -> Sequence[Record]:
         """Return every record of the ledger and the journal, damaged ones too, oldest first."""
 
     def holder(self, stack: str) -> Holder | None:
-        """Who holds the lock now."""
+        """Return who holds the lock now."""
 
     def lock(self, stack: str, holder: Holder, timeout: float) -> AbstractContextManager[Lock]:
-        """Holds the lock inside the `with`. Raises Locked, with who holds it, after `timeout` seconds.
+        """Hold the lock inside the `with`. Raises Locked, with its holder, after `timeout` seconds.
 
         A process that is killed frees it.
         """

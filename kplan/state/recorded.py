@@ -1,4 +1,4 @@
-"""The ledger as a snapshot knows it."""
+"""Read the ledger of a snapshot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kplan.state.base import Holder, Lock, Overview, Record, UnknownKind, Unread
 
 
 class RecordedStore:
-    """Reads the ledger of the snapshot at `where`; there are no runs in it, and no lock."""
+    """Read the ledger of the snapshot at `where`; it has no runs and no lock."""
 
     topic = ""
 
@@ -24,7 +24,7 @@ class RecordedStore:
         self._unknown = unknown
 
     def overview(self) -> Overview:
-        return Overview(self._ledger, unreadable=[_unreadable(*record) for record in self._unknown.items()])
+        return Overview(self._ledger, unreadable=[_describe_unknown(*record) for record in self._unknown.items()])
 
     def ledger(self) -> Mapping[Address, Owned]:
         return self._ledger
@@ -56,7 +56,7 @@ class RecordedStore:
     def close(self) -> None: ...
 
 
-def _unreadable(address: str, stack: str) -> Unreadable:
+def _describe_unknown(address: str, stack: str) -> Unreadable:
     message = f"the record of {address} cannot be read"
     try:
         refuse_unknown_kind(address)

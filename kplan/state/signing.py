@@ -9,32 +9,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-FIELD: Final = "signature"
+SIGNATURE_FIELD: Final = "signature"
 UNSIGNED: Final = "is not signed, and KPLAN_KEY is set"
-WRONG: Final = (
+WRONG_SIGNATURE: Final = (
     "has a wrong signature: it was signed with another KPLAN_KEY, changed after that, or copied from another place"
 )
 
 
-def canonical(document: Mapping[str, Any], *without: str) -> bytes:
-    """Return the one text of a document, whatever the order of its keys is; the keys `without` are left out."""
-    rest = {key: value for key, value in document.items() if key not in without}
-    return json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+def encode_canonically(document: Mapping[str, Any], *left_out: str) -> bytes:
+    """Return the one text of a document, whatever the order of its keys is, without the keys `left_out`."""
+    remaining = {key: value for key, value in document.items() if key not in left_out}
+    return json.dumps(remaining, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
+        "utf-8", "surrogatepass"
+    )
 
 
-def signature(key: str, *parts: bytes) -> str:
+def compute_signature(key: str, *parts: bytes) -> str:
     """Return the signature of the parts, in their order. No part but the last one may hold a NUL."""
     return "hmac-sha256:" + hmac.new(key.encode(), b"\0".join(parts), hashlib.sha256).hexdigest()
 
 
-def matches(found: object, wanted: str) -> bool:
-    """Say whether a signature that was found is the wanted one, in a time that does not depend on where they differ."""
+def is_same_signature(found: object, wanted: str) -> bool:
+    """Return whether a signature is the wanted one, in a time that does not depend on where they differ."""
     return isinstance(found, str) and hmac.compare_digest(found.encode("utf-8", "replace"), wanted.encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Signs records of the state and checks them; without a key it does neither.
+    """Sign records of the state and check them; without a key it does neither.
 
     A signature covers the name of the record (`stack/NAME/…`, its key in the topic) and its value.
     """
@@ -43,16 +45,20 @@ class Signer:
 
     def sign(self, name: str, value: Mapping[str, Any]) -> dict[str, Any]:
         """Return the value with its signature; without a key, without one."""
-        bare = {field: each for field, each in value.items() if field != FIELD}
-        return {**bare, FIELD: self._signature(name, bare)} if self.key else bare
+        unsigned = {field: item for field, item in value.items() if field != SIGNATURE_FIELD}
+        return {**unsigned, SIGNATURE_FIELD: self._compute_signature(name, unsigned)} if self.key else unsigned
 
     def find_fault(self, name: str, value: Mapping[str, Any]) -> str:
-        """Say why the record counts as nobody's, as the end of a sentence; empty where it is signed with the key."""
+        """Return why the record is not trusted, as the end of a sentence; empty where it is signed with the key."""
         if not self.key:
             return ""
-        if not isinstance(value.get(FIELD), str):
+        if not isinstance(value.get(SIGNATURE_FIELD), str):
             return UNSIGNED
-        return "" if matches(value[FIELD], self._signature(name, value)) else WRONG
+        return (
+            "" if is_same_signature(value[SIGNATURE_FIELD], self._compute_signature(name, value)) else WRONG_SIGNATURE
+        )
 
-    def _signature(self, name: str, value: Mapping[str, Any]) -> str:
-        return signature(self.key, b"kplan state", name.encode("utf-8", "surrogatepass"), canonical(value, FIELD))
+    def _compute_signature(self, name: str, value: Mapping[str, Any]) -> str:
+        return compute_signature(
+            self.key, b"kplan state", name.encode("utf-8", "surrogatepass"), encode_canonically(value, SIGNATURE_FIELD)
+        )

@@ -1,8 +1,8 @@
-"""The ledger, the journal and the lock in one SQLite file: the default where there is no cluster to keep them.
+"""Keep the ledger, the journal and the lock in one SQLite file: the default where there is no cluster to keep them.
 
 WAL with `synchronous=FULL`: what `write` returned from survives a power cut (https://sqlite.org/pragma.html). The lock
-is the kernel's on a file beside the database, so that it ends with its process; the row in `kplan_holder` says who
-holds it and fences writes: its token is checked in every transaction. Other tables of the file are somebody else's.
+is the kernel's on a file beside the database, so that it ends with its process; the row in `kplan_holder` names its
+holder and fences writes: its token is checked in every transaction. Other tables of the file belong to others.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ from kplan.state.base import (
     RecordUnreadable,
     UnknownKind,
     Unreadable,
-    history_key,
-    journal_key,
-    ledger_key,
+    make_history_key,
+    make_journal_key,
+    make_ledger_key,
+    make_summary_key,
     refuse_newer,
     refuse_unknown_kind,
-    summary_key,
 )
 from kplan.state.signing import Signer
 
@@ -62,11 +62,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("kplan.state")
 VERSION = 1
-KEPT_RUNS = 20  # finished ones, of each stack
-POLL_SECONDS = 0.05
-PROBE_SECONDS = 0.1  # whoever asks `holder` has the lock for an instant
-PROBED_SECONDS = 2.0  # nobody is named as holder: those who ask have it by turns, or one who just took it
-PROBE_POLL_SECONDS = 0.005
+MAX_KEPT_RUNS = 20  # finished ones, of each stack
+POLL_INTERVAL_S = 0.05
+PROBE_TIMEOUT_S = 0.1  # a caller of `holder` has the lock for an instant
+UNNAMED_TIMEOUT_S = 2.0  # no holder is named: callers of `holder` have it by turns, or it was just taken
+PROBE_INTERVAL_S = 0.005
 TABLES = """
 CREATE TABLE IF NOT EXISTS kplan_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS kplan_ledger (
@@ -86,14 +86,14 @@ CREATE TABLE IF NOT EXISTS kplan_history (
 PRUNE = f"""
 DELETE FROM kplan_journal WHERE stack = :stack AND run IN (
     SELECT run FROM kplan_journal WHERE stack = :stack AND event = 'end' GROUP BY run
-    ORDER BY MAX(id) DESC LIMIT -1 OFFSET {KEPT_RUNS})
+    ORDER BY MAX(id) DESC LIMIT -1 OFFSET {MAX_KEPT_RUNS})
 """
 
 
 class SqliteStore:
-    """The store in the file `path`. Reading a file that is not there sees nothing; the first lock makes it.
+    """Keep the state in the file `path`. A missing file reads as empty; the first lock creates it.
 
-    With a `key` records are signed, and those that are not are found.
+    With a `key` records are signed, and those that are not are reported.
     """
 
     topic = ""
@@ -107,139 +107,139 @@ class SqliteStore:
         self._sleep = sleep
 
     def overview(self) -> Overview:
-        with _explained(self.where), self._reading() as connection:
-            return _overview(connection, self._signer)
+        with _explain_errors(self.where), self._open_to_read() as connection:
+            return _read_overview(connection, self._signer)
 
     def ledger(self) -> Mapping[Address, Owned]:
-        """Every stack's records. Where two stacks claim one address, it is the first one's."""
-        with _explained(self.where), self._reading() as connection:
-            return _ledger(connection, self._signer)[0]
+        """Return every stack's records. Where two stacks claim one address, the first one owns it."""
+        with _explain_errors(self.where), self._open_to_read() as connection:
+            return _read_ledger(connection, self._signer)[0]
 
     def runs(self) -> Sequence[str]:
-        """Ids of all runs with details, the one that began first comes first."""
-        with _explained(self.where):
-            return [run for (run,) in self._rows("SELECT run FROM kplan_journal GROUP BY run ORDER BY MIN(id)")]
+        """Return the ids of all runs with details, oldest first."""
+        with _explain_errors(self.where):
+            return [run for (run,) in self._query("SELECT run FROM kplan_journal GROUP BY run ORDER BY MIN(id)")]
 
     def summaries(self) -> Sequence[RunSummary]:
-        with _explained(self.where), self._reading() as connection:
-            return _summaries(connection)
+        with _explain_errors(self.where), self._open_to_read() as connection:
+            return _read_summaries(connection)
 
     def changes(self, stack: str, address: Address) -> Sequence[PastChange]:
-        with _explained(self.where), self._reading() as connection:
-            return _changes(connection, stack, str(address))
+        with _explain_errors(self.where), self._open_to_read() as connection:
+            return _read_changes(connection, stack, str(address))
 
     def entries(self, run: str) -> Sequence[Entry]:
-        """The records of `run` by their `seq`; none where there is no such run.
+        """Return the records of `run` by their `seq`; empty if there is no such run.
 
         Records of another stack under this id are not of this run: its stack is that of the first signed one.
         """
-        with _explained(self.where), self._reading() as connection:
-            stacks = _stacks(connection, run, self._signer)
-            return _entries(connection, run, stacks[0]) if connection and stacks else []
+        with _explain_errors(self.where), self._open_to_read() as connection:
+            stacks = _find_stacks(connection, run, self._signer)
+            return _read_entries(connection, run, stacks[0]) if connection and stacks else []
 
     def open_runs(self) -> Sequence[str]:
-        """Ids of the runs without an `end`, oldest first."""
-        with _explained(self.where), self._reading() as connection:
-            return list(_overview(connection, self._signer).open_runs)
+        """Return the ids of the runs without an `end`, oldest first."""
+        with _explain_errors(self.where), self._open_to_read() as connection:
+            return list(_read_overview(connection, self._signer).open_runs)
 
     def records(self) -> Sequence[Record]:
         """Return every record of the ledger and the journal, damaged ones too, oldest first."""
-        with _explained(self.where):
-            ledger = self._rows("SELECT address, stack, record FROM kplan_ledger ORDER BY id")
-            journal = self._rows("SELECT run, stack, seq, record FROM kplan_journal ORDER BY id")
+        with _explain_errors(self.where):
+            ledger = self._query("SELECT address, stack, record FROM kplan_ledger ORDER BY id")
+            journal = self._query("SELECT run, stack, seq, record FROM kplan_journal ORDER BY id")
         return [
-            *(self._signed_or_not(_record(ledger_key(stack, address), stack, text, address=address))
+            *(self._check_signature(_read_record(make_ledger_key(stack, address), stack, text, address=address))
               for address, stack, text in ledger),
-            *(self._signed_or_not(_record(journal_key(stack, run, seq), stack, text, run=run, seq=seq))
+            *(self._check_signature(_read_record(make_journal_key(stack, run, seq), stack, text, run=run, seq=seq))
               for run, stack, seq, text in journal),
         ]  # fmt: skip
 
-    def _signed_or_not(self, record: Record) -> Record:
-        """Return the record with what is wrong with its signature."""
+    def _check_signature(self, record: Record) -> Record:
+        """Add to the record what is wrong with its signature."""
         fault = "" if record.damage else self._signer.find_fault(record.key, record.data)
         return replace(record, fault=fault) if fault else record
 
     def holder(self, stack: str) -> Holder | None:
-        """Who holds the lock now; None where it is free, whatever a killed holder left behind."""
-        with _explained(self.where):
-            if not self._lock_path(stack).exists():
+        """Return who holds the lock now; None where it is free, whatever a killed holder left behind."""
+        with _explain_errors(self.where):
+            if not self._name_lock_file(stack).exists():
                 return None
-            guard = self._guard(stack)
-            with suppress(PermissionError):  # a folder that may only be read: the row is all there is to know
-                if _taken(guard):
+            guard = self._make_guard(stack)
+            with suppress(PermissionError):  # a read-only folder: only the row is known
+                if _try_acquire(guard):
                     guard.release()
                     return None
-            return self._named_holder(stack)
+            return self._read_holder(stack)
 
     def lock(self, stack: str, holder: Holder, timeout: float) -> AbstractContextManager[Lock]:
-        return self._locked(stack, holder, timeout)
+        return self._hold_lock(stack, holder, timeout)
 
     def close(self) -> None:
         """Nothing stays open between calls."""
 
     @contextmanager
-    def _locked(self, stack: str, holder: Holder, timeout: float) -> Iterator[Lock]:
-        with _explained(self.where):
+    def _hold_lock(self, stack: str, holder: Holder, timeout: float) -> Iterator[Lock]:
+        with _explain_errors(self.where):
             self._make_folder()
-            guard = self._guard(stack)
+            guard = self._make_guard(stack)
             self._acquire(guard, stack, timeout)
         try:
-            with _explained(self.where):
-                held = SqliteLock(self.path, stack, holder, self._signer)
+            with _explain_errors(self.where):
+                lock = SqliteLock(self.path, stack, holder, self._signer)
             try:
-                yield held
+                yield lock
             finally:
-                held.release()
+                lock.release()
         finally:
             guard.release()
 
     def _acquire(self, guard: BaseFileLock, stack: str, timeout: float) -> None:
-        """Raises Locked once `timeout` is over. A free lock is never missed because somebody looked at it."""
-        begin = self._clock()
-        while not _taken(guard):
-            holder = self._named_holder(stack)
-            waited = self._clock() - begin
-            if waited >= max(timeout, PROBE_SECONDS if holder else PROBED_SECONDS):
-                raise _refusal(stack, holder)
-            self._sleep(PROBE_POLL_SECONDS if waited < PROBED_SECONDS else POLL_SECONDS)
+        """Acquire the lock, or raise Locked after `timeout`. A free lock is never missed because of another reader."""
+        start = self._clock()
+        while not _try_acquire(guard):
+            holder = self._read_holder(stack)
+            waited = self._clock() - start
+            if waited >= max(timeout, PROBE_TIMEOUT_S if holder else UNNAMED_TIMEOUT_S):
+                raise _make_refusal(stack, holder)
+            self._sleep(PROBE_INTERVAL_S if waited < UNNAMED_TIMEOUT_S else POLL_INTERVAL_S)
 
-    def _lock_path(self, stack: str) -> Path:
+    def _name_lock_file(self, stack: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{quote(stack, safe='')}.lock")
 
-    def _guard(self, stack: str) -> BaseFileLock:
+    def _make_guard(self, stack: str) -> BaseFileLock:
         from filelock import FileLock
 
-        return FileLock(self._lock_path(stack), timeout=0, thread_local=False)
+        return FileLock(self._name_lock_file(stack), timeout=0, thread_local=False)
 
     def _make_folder(self) -> None:
-        """The folder is there; in `.kplan/`, git sees nothing of it."""
+        """Create the folder; in `.kplan/`, git ignores it."""
         folder = self.path.absolute().parent
         folder.mkdir(parents=True, exist_ok=True)
         ignore = folder / ".gitignore"
         if folder.name == ".kplan" and not ignore.exists():
             ignore.write_text("*\n")
 
-    def _named_holder(self, stack: str) -> Holder | None:
-        rows = self._rows("SELECT who, run, command, since, pid FROM kplan_holder WHERE stack = ?", stack)
+    def _read_holder(self, stack: str) -> Holder | None:
+        rows = self._query("SELECT who, run, command, since, pid FROM kplan_holder WHERE stack = ?", stack)
         return next((Holder(*row) for row in rows), None)
 
-    def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
-        """The answer; nothing where the file is not there or holds none of our tables."""
-        with self._reading() as connection:
+    def _query(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        """Return the rows; empty where the file is missing or has none of our tables."""
+        with self._open_to_read() as connection:
             return [] if connection is None else connection.execute(query, arguments).fetchall()
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """A connection that reads; None where the file is not there or holds none of our tables."""
+    def _open_to_read(self) -> Iterator[sqlite3.Connection | None]:
+        """Open a connection that reads; None where the file is missing or has none of our tables."""
         if not self.path.exists():
             yield None
             return
         with closing(open_to_read(self.path)) as connection:
-            yield None if _version(connection) is None else connection
+            yield None if _read_version(connection) is None else connection
 
 
 class SqliteLock:
-    """The lock of one stack, held. A write checks in its own transaction that it is still held."""
+    """Hold the lock of one stack. A write checks in its own transaction that it is still held."""
 
     def __init__(self, path: Path, stack: str, holder: Holder, signer: Signer) -> None:
         self._where = str(path)
@@ -247,23 +247,23 @@ class SqliteLock:
         self._stack = stack
         self._token = uuid.uuid4().hex
         self._turn = threading.Lock()
-        self._connection: sqlite3.Connection | None = _writing(path)
+        self._connection: sqlite3.Connection | None = _open_to_write(path)
         try:
             with _transaction(self._connection):
-                self._take(self._connection, holder)
+                self._record_holder(self._connection, holder)
         except BaseException:
             self._connection.close()
             raise
 
-    def _take(self, connection: sqlite3.Connection, holder: Holder) -> None:
+    def _record_holder(self, connection: sqlite3.Connection, holder: Holder) -> None:
         values = (self._stack, self._token, holder.who, holder.run, holder.command, holder.since, holder.pid)
         connection.execute("INSERT OR REPLACE INTO kplan_holder VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def write(self, entries: Sequence[Entry] = (), ledger: Mapping[Address, Owned | None] | None = None) -> None:
-        """All of it is on the disk, in one transaction. Records of other stacks are refused (ValueError)."""
+        """Write everything to the disk in one transaction. Records of other stacks are refused (ValueError)."""
         records = ledger or {}
         self._check_stack(entries, records)
-        with self._turn, _explained(self._where):
+        with self._turn, _explain_errors(self._where):
             if self._connection is None:
                 raise JournalBroken(f"the lock of stack {self._stack} was released, so nothing more is written")
             with _transaction(self._connection) as connection:
@@ -275,13 +275,13 @@ class SqliteLock:
         """Replace records; the file keeps no byte of what they were before."""
         if any(record.stack != self._stack for record in records):
             raise ValueError(f"the lock of {self._stack} does not cover the records of another stack")
-        with self._turn, _explained(self._where):
+        with self._turn, _explain_errors(self._where):
             if self._connection is None:
                 raise JournalBroken(f"the lock of stack {self._stack} was released, so nothing more is written")
             self._connection.execute("PRAGMA secure_delete = ON")  # else old text stays in free parts of pages
             with _transaction(self._connection) as connection:
                 self._check_held(connection)
-                signed = {r.key: _json((Signer() if r.fault else self._signer).sign(r.key, r.data)) for r in records}
+                signed = {r.key: _encode((Signer() if r.fault else self._signer).sign(r.key, r.data)) for r in records}
                 ledger = [(signed[r.key], r.address, r.stack) for r in records if r.address]
                 journal = [(signed[r.key], r.run, r.seq) for r in records if not r.address]
                 connection.executemany("UPDATE kplan_ledger SET record = ? WHERE address = ? AND stack = ?", ledger)
@@ -289,7 +289,7 @@ class SqliteLock:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def release(self) -> None:
-        """The holder's row is gone, if it can be; nothing can be written any more."""
+        """Delete the holder's row, if possible; nothing can be written any more."""
         with self._turn:
             connection, self._connection = self._connection, None
             if connection is None:
@@ -303,31 +303,31 @@ class SqliteLock:
             raise ValueError(f"the lock of {self._stack} does not cover {', '.join(sorted(others - {self._stack}))}")
 
     def _check_held(self, connection: sqlite3.Connection) -> None:
-        """Only where someone removed the lock's file can another process have taken it."""
+        """Raise JournalBroken if another process has the lock, because someone removed the lock's file."""
         query = "SELECT token, who, run FROM kplan_holder WHERE stack = ?"
         token, who, run = connection.execute(query, (self._stack,)).fetchone() or ("", "nobody", "")
         if token != self._token:
             raise JournalBroken(f"the lock of stack {self._stack} was lost: {who} has it now (run {run or 'unknown'})",
                                 help="nothing more was changed; see `kplan recover`")  # fmt: skip
 
-    def _signed(self, name: str, data: Any) -> str:
+    def _sign(self, name: str, data: Any) -> str:
         """Return a record's text, with its signature where there is a key."""
-        return _json(self._signer.sign(name, data))
+        return _encode(self._signer.sign(name, data))
 
     def _write_ledger(self, connection: sqlite3.Connection, ledger: Mapping[Address, Owned | None]) -> None:
-        gone = [(str(address), self._stack) for address, owned in ledger.items() if owned is None]
+        removed = [(str(address), self._stack) for address, owned in ledger.items() if owned is None]
         kept = [
-            (str(address), self._stack, self._signed(ledger_key(self._stack, address), owned_to_json(owned)))
+            (str(address), self._stack, self._sign(make_ledger_key(self._stack, address), owned_to_json(owned)))
             for address, owned in ledger.items() if owned
         ]  # fmt: skip
-        connection.executemany("DELETE FROM kplan_ledger WHERE address = ? AND stack = ?", gone)
+        connection.executemany("DELETE FROM kplan_ledger WHERE address = ? AND stack = ?", removed)
         connection.executemany(
             "INSERT INTO kplan_ledger (address, stack, record) VALUES (?, ?, ?)"
             " ON CONFLICT (address, stack) DO UPDATE SET record = excluded.record", kept,
         )  # fmt: skip
 
     def _write_entries(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
-        rows = [(e.run, e.stack, e.seq, e.event, self._signed(journal_key(e.stack, e.run, e.seq), entry_to_json(e)))
+        rows = [(e.run, e.stack, e.seq, e.event, self._sign(make_journal_key(e.stack, e.run, e.seq), entry_to_json(e)))
                 for e in entries]  # fmt: skip
         insert = "INSERT INTO kplan_journal (run, stack, seq, event, record) VALUES (?, ?, ?, ?, ?)"
         connection.executemany(insert, rows)
@@ -336,44 +336,50 @@ class SqliteLock:
             connection.execute(PRUNE, {"stack": self._stack})
 
     def _write_history(self, connection: sqlite3.Connection, run: str) -> None:
-        """The summary of the run that ends, those that older runs lack, and the history of what it changed."""
+        """Write the summary of the run that ends, those that older runs lack, and the history of its changes."""
         stack = self._stack
-        unsummarized = [run for run, of in _ended(connection) if of == stack]
-        made = []
-        for each in dict.fromkeys([run, *unsummarized]):
+        unsummarized = [run for run, owner in _find_ended_runs(connection) if owner == stack]
+        summaries = []
+        for item in dict.fromkeys([run, *unsummarized]):
             with suppress(RecordUnreadable):  # an older run's: it stays without a summary
-                made.append(summarize(_entries(connection, each, stack)))
-        rows = [(each.run, stack, self._signed(summary_key(stack, each.run), summary_to_json(each)))
-                for each in made if each is not None]  # fmt: skip
+                summaries.append(summarize(_read_entries(connection, item, stack)))
+        rows = [(item.run, stack, self._sign(make_summary_key(stack, item.run), summary_to_json(item)))
+                for item in summaries if item is not None]  # fmt: skip
         connection.executemany("INSERT OR REPLACE INTO kplan_runs VALUES (?, ?, ?)", rows)
-        known = connection.execute("SELECT run, record FROM kplan_runs WHERE stack = ?", (stack,)).fetchall()
-        old = surplus(each for each in (_summary(run, stack, record) for run, record in known) if each is not None)
-        connection.executemany("DELETE FROM kplan_runs WHERE stack = ? AND run = ?", [(stack, each) for each in old])
-        for address, change in past_changes(_entries(connection, run, stack)).items():
+        rows_of_stack = connection.execute("SELECT run, record FROM kplan_runs WHERE stack = ?", (stack,)).fetchall()
+        outdated = surplus(
+            item for item in (_decode_summary(run, stack, record) for run, record in rows_of_stack) if item is not None
+        )
+        connection.executemany(
+            "DELETE FROM kplan_runs WHERE stack = ? AND run = ?", [(stack, item) for item in outdated]
+        )
+        for address, change in past_changes(_read_entries(connection, run, stack)).items():
             try:
-                earlier = _changes(connection, stack, address)
+                earlier = _read_changes(connection, stack, address)
             except ValueError as cause:
                 log.warning("%s: the history of %s begins again: it cannot be read: %s", self._where, address, cause)
                 earlier = []
             changes = with_change(earlier, change)
             connection.execute(
                 "INSERT OR REPLACE INTO kplan_history VALUES (?, ?, ?)",
-                (stack, address, self._signed(history_key(stack, address), changes_to_json(changes))),
+                (stack, address, self._sign(make_history_key(stack, address), changes_to_json(changes))),
             )
 
 
 # -- reading records --------------------------------------------------------------------------------------------------
-def _data(record: str) -> Any:
-    """The record's JSON. Raises ValueError for one of a newer kplan."""
+def _decode(record: str) -> Any:
+    """Return the record's JSON. Raises ValueError for one of a newer kplan."""
     data = json.loads(record)
     if isinstance(data, dict):
         refuse_newer(data.get("v"), VERSION)
     return data
 
 
-def _ledger(connection: sqlite3.Connection | None, signer: Signer) -> tuple[dict[Address, Owned], list[Unreadable]]:
-    """The records that can be read, and those that cannot be read or trusted. A signed claim goes before others."""
-    found: dict[Address, Owned] = {}
+def _read_ledger(
+    connection: sqlite3.Connection | None, signer: Signer
+) -> tuple[dict[Address, Owned], list[Unreadable]]:
+    """Return the records that can be read, and problems of the others. A signed claim goes before others."""
+    records: dict[Address, Owned] = {}
     untrusted: dict[Address, Owned] = {}
     problems = []
     query = "SELECT id, address, stack, record FROM kplan_ledger ORDER BY id DESC"
@@ -382,67 +388,67 @@ def _ledger(connection: sqlite3.Connection | None, signer: Signer) -> tuple[dict
         try:
             refuse_unknown_kind(text)
             address = parse_address(text)
-            data = _data(record)
+            data = _decode(record)
             owned = owned_from_json(address, data)
         except ValueError as cause:
             message = f"record {id} of the ledger ({text}, stack {stack}) cannot be read: {cause}"
             problems.append(Unreadable(stack, message, address, is_unknown=isinstance(cause, UnknownKind)))
             continue
-        fault = signer.find_fault(ledger_key(stack, text), data)
-        (untrusted if fault else found)[address] = owned
+        fault = signer.find_fault(make_ledger_key(stack, text), data)
+        (untrusted if fault else records)[address] = owned
         if fault:
             message = f"record {id} of the ledger ({text}, stack {stack}) {fault}"
             problems.append(Unreadable(stack, message, address, is_untrusted=True))
-    found = {**untrusted, **found}
-    return {address: found[address] for address in sorted(found)}, problems
+    records = {**untrusted, **records}
+    return {address: records[address] for address in sorted(records)}, problems
 
 
-def _entry(run: str, stack: str, seq: int, record: str) -> Entry:
+def _decode_entry(run: str, stack: str, seq: int, record: str) -> Entry:
     try:
-        return entry_from_json(run, stack, seq, _data(record))
+        return entry_from_json(run, stack, seq, _decode(record))
     except ValueError as cause:
         message = f"entry {seq} of run {run} of stack {stack} cannot be read: {cause}"
         raise RecordUnreadable(message, help=UNREADABLE_HELP) from cause
 
 
-def _entries(connection: sqlite3.Connection, run: str, stack: str) -> list[Entry]:
+def _read_entries(connection: sqlite3.Connection, run: str, stack: str) -> list[Entry]:
     query = "SELECT seq, record FROM kplan_journal WHERE run = ? AND stack = ? ORDER BY seq"
-    return [_entry(run, stack, *row) for row in connection.execute(query, (run, stack)).fetchall()]
+    return [_decode_entry(run, stack, *row) for row in connection.execute(query, (run, stack)).fetchall()]
 
 
-def _stacks(connection: sqlite3.Connection | None, run: str, signer: Signer) -> list[str]:
-    """The stacks that have records under the run's id; with a key, those whose records are all signed come first."""
+def _find_stacks(connection: sqlite3.Connection | None, run: str, signer: Signer) -> list[str]:
+    """Return the stacks that have records under the run's id; with a key, those with only signed records come first."""
     if connection is None:
         return []
     query = "SELECT stack FROM kplan_journal WHERE run = ? GROUP BY stack ORDER BY MIN(id)"
-    found = [stack for (stack,) in connection.execute(query, (run,)).fetchall()]
-    return sorted(found, key=lambda stack: bool(_faults(connection, run, stack, signer)))
+    stacks = [stack for (stack,) in connection.execute(query, (run,)).fetchall()]
+    return sorted(stacks, key=lambda stack: bool(_find_faults(connection, run, stack, signer)))
 
 
-def _faults(connection: sqlite3.Connection, run: str, stack: str, signer: Signer) -> dict[int, str]:
-    """What is wrong with the signatures of the run's records, by `seq`; without a key there is nothing wrong."""
+def _find_faults(connection: sqlite3.Connection, run: str, stack: str, signer: Signer) -> dict[int, str]:
+    """Return what is wrong with the signatures of the run's records, by `seq`; without a key nothing is wrong."""
     query = "SELECT seq, record FROM kplan_journal WHERE run = ? AND stack = ? ORDER BY seq"
-    found = {}
+    faults = {}
     for seq, record in connection.execute(query, (run, stack)).fetchall() if signer.key else ():
-        with suppress(ValueError):  # one that cannot be read is found elsewhere
+        with suppress(ValueError):  # unreadable records are reported elsewhere
             data = json.loads(record)
-            found[seq] = signer.find_fault(journal_key(stack, run, seq), data if isinstance(data, dict) else {})
-    return {seq: fault for seq, fault in found.items() if fault}
+            faults[seq] = signer.find_fault(make_journal_key(stack, run, seq), data if isinstance(data, dict) else {})
+    return {seq: fault for seq, fault in faults.items() if fault}
 
 
 def _has_signed_end(connection: sqlite3.Connection, run: str, stack: str, signer: Signer) -> bool:
-    """Whether a signed record ends the run, whatever the column `event` says."""
+    """Return whether a signed record ends the run, whatever the column `event` says."""
     query = "SELECT seq, record FROM kplan_journal WHERE run = ? AND stack = ? AND event = 'end'"
     for seq, record in connection.execute(query, (run, stack)).fetchall():
         with suppress(ValueError, RecordUnreadable):
-            event = _entry(run, stack, seq, record).event
-            if event == "end" and not signer.find_fault(journal_key(stack, run, seq), json.loads(record)):
+            event = _decode_entry(run, stack, seq, record).event
+            if event == "end" and not signer.find_fault(make_journal_key(stack, run, seq), json.loads(record)):
                 return True
     return False
 
 
-def _unended(connection: sqlite3.Connection, signer: Signer) -> list[tuple[str, str]]:
-    """The runs without an end, with their stacks, oldest first. With a key, an end counts only where it is signed."""
+def _find_open_runs(connection: sqlite3.Connection, signer: Signer) -> list[tuple[str, str]]:
+    """Return the runs without an end, with their stacks, oldest first. With a key, only signed ends count."""
     query = "SELECT run, stack, SUM(event = 'end') FROM kplan_journal GROUP BY run, stack ORDER BY MIN(id)"
     return [
         (run, stack)
@@ -451,18 +457,18 @@ def _unended(connection: sqlite3.Connection, signer: Signer) -> list[tuple[str, 
     ]
 
 
-def _overview(connection: sqlite3.Connection | None, signer: Signer) -> Overview:
+def _read_overview(connection: sqlite3.Connection | None, signer: Signer) -> Overview:
     if connection is None:
         return Overview({})
-    ledger, problems = _ledger(connection, signer)
+    ledger, problems = _read_ledger(connection, signer)
     open_runs = {}
-    for run, stack in _unended(connection, signer):
+    for run, stack in _find_open_runs(connection, signer):
         try:
-            _entries(connection, run, stack)
+            _read_entries(connection, run, stack)
         except RecordUnreadable as problem:
             problems.append(Unreadable(stack, problem.message, run=run))
             continue
-        faults = _faults(connection, run, stack, signer)
+        faults = _find_faults(connection, run, stack, signer)
         problems += [
             Unreadable(stack, f"entry {seq} of run {run} of stack {stack} {fault}", run=run, is_untrusted=True)
             for seq, fault in faults.items()
@@ -471,27 +477,27 @@ def _overview(connection: sqlite3.Connection | None, signer: Signer) -> Overview
             open_runs[run] = stack
     if _has_table(connection, "kplan_runs"):
         for run, stack, record in connection.execute("SELECT run, stack, record FROM kplan_runs"):
-            if _summary(run, stack, record) is None:
+            if _decode_summary(run, stack, record) is None:
                 message = f"the summary of run {run} of stack {stack} cannot be read; it may be of a newer kplan"
                 problems.append(Unreadable(stack, message))
     return Overview(ledger, open_runs, problems)
 
 
 def _has_table(connection: sqlite3.Connection, name: str) -> bool:
-    """Whether the file has the table: an older kplan made none for summaries."""
+    """Return whether the file has the table: an older kplan made none for summaries."""
     return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
 
 
-def _summary(run: str, stack: str, record: str) -> RunSummary | None:
-    """The record's summary; None where it cannot be read."""
+def _decode_summary(run: str, stack: str, record: str) -> RunSummary | None:
+    """Return the record's summary; None where it cannot be read."""
     try:
-        return summary_from_json(run, stack, _data(record))
+        return summary_from_json(run, stack, _decode(record))
     except ValueError:
         return None
 
 
-def _ended(connection: sqlite3.Connection) -> list[tuple[str, str]]:
-    """The ended runs without a summary, with their stacks."""
+def _find_ended_runs(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Return the ended runs without a summary, with their stacks."""
     query = (
         "SELECT run, MIN(stack) FROM kplan_journal GROUP BY run HAVING SUM(event = 'end') > 0"
         " AND run NOT IN (SELECT run FROM kplan_runs) ORDER BY MIN(id)"
@@ -499,31 +505,31 @@ def _ended(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     return connection.execute(query).fetchall()
 
 
-def _summaries(connection: sqlite3.Connection | None) -> list[RunSummary]:
+def _read_summaries(connection: sqlite3.Connection | None) -> list[RunSummary]:
     if connection is None:
         return []
     rows = []
     if _has_table(connection, "kplan_runs"):
         rows = connection.execute("SELECT run, stack, record FROM kplan_runs ORDER BY rowid").fetchall()
-    found = {run: _summary(run, stack, record) for run, stack, record in rows}
+    summaries = {run: _decode_summary(run, stack, record) for run, stack, record in rows}
     query = "SELECT run, stack FROM kplan_journal GROUP BY run, stack ORDER BY MIN(id)"
     for run, stack in connection.execute(query).fetchall():
-        if run not in found:
+        if run not in summaries:
             with suppress(RecordUnreadable):
-                found[run] = summarize(_entries(connection, run, stack))
-    return sorted((each for each in found.values() if each is not None), key=lambda each: each.began)
+                summaries[run] = summarize(_read_entries(connection, run, stack))
+    return sorted((summary for summary in summaries.values() if summary is not None), key=lambda summary: summary.began)
 
 
-def _changes(connection: sqlite3.Connection | None, stack: str, address: str) -> list[PastChange]:
+def _read_changes(connection: sqlite3.Connection | None, stack: str, address: str) -> list[PastChange]:
     if connection is None or not _has_table(connection, "kplan_history"):
         return []
     query = "SELECT record FROM kplan_history WHERE stack = ? AND address = ?"
     row = connection.execute(query, (stack, address)).fetchone()
-    return [] if row is None else changes_from_json(_data(row[0]))
+    return [] if row is None else changes_from_json(_decode(row[0]))
 
 
-def _record(key: str, stack: str, text: str, *, address: str = "", run: str = "", seq: int = 0) -> Record:
-    """Read a row; one that cannot be read says why."""
+def _read_record(key: str, stack: str, text: str, *, address: str = "", run: str = "", seq: int = 0) -> Record:
+    """Read a row; one that cannot be read has the reason."""
     try:
         data = json.loads(text)
         if not isinstance(data, dict):
@@ -538,11 +544,11 @@ def _record(key: str, stack: str, text: str, *, address: str = "", run: str = ""
     return Record(key, stack, data, address, run, seq)
 
 
-def _json(data: Any) -> str:
+def _encode(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
-def _taken(guard: BaseFileLock) -> bool:
+def _try_acquire(guard: BaseFileLock) -> bool:
     from filelock import Timeout
 
     try:
@@ -552,19 +558,19 @@ def _taken(guard: BaseFileLock) -> bool:
     return True
 
 
-def _refusal(stack: str, holder: Holder | None) -> Locked:
+def _make_refusal(stack: str, holder: Holder | None) -> Locked:
     who = f"{holder.who} since {holder.since}: {holder.command} (run {holder.run}, pid {holder.pid})" if holder else ""
     return Locked(f"stack {stack} is locked by {who or 'another process'}",
                   help="wait for it with `--lock-timeout 60s`; the lock ends with its process")  # fmt: skip
 
 
-def _writing(path: Path) -> sqlite3.Connection:
-    """A connection with every table there, durable on commit; transactions are begun by `_transaction` only."""
+def _open_to_write(path: Path) -> sqlite3.Connection:
+    """Open a connection with every table, durable on commit; only `_transaction` begins transactions."""
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
-        if _version(connection) is None or not _has_table(connection, "kplan_history"):
+        if _read_version(connection) is None or not _has_table(connection, "kplan_history"):
             with _transaction(connection):
                 for statement in TABLES.split(";"):
                     connection.execute(statement)
@@ -576,7 +582,7 @@ def _writing(path: Path) -> sqlite3.Connection:
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Two processes that switch at once get SQLITE_BUSY without any wait, so the loser looks again."""
+    """Switch to WAL. Of two processes that switch at once one gets SQLITE_BUSY without any wait, so it tries again."""
     for last in (False, False, False, False, True):
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -589,7 +595,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """All or nothing."""
+    """Run a transaction: all of it is committed, or none."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield connection
@@ -600,10 +606,10 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
         raise
 
 
-def _version(connection: sqlite3.Connection) -> int | None:
-    """The format of our tables; None where there are none. Raises Unsupported for that of a newer kplan."""
-    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'kplan_meta'").fetchone()
-    row = found and connection.execute("SELECT value FROM kplan_meta WHERE key = 'version'").fetchone()
+def _read_version(connection: sqlite3.Connection) -> int | None:
+    """Return the format of our tables; None where there are none. Raises Unsupported for that of a newer kplan."""
+    has_meta = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'kplan_meta'").fetchone()
+    row = has_meta and connection.execute("SELECT value FROM kplan_meta WHERE key = 'version'").fetchone()
     if not row:
         return None
     if int(row[0]) > VERSION:
@@ -626,8 +632,8 @@ CAUSES: Mapping[str, tuple[str, str]] = {
 
 
 @contextmanager
-def _explained(where: str) -> Iterator[None]:
-    """No error of SQLite, of the file system or of unreadable data gets out but as a sentence."""
+def _explain_errors(where: str) -> Iterator[None]:
+    """Turn errors of SQLite, of the file system or of unreadable data into KplanError."""
     try:
         yield
     except KplanError as failure:
@@ -636,21 +642,23 @@ def _explained(where: str) -> Iterator[None]:
             failure.args = (failure.message,)
         raise
     except sqlite3.Error as failure:
-        cause, help = _cause(error_name(failure))
-        raise _unusable(where, cause or str(failure), help) from failure
+        cause, help = _explain_code(error_name(failure))
+        raise _make_unusable_error(where, cause or str(failure), help) from failure
     except OSError as failure:
         help = "kplan must be able to write the file and its folder"
-        raise _unusable(where, failure.strerror or str(failure), help) from failure
+        raise _make_unusable_error(where, failure.strerror or str(failure), help) from failure
     except ValueError as failure:
-        raise _unusable(where, f"a record cannot be read: {failure}", CAUSES["SQLITE_CORRUPT"][1]) from failure
+        raise _make_unusable_error(
+            where, f"a record cannot be read: {failure}", CAUSES["SQLITE_CORRUPT"][1]
+        ) from failure
 
 
-def _unusable(where: str, cause: str, help: str) -> JournalBroken:
-    """The error; whoever has begun to change something sets another exit code."""
+def _make_unusable_error(where: str, cause: str, help: str) -> JournalBroken:
+    """Return the error; a caller that has begun to change something sets another exit code."""
     problem = JournalBroken(f"the state in {where} cannot be used: {cause}", help=help)
     problem.exit_code = 1
     return problem
 
 
-def _cause(name: str) -> tuple[str, str]:
-    return next((said for start, said in CAUSES.items() if name.startswith(start)), ("", ""))
+def _explain_code(name: str) -> tuple[str, str]:
+    return next((explanation for start, explanation in CAUSES.items() if name.startswith(start)), ("", ""))

@@ -223,7 +223,7 @@ def test_a_failure_puts_replicas_back_to_where_they_were(world: World, before: i
         addresses = {change.address for change in plan.changes}
         holder = Holder("test@here", "run", "test", "now")
         run = Run(plan, cluster, store, holder, lambda: (read_addresses(cluster, addresses), store.ledger()))
-        result = Apply(run).within()
+        result = Apply(run).execute()
     assert (result.outcome, result.left) == ("rolled_back", ())
     assert world.replicas == was
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from confluent_kafka.admin import AclOperation  # type: ignore[attr-defined]
 
-from kplan.state.base import Unended
+from kplan.state.base import UnfinishedWrite
 from tests.faults import database, quotas, rights
 from tests.faults.judging import (
     LOST,
@@ -382,7 +382,7 @@ def unended(world: World) -> bool:
     """Whether a broker died while it ended a transaction, so that nobody can read the state before a `recover`."""
     try:
         world.store.open_runs()
-    except Unended:
+    except UnfinishedWrite:
         return True
     return False
 

@@ -38,8 +38,8 @@ from jsonschema import Draft202012Validator
 from kplan.diagnostics import Denied, JournalBroken, KplanError, Locked, Unsupported
 from kplan.model import Address, Connector, Owned, Rules, Secret, Topic
 from kplan.model.journal import Entry, Item, replay
-from kplan.state.base import Holder, Unended
-from kplan.state.kafka.log import Log, ledger_key
+from kplan.state.base import Holder, UnfinishedWrite
+from kplan.state.kafka.log import Log, make_ledger_key
 from kplan.state.kafka.store import KafkaStore
 from kplan.state.kafka.topic import COMPACTION
 from tests.schemas import published, strict
@@ -351,7 +351,7 @@ class TestRecords:
     ) -> None:
         with store.lock("a", me(), 0) as lock:
             lock.write([entry(0, "begin")], {ORDERS: owned()})
-        bad = ledger_key("a", Address("topic", "x")), "stack/a/run/run-1/1"
+        bad = make_ledger_key("a", Address("topic", "x")), "stack/a/run/run-1/1"
         for key in bad:
             world.produce(key, value)
         for call in (lambda: store.overview().refuse_unreadable(["a"]), lambda: store.entries("run-1")):
@@ -416,7 +416,7 @@ class TestRecords:
         left.produce(world.topic, b'{"v":1}', b"stack/a/lock")
         left.flush()
         reader = world.store(request_timeout=3)
-        with pytest.raises(Unended) as caught:
+        with pytest.raises(UnfinishedWrite) as caught:
             reader.ledger()
         assert (caught.value.code, caught.value.stacks) == ("K617", ("a",))
         assert "stack a" in caught.value.message and "stack b" not in caught.value.message
@@ -464,7 +464,7 @@ class TestClaims:
             other.init_transactions(30)
             other.begin_transaction()
             record = {"v": 1, "stack": "a", "env": "dev", "created": True, "applied": None}
-            other.produce(world.topic, json.dumps(record).encode(), ledger_key("a", ORDERS))
+            other.produce(world.topic, json.dumps(record).encode(), make_ledger_key("a", ORDERS))
             other.flush()
             lock.write(ledger={ORDERS: owned("b")})
             threading.Timer(1, other.commit_transaction).start()
@@ -478,10 +478,10 @@ class TestClaims:
             first.write(ledger={ORDERS: owned(protect=True)})
         with store.lock("a", me(), 0) as again:
             again.write(ledger={ORDERS: owned(protect=False)})
-        ledger = [(offset, value) for offset, key, value in world.records() if key == ledger_key("a", ORDERS)]
+        ledger = [(offset, value) for offset, key, value in world.records() if key == make_ledger_key("a", ORDERS)]
         assert [value.get("claimed") for _, value in ledger] == [None, ledger[0][0], ledger[0][0]]
         last = {key: (offset, value) for offset, key, value in world.records()}  # what compaction leaves
-        assert last[ledger_key("b", ORDERS)][0] < last[ledger_key("a", ORDERS)][0]
+        assert last[make_ledger_key("b", ORDERS)][0] < last[make_ledger_key("a", ORDERS)][0]
         log = Log()
         for key, (offset, value) in sorted(last.items(), key=lambda each: each[1][0]):
             log.put(offset, key.encode(), json.dumps(value).encode())

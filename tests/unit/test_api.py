@@ -317,7 +317,9 @@ def test_a_run_has_the_times_of_its_environment(folder: Path, monkeypatch: pytes
     from kplan.execution.apply import Apply
 
     runs = []
-    monkeypatch.setattr(Apply, "within", lambda self, timeout=0.0: runs.append(self.run) or kplan.Result("applied", ""))
+    monkeypatch.setattr(
+        Apply, "execute", lambda self, lock_timeout=0.0: runs.append(self.run) or kplan.Result("applied", "")
+    )
     times = "timeouts: {request: 5s, settle: 9s, session: 7s}"
     (folder / "kplan.yaml").write_text(
         f"version: 1\ndefault: dev\nenvironments: {{dev: {{kafka: {{bootstrap.servers: '127.0.0.1:1'}}, {times}}}}}\n"
@@ -479,7 +481,8 @@ def test_a_failure_is_a_result(folder: Path) -> None:
 def test_receivers_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[dict[str, Any]] = []
     monkeypatch.setattr(
-        "kplan.execution.notify.send", lambda to, of, body: told.append(body["kplan"]) or ["h is not there"]
+        "kplan.execution.notify.post_to_receivers",
+        lambda receivers, triggers, body: told.append(body["kplan"]) or ["h is not there"],
     )
     failing(folder, "topic/search.index", more=', notify: [{webhook: "http://h/x"}]')
     loaded, plan = planned()

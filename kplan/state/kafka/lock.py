@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, KafkaException
 from kplan.diagnostics import Denied, JournalBroken, KplanError, Timeout, Unreachable, codes
 from kplan.model import Address, Owned
 from kplan.model.journal import Entry
-from kplan.state.base import Holder, summary_key
+from kplan.state.base import Holder, make_summary_key
 from kplan.state.base import Record as Stored
 from kplan.state.kafka.clients import (
     EVICTED,
@@ -197,7 +197,7 @@ class KafkaLock:
                 self._producer.init_transactions(max(1.0, end - time.monotonic()))
                 # Ends what a broker that was killed left open, which the reader would wait for: a run has no summary
                 # before its end, so this removes nothing.
-                self._write([(summary_key(self._stack, self._holder.run).encode(), None)], end)
+                self._write([(make_summary_key(self._stack, self._holder.run).encode(), None)], end)
                 self._refuse_others(reader())
                 return
             except (KafkaException, Timeout, Unreachable) as exception:

@@ -30,12 +30,12 @@ from kplan.state.base import (
     Holder,
     UnknownKind,
     Unreadable,
-    history_key,
-    journal_key,
-    ledger_key,
+    make_history_key,
+    make_journal_key,
+    make_ledger_key,
+    make_summary_key,
     refuse_newer,
     refuse_unknown_kind,
-    summary_key,
 )
 from kplan.state.base import Record as Stored
 from kplan.state.signing import Signer
@@ -56,15 +56,15 @@ def dumped(data: Json) -> bytes:
 def ledger_record(owned: Owned, claimed: int | None) -> Record:
     """`claimed` is the offset of the claim, which compaction removes with the record that first had it."""
     value = {"v": VERSION, **owned_to_json(owned), **({} if claimed is None else {"claimed": claimed})}
-    return ledger_key(owned.stack, owned.address), value
+    return make_ledger_key(owned.stack, owned.address), value
 
 
 def summary_record(summary: RunSummary) -> Record:
-    return summary_key(summary.stack, summary.run), {"v": VERSION, **summary_to_json(summary)}
+    return make_summary_key(summary.stack, summary.run), {"v": VERSION, **summary_to_json(summary)}
 
 
 def history_record(stack: str, address: str, changes: Sequence[PastChange]) -> Record:
-    return history_key(stack, address), {"v": VERSION, **changes_to_json(changes)}
+    return make_history_key(stack, address), {"v": VERSION, **changes_to_json(changes)}
 
 
 def lock_key(stack: str) -> str:
@@ -82,7 +82,7 @@ def journal_records(entry: Entry) -> list[Record]:
     """The entry, split where it has more than MOST_ITEMS items or MOST_BYTES bytes of them."""
     data = {"v": VERSION, **entry_to_json(entry)}
     parts = list(_parts(data["items"])) or [[]]
-    key = journal_key(entry.stack, entry.run, entry.seq)
+    key = make_journal_key(entry.stack, entry.run, entry.seq)
     if len(parts) == 1:
         return [(key, data)]
     about = [data["about"], *({} for _ in parts[1:])]
@@ -264,7 +264,7 @@ class Log:
         self.unsigned.discard((stack, run))
         if (data := _read(value)) is not None:
             self.summaries[stack, run] = offset, summary_from_json(run, stack, data)
-            if self.signer.find_fault(summary_key(stack, run), data):
+            if self.signer.find_fault(make_summary_key(stack, run), data):
                 self.unsigned.add((stack, run))
 
     def _claim(self, offset: int, stack: str, address: Address, data: Json | None) -> None:
@@ -275,7 +275,7 @@ class Log:
         if owned.stack != stack:
             raise ValueError(f"it names stack {owned.stack}, not {stack}")
         claimed = min(offset, int(data.get("claimed", offset)))
-        key = ledger_key(stack, address)
+        key = make_ledger_key(stack, address)
         fault = self.signer.find_fault(key, data)
         self.claims.setdefault(address, {})[stack] = Claim(claimed, owned, fault)
         if fault:

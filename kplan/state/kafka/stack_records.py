@@ -10,7 +10,7 @@ from kplan.diagnostics import JournalBroken
 from kplan.model import Address, Owned
 from kplan.model.history import past_changes, summarize, surplus, with_change
 from kplan.model.journal import Entry
-from kplan.state.base import ledger_key, summary_key
+from kplan.state.base import make_ledger_key, make_summary_key
 from kplan.state.kafka.log import (
     Log,
     Record,
@@ -36,7 +36,7 @@ class StackRecords:
             if owned is not None:
                 yield ledger_record(owned, claim.claimed if claim else None)
             elif claim is not None:
-                yield ledger_key(self.stack, address), None
+                yield make_ledger_key(self.stack, address), None
 
     def of_journal(self, entries: Sequence[Entry]) -> Iterator[Record]:
         """Each entry's records; with an `end`, what stays of the run, and the removal of the details of older ones."""
@@ -59,7 +59,7 @@ class StackRecords:
         summaries = [summary for summary in made if summary is not None]
         yield from map(summary_record, summaries)
         known = [summary for _, summary in self.log.summaries.values()]
-        yield from ((summary_key(self.stack, run), None) for run in surplus([*known, *summaries]))
+        yield from ((make_summary_key(self.stack, run), None) for run in surplus([*known, *summaries]))
         for address, change in past_changes(ended).items():
             try:
                 earlier = self.log.changes(self.stack, address)

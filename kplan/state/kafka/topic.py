@@ -33,7 +33,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from kplan.diagnostics import JournalBroken, KplanError, Timeout, Unreachable, Unsupported
 from kplan.servers.connection_errors import NEVER_SECONDS, relearn
 from kplan.servers.waits import WAITS
-from kplan.state.base import Holder, Unended
+from kplan.state.base import Holder, UnfinishedWrite
 from kplan.state.kafka.clients import CLIENT, GONE, PASSING, SILENT, TRANSACTION_SECONDS, TRY_SECONDS, Clients, code_of
 from kplan.state.kafka.log import Log
 from kplan.state.signing import Signer
@@ -461,7 +461,7 @@ class Reader:
         stacks = sorted(self._uncommitted(end))
         if not stacks:
             return self._clients.contact.explain_throttling(Timeout(said, help="there may be no leader; try again"))
-        return Unended(f"{said}: a write of {', '.join(f'stack {each}' for each in stacks)} has no end", stacks)
+        return UnfinishedWrite(f"{said}: a write of {', '.join(f'stack {each}' for each in stacks)} has no end", stacks)
 
     def _uncommitted(self, end: int) -> set[str]:
         """The stacks of the records from here on, committed or not."""

@@ -147,4 +147,4 @@ def test_receivers_are_notified_of_a_refusal_once(caller: Caller) -> None:
     work = prepare(caller, caller.topics("a", "a.x"))
     with pytest.raises(Blocked), notifying_refusals(work.notifier, ["a"]), notifying_refusals(work.notifier, ["a"]):
         raise Blocked("not accepted")
-    assert work.notifier.told
+    assert work.notifier.has_notified

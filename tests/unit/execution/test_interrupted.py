@@ -245,7 +245,7 @@ def attempted(folder: str, plan: Plan, points: Points, how: str = "", victim: in
     else:
         spoilt = Cluster.of(*(Mortal(backend, points) for backend in cluster.backends))
         kept = MortalStore(store, points)
-    return Apply(run_of(plan, spoilt, kept, "run1")).within()
+    return Apply(run_of(plan, spoilt, kept, "run1")).execute()
 
 
 def run_of(plan: Plan, cluster: Cluster, store: Store, name: str) -> Run:

@@ -80,7 +80,7 @@ class Place:
         return Run(plan, cluster, store, me, reading(plan, cluster, store), sleep=lambda seconds: None)
 
     def apply(self, *resources: Resource, name: str = "run0") -> None:
-        assert Apply(self.run(self.plan(*resources), name=name)).within().outcome == "applied"
+        assert Apply(self.run(self.plan(*resources), name=name)).execute().outcome == "applied"
 
     def live(self) -> dict[Address, Resource]:
         return dict(read_addresses(self.cluster, None).resources)
@@ -128,7 +128,7 @@ def died(place: Place, plan: Plan, event: str = "did") -> None:
             self.lock.write(entries, ledger)
 
     with pytest.raises(Death):
-        Apply(place.run(plan, store=locking(place.store, Mortal))).within()
+        Apply(place.run(plan, store=locking(place.store, Mortal))).execute()
 
 
 def locking(store: Store, made: Any) -> Store:
@@ -162,7 +162,7 @@ def test_what_somebody_else_made_first_is_left_alone(place: Place, mine: Resourc
         return backend.act(changes, captured)  # type: ignore[no-any-return]
 
     if how == "rolled back":
-        result = Apply(place.run(plan, spoilt(place, kind, act_=act))).within()
+        result = Apply(place.run(plan, spoilt(place, kind, act_=act))).execute()
         assert (result.outcome, result.exit_code, result.left) == ("rolled_back", 7, ())
         assert isinstance(result.error, Conflict)
     else:
@@ -177,7 +177,7 @@ def test_what_somebody_else_made_first_is_left_alone(place: Place, mine: Resourc
                     raise Death
 
         with pytest.raises(Death):
-            Apply(place.run(plan, spoilt(place, kind, act_=act), locking(place.store, Mortal))).within()
+            Apply(place.run(plan, spoilt(place, kind, act_=act), locking(place.store, Mortal))).execute()
         assert place.recovery().back(0).outcome == "recovered"
     assert place.live() == {mine.address: place.live()[mine.address]}
     now = place.live()[mine.address]
@@ -207,7 +207,7 @@ def test_a_topic_that_another_client_created_as_planned_is_adopted(place: Place)
     events: list[RunEvent] = []
     run = place.run(plan, spoilt(place, "topic", act_=Other(place, MEANWHILE).act))
     run.emit = events.append
-    result = Apply(run).within()
+    result = Apply(run).execute()
     assert (result.outcome, result.exit_code, sorted(result.actions)) == ("applied", 0, ["adopt", "create"])
     ledger = place.store.ledger()
     assert {a.name: owned.created for a, owned in ledger.items()} == {"a": False, "b": True}
@@ -216,14 +216,14 @@ def test_a_topic_that_another_client_created_as_planned_is_adopted(place: Place)
     (end,) = [e for e in events if isinstance(e, RunEnded)]
     assert end.statistics == {"topics_created": 1, "topic_creation_errors": 0, "retries": 0}
     gone = make(stack(), place.cluster, place.store, Options("destroy"))
-    assert Apply(place.run(gone, name="run2")).within().outcome == "applied"
+    assert Apply(place.run(gone, name="run2")).execute().outcome == "applied"
     assert {a.name for a in place.live()} == {"a"}, "destroy leaves what another client created"
 
 
 def test_a_topic_that_another_client_created_otherwise_ends_the_run(place: Place) -> None:
     theirs = replace(MEANWHILE, partitions=5)
     run = place.run(place.plan(MEANWHILE), spoilt(place, "topic", act_=Other(place, theirs).act))
-    result = Apply(run).within()
+    result = Apply(run).execute()
     assert (result.exit_code, type(result.error)) == (7, Conflict)
     assert result.error is not None and "partitions 5 instead of 2" in result.error.message
     assert place.live() == {theirs.address: theirs}
@@ -235,7 +235,7 @@ def test_an_adopted_topic_stays_where_the_run_is_rolled_back(place: Place) -> No
         refused = Address("topic", "b")
         return answers | ({refused: Outcome(Rejected("no"))} if refused in answers else {})
 
-    result = Apply(place.run(place.plan(MEANWHILE, Topic("b", 1, 1)), spoilt(place, "topic", act_=act))).within()
+    result = Apply(place.run(place.plan(MEANWHILE, Topic("b", 1, 1)), spoilt(place, "topic", act_=act))).execute()
     assert isinstance(result.error, Rejected)
     assert MEANWHILE.address in place.live()
     assert MEANWHILE.address not in place.store.ledger()
@@ -262,7 +262,7 @@ def test_recovery_never_deletes_an_adopted_topic(place: Place, way: str, event: 
 
     cluster = spoilt(place, "topic", act_=Other(place, MEANWHILE).act, settle_=settle)
     with pytest.raises(Death):
-        Apply(place.run(place.plan(MEANWHILE, Topic("b", 1, 1)), cluster, locking(place.store, Mortal))).within()
+        Apply(place.run(place.plan(MEANWHILE, Topic("b", 1, 1)), cluster, locking(place.store, Mortal))).execute()
     recovery = place.recovery()
     result = recovery.back(0) if way == "back" else recovery.forward(0)
     assert result.exit_code == 0, result
@@ -318,7 +318,7 @@ def test_what_was_moved_is_owned_again_once_it_is_back(place: Place) -> None:
             connectors.act(changes, {})
         return {c.address: Outcome(KplanError("500", applied=None), unsure=True) for c in changes}
 
-    failed = Apply(place.run(plan, spoilt(place, "connector", act_=half))).within()
+    failed = Apply(place.run(plan, spoilt(place, "connector", act_=half))).execute()
     assert (failed.exit_code, place.store.ledger().get(old.address)) == (8, None)
     assert place.recovery().back(0).outcome == "recovered"
     assert old.address in place.live() and new.address not in place.live()
@@ -388,7 +388,7 @@ def test_what_a_server_took_is_put_back_even_if_a_reading_does_not_show_it(place
     def read(names: Any) -> Any:
         return stale if lags[0] and place.live()[before.address] != before else topics.read(names)
 
-    result = Apply(place.run(plan, spoilt(place, "topic", act_=act, settle_=settle, read_=read))).within()
+    result = Apply(place.run(plan, spoilt(place, "topic", act_=act, settle_=settle, read_=read))).execute()
     assert (result.outcome, result.undone) == ("rolled_back", 1)
     assert place.live()[before.address] == before
 
@@ -401,7 +401,7 @@ def test_a_fault_of_kplan_is_put_back_like_any_failure(place: Place) -> None:
         return place.cluster.topics.act(changes, captured)
 
     run = place.run(place.plan(Topic("a", 1, 1), Topic("b", 1, 1)), spoilt(place, "topic", act_=act))
-    result = Apply(run).within()
+    result = Apply(run).execute()
     assert (result.outcome, result.exit_code) == ("rolled_back", 7)
     assert result.error is not None and "ZeroDivisionError: oops" in result.error.message
     assert not place.live() and not place.store.open_runs()
@@ -421,7 +421,7 @@ def test_a_right_that_is_lost_within_a_run_ends_with_8_and_the_way_out(place: Pl
     fails = lambda changes, progress: {c.address: Outcome(KplanError("no")) for c in changes}  # noqa: E731
     cluster = spoilt(place, "topic", settle_=fails) if event == "will_undo" else place.cluster
     with pytest.raises(KplanError) as told:
-        Apply(place.run(place.plan(Topic("a", 1, 1)), cluster, locking(place.store, Forbidden))).within()
+        Apply(place.run(place.plan(Topic("a", 1, 1)), cluster, locking(place.store, Forbidden))).execute()
     assert told.value.exit_code == 8 and "kplan recover run1" in told.value.help
     assert place.recovery().back(0).outcome == "recovered"
     assert not place.live()
@@ -547,9 +547,9 @@ def test_the_way_back_of_many_steps_compares_no_step_with_all_others(
     apply = Apply(place.run(plan, spoilt(place, "topic", settle_=fail)))
     if dies:
         with pytest.raises(Death):
-            apply.within()
+            apply.execute()
         assert place.recovery().back(0).outcome == "recovered"
     else:
-        assert apply.within().outcome == "rolled_back"
+        assert apply.execute().outcome == "rolled_back"
     assert not place.live() and not place.store.open_runs()
     assert compared < 5 * len(topics)

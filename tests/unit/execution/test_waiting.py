@@ -72,7 +72,7 @@ def failing(
     spoilt = Cluster.of(down, cluster.connectors)  # type: ignore[arg-type]
     run = Run(plan, spoilt, store, ME, reading(plan, spoilt, store), events.append, clock=clock, sleep=clock.sleep)
     run.patience = 60
-    result = Apply(run).within()
+    result = Apply(run).execute()
     return result, clock, reading(plan, cluster, store)()[0], events
 
 
@@ -136,7 +136,7 @@ def stopped(tmp_path: Path, seconds: float, times: int = 1, stolen: bool = False
     clock = Clock()
     slow = Stopped(store, clock, "will", seconds, times, stolen)
     run = Run(plan, cluster, slow, ME, reading(plan, cluster, store), clock=clock, sleep=clock.sleep, session=10)  # type: ignore[arg-type]
-    Apply(run).within()
+    Apply(run).execute()
     return slow
 
 

@@ -87,7 +87,7 @@ def round_trip(resources: Iterable[Resource], value: Callable[[str], str] = lamb
         holder = Holder("test@here", "run0", "test", "now")
         addresses = {c.address for c in plan.changes}
         run = Run(plan, cluster, store, holder, lambda: (read_addresses(cluster, addresses), store.ledger()))
-        assert Apply(run).within().outcome == "applied"
+        assert Apply(run).execute().outcome == "applied"
         again = make(stack, cluster, store, Options())
         assert not again.changes and not again.steps
         cluster.close()

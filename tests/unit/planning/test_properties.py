@@ -69,7 +69,7 @@ def applied(plan: Plan, cluster: Cluster, store: Store, run: str) -> Result:
     holder = Holder("test@here", run, "test", "now")
     return Apply(
         Run(plan, cluster, store, holder, lambda: (read_addresses(cluster, addresses), store.ledger()))
-    ).within()
+    ).execute()
 
 
 def everything(cluster: Cluster) -> Mapping[Address, Resource]:

@@ -72,7 +72,7 @@ def test_no_saved_plan_deletes_an_internal_topic(place: Place, name: str, action
         plan, address=there.address, action=action, before=there, after=after, options=TopicOptions(topic_id="")
     )
     with pytest.raises(Stale) as refused:
-        Apply(place.run(forged), saved=True, listed=lambda: Listed(removed=frozenset({there.address}))).within()
+        Apply(place.run(forged), saved=True, list_entries=lambda: Listed(removed=frozenset({there.address}))).execute()
     assert refused.value.code == "K524" and f"{name} is an internal topic" in refused.value.message
     assert there.address in place.live() and not place.store.runs()
 
@@ -91,7 +91,7 @@ def test_no_saved_plan_empties_an_internal_topic(place: Place) -> None:
         options=TopicOptions(topic_id=""),
     )
     with pytest.raises(Stale, match="no policy may delete its records"):
-        Apply(place.run(forged), saved=True).within()
+        Apply(place.run(forged), saved=True).execute()
     assert place.live()[before.address] == before
 
 
@@ -123,10 +123,10 @@ def test_what_no_stack_owns_is_deleted_only_where_the_file_lists_it(place: Place
     place.somebody(None, Topic("theirs", 1, 3))
     plan = plan_deletion(place, "theirs")
     with pytest.raises(Stale, match="topic/theirs: no stack owns it, and the stack's file does not list it") as refused:
-        Apply(place.run(plan), saved=True, listed=Listed).within()
+        Apply(place.run(plan), saved=True, list_entries=Listed).execute()
     assert refused.value.code == "K524" and Address("topic", "theirs") in place.live()
     listed = lambda: Listed(removed=frozenset({Address("topic", "theirs")}))  # noqa: E731
-    assert Apply(place.run(plan), saved=True, listed=listed).within().outcome == "applied"
+    assert Apply(place.run(plan), saved=True, list_entries=listed).execute().outcome == "applied"
 
 
 @pytest.mark.parametrize("how", ["replaced", "shortened"])
@@ -135,10 +135,10 @@ def test_records_of_what_no_stack_owns_go_only_where_the_file_declares_it(place:
     simulated(place).produce("mine", 50, at=int(time.time() * 1000) - 3 * DAY)
     plan = place.plan(LONG, replaced=("topic/mine",)) if how == "replaced" else place.plan(SHORT)
     with pytest.raises(Stale, match="no stack owns it, and the stack's file does not declare it"):
-        Apply(place.run(plan), saved=True, listed=Listed).within()
+        Apply(place.run(plan), saved=True, list_entries=Listed).execute()
     assert place.live() == {LONG.address: LONG}
     listed = lambda: Listed(declared=frozenset({LONG.address}))  # noqa: E731
-    assert Apply(place.run(plan), saved=True, listed=listed).within().outcome == "applied"
+    assert Apply(place.run(plan), saved=True, list_entries=listed).execute().outcome == "applied"
 
 
 def test_protection_and_dangers_are_those_of_the_moment(place: Place) -> None:
@@ -146,13 +146,13 @@ def test_protection_and_dangers_are_those_of_the_moment(place: Place) -> None:
     plan = plan_deletion(place, "a")
     simulated(place).produce("a", 5)
     with pytest.raises(Stale, match="K401"):
-        Apply(place.run(forge(plan, options=TopicOptions(if_empty=False), risks=())), saved=True).within()
+        Apply(place.run(forge(plan, options=TopicOptions(if_empty=False), risks=())), saved=True).execute()
     accepted = plan_deletion(place, "a")
     protected = replace(place.store.ledger()[Address("topic", "a")], protect=True)
     with place.store.lock("s", Holder("x", "r", "", ""), 0) as lock:
         lock.write(ledger={protected.address: protected})
     with pytest.raises(Stale, match="it is protected now"):
-        Apply(place.run(forge(accepted, owner=protected)), saved=True).within()
+        Apply(place.run(forge(accepted, owner=protected)), saved=True).execute()
     assert Address("topic", "a") in place.live()
 
 
@@ -162,7 +162,7 @@ def test_a_danger_of_a_connector_is_found_although_the_file_hides_it(place: Plac
     plan = place.plan(Topic("a", 1, 3), replace(before, config={**before.config, "slot.name": "two"}))
     assert [risk.code for risk in plan.changes[0].risks] == ["K408"]
     with pytest.raises(Stale, match="K408"):
-        Apply(place.run(forge(plan, risks=())), saved=True).within()
+        Apply(place.run(forge(plan, risks=())), saved=True).execute()
 
 
 def test_a_plan_with_steps_names_its_files(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_a_plan_is_for_the_topic_that_it_was_made_for(place: Place, what: str) -
     make_again(place, before)
     simulated(place).produce("a", 3)
     with pytest.raises(Stale, match="topic/a: another topic has this name now") as refused:
-        Apply(place.run(saved), saved=True).within()
+        Apply(place.run(saved), saved=True).execute()
     assert refused.value.code == "K520" and place.live() == {before.address: before}
 
 
@@ -222,7 +222,7 @@ def test_a_plan_without_ids_is_judged_without_them(place: Place) -> None:
     del document["changes"][0]["topic_id"]
     saved = from_json({**document, "digest": document_digest(document)})
     make_again(place, Topic("a", 1, 3))
-    assert Apply(place.run(saved), saved=True).within().outcome == "applied"
+    assert Apply(place.run(saved), saved=True).execute().outcome == "applied"
 
 
 def test_what_does_not_change_has_no_id(place: Place) -> None:
@@ -242,7 +242,7 @@ def test_an_accepted_deletion_is_not_one_of_many_more_records(place: Place) -> N
     plan = plan_deletion(place, "a")
     simulated(place).produce("a", 5000)
     with pytest.raises(Stale, match="accepted with 3 records, and now it holds up to 5,003"):
-        Apply(place.run(plan), saved=True).within()
+        Apply(place.run(plan), saved=True).execute()
     assert Address("topic", "a") in place.live()
 
 
@@ -251,7 +251,7 @@ def test_a_replacement_of_an_empty_topic_is_not_one_of_records(place: Place) -> 
     plan = place.plan(Topic("a", 1, 3), replaced=("topic/a",))
     simulated(place).produce("a", 1)
     with pytest.raises(Stale, match="accepted while it was empty"):
-        Apply(place.run(plan), saved=True).within()
+        Apply(place.run(plan), saved=True).execute()
 
 
 # -- forged journals --------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 
 from kplan.ci.hosting import Api, Refused
 from kplan.diagnostics import KplanError, Timeout, Unreachable
-from kplan.execution.notify import send
+from kplan.execution.notify import post_to_receivers
 from kplan.project.environment import Receiver
 from kplan.servers.connect.connectors import ConnectConnectors
 from kplan.servers.connect.rest import LARGEST_ANSWER
@@ -143,15 +143,15 @@ def test_an_endless_answer_of_the_host_is_refused(serve: Serve) -> None:
 
 
 def test_a_receiver_that_trickles_is_given_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kplan.execution.notify.SECONDS", 1.0)
+    monkeypatch.setattr("kplan.execution.notify.REQUEST_TIMEOUT_S", 1.0)
     problems: list[str] = []
     to = [Receiver(serve(SLOW["headers"]), ("failure",))]
-    assert seconds(lambda: problems.extend(send(to, {"failure"}, {}))) < 4
+    assert seconds(lambda: problems.extend(post_to_receivers(to, {"failure"}, {}))) < 4
     assert problems == ["127.0.0.1 could not be told how the run ended (ReadTimeout)"]
 
 
 def test_the_body_of_a_receivers_answer_is_not_read(serve: Serve) -> None:
-    assert send([Receiver(serve(endless), ("failure",))], {"failure"}, {}) == []
+    assert post_to_receivers([Receiver(serve(endless), ("failure",))], {"failure"}, {}) == []
 
 
 # -- another port -----------------------------------------------------------------------------------------------------
