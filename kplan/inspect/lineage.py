@@ -1,33 +1,27 @@
-"""What feeds what: source tables, connectors, topics and the sinks that read them, across stacks."""
+"""What feeds what across stacks: source tables, what moves records, and what holds them."""
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from kplan.kinds.connector.debezium.engines import TABLE_LISTS, find_host
-from kplan.kinds.connector.tables import is_pattern, split
-from kplan.language import limits as bounded
-from kplan.model import Connector, Stack
-from kplan.text import count
+from kplan.kinds.nouns import count_kind
+from kplan.kinds.registry import KINDS
+from kplan.kinds.views import Flow
+from kplan.model import Stack
 
-TABLES = (*TABLE_LISTS, "table.whitelist")  # Debezium's, and Confluent's JDBC source
-DEBEZIUM = "io.debezium.connector."
-EVERY = "every table"
-KINDS = ("table", "connector", "topic")
+TABLE = "table"  # what a node is that is not a resource
 
 T = TypeVar("T")
-Flow = tuple[str, str]  # records go from the first to the second
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A table, connector or topic. `group` is the stack that declares it, of a table its database.
+    """A table or a resource. `group` is the stack that declares it, of a table its database.
 
-    `state`: `declared`, `fed` (a connector here writes it, nothing declares it), `foreign` (neither), or `source`.
+    `state`: `declared`, `fed` (something here writes it, nothing declares it), `foreign` (neither), or `source`.
     Of several that were folded into one, `members` are the names.
     """
 
@@ -43,7 +37,7 @@ class Node:
         """Its name, or how many it stands for with the first and the last of them."""
         if not self.members:
             return self.name
-        return f"{count(len(self.members), self.kind)}: {self.members[0]} … {self.members[-1]}"
+        return f"{count_kind(len(self.members), self.kind)}: {self.members[0]} … {self.members[-1]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,95 +51,55 @@ class Graph:
 def graph(stacks: Sequence[Stack]) -> Graph:
     """Everything that the stacks declare, with what feeds it and what it feeds."""
     owner = {str(address): stack.name for stack in stacks for address in stack.resources}
-    connectors = [r for stack in stacks for r in stack.resources.values() if isinstance(r, Connector)]
-    found = {
-        flow
-        for each in connectors
-        for flow in flows(str(each.address), each.java_class, each.config, each.feeds, each.reads)
-    }
-    known = {end for end in (*owner, *(end for _, end in found)) if end.startswith("topic/")}
-    found |= {flow for each in connectors for flow in _by_pattern(each, known)}
+    encoded = [
+        (str(address), KINDS[address.kind].encoding.encode(resource))
+        for stack in stacks
+        for address, resource in stack.resources.items()
+        if moves_records(address.kind)
+    ]
+    found = {flow for address, fields in encoded for flow in find_flows(address, fields)}
+    known = {*owner, *(end for _, end in found)}
+    for address, fields in encoded:
+        found |= set(KINDS[kind_of(address)].views.match_flows(address, fields, known))
     fed = {end for _, end in found}
     ids = {*owner, *(end for flow in found for end in flow)}
     return Graph(sorted((_node(id, owner, fed) for id in ids), key=_order), sorted(found))
 
 
-def _order(node: Node) -> tuple[int, str]:
-    return KINDS.index(node.kind), node.id
+def _order(node: Node) -> tuple[int, int, str]:
+    """Tables come first, then what moves records, then all other resources."""
+    rank = 0 if node.kind == TABLE else 1 if moves_records(node.kind) else 2
+    return rank, [TABLE, *KINDS].index(node.kind), node.id
 
 
 def _node(id: str, owner: Mapping[str, str], fed: Iterable[str]) -> Node:
     kind, _, name = id.partition("/")
-    if kind == "table":
+    if kind == TABLE:
         database, table = table_of(id)
         return Node(id, kind, table, database, "source")
     return Node(id, kind, name, owner.get(id, ""), "declared" if id in owner else "fed" if id in fed else "foreign")
 
 
-def _by_pattern(connector: Connector, topics: Iterable[str]) -> Iterator[Flow]:
-    """What a sink reads by `topics.regex`, which matches whole names (Connect's `SinkTask.TOPICS_REGEX_CONFIG`)."""
-    pattern, own = connector.config.get("topics.regex"), str(connector.address)
-    if not isinstance(pattern, str):
-        return
-    found = [topic for topic in topics if _matches(pattern, topic.removeprefix("topic/"))]
-    yield from ((topic, own) for topic in found or [f"topic/{pattern}"])
+def kind_of(id: str) -> str:
+    """Return the kind in a node's id, which is `table` or that of an address."""
+    return id.partition("/")[0]
 
 
-def _matches(pattern: str, name: str) -> bool:
-    try:
-        return bounded.pattern(pattern).match(name) is not None
-    except ValueError:  # Java's expressions can do more than Python's
-        return False
+def moves_records(kind: str) -> bool:
+    """Whether nodes of this kind have records from others and for others; each is shown by itself."""
+    return kind in KINDS and KINDS[kind].views.moves_records
 
 
-# -- one connector ----------------------------------------------------------------------------------------------------
-def flows(
-    own: str, java_class: str, config: Mapping[str, object], feeds: Iterable[str], reads: Iterable[str]
-) -> dict[Flow, None]:
-    """What flows into the connector with the address `own`, and out of it; config values that are no text are secret.
-
-    The topic of signals, one of those that it needs, is read: Debezium's `signal.kafka.topic`.
-    """
-    into = [table_id(_database(own, config), name) for name in _tables(java_class, config)]
-    signals = config.get("signal.kafka.topic")
-    into += [f"topic/{name}" for name in (*reads, *(name for name in feeds if name == signals))]
-    out = [f"topic/{name}" for name in feeds if name != signals]
-    return dict.fromkeys([*((each, own) for each in into), *((own, each) for each in out)])
-
-
-def table_id(database: str, name: str) -> str:
-    return f"table/{database} {name}"
+def find_flows(address: str, fields: Mapping[str, Any]) -> Iterable[Flow]:
+    """Return what flows into a resource and out of it; `fields` are its encoding. None of a kind that is not known."""
+    kind = kind_of(address)
+    return KINDS[kind].views.find_flows(address, fields) if kind in KINDS else ()
 
 
 def table_of(id: str) -> tuple[str, str]:
     """The database and the name in a table's id."""
     database, _, name = id.removeprefix("table/").partition(" ")
     return database, name
-
-
-def _tables(java_class: str, config: Mapping[str, object]) -> list[str]:
-    """The names and regular expressions in the list of tables to read."""
-    listed = next((text for key in TABLES if isinstance(text := config.get(key), str) and text), "")
-    if not listed:
-        return [EVERY] if java_class.startswith(DEBEZIUM) else []
-    return [_name(entry) for entry in split(listed)]
-
-
-def _name(entry: str) -> str:
-    """A name without the escapes that an expression needs; an expression for several as it is."""
-    name = re.sub(r"\\(.)", r"\1", entry)
-    return entry if is_pattern(name) else name
-
-
-def _database(own: str, config: Mapping[str, object]) -> str:
-    """`HOST:PORT/NAME` of the connector's database, as far as its settings tell; else the connector itself."""
-    text = {key: value for key, value in config.items() if isinstance(value, str)}
-    host = find_host(text)
-    if not host:
-        return own.replace(" ", "_")
-    port = f":{text['database.port']}" if text.get("database.port") else ""
-    name = text.get("database.dbname") or text.get("database.names")
-    return f"{host}{port}{f'/{name}' if name else ''}".replace(" ", "_")
 
 
 # -- folding ----------------------------------------------------------------------------------------------------------
@@ -171,7 +125,7 @@ def neighbours(flows: Iterable[Flow]) -> Mapping[str, set[tuple[str, str]]]:
 
 
 def _likeness(node: Node, around: Mapping[str, set[tuple[str, str]]]) -> Hashable:
-    if node.kind == "connector":
+    if moves_records(node.kind):
         return node.id
     return node.kind, node.group, node.state, frozenset(around.get(node.id, ()))
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from kplan.inspect.lineage import flows, grouped, neighbours, table_of
+from kplan.inspect.lineage import TABLE, find_flows, grouped, kind_of, moves_records, neighbours, table_of
+from kplan.kinds.nouns import count_kind, name_several
+from kplan.kinds.registry import KINDS
 from kplan.render.text import format_sign
-from kplan.text import count
 
 MOST = 60  # boxes in one drawing
 ALIKE = 4  # more topics or tables with the same lines are drawn as one box
@@ -53,6 +54,10 @@ class Box:
     width: float = 0
 
     @property
+    def shape(self) -> str:
+        return KINDS[self.kind].views.shape if self.kind in KINDS else ""
+
+    @property
     def words(self) -> str:
         said = " ".join(filter(None, (self.mark, self.number)))
         return f"{self.title} ({said})" if said else self.title
@@ -81,9 +86,8 @@ def draw(document: Json) -> Drawing | None:
     lines = _lines(changes.values())
     if not lines:
         return None
-    topics = sum(change["kind"] == "topic" for change in changes.values())
     linked = {end for line in lines for end in (line.start, line.end)}
-    apart = topics - sum(address in changes and changes[address]["kind"] == "topic" for address in linked)
+    apart = Counter(change["kind"] for address, change in changes.items() if address not in linked)
     boxes, lines = _joined(lines, changes)
     kept = _chosen(boxes, lines)
     hidden = [box for key, box in boxes.items() if key not in kept]
@@ -100,8 +104,10 @@ def draw(document: Json) -> Drawing | None:
 def _lines(changes: Iterable[Json]) -> list[Line]:
     found = []
     for change in changes:
-        if change["kind"] == "connector":
-            old, new = _flows(change, _live(change)), _flows(change, change["after"])
+        if moves_records(change["kind"]):
+            address, live, after = change["address"], _live(change), change["after"]
+            old = dict.fromkeys(find_flows(address, live) if live else ())
+            new = dict.fromkeys(find_flows(address, after) if after else ())
             for ends in {**old, **new}:
                 state = "gone" if ends not in new else "same" if ends in old else "new"
                 found.append(Line(*ends, state))
@@ -109,16 +115,9 @@ def _lines(changes: Iterable[Json]) -> list[Line]:
 
 
 def _live(change: Json) -> Json | None:
-    """The connector as it is now; what no server tells of it, the ledger knows from the last apply."""
+    """The resource as it is now; what no server tells of it, the ledger knows from the last apply."""
     live, applied = change["before"], (change.get("owner") or {}).get("applied") or {}
-    return {**live, **{key: live.get(key) or applied.get(key, ()) for key in ("feeds", "reads")}} if live else None
-
-
-def _flows(change: Json, connector: Json | None) -> dict[tuple[str, str], None]:
-    if connector is None:
-        return {}
-    feeds, reads = connector.get("feeds", ()), connector.get("reads", ())
-    return flows(change["address"], connector.get("class", ""), connector.get("config") or {}, feeds, reads)
+    return {**applied, **{key: value for key, value in live.items() if value}} if live else None
 
 
 def _joined(lines: Sequence[Line], changes: Mapping[str, Json]) -> tuple[dict[str, Box], list[Line]]:
@@ -137,8 +136,8 @@ def _joined(lines: Sequence[Line], changes: Mapping[str, Json]) -> tuple[dict[st
 
 
 def _likeness(address: str, change: Json | None, around: Sequence[frozenset[tuple[str, str]]]) -> Hashable:
-    kind = address.partition("/")[0]
-    if kind == "connector":
+    kind = kind_of(address)
+    if moves_records(kind):
         return address
     return kind, *around, format_sign(change) if change else "", change and change["undo"]["complete"], _level(change)
 
@@ -150,9 +149,9 @@ def _level(change: Json | None) -> str:
 
 def _box(group: Sequence[str], changes: Sequence[Json]) -> Box:
     first = changes[0] if changes else None
-    kind = group[0].partition("/")[0]
+    kind = kind_of(group[0])
     name, where = _named(group[0])
-    said = name if len(group) == 1 else f"{len(group)} {kind}s, {name.removeprefix('topic/')} …"
+    said = name if len(group) == 1 else f"{count_kind(len(group), kind)}, {name.removeprefix(f'{kind}/')} …"
     mark = (format_sign(first) + ("" if first["undo"]["complete"] else "!")) if first else ""
     steps = [change["step"] for change in changes]
     label = said if len(said) <= LETTERS else said[: LETTERS // 2] + "…" + said[-LETTERS // 2 + 1 :]
@@ -174,7 +173,7 @@ def _box(group: Sequence[str], changes: Sequence[Json]) -> Box:
 
 def _named(address: str) -> tuple[str, str]:
     """The address; of a table its name, and the words for where it is."""
-    if not address.startswith("table/"):
+    if kind_of(address) != TABLE:
         return address, ""
     database, name = table_of(address)
     return name, f" of {database}"
@@ -204,7 +203,7 @@ def _chosen(boxes: Mapping[str, Box], lines: Sequence[Line]) -> set[str]:
         near[line.start].append(line.end)
         near[line.end].append(line.start)
     weight = {key: (_order(box), box.step or 1 << 30) for key, box in boxes.items()}
-    connectors = [key for key, box in boxes.items() if box.kind == "connector"]
+    connectors = [key for key, box in boxes.items() if moves_records(box.kind)]
     kept: set[str] = set()
     for key in sorted(connectors, key=lambda k: min(weight[each] for each in (k, *near[k]))):
         whole = {key, *near[key]}
@@ -219,16 +218,19 @@ def _order(box: Box) -> int:
     return {"danger": 0, "caution": 1}.get(box.level, 2)
 
 
-def _left_out(hidden: Sequence[Box], apart: int) -> str:
+def _left_out(hidden: Sequence[Box], apart: Mapping[str, int]) -> str:
+    """The boxes that are hidden, and what holds records and is `apart` from all that moves them, by kind."""
     said = []
     if hidden:
         kinds = Counter(box.kind for box in hidden)
-        boxes = [count(kinds["connector"], "connector")] if kinds["connector"] else []
-        boxes += [f"{kinds[kind]} boxes of {kind}s" for kind in ("table", "topic") if kinds[kind]]
+        boxes = [count_kind(kinds[kind], kind) for kind in KINDS if kinds[kind] and moves_records(kind)]
+        others = [TABLE, *(kind for kind in KINDS if not moves_records(kind))]
+        boxes += [f"{kinds[kind]} boxes of {name_several(kind)}" for kind in others if kinds[kind]]
         said.append(f"Left out to keep the drawing readable: {' and '.join(boxes)}. The list of steps has all.")
-    if apart:
-        verb = "is" if apart == 1 else "are"
-        said.append(f"{count(apart, 'topic')} that no connector of this plan feeds or reads {verb} not drawn.")
+    for kind in KINDS:
+        if KINDS[kind].views.holds_records and (number := apart.get(kind, 0)):
+            verb = "is" if number == 1 else "are"
+            said.append(f"{count_kind(number, kind)} that no connector of this plan feeds or reads {verb} not drawn.")
     return " ".join(said)
 
 
@@ -301,7 +303,7 @@ def _curve(a: Box, b: Box) -> str:
 def _sentences(at: Mapping[str, Box], lines: Sequence[Line]) -> Iterator[str]:
     """The drawing for who does not see it: a sentence for each connector and direction."""
     for key, box in at.items():
-        if box.kind == "connector":
+        if moves_records(box.kind):
             for verb, ends in (
                 ("feeds", [(line.end, line.state) for line in lines if line.start == key]),
                 ("reads", [(line.start, line.state) for line in lines if line.end == key]),

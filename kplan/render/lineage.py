@@ -6,23 +6,25 @@ Known limits: mermaid draws 500 lines and 50,000 characters unless its host was 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kplan.inspect.lineage import Flow, Graph, Node, folded
+from kplan.inspect.lineage import TABLE, Graph, Node, folded, moves_records
+from kplan.kinds.nouns import count_kind
+from kplan.kinds.registry import KINDS
+from kplan.kinds.views import Flow
 from kplan.model import Stack
 from kplan.render.diagnostics import escape_controls
 from kplan.render.graph import encode_label
-from kplan.text import count
 
 FORMAT = "1.0"
 MANY = 30  # so many tables or topics with the same flows are shown one by one
 TIGHTER = (10, 3, 1)  # what is tried where a drawing would be more than mermaid takes
 MOST_LINES, MOST_TEXT = 500, 50_000
-SHAPES = {"table": ('[("', '")]'), "connector": ('["', '"]'), "topic": ('(["', '"])')}
-DOT_SHAPES = {"table": "cylinder", "connector": "box", "topic": "box"}
+MERMAID_SHAPES = {"cylinder": ('[("', '")]'), "box": ('["', '"]'), "rounded": ('(["', '"])')}
+DOT_SHAPES = {"cylinder": "cylinder", "box": "box", "rounded": "box"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def groups(graph: Graph) -> list[Group]:
     """The nodes by database and stack; what nothing here declares comes last, in no frame."""
     inside: dict[str, list[Node]] = defaultdict(list)
     for node in graph.nodes:
-        what = "database" if node.kind == "table" else "stack"
+        what = "database" if node.kind == TABLE else "stack"
         inside[f"{what} {node.group}" if node.group else ""].append(node)
     return [Group(title, inside[title]) for title in sorted(inside, key=lambda title: (not title, title))]
 
@@ -59,7 +61,7 @@ def document(graph: Graph, stacks: Sequence[Stack]) -> dict[str, Any]:
                 "kind": node.kind,
                 "name": node.name,
                 "state": node.state,
-                **({"database" if node.kind == "table" else "stack": node.group} if node.group else {}),
+                **({"database" if node.kind == TABLE else "stack": node.group} if node.group else {}),
             }
             for node in graph.nodes
         ],
@@ -98,8 +100,12 @@ def _mermaid(graph: Graph) -> str:
 
 
 def _box(node: Node) -> str:
-    before, after = SHAPES[node.kind]
+    before, after = MERMAID_SHAPES[_shape(node)]
     return f"{before}{encode_label(_label(node))}{after}{':::foreign' if node.state == 'foreign' else ''}"
+
+
+def _shape(node: Node) -> str:
+    return "cylinder" if node.kind == TABLE else KINDS[node.kind].views.shape
 
 
 def _label(node: Node) -> str:
@@ -127,10 +133,10 @@ def dot(graph: Graph, every: bool = False) -> str:
 
 
 def _looks(node: Node) -> str:
-    styles = ["rounded"] if node.kind == "topic" else []
+    styles = ["rounded"] if _shape(node) == "rounded" else []
     styles += ["dashed"] if node.state == "foreign" else []
     style = f' style="{",".join(styles)}"' if styles else ""
-    return f"label={quoted(_label(node))} shape={DOT_SHAPES[node.kind]}{style}"
+    return f"label={quoted(_label(node))} shape={DOT_SHAPES[_shape(node)]}{style}"
 
 
 def quoted(text: str) -> str:
@@ -141,17 +147,17 @@ def quoted(text: str) -> str:
 
 # -- text -------------------------------------------------------------------------------------------------------------
 def text(graph: Graph, every: bool = False) -> Iterator[str]:
-    """The lines for a terminal: each connector with what flows in (`<`) and out (`>`), then the topics beside."""
+    """The lines for a terminal: each connector with what flows in (`<`) and out (`>`), then what is beside them."""
     graph = shown(graph, every)
     nodes = {node.id: node for node in graph.nodes}
     into, out = _ends(graph.flows)
     for node in graph.nodes:
-        if node.kind == "connector":
-            yield f"connector/{escape_controls(node.label)}  (stack {node.group})"
+        if moves_records(node.kind):
+            yield f"{node.kind}/{escape_controls(node.label)}  (stack {node.group})"
             yield from _lines("<", [nodes[id] for id in into[node.id]], "fed by", into)
             yield from _lines(">", [nodes[id] for id in out[node.id]], "read by", out)
             yield ""
-    apart = [node for node in graph.nodes if node.kind == "topic" and not into[node.id] and not out[node.id]]
+    apart = [node for node in graph.nodes if not (moves_records(node.kind) or into[node.id] or out[node.id])]
     if apart:
         yield "no connector here feeds or reads:"
         yield from _lines(" ", apart, "", {})
@@ -177,7 +183,7 @@ def _lines(sign: str, nodes: Sequence[Node], words: str, others: Mapping[str, Se
 
 def _said(node: Node, words: str, others: Mapping[str, Sequence[str]]) -> str:
     """Where a table is; by whom else a topic is fed or read, and whether it is somebody else's."""
-    if node.kind == "table":
+    if node.kind == TABLE:
         return escape_controls(node.group)
     names = ", ".join(escape_controls(id) for id in others.get(node.id, ()))
     said = [f"{words} {names}"] if names else []
@@ -188,7 +194,9 @@ def _said(node: Node, words: str, others: Mapping[str, Sequence[str]]) -> str:
 
 
 def _summary(graph: Graph) -> str:
-    def number(kind: str) -> str:
-        return count(sum(len(node.members) or 1 for node in graph.nodes if node.kind == kind), kind)
-
-    return f"{number('table')}, {number('connector')}, {number('topic')}."
+    numbers: Counter[str] = Counter()
+    for node in graph.nodes:
+        numbers[node.kind] += len(node.members) or 1
+    kinds = sorted(KINDS, key=lambda kind: not moves_records(kind))
+    shown = [kind for kind in kinds if numbers[kind] or KINDS[kind].views.is_in_every_document]
+    return f"{', '.join(count_kind(numbers[kind], kind) for kind in (TABLE, *shown))}."

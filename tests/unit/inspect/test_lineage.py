@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from kplan.inspect.lineage import Flow, Graph, Node, flows, folded, graph
-from kplan.model import Connector, Secret, Stack, Topic
+from kplan.inspect.lineage import Graph, Node, folded, graph
+from kplan.kinds.views import Flow
+from kplan.model import Connector, Stack, Topic
 from kplan.render import lineage as view
 from kplan.render.diagnostics import escape_controls
 from tests.schemas import published, strict
@@ -64,26 +65,6 @@ def test_tables_feed_connectors_feed_topics_feed_sinks_of_another_stack() -> Non
 def test_the_order_of_the_files_makes_no_difference() -> None:
     drawn = {view.dot(graph(order)) for order in itertools.permutations([SHOP, SINKS])}
     assert len(drawn) == 1
-
-
-def into(config: dict[str, object], java_class: str = POSTGRES) -> list[str]:
-    return [start for start, end in flows("connector/c", java_class, config, (), ()) if end == "connector/c"]
-
-
-def test_where_a_connector_reads_from() -> None:
-    assert into({"database.hostname": "h"}) == ["table/h every table"]
-    assert into({"table.include.list": "a.b"}) == ["table/connector/c a.b"]
-    assert into({"table.include.list": r"a\.b,c\,d"}) == ["table/connector/c a.b", "table/connector/c c,d"]
-    assert into({"table.whitelist": "t"}, "io.confluent.connect.jdbc.JdbcSourceConnector") == ["table/connector/c t"]
-    mongodb = {"mongodb.connection.string": "mongodb://u:pw@m1,m2/?x=y", "collection.include.list": "db.c"}
-    assert into(mongodb) == ["table/m1,m2 db.c"]
-    assert into({"database.hostname": Secret("x", "hidden"), "table.include.list": "a.b"}) == ["table/connector/c a.b"]
-    assert into({}, "X") == []
-
-
-def test_signals_are_read() -> None:
-    found = flows("connector/c", "X", {"signal.kafka.topic": "sig"}, ("sig", "data"), ())
-    assert list(found) == [("topic/sig", "connector/c"), ("connector/c", "topic/data")]
 
 
 def test_a_pattern_of_topics_that_matches_none_is_foreign() -> None:
