@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kplan.app.ledger import read_ledger
-from kplan.model import Connector, Topic
+from kplan.kinds.registry import KINDS
 
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ListRequest:
-    """What to list. `globs` match an address or a name; without one it is all but internal topics."""
+    """What to list. `globs` match an address or a name; without one it is all but what is internal."""
 
     globs: tuple[str, ...] = ()
-    internal: bool = False  # topics whose name begins with __ too
+    internal: bool = False  # what is internal too, such as topics whose name begins with __
     unowned: bool = False  # only what no stack owns
 
     def is_wanted(self, address: Address) -> bool:
@@ -28,7 +28,7 @@ class ListRequest:
         if self.globs:
             texts = (str(address), address.name)
             return any(fnmatch.fnmatchcase(text, glob) for glob in self.globs for text in texts)
-        return self.internal or not (address.kind == "topic" and address.name.startswith("__"))
+        return self.internal or not KINDS[address.kind].views.is_internal(address.name)
 
 
 def list_resources(request: ListRequest, opened: OpenEnvironment, runtime: Runtime) -> list[dict[str, Any]]:
@@ -46,19 +46,5 @@ def list_resources(request: ListRequest, opened: OpenEnvironment, runtime: Runti
         if not request.is_wanted(address) or (request.unowned and owner):
             continue
         row = {"address": str(address), "stack": owner.stack if owner else None}
-        rows.append({**row, **_describe(resource, health.get(address))})
+        rows.append({**row, **KINDS[address.kind].views.describe_row(resource, health.get(address))})
     return rows
-
-
-def _describe(resource: Resource, state: Health | None) -> dict[str, Any]:
-    if isinstance(resource, Topic):
-        return {"partitions": resource.partitions, "replication_factor": resource.replication_factor}
-    if not isinstance(resource, Connector):
-        return {}
-    tasks = state.tasks if state else ()
-    return {
-        "class": resource.config.get("connector.class"),
-        "state": state.state if state else "UNKNOWN",
-        "tasks": len(tasks),
-        "tasks_running": sum(1 for task in tasks if task.state == "RUNNING"),
-    }

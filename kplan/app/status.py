@@ -12,6 +12,7 @@ from kplan.planning.reading import read_addresses
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment
     from kplan.app.runtime import Runtime
+    from kplan.model import Address
     from kplan.project.loading import Loaded
 
 
@@ -40,11 +41,11 @@ def read_status(loaded: Loaded, opened: OpenEnvironment, runtime: Runtime) -> di
     return status.document(loaded.stacks, live, facts, runs, settings, at, millis, environment.name)
 
 
-def restart_failed(opened: OpenEnvironment, name: str, attempt: str, runtime: Runtime) -> None:
-    """Restart what failed of the connector; `attempt` says in words which attempt it is."""
-    backend: Any = opened.cluster.connectors
+def restart_failed(opened: OpenEnvironment, address: Address, attempt: str, runtime: Runtime) -> None:
+    """Restart what failed of the resource; `attempt` says in words which attempt it is."""
+    backend: Any = opened.cluster.find(address)
     try:
-        backend.restart(name, failed_only=True)
-        runtime.note(f"connector/{name} failed and is restarted, {attempt}")
+        backend.restart(address.name, failed_only=True)
+        runtime.note(f"{address} failed and is restarted, {attempt}")
     except KplanError as e:
-        runtime.note(f"connector/{name} could not be restarted: {runtime.mask.mask(e.message)}")
+        runtime.note(f"{address} could not be restarted: {runtime.mask.mask(e.message)}")

@@ -52,8 +52,10 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
     for row in rows:
         if "partitions" in row:
             what = f"{count(row['partitions'], 'partition'):<16} replication {row['replication_factor']}"
-        else:
+        elif "tasks_running" in row:
             what = f"{row['state']:<16} {row['tasks_running']} of {count(row['tasks'], 'task')} running"
+        else:
+            what = clean(", ".join(f"{key} {value}" for key, value in row.items() if key not in ("address", "stack")))
         owner = f"stack {row['stack']}" if row["stack"] else "-"
         lines.append(f"{clean(row['address']):<{width}}  {what:<36}  {clean(owner)}".rstrip())
     return [*lines, f"{count(len(rows), 'resource')}."]

@@ -54,8 +54,8 @@ def command(session: Session, watch: bool, interval: str) -> int:
                 notifier.notify_health(names, *seen.changes(found))
                 if not watch:
                     return {"healthy": 0, "degraded": 2}.get(found["status"], 1)
-                for name, attempt in restarts.due(loaded.stacks, found, time.monotonic()):
-                    restart_failed(opened, name, attempt, session.runtime)
+                for address, attempt in restarts.due(loaded.stacks, found, time.monotonic()):
+                    restart_failed(opened, address, attempt, session.runtime)
                 time.sleep(pause)
     except KeyboardInterrupt:
         return 0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from kplan.kinds.registry import comparison_of
-from kplan.model import Address, AttrDiff, Connector, Drift, Live, Resource, Secret, Stack, Text
+from kplan.model import Address, AttrDiff, Drift, Live, Resource, Secret, Stack, Text
 from kplan.model.codec import text_to_json
 from kplan.planning.comparison import compare, find_blocker
 from kplan.planning.diff import Ledger
@@ -87,11 +87,14 @@ def drifted(stack: str, live: Live, ledger: Ledger, key: str | None = None) -> l
 
 def _signed(now: Resource, applied: Resource, key: str | None) -> Resource:
     """What is live, with digests where a secret was applied: the ledger holds no value to compare with."""
-    if not isinstance(now, Connector) or not isinstance(applied, Connector):
-        return now
-    signed = {name: (Secret(value=text) if isinstance(text, str) else text).signed(key)
-              for name, text in now.config.items() if isinstance(applied.config.get(name), Secret)}  # fmt: skip
-    return replace(now, config={**now.config, **signed})
+    comparison = comparison_of(applied.address)
+    present = {path: comparison.read_attribute(now, path) for path in comparison.secrets(applied)}
+    signed = {
+        path: (Secret(value=value) if isinstance(value, str) else value).signed(key)
+        for path, value in present.items()
+        if isinstance(value, str | Secret)
+    }
+    return comparison.with_values(now, signed)
 
 
 def _same_secret(diff: AttrDiff, key: str | None) -> bool:
@@ -136,7 +139,7 @@ def _gone(drift: Drift, declared: Resource | None, stack: Stack) -> Judged:
 
 
 def _declared(address: Address, stack: Stack) -> Resource | None:
-    """What the stack declares there; of a connector that is to move, under its new name."""
+    """What the stack declares there; of a resource that is to move, under its new name."""
     targets = (move.target for move in stack.moved if move.source == address)
     return stack.resources.get(address) or next((stack.resources[t] for t in targets if t in stack.resources), None)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from kplan.kinds.connector.sinks import group
-from kplan.model import Address, Connector, Facts, Health, Live, Stack, Target, Topic
+from kplan.kinds.base import Kind
+from kplan.kinds.registry import KINDS
+from kplan.model import Address, Facts, Live, Resource, Stack, Target
 from kplan.model.journal import ADOPTED_MEANWHILE, Entry, Progress, replay
 from kplan.planning.comparison import compare
 
@@ -18,13 +19,9 @@ HEALTHY, DEGRADED, ERROR = "healthy", "degraded", "error"
 
 
 def wanted_facts(stacks: Iterable[Stack]) -> list[str]:
-    """The topics whose readers and last write tell how far a connector is: what sinks read, and heartbeats."""
-    names: dict[str, None] = {}
-    for stack in stacks:
-        for resource in stack.resources.values():
-            if isinstance(resource, Connector):
-                names |= dict.fromkeys([*resource.reads, *([resource.heartbeat] if resource.heartbeat else [])])
-    return list(names)
+    """The topics whose readers and last write tell how far a resource is, such as what sinks read, and heartbeats."""
+    resources = [resource for stack in stacks for resource in stack.resources.values()]
+    return list(dict.fromkeys(name for r in resources for name in KINDS[r.kind].views.find_watched_topics(r)))
 
 
 def document(
@@ -38,19 +35,15 @@ def document(
     env: str = "",
 ) -> dict[str, Any]:
     """All of it. `at` is the time of this reading, `now` the same in milliseconds since 1970; `runs` are by stack."""
-    resources = {a: r for stack in stacks for a, r in stack.resources.items()}
-    topics = _topics([r for r in resources.values() if isinstance(r, Topic)], live)
-    connectors = {r.name: _connector(r, live, facts, now) for r in resources.values() if isinstance(r, Connector)}
-    good = not topics["missing"] and not topics["misconfigured"] and all(c["healthy"] for c in connectors.values())
+    parts = [_part(kind, declared, live, facts, now) for kind, declared in _by_kind(stacks)]
     last = max(runs.values(), key=lambda run: (run.at, run.progress.run), default=None)
     return {
         "format_version": FORMAT,
-        "status": HEALTHY if good else DEGRADED,
+        "status": HEALTHY if all(part.is_well for part in parts) else DEGRADED,
         "last_verification": at,
         "stacks": [stack.name for stack in stacks],
         "target": target(env, live.target.bootstrap, live.target),
-        "topics": topics,
-        "connectors": connectors,
+        **{part.key: part.content for part in parts},
         "statistics": statistics(last.progress if last else None),
         "configuration": dict(settings),
         "last_run": run_to_json(last) if last else None,
@@ -62,7 +55,6 @@ def unanswered(
     stacks: Sequence[Stack], cause: str, settings: Mapping[str, Any], at: str, env: str = "", bootstrap: str = ""
 ) -> dict[str, Any]:
     """The document where a server does not answer: nothing is known."""
-    required = sorted(r.name for s in stacks for r in s.resources.values() if isinstance(r, Topic))
     return {
         "format_version": FORMAT,
         "status": ERROR,
@@ -70,8 +62,10 @@ def unanswered(
         "last_verification": at,
         "stacks": [stack.name for stack in stacks],
         "target": target(env, bootstrap, Target()),
-        "topics": {"required": required, "existing": [], "missing": [], "misconfigured": [], "differences": {}},
-        "connectors": {},
+        **{
+            kind.views.plural: {} if kind.views.has_health else _presence(declared, [], [], {})
+            for kind, declared in _by_kind(stacks)
+        },
         "statistics": statistics(None),
         "configuration": dict(settings),
         "last_run": None,
@@ -87,77 +81,118 @@ def target(env: str, bootstrap: str, found: Target) -> dict[str, str | None]:
 
 @dataclass(slots=True)
 class FailedConnectors:
-    """The connectors that had failed at the last look and have not been healthy since."""
+    """What runs, had failed at the last look and has not been healthy since."""
 
-    names: frozenset[str] = frozenset()
+    addresses: frozenset[str] = frozenset()
 
     def changes(self, found: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        """What has failed since the last look, a line for each, and the names of those that are healthy again."""
-        connectors = found["connectors"]
-        failed = {name for name, each in connectors.items() if _has_failed(each)}
-        recovered = sorted(name for name in self.names if name in connectors and connectors[name]["healthy"])
-        new = sorted(failed - self.names)
-        self.names = (self.names | failed) - frozenset(recovered)
-        return [f"connector/{name}: {_failure(connectors[name])}" for name in new], [
-            f"connector/{n}" for n in recovered
-        ]
+        """What has failed since the last look, a line for each, and the addresses of what is healthy again."""
+        running = dict(_running(found))
+        failed = {address for address, each in running.items() if _has_failed(each)}
+        recovered = sorted(each for each in self.addresses if each in running and running[each]["healthy"])
+        new = sorted(failed - self.addresses)
+        self.addresses = (self.addresses | failed) - frozenset(recovered)
+        return [f"{address}: {_failure(running[address])}" for address in new], recovered
 
 
-def _has_failed(connector: Mapping[str, Any]) -> bool:
-    return "FAILED" in (connector["state"], *(task["state"] for task in connector["tasks"]))
+def _running(found: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the address and the health of all that runs, as the document has it."""
+    for kind in KINDS.values():
+        if kind.views.has_health:
+            yield from (
+                (str(Address(kind.name, name)), each) for name, each in found.get(kind.views.plural, {}).items()
+            )
 
 
-def _failure(connector: Mapping[str, Any]) -> str:
-    """The connector's own cause, or that of its first failed task."""
-    tasks = [task for task in connector["tasks"] if task["state"] == "FAILED"]
+def _has_failed(health: Mapping[str, Any]) -> bool:
+    return "FAILED" in (health["state"], *(task["state"] for task in health["tasks"]))
+
+
+def _failure(health: Mapping[str, Any]) -> str:
+    """The resource's own cause, or that of its first failed task."""
+    tasks = [task for task in health["tasks"] if task["state"] == "FAILED"]
     where = f"task {tasks[0]['id']} FAILED" if tasks else "FAILED"
-    cause = connector.get("cause") or (tasks[0]["cause"] if tasks else "")
+    cause = health.get("cause") or (tasks[0]["cause"] if tasks else "")
     return f"{where}: {cause}" if cause else where
 
 
 @dataclass(slots=True)
 class Restarts:
-    """Which failed connectors are to be restarted while they are watched (`restart_failed`), each time after twice the
-    delay. One that has run for as long as it was last waited for has all its attempts again.
+    """What has failed and is to be restarted while it is watched (`restart_failed`), each time after twice the delay.
+    What has run for as long as it was last waited for has all its attempts again.
     """
 
-    tried: dict[str, int] = field(default_factory=dict)
-    since: dict[str, tuple[bool, float]] = field(default_factory=dict)  # failed, and from when on
+    tried: dict[Address, int] = field(default_factory=dict)
+    since: dict[Address, tuple[bool, float]] = field(default_factory=dict)  # failed, and from when on
 
-    def due(self, stacks: Iterable[Stack], found: Mapping[str, Any], now: float) -> Iterator[tuple[str, str]]:
-        """Names, each with words for which attempt it is. `found` is the document, `now` seconds of any clock."""
-        for connector in (r for stack in stacks for r in stack.resources.values() if isinstance(r, Connector)):
-            attempts, delay = connector.rules.restart_failed or (0, 0.0)
-            each = found["connectors"].get(connector.name)
-            if not attempts or each is None or connector.state != "running":
+    def due(self, stacks: Iterable[Stack], found: Mapping[str, Any], now: float) -> Iterator[tuple[Address, str]]:
+        """Addresses, each with words for which attempt it is. `found` is the document, `now` seconds of any clock."""
+        running = dict(_running(found))
+        for address, resource in ((a, r) for stack in stacks for a, r in stack.resources.items()):
+            attempts, delay = resource.rules.restart_failed or (0, 0.0)
+            each = running.get(str(address))
+            if not attempts or each is None or not KINDS[address.kind].views.is_to_run(resource):
                 continue
-            name = connector.name
             failed = _has_failed(each)
-            if self.since.get(name, (not failed, 0))[0] != failed:
-                self.since[name] = failed, now
-            tried = self.tried.get(name, 0)
-            long = now - self.since[name][1] >= delay * 2 ** max(0, tried if failed else tried - 1)
+            if self.since.get(address, (not failed, 0))[0] != failed:
+                self.since[address] = failed, now
+            tried = self.tried.get(address, 0)
+            long = now - self.since[address][1] >= delay * 2 ** max(0, tried if failed else tried - 1)
             if failed and long and tried < attempts:
-                self.tried[name], self.since[name] = tried + 1, (failed, now)
-                yield name, f"{tried + 1} of {attempts}"
+                self.tried[address], self.since[address] = tried + 1, (failed, now)
+                yield address, f"{tried + 1} of {attempts}"
             elif not failed and long:
-                self.tried.pop(name, None)
+                self.tried.pop(address, None)
 
 
-def _topics(declared: Sequence[Topic], live: Live) -> dict[str, Any]:
+# -- the part of one kind ---------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a document says of the resources of one kind, at which key, and whether all is well with them."""
+
+    key: str
+    content: Mapping[str, Any]
+    is_well: bool
+
+
+def _by_kind(stacks: Iterable[Stack]) -> Iterator[tuple[Kind[Any], Sequence[Resource]]]:
+    """Yield each kind that a document has a part for, with the resources that the stacks declare."""
+    resources = {address: resource for stack in stacks for address, resource in stack.resources.items()}
+    for kind in KINDS.values():
+        declared = [resource for address, resource in resources.items() if address.kind == kind.name]
+        if declared or kind.views.is_in_every_document:
+            yield kind, declared
+
+
+def _part(kind: Kind[Any], declared: Sequence[Resource], live: Live, facts: Mapping[Address, Facts], now: int) -> Part:
+    views = kind.views
+    if not views.has_health:
+        return _compare_part(views.plural, declared, live)
+    health = {resource.name: views.describe_health(resource, live, facts, now) for resource in declared}
+    return Part(views.plural, health, all(each["healthy"] for each in health.values()))
+
+
+def _compare_part(key: str, declared: Sequence[Resource], live: Live) -> Part:
+    """Return which resources are there, and which of them are not as declared."""
     wrong = {}
     there, missing = [], []
-    for topic in sorted(declared, key=lambda t: t.name):
-        now = live.resources.get(topic.address)
-        if now is None and topic.address not in live.hidden:
-            missing.append(topic.name)
+    for resource in sorted(declared, key=lambda each: each.name):
+        now = live.resources.get(resource.address)
+        if now is None and resource.address not in live.hidden:
+            missing.append(resource.name)
             continue
-        there.append(topic.name)
-        diffs = compare(topic, now, None).diffs if now is not None else ()
+        there.append(resource.name)
+        diffs = compare(resource, now, None).diffs if now is not None else ()
         if diffs:
-            wrong[topic.name] = [f"{d.key}: {_shown(d.before)} instead of {_shown(d.after)}" for d in diffs]
+            wrong[resource.name] = [f"{d.key}: {_shown(d.before)} instead of {_shown(d.after)}" for d in diffs]
+    return Part(key, _presence(declared, there, missing, wrong), not missing and not wrong)
+
+
+def _presence(
+    declared: Sequence[Resource], there: Sequence[str], missing: Sequence[str], wrong: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
     return {
-        "required": sorted(t.name for t in declared),
+        "required": sorted(resource.name for resource in declared),
         "existing": there,
         "missing": missing,
         "misconfigured": sorted(wrong),
@@ -167,37 +202,6 @@ def _topics(declared: Sequence[Topic], live: Live) -> dict[str, Any]:
 
 def _shown(value: object) -> str:
     return "not set" if value is None else str(value)
-
-
-def _connector(connector: Connector, live: Live, facts: Mapping[Address, Facts], now: int) -> dict[str, Any]:
-    health = live.health.get(connector.address) or Health("MISSING")
-    there = live.resources.get(connector.address)
-    state = there.state if isinstance(there, Connector) else "missing"
-    well = state == connector.state and not health.failed and health.state not in ("FAILED", "UNASSIGNED", "MISSING")
-    if connector.state == "running":
-        well = well and bool(health.tasks) and all(task.state == "RUNNING" for task in health.tasks)
-    found: dict[str, Any] = {
-        "healthy": well,
-        "state": health.state,
-        "declared": connector.state,
-        "tasks": [{"id": t.id, "state": t.state, "cause": t.cause, "worker": t.worker} for t in health.tasks],
-    }
-    if health.cause:
-        found["cause"] = health.cause
-    return found | _lag(connector, facts, now)
-
-
-def _lag(connector: Connector, facts: Mapping[Address, Facts], now: int) -> dict[str, Any]:
-    """How far behind it is: a sink by its group's records, a source by the age of its last heartbeat in seconds."""
-    lags = [r.lag for t in connector.reads for r in _facts(facts, t).readers if r.group == group(connector)]
-    if lags:
-        return {"lag": {"records": sum(lags)}}
-    beat = _facts(facts, connector.heartbeat).last_write if connector.heartbeat else None
-    return {"lag": {"heartbeat_age": max(0, round((now - beat) / 1000))}} if beat is not None else {}
-
-
-def _facts(facts: Mapping[Address, Facts], topic: str) -> Facts:
-    return facts.get(Address("topic", topic), Facts())
 
 
 def statistics(last: Progress | None) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kplan.inspect.drift import GONE, Judged, Next
+from kplan.kinds.registry import KINDS
 from kplan.model import Drift, Secret
 from kplan.render.wording import format_value
 from kplan.text import count
@@ -25,7 +26,7 @@ def said(judged: Judged) -> str:
     """What the stack says to it, and what the next apply does."""
     drift, want = judged.drift, format_value(_key(judged.drift), judged.declared)
     if drift.path == GONE:
-        anew = "makes it anew, empty" if drift.address.kind == "topic" else "makes it anew"
+        anew = "makes it anew, empty" if KINDS[drift.address.kind].views.holds_records else "makes it anew"
         return {
             Next.PUTS_BACK: f"the stack still declares it: the next apply {anew}",
             Next.REFUSES: "the stack still declares it, and its guards create nothing: `kplan plan` refuses it",

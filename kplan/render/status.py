@@ -6,32 +6,46 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kplan.inspect.status import ERROR
+from kplan.kinds.base import Kind
+from kplan.kinds.registry import KINDS
 from kplan.text import count
 
 
 def render_lines(document: Mapping[str, Any]) -> list[str]:
     """Return the document as lines of text."""
-    topics, connectors = document["topics"], document["connectors"]
     text = [f"{', '.join(document['stacks'])}: {document['status'].upper()}   {document['last_verification']}"]
     if document["status"] == ERROR:
         return [*text, f"  {document['cause']}"]
-    text.append(f"  topics      {len(topics['existing'])} of {len(topics['required'])} there, "
-                f"{len(topics['missing'])} missing, {len(topics['misconfigured'])} misconfigured")  # fmt: skip
-    text += [f"    missing        {name}" for name in topics["missing"]]
-    text += [f"    misconfigured  {name}: {', '.join(topics['differences'][name])}" for name in topics["misconfigured"]]
-    healthy = sum(1 for c in connectors.values() if c["healthy"])
-    if connectors:
-        text.append(f"  connectors  {healthy} of {len(connectors)} healthy")
-    for name, connector in sorted(connectors.items()):
-        running = sum(1 for t in connector["tasks"] if t["state"] == "RUNNING")
-        declared = "" if connector["state"].lower() == connector["declared"] else f" (declared {connector['declared']})"
-        text.append(
-            f"    {name}  {connector['state']}{declared}, {running} of "
-            f"{len(connector['tasks'])} tasks running{_describe_lag(connector)}"
-        )
-        text += [f"      the connector: {connector['cause']}"] if connector.get("cause") else []
-        text += [f"      task {t['id']} {t['state']}: {t['cause']}" for t in connector["tasks"] if t["cause"]]
+    for kind in KINDS.values():
+        if part := document.get(kind.views.plural):
+            render_part = _render_health if kind.views.has_health else _render_presence
+            text += render_part(kind, part)
     return [*text, *_render_last_runs(document)]
+
+
+def _render_presence(kind: Kind[Any], part: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how many resources are there, and those that are missing or not as declared."""
+    yield (
+        f"  {kind.views.plural:<10}  {len(part['existing'])} of {len(part['required'])} there, "
+        f"{len(part['missing'])} missing, {len(part['misconfigured'])} misconfigured"
+    )
+    yield from (f"    missing        {name}" for name in part["missing"])
+    yield from (f"    misconfigured  {name}: {', '.join(part['differences'][name])}" for name in part["misconfigured"])
+
+
+def _render_health(kind: Kind[Any], part: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how many resources are healthy, and how each of them runs."""
+    yield f"  {kind.views.plural:<10}  {sum(1 for h in part.values() if h['healthy'])} of {len(part)} healthy"
+    for name, health in sorted(part.items()):
+        running = sum(1 for t in health["tasks"] if t["state"] == "RUNNING")
+        declared = "" if health["state"].lower() == health["declared"] else f" (declared {health['declared']})"
+        yield (
+            f"    {name}  {health['state']}{declared}, {running} of "
+            f"{len(health['tasks'])} tasks running{_describe_lag(health)}"
+        )
+        if health.get("cause"):
+            yield f"      the {kind.name}: {health['cause']}"
+        yield from (f"      task {t['id']} {t['state']}: {t['cause']}" for t in health["tasks"] if t["cause"])
 
 
 def _render_last_runs(document: Mapping[str, Any]) -> Iterator[str]:
