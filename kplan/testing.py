@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kplan import api
 from kplan.language.variables import PREFIX
-from kplan.model import EMPTY, Action, Address, AttrDiff, Change, Connector, Topic, conceal
+from kplan.model import EMPTY, Action, AttrDiff, Change, Connector, Topic, conceal
 from kplan.planning.document import Plan
 from kplan.project.environment import Environment, Simulated
 from kplan.project.loading import CONFIG
@@ -98,13 +98,13 @@ class SimulatedCluster:
     def topics(self) -> dict[str, Topic]:
         """Return the topics by name, with the config that is set on each as the brokers store it: durations in ms."""
         with self._cluster() as cluster:
-            return {a.name: r for a, r in cluster.topics.read(None).resources.items() if isinstance(r, Topic)}
+            return {a.name: cast("Topic", r) for a, r in cluster.topics.read(None).resources.items()}
 
     @property
     def connectors(self) -> dict[str, Connector]:
         """Return the connectors by name. Secrets among their settings are `kplan.Secret`."""
         with self._connect() as connect:
-            return {a.name: r for a, r in connect.read(None).resources.items() if isinstance(r, Connector)}
+            return {a.name: cast("Connector", r) for a, r in connect.read(None).resources.items()}
 
     # -- what others do -------------------------------------------------------------------------------------------
     def add_topic(
@@ -134,7 +134,8 @@ class SimulatedCluster:
     def delete_topic(self, name: str) -> None:
         """Delete a topic with its records as another program would."""
         with self._cluster() as cluster:
-            _act(cluster.topics, Change(Address("topic", name), Action.DELETE, self.topics[name]))
+            topic = self.topics[name]
+            _act(cluster.topics, Change(topic.address, Action.DELETE, topic))
 
     def produce(self, topic: str, records: int, *, at: int | None = None) -> None:
         """Write so many records, now or at a time in milliseconds since 1970."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from kplan.diagnostics import KplanError, codes
 from kplan.kinds.connector.options import ConnectorOptions
+from kplan.kinds.connector.selection import select_connectors
 from kplan.kinds.connector.sensitivity import of_connector, of_passwords, of_record
-from kplan.model import Action, Address, AttrDiff, Change, Connector, Live
+from kplan.model import Action, AttrDiff, Change, Connector, Live
 from kplan.planning.reading import conceal_settings
 from kplan.servers.base import Outcome
 
@@ -49,20 +50,19 @@ def refuse_without_connect(opened: OpenEnvironment) -> None:
 
 def read_connector(name: str, opened: OpenEnvironment, runtime: Runtime) -> LiveConnector:
     """Read the live connector. Raises KplanError where there is none; the environment must have a Connect."""
-    backend, address = opened.cluster.connectors, Address("connector", name)
+    backend = opened.cluster.connectors
     assert backend is not None, "an environment without Connect is refused when it is opened"
     reading = backend.read([name])
-    resource = reading.resources.get(address)
-    if resource is None:
+    present = select_connectors(reading.resources.values())
+    if not present:
         raise KplanError(
             f"Connect has no connector {name}", code=codes.K321, help="`kplan list 'connector/*'` shows them"
         )
-    assert isinstance(resource, Connector)
-    sensitive = _find_sensitive(backend, opened.store, resource, runtime)
-    live = conceal_settings(opened.cluster, Live(resources={address: resource}, health=reading.health), sensitive)
-    connector = live.resources[address]
-    assert isinstance(connector, Connector)
-    return LiveConnector(backend, connector, live.health[address])
+    [connector] = present
+    sensitive = _find_sensitive(backend, opened.store, connector, runtime)
+    live = conceal_settings(opened.cluster, Live(resources=reading.resources, health=reading.health), sensitive)
+    [connector] = select_connectors(live.resources.values())
+    return LiveConnector(backend, connector, live.health[connector.address])
 
 
 def _find_sensitive(backend: Any, store: Store, connector: Connector, runtime: Runtime) -> list[Setting]:

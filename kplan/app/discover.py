@@ -5,10 +5,10 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from kplan.app.runtime import find_connectors
 from kplan.app.servers import tables_of
 from kplan.diagnostics import Invalid, codes, error
 from kplan.kinds.connector.debezium.discovery import databases, discovery, login
+from kplan.kinds.connector.selection import find_connectors
 
 if TYPE_CHECKING:
     from kplan.app.runtime import Runtime

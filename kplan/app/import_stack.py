@@ -11,8 +11,9 @@ from kplan.app.ledger import read_ledger
 from kplan.diagnostics import Invalid, codes, error
 from kplan.importers.live import find_unmatched_globs, select_from_files, select_live
 from kplan.importers.writing import printable, wrap_comment
+from kplan.kinds.connector.selection import select_connectors
 from kplan.kinds.connector.sensitivity import of_ledger
-from kplan.model import Connector, Live
+from kplan.model import Live
 from kplan.planning.reading import conceal_settings
 from kplan.render.text import clean
 from kplan.text import truncate
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from kplan.app.runtime import Runtime
     from kplan.importers.resources import ImportedResources
     from kplan.importers.stack import ImportedStack
-    from kplan.model import Address, Topic
+    from kplan.model import Address, Connector, Topic
     from kplan.project.environment import Environment
 
 MAX_NOTES = 200  # that are shown; the stack's file has all of them
@@ -59,7 +60,7 @@ def read_live_resources(request: ImportRequest, opened: OpenEnvironment, runtime
     ledger = read_ledger(opened.store, runtime)
     live = Live(resources={a: r for reading in readings for a, r in reading.resources.items()})
     resources = conceal_settings(cluster, live, of_ledger(ledger)).resources
-    connectors = [r for r in resources.values() if isinstance(r, Connector)]
+    connectors = select_connectors(resources.values())
     passwords = cluster.connectors.passwords(connectors) if cluster.connectors and connectors else {}
     hidden = {address for reading in readings for address in reading.hidden}
     _refuse_unmatched(request.globs, [*resources, *hidden])

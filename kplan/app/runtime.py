@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from kplan.model import Connector
+from kplan.kinds.registry import KINDS, comparison_of
 
 if TYPE_CHECKING:
     from kplan.diagnostics import Diagnostic
@@ -68,8 +68,9 @@ class Runtime:
     def learn(self, environment: Environment, stacks: Sequence[Stack] = ()) -> None:
         """Mask the secrets of `environment` and of `stacks` from now on."""
         self.mask.add(environment.secrets)
-        for connector in find_connectors(stacks):
-            self.mask.add_config(connector.config)
+        for address, resource in ((a, r) for stack in stacks for a, r in stack.resources.items()):
+            if KINDS[address.kind].holds_secrets:
+                self.mask.add(comparison_of(address).secrets(resource).values())
         self.secrets_learned()
 
     def notifier(self, environment: Environment) -> Notifier:
@@ -81,14 +82,6 @@ class Runtime:
     def holder(self, command: str) -> Holder:
         """Return who holds the locks of a new run; `command` is shown to those who are refused meanwhile."""
         return identify_holder(command, self.now())
-
-
-def find_connectors(stacks: Sequence[Stack]) -> Iterator[Connector]:
-    """Yield the declared connectors: the only resources whose settings hold secrets."""
-    for stack in stacks:
-        for resource in stack.resources.values():
-            if isinstance(resource, Connector):
-                yield resource
 
 
 def identify_holder(command: str, now: datetime) -> Holder:

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kplan.app.ledger import read_ledger
-from kplan.app.runtime import find_connectors
 from kplan.diagnostics import KplanError
+from kplan.kinds.connector.selection import find_connectors, select_connectors
 from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
-from kplan.kinds.topic.internal import is_left_out
-from kplan.model import Connector
+from kplan.kinds.nouns import name_several
+from kplan.kinds.registry import KINDS, comparison_of
+from kplan.model import Secret
 from kplan.planning.diff import needed
 from kplan.planning.reading import read_addresses
 from kplan.servers.snapshots import Snapshot, without_secrets
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from kplan.kinds.connector.sensitivity import Setting
     from kplan.model import Address, Facts, Health, Live
     from kplan.project.loading import Loaded
-    from kplan.servers.base import Cluster
+    from kplan.servers.base import Backend, Cluster
 
 FACTS_AT_ONCE = 1000  # topics whose records and readers are asked for together
 
@@ -43,8 +44,8 @@ def take_snapshot(loaded: Loaded, opened: OpenEnvironment, facts: str, runtime: 
         facts=_read_facts(cluster, [a for a in wanted if a in live.resources], runtime),
         ids=_read_ids(cluster, live.resources, runtime),
     )
-    connectors = [r for r in live.resources.values() if isinstance(r, Connector)]
-    passwords = cluster.connectors.passwords(connectors) if cluster.connectors else {}
+    connectors = select_connectors(live.resources.values())
+    passwords = cluster.read_passwords(connectors)
     _warn_of_unknown([c.name for c in connectors if c.address not in passwords], runtime)
     declared: dict[Address, Collection[str]] = {
         connector.address: connector.secrets for connector in find_connectors(loaded.stacks)
@@ -55,36 +56,45 @@ def take_snapshot(loaded: Loaded, opened: OpenEnvironment, facts: str, runtime: 
 
 
 def _read_live(cluster: Cluster, managed: Collection[Address], sensitive: Iterable[Setting]) -> Live:
-    """All there is but internal topics that nobody manages; what is managed and not listed is asked for by name."""
+    """All there is but what nobody manages and is left out; what is managed and not listed is asked for by name."""
     live = read_addresses(cluster, None, sensitive)
-    late = cluster.topics.read(sorted(a.name for a in managed if a.kind == "topic" and a not in live.resources))
-    resources = {
-        address: resource
-        for address, resource in {**live.resources, **late.resources}.items()
-        if address.kind != "topic" or address in managed or not is_left_out(address.name)
-    }
-    return replace(live, resources=resources, hidden=live.hidden | late.hidden)
+    resources, hidden = dict(live.resources), live.hidden
+    for backend in cluster.backends:
+        names = sorted(a.name for a in managed if a.kind == backend.kind and a not in live.resources)
+        if names and not KINDS[backend.kind].views.reads_all:
+            late = backend.read(names)
+            resources |= late.resources
+            hidden |= late.hidden
+    resources = {a: r for a, r in resources.items() if a in managed or not KINDS[a.kind].views.is_left_out(a.name)}
+    return replace(live, resources=resources, hidden=hidden)
 
 
 def _read_facts(cluster: Cluster, addresses: Collection[Address], runtime: Runtime) -> Mapping[Address, Facts]:
-    """What is stored in these topics and who reads them, as far as it can be read."""
-    names = sorted(a.name for a in addresses if a.kind == "topic")
-    found: dict[Address, Facts] = {}
+    """What is stored in these resources and who reads them, as far as it can be read."""
+    facts: dict[Address, Facts] = {}
+    for backend in cluster.backends:
+        if KINDS[backend.kind].views.holds_records:
+            facts |= _read_facts_of(backend, sorted(a.name for a in addresses if a.kind == backend.kind), runtime)
+    return facts
+
+
+def _read_facts_of(backend: Backend, names: list[str], runtime: Runtime) -> Mapping[Address, Facts]:
+    facts: dict[Address, Facts] = {}
     for done, batch in _batches(names):
         if len(names) > FACTS_AT_ONCE:
-            runtime.note(f"reading records and readers: {done:,} of {len(names):,} topics")
+            runtime.note(f"reading records and readers: {done:,} of {len(names):,} {name_several(backend.kind)}")
         try:
-            found |= cluster.topics.facts(batch)
+            facts |= backend.facts(batch)
         except KplanError as e:
             runtime.warn(f"records and readers could not be read, and count as unknown: {e.message}")
             break
-    return found
+    return facts
 
 
 def _read_ids(cluster: Cluster, addresses: Collection[Address], runtime: Runtime) -> Mapping[Address, str]:
-    """Return the ids of these topics, by which an apply sees that one was deleted and made again."""
+    """Return the ids of these resources, by which an apply sees that one was deleted and made again."""
     try:
-        return cluster.topics.read_ids(sorted(a.name for a in addresses if a.kind == "topic"))
+        return cluster.read_ids(sorted(addresses))
     except KplanError as problem:
         runtime.warn(f"the ids of topics could not be read, and are left out: {problem.message}")
         return {}
@@ -106,14 +116,14 @@ def _warn_of_unknown(names: list[str], runtime: Runtime) -> None:
 
 
 def _mask_health(live: Live, bare: Live, runtime: Runtime) -> dict[Address, Health]:
-    """The connectors' health, whose messages quote none of the values that were left out."""
+    """The health, whose messages quote none of the values that were left out."""
     for address, resource in bare.resources.items():
-        whole = live.resources[address]
-        if not isinstance(resource, Connector) or not isinstance(whole, Connector):
-            continue
-        before = whole.config
-        runtime.mask.add(before[key] for key, value in resource.config.items() if value != before[key])
-        runtime.mask.add_config(before)
+        if KINDS[address.kind].holds_secrets:
+            comparison = comparison_of(address)
+            whole, shown = comparison.attributes(live.resources[address]), comparison.attributes(resource)
+            left_out = (value for path, value in whole.items() if value != shown.get(path))
+            runtime.mask.add(value for value in left_out if isinstance(value, str | Secret))
+            runtime.mask.add(comparison.secrets(live.resources[address]).values())
     mask = runtime.mask.mask
     return {
         address: replace(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kplan.app.servers import open_cluster
 from kplan.diagnostics import KplanError, Locked, codes
+from kplan.kinds.registry import KINDS
 from kplan.servers.waits import WAITS
 from kplan.text import join_names
 
 if TYPE_CHECKING:
     from kplan.app.runtime import Runtime
+    from kplan.model import Address
     from kplan.project.environment import Environment
+    from kplan.servers.base import Cluster
     from kplan.state.base import Store
 
 TRY_TIMEOUT_S = 5.0  # one try lasts as long at most
@@ -43,25 +46,39 @@ def impatient(environment: Environment, seconds: float = TRY_TIMEOUT_S) -> Envir
     return replace(environment, request_timeout=limit, attempts=1)
 
 
-def find_missing(environment: Environment, things: Sequence[str], topics: Sequence[str], runtime: Runtime) -> str:
-    """Return what of `things` (kafka, connect, topics) is not ready, in words; empty where all is. It is one try."""
+def find_missing(
+    environment: Environment, things: Sequence[str], addresses: Collection[Address], runtime: Runtime
+) -> str:
+    """Return what of `things` is not ready, in words; empty where all is. It is one try.
+
+    Things are servers (kafka, connect), and nouns (topics) for those of the resources at `addresses`.
+    """
     cluster = open_cluster(environment, runtime.mask)
     checks: dict[str, Callable[[], object]] = {"kafka": cluster.topics.identify}
     if cluster.connectors is not None:
         checks["connect"] = cluster.connectors.identify
     try:
         for thing in things:
-            if thing == "topics":
-                present = {address.name for address in cluster.topics.read(topics).resources}
-                if lacking := [name for name in topics if name not in present]:
-                    return f"topics missing: {join_names(lacking)}"
-            else:
+            if thing in checks:
                 checks[thing]()
+            elif lacking := _find_lacking(cluster, thing, addresses):
+                return f"{thing} missing: {join_names(lacking)}"
     except KplanError as e:
         return e.message
     finally:
         cluster.close()
     return ""
+
+
+def _find_lacking(cluster: Cluster, noun: str, addresses: Collection[Address]) -> list[str]:
+    """Return the names of those resources that are not there."""
+    lacking: list[str] = []
+    for backend in cluster.backends:
+        if KINDS[backend.kind].views.plural == noun:
+            names = [address.name for address in addresses if address.kind == backend.kind]
+            present = {address.name for address in backend.read(names).resources}
+            lacking += [name for name in names if name not in present]
+    return lacking
 
 
 # -- locks ------------------------------------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ def _connectors(ctx: click.Context) -> Iterable[str]:
     from dataclasses import replace
     from pathlib import Path
 
-    from kplan.app.runtime import find_connectors
+    from kplan.kinds.connector.selection import find_connectors
     from kplan.project.loading import load_project
 
     paths = [str(path) for folder in (".", "stacks") for path in sorted(Path(folder).glob("*.y*ml"))]

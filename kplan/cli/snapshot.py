@@ -68,12 +68,15 @@ def save_or_tell(path: str, text: str) -> None:
 
 
 def _said(snapshot: Snapshot, path: str) -> str:
+    from collections import Counter
+
+    from kplan.kinds.nouns import count_kind
+    from kplan.kinds.registry import KINDS
     from kplan.text import count
 
-    kinds = [address.kind for address in snapshot.live.resources]
+    numbers = Counter(address.kind for address in snapshot.live.resources)
     words = [
-        count(kinds.count("topic"), "topic"),
-        count(kinds.count("connector"), "connector"),
+        *(count_kind(numbers[kind], kind) for kind in KINDS if numbers[kind] or KINDS[kind].views.is_in_every_document),
         f"{count(len(snapshot.ledger), 'record')} of the ledger",
     ]
     return f"{path}: {', '.join(words)} of env {snapshot.env}; no value of a secret is in it."

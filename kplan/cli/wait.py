@@ -12,9 +12,18 @@ from kplan.cli.command import calls
 from kplan.cli.flags import LOADING, SHOWING, parse_seconds
 from kplan.cli.options import option
 from kplan.cli.session import Session
+from kplan.kinds.registry import KINDS
 
 if TYPE_CHECKING:
+    from kplan.model import Address
     from kplan.project.environment import Environment
+
+SERVERS = ("kafka", "connect")
+
+
+def _find_nouns() -> list[str]:
+    """Return the nouns of the resources that one can wait for."""
+    return [kind.views.plural for kind in KINDS.values() if kind.views.is_ready_when_there]
 
 
 @click.command(
@@ -24,8 +33,13 @@ if TYPE_CHECKING:
 )
 @click.argument("paths", metavar="[STACK...]", nargs=-1)
 @LOADING
-@option("--for", "things", metavar="LIST", default="", help="Of kafka, connect, topics. Default: kafka, and connect "
-        "where the environment has one.")  # fmt: skip
+@option(
+    "--for",
+    "things",
+    metavar="LIST",
+    default="",
+    help=f"Of {', '.join((*SERVERS, *_find_nouns()))}. Default: kafka, and connect where the environment has one.",
+)
 @option("--retries", type=click.IntRange(1, 100000), default=30, show_default=True, help="How often to try.")
 @option("--delay", metavar="TIME", default="2s", show_default=True, help="Between two tries.")
 @SHOWING
@@ -35,11 +49,11 @@ def command(session: Session, things: str, retries: int, delay: str) -> int:
     from kplan.servers.waits import WAITS
 
     pause = parse_seconds(delay, "--delay")
-    names: list[str] = []
+    addresses: list[Address] = []
     if session.paths:
         loaded = session.load_valid()
         environment = loaded.environment
-        names = sorted({a.name for stack in loaded.stacks for a in stack.resources if a.kind == "topic"})
+        addresses = sorted({address for stack in loaded.stacks for address in stack.resources})
     else:
         session.connect_alone = True
         environment = session.load_environment()
@@ -47,7 +61,7 @@ def command(session: Session, things: str, retries: int, delay: str) -> int:
     environment = impatient(environment)
     for left in range(retries - 1, -1, -1):
         with session.showing_progress():
-            missing = find_missing(environment, wanted, names, session.runtime)
+            missing = find_missing(environment, wanted, addresses, session.runtime)
         if not missing:
             session.say(f"ready: {', '.join(wanted)}")
             return 0
@@ -60,16 +74,18 @@ def command(session: Session, things: str, retries: int, delay: str) -> int:
 
 
 def _things(text: str, environment: Environment, stacks: bool) -> list[str]:
-    known = ("kafka", "connect", "topics")
+    known_nouns = _find_nouns()
+    known = (*SERVERS, *known_nouns)
     chosen = [word.strip() for word in text.split(",") if word.strip()]
     wrong = [word for word in chosen if word not in known]
     if wrong:
         raise click.BadParameter(f"{wrong[0]!r} is none of {', '.join(known)}", param_hint="--for")
-    if "topics" in chosen and not stacks:
-        raise click.UsageError("--for topics needs a STACK that names them")
+    nouns = [word for word in chosen if word in known_nouns]
+    if nouns and not stacks:
+        raise click.UsageError(f"--for {nouns[0]} needs a STACK that names them")
     if "connect" in chosen and not environment.has_connect:
         raise click.UsageError(f"environment {environment.name} has no Connect")
-    if {"kafka", "topics"} & set(chosen) and not environment.has_brokers:
+    if {"kafka", *known_nouns} & set(chosen) and not environment.has_brokers:
         raise click.UsageError(f"environment {environment.name} has no brokers: give --bootstrap HOST:PORT")
     there = {"kafka": environment.has_brokers, "connect": environment.has_connect}
     return chosen or [thing for thing, known in there.items() if known]

@@ -147,7 +147,7 @@ class Restarts:
 
 # -- the part of one kind ---------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
-class Part:
+class StatusPart:
     """What a document says of the resources of one kind, at which key, and whether all is well with them."""
 
     key: str
@@ -164,15 +164,17 @@ def _by_kind(stacks: Iterable[Stack]) -> Iterator[tuple[Kind[Any], Sequence[Reso
             yield kind, declared
 
 
-def _part(kind: Kind[Any], declared: Sequence[Resource], live: Live, facts: Mapping[Address, Facts], now: int) -> Part:
+def _part(
+    kind: Kind[Any], declared: Sequence[Resource], live: Live, facts: Mapping[Address, Facts], now: int
+) -> StatusPart:
     views = kind.views
     if not views.has_health:
         return _compare_part(views.plural, declared, live)
     health = {resource.name: views.describe_health(resource, live, facts, now) for resource in declared}
-    return Part(views.plural, health, all(each["healthy"] for each in health.values()))
+    return StatusPart(views.plural, health, all(each["healthy"] for each in health.values()))
 
 
-def _compare_part(key: str, declared: Sequence[Resource], live: Live) -> Part:
+def _compare_part(key: str, declared: Sequence[Resource], live: Live) -> StatusPart:
     """Return which resources are there, and which of them are not as declared."""
     wrong = {}
     there, missing = [], []
@@ -185,7 +187,7 @@ def _compare_part(key: str, declared: Sequence[Resource], live: Live) -> Part:
         diffs = compare(resource, now, None).diffs if now is not None else ()
         if diffs:
             wrong[resource.name] = [f"{d.key}: {_shown(d.before)} instead of {_shown(d.after)}" for d in diffs]
-    return Part(key, _presence(declared, there, missing, wrong), not missing and not wrong)
+    return StatusPart(key, _presence(declared, there, missing, wrong), not missing and not wrong)
 
 
 def _presence(

@@ -9,13 +9,16 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, Invalid, Severity, Stale, codes, error
+from kplan.kinds.base import Kind
 from kplan.kinds.codec import owned_from_json, owned_to_json, resource_from_json, resource_to_json
+from kplan.kinds.comparison import Value
 from kplan.kinds.connector.sensitivity import KNOWN_OF_ALL, literal
-from kplan.kinds.registry import find_unknown_kind, parse_address
+from kplan.kinds.registry import KINDS, comparison_of, find_unknown_kind, parse_address
 from kplan.model import (
     Address,
     Config,
@@ -28,12 +31,9 @@ from kplan.model import (
     Secret,
     Stack,
     Target,
-    Task,
     Text,
-    Topic,
     frozen,
 )
-from kplan.model.codec import config_from_json, config_to_json, facts_from_json, facts_to_json
 from kplan.model.comparison import equal
 from kplan.version import __version__
 
@@ -62,7 +62,6 @@ class Snapshot:
 def to_json(snapshot: Snapshot) -> dict[str, Any]:
     """The document; its names are sorted, and of a secret it holds no more than that there is one."""
     live, target = snapshot.live, snapshot.live.target
-    resources = sorted(live.resources.items())
     return {
         "format_version": FORMAT,
         "kplan_version": snapshot.kplan_version,
@@ -74,35 +73,23 @@ def to_json(snapshot: Snapshot) -> dict[str, Any]:
         "connect_url": target.connect_url,
         "connect_version": target.connect_version,
         "simulated": target.simulated,
-        "topics": {a.name: _topic_to_json(r, live) for a, r in resources if isinstance(r, Topic)},
-        "connectors": {
-            a.name: _connector_to_json(r, live.health.get(a)) for a, r in resources if isinstance(r, Connector)
-        },
+        **_resources_to_json(live),
         "hidden": sorted(map(str, live.hidden)),
         "ledger": {str(a): owned_to_json(owned) for a, owned in sorted(snapshot.ledger.items())},
     }
 
 
-def _topic_to_json(topic: Topic, live: Live) -> dict[str, Any]:
-    """Return the topic, its id and its facts where they were read; which sinks read it, the connectors say."""
-    known = facts_to_json(live.facts.get(topic.address)) or {}
-    topic_id = live.ids.get(topic.address)
-    return {
-        **resource_to_json(topic),
-        **({"topic_id": topic_id} if topic_id else {}),
-        **{key: value for key, value in known.items() if key != "sinks"},
-    }
-
-
-def _connector_to_json(connector: Connector, health: Health | None) -> dict[str, Any]:
-    tasks = health.tasks if health else ()
-    return {
-        "config": config_to_json(connector.config),
-        "state": health.state if health else connector.state.upper(),
-        "cause": health.cause if health else "",
-        "tasks": [{"id": t.id, "state": t.state, "cause": t.cause, "worker": t.worker} for t in tasks],
-        "reads": list(connector.reads),
-    }
+def _resources_to_json(live: Live) -> dict[str, dict[str, Any]]:
+    """Return the live resources by their kind's noun and their name."""
+    parts: dict[str, dict[str, Any]] = {}
+    resources = sorted(live.resources.items())
+    for kind in KINDS.values():
+        own = {
+            a.name: kind.views.encode_live(r, live, resource_to_json(r)) for a, r in resources if a.kind == kind.name
+        }
+        if own or kind.views.is_in_every_document:
+            parts[kind.views.plural] = own
+    return parts
 
 
 def from_json(data: Any, path: str = "") -> Snapshot:
@@ -120,10 +107,7 @@ def from_json(data: Any, path: str = "") -> Snapshot:
         hidden = frozenset(parse_address(text) for text in data.get("hidden", ()) if not find_unknown_kind(text))
         if not TIME.match(taken_at):
             raise ValueError(f"{taken_at!r} is no time")
-    topics, facts, ids = _topics(data, path)
-    connectors, health = _connectors(data, path)
-    names = frozenset(a.name for a in topics)
-    live = Live(target, {**topics, **connectors}, names, hidden, health, facts, ids=ids)
+    live = replace(_live_from_json(data, path), target=target, hidden=hidden)
     ledger, unknown = _ledger(data, path)
     return Snapshot(env, taken_at, live, ledger, version, unknown)
 
@@ -162,43 +146,22 @@ def _target(data: Mapping[str, Any]) -> Target:
     return Target(brokers=data["brokers"], snapshot=str(data["taken_at"]), **texts)
 
 
-def _topics(
-    data: Mapping[str, Any], path: str
-) -> tuple[dict[Address, Resource], dict[Address, Facts], dict[Address, str]]:
-    """Return the topics, what was read of them, and their ids: an older snapshot has none."""
-    topics: dict[Address, Resource] = {}
+def _live_from_json(data: Mapping[str, Any], path: str) -> Live:
+    """Return the live resources, and what was read of them."""
+    resources: dict[Address, Resource] = {}
+    health: dict[Address, Health] = {}
     facts: dict[Address, Facts] = {}
     ids: dict[Address, str] = {}
-    for address, block in _blocks(data, "topics", "topic", path):
-        with _undamaged(path, address):
-            topics[address] = resource_from_json(address, block)
-            known = facts_from_json(block) if "records" in block else None
-            facts |= {address: known} if known else {}
-            ids |= {address: _topic_id(block["topic_id"])} if "topic_id" in block else {}
-    return topics, facts, ids
-
-
-def _topic_id(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("`topic_id` is not text")
-    return value
-
-
-def _connectors(data: Mapping[str, Any], path: str) -> tuple[dict[Address, Resource], dict[Address, Health]]:
-    connectors: dict[Address, Resource] = {}
-    health: dict[Address, Health] = {}
-    for address, block in _blocks(data, "connectors", "connector", path):
-        with _undamaged(path, address):
-            state = str(block["state"])
-            meant = state.lower() if state in ("PAUSED", "STOPPED") else "running"
-            reads = tuple(map(str, block.get("reads", ())))
-            connectors[address] = Connector(address.name, frozen(config_from_json(block["config"])), meant, reads=reads)
-            health[address] = Health(state, tuple(map(_task, block["tasks"])), str(block.get("cause", "")))
-    return connectors, health
-
-
-def _task(data: Mapping[str, Any]) -> Task:
-    return Task(int(data["id"]), str(data["state"]), str(data.get("cause", "")), str(data.get("worker", "")))
+    for kind in KINDS.values():
+        for address, block in _blocks(data, kind, path):
+            with _undamaged(path, address):
+                found = kind.views.decode_live(address.name, block, partial(resource_from_json, address, block))
+            resources[address] = found.resource
+            health |= {address: found.health} if found.health else {}
+            facts |= {address: found.facts} if found.facts else {}
+            ids |= {address: found.id} if found.id else {}
+    names = frozenset(address.name for address in resources if KINDS[address.kind].views.holds_records)
+    return Live(resources=resources, names=names, health=health, facts=facts, ids=ids)
 
 
 def _ledger(data: Mapping[str, Any], path: str) -> tuple[Mapping[Address, Owned], Mapping[str, str]]:
@@ -213,9 +176,11 @@ def _ledger(data: Mapping[str, Any], path: str) -> tuple[Mapping[Address, Owned]
     return ledger, unknown
 
 
-def _blocks(data: Mapping[str, Any], key: str, kind: str, path: str) -> Iterator[tuple[Address, Mapping[str, Any]]]:
+def _blocks(data: Mapping[str, Any], kind: Kind[Any], path: str) -> Iterator[tuple[Address, Mapping[str, Any]]]:
+    key = kind.views.plural
     with _undamaged(path, f"`{key}`"):
-        blocks = [(Address(kind, str(name)), block) for name, block in data[key].items()]
+        part = data[key] if kind.views.is_in_every_document else data.get(key, {})
+        blocks = [(Address(kind.name, str(name)), block) for name, block in part.items()]
     for address, block in blocks:
         if not isinstance(block, Mapping):
             raise unreadable(path, f"{address} is damaged")
@@ -242,6 +207,9 @@ def without_secrets(
             keys = _secret_keys(resource, applied, passwords.get(address), declared.get(address, ()))
             resources[address] = replace(resource, config=_bare(resource.config, keys))
             ledger |= _record_without(ledger.get(address), keys)
+        elif KINDS[address.kind].holds_secrets:
+            comparison = comparison_of(address)
+            resources[address] = comparison.with_values(resource, dict.fromkeys(comparison.secrets(resource), Secret()))
     ledger |= {a: r for owned in ledger.values() for a, r in _record_without(owned, ()).items()}
     return replace(snapshot, live=replace(live, resources=resources), ledger=ledger)
 
@@ -277,8 +245,12 @@ def _bare(config: Config, keys: Collection[str]) -> Config:
 
 def _record_without(owned: Owned | None, keys: Collection[str]) -> dict[Address, Owned]:
     """The ledger's record with no more of its secrets than which variable gives them."""
-    if owned is None or not isinstance(owned.applied, Connector):
+    if owned is None or owned.applied is None or not KINDS[owned.address.kind].holds_secrets:
         return {}
+    if not isinstance(owned.applied, Connector):
+        comparison = comparison_of(owned.address)
+        secrets = {path: Secret(value.ref) for path, value in comparison.secrets(owned.applied).items()}
+        return {owned.address: replace(owned, applied=comparison.with_values(owned.applied, secrets))}
     config = {
         key: Secret(value.ref) if isinstance(value, Secret) else Secret() if key in keys and literal(value) else value
         for key, value in owned.applied.config.items()
@@ -289,8 +261,8 @@ def _record_without(owned: Owned | None, keys: Collection[str]) -> dict[Address,
 # -- what a plan from it cannot know ----------------------------------------------------------------------------------
 def uncompared(stack: Stack, live: Live) -> list[Diagnostic]:
     """A note that names the settings of which nobody can tell whether they are as declared."""
-    found = {a: _unknown(r, live.resources.get(a)) for a, r in stack.resources.items() if isinstance(r, Connector)}
-    found = {address: keys for address, keys in found.items() if keys}
+    secret = {a: r for a, r in stack.resources.items() if KINDS[a.kind].holds_secrets and a in live.resources}
+    found = {a: keys for a, r in secret.items() if (keys := _unknown(r, live.resources[a]))}
     if not found:
         return []
     first = next(iter(found))
@@ -308,15 +280,20 @@ def uncompared(stack: Stack, live: Live) -> list[Diagnostic]:
     ]
 
 
-def _unknown(declared: Connector, now: Resource | None) -> list[str]:
+def _unknown(declared: Resource, now: Resource) -> list[str]:
     """The settings that are a secret there, or here, and count as equal because one side is not known."""
-    if not isinstance(now, Connector):
-        return []
-    both = sorted((declared.config.keys() & now.config.keys()) - declared.rules.ignore)
-    return [key for key in both if _not_comparable(declared.config[key], now.config[key])]
+    comparison = comparison_of(declared.address)
+    here, there = comparison.attributes(declared), comparison.attributes(now)
+    both = {path.removeprefix("/config/").removeprefix("/"): path for path in sorted(here.keys() & there.keys())}
+    return [
+        key
+        for key, path in both.items()
+        if key not in declared.rules.ignore and _not_comparable(here[path], there[path])
+    ]
 
 
-def _not_comparable(want: Text, have: Text) -> bool:
+def _not_comparable(want: Value, have: Value) -> bool:
     bare = isinstance(have, Secret) and have.value is None and have.matches is None
     unset = isinstance(want, Secret) and want.value is None
-    return (bare or unset) and equal(want, have)
+    texts = [value if isinstance(value, str | Secret) else None for value in (want, have)]
+    return (bare or unset) and equal(texts[0], texts[1])

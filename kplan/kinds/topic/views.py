@@ -42,8 +42,9 @@ class TopicViews(Views[Topic]):
 
     def decode_live(self, name: str, fields: Mapping[str, Any], decode: Callable[[], Resource]) -> LiveResource:
         """Read the topic, and its facts and its id where there are some: an older snapshot has no id."""
+        topic = decode()
+        facts = facts_from_json(fields) if "records" in fields else None
         topic_id = fields.get("topic_id", "")
         if not isinstance(topic_id, str):
             raise ValueError("`topic_id` is not text")
-        facts = facts_from_json(fields) if "records" in fields else None
-        return LiveResource(decode(), facts=facts, id=topic_id)
+        return LiveResource(topic, facts=facts, id=topic_id)
