@@ -61,7 +61,7 @@ def _read_live(cluster: Cluster, managed: Collection[Address], sensitive: Iterab
     resources, hidden = dict(live.resources), live.hidden
     for backend in cluster.backends:
         names = sorted(a.name for a in managed if a.kind == backend.kind and a not in live.resources)
-        if names and not KINDS[backend.kind].views.reads_all:
+        if names and not KINDS[backend.kind].reads_all:
             late = backend.read(names)
             resources |= late.resources
             hidden |= late.hidden

@@ -38,7 +38,6 @@ class Views(Protocol[R_contra]):
     moves_records: bool = False  # lineage shows each by itself, with what it feeds and reads
     has_health: bool = False  # whether status shows how each resource runs, rather than whether it is as declared
     is_ready_when_there: bool = True  # whether one can wait for a resource by its name
-    reads_all: bool = True  # whether a reading of all has every resource; else one that is left out is read by name
 
     # -- list -----------------------------------------------------------------------------------------------------
     def is_internal(self, name: str) -> bool:

@@ -19,7 +19,6 @@ class TopicViews(Views[Topic]):
     shape: Shape = "rounded"
     is_in_every_document = True
     holds_records = True
-    reads_all = False
 
     def is_internal(self, name: str) -> bool:
         return name.startswith("__")

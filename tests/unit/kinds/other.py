@@ -124,6 +124,9 @@ class MirrorViews(Views[Mirror]):
 
 
 class OtherKind:
+    server = "kafka"
+    reads_all = False
+    unread_effect = ""
     holds_secrets = True
     reads_databases = False
     move_refusal = None

@@ -43,7 +43,7 @@ from kplan.render import drift as drift_text
 from kplan.render import lineage as lineage_view
 from kplan.render import status as status_text
 from kplan.render.flow import draw
-from kplan.servers.base import SERVERS, Cluster, Reading
+from kplan.servers.base import Cluster, Reading
 from kplan.servers.snapshots import Snapshot, from_json, to_json, uncompared, without_secrets
 from tests.unit.kinds.other import OTHERS, Mirror, Policy
 
@@ -244,7 +244,6 @@ def test_what_is_left_out_is_read_where_it_is_managed(monkeypatch: pytest.Monkey
     server = Server("policy", [SAFE, other], late=[own])
     cluster: Any = Cluster.of(server)  # type: ignore[arg-type]
     monkeypatch.setattr("kplan.app.snapshot.read_addresses", lambda *_: live(SAFE, other))
-    monkeypatch.setattr(OTHERS["policy"].views, "reads_all", False)
     assert set(_read_live(cluster, {own.address, SAFE.address}, []).resources) == {SAFE.address, own.address}
     assert server.asked == [["_own"]]
 
@@ -310,8 +309,7 @@ def test_one_can_wait_for_what_is_ready_when_it_is_there(monkeypatch: pytest.Mon
     assert find_missing(environment, ["policies"], [SAFE.address], runtime()) == ""
 
 
-def test_a_restart_goes_to_the_server_of_the_resource(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SERVERS, "mirror", "kafka")
+def test_a_restart_goes_to_the_server_of_the_resource() -> None:
     server, notes = Server("mirror"), []
     opened: Any = SimpleNamespace(cluster=Cluster.of(server))  # type: ignore[arg-type]
     restart_failed(opened, COPY.address, "1 of 2", runtime(notes))
