@@ -117,7 +117,7 @@ def test_status_says_what_is_there_and_as_declared() -> None:
         "misconfigured": ["open"],
         "differences": {"open": ["level: 9 instead of 2"]},
     }
-    text = "\n".join(status_text.lines(found))
+    text = "\n".join(status_text.render_lines(found))
     assert "  policies    2 of 3 there, 1 missing, 1 misconfigured" in text
     assert "    missing        gone" in text and "    misconfigured  open: level: 9 instead of 2" in text
 
@@ -125,8 +125,8 @@ def test_status_says_what_is_there_and_as_declared() -> None:
 def test_status_says_how_what_runs_is() -> None:
     found = status_of(stack(COPY), live())
     assert found["status"] == status.DEGRADED and not found["mirrors"]["a-b"]["healthy"]
-    assert "    a-b  MISSING (declared running), 0 of 0 tasks running" in status_text.lines(found)
-    assert "  mirrors     1 of 1 healthy" in status_text.lines(status_of(stack(COPY), live(COPY)))
+    assert "    a-b  MISSING (declared running), 0 of 0 tasks running" in status_text.render_lines(found)
+    assert "  mirrors     1 of 1 healthy" in status_text.render_lines(status_of(stack(COPY), live(COPY)))
 
 
 def test_a_document_has_no_part_for_a_kind_that_no_stack_declares() -> None:
