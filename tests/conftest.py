@@ -1,19 +1,13 @@
 """Fixtures for all tests."""
 
 import logging
-import os
 
-import hypothesis
 import pytest
 
 from kplan.app.logs import OURS
+from tests.examples import register_profiles
 
-# The same examples in every run, so that a red test is of the change at hand; others with KPLAN_TEST_RANDOM.
-# A slow machine is not a bad test: neither a deadline for an example nor a limit for making one.
-TOO_SLOW = hypothesis.HealthCheck.too_slow
-hypothesis.settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[TOO_SLOW])
-if not os.environ.get("KPLAN_TEST_RANDOM"):
-    hypothesis.settings.load_profile("same")
+register_profiles()
 
 pytest_plugins = ["tests.services.fixtures", "tests.spent"]
 

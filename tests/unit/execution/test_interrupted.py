@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from kplan.diagnostics import KplanError, Rejected, Timeout, codes
@@ -24,9 +24,10 @@ from kplan.planning.document import Plan
 from kplan.servers.base import Cluster, Outcome, Progress
 from kplan.servers.simulated import SimulatedConnectors
 from kplan.state.base import Holder, Lock, Store
+from tests.examples import examples
 from tests.unit.planning.test_properties import applied, everything, fits, opened, planned, resources
 
-SETTINGS = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SETTINGS = examples(25)
 ELSEWHERE = ["theirs", "orders", "billing.events"]  # some are names that the stack may declare, too
 
 

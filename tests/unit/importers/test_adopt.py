@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from kplan.app.servers import open_cluster, open_store
@@ -32,6 +32,7 @@ from kplan.project.expand import Inputs, expand
 from kplan.project.loading import list_built_in_templates, load_built_in
 from kplan.servers.base import Cluster
 from kplan.state.base import Holder, Store
+from tests.examples import examples
 from tests.shell import Shell
 
 SECRET = "hunter2-sesame"
@@ -196,7 +197,7 @@ def secret(resources: Iterable[Resource]) -> Mapping[str, str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(40, *HealthCheck)
 @given(clusters())
 def test_anything_that_is_live_is_adopted_and_nothing_is_changed(resources: list[Resource]) -> None:
     values = set(secret(resources).values())

@@ -9,13 +9,14 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kplan.diagnostics import Invalid, KplanError
 from kplan.language import fmt
 from kplan.language.fmt import format
 from kplan.language.source import load
+from tests.examples import examples
 
 RUNS = int(os.environ.get("KPLAN_FUZZ", "3000"))
 
@@ -361,7 +362,7 @@ VALUES = st.recursive(
 
 @pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(TOP), st.dictionaries(NAMES, VALUES, max_size=3), min_size=1))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_any_data_as_pyyaml_writes_it_survives(data: Any) -> None:
     import yaml
 
@@ -373,7 +374,7 @@ def test_any_data_as_pyyaml_writes_it_survives(data: Any) -> None:
 
 @pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(TOP), VALUES, min_size=1))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_json_inside_a_stack_survives(data: Any) -> None:
     text = "".join(f"{key}: {json.dumps(value, indent=2, ensure_ascii=False)}\n" for key, value in data.items())
     text = re.sub(r"\n(?=[\]}\s])", "\n  ", text)

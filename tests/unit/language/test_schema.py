@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -21,6 +21,7 @@ from kplan.kinds.topic.configs import CONFIGS, parse
 from kplan.language.schema import _Compiler, check, read_schema
 from kplan.language.source import load
 from kplan.project.loading import list_built_in_templates, load_built_in
+from tests.examples import examples
 
 NAMES = ("stack.v1", "environments.v1", "template.v1", "live.v1", "graph.v1")
 TEMPLATES = Path(__file__).parents[3] / "kplan" / "connectors"
@@ -362,7 +363,7 @@ def test_the_compiled_schema_says_what_jsonschema_says_about_any_data(name: str)
     whole, validator = compiler.compile(schema), Draft202012Validator(schema)
 
     @given(DATA)
-    @settings(max_examples=300, deadline=None)
+    @examples(300)
     def agree(data: Any) -> None:
         assert whole(data) == validator.is_valid(data)
         for key, fits in parts.items():

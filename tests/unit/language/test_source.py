@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kplan.diagnostics import Diagnostic, Span
 from kplan.language import schema, source
 from kplan.language.source import Document, load
+from tests.examples import examples
 
 RUNS = int(os.environ.get("KPLAN_FUZZ", "3000"))
 
@@ -295,7 +296,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_json_is_read_as_what_it_is(value: object) -> None:
     document, problems = load(json.dumps({"value": value}, ensure_ascii=False), "f.yaml")
     if any(p.code in ("K103", "K107") for p in problems):
@@ -305,7 +306,7 @@ def test_json_is_read_as_what_it_is(value: object) -> None:
 
 
 @given(VALUES)
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_what_pyyaml_writes_is_read_back(value: object) -> None:
     text = yaml.safe_dump({"value": value}, allow_unicode=True)
     document, problems = load(text, "f.yaml")
@@ -316,7 +317,7 @@ def test_what_pyyaml_writes_is_read_back(value: object) -> None:
 
 
 @given(st.binary() | st.text())
-@settings(max_examples=1000, deadline=None)
+@examples(1000)
 def test_any_bytes_give_a_document_or_a_reason(data: bytes | str) -> None:
     check_load(data)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kplan.app.servers import open_cluster, open_store
@@ -23,6 +23,7 @@ from kplan.planning.risk import Accepted
 from kplan.project.environment import Environment, Simulated
 from kplan.servers.base import Cluster
 from kplan.state.base import Holder, Store
+from tests.examples import examples
 
 NAMES = ["orders", "customers", "billing.events", "sys-config"]
 CONNECTORS = ["alpha", "beta"]
@@ -92,7 +93,7 @@ def runs(change: Change) -> bool:
     return not isinstance(change.after, Connector) or change.after.state == "running"
 
 
-SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SETTINGS = examples(60)
 
 
 @pytest.mark.slow

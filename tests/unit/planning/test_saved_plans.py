@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from kplan.diagnostics import Stale
 from kplan.planning.document import document_digest, from_json, parse, signed, verify_signatures
+from tests.examples import examples
 from tests.shell import Shell
 
 KEY, OTHER = "a-key-of-the-tests", "another-key"
@@ -97,7 +98,7 @@ def tampered(document: dict[str, Any], data: st.DataObject, without: tuple[str, 
     return found, where
 
 
-MANY = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = examples(400, HealthCheck.function_scoped_fixture)
 
 
 @MANY

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kplan.diagnostics import Span
@@ -22,6 +22,7 @@ from kplan.planning.stacks import Circle, in_order
 from kplan.project.stacks import find_conflicts
 from kplan.servers.base import Backend, Cluster
 from kplan.state.base import Store
+from tests.examples import examples
 from tests.shell import Shell
 from tests.unit.planning.test_properties import applied, everything, opened
 
@@ -156,7 +157,7 @@ def made(name: str, needs: str = "") -> Change:
 
 
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=20))
-@settings(deadline=None)
+@examples(100)
 def test_whatever_needs_what_the_order_holds_it_or_names_a_circle(needs: list[tuple[int, int]]) -> None:
     changes = [
         [replace(made(str(n)), needs=frozenset(Address("topic", str(b)) for a, b in needs if a == n))] for n in range(8)

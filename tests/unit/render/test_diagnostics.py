@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kplan import diagnostics as problems
@@ -18,6 +18,7 @@ from kplan.diagnostics.codes.ranges import FAMILIES, family_of
 from kplan.diagnostics.codes.table import CODES, find_similar
 from kplan.render.diagnostics import encode_diagnostics, format_summary, render_concise, render_full
 from kplan.render.github import format_commands as github
+from tests.examples import examples
 
 BILLING = "a: 1\n" * 7 + "      database.hostname: pg-pord\n" + "a: 1\n" * 11 + "      retenton.ms: 604800000\n"
 K1, K4 = Code("K1", "any"), Code("K4", "any")
@@ -251,7 +252,7 @@ ANY = st.builds(Diagnostic, TEXTS, st.sampled_from(Severity), TEXTS, TEXTS, TEXT
 
 @pytest.mark.slow
 @given(ANY, TEXTS, st.integers(1, 200), st.booleans())
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_no_view_of_any_text_writes_what_steers_a_terminal(
     each: Diagnostic, text: str, width: int, color: bool
 ) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -20,6 +20,7 @@ from kplan.render.markdown import MAX_CHARACTERS, format_marker, render
 from kplan.render.patch import write_patch
 from kplan.render.room import PageItem, Part, fit_page
 from kplan.render.text import Context
+from tests.examples import examples
 
 Json = dict[str, Any]
 READER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
@@ -144,7 +145,7 @@ HOSTILE = [
 TEXT = st.lists(st.one_of(st.sampled_from(HOSTILE), st.text(max_size=6)), max_size=5).map("".join)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(TEXT)
 def test_prose_reads_as_it_was_written(text: str) -> None:
     inline = READER.parse(f"> - a {gfm.format_prose(text)} b")
@@ -155,7 +156,7 @@ def test_prose_reads_as_it_was_written(text: str) -> None:
     assert "$" not in gfm.escape_text(text), "GitLab reads it in the source"
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(TEXT, TEXT)
 def test_a_cell_stays_a_cell(one: str, other: str) -> None:
     text = f"| a | b |\n|---|---|\n{gfm.format_row([gfm.format_code(one), gfm.format_prose(other)])}"
@@ -232,7 +233,7 @@ def documents(draw: st.DrawFn) -> Json:
 
 
 @pytest.mark.slow
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(80)
 @given(st.lists(documents(), min_size=1, max_size=3), st.lists(TEXT, max_size=2))
 def test_any_plans_are_a_sound_comment_that_tells_every_danger(plans: list[Json], notes: list[str]) -> None:
     text = render(plans, Context(("stacks",), command_line="kplan plan", notes=notes, log_url=CONTEXT.log_url))
@@ -458,7 +459,7 @@ def test_a_graph_draws_what_is_alike_as_one_and_stays_small() -> None:
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(TEXT)
 def test_a_label_of_a_graph_is_no_syntax(name: str) -> None:
     lines = draw_graph(document(change(1, name), change(2, "b"))).splitlines()

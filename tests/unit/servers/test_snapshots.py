@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -51,6 +51,7 @@ from kplan.servers.recorded import Recorded
 from kplan.servers.simulated import SimulatedTopics
 from kplan.servers.snapshots import Snapshot, from_json, to_json, uncompared, without_secrets
 from kplan.state.recorded import RecordedStore
+from tests.examples import examples
 from tests.schemas import published, strict
 from tests.shell import Shell
 
@@ -239,7 +240,7 @@ def test_what_is_no_snapshot_is_told(data: Any) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(st.integers())
 def test_whatever_is_damaged_is_told_or_can_be_planned_from(seed: int) -> None:
     rng = random.Random(seed)
