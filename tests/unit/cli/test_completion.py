@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from kplan.cli import COMMANDS, cli
 from kplan.cli.completing import WORDS
+from tests.shell import Shell
 from tests.unit.test_imports import HEAVY
 
 STACK = """\
@@ -85,3 +87,19 @@ def test_every_stack_environment_and_address_completes() -> None:
     stacks = {p.name for p in params.values() if "STACK" in (p.metavar or "")}
     addresses = {p.name for p in params.values() if p.metavar == "ADDR" and "--forget" not in p.opts}
     assert stacks | addresses | {"env"} <= WORDS.keys()
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_completion_scripts_complete_commands_and_flags(name: str, tmp_path: Path) -> None:
+    assert "_KPLAN_COMPLETE" in Shell(tmp_path).kplan("completion", name).out
+    words = {"COMP_WORDS": "kplan plan --det", "COMP_CWORD": "2"} if name != "fish" else {
+        "COMP_WORDS": "kplan plan --det", "COMP_CWORD": "--det"}  # fmt: skip
+    run = subprocess.run(
+        [sys.executable, "-m", "kplan"],
+        env={**os.environ, **words, "_KPLAN_COMPLETE": f"{name}_complete"},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert "--detailed-exitcode" in run.stdout, json.dumps([run.stdout, run.stderr])

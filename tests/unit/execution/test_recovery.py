@@ -28,7 +28,7 @@ from kplan.servers.base import Cluster, Outcome, Progress
 from kplan.servers.simulated import SimulatedTopics
 from kplan.state.base import Holder, Lock, Store
 from tests.shell import Shell
-from tests.unit.planning.test_properties import opened, planned
+from tests.unit.planning.test_planning import opened, planned
 
 ME = Holder("test@here", "run1", "test", "now")
 CONFIG = {"connector.class": "org.apache.kafka.connect.file.FileStreamSourceConnector", "file": "/mine", "topic": "a"}

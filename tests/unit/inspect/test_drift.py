@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from kplan.inspect.drift import Next, find
+from kplan.app.servers import open_cluster
+from kplan.inspect.drift import Next, drifted, find
 from kplan.model import (
+    Action,
     Address,
+    AttrDiff,
+    Change,
     Connector,
     Guards,
     Live,
@@ -26,10 +30,10 @@ from kplan.model import (
     Stack,
     Topic,
 )
+from kplan.project.environment import Environment, Simulated
 from tests.fakes.webhook import Receiver, receiving
 from tests.schemas import published, strict
 from tests.shell import Shell
-from tests.unit.inspect.test_looking import change
 
 SCHEMA = published("drift.v1")
 STACK = """
@@ -39,7 +43,30 @@ topics:
   shop.orders: {partitions: 3, replication_factor: 3, config: {retention.ms: 7d}}
   shop.customers: {partitions: 3, replication_factor: 3}
 """
+WITH_CONNECTOR = """
+version: 1
+stack: shop
+topics:
+  shop.orders: {partitions: 6, config: {retention.ms: 1d}}
+  shop.customers:
+connectors:
+  feed:
+    class: org.apache.kafka.connect.file.FileStreamSourceConnector
+    config: {file: /x, topic: shop.orders}
+"""
 APPLIED = Topic("t", 6, 3, {"retention.ms": "100"})
+
+
+def change(shell: Shell, name: str, key: str, text: str | None) -> None:
+    """Someone sets a config of a topic by hand; with None deletes the topic."""
+    topics = open_cluster(Environment("local", str(shell.folder), simulated=Simulated())).topics
+    address = Address("topic", name)
+    now = topics.read([name]).resources[address]
+    assert isinstance(now, Topic)
+    after = None if text is None else Topic(name, now.partitions, 3, {**now.config, key: text})
+    diffs = (AttrDiff(f"/config/{key}", now.config.get(key), text),)
+    action = Action.DELETE if after is None else Action.UPDATE
+    assert topics.act([Change(address, action, now, after, diffs if after else ())], {})[address].ok
 
 
 def judged(applied: Resource, now: Resource | None, declared: Resource | None, **stack: Any) -> list[tuple[str, Next]]:
@@ -176,3 +203,35 @@ def test_a_receiver_that_does_not_answer_is_a_warning_without_its_path(shell: Sh
     change(shell, "shop.orders", "retention.ms", "60000")
     ended = shell.kplan("drift", "stack.yaml", expect=2)
     assert "warning: 127.0.0.1 could not be told of the drift" in ended.err
+
+
+def test_drift_is_what_someone_changed_whatever_the_stack_says_by_now(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.write("stack.yaml", WITH_CONNECTOR)
+    shell.kplan("apply", "stack.yaml", "--yes")
+    shell.write("stack.yaml", WITH_CONNECTOR.replace("partitions: 6", "partitions: 9"))
+    assert "No drift" in shell.kplan("drift", "stack.yaml").out
+    change(shell, "shop.orders", "retention.ms", "60000")
+    change(shell, "shop.orders", "cleanup.policy", "compact")  # never declared, so it is nobody's drift
+    change(shell, "shop.customers", "", None)
+    ended = shell.kplan("drift", "stack.yaml", expect=2)
+    assert "~ topic/shop.orders" in ended.out and "86400000 (1d) -> 60000 (1m)" in ended.out
+    assert "it is gone" in ended.out and "2 resources, 2 differences" in ended.out
+    assert "cleanup.policy" not in ended.out
+    found = shell.kplan("drift", "stack.yaml", "--format", "json", expect=2).json
+    assert [(d["address"], d["path"]) for d in found["drift"]] == [
+        ("topic/shop.customers", "/"),
+        ("topic/shop.orders", "/config/retention.ms"),
+    ]
+
+
+@pytest.mark.parametrize(("key", "value", "paths"), [
+    (None, "other", []), ("k1", "one", []), ("k1", "other", ["/config/token"]), ("k1", None, ["/config/token"]),
+])  # fmt: skip
+def test_a_secret_is_drift_where_its_digest_says_so(key: str | None, value: str | None, paths: list[str]) -> None:
+    applied = Connector(
+        "feed", {"token": replace(Secret("{{ var.token }}", "one").signed("k1"), value=None), "file": "/x"}
+    )
+    ledger = {applied.address: Owned(applied.address, "shop", "local", True, applied=applied)}
+    live = Live(resources={applied.address: Connector("feed", {"file": "/x"} | ({"token": value} if value else {}))})
+    assert [d.path for d in drifted("shop", live, ledger, key)] == paths

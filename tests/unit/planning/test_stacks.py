@@ -24,7 +24,7 @@ from kplan.servers.base import Backend, Cluster
 from kplan.state.base import Store
 from tests.examples import examples
 from tests.shell import Shell
-from tests.unit.planning.test_properties import applied, everything, opened
+from tests.unit.planning.test_planning import applied, everything, opened
 
 SOURCE = {"connector.class": "org.apache.kafka.connect.file.FileStreamSourceConnector", "file": "/in"}
 SINK = {"connector.class": "org.apache.kafka.connect.file.FileStreamSinkConnector", "file": "/out"}

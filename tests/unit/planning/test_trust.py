@@ -26,7 +26,7 @@ from kplan.servers.simulated import SimulatedTopics
 from kplan.state.base import Holder
 from tests.shell import Shell
 from tests.unit.execution.test_recovery import CONFIG, Place, died, stack
-from tests.unit.planning.test_properties import planned
+from tests.unit.planning.test_planning import planned
 
 DAY = 86_400_000
 WEEK = {"retention.ms": str(7 * DAY)}

@@ -12,7 +12,7 @@ import pytest
 from kplan.project.loading import list_built_in_templates
 from kplan.project.scaffold import make_slug, name_password_variable
 from tests.shell import Shell
-from tests.unit.cli.test_terminal import Terminal
+from tests.unit.cli.test_applying import Terminal
 
 SECRET = "only-a-test-41c9"
 

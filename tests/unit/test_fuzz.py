@@ -1,6 +1,6 @@
 """No input shows a traceback: whatever a stack, an environment or a plan holds, kplan answers with diagnostics.
 
-`KPLAN_FUZZ=200000 pytest tests/unit/language/test_fuzz.py` tries that many of each kind; a normal run tries fewer.
+`KPLAN_FUZZ=200000 pytest tests/unit/test_fuzz.py` tries that many of each kind; a normal run tries fewer.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from kplan.project.expand import Inputs, expand
 from kplan.project.loading import ProjectReader, Request, prune
 
 TRIES = int(os.environ.get("KPLAN_FUZZ", "1500"))
-STACKS = Path(__file__).parents[3] / "stacks"
+STACKS = Path(__file__).parents[2] / "stacks"
 WORDS: list[Any] = [
     *(None, True, False, 0, -1, 1, 7, 3.5, 10**18, "", "a", ".", "..", "no", "7d", "1GiB", "-1", "{{", "x" * 300),
     *("{{ var.db_password }}", "{{ var.x }}", "{{ each.key }}", "{{ 1/0 }}", "{{ [] }}", "{{ var }}", "${file:x:y}"),

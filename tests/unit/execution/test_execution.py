@@ -25,7 +25,7 @@ from kplan.servers.base import Cluster, Outcome, Progress
 from kplan.servers.simulated import SimulatedConnectors
 from kplan.state.base import Holder, Lock, Store
 from tests.examples import examples
-from tests.unit.planning.test_properties import applied, everything, fits, opened, planned, resources
+from tests.unit.planning.test_planning import applied, everything, fits, opened, planned, resources
 
 SETTINGS = examples(25)
 ELSEWHERE = ["theirs", "orders", "billing.events"]  # some are names that the stack may declare, too

@@ -1,13 +1,11 @@
-"""The machine's clock is wrong, or jumps while kplan runs: applies, journal, lock and recovery do not depend on it.
-
-Debian's `faketime` sets the clock, for kplan alone; the monotonic clock goes on, as when somebody sets the time.
-"""
+"""An apply notices that the state was lost after its plan was made, and depends on no clock."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -19,6 +17,51 @@ import pytest
 from tests.services.fixtures import without
 from tests.shell import Ended, Shell
 
+# -- a lost state -----------------------------------------------------------------------------------------------------
+STACK = "version: 1\nstack: shop\ntopics: {a.orders: {partitions: 1}, a.items: {partitions: 1}}\n"
+GROWN = STACK.replace("a.orders: {partitions: 1}", "a.orders: {partitions: 2}")
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Shell:
+    """A stack that was applied, and a saved plan of the next change."""
+    made = Shell(tmp_path)
+    made.write("stack.yaml", STACK)
+    made.kplan("apply", "stack.yaml", "--yes")
+    made.write("stack.yaml", GROWN)
+    planned = made.kplan("plan", "stack.yaml", "--out", "plan.json", "--format", "json").json
+    assert planned["read"]["owned"] == 2
+    return made
+
+
+def forget(saved: Shell, condition: str = "1") -> None:
+    with sqlite3.connect(saved.folder / ".kplan/local.db") as database:
+        database.execute(f"DELETE FROM kplan_ledger WHERE {condition}")
+
+
+def test_a_state_that_was_emptied_stops_an_apply(saved: Shell) -> None:
+    forget(saved)
+    ended = saved.kplan("apply", "plan.json", expect=5)
+    assert "K625" in ended.err and "no record any more of 2 resources of stack shop" in ended.err
+    assert "1 of 1" not in ended.out
+    adopting = saved.kplan("plan", "stack.yaml", "--format", "json").json
+    assert adopting["summary"]["adopt"] == 1 and "owned" not in adopting["read"]
+
+
+def test_a_record_that_was_removed_stops_an_apply_of_its_resource(saved: Shell) -> None:
+    forget(saved, "address = 'topic/a.orders'")
+    ended = saved.kplan("apply", "plan.json", expect=5)
+    assert "K625" in ended.err and "no record any more of topic/a.orders" in ended.err
+
+
+def test_a_record_of_another_resource_does_not(saved: Shell) -> None:
+    forget(saved, "address = 'topic/a.items'")
+    assert "Applied 1 of 1" in saved.kplan("apply", "plan.json").out
+
+
+# -- the clock --------------------------------------------------------------------------------------------------------
+# It is wrong, or jumps while kplan runs: applies, journal, lock and recovery do not depend on it. Debian's `faketime`
+# sets it, for kplan alone; the monotonic clock goes on, as when somebody sets the time.
 YEARS = ("-10y", "+10y")
 # libfaketime 0.9.10 answers EINVAL to the call by which Python 3.11 sleeps, while it leaves the monotonic clock alone.
 SLEEP = "import select, time\ntime.sleep = lambda seconds: (select.select([], [], [], seconds), None)[1]\n"

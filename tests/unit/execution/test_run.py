@@ -18,7 +18,7 @@ from kplan.model.events import RunEvent, ServerAwaited
 from kplan.model.journal import Entry
 from kplan.servers.base import Backend, Cluster, Outcome
 from kplan.state.base import Holder, Lock, Store
-from tests.unit.planning.test_properties import everything, opened, planned
+from tests.unit.planning.test_planning import everything, opened, planned
 
 TOPICS = {topic.address: topic for topic in (Topic("orders", 1, 1), Topic("payments", 1, 1))}
 ME = Holder("test@here", "run1", "test", "now")

@@ -11,7 +11,7 @@ from kplan.diagnostics import Invalid
 from kplan.importers import files
 from kplan.importers.files import parse, parse_all
 from tests.shell import Shell
-from tests.unit.cli.test_hostile import within
+from tests.unit.language.test_limits import within
 
 TOPIC = 'resource "kafka_topic" "a" {\n  name = "a"\n  partitions = 1\n  replication_factor = 1\n%s\n}\n'
 STRIMZI = "apiVersion: kafka.strimzi.io/v1beta2\nkind: KafkaTopic\nmetadata: {name: a}\nspec: {partitions: %s}\n"

@@ -25,8 +25,8 @@ from kplan.__main__ import run
 from kplan.diagnostics import Stale
 from kplan.model import Topic
 from kplan.planning.document import document_digest, from_json
-from tests.unit.cli.test_hostile import within
 from tests.unit.execution.test_recovery import Place, died
+from tests.unit.language.test_limits import within
 
 TRIES = int(os.environ.get("KPLAN_FUZZ", "80"))
 FIRST_SEED = int(os.environ.get("KPLAN_FUZZ_SEED", "1"))
