@@ -27,18 +27,19 @@ from kplan.cli.session import Session
 @SHOWING
 @calls
 def command(session: Session, check: bool, diff: bool) -> int:
+    from kplan.kinds.key_order import read_key_orders
     from kplan.language.fmt import format
     from kplan.project.loading import ProjectReader
     from kplan.project.reading import read_file
 
-    changed = 0
+    changed, orders = 0, read_key_orders()
     for path in ProjectReader(session.request).find_stack_paths():
         try:
             before = read_file(path).decode().replace("\r\n", "\n").replace("\r", "\n")
         except (OSError, UnicodeDecodeError) as e:
             raise click.BadParameter(f"{path}: {getattr(e, 'strerror', None) or 'not UTF-8 text'}", param_hint="STACK")
         session.texts[str(path)] = before
-        after = format(before, str(path))
+        after = format(before, str(path), orders)
         if after == before:
             continue
         changed += 1

@@ -179,19 +179,21 @@ def _checked(wanted: Wanted) -> Wanted:
 def _files(wanted: Wanted) -> dict[str, str]:
     """The text of each file, by its place below the folder."""
     from kplan.kinds.connector.templates import blueprint
+    from kplan.kinds.key_order import read_key_orders
+    from kplan.kinds.schemas import read_schema
     from kplan.language.fmt import format
-    from kplan.language.schema import read_schema
     from kplan.project.loading import load_built_in
     from kplan.project.scaffold import SCHEMA_NAMES, write_environments, write_stack
 
+    orders = read_key_orders()
     template, description = None, ""
     if wanted.template:
         template, _ = blueprint(wanted.template, lambda name: (load_built_in(name), []))
         document = load_built_in(wanted.template)
         description = document.data["description"] if document else ""
     return {
-        "kplan.yaml": format(write_environments(wanted.bootstrap, wanted.connect), "kplan.yaml"),
-        wanted.stack: format(write_stack(wanted.name, template, description), wanted.stack),
+        "kplan.yaml": format(write_environments(wanted.bootstrap, wanted.connect), "kplan.yaml", orders),
+        wanted.stack: format(write_stack(wanted.name, template, description), wanted.stack, orders),
         **{
             f"schemas/{name}.json": json.dumps(read_schema(name), indent=2, ensure_ascii=False) + "\n"
             for name in SCHEMA_NAMES

@@ -14,7 +14,8 @@ from kplan.cli.session import Session
 def command(session: Session, name: str | None) -> int:
     import json
 
-    from kplan.language.schema import read_schema, schema_names
+    from kplan.kinds.schemas import read_schema
+    from kplan.language.schema import schema_names
 
     known = schema_names()
     if not name:

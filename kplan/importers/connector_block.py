@@ -18,6 +18,7 @@ from kplan.diagnostics import Diagnostic
 from kplan.importers.writing import escape_template, to_setting, write_draft
 from kplan.kinds.connector.debezium.engines import table_names_of
 from kplan.kinds.connector.templates import Blueprint
+from kplan.kinds.schemas import read_schema
 from kplan.language import limits as bounded
 from kplan.language import schema, source
 from kplan.language.template import PLAIN_NAME
@@ -58,7 +59,7 @@ class BlockExpander:
     def expand(self, data: Mapping[str, Any]) -> tuple[Stack | None, list[Diagnostic]]:
         """Return what the stack's text declares once it is read again, and its problems."""
         document, problems = source.load(write_draft(data), "stack")
-        errors = [*problems, *(schema.check(document, schema.read_schema("stack.v1")) if document else ())]
+        errors = [*problems, *(schema.check(document, read_schema("stack.v1")) if document else ())]
         if document is None or errors:
             return None, errors
         return expand(document, Inputs(self.environment, find_template=self.find_template))

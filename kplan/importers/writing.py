@@ -8,6 +8,7 @@ from functools import lru_cache
 from textwrap import wrap
 from typing import Any, Final
 
+from kplan.kinds.key_order import read_key_orders
 from kplan.kinds.topic import configs as catalog
 from kplan.language import fmt
 from kplan.language.source import read_plain
@@ -26,7 +27,7 @@ READABLE: Final = re.compile(
 def write_stack(data: Mapping[str, Any], comments: Iterable[str] = ()) -> str:
     """Return the stack as a file that `kplan fmt` does not change; the comments are at its top."""
     head = [f"# {printable(line)}".rstrip() for line in comments]
-    return fmt.format("\n".join([*head, *([""] if head else []), write_draft(data)]), "stack")
+    return fmt.format("\n".join([*head, *([""] if head else []), write_draft(data)]), "stack", read_key_orders())
 
 
 def wrap_comment(line: str) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from kplan.diagnostics import Diagnostic
 from kplan.kinds.comparison import Comparison
+from kplan.kinds.language import Language
 from kplan.kinds.phases import Phase
 from kplan.kinds.risks import RiskContext
 from kplan.kinds.views import Views
@@ -144,6 +145,9 @@ class Kind(Protocol[R]):
 
     @property
     def encoding(self) -> Encoding[R]: ...
+
+    @property
+    def language(self) -> Language: ...
 
     @property
     def comparison(self) -> Comparison[R]: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -9,14 +10,14 @@ from typing import Any, Protocol
 from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.diagnostics.codes.code import Code
 from kplan.kinds.connector.templates import Blueprint
-from kplan.kinds.registry import comparison_of
 from kplan.kinds.topic.settings import Builder, Layer
-from kplan.language import schema
+from kplan.language import keys, schema
 from kplan.language.source import Document
 from kplan.language.template import Scope, TemplateProblem, TooMuch, is_template, render, shown
 from kplan.model import Address, File, Resource, Secret
 
 KEY = tuple[str | int, ...]
+EACH = re.compile(r"\beach\b")
 MOST_RESOURCES = 100_000  # of one stack: ten times what a large cluster has
 MOST_PROBLEMS = 2_000  # that are reported for one stack
 
@@ -24,6 +25,14 @@ MOST_PROBLEMS = 2_000  # that are reported for one stack
 class Surroundings(Protocol):
     """What expansion asks of an environment."""
 
+    @property
+    def name(self) -> str: ...
+    @property
+    def defaults(self) -> Mapping[str, Any]: ...
+    @property
+    def fills(self) -> Mapping[str, tuple[str, str]]: ...
+    @property
+    def kafka_topic(self) -> str: ...
     @property
     def has_connect(self) -> bool: ...
     @property
@@ -37,6 +46,8 @@ class ExpansionContext:
     document: Document
     surroundings: Surroundings
     find: Callable[[str], tuple[Blueprint | None, Sequence[Diagnostic]]]  # a connector template by its name
+    schema: Mapping[str, Any]  # of stacks, with the parts of all kinds
+    measure: Callable[[Resource], int]  # how many attributes a resource has
     problems: list[Diagnostic] = field(default_factory=list)
     scope: Scope = field(default_factory=lambda: Scope({}))
     outer: list[Layer] = field(default_factory=list)  # defaults for every topic, under what the topic says
@@ -106,7 +117,31 @@ class ExpansionContext:
         for part in reversed(path):
             content = {part: content}
         document = replace(self.document, data={"version": 1, "stack": "rendered", **content})
-        return schema.check(document, schema.read_schema("stack.v1"))
+        return schema.check(document, self.schema)
+
+    def scopes(self, block: Mapping[str, Any], path: KEY, *names: Any) -> list[Scope]:
+        """The scopes that `for_each` makes; without it the stack's own. `names` make the block's name."""
+        if block.get("for_each") is None:
+            return [self.scope]
+        at = (*path, "for_each")
+        self.problems += keys.glued(self.document, at, block["for_each"])
+        items = self.value(block["for_each"], at)
+        if isinstance(items, list):
+            pairs = [(item, item) for item in items]
+        elif isinstance(items, dict):
+            pairs = list(items.items())
+        else:
+            if items is not None:
+                self.report(codes.K220, "for_each takes a list or a map", f"got {type(items).__name__}", at)
+            return []
+        if len({str(key) for key, _ in pairs}) < len(pairs):
+            self.report(codes.K220, "for_each names one thing twice", "each key makes one resource", at)
+        elif len(pairs) > 1 and not any(is_template(name) and EACH.search(name) for name in names):
+            detail = f"each of the {len(pairs)} items makes `{path[1]}`"
+            help = f'put the item\'s key into the name: "{path[1]}.{{{{ each.key }}}}"'
+            self.report(codes.K220, "for_each makes one name several times", detail, path, help, key=True)
+            pairs = pairs[:1]
+        return [self.scope.with_names(each={"key": key, "value": value}) for key, value in pairs]
 
     def report(self, code: Code, summary: str, detail: str, path: KEY, help: str = "", *, key: bool = False) -> None:
         span = self.document.key_at(*path) if key else self.document.at(*path)
@@ -123,7 +158,7 @@ class ExpansionContext:
 
     def add(self, resource: Resource) -> None:
         """Declares `resource`; a second declaration of one address is a problem with both places. Raises TooMuch."""
-        self.scope.budget.spend(len(comparison_of(resource.address).attributes(resource)))
+        self.scope.budget.spend(self.measure(resource))
         if len(self.resources) >= MOST_RESOURCES:
             raise TooMuch(f"it has more than {MOST_RESOURCES:,} topics and connectors")
         if len(self.problems) + len(self.topics.problems) > MOST_PROBLEMS:

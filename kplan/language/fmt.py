@@ -23,51 +23,35 @@ INDENT: Final = 2
 LONG_LINE: Final = 88  # lines longer than this do not push the comments of their neighbours
 
 _SPACE: Final = " \t"  # what YAML takes for space, unlike Python
-_REST = "…"  # where keys stand that the order does not name
-_TOPIC = ("for_each", "topic", "role", "partitions", "replication_factor", "config", "ignore_topic", _REST,
-          "protect", "ignore", "accept")  # fmt: skip
-_DATABASE = ("hostname", "port", "name", "user", "password")
-_CONNECTOR = ("description", "template", "class", "for_each", "name", "client", "topic_prefix", "database", "server_id",
-              "slot", "publication", _REST, "tables", "topics", "snapshot", "state", "restart", "restart_failed",
-              "new_tables", "on_delete", "dead_letter", "config", "protect", "ignore", "accept")  # fmt: skip
-_VARIABLE = ("type", "default", "env", "sensitive", "minimum", "maximum", "pattern", "enum", "description")
-_STACK = ("version", "stack", "description", "variables", "defaults", "topics", "connectors", "removed", "moved",
-          "guards")  # fmt: skip
-_ENVIRONMENT = ("kafka", "connect", "state", "variables", "defaults", "guards", "timeouts", "retry", "notify",
-                "simulated")  # fmt: skip
-_GUARDS = ("create", "max_changes", "naming", "topic", "connector")
-_SECTIONS = frozenset(_STACK[3:])  # a blank line stands before each
+REST: Final = "…"  # where keys stand that the order does not name
 
-_Order = Mapping[tuple[str, ...], tuple[str, ...]]  # by path; * is any key or item
-_STACK_ORDER: _Order = {
-    (): _STACK,
-    ("variables", "*"): _VARIABLE,
-    ("defaults", "topic"): _TOPIC,
-    ("topics", "*"): _TOPIC,
-    ("connectors", "*"): _CONNECTOR,
-    ("connectors", "*", "database"): _DATABASE,
-    ("connectors", "*", "tables", "*"): _TOPIC,
-    ("connectors", "*", "topics", "*"): _TOPIC,
-    ("connectors", "*", "dead_letter"): _TOPIC,
-    ("removed", "*"): ("topic", "connector", "accept", "keep", "keep_offsets", "drop"),
-    ("moved", "*"): ("from", "to"),
-    ("guards",): _GUARDS,
-}
-_ENVIRONMENTS_ORDER: _Order = {
-    (): ("version", "default", "environments"),
-    ("environments", "*"): _ENVIRONMENT,
-    ("environments", "*", "defaults", "topic"): _TOPIC,
-    ("environments", "*", "guards"): _GUARDS,
-}
-_TEMPLATE_ORDER: _Order = {
-    (): ("version", "template", "description", "extends", "class", "parameters", "config", "table", "columns",
-         "topics", "defaults", "unique", "values", "renamed"),
-    ("topics", "*"): _TOPIC,
-    ("defaults", "topic"): _TOPIC,
-}  # fmt: skip
+Order = Mapping[tuple[str, ...], tuple[str, ...]]  # keys by the path of their map; * is any key or item of a path
 
 
-def format(text: str, path: str) -> str:
+@dataclass(frozen=True, slots=True)
+class KeyOrders:
+    """The order of keys in the files that a person writes for kplan."""
+
+    stack: Order
+    environments: Order
+    template: Order
+
+    @property
+    def sections(self) -> frozenset[str]:
+        """The keys of a stack before which a blank line stands: all but the first, which name it."""
+        return frozenset(self.stack[()][HEAD_KEYS:])
+
+    def choose(self, data: Mapping[str, Any]) -> Order:
+        """Return the order for a file that holds `data`."""
+        if "environments" in data:
+            return self.environments
+        return self.template if "template" in data and "stack" not in data else self.stack
+
+
+HEAD_KEYS: Final = 3  # version, stack, description
+
+
+def format(text: str, path: str, orders: KeyOrders) -> str:
     """The text in canonical order and spacing, with the same data and comments; done again it changes nothing.
 
     Left as it is: JSON and other files that are no block map, `%` directives, and scalars that keep blank lines (`|+`).
@@ -87,7 +71,7 @@ def format(text: str, path: str) -> str:
         tree = _Tree(text, path)
     except _Unsupported:
         return text
-    result = _Printer(tree, _order_for(document.data) if not tree.anchors else {}).print()
+    result = _Printer(tree, {} if tree.anchors else orders.choose(document.data), orders.sections).print()
     again, problems = load(result, path)
     if again is None or problems or again.data != document.data or _comments(result, path) != _count(tree):
         raise KplanError(f"{path} cannot be formatted without a change of what it says", help="format it by hand")
@@ -108,12 +92,6 @@ def _comments(text: str, path: str) -> Counter[str] | None:
 
 def _count(tree: _Tree) -> Counter[str]:
     return Counter(comment.text for comment in tree.comments)
-
-
-def _order_for(data: Mapping[str, Any]) -> _Order:
-    if "environments" in data:
-        return _ENVIRONMENTS_ORDER
-    return _TEMPLATE_ORDER if "template" in data and "stack" not in data else _STACK_ORDER
 
 
 class _Unsupported(Exception):
@@ -381,10 +359,11 @@ _BLANK = _Line("")
 class _Printer:
     """Prints a tree; every method gives lines whose indentation is final."""
 
-    def __init__(self, tree: _Tree, order: _Order) -> None:
+    def __init__(self, tree: _Tree, order: Order, sections: frozenset[str]) -> None:
         self.tree = tree
         self.text = tree.text
         self.order = order
+        self.sections = sections
 
     def print(self) -> str:
         lines = [*self._header(), *self._block(self.tree.root, 0, ())]
@@ -420,7 +399,7 @@ class _Printer:
         """The entries in the order that the format has for `path`; keys that it does not name stay together."""
         keys = next((keys for pattern, keys in self.order.items() if _fits(pattern, path)), ())
         rank = {key: number for number, key in enumerate(keys)}
-        rest = rank.get(_REST, len(rank))
+        rest = rank.get(REST, len(rank))
         return sorted(node.entries, key=lambda entry: rank.get(entry.key.value, rest) if entry.key else 0)
 
     # Block collections
@@ -428,7 +407,7 @@ class _Printer:
     def _block(self, node: _Node, indent: int, path: tuple[str, ...]) -> list[_Line]:
         lines: list[_Line] = []
         for entry in self._ordered(node, path):
-            section = not path and entry.key is not None and entry.key.value in _SECTIONS
+            section = not path and entry.key is not None and entry.key.value in self.sections
             apart = entry is not node.entries[0] and self.tree.blank_before(_top(entry))
             if lines and (section or apart):
                 lines.append(_BLANK)

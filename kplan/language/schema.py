@@ -71,13 +71,9 @@ def read_schema(name: str) -> dict[str, Any]:
     return schema
 
 
-@cache
-def read_tolerant_schema(name: str) -> dict[str, Any]:
-    """Return the published schema `name` as a reader applies it to documents of later versions.
-
-    It checks the types of what it describes, and accepts unknown keys and unknown words of enumerations.
-    """
-    tolerant: dict[str, Any] = _tolerant(read_schema(name))
+def tolerate(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema that checks the types of what `schema` describes, and accepts unknown keys and words."""
+    tolerant: dict[str, Any] = _tolerant(schema)
     return tolerant
 
 

@@ -14,6 +14,7 @@ from kplan.diagnostics import Diagnostic, Severity, Span, Stale, codes
 from kplan.kinds.codec import change_from_json, change_to_json
 from kplan.kinds.connector.options import drops_of
 from kplan.kinds.registry import comparison_of, consequences_of, parse_address
+from kplan.kinds.schemas import read_tolerant_schema
 from kplan.language.template import references, resolve
 from kplan.model import (
     Action,
@@ -307,7 +308,7 @@ def _fits_schema(data: Mapping[str, Any]) -> bool:
     from kplan.language import schema
 
     timed = {**data, "created_at": NO_TIME} if data["created_at"] == "" else data
-    return schema.fits(timed, schema.read_tolerant_schema("plan.v1"))
+    return schema.fits(timed, read_tolerant_schema("plan.v1"))
 
 
 def _agrees(made: Any, read: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.diagnostics.codes.code import Code
+from kplan.kinds.schemas import read_schema
 from kplan.kinds.topic import configs as catalog
 from kplan.language.durations import seconds
 from kplan.language.source import Document
@@ -164,7 +165,7 @@ def _check_rendered(document: Document, name: str, data: Any) -> list[Diagnostic
     from kplan.language import schema
 
     rendered = {**document.data, "environments": {name: data}}
-    return list(schema.check(replace(document, data=rendered), schema.read_schema("environments.v1")))
+    return list(schema.check(replace(document, data=rendered), read_schema("environments.v1")))
 
 
 class _Reader:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.kinds.connector.templates import Blueprint
-from kplan.kinds.expansion import KEY, ExpansionContext
-from kplan.kinds.registry import KINDS, parse_address
-from kplan.kinds.topic import collisions, internal
-from kplan.kinds.topic.settings import BUILT_IN, Layer, Setting, layer, rules, stacked
-from kplan.language import keys, variables
+from kplan.kinds.expansion import ExpansionContext
+from kplan.kinds.registry import KINDS, comparison_of, parse_address
+from kplan.kinds.schemas import read_schema
+from kplan.language import variables
 from kplan.language.source import Document
-from kplan.language.template import Scope, TooMuch, is_template
+from kplan.language.template import TooMuch
 from kplan.model import (
-    STATE_TOPIC,
     Address,
     File,
     Guards,
@@ -31,7 +29,6 @@ from kplan.project import guard
 from kplan.project.environment import Environment
 
 STACK_NAME = re.compile(r"[a-z0-9-]{1,63}\Z")
-EACH = re.compile(r"\beach\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +60,18 @@ class Expansion(ExpansionContext):
                 self.report(codes.K212, "bad stack name", f"{name!r}", ("stack",), "1 to 63 of a-z, 0-9 and -")
             name = "unnamed"
         self.scope = values.scope(kplan={"env": env.name, "stack": name, "bootstrap": env.bootstrap})
-        self.outer = self._read_defaults(data)
-        for key in data.get("topics") or {}:
-            self._add_topics(key)
-        for key in data.get("connectors") or {}:
-            self._add_connectors(key)
+        languages = [kind.language for kind in KINDS.values()]
+        for language in languages:
+            language.expand(self)
         for report_undeclared, topics in self.expected:
             report_undeclared(topics)
         self.problems += self.topics.problems
         guards = self._merge_guards(data, env)
-        self._refuse_own_state(env)
         removed, moved = self._read_removals(data), self._read_moves(data)
         self._find_contradictions(removed, moved)
-        self.problems += collisions.find_collisions(self.resources.values())
         self.problems += guard.check_guards(self.resources, guards, self.internal)
-        if data.get("connectors"):
-            self.problems += self._check_connectors()
+        for language in languages:
+            self.problems += language.check(self)
         used = sorted({name for resource in self.resources.values() for name in list_env_sources(resource, env)})
         return Stack(
             name,
@@ -93,87 +86,6 @@ class Expansion(ExpansionContext):
             {name: variable for name in values.unset if (variable := (data["variables"][name] or {}).get("env"))},
             env.kafka_topic,
         )
-
-    def _refuse_own_state(self, env: Environment) -> None:
-        """Report the topic of kplan's own state, which a stack cannot declare."""
-        for name in {STATE_TOPIC, env.kafka_topic}:
-            declared = self.resources.get(internal.state_address(name))
-            if declared is not None:
-                help = "remove it from the stack; one that owns it gives it up with its next apply, and the topic stays"
-                self.problems.append(
-                    error(
-                        codes.K243,
-                        "a stack cannot declare kplan's own state",
-                        name,
-                        span=declared.origin.span,
-                        help=help,
-                    )
-                )
-
-    def _check_connectors(self) -> Iterator[Diagnostic]:
-        from kplan.kinds.connector import ineffective, sinks
-        from kplan.kinds.connector.debezium import drops, incremental
-
-        yield from sinks.warn_of_unfed(self.resources)
-        yield from ineffective.problems(self.resources, self.internal)
-        yield from incremental.problems(self.resources.values())
-        yield from drops.problems(self.resources.values())
-
-    def _read_defaults(self, data: Mapping[str, Any]) -> list[Layer]:
-        stack_defaults = (self.block(data.get("defaults") or {}, ("defaults",)) or {}).get("topic") or {}
-        env = self.inputs.environment
-        spans = self.spans(("defaults", "topic"), (data.get("defaults") or {}).get("topic") or {})
-        return [
-            layer(stack_defaults, "stack defaults", spans),
-            layer(env.defaults.get("topic") or {}, f"environment {env.name}", {}),
-            {path: Setting(value.strip(), name) for path, (value, name) in env.fills.items()},
-        ]
-
-    def _add_topics(self, key: str) -> None:
-        path: KEY = ("topics", key)
-        block = self.document.data["topics"][key] or {}
-        for scope in self._expand_for_each(block, path, key):
-            name = self.value(key, path, scope)
-            if name is None:
-                continue
-            rendered = self.block({k: v for k, v in block.items() if k != "for_each"}, path, scope)
-            if rendered is None:
-                continue
-            written = self.written[str(name)] = layer(rendered, "topic", self.spans(path, block))
-            span = self.document.key_at(*path)
-            self.add(self.topics.topic(str(name), stacked([BUILT_IN, *self.outer, written]), span, "", rules(rendered)))
-
-    def _expand_for_each(self, block: Mapping[str, Any], path: KEY, *names: Any) -> list[Scope]:
-        """Return the scopes that `for_each` makes; without it the stack's own. `names` make the block's name."""
-        if block.get("for_each") is None:
-            return [self.scope]
-        at = (*path, "for_each")
-        self.problems += keys.glued(self.document, at, block["for_each"])
-        items = self.value(block["for_each"], at)
-        if isinstance(items, list):
-            pairs = [(item, item) for item in items]
-        elif isinstance(items, dict):
-            pairs = list(items.items())
-        else:
-            if items is not None:
-                self.report(codes.K220, "for_each takes a list or a map", f"got {type(items).__name__}", at)
-            return []
-        if len({str(key) for key, _ in pairs}) < len(pairs):
-            self.report(codes.K220, "for_each names one thing twice", "each key makes one resource", at)
-        elif len(pairs) > 1 and not any(is_template(name) and EACH.search(name) for name in names):
-            detail = f"each of the {len(pairs)} items makes `{path[1]}`"
-            help = f'put the item\'s key into the name: "{path[1]}.{{{{ each.key }}}}"'
-            self.report(codes.K220, "for_each makes one name several times", detail, path, help, key=True)
-            pairs = pairs[:1]
-        return [self.scope.with_names(each={"key": key, "value": value}) for key, value in pairs]
-
-    def _add_connectors(self, key: str) -> None:
-        from kplan.kinds.connector.expansion import ConnectorBuilder
-
-        path: KEY = ("connectors", key)
-        block = self.document.data["connectors"][key] or {}
-        for scope in self._expand_for_each(block, path, key, block.get("name"), block.get("client")):
-            ConnectorBuilder(self, path, block, scope).build()
 
     def _merge_guards(self, data: Mapping[str, Any], env: Environment) -> Guards:
         stack_guards = environments.read_guards(self.block(data.get("guards") or {}, ("guards",)) or {})
@@ -271,6 +183,10 @@ class Expansion(ExpansionContext):
             )
 
 
+def _count_attributes(resource: Resource) -> int:
+    return len(comparison_of(resource.address).attributes(resource))
+
+
 def list_env_sources(resource: Resource, env: Environment) -> set[str]:
     """Return the `KAFKA_TOPIC_*` variables that gave the resource a setting."""
     return {name for _, name in env.fills.values()} & set(resource.origin.sources.values())
@@ -278,7 +194,14 @@ def list_env_sources(resource: Resource, env: Environment) -> set[str]:
 
 def expand(document: Document, inputs: Inputs) -> tuple[Stack | None, list[Diagnostic]]:
     """Return what the stack declares, and every problem. The document meets its schema."""
-    expansion = Expansion(document, inputs.environment, inputs.find_template, inputs=inputs)
+    expansion = Expansion(
+        document,
+        inputs.environment,
+        inputs.find_template,
+        read_schema("stack.v1"),
+        _count_attributes,
+        inputs=inputs,
+    )
     try:
         return expansion.run(), expansion.problems
     except TooMuch as e:

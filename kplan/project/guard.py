@@ -24,7 +24,7 @@ def check_guards(resources: Mapping[Address, Resource], guards: Guards, internal
 
 def _check_names(resources: Mapping[Address, Resource], guards: Guards, internal: Collection[str]) -> list[Diagnostic]:
     problems = []
-    topics = [r for a, r in resources.items() if a.kind == "topic" and a.name not in internal]
+    topics = [r for a, r in resources.items() if KINDS[a.kind].language.is_named_by_guards and a.name not in internal]
     for pattern in guards.naming:
         try:
             problems += [_report_name(topic, pattern) for topic in topics if not _matches(pattern, topic.name)]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from kplan.diagnostics import Diagnostic, Invalid, KplanError, Span, codes, error, warning
 from kplan.kinds.connector.sinks import without_answered
+from kplan.kinds.schemas import read_schema
 from kplan.language import schema, source
 from kplan.language.source import Document
 from kplan.language.template import is_template
@@ -553,7 +554,7 @@ def list_built_in_templates() -> tuple[str, ...]:
 
 
 def _read_schema(name: str) -> Mapping[str, Any]:
-    return schema.read_schema(name) if name else {}
+    return read_schema(name) if name else {}
 
 
 def prune(document: Document, problems: Iterable[Diagnostic]) -> Document | None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from kplan.kinds.connector.comparison import ConnectorComparison
     from kplan.kinds.connector.consequences import ConnectorConsequences
     from kplan.kinds.connector.encoding import ConnectorEncoding
+    from kplan.kinds.connector.language import ConnectorLanguage
     from kplan.kinds.connector.views import ConnectorViews
 
 
@@ -30,6 +31,12 @@ class ConnectorKind:
         from kplan.kinds.connector.encoding import ConnectorEncoding
 
         return ConnectorEncoding()
+
+    @cached_property
+    def language(self) -> ConnectorLanguage:
+        from kplan.kinds.connector.language import ConnectorLanguage
+
+        return ConnectorLanguage()
 
     @cached_property
     def comparison(self) -> ConnectorComparison:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from kplan.kinds.topic.comparison import TopicComparison
     from kplan.kinds.topic.consequences import TopicConsequences
     from kplan.kinds.topic.encoding import TopicEncoding
+    from kplan.kinds.topic.language import TopicLanguage
     from kplan.kinds.topic.views import TopicViews
 
 
@@ -31,6 +32,12 @@ class TopicKind:
         from kplan.kinds.topic.encoding import TopicEncoding
 
         return TopicEncoding()
+
+    @cached_property
+    def language(self) -> TopicLanguage:
+        from kplan.kinds.topic.language import TopicLanguage
+
+        return TopicLanguage()
 
     @cached_property
     def comparison(self) -> TopicComparison:

@@ -21,6 +21,7 @@ from kplan.importers.live import is_internal, select_live
 from kplan.importers.resources import conceal_secrets
 from kplan.importers.stack import ImportedStack, compose_stack
 from kplan.kinds.connector.templates import Blueprint, blueprint
+from kplan.kinds.key_order import read_key_orders
 from kplan.language import fmt, schema, source
 from kplan.language.variables import Given
 from kplan.model import Action, Change, Connector, Owned, Resource, Secret, Stack, Topic
@@ -78,7 +79,7 @@ def round_trip(resources: Iterable[Resource], value: Callable[[str], str] = lamb
     with tempfile.TemporaryDirectory() as folder:
         environment, cluster, store = there(folder, resources)
         result = imported(environment, cluster, store)
-        assert fmt.format(result.text, "stack.yaml") == result.text
+        assert fmt.format(result.text, "stack.yaml", read_key_orders()) == result.text
         assert SECRET not in result.text
         stack = loaded(environment, result.text, value)
         assert stack.resources.keys() >= {r.address for r in resources if not r.name.startswith("__")}

@@ -59,7 +59,7 @@ several = st.lists(names, max_size=3).map(tuple)
 
 def topics(name: str) -> st.SearchStrategy[Topic]:
     config = st.dictionaries(names, words, max_size=3)
-    return st.builds(Topic, st.just(name), st.integers(-1, 99), st.integers(-1, 5), config, origins, rules)
+    return st.builds(Topic, st.just(name), st.integers(-1, 99), st.integers(-1, 5), config, origin=origins, rules=rules)
 
 
 def connectors(name: str) -> st.SearchStrategy[Connector]:

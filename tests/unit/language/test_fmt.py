@@ -13,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kplan.diagnostics import Invalid, KplanError
+from kplan.kinds.key_order import read_key_orders
 from kplan.language import fmt
 from kplan.language.fmt import format
 from kplan.language.source import load
 from tests.examples import examples
 
 RUNS = int(os.environ.get("KPLAN_FUZZ", "3000"))
+ORDERS = read_key_orders()
 
 
 def data_of(text: str) -> Any:
@@ -34,9 +36,9 @@ def comments_of(text: str) -> list[str]:
 
 def formatted(text: str) -> str:
     """The formatted text, after all that must hold for every text."""
-    result = format(text, "f.yaml")
+    result = format(text, "f.yaml", ORDERS)
     assert data_of(result) == data_of(text)
-    assert format(result, "f.yaml") == result
+    assert format(result, "f.yaml", ORDERS) == result
     return result
 
 
@@ -208,20 +210,20 @@ def test_a_long_line_does_not_push_the_comments_of_its_neighbours() -> None:
 
 def test_an_unreadable_file_is_refused_with_its_diagnostics() -> None:
     with pytest.raises(Invalid) as caught:
-        format("a: 1\na: no\n", "f.yaml")
+        format("a: 1\na: no\n", "f.yaml", ORDERS)
     assert {problem.code for problem in caught.value.diagnostics} == {"K102", "K103"}
 
 
 def test_other_data_is_never_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fmt._Printer, "print", lambda self: "a: 2\n")
     with pytest.raises(KplanError, match="cannot be formatted"):
-        format("a: 1\n", "f.yaml")
+        format("a: 1\n", "f.yaml", ORDERS)
 
 
 def test_a_comment_is_never_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fmt._Printer, "print", lambda self: "a: 1\n")
     with pytest.raises(KplanError, match="cannot be formatted"):
-        format("a: 1 # c\n", "f.yaml")
+        format("a: 1 # c\n", "f.yaml", ORDERS)
 
 
 # Any stack, written in any way
@@ -338,10 +340,10 @@ def check(seed: int) -> bool:
     _, problems = load(text, "f.yaml")
     if problems:
         return False
-    result = format(text, "f.yaml")
+    result = format(text, "f.yaml", ORDERS)
     assert data_of(result) == data_of(text), text
     assert comments_of(result) == comments_of(text), text
-    assert format(result, "f.yaml") == result, text
+    assert format(result, "f.yaml", ORDERS) == result, text
     assert not re.search(r"\n\n\n", result) or "|" in text or ">" in text or "several" in text
     return True
 

@@ -9,6 +9,7 @@ import pytest
 
 from kplan.diagnostics import Diagnostic, Invalid
 from kplan.importers.files import parse
+from kplan.kinds.key_order import read_key_orders
 from kplan.language.fmt import format
 from kplan.language.mistaken import recognize
 from kplan.language.source import load as read
@@ -73,7 +74,7 @@ def test_instead_of_a_stack(name: str, text: str, what: str, help: str, tmp_path
     if name in ("kplan.yaml", "my-sink.yaml"):
         return  # `kplan fmt` formats these
     with pytest.raises(Invalid) as refused:
-        format(text, name)
+        format(text, name, read_key_orders())
     assert only(refused.value.diagnostics) == problem
 
 

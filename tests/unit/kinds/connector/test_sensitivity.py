@@ -120,9 +120,9 @@ def test_offsets_are_written_with_names_and_read_with_live_values() -> None:
     config = {"file": Secret("/x/{{ var.s }}", "/x/canary")}
     written = sensitivity.without_values(captured, Change(A, Action.DELETE, Connector("a", config)))
     assert "canary" not in repr(written) and written["offsets"][0]["offset"] == {"position": 4}
-    assert sensitivity.with_values(written, config) == captured
-    assert sensitivity.with_values(written, {}) is None
-    assert sensitivity.with_values(captured, {}) == captured
+    assert sensitivity.with_values(written, [Connector("c", config)]) == captured
+    assert sensitivity.with_values(written, []) is None
+    assert sensitivity.with_values(captured, []) == captured
 
 
 STACK = """

@@ -1,0 +1,53 @@
+"""Connectors in stack files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kplan.diagnostics import Diagnostic
+from kplan.kinds.expansion import KEY, ExpansionContext
+from kplan.kinds.language import Language
+from kplan.kinds.topic.language import TOPIC_KEYS
+
+CONNECTOR_KEYS = ("description", "template", "class", "for_each", "name", "client", "topic_prefix", "database",
+                  "server_id", "slot", "publication", "…", "tables", "topics", "snapshot", "state", "restart",
+                  "restart_failed", "new_tables", "on_delete", "dead_letter", "config", "protect", "ignore",
+                  "accept")  # fmt: skip
+
+
+class ConnectorLanguage(Language):
+    section = "connectors"
+    removal_keys = ("keep_offsets", "drop")
+    key_order = {
+        "stack": {
+            ("connectors", "*"): CONNECTOR_KEYS,
+            ("connectors", "*", "database"): ("hostname", "port", "name", "user", "password"),
+            ("connectors", "*", "tables", "*"): TOPIC_KEYS,
+            ("connectors", "*", "topics", "*"): TOPIC_KEYS,
+            ("connectors", "*", "dead_letter"): TOPIC_KEYS,
+        },
+    }
+
+    def expand(self, context: ExpansionContext) -> None:
+        for key in context.document.data.get("connectors") or {}:
+            _expand_block(context, key)
+
+    def check(self, context: ExpansionContext) -> Iterator[Diagnostic]:
+        if not context.document.data.get("connectors"):
+            return
+        from kplan.kinds.connector import ineffective, sinks
+        from kplan.kinds.connector.debezium import drops, incremental
+
+        yield from sinks.warn_of_unfed(context.resources)
+        yield from ineffective.problems(context.resources, context.internal)
+        yield from incremental.problems(context.resources.values())
+        yield from drops.problems(context.resources.values())
+
+
+def _expand_block(context: ExpansionContext, key: str) -> None:
+    from kplan.kinds.connector.expansion import ConnectorBuilder
+
+    path: KEY = ("connectors", key)
+    block = context.document.data["connectors"][key] or {}
+    for scope in context.scopes(block, path, key, block.get("name"), block.get("client")):
+        ConnectorBuilder(context, path, block, scope).build()
