@@ -18,7 +18,7 @@ import pytest
 from tests.shell import start_server
 
 SLOWEST = 8  # that are named
-SLOW_S = 1.0  # a test that takes more is to be marked `slow`
+SLOW_S = 0.5  # a test that takes more is to be marked `slow`
 
 
 def processor_seconds() -> float:

@@ -187,6 +187,7 @@ def example(folder: Path, *arguments: str) -> tuple[int, str, str]:
     return run.returncode, run.stdout, run.stderr
 
 
+@pytest.mark.slow
 def test_the_example_plans_and_applies(tmp_path: Path) -> None:
     for name in ("plan_from_python.py", "quickstart.yaml", "kplan.yaml"):
         shutil.copy(ROOT / "stacks" / name, tmp_path)

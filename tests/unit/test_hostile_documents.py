@@ -225,6 +225,7 @@ def test_a_broken_plan_is_refused_or_shown(world: World) -> None:
     try_all(check)
 
 
+@pytest.mark.slow
 def test_a_broken_plan_is_refused_before_anything_is_changed(world: World) -> None:
     before = None
 

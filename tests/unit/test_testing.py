@@ -44,6 +44,7 @@ def alone(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     return pytester
 
 
+@pytest.mark.slow
 def test_the_guide_is_true(alone: pytest.Pytester) -> None:
     for name, text in FILES:
         (alone.path / name).write_text(text, "utf-8")
@@ -58,6 +59,7 @@ def test_the_guide_names_what_there_is() -> None:
     assert told == public
 
 
+@pytest.mark.slow
 def test_pytest_shows_each_problem_with_its_place(alone: pytest.Pytester) -> None:
     wrong = "version: 1\nstack: a\ntopics:\n  a.b: {partitons: 3}\n  a.c: {config: {retention: 1}}\n"
     alone.makepyfile(f"def test_it(kplan_cluster): kplan_cluster.plan({wrong!r})")
@@ -65,6 +67,7 @@ def test_pytest_shows_each_problem_with_its_place(alone: pytest.Pytester) -> Non
     result.stdout.fnmatch_lines(["*stack.yaml:4:9: K106 *partitons*", "*stack.yaml:5:18: K104 *retention*"])
 
 
+@pytest.mark.slow
 def test_the_plugin_costs_nothing_until_it_is_used(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("def test_it(): pass\n")
     code = (

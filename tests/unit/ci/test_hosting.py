@@ -568,6 +568,7 @@ INPUTS = {"env": "prod", "live": "live.json"}
 PRODUCTION = {"PROD_ONLY": "x", "DB_PASSWORD": SECRET}
 
 
+@pytest.mark.slow
 def test_a_pull_request_is_planned_without_credentials_and_applied_when_it_is_merged(
     runner: Runner, github: FakeGitHub
 ) -> None:
@@ -592,6 +593,7 @@ def test_a_pull_request_is_planned_without_credentials_and_applied_when_it_is_me
     assert again.code == 5 and "applied already" in again.log
 
 
+@pytest.mark.slow
 def test_the_same_with_credentials(runner: Runner, github: FakeGitHub) -> None:
     (runner.folder / "stacks" / "shop.yaml").write_text(MORE, "utf-8")
     ran = runner.run(opened(github), PRODUCTION, env="prod")
@@ -600,6 +602,7 @@ def test_the_same_with_credentials(runner: Runner, github: FakeGitHub) -> None:
     assert runner.run(opened(github), PRODUCTION, command="apply").code == 0
 
 
+@pytest.mark.slow
 def test_a_danger_that_is_not_accepted_fails_the_job_and_is_shown(runner: Runner, github: FakeGitHub) -> None:
     (runner.folder / "stacks" / "shop.yaml").write_text(DANGEROUS, "utf-8")
     ran = runner.run(opened(github), **INPUTS)
@@ -609,6 +612,7 @@ def test_a_danger_that_is_not_accepted_fails_the_job_and_is_shown(runner: Runner
     assert refused.code == 3, "what is blocked is not applied"
 
 
+@pytest.mark.slow
 def test_errors_fail_the_job_and_replace_the_plan_in_the_comment(runner: Runner, github: FakeGitHub) -> None:
     (runner.folder / "stacks" / "shop.yaml").write_text(MORE, "utf-8")
     assert runner.run(opened(github), **INPUTS).code == 0
@@ -620,6 +624,7 @@ def test_errors_fail_the_job_and_replace_the_plan_in_the_comment(runner: Runner,
     assert "::error" in ran.log and "file=stacks/shop.yaml" in ran.log
 
 
+@pytest.mark.slow
 def test_without_changes_there_is_no_new_comment_when_asked(runner: Runner, github: FakeGitHub) -> None:
     assert runner.run(opened(github), **INPUTS, skip_no_changes="true").code == 0
     assert github.comments == []
@@ -627,6 +632,7 @@ def test_without_changes_there_is_no_new_comment_when_asked(runner: Runner, gith
     assert "no changes" in github.comments[0].body.lower()
 
 
+@pytest.mark.slow
 def test_a_pull_request_from_a_fork_is_planned_and_shown_in_the_summary_alone(
     runner: Runner, github: FakeGitHub
 ) -> None:
@@ -686,6 +692,7 @@ class Pipeline:
 REQUEST = {"CI_MERGE_REQUEST_IID": "17", "CI_MERGE_REQUEST_PROJECT_ID": "1", "KPLAN_GITLAB_TOKEN": TOKEN}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the template's image has curl, this machine has not")
 def test_a_merge_request_is_planned_from_the_newest_snapshot_and_applied_when_it_is_merged(
     gitlab: FakeGitLab, work: Path, tmp_path: Path
@@ -714,6 +721,7 @@ def test_a_merge_request_is_planned_from_the_newest_snapshot_and_applied_when_it
     assert "Applied" in ran.log
 
 
+@pytest.mark.slow
 def test_a_merge_request_with_a_danger_fails_with_its_comment(gitlab: FakeGitLab, work: Path, tmp_path: Path) -> None:
     (work / "stacks" / "shop.yaml").write_text(DANGEROUS, "utf-8")
     pipeline = Pipeline(gitlab, work, tmp_path, env="prod")
@@ -721,12 +729,14 @@ def test_a_merge_request_with_a_danger_fails_with_its_comment(gitlab: FakeGitLab
     assert "K404" in gitlab.comments[0].body
 
 
+@pytest.mark.slow
 def test_without_a_token_the_plan_is_made_and_not_shown(gitlab: FakeGitLab, work: Path, tmp_path: Path) -> None:
     pipeline = Pipeline(gitlab, work, tmp_path, env="prod")
     assert pipeline.run("kplan-plan", **PRODUCTION).code == 0
     assert gitlab.comments == [] and (work / "plan.json").is_file()
 
 
+@pytest.mark.slow
 def test_without_changes_the_template_writes_no_comment_when_asked(
     gitlab: FakeGitLab, work: Path, tmp_path: Path
 ) -> None:

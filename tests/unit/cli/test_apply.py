@@ -16,6 +16,8 @@ from kplan.project.environment import Environment, Simulated
 from kplan.state.base import Holder
 from tests.shell import Shell
 
+pytestmark = pytest.mark.slow  # each starts processes of its own
+
 TOPICS = "version: 1\nstack: many\ntopics: {'many.{{ each.key }}': {for_each: [a, b, c, d]}}\n"
 CONNECTOR = """connectors:
   feed:

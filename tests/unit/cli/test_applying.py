@@ -20,6 +20,8 @@ from kplan.state.sqlite import SqliteStore
 from tests.fakes.sockets import silent
 from tests.shell import Shell
 
+pytestmark = pytest.mark.slow  # each starts processes of its own
+
 STACK = """
 version: 1
 stack: shop

@@ -125,6 +125,7 @@ def _until_done(lines: Iterator[str]) -> Iterator[str]:
             return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("years", YEARS)
 def test_an_apply_goes_on_when_the_clock_jumps(shell: Shell, clock: Clock, years: str) -> None:
     shell.write("stack.yaml", TOPICS.format(name="jump"))
@@ -149,6 +150,7 @@ def test_a_run_that_was_killed_is_recovered_under_another_clock(shell: Shell, cl
     faked(shell, clock).kplan("apply", "stack.yaml", "--yes")
 
 
+@pytest.mark.slow
 def test_a_lock_is_held_whatever_the_time(shell: Shell, clock: Clock) -> None:
     shell.write("stack.yaml", TOPICS.format(name="locked"))
     clock.set("+10y")

@@ -250,6 +250,7 @@ def watching(shell: Shell) -> subprocess.Popen[str]:
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heard)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_watching_looks_again_until_ctrl_c(shell: Shell) -> None:
     asked = watching(shell)
     assert asked.stdout is not None
@@ -286,6 +287,7 @@ def test_what_failed_is_restarted_while_it_is_watched(connector: Connector, look
     assert [at for at, found in moments if list(restarts.due(stacks, found, at))] == restarted
 
 
+@pytest.mark.slow
 def test_watching_restarts_what_failed(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.write("kplan.yaml", "version: 1\nenvironments: {local: {simulated: {fail: [connector/feed]}}}\n")

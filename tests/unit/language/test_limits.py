@@ -326,6 +326,7 @@ def test_long_values_times_topics_are_bounded(folder: Path) -> None:
     assert "K238" in codes(folder, text)
 
 
+@pytest.mark.slow
 def test_not_more_problems_are_told_than_anyone_reads(folder: Path) -> None:
     text = "topics:\n" + "".join(f"  t{n}: {{config: {{nonsense{n}: 1}}}}\n" for n in range(MOST_PROBLEMS * 3))
     found = problems(folder, text)
@@ -422,6 +423,7 @@ def test_a_router_that_backtracks_for_ever_is_told_as_unknown(folder: Path) -> N
     assert topics == {f"__debezium-heartbeat.{'a' * 60}"}, "the table's topic is not known"
 
 
+@pytest.mark.slow
 def test_a_guard_times_topics_is_bounded(folder: Path) -> None:
     parts = ", ".join("{}" for _ in range(2_000))
     text = f"guards: {{topic: {{allOf: [{parts}]}}}}\n"
@@ -644,6 +646,7 @@ def test_a_number_of_thousands_of_digits_is_shortened_in_messages(tmp_path: Path
     assert "K108" in ended.out and "(5,000 digits)" in ended.out and len(ended.all) < 3_000
 
 
+@pytest.mark.slow
 def test_thousands_of_errors_print_the_first_and_a_count_of_the_others(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     topics = "".join(f"  t{number}: {{partition: 3}}\n" for number in range(2_000))

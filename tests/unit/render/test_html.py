@@ -328,11 +328,13 @@ def test_a_very_large_plan_makes_a_small_page(document: Json) -> None:
     assert "--out plan.json" in page(document).one("section", aria_labelledby="steps").said
 
 
+@pytest.mark.slow
 def test_a_page_of_5000_steps_shows_each_and_one_more_is_a_large_plan(document: Json) -> None:
     assert len(page(large(document, 5_000)).all("li", class_="step")) == 5_000
     assert 0 < len(page(large(document, 5_001)).all("li", class_="step")) < 5_000
 
 
+@pytest.mark.slow
 def test_very_many_dangers_are_bounded_and_counted(document: Json) -> None:
     danger = next(r for c in document["changes"] for r in c["risks"] if r["level"] == "danger" and not r["accepted"])
     last = document["changes"][-1]
@@ -362,6 +364,7 @@ def test_the_page_of_a_very_large_plan_has_no_link_to_nowhere(document: Json) ->
     assert len(root.all("li", class_="step")) + sum(counted(root)) == 6_500
 
 
+@pytest.mark.slow
 def test_very_many_problems_and_drifted_attributes_are_bounded_and_counted(document: Json) -> None:
     problem, drift = document["diagnostics"][0], document["drift"][0]
     document["diagnostics"] = [problem] * 20_000 + [{**problem, "severity": "error", "summary": "the only error"}]

@@ -704,6 +704,7 @@ class TestHeartbeat:
         fake_time.at(100, lambda: ends.update({self.after.heartbeat: 6}))
         assert act(beating, step).ok and settle(beating, step).ok
 
+    @pytest.mark.slow
     def test_many_tables_get_the_time_to_be_read(
         self, beating: ConnectConnectors, ends: dict[str, int], fake_time: FakeTime
     ) -> None:

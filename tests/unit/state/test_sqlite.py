@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # each starts processes of its own
+
 STACK = "version: 1\nstack: shop\ntopics:\n  orders: {partitions: 1}\n"
 ENVIRONMENT = "version: 1\nenvironments:\n  dev: {}\n"
 DROP_CAPABILITY = 24  # PR_CAPBSET_DROP of prctl(2)

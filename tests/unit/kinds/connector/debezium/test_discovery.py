@@ -253,6 +253,7 @@ connectors:
 """
 
 
+@pytest.mark.slow
 def test_without_the_driver_the_extra_is_named(tmp_path: Path) -> None:
     """Even with a pattern whose topics are not named, which is what the command is for."""
     shell = Shell(tmp_path, {"KPLAN_VAR_password": CANARY}, (CANARY,))

@@ -83,6 +83,7 @@ def test_what_kplan_looks_into_has_a_driver_and_an_extra(engine: Engine) -> None
         assert engine.access.extra in extras and engine.access.source_settings
 
 
+@pytest.mark.slow
 def test_no_module_elsewhere_names_an_engine() -> None:
     named = {
         path.relative_to(PACKAGE).as_posix()
