@@ -1,13 +1,28 @@
-"""The nouns for resources of a kind."""
+"""The nouns for resources of a kind, and what is shown of them, also where this kplan does not know the kind."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from kplan.kinds.registry import KINDS
+from kplan.kinds.views import Views
+
+
+class UnknownViews(Views[Any]):
+    """What is shown of a kind that only a later kplan knows, or of what is not a kind of resource, such as tables."""
+
+    def __init__(self, kind: str) -> None:
+        self.plural = f"{kind}s"
+
+
+def views_of(kind: str) -> Views[Any]:
+    """Return what is shown of the kind."""
+    return KINDS[kind].views if kind in KINDS else UnknownViews(kind)
 
 
 def name_several(kind: str) -> str:
-    """Return the noun for several: of resources, or of what is not a kind of resource, such as tables."""
-    return KINDS[kind].views.plural if kind in KINDS else f"{kind}s"
+    """Return the noun for several."""
+    return views_of(kind).plural
 
 
 def count_kind(number: int, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""What the views that only read need of a kind: status, list, drift, snapshot and lineage.
+"""What views need of a kind: status, list, drift, snapshot, lineage, and the steps of a plan.
 
 A kind gives data and nouns here; sentences are made in `kplan.render`. The defaults suit a resource that holds no
 records, moves none, and is well once it is there.
@@ -6,7 +6,7 @@ records, moves none, and is well once it is there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -38,6 +38,9 @@ class Views(Protocol[R_contra]):
     moves_records: bool = False  # lineage shows each by itself, with what it feeds and reads
     has_health: bool = False  # whether status shows how each resource runs, rather than whether it is as declared
     is_ready_when_there: bool = True  # whether one can wait for a resource by its name
+
+    attribute_noun: str = "attribute"
+    undo_omits: frozenset[str] = frozenset()  # paths of attributes that an undo does not simply set back
 
     # -- list -----------------------------------------------------------------------------------------------------
     def is_internal(self, name: str) -> bool:
@@ -77,6 +80,15 @@ class Views(Protocol[R_contra]):
         Raises ValueError, TypeError, KeyError or AttributeError for data of another shape.
         """
         return LiveResource(decode())
+
+    # -- a step of a plan -----------------------------------------------------------------------------------------
+    def list_main_attributes(self, fields: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:
+        """Return what a new resource is besides its `config`, with short names; `fields` are its encoding."""
+        return [(key, value) for key, value in fields.items() if key not in ("config", "rules", "note")]
+
+    def summarize(self, fields: Mapping[str, Any]) -> str:
+        """Return what a new resource is in a few words; `fields` are its encoding."""
+        return ""
 
     # -- lineage --------------------------------------------------------------------------------------------------
     def find_flows(self, address: str, fields: Mapping[str, Any]) -> Iterable[Flow]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kplan.kinds.nouns import views_of
 from kplan.render import text
 from kplan.render.wording import format_short_value, format_value
 from kplan.text import count
@@ -74,11 +75,7 @@ def summarize_resource(change: Json) -> str:
     if change["actions"][0] in ("adopt", "release"):
         return "in the ledger alone"
     resource = change["after"] or change["before"] or {}
-    config = resource.get("config") or {}
-    if change["kind"] == "connector":
-        return f"{str(resource.get('class')).rpartition('.')[2]}, {count(len(config), 'setting')}"
-    policy = [p for p in [config.get("cleanup.policy")] if p not in (None, "delete")]
-    return ", ".join([count(resource["partitions"], "partition"), *policy])
+    return views_of(change["kind"]).summarize(resource)
 
 
 def _summarize_difference(diff: Json) -> str:
@@ -95,7 +92,7 @@ def _summarize_difference(diff: Json) -> str:
 
 def describe_unchanged(change: Json) -> str:
     """Return what the step leaves as it is."""
-    noun = "setting" if change["kind"] == "connector" else "attribute"
+    noun = views_of(change["kind"]).attribute_noun
     unchanged, unmanaged = change["unchanged"], change.get("unmanaged", [])
     parts = [f"{count(unchanged, noun)} unchanged"] if unchanged and shows_differences(change) else []
     parts += [f"{count(len(unmanaged), 'config')} not managed: {', '.join(unmanaged)}"] if unmanaged else []
@@ -109,13 +106,7 @@ def list_rows(change: Json) -> list[Row]:
     if change["actions"][0] in ("adopt", "release"):
         return []
     resource = change["after"] or change["before"] or {}
-    if change["kind"] == "topic":
-        attributes = [
-            Row("partitions", after=str(resource.get("partitions"))),
-            Row("replication", after=text.format_replication(resource.get("replication_factor"))),
-        ]
-    else:
-        attributes = [Row("class", after=str(resource.get("class"))), Row("state", after=str(resource.get("state")))]
+    attributes = [Row(key, after=words) for key, words in text.list_main_attributes(change["kind"], resource)]
     config = resource.get("config") or {}
     return attributes + [Row(key, after=format_attribute(key, config[key])) for key in sorted(config)]
 

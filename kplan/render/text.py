@@ -12,6 +12,7 @@ from typing import Any
 
 from kplan.diagnostics import codes
 from kplan.kinds.connector.tables import split
+from kplan.kinds.nouns import views_of
 from kplan.render.alike import group_similar_steps
 from kplan.render.facts import describe_snapshot, format_sentence
 from kplan.render.wording import format_value
@@ -246,7 +247,7 @@ def _render_details(change: Mapping[str, Any], style: Style) -> Iterator[str]:
         for diff in change["diff"]:
             yield from _render_diff(diff, style, column)
         unchanged, unmanaged = change["unchanged"], change.get("unmanaged", [])
-        noun = "setting" if change["kind"] == "connector" else "attribute"
+        noun = views_of(change["kind"]).attribute_noun
         remarks = [f"{count(unchanged, noun)} unchanged"] if unchanged else []
         remarks += [f"{count(len(unmanaged), 'config')} not managed: {', '.join(unmanaged)}"] if unmanaged else []
         if remarks:
@@ -288,14 +289,7 @@ REASONS = {
 
 def _render_attributes(resource: Mapping[str, Any], kind: str, style: Style, deleted: bool) -> Iterator[str]:
     """Yield the resource's settings; of a deleted one only its main attributes."""
-    rows: list[tuple[str, str]] = []
-    if kind == "topic":
-        rows = [
-            ("partitions", str(resource.get("partitions"))),
-            ("replication", format_replication(resource.get("replication_factor"))),
-        ]
-    else:
-        rows = [("class", str(resource.get("class"))), ("state", str(resource.get("state")))]
+    rows = list_main_attributes(kind, resource)
     config = resource.get("config") or {}
     keys = sorted(config) if style.verbosity > 0 or not deleted else []
     shown = keys if style.verbosity > 0 or len(keys) <= 12 else keys[:10]
@@ -312,8 +306,20 @@ def _choose_column_width(keys: Iterable[str]) -> int:
     return min(40, max([KEY_WIDTH, *(len(key) + 2 for key in keys)]))
 
 
+def list_main_attributes(kind: str, resource: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what the resource is besides its config, in words."""
+    rows = views_of(kind).list_main_attributes(resource)
+    return [(key, format_replication(raw) if key == "replication" else _format_attribute(raw)) for key, raw in rows]
+
+
 def format_replication(factor: Any) -> str:
     return "the broker's default" if factor == -1 else str(factor)
+
+
+def _format_attribute(raw: Any) -> str:
+    if isinstance(raw, Mapping):
+        return "(sensitive)"
+    return ", ".join(map(str, raw)) if isinstance(raw, list | tuple) else str(raw)
 
 
 def _render_row(mark: str, key: str, text: str, style: Style, column: int = KEY_WIDTH) -> Iterator[str]:
@@ -413,23 +419,27 @@ def describe_undo(change: Mapping[str, Any]) -> str:
     """Return in words how the step is undone."""
     kind, reason = change["undo"]["kind"], change["undo"].get("why") or ""
     tail = f" ({reason})" if reason else ""
+    views = views_of(change["kind"])
+    offsets = views.moves_records
     if kind == "delete_if_empty":
         return "delete it while it is still empty"
     if kind == "delete":
-        return f"delete it; {reason}" if reason else "delete it, and its offsets"
+        return f"delete it; {reason}" if reason else f"delete it{', and its offsets' if offsets else ''}"
     if kind == "record":
         return "the ledger's previous record"
     if kind == "recreate" and change["actions"] == ["move"]:
         return f"move it back to {change['moved_from']}" + tail
     if kind == "recreate":
-        return "make it again with its offsets and state" + tail
+        return f"make it again{' with its offsets and state' if offsets else ''}" + tail
     if kind == "none":
         return "none" + (f", {reason}" if reason else "")
-    if change["kind"] == "connector":
+    if views.has_health:
         return "put back the previous config and state, wait for RUNNING" + tail
-    config = [d for d in change["diff"] if d["path"].startswith("/config/")]
+    config = [d for d in change["diff"] if d["path"] not in views.undo_omits]
     restored = [
-        f"{name_attribute(d)} = {d['before']}" if d["before"] is not None else f"unset {name_attribute(d)}"
+        f"{name_attribute(d)} = {_format_attribute(d['before'])}"
+        if d["before"] is not None
+        else f"unset {name_attribute(d)}"
         for d in config
     ]
     if change.get("reassignment"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from kplan.kinds.connector.sinks import group
@@ -10,6 +10,7 @@ from kplan.kinds.views import Flow, LiveResource, Views
 from kplan.model import Address, Connector, Facts, Health, Live, Resource, Task, frozen
 from kplan.model.codec import config_from_json, config_to_json
 from kplan.model.fields import Json
+from kplan.text import count
 
 
 class ConnectorViews(Views[Connector]):
@@ -19,6 +20,7 @@ class ConnectorViews(Views[Connector]):
     is_in_every_document = True
     moves_records = True
     has_health = True
+    attribute_noun = "setting"
     is_ready_when_there = False
 
     def describe_row(self, connector: Connector, health: Health | None) -> Json:
@@ -76,6 +78,14 @@ class ConnectorViews(Views[Connector]):
         connector = Connector(name, frozen(config_from_json(fields["config"])), meant, reads=reads)
         health = Health(state, tuple(map(_decode_task, fields["tasks"])), str(fields.get("cause", "")))
         return LiveResource(connector, health)
+
+    # -- a step of a plan -----------------------------------------------------------------------------------------
+    def list_main_attributes(self, fields: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:
+        return [("class", fields.get("class")), ("state", fields.get("state"))]
+
+    def summarize(self, fields: Mapping[str, Any]) -> str:
+        settings = count(len(fields.get("config") or {}), "setting")
+        return f"{str(fields.get('class')).rpartition('.')[2]}, {settings}"
 
     # -- lineage --------------------------------------------------------------------------------------------------
     def find_flows(self, address: str, fields: Mapping[str, Any]) -> Iterable[Flow]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kplan.kinds.topic.internal import is_left_out
@@ -10,6 +10,7 @@ from kplan.kinds.views import LiveResource, Shape, Views
 from kplan.model import Health, Live, Resource, Topic
 from kplan.model.codec import facts_from_json, facts_to_json
 from kplan.model.fields import Json
+from kplan.text import count
 
 
 class TopicViews(Views[Topic]):
@@ -19,6 +20,7 @@ class TopicViews(Views[Topic]):
     shape: Shape = "rounded"
     is_in_every_document = True
     holds_records = True
+    undo_omits = frozenset({"/partitions", "/replication_factor"})
 
     def is_internal(self, name: str) -> bool:
         return name.startswith("__")
@@ -47,3 +49,13 @@ class TopicViews(Views[Topic]):
         if not isinstance(topic_id, str):
             raise ValueError("`topic_id` is not text")
         return LiveResource(topic, facts=facts, id=topic_id)
+
+    def list_main_attributes(self, fields: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:
+        return [("partitions", fields.get("partitions")), ("replication", fields.get("replication_factor"))]
+
+    def summarize(self, fields: Mapping[str, Any]) -> str:
+        """Return the partitions, and the cleanup policy where it is not the usual one."""
+        policy = (fields.get("config") or {}).get("cleanup.policy")
+        return ", ".join(
+            [count(fields["partitions"], "partition"), *([policy] if policy not in (None, "delete") else [])]
+        )

@@ -26,6 +26,7 @@ from kplan.kinds.codec import change_to_json
 from kplan.model import (
     Action,
     Address,
+    AttrDiff,
     Change,
     Facts,
     Live,
@@ -36,6 +37,7 @@ from kplan.model import (
     Stack,
     Target,
     Topic,
+    Undo,
 )
 from kplan.model.masks import Mask
 from kplan.project.environment import Environment
@@ -43,6 +45,8 @@ from kplan.render import drift as drift_text
 from kplan.render import lineage as lineage_view
 from kplan.render import status as status_text
 from kplan.render.flow import draw
+from kplan.render.steps import describe_unchanged, list_rows, summarize_step
+from kplan.render.text import describe_undo
 from kplan.servers.base import Cluster, Reading
 from kplan.servers.snapshots import Snapshot, from_json, to_json, uncompared, without_secrets
 from tests.unit.kinds.other import OTHERS, Mirror, Policy
@@ -315,3 +319,30 @@ def test_a_restart_goes_to_the_server_of_the_resource() -> None:
     restart_failed(opened, COPY.address, "1 of 2", runtime(notes))
     assert server.asked == [("restart", "a-b", True)]
     assert notes == ["mirror/a-b failed and is restarted, 1 of 2"]
+
+
+# -- the steps of a plan ----------------------------------------------------------------------------------------------
+def step(action: Action, before: Policy | None, after: Policy | None, **fields: Any) -> dict[str, Any]:
+    diffs = tuple(AttrDiff(*diff) for diff in fields.pop("diffs", ()))
+    return change_to_json(Change(SAFE.address, action, before, after, diffs, **fields), 1, 1)
+
+
+def test_a_step_that_creates_has_a_row_for_each_attribute() -> None:
+    created = step(Action.CREATE, None, Policy("safe", 3, Secret("{{ var.p }}", PASSWORD)))
+    assert [(row.key, row.after) for row in list_rows(created)] == [("level", "3"), ("password", "(sensitive)")]
+    assert summarize_step(created) == ""
+
+
+def test_a_step_that_updates_says_what_it_puts_back() -> None:
+    undo = Undo("restore", True)
+    updated = step(Action.UPDATE, SAFE, Policy("safe", 3), diffs=[("/level", 1, 3)], unchanged=1, undo=undo)
+    assert (describe_undo(updated), describe_unchanged(updated)) == ("level = 1", "1 attribute unchanged")
+    deleted = step(Action.CREATE, None, SAFE, undo=Undo("delete", True))
+    assert describe_undo(deleted) == "delete it"
+
+
+def test_a_step_of_a_kind_that_only_a_later_kplan_knows_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    created = step(Action.CREATE, None, SAFE, undo=Undo("delete", True))
+    monkeypatch.delitem(registry._kinds, "policy")
+    assert [row.key for row in list_rows(created)] == ["level", "password"]
+    assert describe_undo(created) == "delete it"
