@@ -81,6 +81,16 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_the_architecture_shows_the_tree() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    package = ROOT / "kplan"
+    (tree,) = re.findall(r"^kplan/\n.*?^```$", page, re.MULTILINE | re.DOTALL)
+    folders = {path.name for path in package.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert set(re.findall(r"^[├└]── (\w+)/", tree, re.MULTILINE)) == folders
+    named = re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", page)
+    assert named and [path for path in named if not (package / path).exists() and not (ROOT / path).exists()] == []
+
+
 def test_every_page_is_in_the_index() -> None:
     index = (DOCS / "README.md").read_text("utf-8")
     listed = {(DOCS / link).resolve() for link in LINK.findall(index)}
