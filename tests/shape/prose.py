@@ -42,6 +42,7 @@ _CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
 _FENCED = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_TITLE_OF_CODE = re.compile(r"\s*\| K\d{3} \|")  # a row that repeats what the program says of a code
 _STARTS_ALONE = re.compile(r"\s*(?:[-*+]|\d+\.)\s+|#+\s+|>\s?")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[)\"”]?\s+(?=[\"“(*`]?[A-Z0-9`])")
 _WORD = re.compile(r"\w[\w'’.,:/+-]*")
@@ -106,9 +107,9 @@ def split_page(place: str, text: str) -> Iterator[Passage]:
         if lines and (not line.strip() or is_row or alone):
             yield Passage(place, start, "\n".join(lines))
             lines = []
-        if is_row:
+        if is_row and not _TITLE_OF_CODE.match(line):
             yield from (Passage(place, number, cell) for cell in _split_row(line))
-        elif line.strip():
+        elif line.strip() and not is_row:
             start = start if lines else number
             lines.append(line[alone.end() :] if alone else line)
 

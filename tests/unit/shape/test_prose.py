@@ -72,6 +72,10 @@ def test_blocks_and_comments_are_not_read() -> None:
     assert find_words("```text\ntold\n```\n<!-- said -->\n~~~\nmend\n~~~\n    told\n") == ["told"]
 
 
+def test_titles_of_codes_are_not_read() -> None:
+    assert find_words("| K403 | danger | it is made anew |\n| K4 | it is made anew |\n") == ["anew"]
+
+
 def test_a_place_is_the_line_of_the_word() -> None:
     text = "# Title\n\n```\ntold\n```\n\nOne line,\nthen a `piece\nof code` and\nit is said.\n"
     (found,) = [found for part in split_page("page.md", text) for found in part.find_banned()]
