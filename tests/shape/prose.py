@@ -40,6 +40,7 @@ BANNED = {
 _BANNED = {word: re.compile(pattern, re.IGNORECASE) for word, pattern in BANNED.items()}
 _CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
 _FENCED = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
+_MADE = re.compile(r"<!-- made of .*?<!-- end -->", re.DOTALL)  # a part of a page that repeats texts of the program
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _TITLE_OF_CODE = re.compile(r"\s*\| K\d{3} \|")  # a row that repeats what the program says of a code
@@ -96,7 +97,7 @@ def list_short_pages() -> list[Path]:
 
 def split_page(place: str, text: str) -> Iterator[Passage]:
     """Yield the passages of a page in Markdown."""
-    for pattern in (_FENCED, _COMMENT):
+    for pattern in (_FENCED, _MADE, _COMMENT):
         text = pattern.sub(lambda match: "\n" * match[0].count("\n"), text)
     text = _LINK.sub(lambda match: match[1] + "\n" * (match[0].count("\n") - match[1].count("\n")), text)
     lines: list[str] = []

@@ -72,7 +72,8 @@ def test_blocks_and_comments_are_not_read() -> None:
     assert find_words("```text\ntold\n```\n<!-- said -->\n~~~\nmend\n~~~\n    told\n") == ["told"]
 
 
-def test_titles_of_codes_are_not_read() -> None:
+def test_texts_of_the_program_are_not_read() -> None:
+    assert find_words("<!-- made of kplan/x.py -->\n\nTo mend it:\n\n<!-- end -->\nIt is told.") == ["told"]
     assert find_words("| K403 | danger | it is made anew |\n| K4 | it is made anew |\n") == ["anew"]
 
 
