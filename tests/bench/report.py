@@ -22,11 +22,10 @@ TITLES = {"plan": "Plan without changes", "apply": "First apply"}
 
 TOP = """# Benchmarks
 
-`make bench` measures this anew and writes this page; `python -m tests.bench ROW…` shows single rows ({rows}) and writes
-nothing. Absolute times say little about another machine, so each figure is a ratio: kplan and the least that any tool
-would have to do are run in turns, A B A B, whole processes from their start to their end, and the median of the
-{rounds} pairs' ratios counts (11 for start-up). Beside it stands the same ratio of processor time, which depends less
-on what else the machine does.
+`make bench` repeats the measurement and writes this page; `python -m tests.bench ROW…` prints single rows ({rows}) and
+writes nothing. Absolute times say little about another machine, so each figure is a ratio of kplan to the least work that any
+tool needs. Both run in turns, A B A B, as whole processes, and the median of the {rounds} pairs' ratios counts (11 for
+start-up). The next column is the same ratio of processor time, which depends less on the load of the machine.
 
 {machine}
 """
@@ -62,7 +61,7 @@ def line(figure: Figure) -> str:
 
 
 def table(figures: Sequence[Figure]) -> str:
-    head = "| what | against | kplan | other | ratio | of processor time | goal | |\n|---|---|--:|--:|--:|--:|--:|---|"
+    head = "| measure | compared with | kplan | other | ratio | of processor time | goal | |\n|---|---|--:|--:|--:|--:|--:|---|"
     return "\n".join([head, *map(line, figures)])
 
 
@@ -78,7 +77,7 @@ def _missed(figures: Sequence[Figure]) -> list[str]:
     missed = [figure for figure in figures if not figure.meets]
     if not missed:
         return ["Every goal is met."]
-    parts = ["## Where the time goes of what misses its goal", ""]
+    parts = ["## Profiles of missed goals", ""]
     for figure in missed:
         parts += [f"{figure.what}: {figure.ratio:.2f} ×, the goal is {figure.goal:g} ×.", ""]
         parts += [figure.more, ""] if figure.more else []
@@ -86,12 +85,12 @@ def _missed(figures: Sequence[Figure]) -> list[str]:
             parts += [figure.profile.strip(), ""]
     return [
         *parts,
-        "A share is how often the main thread was seen there; looking every 2 ms slows it down.",
+        "A share is the part of samples of the main thread at this place; a sample every 2 ms slows it down.",
     ]
 
 
 def _notes(absent: Sequence[str]) -> list[str]:
-    return ["## What is not here", "", *(f"- {each}" for each in absent)] if absent else []
+    return ["## Missing rows", "", *(f"- {each}" for each in absent)] if absent else []
 
 
 def write(bench: Bench, figures: Sequence[Figure], absent: Sequence[str], rows: Sequence[str]) -> None:
