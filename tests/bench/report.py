@@ -23,9 +23,9 @@ TITLES = {"plan": "Plan without changes", "apply": "First apply"}
 TOP = """# Benchmarks
 
 `make bench` repeats the measurement and writes this page; `python -m tests.bench ROW…` prints single rows ({rows}) and
-writes nothing. Absolute times say little about another machine, so each figure is a ratio of kplan to the least work that any
-tool needs. Both run in turns, A B A B, as whole processes, and the median of the {rounds} pairs' ratios counts (11 for
-start-up). The next column is the same ratio of processor time, which depends less on the load of the machine.
+writes nothing. Absolute times say little about another machine, so each figure is a ratio of kplan to the least work
+that any tool needs. Both run in turns, A B A B, as whole processes. The median of the {rounds} pairs' ratios counts (11
+for start-up). The next column is the same ratio of processor time, which depends less on the load of the machine.
 
 {machine}
 """
@@ -61,8 +61,8 @@ def line(figure: Figure) -> str:
 
 
 def table(figures: Sequence[Figure]) -> str:
-    head = "| measure | compared with | kplan | other | ratio | of processor time | goal | |\n|---|---|--:|--:|--:|--:|--:|---|"
-    return "\n".join([head, *map(line, figures)])
+    head = "| measure | compared with | kplan | other | ratio | of processor time | goal | |"
+    return "\n".join([head, "|---|---|--:|--:|--:|--:|--:|---|", *map(line, figures)])
 
 
 def page(bench: Bench, figures: Sequence[Figure], absent: Sequence[str], rows: Sequence[str]) -> str:
