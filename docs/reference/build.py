@@ -1,7 +1,7 @@
-"""Writes what is said twice of connector templates and topic configs, from where it is said first: `make docs`.
+"""Writes the copies of connector templates and topic configs from their sources: `make docs`.
 
-docs/reference/templates.md for people; in schemas/stack.v1.json the parameters, for editors and kplan's own check, and
-there and in schemas/environments.v1.json the topic configs, for editors.
+docs/reference/templates.md is for people. schemas/stack.v1.json gets the parameters, for editors and kplan's own check.
+It and schemas/environments.v1.json get the topic configs, for editors.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ ROLES = {
     "heartbeat": "proves that the connector works",
     "transactions": "begin and end of each transaction, with `transactions`",
     "signals": "read for signals, with `signal.topic`",
-    "notifications": "what became of signals, with `signal.topic`",
-    "signal table": "what happens to the table of signals, with `signal.table`",
-    "history": "the tables' structure over time; without it the connector cannot start again",
-    "schema-changes": "changes of the tables' structure, for those who want to read them",
+    "notifications": "the results of signals, with `signal.topic`",
+    "signal table": "changes of the table of signals, with `signal.table`",
+    "history": "the tables' structure over time; the connector cannot restart without it",
+    "schema-changes": "changes of the tables' structure, for other readers",
     "messages": "of `pg_logical_emit_message`, with `message.prefix.include.list` under `config:`",
 }
 
@@ -155,10 +155,10 @@ def page() -> str:
         "",
         "<!-- Written by `make docs` from kplan/connectors/*.yaml; change those. -->",
         "",
-        "A connector with `template:` takes the parameters below, beside the keys that every connector has: `tables`,",
-        "`topics`, `config`, `state` and so on (`kplan schema stack`). Any other property of Connect stands under",
-        "`config:` and wins. A template of your own is `templates/NAME.yaml` beside the stack and may extend one of",
-        "these; `kplan schema template` describes the file.",
+        "A connector with `template:` has the parameters below, in addition to the keys of every connector: `tables`,",
+        "`topics`, `config`, `state` and so on ([stack.md](stack.md)). Any other property of Connect belongs under",
+        "`config:`, which has priority. Your own template is `templates/NAME.yaml` in the folder of the stack, and can",
+        "extend one of these; `kplan schema template` describes the file.",
         "",
         *(f"- [{each.name}](#{each.name}): {_description(each)}" for each in made),
         "",
@@ -190,13 +190,14 @@ def _names(made: list[Blueprint]) -> Iterator[str]:
 
 
 FOLLOWED = """\
-That is with the parameters' examples below, such as `topic_prefix: client_2`. A name in double quotes keeps its case
-where Oracle would take it for upper case. What Kafka does not allow in a name becomes `_`, and names end at 249
-characters, as Debezium does it. `topic.delimiter`, `topic.heartbeat.prefix`, `topic.heartbeat.name` and
-`topic.transaction` under `config:` are followed, and so are the transforms `RegexRouter`, `ByLogicalTableRouter` and
-`ToLogicalTopicRouter`, their predicates of `TopicNameMatches`, and an outbox `EventRouter` whose topic is the same for
-each row. Where another transform decides the topic, the stack names it: `topic:` at a table, or the connector's
-`topics:`."""
+The table uses the examples of the parameters below, such as `topic_prefix: client_2`. For Oracle, a name in double
+quotes keeps its case; other names are upper case. Like Debezium, kplan replaces characters that Kafka does not allow
+by `_`, and cuts names at 249 characters.
+
+kplan follows `topic.delimiter`, `topic.heartbeat.prefix`, `topic.heartbeat.name` and `topic.transaction` under
+`config:`. It also follows the transforms `RegexRouter`, `ByLogicalTableRouter` and `ToLogicalTopicRouter`, their
+predicates of `TopicNameMatches`, and an outbox `EventRouter` with the same topic for each row. If another transform
+decides the topic, name it in the stack: `topic:` at a table, or the connector's `topics:`."""
 
 
 def _named(template: Blueprint, table: str) -> tuple[str, str]:
@@ -213,15 +214,15 @@ def _section(template: Blueprint) -> Iterator[str]:
     yield from (f"## {template.name}", "", f"{_description(template)}: `{template.java_class}`", "")
     yield from ("| parameter | type | default | |", "|---|---|---|---|")
     yield from _rows(template.parameters, "")
-    yield from ("", "Topics that the connector makes for itself; of defaults only replication factor and")
-    yield from ("`min.insync.replicas` reach them:", "", "| role | settings | |", "|---|---|---|")
+    yield from ("", "The connector's own topics; from the defaults only replication factor and `min.insync.replicas`")
+    yield from ("apply to them:", "", "| role | settings | |", "|---|---|---|")
     for settings in template.topics.values():
         role = str(settings.get("role", ""))
         config = ", ".join(f"{key} {value}" for key, value in (settings.get("config") or {}).items())
         yield f"| {role} | {settings.get('partitions', 1)} partition, {config} | {ROLES.get(role, '')} |"
-    yield from ("", f"Never shared by two connectors: {_listed(template.unique)}.", "")
-    yield from (f"What a table can say of its columns: {_listed(template.columns)}.", "")
-    yield from ("Old names, taken with a warning:", "")
+    yield from ("", f"Two connectors never share: {_listed(template.unique)}.", "")
+    yield from (f"Settings of a table for its columns: {_listed(template.columns)}.", "")
+    yield from ("Old names, accepted with a warning:", "")
     for old, new in sorted(template.renamed.items()):
         yield f"- `{old}` is `{new}`"
     for key, values in template.values.items():

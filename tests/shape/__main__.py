@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from tests.shape.claims import Claims
 from tests.shape.code import Package
 from tests.shape.mirror import misplaced_tests
-from tests.shape.prose import MAX_SENTENCE_WORDS, Messages, find_banned_in_pages, find_long_sentences
+from tests.shape.prose import (
+    MAX_SENTENCE_WORDS,
+    Messages,
+    find_banned_in_data,
+    find_banned_in_pages,
+    find_long_sentences,
+)
 
 MAX_CLASS_LINES = 300
 MAX_BODY_LINES = 54
@@ -47,7 +53,7 @@ MEASURES = (
     Measure("public class names used twice", 20, Package.public_classes_twice),
     Measure("tests that assert nothing", 0, lambda p: Claims().tests_without_assertion()),
     Measure("test files that mirror no module", 0, lambda p: misplaced_tests()),
-    Measure("banned words in pages", 0, lambda p: find_banned_in_pages()),
+    Measure("banned words in pages and data", 0, lambda p: [*find_banned_in_pages(), *find_banned_in_data()]),
     Measure("banned words in messages", 148, lambda p: Messages().find_banned()),
     Measure(f"sentences of more than {MAX_SENTENCE_WORDS} words", 0, lambda p: find_long_sentences()),
 )  # fmt: skip

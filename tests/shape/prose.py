@@ -14,8 +14,9 @@ from functools import cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-WRITTEN_PAGES = frozenset({"cli.md", "codes.md", "environments.md", "stack.md", "templates.md"})  # by `make docs`
+PAGES_OF_MESSAGES = frozenset({"cli.md", "codes.md"})  # `make docs` writes them from texts of the package
 MAX_SENTENCE_WORDS = 32
+DATA = ("schemas/*.json", "kplan/connectors/*.yaml", "stacks/**/*.yaml", "action.yml", "templates/*.yml")
 SHORT_SENTENCES = ("README.md", "docs/tutorial.md", "docs/cdc*.md", "docs/plan*.md", "docs/guarantees*.md")
 
 _NOUN = r"(?:a|an|the|its|their|his|all|no|some|each|every)\s+(?:[\w-]+\s+){1,3}?"
@@ -84,10 +85,10 @@ def count_words(sentence: str) -> int:
 
 # -- pages ------------------------------------------------------------------------------------------------------------
 def list_pages() -> list[Path]:
-    """List the pages that people write: those of the top, of docs/, of the stacks and of the tests."""
+    """List the pages of the top, of docs/, of the stacks and of the tests, without those that repeat messages."""
     found = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "stacks").rglob("*.md")]
     found += (ROOT / "tests").rglob("README.md")
-    return sorted(page for page in found if not (page.parent.name == "reference" and page.name in WRITTEN_PAGES))
+    return sorted(page for page in found if not (page.parent.name == "reference" and page.name in PAGES_OF_MESSAGES))
 
 
 def list_short_pages() -> list[Path]:
@@ -128,6 +129,18 @@ def _passages_of(pages: Iterable[Path]) -> Iterator[Passage]:
 
 def find_banned_in_pages() -> list[str]:
     return [place for passage in _passages_of(list_pages()) for place in passage.find_banned()]
+
+
+def find_banned_in_data() -> list[str]:
+    """Find banned words in the texts of schemas, connector templates, examples and pipelines."""
+    paths = [path for pattern in DATA for path in sorted(ROOT.glob(pattern))]
+    lines = (split_lines(path.relative_to(ROOT).as_posix(), path.read_text("utf-8")) for path in paths)
+    return [place for passages in lines for passage in passages for place in passage.find_banned()]
+
+
+def split_lines(place: str, text: str) -> Iterator[Passage]:
+    """Yield each line of YAML or JSON, where a text seldom has more than one."""
+    yield from (Passage(place, number, line) for number, line in enumerate(text.splitlines(), 1))
 
 
 def find_long_sentences() -> list[str]:

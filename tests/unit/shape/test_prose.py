@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.shape import prose
-from tests.shape.prose import BANNED, Messages, Passage, list_pages, list_short_pages, split_page
+from tests.shape.prose import BANNED, Messages, Passage, list_pages, list_short_pages, split_lines, split_page
 
 PLANTED = {
     "told": "kplan tells you what has changed.",
@@ -119,6 +119,13 @@ def test_messages_are_literals_of_several_words(tmp_path: Path) -> None:
         f"{tmp_path.name}/module.py:6: told: 'told'",
         f"{tmp_path.name}/module.py:8: makes it so: 'Make it so'",
     ]
+
+
+def test_data_is_read_by_lines() -> None:
+    text = 'a:\n  description: "It is told."\n  # `said`\n'
+    found = [found for line in split_lines("x.yaml", text) for found in line.find_banned()]
+    assert found == ["x.yaml:2: told: 'told'"]
+    assert all(list(prose.ROOT.glob(pattern)) for pattern in prose.DATA)
 
 
 def test_the_pages_are_found() -> None:
