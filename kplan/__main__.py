@@ -52,9 +52,9 @@ def run(args: Sequence[str] | None = None) -> int:
 
 
 def _failed(e: Exception) -> int:
-    from kplan.cli.command import failed
+    from kplan.cli.command import report_failure
 
-    return failed(e)
+    return report_failure(e)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from kplan.cli import COMMANDS, EXIT_CODES, cli  # noqa: E402
-from kplan.cli.options import UNSAID  # noqa: E402
+from kplan.cli.options import FLAGS_WITHOUT_VARIABLE  # noqa: E402
 from kplan.diagnostics.codes.ranges import FAMILIES  # noqa: E402
 from kplan.diagnostics.codes.table import CODES  # noqa: E402
 from kplan.kinds.topic.configs import CONFIGS, human  # noqa: E402
@@ -90,7 +90,7 @@ def _row(option: click.Option) -> str:
     if not option.is_flag:
         names = f"{names} {_cell(_metavar(option))}"
     long = next((name for name in option.opts if name.startswith("--")), "")
-    variable = f"`{option.envvar}`" if option.envvar and long not in UNSAID else ""
+    variable = f"`{option.envvar}`" if option.envvar and long not in FLAGS_WITHOUT_VARIABLE else ""
     return f"| {names} | {variable} | {_cell(option.help or '')}{_default(option)} |"
 
 

@@ -1,1 +1,1 @@
-"""The services where repositories are: comments and reviewed plans."""
+"""The services that host repositories: comments and reviewed plans."""

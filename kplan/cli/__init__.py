@@ -55,7 +55,7 @@ Exit codes:
 
 
 class Commands(click.Group):
-    """A group that knows its commands' names and first lines without importing them."""
+    """A group that has its commands' names and first lines without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -66,7 +66,7 @@ class Commands(click.Group):
         module = importlib.import_module(f"kplan.cli.{name}")
         command = module.command
         assert isinstance(command, click.Command)
-        if ctx.resilient_parsing:  # a shell asks what could come next
+        if ctx.resilient_parsing:  # a shell asks for completions
             importlib.import_module("kplan.cli.completing").attach(command)
         return command
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kplan.cli import reports
-from kplan.cli.command import failed
-from kplan.cli.flags import PlanFlags, RunFlags, parse_lock_timeout, parse_seconds, plan_request
+from kplan.cli.command import report_failure
+from kplan.cli.flags import PlanFlags, RunFlags, make_plan_request, parse_lock_timeout, parse_seconds
 from kplan.cli.options import option
-from kplan.cli.session import Session, live, now
+from kplan.cli.session import Session, current_time, is_live_terminal
 from kplan.cli.showing import show_plans
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def apply(session: Session, mode: str, planning: PlanFlags, running: RunFlags) -
     from kplan.app.saved import read_documents
 
     saved = read_documents(session.paths[0]) if mode == "apply" and len(session.paths) == 1 else None
-    if saved and planning.given:
-        flags = ", ".join(planning.given)
+    if saved and planning.flags_set:
+        flags = ", ".join(planning.flags_set)
         raise click.UsageError(f"{flags}: a saved plan is applied as it is; give this to `kplan plan --out`")
     request = _apply_request(session, mode, running, bool(saved))
     work = _prepare(session, mode, planning, saved)
@@ -68,11 +68,12 @@ def _prepare(session: Session, mode: str, planning: PlanFlags, saved: Sequence[M
 
     if saved:
         return prepare_saved(saved, session.request, session.runtime)
-    return prepare_stacks(session.load(), plan_request(planning, mode), session.runtime)
+    return prepare_stacks(session.load(), make_plan_request(planning, mode), session.runtime)
 
 
 # -- showing and asking -----------------------------------------------------------------------------------------------
-def _show(session: Session, plans: Sequence[Plan], seconds: float, mode: str, saved: bool) -> None:
+def _show_before_run(session: Session, plans: Sequence[Plan], seconds: float, mode: str, saved: bool) -> None:
+    """Show the plans before the question, and write their reports."""
     from dataclasses import replace
 
     from kplan.planning.document import to_json
@@ -84,7 +85,7 @@ def _show(session: Session, plans: Sequence[Plan], seconds: float, mode: str, sa
     if session.as_json:
         for plan, document in zip(plans, documents, strict=True):
             session.show(plan.diagnostics)
-            _tell(session, "plan_summary", f"{plan.stack}: {count(len(plan.steps), 'step')}", plan=document)
+            _write_event(session, "plan_summary", f"{plan.stack}: {count(len(plan.steps), 'step')}", plan=document)
     elif saved:
         _show_saved(session, plans, documents, context)
     else:
@@ -92,22 +93,28 @@ def _show(session: Session, plans: Sequence[Plan], seconds: float, mode: str, sa
     reports.annotate(session, annotations)
 
 
-def _tell(session: Session, type: str, message: str, **more: Any) -> None:
-    """A line of JSON that belongs to no run."""
-    record = {"type": type, "time": now().strftime("%Y-%m-%dT%H:%M:%SZ"), "level": "info", "message": message, **more}
-    session.product(json.dumps(record, ensure_ascii=False))
+def _write_event(session: Session, type: str, message: str, **details: Any) -> None:
+    """Write a line of JSON that belongs to no run."""
+    record = {
+        "type": type,
+        "time": current_time().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "level": "info",
+        "message": message,
+        **details,
+    }
+    session.write_product(json.dumps(record, ensure_ascii=False))
 
 
-def _tell_unchanged(session: Session, plans: Sequence[Plan]) -> None:
-    """The end of each apply that has nothing to do, as one that ran has it."""
+def _write_unchanged(session: Session, plans: Sequence[Plan]) -> None:
+    """Write the end of each apply that has nothing to do, as one that ran has it."""
     statistics = {"topics_created": 0, "topic_creation_errors": 0, "retries": 0}
     for plan in plans:
-        about = {"outcome": "unchanged", "stack": plan.stack, "left": [], "exit_code": 0, "statistics": statistics}
-        _tell(session, "apply_summary", f"{plan.stack}: nothing to do.", **about)
+        summary = {"outcome": "unchanged", "stack": plan.stack, "left": [], "exit_code": 0, "statistics": statistics}
+        _write_event(session, "apply_summary", f"{plan.stack}: nothing to do.", **summary)
 
 
 def _show_saved(session: Session, plans: Sequence[Plan], documents: Sequence[dict[str, Any]], context: Context) -> None:
-    """Which plans they are; what they say was reviewed when they were made."""
+    """Show which plans they are; their contents were reviewed when they were made."""
     from kplan.render.many import has_own_page, narrow_context, render_unchanged
     from kplan.render.text import render_header
 
@@ -121,8 +128,8 @@ def _show_saved(session: Session, plans: Sequence[Plan], documents: Sequence[dic
         session.say(line)
 
 
-def _ask(session: Session, plans: Sequence[Plan]) -> None:
-    """Returns when the person typed what was asked for. Raises Declined."""
+def _confirm(session: Session, plans: Sequence[Plan]) -> None:
+    """Return when the user typed what was asked for. Raises Declined."""
     from kplan.diagnostics import Declined
     from kplan.text import count
 
@@ -131,64 +138,67 @@ def _ask(session: Session, plans: Sequence[Plan]) -> None:
         raise Declined(
             "there is no terminal to ask on", help="say --yes, or save the plan, review it, and apply the file"
         )
-    losing = [p for p in plans for c in p.changes for r in c.risks if r.level == "danger" and r.accepted]
-    if losing:
-        word, name = f"Type the stack name ({losing[0].stack}) to also do what is dangerous", losing[0].stack
+    dangerous = [p for p in plans for c in p.changes for r in c.risks if r.level == "danger" and r.accepted]
+    if dangerous:
+        request, expected = (
+            f"Type the stack name ({dangerous[0].stack}) to also do what is dangerous",
+            dangerous[0].stack,
+        )
     else:
-        word, name = f"Type yes to apply {count(steps, 'step')}", "yes"
+        request, expected = f"Type yes to apply {count(steps, 'step')}", "yes"
     try:
-        answer = input(f"\n{word}: ")
+        answer = input(f"\n{request}: ")
     except (EOFError, KeyboardInterrupt):
         answer = ""
         session.say()
-    if answer.strip() != name:
+    if answer.strip() != expected:
         raise Declined("nothing was changed")
 
 
 # -- running ----------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """The person at the terminal, or the program that reads lines of JSON: the `ApplyAudience`."""
+    """The user at the terminal, or the program that reads lines of JSON: the `ApplyAudience`."""
 
     session: Session
     mode: str
     saved: bool
 
     def show_plans(self, outcome: PlanOutcome) -> None:
-        _show(self.session, outcome.plans, outcome.seconds, self.mode, self.saved)
+        _show_before_run(self.session, outcome.plans, outcome.seconds, self.mode, self.saved)
 
     def show_unchanged(self, plans: Sequence[Plan]) -> None:
         if self.session.as_json:
-            _tell_unchanged(self.session, plans)
+            _write_unchanged(self.session, plans)
 
     def confirm(self, plans: Sequence[Plan]) -> None:
-        _ask(self.session, plans)
+        _confirm(self.session, plans)
 
     def start_stack(self, plan: Plan, number: int, count: int) -> None:
-        words = f"stack {plan.stack}, {number} of {count}"
+        message = f"stack {plan.stack}, {number} of {count}"
         if self.session.as_json:
-            _tell(self.session, "stack_started", words, stack=plan.stack)
+            _write_event(self.session, "stack_started", message, stack=plan.stack)
         else:
-            self.session.say(f"\n{self.session.style.paint(words, '1')}")
+            self.session.say(f"\n{self.session.style.paint(message, '1')}")
 
     def stoppable(self, run: str) -> AbstractContextManager[Stop]:
-        return ctrl_c(run)
+        return handle_ctrl_c(run)
 
     @contextmanager
     def watch_run(self, run: str, store: Store, stop: Stop) -> Iterator[Emit]:
-        view = view_of(self.session)
+        view = create_view(self.session)
         if not self.session.as_json:
             self.session.say()
             self.session.say(f"  run {run}, journaled in {store.where}")
             self.session.say()
-        with showing_run(view, stop) as emit:
+        with show_run(view, stop) as emit:
             yield emit
 
     def end_run(self, result: Result) -> None:
         self.session.changed = True
 
     def show_failure(self, failure: KplanError) -> int:
-        return failed(failure, self.session)
+        return report_failure(failure, self.session)
 
     def show_ends(self, ends: Mapping[str, tuple[str, str]], exit_code: int) -> None:
         from kplan.render.many import render_outcomes
@@ -196,7 +206,7 @@ class Terminal:
         first, *lines = render_outcomes(ends)
         if self.session.as_json:
             stacks = [{"stack": s, "outcome": o.replace(" ", "_"), "run": run} for s, (o, run) in ends.items()]
-            _tell(self.session, "stacks_summary", first, stacks=stacks, exit_code=exit_code)
+            _write_event(self.session, "stacks_summary", first, stacks=stacks, exit_code=exit_code)
             return
         self.session.say()
         for line in (self.session.style.paint(first, "1;31" if exit_code else "32"), *lines):
@@ -204,8 +214,8 @@ class Terminal:
 
 
 @contextmanager
-def showing_run(view: View, stop: Stop) -> Iterator[Emit]:
-    """Yield what shows a run's events in `view`, which is closed at the end; from then on Ctrl-C does nothing."""
+def show_run(view: View, stop: Stop) -> Iterator[Emit]:
+    """Yield what shows a run's events in `view`; close the view at the end and ignore Ctrl-C from then on."""
     from kplan.model.events import unbreakable
 
     try:
@@ -216,48 +226,51 @@ def showing_run(view: View, stop: Stop) -> Iterator[Emit]:
             view.close()
 
 
-def view_of(session: Session) -> View:
+def create_view(session: Session) -> View:
+    """Return the view of a run's events that fits the flags and the terminal."""
     from kplan.render.events import JsonView, LineView, LiveView
 
     if session.as_json:
-        return JsonView(session.product, now)
-    words = session.progress.describe
-    if live(sys.stdout) and not session.display.quiet:
-        return LiveView(session.style, lambda d: session.show([d]), words)
-    return LineView(session.say, session.style, lambda d: session.show([d], stream=sys.stdout), words)
+        return JsonView(session.write_product, current_time)
+    wait_words = session.progress.describe
+    if is_live_terminal(sys.stdout) and not session.display.quiet:
+        return LiveView(session.style, lambda d: session.show([d]), wait_words)
+    return LineView(session.say, session.style, lambda d: session.show([d], stream=sys.stdout), wait_words)
 
 
 @contextmanager
-def ctrl_c(run: str) -> Iterator[Stop]:
-    """Once: the running wave is finished and everything put back. Twice: stop where it is.
+def handle_ctrl_c(run: str) -> Iterator[Stop]:
+    """Handle Ctrl-C. First: finish the running wave and restore everything. Second: stop immediately.
 
-    Before anything is done it ends the command, and once all is done it does nothing. Under `nohup` the end of the
-    terminal stays ignored.
+    Before the first change it ends the command, and after the last one it does nothing. Under `nohup` the end of the
+    terminal is still ignored.
     """
     from kplan.execution.run import Stop
 
     stop = Stop()
 
-    def say(words: str) -> None:
+    def write_to_stderr(words: str) -> None:
         with suppress(OSError, RuntimeError):  # the terminal may be gone, or be written to right now
             click.echo(words, err=True)
 
-    def handle(number: int, frame: object) -> None:
+    def handle_signal(number: int, frame: object) -> None:
         if stop.over:
             return
         if not stop.begun:
             raise KeyboardInterrupt
         if stop.asked:
-            say(f"\nstopped. Some steps may be done and not put back:  kplan recover {run}")
+            write_to_stderr(f"\nstopped. Some steps may be done and not put back:  kplan recover {run}")
             os._exit(8)
         stop.asked = True
-        say("\ninterrupted: the running wave is finished, then everything is put back. Again: stop at once.")
+        write_to_stderr(
+            "\ninterrupted: the running wave is finished, then everything is put back. Again: stop at once."
+        )
 
-    nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    ends = (signal.SIGINT, signal.SIGTERM, *(() if nohup else (signal.SIGHUP,)))
-    old = {number: signal.signal(number, handle) for number in ends}
+    has_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    signals = (signal.SIGINT, signal.SIGTERM, *(() if has_nohup else (signal.SIGHUP,)))
+    previous_handlers = {number: signal.signal(number, handle_signal) for number in signals}
     try:
         yield stop
     finally:
-        for number, handler in old.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)

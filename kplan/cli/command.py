@@ -1,4 +1,4 @@
-"""How a command is called: its flags become typed values, and its failures exit codes."""
+"""How a command is called: flags become typed values, failures become exit codes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from kplan.diagnostics import Diagnostic
 
 T = TypeVar("T")
-GROUPS: dict[str, Callable[..., Any]] = {"planning": PlanFlags, "running": RunFlags}  # by a command's parameter
+GROUPS: dict[str, Callable[..., Any]] = {
+    "planning": PlanFlags,
+    "running": RunFlags,
+}  # by the name of a command's parameter
 
 
-def calls(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Call `function(session, …)` and turn failures into exit codes, with JSON on stdout where that was asked for.
+def run_command(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Call `function(session, …)` and turn failures into exit codes, with JSON on stdout where that was requested.
 
-    Its parameters are flags by their names, and groups of flags by those of GROUPS; the session has the others.
+    Its parameters are flags by their names, and groups of flags by the names of GROUPS; the session has the others.
     """
     parameters = inspect.signature(function).parameters
 
@@ -36,66 +39,69 @@ def calls(function: Callable[..., Any]) -> Callable[..., Any]:
         own = {name: settings.pop(name) for name in [*settings] if name in parameters}
         for name, group in GROUPS.items():
             if name in parameters:
-                own[name] = _take(group, settings)
-        session = _session(settings, own)
+                own[name] = _take_flags(group, settings)
+        session = _create_session(settings, own)
         try:
             return function(session, **own)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as e:
-            return failed(e, session)
+            return report_failure(e, session)
 
     return call
 
 
-def _session(settings: dict[str, Any], own: dict[str, Any]) -> Session:
-    """Return the session that the flags describe which are not the command's own."""
+def _create_session(settings: dict[str, Any], own: dict[str, Any]) -> Session:
+    """Create the session from the flags that the command does not take itself."""
     if settings.get("folder") not in (None, "."):
         os.chdir(settings["folder"])  # every path is relative to it, as with make and git
         settings["folder"] = "."
-    asked, view = settings.pop("reports", None), settings.pop("format", "text")
-    if asked is not None:
-        view, asked = report_flags.settle(asked, view, own.get("out"), running="running" in own)
+    requested_reports, view = settings.pop("reports", None), settings.pop("format", "text")
+    if requested_reports is not None:
+        view, requested_reports = report_flags.choose_outputs(
+            requested_reports, view, own.get("out"), running="running" in own
+        )
     paths = tuple(settings.pop("paths", ()))
-    session = Session(_take(LoadFlags, settings), _take(Display, settings), paths, view, asked)
+    session = Session(_take_flags(LoadFlags, settings), _take_flags(Display, settings), paths, view, requested_reports)
     assert not settings, f"no parameter takes {', '.join(settings)}"
     return session
 
 
-def _take(kind: Callable[..., T], settings: dict[str, Any]) -> T:
-    """Build the flags of a kind from those of `settings` that it has, which are removed there."""
-    return kind(**{field.name: settings.pop(field.name) for field in fields(kind) if field.name in settings})  # type: ignore[arg-type]
+def _take_flags(group: Callable[..., T], settings: dict[str, Any]) -> T:
+    """Build a group of flags from those of `settings` that it has, and remove these there."""
+    return group(**{field.name: settings.pop(field.name) for field in fields(group) if field.name in settings})  # type: ignore[arg-type]
 
 
-def failed(e: Exception, session: Session | None = None) -> int:
-    """Says what went wrong, and with which code to exit."""
+def report_failure(e: Exception, session: Session | None = None) -> int:
+    """Report what went wrong; return the exit code."""
     from kplan.diagnostics import Invalid, KplanError
 
     session = session or Session()
     if isinstance(e, Invalid):
-        found: Sequence[Diagnostic] = e.diagnostics
+        diagnostics: Sequence[Diagnostic] = e.diagnostics
     elif isinstance(e, KplanError):
-        found = [e.diagnostic()]
+        diagnostics = [e.diagnostic()]
     else:
-        found = [_bug(e)]
+        diagnostics = [_describe_bug(e)]
     code = e.exit_code if isinstance(e, KplanError) else 1
     if "kplan.app.logs" in sys.modules:  # else nothing is logged yet
         from kplan.app.logs import problems
 
-        problems(found)
+        problems(diagnostics)
     if session.as_json and (session.reported or session.reports is None):
         from kplan.render.views import encode_failure
 
-        write(encode_failure(session.masked(found), code), sys.stdout)
+        write(encode_failure(session.mask_problems(diagnostics), code), sys.stdout)
         return code
     if not session.as_json:
-        untouched = isinstance(e, KplanError) and code not in (7, 8) and not session.changed
-        session.show(found, closing="Nothing was changed." if untouched else " ")
-    reports.publish_problems(session, session.masked(found), code)
+        is_unchanged = isinstance(e, KplanError) and code not in (7, 8) and not session.changed
+        session.show(diagnostics, closing="Nothing was changed." if is_unchanged else " ")
+    reports.publish_problems(session, session.mask_problems(diagnostics), code)
     return code
 
 
-def _bug(e: Exception) -> Diagnostic:
+def _describe_bug(e: Exception) -> Diagnostic:
+    """Return the diagnostic of an error in kplan itself."""
     import traceback
     from pathlib import Path
 

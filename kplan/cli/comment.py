@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kplan.cli.command import calls
+from kplan.cli.command import run_command
 from kplan.cli.flags import SHOWING
 from kplan.cli.options import option
 from kplan.cli.session import Session
@@ -40,72 +40,76 @@ SERVICE = option(
     "--update-only", is_flag=True, help="Write no new comment, as for a plan without changes; replace what is there."
 )
 @SHOWING
-@calls
+@run_command
 def command(session: Session, path: str, service: str | None, request: int | None, update_only: bool) -> int:
-    from kplan.ci.hosting import fitting, upsert
+    from kplan.ci.hosting import shorten_body, upsert
 
-    body = fitting(_body(Path(path)))
-    host = host_of(session, service, request or request_of(os.environ))
-    done, url = upsert(host, body, create=not update_only)
-    session.say(f"comment {done}{f': {url}' if url else ''}")
+    body = shorten_body(_read_body(Path(path)))
+    host = connect_host(session, service, request or find_request(os.environ))
+    action, url = upsert(host, body, create=not update_only)
+    session.say(f"comment {action}{f': {url}' if url else ''}")
     return 0
 
 
-def _body(path: Path) -> str:
-    """The comment. Raises Unknown where the file does not begin with the line by which kplan finds it again."""
-    from kplan.ci.hosting import MARKER, Unknown
+def _read_body(path: Path) -> str:
+    """Return the comment. Raises MissingContext where the file does not begin with the line that identifies it."""
+    from kplan.ci.hosting import MARKER, MissingContext
 
     try:
         body = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as e:
-        raise Unknown(f"{path} cannot be read: {getattr(e, 'strerror', None) or 'it is no text'}") from e
+        raise MissingContext(f"{path} cannot be read: {getattr(e, 'strerror', None) or 'it is no text'}") from e
     if not body.startswith(MARKER):
-        raise Unknown(f"{path} is no plan in Markdown", help=f"make it with `kplan plan --report md={path}`")
+        raise MissingContext(f"{path} is no plan in Markdown", help=f"make it with `kplan plan --report md={path}`")
     return body
 
 
 # -- where this runs --------------------------------------------------------------------------------------------------
-def service_of(asked: str | None) -> str:
-    """`github` or `gitlab`, as asked for, or by the variables that jobs have there. Raises Unknown."""
-    from kplan.ci.hosting import Unknown
+def find_service(requested: str | None) -> str:
+    """Return `github` or `gitlab`, as requested, or by the variables of its jobs. Raises MissingContext."""
+    from kplan.ci.hosting import MissingContext
 
-    known = "github" if os.environ.get("GITHUB_ACTIONS") else "gitlab" if os.environ.get("GITLAB_CI") else ""
-    service = asked or known
+    detected = "github" if os.environ.get("GITHUB_ACTIONS") else "gitlab" if os.environ.get("GITLAB_CI") else ""
+    service = requested or detected
     if not service:
-        raise Unknown("this is neither a job of GitHub Actions nor of GitLab CI", help="say --service")
+        raise MissingContext("this is neither a job of GitHub Actions nor of GitLab CI", help="say --service")
     return service
 
 
-def host_of(session: Session, service: str | None, number: int = 0) -> GitHub | GitLab:
-    """The request `number` on its service, reached with the token of the process's environment."""
+def connect_host(session: Session, service: str | None, number: int = 0) -> GitHub | GitLab:
+    """Return the request `number` on its service, with the token of the process's environment."""
     from kplan.ci.hosting import GitHub, GitLab
 
     env = os.environ
-    if service_of(service) == "github":
+    if find_service(service) == "github":
         api = env.get("GITHUB_API_URL") or "https://api.github.com"
-        repository, token = needed(env, "GITHUB_REPOSITORY"), needed(env, "GITHUB_TOKEN", "GH_TOKEN")
+        repository, token = read_variable(env, "GITHUB_REPOSITORY"), read_variable(env, "GITHUB_TOKEN", "GH_TOKEN")
         session.secrets.add([token])
         return GitHub(api, repository, token, number)
     api = env.get("CI_API_V4_URL") or "https://gitlab.com/api/v4"
-    project, token = needed(env, "CI_PROJECT_ID"), needed(env, "KPLAN_GITLAB_TOKEN", "GITLAB_TOKEN")
+    project, token = read_variable(env, "CI_PROJECT_ID"), read_variable(env, "KPLAN_GITLAB_TOKEN", "GITLAB_TOKEN")
     session.secrets.add([token])
     return GitLab(api, env.get("CI_MERGE_REQUEST_PROJECT_ID") or project, token, number)
 
 
-def request_of(process: Mapping[str, str]) -> int:
-    """The number of the request that the job is for. Raises Unknown where it is for none."""
-    from kplan.ci.hosting import Unknown
+def find_request(process: Mapping[str, str]) -> int:
+    """Return the number of the request that the job is for. Raises MissingContext where there is none."""
+    from kplan.ci.hosting import MissingContext
 
-    given = process.get("CI_MERGE_REQUEST_IID", "")
-    event = event_of(process)
-    number = (event.get("pull_request") or event.get("issue") or {}).get("number") or (given.isdigit() and int(given))
+    merge_request = process.get("CI_MERGE_REQUEST_IID", "")
+    event = read_event(process)
+    number = (event.get("pull_request") or event.get("issue") or {}).get("number") or (
+        merge_request.isdigit() and int(merge_request)
+    )
     if not isinstance(number, int) or not number:
-        raise Unknown("this job is not for a pull or merge request", help="run it for one, or say --request NUMBER")
+        raise MissingContext(
+            "this job is not for a pull or merge request", help="run it for one, or say --request NUMBER"
+        )
     return number
 
 
-def event_of(process: Mapping[str, str]) -> Mapping[str, Any]:
-    """What has started a job of GitHub Actions; empty elsewhere."""
+def read_event(process: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return the event that started a job of GitHub Actions; empty elsewhere."""
     try:
         event = json.loads(Path(process.get("GITHUB_EVENT_PATH", "")).read_bytes())
     except (OSError, ValueError):
@@ -113,11 +117,11 @@ def event_of(process: Mapping[str, str]) -> Mapping[str, Any]:
     return event if isinstance(event, Mapping) else {}
 
 
-def needed(process: Mapping[str, str], *names: str) -> str:
-    """The value of the first of these variables that has one. Raises Unknown."""
-    from kplan.ci.hosting import Unknown
+def read_variable(process: Mapping[str, str], *names: str) -> str:
+    """Return the value of the first of these variables that has one. Raises MissingContext."""
+    from kplan.ci.hosting import MissingContext
 
     for name in names:
         if process.get(name):
             return process[name]
-    raise Unknown(f"{names[0]} has no value", help="give it to the job's step, under `env:` or `variables:`")
+    raise MissingContext(f"{names[0]} has no value", help="give it to the job's step, under `env:` or `variables:`")

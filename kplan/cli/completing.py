@@ -16,8 +16,8 @@ Words = Callable[[click.Context], Iterable[str]]
 FILES = "FILES"
 
 
-class Completed(click.types.StringParamType):
-    """A text that completes to some words; what keeps kplan from finding them, such as a broken file, gives none."""
+class WordCompletion(click.types.StringParamType):
+    """A text that completes to some words; to none where they cannot be found, as with a broken file."""
 
     def __init__(self, words: Words) -> None:
         self.words = words
@@ -26,62 +26,64 @@ class Completed(click.types.StringParamType):
         from click.shell_completion import CompletionItem
 
         try:
-            found = list(self.words(ctx))
-        except Exception:  # whatever is said here would stand in the middle of a command line
+            words = list(self.words(ctx))
+        except Exception:  # a message would appear in the middle of a command line
             return []
-        return [CompletionItem(word) for word in found if word.startswith(incomplete)]
+        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
-class File(click.types.StringParamType):
+class FileCompletion(click.types.StringParamType):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
         return [CompletionItem(incomplete, type="file")]
 
 
-def attach(command: click.Command, group: str = "") -> None:
-    """From here on the command's parameters complete to what they take; asked for by a shell alone."""
+def attach_completions(command: click.Command, group: str = "") -> None:
+    """Make the command's parameters complete to what they accept; only a shell asks for this."""
     if isinstance(command, click.Group):
-        for each in command.commands.values():
-            attach(each, command.name or "")
+        for subcommand in command.commands.values():
+            attach_completions(subcommand, command.name or "")
     for param in command.params:
-        known = WORDS.get(f"{group or command.name} {param.name}") or WORDS.get(param.name or "")
-        if isinstance(param.type, click.types.StringParamType) and known:
-            param.type = File() if known == FILES else Completed(known)
+        source = WORDS.get(f"{group or command.name} {param.name}") or WORDS.get(param.name or "")
+        if isinstance(param.type, click.types.StringParamType) and source:
+            param.type = FileCompletion() if source == FILES else WordCompletion(source)
 
 
 # -- where the words come from ----------------------------------------------------------------------------------------
-def _request(ctx: click.Context) -> Request:
-    """What was typed so far, as if a server were never asked."""
+def _make_request(ctx: click.Context) -> Request:
+    """Return the request of the words typed so far; no server is asked."""
     import os
 
     from kplan.model import Target
     from kplan.project.loading import Request
 
-    given = ctx.params
-    typed = given.get("paths") or ctx.args  # click keeps them there where the flag at the end still lacks its value
-    paths = [path for path in typed if not str(path).endswith(".json")]
-    os.chdir(given.get("folder") or ".")
-    return Request(paths=paths, env=given.get("env") or "", process=dict(os.environ), offline_target=Target())
+    parameters = ctx.params
+    paths_typed = (
+        parameters.get("paths") or ctx.args
+    )  # click keeps them there where the flag at the end still lacks its value
+    paths = [path for path in paths_typed if not str(path).endswith(".json")]
+    os.chdir(parameters.get("folder") or ".")
+    return Request(paths=paths, env=parameters.get("env") or "", process=dict(os.environ), offline_target=Target())
 
 
-def _environments(ctx: click.Context) -> Iterable[str]:
+def _list_environments(ctx: click.Context) -> Iterable[str]:
     from kplan.project.loading import list_environment_names
 
-    return list_environment_names(_request(ctx))
+    return list_environment_names(_make_request(ctx))
 
 
-def _addresses(ctx: click.Context) -> Iterable[str]:
+def _list_addresses(ctx: click.Context) -> Iterable[str]:
     from kplan.project.loading import load_project
 
-    request = _request(ctx)
+    request = _make_request(ctx)
     return (
         [str(address) for stack in load_project(request).stacks for address in stack.resources] if request.paths else ()
     )
 
 
-def _dangers(ctx: click.Context) -> Iterable[str]:
-    """What may be accepted for one run: each action with each address that is declared or removed."""
+def _list_dangers(ctx: click.Context) -> Iterable[str]:
+    """Return what may be accepted for one run: each action with each address that is declared or removed."""
     from kplan.planning.risk import OTHERWISE, VERBS
 
     verbs = [*VERBS.values(), OTHERWISE]
@@ -89,14 +91,14 @@ def _dangers(ctx: click.Context) -> Iterable[str]:
         return ["max_changes", *(f"{verb}:" for verb in verbs)]
     from kplan.project.loading import load_project
 
-    stacks = load_project(_request(ctx)).stacks
-    found = [str(address) for stack in stacks for address in stack.resources]
-    gone = [f"delete:{entry.address}" for stack in stacks for entry in stack.removed if not entry.keep]
-    return ["max_changes", *gone, *(f"{verb}:{address}" for address in found for verb in verbs)]
+    stacks = load_project(_make_request(ctx)).stacks
+    addresses = [str(address) for stack in stacks for address in stack.resources]
+    deletions = [f"delete:{entry.address}" for stack in stacks for entry in stack.removed if not entry.keep]
+    return ["max_changes", *deletions, *(f"{verb}:{address}" for address in addresses for verb in verbs)]
 
 
-def _reports(ctx: click.Context) -> Iterable[str]:
-    """Each kind with the name of a file that suits it; what goes into a log goes to standard output."""
+def _list_reports(ctx: click.Context) -> Iterable[str]:
+    """Return each kind with a suitable file name; what belongs in a log goes to standard output."""
     from kplan.cli.report_flags import KINDS, KINDS_OF_PROBLEMS
 
     kinds = KINDS_OF_PROBLEMS if ctx.command.name == "validate" else KINDS
@@ -104,8 +106,8 @@ def _reports(ctx: click.Context) -> Iterable[str]:
     return [f"{kind}={'-' if kind in ('github', 'concise') else f'plan.{endings.get(kind, kind)}'}" for kind in kinds]
 
 
-def _connectors(ctx: click.Context) -> Iterable[str]:
-    """Those of the stacks in the working folder and in stacks/: on such a line they come before the stack."""
+def _list_connectors(ctx: click.Context) -> Iterable[str]:
+    """Return the connectors of the stacks in the working folder and in stacks/: they precede the stack on the line."""
     from dataclasses import replace
     from pathlib import Path
 
@@ -113,23 +115,25 @@ def _connectors(ctx: click.Context) -> Iterable[str]:
     from kplan.project.loading import load_project
 
     paths = [str(path) for folder in (".", "stacks") for path in sorted(Path(folder).glob("*.y*ml"))]
-    loaded = load_project(replace(_request(ctx), paths=[path for path in paths if not path.endswith("kplan.yaml")]))
+    loaded = load_project(
+        replace(_make_request(ctx), paths=[path for path in paths if not path.endswith("kplan.yaml")])
+    )
     return [connector.name for connector in find_connectors(loaded.stacks)]
 
 
-def _templates(ctx: click.Context) -> Iterable[str]:
+def _list_templates(ctx: click.Context) -> Iterable[str]:
     from kplan.project.loading import list_built_in_templates
 
     return ["topics", *list_built_in_templates()]
 
 
-def _codes(ctx: click.Context) -> Iterable[str]:
+def _list_codes(ctx: click.Context) -> Iterable[str]:
     from kplan.diagnostics.codes.table import CODES
 
     return sorted(CODES)
 
 
-def _schemas(ctx: click.Context) -> Iterable[str]:
+def _list_schemas(ctx: click.Context) -> Iterable[str]:
     from kplan.language.schema import schema_names
 
     return [name.removesuffix(".v1") for name in schema_names()]
@@ -142,15 +146,15 @@ WORDS: Mapping[str, Any] = {
     "out": FILES,
     "live": FILES,
     "comment path": FILES,
-    "env": _environments,
-    "targets": _addresses,
-    "excluded": _addresses,
-    "replaced": _addresses,
-    "accepted": _dangers,
-    "reports": _reports,
-    "explain code": _codes,
-    "schema name": _schemas,
-    "init template": _templates,
-    "discover name": _connectors,
-    "connector name": _connectors,
+    "env": _list_environments,
+    "targets": _list_addresses,
+    "excluded": _list_addresses,
+    "replaced": _list_addresses,
+    "accepted": _list_dangers,
+    "reports": _list_reports,
+    "explain code": _list_codes,
+    "schema name": _list_schemas,
+    "init template": _list_templates,
+    "discover name": _list_connectors,
+    "connector name": _list_connectors,
 }

@@ -22,8 +22,8 @@ def command(shell: str) -> int:
 
     from kplan.cli import cli
 
-    kind = get_completion_class(shell)
-    assert kind is not None, "click knows all of SHELLS"
-    made = kind(cli, {}, "kplan", "_KPLAN_COMPLETE")
-    write(ShellComplete.source(made), sys.stdout)  # click's own for bash starts one, to ask for its version
+    completion_class = get_completion_class(shell)
+    assert completion_class is not None, "click knows all of SHELLS"
+    completion = completion_class(cli, {}, "kplan", "_KPLAN_COMPLETE")
+    write(ShellComplete.source(completion), sys.stdout)  # click's own for bash starts one, to ask for its version
     return 0

@@ -1,4 +1,4 @@
-"""kplan connector: operations that are no state to declare"""
+"""kplan connector: operations that a stack does not declare"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kplan.cli.command import calls
+from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING, parse_seconds
 from kplan.cli.options import option
 from kplan.cli.session import Session
@@ -27,18 +27,18 @@ FORMAT = option("--format", type=click.Choice(["text", "json"]), default="text",
 
 @click.group("connector", help="Look at a live connector, or pause, resume, stop or restart it, or handle its offsets.")
 def command() -> None:
-    """What is done here is not declared: where a stack says another state, its next apply puts that back."""
+    """Group the commands; their effect is not declared: a stack's next apply restores the state that it declares."""
 
 
 @contextmanager
-def _opened(session: Session, name: str) -> Iterator[LiveConnector]:
+def _open_connector(session: Session, name: str) -> Iterator[LiveConnector]:
     """Open the environment's servers and read the connector."""
     from kplan.app.connector import read_connector, refuse_without_connect
 
     session.connect_alone = True
     with session.open(session.load_environment()) as opened:
         refuse_without_connect(opened)
-        with session.showing_progress():
+        with session.show_progress():
             yield read_connector(name, opened, session.runtime)
 
 
@@ -49,14 +49,14 @@ def _opened(session: Session, name: str) -> Iterator[LiveConnector]:
 @FORMAT
 @TRACE
 @SHOWING
-@calls
+@run_command
 def status(session: Session, name: str, trace: bool) -> int:
-    with _opened(session, name) as connector:
+    with _open_connector(session, name) as connector:
         health = connector.health
-    return _say_health(session, name, health, trace)
+    return _show_health(session, name, health, trace)
 
 
-def _say_health(session: Session, name: str, health: Health, traces: bool) -> int:
+def _show_health(session: Session, name: str, health: Health, traces: bool) -> int:
     from kplan.render.text import clean
 
     tasks = [
@@ -73,16 +73,16 @@ def _say_health(session: Session, name: str, health: Health, traces: bool) -> in
         session.say(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         session.say(f"{name}  {health.state}" + (f": {clean(health.cause)}" if health.cause else ""))
-        _say_trace(session, health.trace if traces else "")
+        _show_trace(session, health.trace if traces else "")
         for task in health.tasks:
-            where = f" on {task.worker}" if task.worker else ""
+            worker = f" on {task.worker}" if task.worker else ""
             cause = f": {clean(task.cause)}" if task.cause else ""
-            session.say(f"  task {task.id}  {task.state}{where}{cause}")
-            _say_trace(session, task.trace if traces else "")
+            session.say(f"  task {task.id}  {task.state}{worker}{cause}")
+            _show_trace(session, task.trace if traces else "")
     return 2 if health.failed or health.state == "FAILED" else 0
 
 
-def _say_trace(session: Session, trace: str) -> None:
+def _show_trace(session: Session, trace: str) -> None:
     from kplan.render.text import clean
 
     for line in trace.splitlines():
@@ -95,47 +95,47 @@ def _say_trace(session: Session, trace: str) -> None:
 @FORMAT
 @TRACE
 @SHOWING
-@calls
+@run_command
 def tasks(session: Session, name: str, trace: bool) -> int:
-    with _opened(session, name) as connector:
+    with _open_connector(session, name) as connector:
         health = connector.health
-    return _say_health(session, name, health, trace)
+    return _show_health(session, name, health, trace)
 
 
 @command.command("config", help="Show its config as JSON; secrets are left out.")
 @NAME
 @LOADING
 @SHOWING
-@calls
+@run_command
 def config(session: Session, name: str) -> int:
     from kplan.model import Secret
 
-    with _opened(session, name) as connector:
+    with _open_connector(session, name) as connector:
         settings = connector.resource.config
-    shown = {key: "(sensitive)" if isinstance(v, Secret) else v for key, v in sorted(settings.items())}
-    session.say(json.dumps(shown, indent=2, ensure_ascii=False))
+    visible = {key: "(sensitive)" if isinstance(v, Secret) else v for key, v in sorted(settings.items())}
+    session.say(json.dumps(visible, indent=2, ensure_ascii=False))
     return 0
 
 
 # -- states ---------------------------------------------------------------------------------------------------------
-def _into(state: str, doing: str) -> None:
-    @command.command(doing, help=f"{doing.capitalize()} it, and wait until it is {state.upper()}.")
+def _add_state_command(state: str, verb: str) -> None:
+    @command.command(verb, help=f"{verb.capitalize()} it, and wait until it is {state.upper()}.")
     @NAME
     @LOADING
     @SHOWING
-    @calls
-    def into(session: Session, name: str) -> int:
+    @run_command
+    def command_of_state(session: Session, name: str) -> int:
         from kplan.app.connector import set_state
 
-        with _opened(session, name) as connector:
-            already = connector.resource.state == state
+        with _open_connector(session, name) as connector:
+            is_already = connector.resource.state == state
             set_state(connector, state, session.runtime)
-        session.say(f"{name} is {state.upper()}{' already' if already else ''}")
+        session.say(f"{name} is {state.upper()}{' already' if is_already else ''}")
         return 0
 
 
-for _state, _doing in (("paused", "pause"), ("running", "resume"), ("stopped", "stop")):
-    _into(_state, _doing)
+for _state, _verb in (("paused", "pause"), ("running", "resume"), ("stopped", "stop")):
+    _add_state_command(_state, _verb)
 
 
 @command.command("restart", help="Restart it with its tasks, and wait until all run; again, later each time, if not.")
@@ -147,13 +147,13 @@ for _state, _doing in (("paused", "pause"), ("running", "resume"), ("stopped", "
 )
 @LOADING
 @SHOWING
-@calls
+@run_command
 def restart(session: Session, name: str, failed_only: bool, attempts: int, delay: str) -> int:
     from kplan.app.connector import RestartRequest
     from kplan.app.connector import restart as restart_connector
 
     request = RestartRequest(failed_only, attempts, parse_seconds(delay, "--delay"))
-    with _opened(session, name) as connector:
+    with _open_connector(session, name) as connector:
         restarted = restart_connector(connector, request, session.runtime)
     session.say(f"{name} was restarted and runs" if restarted else f"{name}: nothing has failed")
     return 0
@@ -173,39 +173,39 @@ def restart(session: Session, name: str, failed_only: bool, attempts: int, delay
 @option("--yes", "-y", is_flag=True, help="Do not ask.")
 @LOADING
 @SHOWING
-@calls
+@run_command
 def offsets(session: Session, name: str, out: str | None, source: str | None, reset: bool, yes: bool) -> int:
     from kplan.app.connector import replace_offsets
 
     if source and reset:
         raise click.UsageError("--put and --reset exclude each other")
-    new = _read(source) if source else None
-    with _opened(session, name) as connector:
-        backend, now = connector.backend, connector.resource
-        had = backend.offsets(name)
-        text = json.dumps({"offsets": had}, indent=2, ensure_ascii=False)
+    new_offsets = _read_offsets(source) if source else None
+    with _open_connector(session, name) as connector:
+        backend, resource = connector.backend, connector.resource
+        old_offsets = backend.offsets(name)
+        text = json.dumps({"offsets": old_offsets}, indent=2, ensure_ascii=False)
         if not source and not reset:
-            _write(session, out, text)
+            _write_offsets(session, out, text)
             return 0
         if not yes:
-            _ask(name, "put back" if source else "reset")
+            _confirm(name, "put back" if source else "reset")
         if out:
-            _write(session, out, text)
-        replace_offsets(backend, now, new, had, session.runtime)
-    session.say(f"{name}: its offsets are {'put back' if source else 'reset'}; it is {now.state.upper()}")
+            _write_offsets(session, out, text)
+        replace_offsets(backend, resource, new_offsets, old_offsets, session.runtime)
+    session.say(f"{name}: its offsets are {'put back' if source else 'reset'}; it is {resource.state.upper()}")
     return 0
 
 
-def _read(path: str) -> list[Any]:
+def _read_offsets(path: str) -> list[Any]:
     from kplan.diagnostics import Invalid, codes, error
     from kplan.project.reading import read_file
 
     try:
         data = json.loads(read_file(path))
-        found = data["offsets"] if isinstance(data, dict) else data
-        if isinstance(found, list) and all(isinstance(each, dict) and {"partition", "offset"} <= each.keys()
-                                           for each in found):  # fmt: skip
-            return found
+        entries = data["offsets"] if isinstance(data, dict) else data
+        if isinstance(entries, list) and all(isinstance(each, dict) and {"partition", "offset"} <= each.keys()
+                                           for each in entries):  # fmt: skip
+            return entries
     except (OSError, ValueError, KeyError, RecursionError):
         pass
     raise Invalid(
@@ -213,7 +213,7 @@ def _read(path: str) -> list[Any]:
     )
 
 
-def _write(session: Session, path: str | None, text: str) -> None:
+def _write_offsets(session: Session, path: str | None, text: str) -> None:
     from kplan.diagnostics import KplanError
 
     if path is None:
@@ -225,10 +225,10 @@ def _write(session: Session, path: str | None, text: str) -> None:
         raise KplanError(f"the offsets could not be saved to {path}: {e.strerror}", help="choose another place") from e
 
 
-def _ask(name: str, what: str) -> None:
+def _confirm(name: str, action: str) -> None:
     from kplan.diagnostics import Declined
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Declined("there is no terminal to ask on", help="say --yes")
-    if input(f"Type the connector's name ({name}) to have its offsets {what}: ").strip() != name:
+    if input(f"Type the connector's name ({name}) to have its offsets {action}: ").strip() != name:
         raise Declined("nothing was changed")

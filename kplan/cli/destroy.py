@@ -3,7 +3,7 @@
 import click
 
 from kplan.cli import applying, report_flags
-from kplan.cli.command import calls
+from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, PLANNING, RUNNING, SHOWING, PlanFlags, RunFlags
 from kplan.cli.session import Session
 
@@ -17,8 +17,8 @@ from kplan.cli.session import Session
 @PLANNING
 @RUNNING
 @applying.FORMAT
-@report_flags.flag()
+@report_flags.report_option()
 @SHOWING
-@calls
+@run_command
 def command(session: Session, planning: PlanFlags, running: RunFlags) -> int:
     return applying.apply(session, "destroy", planning, running)

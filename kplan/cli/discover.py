@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kplan.cli.command import calls
+from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING
 from kplan.cli.options import option
 from kplan.cli.session import Session
@@ -32,24 +32,24 @@ if TYPE_CHECKING:
         "the stack has a reference that only Connect resolves.")  # fmt: skip
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="Text or JSON.")
 @SHOWING
-@calls
+@run_command
 def command(session: Session, name: str, host: str, password_env: str) -> int:
     from kplan.app.discover import discover_tables, find_connector
     from kplan.kinds.connector.debezium.discovery import document, lines
     from kplan.render.text import clean
 
     connector = find_connector(session.load(), name)
-    found = discover_tables(connector, host, _password(password_env), session.runtime)
+    discovery = discover_tables(connector, host, _read_password(password_env), session.runtime)
     if session.as_json:
-        session.say(json.dumps(document(found), indent=2, ensure_ascii=False))
+        session.say(json.dumps(document(discovery), indent=2, ensure_ascii=False))
     else:
-        for line in lines(found):
+        for line in lines(discovery):
             session.say(clean(line))
     return 0
 
 
-def _password(variable: str) -> str | None:
-    """The password that an environment variable holds; None where none was named."""
+def _read_password(variable: str) -> str | None:
+    """Return the password that an environment variable holds; None where none was named."""
     if not variable:
         return None
     if variable not in os.environ:

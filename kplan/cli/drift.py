@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kplan.cli.command import calls
+from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING
 from kplan.cli.options import option
-from kplan.cli.session import Session, stamp
+from kplan.cli.session import Session, format_time
 
 if TYPE_CHECKING:
     from kplan.inspect.drift import Found, Judged
     from kplan.model import Target
 
-KEY = 30  # columns of a setting's name
+KEY_WIDTH = 30  # columns of a setting's name
 
 
 @click.command(
@@ -30,7 +30,7 @@ KEY = 30  # columns of a setting's name
 @LOADING
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="The view on standard output.")
 @SHOWING
-@calls
+@run_command
 def command(session: Session) -> int:
     from dataclasses import asdict
 
@@ -38,92 +38,92 @@ def command(session: Session) -> int:
     from kplan.inspect.drift import document
 
     loaded = session.load_valid()
-    with session.open(loaded.environment) as opened, session.showing_progress():
+    with session.open(loaded.environment) as opened, session.show_progress():
         outcome = find_drift(loaded, opened, session.runtime)
     if session.as_json:
-        target, at = {key: value for key, value in asdict(outcome.target).items() if value}, stamp()
+        target, at = {key: value for key, value in asdict(outcome.target).items() if value}, format_time()
         documents = [document(stack, target, at) for stack in outcome.stacks]
         product: Any = documents[0] if len(documents) == 1 else {"format_version": "1.0", "stacks": documents}
         session.say(json.dumps(product, indent=2, sort_keys=True, ensure_ascii=False))
     else:
-        for line in _text(outcome.stacks, outcome.target, session):
+        for line in _drift_lines(outcome.stacks, outcome.target, session):
             session.say(line)
     notify_drift(outcome, loaded.environment, session.runtime)
     return outcome.exit_code
 
 
-def _text(found: Sequence[Found], target: Target, session: Session) -> Iterator[str]:
-    """Those of several stacks that something is to be said of, one after the other; the others are counted."""
+def _drift_lines(stacks: Sequence[Found], target: Target, session: Session) -> Iterator[str]:
+    """Yield the stacks with something to report, one after the other; the others are counted."""
     from kplan.text import count
 
-    if len(found) == 1:
-        yield from _lines(found[0], target, session)
+    if len(stacks) == 1:
+        yield from _stack_lines(stacks[0], target, session)
         return
-    for each in found:
-        if _says_something(each):
-            yield from _lines(each, target, session)
+    for stack in stacks:
+        if _has_findings(stack):
+            yield from _stack_lines(stack, target, session)
             yield ""
-    still = [each for each in found if each.owned and not _says_something(each)]
-    never = [each for each in found if not each.owned]
-    if still:
-        yield _named(f"No drift in {count(len(still), 'stack')}", still, session)
-    if never:
-        yield _named(f"Nothing was applied yet of {count(len(never), 'stack')}", never, session)
+    without_drift = [each for each in stacks if each.owned and not _has_findings(each)]
+    never_applied = [each for each in stacks if not each.owned]
+    if without_drift:
+        yield _stacks_line(f"No drift in {count(len(without_drift), 'stack')}", without_drift, session)
+    if never_applied:
+        yield _stacks_line(f"Nothing was applied yet of {count(len(never_applied), 'stack')}", never_applied, session)
 
 
-def _says_something(found: Found) -> bool:
-    return bool(found.differences or found.unseen)
+def _has_findings(stack: Found) -> bool:
+    return bool(stack.differences or stack.unseen)
 
 
-def _named(words: str, found: Sequence[Found], session: Session) -> str:
+def _stacks_line(heading: str, stacks: Sequence[Found], session: Session) -> str:
     from kplan.render.many import list_names
 
-    return list_names(words, [{"stack": {"name": each.stack}} for each in found], session.style)
+    return list_names(heading, [{"stack": {"name": each.stack}} for each in stacks], session.style)
 
 
-def _lines(found: Found, target: Target, session: Session) -> Iterator[str]:
+def _stack_lines(stack: Found, target: Target, session: Session) -> Iterator[str]:
     from kplan.render.drift import summary
     from kplan.render.text import clean
     from kplan.text import count
 
-    where = f"SIMULATED cluster {target.simulated}" if target.simulated else target.bootstrap
-    yield session.style.paint(clean(f"{found.stack} · env {found.env} · {where}"), "1")
+    cluster = f"SIMULATED cluster {target.simulated}" if target.simulated else target.bootstrap
+    yield session.style.paint(clean(f"{stack.stack} · env {stack.env} · {cluster}"), "1")
     plan = clean(f"kplan plan {' '.join(session.paths)}")
-    if not found.owned:
+    if not stack.owned:
         yield "Nothing was applied yet: the ledger knows no resource of this stack, so nothing can have drifted."
         yield f"`{plan}` shows what an apply would do."
         return
-    yield from _differences(found.drift)
-    if found.taken_up:
+    yield from _difference_lines(stack.drift)
+    if stack.taken_up:
         yield "\nChanged live since the last apply, and no drift, since the stack says so too or leaves it to others:"
-        yield from _differences(found.taken_up)
-    for address in found.unseen:
+        yield from _difference_lines(stack.taken_up)
+    for address in stack.unseen:
         yield f"\n? {clean(str(address))}"
         yield "    it cannot be seen: this user may not describe it (K313)"
-    if _says_something(found):
+    if _has_findings(stack):
         yield ""
-    if found.drift:
-        yield f"Drift: {summary(found.drift)}. `{plan}` shows what the next apply does."
-    elif found.unseen:
-        seen = found.owned - len(found.unseen)
-        yield f"No drift in what can be seen: {seen} of {count(found.owned, 'resource')}."
-    elif found.taken_up:
+    if stack.drift:
+        yield f"Drift: {summary(stack.drift)}. `{plan}` shows what the next apply does."
+    elif stack.unseen:
+        visible_count = stack.owned - len(stack.unseen)
+        yield f"No drift in what can be seen: {visible_count} of {count(stack.owned, 'resource')}."
+    elif stack.taken_up:
         yield "No drift: no apply would change any of this."
     else:
-        yield f"No drift: all that was applied is still so ({count(found.owned, 'resource')})."
+        yield f"No drift: all that was applied is still so ({count(stack.owned, 'resource')})."
 
 
-def _differences(judged: Sequence[Judged]) -> Iterator[str]:
-    """Resource by resource, each difference with what the stack says to it."""
+def _difference_lines(differences: Sequence[Judged]) -> Iterator[str]:
+    """Yield, resource by resource, each difference with what the stack says about it."""
     from kplan.inspect.drift import GONE
     from kplan.render.drift import changed, said
     from kplan.render.text import clean
 
-    last = ""
-    for each in judged:
-        address = str(each.drift.address)
-        if address != last:
-            last = address
-            yield f"\n{'-' if each.drift.path == GONE else '~'} {clean(address)}"
-        yield f"    {clean(changed(each, KEY))}"
-        yield f"        {clean(said(each))}"
+    last_address = ""
+    for difference in differences:
+        address = str(difference.drift.address)
+        if address != last_address:
+            last_address = address
+            yield f"\n{'-' if difference.drift.path == GONE else '~'} {clean(address)}"
+        yield f"    {clean(changed(difference, KEY_WIDTH))}"
+        yield f"        {clean(said(difference))}"

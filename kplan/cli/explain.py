@@ -2,7 +2,7 @@
 
 import click
 
-from kplan.cli.command import calls
+from kplan.cli.command import run_command
 from kplan.cli.flags import SHOWING
 from kplan.cli.session import Session
 
@@ -10,7 +10,7 @@ from kplan.cli.session import Session
 @click.command("explain", help="Explain a code such as K104, or list them all.")
 @click.argument("code", required=False)
 @SHOWING
-@calls
+@run_command
 def command(session: Session, code: str | None) -> int:
     import textwrap
 
@@ -22,13 +22,13 @@ def command(session: Session, code: str | None) -> int:
             session.say(f"{entry.number}  {entry.title}")
         return 0
     if code not in CODES:
-        near = f"; did you mean {find_similar(code)}?" if find_similar(code) else ""
-        raise click.BadParameter(f"there is no code {code}{near}", param_hint="CODE")
+        suggestion = f"; did you mean {find_similar(code)}?" if find_similar(code) else ""
+        raise click.BadParameter(f"there is no code {code}{suggestion}", param_hint="CODE")
 
     session.say(f"{code}: {CODES[code].title}\n")
     for paragraph in CODES[code].text.split("\n\n"):
-        example = any(line.startswith(" ") for line in paragraph.splitlines())
+        is_example = any(line.startswith(" ") for line in paragraph.splitlines())
         text = " ".join(paragraph.split())
-        session.say(paragraph if example else textwrap.fill(text, session.width, break_on_hyphens=False))
+        session.say(paragraph if is_example else textwrap.fill(text, session.width, break_on_hyphens=False))
         session.say()
     return 0

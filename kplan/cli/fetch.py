@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from kplan.cli.command import calls
-from kplan.cli.comment import SERVICE, event_of, host_of, needed
+from kplan.cli.command import run_command
+from kplan.cli.comment import SERVICE, connect_host, read_event, read_variable
 from kplan.cli.flags import SHOWING
 from kplan.cli.options import option
 from kplan.cli.session import Session
-from kplan.cli.snapshot import save_or_tell
+from kplan.cli.snapshot import save_output
 
 
 @click.command(
@@ -31,24 +31,24 @@ from kplan.cli.snapshot import save_or_tell
 @option("--commit", metavar="SHA", default=None, help="The merged commit; in a job it is known.")
 @SERVICE
 @SHOWING
-@calls
+@run_command
 def command(session: Session, out: str, artifact: str, commit: str | None, service: str | None) -> int:
     from kplan.ci.hosting import GitHub
 
-    merged = commit or needed(os.environ, "GITHUB_SHA", "CI_COMMIT_SHA")
-    host = host_of(session, service)
+    merged_commit = commit or read_variable(os.environ, "GITHUB_SHA", "CI_COMMIT_SHA")
+    host = connect_host(session, service)
     if isinstance(host, GitHub):
-        data = host.reviewed(merged, artifact, {} if commit else event_of(os.environ))
+        data = host.fetch_reviewed_plan(merged_commit, artifact, {} if commit else read_event(os.environ))
     else:
-        data = host.reviewed(merged, artifact, Path(out).name)
-    said = _plans(data)
-    save_or_tell(out, data.decode())
-    session.say(f"{out}: {said}")
+        data = host.fetch_reviewed_plan(merged_commit, artifact, Path(out).name)
+    description = _describe_plans(data)
+    save_output(out, data.decode())
+    session.say(f"{out}: {description}")
     return 0
 
 
-def _plans(data: bytes) -> str:
-    """What the file holds. Raises Stale where it is no plan as kplan saved it."""
+def _describe_plans(data: bytes) -> str:
+    """Return which plans the file holds. Raises Stale where it is not a plan that kplan saved."""
     import json
 
     from kplan.diagnostics import Stale, codes
@@ -59,5 +59,5 @@ def _plans(data: bytes) -> str:
     except ValueError as e:
         raise Stale("the reviewed plan is no JSON", code=codes.K521, help="make the plan again") from e
     documents = document.get("plans", [document]) if isinstance(document, dict) else []
-    plans = [from_json(each) for each in documents]
+    plans = [from_json(entry) for entry in documents]
     return ", ".join(f"plan {p.digest[7:15]} of stack {p.stack}, made {p.created_at}" for p in plans)

@@ -1,4 +1,4 @@
-"""Groups of flags that commands share, and what was said with them."""
+"""Groups of flags that commands share, and their values."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kplan.cli.options import option, several
+from kplan.cli.options import combine, option
 
 if TYPE_CHECKING:
     from kplan.app.plan import PlanRequest
 
 
-def dropped(given: Sequence[str]) -> tuple[str, ...]:
-    """The words of --drop, of which several may stand in one."""
-    if not given:
+def parse_drop(values: Sequence[str]) -> tuple[str, ...]:
+    """Return the words of --drop; one value may have several."""
+    if not values:
         return ()
     from kplan.kinds.connector.debezium.drops import is_word
 
-    words = [word.strip() for each in given for word in each.split(",") if word.strip()]
+    words = [word.strip() for each in values for word in each.split(",") if word.strip()]
     for word in words:
         if not is_word(word):
             raise click.BadParameter(f"{word} is none of slot, publication, publication=NAME", param_hint="--drop")
     return tuple(words)
 
 
-LOADING = several(
+LOADING = combine(
     option("--env", metavar="NAME", default="", help="The environment of kplan.yaml; its `default` when left out."),
     option("--var", "flags", metavar="NAME=VALUE", multiple=True, help="Set a variable; may be repeated."),
     option(
@@ -50,7 +50,7 @@ LOADING = several(
         help="Work in this folder.",
     ),
 )
-SHOWING = several(
+SHOWING = combine(
     option("--no-color", is_flag=True, help="No colours; NO_COLOR says the same."),
     option("--width", type=click.IntRange(40, 400), default=None, help="Columns; the terminal's own, or 100."),
     option("--quiet", "-q", is_flag=True, help="Say only what went wrong."),
@@ -63,7 +63,7 @@ SHOWING = several(
     option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How the log is written."),
     option("--log-file", type=click.Path(dir_okay=False), default=None, help="Where; standard error when left out."),
 )
-PLANNING = several(
+PLANNING = combine(
     option(
         "--target", "targets", metavar="ADDR", multiple=True, help="Only this address (globs, @FILE) and what it needs."
     ),
@@ -81,7 +81,7 @@ PLANNING = several(
         "drop",
         metavar="WHAT",
         multiple=True,
-        callback=lambda context, parameter, given: dropped(given),
+        callback=lambda context, parameter, given: parse_drop(given),
         help="With each connector that is deleted or made anew, drop this in its database: slot, publication, "
         "publication=NAME; several with commas.",
     ),
@@ -91,7 +91,7 @@ PLANNING = several(
 )
 
 
-RUNNING = several(
+RUNNING = combine(
     option("--yes", "-y", is_flag=True, help="Do not ask."),
     option(
         "--on-failure", type=click.Choice(["rollback", "stop"]), default="rollback", help="What a failed step leads to."
@@ -118,7 +118,7 @@ RUNNING = several(
 
 @dataclass(frozen=True, slots=True)
 class LoadFlags:
-    """What LOADING says: which environment and variables count."""
+    """The values of LOADING: which environment and variables count."""
 
     env: str = ""
     flags: tuple[str, ...] = ()  # NAME=VALUE
@@ -130,7 +130,7 @@ class LoadFlags:
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """What SHOWING says, and how much is shown."""
+    """The values of SHOWING, and how much is shown."""
 
     no_color: bool = False
     width: int | None = None
@@ -144,7 +144,7 @@ class Display:
 
 @dataclass(frozen=True, slots=True)
 class PlanFlags:
-    """What PLANNING says. Of `targets` and `excluded` those with @ name files of addresses."""
+    """The values of PLANNING. Of `targets` and `excluded` those with @ name files of addresses."""
 
     targets: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
@@ -154,13 +154,13 @@ class PlanFlags:
     offline: bool = False
 
     @property
-    def listed(self) -> tuple[str, ...]:
-        """The files of addresses, each with its @."""
+    def address_files(self) -> tuple[str, ...]:
+        """Return the files of addresses, each with its @."""
         return tuple(text for text in (*self.targets, *self.excluded) if text.startswith("@"))
 
     @property
-    def given(self) -> list[str]:
-        """The flags that were given."""
+    def flags_set(self) -> list[str]:
+        """Return the names of the flags that have a value."""
         values = {
             "--target": self.targets,
             "--exclude": self.excluded,
@@ -174,7 +174,7 @@ class PlanFlags:
 
 @dataclass(frozen=True, slots=True)
 class RunFlags:
-    """What RUNNING says; the times are texts such as 60s."""
+    """The values of RUNNING; the times are texts such as 60s."""
 
     yes: bool = False
     on_failure: str = "rollback"
@@ -195,48 +195,48 @@ def parse_pairs(flags: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def patterns(values: Sequence[str]) -> tuple[str, ...]:
-    """The addresses of --target or --exclude; `@FILE` holds one a line."""
+def read_patterns(values: Sequence[str]) -> tuple[str, ...]:
+    """Return the addresses of --target or --exclude; `@FILE` holds one a line."""
     from kplan.project.reading import read_file
 
-    found: list[str] = []
+    addresses: list[str] = []
     for value in values:
         if not value.startswith("@"):
-            found.append(value)
+            addresses.append(value)
             continue
         try:
             lines = read_file(value[1:]).decode().splitlines()
         except (OSError, UnicodeDecodeError) as e:
             raise click.BadParameter(f"{value}: {getattr(e, 'strerror', None) or 'not text'}")
-        found += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    return tuple(found)
+        addresses += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return tuple(addresses)
 
 
-def plan_request(flags: PlanFlags, mode: str, *, from_snapshot: bool = False) -> PlanRequest:
-    """Return what the flags say of a plan. Raises BadParameter where a file of addresses cannot be read."""
+def make_plan_request(flags: PlanFlags, mode: str, *, from_snapshot: bool = False) -> PlanRequest:
+    """Return the request for a plan. Raises BadParameter where a file of addresses cannot be read."""
     from kplan.app.plan import PlanRequest
 
     return PlanRequest(
         mode,
-        patterns(flags.targets),
-        patterns(flags.excluded),
+        read_patterns(flags.targets),
+        read_patterns(flags.excluded),
         flags.replaced,
         flags.accepted,
         frozenset(flags.drop),
         flags.offline,
         from_snapshot,
-        commit_of_job(),
-        frozenset(patterns(flags.listed)),
+        read_commit(),
+        frozenset(read_patterns(flags.address_files)),
     )
 
 
-def commit_of_job() -> str:
-    """Return the commit that the files are at, as the CI service names it; empty where it does not."""
+def read_commit() -> str:
+    """Return the commit of the files, as the CI service names it; empty where it does not."""
     return (os.environ.get("GITHUB_SHA") or os.environ.get("CI_COMMIT_SHA") or "")[:40]
 
 
 def parse_seconds(text: str, flag: str) -> float:
-    """Return the seconds that a duration such as 60s says. Raises BadParameter."""
+    """Return the seconds of a duration such as 60s. Raises BadParameter."""
     from kplan.language.durations import seconds
 
     try:

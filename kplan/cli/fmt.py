@@ -4,7 +4,7 @@ import difflib
 
 import click
 
-from kplan.cli.command import calls
+from kplan.cli.command import run_command
 from kplan.cli.flags import SHOWING
 from kplan.cli.options import option
 from kplan.cli.output import save
@@ -25,14 +25,14 @@ from kplan.cli.session import Session
 @option("--check", is_flag=True, help="Write nothing; exit 2 where a file would change.")
 @option("--diff", is_flag=True, help="Show what would change and write nothing.")
 @SHOWING
-@calls
+@run_command
 def command(session: Session, check: bool, diff: bool) -> int:
     from kplan.kinds.key_order import read_key_orders
     from kplan.language.fmt import format
     from kplan.project.loading import ProjectReader
     from kplan.project.reading import read_file
 
-    changed, orders = 0, read_key_orders()
+    changed_count, orders = 0, read_key_orders()
     for path in ProjectReader(session.request).find_stack_paths():
         try:
             before = read_file(path).decode().replace("\r\n", "\n").replace("\r", "\n")
@@ -42,7 +42,7 @@ def command(session: Session, check: bool, diff: bool) -> int:
         after = format(before, str(path), orders)
         if after == before:
             continue
-        changed += 1
+        changed_count += 1
         if diff:
             lines = difflib.unified_diff(
                 before.splitlines(True), after.splitlines(True), f"{path}", f"{path} (formatted)"
@@ -51,4 +51,4 @@ def command(session: Session, check: bool, diff: bool) -> int:
         elif not check:
             save(str(path), after)
         session.note(f"{path}: {'would change' if check or diff else 'formatted'}")
-    return 2 if changed and (check or diff) else 0
+    return 2 if changed_count and (check or diff) else 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kplan.cli.command import calls
+from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING
 from kplan.cli.options import option
 from kplan.cli.session import Session
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @option("--all", "every", is_flag=True, help="Each table and topic; otherwise more than 30 that are alike are one.")
 @option("--out", metavar="FILE", type=click.Path(dir_okay=False), default=None, help="Write it there.")
 @SHOWING
-@calls
+@run_command
 def command(session: Session, shape: str, every: bool, out: str | None) -> int:
     from kplan.diagnostics import codes, sort_diagnostics
     from kplan.inspect.lineage import graph
@@ -46,29 +46,29 @@ def command(session: Session, shape: str, every: bool, out: str | None) -> int:
     session.unasked = Target()
     session.view = "json" if shape == "json" else "text"  # of problems
     loaded = session.load_valid()
-    # A topic that is read and not fed: the graph itself shows that, and looks into all stacks.
-    foreign = codes.K215.number
-    session.show(sort_diagnostics(d for d in loaded.diagnostics if d.code != foreign))
-    shown = _view(session, graph(loaded.stacks), loaded.stacks, shape, every)
+    # K215, a topic that is read and not fed: the graph itself shows that, and covers all stacks.
+    hidden_code = codes.K215.number
+    session.show(sort_diagnostics(d for d in loaded.diagnostics if d.code != hidden_code))
+    drawing = _draw(session, graph(loaded.stacks), loaded.stacks, shape, every)
     if out:
-        from kplan.cli.snapshot import save_or_tell
+        from kplan.cli.snapshot import save_output
 
-        save_or_tell(out, shown)
+        save_output(out, drawing)
     else:
-        session.product(shown)
+        session.write_product(drawing)
     return 0
 
 
-def _view(session: Session, found: Graph, stacks: Sequence[Stack], shape: str, every: bool) -> str:
+def _draw(session: Session, lineage_graph: Graph, stacks: Sequence[Stack], shape: str, every: bool) -> str:
     from kplan.render import lineage
 
     if shape == "json":
-        return json.dumps(lineage.document(found, stacks), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(lineage.document(lineage_graph, stacks), indent=2, ensure_ascii=False) + "\n"
     if shape == "dot":
-        return lineage.dot(found, every)
+        return lineage.dot(lineage_graph, every)
     if shape == "text":
-        return "\n".join(lineage.text(found, every)) + "\n"
-    source = lineage.mermaid(found, every)
+        return "\n".join(lineage.text(lineage_graph, every)) + "\n"
+    source = lineage.mermaid(lineage_graph, every)
     if not lineage.fits_mermaid(source):
         session.note("warning: mermaid draws 500 lines and 50,000 characters unless maxEdges and maxTextSize say more")
     return source

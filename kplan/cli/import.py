@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kplan.cli.command import calls
+from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING
 from kplan.cli.options import option
 from kplan.cli.session import Session
@@ -42,7 +42,7 @@ FORMATS = (
 @option("--stack", metavar="NAME", default="imported", show_default=True, help="The stack's name.")
 @LOADING
 @SHOWING
-@calls
+@run_command
 def command(
     session: Session,
     globs: tuple[str, ...],
@@ -62,32 +62,32 @@ def command(
     if files:
         session.unasked = Target()
     environment = session.load_environment()
-    request = ImportRequest(stack, _where(files) or environment.bootstrap, globs, file_format or "")
+    request = ImportRequest(stack, _describe_source(files) or environment.bootstrap, globs, file_format or "")
     if files:
         resources = parse_files(request, _read_files(session, files), session.runtime)
     else:
-        with session.open(environment) as opened, session.showing_progress():
+        with session.open(environment) as opened, session.show_progress():
             resources = read_live_resources(request, opened, session.runtime)
     imported = compose_stack(resources, request, environment, session.runtime)
     if out:
-        from kplan.cli.snapshot import save_or_tell
+        from kplan.cli.snapshot import save_output
 
-        save_or_tell(out, imported.text)
+        save_output(out, imported.text)
     else:
-        session.product(imported.text)
-    _tell(session, imported, out)
+        session.write_product(imported.text)
+    _show_summary(session, imported, out)
     return 0
 
 
 def _read_files(session: Session, paths: Sequence[str]) -> list[tuple[str, bytes]]:
     """Read the files, and keep their texts to show problems in them. Raises Invalid."""
-    files = [(path, _bytes(path)) for path in paths]
+    files = [(path, _read_bytes(path)) for path in paths]
     session.texts |= {path: data.decode("utf-8", "replace") for path, data in files}
     return files
 
 
-def _bytes(path: str) -> bytes:
-    """The file's content, or with `-` what comes in on standard input. Raises Invalid."""
+def _read_bytes(path: str) -> bytes:
+    """Return the file's content, or with `-` that of standard input. Raises Invalid."""
     from kplan.diagnostics import Invalid, codes, error
     from kplan.importers.files import MAX_BYTES
     from kplan.project.reading import read_file
@@ -99,11 +99,11 @@ def _bytes(path: str) -> bytes:
         raise Invalid([error(codes.K107, "a file cannot be read", detail, help=help)]) from e
 
 
-def _where(files: Iterable[str]) -> str:
+def _describe_source(files: Iterable[str]) -> str:
     return ", ".join("standard input" if path == "-" else path for path in files)
 
 
-def _tell(session: Session, imported: ImportedStack, to: str | None) -> None:
+def _show_summary(session: Session, imported: ImportedStack, path: str | None) -> None:
     from kplan.app.import_stack import MAX_NOTES, printable_note
     from kplan.text import count
 
@@ -114,7 +114,7 @@ def _tell(session: Session, imported: ImportedStack, to: str | None) -> None:
     templates = f", {imported.templates} by a template" if imported.templates else ""
     session.note(
         f"{count(imported.topics, 'topic')} and {count(imported.connectors, 'connector')}{templates}"
-        f"{f': {to}' if to else '.'}"
+        f"{f': {path}' if path else '.'}"
     )
     if imported.variables:
         names = ", ".join(name.upper() for name in imported.variables)

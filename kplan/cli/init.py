@@ -13,22 +13,22 @@ from pathlib import Path
 
 import click
 
-from kplan.cli.command import calls
+from kplan.cli.command import run_command
 from kplan.cli.flags import SHOWING
 from kplan.cli.options import option
 from kplan.cli.output import save
-from kplan.cli.reports import unwritable
+from kplan.cli.reports import output_error
 from kplan.cli.session import Session
 
 TOPICS = "topics"  # a stack without a connector
-IGNORED = ".kplan/"
+IGNORED_FOLDER = ".kplan/"
 BROKER = re.compile(r"(?:\w+://)?(?:\[[0-9a-fA-F:.]+\]|[^\s:/\[\],]+)(?::(?P<port>[0-9]{1,5}))?\Z")
 URL = re.compile(r"https?://\S|\{\{")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the files are to say. No `template`: topics alone."""
+class NewFiles:
+    """What the files declare. No `template`: topics alone."""
 
     name: str
     template: str
@@ -42,7 +42,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class InitFlags:
-    """What the flags say of the files; None where one was left out."""
+    """The flags about the files; None where one was left out."""
 
     template: str | None
     name: str | None
@@ -63,7 +63,7 @@ class InitFlags:
 @option("--force", is_flag=True, help="Replace the stack's file where it is there. kplan.yaml is kept all the same.")
 @option("--yes", is_flag=True, help="Ask nothing.")
 @SHOWING
-@calls
+@run_command
 def command(
     session: Session,
     start: str,
@@ -75,37 +75,37 @@ def command(
     yes: bool,
 ) -> int:
     folder = Path(start)
-    wanted = _wanted(InitFlags(template, name, bootstrap, connect), folder, asks=not yes)
-    files = _files(wanted)
-    _refuse_to_overwrite(folder, wanted, force)
-    simulated = not _is_there(folder / "kplan.yaml") or _is_simulated(folder)
+    new_files = _choose_files(InitFlags(template, name, bootstrap, connect), folder, ask=not yes)
+    files = _make_texts(new_files)
+    _refuse_to_overwrite(folder, new_files, force)
+    simulated = not _exists(folder / "kplan.yaml") or _is_simulated(folder)
     try:
         for name, text in files.items():
-            session.say(_written(folder / name, text, replaced=name == wanted.stack))
-        session.say(_ignored(folder / ".gitignore"))
+            session.say(_write_file(folder / name, text, replaced=name == new_files.stack))
+        session.say(_write_gitignore(folder / ".gitignore"))
     except OSError as e:
-        raise unwritable(f"{e.filename}: {e.strerror or e}") from e
-    for line in _next(folder, wanted, simulated):
+        raise output_error(f"{e.filename}: {e.strerror or e}") from e
+    for line in _next_lines(folder, new_files, simulated):
         session.say(line)
     return 0
 
 
 # -- what is wanted ---------------------------------------------------------------------------------------------------
-def _wanted(given: InitFlags, folder: Path, *, asks: bool) -> Wanted:
-    """What the flags say; on a terminal the answers to what they do not."""
+def _choose_files(flags: InitFlags, folder: Path, *, ask: bool) -> NewFiles:
+    """Return what the flags declare; on a terminal, ask for what they do not."""
     from kplan.project.scaffold import make_slug
 
-    asks = asks and sys.stdin.isatty() and sys.stdout.isatty()
+    ask = ask and sys.stdin.isatty() and sys.stdout.isatty()
     default = make_slug(folder.resolve().name) or "shop"
-    name = given.name or (_ask("Name of the stack", _checked_name, default) if asks else default)
-    template = given.template or (_ask_template() if asks else TOPICS)
-    bootstrap, connect = given.bootstrap or "", given.connect or ""
-    if asks and not (folder / "kplan.yaml").exists():
-        if given.bootstrap is None:
-            bootstrap = _ask("Brokers, such as localhost:9092 (empty: simulated)", _checked_brokers)
-        if given.connect is None and bootstrap:
-            connect = _ask("Kafka Connect's URL (empty: none)", _checked_url)
-    return _checked(Wanted(name, "" if template == TOPICS else template, bootstrap.strip(), connect.strip()))
+    name = flags.name or (_ask("Name of the stack", _check_name, default) if ask else default)
+    template = flags.template or (_ask_template() if ask else TOPICS)
+    bootstrap, connect = flags.bootstrap or "", flags.connect or ""
+    if ask and not (folder / "kplan.yaml").exists():
+        if flags.bootstrap is None:
+            bootstrap = _ask("Brokers, such as localhost:9092 (empty: simulated)", _check_brokers)
+        if flags.connect is None and bootstrap:
+            connect = _ask("Kafka Connect's URL (empty: none)", _check_url)
+    return _check_files(NewFiles(name, "" if template == TOPICS else template, bootstrap.strip(), connect.strip()))
 
 
 def _ask(question: str, check: Callable[[str], str], default: str = "") -> str:
@@ -118,31 +118,31 @@ def _ask(question: str, check: Callable[[str], str], default: str = "") -> str:
             click.echo(f"{e.message}")
 
 
-def _checked_name(name: str) -> str:
+def _check_name(name: str) -> str:
     from kplan.project.expand import STACK_NAME
     from kplan.project.scaffold import make_slug
 
     if not STACK_NAME.match(name):
         proposal = f", such as {make_slug(name)}" if make_slug(name) else ""
-        said = f"{name!r} is not the name of a stack: 1 to 63 of a-z, 0-9 and -{proposal}"
-        raise click.BadParameter(said, param_hint="--name")
+        message = f"{name!r} is not the name of a stack: 1 to 63 of a-z, 0-9 and -{proposal}"
+        raise click.BadParameter(message, param_hint="--name")
     return name
 
 
-def _checked_brokers(brokers: str) -> str:
-    """The list with the port 9092 where one has none."""
+def _check_brokers(brokers: str) -> str:
+    """Return the list, with the port 9092 where one has none."""
     if "{{" in brokers:  # a template, which kplan.yaml may have
         return brokers
-    found = []
-    for each in filter(None, (part.strip() for part in brokers.split(","))):
-        match = BROKER.match(each)
+    brokers_with_port = []
+    for broker in filter(None, (part.strip() for part in brokers.split(","))):
+        match = BROKER.match(broker)
         if not match or not 0 < int(match["port"] or 9092) < 65536:
-            raise click.BadParameter(f"{each!r} is not HOST:PORT", param_hint="--bootstrap")
-        found.append(each if match["port"] else f"{each}:9092")
-    return ",".join(found)
+            raise click.BadParameter(f"{broker!r} is not HOST:PORT", param_hint="--bootstrap")
+        brokers_with_port.append(broker if match["port"] else f"{broker}:9092")
+    return ",".join(brokers_with_port)
 
 
-def _checked_url(url: str) -> str:
+def _check_url(url: str) -> str:
     from kplan.model import Secret, conceal
 
     if url and not URL.match(url):
@@ -159,25 +159,25 @@ def _ask_template() -> str:
     return str(click.prompt("What it has", type=click.Choice([TOPICS, *list_built_in_templates()]), default=TOPICS))
 
 
-def _checked(wanted: Wanted) -> Wanted:
-    """The same. Raises BadParameter, a wrong command line, where such a stack cannot be."""
+def _check_files(new_files: NewFiles) -> NewFiles:
+    """Return the same. Raises BadParameter, a wrong command line, where such a stack cannot exist."""
     from kplan.project.loading import list_built_in_templates
 
-    _checked_name(wanted.name)
-    if wanted.template and wanted.template not in list_built_in_templates():
-        known = ", ".join([TOPICS, *list_built_in_templates()])
-        raise click.BadParameter(f"there is no template {wanted.template}; known: {known}", param_hint="--template")
-    if wanted.connect and not wanted.bootstrap:
+    _check_name(new_files.name)
+    if new_files.template and new_files.template not in list_built_in_templates():
+        names = ", ".join([TOPICS, *list_built_in_templates()])
+        raise click.BadParameter(f"there is no template {new_files.template}; known: {names}", param_hint="--template")
+    if new_files.connect and not new_files.bootstrap:
         raise click.BadParameter(
             "it takes the brokers of the same environment, too: --bootstrap", param_hint="--connect"
         )
-    brokers = _checked_brokers(wanted.bootstrap)
-    return replace(wanted, bootstrap=brokers, connect=_checked_url(wanted.connect))
+    brokers = _check_brokers(new_files.bootstrap)
+    return replace(new_files, bootstrap=brokers, connect=_check_url(new_files.connect))
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
-def _files(wanted: Wanted) -> dict[str, str]:
-    """The text of each file, by its place below the folder."""
+def _make_texts(new_files: NewFiles) -> dict[str, str]:
+    """Return the text of each file, by its path below the folder."""
     from kplan.kinds.connector.templates import blueprint
     from kplan.kinds.key_order import read_key_orders
     from kplan.kinds.schemas import read_schema
@@ -187,13 +187,13 @@ def _files(wanted: Wanted) -> dict[str, str]:
 
     orders = read_key_orders()
     template, description = None, ""
-    if wanted.template:
-        template, _ = blueprint(wanted.template, lambda name: (load_built_in(name), []))
-        document = load_built_in(wanted.template)
+    if new_files.template:
+        template, _ = blueprint(new_files.template, lambda name: (load_built_in(name), []))
+        document = load_built_in(new_files.template)
         description = document.data["description"] if document else ""
     return {
-        "kplan.yaml": format(write_environments(wanted.bootstrap, wanted.connect), "kplan.yaml", orders),
-        wanted.stack: format(write_stack(wanted.name, template, description), wanted.stack, orders),
+        "kplan.yaml": format(write_environments(new_files.bootstrap, new_files.connect), "kplan.yaml", orders),
+        new_files.stack: format(write_stack(new_files.name, template, description), new_files.stack, orders),
         **{
             f"schemas/{name}.json": json.dumps(read_schema(name), indent=2, ensure_ascii=False) + "\n"
             for name in SCHEMA_NAMES
@@ -201,20 +201,20 @@ def _files(wanted: Wanted) -> dict[str, str]:
     }
 
 
-def _refuse_to_overwrite(folder: Path, wanted: Wanted, force: bool) -> None:
-    """Raises KplanError, before anything is written, where a file is there that would have to say something else."""
+def _refuse_to_overwrite(folder: Path, new_files: NewFiles, force: bool) -> None:
+    """Raise KplanError, before anything is written, where an existing file would have to change."""
     from kplan.diagnostics import KplanError, codes
 
-    if _is_there(folder / wanted.stack) and not force:
+    if _exists(folder / new_files.stack) and not force:
         help = "give the stack another name with --name, or replace the file with --force"
-        raise KplanError(str(folder / wanted.stack), code=codes.K245, help=help)
-    if _is_there(folder / "kplan.yaml") and wanted.bootstrap:
+        raise KplanError(str(folder / new_files.stack), code=codes.K245, help=help)
+    if _exists(folder / "kplan.yaml") and new_files.bootstrap:
         help = "it is never replaced: write the environment into it, and leave --bootstrap out"
         raise KplanError(str(folder / "kplan.yaml"), code=codes.K245, help=help)
 
 
 def _is_simulated(folder: Path) -> bool:
-    """Whether the default environment of the kplan.yaml that is there is a simulated cluster."""
+    """Return whether the default environment of the existing kplan.yaml is a simulated cluster."""
     from kplan.diagnostics import KplanError
     from kplan.model import Target
     from kplan.project.loading import Request, load_environment
@@ -225,55 +225,55 @@ def _is_simulated(folder: Path) -> bool:
         return False
 
 
-def _is_there(path: Path) -> bool:
-    return os.path.lexists(path)  # a link that leads nowhere, too: nothing is written through it
+def _exists(path: Path) -> bool:
+    return os.path.lexists(path)  # a broken link too: nothing is written through it
 
 
-def _written(path: Path, text: str, *, replaced: bool) -> str:
-    """The file is there, with that text where there was none or it is to be replaced; in words."""
-    if _is_there(path) and not replaced:
+def _write_file(path: Path, text: str, *, replaced: bool) -> str:
+    """Write the file if there is none or it is to be replaced; return what was done, in words."""
+    if _exists(path) and not replaced:
         return f"kept   {path}"
     path.parent.mkdir(parents=True, exist_ok=True)
     save(str(path), text)
     return f"wrote  {path}"
 
 
-def _ignored(path: Path) -> str:
-    """Git ignores what kplan keeps beside the stacks; in words."""
+def _write_gitignore(path: Path) -> str:
+    """Make git ignore what kplan keeps next to the stacks; return what was done, in words."""
     before = path.read_bytes() if path.exists() else b""
-    if IGNORED.strip("/").encode() in (line.strip().strip(b"/") for line in before.splitlines()):
+    if IGNORED_FOLDER.strip("/").encode() in (line.strip().strip(b"/") for line in before.splitlines()):
         return f"kept   {path}"
-    gap = "" if not before or before.endswith(b"\n") else "\n"
+    line_break = "" if not before or before.endswith(b"\n") else "\n"
     with path.open("a") as file:
-        file.write(f"{gap}{IGNORED}\n")
+        file.write(f"{line_break}{IGNORED_FOLDER}\n")
     return f"wrote  {path}"
 
 
 # -- what comes next --------------------------------------------------------------------------------------------------
-def _next(folder: Path, wanted: Wanted, simulated: bool) -> Iterator[str]:
-    """The commands that come next, to be copied."""
+def _next_lines(folder: Path, new_files: NewFiles, simulated: bool) -> Iterator[str]:
+    """Yield the next commands, to be copied."""
     from kplan.project.scaffold import name_password_variable
 
     yield ""
-    yield f"Next, once {wanted.stack} says what you want:"
+    yield f"Next, once {new_files.stack} says what you want:"
     yield ""
-    for command in _commands(folder, wanted, name_password_variable(wanted.name), simulated):
+    for command in _next_commands(folder, new_files, name_password_variable(new_files.name), simulated):
         yield f"  {command}"
-    if wanted.bootstrap:
+    if new_files.bootstrap:
         yield ""
         yield "and with your servers:"
         yield ""
-        yield f"  kplan plan {wanted.stack} --env dev"
+        yield f"  kplan plan {new_files.stack} --env dev"
 
 
-def _commands(folder: Path, wanted: Wanted, variable: str, simulated: bool) -> Sequence[str]:
-    there = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
-    which = "the simulated cluster takes any" if simulated else "enough for a plan; apply needs the real one"
-    password = [f"export {variable}=anything  # {which}"] if wanted.template else []
+def _next_commands(folder: Path, new_files: NewFiles, variable: str, simulated: bool) -> Sequence[str]:
+    change_folder = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
+    comment = "the simulated cluster takes any" if simulated else "enough for a plan; apply needs the real one"
+    password = [f"export {variable}=anything  # {comment}"] if new_files.template else []
     return [
-        *there,
+        *change_folder,
         *password,
-        f"kplan validate {wanted.stack}",
-        f"kplan plan {wanted.stack}",
-        f"kplan apply {wanted.stack}",
+        f"kplan validate {new_files.stack}",
+        f"kplan plan {new_files.stack}",
+        f"kplan apply {new_files.stack}",
     ]

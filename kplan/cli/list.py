@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from kplan.cli.command import calls
+from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING
 from kplan.cli.options import option
 from kplan.cli.session import Session
@@ -22,7 +22,7 @@ from kplan.cli.session import Session
 @option("--unowned", is_flag=True, help="Only what no stack owns.")
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="A table, or JSON.")
 @SHOWING
-@calls
+@run_command
 def command(session: Session, globs: tuple[str, ...], internal: bool, unowned: bool) -> int:
     from kplan.app.list import ListRequest, list_resources
 
@@ -33,17 +33,17 @@ def command(session: Session, globs: tuple[str, ...], internal: bool, unowned: b
             raise click.UsageError("--unowned needs --bootstrap: who owns what is in Kafka")
         session.note("warning: topics and owners are not listed: no brokers are named (--bootstrap HOST:PORT)")
     request = ListRequest(globs, internal, unowned)
-    with session.open(environment) as opened, session.showing_progress():
+    with session.open(environment) as opened, session.show_progress():
         rows = list_resources(request, opened, session.runtime)
     if session.as_json:
         session.say(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0
-    for line in _table(rows):
+    for line in _table_lines(rows):
         session.say(line)
     return 0
 
 
-def _table(rows: list[dict[str, Any]]) -> list[str]:
+def _table_lines(rows: list[dict[str, Any]]) -> list[str]:
     from kplan.render.text import clean
     from kplan.text import count
 
@@ -51,11 +51,11 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
     lines = []
     for row in rows:
         if "partitions" in row:
-            what = f"{count(row['partitions'], 'partition'):<16} replication {row['replication_factor']}"
+            details = f"{count(row['partitions'], 'partition'):<16} replication {row['replication_factor']}"
         elif "tasks_running" in row:
-            what = f"{row['state']:<16} {row['tasks_running']} of {count(row['tasks'], 'task')} running"
+            details = f"{row['state']:<16} {row['tasks_running']} of {count(row['tasks'], 'task')} running"
         else:
             what = clean(", ".join(f"{key} {value}" for key, value in row.items() if key not in ("address", "stack")))
         owner = f"stack {row['stack']}" if row["stack"] else "-"
-        lines.append(f"{clean(row['address']):<{width}}  {what:<36}  {clean(owner)}".rstrip())
+        lines.append(f"{clean(row['address']):<{width}}  {details:<36}  {clean(owner)}".rstrip())
     return [*lines, f"{count(len(rows), 'resource')}."]

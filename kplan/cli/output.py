@@ -1,4 +1,4 @@
-"""How text leaves kplan: onto a stream that may be gone, and into a file that is never half written."""
+"""How text leaves kplan: to a stream that may be closed, and to a file that is never half written."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 import click
 
-# Characters that steer a terminal (C1) or turn the order of what it shows (bidi controls). C0 is left out: kplan's own
-# colours are made of it, and JSON and `render.text.clean` have dealt with that of others.
-STEERING = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Characters that control a terminal (C1) or change the order of what it shows (bidi controls). C0 is left out: kplan's
+# own colours are made of it, and JSON and `render.text.clean` remove that of others.
+TERMINAL_CONTROLS = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
-def escaped(text: str) -> str:
-    """Return the text with visible escapes for what steers a terminal; JSON stays valid and keeps its values."""
-    return STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+def escape_controls(text: str) -> str:
+    """Return the text with visible escapes for what controls a terminal; JSON stays valid and keeps its values."""
+    return TERMINAL_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def write(text: str, stream: Any) -> None:
-    """The text is written, or nobody is there to read it; raises KplanError where it is lost for another reason."""
+    """Write the text, if anyone still reads it. Raises KplanError where it cannot be written for another reason."""
     try:
-        click.echo(escaped(text), file=stream, color=True)
+        click.echo(escape_controls(text), file=stream, color=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except OSError as e:
@@ -32,7 +32,7 @@ def write(text: str, stream: Any) -> None:
 
 
 def save(path: str, text: str) -> None:
-    """The file holds the text, or what it held before: never half of it. A device or a pipe is written as it is."""
+    """Write the file completely, or leave it as it was. A device or a pipe is written directly."""
     import tempfile
     from pathlib import Path
 
@@ -44,14 +44,14 @@ def save(path: str, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)
-        Path(name).chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
+        Path(name).chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_read_umask())
         Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
 
 
-def _umask() -> int:
+def _read_umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from kplan.cli import report_flags, reports
-from kplan.cli.command import calls
-from kplan.cli.flags import LOADING, PLANNING, SHOWING, PlanFlags, plan_request
+from kplan.cli.command import run_command
+from kplan.cli.flags import LOADING, PLANNING, SHOWING, PlanFlags, make_plan_request
 from kplan.cli.options import option
 from kplan.cli.session import Session
 from kplan.cli.showing import show_plans, show_view
@@ -43,28 +43,28 @@ if TYPE_CHECKING:
 @option("--destroy", is_flag=True, help="Plan to delete what the stacks own.")
 @option("--detailed-exitcode", is_flag=True, help="Exit 2 where there are changes.")
 @report_flags.VIEW
-@report_flags.flag()
+@report_flags.report_option()
 @SHOWING
-@calls
+@run_command
 def command(
     session: Session, planning: PlanFlags, out: str | None, live: str | None, destroy: bool, detailed_exitcode: bool
 ) -> int:
     from kplan.app.plan import find_holders, plan_stacks, refuse_unplannable
     from kplan.planning.document import signed, to_json
 
-    request = plan_request(planning, "destroy" if destroy else "apply", from_snapshot=bool(live))
+    request = make_plan_request(planning, "destroy" if destroy else "apply", from_snapshot=bool(live))
     loaded, opened = _load(session, live)
     refuse_unplannable(loaded, loaded.stacks, request)
     with opened or session.open(loaded.environment) as opened:
         outcome = plan_stacks(loaded, loaded.stacks, request, opened, session.runtime)
         holders = find_holders(opened.store, outcome.plans)
     plans, seconds = outcome.plans, outcome.seconds
-    notes = {stack: (_held_by(holder),) for stack, holder in holders.items()}
+    notes = {stack: (_describe_holder(holder),) for stack, holder in holders.items()}
     documents = signed([to_json(plan) for plan in plans], os.environ.get("KPLAN_KEY"))
-    known = {"saved": out or "", "notes": [note for said in notes.values() for note in said]}
-    context = session.context(seconds=seconds if len(plans) == 1 else None, **known)
+    extra = {"saved": out or "", "notes": [note for notes_of_stack in notes.values() for note in notes_of_stack]}
+    context = session.context(seconds=seconds if len(plans) == 1 else None, **extra)
     if out:
-        reports.keep(out, documents, context)
+        reports.save_plan(out, documents, context)
     annotations = reports.publish(session, documents, context)
     if session.view == "text":
         show_plans(session, plans, documents, replace(context, seconds=seconds), notes)
@@ -82,7 +82,7 @@ def command(
 
 
 def _load(session: Session, path: str | None) -> tuple[Loaded, OpenEnvironment | None]:
-    """Load the stacks; return what is open already: the snapshot, or servers that are asked meanwhile."""
+    """Load the stacks; return what is already open: the snapshot, or servers that are asked meanwhile."""
     from kplan.app.load import load_and_begin
     from kplan.app.opening import open_snapshot
     from kplan.project.loading import load_snapshot
@@ -97,5 +97,5 @@ def _load(session: Session, path: str | None) -> tuple[Loaded, OpenEnvironment |
     return loaded, open_snapshot(loaded.environment, snapshot, path)
 
 
-def _held_by(holder: Holder) -> str:
+def _describe_holder(holder: Holder) -> str:
     return f"{holder.who} holds this stack since {holder.since} ({holder.command}): this plan may be outdated soon"

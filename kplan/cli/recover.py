@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kplan.cli.applying import ctrl_c, showing_run, view_of
-from kplan.cli.command import calls
+from kplan.cli.applying import create_view, handle_ctrl_c, show_run
+from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING, parse_lock_timeout
 from kplan.cli.options import option
 from kplan.cli.session import Session
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 @option("--lock-timeout", metavar="TIME", default="60s", show_default=True, help="How long to wait for the lock.")
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="Text, or one line of JSON an event.")
 @SHOWING
-@calls
+@run_command
 def command(
     session: Session,
     run: str | None,
@@ -72,7 +72,7 @@ def command(
     request = RecoverRequest(run or "", forward, forget, accepted, parse_lock_timeout(lock_timeout))
     with session.open(session.load_environment()) as opened:
         store = opened.store
-        with session.showing_progress():
+        with session.show_progress():
             if not listing:
                 end_unfinished_writes(store, request.lock_timeout, session.runtime)
             unreadable = _show_unreadable(session, store)
@@ -84,13 +84,13 @@ def command(
             return 0
         runs, code = keep_readable(store, runs, request, session.runtime, may_close=not listing)
         code = max(code, 8 if unreadable else 0)
-        here = _show_runs(session, opened, request, runs)
-        if listing or not here:
+        runs_here = _show_runs(session, opened, request, runs)
+        if listing or not runs_here:
             return code
         if not yes:
-            _ask(session, forward)
-        audience = Watching(session)
-        results = [recover_run(each, opened, request, session.runtime, audience) for each in here]
+            _confirm(session, forward)
+        audience = RecoverTerminal(session)
+        results = [recover_run(open_run, opened, request, session.runtime, audience) for open_run in runs_here]
         return max(code, *(8 if result.left else 0 for result in results))
 
 
@@ -107,37 +107,37 @@ def _show_unreadable(session: Session, store: Store) -> Collection[str]:
 def _show_runs(
     session: Session, opened: OpenEnvironment, request: RecoverRequest, runs: Sequence[Progress]
 ) -> list[OpenRun]:
-    """Show the runs, and return those that are to be recovered: the one that was named, or those that were here."""
+    """Show the runs, and return those to recover: the one that was named, or those of this environment."""
     from kplan.app.recover import plan_runs, read_open_run
 
-    here = []
+    runs_here = []
     plans = plan_runs(runs, opened, request, session.request, session.runtime)
     for progress, plan in zip(runs, plans, strict=True):
         run = read_open_run(progress, plan, opened, session.runtime)
-        _describe(session, run)
+        _show_run(session, run)
         if run.other:
-            _tell_of_holder(session, progress, run.other)
+            _show_holder(session, progress, run.other)
         if run.elsewhere:
             place = f"--env {plan.env or 'NAME'}"
             session.note(f"run {progress.run} is left alone: {run.elsewhere}; say where it was: {place}")
         if not run.elsewhere or request.run:
-            here.append(run)
-    return here
+            runs_here.append(run)
+    return runs_here
 
 
-def _tell_of_holder(session: Session, progress: Progress, other: Holder) -> None:
-    going = "is still going" if other.run == progress.run else "waits: somebody works on its stack"
-    session.note(f"run {progress.run} {going}: {other.who} since {other.since}, {other.command}")
+def _show_holder(session: Session, progress: Progress, other: Holder) -> None:
+    activity = "is still going" if other.run == progress.run else "waits: somebody works on its stack"
+    session.note(f"run {progress.run} {activity}: {other.who} since {other.since}, {other.command}")
 
 
-def _ask(session: Session, forward: bool) -> None:
+def _confirm(session: Session, forward: bool) -> None:
     from kplan.diagnostics import Declined
 
     if session.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Declined("there is no terminal to ask on", help="say --yes")
-    what = "do the rest of it" if forward else "put this back"
+    action = "do the rest of it" if forward else "put this back"
     try:
-        answer = input(f"\nType yes to {what}: ")
+        answer = input(f"\nType yes to {action}: ")
     except (EOFError, KeyboardInterrupt):
         answer = ""
         session.say()
@@ -145,39 +145,39 @@ def _ask(session: Session, forward: bool) -> None:
         raise Declined("nothing was changed")
 
 
-def _describe(session: Session, run: OpenRun) -> None:
-    """What the run did, what was in flight, what it never came to, and what is live now."""
+def _show_run(session: Session, run: OpenRun) -> None:
+    """Show what the run did, what was in flight, what it never started, and what is live now."""
     from kplan.render.text import clean
 
     progress, steps = run.progress, run.steps
     if session.as_json:
-        about = {k: v for k, v in progress.about.items() if k != "files"}
+        details = {k: v for k, v in progress.about.items() if k != "files"}
         rows = [{"step": s.number, "address": s.address, "state": s.state, "live": s.live} for s in steps]
-        record = {"type": "run", "run": progress.run, "stack": progress.stack, **about, "steps": rows}
+        record = {"type": "run", "run": progress.run, "stack": progress.stack, **details, "steps": rows}
         session.say(json.dumps({**record, "total": len(rows)}, ensure_ascii=False))
         return
     who = progress.about.get("who", "unknown")
     session.say(clean(f"run {progress.run} of stack {progress.stack}, env {run.plan.env}, by {who}"))
     width = max([20, *(len(clean(step.address)) for step in steps)])
-    shown = steps if len(steps) <= 50 else [s for s in steps if s.state != "not begun"]
-    for step in shown:
+    visible_steps = steps if len(steps) <= 50 else [s for s in steps if s.state != "not begun"]
+    for step in visible_steps:
         session.say(
             f"  [{step.number}] {clean(step.address):<{min(60, width)}}  {clean(step.state):<12}  now {step.live}"
         )
-    if len(shown) < len(steps):
-        session.say(f"  and {len(steps) - len(shown)} not begun")
+    if len(visible_steps) < len(steps):
+        session.say(f"  and {len(steps) - len(visible_steps)} not begun")
 
 
 @dataclass(frozen=True, slots=True)
-class Watching:
-    """The person at the terminal, or the program that reads lines of JSON: the `RunAudience` of a recovery."""
+class RecoverTerminal:
+    """The user at the terminal, or the program that reads lines of JSON: the `RunAudience` of a recovery."""
 
     session: Session
 
     def stoppable(self, run: str) -> AbstractContextManager[Stop]:
-        return ctrl_c(run)
+        return handle_ctrl_c(run)
 
     @contextmanager
     def watch_run(self, run: str, store: Store, stop: Stop) -> Iterator[Emit]:
-        with showing_run(view_of(self.session), stop) as emit:
+        with show_run(create_view(self.session), stop) as emit:
             yield emit

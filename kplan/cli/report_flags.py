@@ -27,32 +27,32 @@ class Report:
         return f"{self.kind}={self.path}"
 
 
-def _parsed(text: str, kinds: Sequence[str]) -> Report:
-    """`md=pr.md` as a report."""
+def _parse_report(text: str, kinds: Sequence[str]) -> Report:
+    """Return `md=pr.md` as a report."""
     kind, equals, path = text.partition("=")
     if kind not in kinds:
-        raise click.BadParameter(f"there is no view {kind!r}{_meant(kind, kinds)}; there are {', '.join(kinds)}")
+        raise click.BadParameter(f"there is no view {kind!r}{_suggest_kind(kind, kinds)}; there are {', '.join(kinds)}")
     if not equals or not path:
         raise click.BadParameter(f"{text!r} is not KIND=FILE, such as {kind}=plan.{kind}; - is standard output")
     return Report(kind, path)
 
 
-def _meant(kind: str, kinds: Sequence[str]) -> str:
+def _suggest_kind(kind: str, kinds: Sequence[str]) -> str:
     import difflib
 
-    known = {**{name: name for name in kinds}, "markdown": "md", "xml": "junit", "txt": "text"}
-    close = difflib.get_close_matches(kind.lower(), known, 1)
-    return f", did you mean {known[close[0]]}?" if close and known[close[0]] in kinds else ""
+    names = {**{name: name for name in kinds}, "markdown": "md", "xml": "junit", "txt": "text"}
+    close = difflib.get_close_matches(kind.lower(), names, 1)
+    return f", did you mean {names[close[0]]}?" if close and names[close[0]] in kinds else ""
 
 
-def flag(kinds: Sequence[str] = KINDS) -> Callable[[F], F]:
-    """The option."""
+def report_option(kinds: Sequence[str] = KINDS) -> Callable[[F], F]:
+    """Return the option --report for these kinds."""
     return option(
         "--report",
         "reports",
         metavar="KIND=FILE",
         multiple=True,
-        callback=lambda context, option, texts: tuple(_parsed(text, kinds) for text in texts),
+        callback=lambda context, option, texts: tuple(_parse_report(text, kinds) for text in texts),
         help=f"Write a view to FILE as well (- is standard output); may be repeated. KIND: {', '.join(kinds)}.",
     )
 
@@ -66,33 +66,33 @@ VIEW = option(
 
 
 # -- before anything is done ------------------------------------------------------------------------------------------
-def settle(
-    asked: Sequence[Report], view: str, out: str | None, running: bool = False
+def choose_outputs(
+    reports: Sequence[Report], view: str, out: str | None, running: bool = False
 ) -> tuple[str, tuple[Report, ...]]:
-    """Return what standard output holds and the reports beside it; `out` is where the plan is saved.
+    """Return what standard output holds and the other reports; `out` is where the plan is saved.
 
-    Each report can be written to a place of its own. One that goes to standard output takes the place of the text
-    there, but GitHub's annotations stand beside it. Raises UsageError, a wrong command line, where that cannot be.
+    Each report has a place of its own. One that goes to standard output replaces the text there, but GitHub's
+    annotations are added to it. Raises UsageError, a wrong command line, where two use one place.
     """
-    places = [(f"{report}", report.path) for report in asked]
+    places = [(f"{report}", report.path) for report in reports]
     places += [("--out", out)] if out else []
-    _refuse_one_place_for_two(places)
+    _refuse_shared_place(places)
     for name, path in places:
         if path != STDOUT:
             _refuse_unwritable(path, name)
-    product = [report for report in asked if report.path == STDOUT and report.kind != "github"]
+    product = [report for report in reports if report.path == STDOUT and report.kind != "github"]
     if not product:
-        return view, tuple(asked)
+        return view, tuple(reports)
     _refuse_two_products(product[0], view, running)
-    return product[0].kind, tuple(report for report in asked if report not in product)
+    return product[0].kind, tuple(report for report in reports if report not in product)
 
 
-def _refuse_one_place_for_two(places: Sequence[tuple[str, str]]) -> None:
+def _refuse_shared_place(places: Sequence[tuple[str, str]]) -> None:
     taken: dict[str, str] = {}
     for asked, path in places:
-        if _place(path) in taken:
-            raise click.UsageError(f"{asked} and {taken[_place(path)]} go to the same place")
-        taken[_place(path)] = asked
+        if _resolve_place(path) in taken:
+            raise click.UsageError(f"{asked} and {taken[_resolve_place(path)]} go to the same place")
+        taken[_resolve_place(path)] = asked
 
 
 def _refuse_two_products(report: Report, view: str, running: bool) -> None:
@@ -102,16 +102,16 @@ def _refuse_two_products(report: Report, view: str, running: bool) -> None:
         raise click.UsageError(f"{report} and --format {view} both go to standard output")
 
 
-def _place(path: str) -> str:
+def _resolve_place(path: str) -> str:
     return path if path == STDOUT else os.path.realpath(path)
 
 
 def _refuse_unwritable(path: str, asked: str) -> None:
-    real = Path(_place(path))
+    real = Path(_resolve_place(path))
     if real.is_dir():
         raise click.UsageError(f"{asked}: {path} is a folder")
     if not real.parent.is_dir():
         raise click.UsageError(f"{asked}: there is no folder {Path(path).parent}")
     device = real.exists() and not real.is_file()
-    if not os.access(real if device else real.parent, os.W_OK):  # a file is replaced by a new one beside it
+    if not os.access(real if device else real.parent, os.W_OK):  # a file is replaced by a new one in its folder
         raise click.UsageError(f"{asked}: {path} cannot be written")

@@ -1,4 +1,4 @@
-"""The views of a plan in the places that --report names: writing them, also where there is no plan."""
+"""The views of a plan in the places that --report names, even where there is no plan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kplan.diagnostics import Diagnostic
     from kplan.render.text import Context
 
-NAME = re.compile(r"""^["']?stack["']?\s*:\s*["']?([a-z0-9-]{1,63})["']?\s*(?:,|#|$)""", re.MULTILINE)
+STACK_NAME = re.compile(r"""^["']?stack["']?\s*:\s*["']?([a-z0-9-]{1,63})["']?\s*(?:,|#|$)""", re.MULTILINE)
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------
@@ -27,51 +27,51 @@ def publish(
     context: Context,
     own: Mapping[str, str] | None = None,
 ) -> str:
-    """Every report is written but one to standard output, whose text is returned: it comes after all else there.
+    """Write every report, except the one for standard output: return its text, which comes last there.
 
-    `own` are the texts of views that these documents do not have. Raises KplanError once all were tried, where one
+    `own` are the texts of views that these documents do not have. Raises KplanError after all were tried, where one
     could not be written.
     """
     from kplan.render.views import render
 
     session.reported = True
-    broken: list[str] = []
-    later = ""
+    failures: list[str] = []
+    last_text = ""
     for report in session.reports or ():
         text = (own or {}).get(report.kind) or render(report.kind, documents, context)
         if report.path == STDOUT:
-            later = text
+            last_text = text
         else:
-            _try(broken, report.path, save, text)
+            _try_to_write(failures, report.path, save, text)
         summary = os.environ.get("GITHUB_STEP_SUMMARY", "") if report.kind == "github" else ""
         if summary and any(d["mode"] != "validate" or d["diagnostics"] for d in documents):
-            _try(broken, summary, _append, render("md", documents, context))
-    if broken:
-        raise unwritable(", ".join(broken))
-    return later
+            _try_to_write(failures, summary, _append, render("md", documents, context))
+    if failures:
+        raise output_error(", ".join(failures))
+    return last_text
 
 
-def keep(path: str, documents: Sequence[Mapping[str, Any]], context: Context) -> None:
-    """The file holds the plan, to be applied. Raises KplanError."""
+def save_plan(path: str, documents: Sequence[Mapping[str, Any]], context: Context) -> None:
+    """Save the plan in a file, to be applied. Raises KplanError."""
     from kplan.render.views import render
 
-    broken: list[str] = []
-    _try(broken, path, save, render("json", documents, context))
-    if broken:
-        raise unwritable(broken[0])
+    failures: list[str] = []
+    _try_to_write(failures, path, save, render("json", documents, context))
+    if failures:
+        raise output_error(failures[0])
 
 
 def annotate(session: Session, text: str) -> None:
-    """GitHub's runner reads its commands from both streams; they do not stand in a document on the first one."""
+    """Write GitHub's commands to the stream that does not hold a document: its runner reads both."""
     if text:
         write(text.rstrip("\n"), sys.stdout if session.view in ("text", "concise") else sys.stderr)
 
 
-def _try(broken: list[str], path: str, put: Callable[[str, str], None], text: str) -> None:
+def _try_to_write(failures: list[str], path: str, put: Callable[[str, str], None], text: str) -> None:
     try:
         put(path, text)
     except OSError as e:
-        broken.append(f"{path}: {e.strerror or e}")
+        failures.append(f"{path}: {e.strerror or e}")
 
 
 def _append(path: str, text: str) -> None:
@@ -79,17 +79,18 @@ def _append(path: str, text: str) -> None:
         file.write(text.rstrip("\n") + "\n")
 
 
-def unwritable(what: str) -> Exception:
+def output_error(outputs: str) -> Exception:
+    """Return the error of outputs that cannot be written."""
     from kplan.diagnostics import KplanError, codes
 
-    return KplanError(f"cannot be written: {what}", code=codes.K611, help="choose another place, or make room there")
+    return KplanError(f"cannot be written: {outputs}", code=codes.K611, help="choose another place, or make room there")
 
 
 # -- before there is a plan -------------------------------------------------------------------------------------------
 def publish_problems(session: Session, problems: Sequence[Diagnostic], exit_code: int) -> None:
-    """Reports and standard output hold what went wrong before there was a plan, unless they hold the plan already.
+    """Write the problems to reports and standard output where there is no plan, unless they hold it already.
 
-    What cannot be written is told alone: the exit code is that of what went wrong first.
+    A report that cannot be written is only noted: the exit code is that of the first failure.
     """
     from kplan.render.views import encode_failure, render
 
@@ -97,34 +98,40 @@ def publish_problems(session: Session, problems: Sequence[Diagnostic], exit_code
         return
     failure = encode_failure(problems, exit_code) + "\n"
     try:
-        documents, context = of_problems(session, problems), session.context()
+        documents, context = make_documents(session, problems), session.context()
         if session.view not in ("text", "concise"):
-            session.product(failure if session.as_json else render(session.view, documents, context))
+            session.write_product(failure if session.as_json else render(session.view, documents, context))
         annotate(session, publish(session, documents, context, {"json": failure}))
     except Exception as e:
         session.note(f"warning: not every report is written: {getattr(e, 'message', type(e).__name__)}")
 
 
-def of_problems(
+def make_documents(
     session: Session, problems: Sequence[Diagnostic], stacks: Mapping[str, str] | None = None
 ) -> list[dict[str, Any]]:
-    """A document for each stack that has problems, and for each of `stacks` (name by real path).
+    """Return a document for each stack that has problems, and for each of `stacks` (name by real path).
 
-    What belongs to none of them is told with the first.
+    Problems that belong to none of them are in the first.
     """
     from kplan.render.views import make_problem_document as document
 
     names = dict(stacks or {})
     places = [os.path.realpath(problem.span.path) if problem.span else "" for problem in problems]
     for problem, place in zip(problems, places, strict=True):
-        if problem.span and place not in names and (found := NAME.search(session.text(problem.span.path))):
+        if problem.span and place not in names and (found := STACK_NAME.search(session.text(problem.span.path))):
             names[place] = found[1]
-    asked = ", ".join(session.paths)
-    names = names or {asked: asked}
-    own: dict[str, list[Diagnostic]] = {place: [] for place in names}
+    paths = ", ".join(session.paths)
+    names = names or {paths: paths}
+    problems_by_place: dict[str, list[Diagnostic]] = {place: [] for place in names}
     for problem, place in zip(problems, places, strict=True):
-        own[place if place in own else next(iter(own))].append(problem)
+        problems_by_place[place if place in problems_by_place else next(iter(problems_by_place))].append(problem)
     return [
-        document(name, session.environment_name, own[place], session.time, [os.path.relpath(place)] if place else [])
+        document(
+            name,
+            session.environment_name,
+            problems_by_place[place],
+            session.time,
+            [os.path.relpath(place)] if place else [],
+        )
         for place, name in names.items()
     ]

@@ -2,7 +2,7 @@
 
 import click
 
-from kplan.cli.command import calls
+from kplan.cli.command import run_command
 from kplan.cli.flags import SHOWING
 from kplan.cli.session import Session
 
@@ -10,20 +10,20 @@ from kplan.cli.session import Session
 @click.command("schema", help="Print a JSON Schema (stack, environments, plan, drift, live, …), or list them.")
 @click.argument("name", required=False)
 @SHOWING
-@calls
+@run_command
 def command(session: Session, name: str | None) -> int:
     import json
 
     from kplan.kinds.schemas import read_schema
     from kplan.language.schema import schema_names
 
-    known = schema_names()
+    names = schema_names()
     if not name:
-        for each in known:
-            session.say(each)
+        for schema_name in names:
+            session.say(schema_name)
         return 0
-    full = name if name in known else f"{name}.v1"
-    if full not in known:
-        raise click.BadParameter(f"there is no schema {name}; known: {', '.join(known)}", param_hint="NAME")
-    session.say(json.dumps(read_schema(full), indent=2, ensure_ascii=False))
+    full_name = name if name in names else f"{name}.v1"
+    if full_name not in names:
+        raise click.BadParameter(f"there is no schema {name}; known: {', '.join(names)}", param_hint="NAME")
+    session.say(json.dumps(read_schema(full_name), indent=2, ensure_ascii=False))
     return 0

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Session:
-    """One call of the command line: what its flags say of files and of the terminal, and what it knows by now.
+    """One call of the command line: its flags about files and the terminal, and its state.
 
     `view` is what standard output holds; `reports` are views that are written as well, None for a command without.
     """
@@ -43,32 +43,32 @@ class Session:
     reports: tuple[Report, ...] | None = None
     texts: dict[str, str] = field(default_factory=dict)
     shown: dict[str, str] = field(default_factory=dict)
-    unasked: Target | None = None  # no server is asked; these are their addresses, as far as they are known
+    unasked: Target | None = None  # no server is asked; these are their addresses, as far as known
     connect_alone: bool = False  # whether the command needs no brokers where none are named
     environment_name: str = ""  # as far as it is known
     reported: bool = False  # whether the reports were written
-    changed: bool = False  # whether an earlier stack of this call was applied
+    changed: bool = False  # whether this call already applied an earlier stack
     ticker: Ticker | None = None  # while it shows how far the work is
 
     @cached_property
     def secrets(self) -> Mask:
-        """All secrets that this call has come to know."""
+        """Return all secrets that this call has learned."""
         from kplan.model.masks import Mask
 
         return Mask()
 
     @cached_property
     def progress(self) -> ProgressMeter:
-        """How far the work of the servers' clients is."""
+        """Return the progress of the servers' clients."""
         from kplan.render.progress import ProgressMeter
 
         return ProgressMeter()
 
     @contextlib.contextmanager
-    def showing_progress(self, lines: bool = False) -> Iterator[None]:
-        """While it is open a person is shown on a terminal how far long work is, and what is waited for.
+    def show_progress(self, lines: bool = False) -> Iterator[None]:
+        """Show on a terminal how far long work is, and what it waits for, while the context is open.
 
-        `lines`: how far it is, is said from time to time where there is no terminal, too.
+        `lines`: report the progress from time to time where there is no terminal, too.
         """
         if self.display.quiet or self.ticker:
             yield
@@ -79,7 +79,7 @@ class Session:
         from kplan.render.progress import Ticker
         from kplan.servers import waits
 
-        width, terminal = shutil.get_terminal_size((100, 24)).columns, live(sys.stderr)
+        width, terminal = shutil.get_terminal_size((100, 24)).columns, is_live_terminal(sys.stderr)
         if terminal or lines:
             self.ticker = Ticker(self.progress, self.note, terminal, waits.words, width=width)
         try:
@@ -108,8 +108,8 @@ class Session:
         )
 
     @property
-    def again(self) -> str:
-        """The command as it was typed, without the values of variables, which may be secrets."""
+    def command_line(self) -> str:
+        """Return the command as it was typed, without the values of variables, which may be secrets."""
         import shlex
 
         words = list(sys.argv[1:])
@@ -126,21 +126,21 @@ class Session:
 
     @property
     def time(self) -> str:
-        return stamp()
+        return format_time()
 
     def context(self, **known: Any) -> Context:
-        """What the plans' documents do not say."""
+        """Return what the views need and the plans' documents do not hold."""
         from kplan.render.text import Context
 
-        given = {"paths": self.paths, "command_line": self.again, "include_unchanged": self.display.verbose}
-        return Context(**{**given, "base": base(), "log_url": log(), **known})
+        defaults = {"paths": self.paths, "command_line": self.command_line, "include_unchanged": self.display.verbose}
+        return Context(**{**defaults, "base": find_base(), "log_url": find_log_url(), **known})
 
     @property
     def style(self) -> Style:
         from kplan.render.text import Style
 
         verbosity = 1 if self.display.verbose else -1 if self.display.brief else 0
-        return Style(self.width, self.color(sys.stdout), verbosity)
+        return Style(self.width, self.use_color(sys.stdout), verbosity)
 
     @property
     def width(self) -> int:
@@ -150,7 +150,7 @@ class Session:
             return self.display.width
         return max(60, min(200, shutil.get_terminal_size((100, 24)).columns)) if sys.stdout.isatty() else 100
 
-    def color(self, stream: Any) -> bool:
+    def use_color(self, stream: Any) -> bool:
         if self.display.no_color or os.environ.get("NO_COLOR"):
             return False
         return os.environ.get("FORCE_COLOR", "0") not in ("", "0") or (
@@ -158,16 +158,16 @@ class Session:
         )
 
     def say(self, text: str = "") -> None:
-        """The product, on standard output."""
+        """Write a line to standard output, unless `--quiet` is set."""
         if not self.display.quiet:
             write(text, sys.stdout)
 
-    def product(self, text: str) -> None:
-        """What was asked for by name, on standard output: `--quiet` does not keep that back."""
+    def write_product(self, text: str) -> None:
+        """Write the requested document to standard output, even with `--quiet`."""
         write(text.rstrip("\n"), sys.stdout)
 
     def note(self, text: str) -> None:
-        """Talk, on standard error."""
+        """Write a line to standard error, unless `--quiet` is set."""
         if self.ticker:
             self.ticker.clear()
         if not self.display.quiet:
@@ -176,18 +176,18 @@ class Session:
     # -- files and servers ----------------------------------------------------------------------------------------
     @cached_property
     def runtime(self) -> Runtime:
-        """What the use cases take from this call."""
+        """Return what the use cases take from this call."""
         from kplan.app.runtime import Runtime
 
         return Runtime(
             self.secrets,
-            now,
+            current_time,
             os.environ.get("KPLAN_KEY"),
             self.note,
             lambda text: self.note(f"warning: {text}"),
             lambda problem: self.show([problem]),
             lambda what, done, total: self.progress.report(what, done, total),
-            self.showing_progress,
+            self.show_progress,
             self._configure_log,
         )
 
@@ -212,7 +212,7 @@ class Session:
         self.texts, self.environment_name = loaded.texts, loaded.environment.name
 
     def load_environment(self) -> Environment:
-        """Load the environment alone, where no stack is read; its warnings are shown."""
+        """Load the environment alone, where no stack is read; show its warnings."""
         from kplan.app.load import load_environment
 
         return load_environment(self.request, self.runtime)
@@ -237,20 +237,20 @@ class Session:
 
     # -- problems -------------------------------------------------------------------------------------------------
     def show(self, diagnostics: Sequence[Diagnostic], *, stream: Any = None, closing: str = "") -> None:
-        """The problems with their places, on standard error unless they are the product; counted at the end of all."""
+        """Show the problems with their places, on standard error unless they are the product, with their count."""
         if not diagnostics:
             return
         from kplan.render import diagnostics as view
 
         stream = stream or sys.stderr
-        diagnostics = self.masked(diagnostics)
+        diagnostics = self.mask_problems(diagnostics)
         if self.view == "concise":
             text = view.render_concise(diagnostics).rstrip("\n")
         else:
             text = view.render_full(
                 diagnostics,
                 self.text,
-                self.color(stream),
+                self.use_color(stream),
                 self.width,
                 closing=closing,
                 counted=bool(closing),
@@ -258,7 +258,7 @@ class Session:
         write(text, stream)
 
     def text(self, path: str) -> str:
-        """The file's text as it may be shown."""
+        """Return the file's text as it may be shown."""
         from kplan.app.problems import read_text
         from kplan.language.literals import hidden
 
@@ -266,40 +266,40 @@ class Session:
             self.shown[path] = hidden(self.texts.get(path) or read_text(path))[0]
         return self.shown[path]
 
-    def masked(self, diagnostics: Sequence[Diagnostic]) -> Sequence[Diagnostic]:
-        """The problems without the secrets that are written in the files they are about."""
+    def mask_problems(self, diagnostics: Sequence[Diagnostic]) -> Sequence[Diagnostic]:
+        """Return the problems without the secrets that are written in the files they are about."""
         from kplan.app.problems import mask_problems
 
         return mask_problems(self.secrets, diagnostics, self.texts)
 
 
-def now() -> datetime:
-    """The time; SOURCE_DATE_EPOCH fixes it."""
+def current_time() -> datetime:
+    """Return the time; SOURCE_DATE_EPOCH fixes it."""
     fixed = os.environ.get("SOURCE_DATE_EPOCH", "")
     return datetime.fromtimestamp(int(fixed), UTC) if fixed.isdigit() else datetime.now(UTC)
 
 
-def stamp() -> str:
-    return now().strftime("%Y-%m-%dT%H:%M:%SZ")
+def format_time() -> str:
+    return current_time().strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def live(stream: Any) -> bool:
-    """Whether a line on the stream can be written over."""
+def is_live_terminal(stream: Any) -> bool:
+    """Return whether a line on the stream can be written over."""
     return bool(stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI"))
 
 
-def base() -> str:
-    """The working folder as seen from the root of the repository, which the CI service or a `.git` names."""
-    here = Path.cwd().resolve()
-    named = (os.environ.get(name, "") for name in ("GITHUB_WORKSPACE", "CI_PROJECT_DIR"))
-    roots = [Path(root).resolve() for root in named if root]
-    roots += [folder for folder in (here, *here.parents) if (folder / ".git").exists()][:1]
-    root = next((root for root in roots if here.is_relative_to(root)), here)
-    return here.relative_to(root).as_posix().removeprefix(".")
+def find_base() -> str:
+    """Return the working folder as seen from the root of the repository, which the CI service or a `.git` names."""
+    working_folder = Path.cwd().resolve()
+    named_roots = (os.environ.get(name, "") for name in ("GITHUB_WORKSPACE", "CI_PROJECT_DIR"))
+    roots = [Path(root).resolve() for root in named_roots if root]
+    roots += [folder for folder in (working_folder, *working_folder.parents) if (folder / ".git").exists()][:1]
+    root = next((root for root in roots if working_folder.is_relative_to(root)), working_folder)
+    return working_folder.relative_to(root).as_posix().removeprefix(".")
 
 
-def log() -> str:
-    """The address of this CI run; empty where there is none."""
+def find_log_url() -> str:
+    """Return the address of this CI run; empty where there is none."""
     server, repository, run = (os.environ.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
     if server and repository and run:
         return f"{server}/{repository}/actions/runs/{run}"

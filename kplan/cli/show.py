@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kplan.cli import report_flags, reports
-from kplan.cli.command import calls
+from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING
 from kplan.cli.options import option
 from kplan.cli.session import Session
@@ -32,62 +32,64 @@ if TYPE_CHECKING:
 @option("--verbose", is_flag=True, help="Show every setting.")
 @option("--brief", is_flag=True, help="One line a step.")
 @report_flags.VIEW
-@report_flags.flag()
+@report_flags.report_option()
 @SHOWING
-@calls
+@run_command
 def command(session: Session, expanded: bool) -> int:
     paths = session.paths
     files = [path for path in paths if Path(path).is_file() and not expanded]
     if not files or len(files) < len(paths):
         _refuse_views(session, next((path for path in paths if path not in files), "this"))
     if expanded:
-        return _stacks(session)
+        return _show_stacks(session)
     if not paths:
-        return _runs(session)
+        return _show_runs(session)
     if files:
-        _plans(session, files)
+        _show_plans(session, files)
     for run in paths:
         if run not in files:
-            _run(session, run)
+            _show_run(session, run)
     return 0
 
 
 def _refuse_views(session: Session, what: str) -> None:
-    asked = [f"--report {report}" for report in session.reports or ()]
-    asked += [f"--format {session.view}"] if session.view not in ("text", "json") else []
-    if asked:
-        raise click.UsageError(f"{asked[0]} is a view of a saved plan; {what} is none, and is shown as text or JSON")
+    view_flags = [f"--report {report}" for report in session.reports or ()]
+    view_flags += [f"--format {session.view}"] if session.view not in ("text", "json") else []
+    if view_flags:
+        raise click.UsageError(
+            f"{view_flags[0]} is a view of a saved plan; {what} is none, and is shown as text or JSON"
+        )
 
 
-def _plans(session: Session, files: list[str]) -> None:
-    """The plans of the files, together."""
+def _show_plans(session: Session, files: list[str]) -> None:
+    """Show the plans of the files, together."""
     from dataclasses import replace
 
     from kplan.diagnostics import Stale
     from kplan.planning.document import from_json, verify_signatures
 
-    by_file = {file: _documents(file) for file in files}
+    by_file = {file: _read_documents(file) for file in files}
     for documents in by_file.values():
         try:
             verify_signatures(documents, os.environ.get("KPLAN_KEY"))
         except Stale as e:
             session.note(f"warning: {e.message}; it cannot be applied here")
-    found = [(file, document) for file, documents in by_file.items() for document in documents]
-    plans = [from_json(document) for _, document in found]
-    documents, context = [document for _, document in found], session.context(saved=files[0])
+    plans_of_files = [(file, document) for file, documents in by_file.items() for document in documents]
+    plans = [from_json(document) for _, document in plans_of_files]
+    documents, context = [document for _, document in plans_of_files], session.context(saved=files[0])
     annotations = reports.publish(session, documents, context)
     if session.view != "text":
         show_view(session, documents, context)
     elif len(files) == 1:
         show_plans(session, plans, documents, replace(context, paths=(files[0],)))
     else:
-        for (file, document), plan in zip(found, plans, strict=True):
+        for (file, document), plan in zip(plans_of_files, plans, strict=True):
             show_plan(session, plan, document, replace(context, paths=(file,), saved=file))
     reports.annotate(session, annotations)
 
 
-def _documents(file: str) -> list[dict[str, Any]]:
-    """The plans of one file. Raises Invalid where it holds none."""
+def _read_documents(file: str) -> list[dict[str, Any]]:
+    """Return the plans of one file. Raises Invalid where it holds none."""
     from kplan.diagnostics import Invalid, codes, error
     from kplan.project.reading import read_file
 
@@ -96,34 +98,34 @@ def _documents(file: str) -> list[dict[str, Any]]:
     except OSError as e:
         raise Invalid([error(codes.K521, "this is no saved plan", f"{file}: {e.strerror or 'it cannot be read'}")])
     except (ValueError, RecursionError):
-        raise Invalid([_not_a_plan(file)])
-    several = data.get("plans") if isinstance(data, dict) else None
-    documents = several if isinstance(several, list) else [data]
+        raise Invalid([_not_a_plan_error(file)])
+    listed_plans = data.get("plans") if isinstance(data, dict) else None
+    documents = listed_plans if isinstance(listed_plans, list) else [data]
     if not documents or not all(isinstance(document, dict) for document in documents):
         raise Invalid([error(codes.K521, "this is no saved plan", file)])
     return documents
 
 
-def _not_a_plan(file: str) -> Diagnostic:
-    """The error for a file that is not JSON; it names what the file is, where that is known."""
+def _not_a_plan_error(file: str) -> Diagnostic:
+    """Return the error for a file that is not JSON; it names what the file is, where that is known."""
     from kplan.diagnostics import codes, error
     from kplan.language.mistaken import recognize
 
-    other = recognize(file, Path(file).read_text("utf-8", "replace"))
+    recognized = recognize(file, Path(file).read_text("utf-8", "replace"))
     return error(
         codes.K521,
         "this is no saved plan",
-        f"{file} is {other.what}" if other else f"{file} is not JSON",
+        f"{file} is {recognized.what}" if recognized else f"{file} is not JSON",
         help="a saved plan is made with `kplan plan --out`; an expanded stack is shown with --stack",
     )
 
 
-def _runs(session: Session) -> int:
+def _show_runs(session: Session) -> int:
     from kplan.render.text import clean
     from kplan.state.base import shorten_problems
 
     store = session.open_store(session.load_environment())
-    with session.showing_progress():
+    with session.show_progress():
         overview, summaries = store.overview(), store.summaries()
     if session.as_json:
         rows = [
@@ -141,21 +143,21 @@ def _runs(session: Session) -> int:
     return 0
 
 
-def _run(session: Session, run: str) -> None:
+def _show_run(session: Session, run: str) -> None:
     from kplan.diagnostics import Invalid, codes, error
     from kplan.render.text import clean
 
     store = session.open_store(session.load_environment())
-    with session.showing_progress():
+    with session.show_progress():
         entries = store.entries(run)
         summary = next((s for s in store.summaries() if s.run == run), None) if not entries else None
     if summary is not None:
-        _summary(session, summary)
+        _show_summary(session, summary)
         return
     if not entries:
         raise Invalid([error(codes.K606, "there is no such file or run", run, help="`kplan show` lists the runs")])
     if session.as_json:
-        session.say(json.dumps([_entry(e) for e in entries], indent=2, ensure_ascii=False))
+        session.say(json.dumps([_entry_to_json(e) for e in entries], indent=2, ensure_ascii=False))
         return
     session.say(f"run {run} of stack {entries[0].stack}, journaled in {store.where}")
     for entry in entries:
@@ -165,8 +167,8 @@ def _run(session: Session, run: str) -> None:
             session.say(f"    [{item.step}] {clean(item.address)}{'  ' + clean(item.outcome) if item.outcome else ''}")
 
 
-def _summary(session: Session, summary: RunSummary) -> None:
-    """Show a run whose details are gone: the newest 20 of each stack have them."""
+def _show_summary(session: Session, summary: RunSummary) -> None:
+    """Show a run whose details were deleted: the newest 20 of each stack have them."""
     from kplan.model.history import summary_to_json
     from kplan.render.text import clean
 
@@ -179,7 +181,7 @@ def _summary(session: Session, summary: RunSummary) -> None:
     session.note("its details are gone: the newest 20 runs of each stack have them")
 
 
-def _entry(entry: Any) -> dict[str, Any]:
+def _entry_to_json(entry: Any) -> dict[str, Any]:
     items = [{"step": i.step, "address": i.address, "outcome": i.outcome, "change": i.change} for i in entry.items]
     return {
         "run": entry.run,
@@ -193,25 +195,25 @@ def _entry(entry: Any) -> dict[str, Any]:
     }
 
 
-def setting(key: str, text: str, source: str, width: int) -> list[str]:
-    """One setting with where it comes from, on as many lines as it takes."""
+def setting_lines(key: str, text: str, source: str, width: int) -> list[str]:
+    """Return one setting with where it comes from, on as many lines as it takes."""
     import textwrap
 
     from kplan.render.text import clean
 
-    room = width - 34
-    lines = textwrap.wrap(clean(text), room, break_on_hyphens=False) or [""]
-    where = f"({source})" if source else ""
-    if where and len(lines[-1]) + len(where) + 2 > room:
-        lines.append(where)
-    elif where:
-        lines[-1] = f"{lines[-1]}  {where}"
+    columns = width - 34
+    lines = textwrap.wrap(clean(text), columns, break_on_hyphens=False) or [""]
+    origin = f"({source})" if source else ""
+    if origin and len(lines[-1]) + len(origin) + 2 > columns:
+        lines.append(origin)
+    elif origin:
+        lines[-1] = f"{lines[-1]}  {origin}"
     head = f"    {clean(key):<28}  " if len(key) <= 28 else f"    {clean(key)}\n{'':34}"
     indented = ("\n" + " " * 34).join(lines)
     return f"{head}{indented}".split("\n")
 
 
-def _stacks(session: Session) -> int:
+def _show_stacks(session: Session) -> int:
     from kplan.diagnostics import sort_diagnostics
     from kplan.kinds.codec import resource_to_json
     from kplan.render.text import clean
@@ -245,11 +247,11 @@ def _stacks(session: Session) -> int:
             session.say(f"\n{clean(str(address))}{clean(note)}")
             data = resource_to_json(resource)
             hidden = ("note", "heartbeat")
-            flat = {f"/{k}": v for k, v in data.items() if not isinstance(v, list | dict) and k not in hidden}
-            flat |= {f"/config/{k}": "(sensitive)" if isinstance(v, dict) else v for k, v in data["config"].items()}
-            for path, raw in flat.items():
+            values = {f"/{k}": v for k, v in data.items() if not isinstance(v, list | dict) and k not in hidden}
+            values |= {f"/config/{k}": "(sensitive)" if isinstance(v, dict) else v for k, v in data["config"].items()}
+            for path, raw in values.items():
                 key = path.removeprefix("/config/").removeprefix("/")
                 source = resource.origin.sources.get(path, "")
-                for line in setting(key, format_value(key, raw), source, session.width):
+                for line in setting_lines(key, format_value(key, raw), source, session.width):
                     session.say(line)
     return 4 if loaded.has_errors else 0

@@ -18,7 +18,7 @@ NO_NOTES: Mapping[str, Sequence[str]] = {}
 
 
 def show_plan(session: Session, plan: Plan, document: dict[str, Any], context: Context) -> None:
-    """What is meant first, then what is wrong, then the steps and the verdict. Quiet, only what is wrong."""
+    """Show what was planned, then the problems, then the steps and the verdict. Quiet: only what is wrong."""
     from kplan.render.plain import summarize
     from kplan.render.text import render_blocked, render_body, render_header
 
@@ -29,7 +29,7 @@ def show_plan(session: Session, plan: Plan, document: dict[str, Any], context: C
     for line in render_body(document, session.style, context, summarize):
         session.say(line)
     if session.display.quiet and not document["errored"]:
-        for line in render_blocked(document, replace(session.style, color=session.color(sys.stderr)), context):
+        for line in render_blocked(document, replace(session.style, color=session.use_color(sys.stderr)), context):
             write(line, sys.stderr)
 
 
@@ -40,13 +40,15 @@ def show_plans(
     context: Context,
     notes: Mapping[str, Sequence[str]] = NO_NOTES,
 ) -> None:
-    """Each plan that something is to be said of, and then what is true of all of them. `notes` are by stack."""
+    """Show each plan with something to report, and then what is true of all of them. `notes` are by stack."""
     from kplan.render.many import has_own_page, narrow_context, render_closing
 
     for plan, document in zip(plans, documents, strict=True):
-        said = notes.get(plan.stack, ())
-        if said or has_own_page(document, documents, context):
-            show_plan(session, plan, document, replace(narrow_context(document, documents, context), notes=said))
+        notes_of_stack = notes.get(plan.stack, ())
+        if notes_of_stack or has_own_page(document, documents, context):
+            show_plan(
+                session, plan, document, replace(narrow_context(document, documents, context), notes=notes_of_stack)
+            )
             if len(plans) > 1:
                 session.say()
     for line in render_closing(documents, session.style, context) if len(plans) > 1 else ():
@@ -54,7 +56,7 @@ def show_plans(
 
 
 def show_view(session: Session, documents: Sequence[Mapping[str, Any]], context: Context) -> None:
-    """The plans in the form that was asked for, on standard output."""
+    """Show the plans in the requested form, on standard output."""
     from kplan.render.views import render
 
-    session.product(render(session.view, documents, context))
+    session.write_product(render(session.view, documents, context))

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kplan.cli.command import calls
+from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING
 from kplan.cli.options import option
 from kplan.cli.output import save
-from kplan.cli.reports import unwritable
+from kplan.cli.reports import output_error
 from kplan.cli.session import Session
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     help="Of which topics records, last write and readers are read: those that a stack declares or owns, all, or none.",
 )
 @SHOWING
-@calls
+@run_command
 def command(session: Session, out: str | None, facts: str) -> int:
     import json
 
@@ -48,26 +48,26 @@ def command(session: Session, out: str | None, facts: str) -> int:
     from kplan.servers.snapshots import to_json
 
     loaded = session.load_valid()
-    with session.open(loaded.environment) as opened, session.showing_progress():
+    with session.open(loaded.environment) as opened, session.show_progress():
         snapshot = take_snapshot(loaded, opened, facts, session.runtime)
     text = json.dumps(to_json(snapshot), indent=1, ensure_ascii=False) + "\n"
     if out:
-        save_or_tell(out, text)
-        session.say(_said(snapshot, out))
+        save_output(out, text)
+        session.say(_describe_snapshot(snapshot, out))
     else:
-        session.product(text)
+        session.write_product(text)
     return 0
 
 
-def save_or_tell(path: str, text: str) -> None:
-    """The file holds the text. Raises KplanError."""
+def save_output(path: str, text: str) -> None:
+    """Save the text in a file. Raises KplanError."""
     try:
         save(path, text)
     except OSError as e:
-        raise unwritable(f"{path}: {e.strerror or e}") from e
+        raise output_error(f"{path}: {e.strerror or e}") from e
 
 
-def _said(snapshot: Snapshot, path: str) -> str:
+def _describe_snapshot(snapshot: Snapshot, path: str) -> str:
     from collections import Counter
 
     from kplan.kinds.nouns import count_kind
@@ -75,8 +75,8 @@ def _said(snapshot: Snapshot, path: str) -> str:
     from kplan.text import count
 
     numbers = Counter(address.kind for address in snapshot.live.resources)
-    words = [
+    parts = [
         *(count_kind(numbers[kind], kind) for kind in KINDS if numbers[kind] or KINDS[kind].views.is_in_every_document),
         f"{count(len(snapshot.ledger), 'record')} of the ledger",
     ]
-    return f"{path}: {', '.join(words)} of env {snapshot.env}; no value of a secret is in it."
+    return f"{path}: {', '.join(parts)} of env {snapshot.env}; no value of a secret is in it."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kplan.cli.command import calls
+from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING, parse_lock_timeout
 from kplan.cli.options import option
 from kplan.cli.session import Session
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.group("state", help="Look after the records of the ledger and the journal.")
 def command() -> None:
-    """The state is written by apply, destroy and recover; these commands correct what is there already."""
+    """Group the commands; apply, destroy and recover write the state, and these commands correct it."""
 
 
 @command.command(
@@ -34,7 +34,7 @@ def command() -> None:
 @option("--yes", "-y", is_flag=True, help="Do not ask.")
 @option("--lock-timeout", metavar="TIME", default="60s", show_default=True, help="How long to wait for each lock.")
 @SHOWING
-@calls
+@run_command
 def clean(session: Session, yes: bool, lock_timeout: str) -> int:
     from kplan.app.state import clean_records, find_sensitive_records, read_passwords
     from kplan.project.loading import load_environment
@@ -46,13 +46,13 @@ def clean(session: Session, yes: bool, lock_timeout: str) -> int:
         store = opened.store
         passwords = read_passwords(opened, session.runtime)
         records = find_sensitive_records(store, passwords, session.runtime)
-        _describe(session, store, records)
+        _show_sensitive(session, store, records)
         if records.to_write:
-            _ask(session, f"write {_count(len(records.to_write))} without these values", yes)
+            _confirm(session, f"write {_count_records(len(records.to_write))} without these values", yes)
             for stack in records.stacks:
                 number = clean_records(store, stack, passwords, timeout, session.runtime)
-                session.say(f"stack {stack}: {_count(number)} written without these values")
-            _tell_of_old_versions(session, environment)
+                session.say(f"stack {stack}: {_count_records(number)} written without these values")
+            _show_old_versions(session, environment)
     return 2 if records.damaged or records.open_runs else 0
 
 
@@ -67,7 +67,7 @@ def clean(session: Session, yes: bool, lock_timeout: str) -> int:
 @option("--yes", "-y", is_flag=True, help="Do not ask.")
 @option("--lock-timeout", metavar="TIME", default="60s", show_default=True, help="How long to wait for each lock.")
 @SHOWING
-@calls
+@run_command
 def sign(session: Session, yes: bool, lock_timeout: str) -> int:
     from kplan.app.state import sign_records
 
@@ -78,17 +78,17 @@ def sign(session: Session, yes: bool, lock_timeout: str) -> int:
         records = store.records()
         unsigned = [record for record in records if record.fault]
         _list_unsigned(session, store, records, unsigned)
-        left = len(_show_damaged(session, records))
+        left_count = len(_show_damaged(session, records))
         if unsigned:
-            _ask(session, f"sign {_count(len(unsigned))}", yes)
+            _confirm(session, f"sign {_count_records(len(unsigned))}", yes)
         for stack in dict.fromkeys(record.stack for record in unsigned):
-            listed = [record for record in unsigned if record.stack == stack]
-            number = sign_records(store, stack, listed, timeout, session.runtime)
-            session.say(f"stack {stack}: {_count(number)} signed")
-            left += _tell_of_changed(session, stack, len(listed) - number)
+            records_of_stack = [record for record in unsigned if record.stack == stack]
+            number = sign_records(store, stack, records_of_stack, timeout, session.runtime)
+            session.say(f"stack {stack}: {_count_records(number)} signed")
+            left_count += _show_changed(session, stack, len(records_of_stack) - number)
     finally:
         store.close()
-    return 2 if left else 0
+    return 2 if left_count else 0
 
 
 def _refuse_without_key() -> None:
@@ -100,7 +100,7 @@ def _refuse_without_key() -> None:
 
 
 def _list_unsigned(session: Session, store: Store, records: Sequence[Record], unsigned: Sequence[Record]) -> None:
-    """Say of each stack which records would be signed, and which of its runs have no end."""
+    """Show for each stack which records would be signed, and which of its runs have no end."""
     from kplan.app.state import find_open_runs
     from kplan.render.text import clean as printable
     from kplan.state.signing import UNSIGNED
@@ -110,38 +110,42 @@ def _list_unsigned(session: Session, store: Store, records: Sequence[Record], un
         session.say(f"No record without a signature by this key is in {store.where}.")
     open_runs = find_open_runs([record for record in records if record.run])
     for stack in dict.fromkeys(record.stack for record in unsigned):
-        mine = [record for record in unsigned if record.stack == stack]
-        of_runs = [record for record in mine if record.run]
-        numbers = f"{count(len(mine) - len(of_runs), 'record')} of the ledger, {len(of_runs)} of the journal"
+        records_of_stack = [record for record in unsigned if record.stack == stack]
+        of_runs = [record for record in records_of_stack if record.run]
+        numbers = (
+            f"{count(len(records_of_stack) - len(of_runs), 'record')} of the ledger, {len(of_runs)} of the journal"
+        )
         session.say(printable(f"stack {stack}: {numbers}"))
-        if wrong := [record for record in mine if record.fault != UNSIGNED]:
-            session.say(f"    {_count(len(wrong))} with another signature")
+        if wrong := [record for record in records_of_stack if record.fault != UNSIGNED]:
+            session.say(f"    {_count_records(len(wrong))} with another signature")
         for run in dict.fromkeys(record.run for record in of_runs if record.run in open_runs):
             session.say(printable(f"    run {run} has no end: `kplan recover` acts on what it says"))
-        for record in mine if session.display.verbose else ():
+        for record in records_of_stack if session.display.verbose else ():
             session.say(printable(f"    {record.name} {record.fault}"))
 
 
-def _tell_of_changed(session: Session, stack: str, changed: int) -> int:
+def _show_changed(session: Session, stack: str, changed: int) -> int:
     if changed:
-        session.note(f"stack {stack}: {_count(changed)} changed meanwhile and left; look again with `kplan state sign`")
+        session.note(
+            f"stack {stack}: {_count_records(changed)} changed meanwhile and left; look again with `kplan state sign`"
+        )
     return changed
 
 
-def _describe(session: Session, store: Store, found: SensitiveRecords) -> None:
-    """Say what would be changed, without values, and what is left."""
+def _show_sensitive(session: Session, store: Store, records: SensitiveRecords) -> None:
+    """Show what would be changed, without values, and what is left."""
     from kplan.diagnostics import codes, warning
     from kplan.render.text import clean as printable
 
-    for record, names in found.to_write:
-        session.say(printable(f"stack {record.stack}  {record.name}: {', '.join(names)}"))
-    if not found.to_write:
+    for record, settings in records.to_write:
+        session.say(printable(f"stack {record.stack}  {record.name}: {', '.join(settings)}"))
+    if not records.to_write:
         session.say(f"No value of a sensitive setting is in {store.where}.")
-    _show_damaged(session, found.damaged)
+    _show_damaged(session, records.damaged)
     session.show([
         warning(codes.K620, "an open run keeps its values", f"run {run} needs them to be put back",
                 help=f"end it with `kplan recover {run}`, then clean again")
-        for run in found.open_runs
+        for run in records.open_runs
     ])  # fmt: skip
 
 
@@ -158,7 +162,7 @@ def _show_damaged(session: Session, records: Sequence[Record]) -> Sequence[Recor
     return damaged
 
 
-def _ask(session: Session, what: str, yes: bool) -> None:
+def _confirm(session: Session, action: str, yes: bool) -> None:
     from kplan.diagnostics import Declined
 
     if yes:
@@ -166,7 +170,7 @@ def _ask(session: Session, what: str, yes: bool) -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Declined("there is no terminal to ask on", help="say --yes")
     try:
-        answer = input(f"\nType yes to {what}: ")
+        answer = input(f"\nType yes to {action}: ")
     except (EOFError, KeyboardInterrupt):
         answer = ""
         session.say()
@@ -174,7 +178,7 @@ def _ask(session: Session, what: str, yes: bool) -> None:
         raise Declined("nothing was changed")
 
 
-def _tell_of_old_versions(session: Session, environment: Environment) -> None:
+def _show_old_versions(session: Session, environment: Environment) -> None:
     if environment.kafka and not environment.sqlite:
         session.say(
             f"Topic {environment.kafka_topic} keeps the earlier versions of these records until Kafka compacts it: the "
@@ -183,7 +187,7 @@ def _tell_of_old_versions(session: Session, environment: Environment) -> None:
         )
 
 
-def _count(records: int) -> str:
+def _count_records(records: int) -> str:
     from kplan.text import count
 
     return count(records, "record")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kplan.cli.command import calls
+from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING, parse_seconds
 from kplan.cli.options import option
 from kplan.cli.session import Session
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @option("--interval", metavar="TIME", default="5s", show_default=True, help="Between two looks of --watch.")
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="The view on standard output.")
 @SHOWING
-@calls
+@run_command
 def command(session: Session, watch: bool, interval: str) -> int:
     pause = max(0.5, parse_seconds(interval, "--interval"))
     loaded = session.load_valid()
@@ -43,37 +43,37 @@ def command(session: Session, watch: bool, interval: str) -> int:
 
     opened = session.open(loaded.environment)
     notifier = session.runtime.notifier(loaded.environment)
-    restarts, seen = Restarts(), FailedConnectors()
+    restarts, failed_connectors = Restarts(), FailedConnectors()
     names = [stack.name for stack in loaded.stacks]
     try:
         with opened:
             while True:
-                with session.showing_progress():
-                    found = read_status(loaded, opened, session.runtime)
-                _show(session, found, clear=watch)
-                notifier.notify_health(names, *seen.changes(found))
+                with session.show_progress():
+                    status = read_status(loaded, opened, session.runtime)
+                _show_status(session, status, clear=watch)
+                notifier.notify_health(names, *failed_connectors.changes(status))
                 if not watch:
-                    return {"healthy": 0, "degraded": 2}.get(found["status"], 1)
-                for address, attempt in restarts.due(loaded.stacks, found, time.monotonic()):
+                    return {"healthy": 0, "degraded": 2}.get(status["status"], 1)
+                for address, attempt in restarts.due(loaded.stacks, status, time.monotonic()):
                     restart_failed(opened, address, attempt, session.runtime)
                 time.sleep(pause)
     except KeyboardInterrupt:
         return 0
 
 
-def _show(session: Session, found: dict[str, Any], clear: bool) -> None:
+def _show_status(session: Session, status: dict[str, Any], clear: bool) -> None:
     from kplan.inspect.status import HEALTHY
     from kplan.render.status import render_lines
     from kplan.render.text import clean, fold_line
 
     if session.as_json:
-        session.say(json.dumps(found, indent=None if clear else 2, ensure_ascii=False))
+        session.say(json.dumps(status, indent=None if clear else 2, ensure_ascii=False))
         return
     if clear and sys.stdout.isatty():
         session.say("\x1b[2J\x1b[H")
-    first, *rest = [clean(line) for line in render_lines(found)]
-    session.say(session.style.paint(first, "32" if found["status"] == HEALTHY else "1;31"))
-    for line in rest:
+    first, *other_lines = [clean(line) for line in render_lines(status)]
+    session.say(session.style.paint(first, "32" if status["status"] == HEALTHY else "1;31"))
+    for line in other_lines:
         for part in fold_line(line, session.style.width) if sys.stdout.isatty() else [line]:
             session.say(part)
     sys.stdout.flush()

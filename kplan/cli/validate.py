@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kplan.cli import report_flags, reports
-from kplan.cli.command import calls
+from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING
 from kplan.cli.options import option
 from kplan.cli.session import Session
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     default="text",
     help="How problems are shown.",
 )
-@report_flags.flag(report_flags.KINDS_OF_PROBLEMS)
+@report_flags.report_option(report_flags.KINDS_OF_PROBLEMS)
 @SHOWING
-@calls
+@run_command
 def command(session: Session) -> int:
     from kplan.app.validate import check_environments, find_problems
     from kplan.diagnostics import Invalid
@@ -47,53 +47,53 @@ def command(session: Session) -> int:
     session.paths = tuple(path for path in session.paths if path not in environments.files)
     problems, others = [*environments.problems], len(environments.files)
     if others and not session.paths:
-        return _told(session, None, problems, others)
+        return _report(session, None, problems, others)
     loaded: Loaded | None = None
     try:
         loaded = session.load()
         problems += find_problems(loaded)
     except Invalid as e:
         problems += e.diagnostics
-    return _told(session, loaded, problems, others)
+    return _report(session, loaded, problems, others)
 
 
-def _told(session: Session, loaded: Loaded | None, problems: Sequence[Diagnostic], others: int = 0) -> int:
-    """The problems are shown and reported. `others`: files that are no stacks. Returns the exit code."""
+def _report(session: Session, loaded: Loaded | None, problems: Sequence[Diagnostic], others: int = 0) -> int:
+    """Show and report the problems; return the exit code. `others`: files that are not stacks."""
     from kplan.diagnostics import sort_diagnostics
 
     stacks = loaded.stacks if loaded else ()
-    found = session.masked(sort_diagnostics(problems))
+    masked_problems = session.mask_problems(sort_diagnostics(problems))
     if session.view in ("text", "concise") and not session.reports:
-        _shown(session, stacks, found, others)
+        _show(session, stacks, masked_problems, others)
     else:
-        _published(session, loaded, found, others)
-    return 4 if any(problem.is_error for problem in found) else 0
+        _publish(session, loaded, masked_problems, others)
+    return 4 if any(problem.is_error for problem in masked_problems) else 0
 
 
-def _published(session: Session, loaded: Loaded | None, found: Sequence[Diagnostic], others: int) -> None:
-    """Standard output and every report hold what they were asked for."""
+def _publish(session: Session, loaded: Loaded | None, problems: Sequence[Diagnostic], others: int) -> None:
+    """Write standard output and every report as requested."""
     from kplan.render.views import render
 
     stacks = loaded.stacks if loaded else ()
-    documents, context = reports.of_problems(session, found, _names(loaded)), session.context()
-    document = _document(stacks, found)
+    documents, context = reports.make_documents(session, problems, _stack_names(loaded)), session.context()
+    document = _make_document(stacks, problems)
     annotations = reports.publish(session, documents, context, {"json": document})
     if session.as_json:
-        session.product(document)
+        session.write_product(document)
     elif session.view in ("github", "sarif", "junit"):
-        session.product(render(session.view, documents, context))
+        session.write_product(render(session.view, documents, context))
     else:
-        _shown(session, stacks, found, others)
+        _show(session, stacks, problems, others)
     reports.annotate(session, annotations)
 
 
-def _shown(session: Session, stacks: Sequence[Stack], found: Sequence[Diagnostic], others: int) -> None:
-    session.show(found, stream=sys.stdout)
+def _show(session: Session, stacks: Sequence[Stack], problems: Sequence[Diagnostic], others: int) -> None:
+    session.show(problems, stream=sys.stdout)
     if session.view == "text":
-        session.say(_summary(stacks, found, others))
+        session.say(_summary(stacks, problems, others))
 
 
-def _names(loaded: Loaded | None) -> dict[str, str]:
+def _stack_names(loaded: Loaded | None) -> dict[str, str]:
     if loaded is None:
         return {}
     from kplan.app.problems import stack_paths
@@ -101,7 +101,7 @@ def _names(loaded: Loaded | None) -> dict[str, str]:
     return dict(zip(stack_paths(loaded), (stack.name for stack in loaded.stacks), strict=True))
 
 
-def _document(stacks: Sequence[Stack], problems: Sequence[Diagnostic]) -> str:
+def _make_document(stacks: Sequence[Stack], problems: Sequence[Diagnostic]) -> str:
     import json
 
     from kplan.planning.document import diagnostic_to_json

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kplan.cli.command import calls
+from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING, parse_seconds
 from kplan.cli.options import option
 from kplan.cli.session import Session
@@ -43,7 +43,7 @@ def _find_nouns() -> list[str]:
 @option("--retries", type=click.IntRange(1, 100000), default=30, show_default=True, help="How often to try.")
 @option("--delay", metavar="TIME", default="2s", show_default=True, help="Between two tries.")
 @SHOWING
-@calls
+@run_command
 def command(session: Session, things: str, retries: int, delay: str) -> int:
     from kplan.app.wait import find_missing, impatient
     from kplan.servers.waits import WAITS
@@ -57,29 +57,29 @@ def command(session: Session, things: str, retries: int, delay: str) -> int:
     else:
         session.connect_alone = True
         environment = session.load_environment()
-    wanted = _things(things, environment, bool(session.paths))
+    wanted = _parse_things(things, environment, bool(session.paths))
     environment = impatient(environment)
-    for left in range(retries - 1, -1, -1):
-        with session.showing_progress():
+    for attempts_left in range(retries - 1, -1, -1):
+        with session.show_progress():
             missing = find_missing(environment, wanted, addresses, session.runtime)
         if not missing:
             session.say(f"ready: {', '.join(wanted)}")
             return 0
-        session.note(f"not ready, {left} {'try' if left == 1 else 'tries'} left: {missing}")
+        session.note(f"not ready, {attempts_left} {'try' if attempts_left == 1 else 'tries'} left: {missing}")
         sys.stderr.flush()
-        if left:
-            with session.showing_progress(), WAITS.on(f"waiting to try {', '.join(wanted)} again", pause):
+        if attempts_left:
+            with session.show_progress(), WAITS.on(f"waiting to try {', '.join(wanted)} again", pause):
                 time.sleep(pause)
     return 1
 
 
-def _things(text: str, environment: Environment, stacks: bool) -> list[str]:
+def _parse_things(text: str, environment: Environment, stacks: bool) -> list[str]:
     known_nouns = _find_nouns()
-    known = (*SERVERS, *known_nouns)
+    all_things = (*SERVERS, *known_nouns)
     chosen = [word.strip() for word in text.split(",") if word.strip()]
-    wrong = [word for word in chosen if word not in known]
-    if wrong:
-        raise click.BadParameter(f"{wrong[0]!r} is none of {', '.join(known)}", param_hint="--for")
+    unknown = [word for word in chosen if word not in all_things]
+    if unknown:
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(all_things)}", param_hint="--for")
     nouns = [word for word in chosen if word in known_nouns]
     if nouns and not stacks:
         raise click.UsageError(f"--for {nouns[0]} needs a STACK that names them")
@@ -87,5 +87,5 @@ def _things(text: str, environment: Environment, stacks: bool) -> list[str]:
         raise click.UsageError(f"environment {environment.name} has no Connect")
     if {"kafka", *known_nouns} & set(chosen) and not environment.has_brokers:
         raise click.UsageError(f"environment {environment.name} has no brokers: give --bootstrap HOST:PORT")
-    there = {"kafka": environment.has_brokers, "connect": environment.has_connect}
-    return chosen or [thing for thing, known in there.items() if known]
+    available = {"kafka": environment.has_brokers, "connect": environment.has_connect}
+    return chosen or [thing for thing, known in available.items() if known]

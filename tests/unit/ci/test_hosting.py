@@ -19,7 +19,7 @@ import click
 import pytest
 import yaml
 
-from kplan.ci.hosting import LONGEST, GitHub, GitLab, Host, NotPermitted, Refused, fitting, upsert
+from kplan.ci.hosting import MAX_COMMENT_LENGTH, GitHub, GitLab, Host, NotPermitted, Refused, shorten_body, upsert
 from kplan.cli import COMMANDS, cli
 from kplan.diagnostics import Busy, Timeout, Unreachable
 from tests.fakes.hosting import JOB_TOKEN, LOST, OTHER, TOKEN, Answer, FakeGitHub, FakeGitLab
@@ -219,10 +219,10 @@ def test_no_answer_in_time_is_told(github: FakeGitHub, monkeypatch: pytest.Monke
 
 
 def test_a_comment_of_sixty_thousand_characters_is_left_and_a_longer_one_is_cut() -> None:
-    fits = f"{MARKER}\n" + "x" * (LONGEST - len(MARKER) - 1)
-    assert fitting(fits) == fits
-    cut = fitting(f"{MARKER}\n" + "a line of the plan\n" * 10_000)
-    assert LONGEST - 200 < len(cut) <= LONGEST
+    fits = f"{MARKER}\n" + "x" * (MAX_COMMENT_LENGTH - len(MARKER) - 1)
+    assert shorten_body(fits) == fits
+    cut = shorten_body(f"{MARKER}\n" + "a line of the plan\n" * 10_000)
+    assert MAX_COMMENT_LENGTH - 200 < len(cut) <= MAX_COMMENT_LENGTH
     assert cut.splitlines()[0] == MARKER and "This is cut" in cut.splitlines()[1]
     assert cut.splitlines()[-1] == "a line of the plan"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kplan.cli.output import escaped
+from kplan.cli.output import escape_controls
 from kplan.language.source import load
 from kplan.testing import SimulatedCluster
 from tests.shell import Shell
@@ -53,5 +53,5 @@ def test_an_import_keeps_the_value_and_escapes_it(shell: Shell) -> None:
 
 
 def test_kplans_own_colours_are_left() -> None:
-    assert escaped("\x1b[31mred\x1b[0m\n\tüñ") == "\x1b[31mred\x1b[0m\n\tüñ"
-    assert json.loads(escaped(json.dumps(ODD, ensure_ascii=False))) == ODD
+    assert escape_controls("\x1b[31mred\x1b[0m\n\tüñ") == "\x1b[31mred\x1b[0m\n\tüñ"
+    assert json.loads(escape_controls(json.dumps(ODD, ensure_ascii=False))) == ODD

@@ -17,7 +17,7 @@ import pytest
 
 from kplan.__main__ import run
 from kplan.cli import COMMANDS, cli
-from kplan.cli.options import UNSAID
+from kplan.cli.options import FLAGS_WITHOUT_VARIABLE
 from kplan.cli.output import save
 from kplan.cli.report_flags import KINDS
 from kplan.render.plain import summarize
@@ -491,12 +491,12 @@ def flags() -> list[tuple[str, click.Option]]:
 def test_every_flag_has_its_variable_but_those_that_must_be_said() -> None:
     for command, flag in flags():
         long = next(name for name in flag.opts if name.startswith("--"))
-        expected = None if long in UNSAID else "KPLAN_" + long[2:].upper().replace("-", "_")
+        expected = None if long in FLAGS_WITHOUT_VARIABLE else "KPLAN_" + long[2:].upper().replace("-", "_")
         assert flag.envvar == expected, f"kplan {command} {long}"
 
 
 def test_what_must_be_said_each_time() -> None:
-    assert set(UNSAID) == {"--yes", "--accept", "--replace", "--forget", "--var", "--drop"}
+    assert set(FLAGS_WITHOUT_VARIABLE) == {"--yes", "--accept", "--replace", "--forget", "--var", "--drop"}
 
 
 def kplan(shell: Shell, *arguments: str, expect: int = 0, **environment: str) -> Ended:

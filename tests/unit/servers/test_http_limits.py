@@ -131,14 +131,14 @@ def test_an_answer_of_the_host_that_trickles_ends_in_time(serve: Serve, where: s
 
     def ask() -> None:
         with pytest.raises(Timeout, match="has not answered within 1 s"):
-            api.ask("GET", "/user", "")
+            api.request_json("GET", "/user", "")
 
     assert 0.9 < seconds(ask) < 4
 
 
 def test_an_endless_answer_of_the_host_is_refused(serve: Serve) -> None:
     with pytest.raises(Refused, match="larger than 64 MiB") as failed:
-        Api(serve(endless), "token").file("/archive.zip", "")
+        Api(serve(endless), "token").download("/archive.zip", "")
     assert failed.value.code == "K333"
 
 
