@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kplan.model import Stack
     from kplan.model.masks import Mask
     from kplan.project.environment import Environment
-    from kplan.servers.base import Tell
+    from kplan.servers.base import ReportProgress
     from kplan.state.base import Holder
 
 
@@ -56,7 +56,7 @@ class Runtime:
     note: Callable[[str], None] = discard
     warn: Callable[[str], None] = discard
     show_problem: Callable[[Diagnostic], None] = discard_problem
-    report_progress: Tell = discard_progress
+    report_progress: ReportProgress = discard_progress
     show_progress: Callable[[bool], AbstractContextManager[None]] = show_no_progress
     secrets_learned: Callable[[], None] = do_nothing
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kplan.model import Live
 from kplan.model.masks import Mask
 from kplan.project.environment import Environment
-from kplan.servers.base import Cluster, Tell, untold
+from kplan.servers.base import Cluster, ReportProgress, ignore_progress
 from kplan.servers.snapshots import Snapshot
 from kplan.state.base import Store
 
@@ -54,7 +54,7 @@ def open_cluster(
     mask: Mask | None = None,
     warn: Callable[[str], None] = lambda text: None,
     parallel: int = 6,
-    tell: Tell = untold,
+    tell: ReportProgress = ignore_progress,
 ) -> Cluster:
     """The clients of an environment's servers; nothing is asked of them yet.
 
@@ -105,7 +105,7 @@ def _connectors(
     topics: KafkaTopics | None,
     mask: Mask | None,
     parallel: int,
-    tell: Tell,
+    tell: ReportProgress,
     databases: Databases | None = None,
 ) -> ConnectConnectors:
     """The client of the environment's Connect; without `topics` it looks at no heartbeats and sends no signals."""
@@ -130,7 +130,7 @@ def _connectors(
         attempts=environment.attempts,
         delay=environment.delay,
         parallel=parallel,
-        heartbeat=topics.end_offsets if topics else None,
+        heartbeat=topics.read_end_offsets if topics else None,
         signals=(lambda: _signals(environment)) if topics else None,
         databases=databases,
         mask=mask,
@@ -186,4 +186,4 @@ def tables_of(login: Login, databases: Sequence[str]) -> list[Table]:
     """The tables of the database that `login` reaches, in which the named databases must be. Raises KplanError."""
     from kplan.servers.databases.drivers import DRIVERS
 
-    return DRIVERS[login.engine].tables(login, databases)
+    return DRIVERS[login.engine].read_tables(login, databases)

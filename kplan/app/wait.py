@@ -30,7 +30,7 @@ def wait_until_ready(environment: Environment, needs_connect: bool, timeout: flo
     """Return once Kafka answers, and Connect where it is needed. Raises KplanError after `timeout` seconds."""
     servers = ["kafka", *(["connect"] if needs_connect and environment.has_connect else [])]
     end = time.monotonic() + timeout
-    with runtime.show_progress(False), WAITS.on(f"waiting for {' and '.join(servers)}", timeout):
+    with runtime.show_progress(False), WAITS.add(f"waiting for {' and '.join(servers)}", timeout):
         while missing := find_missing(impatient(environment, end - time.monotonic()), servers, (), runtime):
             left = end - time.monotonic()
             if left <= 0:
@@ -96,7 +96,7 @@ def _wait_for_other(store: Store, stack: str, deadline: float, runtime: Runtime)
         return
     next_report = time.monotonic()
     what = f"waiting for the lock of stack {stack}, which {other.who} holds"
-    with WAITS.on(what, max(0.0, deadline - time.monotonic())):
+    with WAITS.add(what, max(0.0, deadline - time.monotonic())):
         while other is not None:
             who = f"{other.who} holds stack {stack} since {other.since}: {other.command} (run {other.run})"
             left = deadline - time.monotonic()

@@ -20,7 +20,7 @@ from requests.auth import AuthBase
 
 from kplan.diagnostics import Busy, Denied, KplanError, Timeout, Unreachable, codes
 from kplan.model import EMPTY
-from kplan.servers.http_limits import MIB, TooLarge, limited_session, ran_out
+from kplan.servers.http_limits import MIB, TooLarge, create_limited_session, has_timed_out
 
 MARKER = "<!-- kplan:v1 "
 MAX_COMMENT_LENGTH = 60_000  # characters of a comment; GitHub takes 65,536
@@ -133,7 +133,7 @@ class Api:
     def __init__(self, base: str, token: str, headers: Mapping[str, str] = EMPTY, timeout: float = 30.0) -> None:
         self.base = base.rstrip("/")
         self._timeout = timeout
-        self._session = limited_session(MAX_ANSWER_BYTES)
+        self._session = create_limited_session(MAX_ANSWER_BYTES)
         self._session.headers.update({"User-Agent": "kplan", **headers})
         self._session.auth = _Bearer(token)
 
@@ -166,7 +166,7 @@ class Api:
         except TooLarge as e:
             raise Refused(f"{host}: {e}", code=codes.K333) from e
         except requests.RequestException as e:
-            if isinstance(e, requests.Timeout) or ran_out(e):
+            if isinstance(e, requests.Timeout) or has_timed_out(e):
                 raise Timeout(f"{host} has not answered within {seconds:g} s") from e
             raise Unreachable(
                 f"{host}: {_innermost_reason(e)}", help="check the network of this runner, and its proxy"

@@ -55,7 +55,9 @@ def _table_lines(rows: list[dict[str, Any]]) -> list[str]:
         elif "tasks_running" in row:
             details = f"{row['state']:<16} {row['tasks_running']} of {count(row['tasks'], 'task')} running"
         else:
-            what = clean(", ".join(f"{key} {value}" for key, value in row.items() if key not in ("address", "stack")))
+            details = clean(
+                ", ".join(f"{key} {value}" for key, value in row.items() if key not in ("address", "stack"))
+            )
         owner = f"stack {row['stack']}" if row["stack"] else "-"
         lines.append(f"{clean(row['address']):<{width}}  {details:<36}  {clean(owner)}".rstrip())
     return [*lines, f"{count(len(rows), 'resource')}."]

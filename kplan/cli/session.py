@@ -81,7 +81,7 @@ class Session:
 
         width, terminal = shutil.get_terminal_size((100, 24)).columns, is_live_terminal(sys.stderr)
         if terminal or lines:
-            self.ticker = Ticker(self.progress, self.note, terminal, waits.words, width=width)
+            self.ticker = Ticker(self.progress, self.note, terminal, waits.describe_wait, width=width)
         try:
             show = lambda text: self.note(f"  … {self.secrets.mask(text)}")  # noqa: E731
             with self.ticker or contextlib.nullcontext(), retries_shown(show):

@@ -68,7 +68,7 @@ def command(session: Session, things: str, retries: int, delay: str) -> int:
         session.note(f"not ready, {attempts_left} {'try' if attempts_left == 1 else 'tries'} left: {missing}")
         sys.stderr.flush()
         if attempts_left:
-            with session.show_progress(), WAITS.on(f"waiting to try {', '.join(wanted)} again", pause):
+            with session.show_progress(), WAITS.add(f"waiting to try {', '.join(wanted)} again", pause):
                 time.sleep(pause)
     return 1
 

@@ -180,7 +180,7 @@ def post_to_receivers(
     often is a secret."""
     import requests
 
-    from kplan.servers.http_limits import MIB, limited_session
+    from kplan.servers.http_limits import MIB, create_limited_session
 
     problems = []
     for receiver in receivers:
@@ -188,7 +188,7 @@ def post_to_receivers(
             continue
         host = urlsplit(receiver.url).hostname or "its receiver"
         try:
-            with limited_session(MIB) as session:
+            with create_limited_session(MIB) as session:
                 answer = session.post(
                     receiver.url, json=body, timeout=REQUEST_TIMEOUT_S, allow_redirects=False, stream=True
                 )

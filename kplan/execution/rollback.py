@@ -154,9 +154,9 @@ class Rollback:
                 run.emit(UndoDone(run.planned(step), run.clock() - start))
                 continue
             outcome = outcomes[undos[step.number].address]
-            text = f"kept: {outcome.kept}" if outcome.kept else outcome.words
+            text = f"kept: {outcome.kept}" if outcome.kept else outcome.reason
             left[step.number] = f"{undos[step.number].address}: {text}"
-            reason = outcome.kept or outcome.words
+            reason = outcome.kept or outcome.reason
             run.emit(UndoFailed(run.planned(step), run.clock() - start, reason, bool(outcome.kept)))
         if undone:
             run.records.write(self.lock, "undid", list(undone.values()))

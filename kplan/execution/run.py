@@ -259,7 +259,7 @@ class Run:
         return {**backend.capture([s.change for s in steps if s.change.address not in known]), **known}
 
     def _failed(self, lock: Lock, failed: Sequence[Step], outcomes: Mapping[Address, Outcome], began: float) -> Failure:
-        said = {s.number: outcomes[s.change.address].words for s in failed}
+        said = {s.number: outcomes[s.change.address].reason for s in failed}
         refused = {
             s.number: s
             for s in failed
@@ -275,9 +275,9 @@ class Run:
                 self.sent[step.number], unsure=outcome.unsure, accepted=outcome.accepted, refused=step.number in refused
             )
             code = outcome.error.code if outcome.error else ""
-            self.emit(StepFailed(self.planned(step), self.clock() - began, outcome.words, code))
+            self.emit(StepFailed(self.planned(step), self.clock() - began, outcome.reason, code))
         first = outcomes[failed[0].change.address]
-        return Failure(failed[0], first.error or KplanError(first.words))
+        return Failure(failed[0], first.error or KplanError(first.reason))
 
     def settled(
         self,

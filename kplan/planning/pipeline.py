@@ -289,9 +289,9 @@ def _unread(live: Live) -> list[Diagnostic]:
 
 
 def _uncompared(stack: Stack, live: Live) -> list[Diagnostic]:
-    from kplan.servers.snapshots import uncompared
+    from kplan.servers.snapshots import note_uncompared
 
-    return uncompared(stack, live)
+    return note_uncompared(stack, live)
 
 
 def _clashes(clashes: Sequence[str]) -> list[Diagnostic]:

@@ -15,7 +15,7 @@ from kplan.kinds.connector.sensitivity import Setting
 from kplan.kinds.registry import KINDS
 from kplan.model import Address, Live, Stack, Target
 from kplan.planning.diff import Ledger, needed
-from kplan.servers.base import Backend, Cluster, Reading
+from kplan.servers.base import Backend, BackendState, Cluster
 from kplan.state.base import Overview, Store
 
 V = TypeVar("V")
@@ -27,7 +27,7 @@ class Prefetch:
     """What is being read while the stack files are: what does not depend on them. By kind and server."""
 
     targets: Mapping[Key, Future[Target]]
-    readings: Mapping[Key, Future[Reading]]  # of kinds of which all resources are read
+    readings: Mapping[Key, Future[BackendState]]  # of kinds of which all resources are read
     recorded: Future[Overview]
 
 
@@ -37,7 +37,7 @@ def begin_reading(cluster: Cluster, store: Store) -> Prefetch:
     return Prefetch(_start_identifying(cluster, readings), readings, start_call(store.overview))
 
 
-def _start_reading_all(cluster: Cluster) -> dict[Key, Future[Reading]]:
+def _start_reading_all(cluster: Cluster) -> dict[Key, Future[BackendState]]:
     """Ask for the resources of those kinds of which all are read."""
     backends = {key: backend for key, backend in cluster.by_kind.items() if KINDS[backend.kind].reads_all}
     return {key: start_call(partial(backend.read, None)) for key, backend in backends.items()}
@@ -45,7 +45,7 @@ def _start_reading_all(cluster: Cluster) -> dict[Key, Future[Reading]]:
 
 def _start_reading_named(
     cluster: Cluster, addresses: Collection[Address] | None, *, asks_all: bool = True
-) -> dict[Key, Future[Reading]]:
+) -> dict[Key, Future[BackendState]]:
     """Ask for these resources of the other kinds (None: all of them). Without `asks_all` only who has some is asked."""
     started = {}
     for key, backend in cluster.by_kind.items():
@@ -57,7 +57,7 @@ def _start_reading_named(
     return started
 
 
-def _start_identifying(cluster: Cluster, readings: Mapping[Key, Future[Reading]]) -> dict[Key, Future[Target]]:
+def _start_identifying(cluster: Cluster, readings: Mapping[Key, Future[BackendState]]) -> dict[Key, Future[Target]]:
     """Ask each server who it is."""
     return {
         key: start_call(partial(_identify, backend, readings[key]) if key in readings else backend.identify)
@@ -65,7 +65,7 @@ def _start_identifying(cluster: Cluster, readings: Mapping[Key, Future[Reading]]
     }
 
 
-def _identify(backend: Backend, reading: Future[Reading]) -> Target:
+def _identify(backend: Backend, reading: Future[BackendState]) -> Target:
     """Who the server is, asked a second time once it can be read: it may just have started."""
     try:
         return backend.identify()
@@ -153,13 +153,13 @@ def read_addresses(cluster: Cluster, addresses: Iterable[Address] | None, settin
 
 
 def _collect(
-    readings: Mapping[Key, Future[Reading]], targets: Mapping[Key, Future[Target]], kinds: Collection[str]
+    readings: Mapping[Key, Future[BackendState]], targets: Mapping[Key, Future[Target]], kinds: Collection[str]
 ) -> Live:
     """The live state. A server that does not answer is left out where nothing of its kind is in `kinds`.
 
     Kinds that are read by names are always needed: what they have in common with a stack is not known otherwise.
     """
-    answers: dict[Key, tuple[Reading, Target]] = {}
+    answers: dict[Key, tuple[BackendState, Target]] = {}
     unread: dict[str, str] = {}
     for key, reading in readings.items():
         kind = KINDS[key[0]]
@@ -172,7 +172,7 @@ def _collect(
     return replace(_join(answers), unread=unread)
 
 
-def _join(answers: Mapping[Key, tuple[Reading, Target]]) -> Live:
+def _join(answers: Mapping[Key, tuple[BackendState, Target]]) -> Live:
     """The live state of all that answered, on servers that belong together."""
     target, *others = (target for _, target in answers.values())
     for other in others:

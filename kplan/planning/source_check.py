@@ -42,7 +42,7 @@ def look(cluster: Cluster, changes: Sequence[Change], target: Target) -> Looked:
             asks[key] = ask(changes[key[0]], connector, login_from_here(connector, target.connect_url))
         except KplanError as e:
             why[key] = _in_short(e)
-    answers = cluster.databases.look(asks) if asks else {}
+    answers = cluster.databases.read_states(asks) if asks else {}
     found: dict[Key, DatabaseState] = {
         key: answer for key, answer in answers.items() if not isinstance(answer, KplanError)
     }

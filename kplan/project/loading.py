@@ -160,14 +160,14 @@ def list_environment_names(request: Request) -> tuple[str, ...]:
 
 def load_snapshot(path: str) -> Snapshot:
     """Return the snapshot in the file. Raises Invalid if there is none, Stale if it is newer than this kplan."""
-    from kplan.servers.snapshots import from_json, unreadable
+    from kplan.servers.snapshots import from_json, unreadable_error
 
     try:
         data = json.loads(reading.read_file(path, MAX_SNAPSHOT_BYTES))
     except OSError as e:
-        raise unreadable(path, e.strerror or "it cannot be read") from e
+        raise unreadable_error(path, e.strerror or "it cannot be read") from e
     except (ValueError, RecursionError) as e:
-        raise unreadable(path, "it is no JSON, or only a part of it") from e
+        raise unreadable_error(path, "it is no JSON, or only a part of it") from e
     return from_json(data, path)
 
 

@@ -1,1 +1,1 @@
-"""Where the world is touched: Kafka, Connect, and a cluster that is simulated in SQLite."""
+"""The servers that kplan reads and changes: Kafka, Connect, databases, and a cluster simulated in SQLite."""

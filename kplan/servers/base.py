@@ -1,4 +1,4 @@
-"""What a backend does. Every call takes many, because requests are batched."""
+"""What a backend does. Every call takes many resources, because requests are batched."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from kplan.servers.databases.base import Databases
 
 Progress = Callable[[Address, str], None]  # "config accepted, waiting for RUNNING"
-Tell = Callable[[str, int, int], None]  # "topics read", so many of so many
+ReportProgress = Callable[[str, int, int], None]  # "topics read", done, total
 
 
-def untold(what: str, done: int, total: int) -> None:
-    """Nobody wants to know how far it is."""
+def ignore_progress(what: str, done: int, total: int) -> None:
+    """Ignore how far the work is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one change. No `error`: it is so. An EXPECTED error is success and never appears here.
+    """The result of one change. No `error`: it was made. An EXPECTED error is success and never appears here.
 
-    An error with `applied is None` may have taken effect; live state decides. `kept` says why an undo that is
-    conditional (delete while empty) left the thing there. `unsure`: a request may still be on its way. `accepted`: a
-    server took it, and it did not come to what it should. `adopted`: another client created it meanwhile, exactly as
-    asked.
+    An error with `applied is None` may have taken effect; live state decides. `kept` is the reason why a
+    conditional undo (delete while empty) left the resource. `unsure`: a request may still be on its way. `accepted`: a
+    server accepted it, but it did not reach the declared state. `adopted`: another client created it meanwhile, exactly
+    as declared.
     """
 
     error: KplanError | None = None
@@ -45,16 +45,16 @@ class Outcome:
         return self.error is None and not self.kept
 
     @property
-    def words(self) -> str:
-        """Why it is not so, on one line."""
+    def reason(self) -> str:
+        """Return why the change was not made, in one line."""
         return " ".join((self.kept or (self.error.message if self.error else "")).split())
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What one backend saw. `names` are all there are; `resources` and `health` those that were asked for.
+class BackendState:
+    """What one backend read. `names` are all that exist; `resources` and `health` those that were requested.
 
-    `refused` says of what is hidden why it is, and the way out.
+    `refused` has, for what is hidden, the reason and the remedy.
     """
 
     resources: Mapping[Address, Resource] = field(default_factory=dict)
@@ -64,11 +64,11 @@ class Reading:
     refused: Mapping[Address, KplanError] = field(default_factory=dict)
 
 
-KAFKA, CONNECT = "kafka", "connect"  # the servers of an environment that has one of each
+KAFKA, CONNECT = "kafka", "connect"  # the names of an environment's servers, one of each
 
 
 def needs_connect(addresses: Iterable[Address]) -> bool:
-    """Whether one of the resources is on a Connect."""
+    """Return whether one of the resources is on a Connect."""
     return any(KINDS[address.kind].server == CONNECT for address in addresses)
 
 
@@ -77,55 +77,55 @@ class Backend(Protocol):
 
     kind: str
     server: str
-    check_name: str  # by which `check` is known: `validate_only`
+    check_name: str  # how the server calls `check`: `validate_only`
 
     @property
     def retries(self) -> int:
-        """How many requests were sent again so far."""
+        """Return how many requests were sent again so far."""
 
     def identify(self) -> Target:
-        """Says who the server is. Raises Unreachable or Denied, with the server's own reason."""
+        """Return who the server is. Raises Unreachable or Denied, with the server's own reason."""
 
-    def read(self, names: Collection[str] | None) -> Reading:
-        """The live state of `names` (None: all). Absent ones are left out; hidden ones are named as such."""
+    def read(self, names: Collection[str] | None) -> BackendState:
+        """Read the live state of `names` (None: all). Absent ones are left out; hidden ones are listed as hidden."""
 
     def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
-        """The ids of the named topics, where the server has them. One that is deleted and made again gets another."""
+        """Read the ids of the named topics, where the server has them. A recreated topic gets another id."""
 
     def placement(self, names: Collection[str]) -> Placement:
-        """On which brokers the replicas of the named topics are, and whether they can be moved."""
+        """Return the brokers of the named topics' replicas, and whether replicas can be moved."""
 
     def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
-        """What the server would refuse, without changing anything. An empty sequence: checked and accepted.
+        """Return what the server would refuse, without changing anything. An empty sequence: checked and accepted.
 
         Changes that cannot be checked are left out. Diagnostics carry `path` (`/config/KEY`) where the server named it.
         """
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
-        """What must be remembered before `changes` so that they can be undone (connector offsets), as JSON."""
+        """Return what must be remembered before `changes` to undo them (connector offsets), as JSON."""
 
     def act(
         self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
     ) -> Mapping[Address, Outcome]:
-        """Sends the changes, each answered for itself. Retries what is RETRIABLE and cannot have taken effect.
+        """Send the changes; each has its own outcome. Retries what is RETRIABLE and cannot have taken effect.
 
         For a `create` of a connector, `captured` may hold `offsets` that are put back before it starts.
         """
 
     def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
-        """Returns once every change shows on the servers and holds, or its time is up (an Outcome with an error)."""
+        """Wait until the servers show every change and keep it, or its time is up (an Outcome with an error)."""
 
     def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
-        """What is stored in and who reads the named topics, in bounded time. Only topics have facts.
+        """Return what the named topics store and who reads them, in bounded time. Only topics have facts.
 
         What is not known is None, with the reason in `unknown`.
         """
 
     def positions(self, groups: Collection[str]) -> frozenset[str]:
-        """Those of the consumer groups that have positions anywhere. Only the backend of topics knows."""
+        """Return the consumer groups that have positions anywhere. Only the backend of topics knows."""
 
     def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
-        """The settings that are passwords by the server's own definitions; what it has none of is left out."""
+        """Return the settings that the server defines as passwords; without definitions a resource is left out."""
 
     def close(self) -> None: ...
 
@@ -134,7 +134,7 @@ class Backend(Protocol):
 class Cluster:
     """An environment's servers, a backend for each kind on each of them, by kind and name of the server.
 
-    `databases` are those that connectors read; None where they are not looked into. `mask` knows every secret that was
+    `databases` are those that connectors read; None where kplan does not read them. `mask` has every secret that was
     read from the servers.
     """
 
@@ -154,12 +154,12 @@ class Cluster:
 
     @property
     def topics(self) -> Backend:
-        """The backend of topics, which every environment has."""
+        """Return the backend of topics, which every environment has."""
         return self.by_kind["topic", KAFKA]
 
     @property
     def connectors(self) -> Backend | None:
-        """The backend of connectors on the environment's own Connect."""
+        """Return the backend of connectors on the environment's own Connect."""
         return self.by_kind.get(("connector", CONNECT))
 
     def read_passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
@@ -191,4 +191,4 @@ class Cluster:
             backend.close()
 
 
-__all__ = ["Backend", "Cluster", "Live", "Outcome", "Progress", "Reading"]
+__all__ = ["Backend", "BackendState", "Cluster", "Live", "Outcome", "Progress"]

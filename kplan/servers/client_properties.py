@@ -1,8 +1,8 @@
-"""The properties of librdkafka that kplan.yaml may set, and which settings librdkafka has to judge.
+"""The properties of librdkafka that kplan.yaml may set, and which settings librdkafka must judge.
 
 Names and ranges are those of librdkafka 2.16 (https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md),
 without callbacks and without what a file may not set (schemas/environments.v1.json). The list decides nothing: another
-librdkafka may have other properties. It only tells which settings are certainly right, and what a name is near to.
+librdkafka may have other properties. It only shows which settings are certainly right, and suggests names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kplan.servers.connection_errors import refused_setting
 if TYPE_CHECKING:
     from kplan.language.source import Document
 
-_END_OF_SETTINGS: Final = "kplan.end"  # librdkafka has no such property, so no client comes of it
+_END_OF_SETTINGS: Final = "kplan.end"  # librdkafka has no such property, so it creates no client
 NO_SUCH_PROPERTY: Final = "No such configuration property"  # librdkafka's words
 NAMES_URL: Final = "https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md"
 
@@ -110,7 +110,7 @@ PROPERTIES: Final[Mapping[str, str]] = _parse_ranges()
 
 
 def is_listed(name: str, value: str) -> bool:
-    """Return whether the list has the property, with this value in its range. Else librdkafka has to judge."""
+    """Return whether the list has the property, with this value in its range. Otherwise librdkafka must judge."""
     values = PROPERTIES.get(name)
     if values is None:
         return False
@@ -132,35 +132,35 @@ def find_refused(
         path = ("environments", environment, "kafka", name)
         if is_listed(name, value) or (name in unknown and name in PROPERTIES):
             continue
-        words = refusal(name, value)
-        if NO_SUCH_PROPERTY in words:
-            problems.append(_unknown_name(name, document.key_at(*path)))
-        elif words and name not in unknown:
-            problems.append(refused_setting(words, document.at(*path), _range_help(name)))
+        objection = ask_librdkafka(name, value)
+        if NO_SUCH_PROPERTY in objection:
+            problems.append(_unknown_name_error(name, document.key_at(*path)))
+        elif objection and name not in unknown:
+            problems.append(refused_setting(objection, document.at(*path), _range_help(name)))
     return problems
 
 
-def refusal(name: str, value: str) -> str:
-    """Return what librdkafka says against this setting alone; empty where it takes it. No client is made."""
+def ask_librdkafka(name: str, value: str) -> str:
+    """Return librdkafka's objection to this setting alone; empty where it accepts it. No client is created."""
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
     try:
         AdminClient({name: value, _END_OF_SETTINGS: ""})
     except KafkaException as exception:
-        words = str(exception.args[0].str())
+        message = str(exception.args[0].str())
     except ValueError as exception:
-        words = str(exception)
+        message = str(exception)
     except (TypeError, AttributeError):
         return f"`{name}` takes a program's own object, which cannot stand in a file"
     else:
         return ""
-    return "" if _END_OF_SETTINGS in words else words.strip()
+    return "" if _END_OF_SETTINGS in message else message.strip()
 
 
-def _unknown_name(name: str, span: Span) -> Diagnostic:
-    near = difflib.get_close_matches(name.lower(), PROPERTIES, 1, 0.7)
-    help = f"did you mean `{near[0]}`?" if near else f"the names are librdkafka's: {NAMES_URL}"
+def _unknown_name_error(name: str, span: Span) -> Diagnostic:
+    similar_names = difflib.get_close_matches(name.lower(), PROPERTIES, 1, 0.7)
+    help = f"did you mean `{similar_names[0]}`?" if similar_names else f"the names are librdkafka's: {NAMES_URL}"
     return error(
         codes.K106, "unknown key", f"the Kafka client (librdkafka) has no property `{name}`", help=help, span=span
     )

@@ -1,6 +1,6 @@
-"""Limits of every HTTP answer: one deadline for the whole answer, and a largest size.
+"""Limits of every HTTP answer: one deadline for the whole answer, and a maximum size.
 
-The timeout of requests counts from byte to byte, so a server that sends a byte now and then keeps a client for ever;
+The timeout of requests applies from byte to byte, so a server that sends a byte now and then keeps a client forever;
 and an answer that does not end fills the memory.
 """
 
@@ -42,14 +42,14 @@ class _DeadlineReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         if self._end is not None:
-            left = self._end - time.monotonic()
-            if left <= 0:
+            remaining = self._end - time.monotonic()
+            if remaining <= 0:
                 raise TimeoutError("the answer has not ended in time")
-            self._socket.settimeout(left)
+            self._socket.settimeout(remaining)
         return self._stream.readinto(buffer)
 
     def close(self) -> None:
-        """Gives the socket the timeout that it had, for the next request on this connection."""
+        """Give the socket its earlier timeout back, for the next request on this connection."""
         if not self.closed:
             with contextlib.suppress(OSError):
                 self._socket.settimeout(self._seconds)
@@ -58,10 +58,10 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class _Response(http.client.HTTPResponse):
-    """An answer whose headers and body together have the seconds that the socket's timeout says."""
+    """An answer whose headers and body together must arrive within the socket's timeout."""
 
-    def __init__(self, sock: socket.socket, *more: Any, **named: Any) -> None:
-        super().__init__(sock, *more, **named)
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
         self.fp.close()
         self.fp = io.BufferedReader(_DeadlineReader(sock, sock.gettimeout()))
 
@@ -83,13 +83,13 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 class LimitedAdapter(HTTPAdapter):
-    """Ends each answer at the request's read timeout, and refuses one that is larger than `most` bytes.
+    """Ends each answer at the request's read timeout, and refuses one that is larger than `max_bytes`.
 
     `context` holds a client's certificate, whose key may have a password: `Session.cert` takes none.
     """
 
-    def __init__(self, most: int, context: ssl.SSLContext | None = None, parallel: int = 10) -> None:
-        self._most = most
+    def __init__(self, max_bytes: int, context: ssl.SSLContext | None = None, parallel: int = 10) -> None:
+        self._most = max_bytes
         self._context = context
         super().__init__(pool_maxsize=parallel)
 
@@ -102,37 +102,39 @@ class LimitedAdapter(HTTPAdapter):
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
         return manager
 
-    def send(self, *given: Any, **named: Any) -> requests.Response:
-        response = super().send(*given, **named)
-        _limit(response, self._most)
+    def send(self, *arguments: Any, **options: Any) -> requests.Response:
+        response = super().send(*arguments, **options)
+        _limit_size(response, self._most)
         return response
 
 
-def _limit(response: requests.Response, most: int) -> None:
-    """Makes the response refuse more than `most` bytes, counted after decompression; `content` reads through this."""
-    parts = response.iter_content
+def _limit_size(response: requests.Response, max_bytes: int) -> None:
+    """Make the response refuse more than `max_bytes`, counted after decompression; `content` reads through this."""
+    iter_content = response.iter_content
 
-    def limited(chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:
+    def iter_limited(chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[Any]:
         size = 0
-        for part in parts(chunk_size, decode_unicode):
+        for part in iter_content(chunk_size, decode_unicode):
             size += len(part)
-            if size > most:
+            if size > max_bytes:
                 response.close()
-                raise TooLarge(f"its answer is larger than {most // MIB} MiB")
+                raise TooLarge(f"its answer is larger than {max_bytes // MIB} MiB")
             yield part
 
-    response.iter_content = limited  # type: ignore[method-assign]
+    response.iter_content = iter_limited  # type: ignore[method-assign]
 
 
-def ran_out(failure: requests.RequestException) -> bool:
-    """Whether the answer, or the end of it, did not come in time."""
+def has_timed_out(failure: requests.RequestException) -> bool:
+    """Return whether the answer, or the end of it, did not arrive in time."""
     inner = failure.args[0] if failure.args else None
     return isinstance(failure, requests.ReadTimeout) or isinstance(inner, ReadTimeoutError)
 
 
-def limited_session(most: int, context: ssl.SSLContext | None = None, parallel: int = 10) -> requests.Session:
-    """Returns a session that takes `most` bytes of an answer at most, and waits no longer than the read timeout."""
+def create_limited_session(
+    max_bytes: int, context: ssl.SSLContext | None = None, parallel: int = 10
+) -> requests.Session:
+    """Return a session that accepts at most `max_bytes` of an answer, and waits no longer than the read timeout."""
     session = requests.Session()
     for scheme in ("http://", "https://"):
-        session.mount(scheme, LimitedAdapter(most, context, parallel))
+        session.mount(scheme, LimitedAdapter(max_bytes, context, parallel))
     return session

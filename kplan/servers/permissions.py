@@ -1,7 +1,7 @@
-"""What kplan's user must be allowed to do: the one list of which errors, docs/permissions.md and the tests are made.
+"""What kplan's user must be allowed to do: the one list for errors, docs/permissions.md and the tests.
 
-Kafka itself takes Describe as allowed to whoever may Read, Write, Alter or Delete, and DescribeConfigs to whoever may
-AlterConfigs (https://kafka.apache.org/documentation/#operations_in_kafka).
+Kafka includes Describe in Read, Write, Alter and Delete, and DescribeConfigs in AlterConfigs
+ (https://kafka.apache.org/documentation/#operations_in_kafka).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ STATE = "__kplan"  # stands for the topic that holds the state; its groups and t
 
 @dataclass(frozen=True, slots=True)
 class Acl:
-    """A right that an ACL gives, in the words of kafka-acls.sh. `kind` is Topic, Group, TransactionalId or Cluster."""
+    """A right that an ACL gives, in the terms of kafka-acls.sh. `kind` is Topic, Group, TransactionalId or Cluster."""
 
     operation: str
     kind: str
@@ -25,39 +25,39 @@ class Acl:
     prefixed: bool = False
 
     def __str__(self) -> str:
-        words = " ".join(filter(None, (f"{self.operation} on {self.kind}", self.name)))
-        return f"{words} (prefixed)" if self.prefixed else words
+        text = " ".join(filter(None, (f"{self.operation} on {self.kind}", self.name)))
+        return f"{text} (prefixed)" if self.prefixed else text
 
     def command(self, principal: str, bootstrap: str) -> str:
-        """The line that grants it, for whoever may; ADMIN.properties holds that person's login."""
+        """Return the command that grants the right; ADMIN.properties holds an administrator's login."""
         flag = {"Topic": "--topic", "Group": "--group", "TransactionalId": "--transactional-id"}.get(self.kind)
-        words = ["kafka-acls.sh", "--bootstrap-server", bootstrap, "--command-config", "ADMIN.properties", "--add"]
-        words += ["--allow-principal", principal, "--operation", self.operation]
-        words += [flag, self.name] if flag else ["--cluster"]
-        words += ["--resource-pattern-type", "prefixed"] if self.prefixed else []
-        return shlex.join(words)
+        arguments = ["kafka-acls.sh", "--bootstrap-server", bootstrap, "--command-config", "ADMIN.properties", "--add"]
+        arguments += ["--allow-principal", principal, "--operation", self.operation]
+        arguments += [flag, self.name] if flag else ["--cluster"]
+        arguments += ["--resource-pattern-type", "prefixed"] if self.prefixed else []
+        return shlex.join(arguments)
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Something that a user does with kplan, and each right it takes with what that is for."""
+    """Something that a user does with kplan, and each right that it takes with its purpose."""
 
     name: str
     title: str
     needs: Mapping[Acl, str]
 
-    def at(self, prefix: str = PREFIX, state: str = STATE) -> Mapping[Acl, str]:
-        """The same rights for topics of this prefix and for this topic of the state."""
+    def with_names(self, prefix: str = PREFIX, state: str = STATE) -> Mapping[Acl, str]:
+        """Return the same rights for topics of this prefix and for this topic of the state."""
         names = {PREFIX: prefix, STATE: state, group_prefix(STATE): group_prefix(state)}
-        return {replace(acl, name=names.get(acl.name, acl.name)): why for acl, why in self.needs.items()}
+        return {replace(acl, name=names.get(acl.name, acl.name)): purpose for acl, purpose in self.needs.items()}
 
 
 def group_prefix(state: str) -> str:
-    """How the consumer groups and transactional ids begin that belong to the topic of the state."""
+    """Return the beginning of the consumer groups and transactional ids that belong to the topic of the state."""
     return state.removeprefix("__") + "."
 
 
-def _topics(name: str) -> dict[Acl, str]:
+def _topic_rights(name: str) -> dict[Acl, str]:
     return {
         Acl("Create", "Topic", name, True): "create a topic",
         Acl("Alter", "Topic", name, True): "add partitions; see that a topic is there, and how many records it holds",
@@ -71,9 +71,9 @@ ACTIVITIES: tuple[Activity, ...] = (
         Acl("Describe", "Topic", PREFIX, True): "see that a topic is there, and how many records it holds",
         Acl("DescribeConfigs", "Topic", PREFIX, True): "see a topic's settings",
     }),
-    Activity("topics", "plan, apply, destroy and recover topics", _topics(PREFIX)),
+    Activity("topics", "plan, apply, destroy and recover topics", _topic_rights(PREFIX)),
     Activity("connectors", "do the same with a Debezium connector's topics, its heartbeat among them", {
-        **_topics(PREFIX),
+        **_topic_rights(PREFIX),
         Acl("Create", "Topic", HEARTBEAT, True): "create the heartbeat's topic",
         Acl("AlterConfigs", "Topic", HEARTBEAT, True): "change its settings, and see them",
         Acl("Delete", "Topic", HEARTBEAT, True): "delete it, and see that it is there",
@@ -107,32 +107,32 @@ ACTIVITIES: tuple[Activity, ...] = (
 )  # fmt: skip
 
 
-def principal(config: Mapping[str, str]) -> str:
-    """Who the brokers take the client with these settings for, as far as the settings tell."""
+def find_principal(config: Mapping[str, str]) -> str:
+    """Return the principal that the brokers see for a client with these settings, as far as the settings show."""
     protocol = config.get("security.protocol", "plaintext").upper()
     name = config.get("sasl.username") or config.get("sasl.kerberos.principal", "").partition("@")[0].partition("/")[0]
     if protocol.startswith("SASL"):
         return f"User:{name or 'NAME'}"
-    known = config.get("ssl.certificate.location") or config.get("ssl.keystore.location")
-    return "User:SUBJECT" if protocol == "SSL" and known else "User:ANONYMOUS"
+    has_certificate = config.get("ssl.certificate.location") or config.get("ssl.keystore.location")
+    return "User:SUBJECT" if protocol == "SSL" and has_certificate else "User:ANONYMOUS"
 
 
-# Whoever may do one of these may do that, too.
-INCLUDED: Mapping[tuple[str, str], str] = {
+# Rights that another right includes.
+INCLUDING_RIGHTS: Mapping[tuple[str, str], str] = {
     ("Describe", "Topic"): "Read, Write, Alter and Delete include it",
     ("Describe", "Group"): "Read includes it",
     ("DescribeConfigs", "Topic"): "AlterConfigs includes it",
 }
 
 
-def missing(acl: Acl, config: Mapping[str, str]) -> tuple[str, str]:
-    """What is not allowed and to whom, and the way out."""
-    who = principal(config)
-    more = INCLUDED.get((acl.operation, acl.kind))
-    help = f"let an administrator run: {acl.command(who, config.get('bootstrap.servers', ''))}"
-    if who == "User:SUBJECT":
+def describe_missing(acl: Acl, config: Mapping[str, str]) -> tuple[str, str]:
+    """Return the missing right and its principal, and the remedy."""
+    own_principal = find_principal(config)
+    including = INCLUDING_RIGHTS.get((acl.operation, acl.kind))
+    help = f"let an administrator run: {acl.command(own_principal, config.get('bootstrap.servers', ''))}"
+    if own_principal == "User:SUBJECT":
         file = config.get("ssl.certificate.location") or "CERTIFICATE"
         help += (
             f"\nSUBJECT is that of the client's certificate: openssl x509 -noout -subject -nameopt RFC2253 -in {file}"
         )
-    return f"missing ACL: {acl} for {who}{f' ({more})' if more else ''}", help
+    return f"missing ACL: {acl} for {own_principal}{f' ({including})' if including else ''}", help

@@ -1,4 +1,4 @@
-"""A cluster as a snapshot knows it: read and never changed."""
+"""A cluster as a snapshot recorded it: only read, never changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kplan.diagnostics import Diagnostic, Unsupported
 from kplan.kinds.registry import KINDS
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Address, Change, Facts, Live, Resource, Target
-from kplan.servers.base import Outcome, Progress, Reading
+from kplan.servers.base import BackendState, Outcome, Progress
 
 
 class Recorded:
@@ -29,56 +29,56 @@ class Recorded:
     def identify(self) -> Target:
         return self._live.target
 
-    def read(self, names: Collection[str] | None) -> Reading:
+    def read(self, names: Collection[str] | None) -> BackendState:
         wanted = None if names is None else set(names)
-        found = {
+        resources = {
             a: r
             for a, r in self._live.resources.items()
             if a.kind == self.kind and (wanted is None or a.name in wanted)
         }
-        health = {a: h for a, h in self._live.health.items() if a in found}
+        health = {a: h for a, h in self._live.health.items() if a in resources}
         hidden = frozenset(a for a in self._live.hidden if a.kind == self.kind)
-        every = frozenset(a.name for a in self._live.resources if a.kind == self.kind)
-        return Reading(found, every, hidden, health)
+        names_of_kind = frozenset(a.name for a in self._live.resources if a.kind == self.kind)
+        return BackendState(resources, names_of_kind, hidden, health)
 
     def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
-        """Return the ids that the snapshot has of these topics; an older one has none."""
+        """Return the ids that the snapshot has of these topics; an older snapshot has none."""
         wanted = set(names)
         return {a: id for a, id in self._live.ids.items() if a.kind == self.kind and a.name in wanted}
 
     def placement(self, names: Collection[str]) -> Placement:
-        """Not known: a snapshot does not say where replicas are."""
+        """Return an unknown placement: a snapshot does not record replicas."""
         return Placement()
 
     def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
-        """Nothing: there is no server to be asked."""
+        """Return nothing: there is no server to ask."""
         return {}
 
     def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
-        """What was read of these topics; of those that are left out nothing is known."""
+        """Return the recorded facts of these topics; the facts of the others are unknown."""
         wanted = set(names)
         return {a: facts for a, facts in self._live.facts.items() if a.name in wanted}
 
     def positions(self, groups: Collection[str]) -> frozenset[str]:
-        """None that is known: a snapshot holds those in the topics that it has facts of."""
+        """Return none: a snapshot holds the positions in those topics whose facts it has."""
         return frozenset()
 
     def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
         return {}
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
-        raise _only_read()
+        raise _read_only_error()
 
     def act(
         self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
     ) -> Mapping[Address, Outcome]:
-        raise _only_read()
+        raise _read_only_error()
 
     def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
-        raise _only_read()
+        raise _read_only_error()
 
     def close(self) -> None: ...
 
 
-def _only_read() -> Unsupported:
+def _read_only_error() -> Unsupported:
     return Unsupported("a snapshot is only read", help="apply to the environment itself")

@@ -1,4 +1,7 @@
-"""A cluster and a Connect worker simulated in one SQLite file, for people without servers, for tests and demos.
+"""A cluster and a Connect worker simulated in one SQLite file, for tests, demos and users without servers.
+
+It refuses what Kafka and Connect refuse, with the same class of error; the contract suite compares it with the real
+ones. It stores no secret: a connector's secret settings are kept as digests, salted by file.
 
 It refuses what Kafka and Connect refuse, with the same class of error; the contract suite holds it to the real ones.
 No secret is stored: a connector's secret settings are kept as digests, salted by file.
@@ -47,20 +50,20 @@ from kplan.model import (
     conceal,
 )  # fmt: skip
 from kplan.model.codec import text_from_json, text_to_json
-from kplan.servers.base import CONNECT, KAFKA, Outcome, Progress, Reading
+from kplan.servers.base import CONNECT, KAFKA, BackendState, Outcome, Progress
 from kplan.servers.sqlite_file import is_read_only, open_to_read
 from kplan.servers.topics import (  # fmt: skip
     NOT_IN_TIME,
-    arrived,
-    created_by_others,
-    growth,
-    no_reassignment,
-    refused,
-    remembered,
-    settings,
-    too_few_replicas,
-    too_many_replicas,
-    weight,
+    capture_replicas,
+    config_changes,
+    count_records,
+    describe_arrived,
+    find_conflict,
+    find_insync_problem,
+    find_refusal,
+    new_partitions,
+    no_reassignment_error,
+    too_many_replicas_error,
 )
 
 MAX_PARTITIONS = 10_000  # of one request: "Excessively large number of partitions per request."
@@ -96,7 +99,7 @@ def list_plugins() -> Mapping[str, Sequence[str]]:
 
 
 class SimulatedFile:
-    """The file. Reading a missing one sees an empty cluster and makes nothing."""
+    """The file. Reading a missing one returns an empty cluster and creates nothing."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -105,7 +108,7 @@ class SimulatedFile:
     def read(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         if self._connection is None and not self.path.exists():
             return []
-        with self._told():
+        with self._map_errors():
             try:
                 db = self._open()
                 if not self._has_tables(db):
@@ -126,8 +129,8 @@ class SimulatedFile:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; what is raised inside takes it back."""
-        with self._told():
+        """Open one transaction; an exception inside rolls it back."""
+        with self._map_errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.parent.name == ".kplan" and not (self.path.parent / ".gitignore").exists():
                 (self.path.parent / ".gitignore").write_text("*\n", "utf-8")
@@ -142,13 +145,13 @@ class SimulatedFile:
                 db.execute("ROLLBACK")
                 raise
 
-    def meta(self, key: str) -> str:
+    def read_meta(self, key: str) -> str:
         rows = self.read("SELECT value FROM sim_meta WHERE key = ?", key)
         return str(rows[0][0]) if rows else ""
 
     @property
     def identity(self) -> str:
-        """The cluster's id: the same for one file, whether it is there already or not."""
+        """Return the cluster's id: the same for one file, whether it exists yet or not."""
         return "simulated-" + hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:12]
 
     def close(self) -> None:
@@ -163,17 +166,17 @@ class SimulatedFile:
         return self._connection
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _map_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as e:
             problem = JournalBroken(f"{self.path}: {e}", help="check the disk's space and the file's permissions")
-            problem.exit_code = 1  # an apply that has begun sets another one
+            problem.exit_code = 1  # an apply that has started sets another one
             raise problem from e
 
 
 class SimulatedTopics:
-    """Topics of a simulated cluster. Addresses in `fail` are taken, and then do not become visible."""
+    """Topics of a simulated cluster. Addresses in `fail` are accepted, and then do not become visible."""
 
     kind = "topic"
     server = KAFKA
@@ -191,13 +194,13 @@ class SimulatedTopics:
     def identify(self) -> Target:
         return Target(self.file.identity, "simulated:9092", self.brokers, simulated=os.path.relpath(self.file.path))
 
-    def read(self, names: Collection[str] | None) -> Reading:
+    def read(self, names: Collection[str] | None) -> BackendState:
         rows = self.file.read("SELECT name, partitions, replicas, config FROM sim_topics ORDER BY name")
         wanted = None if names is None else set(names)
-        found = {
+        topics = {
             Address("topic", n): Topic(n, p, r, json.loads(c)) for n, p, r, c in rows if wanted is None or n in wanted
         }
-        return Reading(found, frozenset(row[0] for row in rows))
+        return BackendState(topics, frozenset(row[0] for row in rows))
 
     def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
         rows = self.file.read("SELECT topic, id FROM sim_ids")
@@ -205,56 +208,58 @@ class SimulatedTopics:
         return {Address("topic", topic): id for topic, id in rows if topic in wanted}
 
     def placement(self, names: Collection[str]) -> Placement:
-        """Where the replicas are; how many bytes they have is not simulated."""
+        """Return where the replicas are; their size in bytes is not simulated."""
         live = [topic for topic in self.read(names).resources.values() if isinstance(topic, Topic)]
-        replicas = {topic.name: self._replicas(topic) for topic in live}
+        replicas = {topic.name: self._read_replicas(topic) for topic in live}
         return Placement(dict.fromkeys(range(1, self.brokers + 1), ""), replicas, {}, True, self.throttle)
 
-    def _replicas(self, topic: Topic) -> Replicas:
-        """As they were reassigned, else one broker after the other."""
+    def _read_replicas(self, topic: Topic) -> Replicas:
+        """Return the replicas as they were reassigned, otherwise one broker after the other."""
         width = range(topic.replication_factor)
-        usual = {p: tuple((p + n) % self.brokers + 1 for n in width) for p in range(topic.partitions)}
+        default = {p: tuple((p + n) % self.brokers + 1 for n in width) for p in range(topic.partitions)}
         rows = self.file.read("SELECT replicas FROM sim_replicas WHERE topic = ?", topic.name)
-        moved = json.loads(rows[0][0]) if rows else {}
-        return usual | {int(p): tuple(brokers) for p, brokers in moved.items()}
+        reassigned = json.loads(rows[0][0]) if rows else {}
+        return default | {int(p): tuple(brokers) for p, brokers in reassigned.items()}
 
     def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
-        """What Kafka's `validate_only` would refuse; of a replacement only its settings can be checked."""
+        """Return what Kafka's `validate_only` would refuse; only the settings of a replacement can be checked."""
         live = {a.name: r for a, r in self.read(None).resources.items() if isinstance(r, Topic)}
-        said: dict[Address, Sequence[Diagnostic]] = {}
+        diagnostics: dict[Address, Sequence[Diagnostic]] = {}
         for change in changes:
             if change.is_ledger_only or change.action is Action.DELETE:
                 continue
-            known = live if change.action is not Action.REPLACE else _without(live, change.address.name)
-            problems = self._problems(change, known)
+            others = live if change.action is not Action.REPLACE else _without_topic(live, change.address.name)
+            problems = self._find_problems(change, others)
             if problems or change.action is not Action.REPLACE:
-                said[change.address] = problems
-        return said
+                diagnostics[change.address] = problems
+        return diagnostics
 
-    def _problems(self, change: Change, live: Mapping[str, Topic]) -> list[Diagnostic]:
-        found = []
+    def _find_problems(self, change: Change, live: Mapping[str, Topic]) -> list[Diagnostic]:
+        diagnostics = []
         try:
-            self._judge(change, live, live)
+            self._refuse_change(change, live, live)
         except KplanError as e:
-            said = error(e.entry, "the cluster refuses this", e.message, help=e.help, address=change.address)
-            found.append(replace(said, path=_named(change, e.message)))
-        few = too_few_replicas(change)
-        return [*found, *([few] if few else [])]
+            refusal = error(e.entry, "the cluster refuses this", e.message, help=e.help, address=change.address)
+            diagnostics.append(replace(refusal, path=_find_setting_path(change, e.message)))
+        replica_problem = find_insync_problem(change)
+        return [*diagnostics, *([replica_problem] if replica_problem else [])]
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
-        """The ids of topics that are replaced, and where replicas are that are moved. Raises Stale where that is not as
-        planned."""
+        """Return the ids of topics that are replaced, and the places of replicas that are moved.
+
+        Raises Stale where those are not as planned.
+        """
         moving = {change.address.name: change for change in changes if reassignment_of(change)}
-        where = self.placement(list(moving)).replicas if moving else {}
-        found = {change.address: remembered(change, where.get(name, {})) for name, change in moving.items()}
+        replicas = self.placement(list(moving)).replicas if moving else {}
+        captured = {change.address: capture_replicas(change, replicas.get(name, {})) for name, change in moving.items()}
         replaced = [change.address.name for change in changes if change.action is Action.REPLACE]
         ids = self.read_ids(replaced) if replaced else {}
-        return found | {address: {"topic_id": id} for address, id in ids.items()}
+        return captured | {address: {"topic_id": id} for address, id in ids.items()}
 
     def act(
         self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
     ) -> Mapping[Address, Outcome]:
-        """All in one transaction, each change answered for itself: what is refused leaves no trace."""
+        """Make all changes in one transaction, each with its own outcome: a refused one leaves no trace."""
         outcomes = {}
         with self.file.write() as db:
             rows = db.execute("SELECT name, partitions, replicas, config FROM sim_topics").fetchall()
@@ -268,68 +273,72 @@ class SimulatedTopics:
         return outcomes
 
     def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
-        """At once; what is to fail has been accepted and does not become visible."""
-        late = Timeout(f"simulated: {NOT_IN_TIME}", help="`simulated: {fail: […]}` in kplan.yaml asks for this failure")
-        return {c.address: Outcome(late if _is_to_fail(c, self.fail) else None) for c in changes}
+        """Return at once; what is to fail was accepted and does not become visible."""
+        failure = Timeout(
+            f"simulated: {NOT_IN_TIME}", help="`simulated: {fail: […]}` in kplan.yaml asks for this failure"
+        )
+        return {c.address: Outcome(failure if _is_to_fail(c, self.fail) else None) for c in changes}
 
     def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
         rows = self.file.read(
             "SELECT name, records, last_write, first_write FROM sim_topics LEFT JOIN sim_oldest ON topic = name"
         )
-        stored = {name: (records, last, first) for name, records, last, first in rows}
-        reading: dict[str, list[Reader]] = {}
+        records_of_topics = {name: (records, last, first) for name, records, last, first in rows}
+        readers_of_topics: dict[str, list[Reader]] = {}
         readers = self.file.read("SELECT topic, reader, lag, active FROM sim_readers ORDER BY reader")
         for topic, group, lag, active in readers:
-            reading.setdefault(topic, []).append(Reader(group, lag, bool(active)))
-        for topic, sink in self._read_by_sinks(stored.keys() & set(names)):
-            if all(sink.group != reader.group for reader in reading.get(topic, ())):
-                reading.setdefault(topic, []).append(sink)
+            readers_of_topics.setdefault(topic, []).append(Reader(group, lag, bool(active)))
+        for topic, sink in self._list_sink_readers(records_of_topics.keys() & set(names)):
+            if all(sink.group != reader.group for reader in readers_of_topics.get(topic, ())):
+                readers_of_topics.setdefault(topic, []).append(sink)
         return {
-            Address("topic", n): Facts(records, None, last, tuple(sorted(reading.get(n, ()), key=_group_name)), first)
+            Address("topic", n): Facts(
+                records, None, last, tuple(sorted(readers_of_topics.get(n, ()), key=_group_name)), first
+            )
             for n in names
-            if n in stored
-            for records, last, first in [stored[n]]
+            if n in records_of_topics
+            for records, last, first in [records_of_topics[n]]
         }
 
-    def _read_by_sinks(self, topics: Collection[str]) -> Iterator[tuple[str, Reader]]:
+    def _list_sink_readers(self, topics: Collection[str]) -> Iterator[tuple[str, Reader]]:
         """Yield the topics with the consumer groups of the sinks that read them; a simulated sink has no lag."""
         rows = self.file.read(
             "SELECT name, config, state, cause FROM sim_connectors LEFT JOIN sim_failures USING (name)"
         )
         for name, stored, state, cause in rows:
-            sink = _read_back(name, json.loads(stored), state, "")
+            sink = _read_connector(name, json.loads(stored), state, "")
             group = Reader(sinks.group(sink), 0, state != "stopped" and not cause)
             yield from ((topic, group) for topic in sorted(topics) if sinks.reads(sink, topic))
 
     def positions(self, groups: Collection[str]) -> frozenset[str]:
-        """Groups that read, and those of sinks that have offsets, as in Kafka one that is deleted still has."""
+        """Return groups that read, and those of sinks with offsets: in Kafka a deleted sink's group still has them."""
         readers = {name for (name,) in self.file.read("SELECT reader FROM sim_readers")}
-        left = {sinks.group_of(name) for (name,) in self.file.read("SELECT name FROM sim_offsets")}
-        return frozenset(groups) & (readers | left)
+        groups_of_sinks = {sinks.group_of(name) for (name,) in self.file.read("SELECT name FROM sim_offsets")}
+        return frozenset(groups) & (readers | groups_of_sinks)
 
     def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
         return {}
 
-    def end_offsets(self, names: Collection[str]) -> Mapping[str, int]:
+    def read_end_offsets(self, names: Collection[str]) -> Mapping[str, int]:
         return {n: r for n, r in self.file.read("SELECT name, records FROM sim_topics") if n in set(names)}
 
     def close(self) -> None:
         self.file.close()
 
-    # -- what people do to a cluster besides kplan ------------------------------------------------------------------
+    # -- what others do to a cluster --------------------------------------------------------------------------------
     def produce(self, topic: str, count: int, *, at: int | None = None) -> None:
-        """Adds `count` records that were written now, or at this time in milliseconds since 1970."""
-        moment = int(time.time() * 1000) if at is None else at
+        """Add `count` records that were written now, or at this time in milliseconds since 1970."""
+        timestamp = int(time.time() * 1000) if at is None else at
         with self.file.write() as db:
             db.execute(
                 "UPDATE sim_topics SET records = records + ?, last_write = max(coalesce(last_write, 0), ?)"
                 " WHERE name = ?",
-                (count, moment, topic),
+                (count, timestamp, topic),
             )
-            db.execute("INSERT OR IGNORE INTO sim_oldest VALUES (?, ?)", (topic, moment))
+            db.execute("INSERT OR IGNORE INTO sim_oldest VALUES (?, ?)", (topic, timestamp))
 
     def subscribe(self, group: str, topic: str, lag: int = 0, *, active: bool = True) -> None:
-        """A consumer group reads the topic."""
+        """Let a consumer group read the topic."""
         with self.file.write() as db:
             db.execute("INSERT OR REPLACE INTO sim_readers VALUES (?, ?, ?, ?)", (topic, group, lag, int(active)))
 
@@ -337,22 +346,22 @@ class SimulatedTopics:
     def _act(
         self, db: sqlite3.Connection, change: Change, live: dict[str, Topic], before: Mapping[str, Topic]
     ) -> Outcome:
-        """Carries the change out in the file and in `live`. New names collide with those that were there `before`."""
+        """Make the change in the file and in `live`. New names collide with those that existed `before`."""
         name = change.address.name
-        known = _without(live, name) if change.action is Action.REPLACE else live
+        others = _without_topic(live, name) if change.action is Action.REPLACE else live
         if change.action is Action.CREATE and name in live and isinstance(change.after, Topic):
-            if problem := created_by_others(change.after, live[name]):
+            if problem := find_conflict(change.after, live[name]):
                 raise problem
             return Outcome(adopted=True)
         if change.action is not Action.DELETE:
             try:
-                self._judge(change, known, _without(before, name))
+                self._refuse_change(change, others, _without_topic(before, name))
             except SameCount:
                 change = replace(change, diffs=tuple(d for d in change.diffs if d.path != "/partitions"))
         if change.action in (Action.DELETE, Action.REPLACE):
             row = db.execute("SELECT records FROM sim_topics WHERE name = ?", (name,)).fetchone()
             if topic_options(change).if_empty and row and row[0]:
-                return Outcome(kept=arrived(row[0]))
+                return Outcome(kept=describe_arrived(row[0]))
             db.execute("DELETE FROM sim_topics WHERE name = ?", (name,))
             db.execute("DELETE FROM sim_readers WHERE topic = ?", (name,))
             db.execute("DELETE FROM sim_oldest WHERE topic = ?", (name,))
@@ -361,22 +370,22 @@ class SimulatedTopics:
             live.pop(name, None)
         if change.action is Action.DELETE or not isinstance(change.after, Topic):
             return Outcome()
-        if (moved := reassignment_of(change)) is not None:
-            replicas = {**self._replicas(live[name]), **moved.after}
+        if (reassignment := reassignment_of(change)) is not None:
+            replicas = {**self._read_replicas(live[name]), **reassignment.after}
             db.execute("INSERT OR REPLACE INTO sim_replicas VALUES (?, ?)", (name, json.dumps(replicas)))
-        made = live[name] = self._made(change, live.get(name))
+        topic = live[name] = self._make_topic(change, live.get(name))
         db.execute(
             "INSERT INTO sim_topics (name, partitions, replicas, config) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (name) DO UPDATE SET partitions = excluded.partitions, replicas = excluded.replicas,"
             " config = excluded.config",
-            (name, made.partitions, made.replication_factor, json.dumps(dict(made.config), sort_keys=True)),
+            (name, topic.partitions, topic.replication_factor, json.dumps(dict(topic.config), sort_keys=True)),
         )
         if change.action is not Action.UPDATE:
-            db.execute("INSERT OR REPLACE INTO sim_ids VALUES (?, ?)", (name, _new_id(db, name)))
+            db.execute("INSERT OR REPLACE INTO sim_ids VALUES (?, ?)", (name, _create_id(db, name)))
         return Outcome()
 
-    def _made(self, change: Change, live: Topic | None) -> Topic:
-        """The topic after the change, with values as Kafka stores them."""
+    def _make_topic(self, change: Change, live: Topic | None) -> Topic:
+        """Return the topic after the change, with values as Kafka stores them."""
         after = change.after
         assert isinstance(after, Topic)
         if live is None or change.action is not Action.UPDATE:
@@ -390,47 +399,49 @@ class SimulatedTopics:
                     config.pop(diff.key, None)
                 else:
                     config[diff.key] = catalog.canonical(diff.key, str(diff.after))
-        grown = next((d.after for d in change.diffs if d.path == "/partitions"), live.partitions)
+        partitions = next((d.after for d in change.diffs if d.path == "/partitions"), live.partitions)
         factor = live.replication_factor
-        if (moved := reassignment_of(change)) is not None:  # brokers tell a topic's factor by its first partition
-            factor = len(moved.after.get(0, range(factor)))
-        return replace(live, partitions=int(str(grown)), replication_factor=factor, config=config)
+        if (
+            reassignment := reassignment_of(change)
+        ) is not None:  # brokers report the factor of a topic's first partition
+            factor = len(reassignment.after.get(0, range(factor)))
+        return replace(live, partitions=int(str(partitions)), replication_factor=factor, config=config)
 
-    def _judge(self, change: Change, live: Mapping[str, Topic], before: Mapping[str, Topic]) -> None:
-        """Raises what Kafka would answer. New names collide with those in `before`."""
+    def _refuse_change(self, change: Change, live: Mapping[str, Topic], before: Mapping[str, Topic]) -> None:
+        """Raise what Kafka would answer. New names collide with those in `before`."""
         after, name = change.after, change.address.name
         if not isinstance(after, Topic):
             return
         if change.action is Action.UPDATE:
-            self._judge_update(change, live.get(name))
+            self._refuse_update(change, live.get(name))
             return
-        if problem := refused(after):
+        if problem := find_refusal(after):
             raise problem
         if name in live:
             raise Conflict(f"Topic '{name}' already exists.")
         collision = next((n for n in before if catalog.metric_name(n) == catalog.metric_name(name)), None)
         if collision:
             raise Rejected(f"Topic '{name}' collides with existing topic: {collision}")
-        _judge_config(after.config)
+        _refuse_config(after.config)
         if after.replication_factor == 0:
             raise Rejected("Replication factor must be larger than 0, or -1 to use the default value.")
         if after.partitions > MAX_PARTITIONS:
             raise Rejected("Excessively large number of partitions per request.")
-        if weight(after) > MAX_PARTITIONS:
+        if count_records(after) > MAX_PARTITIONS:
             raise Rejected("Unable to perform excessively large batch operation.")
         if after.replication_factor > self.brokers:
-            raise too_many_replicas(after.replication_factor, self.brokers)
+            raise too_many_replicas_error(after.replication_factor, self.brokers)
 
-    def _judge_update(self, change: Change, live: Topic | None) -> None:
+    def _refuse_update(self, change: Change, live: Topic | None) -> None:
         if live is None:
             raise Conflict(f"The topic '{change.address.name}' does not exist.")
         brokers = dict.fromkeys(range(1, self.brokers + 1), "")
-        if problem := no_reassignment(change, self._replicas(live), brokers):
+        if problem := no_reassignment_error(change, self._read_replicas(live), brokers):
             raise problem
-        sets, resets = settings(change)
+        sets, resets = config_changes(change)
         kept = {key: value for key, value in live.config.items() if key not in resets}
-        _judge_config({**kept, **sets})
-        count = growth(change)
+        _refuse_config({**kept, **sets})
+        count = new_partitions(change)
         if count is not None and count < live.partitions:
             raise Rejected(
                 f"The topic {live.name} currently has {live.partitions} partition(s); {count} would not be an increase."
@@ -439,8 +450,8 @@ class SimulatedTopics:
             raise SameCount(f"Topic already has {count} partition(s).")
 
 
-def _new_id(db: sqlite3.Connection, name: str) -> str:
-    """An id that no topic of this file had before; the same steps on another file give the same ids."""
+def _create_id(db: sqlite3.Connection, name: str) -> str:
+    """Return an id that no topic of this file had before; the same steps on another file give the same ids."""
     db.execute("INSERT OR IGNORE INTO sim_meta VALUES ('topics_created', '0')")
     db.execute("UPDATE sim_meta SET value = value + 1 WHERE key = 'topics_created'")
     (count,) = db.execute("SELECT value FROM sim_meta WHERE key = 'topics_created'").fetchone()
@@ -449,19 +460,19 @@ def _new_id(db: sqlite3.Connection, name: str) -> str:
 
 
 class SameCount(Conflict):
-    """It is there already, or gone already."""
+    """The topic already has that number of partitions."""
 
 
-def _without(topics: Mapping[str, Topic], name: str) -> dict[str, Topic]:
+def _without_topic(topics: Mapping[str, Topic], name: str) -> dict[str, Topic]:
     return {each: topic for each, topic in topics.items() if each != name}
 
 
 def _is_to_fail(change: Change, fail: Collection[str]) -> bool:
-    """A failpoint hits what goes forward; deleting, and putting back, succeed."""
+    """Return whether a failpoint applies: deleting and undoing succeed."""
     return str(change.address) in fail and change.action is not Action.DELETE and change.reason != "undo"
 
 
-def _judge_config(config: Mapping[str, str]) -> None:
+def _refuse_config(config: Mapping[str, str]) -> None:
     for key, value in config.items():
         if key not in catalog.CONFIGS:
             raise Rejected(f"Unknown topic config name: {key}")
@@ -477,8 +488,8 @@ def _judge_config(config: Mapping[str, str]) -> None:
         raise Rejected(problem)
 
 
-def _named(change: Change, message: str) -> str:
-    """The path of the setting that the message names."""
+def _find_setting_path(change: Change, message: str) -> str:
+    """Return the path of the setting that the message names."""
     if "replicat" in message.lower():
         return "/replication_factor"
     if "partitions" in message:
@@ -488,7 +499,7 @@ def _named(change: Change, message: str) -> str:
 
 
 class SimulatedConnectors:
-    """A Connect worker. A connector in `fail` is taken, and then its task fails."""
+    """A Connect worker. A connector in `fail` is accepted, and then its task fails."""
 
     kind = "connector"
     server = CONNECT
@@ -502,29 +513,31 @@ class SimulatedConnectors:
     def identify(self) -> Target:
         return Target(self.file.identity, connect_url="simulated", connect_version="4.3.1 (simulated)")
 
-    def read(self, names: Collection[str] | None) -> Reading:
+    def read(self, names: Collection[str] | None) -> BackendState:
         rows = self.file.read(
             "SELECT name, config, state, cause FROM sim_connectors LEFT JOIN sim_failures USING (name) ORDER BY name"
         )
-        found: dict[Address, Topic | Connector] = {}
+        connectors: dict[Address, Topic | Connector] = {}
         health = {}
-        salt = self.file.meta("salt")
+        salt = self.file.read_meta("salt")
         for name, config, state, cause in rows:
             if names is None or name in names:
-                connector = _read_back(name, json.loads(config), state, salt)
-                found[connector.address] = connector
-                health[connector.address] = _health(connector, cause)
-        return Reading(found, frozenset(row[0] for row in rows), health=health)
+                connector = _read_connector(name, json.loads(config), state, salt)
+                connectors[connector.address] = connector
+                health[connector.address] = _make_health(connector, cause)
+        return BackendState(connectors, frozenset(row[0] for row in rows), health=health)
 
     def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
-        said: dict[Address, Sequence[Diagnostic]] = {}
+        diagnostics: dict[Address, Sequence[Diagnostic]] = {}
         for change in changes:
             if isinstance(change.after, Connector) and not change.is_ledger_only:
-                said[change.address] = [_said(problem, change) for problem in _problems(change.after)]
-        return said
+                diagnostics[change.address] = [
+                    _to_diagnostic(problem, change) for problem in _find_connector_problems(change.after)
+                ]
+        return diagnostics
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
-        """The offsets of what is about to go, and whether it is there at all. A delete that keeps them needs none."""
+        """Return the offsets of connectors to delete, and whether each exists; none where they are kept."""
         captured: dict[Address, Mapping[str, Any]] = {}
         for change in changes:
             if change.action in (Action.DELETE, Action.REPLACE, Action.MOVE) and not keeps_offsets(change):
@@ -532,8 +545,8 @@ class SimulatedConnectors:
                 rows = self.file.read(
                     "SELECT offsets FROM sim_connectors LEFT JOIN sim_offsets USING (name) WHERE name = ?", name
                 )
-                there = {"existed": True, "offsets": json.loads(rows[0][0]) if rows and rows[0][0] else []}
-                captured[change.address] = there if rows else {"existed": False}
+                existing = {"existed": True, "offsets": json.loads(rows[0][0]) if rows and rows[0][0] else []}
+                captured[change.address] = existing if rows else {"existed": False}
         return captured
 
     def act(
@@ -550,7 +563,7 @@ class SimulatedConnectors:
         return outcomes
 
     def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
-        """At once. A connector that is to fail has been accepted, and its task has failed."""
+        """Return at once. A connector that is to fail was accepted, and its task failed."""
         help = "`simulated: {fail: […]}` in kplan.yaml asks for this failure"
         outcomes = {}
         for change in changes:
@@ -571,39 +584,39 @@ class SimulatedConnectors:
         return frozenset()
 
     def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
-        """None but those whose names say so: these plugins have no definitions."""
+        """Return none but those whose names show it: these plugins have no definitions."""
         return {resource.address: () for resource in resources}
 
     def close(self) -> None:
         self.file.close()
 
     def restart(self, name: str, failed_only: bool) -> None:
-        """Its tasks run again."""
-        self._present(name)
+        """Run its tasks again."""
+        self._read_state(name)
         with self.file.write() as db:
             db.execute("DELETE FROM sim_failures WHERE name = ?", (name,))
 
     def offsets(self, name: str) -> list[Any]:
-        self._present(name)
+        self._read_state(name)
         rows = self.file.read("SELECT offsets FROM sim_offsets WHERE name = ?", name)
         return list(json.loads(rows[0][0])) if rows else []
 
     def put_offsets(self, name: str, offsets: Sequence[Any] | None) -> None:
-        if self._present(name) != "stopped":
+        if self._read_state(name) != "stopped":
             raise Rejected(f"connector {name} must be STOPPED for that")
         with self.file.write() as db:
             db.execute("DELETE FROM sim_offsets WHERE name = ?", (name,))
             if offsets:
                 db.execute("INSERT INTO sim_offsets VALUES (?, ?)", (name, json.dumps(list(offsets))))
 
-    def _present(self, name: str) -> str:
+    def _read_state(self, name: str) -> str:
         rows = self.file.read("SELECT state FROM sim_connectors WHERE name = ?", name)
         if not rows:
             raise Conflict(f"there is no connector {name}")
         return str(rows[0][0])
 
     def commit(self, name: str, offsets: Sequence[Mapping[str, Any]]) -> None:
-        """The connector has come to these offsets."""
+        """Record that the connector reached these offsets."""
         with self.file.write() as db:
             db.execute("INSERT OR REPLACE INTO sim_offsets VALUES (?, ?)", (name, json.dumps(list(offsets))))
 
@@ -612,28 +625,28 @@ class SimulatedConnectors:
         name, after = change.address.name, change.after
         live = {row[0]: json.loads(row[1]) for row in db.execute("SELECT name, config FROM sim_connectors")}
         if isinstance(after, Connector):
-            self._judge(change, after, live)
+            self._refuse_change(change, after, live)
         offsets = captured.get("offsets") if change.action is Action.CREATE or captured.get("restore") else None
-        known = live.get(name, {})
+        stored_config = live.get(name, {})
         if change.action is Action.MOVE and change.source is not None and change.source.name in live:
-            known, offsets = live[change.source.name], _offsets(db, change.source.name) or []
-            _forget(db, change.source.name)
+            stored_config, offsets = live[change.source.name], _read_offsets(db, change.source.name) or []
+            _delete_connector(db, change.source.name)
         if change.action in (Action.DELETE, Action.REPLACE):
-            _forget(db, name, offsets=not keeps_offsets(change))
+            _delete_connector(db, name, offsets=not keeps_offsets(change))
         if change.action is Action.DELETE or not isinstance(after, Connector):
             return
         salt = str(db.execute("SELECT value FROM sim_meta WHERE key = 'salt'").fetchone()[0])
-        config = {k: _stored(k, v, salt, known) for k, v in after.config.items() if k != "name"}
+        config = {k: _to_stored_value(k, v, salt, stored_config) for k, v in after.config.items() if k != "name"}
         row = (name, json.dumps(config, sort_keys=True), after.state)
         db.execute("INSERT OR REPLACE INTO sim_connectors VALUES (?, ?, ?)", row)
         db.execute("DELETE FROM sim_failures WHERE name = ?", (name,))
         if _task_is_to_fail(change, self.fail):
             db.execute("INSERT INTO sim_failures VALUES (?, ?)", (name, FAILURE))
         if change.action is not Action.UPDATE:
-            _begin(db, after, offsets)
+            _write_first_offsets(db, after, offsets)
 
-    def _judge(self, change: Change, after: Connector, live: Collection[str]) -> None:
-        """Raises what Connect would answer."""
+    def _refuse_change(self, change: Change, after: Connector, live: Collection[str]) -> None:
+        """Raise what Connect would answer."""
         name = change.address.name
         if change.action is Action.CREATE and name in live:
             raise Conflict(f"Connector {name} already exists")
@@ -641,9 +654,9 @@ class SimulatedConnectors:
             raise Conflict(f"Connector {name} not found")
         if change.action is Action.MOVE and change.source is not None and not {change.source.name, name} & set(live):
             raise Conflict(f"neither {change.source.name} nor {name} is there")
-        if problems := _problems(after):
-            words = "; ".join(problem.message for problem in problems)
-            raise Rejected(words, code=codes.K303 if NO_CLASS in words else None, help=problems[0].help)
+        if problems := _find_connector_problems(after):
+            message = "; ".join(problem.message for problem in problems)
+            raise Rejected(message, code=codes.K303 if NO_CLASS in message else None, help=problems[0].help)
 
 
 NO_CLASS = "Failed to find any class"
@@ -666,65 +679,65 @@ class ClassMissing(Rejected):
     key = "connector.class"
 
 
-def _said(problem: Rejected, change: Change) -> Diagnostic:
+def _to_diagnostic(problem: Rejected, change: Change) -> Diagnostic:
     key = getattr(problem, "key", "")
     return replace(problem.diagnostic(change.address), path=f"/config/{key}" if key else "")
 
 
-def _problems(connector: Connector) -> list[Rejected]:
-    """What Connect 4.3.1 and its connectors refuse, in their words (tests/contract/test_connectors.py)."""
+def _find_connector_problems(connector: Connector) -> list[Rejected]:
+    """Return what Connect 4.3.1 and its connectors refuse, in their words (tests/contract/test_connectors.py)."""
     if not re.fullmatch(r"[A-Za-z0-9._-]+", connector.name):
         return [Rejected(f"{connector.name!r} is no name of a connector: a-z A-Z 0-9 . _ - are allowed")]
     if connector.state not in STATES:
         return [Rejected(f"{connector.state!r} is no state of a connector: {', '.join(STATES)}")]
     if not connector.java_class:
         return [ClassMissing("Connector config contains no connector type")]
-    plugin = _plugin(connector.java_class)
+    plugin = _find_plugin(connector.java_class)
     if plugin is None:
-        close = difflib.get_close_matches(connector.java_class, list_plugins(), 2, 0.5)
-        near = f"installed and near it: {', '.join(close)}" if close else ""
-        words = f"{NO_CLASS} that implements Connector and which name matches {connector.java_class}"
-        return [ClassMissing(words, help=near)]
-    return [SettingRejected(key, words) for key, words in _refused_settings(plugin, connector.config)]
+        similar_classes = difflib.get_close_matches(connector.java_class, list_plugins(), 2, 0.5)
+        suggestion = f"installed and near it: {', '.join(similar_classes)}" if similar_classes else ""
+        message = f"{NO_CLASS} that implements Connector and which name matches {connector.java_class}"
+        return [ClassMissing(message, help=suggestion)]
+    return [SettingRejected(key, words) for key, words in _find_refused_settings(plugin, connector.config)]
 
 
-def _plugin(name: str) -> str | None:
-    """The installed class that Connect finds by its full name, its simple name, or that without `Connector`."""
-    for each in list_plugins():
-        simple = each.rpartition(".")[2]
-        if name in (each, simple, simple.removesuffix("Connector")):
-            return each
+def _find_plugin(name: str) -> str | None:
+    """Return the installed class that Connect finds by its full name, its simple name, or that without `Connector`."""
+    for java_class in list_plugins():
+        simple_name = java_class.rpartition(".")[2]
+        if name in (java_class, simple_name, simple_name.removesuffix("Connector")):
+            return java_class
     return None
 
 
-def _refused_settings(plugin: str, config: Config) -> Iterator[tuple[str, str]]:
+def _find_refused_settings(plugin: str, config: Config) -> Iterator[tuple[str, str]]:
     for key in list_plugins()[plugin]:
         if key not in config and plugin.startswith("org.apache.kafka."):
             yield key, f'Missing required configuration "{key}" which has no default value.'
         elif not config.get(key):
             yield key, f"The '{key}' value is invalid: A value is required"
     if plugin.endswith("SinkConnector"):
-        yield from _refused_topics(config)
+        yield from _find_refused_topics(config)
     for key in ("tasks.max", "batch.size") if ".file." in plugin else ("tasks.max",):
-        yield from _refused_count(key, config.get(key, "1"))
+        yield from _find_refused_count(key, config.get(key, "1"))
     if (tolerance := config.get("errors.tolerance", "none")) not in ("none", "all"):
-        words = f"Invalid value {tolerance} for configuration errors.tolerance: String must be one of: none, all"
-        yield "errors.tolerance", words
+        message = f"Invalid value {tolerance} for configuration errors.tolerance: String must be one of: none, all"
+        yield "errors.tolerance", message
     for alias in filter(None, map(str.strip, str(config.get("transforms", "")).split(","))):
         if f"transforms.{alias}.type" not in config:
             key = f"transforms.{alias}.type"
             yield key, f'Missing required configuration "{key}" which has no default value.'
 
 
-def _refused_topics(config: Config) -> Iterator[tuple[str, str]]:
-    given = [key for key in ("topics", "topics.regex") if config.get(key)]
-    if not given:
+def _find_refused_topics(config: Config) -> Iterator[tuple[str, str]]:
+    topic_settings = [key for key in ("topics", "topics.regex") if config.get(key)]
+    if not topic_settings:
         yield "topics", "Must configure one of topics or topics.regex"
-    elif len(given) == 2:
+    elif len(topic_settings) == 2:
         yield "topics", "topics and topics.regex are mutually exclusive options, but both are set."
 
 
-def _refused_count(key: str, value: Text) -> Iterator[tuple[str, str]]:
+def _find_refused_count(key: str, value: Text) -> Iterator[tuple[str, str]]:
     text = str(value).strip()
     if not re.fullmatch(r"[+-]?\d{1,10}", text):
         yield key, f"Invalid value {value} for configuration {key}: Not a number of type INT"
@@ -733,25 +746,25 @@ def _refused_count(key: str, value: Text) -> Iterator[tuple[str, str]]:
 
 
 def _task_is_to_fail(change: Change, fail: Collection[str]) -> bool:
-    running = isinstance(change.after, Connector) and change.after.state == "running"
-    return running and _is_to_fail(change, fail)
+    is_running = isinstance(change.after, Connector) and change.after.state == "running"
+    return is_running and _is_to_fail(change, fail)
 
 
-def _forget(db: sqlite3.Connection, name: str, *, offsets: bool = True) -> None:
-    """The connector is gone; its offsets stay unless they are reset, as in Connect."""
+def _delete_connector(db: sqlite3.Connection, name: str, *, offsets: bool = True) -> None:
+    """Delete the connector; its offsets stay unless they are reset, as in Connect."""
     db.execute("DELETE FROM sim_connectors WHERE name = ?", (name,))
     db.execute("DELETE FROM sim_failures WHERE name = ?", (name,))
     if offsets:
         db.execute("DELETE FROM sim_offsets WHERE name = ?", (name,))
 
 
-def _offsets(db: sqlite3.Connection, name: str) -> list[Any] | None:
+def _read_offsets(db: sqlite3.Connection, name: str) -> list[Any] | None:
     row = db.execute("SELECT offsets FROM sim_offsets WHERE name = ?", (name,)).fetchone()
     return list(json.loads(row[0])) if row else None
 
 
-def _begin(db: sqlite3.Connection, connector: Connector, offsets: object) -> None:
-    """The new connector has the offsets that are put back, or those of an earlier one of its name, or its first."""
+def _write_first_offsets(db: sqlite3.Connection, connector: Connector, offsets: object) -> None:
+    """Give the new connector the offsets to restore, or those of an earlier one of its name, or its first."""
     if isinstance(offsets, list):
         db.execute("DELETE FROM sim_offsets WHERE name = ?", (connector.name,))
         if offsets:
@@ -761,20 +774,24 @@ def _begin(db: sqlite3.Connection, connector: Connector, offsets: object) -> Non
         db.execute("INSERT OR IGNORE INTO sim_offsets VALUES (?, ?)", (connector.name, json.dumps(first)))
 
 
-def _read_back(name: str, stored: Mapping[str, Any], state: str, salt: str) -> Connector:
+def _read_connector(name: str, stored: Mapping[str, Any], state: str, salt: str) -> Connector:
     config: dict[str, Text] = {}
     for key, raw in stored.items():
         value = text_from_json(raw)
-        config[key] = replace(value, matches=_matcher(value, salt)) if isinstance(value, Secret) else str(value)
+        config[key] = replace(value, matches=_make_matcher(value, salt)) if isinstance(value, Secret) else str(value)
     return Connector(name, config, state, reads=_sink_topics(config))
 
 
-def _health(connector: Connector, cause: str | None) -> Health:
-    """A stopped connector has no tasks; a source has one, a sink as many as it may."""
+def _make_health(connector: Connector, cause: str | None) -> Health:
+    """Return the health: a stopped connector has no tasks, a source has one, a sink as many as it may."""
     if connector.state == "stopped":
         return Health("STOPPED")
-    most = str(connector.config.get("tasks.max", "1"))
-    count = int(most) if (_plugin(connector.java_class) or "").endswith("SinkConnector") and most.isdecimal() else 1
+    max_tasks = str(connector.config.get("tasks.max", "1"))
+    count = (
+        int(max_tasks)
+        if (_find_plugin(connector.java_class) or "").endswith("SinkConnector") and max_tasks.isdecimal()
+        else 1
+    )
     state = connector.state.upper()
     tasks = [Task(number, state, worker=WORKER) for number in range(count)]
     if cause and state == "RUNNING":
@@ -791,29 +808,29 @@ def _group_name(reader: Reader) -> str:
     return reader.group
 
 
-def _matcher(kept: Secret, salt: str) -> Callable[[str], bool]:
-    """Tells whether a value has the digest that is kept."""
-    return lambda value: _signed(Secret(value=value), salt) == Secret(value=value, fingerprint=kept.fingerprint)
+def _make_matcher(kept: Secret, salt: str) -> Callable[[str], bool]:
+    """Return a function that says whether a value has the digest that is kept."""
+    return lambda value: _sign_secret(Secret(value=value), salt) == Secret(value=value, fingerprint=kept.fingerprint)
 
 
-def _signed(value: Text, salt: str) -> Text:
+def _sign_secret(value: Text, salt: str) -> Text:
     if not isinstance(value, Secret) or value.value is None or not salt:
         return value
     digest = hmac.new(salt.encode(), value.value.encode(), hashlib.sha256).hexdigest()
     return replace(value, fingerprint=f"sim:{digest[:32]}")
 
 
-def _stored(key: str, value: Text, salt: str, known: Mapping[str, Any]) -> Any:
-    """What goes into the file: a secret as its digest. One without a value has that of a reading, or stays as it is."""
+def _to_stored_value(key: str, value: Text, salt: str, stored_config: Mapping[str, Any]) -> Any:
+    """Return what the file holds: a secret as its digest. Without a value it is that of a reading, or unchanged."""
     secret = conceal(key, value) if isinstance(value, str) else value
     if not isinstance(secret, Secret):
         return value
     if secret.value is None and not secret.fingerprint.startswith("sim:"):
-        if key not in known:
+        if key not in stored_config:
             raise Rejected(
                 f"the value of {key} is not known here",
                 code=codes.K316,
                 help="set the variable that holds it, and run this again",
             )
-        return known[key]
-    return text_to_json(_signed(replace(secret, ref=""), salt))
+        return stored_config[key]
+    return text_to_json(_sign_secret(replace(secret, ref=""), salt))

@@ -1,6 +1,6 @@
 """Live state and the ledger as a document without secrets (`schemas/live.v1.json`), and back.
 
-A plan can be made from it where no server may be asked: for a proposed change, without credentials.
+A plan can be made from it without servers: for a proposed change, without credentials.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from kplan.version import __version__
 
 FORMAT = "1.0"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")
-TELLING = 8  # a secret of so many characters inside another setting is no coincidence
-AGAIN = "take it again with this kplan: kplan snapshot --out FILE"
+MIN_SECRET_LENGTH = 8  # a secret this long inside another setting is not a coincidence
+REMEDY = "take it again with this kplan: kplan snapshot --out FILE"
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the servers and the ledger of environment `env` said at `taken_at` (UTC, ISO 8601).
+    """The state of the servers and the ledger of environment `env` at `taken_at` (UTC, ISO 8601).
 
     `unknown` are the ledger's records of kinds that this kplan does not know: the stack that owns each address.
     """
@@ -60,7 +60,7 @@ class Snapshot:
 
 # -- the document -----------------------------------------------------------------------------------------------------
 def to_json(snapshot: Snapshot) -> dict[str, Any]:
-    """The document; its names are sorted, and of a secret it holds no more than that there is one."""
+    """Return the document; its names are sorted, and of a secret it only shows that there is one."""
     live, target = snapshot.live, snapshot.live.target
     return {
         "format_version": FORMAT,
@@ -93,27 +93,27 @@ def _resources_to_json(live: Live) -> dict[str, dict[str, Any]]:
 
 
 def from_json(data: Any, path: str = "") -> Snapshot:
-    """The snapshot that a document describes. Raises Invalid where it is none or damaged, Stale where it is newer."""
+    """Return the snapshot of a document. Raises Invalid where it is not one or damaged, Stale where it is newer."""
     if not isinstance(data, Mapping) or "taken_at" not in data or "topics" not in data:
-        raise unreadable(path, "it has neither `taken_at` nor `topics`")
+        raise unreadable_error(path, "it has neither `taken_at` nor `topics`")
     version = str(data.get("format_version", ""))
     if version.split(".")[0] != FORMAT.split(".")[0]:
         raise Stale(
-            f"{path}: it has format {version or 'none'}, this kplan reads {FORMAT}", code=codes.K608, help=AGAIN
+            f"{path}: it has format {version or 'none'}, this kplan reads {FORMAT}", code=codes.K608, help=REMEDY
         )
-    with _undamaged(path, "its head"):
-        target, taken_at = _target(data), str(data["taken_at"])
+    with _report_damage(path, "its head"):
+        target, taken_at = _parse_target(data), str(data["taken_at"])
         env, version = str(data["env"]), str(data.get("kplan_version", ""))
         hidden = frozenset(parse_address(text) for text in data.get("hidden", ()) if not find_unknown_kind(text))
         if not TIME.match(taken_at):
             raise ValueError(f"{taken_at!r} is no time")
     live = replace(_live_from_json(data, path), target=target, hidden=hidden)
-    ledger, unknown = _ledger(data, path)
+    ledger, unknown = _parse_ledger(data, path)
     return Snapshot(env, taken_at, live, ledger, version, unknown)
 
 
 def refuse_other(snapshot: Snapshot, env: str) -> None:
-    """Raises Stale where the snapshot is not of this environment."""
+    """Raise Stale where the snapshot is of another environment."""
     if snapshot.env != env:
         raise Stale(
             f"the snapshot is of environment {snapshot.env}, and the plan is to be for {env}",
@@ -122,27 +122,27 @@ def refuse_other(snapshot: Snapshot, env: str) -> None:
         )
 
 
-def unreadable(path: str, reason: str) -> Invalid:
+def unreadable_error(path: str, reason: str) -> Invalid:
     """The error for a file that is no snapshot."""
-    return Invalid([error(codes.K607, "this is no snapshot of a cluster", f"{path}: {reason}", help=AGAIN)])
+    return Invalid([error(codes.K607, "this is no snapshot of a cluster", f"{path}: {reason}", help=REMEDY)])
 
 
 @contextmanager
-def _undamaged(path: str, what: object) -> Iterator[None]:
+def _report_damage(path: str, part: object) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as e:
         missing = f"there is no {e}" if isinstance(e, KeyError) else str(e)
-        raise unreadable(path, f"{what} is damaged: {missing}") from e
+        raise unreadable_error(path, f"{part} is damaged: {missing}") from e
 
 
-def _target(data: Mapping[str, Any]) -> Target:
+def _parse_target(data: Mapping[str, Any]) -> Target:
     if isinstance(data["brokers"], bool) or not isinstance(data["brokers"], int):
         raise ValueError("`brokers` is no number")
     texts = {key: data[key] for key in ("cluster_id", "connect_version")}
     texts |= {key: data.get(key, "") for key in ("bootstrap", "connect_url", "simulated")}
-    if wrong := [key for key, value in texts.items() if not isinstance(value, str)]:
-        raise ValueError(f"`{wrong[0]}` is no text")
+    if not_texts := [key for key, value in texts.items() if not isinstance(value, str)]:
+        raise ValueError(f"`{not_texts[0]}` is no text")
     return Target(brokers=data["brokers"], snapshot=str(data["taken_at"]), **texts)
 
 
@@ -153,8 +153,8 @@ def _live_from_json(data: Mapping[str, Any], path: str) -> Live:
     facts: dict[Address, Facts] = {}
     ids: dict[Address, str] = {}
     for kind in KINDS.values():
-        for address, block in _blocks(data, kind, path):
-            with _undamaged(path, address):
+        for address, block in _iter_blocks(data, kind, path):
+            with _report_damage(path, address):
                 found = kind.views.decode_live(address.name, block, partial(resource_from_json, address, block))
             resources[address] = found.resource
             health |= {address: found.health} if found.health else {}
@@ -164,10 +164,10 @@ def _live_from_json(data: Mapping[str, Any], path: str) -> Live:
     return Live(resources=resources, names=names, health=health, facts=facts, ids=ids)
 
 
-def _ledger(data: Mapping[str, Any], path: str) -> tuple[Mapping[Address, Owned], Mapping[str, str]]:
+def _parse_ledger(data: Mapping[str, Any], path: str) -> tuple[Mapping[Address, Owned], Mapping[str, str]]:
     """Return the records by address, and the stacks of those of unknown kinds."""
     ledger, unknown = {}, {}
-    with _undamaged(path, "its ledger"):
+    with _report_damage(path, "its ledger"):
         for name, record in data["ledger"].items():
             if find_unknown_kind(name):
                 unknown[name] = str(record["stack"])
@@ -176,14 +176,14 @@ def _ledger(data: Mapping[str, Any], path: str) -> tuple[Mapping[Address, Owned]
     return ledger, unknown
 
 
-def _blocks(data: Mapping[str, Any], kind: Kind[Any], path: str) -> Iterator[tuple[Address, Mapping[str, Any]]]:
+def _iter_blocks(data: Mapping[str, Any], kind: Kind[Any], path: str) -> Iterator[tuple[Address, Mapping[str, Any]]]:
     key = kind.views.plural
-    with _undamaged(path, f"`{key}`"):
+    with _report_damage(path, f"`{key}`"):
         part = data[key] if kind.views.is_in_every_document else data.get(key, {})
         blocks = [(Address(kind.name, str(name)), block) for name, block in part.items()]
     for address, block in blocks:
         if not isinstance(block, Mapping):
-            raise unreadable(path, f"{address} is damaged")
+            raise unreadable_error(path, f"{address} is damaged")
         yield address, block
 
 
@@ -193,58 +193,57 @@ def without_secrets(
     passwords: Mapping[Address, Collection[str]],
     declared: Mapping[Address, Collection[str]] = MappingProxyType({}),
 ) -> Snapshot:
-    """The snapshot with a bare Secret for each value that is or may be one.
+    """Return the snapshot with an empty Secret for each value that is or may be one.
 
-    `passwords` are the settings that each connector's plugin declares as passwords; of a connector that is not among
-    them only what the ledger shows plainly is kept. `declared` are the settings that stacks fill from sensitive
-    variables.
+    `passwords` are the settings that each connector's plugin declares as passwords; for any other connector only
+    what the ledger shows in plain text is kept. `declared` are the settings that stacks fill from sensitive variables.
     """
     live, ledger = snapshot.live, dict(snapshot.ledger)
     resources = dict(live.resources)
     for address, resource in live.resources.items():
         if isinstance(resource, Connector):
-            applied = _applied(ledger.get(address))
-            keys = _secret_keys(resource, applied, passwords.get(address), declared.get(address, ()))
-            resources[address] = replace(resource, config=_bare(resource.config, keys))
-            ledger |= _record_without(ledger.get(address), keys)
+            applied = _applied_config(ledger.get(address))
+            keys = _find_secret_keys(resource, applied, passwords.get(address), declared.get(address, ()))
+            resources[address] = replace(resource, config=_hide_values(resource.config, keys))
+            ledger |= _record_without_secrets(ledger.get(address), keys)
         elif KINDS[address.kind].holds_secrets:
             comparison = comparison_of(address)
             resources[address] = comparison.with_values(resource, dict.fromkeys(comparison.secrets(resource), Secret()))
-    ledger |= {a: r for owned in ledger.values() for a, r in _record_without(owned, ()).items()}
+    ledger |= {a: r for owned in ledger.values() for a, r in _record_without_secrets(owned, ()).items()}
     return replace(snapshot, live=replace(live, resources=resources), ledger=ledger)
 
 
-def _applied(owned: Owned | None) -> Config:
+def _applied_config(owned: Owned | None) -> Config:
     return owned.applied.config if owned and isinstance(owned.applied, Connector) else {}
 
 
-def _secret_keys(
+def _find_secret_keys(
     connector: Connector, applied: Config, passwords: Collection[str] | None, declared: Collection[str]
 ) -> set[str]:
-    """The settings whose values are not written down; what only refers to a secret on the worker may be."""
+    """Return the settings whose values are left out; a reference to a secret on the worker may be kept."""
     config = connector.config
     keys = {*declared, *(passwords or ()), *(k for k, v in [*config.items(), *applied.items()] if _is_secret(v))}
     if passwords is None:
         keys |= {k for k, v in config.items() if k not in KNOWN_OF_ALL and applied.get(k) != v}
     keys = {key for key in keys if literal(config.get(key)) or _is_secret(config.get(key))}
-    values = [v for key in keys if len(v := _value(config[key])) >= TELLING]
-    return keys | {key for key, value in config.items() if any(v in _value(value) for v in values)}
+    values = [v for key in keys if len(v := _plain_value(config[key])) >= MIN_SECRET_LENGTH]
+    return keys | {key for key, value in config.items() if any(v in _plain_value(value) for v in values)}
 
 
 def _is_secret(value: object) -> bool:
     return isinstance(value, Secret)
 
 
-def _value(text: Text | None) -> str:
+def _plain_value(text: Text | None) -> str:
     return (text.value or "" if isinstance(text, Secret) else text) or ""
 
 
-def _bare(config: Config, keys: Collection[str]) -> Config:
+def _hide_values(config: Config, keys: Collection[str]) -> Config:
     return frozen({key: Secret() if key in keys else value for key, value in config.items()})
 
 
-def _record_without(owned: Owned | None, keys: Collection[str]) -> dict[Address, Owned]:
-    """The ledger's record with no more of its secrets than which variable gives them."""
+def _record_without_secrets(owned: Owned | None, keys: Collection[str]) -> dict[Address, Owned]:
+    """Return the ledger's record with only the variables of its secrets."""
     if owned is None or owned.applied is None or not KINDS[owned.address.kind].holds_secrets:
         return {}
     if not isinstance(owned.applied, Connector):
@@ -259,10 +258,10 @@ def _record_without(owned: Owned | None, keys: Collection[str]) -> dict[Address,
 
 
 # -- what a plan from it cannot know ----------------------------------------------------------------------------------
-def uncompared(stack: Stack, live: Live) -> list[Diagnostic]:
+def note_uncompared(stack: Stack, live: Live) -> list[Diagnostic]:
     """A note that names the settings of which nobody can tell whether they are as declared."""
     secret = {a: r for a, r in stack.resources.items() if KINDS[a.kind].holds_secrets and a in live.resources}
-    found = {a: keys for a, r in secret.items() if (keys := _unknown(r, live.resources[a]))}
+    found = {a: keys for a, r in secret.items() if (keys := _find_uncomparable(r, live.resources[a]))}
     if not found:
         return []
     first = next(iter(found))
@@ -280,20 +279,20 @@ def uncompared(stack: Stack, live: Live) -> list[Diagnostic]:
     ]
 
 
-def _unknown(declared: Resource, now: Resource) -> list[str]:
-    """The settings that are a secret there, or here, and count as equal because one side is not known."""
+def _find_uncomparable(declared: Resource, live: Resource) -> list[str]:
+    """Return the settings that are secret on either side and count as equal because one side is unknown."""
     comparison = comparison_of(declared.address)
-    here, there = comparison.attributes(declared), comparison.attributes(now)
-    both = {path.removeprefix("/config/").removeprefix("/"): path for path in sorted(here.keys() & there.keys())}
+    here, there = comparison.attributes(declared), comparison.attributes(live)
+    shared_keys = {path.removeprefix("/config/").removeprefix("/"): path for path in sorted(here.keys() & there.keys())}
     return [
         key
-        for key, path in both.items()
-        if key not in declared.rules.ignore and _not_comparable(here[path], there[path])
+        for key, path in shared_keys.items()
+        if key not in declared.rules.ignore and _is_uncomparable(here[path], there[path])
     ]
 
 
-def _not_comparable(want: Value, have: Value) -> bool:
-    bare = isinstance(have, Secret) and have.value is None and have.matches is None
-    unset = isinstance(want, Secret) and want.value is None
-    texts = [value if isinstance(value, str | Secret) else None for value in (want, have)]
-    return (bare or unset) and equal(texts[0], texts[1])
+def _is_uncomparable(declared: Value, live: Value) -> bool:
+    is_hidden = isinstance(live, Secret) and live.value is None and live.matches is None
+    is_unset = isinstance(declared, Secret) and declared.value is None
+    texts = [value if isinstance(value, str | Secret) else None for value in (declared, live)]
+    return (is_hidden or is_unset) and equal(texts[0], texts[1])

@@ -1,4 +1,4 @@
-"""Which answers this process waits for right now, so that a person can be shown it."""
+"""The answers that this process currently waits for, to be shown on a terminal."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from kplan.text import truncate
 
-RETRY = {"retry": True}  # `extra` of a log record that says why a request is sent again, and after which pause
-SHOWN_AFTER_S = 0.5  # what ends sooner is not shown
+RETRY = {"retry": True}  # `extra` of a log record about a request that is sent again, with the reason and the pause
+MIN_SHOWN_S = 0.5  # shorter waits are not shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Waits:
     _count: int = 0
 
     @contextmanager
-    def on(self, what: str, seconds: float | None = None) -> Iterator[None]:
-        """Names what is waited for while the block runs; after `seconds` the block gives up by itself."""
+    def add(self, what: str, seconds: float | None = None) -> Iterator[None]:
+        """Show `what` as a wait while the block runs; after `seconds` the block gives up by itself."""
         now = time.monotonic()
         with self._lock:
             self._count += 1
@@ -46,7 +46,7 @@ class Waits:
                 del self._open[number]
 
     def oldest(self) -> Wait | None:
-        """The wait that began first of those that are open."""
+        """Return the open wait that started first."""
         with self._lock:
             return next(iter(self._open.values()), None)
 
@@ -54,13 +54,13 @@ class Waits:
 WAITS = Waits()
 
 
-def words(since: float, width: int) -> str:
-    """What is waited for, how long the phase that began at `since` lasts, and when the wait gives up.
+def describe_wait(since: float, width: int) -> str:
+    """Return what is waited for, how long the phase from `since` lasts, and when the wait gives up.
 
-    On a narrow terminal the name of what is waited for is shortened, not the times.
+    On a narrow terminal the name is shortened, not the times.
     """
     wait, now = WAITS.oldest(), time.monotonic()
-    if wait is None or now - since < SHOWN_AFTER_S:
+    if wait is None or now - since < MIN_SHOWN_S:
         return ""
     limit = "" if wait.end is None or wait.end < now else f"; gives up after {wait.end - since:.0f} s"
     times = f" ({now - since:.0f} s{limit})"

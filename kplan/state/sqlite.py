@@ -38,7 +38,7 @@ from kplan.model.history import (
     with_change,
 )
 from kplan.model.journal import Entry
-from kplan.servers.sqlite_file import BUSY_SECONDS, error_name, open_to_read
+from kplan.servers.sqlite_file import BUSY_TIMEOUT_S, error_name, open_to_read
 from kplan.state.base import (
     UNREADABLE_HELP,
     Holder,
@@ -566,7 +566,7 @@ def _make_refusal(stack: str, holder: Holder | None) -> Locked:
 
 def _open_to_write(path: Path) -> sqlite3.Connection:
     """Open a connection with every table, durable on commit; only `_transaction` begins transactions."""
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from kplan.model import Address, Facts, Reader
-from kplan.servers.kafka.facts import Survey
+from kplan.servers.kafka.facts import FactsReader
 from kplan.servers.kafka.topics import KafkaTopics
 from tests.services import ConnectWorker, KafkaCluster
 from tests.shell import Shell
@@ -149,7 +149,7 @@ def test_groups_that_read_and_groups_that_rest(kafka: KafkaCluster) -> None:
 def test_time_that_is_up_makes_facts_unknown_and_says_so(kafka: KafkaCluster) -> None:
     create(kafka, "facts.late")
     backend = KafkaTopics({"bootstrap.servers": kafka.bootstrap})
-    found = Survey(backend._client, seconds=0).of(["facts.late"])[Address("topic", "facts.late")]
+    found = FactsReader(backend._client, seconds=0).read(["facts.late"])[Address("topic", "facts.late")]
     assert (found.records, found.first_write) == (None, None)
     assert set(found.unknown) == {"records", "first_write", "last_write", "readers"}
     assert set(found.unknown.values()) == {"not read within 0 s"}
@@ -165,8 +165,8 @@ def test_a_hundred_topics_are_read_as_one(kafka: KafkaCluster) -> None:
     sent: list[str] = []
     backend = KafkaTopics({"bootstrap.servers": kafka.bootstrap})
     backend.facts(names)  # leaders of new partitions are awaited
-    asked = backend._client.asked
-    backend._client.asked = lambda *a, **k: sent.append("") or asked(*a, **k)  # type: ignore[method-assign,func-returns-value]
+    asked = backend._client.request
+    backend._client.request = lambda *a, **k: sent.append("") or asked(*a, **k)  # type: ignore[method-assign,func-returns-value]
     read = backend.facts(names)
     assert [found for found in read.values() if found != Facts(records=0)] == []
     assert len(read) == 100

@@ -28,7 +28,7 @@ def looked(kind: str, server: PostgresDatabase | MariaDB, **more: str) -> tuple[
     }  # fmt: skip
     one = Connector("feed", {**config, **{key.replace("__", "."): value for key, value in more.items()}})
     change = Change(one.address, Action.CREATE, None, one)
-    return change, RealDatabases().look({one.address: ask(change, one, login(one))})[one.address]
+    return change, RealDatabases().read_states({one.address: ask(change, one, login(one))})[one.address]
 
 
 def codes(kind: str, server: PostgresDatabase | MariaDB, **more: str) -> list[str]:

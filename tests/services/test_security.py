@@ -104,7 +104,9 @@ class Secure:
 
 def everything(prefix: str) -> list[Acl]:
     """What it takes to plan, apply, destroy and recover with the state in Kafka."""
-    return [acl for each in ACTIVITIES if each.name in ("topics", "readers", "state") for acl in each.at(prefix)]
+    return [
+        acl for each in ACTIVITIES if each.name in ("topics", "readers", "state") for acl in each.with_names(prefix)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -456,7 +458,7 @@ class Case:
 
     @property
     def needs(self) -> list[Acl]:
-        return list(self.activity.at(self.prefix, self.state))
+        return list(self.activity.with_names(self.prefix, self.state))
 
     @property
     def missing(self) -> Acl | None:
@@ -465,7 +467,9 @@ class Case:
     @property
     def rights(self) -> list[Acl]:
         besides = [each for each in ACTIVITIES if each.name in BESIDES.get(self.activity.name, ())]
-        return [a for a in self.needs if a != self.missing] + [a for each in besides for a in each.at(self.prefix)]
+        return [a for a in self.needs if a != self.missing] + [
+            a for each in besides for a in each.with_names(self.prefix)
+        ]
 
     def __str__(self) -> str:
         return f"{self.activity.name}, {'exactly these' if self.missing is None else f'without {self.missing}'}"
@@ -645,10 +649,10 @@ def reassign(inside: Inside) -> str:
     with contextlib.closing(open_cluster(environment).topics) as backend:
         replicas: Reassignments = backend._replicas  # type: ignore[attr-defined]
         more = {name: Reassignment({0: (1,)}, {0: (1, 1_000)}, None, 1_048_576)}
-        problem = replicas._forbidden(more.values())
+        problem = replicas._find_missing_right(more.values())
         if problem is not None:
             with contextlib.suppress(KplanError):
-                replicas._mover.under_way({name: [0]})
+                replicas._mover.list_running({name: [0]})
                 replicas._set_throttle(more)
                 raise AssertionError("it is allowed all the same")
             return " ".join(f"{problem.message} {problem.help} ".split()) + " "
@@ -657,11 +661,11 @@ def reassign(inside: Inside) -> str:
         change = Change(same[0], Action.UPDATE, same[1], same[1], options=TopicOptions(reassignment=again))
         assert backend.placement([name]).sizes[name, 0] > 0
         captured = backend.capture([change])
-        replicas._alter(ConfigResource.Type.BROKER, "1", {LEADER_RATE: "9999"})
-        eventually(lambda: replicas._rates([1]) == [f"1/{LEADER_RATE}"])
+        replicas._alter_configs(ConfigResource.Type.BROKER, "1", {LEADER_RATE: "9999"})
+        eventually(lambda: replicas._list_rates([1]) == [f"1/{LEADER_RATE}"])
         assert backend.act([change], captured)[same[0]].ok
         assert backend.settle([change], lambda *_: None)[same[0]].ok
-        eventually(lambda: replicas._rates([1]) == [])
+        eventually(lambda: replicas._list_rates([1]) == [])
     return ""
 
 

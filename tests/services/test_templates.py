@@ -18,7 +18,7 @@ from kplan.kinds.connector.templates import Blueprint, blueprint
 from kplan.model import Action, Address, Change, Connector
 from kplan.project.loading import Request, list_built_in_templates, load_built_in, load_project
 from kplan.servers.connect.connectors import ConnectConnectors
-from kplan.servers.connect.documents import literal
+from kplan.servers.connect.documents import to_literal
 from tests.services import ConnectWorker, KafkaCluster
 from tests.services.process import free_port
 
@@ -133,7 +133,7 @@ def test_a_template_offers_what_the_plugin_takes(
     offered = {set_by[f"{{{{ {path} }}}}"]: set(values) for path, values in choices(found.parameters)}
     block = {"template": name, **somewhere(least(found.parameters)), "tables": ["shop.orders"]}
     connector = expanded(tmp_path, block, kafka, connect)
-    config = {**literal(connector.config), **dict.fromkeys(offered, "wrong"), "name": connector.name}
+    config = {**to_literal(connector.config), **dict.fromkeys(offered, "wrong"), "name": connector.name}
     answer = connect.request("PUT", f"/connector-plugins/{connector.java_class}/config/validate", config)
     values = [item["value"] for item in answer["configs"] if item["value"]]
     taken = {

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from kplan.servers.connect.job import _same_offsets
+from kplan.servers.connect.job import _are_same_offsets
 from tests.services import ConnectWorker, KafkaCluster, Postgres
 from tests.services.test_walk import PASSWORD, ask, failing_debezium, set_on, topics, wait_for_state
 from tests.shell import Shell
@@ -187,7 +187,7 @@ def test_a_deletion_that_was_cut_off_after_the_offsets_is_put_back_with_them(
     assert offsets(connect, "cut-off") == []
     elsewhere(shell, tmp_path).kplan("recover", "--yes")
     wait_for_state(connect, "cut-off", "RUNNING")
-    assert _same_offsets(offsets(connect, "cut-off"), had)
+    assert _are_same_offsets(offsets(connect, "cut-off"), had)
     shell.kplan("destroy", "stack.yaml", "--yes")
     shell.kplan("destroy", "topics.yaml", "--yes", "--accept", "*")
 

@@ -1,9 +1,8 @@
 """Connectors of one Kafka Connect cluster, over its REST API: reading and acting.
 
-The rest is in modules beside it: what failures mean (`connect_errors`), the client (`connect_rest`), Connect's JSON and
-kplan's values (`connect_model`), one change's job (`connect_job`), settling (`connect_settle`), incremental snapshots
-(`connect_incremental`), what is dropped in databases (`connect_drops`), validation (`connect_check`) and which settings
-are passwords (`connect_passwords`).
+Other modules of the package have the rest: what failures mean (`errors`), the client (`rest`), Connect's JSON and
+kplan's values (`documents`), one change's requests (`job`), settling (`settle`), incremental snapshots (`incremental`),
+what is dropped in databases (`drops`), validation (`check`) and which settings are passwords (`passwords`).
 """
 
 from __future__ import annotations
@@ -21,14 +20,23 @@ from kplan.kinds.connector.options import connector_options, drops_of, keeps_off
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Action, Address, Change, Connector, Facts, Resource, Target
 from kplan.model.masks import Mask
-from kplan.servers.base import CONNECT, Outcome, Progress, Reading, Tell, untold
-from kplan.servers.connect.check import VALIDATION_SECONDS, Validator, is_checked
-from kplan.servers.connect.documents import config_of, connector_of, health_of, listing
+from kplan.servers.base import CONNECT, BackendState, Outcome, Progress, ReportProgress, ignore_progress
+from kplan.servers.connect.check import VALIDATION_TIMEOUT_S, Validator, needs_check
+from kplan.servers.connect.documents import config_of, connector_of, health_of, list_connectors
 from kplan.servers.connect.drops import Drops
 from kplan.servers.connect.incremental import IncrementalSnapshots, Signals
 from kplan.servers.connect.job import Captured, Job
-from kplan.servers.connect.passwords import declared_by, passwords_of
-from kplan.servers.connect.rest import NAME, Patience, Rest, context_of, path_of, session_of, supports, without_login
+from kplan.servers.connect.passwords import create_lookup, passwords_of
+from kplan.servers.connect.rest import (
+    NAME,
+    Rest,
+    RetryPolicy,
+    create_session,
+    create_tls_context,
+    path_of,
+    split_login,
+    supports,
+)
 from kplan.servers.connect.settle import Heartbeat, Settler
 from kplan.servers.databases.base import Databases
 
@@ -65,30 +73,30 @@ class ConnectConnectors:
         databases: Databases | None = None,
         mask: Mask | None = None,
         jitter: Callable[[], float] = random.random,
-        tell: Tell = untold,
+        tell: ReportProgress = ignore_progress,
     ) -> None:
         self._tell = tell
         self.mask = Mask() if mask is None else mask
         self._parallel = max(parallel, 1)
         self._version = ""
-        patience = Patience(attempts, delay, settle_timeout, clock, sleep, jitter)
-        plain, login = without_login(urls)
-        user, word = username or login[0], password or login[1]
-        context = context_of(ca, certificate, key, key_password)
-        session = session_of(user, word, context, self._parallel)
-        self.mask.add([word, key_password, base64.b64encode(f"{user}:{word}".encode()).decode() if word else ""])
+        patience = RetryPolicy(attempts, delay, settle_timeout, clock, sleep, jitter)
+        plain, login = split_login(urls)
+        user, secret = username or login[0], password or login[1]
+        context = create_tls_context(ca, certificate, key, key_password)
+        session = create_session(user, secret, context, self._parallel)
+        self.mask.add([secret, key_password, base64.b64encode(f"{user}:{secret}".encode()).decode() if secret else ""])
         self._rest = Rest(plain, session, ca or True, request_timeout, patience, self.mask)
         self._settler = Settler(self._rest, self.mask, lambda: self.version, settle_timeout, steady, heartbeat, tell)
         self._signals, self._settle_timeout, self._clock = signals, settle_timeout, clock
-        self._drops = Drops(databases, self._rest.url, patience.until)
+        self._drops = Drops(databases, self._rest.url, patience.wait_until)
 
     @property
     def retries(self) -> int:
         return self._rest.retries
 
     def identify(self) -> Target:
-        """Who answers, at the first try: to wait for a worker is the caller's business."""
-        data = self._rest.once("GET", "/")
+        """Return who answers the first attempt: the caller decides whether to wait for a worker."""
+        data = self._rest.send_once("GET", "/")
         if not isinstance(data, dict) or "kafka_cluster_id" not in data:
             raise Unsupported(f"{self._rest.url} does not answer like Kafka Connect", help="check `connect.url`")
         self._version = str(data.get("version", ""))
@@ -98,57 +106,57 @@ class ConnectConnectors:
 
     @property
     def version(self) -> str:
-        """The version of the worker that was asked first."""
+        """Return the version of the worker that was asked first."""
         if not self._version:
             self._version = str((self._rest.call("GET", "/") or {}).get("version", ""))
         return self._version
 
-    def read(self, names: Collection[str] | None) -> Reading:
-        """The live connectors, by one request unless a wanted one is missing from its answer."""
-        # Connect leaves out what has no status yet (for 0.2 s after a 201, and for longer on another worker).
-        listed = listing(self._rest.call)
+    def read(self, names: Collection[str] | None) -> BackendState:
+        """Read the live connectors, by one request unless a requested one is missing from its answer."""
+        # Connect leaves out connectors without a status (for 0.2 s after a 201, and longer on another worker).
+        listed = list_connectors(self._rest.call)
         if names is not None and not set(names) <= listed.keys():
-            listed = {**self._unreported(listed), **listed}
+            listed = {**self._read_unreported(listed), **listed}
         wanted = listed.keys() if names is None else listed.keys() & set(names)
-        found = {name: listed[name] for name in sorted(wanted)}
-        return Reading(
-            resources={Address("connector", n): connector_of(n, data, self.mask) for n, data in found.items()},
+        entries = {name: listed[name] for name in sorted(wanted)}
+        return BackendState(
+            resources={Address("connector", n): connector_of(n, data, self.mask) for n, data in entries.items()},
             names=frozenset(listed),
-            health={Address("connector", n): health_of(data, self.mask) for n, data in found.items()},
+            health={Address("connector", n): health_of(data, self.mask) for n, data in entries.items()},
         )
 
-    def _unreported(self, listed: Collection[str]) -> dict[str, Mapping[str, Any]]:
-        """The connectors that are there and were left out, with what is known of them."""
-        found: dict[str, Mapping[str, Any]] = {}
+    def _read_unreported(self, listed: Collection[str]) -> dict[str, Mapping[str, Any]]:
+        """Read the connectors that exist and were left out, as far as they are known."""
+        entries: dict[str, Mapping[str, Any]] = {}
         for name in self._rest.call("GET", "/connectors") or ():
             if name in listed or not NAME.match(name):
                 continue
             try:
-                found[name] = {"info": self._rest.call("GET", path_of(name))}
+                entries[name] = {"info": self._rest.call("GET", path_of(name))}
             except Conflict:
                 continue
-        return found
+        return entries
 
     def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
-        """What Connect has against the configs that are new or change."""
-        to_check = [change for change in changes if is_checked(change)]
+        """Return Connect's objections to the configs that are new or change."""
+        to_check = [change for change in changes if needs_check(change)]
         if not to_check:
             return {}
-        self._hide(to_check)
-        validator = Validator(self._rest, self.mask, self.version, VALIDATION_SECONDS)
+        self._hide_secrets(to_check)
+        validator = Validator(self._rest, self.mask, self.version, VALIDATION_TIMEOUT_S)
         with ThreadPoolExecutor(min(self._parallel, 8)) as pool:
-            found = self._told("connectors checked", pool.map(validator.diagnostics, to_check), len(to_check))
-            return {change.address: tuple(problems) for change, problems in zip(to_check, found, strict=True)}
+            results = self._count_results("connectors checked", pool.map(validator.validate, to_check), len(to_check))
+            return {change.address: tuple(problems) for change, problems in zip(to_check, results, strict=True)}
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
-        """The offsets of what is about to go, and whether it is there at all; a delete that keeps them needs none."""
-        going = [
+        """Return the offsets of connectors to delete, and whether each exists; none where they are kept."""
+        to_delete = [
             c for c in changes if c.action in (Action.DELETE, Action.REPLACE, Action.MOVE) and not keeps_offsets(c)
         ]
         with ThreadPoolExecutor(self._parallel) as pool:
-            return dict(zip([c.address for c in going], pool.map(self._captured, going), strict=True))
+            return dict(zip([c.address for c in to_delete], pool.map(self._capture_offsets, to_delete), strict=True))
 
-    def _captured(self, change: Change) -> Mapping[str, Any]:
+    def _capture_offsets(self, change: Change) -> Mapping[str, Any]:
         if not supports(self.version, "read_offsets"):
             return {"existed": change.before is not None}
         name = (change.source or change.address).name
@@ -161,22 +169,22 @@ class ConnectConnectors:
     def act(
         self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
     ) -> Mapping[Address, Outcome]:
-        """The changes are sent, `parallel` at a time."""
-        self._hide(changes)
-        self._settler.mark(changes)
+        """Send the changes, `parallel` at a time."""
+        self._hide_secrets(changes)
+        self._settler.record_heartbeats(changes)
 
-        def outcome(change: Change) -> Outcome:
+        def act_on_change(change: Change) -> Outcome:
             return self._act(change, captured.get(change.address, {}))
 
         with ThreadPoolExecutor(self._parallel) as pool:
-            outcomes = self._told("connectors changed", pool.map(outcome, changes), len(changes))
+            outcomes = self._count_results("connectors changed", pool.map(act_on_change, changes), len(changes))
             return dict(zip([c.address for c in changes], outcomes, strict=True))
 
-    def _told(self, what: str, results: Iterable[T], total: int) -> Iterator[T]:
-        """The results; how many there are is told as they come."""
-        self._tell(what, 0, total)
+    def _count_results(self, action: str, results: Iterable[T], total: int) -> Iterator[T]:
+        """Yield the results, and report their number as they come."""
+        self._tell(action, 0, total)
         for done, result in enumerate(results, 1):
-            self._tell(what, done, total)
+            self._tell(action, done, total)
             yield result
 
     def _act(self, change: Change, captured: Captured) -> Outcome:
@@ -185,30 +193,30 @@ class ConnectConnectors:
         try:
             if connector_options(change).stops and self._incremental:
                 self._incremental.stop(change)
-            undoes = change.reason == "undo" and change.action is Action.CREATE
-            if drops_of(change) and undoes and (why := self._drops.gone(change)):
-                return Outcome(kept=why)
+            is_undo = change.reason == "undo" and change.action is Action.CREATE
+            if drops_of(change) and is_undo and (reason := self._drops.describe_missing(change)):
+                return Outcome(kept=reason)
             if drops_of(change) and change.action in (Action.DELETE, Action.REPLACE):
-                self._drops.refuse(change)
-            note = Job(self._rest, self.version, change, captured, self._drops.run).run()
+                self._drops.refuse_unreachable(change)
+            note = Job(self._rest, self.version, change, captured, self._drops.drop).run()
         except KplanError as failure:
             return Outcome(failure)
         return Outcome(note=note)
 
     def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
-        """All of them have held or failed; where that is asked, the rows that new tables already had are read."""
+        """Wait until all changes hold or have failed; then read the existing rows of new tables, where declared."""
         outcomes = dict(self._settler.settle(changes, progress))
         deleted = [c for c in changes if drops_of(c) and c.action is Action.DELETE and outcomes[c.address].ok]
-        outcomes |= {c.address: self._dropped(c, progress) for c in deleted}
-        asked = [c for c in changes if snapshots_of(c) and outcomes[c.address].ok]
-        if asked and self._incremental:
-            outcomes |= self._incremental.run(asked, progress)
+        outcomes |= {c.address: self._drop_leftovers(c, progress) for c in deleted}
+        with_snapshots = [c for c in changes if snapshots_of(c) and outcomes[c.address].ok]
+        if with_snapshots and self._incremental:
+            outcomes |= self._incremental.run(with_snapshots, progress)
         return outcomes
 
-    def _dropped(self, change: Change, progress: Progress) -> Outcome:
+    def _drop_leftovers(self, change: Change, progress: Progress) -> Outcome:
         progress(change.address, f"dropping {' and '.join(drops_of(change))}")
         try:
-            return Outcome(note=self._drops.run(change))
+            return Outcome(note=self._drops.drop(change))
         except KplanError as failure:
             return Outcome(failure)
 
@@ -216,14 +224,14 @@ class ConnectConnectors:
     def _incremental(self) -> IncrementalSnapshots | None:
         return IncrementalSnapshots(self._signals(), self._settle_timeout, self._clock) if self._signals else None
 
-    def _hide(self, changes: Iterable[Change]) -> None:
-        """The secrets of these changes are in no message."""
+    def _hide_secrets(self, changes: Iterable[Change]) -> None:
+        """Mask the secrets of these changes in all messages."""
         for change in changes:
             self.mask.add_config(config_of(change.before))
             self.mask.add_config(config_of(change.after))
 
     def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
-        """None: only topics have facts."""
+        """Return none: only topics have facts."""
         return {}
 
     def positions(self, groups: Collection[str]) -> frozenset[str]:
@@ -236,23 +244,23 @@ class ConnectConnectors:
         return Placement()
 
     def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
-        """What the plugins declare as passwords, those of transformations and converters too."""
-        declared = declared_by(self._rest)
-        found = {r.address: passwords_of(r, declared) for r in resources if isinstance(r, Connector)}
-        return {address: keys for address, keys in found.items() if keys is not None}
+        """Return what the plugins declare as passwords, with those of transformations and converters."""
+        declared = create_lookup(self._rest)
+        keys_by_address = {r.address: passwords_of(r, declared) for r in resources if isinstance(r, Connector)}
+        return {address: keys for address, keys in keys_by_address.items() if keys is not None}
 
     # -- operations that declare nothing
     def restart(self, name: str, failed_only: bool) -> None:
-        """The connector and its tasks, or only what has failed of them, are being restarted (KIP-745, Connect 3.0)."""
+        """Restart the connector and its tasks, or only what failed of them (KIP-745, Connect 3.0)."""
         only = str(failed_only).lower()
         self._rest.call("POST", path_of(name, f"restart?includeTasks=true&onlyFailed={only}"))
 
     def offsets(self, name: str) -> list[Any]:
-        """Its committed offsets (KIP-875, Connect 3.5)."""
+        """Return its committed offsets (KIP-875, Connect 3.5)."""
         return list((self._rest.call("GET", path_of(name, "offsets")) or {}).get("offsets") or [])
 
     def put_offsets(self, name: str, offsets: Sequence[Any] | None) -> None:
-        """Its offsets are these, or none at all; it must be STOPPED (KIP-875, Connect 3.6)."""
+        """Replace its offsets, or delete them; it must be STOPPED (KIP-875, Connect 3.6)."""
         if offsets is None:
             self._rest.call("DELETE", path_of(name, "offsets"))
         else:

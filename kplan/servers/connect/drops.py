@@ -1,4 +1,4 @@
-"""Drops in the database what outlives a connector, once the connector is gone."""
+"""Drops what a deleted connector leaves in its database."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ from kplan.kinds.connector.options import drops_of
 from kplan.model import Change, Connector
 from kplan.servers.databases.base import Databases
 
-log = logging.getLogger("kplan.servers.connect")  # one name for all that is done with Connect
+log = logging.getLogger("kplan.servers.connect")  # one name for all work with Connect
 
 
 @dataclass(frozen=True, slots=True)
 class Drops:
-    """`until` repeats a test for as long as a change may settle: a task that has ended holds its slot for a while."""
+    """`until` repeats a test for as long as a change may settle: a task that has ended keeps its slot for a while."""
 
     databases: Databases | None
     connect_url: str
     until: Callable[[Callable[[], bool]], bool]
 
-    def refuse(self, change: Change) -> None:
-        """Raises KplanError where the database cannot be asked: better before the connector is deleted than after."""
+    def refuse_unreachable(self, change: Change) -> None:
+        """Raise KplanError where the database cannot be asked, before the connector is deleted."""
         if self.databases is not None and isinstance(change.before, Connector):
             try:
-                self.databases.there(login_from_here(change.before, self.connect_url), drops_of(change))
+                self.databases.find_existing(login_from_here(change.before, self.connect_url), drops_of(change))
             except KplanError as failure:
-                raise _failed(change, failure, "nothing of it was deleted", applied=False) from failure
+                raise _drop_failure(change, failure, "nothing of it was deleted", applied=False) from failure
 
-    def run(self, change: Change) -> str:
-        """None of what is to be dropped is there; answers what there is to say. Raises KplanError with the SQL."""
+    def drop(self, change: Change) -> str:
+        """Drop everything that is to be dropped; return a note. Raises KplanError with the SQL."""
         if self.databases is None or not isinstance(change.before, Connector):
             return ""
         busy: list[Busy] = []
         try:
-            if not self.until(self._attempt(change, change.before, busy)):
+            if not self.until(self._make_attempt(change, change.before, busy)):
                 raise busy[-1]
         except KplanError as failure:
-            lost = None if failure.applied is None else True
-            raise _failed(change, failure, "the connector is deleted", applied=lost) from failure
-        log.info("%s: dropped %s", change.address, _names(change))
-        return f"{_names(change)} dropped"
+            applied = None if failure.applied is None else True
+            raise _drop_failure(change, failure, "the connector is deleted", applied=applied) from failure
+        log.info("%s: dropped %s", change.address, _join_drops(change))
+        return f"{_join_drops(change)} dropped"
 
-    def _attempt(self, change: Change, connector: Connector, busy: list[Busy]) -> Callable[[], bool]:
-        """One try, which comes true when it is done, and else says who is `busy` with the slot."""
+    def _make_attempt(self, change: Change, connector: Connector, busy: list[Busy]) -> Callable[[], bool]:
+        """Return a function that tries once: true when it is done; it adds to `busy` who holds the slot."""
         databases, login = self.databases, login_from_here(connector, self.connect_url)
         assert databases is not None, "there is something to drop in it"
 
-        def dropped() -> bool:
+        def try_to_drop() -> bool:
             try:
                 databases.drop(login, drops_of(change))
             except Busy as e:
@@ -59,23 +59,23 @@ class Drops:
                 return False
             return True
 
-        return dropped
+        return try_to_drop
 
-    def gone(self, change: Change) -> str:
-        """Why a deleted connector may not be made again; empty where all that it had is still there."""
+    def describe_missing(self, change: Change) -> str:
+        """Return why a deleted connector must not be recreated; empty where everything it had still exists."""
         if self.databases is None or not isinstance(change.after, Connector):
             return ""
         try:
-            there = self.databases.there(login_from_here(change.after, self.connect_url), drops_of(change))
+            existing = self.databases.find_existing(login_from_here(change.after, self.connect_url), drops_of(change))
         except KplanError as failure:
-            return f"whether {_names(change)} are still there is not known: {failure.message}"
-        lost = [each for each in drops_of(change) if each not in there]
-        return f"{' and '.join(lost)} dropped: made again it would miss what happened since" if lost else ""
+            return f"whether {_join_drops(change)} are still there is not known: {failure.message}"
+        missing = [each for each in drops_of(change) if each not in existing]
+        return f"{' and '.join(missing)} dropped: made again it would miss what happened since" if missing else ""
 
 
-def _failed(change: Change, failure: KplanError, standing: str, applied: bool | None) -> KplanError:
+def _drop_failure(change: Change, failure: KplanError, consequence: str, applied: bool | None) -> KplanError:
     problem = KplanError(
-        f"{_names(change)} of {change.address} could not be dropped, and {standing}: {failure.message}",
+        f"{_join_drops(change)} of {change.address} could not be dropped, and {consequence}: {failure.message}",
         code=codes.K517,
         help=f"run this in its database, and leave `drop` out: {statements(drops_of(change))}",
     )
@@ -83,5 +83,5 @@ def _failed(change: Change, failure: KplanError, standing: str, applied: bool | 
     return problem
 
 
-def _names(change: Change) -> str:
+def _join_drops(change: Change) -> str:
     return " and ".join(drops_of(change))

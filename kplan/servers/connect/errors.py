@@ -1,7 +1,6 @@
 """What Connect's failures mean.
 
-Connect answers 500 for what passes by itself and 409 for two different things, so failures are told apart by their
-words (`RULES`).
+Connect answers 500 for temporary failures and 409 for two different ones, so their messages distinguish them (`RULES`).
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class TaskFailed(KplanError):
 
 
 class NotSettled(KplanError):
-    """A connector did not get into its state in time, or is RUNNING and does not work."""
+    """A connector did not reach its state in time, or is RUNNING and does not work."""
 
     entry = codes.K514
 
@@ -37,7 +36,7 @@ class NotSettled(KplanError):
 NO_CLASS = "failed to find any class"
 FORWARDING = "io error trying to forward"
 
-# Status, words of the message in lower case, meaning; the first that fits counts. Status 0: any of 5xx.
+# Status, words of the message in lower case, meaning; the first match counts. Status 0: any of 5xx.
 # RestClient, HerderRequestHandler, DistributedHerder and Worker of Kafka 3.5 to 4.3; Timeout: it may have taken effect.
 RULES: tuple[tuple[int, str, type[KplanError]], ...] = (
     (400, "must be in the stopped state", Busy),  # a stop is under way: KIP-875
@@ -62,59 +61,59 @@ RULES: tuple[tuple[int, str, type[KplanError]], ...] = (
 
 
 def classify(status: int, message: str) -> type[KplanError]:
-    """What an answer that is no success means."""
+    """Return what an unsuccessful answer means."""
     if status in (401, 403, 407):
         return Denied
-    # Without Connect's own words (`Connector x not found`, `HTTP 404 Not Found`) it comes from a worker that starts:
-    # Jetty's page, or to who accepts JSON its `Not Found` (seen with 4.3.1).
+    # Without Connect's own words (`Connector x not found`, `HTTP 404 Not Found`) a starting worker answered:
+    # Jetty's page, or its `Not Found` to a client that accepts JSON (seen with 4.3.1).
     if status == 404 and message.lower() in ("", "not found"):
         return Busy
-    for known, words, kind in RULES:
-        if (known == status or (known == 0 and status >= 500)) and words in message.lower():
+    for rule_status, words, kind in RULES:
+        if (rule_status == status or (rule_status == 0 and status >= 500)) and words in message.lower():
             return kind
     return Rejected
 
 
-def patient(failure: KplanError) -> bool:
-    """Whether a rebalance or a start is behind it, so that it passes in the time that settling may take."""
+def is_temporary(failure: KplanError) -> bool:
+    """Return whether a rebalance or a start is the cause, which ends within the time that settling may take."""
     return isinstance(failure, Busy) or FORWARDING in failure.message.lower()
 
 
-def said(body: str) -> str:
-    """Connect's own message in an error's body; empty for what Jetty or a proxy answers."""
+def connect_message(body: str) -> str:
+    """Return Connect's own message in an error's body; empty for an answer of Jetty or a proxy."""
     try:
         data = json.loads(body)
     except ValueError:
         return ""
     message = data.get("message") if isinstance(data, dict) else None
-    return concise(message) if isinstance(message, str) else ""
+    return remove_lists(message) if isinstance(message, str) else ""
 
 
-def title(body: str) -> str:
-    """The title of an HTML page, which is all there is to say of it."""
-    found = re.search(r"<title>(.*?)</title>", body, re.DOTALL | re.IGNORECASE)
-    return " ".join(html.unescape(found[1]).split())[:200] if found else ""
+def html_title(body: str) -> str:
+    """Return the title of an HTML page, which is all that is worth showing."""
+    match = re.search(r"<title>(.*?)</title>", body, re.DOTALL | re.IGNORECASE)
+    return " ".join(html.unescape(match[1]).split())[:200] if match else ""
 
 
-def concise(message: str) -> str:
-    """Connect's message without the list of all plugins and the hint at its own endpoint."""
+def remove_lists(message: str) -> str:
+    """Return Connect's message without the list of all plugins and the hint at its own endpoint."""
     message = message.split(", available connectors are:")[0]
     return message.split("\nYou can also find the above list of errors")[0].strip()
 
 
 def condense(trace: str | None) -> str:
-    """The first line of a Java trace and its last cause, on one line, with short class names.
+    """Return the first line of a Java trace and its last cause, in one line, with short class names.
 
-    They are whole: who shows them masks secrets first and cuts them then (`sensitivity.masked_causes`).
+    They are complete: callers mask secrets first and shorten them afterwards (`sensitivity.masked_causes`).
     """
     lines = [line.strip() for line in (trace or "").splitlines() if line.strip()]
     if not lines:
         return ""
     causes = [line.removeprefix("Caused by:").strip() for line in lines if line.startswith("Caused by:")]
-    first = _short(lines[0])
-    last = _short(causes[-1]) if causes else ""
+    first = _shorten_class(lines[0])
+    last = _shorten_class(causes[-1]) if causes else ""
     return first if not last or last in first else f"{first}{CAUSED_BY}{last}"
 
 
-def _short(line: str) -> str:
+def _shorten_class(line: str) -> str:
     return re.sub(r"^(?:[a-z_][\w]*\.)+(?=[A-Z])", "", line)

@@ -1,1 +1,1 @@
-"""The databases that connectors read, as far as `kplan discover` looks into them."""
+"""The databases that connectors read, as far as `kplan discover` and plans read them."""

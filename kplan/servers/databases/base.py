@@ -11,46 +11,46 @@ from kplan.kinds.connector.debezium.discovery import Table
 from kplan.kinds.connector.debezium.engine import DatabaseQuestion, DatabaseState, Login
 from kplan.kinds.connector.debezium.readiness import K
 
-SECONDS = 10
-LOOK_SECONDS = 3  # for a connection while a plan is made: a database that is out of reach from here is no news
-PATIENCE = 15  # seconds that a plan waits for all looks together
+CONNECT_TIMEOUT_S = 10
+PLAN_CONNECT_TIMEOUT_S = 3  # for a connection while a plan is made: a database may be unreachable from here
+PLAN_TIMEOUT_S = 15  # that a plan waits for all databases together
 
 
 class Driver(Protocol):
     """A module that reads the databases of an engine."""
 
-    def tables(self, login: Login, schemas: Sequence[str]) -> list[Table]:
-        """The tables that a login sees, without those of the database itself. Raises KplanError."""
+    def read_tables(self, login: Login, schemas: Sequence[str]) -> list[Table]:
+        """Read the tables that a login sees, without those of the database itself. Raises KplanError."""
 
-    def look(self, ask: DatabaseQuestion) -> DatabaseState:
-        """What the database of a connector is like. Raises KplanError."""
+    def read_state(self, question: DatabaseQuestion) -> DatabaseState:
+        """Read the state of a connector's database. Raises KplanError."""
 
 
 class DroppingDriver(Driver, Protocol):
     """A driver of an engine that keeps something for a connector."""
 
-    def there(self, login: Login, drops: Sequence[str]) -> list[str]:
-        """Which of `slot NAME` and `publication NAME` the database has. Raises KplanError."""
+    def find_existing(self, login: Login, drops: Sequence[str]) -> list[str]:
+        """Return which of `slot NAME` and `publication NAME` the database has. Raises KplanError."""
 
     def drop(self, login: Login, drops: Sequence[str]) -> None:
-        """None of them is there any more; all go, or none. Raises Busy while a slot is in use, or KplanError."""
+        """Drop all of them, or none. Raises Busy while a slot is in use, or KplanError."""
 
 
 class Databases(Protocol):
     """The databases that connectors read."""
 
-    def look(self, asks: Mapping[K, DatabaseQuestion]) -> Mapping[K, DatabaseState | KplanError]:
-        """What each connector's database says, or why it could not be asked; all of them at once, in bounded time."""
+    def read_states(self, questions: Mapping[K, DatabaseQuestion]) -> Mapping[K, DatabaseState | KplanError]:
+        """Read the state of each connector's database, or why it failed; all at once, in bounded time."""
 
-    def there(self, login: Login, drops: Sequence[str]) -> list[str]:
-        """Which of `slot NAME` and `publication NAME` the database has. Raises KplanError."""
+    def find_existing(self, login: Login, drops: Sequence[str]) -> list[str]:
+        """Return which of `slot NAME` and `publication NAME` the database has. Raises KplanError."""
 
     def drop(self, login: Login, drops: Sequence[str]) -> None:
-        """None of them is there any more; all go, or none. Raises Busy while a slot is in use, or KplanError."""
+        """Drop all of them, or none. Raises Busy while a slot is in use, or KplanError."""
 
 
-def driver(module: str, login: Login) -> Any:
-    """The client library. Raises KplanError where it is not installed."""
+def import_driver(module: str, login: Login) -> Any:
+    """Import the client library. Raises KplanError where it is not installed."""
     try:
         return importlib.import_module(module)
     except ImportError as e:
@@ -63,24 +63,24 @@ def driver(module: str, login: Login) -> Any:
         ) from e
 
 
-def denied(login: Login, said: str) -> Denied:
-    """User, password or a right is wrong."""
+def login_error(login: Login, reason: str) -> Denied:
+    """Return the error of a wrong user, password or right."""
     return Denied(
-        f"{login.engine.title} at {login.host}:{login.port} does not let {login.user} in: {said}",
+        f"{login.engine.title} at {login.host}:{login.port} does not let {login.user} in: {reason}",
         help="check user and password: they are those that the connector logs in with",
     )
 
 
-def unreachable(login: Login, said: str) -> Unreachable:
-    """Nobody answers there, as far as this machine can tell."""
+def unreachable_error(login: Login, reason: str) -> Unreachable:
+    """Return the error where nothing answers, as far as this machine can see."""
     return Unreachable(
-        f"{login.engine.title} at {login.host}:{login.port} does not answer: {said}",
+        f"{login.engine.title} at {login.host}:{login.port} does not answer: {reason}",
         help="the stack has the address that the Connect worker sees; --host HOST:PORT says where it is from here",
     )
 
 
-def no_database(login: Login, name: str) -> KplanError:
-    """The server is there, and has no such database."""
+def missing_database_error(login: Login, name: str) -> KplanError:
+    """Return the error of a server that has no such database."""
     return KplanError(
         f"{login.engine.title} at {login.host}:{login.port} has no database {name}",
         code=codes.K319,
@@ -88,14 +88,14 @@ def no_database(login: Login, name: str) -> KplanError:
     )
 
 
-def failed(login: Login, said: str) -> KplanError:
-    """The database answers, and not with what was asked for."""
+def read_error(login: Login, reason: str) -> KplanError:
+    """Return the error of a database that answers, but does not return what was requested."""
     return KplanError(
-        f"{login.words} cannot be read: {said}", code=codes.K320, help="the user reads the system catalog"
+        f"{login.words} cannot be read: {reason}", code=codes.K320, help="the user reads the system catalog"
     )
 
 
-def one_line(error: BaseException, secret: str) -> str:
-    """What a driver says, without the password."""
+def to_one_line(error: BaseException, secret: str) -> str:
+    """Return a driver's message in one line, without the password."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text.replace(secret, "(sensitive)") if secret else text

@@ -1,4 +1,4 @@
-"""All databases that a plan is about, asked side by side and in bounded time."""
+"""Asks all databases of a plan in parallel and in bounded time."""
 
 from __future__ import annotations
 
@@ -10,52 +10,58 @@ from queue import Empty, Queue
 from kplan.diagnostics import KplanError
 from kplan.kinds.connector.debezium.engine import DatabaseQuestion, DatabaseState, Login
 from kplan.kinds.connector.debezium.readiness import K
-from kplan.servers.databases.base import PATIENCE, unreachable
+from kplan.servers.databases.base import PLAN_TIMEOUT_S, unreachable_error
 from kplan.servers.databases.drivers import DRIVERS, DROPPING_DRIVERS
 
-SIDE_BY_SIDE = 8
+MAX_THREADS = 8
 
 
 class RealDatabases:
     """The databases as the drivers reach them from here."""
 
-    def look(self, asks: Mapping[K, DatabaseQuestion]) -> Mapping[K, DatabaseState | KplanError]:
-        """What each says, or why not; who has not answered in time is left behind, a name that is looked up too."""
+    def read_states(self, questions: Mapping[K, DatabaseQuestion]) -> Mapping[K, DatabaseState | KplanError]:
+        """Read each state, or why that failed; give up databases that do not answer in time, name lookups too."""
         waiting: Queue[tuple[K, DatabaseQuestion]] = Queue()
         answers: Queue[tuple[K, DatabaseState | KplanError]] = Queue()
-        for item in asks.items():
+        for item in questions.items():
             waiting.put(item)
-        for _ in range(min(SIDE_BY_SIDE, len(asks))):
-            threading.Thread(target=_work, args=(waiting, answers), daemon=True).start()
-        found: dict[K, DatabaseState | KplanError] = {}
-        end = time.monotonic() + PATIENCE
-        while len(found) < len(asks):
+        for _ in range(min(MAX_THREADS, len(questions))):
+            threading.Thread(target=_read_waiting, args=(waiting, answers), daemon=True).start()
+        states: dict[K, DatabaseState | KplanError] = {}
+        end = time.monotonic() + PLAN_TIMEOUT_S
+        while len(states) < len(questions):
             try:
                 address, answer = answers.get(timeout=max(0.0, end - time.monotonic()))
             except Empty:
                 break
-            found[address] = answer
-        late = {a: unreachable(ask.login, f"not within {PATIENCE} s") for a, ask in asks.items() if a not in found}
-        return found | late
+            states[address] = answer
+        timeouts = {
+            a: unreachable_error(ask.login, f"not within {PLAN_TIMEOUT_S} s")
+            for a, ask in questions.items()
+            if a not in states
+        }
+        return states | timeouts
 
-    def there(self, login: Login, drops: Sequence[str]) -> list[str]:
-        return DROPPING_DRIVERS[login.engine].there(login, drops)
+    def find_existing(self, login: Login, drops: Sequence[str]) -> list[str]:
+        return DROPPING_DRIVERS[login.engine].find_existing(login, drops)
 
     def drop(self, login: Login, drops: Sequence[str]) -> None:
         DROPPING_DRIVERS[login.engine].drop(login, drops)
 
 
-def _work(waiting: Queue[tuple[K, DatabaseQuestion]], answers: Queue[tuple[K, DatabaseState | KplanError]]) -> None:
+def _read_waiting(
+    waiting: Queue[tuple[K, DatabaseQuestion]], answers: Queue[tuple[K, DatabaseState | KplanError]]
+) -> None:
     while True:
         try:
-            address, ask = waiting.get_nowait()
+            address, question = waiting.get_nowait()
         except Empty:
             return
-        answers.put((address, _look(ask)))
+        answers.put((address, _read_state(question)))
 
 
-def _look(ask: DatabaseQuestion) -> DatabaseState | KplanError:
+def _read_state(question: DatabaseQuestion) -> DatabaseState | KplanError:
     try:
-        return DRIVERS[ask.login.engine].look(ask)
+        return DRIVERS[question.login.engine].read_state(question)
     except KplanError as e:
         return e

@@ -1,4 +1,4 @@
-"""PostgreSQL, through psycopg: its tables, and whether it is as a connector needs it."""
+"""PostgreSQL, through psycopg: its tables, and whether it meets a connector's needs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from kplan.kinds.connector.debezium.engines.postgres import (
     slot_of,
 )
 from kplan.servers.databases.base import (
-    LOOK_SECONDS,
-    PATIENCE,
-    SECONDS,
-    denied,
-    driver,
-    failed,
-    no_database,
-    one_line,
-    unreachable,
+    CONNECT_TIMEOUT_S,
+    PLAN_CONNECT_TIMEOUT_S,
+    PLAN_TIMEOUT_S,
+    import_driver,
+    login_error,
+    missing_database_error,
+    read_error,
+    to_one_line,
+    unreachable_error,
 )
 
 COLUMNS = """ARRAY(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(number, place)
@@ -46,41 +46,41 @@ WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
 """
 
 
-def tables(login: Login, schemas: Sequence[str] = ()) -> list[Table]:
-    """The tables of the login's database, whatever schema they are in. Raises KplanError."""
-    with _reading(login, SECONDS) as connection:
-        return [_table(login, *row) for row in connection.execute(TABLES).fetchall()]
+def read_tables(login: Login, schemas: Sequence[str] = ()) -> list[Table]:
+    """Read the tables of the login's database, in all schemas. Raises KplanError."""
+    with _connect_read_only(login, CONNECT_TIMEOUT_S) as connection:
+        return [_make_table(login, *row) for row in connection.execute(TABLES).fetchall()]
 
 
 @contextmanager
-def _connected(login: Login, seconds: int) -> Iterator[Any]:
-    """A transaction, committed at its end. Raises KplanError for whatever goes wrong in it, too."""
-    psycopg = driver("psycopg", login)
+def _connect(login: Login, seconds: int) -> Iterator[Any]:
+    """Open a transaction, committed at its end. Raises KplanError for any error in it, too."""
+    psycopg = import_driver("psycopg", login)
     try:
         connection = psycopg.connect(
             host=login.host, port=login.port, dbname=login.database, user=login.user, password=login.password,
             connect_timeout=seconds, application_name="kplan", **({"sslmode": login.ssl} if login.ssl else {}),
         )  # fmt: skip
     except psycopg.Error as e:
-        raise _refused(login, one_line(e, login.password)) from e
+        raise _connection_error(login, to_one_line(e, login.password)) from e
     try:
         with connection:
             yield connection
     except psycopg.Error as e:
-        raise failed(login, one_line(e, login.password)) from e
+        raise read_error(login, to_one_line(e, login.password)) from e
 
 
 @contextmanager
-def _reading(login: Login, seconds: int) -> Iterator[Any]:
-    """The same, and nothing can be changed in it."""
-    with _connected(login, seconds) as connection:
+def _connect_read_only(login: Login, seconds: int) -> Iterator[Any]:
+    """Open a transaction that cannot change anything."""
+    with _connect(login, seconds) as connection:
         connection.read_only = True
         yield connection
 
 
 # -- what a connector needs -------------------------------------------------------------------------------------------
-# A slot is made by whoever has REPLICATION or, on Amazon's servers, is a member of one of its roles, as Debezium's
-# PostgresConnector knows them.
+# REPLICATION allows to create a slot or, on Amazon's servers, membership of one of its roles, as in Debezium's
+# PostgresConnector.
 SERVER = """
 SELECT current_setting('wal_level'), r.rolsuper, r.rolsuper OR r.rolreplication OR EXISTS (
     SELECT FROM pg_auth_members m JOIN pg_roles b ON m.roleid = b.oid WHERE m.member = r.oid
@@ -107,15 +107,15 @@ PUBLISHED = "SELECT schemaname::text || '.' || tablename FROM pg_publication_tab
 SLOT = "SELECT database::text, plugin::text, active FROM pg_replication_slots WHERE slot_name = %s"
 
 
-def look(ask: DatabaseQuestion) -> PostgresState:
-    """What the connector's database, slot and publication are like. Raises KplanError."""
-    with _reading(ask.login, LOOK_SECONDS) as connection:
-        connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE - LOOK_SECONDS}s'")
+def read_state(question: DatabaseQuestion) -> PostgresState:
+    """Read the state of the connector's database, slot and publication. Raises KplanError."""
+    with _connect_read_only(question.login, PLAN_CONNECT_TIMEOUT_S) as connection:
+        connection.execute(f"SET LOCAL statement_timeout = '{PLAN_TIMEOUT_S - PLAN_CONNECT_TIMEOUT_S}s'")
         wal_level, superuser, replicates, creates, standby, *counts = connection.execute(SERVER).fetchone()
-        publication = publication_of(ask.connector)
+        publication = publication_of(question.connector)
         published = connection.execute(PUBLICATION, (publication,)).fetchone()
         tables = connection.execute(PUBLISHED, (publication,)).fetchall() if published and not published[0] else []
-        slot = connection.execute(SLOT, (slot_of(ask.connector),)).fetchone()
+        slot = connection.execute(SLOT, (slot_of(question.connector),)).fetchone()
         return PostgresState(
             tuple(Relation(*row) for row in connection.execute(RELATIONS).fetchall()),
             wal_level, replicates, superuser, creates, standby, (counts[0], counts[1]), (counts[2], counts[3]),
@@ -124,17 +124,24 @@ def look(ask: DatabaseQuestion) -> PostgresState:
         )  # fmt: skip
 
 
-def _refused(login: Login, said: str) -> Exception:
-    """A failed login has no code of its own: libpq hands over the server's words alone."""
-    if f'database "{login.database}" does not exist' in said:
-        return no_database(login, login.database)
-    words = ("authentication failed", "no pg_hba.conf entry", "permission denied", "is not permitted to log in")
-    if any(each in said for each in words) or (f'role "{login.user}"' in said and "does not exist" in said):
-        return denied(login, said)
-    return unreachable(login, said)
+def _connection_error(login: Login, reason: str) -> Exception:
+    """Return the error of a failed login, which has no code of its own: libpq only passes on the server's message."""
+    if f'database "{login.database}" does not exist' in reason:
+        return missing_database_error(login, login.database)
+    login_failures = (
+        "authentication failed",
+        "no pg_hba.conf entry",
+        "permission denied",
+        "is not permitted to log in",
+    )
+    if any(each in reason for each in login_failures) or (
+        f'role "{login.user}"' in reason and "does not exist" in reason
+    ):
+        return login_error(login, reason)
+    return unreachable_error(login, reason)
 
 
-def _table(login: Login, name: str, rows: int, stored: int, unlogged: bool, readable: bool, owned: bool,
+def _make_table(login: Login, name: str, rows: int, stored: int, unlogged: bool, readable: bool, owned: bool,
            key: list[str] | None, unique: list[str] | None) -> Table:  # fmt: skip
     notes = []
     if unlogged:
@@ -148,32 +155,32 @@ def _table(login: Login, name: str, rows: int, stored: int, unlogged: bool, read
 
 # -- what outlives a connector ----------------------------------------------------------------------------------------
 OWN_SLOT = "SELECT active, active_pid FROM pg_replication_slots WHERE slot_name = %s"
-THERE = {
+EXISTS = {
     "slot": "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s)",
     "publication": "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = %s)",
 }
 
 
-def there(login: Login, drops: Sequence[str]) -> list[str]:
-    """Which of `slot NAME` and `publication NAME` the database has. Raises KplanError."""
-    with _reading(login, SECONDS) as connection:
-        return [each for each in drops if _is_there(connection, each)]
+def find_existing(login: Login, drops: Sequence[str]) -> list[str]:
+    """Return which of `slot NAME` and `publication NAME` the database has. Raises KplanError."""
+    with _connect_read_only(login, CONNECT_TIMEOUT_S) as connection:
+        return [each for each in drops if _exists(connection, each)]
 
 
-def _is_there(connection: Any, each: str) -> bool:
-    kind, _, name = each.partition(" ")
-    return bool(connection.execute(THERE[kind], (name,)).fetchone()[0])
+def _exists(connection: Any, drop: str) -> bool:
+    kind, _, name = drop.partition(" ")
+    return bool(connection.execute(EXISTS[kind], (name,)).fetchone()[0])
 
 
 def drop(login: Login, drops: Sequence[str]) -> None:
-    """None of them is there any more; all go, or none. Raises Busy while a slot is in use, or KplanError.
+    """Drop all of them, or none. Raises Busy while a slot is in use, or KplanError.
 
-    A slot does not come back where its transaction fails, so it goes last: after it there is nothing but the commit.
+    A dropped slot does not return when its transaction fails, so it is dropped last, just before the commit.
     """
-    with _connected(login, SECONDS) as connection:
-        connection.execute(f"SET LOCAL statement_timeout = '{SECONDS}s'")
-        found = [each.partition(" ")[::2] for each in drops if _is_there(connection, each)]
-        for kind, name in sorted(found):  # publications before slots
+    with _connect(login, CONNECT_TIMEOUT_S) as connection:
+        connection.execute(f"SET LOCAL statement_timeout = '{CONNECT_TIMEOUT_S}s'")
+        existing = [each.partition(" ")[::2] for each in drops if _exists(connection, each)]
+        for kind, name in sorted(existing):  # publications before slots
             if kind == "publication":
                 connection.execute(f"DROP PUBLICATION IF EXISTS {quoted(name)}".encode())
                 continue

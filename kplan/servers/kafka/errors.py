@@ -22,29 +22,29 @@ from kplan.diagnostics import (
     Unsupported,
 )
 from kplan.model import Address
-from kplan.servers.topics import too_many_replicas
+from kplan.servers.topics import too_many_replicas_error
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ErrorMeaning:
     """What an error code means for an admin request; `applied` as in KplanError."""
 
     error: type[KplanError]
     applied: bool | None = False
 
 
-def _codes(names: str) -> frozenset[int]:
-    """The numbers of those names that this client knows."""
+def _find_codes(names: str) -> frozenset[int]:
+    """Return the numbers of those names that this client knows."""
     return frozenset(getattr(KafkaError, name) for name in names.split() if hasattr(KafkaError, name))
 
 
 # By number: `retriable()` is False for all of them, and names differ from Java's.
-_CONFLICT = _codes("""
+_CONFLICT = _find_codes("""
     UNKNOWN_TOPIC_OR_PART TOPIC_ALREADY_EXISTS GROUP_ID_NOT_FOUND ELECTION_NOT_NEEDED NO_REASSIGNMENT_IN_PROGRESS
     RESOURCE_NOT_FOUND DUPLICATE_RESOURCE _UNKNOWN_TOPIC _UNKNOWN_PARTITION _NOOP _NOENT _UNKNOWN_GROUP
     UNKNOWN_TOPIC_ID
 """)
-_BUSY = _codes("""
+_BUSY = _find_codes("""
     NOT_CONTROLLER LEADER_NOT_AVAILABLE NOT_LEADER_FOR_PARTITION BROKER_NOT_AVAILABLE REPLICA_NOT_AVAILABLE
     NETWORK_EXCEPTION COORDINATOR_LOAD_IN_PROGRESS COORDINATOR_NOT_AVAILABLE NOT_COORDINATOR REBALANCE_IN_PROGRESS
     CONCURRENT_TRANSACTIONS KAFKA_STORAGE_ERROR REASSIGNMENT_IN_PROGRESS UNSTABLE_OFFSET_COMMIT
@@ -56,30 +56,30 @@ _BUSY = _codes("""
     REBOOTSTRAP_REQUIRED TRANSACTION_ABORTABLE FENCED_STATE_EPOCH _QUEUE_FULL _ISR_INSUFF _NODE_UPDATE _IN_PROGRESS
     _PREV_IN_PROGRESS _OUTDATED _INTR _PURGE_QUEUE _ASSIGNMENT_LOST STREAMS_INVALID_TOPOLOGY_EPOCH
 """)
-_UNREACHABLE = _codes("""
+_UNREACHABLE = _find_codes("""
     _ALL_BROKERS_DOWN _RESOLVE _UNKNOWN_BROKER
 """)
-_UNKNOWN_OUTCOME = _codes("""
+_UNKNOWN_OUTCOME = _find_codes("""
     REQUEST_TIMED_OUT UNKNOWN _TIMED_OUT _TRANSPORT _BAD_MSG _DESTROY _DESTROY_BROKER _FAIL _MSG_TIMED_OUT
     _PURGE_INFLIGHT _PARTIAL _BAD_COMPRESSION _UNDERFLOW _CRIT_SYS_RESOURCE NOT_ENOUGH_REPLICAS_AFTER_APPEND
 """)
-_DENIED = _codes("""
+_DENIED = _find_codes("""
     TOPIC_AUTHORIZATION_FAILED GROUP_AUTHORIZATION_FAILED CLUSTER_AUTHORIZATION_FAILED
     TRANSACTIONAL_ID_AUTHORIZATION_FAILED DELEGATION_TOKEN_AUTHORIZATION_FAILED UNSUPPORTED_SASL_MECHANISM
     ILLEGAL_SASL_STATE SASL_AUTHENTICATION_FAILED _AUTHENTICATION _SSL DELEGATION_TOKEN_NOT_FOUND
     DELEGATION_TOKEN_OWNER_MISMATCH DELEGATION_TOKEN_REQUEST_NOT_ALLOWED DELEGATION_TOKEN_EXPIRED
     INVALID_PRINCIPAL_TYPE PRINCIPAL_DESERIALIZATION_FAILURE UNACCEPTABLE_CREDENTIAL
 """)
-_UNSUPPORTED = _codes("""
+_UNSUPPORTED = _find_codes("""
     UNSUPPORTED_VERSION SECURITY_DISABLED _UNSUPPORTED_FEATURE _NOT_IMPLEMENTED _UNKNOWN_PROTOCOL
     UNSUPPORTED_FOR_MESSAGE_FORMAT DELEGATION_TOKEN_AUTH_DISABLED UNSUPPORTED_COMPRESSION_TYPE UNSUPPORTED_ASSIGNOR
     MISMATCHED_ENDPOINT_TYPE UNSUPPORTED_ENDPOINT_TYPE _NOT_CONFIGURED
 """)
-_LOCK_LOST = _codes("""
+_LOCK_LOST = _find_codes("""
     _FENCED PRODUCER_FENCED INVALID_PRODUCER_EPOCH ILLEGAL_GENERATION UNKNOWN_MEMBER_ID FENCED_INSTANCE_ID
     FENCED_MEMBER_EPOCH TRANSACTION_COORDINATOR_FENCED _FATAL STREAMS_TOPOLOGY_FENCED
 """)
-_REJECTED = _codes("""
+_REJECTED = _find_codes("""
     OFFSET_OUT_OF_RANGE INVALID_MSG INVALID_MSG_SIZE MSG_SIZE_TOO_LARGE OFFSET_METADATA_TOO_LARGE TOPIC_EXCEPTION
     RECORD_LIST_TOO_LARGE INVALID_REQUIRED_ACKS INCONSISTENT_GROUP_PROTOCOL INVALID_GROUP_ID INVALID_SESSION_TIMEOUT
     INVALID_COMMIT_OFFSET_SIZE INVALID_TIMESTAMP INVALID_PARTITIONS INVALID_REPLICATION_FACTOR
@@ -95,29 +95,30 @@ _REJECTED = _codes("""
     _LOG_TRUNCATION _INVALID_DIFFERENT_RECORD
 """)
 
-VERDICTS: Final[Mapping[int, Verdict]] = {
-    code: verdict
-    for codes, verdict in (
-        (_CONFLICT, Verdict(Conflict)), (_BUSY, Verdict(Busy)), (_UNREACHABLE, Verdict(Unreachable)),
-        (_UNKNOWN_OUTCOME, Verdict(Timeout, None)), (_DENIED, Verdict(Denied)), (_UNSUPPORTED, Verdict(Unsupported)),
-        (_LOCK_LOST, Verdict(JournalBroken, None)), (_REJECTED, Verdict(Rejected)),
+MEANINGS: Final[Mapping[int, ErrorMeaning]] = {
+    code: meaning
+    for codes, meaning in (
+        (_CONFLICT, ErrorMeaning(Conflict)), (_BUSY, ErrorMeaning(Busy)), (_UNREACHABLE, ErrorMeaning(Unreachable)),
+        (_UNKNOWN_OUTCOME, ErrorMeaning(Timeout, None)), (_DENIED, ErrorMeaning(Denied)),
+        (_UNSUPPORTED, ErrorMeaning(Unsupported)), (_LOCK_LOST, ErrorMeaning(JournalBroken, None)),
+        (_REJECTED, ErrorMeaning(Rejected)),
     )
     for code in codes
 }  # fmt: skip
 
 
-def classify(code: int, message: str = "") -> Verdict:
-    """What to make of an error code, and of the message where that decides.
+def classify_error(code: int, message: str = "") -> ErrorMeaning:
+    """Return the meaning of an error code, and of the message where that decides.
 
-    A code that this table does not know may have taken effect.
+    A request with a code that is not in this table may have taken effect.
     """
     if code == KafkaError._TIMED_OUT and "waiting for controller" in message:
-        return Verdict(Unreachable)  # never sent
+        return ErrorMeaning(Unreachable)  # never sent
     if code == KafkaError.INVALID_PARTITIONS and "already has" in message:
-        return Verdict(Conflict)
+        return ErrorMeaning(Conflict)
     if code == KafkaError.INVALID_REPLICATION_FACTOR and "fenced" in message:
-        return Verdict(Busy)  # a broker is down; otherwise there are too few
-    return VERDICTS.get(code, Verdict(KplanError, None))
+        return ErrorMeaning(Busy)  # a broker is down; otherwise there are too few
+    return MEANINGS.get(code, ErrorMeaning(KplanError, None))
 
 
 # Kafka's StripedReplicaPlacer
@@ -125,43 +126,45 @@ _TOO_FEW_BROKERS: Final = re.compile(r"replication factor of (\d+) cannot be rea
 
 
 class Forbidden(Denied):
-    """An ACL is missing; which one, the place that asked knows."""
+    """An ACL is missing; the caller knows which one."""
 
 
-_FORBIDDEN = _codes("""
+_FORBIDDEN = _find_codes("""
     TOPIC_AUTHORIZATION_FAILED GROUP_AUTHORIZATION_FAILED CLUSTER_AUTHORIZATION_FAILED
     TRANSACTIONAL_ID_AUTHORIZATION_FAILED
 """)
 
 
-def failure(code: int, message: str) -> KplanError:
-    """The error for a code, with the server's own words where kplan has no clearer ones."""
-    verdict = classify(code, message)
-    if (counts := _TOO_FEW_BROKERS.search(message)) and verdict.error is Rejected:
-        return too_many_replicas(int(counts[1]), int(counts[2]))
-    problem = (Forbidden if code in _FORBIDDEN else verdict.error)(message)
-    problem.applied = verdict.applied
+def make_error(code: int, message: str) -> KplanError:
+    """Return the error for a code, with the server's own message where kplan has no clearer one."""
+    meaning = classify_error(code, message)
+    if (counts := _TOO_FEW_BROKERS.search(message)) and meaning.error is Rejected:
+        return too_many_replicas_error(int(counts[1]), int(counts[2]))
+    problem = (Forbidden if code in _FORBIDDEN else meaning.error)(message)
+    problem.applied = meaning.applied
     return problem
 
 
-def foreign(exception: BaseException) -> KplanError:
-    """What the client raised, as an error of ours."""
+def map_exception(exception: BaseException) -> KplanError:
+    """Return the client's exception as an error of kplan."""
     if isinstance(exception, KafkaException) and exception.args and isinstance(exception.args[0], KafkaError):
-        return failure(exception.args[0].code(), exception.args[0].str())
+        return make_error(exception.args[0].code(), exception.args[0].str())
     if isinstance(exception, ValueError | TypeError):
         return Rejected(str(exception))
-    odd = KplanError(f"{type(exception).__name__}: {exception}")
-    odd.applied = None
-    return odd
+    unexpected = KplanError(f"{type(exception).__name__}: {exception}")
+    unexpected.applied = None
+    return unexpected
 
 
-_NAMED = re.compile(r"for configuration ([\w.]+)|config name: ([\w.]+)|^Configuration '([\w.]+)'|setting ([\w.]+) \(")
+_CONFIG_NAME = re.compile(
+    r"for configuration ([\w.]+)|config name: ([\w.]+)|^Configuration '([\w.]+)'|setting ([\w.]+) \("
+)
 
 
-def _path(message: str) -> str:
-    """The attribute that a broker's message is about, as the path of a diff."""
-    if named := _NAMED.search(message):
-        return f"/config/{next(filter(None, named.groups()))}"
+def _find_path(message: str) -> str:
+    """Return the attribute that a broker's message is about, as the path of a diff."""
+    if match := _CONFIG_NAME.search(message):
+        return f"/config/{next(filter(None, match.groups()))}"
     if "Tiered Storage" in message or "remote log" in message:
         return "/config/remote.storage.enable"
     if re.search(r"replication.factor|replicate the partition", message, re.IGNORECASE):
@@ -169,5 +172,5 @@ def _path(message: str) -> str:
     return "/partitions" if re.search(r"partition\(s\)|[Nn]umber of partitions", message) else ""
 
 
-def diagnosed(problem: KplanError, address: Address) -> Diagnostic:
-    return replace(problem.diagnostic(address), path=_path(problem.message))
+def to_diagnostic(problem: KplanError, address: Address) -> Diagnostic:
+    return replace(problem.diagnostic(address), path=_find_path(problem.message))

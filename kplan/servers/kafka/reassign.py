@@ -1,7 +1,7 @@
 """Replicas of topics on real brokers, moved by partition reassignment (KIP-455), throttled (KIP-73) and awaited.
 
-librdkafka (2.16) can neither reassign partitions nor ask for the sizes of logs, so kafka-python does, which is an
-extra: `kplan[reassign]`. All else goes through the one client that is there already.
+librdkafka (2.16) can neither reassign partitions nor request the sizes of logs, so kafka-python does, which is an
+extra: `kplan[reassign]`. Everything else uses the existing client.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from kplan.servers.kafka.client import Client
 
 T = TypeVar("T")
-Failures = dict[str, KplanError | None]  # by topic; None: it is so
+Failures = dict[str, KplanError | None]  # by topic; None: it succeeded
 
-PARTITIONS_AT_ONCE: Final = 1_000  # in a request
-LONGEST_PAUSE: Final = 2.0  # between two looks
-TELL_SECONDS: Final = 10.0  # between two words about the progress; after the first, that come sooner
-NOTHING_UNDER_WAY: Final = 85  # NO_REASSIGNMENT_IN_PROGRESS: it has ended meanwhile
+MAX_PARTITIONS_PER_REQUEST: Final = 1_000
+MAX_PAUSE_S: Final = 2.0  # between two requests
+PROGRESS_INTERVAL_S: Final = 10.0  # between two reports of the progress; the first comes sooner
+NO_REASSIGNMENT_CODE: Final = 85  # NO_REASSIGNMENT_IN_PROGRESS: it ended meanwhile
 RATES: Final = (LEADER_RATE, FOLLOWER_RATE)
 RIGHTS: Final = {"Alter": AclOperation.ALTER, "AlterConfigs": AclOperation.ALTER_CONFIGS}
-DYNAMIC_ON_THE_BROKER: Final = 2  # ConfigSource.DYNAMIC_BROKER_CONFIG: set for this broker by its number
+DYNAMIC_BROKER_SOURCE: Final = 2  # ConfigSource.DYNAMIC_BROKER_CONFIG: set for this broker by its number
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _SECURITY: Final = ("ssl.", "sasl.", "security.", "enable.ssl.", "enable.sasl.", "https.")
 _MAPPED: Final = frozenset({
@@ -52,7 +52,7 @@ _MAPPED: Final = frozenset({
 
 
 def is_installed() -> bool:
-    """Whether the extra is there."""
+    """Return whether the extra is installed."""
     try:
         return importlib.util.find_spec("kafka") is not None
     except ValueError:
@@ -60,45 +60,45 @@ def is_installed() -> bool:
 
 
 # -- librdkafka's settings in kafka-python's names --------------------------------------------------------------------
-def settings(config: Mapping[str, str]) -> dict[str, Any]:
-    """What kafka-python needs to reach the same brokers as the same user. Raises Unsupported for what it cannot do.
+def convert_settings(config: Mapping[str, str]) -> dict[str, Any]:
+    """Return what kafka-python needs to reach the same brokers as the same user. Raises Unsupported.
 
-    Only what decides who is trusted and who one is must have its counterpart; how librdkafka buffers or logs need not.
+    Only the settings of trust and identity must have a counterpart; how librdkafka buffers or logs need not.
     """
-    other = sorted(key for key in config if key.startswith(_SECURITY) and key not in _MAPPED)
-    if other:
-        raise _unmapped(other[0])
+    unsupported = sorted(key for key in config if key.startswith(_SECURITY) and key not in _MAPPED)
+    if unsupported:
+        raise unsupported_setting_error(unsupported[0])
     servers = config.get("bootstrap.servers") or config.get("metadata.broker.list", "")
     protocol = config.get("security.protocol", "plaintext").upper()
-    found: dict[str, Any] = {
+    converted: dict[str, Any] = {
         "bootstrap_servers": [server.strip() for server in servers.split(",") if server.strip()],
         "security_protocol": protocol,
     }
     if protocol.startswith("SASL"):
         mechanism = (config.get("sasl.mechanism") or config.get("sasl.mechanisms") or "GSSAPI").upper()
         if mechanism not in _MECHANISMS:
-            raise _unmapped(f"sasl.mechanism {mechanism}")
-        found |= {
+            raise unsupported_setting_error(f"sasl.mechanism {mechanism}")
+        converted |= {
             "sasl_mechanism": mechanism,
             "sasl_plain_username": config.get("sasl.username", ""),
             "sasl_plain_password": config.get("sasl.password", ""),
         }
-    return found | ({"ssl_context": _context(config)} if protocol.endswith("SSL") else {})
+    return converted | ({"ssl_context": _create_tls_context(config)} if protocol.endswith("SSL") else {})
 
 
-def _unmapped(what: str) -> Unsupported:
+def unsupported_setting_error(name: str) -> Unsupported:
     return Unsupported(
-        f"the client that moves replicas has no counterpart of {what}",
+        f"the client that moves replicas has no counterpart of {name}",
         code=codes.K328,
         help="name brokers that it can log in to (PLAIN or SCRAM, certificates as PEM files) in an environment of its "
         "own, or run kafka-reassign-partitions.sh",
     )
 
 
-def _context(config: Mapping[str, str]) -> ssl.SSLContext:
-    """Trust and certificate as librdkafka has them: names are checked unless that is turned off."""
-    place = config.get("ssl.ca.location", "")
-    authority = place if place != "probe" else ""
+def _create_tls_context(config: Mapping[str, str]) -> ssl.SSLContext:
+    """Return trust and certificate as librdkafka has them: names are checked unless that is turned off."""
+    location = config.get("ssl.ca.location", "")
+    authority = location if location != "probe" else ""
     folder = authority if authority and Path(authority).is_dir() else None
     try:
         context = ssl.create_default_context(cafile=None if folder else authority or None, capath=folder)
@@ -118,96 +118,105 @@ def _context(config: Mapping[str, str]) -> ssl.SSLContext:
 
 # -- the client -------------------------------------------------------------------------------------------------------
 class Mover:
-    """kafka-python's admin client, made when it is first needed, its failures as errors of ours."""
+    """kafka-python's admin client, created on first use, with its failures as errors of kplan."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._made: Any = None
+        self._created: Any = None
 
-    def _admin(self) -> Any:
-        if self._made is None:
+    def _connect(self) -> Any:
+        if self._created is None:
             from kafka import KafkaAdminClient
 
             milliseconds = int(self._client.timeout * 1000)
-            asked = settings(self._client.config) | {"client_id": self._client.name}
-            asked |= {"request_timeout_ms": milliseconds, "bootstrap_timeout_ms": milliseconds}
-            self._made = KafkaAdminClient(**asked)
-        return self._made
+            properties = convert_settings(self._client.config) | {"client_id": self._client.name}
+            properties |= {"request_timeout_ms": milliseconds, "bootstrap_timeout_ms": milliseconds}
+            self._created = KafkaAdminClient(**properties)
+        return self._created
 
     def close(self) -> None:
-        if self._made is not None:
-            self._made.close()
-            self._made = None
+        if self._created is not None:
+            self._created.close()
+            self._created = None
 
-    def _asked(self, ask: Callable[[Any], T]) -> T:
-        """The answer. Raises what became of it, as an error of ours."""
+    def _request(self, send: Callable[[Any], T]) -> T:
+        """Return the answer. Raises its failure as an error of kplan."""
         try:
-            return ask(self._admin())
+            return send(self._connect())
         except KplanError:
             raise
-        except Exception as exception:  # the library lets some of Python's own through
-            raise self._mapped(exception) from exception
+        except Exception as exception:  # the library also raises some of Python's own
+            raise self._map_error(exception) from exception
 
-    def _mapped(self, exception: Exception) -> KplanError:
+    def _map_error(self, exception: Exception) -> KplanError:
         from kafka import errors
 
-        words = str(exception).partition(" failed with response ")[0]
+        message = str(exception).partition(" failed with response ")[0]
         if isinstance(exception, errors.BrokerResponseError) and exception.errno >= 0:
-            return self._client.coded(exception.errno, words)
-        return Timeout(f"no answer: {words or type(exception).__name__}")
+            return self._client.error_of_code(exception.errno, message)
+        return Timeout(f"no answer: {message or type(exception).__name__}")
 
-    def under_way(self, topics: Mapping[str, Iterable[int]]) -> dict[tuple[str, int], tuple[int, ...]]:
-        """Those of the partitions that are being moved now, and the brokers that they are moved to."""
-        asked = {name: list(partitions) for name, partitions in topics.items()}
-        answer = self._client.retried(lambda: self._asked(lambda admin: admin.list_partition_reassignments(asked)))
+    def list_running(self, topics: Mapping[str, Iterable[int]]) -> dict[tuple[str, int], tuple[int, ...]]:
+        """Return those partitions that are being moved now, and the brokers that they are moved to."""
+        partitions_of_topics = {name: list(partitions) for name, partitions in topics.items()}
+        answer = self._client.retry(
+            lambda: self._request(lambda admin: admin.list_partition_reassignments(partitions_of_topics))
+        )
         return {
-            (place.topic, place.partition): tuple(b for b in each["replicas"] if b not in each["removing_replicas"])
-            for place, each in answer.items()
+            (place.topic, place.partition): tuple(
+                b for b in reassignment["replicas"] if b not in reassignment["removing_replicas"]
+            )
+            for place, reassignment in answer.items()
         }
 
     def send(self, topics: Mapping[str, Replicas]) -> Failures:
-        """Asks for these replicas. What is moved there already goes on, and what is moved elsewhere is cancelled first.
+        """Request these replicas. A move to the same place continues; a move elsewhere is cancelled first.
 
-        A reassignment that replaces one under way never ends: Kafka 4.3 keeps the new replicas as being added and as
-        being removed at once (measured; `ReplicationControlManager.changePartitionReassignment`).
+        A reassignment that replaces a running one never ends: Kafka 4.3 keeps the new replicas as both being added and
+        being removed (measured; `ReplicationControlManager.changePartitionReassignment`).
         """
         wanted = {(name, p): replicas for name, each in topics.items() for p, replicas in sorted(each.items())}
-        found: Failures = dict.fromkeys(topics)
+        failures: Failures = dict.fromkeys(topics)
         try:
-            going = self.under_way(topics)
+            running = self.list_running(topics)
         except KplanError as failure:
             return dict.fromkeys(topics, failure)
-        elsewhere = [place for place, replicas in going.items() if replicas != wanted[place]]
-        for asked in (dict.fromkeys(elsewhere), {p: r for p, r in wanted.items() if p not in going or p in elsewhere}):
-            self._ask_for(asked, found)
-        return found
+        elsewhere = [place for place, replicas in running.items() if replicas != wanted[place]]
+        for requested in (
+            dict.fromkeys(elsewhere),
+            {p: r for p, r in wanted.items() if p not in running or p in elsewhere},
+        ):
+            self._request_replicas(requested, failures)
+        return failures
 
-    def _ask_for(self, wanted: Mapping[tuple[str, int], Sequence[int] | None], found: Failures) -> None:
-        """Asks for replicas (None: cancels), but of no topic that failed; adds what failed to `found`."""
+    def _request_replicas(self, wanted: Mapping[tuple[str, int], Sequence[int] | None], failures: Failures) -> None:
+        """Request replicas (None: cancel), except of topics that failed; add failures to `failures`."""
         from kafka import TopicPartition
 
-        for batch in shared.batches(wanted, lambda _: 1, PARTITIONS_AT_ONCE):
-            asked = {TopicPartition(*place): wanted[place] for place in batch if found[place[0]] is None}
+        for batch in shared.make_batches(wanted, lambda _: 1, MAX_PARTITIONS_PER_REQUEST):
+            requests = {TopicPartition(*place): wanted[place] for place in batch if failures[place[0]] is None}
             try:
-                answers = self._sent(asked) if asked else {}
+                answers = self._send_batch(requests) if requests else {}
             except KplanError as failure:
-                found |= {place.topic: failure for place in asked}
+                failures |= {place.topic: failure for place in requests}
                 continue
             for place, refusal in answers.items():
-                if refusal is not None and not (refusal.errno == NOTHING_UNDER_WAY and asked[place] is None):
-                    words = f"partition {place.partition}: {refusal.__name__}"
-                    found[place.topic] = found[place.topic] or self._client.coded(refusal.errno, words)
+                if refusal is not None and not (refusal.errno == NO_REASSIGNMENT_CODE and requests[place] is None):
+                    message = f"partition {place.partition}: {refusal.__name__}"
+                    failures[place.topic] = failures[place.topic] or self._client.error_of_code(refusal.errno, message)
 
-    def _sent(self, wanted: Mapping[Any, Sequence[int] | None]) -> Mapping[Any, Any]:
-        return self._client.retried(
-            lambda: self._asked(lambda admin: dict(admin.alter_partition_reassignments(dict(wanted))))
+    def _send_batch(self, wanted: Mapping[Any, Sequence[int] | None]) -> Mapping[Any, Any]:
+        return self._client.retry(
+            lambda: self._request(lambda admin: dict(admin.alter_partition_reassignments(dict(wanted))))
         )
 
-    def sizes(self, topics: Mapping[str, Iterable[int]], brokers: Iterable[int]) -> dict[tuple[int, str, int], int]:
-        """Bytes of each replica by broker, topic and partition; empty where this user may not know them."""
-        asked = {name: list(partitions) for name, partitions in topics.items()}
+    def read_sizes(
+        self, topics: Mapping[str, Iterable[int]], brokers: Iterable[int]
+    ) -> dict[tuple[int, str, int], int]:
+        """Return the bytes of each replica by broker, topic and partition; empty where this user must not read them."""
+        partitions_of_topics = {name: list(partitions) for name, partitions in topics.items()}
         try:
-            answer = self._asked(lambda admin: admin.describe_log_dirs(asked, list(brokers)))
+            answer = self._request(lambda admin: admin.describe_log_dirs(partitions_of_topics, list(brokers)))
         except KplanError:
             return {}
         return {
@@ -222,198 +231,207 @@ class Mover:
 
 # -- the reassignments ------------------------------------------------------------------------------------------------
 class Reassignments:
-    """Plans, sends and awaits the reassignments of topics. `throttle` is bytes a second for each broker, None: any."""
+    """Plans, sends and awaits the reassignments of topics. `throttle`: bytes a second for each broker, or None."""
 
     def __init__(self, client: Client, timeout: float, throttle: int | None) -> None:
         self._client, self._timeout, self._throttle = client, timeout, throttle
         self._mover = Mover(client)
-        self._kept: dict[str, frozenset[str]] = {}  # by topic: the throttles that somebody else had set before
+        self._kept: dict[str, frozenset[str]] = {}  # by topic: the throttles that others had set before
 
     def close(self) -> None:
         self._mover.close()
 
     # -- reading ------------------------------------------------------------------------------------------------------
     def placement(self, names: Iterable[str]) -> Placement:
-        """Where the replicas of the topics that are listed are, with their sizes where these can be known."""
+        """Return where the replicas of the listed topics are, with their sizes where these are known."""
         listed = self._client.metadata()
-        brokers = self._brokers(listed)
-        replicas = {name: _replicas(listed.topics[name]) for name in dict.fromkeys(names) if name in listed.topics}
-        movable = is_installed() and self._unmapped() is None
-        sizes = self._sizes(replicas, brokers) if movable else {}
+        brokers = self._list_brokers(listed)
+        replicas = {name: _replicas_of(listed.topics[name]) for name in dict.fromkeys(names) if name in listed.topics}
+        movable = is_installed() and self._find_setting_problem() is None
+        sizes = self._read_sizes(replicas, brokers) if movable else {}
         return Placement(brokers, replicas, sizes, movable, self._throttle)
 
-    def _brokers(self, listed: Any) -> dict[int, str]:
-        """The living brokers and their racks."""
+    def _list_brokers(self, listed: Any) -> dict[int, str]:
+        """Return the living brokers and their racks."""
         racks = {node.id: node.rack or "" for node in self._client.cluster().nodes}
         return {broker: racks.get(broker, "") for broker in sorted(listed.brokers)}
 
-    def _unmapped(self) -> KplanError | None:
+    def _find_setting_problem(self) -> KplanError | None:
         try:
-            settings(self._client.config)
+            convert_settings(self._client.config)
         except KplanError as problem:
             return problem
         return None
 
-    def _sizes(self, replicas: Mapping[str, Replicas], brokers: Iterable[int]) -> dict[tuple[str, int], int]:
-        """The largest replica of each partition: those that are behind are smaller."""
-        found: dict[tuple[str, int], int] = {}
-        for (_, name, partition), size in self._mover.sizes(replicas, brokers).items():
-            found[name, partition] = max(size, found.get((name, partition), 0))
-        return found
+    def _read_sizes(self, replicas: Mapping[str, Replicas], brokers: Iterable[int]) -> dict[tuple[str, int], int]:
+        """Return the largest replica of each partition: those that are behind are smaller."""
+        sizes: dict[tuple[str, int], int] = {}
+        for (_, name, partition), size in self._mover.read_sizes(replicas, brokers).items():
+            sizes[name, partition] = max(size, sizes.get((name, partition), 0))
+        return sizes
 
     # -- checking -----------------------------------------------------------------------------------------------------
-    def problems(self, updates: Sequence[Change]) -> Failures:
-        """Why a replication factor cannot be had, for each of the updates that ask for one."""
-        wanting = [change for change in updates if shared.new_factor(change) is not None or reassignment_of(change)]
-        if not wanting:
+    def find_problems(self, updates: Sequence[Change]) -> Failures:
+        """Return why a replication factor cannot be reached, for each update that changes it."""
+        with_new_factor = [
+            change for change in updates if shared.new_factor(change) is not None or reassignment_of(change)
+        ]
+        if not with_new_factor:
             return {}
         listed = self._client.metadata()
-        brokers, installed = self._brokers(listed), is_installed()
-        found: Failures = {}
-        for change in wanting:
-            there = listed.topics.get(change.address.name)
-            now = {} if there is None else _replicas(there)
-            found[change.address.name] = (
-                (self._unmapped() if installed and reassignment_of(change) is None else None)
-                or shared.no_reassignment(change, now, brokers, installed)
-                or (_dead(moved, brokers) if (moved := reassignment_of(change)) else None)
+        brokers, installed = self._list_brokers(listed), is_installed()
+        failures: Failures = {}
+        for change in with_new_factor:
+            topic = listed.topics.get(change.address.name)
+            replicas = {} if topic is None else _replicas_of(topic)
+            failures[change.address.name] = (
+                (self._find_setting_problem() if installed and reassignment_of(change) is None else None)
+                or shared.no_reassignment_error(change, replicas, brokers, installed)
+                or (_dead_broker_error(move, brokers) if (move := reassignment_of(change)) else None)
             )
-        able = {c.address.name: moved for c in wanting if (moved := reassignment_of(c)) and not found[c.address.name]}
-        return found | (self._hindrances(able) if able else {})
+        possible = {
+            c.address.name: move
+            for c in with_new_factor
+            if (move := reassignment_of(c)) and not failures[c.address.name]
+        }
+        return failures | (self._find_hindrances(possible) if possible else {})
 
-    def _hindrances(self, moves: Mapping[str, Reassignment]) -> Failures:
-        """What of the cluster is in the way: another reassignment, or a right that is missing."""
+    def _find_hindrances(self, moves: Mapping[str, Reassignment]) -> Failures:
+        """Return what prevents the moves: another reassignment, or a missing right."""
         if not is_installed():
             help = "pip install 'kplan[reassign]'"
             missing = Unsupported("moving replicas takes a client that is not installed", code=codes.K327, help=help)
             return dict.fromkeys(moves, missing)
         try:
-            if problem := self._forbidden(moves.values()):
+            if problem := self._find_missing_right(moves.values()):
                 return dict.fromkeys(moves, problem)
-            going = self._mover.under_way({name: moved.before for name, moved in moves.items()})
+            running = self._mover.list_running({name: move.before for name, move in moves.items()})
         except KplanError as problem:
-            return dict.fromkeys(moves, self._client.named(problem, Acl("Describe", "Cluster")))
-        busy = {name for name, _ in going}
-        return {name: _busy(name, [p for each, p in going if each == name]) if name in busy else None for name in moves}
+            return dict.fromkeys(moves, self._client.add_acl(problem, Acl("Describe", "Cluster")))
+        busy = {name for name, _ in running}
+        return {
+            name: _busy_error(name, [p for each, p in running if each == name]) if name in busy else None
+            for name in moves
+        }
 
-    def _forbidden(self, moves: Iterable[Reassignment]) -> KplanError | None:
-        """The right that this user lacks. Without an authorizer there are all, without Describe none."""
-        ask = partial(self._client.admin.describe_cluster, include_authorized_operations=True)
-        answer = self._client.answers({"": ask(request_timeout=self._client.timeout)})[""]
+    def _find_missing_right(self, moves: Iterable[Reassignment]) -> KplanError | None:
+        """Return the right that this user lacks. Without an authorizer all are there, without Describe none."""
+        request = partial(self._client.admin.describe_cluster, include_authorized_operations=True)
+        answer = self._client.await_answers({"": request(request_timeout=self._client.timeout)})[""]
         if isinstance(answer, KplanError):
             return None
         allowed = answer.authorized_operations or ()
         needed = ["Alter"]
-        if any(moved.throttle is not None and throttled(moved)[FOLLOWERS] for moved in moves):
+        if any(move.throttle is not None and throttled(move)[FOLLOWERS] for move in moves):
             needed.append("AlterConfigs")
-        lacking = next((name for name in needed if RIGHTS[name] not in allowed), None)
-        return self._client.missing(Acl(lacking, "Cluster")) if lacking else None
+        missing_right = next((name for name in needed if RIGHTS[name] not in allowed), None)
+        return self._client.missing_right_error(Acl(missing_right, "Cluster")) if missing_right else None
 
     # -- acting -------------------------------------------------------------------------------------------------------
     def capture(self, changes: Sequence[Change]) -> dict[Address, Mapping[str, Any]]:
-        """Where the replicas are, and which throttles are set already: those are left as they are."""
+        """Return where the replicas are, and which throttles are already set: those stay."""
         moving = [change for change in changes if reassignment_of(change) is not None]
         if not moving:
             return {}
         listed = self._client.metadata()
-        found: dict[Address, Mapping[str, Any]] = {}
+        captured: dict[Address, Mapping[str, Any]] = {}
         for change in moving:
-            there = listed.topics.get(change.address.name)
-            found[change.address] = shared.remembered(change, {} if there is None else _replicas(there))
-        limited = [c for c in moving if (moved := reassignment_of(c)) and moved.throttle is not None]
-        rates = self._rates(involved([moved for c in limited if (moved := reassignment_of(c))]))
-        for change in limited:
+            topic = listed.topics.get(change.address.name)
+            captured[change.address] = shared.capture_replicas(change, {} if topic is None else _replicas_of(topic))
+        throttled_changes = [c for c in moving if (move := reassignment_of(c)) and move.throttle is not None]
+        rates = self._list_rates(involved([move for c in throttled_changes if (move := reassignment_of(c))]))
+        for change in throttled_changes:
             config = change.before.config if isinstance(change.before, Topic) else {}
             own = [key for key in (LEADERS, FOLLOWERS) if key in config]
-            found[change.address] = {**found[change.address], "kept": [*rates, *own]}
-        return found
+            captured[change.address] = {**captured[change.address], "kept": [*rates, *own]}
+        return captured
 
-    def _rates(self, brokers: Iterable[int]) -> list[str]:
-        """The rates that are set on these brokers, as `BROKER/KEY`."""
-        found = []
+    def _list_rates(self, brokers: Iterable[int]) -> list[str]:
+        """Return the rates that are set on these brokers, as `BROKER/KEY`."""
+        rates = []
         for broker in brokers:
             resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
-            ask = partial(self._client.admin.describe_configs, [resource], request_timeout=self._client.timeout)
-            answer = next(iter(self._client.asked(ask).values()))
+            request = partial(self._client.admin.describe_configs, [resource], request_timeout=self._client.timeout)
+            answer = next(iter(self._client.request(request).values()))
             if isinstance(answer, KplanError):
-                raise self._client.named(answer, Acl("DescribeConfigs", "Cluster"))
-            found += [
-                f"{broker}/{key}" for key in RATES if key in answer and answer[key].source == DYNAMIC_ON_THE_BROKER
+                raise self._client.add_acl(answer, Acl("DescribeConfigs", "Cluster"))
+            rates += [
+                f"{broker}/{key}" for key in RATES if key in answer and answer[key].source == DYNAMIC_BROKER_SOURCE
             ]
-        return found
+        return rates
 
     def send(self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]) -> Failures:
-        """The reassignments are under way, throttled before they begin."""
-        moves = {c.address.name: moved for c in changes if (moved := reassignment_of(c)) is not None}
+        """Start the reassignments, throttled before they begin."""
+        moves = {c.address.name: move for c in changes if (move := reassignment_of(c)) is not None}
         if not moves:
             return {}
         if not is_installed():
-            return self._hindrances(moves)
+            return self._find_hindrances(moves)
         self._kept |= {a.name: frozenset(kept.get("kept", ())) for a, kept in captured.items() if a.name in moves}
         try:
             self._set_throttle(moves)
         except KplanError as problem:
-            self._lifted(moves)
+            self._try_to_lift_throttle(moves)
             return dict.fromkeys(moves, problem)
-        answers = self._mover.send({name: moved.after for name, moved in moves.items()})
-        found: Failures = {
-            name: None if problem is None else self._client.named(problem, Acl("Alter", "Cluster"))
+        answers = self._mover.send({name: move.after for name, move in moves.items()})
+        failures: Failures = {
+            name: None if problem is None else self._client.add_acl(problem, Acl("Alter", "Cluster"))
             for name, problem in answers.items()
         }
-        if all(found.values()):
-            self._lifted(moves)
-        for refused in filter(None, found.values()):
-            refused.applied = None  # other partitions of the topic may have been taken
-        return found
+        if all(failures.values()):
+            self._try_to_lift_throttle(moves)
+        for failure in filter(None, failures.values()):
+            failure.applied = None  # other partitions of the topic may have been accepted
+        return failures
 
     # -- the throttle -------------------------------------------------------------------------------------------------
     def _set_throttle(self, moves: Mapping[str, Reassignment]) -> None:
-        """Brokers and topics are told what to throttle, as `kafka-reassign-partitions.sh --throttle` does it."""
+        """Set the throttles of brokers and topics as `kafka-reassign-partitions.sh --throttle` does."""
         for key, rate in self._owned_rates(moves, adding=True).items():
             broker, _, name = key.partition("/")
-            self._alter(ConfigResource.Type.BROKER, broker, {name: str(rate)})
-        for name, moved in moves.items():
-            own = {k: v for k, v in throttled(moved).items() if v and k not in self._kept.get(name, ())}
-            if moved.throttle is not None and own:
-                self._alter(ConfigResource.Type.TOPIC, name, dict(own))
+            self._alter_configs(ConfigResource.Type.BROKER, broker, {name: str(rate)})
+        for name, move in moves.items():
+            own = {k: v for k, v in throttled(move).items() if v and k not in self._kept.get(name, ())}
+            if move.throttle is not None and own:
+                self._alter_configs(ConfigResource.Type.TOPIC, name, dict(own))
 
     def _owned_rates(self, moves: Mapping[str, Reassignment], adding: bool = False) -> dict[str, int]:
-        """The rates that are kplan's to set, or to take away."""
-        found: dict[str, int] = {}
-        for name, moved in moves.items():
-            if moved.throttle is None or (adding and not throttled(moved)[FOLLOWERS]):
+        """Return the rates that kplan may set or remove."""
+        rates: dict[str, int] = {}
+        for name, move in moves.items():
+            if move.throttle is None or (adding and not throttled(move)[FOLLOWERS]):
                 continue
-            keys = [f"{broker}/{key}" for broker in involved([moved]) for key in RATES]
-            found |= {key: moved.throttle for key in keys if key not in self._kept.get(name, ())}
-        return found
+            keys = [f"{broker}/{key}" for broker in involved([move]) for key in RATES]
+            rates |= {key: move.throttle for key in keys if key not in self._kept.get(name, ())}
+        return rates
 
     def _lift_throttle(self, moves: Mapping[str, Reassignment]) -> None:
-        """No broker and no topic has a throttle that kplan has set. Raises what kept it from that."""
-        mine: dict[str, list[str]] = {}
+        """Remove the throttles that kplan has set. Raises what prevents it."""
+        keys_of_brokers: dict[str, list[str]] = {}
         for key in self._owned_rates(moves):
             broker, _, name = key.partition("/")
-            mine.setdefault(broker, []).append(name)
-        for broker, names in mine.items():
-            self._alter(ConfigResource.Type.BROKER, broker, dict.fromkeys(names))
-        for name, moved in moves.items():
+            keys_of_brokers.setdefault(broker, []).append(name)
+        for broker, names in keys_of_brokers.items():
+            self._alter_configs(ConfigResource.Type.BROKER, broker, dict.fromkeys(names))
+        for name, move in moves.items():
             own = [key for key in (LEADERS, FOLLOWERS) if key not in self._kept.get(name, ())]
-            if moved.throttle is not None and own:
-                self._alter(ConfigResource.Type.TOPIC, name, dict.fromkeys(own))
+            if move.throttle is not None and own:
+                self._alter_configs(ConfigResource.Type.TOPIC, name, dict.fromkeys(own))
 
-    def _lifted(self, moves: Mapping[str, Reassignment]) -> KplanError | None:
-        """Why a throttle of kplan's is left, if one is."""
+    def _try_to_lift_throttle(self, moves: Mapping[str, Reassignment]) -> KplanError | None:
+        """Remove the throttles; return why one may be left."""
         try:
             self._lift_throttle(moves)
         except KplanError as problem:
-            left = KplanError(
+            failure = KplanError(
                 f"a throttle of replication may be left: {problem.message}", code=codes.K528, help=problem.help
             )
-            left.applied = None
-            return left
+            failure.applied = None
+            return failure
         return None
 
-    def _alter(self, kind: Any, name: str, values: Mapping[str, str | None]) -> None:
-        """Sets configs of a broker or a topic, or takes them away (None). Raises what the brokers refuse."""
+    def _alter_configs(self, kind: Any, name: str, values: Mapping[str, str | None]) -> None:
+        """Set configs of a broker or a topic, or remove them (None). Raises what the brokers refuse."""
         entries = [
             ConfigEntry(key, value, incremental_operation=AlterConfigOpType.DELETE if value is None else
                         AlterConfigOpType.SET)
@@ -425,30 +443,30 @@ class Reassignments:
 
         def alter() -> None:
             resource = ConfigResource(kind, name, incremental_configs=entries)
-            ask = partial(self._client.admin.incremental_alter_configs, [resource])
-            answer = next(iter(self._client.asked(partial(ask, request_timeout=self._client.timeout)).values()))
+            request = partial(self._client.admin.incremental_alter_configs, [resource])
+            answer = next(iter(self._client.request(partial(request, request_timeout=self._client.timeout)).values()))
             if isinstance(answer, KplanError):
-                raise self._client.named(answer, right)
+                raise self._client.add_acl(answer, right)
 
-        self._client.retried(alter)
+        self._client.retry(alter)
 
     # -- settling -----------------------------------------------------------------------------------------------------
     def settle(self, changes: Sequence[Change], progress: Progress) -> dict[Address, Outcome]:
-        """Returns once every replica is where it is to be and in sync, or time is up; no throttle is left then."""
-        moves = {c.address.name: moved for c in changes if (moved := reassignment_of(c)) is not None}
+        """Wait until every replica is in its place and in sync, or time is up; then remove the throttles."""
+        moves = {c.address.name: move for c in changes if (move := reassignment_of(c)) is not None}
         if not moves:
             return {}
         waiting = dict(moves)
         problem: KplanError | None = None
         try:
-            problem = self._await(waiting, progress)
-        except KplanError as stopped:  # by a person, through `progress`
-            problem = stopped
-        left = self._lifted(moves)
-        late = Outcome(self._late(problem), unsure=True)  # it goes on without anyone's doing
-        return {Address("topic", n): late if n in waiting else Outcome(left) for n in moves}
+            problem = self._await_moves(waiting, progress)
+        except KplanError as interruption:  # by the user, through `progress`
+            problem = interruption
+        throttle_failure = self._try_to_lift_throttle(moves)
+        unfinished = Outcome(self._timeout_error(problem), unsure=True)  # it continues by itself
+        return {Address("topic", n): unfinished if n in waiting else Outcome(throttle_failure) for n in moves}
 
-    def _late(self, problem: KplanError | None) -> KplanError:
+    def _timeout_error(self, problem: KplanError | None) -> KplanError:
         if problem is not None and problem.error_class is ErrorClass.FATAL:
             return problem
         cause = f" ({problem.message})" if problem else ""
@@ -458,86 +476,90 @@ class Reassignments:
             help="give it more time, `timeouts: {reassign: 4h}`, or a wider `reassign: {throttle: …}` in kplan.yaml",
         )
 
-    def _await(self, waiting: dict[str, Reassignment], progress: Progress) -> KplanError | None:
-        """Takes out of `waiting` what is moved until nothing is left or time is up; the trouble, if any."""
-        began = told = time.monotonic()
-        pause, silence = 0.05, 2.0
+    def _await_moves(self, waiting: dict[str, Reassignment], progress: Progress) -> KplanError | None:
+        """Remove from `waiting` what has moved until it is empty or time is up; return the last problem, if any."""
+        started = last_report = time.monotonic()
+        pause, report_interval = 0.05, 2.0
         problem: KplanError | None = None
         while waiting:
             try:
-                left = self._left(waiting)
-                for name in [name for name, partitions in left.items() if not partitions]:
+                remaining = self._list_unfinished(waiting)
+                for name in [name for name, partitions in remaining.items() if not partitions]:
                     del waiting[name]
                 problem = None
-            except KplanError as trouble:
-                problem = trouble
-                if trouble.error_class is ErrorClass.FATAL:
+            except KplanError as failure:
+                problem = failure
+                if failure.error_class is ErrorClass.FATAL:
                     break
             now = time.monotonic()
-            if not waiting or now - began > self._timeout:
+            if not waiting or now - started > self._timeout:
                 break
-            if problem is None and now - told > silence:
-                told, silence = now, TELL_SECONDS
-                copied = self._copied(waiting)
+            if problem is None and now - last_report > report_interval:
+                last_report, report_interval = now, PROGRESS_INTERVAL_S
+                copied = self._sum_copied_bytes(waiting)
                 for name in waiting:
-                    progress(Address("topic", name), _words(waiting[name], left[name], copied.get(name)))
-            time.sleep(min(pause, max(0.0, self._timeout - (now - began))))
-            pause = min(LONGEST_PAUSE, pause * 1.5)
+                    progress(
+                        Address("topic", name), _describe_progress(waiting[name], remaining[name], copied.get(name))
+                    )
+            time.sleep(min(pause, max(0.0, self._timeout - (now - started))))
+            pause = min(MAX_PAUSE_S, pause * 1.5)
         return problem
 
-    def _left(self, waiting: Mapping[str, Reassignment]) -> dict[str, set[int]]:
-        """The partitions of each topic that are not where they are to be, or have a replica that is not in sync."""
-        going = self._mover.under_way({name: moved.after for name, moved in waiting.items()})
+    def _list_unfinished(self, waiting: Mapping[str, Reassignment]) -> dict[str, set[int]]:
+        """Return the partitions of each topic that are not in their place, or have a replica that is not in sync."""
+        running = self._mover.list_running({name: move.after for name, move in waiting.items()})
         listed = self._client.metadata().topics
-        found = {}
-        for name, moved in waiting.items():
-            there = listed[name].partitions if name in listed else {}
-            found[name] = {
+        unfinished = {}
+        for name, move in waiting.items():
+            partitions = listed[name].partitions if name in listed else {}
+            unfinished[name] = {
                 p
-                for p, replicas in moved.after.items()
-                if (name, p) in going or p not in there or not _is_there(there[p], replicas)
+                for p, replicas in move.after.items()
+                if (name, p) in running or p not in partitions or not _is_in_place(partitions[p], replicas)
             }
-        return found
+        return unfinished
 
-    def _copied(self, waiting: Mapping[str, Reassignment]) -> dict[str, int]:
-        """How many bytes of each topic the brokers have that are to get some; nothing where that is not known."""
-        targets = {(b, name, p) for name, moved in waiting.items() for p in moved.after for b in moved.added(p)}
+    def _sum_copied_bytes(self, waiting: Mapping[str, Reassignment]) -> dict[str, int]:
+        """Return how many bytes of each topic its new brokers have; nothing where that is not known."""
+        targets = {(b, name, p) for name, move in waiting.items() for p in move.after for b in move.added(p)}
         if not targets:
             return {}
-        topics = {name: moved.after for name, moved in waiting.items()}
-        found: dict[str, int] = {}
-        for place, size in self._mover.sizes(topics, {broker for broker, _, _ in targets}).items():
+        topics = {name: move.after for name, move in waiting.items()}
+        copied: dict[str, int] = {}
+        for place, size in self._mover.read_sizes(topics, {broker for broker, _, _ in targets}).items():
             if place in targets:
-                found[place[1]] = found.get(place[1], 0) + size
-        return found
+                copied[place[1]] = copied.get(place[1], 0) + size
+        return copied
 
 
-def _words(moved: Reassignment, left: Sequence[int] | set[int], copied: int | None) -> str:
-    said = f"{len(left)} of {len(moved.after)} partitions left"
-    if copied is None or not moved.bytes:
-        return said
-    return f"{said}, {min(99, 100 * copied // moved.bytes)}% of the bytes copied"
+def _describe_progress(reassignment: Reassignment, remaining: Sequence[int] | set[int], copied: int | None) -> str:
+    progress = f"{len(remaining)} of {len(reassignment.after)} partitions left"
+    if copied is None or not reassignment.bytes:
+        return progress
+    return f"{progress}, {min(99, 100 * copied // reassignment.bytes)}% of the bytes copied"
 
 
-def _replicas(topic: Any) -> dict[int, tuple[int, ...]]:
+def _replicas_of(topic: Any) -> dict[int, tuple[int, ...]]:
     return {number: tuple(partition.replicas) for number, partition in sorted(topic.partitions.items())}
 
 
-def _is_there(partition: Any, replicas: Sequence[int]) -> bool:
-    """Whether the metadata shows these replicas, in this order, and all of them in sync."""
+def _is_in_place(partition: Any, replicas: Sequence[int]) -> bool:
+    """Return whether the metadata shows these replicas, in this order, and all of them in sync."""
     return tuple(partition.replicas) == tuple(replicas) and set(partition.isrs) == set(replicas)
 
 
-def _dead(moved: Reassignment, brokers: Mapping[int, str]) -> KplanError | None:
-    """Why it would never end: a replica that stays, or one that is copied, is on a broker that does not answer."""
-    gone = sorted({broker for replicas in moved.after.values() for broker in replicas if broker not in brokers})
-    if not gone:
+def _dead_broker_error(reassignment: Reassignment, brokers: Mapping[int, str]) -> KplanError | None:
+    """Return why it would never end: a replica that stays, or one that is copied, is on a dead broker."""
+    dead_brokers = sorted(
+        {broker for replicas in reassignment.after.values() for broker in replicas if broker not in brokers}
+    )
+    if not dead_brokers:
         return None
-    return Rejected(f"broker {gone[0]}, which keeps replicas, is down", code=codes.K329,
+    return Rejected(f"broker {dead_brokers[0]}, which keeps replicas, is down", code=codes.K329,
                     help="start it again, then plan again")  # fmt: skip
 
 
-def _busy(name: str, partitions: Iterable[int]) -> KplanError:
+def _busy_error(name: str, partitions: Iterable[int]) -> KplanError:
     return Rejected(
         f"{name}: replicas of {len(list(partitions))} partitions are being moved already",
         code=codes.K329,
@@ -545,4 +567,4 @@ def _busy(name: str, partitions: Iterable[int]) -> KplanError:
     )
 
 
-__all__ = ["Mover", "Reassignments", "is_installed", "settings"]
+__all__ = ["Mover", "Reassignments", "convert_settings", "is_installed"]

@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from kplan.diagnostics import Denied, KplanError, Timeout, Unreachable
-from kplan.servers.permissions import Acl, missing
+from kplan.servers.permissions import Acl, describe_missing
 
 LOGGER = logging.getLogger("kplan.kafka")
 # The second is told to whoever may write to no topic at all: InitProducerId takes Write on any of them since Kafka 2.8.
@@ -30,50 +30,50 @@ class KafkaSignals:
         self._reading: dict[str, int] = {}
 
     def send(self, topic: str, key: str, value: str) -> None:
-        """The record is stored. Raises KplanError; after a Timeout it may be or not."""
-        failed: list[KafkaError] = []
+        """Write the record. Raises KplanError; after a Timeout it may be stored or not."""
+        failures: list[KafkaError] = []
         settings = {"acks": "all", "delivery.timeout.ms": int(self._timeout * 1000), "enable.idempotence": True}
         producer = Producer({**self._config, **settings}, logger=LOGGER)
 
-        def told(problem: KafkaError | None, _: Any) -> None:
+        def record_failure(problem: KafkaError | None, _: Any) -> None:
             if problem is not None:
-                failed.append(problem)
+                failures.append(problem)
 
-        producer.produce(topic, value.encode(), key.encode(), 0, on_delivery=told)
+        producer.produce(topic, value.encode(), key.encode(), 0, on_delivery=record_failure)
         try:
             waiting = producer.flush(self._timeout + 1)
-        except (KafkaException, SystemError) as e:  # a fatal error; over one the client stumbles (2.16.0)
+        except (KafkaException, SystemError) as e:  # a fatal error; the client fails to report one itself (2.16.0)
             fatal = e if isinstance(e, KafkaException) else e.__cause__
             if not isinstance(fatal, KafkaException):
                 raise
-            waiting, failed = 0, [fatal.args[0]]
+            waiting, failures = 0, [fatal.args[0]]
         if waiting:
             raise Timeout(f"no answer for the signal to {topic}")
-        if failed:
-            raise self._meant(failed[0], f"the signal was not written to {topic}", Acl("Write", "Topic", topic))
+        if failures:
+            raise self._map_error(failures[0], f"the signal was not written to {topic}", Acl("Write", "Topic", topic))
 
     def end(self, topic: str) -> int:
-        """The offset of the next record."""
+        """Return the offset of the next record."""
         try:
-            _, end = self._reader().get_watermark_offsets(TopicPartition(topic, 0), timeout=self._timeout)
+            _, end = self._open_consumer().get_watermark_offsets(TopicPartition(topic, 0), timeout=self._timeout)
         except KafkaException as e:
-            raise self._meant(e.args[0], f"{topic} cannot be read", Acl("Read", "Topic", topic)) from e
+            raise self._map_error(e.args[0], f"{topic} cannot be read", Acl("Read", "Topic", topic)) from e
         return end
 
     def read(self, topic: str, start: int, seconds: float) -> tuple[list[bytes], int]:
-        """The values from offset `start`, waited for at most `seconds`, and the offset behind the last one."""
-        consumer = self._reader()
+        """Return the values from offset `start`, after at most `seconds`, and the offset after the last one."""
+        consumer = self._open_consumer()
         if self._reading != {topic: start}:
             consumer.assign([TopicPartition(topic, 0, start)])
         values: list[bytes] = []
         end = time.monotonic() + seconds
-        while (rest := end - time.monotonic()) > 0:
-            message = consumer.poll(min(rest, 0.2) if not values else 0.0)
+        while (remaining := end - time.monotonic()) > 0:
+            message = consumer.poll(min(remaining, 0.2) if not values else 0.0)
             if message is None and values:
                 break
             problem = message.error() if message is not None else None
             if problem is not None and not problem.retriable() and problem.code() not in PASSING:
-                raise self._meant(problem, f"{topic} cannot be read", Acl("Read", "Topic", topic))
+                raise self._map_error(problem, f"{topic} cannot be read", Acl("Read", "Topic", topic))
             if message is not None and problem is None:
                 start = (message.offset() or 0) + 1
                 values += [value for value in [message.value()] if isinstance(value, bytes)]
@@ -81,7 +81,7 @@ class KafkaSignals:
         self._reading = {topic: start}
         return values, start
 
-    def _reader(self) -> Consumer:
+    def _open_consumer(self) -> Consumer:
         if self._consumer is None:
             own = {"group.id": "kplan.notifications", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
             self._consumer = Consumer({**self._config, **own}, logger=LOGGER)
@@ -92,11 +92,11 @@ class KafkaSignals:
             self._consumer.close()
             self._consumer = None
 
-    def _meant(self, problem: KafkaError, doing: str, needs: Acl) -> KplanError:
-        text = f"{doing}: {problem.str()}"
+    def _map_error(self, problem: KafkaError, action: str, needs: Acl) -> KplanError:
+        text = f"{action}: {problem.str()}"
         if problem.code() in FORBIDDEN:
-            lacking, help = missing(needs, self._config)
-            return Denied(f"{doing}: {lacking}", help=help)
+            message, help = describe_missing(needs, self._config)
+            return Denied(f"{action}: {message}", help=help)
         if problem.code() in DENIED:
             return Denied(text, help="check the login and the certificates of this environment")
         if problem.code() in (KafkaError._MSG_TIMED_OUT, KafkaError.REQUEST_TIMED_OUT):

@@ -1,4 +1,4 @@
-"""Carries out changes of topics."""
+"""Makes changes of topics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kplan.diagnostics import Conflict, KplanError, Timeout
 from kplan.kinds.topic.options import reassignment_of, topic_options
 from kplan.model import Action, Address, Change, Topic
 from kplan.servers import topics as shared
-from kplan.servers.base import Outcome, Tell
+from kplan.servers.base import Outcome, ReportProgress
 from kplan.servers.kafka.client import Client
 from kplan.servers.kafka.facts import count_records
 from kplan.servers.kafka.reassign import Reassignments
@@ -21,13 +21,13 @@ from kplan.servers.kafka.topic_reader import TopicReader
 from kplan.servers.kafka.topic_requests import ConfigChanges, Failures, TopicRequests
 from kplan.servers.kafka.topic_visibility import TopicVisibility
 
-NEW_TOPIC_LOOKS: Final = 10  # for a topic that another client created a moment ago
-NEW_TOPIC_PAUSE: Final = 0.3  # seconds between them
+NEW_TOPIC_ATTEMPTS: Final = 10  # to read a topic that another client just created
+NEW_TOPIC_INTERVAL_S: Final = 0.3
 
 
 @dataclass(frozen=True, eq=False)
 class TopicChanges:
-    """Creations, updates, deletions and replacements. `tell` hears how many topics have been made."""
+    """Creations, updates, deletions and replacements. `tell` receives how many topics have been created."""
 
     client: Client
     reader: TopicReader
@@ -36,94 +36,98 @@ class TopicChanges:
     checks: TopicChecks
     visibility: TopicVisibility
     replicas: Reassignments
-    tell: Tell
+    tell: ReportProgress
 
     def act(
         self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
     ) -> Mapping[Address, Outcome]:
-        """Sends creates, updates, deletes and replacements, each kind in batches."""
+        """Send creates, updates, deletes and replacements, each kind in batches."""
         outcomes: dict[str, Outcome] = {}
         by_action: dict[Action, list[Change]] = {}
         for change in changes:
             by_action.setdefault(change.action, []).append(change)
-        created = [shared.wanted(c) for c in by_action.get(Action.CREATE, ())]
-        outcomes |= self._adopted(created, self._create(created))
+        created = [shared.desired_topic(c) for c in by_action.get(Action.CREATE, ())]
+        outcomes |= self._adopt_existing(created, self._create(created))
         outcomes |= _outcomes(self._update(by_action.get(Action.UPDATE, ()), captured))
         outcomes |= self._delete(by_action.get(Action.DELETE, ()))
         outcomes |= _outcomes(self._replace(by_action.get(Action.REPLACE, ())))
         return {change.address: outcomes.get(change.address.name, Outcome()) for change in changes}
 
     def _create(self, topics: Sequence[Topic]) -> Failures:
-        """Makes the topics. One that is there already is a Conflict, unless it is what this very call made."""
-        found: Failures = {topic.name: shared.refused(topic) for topic in topics}
-        asked = {topic.name: topic for topic in topics}
+        """Create the topics. An existing one is a Conflict, unless this call created it."""
+        failures: Failures = {topic.name: shared.find_refusal(topic) for topic in topics}
+        declared = {topic.name: topic for topic in topics}
 
         def send(names: Sequence[str]) -> Failures:
-            return self.requests.create([asked[name] for name in names])
+            return self.requests.create([declared[name] for name in names])
 
-        def is_so(name: str, live: Topic | None) -> bool:
-            return live is not None and shared.equals(asked[name], live)
+        def is_created(name: str, live: Topic | None) -> bool:
+            return live is not None and shared.is_as_declared(declared[name], live)
 
         sent = 0
-        for batch in shared.batches([t for t in topics if found[t.name] is None], shared.weight):
+        for batch in shared.make_batches([t for t in topics if failures[t.name] is None], shared.count_records):
             self.tell("topics created", sent, len(topics))
             sent += len(batch)
-            found |= self.delivery.carry_out([topic.name for topic in batch], send, is_so, ours_only=True)
-        return found
+            failures |= self.delivery.deliver([topic.name for topic in batch], send, is_created, ours_only=True)
+        return failures
 
-    def _adopted(self, topics: Sequence[Topic], failures: Failures) -> dict[str, Outcome]:
-        """The outcomes of creations: what another client created meanwhile is adopted where it is exactly as asked."""
+    def _adopt_existing(self, topics: Sequence[Topic], failures: Failures) -> dict[str, Outcome]:
+        """Return the outcomes of creations: what another client created meanwhile is adopted if exactly as declared."""
         outcomes = _outcomes(failures)
         conflicts = [n for n, p in failures.items() if isinstance(p, Conflict) and p.applied is False]
-        live = self._created_by_others(conflicts)
+        live = self._read_existing(conflicts)
         for topic in topics:
             if topic.name in live:
-                problem = shared.created_by_others(topic, live[topic.name])
+                problem = shared.find_conflict(topic, live[topic.name])
                 outcomes[topic.name] = Outcome(problem, adopted=problem is None)
         return outcomes
 
-    def _created_by_others(self, names: Collection[str]) -> dict[str, Topic]:
-        """Those of the topics that can be read; the broker that answers may know of one a moment later."""
+    def _read_existing(self, names: Collection[str]) -> dict[str, Topic]:
+        """Return those topics that can be read; the broker that answers may learn of one a moment later."""
         live: dict[str, Topic] = {}
-        for look in range(NEW_TOPIC_LOOKS):
-            if look:
-                time.sleep(NEW_TOPIC_PAUSE)
+        for attempt in range(NEW_TOPIC_ATTEMPTS):
+            if attempt:
+                time.sleep(NEW_TOPIC_INTERVAL_S)
             missing = [name for name in names if name not in live]
-            seen = self.reader.look_at(missing, pause=False)
-            live |= {name: topic for name, topic in seen.items() if topic is not None}
+            topics = self.reader.read_present(missing, pause=False)
+            live |= {name: topic for name, topic in topics.items() if topic is not None}
             if len(live) == len(names):
                 break
         return live
 
     def _update(self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]) -> Failures:
-        """Sets configs, then adds partitions, which has no way back, or moves replicas."""
+        """Set configs, then add partitions, which cannot be undone, or move replicas."""
         unplanned = [change for change in changes if reassignment_of(change) is None]
-        failures: Failures = {name: p for name, p in self.replicas.problems(unplanned).items() if p}
-        todo = {c.address.name: c for c in changes if c.address.name not in failures}
-        settings = {n: shared.settings(c) for n, c in todo.items() if any(shared.settings(c)) and not shared.waits(c)}
+        failures: Failures = {name: p for name, p in self.replicas.find_problems(unplanned).items() if p}
+        possible = {c.address.name: c for c in changes if c.address.name not in failures}
+        settings = {
+            n: shared.config_changes(c)
+            for n, c in possible.items()
+            if any(shared.config_changes(c)) and not shared.configs_follow_replicas(c)
+        }
         failures |= self.set_configs(settings)
-        failures |= self.replicas.send([c for n, c in todo.items() if not failures.get(n)], captured)
-        counts = {n: count for n, c in todo.items() if (count := shared.growth(c)) and not failures.get(n)}
-        grown = self.delivery.carry_out(
+        failures |= self.replicas.send([c for n, c in possible.items() if not failures.get(n)], captured)
+        counts = {n: count for n, c in possible.items() if (count := shared.new_partitions(c)) and not failures.get(n)}
+        grown = self.delivery.deliver(
             counts, lambda names: self.requests.add_partitions({n: counts[n] for n in names}),
             lambda name, live: live is not None and live.partitions == counts[name],
         )  # fmt: skip
         for name, problem in grown.items():
             if problem is not None and name in settings:
-                problem.applied = None  # its configs are set already
+                problem.applied = None  # its configs are already set
         return failures | grown
 
     def set_configs(self, settings: ConfigChanges) -> Failures:
-        """Sets and resets configs; live state decides where an answer was lost."""
-        return self.delivery.carry_out(
+        """Set and reset configs; live state decides where an answer was lost."""
+        return self.delivery.deliver(
             settings, lambda names: self.requests.set_configs({n: settings[n] for n in names}),
             lambda name, live: live is not None and shared.has_configs(live, *settings[name]),
         )  # fmt: skip
 
     def _delete(self, changes: Sequence[Change]) -> dict[str, Outcome]:
-        """Deletes; one that is gone is fine. With `if_empty` a topic that has records is kept.
+        """Delete topics; a missing one is accepted. With `if_empty` a topic that has records is kept.
 
-        A record that arrives between the look and the deletion is lost: Kafka has no conditional delete.
+        A record that arrives between the check and the deletion is lost: Kafka has no conditional delete.
         """
         kept: dict[str, Outcome] = {}
         cautious = [change.address.name for change in changes if topic_options(change).if_empty]
@@ -131,32 +135,34 @@ class TopicChanges:
             if isinstance(answer, KplanError):
                 kept[name] = Outcome(answer)
             elif answer:
-                kept[name] = Outcome(kept=shared.arrived(answer))
+                kept[name] = Outcome(kept=shared.describe_arrived(answer))
         return kept | _outcomes(self._remove([c.address.name for c in changes if c.address.name not in kept]))
 
     def _remove(self, names: Sequence[str]) -> Failures:
-        found: Failures = {}
-        for batch in shared.batches(names, lambda _: 1):
-            found |= self.delivery.carry_out(
+        failures: Failures = {}
+        for batch in shared.make_batches(names, lambda _: 1):
+            failures |= self.delivery.deliver(
                 batch, self.requests.delete, lambda name, live: live is None, gone_is_fine=True
             )
-        return found
+        return failures
 
     def _replace(self, changes: Sequence[Change]) -> Failures:
-        """Deletes each topic, waits until no broker knows it, and makes it anew; not what would be refused then."""
-        found = self.checks.validate_replaced(changes)
-        found |= self._remove([name for name, problem in found.items() if problem is None])
-        deleted = [shared.wanted(change) for change in changes if found[change.address.name] is None]
+        """Delete each topic, wait until no broker lists it, and recreate it, unless that would be refused."""
+        failures = self.checks.validate_replacements(changes)
+        failures |= self._remove([name for name, problem in failures.items() if problem is None])
+        deleted = [shared.desired_topic(change) for change in changes if failures[change.address.name] is None]
         waiting: dict[str, Topic | None] = {topic.name: None for topic in deleted}
-        self.visibility.await_shown(waiting, frozenset(), lambda name: None)
-        made = self._create([topic for topic in deleted if topic.name not in waiting])
-        late = {name: Timeout(f"{name} was deleted, but a broker still shows it after {self.visibility.timeout:g} s")
-                for name in waiting}  # fmt: skip
-        for problem in made.values():
+        self.visibility.await_visible(waiting, frozenset(), lambda name: None)
+        creation_failures = self._create([topic for topic in deleted if topic.name not in waiting])
+        timeouts = {
+            name: Timeout(f"{name} was deleted, but a broker still shows it after {self.visibility.timeout:g} s")
+            for name in waiting
+        }
+        for problem in creation_failures.values():
             if problem is not None:
                 problem.message = f"deleted, but not made again: {problem.message}"
                 problem.applied = None
-        return found | made | late
+        return failures | creation_failures | timeouts
 
 
 def _outcomes(failures: Failures) -> dict[str, Outcome]:

@@ -1,4 +1,4 @@
-"""Sends a request until each of its topics is answered for good."""
+"""Sends a request until each of its topics has a final answer."""
 
 from __future__ import annotations
 
@@ -14,50 +14,56 @@ from kplan.servers.kafka.topic_requests import Failures
 
 @dataclass(frozen=True, eq=False)
 class TopicDelivery:
-    """Repeats what may pass; the reader says what became of a request whose answer was lost."""
+    """Repeats after temporary failures; the reader decides what a request with a lost answer did."""
 
     client: Client
     reader: TopicReader
 
-    def carry_out(
+    def deliver(
         self,
         names: Iterable[str],
         send: Callable[[Sequence[str]], Failures],
-        is_so: Callable[[str, Topic | None], bool],
+        has_effect: Callable[[str, Topic | None], bool],
         *,
         ours_only: bool = False,
         gone_is_fine: bool = False,
     ) -> Failures:
-        """Sends until each is answered for good. Live state decides where an answer was lost or says it is so already.
+        """Send until each has a final answer. Live state decides where an answer was lost or reports a conflict.
 
-        With `ours_only`, what is so already counts only if an earlier attempt of this call may have done it.
+        With `ours_only`, an existing effect counts only if an earlier attempt of this call may have caused it.
         """
-        found: Failures = {}
-        maybe: set[str] = set()
-        pending, why = list(names), ""
+        failures: Failures = {}
+        uncertain: set[str] = set()
+        pending, reason = list(names), ""
         for attempt in range(1, self.client.attempts + 1):
             if not pending:
                 break
             if attempt > 1:
-                self.client.pause(attempt - 1, why)
+                self.client.pause(attempt - 1, reason)
             answers = send(pending)
-            maybe |= {name for name, problem in answers.items() if problem is not None and problem.applied is None}
+            uncertain |= {name for name, problem in answers.items() if problem is not None and problem.applied is None}
             unclear = [
                 n for n, p in answers.items()
-                if p is not None and (p.applied is None or (isinstance(p, Conflict) and (n in maybe or not ours_only)))
+                if p is not None
+                and (p.applied is None or (isinstance(p, Conflict) and (n in uncertain or not ours_only)))
             ]  # fmt: skip
-            live = {} if gone_is_fine and not maybe else self.reader.look_at(unclear, pause=bool(maybe))
-            again = []
+            live = {} if gone_is_fine and not uncertain else self.reader.read_present(unclear, pause=bool(uncertain))
+            to_retry = []
             for name, problem in answers.items():
-                so = name in live and is_so(name, live[name]) and (name in maybe or not ours_only)
-                fine = problem is None or so or (gone_is_fine and isinstance(problem, Conflict))
-                found[name] = None if fine else problem
-                unknown = name in maybe and name not in live and name in unclear
-                if not fine and problem is not None and problem.error_class is ErrorClass.RETRIABLE and not unknown:
-                    again.append(name)
-                    why = problem.message
-            pending = again
-        for name in maybe:
-            if (problem := found[name]) is not None:
+                is_visible = name in live and has_effect(name, live[name]) and (name in uncertain or not ours_only)
+                is_done = problem is None or is_visible or (gone_is_fine and isinstance(problem, Conflict))
+                failures[name] = None if is_done else problem
+                is_unreadable = name in uncertain and name not in live and name in unclear
+                if (
+                    not is_done
+                    and problem is not None
+                    and problem.error_class is ErrorClass.RETRIABLE
+                    and not is_unreadable
+                ):
+                    to_retry.append(name)
+                    reason = problem.message
+            pending = to_retry
+        for name in uncertain:
+            if (problem := failures[name]) is not None:
                 problem.applied = None
-        return found
+        return failures

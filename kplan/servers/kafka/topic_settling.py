@@ -1,4 +1,4 @@
-"""Returns once changes of topics show everywhere, replicas that are moved among them."""
+"""Waits until changes of topics, including moved replicas, are visible everywhere."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from kplan.servers.kafka.topic_visibility import TopicVisibility
 
 @dataclass(frozen=True, eq=False)
 class TopicSettling:
-    """Waits for what has been sent."""
+    """Waits for what was sent."""
 
     changes: TopicChanges
     visibility: TopicVisibility
     replicas: Reassignments
 
     def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
-        """Returns once each topic is on every living broker as asked (or gone from all), or time is up.
+        """Wait until each topic is on every living broker as declared (or on none), or time is up.
 
         Each broker is asked by name for the topics' configs: a DescribeConfigs request that names a broker goes to that
         broker, and one that has not heard of a topic answers 3. Brokers follow the one metadata log in its order, a
@@ -32,33 +32,35 @@ class TopicSettling:
         asked of a chosen broker: after a growth the metadata, which comes from a random broker, must be right several
         times in a row. Replicas that are moved have a time of their own, and configs that need them are set then.
         """
-        moved = self._moved(changes, progress)
-        changes = [change for change in changes if moved.get(change.address, Outcome()).ok]
+        outcomes = self._settle_moves(changes, progress)
+        changes = [change for change in changes if outcomes.get(change.address, Outcome()).ok]
         waiting: dict[str, Topic | None] = {}
         for change in changes:
             after = change.after if change.action is not Action.DELETE else None
             waiting[change.address.name] = after if isinstance(after, Topic) else None
-        asked = dict(waiting)
-        grown = frozenset(change.address.name for change in changes if shared.growth(change))
-        verb = {name: "deleted, still listed" if topic is None else "accepted, not visible on every broker yet"
+        declared = dict(waiting)
+        grown = frozenset(change.address.name for change in changes if shared.new_partitions(change))
+        status = {name: "deleted, still listed" if topic is None else "accepted, not visible on every broker yet"
                 for name, topic in waiting.items()}  # fmt: skip
-        problem = self.visibility.await_shown(waiting, grown, lambda name: progress(Address("topic", name), verb[name]))
-        return moved | {c.address: self._settled(c.address.name, asked, waiting, problem) for c in changes}
+        problem = self.visibility.await_visible(
+            waiting, grown, lambda name: progress(Address("topic", name), status[name])
+        )
+        return outcomes | {c.address: self._make_outcome(c.address.name, declared, waiting, problem) for c in changes}
 
-    def _moved(self, changes: Sequence[Change], progress: Progress) -> dict[Address, Outcome]:
-        """What became of each reassignment, and of the configs that waited for it."""
-        found = self.replicas.settle(changes, progress)
-        ready = [change for change in changes if shared.waits(change) and found[change.address].ok]
-        settings = {c.address.name: shared.settings(c) for c in ready if any(shared.settings(c))}
+    def _settle_moves(self, changes: Sequence[Change], progress: Progress) -> dict[Address, Outcome]:
+        """Return the outcome of each reassignment, and of the configs that waited for it."""
+        outcomes = self.replicas.settle(changes, progress)
+        ready = [change for change in changes if shared.configs_follow_replicas(change) and outcomes[change.address].ok]
+        settings = {c.address.name: shared.config_changes(c) for c in ready if any(shared.config_changes(c))}
         refused = {n: problem for n, problem in self.changes.set_configs(settings).items() if problem}
-        return found | {Address("topic", n): Outcome(problem, unsure=True) for n, problem in refused.items()}
+        return outcomes | {Address("topic", n): Outcome(problem, unsure=True) for n, problem in refused.items()}
 
-    def _settled(self, name: str, asked: Mapping[str, Topic | None], waiting: Collection[str],
+    def _make_outcome(self, name: str, declared: Mapping[str, Topic | None], waiting: Collection[str],
                  problem: KplanError | None) -> Outcome:  # fmt: skip
         if name not in waiting:
             return Outcome()
         if isinstance(problem, Denied):
             return Outcome(problem)
-        words = "it is still listed" if asked[name] is None else shared.NOT_IN_TIME
+        message = "it is still listed" if declared[name] is None else shared.NOT_IN_TIME
         cause = f" ({problem.message})" if problem else ""
-        return Outcome(Timeout(f"{words} after {self.visibility.timeout:g} s{cause}"))
+        return Outcome(Timeout(f"{message} after {self.visibility.timeout:g} s{cause}"))

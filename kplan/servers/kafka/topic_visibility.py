@@ -1,4 +1,4 @@
-"""Waits until every living broker shows topics as they were asked for."""
+"""Waits until every living broker shows topics as declared."""
 
 from __future__ import annotations
 
@@ -10,103 +10,105 @@ from typing import Any, Final
 from kplan.diagnostics import Conflict, Denied, ErrorClass, KplanError
 from kplan.model import Topic
 from kplan.servers import topics as shared
-from kplan.servers.base import Tell
+from kplan.servers.base import ReportProgress
 from kplan.servers.kafka.client import Client
 from kplan.servers.kafka.topic_reader import TopicReader, shape_of
 
-ASKED_OF_EACH: Final = 100  # topics for which every single broker is asked while settling
+MAX_NAMES_PER_BROKER: Final = 100  # topics for which every single broker is asked while settling
 
 
 @dataclass(frozen=True, eq=False)
 class TopicVisibility:
-    """What the brokers show. A wait ends when nothing more has come to show for `timeout` seconds; `tell` hears how
-    far it is."""
+    """Reads what the brokers show. A wait ends when nothing more became visible for `timeout` seconds; `tell` receives
+    the progress."""
 
     client: Client
     reader: TopicReader
     timeout: float
-    tell: Tell
+    tell: ReportProgress
 
-    def await_shown(self, waiting: dict[str, Topic | None], grown: Collection[str],
-                    tell: Callable[[str], None]) -> KplanError | None:  # fmt: skip
-        """Takes out of `waiting` what shows everywhere until nothing is left or time is up; the trouble, if any.
+    def await_visible(self, waiting: dict[str, Topic | None], grown: Collection[str],
+                    report: Callable[[str], None]) -> KplanError | None:  # fmt: skip
+        """Remove from `waiting` what is visible everywhere until it is empty or time is up; return the last problem.
 
-        The time begins anew whenever something shows: ten thousand topics take longer than one.
+        The time starts again whenever something becomes visible: ten thousand topics take longer than one.
         """
-        began = moved = time.monotonic()
-        every = len(waiting)
+        started = last_progress = time.monotonic()
+        total = len(waiting)
         rounds: dict[str, int] = {}
         seen: dict[int, set[str]] = {}
-        told = False
+        has_reported = False
         problem: KplanError | None = None
         pause = 0.02
         while waiting:
             try:
-                for name in self._list_shown(waiting, grown, rounds, seen):
+                for name in self._list_visible(waiting, grown, rounds, seen):
                     del waiting[name]
-                    moved = time.monotonic()
+                    last_progress = time.monotonic()
                 problem = None
-            except KplanError as trouble:
-                problem = trouble
-                if trouble.error_class is not ErrorClass.RETRIABLE:
+            except KplanError as failure:
+                problem = failure
+                if failure.error_class is not ErrorClass.RETRIABLE:
                     break
-            self.tell("topics settled", every - len(waiting), every)
+            self.tell("topics settled", total - len(waiting), total)
             now = time.monotonic()
-            if not waiting or now - moved > self.timeout:
+            if not waiting or now - last_progress > self.timeout:
                 break
-            if now - began > 2 and not told:
-                told = True
+            if now - started > 2 and not has_reported:
+                has_reported = True
                 for name in waiting:
-                    tell(name)
-            time.sleep(min(pause, max(0.0, self.timeout - (now - moved))))
+                    report(name)
+            time.sleep(min(pause, max(0.0, self.timeout - (now - last_progress))))
             pause = min(1.0, pause * 1.5)
         return problem
 
-    def _list_shown(
+    def _list_visible(
         self,
         waiting: Mapping[str, Topic | None],
         grown: Collection[str],
         rounds: dict[str, int],
         seen: dict[int, set[str]],
     ) -> list[str]:
-        """Which topics are as asked on every broker. `rounds` counts good metadata, `seen` remembers each broker's."""
+        """Return the topics that every broker shows. `rounds` counts good metadata, `seen` remembers each broker's."""
         metadata = self.client.metadata()
         brokers = list(metadata.brokers)
-        good = [name for name, topic in waiting.items() if _shows(topic, metadata.topics.get(name))]
+        candidates = [name for name, topic in waiting.items() if _is_in_metadata(topic, metadata.topics.get(name))]
         for name in waiting:
-            rounds[name] = rounds.get(name, 0) + 1 if name in good else 0
+            rounds[name] = rounds.get(name, 0) + 1 if name in candidates else 0
         for broker in brokers:
-            there = seen.setdefault(broker, set())
-            left = [name for name in good if name not in there]
-            answers = self.reader.read_configs(_sample(left), broker if len(brokers) > 1 else None)
-            fine = {name for name, answer in answers.items() if _as_asked(waiting[name], answer)}
-            there |= set(left) if len(fine) == len(answers) else fine
-            good = [name for name in good if name in there]
-        enough = 1 if len(brokers) == 1 else 2 * len(brokers)
-        return [name for name in good if name not in grown or rounds[name] >= enough]
+            visible = seen.setdefault(broker, set())
+            to_ask = [name for name in candidates if name not in visible]
+            answers = self.reader.read_configs(_sample(to_ask), broker if len(brokers) > 1 else None)
+            confirmed = {name for name, answer in answers.items() if _has_declared_configs(waiting[name], answer)}
+            visible |= set(to_ask) if len(confirmed) == len(answers) else confirmed
+            candidates = [name for name in candidates if name in visible]
+        min_rounds = 1 if len(brokers) == 1 else 2 * len(brokers)
+        return [name for name in candidates if name not in grown or rounds[name] >= min_rounds]
 
 
 def _sample(names: Sequence[str]) -> list[str]:
-    """At most ASKED_OF_EACH of the names, evenly spread, the last one among them."""
-    step = -(-len(names) // ASKED_OF_EACH) or 1
+    """Return at most MAX_NAMES_PER_BROKER of the names, evenly spread, including the last one."""
+    step = -(-len(names) // MAX_NAMES_PER_BROKER) or 1
     return list(names[::-1][::step])
 
 
-def _shows(asked: Topic | None, listed: Any) -> bool:
-    """Whether one broker's metadata has the topic as asked, every partition with a leader."""
-    if asked is None or listed is None:
-        return asked is None and listed is None
+def _is_in_metadata(declared: Topic | None, listed: Any) -> bool:
+    """Return whether one broker's metadata has the topic as declared, every partition with a leader."""
+    if declared is None or listed is None:
+        return declared is None and listed is None
     partitions, factor = shape_of(listed.partitions.values())
     return (
         partitions > 0
-        and asked.partitions in (-1, partitions)
-        and asked.replication_factor in (-1, factor)
+        and declared.partitions in (-1, partitions)
+        and declared.replication_factor in (-1, factor)
         and all(p.leader >= 0 for p in listed.partitions.values())
     )
 
 
-def _as_asked(asked: Topic | None, answer: Any) -> bool:
-    """Whether a broker's answer for a topic's configs is what was asked for; of a deleted one it must know nothing."""
-    if asked is None:
-        return isinstance(answer, Conflict | Denied)  # a missing topic is 29 to those who may not see it
-    return not isinstance(answer, KplanError) and shared.has_configs(Topic(asked.name, config=answer), asked.config, ())
+def _has_declared_configs(declared: Topic | None, answer: Any) -> bool:
+    """Return whether a broker's answer for a topic's configs is as declared; it must not know a deleted topic."""
+    if declared is None:
+        return isinstance(answer, Conflict | Denied)  # for a user who may not see it a missing topic is code 29
+    return not isinstance(answer, KplanError) and shared.has_configs(
+        Topic(declared.name, config=answer), declared.config, ()
+    )

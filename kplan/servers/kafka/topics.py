@@ -9,10 +9,10 @@ from typing import Any
 from kplan.diagnostics import Diagnostic, Span
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Action, Address, Change, Facts, Resource, Target
-from kplan.servers.base import KAFKA, Outcome, Progress, Reading, Tell, untold
+from kplan.servers.base import KAFKA, BackendState, Outcome, Progress, ReportProgress, ignore_progress
 from kplan.servers.connection_errors import NO_PLACES
 from kplan.servers.kafka.client import Client
-from kplan.servers.kafka.facts import Survey, end_offsets
+from kplan.servers.kafka.facts import FactsReader, sum_end_offsets
 from kplan.servers.kafka.reassign import Reassignments
 from kplan.servers.kafka.topic_changes import TopicChanges
 from kplan.servers.kafka.topic_checks import TopicChecks
@@ -23,13 +23,13 @@ from kplan.servers.kafka.topic_settling import TopicSettling
 from kplan.servers.kafka.topic_visibility import TopicVisibility
 
 
-def _logged(words: str) -> None:
-    """A warning that nobody else takes is in the log."""
-    logging.getLogger("kplan.kafka").warning("%s", words)
+def _log_warning(message: str) -> None:
+    """Log a warning that no one else takes."""
+    logging.getLogger("kplan.kafka").warning("%s", message)
 
 
 class KafkaTopics:
-    """The topics of a Kafka cluster. `warn` takes what a person should know and what stops nothing."""
+    """The topics of a Kafka cluster. `warn` takes what a user should know and what stops nothing."""
 
     kind = "topic"
     server = KAFKA
@@ -37,8 +37,9 @@ class KafkaTopics:
 
     def __init__(self, config: Mapping[str, str], *, request_timeout: float = 30, settle_timeout: float = 120,
                  attempts: int = 3, delay: float = 2, secrets: Sequence[str] = (),
-                 warn: Callable[[str], None] = _logged, tell: Tell = untold, reassign_timeout: float = 3600,
-                 throttle: int | None = None, places: Mapping[str, Span] = NO_PLACES) -> None:  # fmt: skip
+                 warn: Callable[[str], None] = _log_warning, tell: ReportProgress = ignore_progress,
+                 reassign_timeout: float = 3600, throttle: int | None = None,
+                 places: Mapping[str, Span] = NO_PLACES) -> None:  # fmt: skip
         self._client = Client(config, request_timeout, attempts, delay, secrets, warn, places)
         self._replicas = Reassignments(self._client, reassign_timeout, throttle)
         self._reader = TopicReader(self._client, tell)
@@ -55,7 +56,7 @@ class KafkaTopics:
         return self._client.retries
 
     def identify(self) -> Target:
-        """Says which cluster this is. Raises Unreachable or Denied, with the reason that only librdkafka tells."""
+        """Return which cluster this is. Raises Unreachable or Denied, with the reason that only librdkafka has."""
         cluster = self._client.cluster()
         return Target(cluster.cluster_id or "", self._client.bootstrap, len(cluster.nodes))
 
@@ -63,50 +64,52 @@ class KafkaTopics:
         self._replicas.close()
         self._client.close()
 
-    def read(self, names: Collection[str] | None) -> Reading:
-        """The live topics: one metadata request, configs in chunks, and what is missing asked for by name."""
+    def read(self, names: Collection[str] | None) -> BackendState:
+        """Read the live topics: one metadata request, configs in chunks, and missing ones by name."""
         return self._reader.read(names)
 
     def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
-        """The ids of the topics that are there and may be described; a broker of before 2.8 has none."""
+        """Return the ids of the topics that exist and may be described; a broker before 2.8 has none."""
         return self._reader.read_ids(names)
 
     def placement(self, names: Collection[str]) -> Placement:
-        """Where the replicas are, by the metadata; their sizes by the brokers' log folders."""
+        """Return where the replicas are, by the metadata; their sizes by the brokers' log folders."""
         return self._replicas.placement(names)
 
     def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
-        """What the brokers refuse of the changes, as far as they can be asked."""
+        """Return what the brokers refuse of the changes, as far as they can be asked."""
         return self._checks.check(changes)
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
-        """The id of each topic that is replaced, which tells the old one from the new, and where replicas are that are
-        moved; records cannot be remembered."""
-        found: dict[Address, Mapping[str, Any]] = self._replicas.capture(changes)
+        """Return the id of each topic that is replaced, and where replicas are that are moved.
+
+        The id distinguishes the old topic from the new; records cannot be remembered.
+        """
+        captured: dict[Address, Mapping[str, Any]] = self._replicas.capture(changes)
         replaced = [change.address.name for change in changes if change.action is Action.REPLACE]
-        return found | {address: {"topic_id": id} for address, id in self.read_ids(replaced).items()}
+        return captured | {address: {"topic_id": id} for address, id in self.read_ids(replaced).items()}
 
     def act(
         self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
     ) -> Mapping[Address, Outcome]:
-        """Sends creates, updates, deletes and replacements, each kind in batches."""
+        """Send creates, updates, deletes and replacements, each kind in batches."""
         return self._changes.act(changes, captured)
 
     def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
-        """Returns once each topic is on every living broker as asked (or gone from all), or time is up."""
+        """Wait until each topic is on every living broker as declared (or on none), or time is up."""
         return self._settling.settle(changes, progress)
 
     def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
-        """Records, the times of the oldest and the newest, and the consumer groups with their lag; not bytes."""
-        return Survey(self._client).of(names) if names else {}
+        """Return records, the times of the oldest and the newest, and the consumer groups with their lag; not bytes."""
+        return FactsReader(self._client).read(names) if names else {}
 
     def positions(self, groups: Collection[str]) -> frozenset[str]:
-        return Survey(self._client).positions(groups)
+        return FactsReader(self._client).find_groups_with_positions(groups)
 
     def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
-        """None: no config of a topic is a password."""
+        """Return none: no config of a topic is a password."""
         return {}
 
-    def end_offsets(self, names: Collection[str]) -> Mapping[str, int]:
-        """The sum of each topic's end offsets, which moves when anything is written; a missing topic has none."""
-        return end_offsets(self._client, names)
+    def read_end_offsets(self, names: Collection[str]) -> Mapping[str, int]:
+        """Return the sum of each topic's end offsets, which grows with each write; a missing topic has none."""
+        return sum_end_offsets(self._client, names)

@@ -12,9 +12,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, libversion
 
 from kplan.diagnostics import Denied, Invalid, JournalBroken, KplanError, Span, Unsupported
 from kplan.model.masks import Mask
-from kplan.servers.connection_errors import TRY_SECONDS as TRY_SECONDS
-from kplan.servers.connection_errors import Contact, unusable
-from kplan.servers.permissions import Acl, group_prefix, missing
+from kplan.servers.connection_errors import ATTEMPT_TIMEOUT_S as ATTEMPT_TIMEOUT_S
+from kplan.servers.connection_errors import Contact, unusable_settings
+from kplan.servers.permissions import Acl, describe_missing, group_prefix
 from kplan.servers.waits import RETRY
 
 CLIENT: Final = "kplan/"
@@ -74,7 +74,7 @@ class Clients:
 
     def settings(self, client: str, **own: Any) -> dict[str, Any]:
         given = {key: value for key, value in self.config.items() if key not in KPLANS_OWN}
-        return {**given, **RECOVERY, "client.id": client, "error_cb": self.contact.note,
+        return {**given, **RECOVERY, "client.id": client, "error_cb": self.contact.note_error,
                 "throttle_cb": self.contact.note_throttle, **own}  # fmt: skip
 
     def log_request(self, what: str, started: float, number: int = 1, refusal: BaseException | None = None) -> None:
@@ -107,7 +107,7 @@ class Clients:
 
     def unusable(self, exception: BaseException) -> Invalid:
         """Return the error for settings of which no client can be made."""
-        return unusable(self.mask.mask(str(problem_of(exception) or exception)), self.config, self.places)
+        return unusable_settings(self.mask.mask(str(problem_of(exception) or exception)), self.config, self.places)
 
     def said(self, exception: BaseException, doing: str, resource: str = "") -> KplanError:
         """The exception as an error of ours. `resource` is what a refusal is about where its code does not say."""
@@ -123,11 +123,12 @@ class Clients:
         if problem.code() in _ACLS:
             kind, operation = _ACLS[problem.code()]
             name, prefixed = (self.topic, False) if kind == "Topic" else (self.prefix, kind != "Cluster")
-            lacking, help = missing(Acl(operation or resource, kind, name if kind != "Cluster" else "", prefixed),
-                                    self.config)  # fmt: skip
+            lacking, help = describe_missing(
+                Acl(operation or resource, kind, name if kind != "Cluster" else "", prefixed), self.config
+            )
             return Denied(f"{doing}: {lacking}", help=help)
         if problem.code() in SILENT | DENIED:
-            found = self.contact.unreachable(f"{words} ({problem.name()})")
+            found = self.contact.unreachable_error(f"{words} ({problem.name()})")
             named = type(found)(f"{doing}: {found.message}", help=found.help, code=found.entry)
             named.error_class = found.error_class
             return self.contact.explain_throttling(named)

@@ -20,12 +20,12 @@ from kplan.model.journal import Entry
 from kplan.state.base import Holder, make_summary_key
 from kplan.state.base import Record as Stored
 from kplan.state.kafka.clients import (
+    ATTEMPT_TIMEOUT_S,
     EVICTED,
     HOPELESS,
     PASSING,
     SILENT,
     STALE_GENERATION,
-    TRY_SECONDS,
     Clients,
     code_of,
     problem_of,
@@ -269,7 +269,7 @@ class KafkaLock:
         if isinstance(exception, KplanError):
             return exception.message
         if code_of(exception) in EVICTED | SILENT and self._reader is not None:
-            return f"the brokers were away, {self._clients.contact.unreachable().message}"
+            return f"the brokers were away, {self._clients.contact.unreachable_error().message}"
         if code_of(exception) in EVICTED:
             return "its session ended"
         return self._clients.mask.mask(str(exception))
@@ -291,7 +291,7 @@ class KafkaLock:
     def _successor(self) -> str:
         """Who holds the lock now, as the end of a sentence; empty where that is nobody else, or not known."""
         with suppress(KplanError):
-            found = self._cluster.members(self._stack, patience=TRY_SECONDS).holding(None)
+            found = self._cluster.members(self._stack, patience=ATTEMPT_TIMEOUT_S).holding(None)
             if found is not None and found.run != self._holder.run:
                 return f"; {found.who} has it now (run {found.run})"
         return ""

@@ -101,7 +101,7 @@ class Membership:
             self.problem = problem
             self.settled.set()
         else:
-            self._clients.contact.note(problem)
+            self._clients.contact.note_error(problem)
 
     def _refresh(self) -> None:
         """The generation changes whenever a contender joins; the member id only when this one was put out."""

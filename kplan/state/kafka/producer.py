@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from kplan.diagnostics import JournalBroken
 from kplan.state.base import Holder
-from kplan.state.kafka.clients import CLIENT, TRANSACTION_SECONDS, TRY_SECONDS, Clients, problem_of
+from kplan.state.kafka.clients import ATTEMPT_TIMEOUT_S, CLIENT, TRANSACTION_SECONDS, Clients, problem_of
 from kplan.state.kafka.membership import Membership
 
 OFFSETS_SECONDS: Final = 8.0  # for the part of a transaction that the group's coordinator answers
@@ -67,7 +67,7 @@ class StackProducer:
         started = time.monotonic()
         with suppress(KafkaException):  # what is wrong, `begin` says
             for _ in range(2):
-                self._producer.list_topics(self._clients.topic, timeout=min(TRY_SECONDS, self._clients.timeout))
+                self._producer.list_topics(self._clients.topic, timeout=min(ATTEMPT_TIMEOUT_S, self._clients.timeout))
         self._clients.log_request("connect the producer", started)
 
     def init_transactions(self, seconds: float) -> None:

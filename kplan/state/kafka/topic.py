@@ -31,10 +31,19 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from kplan.diagnostics import JournalBroken, KplanError, Timeout, Unreachable, Unsupported
-from kplan.servers.connection_errors import NEVER_SECONDS, relearn
+from kplan.servers.connection_errors import UNLIMITED_TIMEOUT_S, refresh_metadata
 from kplan.servers.waits import WAITS
 from kplan.state.base import Holder, UnfinishedWrite
-from kplan.state.kafka.clients import CLIENT, GONE, PASSING, SILENT, TRANSACTION_SECONDS, TRY_SECONDS, Clients, code_of
+from kplan.state.kafka.clients import (
+    ATTEMPT_TIMEOUT_S,
+    CLIENT,
+    GONE,
+    PASSING,
+    SILENT,
+    TRANSACTION_SECONDS,
+    Clients,
+    code_of,
+)
 from kplan.state.kafka.log import Log
 from kplan.state.signing import Signer
 
@@ -74,7 +83,7 @@ class Cluster:
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
         self._timeout = clients.timeout
-        self._try = min(clients.timeout, TRY_SECONDS)
+        self._try = min(clients.timeout, ATTEMPT_TIMEOUT_S)
         self._admin = self._connected()
         self._abandoned: list[Any] = []  # clients with a request that may never be answered
         self._met = False
@@ -103,7 +112,7 @@ class Cluster:
 
     def _await(self, future: Future[T], seconds: float | None) -> T:
         end = time.monotonic() + (self._timeout + 5 if seconds is None else seconds)
-        with WAITS.on(f"reading the state in {self._clients.topic}", seconds or self._timeout):
+        with WAITS.add(f"reading the state in {self._clients.topic}", seconds or self._timeout):
             while not wait([future], 0.05).done:
                 self._admin.poll(0)
                 if self._clients.contact.refused or time.monotonic() > end:
@@ -124,7 +133,7 @@ class Cluster:
                 if self._clients.contact.refused or code_of(exception) not in PASSING - GONE or time.monotonic() > end:
                     raise
                 if code_of(exception) in SILENT:
-                    relearn(self._admin, self._try)
+                    refresh_metadata(self._admin, self._try)
                 cause = exception
             self._clients.pause(what, cause, 0.1)
 
@@ -146,7 +155,7 @@ class Cluster:
     def _refresh(self) -> None:
         """The client knows the living brokers: it asks the one it took for the controller, and that may be dead."""
         if not self._met:
-            self._clients.contact.first_answer(self._admin, self._timeout, self._refusal)
+            self._clients.contact.describe_cluster(self._admin, self._timeout, self._refusal)
             self._met = True
         end = time.monotonic() + self._timeout
         while True:
@@ -209,7 +218,7 @@ class Cluster:
         end = time.monotonic() + patience
         while True:
             try:
-                asked = self._admin.describe_consumer_groups([group], request_timeout=NEVER_SECONDS)
+                asked = self._admin.describe_consumer_groups([group], request_timeout=UNLIMITED_TIMEOUT_S)
                 return self._answer("describe groups", asked[group], min(self._try, patience))
             except KafkaException as exception:
                 if self._clients.contact.refused or code_of(exception) not in PASSING or time.monotonic() > end:
@@ -470,7 +479,7 @@ class Reader:
         consumer = self._clients.consumer("kplan-reader", self._clients.prefix + "reader", **own)
         try:
             consumer.assign([TopicPartition(self._clients.topic, 0, self._position)])
-            deadline = time.monotonic() + TRY_SECONDS
+            deadline = time.monotonic() + ATTEMPT_TIMEOUT_S
             while time.monotonic() < deadline:
                 message = consumer.poll(0.1)
                 if message is not None and message.error() is None:

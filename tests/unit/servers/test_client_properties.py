@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kplan.servers.client_properties import PROPERTIES, is_listed, refusal
+from kplan.servers.client_properties import PROPERTIES, ask_librdkafka, is_listed
 from tests.shell import Shell
 
 SECRET = "hunter-2-canary"
@@ -104,7 +104,7 @@ def test_settings_that_do_not_go_together_have_a_place(
 
 
 def test_the_list_has_names_of_this_librdkafka_alone() -> None:
-    unknown = [name for name in PROPERTIES if "No such" in refusal(name, "x")]
+    unknown = [name for name in PROPERTIES if "No such" in ask_librdkafka(name, "x")]
     assert not unknown
     assert {"bootstrap.servers", "sasl.password", "acks", "client.rack"} <= PROPERTIES.keys()
 
@@ -114,7 +114,7 @@ def test_what_the_list_says_of_values_is_what_librdkafka_says() -> None:
         low, dots, high = values.partition("..")
         for value in (low, high) if dots else values.split():
             assert is_listed(name, value)
-            words = refusal(name, value)
+            words = ask_librdkafka(name, value)
             assert not words or " requires " in words, (name, value)
 
 

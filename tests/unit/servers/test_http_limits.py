@@ -15,7 +15,7 @@ from kplan.diagnostics import KplanError, Timeout, Unreachable
 from kplan.execution.notify import post_to_receivers
 from kplan.project.environment import Receiver
 from kplan.servers.connect.connectors import ConnectConnectors
-from kplan.servers.connect.rest import LARGEST_ANSWER
+from kplan.servers.connect.rest import MAX_ANSWER_BYTES
 from kplan.servers.http_limits import MIB
 from tests.fakes.sockets import answering
 
@@ -99,7 +99,7 @@ def test_two_thousand_large_connectors_are_read(serve: Serve) -> None:
     body = json.dumps({
         f"c{n}": {"info": {"name": f"c{n}", "config": config, "tasks": []}, "status": status} for n in range(2000)
     }).encode()  # fmt: skip
-    assert 100_000_000 < len(body) < LARGEST_ANSWER
+    assert 100_000_000 < len(body) < MAX_ANSWER_BYTES
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)

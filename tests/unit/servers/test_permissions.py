@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kplan.servers.permissions import ACTIVITIES, Acl, group_prefix, missing, principal
+from kplan.servers.permissions import ACTIVITIES, Acl, describe_missing, find_principal, group_prefix
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "permissions.md"
 PLACE = re.compile(r"(<!-- made of kplan/servers/permissions\.py.*?-->\n).*?(<!-- end -->)", re.DOTALL)
@@ -71,15 +71,15 @@ def test_the_line_that_grants_a_right(acl: Acl, words: str) -> None:
     ids=str,
 )
 def test_who_the_brokers_take_the_client_for(config: dict[str, str], who: str) -> None:
-    assert principal(config) == who
-    words, help = missing(Acl("Describe", "Topic", "a"), config)
+    assert find_principal(config) == who
+    words, help = describe_missing(Acl("Describe", "Topic", "a"), config)
     assert f"Describe on Topic a for {who} (Read, Write, Alter and Delete include it)" in words
     assert ("openssl x509" in help) == (who == "User:SUBJECT")
 
 
 def test_another_topic_of_the_state_has_other_groups() -> None:
     assert group_prefix("__kplan") == "kplan." and group_prefix("__other") == "other."
-    names = {acl.name for activity in ACTIVITIES for acl in activity.at("shop.", "__other")}
+    names = {acl.name for activity in ACTIVITIES for acl in activity.with_names("shop.", "__other")}
     assert {"shop.", "__other", "other."} <= names and not {"PREFIX.", "__kplan", "kplan."} & names
 
 

@@ -49,7 +49,7 @@ from kplan.servers.base import Cluster
 from kplan.servers.connect.passwords import passwords_of
 from kplan.servers.recorded import Recorded
 from kplan.servers.simulated import SimulatedTopics
-from kplan.servers.snapshots import Snapshot, from_json, to_json, uncompared, without_secrets
+from kplan.servers.snapshots import Snapshot, from_json, note_uncompared, to_json, without_secrets
 from kplan.state.recorded import RecordedStore
 from tests.examples import examples
 from tests.schemas import published, strict
@@ -304,7 +304,7 @@ def test_settings_that_cannot_be_compared_are_named_and_nothing_else() -> None:
     }
     declared = Connector("shop", want, origin=Origin(span))
     live = Live(resources={SHOP: Connector("shop", {"a": Secret(), "b": Secret(), "c": "x", "d": "known", "e": "1"})})
-    (note,) = uncompared(Stack("shop", "prod", {SHOP: declared}), live)
+    (note,) = note_uncompared(Stack("shop", "prod", {SHOP: declared}), live)
     assert (note.code, note.severity, note.span, note.address) == ("K610", "note", span, "connector/shop")
     assert note.detail.startswith("a, b of connector/shop:")
 

@@ -15,7 +15,15 @@ from kplan.diagnostics import (
     Unsupported,
 )
 from kplan.servers.base import Outcome
-from kplan.servers.connect.errors import NotSettled, TaskFailed, classify, condense, patient, said, title
+from kplan.servers.connect.errors import (
+    NotSettled,
+    TaskFailed,
+    classify,
+    condense,
+    connect_message,
+    html_title,
+    is_temporary,
+)
 from kplan.servers.connect.rest import supports
 
 KNOWN = [
@@ -76,9 +84,9 @@ def test_only_what_passes_by_itself_is_tried_again() -> None:
 
 
 def test_a_rebalance_is_waited_for_longer_than_a_dead_server() -> None:
-    assert patient(Busy("Connect answers 409: a rebalance"))
-    assert patient(Timeout("Connect answers 500: IO Error trying to forward REST request: refused"))
-    assert not patient(Timeout("the answer was lost"))
+    assert is_temporary(Busy("Connect answers 409: a rebalance"))
+    assert is_temporary(Timeout("Connect answers 500: IO Error trying to forward REST request: refused"))
+    assert not is_temporary(Timeout("the answer was lost"))
 
 
 @pytest.mark.parametrize(
@@ -95,12 +103,12 @@ def test_a_rebalance_is_waited_for_longer_than_a_dead_server() -> None:
     ],
 )
 def test_connects_own_message_in_any_body(body: str, message: str) -> None:
-    assert said(body) == message
+    assert connect_message(body) == message
 
 
 def test_of_a_page_its_title_is_shown() -> None:
-    assert title("<html><head><title>Error 404\nNot&nbsp;Found</title></head></html>") == "Error 404 Not Found"
-    assert title("<p>nothing</p>") == ""
+    assert html_title("<html><head><title>Error 404\nNot&nbsp;Found</title></head></html>") == "Error 404 Not Found"
+    assert html_title("<p>nothing</p>") == ""
 
 
 TRACE = """org.apache.kafka.connect.errors.ConnectException: Couldn't find or create file '/x' for FileStreamSinkTask
@@ -156,4 +164,4 @@ def test_what_failed_after_it_was_accepted_may_have_taken_effect() -> None:
 
 def test_the_reason_of_an_outcome_is_one_line() -> None:
     refused = Outcome(Rejected("the following 1 error(s):\nConnection refused.\nTry again"))
-    assert refused.words == "the following 1 error(s): Connection refused. Try again"
+    assert refused.reason == "the following 1 error(s): Connection refused. Try again"

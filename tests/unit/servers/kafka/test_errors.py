@@ -22,10 +22,10 @@ from kplan.diagnostics import (
 )
 from kplan.model import Action, Change, Topic
 from kplan.servers.kafka import errors
-from kplan.servers.kafka.errors import VERDICTS, classify, failure, foreign
+from kplan.servers.kafka.errors import MEANINGS, classify_error, make_error, map_exception
 from kplan.servers.kafka.topic_requests import Failures
 from kplan.servers.kafka.topics import KafkaTopics
-from kplan.servers.topics import batches, equals, weight
+from kplan.servers.topics import count_records, is_as_declared, make_batches
 
 CODES = {
     name: getattr(KafkaError, name)
@@ -36,7 +36,7 @@ CODES = {
 
 def test_every_code_of_the_client_is_classified() -> None:
     assert len(CODES) > 180
-    unknown = sorted(name for name, code in CODES.items() if code not in VERDICTS)
+    unknown = sorted(name for name, code in CODES.items() if code not in MEANINGS)
     assert unknown == ["NO_ERROR"]
 
 
@@ -45,7 +45,7 @@ def test_no_code_has_two_classes() -> None:
         errors._CONFLICT, errors._BUSY, errors._UNREACHABLE, errors._UNKNOWN_OUTCOME, errors._DENIED,
         errors._UNSUPPORTED, errors._LOCK_LOST, errors._REJECTED,
     ]  # fmt: skip
-    assert sum(len(group) for group in groups) == len(frozenset().union(*groups)) == len(VERDICTS)
+    assert sum(len(group) for group in groups) == len(frozenset().union(*groups)) == len(MEANINGS)
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,9 @@ def test_no_code_has_two_classes() -> None:
 def test_the_table_of_facts(codes: Sequence[int], kind: type[KplanError], applied: bool | None) -> None:
     """`KafkaError.retriable()` says nothing of use for admin requests, so each code has its own verdict."""
     for code in codes:
-        verdict = classify(code)
+        verdict = classify_error(code)
         assert (code, verdict.error, verdict.applied) == (code, kind, applied)
-        assert failure(code, "words").applied is applied
+        assert make_error(code, "words").applied is applied
 
 
 @pytest.mark.parametrize(
@@ -84,14 +84,14 @@ def test_the_table_of_facts(codes: Sequence[int], kind: type[KplanError], applie
 def test_the_message_decides_where_the_code_does_not(
     code: int, message: str, kind: type[KplanError], applied: bool | None
 ) -> None:
-    problem = failure(code, message)
+    problem = make_error(code, message)
     assert (type(problem), problem.applied, problem.message) == (kind, applied, message)
 
 
 def test_what_the_client_raises_is_mapped() -> None:
-    assert type(foreign(KafkaException(KafkaError(40, "no")))) is Rejected
-    assert type(foreign(ValueError("out of range"))) is Rejected
-    assert foreign(RuntimeError("odd")).applied is None
+    assert type(map_exception(KafkaException(KafkaError(40, "no")))) is Rejected
+    assert type(map_exception(ValueError("out of range"))) is Rejected
+    assert map_exception(RuntimeError("odd")).applied is None
 
 
 # -- repeated attempts ------------------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ class Scripted(KafkaTopics):
             delete=self._scripted,
             set_configs=lambda settings, validate=False: self._scripted(list(settings)) if settings else {},
         )
-        vars(self._reader).update(look_at=self._seen)
+        vars(self._reader).update(read_present=self._seen)
 
     def _scripted(self, names: Sequence[str]) -> Failures:
         self.sent += 1
@@ -126,7 +126,7 @@ class Scripted(KafkaTopics):
 ASKED = Topic("a", 1, 1, {"retention.ms": "1000"})
 CREATE = Change(ASKED.address, Action.CREATE, None, ASKED)
 DELETE = Change(ASKED.address, Action.DELETE, ASKED, None)
-EXISTS, LOST, BUSY = failure(36, "exists"), failure(7, "lost"), failure(41, "not controller")
+EXISTS, LOST, BUSY = make_error(36, "exists"), make_error(7, "lost"), make_error(41, "not controller")
 
 
 def acted(backend: Scripted, change: Change = CREATE) -> KplanError | None:
@@ -140,7 +140,7 @@ def test_what_is_busy_is_tried_again() -> None:
 
 
 def test_what_stays_busy_is_an_error_that_took_no_effect() -> None:
-    backend = Scripted(*(failure(41, "not controller") for _ in range(3)))
+    backend = Scripted(*(make_error(41, "not controller") for _ in range(3)))
     error = acted(backend)
     assert isinstance(error, Busy)
     assert error.applied is False
@@ -148,19 +148,19 @@ def test_what_stays_busy_is_an_error_that_took_no_effect() -> None:
 
 
 def test_an_existing_topic_is_a_conflict_where_it_differs() -> None:
-    backend = Scripted(failure(36, "exists"))
+    backend = Scripted(make_error(36, "exists"))
     backend.there["a"] = replace(ASKED, partitions=ASKED.partitions + 1)
     assert isinstance(acted(backend), Conflict)
 
 
 def test_an_existing_topic_is_adopted_where_it_is_as_asked() -> None:
-    backend = Scripted(failure(36, "exists"))
+    backend = Scripted(make_error(36, "exists"))
     backend.there["a"] = ASKED
     assert acted(backend) is None
 
 
 def test_an_existing_topic_is_ours_if_an_answer_was_lost_before() -> None:
-    backend = Scripted(failure(7, "lost"), failure(36, "exists"))
+    backend = Scripted(make_error(7, "lost"), make_error(36, "exists"))
     reads = iter([{}, {"a": ASKED}])
 
     def next_read() -> None:
@@ -172,7 +172,7 @@ def test_an_existing_topic_is_ours_if_an_answer_was_lost_before() -> None:
 
 
 def test_an_existing_topic_that_differs_is_not_ours() -> None:
-    backend = Scripted(failure(7, "lost"), failure(36, "exists"))
+    backend = Scripted(make_error(7, "lost"), make_error(36, "exists"))
     reads = iter([{}, {"a": Topic("a", 9, 1)}])
 
     def next_read() -> None:
@@ -185,20 +185,20 @@ def test_an_existing_topic_that_differs_is_not_ours() -> None:
 
 
 def test_a_lost_answer_is_not_repeated_when_it_took_effect() -> None:
-    backend = Scripted(failure(-185, "waiting for response"))
+    backend = Scripted(make_error(-185, "waiting for response"))
     backend.there["a"] = ASKED
     assert acted(backend) is None
     assert backend.sent == 1
 
 
 def test_a_lost_answer_is_repeated_when_it_took_no_effect() -> None:
-    backend = Scripted(failure(7, "lost"), None)
+    backend = Scripted(make_error(7, "lost"), None)
     assert acted(backend) is None
     assert backend.sent == 2
 
 
 def test_a_lost_answer_is_not_repeated_blindly() -> None:
-    backend = Scripted(failure(7, "lost"))
+    backend = Scripted(make_error(7, "lost"))
     backend.unreadable = True
     error = acted(backend)
     assert isinstance(error, Timeout)
@@ -207,25 +207,25 @@ def test_a_lost_answer_is_not_repeated_blindly() -> None:
 
 
 def test_a_refusal_after_a_lost_answer_may_have_taken_effect() -> None:
-    backend = Scripted(failure(7, "lost"), failure(44, "policy"))
+    backend = Scripted(make_error(7, "lost"), make_error(44, "policy"))
     error = acted(backend)
     assert isinstance(error, Rejected)
     assert error.applied is None
 
 
 def test_what_is_rejected_is_not_repeated() -> None:
-    backend = Scripted(failure(40, "Invalid value"))
+    backend = Scripted(make_error(40, "Invalid value"))
     assert isinstance(acted(backend), Rejected)
     assert backend.sent == 1
 
 
 def test_a_lost_delete_that_took_effect_is_done() -> None:
-    backend = Scripted(failure(7, "lost"))
+    backend = Scripted(make_error(7, "lost"))
     assert acted(backend, DELETE) is None
 
 
 def test_a_delete_of_what_is_gone_is_done() -> None:
-    backend = Scripted(failure(3, "unknown"))
+    backend = Scripted(make_error(3, "unknown"))
     backend.unreadable = True
     assert acted(backend, DELETE) is None
 
@@ -257,18 +257,18 @@ def test_a_closed_port_is_said_soon_with_its_reason() -> None:
 # -- parts ------------------------------------------------------------------------------------------------------------
 def test_a_request_stays_below_what_a_controller_takes() -> None:
     topics = [Topic(str(number), 7, 1, {"a": "b", "c": "d"}) for number in range(2_000)]
-    made = list(batches(topics, weight))
+    made = list(make_batches(topics, count_records))
     assert [topic for batch in made for topic in batch] == topics
-    assert all(sum(map(weight, batch)) <= 8_000 for batch in made)
+    assert all(sum(map(count_records, batch)) <= 8_000 for batch in made)
     assert len(made) == 3
 
 
 def test_what_is_too_heavy_goes_alone() -> None:
-    assert list(batches([3, 9_000, 4], lambda each: each)) == [[3], [9_000], [4]]
+    assert list(make_batches([3, 9_000, 4], lambda each: each)) == [[3], [9_000], [4]]
 
 
 def test_a_topic_equals_what_was_asked_for() -> None:
     live = Topic("a", 3, 2, {"cleanup.policy": "delete,compact"})
-    assert equals(Topic("a", -1, -1, {"cleanup.policy": "compact,delete"}), live)
-    assert not equals(Topic("a", 2, -1, {"cleanup.policy": "compact,delete"}), live)
-    assert not equals(Topic("a", 3, 2), live)
+    assert is_as_declared(Topic("a", -1, -1, {"cleanup.policy": "compact,delete"}), live)
+    assert not is_as_declared(Topic("a", 2, -1, {"cleanup.policy": "compact,delete"}), live)
+    assert not is_as_declared(Topic("a", 3, 2), live)

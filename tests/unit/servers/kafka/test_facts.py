@@ -12,7 +12,7 @@ from confluent_kafka import ConsumerGroupState, TopicPartition
 from kplan.diagnostics import Busy, Conflict, Denied, KplanError, Unsupported
 from kplan.model import Address, Facts, Reader
 from kplan.servers.kafka import facts as kafka_facts
-from kplan.servers.kafka.facts import EARLIEST, LATEST, NEWEST, OLDEST, Survey
+from kplan.servers.kafka.facts import EARLIEST, LATEST, NEWEST, OLDEST, FactsReader
 
 TOPIC = Address("topic", "t")
 USUAL: Mapping[Any, Any] = {EARLIEST: (0, -1), LATEST: (5, -1), OLDEST: (0, 1000), NEWEST: (4, 9000)}
@@ -35,16 +35,16 @@ class Brokers:
     def metadata(self) -> Any:
         return Named(topics={"t": Named(partitions=dict.fromkeys(range(self.partitions)))})
 
-    def asked(self, ask: Callable[[], Any], *about: Any) -> Any:
+    def request(self, ask: Callable[[], Any], *about: Any) -> Any:
         return ask()
 
-    def unlisted_groups(self) -> KplanError | None:
+    def find_group_list_problem(self) -> KplanError | None:
         return self.unlisted
 
-    def named(self, problem: KplanError, *lacking: Any) -> KplanError:
+    def add_acl(self, problem: KplanError, *lacking: Any) -> KplanError:
         return problem
 
-    def tell(self, problem: KplanError) -> None: ...
+    def warn(self, problem: KplanError) -> None: ...
 
     def list_offsets(self, asked: Mapping[TopicPartition, Any], request_timeout: float) -> dict[TopicPartition, Any]:
         self.requests.append(request_timeout)
@@ -76,7 +76,7 @@ class Brokers:
 
 
 def read(brokers: Brokers, **more: Any) -> Facts:
-    return Survey(brokers, **more).of(["t", "missing"])[TOPIC]  # type: ignore[arg-type]
+    return FactsReader(brokers, **more).read(["t", "missing"])[TOPIC]  # type: ignore[arg-type]
 
 
 def test_what_is_stored_and_who_reads_it() -> None:
@@ -196,7 +196,7 @@ def test_a_request_has_no_more_time_than_the_environment_gives_it() -> None:
 def test_positions_raise_what_kept_a_group_from_being_asked() -> None:
     brokers = Brokers()
     brokers.groups = {"a": (ConsumerGroupState.EMPTY, 0, None), "b": (ConsumerGroupState.EMPTY, None, None)}
-    assert Survey(brokers).positions(["a", "b"]) == {"a"}  # type: ignore[arg-type]
+    assert FactsReader(brokers).find_groups_with_positions(["a", "b"]) == {"a"}  # type: ignore[arg-type]
     brokers.groups["c"] = (ConsumerGroupState.EMPTY, Denied("not authorized"), None)
     with pytest.raises(KplanError, match="group c: not authorized"):
-        Survey(brokers).positions(["a", "c"])  # type: ignore[arg-type]
+        FactsReader(brokers).find_groups_with_positions(["a", "c"])  # type: ignore[arg-type]

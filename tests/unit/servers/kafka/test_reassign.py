@@ -10,19 +10,19 @@ import pytest
 from kplan.diagnostics import Denied, Invalid, Unsupported
 from kplan.project.environment import Environment
 from kplan.project.loading import Request, load_environment
-from kplan.servers.kafka.reassign import settings
+from kplan.servers.kafka.reassign import convert_settings
 
 BROKERS = {"bootstrap.servers": "a:1, b:2", "socket.timeout.ms": "5000", "debug": "all", "client.rack": "x"}
 
 
 def test_what_decides_nothing_about_trust_is_left_aside() -> None:
-    assert settings(BROKERS) == {"bootstrap_servers": ["a:1", "b:2"], "security_protocol": "PLAINTEXT"}
+    assert convert_settings(BROKERS) == {"bootstrap_servers": ["a:1", "b:2"], "security_protocol": "PLAINTEXT"}
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "scram-sha-512"])
 def test_passwords(mechanism: str) -> None:
     login = {"sasl.mechanisms": mechanism, "sasl.username": "ann", "sasl.password": "only-a-test"}
-    found = settings({**BROKERS, "security.protocol": "sasl_plaintext", **login})
+    found = convert_settings({**BROKERS, "security.protocol": "sasl_plaintext", **login})
     assert found["security_protocol"] == "SASL_PLAINTEXT"
     assert found["sasl_mechanism"] == mechanism.upper()
     assert (found["sasl_plain_username"], found["sasl_plain_password"]) == ("ann", "only-a-test")
@@ -40,7 +40,7 @@ def test_passwords(mechanism: str) -> None:
 def test_certificates_are_checked_as_librdkafka_checks_them(
     more: dict[str, str], mode: ssl.VerifyMode, names: bool
 ) -> None:
-    context = settings({**BROKERS, "security.protocol": "ssl", **more})["ssl_context"]
+    context = convert_settings({**BROKERS, "security.protocol": "ssl", **more})["ssl_context"]
     assert (context.verify_mode, context.check_hostname) == (mode, names)
 
 
@@ -57,14 +57,14 @@ def test_certificates_are_checked_as_librdkafka_checks_them(
 )
 def test_what_has_no_counterpart_is_refused_by_name(more: dict[str, str]) -> None:
     with pytest.raises(Unsupported, match=r"GSSAPI|OAUTHBEARER|keystore|ca\.pem|cipher") as refused:
-        settings({**BROKERS, **more})
+        convert_settings({**BROKERS, **more})
     assert refused.value.code == "K328" and "BEGIN" not in refused.value.message
 
 
 def test_a_certificate_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("nothing")
     with pytest.raises(Denied, match="cannot be used"):
-        settings({**BROKERS, "security.protocol": "SSL", "ssl.ca.location": str(tmp_path / "ca.pem")})
+        convert_settings({**BROKERS, "security.protocol": "SSL", "ssl.ca.location": str(tmp_path / "ca.pem")})
 
 
 def environment(folder: Path, more: str) -> Environment:

@@ -190,7 +190,7 @@ def test_postgres_says_what_stands_in_the_way(monkeypatch: pytest.MonkeyPatch) -
         ("public.b", -1, 0, True, False, False, None, ["code"]),
     ]
     said = driver(monkeypatch, "psycopg", [rows])
-    a, b = postgres.tables(ON_POSTGRES)
+    a, b = postgres.read_tables(ON_POSTGRES)
     assert a == Table("public.a", ("id", "at"), (), 12, 8192)
     assert (b.rows, b.unique, b.primary_key) == (None, ("code",), ())
     assert (
@@ -207,7 +207,7 @@ def test_mysql_takes_a_unique_index_without_null_for_a_key(monkeypatch: pytest.M
         ("s", "c", "maybe", "x", "YES"),
     ]  # fmt: skip
     said = driver(monkeypatch, "pymysql", [[("s",)], tables, keys])
-    assert mysql.tables(ON_MARIADB, ["S"]) == [
+    assert mysql.read_tables(ON_MARIADB, ["S"]) == [
         Table("s.a", ("id",), ("x",), 5, 100), Table("s.b", (), ("y", "z"), None, 0), Table("s.c", (), (), 0, 0),
     ]  # fmt: skip
     assert "ssl" not in said
@@ -227,7 +227,9 @@ def test_a_refusal_has_its_code_and_no_password(
     monkeypatch: pytest.MonkeyPatch, module: str, message: Any, kind: type[KplanError], code: str
 ) -> None:
     driver(monkeypatch, module, DriverError(*(message if isinstance(message, tuple) else (message,))))
-    asked = (lambda: postgres.tables(ON_POSTGRES)) if module == "psycopg" else (lambda: mysql.tables(ON_MARIADB))
+    asked = (
+        (lambda: postgres.read_tables(ON_POSTGRES)) if module == "psycopg" else (lambda: mysql.read_tables(ON_MARIADB))
+    )
     with pytest.raises(kind) as refused:
         asked()
     assert refused.value.code == code and CANARY not in refused.value.message
@@ -236,7 +238,7 @@ def test_a_refusal_has_its_code_and_no_password(
 def test_a_database_of_mysql_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     driver(monkeypatch, "pymysql", [[("other",)]])
     with pytest.raises(KplanError, match="no database shop"):
-        mysql.tables(ON_MARIADB, ["shop"])
+        mysql.read_tables(ON_MARIADB, ["shop"])
 
 
 # -- the command ------------------------------------------------------------------------------------------------------

@@ -188,7 +188,7 @@ class Database:
     def __init__(self, busy: int = 0, error: KplanError | None = None) -> None:
         self.busy, self.error, self.has = busy, error, list(NAMES)
 
-    def there(self, login: Any, drops: Any) -> list[str]:
+    def find_existing(self, login: Any, drops: Any) -> list[str]:
         if self.error:
             raise self.error
         return [each for each in drops if each in self.has]
@@ -209,10 +209,10 @@ def drops(database: Database, tries: int = 3) -> Drops:
 def test_a_slot_that_is_still_held_is_waited_for() -> None:
     database = Database(busy=2)
     change = deleted(connector(), options=ConnectorOptions(drops=NAMES))
-    assert drops(database).run(change) == "slot shop and publication shop dropped" and database.has == []
-    assert drops(database).run(change), "once more does no harm"
+    assert drops(database).drop(change) == "slot shop and publication shop dropped" and database.has == []
+    assert drops(database).drop(change), "once more does no harm"
     with pytest.raises(KplanError) as caught:
-        drops(Database(busy=9)).run(change)
+        drops(Database(busy=9)).drop(change)
     assert caught.value.code == "K517" and "is in use" in caught.value.message
     assert "SELECT pg_drop_replication_slot('shop'); DROP PUBLICATION shop;" in caught.value.help
     assert CANARY not in caught.value.message + caught.value.help
@@ -222,12 +222,12 @@ def test_a_connector_is_made_again_only_while_all_it_had_is_there() -> None:
     back = inverse(planned(deleted(connector()))[0])
     assert back is not None and back.action is Action.CREATE and back.reason == "undo"
     database = Database()
-    assert drops(database).gone(back) == ""
+    assert drops(database).describe_missing(back) == ""
     database.has = ["publication shop"]
-    assert "slot shop dropped" in drops(database).gone(back)
-    assert "is not known" in drops(Database(error=KplanError("away"))).gone(back)
+    assert "slot shop dropped" in drops(database).describe_missing(back)
+    assert "is not known" in drops(Database(error=KplanError("away"))).describe_missing(back)
     unknown = replace(back, after=connector(database__password=Secret("{{ var.p }}")))
-    assert "has no value here" in drops(database).gone(unknown)
+    assert "has no value here" in drops(database).describe_missing(unknown)
 
 
 def test_localhost_of_another_machine_is_not_this_one() -> None:
@@ -261,7 +261,7 @@ def test_the_login_of_a_saved_plan_comes_from_the_variables_again() -> None:
 
 def test_a_database_out_of_reach_is_found_before_the_connector_is_deleted() -> None:
     change = deleted(connector(), options=ConnectorOptions(drops=NAMES))
-    drops(Database()).refuse(change)
+    drops(Database()).refuse_unreachable(change)
     with pytest.raises(KplanError, match="nothing of it was deleted") as caught:
-        drops(Database(error=KplanError("away"))).refuse(change)
+        drops(Database(error=KplanError("away"))).refuse_unreachable(change)
     assert caught.value.code == "K517" and caught.value.applied is False

@@ -17,7 +17,7 @@ from kplan.model import Action, Address, AttrDiff, Change, Connector, Origin, Se
 from kplan.planning.source_check import look
 from kplan.servers.base import Cluster
 from kplan.servers.databases import mysql
-from kplan.servers.databases.base import unreachable
+from kplan.servers.databases.base import unreachable_error
 
 PG, MARIA = "postgresql.PostgresConnector", "mariadb.MariaDbConnector"
 PLACES = {f"/tables/public.{name}": Span("shop.yaml", line) for line, name in enumerate(("orders", "customers"), 7)}
@@ -192,7 +192,7 @@ def test_what_a_binary_log_must_be_like(found: BinlogState, words: str) -> None:
     ],
 )  # fmt: skip
 def test_rights_that_no_grant_gives(grants: list[str], missing: tuple[str, ...]) -> None:
-    assert mysql._missing(grants) == missing
+    assert mysql._find_missing_rights(grants) == missing
 
 
 # -- what is looked into ----------------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ class Answers:
     def __init__(self, answer: Any) -> None:
         self.answer = answer
 
-    def look(self, asks: Any) -> Any:
+    def read_states(self, asks: Any) -> Any:
         return {address: self.answer(each) for address, each in asks.items()}
 
 
@@ -214,7 +214,7 @@ TARGET = Target(connect_url="http://connect:8083")
 
 
 def test_a_database_that_cannot_be_asked_is_no_problem() -> None:
-    silent = cluster(lambda each: unreachable(each.login, "no route"))
+    silent = cluster(lambda each: unreachable_error(each.login, "no route"))
     looked = look(silent, [created()], TARGET)
     assert not looked.diagnostics
     (check,) = looked.checks
