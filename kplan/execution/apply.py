@@ -63,12 +63,12 @@ def find_applied_runs(store: Store, plans: Sequence[Plan]) -> dict[str, str]:
 
     The same world gives the same digest again, so the time counts as well.
     """
-    wanted = {(plan.stack, plan.digest, plan.created_at) for plan in plans}
+    plan_keys = {(plan.stack, plan.digest, plan.created_at) for plan in plans}
     return {
         summary.stack: summary.run
         for summary in store.summaries()
         if summary.outcome == "applied"
-        and (summary.stack, summary.about.get("digest"), summary.about.get("created_at")) in wanted
+        and (summary.stack, summary.about.get("digest"), summary.about.get("created_at")) in plan_keys
     }
 
 

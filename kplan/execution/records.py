@@ -115,8 +115,8 @@ class RunRecords:
         """Return the ledger's records of the steps' resources from now on; `already_done`: others had made them as
         planned.
 
-        What was `adopted` during the run (numbers of steps) is not kplan's to delete, whoever had created it before it
-        vanished. With `partial` a deleted resource keeps its record.
+        What was `adopted` during the run (numbers of steps) is not kplan's to delete, even if kplan had created it
+        before it vanished. With `partial` a deleted resource keeps its record.
         """
         records: dict[Address, Owned | None] = {}
         time = self.now().strftime(TIME_FORMAT)

@@ -80,7 +80,7 @@ class Rollback:
         The undos of the steps `refused` are not sent, for the reason given.
         """
         run = self.run
-        kept = [sent_step for sent_step in todo if sent_step.step.number in (refused or {})]
+        not_undone = [sent_step for sent_step in todo if sent_step.step.number in (refused or {})]
         todo = [sent_step for sent_step in todo if sent_step.step.number not in (refused or {})]
         if todo:
             run.emit(RollbackStarted(len(todo), total))
@@ -98,11 +98,13 @@ class Rollback:
         )
         left |= self._verify(todo, left)
         left |= refused or {}
-        remaining = [sent_step.step for sent_step in (*todo, *kept) if sent_step.step.number in left]
+        remaining = [sent_step.step for sent_step in (*todo, *not_undone) if sent_step.step.number in left]
         owned = run.records.make_owners(remaining, run.adopted_steps, partial=True)
         ledger = run.records.list_previous_owners() | owned | dict(records or {})
         if self.mine is not None:
-            untouched = {a for sent_step in kept for a in (sent_step.step.change.address, sent_step.step.change.source)}
+            untouched = {
+                a for sent_step in not_undone for a in (sent_step.step.change.address, sent_step.step.change.source)
+            }
             ledger = {a: owned for a, owned in ledger.items() if a in self.mine and a not in untouched}
         if left:
             run.records.write(self.lock, "kept", remaining, outcomes=left, ledger=ledger)
@@ -256,7 +258,7 @@ class Rollback:
 
 
 def _has_changed(sent: Sent, live: Live) -> bool:
-    """Return whether it is not what it was before; what was replaced is not, whatever it looks like."""
+    """Return whether it is not what it was before; what was replaced counts, even if it looks the same."""
     was_taken = sent.accepted or (sent.done and sent.step.change.action is Action.REPLACE)
     return was_taken or changed(sent.step.change, live)
 

@@ -306,10 +306,12 @@ def _collect_secrets(*maps: Mapping[str, Any]) -> list[str]:
     """Return the values of passwords, and those within a URL."""
     from kplan.model import CREDENTIALS, is_sensitive_key
 
-    found = [str(v) for m in maps for k, v in m.items() if is_sensitive_key(k)]
-    urls = [found[0] for m in maps for v in m.values() for found in CREDENTIALS.finditer(str(v)) if "://" in found[0]]
-    found += [url.rstrip("@").partition("://")[2].partition(":")[2] for url in urls]
-    return [value for value in found if len(value) >= 4]
+    secrets = [str(v) for m in maps for k, v in m.items() if is_sensitive_key(k)]
+    urls = [
+        secrets[0] for m in maps for v in m.values() for secrets in CREDENTIALS.finditer(str(v)) if "://" in secrets[0]
+    ]
+    secrets += [url.rstrip("@").partition("://")[2].partition(":")[2] for url in urls]
+    return [value for value in secrets if len(value) >= 4]
 
 
 def add_receiver(environment: Environment, process: Mapping[str, str]) -> Environment:

@@ -102,14 +102,18 @@ def load_project(request: Request, on_environment: Callable[[Environment], None]
     if not any(problem.is_error for problem in reader.problems):
         on_environment(environment)
     loaded = Loaded(environment, texts=reader.texts)
-    given = Given(request.flags, reader.read_variables(), request.process, environment.variables, environment.passwords)
+    given_values = Given(
+        request.flags, reader.read_variables(), request.process, environment.variables, environment.passwords
+    )
     for path in paths:
-        stack = reader.read_stack(path, environment, given)
+        stack = reader.read_stack(path, environment, given_values)
         if stack is not None:
             loaded.stacks.append(stack)
     reader.note_unused_variables(environment)
     if len(reader.stack_variables) == len(paths):
-        reader.problems += find_undeclared(given, reader.variable_places, frozenset().union(*reader.stack_variables))
+        reader.problems += find_undeclared(
+            given_values, reader.variable_places, frozenset().union(*reader.stack_variables)
+        )
     loaded.diagnostics = [
         *without_answered(loaded.stacks, reader.problems),
         *find_shared_addresses(loaded.stacks),
@@ -306,7 +310,7 @@ class ProjectReader:
         return is_inside and problem.code not in INDEPENDENT_CODES
 
     def _recognize_other_format(self, name: str, document: Document | None) -> Diagnostic | None:
-        """Return a problem that says that the file is something else than a stack with errors."""
+        """Return a problem for a file that is something else than a stack with errors."""
         from kplan.language.mistaken import recognize
 
         format = recognize(name, self.texts[name], document.data if document else None)
@@ -431,7 +435,7 @@ class ProjectReader:
                 )
         return values
 
-    def read_stack(self, path: Path, environment: Environment, given: Given) -> Stack | None:
+    def read_stack(self, path: Path, environment: Environment, given_values: Given) -> Stack | None:
         document = self.read_document(path, "stack.v1", self.search_folders.get(path))
         if document is None:
             return None
@@ -446,7 +450,7 @@ class ProjectReader:
             return template
 
         files = tuple(f for f in (environment.file,) if f)
-        stack, problems = expand(document, Inputs(environment, given, find, (self.files[self.show_path(path)],)))
+        stack, problems = expand(document, Inputs(environment, given_values, find, (self.files[self.show_path(path)],)))
         self.problems += [problem for problem in problems if not self._is_consequence(problem)]
         if stack is None:
             return None

@@ -1,4 +1,4 @@
-"""Group steps that say the same of many resources, so that a plan of thousands can be read."""
+"""Group steps that are the same for many resources, so that a plan of thousands can be read."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def group_similar_steps(changes: Sequence[Json]) -> Iterator[list[Json]]:
 
     A step with a danger or a caution is always alone.
     """
-    for _, same in groupby(changes, _make_group_key):
-        steps = list(same)
+    for _, group in groupby(changes, _make_group_key):
+        steps = list(group)
         if len(steps) < MIN_GROUP_SIZE:
             yield from ([step] for step in steps)
         else:

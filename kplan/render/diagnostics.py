@@ -56,7 +56,7 @@ def render_full(
 
 
 def _group_similar(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
-    """The problems in their order; of more than MOST_ALIKE the first stands for all."""
+    """Return the problems in their order; of more than MAX_SIMILAR that are similar, the first represents all."""
     groups: dict[tuple[object, ...], list[Diagnostic]] = {}
     keys = [
         merge_key(diagnostic) if diagnostic.address and not diagnostic.addresses else (n,)
@@ -108,7 +108,7 @@ def render_concise(diagnostics: Iterable[Diagnostic]) -> str:
 
 def encode_diagnostics(diagnostics: Iterable[Diagnostic]) -> list[dict[str, Any]]:
     """Return the records as published: `path` is the file's, `attribute` that within the resource or file."""
-    return [_encode_diagnostic(each) for each in diagnostics]
+    return [_encode_diagnostic(diagnostic) for diagnostic in diagnostics]
 
 
 def escape_controls(text: str) -> str:

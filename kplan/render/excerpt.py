@@ -26,7 +26,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Hold steps in a row that the page only counts. `kinds` says what how many of them do, `risks` their risks."""
+    """Hold steps in a row that the page only counts. `kinds` counts what they do, `risks` describes their risks."""
 
     id: str
     number: int

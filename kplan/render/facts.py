@@ -1,5 +1,5 @@
-"""Write what a risk says in every view: its sentence, the times of its facts relative to the creation of the plan, and
-the age of a snapshot at that time."""
+"""Describe a risk in every view: its sentence, the times of its facts relative to the creation of the plan, and the
+age of a snapshot at that time."""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ LEVELS = {"danger": Severity.ERROR, "caution": Severity.WARNING, "note": Severit
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A problem, or a risk of a step. `kind` is what `accept:` names, of a danger; `accepted` says where it is."""
+    """Hold a problem, or a risk of a step. `kind` is a danger's word for `accept:`; `accepted` is where it was
+    accepted."""
 
     diagnostic: Diagnostic
     stack: str

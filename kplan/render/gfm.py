@@ -33,7 +33,7 @@ def format_prose(text: str) -> str:
 
 
 def escape_text(text: str) -> str:
-    """Escape the text, so that every character stands for itself."""
+    """Escape the text, so that none of its characters is markup."""
     return _escape_markup(escape_controls(text))
 
 

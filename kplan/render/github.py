@@ -72,7 +72,7 @@ def _format_command(problem: Diagnostic) -> str:
 
 def _escape_data(text: str) -> str:
     """Escape text for GitHub's runner: it reads %, CR and LF as escapes; other control characters are made visible."""
-    return "%0A".join(escape_controls(each).replace("%", "%25") for each in text.splitlines())
+    return "%0A".join(escape_controls(line).replace("%", "%25") for line in text.splitlines())
 
 
 def _escape_property(text: str) -> str:

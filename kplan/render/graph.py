@@ -44,7 +44,7 @@ class StepGroup:
 def draw_graph(document: Json) -> str:
     """Return the graph's source, the most detailed one that both hosts draw without being asked."""
     changes = document["changes"]
-    sources = (_write_source(boxes, named) for boxes in _group_steps(changes) for named in NAMED_STEPS)
+    sources = (_write_source(boxes, max_named) for boxes in _group_steps(changes) for max_named in NAMED_STEPS)
     source = ""
     for source in sources:
         if len(source) <= MAX_GRAPH_CHARACTERS:
@@ -72,9 +72,9 @@ def _make_boxes(changes: Sequence[Json], keys: Sequence[Hashable]) -> list[StepG
     return [StepGroup(number, steps) for number, steps in enumerate(groups.values(), 1)]
 
 
-def _write_source(boxes: Sequence[StepGroup], named: int) -> str:
+def _write_source(boxes: Sequence[StepGroup], max_named: int) -> str:
     shown = boxes[:MAX_BOXES]
-    lines = ["flowchart TD", *(_write_node(box, named) for box in shown), *_write_lines(shown)]
+    lines = ["flowchart TD", *(_write_node(box, max_named) for box in shown), *_write_lines(shown)]
     if len(boxes) > MAX_BOXES:
         more = sum(len(box.steps) for box in boxes[MAX_BOXES:])
         lines += [f'  rest["{more} more steps"]', f"  b{shown[-1].number} -.-> rest"]
@@ -83,9 +83,9 @@ def _write_source(boxes: Sequence[StepGroup], named: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write_node(box: StepGroup, named: int) -> str:
-    names = [_label_step(change) for change in box.steps[:named]]
-    more = len(box.steps) - named
+def _write_node(box: StepGroup, max_named: int) -> str:
+    names = [_label_step(change) for change in box.steps[:max_named]]
+    more = len(box.steps) - max_named
     if more > 0:
         names.append(f"and {more} more, up to step {box.steps[-1]['step']}")
     return f'  b{box.number}["{"<br>".join(names)}"]{":::final" if box.final else ""}'

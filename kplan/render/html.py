@@ -60,8 +60,8 @@ def _read_part(name: str) -> str:
 
 def _make_policy(style: str, script: str) -> str:
     """Return what the browser may load and run: this style and this script, and nothing else."""
-    own = f"style-src {_hash_source(style)}; script-src {_hash_source(script)}"
-    return f"default-src 'none'; {own}; img-src data:; base-uri 'none'; form-action 'none'"
+    sources = f"style-src {_hash_source(style)}; script-src {_hash_source(script)}"
+    return f"default-src 'none'; {sources}; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 def _hash_source(source: str) -> str:

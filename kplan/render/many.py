@@ -13,7 +13,7 @@ from kplan.text import count, join_names
 
 Json = Mapping[str, Any]
 CIRCLE = codes.K250.number  # stacks wait for each other, so there is no order
-MAX_REASONS = 20  # lines that say why a stack comes after another one
+MAX_REASONS = 20  # lines with the reason why a stack comes after another one
 SUMMARY_KEYS = ("add", "change", "delete", "replace", "move", "adopt", "release", "unchanged", "irreversible")
 
 

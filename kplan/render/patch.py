@@ -97,8 +97,10 @@ def _drop_common_beginning(before: str, after: str) -> tuple[str, str]:
 
 def _write_items(row: Row, column: int) -> Iterator[str]:
     """Yield a list: what stays on one line, then what comes and what goes, an item a line."""
-    same = ", ".join(piece for kind, piece in row.pieces if kind == "same")
-    yield _write_line(" ", row.key, ", ".join(filter(None, [truncate(same, MAX_VALUE_LENGTH // 2), row.more])), column)
+    unchanged = ", ".join(piece for kind, piece in row.pieces if kind == "same")
+    yield _write_line(
+        " ", row.key, ", ".join(filter(None, [truncate(unchanged, MAX_VALUE_LENGTH // 2), row.more])), column
+    )
     for kind, piece in row.pieces:
         if kind != "same":
             yield _write_line("+" if kind == "add" else "-", "", piece, column)

@@ -18,7 +18,9 @@ from kplan.text import count
 
 def render_text(documents: Sequence[Mapping[str, Any]], context: Context) -> str:
     """Return what a terminal of 100 columns without colours shows, problems included; their lines are not quoted."""
-    pages = ["\n".join(_render_page(document, each)) for document, each in _iterate_pages(documents, context)]
+    pages = [
+        "\n".join(_render_page(document, page_context)) for document, page_context in _iterate_pages(documents, context)
+    ]
     if len(documents) > 1 and documents[0]["mode"] != "validate":
         pages.append("\n".join(render_closing(documents, Style(), context)))
     return "\n\n".join(pages) + "\n"

@@ -135,7 +135,7 @@ def make_review(documents: Sequence[Json], command_line: str) -> Review:
 
 def render_review(review: Review, form: Form) -> Iterator[Part]:
     """Yield the list in this form, with what to write to allow the dangers."""
-    named = form.final is Detail.NAMED
+    is_named = form.final is Detail.NAMED
     yield Part([PageItem(Rank.ALWAYS, lambda: "\n")] if review.entries or review.others else [])
     if form.dangers is Detail.NAMED:
         yield from _group_names(review.entries, form)
@@ -147,9 +147,9 @@ def render_review(review: Review, form: Form) -> Iterator[Part]:
         yield _make_bullets(
             [PageItem(Rank.ALWAYS, partial(_explain_acceptance if form.dangers else _explain_options, review.plans))]
         )
-    if named:
+    if is_named:
         yield from _group_names(_list_irreversible(review.others), form)
-    rest = [alike for alike in review.others if not (named and alike.rank is Rank.IRREVERSIBLE)]
+    rest = [alike for alike in review.others if not (is_named and alike.rank is Rank.IRREVERSIBLE)]
     yield _make_bullets([item for alike in rest for item in _make_items(review.plans, alike)])
 
 

@@ -20,9 +20,9 @@ class PageItem:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Items in the order of the page; `head` and `tail` stand where one of them does.
+    """Hold items in the order of the page; `head` and `tail` are added if at least one item is.
 
-    `rest` says in at most `MAX_REST_LENGTH` characters which of the others, counted by their nouns, were left out.
+    `rest` describes in at most `MAX_REST_LENGTH` characters which of the others, counted by their nouns, were left out.
     """
 
     items: Sequence[PageItem]

@@ -119,7 +119,7 @@ def _format_markdown(text: str) -> str:
 def _describe_invocation(
     documents: Sequence[Mapping[str, Any]], without_place: Sequence[Finding], omitted: int, codes: list[str]
 ) -> Json:
-    """Return the run of kplan, with what has no place in a file: that a server does not answer, say."""
+    """Return the run of kplan, with problems that have no place in a file, such as a server that does not answer."""
     notes = [_make_notification(finding.diagnostic, codes) for finding in without_place]
     if omitted:
         text = (

@@ -47,10 +47,10 @@ def name_action(change: Json) -> str:
     return "replace" if change["actions"] == ["delete", "create"] else VERBS[change["actions"][0]]
 
 
-def find_common_beginning(one: str, other: str) -> str:
+def find_common_beginning(first: str, other: str) -> str:
     """Return what both texts begin with."""
-    differing = (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-    return one[: next(differing, min(len(one), len(other)))]
+    differing = (n for n, (a, b) in enumerate(zip(first, other, strict=False)) if a != b)
+    return first[: next(differing, min(len(first), len(other)))]
 
 
 def shows_differences(change: Json) -> bool:
@@ -140,11 +140,11 @@ def _is_list(key: str, before: Any, after: Any) -> bool:
 def _compare_items(before: Sequence[str], after: Sequence[str]) -> tuple[list[tuple[str, str]], str]:
     """Return what comes and what goes, after the first of what stays; and how much more stays."""
     old, new = set(before), set(after)
-    kept = [item for item in after if item in old]
+    shown = [item for item in after if item in old]
     changed = [("add", item) for item in after if item not in old]
     changed += [("gone", item) for item in before if item not in new]
-    more = f"and {len(kept) - MAX_UNCHANGED_ITEMS} more that stay" if len(kept) > MAX_UNCHANGED_ITEMS else ""
-    return [*(("same", item) for item in kept[:MAX_UNCHANGED_ITEMS]), *changed], more or (
+    more = f"and {len(shown) - MAX_UNCHANGED_ITEMS} more that stay" if len(shown) > MAX_UNCHANGED_ITEMS else ""
+    return [*(("same", item) for item in shown[:MAX_UNCHANGED_ITEMS]), *changed], more or (
         "" if changed else "in another order"
     )
 

@@ -195,7 +195,7 @@ def format_place(source: Mapping[str, Any] | None) -> str:
 
 
 def format_mark(change: Mapping[str, Any]) -> str:
-    """Return the sign in two columns; the second says that the step cannot be undone."""
+    """Return the sign in two columns; the second marks a step that cannot be undone."""
     return format_sign(change) + ("!" if not change["undo"]["complete"] else " ")
 
 
@@ -390,8 +390,8 @@ def compare_nested_json(before: Any, after: Any) -> list[str]:
 
 def _render_list_diff(key: str, before: str, after: str, style: Style, column: int) -> Iterator[str]:
     old, new = split_items(before), split_items(after)
-    kept = [item for item in new if item in old]
-    yield from _render_row("~ ", key, ", ".join(kept), style, column)
+    unchanged = [item for item in new if item in old]
+    yield from _render_row("~ ", key, ", ".join(unchanged), style, column)
     pad = " " * (7 + column)
     for item in new:
         if item not in old:

@@ -30,8 +30,8 @@ class Holder:
 class Record:
     """Hold one stored record of the ledger or the journal, as JSON. `key` is its name in the store.
 
-    `address` is that of a ledger's record; `run` and `seq` are those of one of the journal. `damage` says why it cannot
-    be read; its `data` is empty then. `fault` says why its signature does not count, where the store has a key.
+    `address` is that of a ledger's record; `run` and `seq` are those of one of the journal. `damage` is why it cannot
+    be read; its `data` is empty then. `fault` is why its signature does not count, where the store has a key.
     """
 
     key: str
@@ -169,10 +169,10 @@ def refuse_unknown_kind(address: str) -> None:
         raise UnknownKind(f"kplan {__version__} does not know the kind `{kind}`: a later version wrote it")
 
 
-def refuse_newer(version: object, known: int) -> None:
+def refuse_newer(version: object, known_version: int) -> None:
     """Raise ValueError for the version of a record's format that this kplan does not know."""
-    if isinstance(version, int) and version > known:
-        raise ValueError(f"it was written by a newer kplan (format {version}, this one knows {known})")
+    if isinstance(version, int) and version > known_version:
+        raise ValueError(f"it was written by a newer kplan (format {version}, this one knows {known_version})")
 
 
 class Lock(Protocol):

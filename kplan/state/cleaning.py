@@ -61,7 +61,7 @@ class Cleaner:
             for path, value in KINDS[address.kind].comparison.attributes(owned.applied).items()
             if isinstance(value, str)
         }
-        return cls(frozenset((each.connector, each.key) for each in settings), plain, mask)
+        return cls(frozenset((setting.connector, setting.key) for setting in settings), plain, mask)
 
     def clean_ledger_record(self, address: str, data: Json) -> Json:
         """Return the record without the values."""

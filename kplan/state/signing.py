@@ -29,9 +29,9 @@ def compute_signature(key: str, *parts: bytes) -> str:
     return "hmac-sha256:" + hmac.new(key.encode(), b"\0".join(parts), hashlib.sha256).hexdigest()
 
 
-def is_same_signature(found: object, wanted: str) -> bool:
+def is_same_signature(signature: object, expected: str) -> bool:
     """Return whether a signature is the wanted one, in a time that does not depend on where they differ."""
-    return isinstance(found, str) and hmac.compare_digest(found.encode("utf-8", "replace"), wanted.encode())
+    return isinstance(signature, str) and hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode())
 
 
 @dataclass(frozen=True, slots=True)

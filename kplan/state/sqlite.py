@@ -175,7 +175,7 @@ class SqliteStore:
         return self._hold_lock(stack, holder, timeout)
 
     def close(self) -> None:
-        """Nothing stays open between calls."""
+        """Do nothing: no connection stays open between calls."""
 
     @contextmanager
     def _hold_lock(self, stack: str, holder: Holder, timeout: float) -> Iterator[Lock]:
@@ -316,14 +316,14 @@ class SqliteLock:
 
     def _write_ledger(self, connection: sqlite3.Connection, ledger: Mapping[Address, Owned | None]) -> None:
         removed = [(str(address), self._stack) for address, owned in ledger.items() if owned is None]
-        kept = [
+        written = [
             (str(address), self._stack, self._sign(make_ledger_key(self._stack, address), owned_to_json(owned)))
             for address, owned in ledger.items() if owned
         ]  # fmt: skip
         connection.executemany("DELETE FROM kplan_ledger WHERE address = ? AND stack = ?", removed)
         connection.executemany(
             "INSERT INTO kplan_ledger (address, stack, record) VALUES (?, ?, ?)"
-            " ON CONFLICT (address, stack) DO UPDATE SET record = excluded.record", kept,
+            " ON CONFLICT (address, stack) DO UPDATE SET record = excluded.record", written,
         )  # fmt: skip
 
     def _write_entries(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
@@ -437,7 +437,7 @@ def _find_faults(connection: sqlite3.Connection, run: str, stack: str, signer: S
 
 
 def _has_signed_end(connection: sqlite3.Connection, run: str, stack: str, signer: Signer) -> bool:
-    """Return whether a signed record ends the run, whatever the column `event` says."""
+    """Return whether a signed record ends the run, whatever the column `event` contains."""
     query = "SELECT seq, record FROM kplan_journal WHERE run = ? AND stack = ? AND event = 'end'"
     for seq, record in connection.execute(query, (run, stack)).fetchall():
         with suppress(ValueError, RecordUnreadable):
