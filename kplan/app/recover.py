@@ -12,8 +12,8 @@ from kplan.app.saved import fill_logins, fill_secrets
 from kplan.app.wait import wait_for_others
 from kplan.diagnostics import Invalid, JournalBroken, codes, error
 from kplan.execution.apply import prepare_run
-from kplan.execution.recovery import Recovery, abandon, elsewhere, plan_of, standing
-from kplan.execution.run import reading
+from kplan.execution.recovery import Recovery, abandon, describe_standing, find_other_place, rebuild_plan
+from kplan.execution.run import make_reader
 from kplan.model.journal import replay
 from kplan.planning.risk import Accepted
 from kplan.planning.trust import escape
@@ -106,7 +106,7 @@ def keep_readable(
     readable, code = [], 0
     for progress in runs:
         try:
-            plan_of(progress)
+            rebuild_plan(progress)
             readable.append(progress)
         except JournalBroken as e:
             if may_close and EVERYTHING in request.forget:
@@ -125,7 +125,7 @@ def plan_runs(
 
     `asked` holds the variables. Raises Invalid where one has no value.
     """
-    plans = [plan_of(progress) for progress in runs]
+    plans = [rebuild_plan(progress) for progress in runs]
     if request.forward:
         return fill_secrets(plans, opened.environment, asked, runtime)
     return fill_logins(plans, asked, runtime)
@@ -134,12 +134,14 @@ def plan_runs(
 def read_open_run(progress: Progress, plan: Plan, opened: OpenEnvironment, runtime: Runtime) -> OpenRun:
     """Read what is live now of the run's steps, and whether this is where the run was."""
     with runtime.show_progress(False):
-        live = reading(plan, opened.cluster, opened.store)()[0]
+        live = make_reader(plan, opened.cluster, opened.store)()[0]
     steps = [
-        StepState(step.number, str(step.change.address), _state_of(progress, step.number), standing(step, live))
+        StepState(
+            step.number, str(step.change.address), _state_of(progress, step.number), describe_standing(step, live)
+        )
         for step in plan.steps
     ]
-    reason = elsewhere(plan, live, opened.environment.name)
+    reason = find_other_place(plan, live, opened.environment.name)
     return OpenRun(progress, plan, steps, reason, opened.store.holder(progress.stack))
 
 
@@ -184,7 +186,7 @@ def _recover(
         forgotten = _match_addresses(request.forget, plan, runtime)
         recovery = Recovery(run, environment.name, forgotten, Accepted(request.accepted).covers)
         wait_for_others(store, [plan.stack], request.lock_timeout, runtime)
-        end_run = recovery.forward if request.forward else recovery.back
+        end_run = recovery.complete if request.forward else recovery.roll_back
         return narrator.add_summary(end_run(request.lock_timeout))
 
 

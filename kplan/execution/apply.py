@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kplan.diagnostics import Blocked, InterruptedRun, JournalBroken, KplanError, Stale, codes
 from kplan.execution.rollback import Rollback
-from kplan.execution.run import Failure, Result, Run, Stop, changed, reading
+from kplan.execution.run import Failure, Result, Run, Stop, has_changed, make_reader
 from kplan.kinds.connector.sensitivity import remembered
 from kplan.model import Address, Live, Owned, Target
 from kplan.model.events import EmitRunEvent, Purpose, StepSkipped
@@ -48,11 +48,11 @@ def prepare_run(
         cluster,
         store,
         holder,
-        reading(plan, cluster, store),
+        make_reader(plan, cluster, store),
         emit,
         stop,
         grace=0.0 if environment.simulated else environment.request_timeout,
-        patience=environment.settle_timeout,
+        answer_timeout=environment.settle_timeout,
         session=environment.session_timeout if lock_is_in_kafka else float("inf"),
         now=now,
     )
@@ -199,7 +199,7 @@ class Apply:
             e.exit_code = JournalBroken.exit_code
             e.help = "; ".join(filter(None, [e.help, f"put back what was done: kplan recover {run.holder.run}"]))
             raise
-        return run.ended(replace(result, seconds=run.clock() - start), Purpose.APPLY)
+        return run.report_end(replace(result, seconds=run.clock() - start), Purpose.APPLY)
 
     def _carry_out(
         self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step], claims: Mapping[Address, Owned | None]
@@ -207,11 +207,11 @@ class Apply:
         run = self.run
         self._refuse_lost_claims(lock, claims)
         for step in skipped:
-            run.emit(StepSkipped(run.planned(step)))
+            run.emit(StepSkipped(run.describe_step(step)))
         acting = [s for s in steps if not s.change.is_ledger_only]
-        failure = run.waves(lock, acting) or run.verify(acting)
+        failure = run.run_waves(lock, acting) or run.verify_end_state(acting)
         if failure is None:
-            return run.finished(lock, steps, skipped)
+            return run.finish(lock, steps, skipped)
         if self.on_failure == "rollback":
             return Rollback(run, lock).roll_back(failure)
         return self._stop_after(lock, failure, steps)
@@ -247,11 +247,11 @@ class Apply:
     def _stop_after(self, lock: Lock, failure: Failure, steps: Sequence[Step]) -> Result:
         """End the run for `--on-failure stop`: what was done stays and is in the ledger."""
         run = self.run
-        run.explain(failure)
+        run.emit_failure(failure)
         sent_steps = {n for n, sent in run.sent.items() if not sent.done}
         try:
             live, _ = run.read()
-            sent_steps = {n for n in sent_steps if run.sent[n].unsure or changed(run.sent[n].step.change, live)}
+            sent_steps = {n for n in sent_steps if run.sent[n].unsure or has_changed(run.sent[n].step.change, live)}
             sent_steps = {n for n in sent_steps if not run.sent[n].refused}
         except KplanError:
             pass  # what was sent and not answered counts as done: it is better owned than forgotten
@@ -260,7 +260,7 @@ class Apply:
         left = tuple(f"{s.change.address}: {self._describe_state(s, sent_steps)}" for s in steps)
         ledger = run.records.list_previous_owners() | run.records.make_owners([*done, *uncertain], run.adopted_steps)
         run.records.write(lock, "end", about={"outcome": "stopped"}, ledger=ledger)
-        return run.result("stopped", done, left=left, error=failure.error, failed=failure.address)
+        return run.make_result("stopped", done, left=left, error=failure.error, failed=failure.address)
 
     def _describe_state(self, step: Step, sent_steps: Collection[int]) -> str:
         sent = self.run.sent.get(step.number)

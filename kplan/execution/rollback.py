@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kplan.diagnostics import KplanError, codes
-from kplan.execution.run import LOOKS, PAUSE, Failure, Result, Run, Sent, changed
+from kplan.execution.run import VERIFY_ATTEMPTS, VERIFY_INTERVAL_S, Failure, Result, Run, Sent, has_changed
 from kplan.kinds.connector.options import drops_of
 from kplan.kinds.registry import consequences_of
 from kplan.kinds.topic.options import topic_options
@@ -38,11 +38,11 @@ class Rollback:
     def roll_back(self, failure: Failure) -> Result:
         """Undo what was sent, because of `failure`, and return what is left."""
         run = self.run
-        run.explain(failure)
+        run.emit_failure(failure)
         sent = list(run.sent.values())
         done = sum(1 for sent_step in sent if sent_step.done)
         try:
-            live = run.look(sent[-1].step) if sent else run.read()[0]
+            live = run.read_live(sent[-1].step) if sent else run.read()[0]
         except KplanError as cause:
             unknown = tuple(
                 f"{sent_step.step.change.address}: its state is not known ({cause.message})" for sent_step in sent
@@ -52,7 +52,7 @@ class Rollback:
         to_undo = [
             sent_step
             for sent_step in not_refused
-            if sent_step.done or sent_step.unsure or sent_step.accepted or changed(sent_step.step.change, live)
+            if sent_step.done or sent_step.unsure or sent_step.accepted or has_changed(sent_step.step.change, live)
         ]
         left = self.undo_all(to_undo, live, total=len(sent))
         return self.make_result(to_undo, left, done, error=failure.error, failed=failure.address)
@@ -123,7 +123,7 @@ class Rollback:
         irreversible = [
             sent_step.step
             for sent_step in sent
-            if not sent_step.step.change.undo.complete and _has_changed(sent_step, live)
+            if not sent_step.step.change.undo.complete and _is_still_changed(sent_step, live)
         ]
         irreversible = [step for step in irreversible if not _is_checked_by_backend(step.change)]
         left = {step.number: _describe_missing_undo(step.change) for step in irreversible}
@@ -145,7 +145,7 @@ class Rollback:
             for sent_step in sent
             if sent_step.step.number in undos
         }
-        outcomes = run.settled(backend, list(undos.values()), captured)
+        outcomes = run.send_and_settle(backend, list(undos.values()), captured)
         undone = {
             sent_step.number: sent_step
             for sent_step in steps
@@ -153,13 +153,13 @@ class Rollback:
         }
         for step in steps:
             if step.number in undone:
-                run.emit(UndoDone(run.planned(step), run.clock() - start))
+                run.emit(UndoDone(run.describe_step(step), run.clock() - start))
                 continue
             outcome = outcomes[undos[step.number].address]
             text = f"kept: {outcome.kept}" if outcome.kept else outcome.reason
             left[step.number] = f"{undos[step.number].address}: {text}"
             reason = outcome.kept or outcome.reason
-            run.emit(UndoFailed(run.planned(step), run.clock() - start, reason, bool(outcome.kept)))
+            run.emit(UndoFailed(run.describe_step(step), run.clock() - start, reason, bool(outcome.kept)))
         if undone:
             run.records.write(self.lock, "undid", list(undone.values()))
         return left
@@ -184,7 +184,7 @@ class Rollback:
         pending = [sent_step for sent_step in unsure if sent_step.step.number not in left]
         if pending and run.grace:
             for sent in pending:
-                run.emit(LateEffectWatched(run.planned(sent.step), run.grace))
+                run.emit(LateEffectWatched(run.describe_step(sent.step), run.grace))
         remaining = run.grace
         while pending and remaining > 0:  # the last reading is after that time, however long the undos took
             remaining = start + run.grace - run.clock()
@@ -194,7 +194,7 @@ class Rollback:
                 late = [
                     sent_step
                     for sent_step in pending
-                    if changed(sent_step.step.change, live) or self._lacks_captured(sent_step, live)
+                    if has_changed(sent_step.step.change, live) or self._lacks_captured(sent_step, live)
                 ]
             except KplanError:
                 continue  # the reading at the end decides
@@ -214,7 +214,7 @@ class Rollback:
             return left
         run.sleep(max(0.0, start + run.grace - run.clock()))
         try:
-            live = run.look(failed[-1].step)
+            live = run.read_live(failed[-1].step)
         except KplanError:
             return left
         numbers = {sent_step.step.number for sent_step in failed}
@@ -226,13 +226,13 @@ class Rollback:
         """Return what is not as it was before the run, although its undo was accepted."""
         run = self.run
         unverified = [sent_step for sent_step in todo if sent_step.step.number not in left]
-        for attempt in range(LOOKS):
+        for attempt in range(VERIFY_ATTEMPTS):
             try:
-                live = run.look(todo[-1].step) if todo else run.read()[0]
+                live = run.read_live(todo[-1].step) if todo else run.read()[0]
                 unverified = [
                     sent_step
                     for sent_step in unverified
-                    if changed(sent_step.step.change, live) or self._lacks_captured(sent_step, live)
+                    if has_changed(sent_step.step.change, live) or self._lacks_captured(sent_step, live)
                 ]
             except KplanError as cause:
                 return {
@@ -241,8 +241,8 @@ class Rollback:
                 }
             if not unverified:
                 break
-            if attempt < LOOKS - 1:
-                run.sleep(PAUSE)
+            if attempt < VERIFY_ATTEMPTS - 1:
+                run.sleep(VERIFY_INTERVAL_S)
         return {sent_step.step.number: f"{sent_step.step.change.address}: is not as before" for sent_step in unverified}
 
     def _lacks_captured(self, sent: Sent, live: Live) -> bool:
@@ -257,10 +257,10 @@ class Rollback:
         )
 
 
-def _has_changed(sent: Sent, live: Live) -> bool:
+def _is_still_changed(sent: Sent, live: Live) -> bool:
     """Return whether it is not what it was before; what was replaced counts, even if it looks the same."""
     was_taken = sent.accepted or (sent.done and sent.step.change.action is Action.REPLACE)
-    return was_taken or changed(sent.step.change, live)
+    return was_taken or has_changed(sent.step.change, live)
 
 
 def _is_checked_by_backend(change: Change) -> bool:

@@ -1,4 +1,4 @@
-"""A run of a plan: its waves, each journaled before and after, what it has sent, and the events of it."""
+"""Run a plan: its waves, each journaled before and after, what was sent, and its events."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from kplan.servers.base import Backend, Cluster, Outcome
 from kplan.state.base import Holder, Lock, Store
 
 log = logging.getLogger("kplan.run")
-LOOKS, PAUSE = 3, 0.5  # how often an end state that differs is looked at, and seconds between
+VERIFY_ATTEMPTS, VERIFY_INTERVAL_S = 3, 0.5  # readings of an end state that differs
 
 
 @dataclass(slots=True)
@@ -52,11 +52,11 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A step whose requests went out, and what its undo needs.
+    """Hold a step whose requests were sent, and what its undo needs.
 
-    `done`: it was answered, and is so. `unsure`: a request of it may still take effect; `undoing`: one of its undo may.
-    `accepted`: a server took it, whatever a reading shows. `refused`: it was not made for certain, so what is there,
-    others made; with `done` it is adopted, as it is exactly as planned.
+    `done`: it was answered and is complete. `unsure`: a request of it may still take effect; `undoing`: one of its undo
+    may. `accepted`: a server accepted it, whatever a reading shows. `refused`: it was certainly not made by kplan, so
+    what exists was made by others; with `done` it is adopted, as it is exactly as planned.
     """
 
     step: Step
@@ -74,7 +74,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a run ended. `outcome`: applied | completed | recovered | rolled_back | incomplete | stopped.
+    """Describe how a run ended. `outcome`: applied | completed | recovered | rolled_back | incomplete | stopped.
 
     `left` names each difference to the state before, or to the planned one. `said` is the last sentence, which the
     application layer makes of the events.
@@ -91,15 +91,15 @@ class Result:
     failed: Address | None = None
     seconds: float = 0.0
     said: str = ""
-    retries: int = 0  # requests that were sent again, because a server did not answer or could not at that time
+    retries: int = 0  # requests that were sent again because a server did not answer or was not ready
 
     @property
     def exit_code(self) -> int:
         return {"applied": 0, "completed": 0, "recovered": 0, "rolled_back": 7}.get(self.outcome, 8)
 
 
-def reading(plan: Plan, cluster: Cluster, store: Store) -> Callable[[], tuple[Live, Ledger]]:
-    """Reads what the plan is about, and the ledger."""
+def make_reader(plan: Plan, cluster: Cluster, store: Store) -> Callable[[], tuple[Live, Ledger]]:
+    """Return a function that reads what the plan is about, and the ledger."""
     from kplan.planning.reading import read_addresses
 
     addresses = {c.address for c in plan.changes} | {c.source for c in plan.changes if c.source}
@@ -114,9 +114,9 @@ def reading(plan: Plan, cluster: Cluster, store: Store) -> Callable[[], tuple[Li
 
 @dataclass(slots=True)
 class Run:
-    """A plan on its way. All effects go through `cluster` (the servers) and `lock` (the store).
+    """Run a plan. All effects go through `cluster` (the servers) and `lock` (the store).
 
-    `grace` is how many seconds a request that was not answered may still take effect, `patience` how many a server that
+    `grace` is how many seconds an unanswered request may still take effect, `answer_timeout` how many a server that
     does not answer is waited for, and `session` how many a process may be stopped for without losing the lock.
     """
 
@@ -128,7 +128,7 @@ class Run:
     emit: EmitRunEvent = ignore_event
     stop: Stop = field(default_factory=Stop)
     grace: float = 0.0
-    patience: float = 0.0
+    answer_timeout: float = 0.0
     session: float = float("inf")
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.monotonic
@@ -142,15 +142,15 @@ class Run:
             self.plan, self.holder, lambda: self.cluster.retries, self.session, self.now, self.clock
         )
 
-    def begin(self, lock: Lock, steps: Sequence[Step], claims: Mapping[Address, Owned | None], at: Target) -> None:
-        """The journal knows all that a recovery needs to put the run back, or to complete it."""
+    def begin(self, lock: Lock, steps: Sequence[Step], claims: Mapping[Address, Owned | None], target: Target) -> None:
+        """Write into the journal all that a recovery needs to roll the run back, or to complete it."""
         plan = self.plan
         self.stop.begun = True
         about = {
             "stack": plan.stack,
             "env": plan.env,
-            "cluster": at.cluster_id,
-            "connect": at.connect_url or at.simulated,
+            "cluster": target.cluster_id,
+            "connect": target.connect_url or target.simulated,
             "mode": plan.mode,
             "digest": plan.digest,
             "created_at": plan.created_at,
@@ -161,19 +161,19 @@ class Run:
         }
         self.records.write(lock, "begin", steps, ledger=claims, about=about)
 
-    def finished(self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step]) -> Result:
-        """Closes the run with the ledger's records of what it did and what it found done."""
+    def finish(self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step]) -> Result:
+        """Close the run with the ledger's records of what it did and what it found done."""
         for step in steps:
             if step.change.is_ledger_only:
-                self.emit(StepDone(self.planned(step)))
+                self.emit(StepDone(self.describe_step(step)))
         adopted = self.adopted_steps
         ledger = self.records.make_owners(steps, adopted) | self.records.make_owners(
             skipped, adopted, already_done=True
         )
         self.records.write(lock, "end", about={"outcome": "applied"}, ledger=ledger)
-        return self.result("applied", steps, skipped=len(skipped))
+        return self.make_result("applied", steps, skipped=len(skipped))
 
-    def ended(self, result: Result, purpose: Purpose, earlier_outcome: str | None = None) -> Result:
+    def report_end(self, result: Result, purpose: Purpose, earlier_outcome: str | None = None) -> Result:
         """Emit how the run ended. `earlier_outcome`: nothing was left to recover, as the run had ended so before."""
         result = replace(result, retries=self.cluster.retries)
         self.emit(
@@ -190,61 +190,67 @@ class Run:
                 result.left,
                 result.seconds,
                 result.retries,
-                self.statistics(result),
+                self.count_statistics(result),
                 earlier_outcome,
             )
         )
         return result
 
-    def statistics(self, result: Result) -> dict[str, int]:
-        """Topics that are made now, those that could not be, and requests that were sent again."""
-        made = [s for s in self.sent.values() if s.step.change.action is Action.CREATE]
-        of_topics = [s for s in made if s.step.change.address.kind == "topic" and not s.is_adopted]
-        there = sum(1 for s in of_topics if s.done) if result.outcome in ("applied", "completed", "stopped") else 0
-        errors = sum(1 for s in of_topics if not s.done)
-        return {"topics_created": there, "topic_creation_errors": errors, "retries": result.retries}
+    def count_statistics(self, result: Result) -> dict[str, int]:
+        """Return the numbers of topics created, of those that failed, and of requests that were sent again."""
+        creations = [s for s in self.sent.values() if s.step.change.action is Action.CREATE]
+        topic_creations = [s for s in creations if s.step.change.address.kind == "topic" and not s.is_adopted]
+        created = (
+            sum(1 for s in topic_creations if s.done) if result.outcome in ("applied", "completed", "stopped") else 0
+        )
+        errors = sum(1 for s in topic_creations if not s.done)
+        return {"topics_created": created, "topic_creation_errors": errors, "retries": result.retries}
 
     # -- forward --------------------------------------------------------------------------------------------------
-    def waves(self, lock: Lock, steps: Sequence[Step]) -> Failure | None:
-        """Does one wave after the other; None when all are so."""
+    def run_waves(self, lock: Lock, steps: Sequence[Step]) -> Failure | None:
+        """Run one wave after the other; None when all are done."""
         interrupted = Failure(None, KplanError("Ctrl-C, or a signal to end", code=codes.K515))
         for wave in dict.fromkeys(s.wave for s in steps):
             if self.stop.asked:
                 return interrupted
-            failure = self._wave(lock, [s for s in steps if s.wave == wave])
+            failure = self._run_wave(lock, [s for s in steps if s.wave == wave])
             if failure is not None:
                 return failure
         return interrupted if self.stop.asked and self.sent else None
 
-    def _wave(self, lock: Lock, steps: Sequence[Step]) -> Failure | None:
-        """Journals, sends and settles one wave; None when all of it is so."""
+    def _run_wave(self, lock: Lock, steps: Sequence[Step]) -> Failure | None:
+        """Journal, send and settle one wave; None when all of it is done."""
         backend = self.cluster.find(steps[0].change.address)
         if backend is None:
             return Failure(steps[0], KplanError("this environment has no Connect", code=codes.K218))
-        began = self.clock()
+        start = self.clock()
         try:
-            captured = self._captured(backend, steps)
+            captured = self._capture(backend, steps)
         except KplanError as e:
             return Failure(steps[0], e)
         self.records.announce(lock, "will", steps, captured)
         self.sent |= {s.number: Sent(s, captured.get(s.change.address, {}), unsure=True) for s in steps}
         for step in steps:
-            self.emit(StepStarted(self.planned(step)))
-        # a replacement that was cut off is completed as a creation: what it remembered is for its undo
-        made = {s.change.address for s in steps if s.change.action is Action.CREATE}
-        given = {address: kept for address, kept in captured.items() if address not in made}
-        outcomes = self.settled(
-            backend, [s.change for s in steps], given, steps, lambda answers: self._note_adopted(lock, steps, answers)
+            self.emit(StepStarted(self.describe_step(step)))
+        # an interrupted replacement is completed as a creation: what it captured is for its undo
+        created_addresses = {s.change.address for s in steps if s.change.action is Action.CREATE}
+        sent_captured = {address: kept for address, kept in captured.items() if address not in created_addresses}
+        outcomes = self.send_and_settle(
+            backend,
+            [s.change for s in steps],
+            sent_captured,
+            steps,
+            lambda answers: self._note_adopted(lock, steps, answers),
         )
         failed = [s for s in steps if not outcomes[s.change.address].ok]
-        good = [s for s in steps if outcomes[s.change.address].ok]
-        if did := [s for s in good if not self.sent[s.number].refused]:
-            self.records.write(lock, "did", did)
-        for step in good:
+        succeeded = [s for s in steps if outcomes[s.change.address].ok]
+        if own_steps := [s for s in succeeded if not self.sent[s.number].refused]:
+            self.records.write(lock, "did", own_steps)
+        for step in succeeded:
             sent = self.sent[step.number] = replace(self.sent[step.number], done=True, unsure=False)
             note = outcomes[step.change.address].note
-            self.emit(StepDone(self.planned(step), self.clock() - began, sent.is_adopted, note))
-        return self._failed(lock, failed, outcomes, began) if failed else None
+            self.emit(StepDone(self.describe_step(step), self.clock() - start, sent.is_adopted, note))
+        return self._record_failure(lock, failed, outcomes, start) if failed else None
 
     def _note_adopted(self, lock: Lock, steps: Sequence[Step], answers: Mapping[Address, Outcome]) -> None:
         """Write into the journal which steps need no undo, because another client created their topics."""
@@ -253,124 +259,130 @@ class Run:
             self.records.write(lock, "refused", adopted, outcomes={s.number: ADOPTED_MEANWHILE for s in adopted})
         self.sent |= {s.number: replace(self.sent[s.number], refused=True, unsure=False) for s in adopted}
 
-    def _captured(self, backend: Backend, steps: Sequence[Step]) -> dict[Address, Mapping[str, Any]]:
-        """What the undo of each step needs; of one that was sent before, what was remembered then."""
-        known = {s.change.address: self.sent[s.number].captured for s in steps if s.number in self.sent}
-        return {**backend.capture([s.change for s in steps if s.change.address not in known]), **known}
+    def _capture(self, backend: Backend, steps: Sequence[Step]) -> dict[Address, Mapping[str, Any]]:
+        """Return what the undo of each step needs; of a step that was sent before, what was captured then."""
+        earlier = {s.change.address: self.sent[s.number].captured for s in steps if s.number in self.sent}
+        return {**backend.capture([s.change for s in steps if s.change.address not in earlier]), **earlier}
 
-    def _failed(self, lock: Lock, failed: Sequence[Step], outcomes: Mapping[Address, Outcome], began: float) -> Failure:
-        said = {s.number: outcomes[s.change.address].reason for s in failed}
+    def _record_failure(
+        self, lock: Lock, failed: Sequence[Step], outcomes: Mapping[Address, Outcome], start: float
+    ) -> Failure:
+        messages = {s.number: outcomes[s.change.address].reason for s in failed}
         refused = {
             s.number: s
             for s in failed
             if self.sent[s.number].refused or _is_refused(s.change, outcomes[s.change.address])
         }
-        unclear = [s for s in failed if s.number not in refused]
-        for event, steps in (("failed", unclear), ("refused", list(refused.values()))):
+        uncertain = [s for s in failed if s.number not in refused]
+        for event, steps in (("failed", uncertain), ("refused", list(refused.values()))):
             if steps:
-                self.records.write(lock, event, steps, outcomes=said)
+                self.records.write(lock, event, steps, outcomes=messages)
         for step in failed:
             outcome = outcomes[step.change.address]
             self.sent[step.number] = replace(
                 self.sent[step.number], unsure=outcome.unsure, accepted=outcome.accepted, refused=step.number in refused
             )
             code = outcome.error.code if outcome.error else ""
-            self.emit(StepFailed(self.planned(step), self.clock() - began, outcome.reason, code))
+            self.emit(StepFailed(self.describe_step(step), self.clock() - start, outcome.reason, code))
         first = outcomes[failed[0].change.address]
         return Failure(failed[0], first.error or KplanError(first.reason))
 
-    def settled(
+    def send_and_settle(
         self,
         backend: Backend,
         changes: Sequence[Change],
         captured: Mapping[Address, Mapping[str, Any]],
         steps: Sequence[Step] = (),
-        answered: Callable[[Mapping[Address, Outcome]], None] = lambda answers: None,
+        on_answers: Callable[[Mapping[Address, Outcome]], None] = lambda answers: None,
     ) -> dict[Address, Outcome]:
-        """What became of each change, once what was accepted has shown itself and holds.
+        """Return the outcome of each change, once accepted changes are visible and stable.
 
-        `answered` gets the answers of the servers before that.
+        `on_answers` gets the answers of the servers before that.
         """
         numbers = {s.change.address: s for s in steps}
 
         def progress(address: Address, message: str) -> None:
             if address in numbers:
-                self.emit(ServerReported(self.planned(numbers[address]), message))
+                self.emit(ServerReported(self.describe_step(numbers[address]), message))
                 if self.stop.asked and reassignment_of(numbers[address].change) is not None:
                     raise KplanError("Ctrl-C, or a signal to end", code=codes.K515)  # else it waits for hours
 
-        lost = Outcome(KplanError("no answer for it", applied=None), unsure=True)
+        unanswered = Outcome(KplanError("no answer for it", applied=None), unsure=True)
         try:
             answers = backend.act(changes, captured)
-            outcomes = {c.address: _answered(answers.get(c.address, lost)) for c in changes}
+            outcomes = {c.address: _mark_uncertain(answers.get(c.address, unanswered)) for c in changes}
         except Exception as e:
-            return {c.address: _answered(Outcome(_known(e))) for c in changes}
-        answered(outcomes)
+            return {c.address: _mark_uncertain(Outcome(_as_kplan_error(e))) for c in changes}
+        on_answers(outcomes)
         accepted = [c for c in changes if outcomes[c.address].ok]
         try:
-            shown = backend.settle(accepted, progress) if accepted else {}
+            settled_outcomes = backend.settle(accepted, progress) if accepted else {}
         except Exception as e:
-            return outcomes | {c.address: Outcome(_known(e), accepted=True) for c in accepted}
-        return outcomes | {a: replace(o, note=o.note or outcomes[a].note, accepted=True) for a, o in shown.items()}
+            return outcomes | {c.address: Outcome(_as_kplan_error(e), accepted=True) for c in accepted}
+        return outcomes | {
+            a: replace(o, note=o.note or outcomes[a].note, accepted=True) for a, o in settled_outcomes.items()
+        }
 
-    def look(self, about: Step) -> Live:
-        """What is live now. A server that does not answer, as one that starts again, is waited for."""
-        end = self.clock() + self.patience
+    def read_live(self, step: Step) -> Live:
+        """Return what is live now, and wait for a server that does not answer, such as one that is restarting."""
+        end = self.clock() + self.answer_timeout
         while True:
             try:
                 return self.read()[0]
             except KplanError as e:
                 if e.error_class is not ErrorClass.RETRIABLE or self.clock() >= end:
                     raise
-                self.emit(ServerAwaited(self.planned(about), e.message))
-            self.sleep(PAUSE)
+                self.emit(ServerAwaited(self.describe_step(step), e.message))
+            self.sleep(VERIFY_INTERVAL_S)
 
-    def verify(self, steps: Sequence[Step]) -> Failure | None:
-        """Reads the end state: a step whose result is not there is a failure like any other.
+    def verify_end_state(self, steps: Sequence[Step]) -> Failure | None:
+        """Read the end state: a step whose result is missing is a failure like any other.
 
-        A worker that is not the leader may answer with what was before, so a difference is looked at again.
+        A worker that is not the leader may answer with what was before, so a difference is read again.
         """
-        failure = self._difference(steps) if steps else None
-        for _ in range(LOOKS - 1):
+        failure = self._find_difference(steps) if steps else None
+        for _ in range(VERIFY_ATTEMPTS - 1):
             if failure is None:
                 break
-            self.sleep(PAUSE)
-            failure = self._difference(steps)
+            self.sleep(VERIFY_INTERVAL_S)
+            failure = self._find_difference(steps)
         return failure
 
-    def _difference(self, steps: Sequence[Step]) -> Failure | None:
+    def _find_difference(self, steps: Sequence[Step]) -> Failure | None:
         try:
-            live = self.look(steps[-1])
+            live = self.read_live(steps[-1])
         except KplanError as e:
             return Failure(None, e)
         for step in steps:
             change = step.change
-            now = live.resources.get(change.address)
-            missing = (change.after is None) != (now is None)
-            wrong = [path for path, _, _ in find_differing(change.after, now)] if change.after and now else []
-            if missing or wrong:
-                what = ", ".join(path[1:].removeprefix("config/") for path in wrong) or (
-                    "it is there" if now else "it is missing"
+            resource = live.resources.get(change.address)
+            missing = (change.after is None) != (resource is None)
+            differing_paths = (
+                [path for path, _, _ in find_differing(change.after, resource)] if change.after and resource else []
+            )
+            if missing or differing_paths:
+                detail = ", ".join(path[1:].removeprefix("config/") for path in differing_paths) or (
+                    "it is there" if resource else "it is missing"
                 )
-                return Failure(step, KplanError(f"{change.address} is not as planned: {what}", code=codes.K513))
+                return Failure(step, KplanError(f"{change.address} is not as planned: {detail}", code=codes.K513))
         return None
 
-    def result(self, outcome: str, steps: Sequence[Step], **more: Any) -> Result:
+    def make_result(self, outcome: str, steps: Sequence[Step], **more: Any) -> Result:
         adopted = self.adopted_steps
         actions = tuple(Action.ADOPT if s.number in adopted else s.change.action for s in steps)
         return Result(outcome, self.holder.run, len(steps), actions=actions, **more)
 
     @property
     def adopted_steps(self) -> set[int]:
-        """The numbers of the steps whose topics another client created meanwhile, as planned."""
+        """Return the numbers of the steps whose topics another client created meanwhile, as planned."""
         return {number for number, sent in self.sent.items() if sent.is_adopted}
 
     # -- events ---------------------------------------------------------------------------------------------------
-    def planned(self, step: Step) -> PlannedChange:
-        """Return the step as events have it."""
+    def describe_step(self, step: Step) -> PlannedChange:
+        """Return the step as events contain it."""
         return PlannedChange(step.number, len(self.plan.steps), step.change)
 
-    def explain(self, failure: Failure) -> None:
+    def emit_failure(self, failure: Failure) -> None:
         """Emit the failure as a diagnostic, at the line of its resource."""
         change = failure.step.change if failure.step else None
         span = change.span if change else None
@@ -391,19 +403,19 @@ class Failure:
         return self.step.change.address if self.step else None
 
 
-def _answered(outcome: Outcome) -> Outcome:
-    """The answer to a request, which may have none: then it may still take effect."""
+def _mark_uncertain(outcome: Outcome) -> Outcome:
+    """Mark a request without an answer: it may still take effect."""
     return replace(outcome, unsure=True) if outcome.error is not None and outcome.error.applied is None else outcome
 
 
 def _is_refused(change: Change, outcome: Outcome) -> bool:
-    """Whether nothing of a creation can be there: a server said no to all of it."""
-    no = isinstance(outcome.error, (Conflict, Rejected, Denied)) and outcome.error.applied is False
-    return no and not outcome.accepted and change.action is Action.CREATE and not drops_of(change)
+    """Return whether nothing of a creation can exist: a server refused all of it."""
+    was_refused = isinstance(outcome.error, (Conflict, Rejected, Denied)) and outcome.error.applied is False
+    return was_refused and not outcome.accepted and change.action is Action.CREATE and not drops_of(change)
 
 
-def _known(e: Exception) -> KplanError:
-    """The failure itself; one that nobody foresaw, with no answer to the question what it left."""
+def _as_kplan_error(e: Exception) -> KplanError:
+    """Return the failure as KplanError; an unforeseen one does not say whether something was applied."""
     if isinstance(e, KplanError):
         return e
     log.debug("a backend failed", exc_info=e)
@@ -412,17 +424,17 @@ def _known(e: Exception) -> KplanError:
     return fault
 
 
-def changed(change: Change, live: Live) -> bool:
-    """Whether live is not what it was before `change`, in what that changes."""
+def has_changed(change: Change, live: Live) -> bool:
+    """Return whether live differs from the state before `change`, in what that changes."""
     if change.action is Action.MOVE and change.source is not None and change.address in live.resources:
         return True
-    now = live.resources.get(change.source or change.address)
-    if change.before is None or now is None:
-        return (change.before is None) != (now is None)
-    paths = {path for path, _, _ in find_differing(change.before, now)}
-    if change.action is Action.UPDATE and change.diffs:  # the rest is somebody else's
+    resource = live.resources.get(change.source or change.address)
+    if change.before is None or resource is None:
+        return (change.before is None) != (resource is None)
+    paths = {path for path, _, _ in find_differing(change.before, resource)}
+    if change.action is Action.UPDATE and change.diffs:  # the rest belongs to others
         paths &= {d.path for d in change.diffs}
-    attributes = comparison_of(now.address).attributes(now)
+    attributes = comparison_of(resource.address).attributes(resource)
     return bool(paths) or any(
         d.before is None and d.path.startswith("/config/") and d.path in attributes for d in change.diffs
     )

@@ -333,7 +333,7 @@ def test_a_run_has_the_times_of_its_environment(folder: Path, monkeypatch: pytes
         (kplan.Step(1, 1, kplan.Change(kplan.Address("topic", "search.index"), kplan.Action.CREATE)),),
     )
     kplan.apply(plan, simulated)
-    assert [(run.grace, run.patience, run.session) for run in runs] == [(5.0, 9.0, 7.0)]
+    assert [(run.grace, run.answer_timeout, run.session) for run in runs] == [(5.0, 9.0, 7.0)]
 
 
 def test_a_server_that_is_away_for_a_moment_fails_no_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from kplan.diagnostics import Diagnostic, JournalBroken, Severity, Span, Stale
-from kplan.execution.recovery import plan_of
+from kplan.execution.recovery import rebuild_plan
 from kplan.kinds.codec import change_to_json, owned_to_json
 from kplan.kinds.connector.options import ConnectorOptions
 from kplan.kinds.topic.options import Reassignment, TopicOptions
@@ -170,7 +170,7 @@ def read_journal(data: Any) -> tuple[Progress, Plan]:
     assert progress is not None
     bare = {number: replace(item, change=None) for number, item in progress.planned.items()}
     known = {key: value for key, value in progress.about.items() if key in ABOUT}
-    return replace(progress, planned=bare, about=known), plan_of(progress)
+    return replace(progress, planned=bare, about=known), rebuild_plan(progress)
 
 
 def read_summary(data: Any) -> RunSummary:

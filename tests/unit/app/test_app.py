@@ -127,7 +127,7 @@ def interrupted(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> Loaded:
     loaded = caller.load(caller.topics("a", "a.x"))
     work = prepare_stacks(loaded, PlanRequest(), caller.runtime())
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Run, "verify", die)
+        patch.setattr(Run, "verify_end_state", die)
         apply_work(work, ApplyRequest("kplan apply", confirmed=True), caller.runtime(), caller)
     return loaded
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from kplan.diagnostics import KplanError, Rejected, Timeout, codes
 from kplan.execution.apply import Apply
-from kplan.execution.recovery import Recovery, plan_of
-from kplan.execution.run import Result, Run, reading
+from kplan.execution.recovery import Recovery, rebuild_plan
+from kplan.execution.run import Result, Run, make_reader
 from kplan.model import Action, Address, Change, Connector, Move, Owned, Removal, Resource, Stack, Topic
 from kplan.model.journal import Entry, replay
 from kplan.planning.document import Plan
@@ -251,7 +251,7 @@ def attempted(folder: str, plan: Plan, points: Points, how: str = "", victim: in
 
 def run_of(plan: Plan, cluster: Cluster, store: Store, name: str) -> Run:
     holder = Holder("test@here", name, "test", "now")
-    return Run(plan, cluster, store, holder, reading(plan, cluster, store), sleep=lambda seconds: None)
+    return Run(plan, cluster, store, holder, make_reader(plan, cluster, store), sleep=lambda seconds: None)
 
 
 def recovered(folder: str, forward: bool, points: Points) -> Result | None:
@@ -263,9 +263,9 @@ def recovered(folder: str, forward: bool, points: Points) -> Result | None:
     progress = replay(store.entries(name))
     assert progress is not None
     spoilt = Cluster.of(*(Mortal(backend, points) for backend in cluster.backends))
-    run = run_of(plan_of(progress), spoilt, MortalStore(store, points), name)
+    run = run_of(rebuild_plan(progress), spoilt, MortalStore(store, points), name)
     accepting = Recovery(run, accepts=lambda name: True)  # the journal's word on dangers is not enough to go on
-    return (accepting.forward if forward else Recovery(run).back)(0)
+    return (accepting.complete if forward else Recovery(run).roll_back)(0)
 
 
 def died(folder: str, forward: bool, points: Points) -> bool:

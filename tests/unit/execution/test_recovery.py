@@ -14,8 +14,8 @@ import pytest
 
 from kplan.diagnostics import Conflict, Denied, JournalBroken, KplanError, Rejected
 from kplan.execution.apply import Apply
-from kplan.execution.recovery import Recovery, abandon, elsewhere, plan_of
-from kplan.execution.run import Run, reading
+from kplan.execution.recovery import Recovery, abandon, find_other_place, rebuild_plan
+from kplan.execution.run import Run, make_reader
 from kplan.model import Action, Address, Change, Connector, Live, Move, Owned, Resource, Stack, Target, Topic
 from kplan.model.events import RunEnded, RunEvent, StepDone
 from kplan.model.journal import Entry, replay
@@ -77,7 +77,7 @@ class Place:
     def run(self, plan: Plan, cluster: Cluster | None = None, store: Store | None = None, name: str = "run1") -> Run:
         cluster, store = cluster or self.cluster, store or self.store
         me = replace(ME, run=name)
-        return Run(plan, cluster, store, me, reading(plan, cluster, store), sleep=lambda seconds: None)
+        return Run(plan, cluster, store, me, make_reader(plan, cluster, store), sleep=lambda seconds: None)
 
     def apply(self, *resources: Resource, name: str = "run0") -> None:
         assert Apply(self.run(self.plan(*resources), name=name)).execute().outcome == "applied"
@@ -96,7 +96,7 @@ class Place:
         (name,) = self.store.open_runs()
         progress = replay(self.store.entries(name))
         assert progress is not None
-        return Recovery(self.run(plan_of(progress), cluster, name=name), **more)
+        return Recovery(self.run(rebuild_plan(progress), cluster, name=name), **more)
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_what_somebody_else_made_first_is_left_alone(place: Place, mine: Resourc
 
         with pytest.raises(Death):
             Apply(place.run(plan, spoilt(place, kind, act_=act), locking(place.store, Mortal))).execute()
-        assert place.recovery().back(0).outcome == "recovered"
+        assert place.recovery().roll_back(0).outcome == "recovered"
     assert place.live() == {mine.address: place.live()[mine.address]}
     now = place.live()[mine.address]
     assert isinstance(now, (Topic, Connector))
@@ -264,7 +264,7 @@ def test_recovery_never_deletes_an_adopted_topic(place: Place, way: str, event: 
     with pytest.raises(Death):
         Apply(place.run(place.plan(MEANWHILE, Topic("b", 1, 1)), cluster, locking(place.store, Mortal))).execute()
     recovery = place.recovery()
-    result = recovery.back(0) if way == "back" else recovery.forward(0)
+    result = recovery.roll_back(0) if way == "back" else recovery.complete(0)
     assert result.exit_code == 0, result
     owned = place.store.ledger().get(MEANWHILE.address)
     if way == "back":
@@ -283,10 +283,10 @@ def test_what_was_put_back_once_is_not_put_back_again(place: Place) -> None:
         for c in changes
         for outcome in place.cluster.topics.act([c] if c.address.name != "b" else [], captured).values() or [Outcome()]
     }
-    assert place.recovery(spoilt(place, "topic", act_=kept)).back(0).exit_code == 8
+    assert place.recovery(spoilt(place, "topic", act_=kept)).roll_back(0).exit_code == 8
     assert Address("topic", "a") not in place.live()
     place.somebody(None, Topic("a", 5, 1))  # theirs
-    assert place.recovery().back(0).outcome == "recovered"
+    assert place.recovery().roll_back(0).outcome == "recovered"
     assert {a.name for a in place.live()} == {"z", "a"}
 
 
@@ -296,11 +296,11 @@ def test_what_was_put_back_in_part_is_named_every_time(place: Place) -> None:
     place.apply(before)
     died(place, place.plan(replace(before, partitions=2, config={"retention.ms": "2000"})))
     for _ in range(2):
-        ended = place.recovery().back(0)
+        ended = place.recovery().roll_back(0)
         assert ended.exit_code == 8 and "topic/z: " in ended.left[0], ended
         now = place.live()[before.address]
         assert isinstance(now, Topic) and (now.partitions, now.config) == (2, {"retention.ms": "1000"})
-    assert place.recovery(forget=["topic/z"]).back(0).outcome == "recovered"
+    assert place.recovery(forget=["topic/z"]).roll_back(0).outcome == "recovered"
 
 
 def test_what_was_moved_is_owned_again_once_it_is_back(place: Place) -> None:
@@ -320,7 +320,7 @@ def test_what_was_moved_is_owned_again_once_it_is_back(place: Place) -> None:
 
     failed = Apply(place.run(plan, spoilt(place, "connector", act_=half))).execute()
     assert (failed.exit_code, place.store.ledger().get(old.address)) == (8, None)
-    assert place.recovery().back(0).outcome == "recovered"
+    assert place.recovery().roll_back(0).outcome == "recovered"
     assert old.address in place.live() and new.address not in place.live()
     assert place.store.ledger() == before
 
@@ -338,19 +338,19 @@ def test_an_undo_that_was_on_its_way_may_meet_the_next_one(place: Place) -> None
         return {c.address: Outcome(problem) for c in changes if (problem := next(answers, None))} or done
 
     with pytest.raises(Death):
-        place.recovery(spoilt(place, "topic", act_=dying)).back(0)
+        place.recovery(spoilt(place, "topic", act_=dying)).roll_back(0)
     recovery = place.recovery(spoilt(place, "topic", act_=meeting))
     recovery.run.grace = 0.01
-    assert recovery.back(0).outcome == "recovered"
+    assert recovery.roll_back(0).outcome == "recovered"
     assert not place.live() and not place.store.ledger()
 
 
 def test_what_was_to_be_forgotten_stays_forgotten(place: Place) -> None:
     died(place, place.plan(Topic("a", 1, 1), Topic("b", 1, 1)))
     refusing = lambda changes, captured: {c.address: Outcome(Rejected("no")) for c in changes}  # noqa: E731
-    first = place.recovery(spoilt(place, "topic", act_=refusing), forget=["topic/b"]).back(0)
+    first = place.recovery(spoilt(place, "topic", act_=refusing), forget=["topic/b"]).roll_back(0)
     assert (first.exit_code, len(first.left)) == (8, 1)
-    assert place.recovery().back(0).outcome == "recovered"
+    assert place.recovery().roll_back(0).outcome == "recovered"
     assert {a.name for a in place.live()} == {"b"}
     assert {a.name for a in place.store.ledger()} == {"b"}
 
@@ -361,7 +361,7 @@ def test_what_the_run_did_not_change_is_nobodys_business(place: Place) -> None:
     died(place, place.plan(replace(before, config={**before.config, "retention.ms": "2000"})))
     theirs = replace(before, config={"retention.ms": "2000", "segment.ms": "70000"})
     place.somebody(replace(theirs, config={**theirs.config, "segment.ms": "60000"}), theirs)
-    assert place.recovery().back(0).outcome == "recovered"
+    assert place.recovery().roll_back(0).outcome == "recovered"
     now = place.live()[before.address]
     assert isinstance(now, Topic) and now.config == {"retention.ms": "1000", "segment.ms": "70000"}
 
@@ -423,7 +423,7 @@ def test_a_right_that_is_lost_within_a_run_ends_with_8_and_the_way_out(place: Pl
     with pytest.raises(KplanError) as told:
         Apply(place.run(place.plan(Topic("a", 1, 1)), cluster, locking(place.store, Forbidden))).execute()
     assert told.value.exit_code == 8 and "kplan recover run1" in told.value.help
-    assert place.recovery().back(0).outcome == "recovered"
+    assert place.recovery().roll_back(0).outcome == "recovered"
     assert not place.live()
 
 
@@ -432,13 +432,13 @@ def run_elsewhere(place: Place, **changed: Any) -> KplanError:
     """What a recovery says in a place that differs so, where the run is still open and nothing was done."""
 
     def read() -> tuple[Live, Any]:
-        live, ledger = reading(recovery.run.plan, place.cluster, place.store)()
+        live, ledger = make_reader(recovery.run.plan, place.cluster, place.store)()
         return replace(live, **{k: v(live) if callable(v) else v for k, v in changed.items()}), ledger
 
     recovery = place.recovery()
     recovery.run.read = read
     with pytest.raises(KplanError) as told:
-        recovery.back(0)
+        recovery.roll_back(0)
     assert place.store.open_runs() == ["run1"]
     assert Address("connector", "c") in place.live()
     return told.value
@@ -461,8 +461,8 @@ def test_another_address_of_the_same_environment_is_the_same_place(place: Place)
     died(place, place.plan(Topic("a", 1, 1), Connector("c", CONFIG)), "end")
     plan = place.recovery().run.plan
     moved = Live(Target(plan.target.cluster_id, connect_url="http://balancer"))
-    assert elsewhere(plan, moved, "local") == ""
-    assert elsewhere(plan, moved, "other") != ""
+    assert find_other_place(plan, moved, "local") == ""
+    assert find_other_place(plan, moved, "other") != ""
 
 
 # -- forward ----------------------------------------------------------------------------------------------------------
@@ -473,10 +473,10 @@ def test_a_danger_that_came_since_stops_the_way_forward(place: Place) -> None:
     topics = place.cluster.topics
     assert isinstance(topics, SimulatedTopics)
     topics.produce("a", 5_000, at=int(time.time() * 1000) - 5 * 86_400_000)
-    result = place.recovery().forward(0)
+    result = place.recovery().complete(0)
     assert (result.exit_code, place.live()[before.address]) == (8, before)
     assert "K405" in result.left[0] and "kplan recover run1" in result.left[0]
-    assert place.recovery().back(0).outcome == "recovered"
+    assert place.recovery().roll_back(0).outcome == "recovered"
 
 
 # -- a journal that lost something ------------------------------------------------------------------------------------
@@ -494,7 +494,7 @@ def test_a_torn_journal_is_named_and_can_be_closed(place: Place) -> None:
     progress = replay(place.store.entries("run1"))
     assert progress is not None
     with pytest.raises(JournalBroken, match="run run1 does not say what step 1"):
-        plan_of(progress)
+        rebuild_plan(progress)
     abandon(place.store, progress, ME, 0)
     assert not place.store.open_runs()
 
@@ -548,7 +548,7 @@ def test_the_way_back_of_many_steps_compares_no_step_with_all_others(
     if dies:
         with pytest.raises(Death):
             apply.execute()
-        assert place.recovery().back(0).outcome == "recovered"
+        assert place.recovery().roll_back(0).outcome == "recovered"
     else:
         assert apply.execute().outcome == "rolled_back"
     assert not place.live() and not place.store.open_runs()

@@ -12,7 +12,7 @@ import pytest
 
 from kplan.diagnostics import Denied, JournalBroken, KplanError, Unreachable
 from kplan.execution.apply import Apply
-from kplan.execution.run import Result, Run, reading
+from kplan.execution.run import Result, Run, make_reader
 from kplan.model import Address, Change, Live, Owned, Stack, Topic
 from kplan.model.events import RunEvent, ServerAwaited
 from kplan.model.journal import Entry
@@ -70,10 +70,10 @@ def failing(
     clock, events = Clock(), list[RunEvent]()
     down = Down(cluster.topics, clock, until, error or Unreachable("nobody answers"))
     spoilt = Cluster.of(down, cluster.connectors)  # type: ignore[arg-type]
-    run = Run(plan, spoilt, store, ME, reading(plan, spoilt, store), events.append, clock=clock, sleep=clock.sleep)
-    run.patience = 60
+    run = Run(plan, spoilt, store, ME, make_reader(plan, spoilt, store), events.append, clock=clock, sleep=clock.sleep)
+    run.answer_timeout = 60
     result = Apply(run).execute()
-    return result, clock, reading(plan, cluster, store)()[0], events
+    return result, clock, make_reader(plan, cluster, store)()[0], events
 
 
 def test_a_server_that_starts_again_is_waited_for_and_everything_is_put_back(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def stopped(tmp_path: Path, seconds: float, times: int = 1, stolen: bool = False
     plan = planned(Stack("s", "local", TOPICS), cluster, store)
     clock = Clock()
     slow = Stopped(store, clock, "will", seconds, times, stolen)
-    run = Run(plan, cluster, slow, ME, reading(plan, cluster, store), clock=clock, sleep=clock.sleep, session=10)  # type: ignore[arg-type]
+    run = Run(plan, cluster, slow, ME, make_reader(plan, cluster, store), clock=clock, sleep=clock.sleep, session=10)  # type: ignore[arg-type]
     Apply(run).execute()
     return slow
 

@@ -13,7 +13,7 @@ import pytest
 
 from kplan.diagnostics import JournalBroken, Stale
 from kplan.execution.apply import Apply
-from kplan.execution.recovery import Recovery, plan_of
+from kplan.execution.recovery import Recovery, rebuild_plan
 from kplan.kinds.codec import change_to_json
 from kplan.kinds.topic.internal import find_refusal, is_internal
 from kplan.kinds.topic.options import TopicOptions, topic_options
@@ -312,12 +312,12 @@ def test_a_forged_journal_changes_nothing(place: Place, what: str, done: bool) -
     simulated(place).produce("connect-offsets", 5)
     before, ledger = place.live(), place.store.ledger()
     forge_journal(place, change, done=done)
-    result = place.recovery().back(0)
+    result = place.recovery().roll_back(0)
     assert (result.exit_code, result.undone) == (8, 0)
     assert len(result.left) == 1 and str(change.address) in result.left[0] and said in result.left[0]
     assert place.live() == before and place.store.ledger() == ledger
     assert len(place.store.open_runs()) == 1
-    assert place.recovery(forget=[str(change.address)]).back(0).outcome == "recovered"
+    assert place.recovery(forget=[str(change.address)]).roll_back(0).outcome == "recovered"
     assert place.live() == before
     assert {a: replace(o, run="", at="") for a, o in place.store.ledger().items()}.keys() == ledger.keys()
 
@@ -325,8 +325,8 @@ def test_a_forged_journal_changes_nothing(place: Place, what: str, done: bool) -
 def test_an_undo_that_the_ledger_does_not_bear_out_can_be_accepted(place: Place) -> None:
     place.somebody(None, THEIRS)
     forge_journal(place, creation(THEIRS))
-    assert "--accept delete:topic/theirs" in place.recovery().back(0).left[0]
-    assert place.recovery(accepts=lambda name: name == "delete:topic/theirs").back(0).outcome == "recovered"
+    assert "--accept delete:topic/theirs" in place.recovery().roll_back(0).left[0]
+    assert place.recovery(accepts=lambda name: name == "delete:topic/theirs").roll_back(0).outcome == "recovered"
     assert not place.live()
 
 
@@ -334,7 +334,7 @@ def test_an_internal_topic_is_not_deleted_whatever_is_accepted(place: Place) -> 
     place.somebody(None, OFFSETS)
     claim = Owned(OFFSETS.address, "s", "local", created=True)
     forge_journal(place, creation(OFFSETS), ledger={OFFSETS.address: claim})
-    assert "never deleted" in place.recovery(accepts=lambda name: True).back(0).left[0]
+    assert "never deleted" in place.recovery(accepts=lambda name: True).roll_back(0).left[0]
     assert OFFSETS.address in place.live()
 
 
@@ -343,7 +343,7 @@ def test_what_another_stack_owns_is_left_alone(place: Place) -> None:
     with place.store.lock("other", Holder("x", "r", "", ""), 0) as lock:
         lock.write(ledger={THEIRS.address: Owned(THEIRS.address, "other", "local", created=True)})
     forge_journal(place, creation(THEIRS))
-    assert "stack other owns it" in place.recovery(accepts=lambda name: True).back(0).left[0]
+    assert "stack other owns it" in place.recovery(accepts=lambda name: True).roll_back(0).left[0]
     assert THEIRS.address in place.live()
 
 
@@ -352,7 +352,7 @@ def test_a_topic_made_again_is_not_given_the_old_ones_settings(place: Place) -> 
     died(place, place.plan(replace(LONG, config={"retention.ms": str(9 * DAY)})))
     changed = replace(LONG, config={"retention.ms": str(9 * DAY)})
     make_again(place, changed)
-    assert "another topic has this name now" in place.recovery().back(0).left[0]
+    assert "another topic has this name now" in place.recovery().roll_back(0).left[0]
     assert place.live() == {LONG.address: changed}
 
 
@@ -360,10 +360,10 @@ def test_the_way_forward_takes_no_danger_on_the_journals_word(place: Place) -> N
     place.apply(LONG)
     simulated(place).produce("mine", 50, at=int(time.time() * 1000) - 3 * DAY)
     died(place, place.plan(SHORT), "will")
-    result = place.recovery().forward(0)
+    result = place.recovery().complete(0)
     assert result.exit_code == 8 and "K405" in result.left[0] and "--accept change:topic/mine" in result.left[0]
     assert place.live() == {LONG.address: LONG}
-    assert place.recovery(accepts=lambda name: name == "change:topic/mine").forward(0).outcome == "completed"
+    assert place.recovery(accepts=lambda name: name == "change:topic/mine").complete(0).outcome == "completed"
     assert place.live() == {SHORT.address: SHORT}
 
 
@@ -371,7 +371,7 @@ def test_the_way_forward_does_nothing_that_no_one_claimed(place: Place) -> None:
     place.somebody(None, THEIRS)
     deletion = Change(THEIRS.address, Action.DELETE, THEIRS, options=TopicOptions(if_empty=True))
     forge_journal(place, deletion, creation(Topic("new", 1, 3)), done=False)
-    left = place.recovery().forward(0).left
+    left = place.recovery().complete(0).left
     assert [line.partition(": ")[0] for line in left] == ["topic/theirs", "topic/new"]
     assert place.live() == {THEIRS.address: THEIRS}
 
@@ -391,7 +391,7 @@ def test_a_journal_that_no_kplan_wrote_is_named_and_closed(
     progress = replay(place.store.entries(run))
     assert progress is not None
     with pytest.raises(JournalBroken):
-        plan_of(progress)
+        rebuild_plan(progress)
     refused = shell.kplan("recover", "--yes", expect=8)
     assert "K602" in refused.err and "\x1b" not in refused.all and place.store.open_runs() == [run]
     name = run.encode("unicode_escape").decode()
@@ -405,5 +405,5 @@ def test_recovery_of_what_was_claimed_is_as_before(place: Place) -> None:
     raised = replace(LONG, config={"retention.ms": str(9 * DAY)})
     died(place, place.plan(raised, Topic("new", 1, 3), Connector("c", CONFIG)), "end")
     recovery: Recovery = place.recovery()
-    assert recovery.back(0).outcome == "recovered"
+    assert recovery.roll_back(0).outcome == "recovered"
     assert place.live() == {LONG.address: LONG}
