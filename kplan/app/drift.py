@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kplan.app.ledger import read_ledger
-from kplan.inspect.drift import find
+from kplan.inspect.drift import compare_stack
 from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
 from kplan.planning.reading import read_addresses
-from kplan.render.drift import changed, said, summary
+from kplan.render.drift import describe_change, describe_next, summarize
 
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment
     from kplan.app.runtime import Runtime
-    from kplan.inspect.drift import Found
+    from kplan.inspect.drift import DriftReport
     from kplan.model import Target
     from kplan.project.environment import Environment
     from kplan.project.loading import Loaded
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class DriftOutcome:
     """What differs, stack by stack, and where."""
 
-    stacks: Sequence[Found]
+    stacks: Sequence[DriftReport]
     target: Target
 
     @property
@@ -42,7 +42,7 @@ def find_drift(loaded: Loaded, opened: OpenEnvironment, runtime: Runtime) -> Dri
     ledger = read_ledger(opened.store, runtime, names)
     mine = [address for address, owned in ledger.items() if owned.stack in names]
     live = read_addresses(opened.cluster, mine, [*of_ledger(ledger), *of_stacks(loaded.stacks)])
-    return DriftOutcome([find(stack, live, ledger, runtime.key) for stack in loaded.stacks], live.target)
+    return DriftOutcome([compare_stack(stack, live, ledger, runtime.key) for stack in loaded.stacks], live.target)
 
 
 def notify_drift(outcome: DriftOutcome, environment: Environment, runtime: Runtime) -> None:
@@ -51,8 +51,10 @@ def notify_drift(outcome: DriftOutcome, environment: Environment, runtime: Runti
 
     for stack in outcome.stacks:
         if stack.drift:
-            lines = [f"{judged.drift.address}: {changed(judged)}; {said(judged)}" for judged in stack.drift]
+            lines = [
+                f"{judged.drift.address}: {describe_change(judged)}; {describe_next(judged)}" for judged in stack.drift
+            ]
             masked = [runtime.mask.mask(line) for line in lines]
-            words = f"drift: {summary(stack.drift)}."
+            words = f"drift: {summarize(stack.drift)}."
             for problem in notify_drift(environment.notify, stack.stack, stack.env, words, masked):
                 runtime.warn(problem)

@@ -30,15 +30,17 @@ def read_status(loaded: Loaded, opened: OpenEnvironment, runtime: Runtime) -> di
         overview.refuse_unknown_kinds([stack.name for stack in loaded.stacks])
         sensitive = [*of_ledger(overview.ledger), *of_stacks(loaded.stacks)]
         live = read_addresses(cluster, [address for stack in loaded.stacks for address in stack.resources], sensitive)
-        names = [name for name in status.wanted_facts(loaded.stacks) if name in live.names]
+        names = [name for name in status.list_watched_topics(loaded.stacks) if name in live.names]
         facts = cluster.topics.facts(names) if names else {}
         stacks = [stack.name for stack in loaded.stacks]
         mine = [summary.run for summary in store.summaries() if summary.stack in stacks]
         runs = status.find_last_runs(stacks, mine, store.entries)
     except KplanError as e:
-        return status.unanswered(loaded.stacks, e.message, settings, at, environment.name, environment.bootstrap)
+        return status.make_error_document(
+            loaded.stacks, e.message, settings, at, environment.name, environment.bootstrap
+        )
     millis = int(runtime.now().timestamp() * 1000)
-    return status.document(loaded.stacks, live, facts, runs, settings, at, millis, environment.name)
+    return status.make_document(loaded.stacks, live, facts, runs, settings, at, millis, environment.name)
 
 
 def restart_failed(opened: OpenEnvironment, address: Address, attempt: str, runtime: Runtime) -> None:

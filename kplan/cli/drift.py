@@ -14,7 +14,7 @@ from kplan.cli.options import option
 from kplan.cli.session import Session, format_time
 
 if TYPE_CHECKING:
-    from kplan.inspect.drift import Found, Judged
+    from kplan.inspect.drift import DriftReport, JudgedDrift
     from kplan.model import Target
 
 KEY_WIDTH = 30  # columns of a setting's name
@@ -35,14 +35,14 @@ def command(session: Session) -> int:
     from dataclasses import asdict
 
     from kplan.app.drift import find_drift, notify_drift
-    from kplan.inspect.drift import document
+    from kplan.inspect.drift import make_document
 
     loaded = session.load_valid()
     with session.open(loaded.environment) as opened, session.show_progress():
         outcome = find_drift(loaded, opened, session.runtime)
     if session.as_json:
         target, at = {key: value for key, value in asdict(outcome.target).items() if value}, format_time()
-        documents = [document(stack, target, at) for stack in outcome.stacks]
+        documents = [make_document(stack, target, at) for stack in outcome.stacks]
         product: Any = documents[0] if len(documents) == 1 else {"format_version": "1.0", "stacks": documents}
         session.say(json.dumps(product, indent=2, sort_keys=True, ensure_ascii=False))
     else:
@@ -52,7 +52,7 @@ def command(session: Session) -> int:
     return outcome.exit_code
 
 
-def _drift_lines(stacks: Sequence[Found], target: Target, session: Session) -> Iterator[str]:
+def _drift_lines(stacks: Sequence[DriftReport], target: Target, session: Session) -> Iterator[str]:
     """Yield the stacks with something to report, one after the other; the others are counted."""
     from kplan.text import count
 
@@ -71,18 +71,18 @@ def _drift_lines(stacks: Sequence[Found], target: Target, session: Session) -> I
         yield _stacks_line(f"Nothing was applied yet of {count(len(never_applied), 'stack')}", never_applied, session)
 
 
-def _has_findings(stack: Found) -> bool:
+def _has_findings(stack: DriftReport) -> bool:
     return bool(stack.differences or stack.unseen)
 
 
-def _stacks_line(heading: str, stacks: Sequence[Found], session: Session) -> str:
+def _stacks_line(heading: str, stacks: Sequence[DriftReport], session: Session) -> str:
     from kplan.render.many import list_names
 
     return list_names(heading, [{"stack": {"name": each.stack}} for each in stacks], session.style)
 
 
-def _stack_lines(stack: Found, target: Target, session: Session) -> Iterator[str]:
-    from kplan.render.drift import summary
+def _stack_lines(stack: DriftReport, target: Target, session: Session) -> Iterator[str]:
+    from kplan.render.drift import summarize
     from kplan.render.text import clean
     from kplan.text import count
 
@@ -94,29 +94,29 @@ def _stack_lines(stack: Found, target: Target, session: Session) -> Iterator[str
         yield f"`{plan}` shows what an apply would do."
         return
     yield from _difference_lines(stack.drift)
-    if stack.taken_up:
+    if stack.without_change:
         yield "\nChanged live since the last apply, and no drift, since the stack says so too or leaves it to others:"
-        yield from _difference_lines(stack.taken_up)
+        yield from _difference_lines(stack.without_change)
     for address in stack.unseen:
         yield f"\n? {clean(str(address))}"
         yield "    it cannot be seen: this user may not describe it (K313)"
     if _has_findings(stack):
         yield ""
     if stack.drift:
-        yield f"Drift: {summary(stack.drift)}. `{plan}` shows what the next apply does."
+        yield f"Drift: {summarize(stack.drift)}. `{plan}` shows what the next apply does."
     elif stack.unseen:
         visible_count = stack.owned - len(stack.unseen)
         yield f"No drift in what can be seen: {visible_count} of {count(stack.owned, 'resource')}."
-    elif stack.taken_up:
+    elif stack.without_change:
         yield "No drift: no apply would change any of this."
     else:
         yield f"No drift: all that was applied is still so ({count(stack.owned, 'resource')})."
 
 
-def _difference_lines(differences: Sequence[Judged]) -> Iterator[str]:
+def _difference_lines(differences: Sequence[JudgedDrift]) -> Iterator[str]:
     """Yield, resource by resource, each difference with what the stack says about it."""
     from kplan.inspect.drift import GONE
-    from kplan.render.drift import changed, said
+    from kplan.render.drift import describe_change, describe_next
     from kplan.render.text import clean
 
     last_address = ""
@@ -125,5 +125,5 @@ def _difference_lines(differences: Sequence[Judged]) -> Iterator[str]:
         if address != last_address:
             last_address = address
             yield f"\n{'-' if difference.drift.path == GONE else '~'} {clean(address)}"
-        yield f"    {clean(changed(difference, KEY_WIDTH))}"
-        yield f"        {clean(said(difference))}"
+        yield f"    {clean(describe_change(difference, KEY_WIDTH))}"
+        yield f"        {clean(describe_next(difference))}"

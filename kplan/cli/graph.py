@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @run_command
 def command(session: Session, shape: str, every: bool, out: str | None) -> int:
     from kplan.diagnostics import codes, sort_diagnostics
-    from kplan.inspect.lineage import graph
+    from kplan.inspect.lineage import build_graph
     from kplan.model import Target
 
     session.unasked = Target()
@@ -49,7 +49,7 @@ def command(session: Session, shape: str, every: bool, out: str | None) -> int:
     # K215, a topic that is read and not fed: the graph itself shows that, and covers all stacks.
     hidden_code = codes.K215.number
     session.show(sort_diagnostics(d for d in loaded.diagnostics if d.code != hidden_code))
-    drawing = _draw(session, graph(loaded.stacks), loaded.stacks, shape, every)
+    drawing = _draw(session, build_graph(loaded.stacks), loaded.stacks, shape, every)
     if out:
         from kplan.cli.snapshot import save_output
 
@@ -63,12 +63,12 @@ def _draw(session: Session, lineage_graph: Graph, stacks: Sequence[Stack], shape
     from kplan.render import lineage
 
     if shape == "json":
-        return json.dumps(lineage.document(lineage_graph, stacks), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(lineage.make_document(lineage_graph, stacks), indent=2, ensure_ascii=False) + "\n"
     if shape == "dot":
-        return lineage.dot(lineage_graph, every)
+        return lineage.render_dot(lineage_graph, every)
     if shape == "text":
-        return "\n".join(lineage.text(lineage_graph, every)) + "\n"
-    source = lineage.mermaid(lineage_graph, every)
+        return "\n".join(lineage.render_text(lineage_graph, every)) + "\n"
+    source = lineage.render_mermaid(lineage_graph, every)
     if not lineage.fits_mermaid(source):
         session.note("warning: mermaid draws 500 lines and 50,000 characters unless maxEdges and maxTextSize say more")
     return source

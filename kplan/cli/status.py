@@ -51,10 +51,10 @@ def command(session: Session, watch: bool, interval: str) -> int:
                 with session.show_progress():
                     status = read_status(loaded, opened, session.runtime)
                 _show_status(session, status, clear=watch)
-                notifier.notify_health(names, *failed_connectors.changes(status))
+                notifier.notify_health(names, *failed_connectors.update(status))
                 if not watch:
                     return {"healthy": 0, "degraded": 2}.get(status["status"], 1)
-                for address, attempt in restarts.due(loaded.stacks, status, time.monotonic()):
+                for address, attempt in restarts.find_due(loaded.stacks, status, time.monotonic()):
                     restart_failed(opened, address, attempt, session.runtime)
                 time.sleep(pause)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""How everything is that the stacks name, as a document (schemas/status.v1.json): there, wrong, failed, behind."""
+"""Describe the state of everything that the stacks declare, as a document (schemas/status.v1.json)."""
 
 from __future__ import annotations
 
@@ -14,93 +14,94 @@ from kplan.model.journal import ADOPTED_MEANWHILE, Entry, Progress, replay
 from kplan.planning.comparison import compare
 
 FORMAT = "1.1"
-TIME = "%Y-%m-%dT%H:%M:%SZ"
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 HEALTHY, DEGRADED, ERROR = "healthy", "degraded", "error"
 
 
-def wanted_facts(stacks: Iterable[Stack]) -> list[str]:
-    """The topics whose readers and last write tell how far a resource is, such as what sinks read, and heartbeats."""
+def list_watched_topics(stacks: Iterable[Stack]) -> list[str]:
+    """Return the topics whose readers and last write show how far a resource is: what sinks read, and heartbeats."""
     resources = [resource for stack in stacks for resource in stack.resources.values()]
     return list(dict.fromkeys(name for r in resources for name in KINDS[r.kind].views.find_watched_topics(r)))
 
 
-def document(
+def make_document(
     stacks: Sequence[Stack],
     live: Live,
     facts: Mapping[Address, Facts],
     runs: Mapping[str, LastRun],
     settings: Mapping[str, Any],
-    at: str,
+    time: str,
     now: int,
     env: str = "",
 ) -> dict[str, Any]:
-    """All of it. `at` is the time of this reading, `now` the same in milliseconds since 1970; `runs` are by stack."""
-    parts = [_part(kind, declared, live, facts, now) for kind, declared in _by_kind(stacks)]
-    last = max(runs.values(), key=lambda run: (run.at, run.progress.run), default=None)
+    """Return the document. `time` is the time of this reading, `now` the same in milliseconds since 1970; `runs` are
+    by stack."""
+    parts = [_make_part(kind, declared, live, facts, now) for kind, declared in _group_by_kind(stacks)]
+    last = max(runs.values(), key=lambda run: (run.time, run.progress.run), default=None)
     return {
         "format_version": FORMAT,
         "status": HEALTHY if all(part.is_well for part in parts) else DEGRADED,
-        "last_verification": at,
+        "last_verification": time,
         "stacks": [stack.name for stack in stacks],
-        "target": target(env, live.target.bootstrap, live.target),
+        "target": describe_target(env, live.target.bootstrap, live.target),
         **{part.key: part.content for part in parts},
-        "statistics": statistics(last.progress if last else None),
+        "statistics": count_statistics(last.progress if last else None),
         "configuration": dict(settings),
-        "last_run": run_to_json(last) if last else None,
-        "last_runs": {name: run_to_json(run) for name, run in sorted(runs.items())},
+        "last_run": encode_run(last) if last else None,
+        "last_runs": {name: encode_run(run) for name, run in sorted(runs.items())},
     }
 
 
-def unanswered(
-    stacks: Sequence[Stack], cause: str, settings: Mapping[str, Any], at: str, env: str = "", bootstrap: str = ""
+def make_error_document(
+    stacks: Sequence[Stack], cause: str, settings: Mapping[str, Any], time: str, env: str = "", bootstrap: str = ""
 ) -> dict[str, Any]:
-    """The document where a server does not answer: nothing is known."""
+    """Return the document where a server does not answer: nothing is known."""
     return {
         "format_version": FORMAT,
         "status": ERROR,
         "cause": cause,
-        "last_verification": at,
+        "last_verification": time,
         "stacks": [stack.name for stack in stacks],
-        "target": target(env, bootstrap, Target()),
+        "target": describe_target(env, bootstrap, Target()),
         **{
-            kind.views.plural: {} if kind.views.has_health else _presence(declared, [], [], {})
-            for kind, declared in _by_kind(stacks)
+            kind.views.plural: {} if kind.views.has_health else _describe_presence(declared, [], [], {})
+            for kind, declared in _group_by_kind(stacks)
         },
-        "statistics": statistics(None),
+        "statistics": count_statistics(None),
         "configuration": dict(settings),
         "last_run": None,
         "last_runs": {},
     }
 
 
-def target(env: str, bootstrap: str, found: Target) -> dict[str, str | None]:
-    """Where the stacks are; null for what is not known or not there."""
-    connect = found.connect_url or None
-    return {"env": env, "bootstrap": bootstrap, "cluster_id": found.cluster_id or None, "connect": connect}
+def describe_target(env: str, bootstrap: str, target: Target) -> dict[str, str | None]:
+    """Return where the stacks are; null for what is not known or does not exist."""
+    connect = target.connect_url or None
+    return {"env": env, "bootstrap": bootstrap, "cluster_id": target.cluster_id or None, "connect": connect}
 
 
 @dataclass(slots=True)
 class FailedConnectors:
-    """What runs, had failed at the last look and has not been healthy since."""
+    """Remember what had failed at the last reading and has not been healthy since."""
 
     addresses: frozenset[str] = frozenset()
 
-    def changes(self, found: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        """What has failed since the last look, a line for each, and the addresses of what is healthy again."""
-        running = dict(_running(found))
-        failed = {address for address, each in running.items() if _has_failed(each)}
-        recovered = sorted(each for each in self.addresses if each in running and running[each]["healthy"])
+    def update(self, document: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """Return what has failed since the last reading, a line for each, and the addresses of what has recovered."""
+        running = dict(_find_running(document))
+        failed = {address for address, item in running.items() if _has_failed(item)}
+        recovered = sorted(item for item in self.addresses if item in running and running[item]["healthy"])
         new = sorted(failed - self.addresses)
         self.addresses = (self.addresses | failed) - frozenset(recovered)
-        return [f"{address}: {_failure(running[address])}" for address in new], recovered
+        return [f"{address}: {_describe_failure(running[address])}" for address in new], recovered
 
 
-def _running(found: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _find_running(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the address and the health of all that runs, as the document has it."""
     for kind in KINDS.values():
         if kind.views.has_health:
             yield from (
-                (str(Address(kind.name, name)), each) for name, each in found.get(kind.views.plural, {}).items()
+                (str(Address(kind.name, name)), health) for name, health in document.get(kind.views.plural, {}).items()
             )
 
 
@@ -108,8 +109,8 @@ def _has_failed(health: Mapping[str, Any]) -> bool:
     return "FAILED" in (health["state"], *(task["state"] for task in health["tasks"]))
 
 
-def _failure(health: Mapping[str, Any]) -> str:
-    """The resource's own cause, or that of its first failed task."""
+def _describe_failure(health: Mapping[str, Any]) -> str:
+    """Return the resource's own cause, or that of its first failed task."""
     tasks = [task for task in health["tasks"] if task["state"] == "FAILED"]
     where = f"task {tasks[0]['id']} FAILED" if tasks else "FAILED"
     cause = health.get("cause") or (tasks[0]["cause"] if tasks else "")
@@ -118,44 +119,48 @@ def _failure(health: Mapping[str, Any]) -> str:
 
 @dataclass(slots=True)
 class Restarts:
-    """What has failed and is to be restarted while it is watched (`restart_failed`), each time after twice the delay.
+    """Schedule restarts of what has failed (`restart_failed`), each after twice the delay of the one before.
+
     What has run for as long as it was last waited for has all its attempts again.
     """
 
     tried: dict[Address, int] = field(default_factory=dict)
     since: dict[Address, tuple[bool, float]] = field(default_factory=dict)  # failed, and from when on
 
-    def due(self, stacks: Iterable[Stack], found: Mapping[str, Any], now: float) -> Iterator[tuple[Address, str]]:
-        """Addresses, each with words for which attempt it is. `found` is the document, `now` seconds of any clock."""
-        running = dict(_running(found))
+    def find_due(
+        self, stacks: Iterable[Stack], document: Mapping[str, Any], now: float
+    ) -> Iterator[tuple[Address, str]]:
+        """Yield addresses, each with the number of the attempt. `document` is that of the status, `now` seconds of any
+        clock."""
+        running = dict(_find_running(document))
         for address, resource in ((a, r) for stack in stacks for a, r in stack.resources.items()):
             attempts, delay = resource.rules.restart_failed or (0, 0.0)
-            each = running.get(str(address))
-            if not attempts or each is None or not KINDS[address.kind].views.is_to_run(resource):
+            health = running.get(str(address))
+            if not attempts or health is None or not KINDS[address.kind].views.is_to_run(resource):
                 continue
-            failed = _has_failed(each)
+            failed = _has_failed(health)
             if self.since.get(address, (not failed, 0))[0] != failed:
                 self.since[address] = failed, now
-            tried = self.tried.get(address, 0)
-            long = now - self.since[address][1] >= delay * 2 ** max(0, tried if failed else tried - 1)
-            if failed and long and tried < attempts:
-                self.tried[address], self.since[address] = tried + 1, (failed, now)
-                yield address, f"{tried + 1} of {attempts}"
-            elif not failed and long:
+            attempt = self.tried.get(address, 0)
+            has_waited = now - self.since[address][1] >= delay * 2 ** max(0, attempt if failed else attempt - 1)
+            if failed and has_waited and attempt < attempts:
+                self.tried[address], self.since[address] = attempt + 1, (failed, now)
+                yield address, f"{attempt + 1} of {attempts}"
+            elif not failed and has_waited:
                 self.tried.pop(address, None)
 
 
 # -- the part of one kind ---------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class StatusPart:
-    """What a document says of the resources of one kind, at which key, and whether all is well with them."""
+    """Hold a document's part for the resources of one kind, its key, and whether they are all well."""
 
     key: str
     content: Mapping[str, Any]
     is_well: bool
 
 
-def _by_kind(stacks: Iterable[Stack]) -> Iterator[tuple[Kind[Any], Sequence[Resource]]]:
+def _group_by_kind(stacks: Iterable[Stack]) -> Iterator[tuple[Kind[Any], Sequence[Resource]]]:
     """Yield each kind that a document has a part for, with the resources that the stacks declare."""
     resources = {address: resource for stack in stacks for address, resource in stack.resources.items()}
     for kind in KINDS.values():
@@ -164,69 +169,76 @@ def _by_kind(stacks: Iterable[Stack]) -> Iterator[tuple[Kind[Any], Sequence[Reso
             yield kind, declared
 
 
-def _part(
+def _make_part(
     kind: Kind[Any], declared: Sequence[Resource], live: Live, facts: Mapping[Address, Facts], now: int
 ) -> StatusPart:
     views = kind.views
     if not views.has_health:
-        return _compare_part(views.plural, declared, live)
+        return _make_compared_part(views.plural, declared, live)
     health = {resource.name: views.describe_health(resource, live, facts, now) for resource in declared}
-    return StatusPart(views.plural, health, all(each["healthy"] for each in health.values()))
+    return StatusPart(views.plural, health, all(item["healthy"] for item in health.values()))
 
 
-def _compare_part(key: str, declared: Sequence[Resource], live: Live) -> StatusPart:
-    """Return which resources are there, and which of them are not as declared."""
-    wrong = {}
-    there, missing = [], []
-    for resource in sorted(declared, key=lambda each: each.name):
-        now = live.resources.get(resource.address)
-        if now is None and resource.address not in live.hidden:
+def _make_compared_part(key: str, declared: Sequence[Resource], live: Live) -> StatusPart:
+    """Return which resources exist, and which of them are not as declared."""
+    differences = {}
+    existing, missing = [], []
+    for resource in sorted(declared, key=lambda item: item.name):
+        live_resource = live.resources.get(resource.address)
+        if live_resource is None and resource.address not in live.hidden:
             missing.append(resource.name)
             continue
-        there.append(resource.name)
-        diffs = compare(resource, now, None).diffs if now is not None else ()
+        existing.append(resource.name)
+        diffs = compare(resource, live_resource, None).diffs if live_resource is not None else ()
         if diffs:
-            wrong[resource.name] = [f"{d.key}: {_shown(d.before)} instead of {_shown(d.after)}" for d in diffs]
-    return StatusPart(key, _presence(declared, there, missing, wrong), not missing and not wrong)
+            differences[resource.name] = [
+                f"{d.key}: {_format_value(d.before)} instead of {_format_value(d.after)}" for d in diffs
+            ]
+    return StatusPart(
+        key, _describe_presence(declared, existing, missing, differences), not missing and not differences
+    )
 
 
-def _presence(
-    declared: Sequence[Resource], there: Sequence[str], missing: Sequence[str], wrong: Mapping[str, Sequence[str]]
+def _describe_presence(
+    declared: Sequence[Resource],
+    existing: Sequence[str],
+    missing: Sequence[str],
+    differences: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     return {
         "required": sorted(resource.name for resource in declared),
-        "existing": there,
+        "existing": existing,
         "missing": missing,
-        "misconfigured": sorted(wrong),
-        "differences": wrong,
+        "misconfigured": sorted(differences),
+        "differences": differences,
     }
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     return "not set" if value is None else str(value)
 
 
-def statistics(last: Progress | None) -> dict[str, int]:
-    """What the last run did, as its journal has it."""
+def count_statistics(last: Progress | None) -> dict[str, int]:
+    """Return what the last run did, as its journal has it."""
     planned = last.planned if last else {}
 
-    def created(numbers: Iterable[int]) -> int:
+    def count_created(numbers: Iterable[int]) -> int:
         items = [planned[n] for n in numbers if n in planned]
         return sum(1 for i in items if i.address.startswith("topic/") and (i.change or {}).get("actions") == ["create"])
 
     return {
-        "topics_created": created(n for n in last.done if n not in last.undone) if last else 0,
-        "topic_creation_errors": created(last.flying) if last else 0,
+        "topics_created": count_created(n for n in last.done if n not in last.undone) if last else 0,
+        "topic_creation_errors": count_created(last.flying) if last else 0,
         "retries": int(last.about.get("retries", 0)) if last else 0,
     }
 
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """The last run of one stack: when it began (UTC), how long it took and why it failed, where it did."""
+    """Hold the last run of one stack: when it began (UTC), how long it took and why it failed, if it did."""
 
     progress: Progress
-    at: str
+    time: str
     seconds: float
     error: str = ""
 
@@ -234,40 +246,40 @@ class LastRun:
 def find_last_runs(
     stacks: Iterable[str], runs: Sequence[str], entries: Callable[[str], Sequence[Entry]]
 ) -> dict[str, LastRun]:
-    """The last run of each stack that had one, by stack. `runs` are all runs, oldest first."""
-    wanted = set(stacks)
-    found: dict[str, LastRun] = {}
+    """Return the last run of each stack that had one, by stack. `runs` are all runs, oldest first."""
+    names = set(stacks)
+    last_runs: dict[str, LastRun] = {}
     for run in reversed(runs):
-        if len(found) == len(wanted):
+        if len(last_runs) == len(names):
             break
         records = sorted(entries(run), key=lambda entry: entry.seq)
         progress = replay(records)
-        if progress is not None and progress.stack in wanted and progress.stack not in found:
-            found[progress.stack] = _last_run(progress, records)
-    return found
+        if progress is not None and progress.stack in names and progress.stack not in last_runs:
+            last_runs[progress.stack] = _make_last_run(progress, records)
+    return last_runs
 
 
-def _last_run(progress: Progress, entries: Sequence[Entry]) -> LastRun:
+def _make_last_run(progress: Progress, entries: Sequence[Entry]) -> LastRun:
     failed = (item for e in entries if e.event in ("failed", "refused") for item in e.items)
     errors = (f"{item.address}: {item.outcome}" for item in failed if item.outcome != ADOPTED_MEANWHILE)
-    return LastRun(progress, entries[0].at, _seconds(entries[0].at, entries[-1].at), next(errors, ""))
+    return LastRun(progress, entries[0].at, _measure_seconds(entries[0].at, entries[-1].at), next(errors, ""))
 
 
-def _seconds(began: str, ended: str) -> float:
-    """The time between two records; 0 where one has no time that can be read."""
+def _measure_seconds(start: str, end: str) -> float:
+    """Return the time between two records; 0 where one has no readable time."""
     try:
-        return (datetime.strptime(ended, TIME) - datetime.strptime(began, TIME)).total_seconds()
+        return (datetime.strptime(end, TIME_FORMAT) - datetime.strptime(start, TIME_FORMAT)).total_seconds()
     except ValueError:
         return 0.0
 
 
-def run_to_json(last: LastRun) -> dict[str, Any]:
+def encode_run(last: LastRun) -> dict[str, Any]:
     progress = last.progress
     return {
         "run": progress.run,
         "outcome": progress.outcome or "open",
         "who": progress.about.get("who", ""),
-        "at": last.at,
+        "at": last.time,
         "seconds": last.seconds,
         "error": last.error or None,
     }

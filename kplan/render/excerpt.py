@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from kplan.render import text
-from kplan.render.flow import ranges
+from kplan.render.flow import format_ranges
 from kplan.render.steps import name_action, summarize_step
 from kplan.text import truncate
 
@@ -105,7 +105,7 @@ def _describe_stretch(id: str, changes: Sequence[Json]) -> Stretch:
     return Stretch(
         id=f"{id}-{changes[0]['step']}",
         number=changes[0]["step"],
-        steps=ranges([change["step"] for change in changes]),
+        steps=format_ranges([change["step"] for change in changes]),
         total=len(changes),
         kinds=[(number, f"{mark} {what}", brief) for (mark, what, brief), number in shown_kinds],
         more=f"and {others:,} others" if others else "",

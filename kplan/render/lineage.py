@@ -1,6 +1,6 @@
-"""What feeds what, as text, as JSON, and as the source of a drawing for mermaid or Graphviz.
+r"""Render what feeds what, as text, as JSON, and as the source of a drawing for mermaid or Graphviz.
 
-Known limits: mermaid draws 500 lines and 50,000 characters unless its host was told otherwise (`maxEdges`,
+Known limits: mermaid draws 500 lines and 50,000 characters unless its host is configured otherwise (`maxEdges`,
 `maxTextSize`), which GitHub and GitLab are not. Graphviz reads `&name;` and `\\N` in a label as more than text.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kplan.inspect.lineage import TABLE, Graph, Node, folded, moves_records
+from kplan.inspect.lineage import TABLE, Graph, Node, fold_graph, moves_records
 from kplan.kinds.nouns import count_kind
 from kplan.kinds.registry import KINDS
 from kplan.kinds.views import Flow
@@ -20,38 +20,40 @@ from kplan.render.diagnostics import escape_controls
 from kplan.render.graph import encode_label
 
 FORMAT = "1.0"
-MANY = 30  # so many tables or topics with the same flows are shown one by one
-TIGHTER = (10, 3, 1)  # what is tried where a drawing would be more than mermaid takes
-MOST_LINES, MOST_TEXT = 500, 50_000
+MAX_SINGLE = 30  # tables or topics with the same flows that are shown one by one
+TIGHTER_LIMITS = (10, 3, 1)  # tried in this order where a drawing is too large for mermaid
+MAX_LINES, MAX_CHARACTERS = 500, 50_000
 MERMAID_SHAPES = {"cylinder": ('[("', '")]'), "box": ('["', '"]'), "rounded": ('(["', '"])')}
 DOT_SHAPES = {"cylinder": "cylinder", "box": "box", "rounded": "box"}
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What is drawn inside one frame: the tables of a database, or what a stack declares. The last one has none."""
+    """Hold what is drawn inside one frame: the tables of a database, or what a stack declares. The last has none."""
 
     title: str
     nodes: Sequence[Node]
 
 
-def groups(graph: Graph) -> list[Group]:
-    """The nodes by database and stack; what nothing here declares comes last, in no frame."""
-    inside: dict[str, list[Node]] = defaultdict(list)
+def group_nodes(graph: Graph) -> list[Group]:
+    """Return the nodes by database and stack; what is not declared here comes last, without a frame."""
+    nodes_by_title: dict[str, list[Node]] = defaultdict(list)
     for node in graph.nodes:
-        what = "database" if node.kind == TABLE else "stack"
-        inside[f"{what} {node.group}" if node.group else ""].append(node)
-    return [Group(title, inside[title]) for title in sorted(inside, key=lambda title: (not title, title))]
+        noun = "database" if node.kind == TABLE else "stack"
+        nodes_by_title[f"{noun} {node.group}" if node.group else ""].append(node)
+    return [
+        Group(title, nodes_by_title[title]) for title in sorted(nodes_by_title, key=lambda title: (not title, title))
+    ]
 
 
-def shown(graph: Graph, every: bool) -> Graph:
-    """The graph for people: many that are alike are one, unless `every` one was asked for."""
-    return graph if every else folded(graph, MANY)
+def fold_for_people(graph: Graph, show_all: bool) -> Graph:
+    """Return the graph for people: many similar nodes are one, unless `show_all`."""
+    return graph if show_all else fold_graph(graph, MAX_SINGLE)
 
 
 # -- JSON -------------------------------------------------------------------------------------------------------------
-def document(graph: Graph, stacks: Sequence[Stack]) -> dict[str, Any]:
-    """The public form, `schemas/graph.v1.json`: everything, by name."""
+def make_document(graph: Graph, stacks: Sequence[Stack]) -> dict[str, Any]:
+    """Return the public form, `schemas/graph.v1.json`: everything, by name."""
     return {
         "format_version": FORMAT,
         "stacks": [{"name": stack.name, "env": stack.env, "path": stack.path} for stack in stacks],
@@ -70,133 +72,137 @@ def document(graph: Graph, stacks: Sequence[Stack]) -> dict[str, Any]:
 
 
 # -- mermaid ----------------------------------------------------------------------------------------------------------
-def mermaid(graph: Graph, every: bool = False) -> str:
-    """The source of a mermaid flowchart, folded until mermaid draws it, unless `every` node was asked for."""
-    source = _mermaid(shown(graph, every))
-    for most in () if every else TIGHTER:
+def render_mermaid(graph: Graph, show_all: bool = False) -> str:
+    """Return the source of a mermaid flowchart, folded until mermaid draws it, unless `show_all`."""
+    source = _write_mermaid(fold_for_people(graph, show_all))
+    for max_single in () if show_all else TIGHTER_LIMITS:
         if fits_mermaid(source):
             break
-        source = _mermaid(folded(graph, most))
+        source = _write_mermaid(fold_graph(graph, max_single))
     return source
 
 
 def fits_mermaid(source: str) -> bool:
-    """Whether mermaid draws it as it is set up by default."""
-    return source.count(" --> ") <= MOST_LINES and len(source) <= MOST_TEXT
+    """Return whether mermaid draws it with its default configuration."""
+    return source.count(" --> ") <= MAX_LINES and len(source) <= MAX_CHARACTERS
 
 
-def _mermaid(graph: Graph) -> str:
-    ids = _ids(graph)
+def _write_mermaid(graph: Graph) -> str:
+    ids = _make_ids(graph)
     lines = ["flowchart LR"]
-    for number, group in enumerate(groups(graph), 1):
-        nodes = [f"{ids[node.id]}{_box(node)}" for node in group.nodes]
+    for number, group in enumerate(group_nodes(graph), 1):
+        nodes = [f"{ids[node.id]}{_write_box(node)}" for node in group.nodes]
         if group.title:
-            nodes = [f'subgraph g{number}["{encode_label(group.title)}"]', *(f"  {each}" for each in nodes), "end"]
-        lines += (f"  {each}" for each in nodes)
+            nodes = [f'subgraph g{number}["{encode_label(group.title)}"]', *(f"  {line}" for line in nodes), "end"]
+        lines += (f"  {line}" for line in nodes)
     lines += (f"  {ids[start]} --> {ids[end]}" for start, end in graph.flows)
     if any(node.state == "foreign" for node in graph.nodes):
         lines.append("  classDef foreign stroke-dasharray:5 5")
     return "\n".join(lines) + "\n"
 
 
-def _box(node: Node) -> str:
-    before, after = MERMAID_SHAPES[_shape(node)]
-    return f"{before}{encode_label(_label(node))}{after}{':::foreign' if node.state == 'foreign' else ''}"
+def _write_box(node: Node) -> str:
+    before, after = MERMAID_SHAPES[_choose_shape(node)]
+    return f"{before}{encode_label(_make_label(node))}{after}{':::foreign' if node.state == 'foreign' else ''}"
 
 
-def _shape(node: Node) -> str:
+def _choose_shape(node: Node) -> str:
     return "cylinder" if node.kind == TABLE else KINDS[node.kind].views.shape
 
 
-def _label(node: Node) -> str:
+def _make_label(node: Node) -> str:
     return f"{node.label} (foreign)" if node.state == "foreign" else node.label
 
 
-def _ids(graph: Graph) -> dict[str, str]:
+def _make_ids(graph: Graph) -> dict[str, str]:
     return {node.id: f"n{number}" for number, node in enumerate(graph.nodes, 1)}
 
 
 # -- Graphviz ---------------------------------------------------------------------------------------------------------
-def dot(graph: Graph, every: bool = False) -> str:
-    """The source of a Graphviz drawing."""
-    graph = shown(graph, every)
-    ids = _ids(graph)
+def render_dot(graph: Graph, show_all: bool = False) -> str:
+    """Return the source of a Graphviz drawing."""
+    graph = fold_for_people(graph, show_all)
+    ids = _make_ids(graph)
     lines = ["digraph kplan {", "  rankdir=LR", '  node [fontname="monospace" fontsize=10]']
-    for number, group in enumerate(groups(graph), 1):
-        nodes = [f"{ids[node.id]} [{_looks(node)}]" for node in group.nodes]
+    for number, group in enumerate(group_nodes(graph), 1):
+        nodes = [f"{ids[node.id]} [{_write_attributes(node)}]" for node in group.nodes]
         if group.title:
-            title = f"label={quoted(group.title)}"
-            nodes = [f"subgraph cluster_{number} {{", *(f"  {each}" for each in [title, *nodes]), "}"]
-        lines += (f"  {each}" for each in nodes)
+            title = f"label={quote_label(group.title)}"
+            nodes = [f"subgraph cluster_{number} {{", *(f"  {line}" for line in [title, *nodes]), "}"]
+        lines += (f"  {line}" for line in nodes)
     lines += (f"  {ids[start]} -> {ids[end]}" for start, end in graph.flows)
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _looks(node: Node) -> str:
-    styles = ["rounded"] if _shape(node) == "rounded" else []
+def _write_attributes(node: Node) -> str:
+    styles = ["rounded"] if _choose_shape(node) == "rounded" else []
     styles += ["dashed"] if node.state == "foreign" else []
     style = f' style="{",".join(styles)}"' if styles else ""
-    return f"label={quoted(_label(node))} shape={DOT_SHAPES[_shape(node)]}{style}"
+    return f"label={quote_label(_make_label(node))} shape={DOT_SHAPES[_choose_shape(node)]}{style}"
 
 
-def quoted(text: str) -> str:
-    """A label of Graphviz that shows the text and nothing else."""
-    plain = escape_controls(text).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{plain}"'
+def quote_label(text: str) -> str:
+    """Return a label of Graphviz that shows exactly the text."""
+    escaped = escape_controls(text).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 # -- text -------------------------------------------------------------------------------------------------------------
-def text(graph: Graph, every: bool = False) -> Iterator[str]:
-    """The lines for a terminal: each connector with what flows in (`<`) and out (`>`), then what is beside them."""
-    graph = shown(graph, every)
+def render_text(graph: Graph, show_all: bool = False) -> Iterator[str]:
+    """Yield lines for a terminal: each connector with what flows in (`<`) and out (`>`), then the other resources."""
+    graph = fold_for_people(graph, show_all)
     nodes = {node.id: node for node in graph.nodes}
-    into, out = _ends(graph.flows)
+    sources, targets = _index_flows(graph.flows)
     for node in graph.nodes:
         if moves_records(node.kind):
             yield f"{node.kind}/{escape_controls(node.label)}  (stack {node.group})"
-            yield from _lines("<", [nodes[id] for id in into[node.id]], "fed by", into)
-            yield from _lines(">", [nodes[id] for id in out[node.id]], "read by", out)
+            yield from _write_lines("<", [nodes[id] for id in sources[node.id]], "fed by", sources)
+            yield from _write_lines(">", [nodes[id] for id in targets[node.id]], "read by", targets)
             yield ""
-    apart = [node for node in graph.nodes if not (moves_records(node.kind) or into[node.id] or out[node.id])]
-    if apart:
+    unconnected = [
+        node for node in graph.nodes if not (moves_records(node.kind) or sources[node.id] or targets[node.id])
+    ]
+    if unconnected:
         yield "no connector here feeds or reads:"
-        yield from _lines(" ", apart, "", {})
+        yield from _write_lines(" ", unconnected, "", {})
         yield ""
-    yield _summary(graph)
+    yield _write_summary(graph)
 
 
-def _ends(flows: Sequence[Flow]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    into: dict[str, list[str]] = defaultdict(list)
-    out: dict[str, list[str]] = defaultdict(list)
+def _index_flows(flows: Sequence[Flow]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    sources: dict[str, list[str]] = defaultdict(list)
+    targets: dict[str, list[str]] = defaultdict(list)
     for start, end in flows:
-        out[start].append(end)
-        into[end].append(start)
-    return into, out
+        targets[start].append(end)
+        sources[end].append(start)
+    return sources, targets
 
 
-def _lines(sign: str, nodes: Sequence[Node], words: str, others: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def _write_lines(sign: str, nodes: Sequence[Node], words: str, others: Mapping[str, Sequence[str]]) -> Iterator[str]:
     width = min(60, max((len(escape_controls(node.label)) for node in nodes), default=0))
     for node in nodes:
-        said = _said(node, words, others)
-        yield f"  {sign} {node.kind:<5} {escape_controls(node.label):<{width}}{f'  {said}' if said else ''}".rstrip()
+        details = _describe_node(node, words, others)
+        yield (
+            f"  {sign} {node.kind:<5} {escape_controls(node.label):<{width}}{f'  {details}' if details else ''}"
+        ).rstrip()
 
 
-def _said(node: Node, words: str, others: Mapping[str, Sequence[str]]) -> str:
-    """Where a table is; by whom else a topic is fed or read, and whether it is somebody else's."""
+def _describe_node(node: Node, words: str, others: Mapping[str, Sequence[str]]) -> str:
+    """Return where a table is; what else feeds or reads a topic, and whether it is foreign."""
     if node.kind == TABLE:
         return escape_controls(node.group)
     names = ", ".join(escape_controls(id) for id in others.get(node.id, ()))
-    said = [f"{words} {names}"] if names else []
-    said += {"foreign": ["foreign: nothing here declares or feeds it"], "fed": ["not declared here"]}.get(
+    parts = [f"{words} {names}"] if names else []
+    parts += {"foreign": ["foreign: nothing here declares or feeds it"], "fed": ["not declared here"]}.get(
         node.state, []
     )
-    return "; ".join(said)
+    return "; ".join(parts)
 
 
-def _summary(graph: Graph) -> str:
+def _write_summary(graph: Graph) -> str:
     numbers: Counter[str] = Counter()
     for node in graph.nodes:
         numbers[node.kind] += len(node.members) or 1
     kinds = sorted(KINDS, key=lambda kind: not moves_records(kind))
-    shown = [kind for kind in kinds if numbers[kind] or KINDS[kind].views.is_in_every_document]
-    return f"{', '.join(count_kind(numbers[kind], kind) for kind in (TABLE, *shown))}."
+    listed = [kind for kind in kinds if numbers[kind] or KINDS[kind].views.is_in_every_document]
+    return f"{', '.join(count_kind(numbers[kind], kind) for kind in (TABLE, *listed))}."

@@ -15,7 +15,7 @@ from kplan.diagnostics import codes
 from kplan.render import text
 from kplan.render.excerpt import Excerpt, Stretch, make_excerpts, split_steps
 from kplan.render.facts import describe_snapshot, format_age
-from kplan.render.flow import Drawing, draw, ranges
+from kplan.render.flow import Drawing, draw, format_ranges
 from kplan.render.steps import (
     Row,
     describe_unchanged,
@@ -411,7 +411,7 @@ def _group_waves(parts: Sequence[StepView | Stretch], changes: Sequence[Json]) -
         numbers = [c["step"] for c in steps]
         final = any(not c["undo"]["complete"] for c in steps)
         first = parts[bisect_right(starts, numbers[0]) - 1].id
-        yield WaveView(number, first, ranges(numbers), "s" if len(numbers) > 1 else "", summary, final)
+        yield WaveView(number, first, format_ranges(numbers), "s" if len(numbers) > 1 else "", summary, final)
 
 
 # -- one step ---------------------------------------------------------------------------------------------------------
@@ -457,7 +457,7 @@ def _make_badge(tag: str, risks: Sequence[RiskView]) -> tuple[str, str]:
 
 def _describe_order_and_check(change: Json, numbers: Mapping[str, int]) -> str:
     needs = [numbers[address] for address in change["depends_on"] if address in numbers]
-    parts = [f"after {'step' if len(needs) == 1 else 'steps'} {ranges(needs)}"] if needs else []
+    parts = [f"after {'step' if len(needs) == 1 else 'steps'} {format_ranges(needs)}"] if needs else []
     if change["verified"]:
         method = change["verified"]["by"]
         parts.append(f"checked by {CHECKS.get(method, 'the server')} ({method})")

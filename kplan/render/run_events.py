@@ -1,4 +1,4 @@
-"""The events of a run as records with their sentences, which name no secret and read the same in every view."""
+"""Make the records of a run's events with their sentences, which name no secret and read the same in every view."""
 
 from __future__ import annotations
 
@@ -44,39 +44,39 @@ PAST = {
 # -- records ----------------------------------------------------------------------------------------------------------
 def make_record(event: RunEvent) -> Event:
     """Return the record of an event: its type, its sentence, and what the views for programs have."""
-    words = sentence(event)
+    words = write_sentence(event)
     match event:
         case StepStarted(step):
-            return _of_step("step_started", words, step)
+            return _make_step_record("step_started", words, step)
         case ServerReported(step) | ServerAwaited(step) | LateEffectWatched(step) | LateEffectAwaited(step):
-            return _of_step("step_progress", words, step)
+            return _make_step_record("step_progress", words, step)
         case StepDone(step, seconds):
-            return _of_step("step_done", words, step, seconds)
+            return _make_step_record("step_done", words, step, seconds)
         case StepSkipped(step):
-            return _of_step("step_done", words, step)
+            return _make_step_record("step_done", words, step)
         case StepFailed(step, seconds):
-            return _of_step("step_failed", words, step, seconds, "error", code=event.code)
+            return _make_step_record("step_failed", words, step, seconds, "error", code=event.code)
         case UndoDone(step, seconds):
-            return _of_step("undo_done", words, step, seconds)
+            return _make_step_record("undo_done", words, step, seconds)
         case UndoFailed(step, seconds):
-            return _of_step("undo_failed", words, step, seconds, "error")
+            return _make_step_record("undo_failed", words, step, seconds, "error")
         case RollbackStarted():
             return Event("rollback_started", words, level="warning")
         case ProblemFound():
             data = {"diagnostic": event.diagnostic}
             return Event("diagnostic", words, event.step, str(event.address or ""), "error", data=data)
         case RunEnded():
-            return _of_end(event, words)
+            return _make_end_record(event, words)
 
 
-def _of_step(
+def _make_step_record(
     type: str, words: str, step: PlannedChange, seconds: float | None = None, level: str = "info", **more: Any
 ) -> Event:
     data = {"action": str(step.change.action), "total": step.total, **more}
     return Event(type, words, step.number, str(step.change.address), level, seconds, data)
 
 
-def _of_end(event: RunEnded, words: str) -> Event:
+def _make_end_record(event: RunEnded, words: str) -> Event:
     data = {
         "outcome": event.outcome,
         "run": event.run,
@@ -90,11 +90,11 @@ def _of_end(event: RunEnded, words: str) -> Event:
 
 
 # -- sentences --------------------------------------------------------------------------------------------------------
-def sentence(event: RunEvent) -> str:
-    """Return what is said of an event."""
+def write_sentence(event: RunEvent) -> str:
+    """Return the sentence of an event."""
     match event:
         case StepStarted(step):
-            return _say_start(step.change)
+            return _describe_start(step.change)
         case ServerReported():
             return event.words
         case ServerAwaited():
@@ -104,7 +104,7 @@ def sentence(event: RunEvent) -> str:
         case LateEffectAwaited():
             return f"waiting {event.seconds:g} s: a request of the interrupted run may still take effect"
         case StepDone(step):
-            words = f"{ADOPTED_MEANWHILE}: adopted" if event.adopted else _say_done(step.change)
+            words = f"{ADOPTED_MEANWHILE}: adopted" if event.adopted else _describe_done(step.change)
             return words + (f", {event.note}" if event.note else "")
         case StepSkipped():
             return "already so"
@@ -114,16 +114,16 @@ def sentence(event: RunEvent) -> str:
             steps = f"{event.sent} step{'' if event.sent == 1 else 's'}"
             return f"Rolling back {event.count} of {steps} that were sent, newest first"
         case UndoDone(step):
-            return _say_undone(step.change)
+            return _describe_undone(step.change)
         case UndoFailed():
             return f"kept: {event.reason}" if event.is_kept else event.reason
         case ProblemFound():
             return event.message
         case RunEnded():
-            return _say_end(event)
+            return _describe_end(event)
 
 
-def _say_start(change: Change) -> str:
+def _describe_start(change: Change) -> str:
     kind = change.address.kind
     if reassignment_of(change) is not None:
         return "moving its replicas"
@@ -135,14 +135,14 @@ def _say_start(change: Change) -> str:
     }.get(change.action, "changing its config" if kind == "topic" else "updating it")
 
 
-def _say_done(change: Change) -> str:
+def _describe_done(change: Change) -> str:
     running = change.after.state.upper() if isinstance(change.after, Connector) else ""
-    made = f"created, {running}" if running else "created, read back"
+    created = f"created, {running}" if running else "created, read back"
     if snapshots_of(change):
         return "RUNNING"
     return (
         {
-            Action.CREATE: made,
+            Action.CREATE: created,
             Action.DELETE: "deleted",
             Action.REPLACE: "deleted and made anew",
             Action.MOVE: f"moved from {change.source} with its offsets",
@@ -154,7 +154,7 @@ def _say_done(change: Change) -> str:
     )
 
 
-def _say_undone(change: Change) -> str:
+def _describe_undone(change: Change) -> str:
     if change.action is Action.CREATE:
         if isinstance(change.after, Topic):
             return "empty, deleted"
@@ -172,52 +172,54 @@ def _say_undone(change: Change) -> str:
 
 
 # -- the end of a run -------------------------------------------------------------------------------------------------
-def _say_end(event: RunEnded) -> str:
+def _describe_end(event: RunEnded) -> str:
     if event.earlier_outcome is not None:
-        how = f" ({event.earlier_outcome.replace('_', ' ')})" if event.earlier_outcome else ""
-        return f"Nothing to recover: the run has ended by itself{how}."
+        outcome = f" ({event.earlier_outcome.replace('_', ' ')})" if event.earlier_outcome else ""
+        return f"Nothing to recover: the run has ended by itself{outcome}."
     if event.purpose is Purpose.PUT_BACK:
-        return _say_put_back(event)
+        return _describe_put_back(event)
     if event.purpose is Purpose.COMPLETE:
-        return _say_completed(event)
-    words = _say_applied(event)
-    again = f"{count(event.retries, 'request')} {'was' if event.retries == 1 else 'were'} sent again"
-    return f"{words} {again}." if event.retries and words.endswith(".") else words
+        return _describe_completed(event)
+    words = _describe_applied(event)
+    retries = f"{count(event.retries, 'request')} {'was' if event.retries == 1 else 'were'} sent again"
+    return f"{words} {retries}." if event.retries and words.endswith(".") else words
 
 
-def _say_applied(event: RunEnded) -> str:
+def _describe_applied(event: RunEnded) -> str:
     if event.outcome == "applied":
         done = [(event.actions.count(action), word) for action, word in PAST.items()]
         numbers = ", ".join(f"{n} {word}" for n, word in done if n)
         counts = f" {numbers}." if numbers else ""
-        skipped = _say_skipped(event.skipped)
+        skipped = _describe_skipped(event.skipped)
         if event.skipped == event.total:
             return f"Nothing was left to do:{skipped}"
         return f"Applied {event.done} of {event.total} in {event.seconds:.1f} s.{counts}{skipped}"
     if event.outcome == "rolled_back" and not event.undone:
         return "Apply failed; nothing was changed by it, and that was read again."
     if event.outcome == "rolled_back":
-        never = event.total - event.undone
-        rest = f" {count(never, 'step')} left no trace." if never > 0 else ""
-        return f"Apply failed; rolled back. Read again: {event.undone} of {event.undone} resources are as before.{rest}"
+        never_started = event.total - event.undone
+        suffix = f" {count(never_started, 'step')} left no trace." if never_started > 0 else ""
+        return (
+            f"Apply failed; rolled back. Read again: {event.undone} of {event.undone} resources are as before.{suffix}"
+        )
     if event.outcome == "stopped":
         return f"Apply failed and stopped, as asked. {event.done} of {event.total} steps are done and stay."
     return f"Apply failed; rollback is INCOMPLETE. {event.undone} undone, {len(event.left)} left as it is:"
 
 
-def _say_put_back(event: RunEnded) -> str:
+def _describe_put_back(event: RunEnded) -> str:
     if event.left:
         return f"Recovery is INCOMPLETE. {event.undone} undone, {len(event.left)} left as it is:"
     return f"Recovered. {count(event.undone, 'step')} put back; the run is closed."
 
 
-def _say_completed(event: RunEnded) -> str:
+def _describe_completed(event: RunEnded) -> str:
     if event.left:
         return f"The run is NOT completed: {count(len(event.left), 'difference')} to what it was to do:"
-    skipped = _say_skipped(event.skipped)
+    skipped = _describe_skipped(event.skipped)
     return f"Completed: all {count(event.total, 'step')} of the run are done, and it is closed.{skipped}"
 
 
-def _say_skipped(skipped: int) -> str:
+def _describe_skipped(skipped: int) -> str:
     """Return the sentence about steps that were done before the run came to them; empty where there are none."""
     return f" {count(skipped, 'step')} {'was' if skipped == 1 else 'were'} so already." if skipped else ""

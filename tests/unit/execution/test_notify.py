@@ -218,9 +218,9 @@ def look(**states: str) -> dict[str, Any]:
 
 def test_only_changes_are_told_while_connectors_are_watched() -> None:
     seen = FailedConnectors()
-    assert seen.changes(look(a="RUNNING", b="FAILED")) == (["connector/b: task 0 FAILED: x"], [])
-    assert seen.changes(look(a="RUNNING", b="FAILED")) == ([], [])
-    assert seen.changes({"connectors": {}}) == ([], []), "a server that does not answer heals nothing"
-    assert seen.changes(look(a="FAILED", b="UNASSIGNED")) == (["connector/a: task 0 FAILED: x"], [])
-    assert seen.changes(look(a="FAILED", b="RUNNING")) == ([], ["connector/b"])
-    assert seen.changes(look(a="RUNNING", b="FAILED")) == (["connector/b: task 0 FAILED: x"], ["connector/a"])
+    assert seen.update(look(a="RUNNING", b="FAILED")) == (["connector/b: task 0 FAILED: x"], [])
+    assert seen.update(look(a="RUNNING", b="FAILED")) == ([], [])
+    assert seen.update({"connectors": {}}) == ([], []), "a server that does not answer heals nothing"
+    assert seen.update(look(a="FAILED", b="UNASSIGNED")) == (["connector/a: task 0 FAILED: x"], [])
+    assert seen.update(look(a="FAILED", b="RUNNING")) == ([], ["connector/b"])
+    assert seen.update(look(a="RUNNING", b="FAILED")) == (["connector/b: task 0 FAILED: x"], ["connector/a"])

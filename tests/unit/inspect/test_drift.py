@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from kplan.app.servers import open_cluster
-from kplan.inspect.drift import Next, drifted, find
+from kplan.inspect.drift import Next, compare_stack, list_drift
 from kplan.model import (
     Action,
     Address,
@@ -74,7 +74,7 @@ def judged(applied: Resource, now: Resource | None, declared: Resource | None, *
     mine = {declared.address: declared} if declared else {}
     live = Live(resources={now.address: now} if now else {})
     ledger = {applied.address: Owned(applied.address, "shop", "local", True, applied=applied)}
-    found = find(Stack("shop", "local", mine, **stack), live, ledger, "key")
+    found = compare_stack(Stack("shop", "local", mine, **stack), live, ledger, "key")
     return [(each.drift.path, each.next) for each in found.differences]
 
 
@@ -125,7 +125,7 @@ def test_a_secret_is_compared_with_what_is_declared(declared: str | None, expect
 
 def test_what_may_not_be_described_is_named_and_is_no_drift() -> None:
     ledger = {APPLIED.address: Owned(APPLIED.address, "shop", "local", True, applied=APPLIED)}
-    found = find(Stack("shop", "local"), Live(hidden=frozenset({APPLIED.address})), ledger)
+    found = compare_stack(Stack("shop", "local"), Live(hidden=frozenset({APPLIED.address})), ledger)
     assert (found.owned, found.unseen, found.differences) == (1, (Address("topic", "t"),), ())
 
 
@@ -234,4 +234,4 @@ def test_a_secret_is_drift_where_its_digest_says_so(key: str | None, value: str 
     )
     ledger = {applied.address: Owned(applied.address, "shop", "local", True, applied=applied)}
     live = Live(resources={applied.address: Connector("feed", {"file": "/x"} | ({"token": value} if value else {}))})
-    assert [d.path for d in drifted("shop", live, ledger, key)] == paths
+    assert [d.path for d in list_drift("shop", live, ledger, key)] == paths

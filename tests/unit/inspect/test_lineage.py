@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from kplan.inspect.lineage import Graph, Node, folded, graph
+from kplan.inspect.lineage import Graph, Node, build_graph, fold_graph
 from kplan.kinds.views import Flow
 from kplan.model import Connector, Stack, Topic
 from kplan.render import lineage as view
@@ -48,7 +48,7 @@ SINKS = stack(
 
 
 def test_tables_feed_connectors_feed_topics_feed_sinks_of_another_stack() -> None:
-    found = graph([SHOP, SINKS])
+    found = build_graph([SHOP, SINKS])
     assert set(found.flows) == {
         ("table/db:5432/shop public.orders", "connector/shop"),
         (r"table/db:5432/shop public.log_\d+", "connector/shop"),
@@ -63,13 +63,13 @@ def test_tables_feed_connectors_feed_topics_feed_sinks_of_another_stack() -> Non
 
 
 def test_the_order_of_the_files_makes_no_difference() -> None:
-    drawn = {view.dot(graph(order)) for order in itertools.permutations([SHOP, SINKS])}
+    drawn = {view.render_dot(build_graph(order)) for order in itertools.permutations([SHOP, SINKS])}
     assert len(drawn) == 1
 
 
 def test_a_pattern_of_topics_that_matches_none_is_foreign() -> None:
     for pattern in ("nothing.*", "(?<java>x", "(a+)+$"):
-        found = graph([stack("s", Topic("a" * 40 + "b"), Connector("lake", {"topics.regex": pattern}))])
+        found = build_graph([stack("s", Topic("a" * 40 + "b"), Connector("lake", {"topics.regex": pattern}))])
         assert found.flows == [(f"topic/{pattern}", "connector/lake")]
 
 
@@ -80,32 +80,35 @@ def large(number: int, connectors: int = 1) -> Graph:
         config = {"database.hostname": f"db{c}", "table.include.list": ",".join(names), "connector.class": POSTGRES}
         feeds = tuple(f"c{c}.{name}" for name in names)
         made.append(stack(f"s{c}", Connector(f"c{c}", config, feeds=feeds), *(Topic(name) for name in feeds)))
-    return graph(made)
+    return build_graph(made)
 
 
 @pytest.mark.parametrize(("number", "nodes"), [(30, 61), (31, 3)])
 def test_many_that_are_alike_are_one(number: int, nodes: int) -> None:
     whole = large(number)
-    assert len(view.shown(whole, every=False).nodes) == nodes
-    assert len(view.shown(whole, every=True).nodes) == 2 * number + 1
-    assert len(view.document(whole, [])["nodes"]) == 2 * number + 1
-    assert list(view.text(whole))[-1] == f"{number} tables, 1 connector, {number} topics."
+    assert len(view.fold_for_people(whole, show_all=False).nodes) == nodes
+    assert len(view.fold_for_people(whole, show_all=True).nodes) == 2 * number + 1
+    assert len(view.make_document(whole, [])["nodes"]) == 2 * number + 1
+    assert list(view.render_text(whole))[-1] == f"{number} tables, 1 connector, {number} topics."
     assert (
-        f"{number} tables: t0000 … t{number - 1:04}" in view.mermaid(whole).replace("#58;", ":").replace("#8230;", "…")
+        f"{number} tables: t0000 … t{number - 1:04}"
+        in view.render_mermaid(whole).replace("#58;", ":").replace("#8230;", "…")
     ) == (number > 30)
 
 
 def test_topics_with_another_reader_are_not_folded_with_the_rest() -> None:
     config = {"database.hostname": "db"}
     sink = Connector("sink", {}, reads=("t1",))
-    found = folded(graph([stack("s", Connector("c", config, feeds=tuple(f"t{n}" for n in range(9))), sink)]), 3)
+    found = fold_graph(
+        build_graph([stack("s", Connector("c", config, feeds=tuple(f"t{n}" for n in range(9))), sink)]), 3
+    )
     assert [node.label for node in found.nodes if node.kind == "topic"] == ["8 topics: t0 … t8", "t1"]
 
 
 def test_mermaid_is_folded_until_it_can_be_drawn() -> None:
     whole = large(30, 20)
-    assert view.fits_mermaid(view.mermaid(whole))
-    assert not view.fits_mermaid(view.mermaid(whole, every=True))
+    assert view.fits_mermaid(view.render_mermaid(whole))
+    assert not view.fits_mermaid(view.render_mermaid(whole, show_all=True))
 
 
 # -- names ------------------------------------------------------------------------------------------------------------
@@ -132,17 +135,19 @@ def mermaid_labels(source: str) -> list[str]:
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=5, unique=True))
 def test_mermaid_shows_any_name_and_reads_it_as_nothing_else(names: list[str]) -> None:
-    labels = mermaid_labels(view.mermaid(nasty(names)))
+    labels = mermaid_labels(view.render_mermaid(nasty(names)))
     assert sorted(labels) == sorted([*map(escape_controls, names), "c"])
 
 
 def test_mermaid_shows_the_names_that_mean_something_to_it() -> None:
-    assert sorted(mermaid_labels(view.mermaid(nasty(NAMES), every=True))) == sorted([*map(escape_controls, NAMES), "c"])
+    assert sorted(mermaid_labels(view.render_mermaid(nasty(NAMES), show_all=True))) == sorted(
+        [*map(escape_controls, NAMES), "c"]
+    )
 
 
 @given(st.text())
 def test_a_label_of_graphviz_is_one_text(text: str) -> None:
-    label = view.quoted(text)
+    label = view.quote_label(text)
     inner = re.sub(r'\\["\\]', "", label[1:-1])
     assert label[0] == label[-1] == '"' and '"' not in inner and "\\" not in inner and "\n" not in inner
     plain = re.sub(r"\\(.)", r"\1", label[1:-1])
@@ -151,7 +156,9 @@ def test_a_label_of_graphviz_is_one_text(text: str) -> None:
 
 @pytest.mark.skipif(not shutil.which("dot"), reason="Graphviz is not here: apt-get install graphviz")
 def test_graphviz_draws_each_name_as_it_is(tmp_path: Path) -> None:
-    run = subprocess.run(["dot", "-Tjson"], input=view.dot(nasty(NAMES)), capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        ["dot", "-Tjson"], input=view.render_dot(nasty(NAMES)), capture_output=True, text=True, check=True
+    )
     drawn = [
         "".join(each["text"] for each in node["_ldraw_"] if each["op"] == "T")
         for node in json.loads(run.stdout)["objects"]
@@ -162,7 +169,7 @@ def test_graphviz_draws_each_name_as_it_is(tmp_path: Path) -> None:
 
 # -- the command ------------------------------------------------------------------------------------------------------
 def test_the_document_meets_its_schema() -> None:
-    document = view.document(graph([SHOP, SINKS]), [SHOP, SINKS])
+    document = view.make_document(build_graph([SHOP, SINKS]), [SHOP, SINKS])
     Draft202012Validator(strict(published("graph.v1"))).validate(document)
     ids = {node["id"] for node in document["nodes"]}
     assert all({edge["from"], edge["to"]} <= ids for edge in document["edges"])
@@ -182,5 +189,5 @@ def test_the_command_asks_no_server_and_draws_no_invalid_stack(tmp_path: Path) -
 
 
 def test_flows_are_pairs_in_order() -> None:
-    found: list[Flow] = list(graph([SINKS, SHOP]).flows)
+    found: list[Flow] = list(build_graph([SINKS, SHOP]).flows)
     assert found == sorted(set(found))

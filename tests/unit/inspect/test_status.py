@@ -284,7 +284,7 @@ def test_what_failed_is_restarted_while_it_is_watched(connector: Connector, look
     restarts, stacks = Restarts(), [Stack("s", "local", {connector.address: connector})]
     states = {"F": "FAILED", "R": "RUNNING"}
     moments = [(int(look[:-1]), seen("RUNNING", states[look[-1]])) for look in looks.split()]
-    assert [at for at, found in moments if list(restarts.due(stacks, found, at))] == restarted
+    assert [at for at, found in moments if list(restarts.find_due(stacks, found, at))] == restarted
 
 
 @pytest.mark.slow

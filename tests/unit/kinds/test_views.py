@@ -20,7 +20,7 @@ from kplan.cli import list as list_command
 from kplan.cli import snapshot as snapshot_command
 from kplan.cli import wait as wait_command
 from kplan.inspect import drift, status
-from kplan.inspect.lineage import Graph, folded, graph
+from kplan.inspect.lineage import Graph, build_graph, fold_graph
 from kplan.kinds import registry
 from kplan.kinds.codec import change_to_json
 from kplan.model import (
@@ -108,7 +108,7 @@ def runtime(notes: list[str] | None = None) -> Runtime:
 
 # -- status -----------------------------------------------------------------------------------------------------------
 def status_of(declared: Stack, now: Live) -> dict[str, Any]:
-    return status.document([declared], now, {}, {}, {}, "2026-01-01T00:00:00Z", 0)
+    return status.make_document([declared], now, {}, {}, {}, "2026-01-01T00:00:00Z", 0)
 
 
 def test_status_says_what_is_there_and_as_declared() -> None:
@@ -140,17 +140,17 @@ def test_a_document_has_no_part_for_a_kind_that_no_stack_declares() -> None:
 
 
 def test_status_without_an_answer_names_what_is_required() -> None:
-    found = status.unanswered([stack(SAFE, COPY)], "no broker answers", {}, "2026-01-01T00:00:00Z")
+    found = status.make_error_document([stack(SAFE, COPY)], "no broker answers", {}, "2026-01-01T00:00:00Z")
     assert found["policies"]["required"] == ["safe"] and found["policies"]["existing"] == []
     assert found["mirrors"] == {}
 
 
 def test_what_failed_is_reported_and_restarted_by_its_address() -> None:
     failed = {"mirrors": {"a-b": {"healthy": False, "state": "FAILED", "tasks": [], "cause": "no disk"}}}
-    assert status.FailedConnectors().changes(failed) == (["mirror/a-b: FAILED: no disk"], [])
+    assert status.FailedConnectors().update(failed) == (["mirror/a-b: FAILED: no disk"], [])
     restarts = status.Restarts()
-    assert list(restarts.due([stack(COPY)], failed, 0)) == []
-    assert list(restarts.due([stack(COPY)], failed, 6)) == [(COPY.address, "1 of 2")]
+    assert list(restarts.find_due([stack(COPY)], failed, 0)) == []
+    assert list(restarts.find_due([stack(COPY)], failed, 6)) == [(COPY.address, "1 of 2")]
 
 
 # -- list -------------------------------------------------------------------------------------------------------------
@@ -177,21 +177,21 @@ def test_what_a_kind_calls_internal_is_listed_on_demand() -> None:
 
 
 # -- drift ------------------------------------------------------------------------------------------------------------
-def drift_of(declared: Policy, applied: Policy, *now: Policy) -> tuple[drift.Judged, ...]:
+def drift_of(declared: Policy, applied: Policy, *now: Policy) -> tuple[drift.JudgedDrift, ...]:
     ledger = {applied.address: Owned(applied.address, "s", "local", True, applied=applied)}
-    return drift.find(stack(declared), live(*now), ledger, KEY).drift
+    return drift.compare_stack(stack(declared), live(*now), ledger, KEY).drift
 
 
 def test_a_changed_attribute_is_drift() -> None:
     [judged] = drift_of(SAFE, SAFE, Policy("safe", 5))
     assert (judged.drift.path, judged.next) == ("/level", drift.Next.PUTS_BACK)
-    assert drift_text.changed(judged) == "level 1 -> 5"
+    assert drift_text.describe_change(judged) == "level 1 -> 5"
 
 
 def test_a_resource_without_records_is_not_called_empty() -> None:
     [judged] = drift_of(SAFE, SAFE)
-    assert drift_text.changed(judged) == "it is gone"
-    assert drift_text.said(judged).endswith("the next apply makes it anew")
+    assert drift_text.describe_change(judged) == "it is gone"
+    assert drift_text.describe_next(judged).endswith("the next apply makes it anew")
 
 
 def test_a_secret_is_compared_by_its_digest() -> None:
@@ -200,7 +200,7 @@ def test_a_secret_is_compared_by_its_digest() -> None:
     declared = Policy("safe", 1, Secret("{{ var.p }}", PASSWORD))
     assert drift_of(declared, stored, Policy("safe", 1, PASSWORD)) == ()
     [judged] = drift_of(declared, stored, Policy("safe", 1, "another password"))
-    assert drift_text.changed(judged) == "password (sensitive, changed)"
+    assert drift_text.describe_change(judged) == "password (sensitive, changed)"
 
 
 # -- snapshot ---------------------------------------------------------------------------------------------------------
@@ -263,27 +263,29 @@ def test_facts_are_read_of_what_holds_records() -> None:
 
 # -- lineage ----------------------------------------------------------------------------------------------------------
 def lineage() -> Graph:
-    return graph([stack(Topic("a"), COPY, SAFE)])
+    return build_graph([stack(Topic("a"), COPY, SAFE)])
 
 
 def test_the_graph_has_every_kind() -> None:
     found = lineage()
     assert [node.id for node in found.nodes] == ["mirror/a-b", "topic/a", "topic/b", "policy/safe"]
     assert found.flows == [("mirror/a-b", "topic/b"), ("topic/a", "mirror/a-b")]
-    document = lineage_view.document(found, [])
+    document = lineage_view.make_document(found, [])
     assert {node["kind"] for node in document["nodes"]} == {"mirror", "policy", "topic"}
 
 
 def test_the_graph_is_drawn_and_written() -> None:
-    text = "\n".join(lineage_view.text(lineage()))
+    text = "\n".join(lineage_view.render_text(lineage()))
     assert "mirror/a-b  (stack s)\n  < topic a\n  > topic b  not declared here" in text
     assert "policy safe" in text
     assert text.endswith("0 tables, 0 connectors, 1 mirror, 2 topics, 1 policy.")
-    assert '["a-b"]' in lineage_view.mermaid(lineage()) and 'label="safe" shape=box]' in lineage_view.dot(lineage())
+    assert '["a-b"]' in lineage_view.render_mermaid(lineage()) and 'label="safe" shape=box]' in lineage_view.render_dot(
+        lineage()
+    )
 
 
 def test_many_alike_are_one_node_with_the_plural() -> None:
-    found = folded(graph([stack(*(Policy(f"p{n}") for n in range(5)))]), 3)
+    found = fold_graph(build_graph([stack(*(Policy(f"p{n}") for n in range(5)))]), 3)
     assert [node.label for node in found.nodes] == ["5 policies: p0 … p4"]
 
 

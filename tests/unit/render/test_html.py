@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from kplan.render import html
-from kplan.render.flow import draw, ranges
+from kplan.render.flow import draw, format_ranges
 from kplan.render.page import format_bytes
 from kplan.render.text import Context
 from tests import plans
@@ -672,4 +672,4 @@ def test_topics_alone_are_not_drawn() -> None:
     ],
 )
 def test_ranges(numbers: list[int], said: str) -> None:
-    assert ranges(numbers) == said
+    assert format_ranges(numbers) == said

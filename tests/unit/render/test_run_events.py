@@ -28,7 +28,7 @@ from kplan.model.events import (
     UndoDone,
     UndoFailed,
 )
-from kplan.render.run_events import make_record, sentence
+from kplan.render.run_events import make_record, write_sentence
 
 TOPIC = Address("topic", "a")
 STEP = PlannedChange(2, 3, Change(TOPIC, Action.CREATE))
@@ -50,7 +50,7 @@ def ended(outcome: str, *, done: int = 0, skipped: int = 0, actions: tuple[Actio
     (ended("applied", done=1, actions=(Action.ADOPT,), seconds=1.0), "Applied 1 of 1 in 1.0 s. 1 adopted."),
 ])  # fmt: skip
 def test_what_was_so_already_is_a_sentence(event: RunEnded, said: str) -> None:
-    assert sentence(event) == said
+    assert write_sentence(event) == said
 
 
 RECORDS: list[tuple[RunEvent, Event]] = [
@@ -99,4 +99,4 @@ def test_every_event_has_a_record() -> None:
 
 def test_a_run_that_ended_by_itself_is_named_with_its_end() -> None:
     event = RunEnded(Purpose.PUT_BACK, "r", "recovered", 0, 1, earlier_outcome="rolled_back")
-    assert sentence(event) == "Nothing to recover: the run has ended by itself (rolled back)."
+    assert write_sentence(event) == "Nothing to recover: the run has ended by itself (rolled back)."
