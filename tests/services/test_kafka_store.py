@@ -35,13 +35,14 @@ from confluent_kafka.admin import (
 )
 from jsonschema import Draft202012Validator
 
-from kplan.diagnostics import Denied, JournalBroken, KplanError, Locked, Unsupported
+from kplan.diagnostics import Denied, JournalBroken, KplanError, Locked, Timeout, Unsupported
 from kplan.model import Address, Connector, Owned, Rules, Secret, Topic
 from kplan.model.journal import Entry, Item, replay
 from kplan.state.base import Holder, UnfinishedWrite
+from kplan.state.kafka import topic as state_topic
 from kplan.state.kafka.log import Log, make_ledger_key
 from kplan.state.kafka.store import KafkaStore
-from kplan.state.kafka.topic import COMPACTION
+from kplan.state.kafka.topic import COMPACTION, EARLIER_COMPACTION, Reader
 from tests.schemas import published, strict
 from tests.services import KafkaCluster
 
@@ -200,10 +201,11 @@ class TestTopic:
             name: entry.value for name, entry in world.admin.describe_configs([resource])[resource].result(10).items()
         }
 
+    @pytest.mark.parametrize("earlier", EARLIER_COMPACTION, ids=["one day", "one minute"])
     def test_one_of_an_earlier_kplan_is_compacted_as_promptly_as_a_new_one(
-        self, world: World, store: KafkaStore
+        self, world: World, store: KafkaStore, earlier: dict[str, str]
     ) -> None:
-        world.make(**{"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", "segment.ms": "86400000"})
+        world.make(**{"cleanup.policy": "compact", **earlier})
         time.sleep(0.5)
         with store.lock("a", me(), 0):
             pass
@@ -220,12 +222,15 @@ class TestTopic:
         assert (found["segment.ms"], found["min.cleanable.dirty.ratio"]) == ("3600000", "0.1")
 
     def test_what_a_plan_reads_does_not_grow_with_the_runs(self) -> None:
-        """The cleaner removes what later runs replaced; a segment lasts for 0.2 s here, not for a minute."""
+        """The cleaner removes what later runs replaced; a segment lasts for 0.2 s here, not for ten.
+
+        Before it does, only the newest record of each key is decoded.
+        """
         with KafkaCluster(properties={"log.cleaner.backoff.ms": "300"}) as cluster:
             world = World(cluster.bootstrap, "__state-many")
             store = world.store(session_timeout=6.0)
             addresses = [Address("topic", f"t{n}") for n in range(50)]
-            counts = []
+            counts, decoded = [], []
 
             def work(first: int, last: int) -> None:
                 with store.lock("a", me(), 10) as lock:
@@ -245,6 +250,7 @@ class TestTopic:
             world.admin.incremental_alter_configs([resource])[resource].result(10)
             for first, last in ((0, 10), (10, 100)):
                 work(first, last)
+                decoded.append(self.count_decoded(world.store()))
                 least, end = len(world.records()), time.monotonic() + 30
                 while time.monotonic() < end and least > 300:
                     time.sleep(1)
@@ -253,9 +259,58 @@ class TestTopic:
                     least = min(least, len(world.records()))
                 counts.append(least)
             print(f"{counts[0]} records after 10 runs, {counts[1]} after 100")
+            print(f"before compaction {decoded} are decoded")
             assert counts[1] < 2 * counts[0], counts
+            assert decoded[1] < 2 * decoded[0] < 400, decoded
             assert len(store.summaries()) == 100 and len(store.runs()) == 20
             store.close()
+
+    def count_decoded(self, store: KafkaStore) -> int:
+        """How many records a new reader applies to its log."""
+        puts: list[int] = []
+        put = Log.put
+
+        def counted(log: Log, offset: int, key: bytes | None, value: bytes | None) -> None:
+            puts.append(offset)
+            put(log, offset, key, value)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Log, "put", counted)
+            store.overview()
+        store.close()
+        return len(puts)
+
+    def test_a_reading_that_took_longer_than_removals_are_kept_begins_again(
+        self, world: World, store: KafkaStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The clock goes on by so many seconds with each look at it: at the beginning and the end of a reading."""
+        with store.lock("a", me(), 0) as lock:
+            lock.write([entry(0, "begin")], {ORDERS: owned()})
+        opened = Reader._opened
+
+        def read(reader: KafkaStore, *clock: float) -> list[int]:
+            """Where the readings that this takes begin."""
+            starts: list[int] = []
+            times = iter(clock)
+            with monkeypatch.context() as patch:
+                patch.setattr(state_topic, "_clock", lambda: next(times))
+                patch.setattr(Reader, "_opened", lambda each: (starts.append(each._position), opened(each))[1])
+                assert set(reader.ledger()) == {ORDERS}
+            with world.store().lock("b", me(), 0) as lock:  # else there is nothing more to read
+                lock.write([entry(0, "begin", stack="b", run=uuid.uuid4().hex)])
+            return starts
+
+        reader = world.store()
+        assert read(reader, 1000, 1001) == [0]
+        (second,) = read(reader, 1100, 1101)
+        assert second > 0, "what was read before still counts"
+        assert read(reader, 1500, 1501) == [0], "it was read too long ago"
+        (going_on, again) = read(reader, 1600, 2101, 2102, 2103)
+        assert going_on > 0 and again == 0, "1500 to 2101 is longer than removals are kept"
+        assert read(reader, 2000, 2001) == [0], "a clock that went back says nothing"
+        with pytest.raises(Timeout, match="could not be read within 600 s"):
+            read(world.store(), 1000, 1700, 2000, 2700)
+        reader.close()
 
     @pytest.mark.parametrize("policy", ["delete", "compact,delete"])
     def test_a_topic_whose_records_expire_is_refused(self, world: World, store: KafkaStore, policy: str) -> None:

@@ -104,6 +104,29 @@ def _parts(items: Sequence[Json]) -> Iterator[list[Json]]:
         yield part
 
 
+class NewestRecords:
+    """The newest record of each key among those that were read, in the order of their offsets.
+
+    It is what compaction leaves, so it means the same, and only it is decoded: right after many runs, brokers still
+    have a hundred times as many records. Of a reading that is whole, what was removed is left out.
+    """
+
+    def __init__(self, is_whole: bool) -> None:
+        self._is_whole = is_whole
+        self._records: dict[bytes | None, tuple[int, bytes | None]] = {}
+        self.count = self.size = 0  # of all that were read, in bytes
+
+    def add(self, key: bytes | None, offset: int, value: bytes | None) -> None:
+        self.count += 1
+        self.size += len(key or b"") + len(value or b"")
+        self._records.pop(key, None)
+        if value or not self._is_whole:
+            self._records[key] = offset, value
+
+    def __iter__(self) -> Iterator[tuple[bytes | None, int, bytes | None]]:
+        return ((key, offset, value) for key, (offset, value) in self._records.items())
+
+
 @dataclass(slots=True)
 class Claim:
     """What one stack says of an address. Of several, the lowest `claimed` (an offset) is the owner's."""
@@ -197,14 +220,12 @@ class Log:
     locks: dict[str, tuple[str, Holder]] = field(default_factory=dict)
     broken: dict[str, Unreadable] = field(default_factory=dict)  # by key; those of a journal are in its RunLog
     foreign: set[str] = field(default_factory=set)
-    count: int = 0  # of records read
     signer: Signer = Signer()
     untrusted: dict[str, Unreadable] = field(default_factory=dict)  # claims that are not signed, by key
     unsigned: set[tuple[str, str]] = field(default_factory=set)  # runs whose summary is not
 
     def put(self, offset: int, key: bytes | None, value: bytes | None) -> None:
         """Apply one record. What cannot be read is remembered until a good record of its key comes."""
-        self.count += 1
         text = (key or b"").decode(errors="replace")
         parts = text.split("/")
         stack = parts[1] if len(parts) > 2 and parts[0] == "stack" else ""

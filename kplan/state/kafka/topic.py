@@ -6,8 +6,9 @@ else one of two stacks that claim an address at once could miss the other's lowe
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -44,7 +45,7 @@ from kplan.state.kafka.clients import (
     Clients,
     code_of,
 )
-from kplan.state.kafka.log import Log
+from kplan.state.kafka.log import Log, NewestRecords
 from kplan.state.signing import Signer
 
 T = TypeVar("T")
@@ -52,29 +53,34 @@ T = TypeVar("T")
 TOPIC_CONFIG: Final = 1  # the source of a config that is set on the topic itself
 
 MOST_REPLICAS: Final = 3
-BATCH: Final = 500  # records taken from the client at once
+BATCH: Final = 5000  # records taken from the client at once
 MAX_RECORD_BYTES: Final = 8_388_608
-# What is in the newest segment is never compacted, and every plan reads it. A segment ends with the first write after a
-# minute, or when it is full. A segment must hold the largest record, or brokers refuse that.
+MAX_FETCH_BYTES: Final = 16_777_216  # of one answer: what brokers have not compacted yet comes in few of them
+# What is in the newest segment is never compacted, and every plan reads it. A segment ends with the first write after
+# ten seconds, or when it is full; compaction makes one of many. A segment must hold the largest record, or brokers
+# refuse that.
 COMPACTION: Final[Mapping[str, str]] = {
     "min.cleanable.dirty.ratio": "0.01",
-    "segment.ms": "60000",
+    "segment.ms": "10000",
     "segment.bytes": str(MAX_RECORD_BYTES),
     "max.compaction.lag.ms": "600000",
-    "delete.retention.ms": "3600000",  # a reader that pauses for longer begins again: see Reader.read
+    "delete.retention.ms": "600000",  # a reader that takes longer begins again: see Reader.read
 }
-REREAD_SECONDS: Final = 1800.0  # half of delete.retention.ms: an older reading may miss the end of a record
+RETENTION_SECONDS: Final = 600.0  # delete.retention.ms: so long brokers keep a removal, and the markers of transactions
+REREAD_SECONDS: Final = 300.0  # half of it: an older reading may miss a removal
+WHOLE_READS: Final = 2  # of a topic that takes longer to read than removals are kept
 SETTINGS: Final[Mapping[str, str]] = {
     "cleanup.policy": "compact",
     "unclean.leader.election.enable": "false",  # a leader that lacks records would lose some of the ledger
     "max.message.bytes": str(MAX_RECORD_BYTES),
     **COMPACTION,
 }
-# What kplan 0.1 created the topic with, and brokers' own defaults: only a topic with these is brought up to date.
-EARLIER_COMPACTION: Final[Mapping[str, str]] = {
-    "min.cleanable.dirty.ratio": "0.1",
-    "segment.ms": "86400000",
-}
+# What earlier versions created the topic with, or set on it: only a topic with one of these is brought up to date.
+EARLIER_COMPACTION: Final[Sequence[Mapping[str, str]]] = (
+    {"min.cleanable.dirty.ratio": "0.1", "segment.ms": "86400000"},
+    {**COMPACTION, "segment.ms": "60000", "delete.retention.ms": "3600000"},
+)
+CHOICE: Final = ("min.cleanable.dirty.ratio", "segment.ms")  # where these are not an earlier version's, somebody chose
 
 
 class Cluster:
@@ -279,12 +285,10 @@ class Cluster:
 
         One whose settings somebody chose stays as it is.
         """
-        own = {name: entry.value for name, entry in entries.items() if entry.source == TOPIC_CONFIG}
-        if any(own.get(name) != value for name, value in EARLIER_COMPACTION.items()):
+        missing = missing_compaction({name: entry.value for name, entry in entries.items()
+                                      if entry.source == TOPIC_CONFIG})  # fmt: skip
+        if not missing:
             return
-        missing = {
-            name: value for name, value in COMPACTION.items() if own.get(name) in (None, EARLIER_COMPACTION.get(name))
-        }
         changes = [
             ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in missing.items()
         ]
@@ -295,7 +299,7 @@ class Cluster:
         except KafkaException as exception:
             problem = self._clients.said(exception, "its settings stay as they are", "AlterConfigs")
             self._clients.logger.warning(
-                "%s is compacted once a day only, so plans get slower with each run: %s; set %s on it",
+                "%s is compacted later than it could be, so plans get slower with each run: %s; set %s on it",
                 self._clients.topic, problem.message, ", ".join(f"{name}={value}" for name, value in missing.items()),
             )  # fmt: skip
 
@@ -357,6 +361,15 @@ class Cluster:
             )
 
 
+def missing_compaction(own: Mapping[str, str]) -> dict[str, str]:
+    """Return what a topic with these settings of its `own` lacks; nothing where somebody chose them."""
+    for earlier in EARLIER_COMPACTION:
+        if all(own.get(name) == earlier[name] for name in CHOICE):
+            return {name: value for name, value in COMPACTION.items()
+                    if own.get(name) in (None, earlier.get(name)) and own.get(name) != value}  # fmt: skip
+    return {}
+
+
 def _assigned_to(member: Any) -> list[tuple[str, int]]:
     return [(p.topic, p.partition) for p in member.assignment.topic_partitions] if member.assignment else []
 
@@ -395,6 +408,11 @@ class Members:
         return None
 
 
+def _clock() -> float:
+    """Return seconds that go on while the machine sleeps, where it has such a clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
+
+
 class Reader:
     """Reads the topic to its end, each time from where it was. Not to be called by two threads at once."""
 
@@ -412,17 +430,31 @@ class Reader:
         """What all records of now amount to; nothing where there is no topic, unless it is `expected`.
 
         Open transactions are waited for; with `patience` only for so many seconds, and then what is committed counts.
+
+        Brokers keep the removal of a record for RETENTION_SECONDS. Whoever has read the record must have read on to the
+        removal within that time, counted from the beginning of the reading that found the record; else it begins again.
         """
+        for _ in range(WHOLE_READS):
+            began = _clock()
+            if not 0 <= began - self._read_at <= REREAD_SECONDS:
+                self.close()
+            since = self._read_at if self._position else began
+            if not self._read_once(expected, patience) or 0 <= _clock() - since < RETENTION_SECONDS:
+                self._read_at = began
+                return self.log
+            self.close()
+        raise Timeout(f"topic {self._clients.topic} could not be read within {RETENTION_SECONDS:g} s",
+                      help="try again where the connection to the brokers is faster")  # fmt: skip
+
+    def _read_once(self, expected: bool, patience: float | None) -> bool:
+        """Read on to the end; from the beginning, where the topic is another one. Return whether there is a topic."""
         found = self._described(expected)
         if found is None:
             self.close()
-            return self.log
+            return False
         if len(found.partitions) != 1:
             raise JournalBroken(f"topic {self._clients.topic} has {len(found.partitions)} partitions, not 1",
                                 help="kplan's topic has one; let kplan make it, or name another")  # fmt: skip
-        if time.monotonic() - self._read_at > REREAD_SECONDS:
-            self.close()
-        self._read_at = time.monotonic()
         identity = str(getattr(found, "topic_id", ""))
         end = self._cluster.end() or 0
         if identity != self._id or end < self._position:  # made anew since
@@ -433,7 +465,7 @@ class Reader:
         except BaseException:
             self.close()  # the next read begins anew
             raise
-        return self.log
+        return True
 
     def _described(self, expected: bool) -> Any:
         deadline = time.monotonic() + self._clients.timeout
@@ -446,19 +478,19 @@ class Reader:
         deadline = time.monotonic() + longest
         if self._position >= end:
             return
-        started, before, size = time.monotonic(), self.log.count, 0
+        started, newest = time.monotonic(), NewestRecords(is_whole=not self._position)
         consumer = self._opened()
         while self._position < end:
             message = consumer.poll(0.1)
             for each in [message, *consumer.consume(BATCH, 0)] if message is not None else ():
-                size += len(each.value() or b"") + len(each.key() or b"")
-                self._take(each)
+                self._take(each, newest)
             if message is None and time.monotonic() > deadline:
                 if patience is not None:
                     break
                 raise self._stuck(end)
-        what = f"read to offset {end}, {size} bytes"
-        self._clients.log_request(what, started, self.log.count - before)
+        for key, offset, value in newest:
+            self._put(key, offset, value)
+        self._clients.log_request(f"read to offset {end}, {newest.size} bytes", started, newest.count)
 
     def _stuck(self, end: int) -> KplanError:
         """Why it cannot be read to its end: whose transaction is open longer than brokers allow, or no leader.
@@ -497,27 +529,32 @@ class Reader:
         It is never paused: to go on takes librdkafka up to a second.
         """
         if self._consumer is None:
-            own = {"enable.partition.eof": True, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20}
+            own = {"enable.partition.eof": True, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20,
+                   "fetch.message.max.bytes": MAX_FETCH_BYTES}  # fmt: skip
             self._consumer = self._clients.consumer("kplan-reader", self._clients.prefix + "reader", **own)
             self._consumer.assign([TopicPartition(self._clients.topic, 0, self._position)])
         return self._consumer
 
-    def _take(self, message: Any) -> None:
-        """Applies a record, or notes how far the end is: an EOF's offset is behind markers and aborted records."""
+    def _take(self, message: Any, newest: NewestRecords) -> None:
+        """Notes a record, or how far the end is: an EOF's offset is behind markers and aborted records."""
         problem = message.error()
         if problem is None:
-            if message.offset() < self._position:
-                return
-            known = len(self.log.foreign)
-            self.log.put(message.offset(), message.key(), message.value())
-            if len(self.log.foreign) > known:
-                self._clients.logger.warning("%s: the record at offset %d is not kplan's, its key is %r",
-                                             self._clients.topic, message.offset(), message.key())  # fmt: skip
-            self._position = message.offset() + 1
+            offset = message.offset()
+            if offset >= self._position:
+                newest.add(message.key(), offset, message.value())
+                self._position = offset + 1
         elif problem.code() == KafkaError._PARTITION_EOF:
             self._position = max(self._position, message.offset())
         elif problem.code() not in PASSING | {30}:  # 30: the reader commits nothing, so its group does not matter
             raise self._clients.meant(problem, f"{self._clients.topic} cannot be read", "Read")
+
+    def _put(self, key: bytes | None, offset: int, value: bytes | None) -> None:
+        """Apply a record to the log, and warn of one that is not kplan's."""
+        known = len(self.log.foreign)
+        self.log.put(offset, key, value)
+        if len(self.log.foreign) > known:
+            self._clients.logger.warning("%s: the record at offset %d is not kplan's, its key is %r",
+                                         self._clients.topic, offset, key)  # fmt: skip
 
     def close(self) -> None:
         consumer, self._consumer = self._consumer, None

@@ -1,0 +1,111 @@
+"""What the records of the state's topic amount to does not depend on how far brokers have compacted it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from kplan.model import Address, Owned
+from kplan.model.journal import Entry, Item
+from kplan.state.base import make_ledger_key, make_summary_key
+from kplan.state.kafka.log import Log, NewestRecords, dumped, journal_records, ledger_record
+from kplan.state.kafka.topic import COMPACTION, EARLIER_COMPACTION, missing_compaction
+
+NOW = "2026-08-22T10:15:02Z"
+STACKS, TOPICS, RUNS = ("a", "b"), ("orders", "users"), ("r1", "r2", "r3")
+Written = tuple[bytes | None, int, bytes | None]
+
+
+def random_records(seed: int) -> list[Written]:
+    """Claims, journals, summaries and locks of two stacks, written, replaced and removed; some cannot be read."""
+    dice = random.Random(seed)
+    made: list[tuple[str, Any]] = []
+    for _ in range(200):
+        stack, run, address = dice.choice(STACKS), dice.choice(RUNS), Address("topic", dice.choice(TOPICS))
+        item = Item(0, str(address), {"actions": ["update"]})
+        entry = Entry(run, stack, dice.randrange(3), dice.choice(["begin", "will", "end"]), NOW, 0, (item,))
+        owned = Owned(address, stack, "dev", created=True, run=run, at=NOW)
+        claim = ledger_record(owned, dice.choice([None, dice.randrange(50)]))
+        about = {"outcome": "applied", "began": NOW, "ended": NOW, "counts": {}, "about": {}, "created": 0, "failed": 0}
+        lock = {"state": "held", "who": "ann", "run": run, "command": "kplan apply", "since": NOW, "pid": 1}
+        made += dice.choice([[claim], journal_records(entry), [(make_summary_key(stack, run), {"v": 1, **about})],
+                             [(f"stack/{stack}/lock", {"v": 1, **lock})], [(claim[0], {"v": 9})], [(claim[0], None)],
+                             [(key, None) for key, _ in journal_records(entry)]])  # fmt: skip
+    return [(key.encode(), 2 * offset, value if value is None else dumped(value))
+            for offset, (key, value) in enumerate(made)]  # fmt: skip
+
+
+def log_of(records: Iterable[Written], log: Log | None = None) -> Log:
+    log = Log() if log is None else log
+    for key, offset, value in records:
+        log.put(offset, key, value)
+    return log
+
+
+def newest(records: Sequence[Written], is_whole: bool) -> NewestRecords:
+    found = NewestRecords(is_whole)
+    for record in records:
+        found.add(*record)
+    return found
+
+
+def meaning(log: Log) -> Any:
+    """What a plan, `kplan recover` and `kplan history` take from the log.
+
+    Of a claim that cannot be read, all that counts is that it cannot: what was before it, compaction removes.
+    """
+    claims = {(address, stack): (claim.claimed, claim.owned) for address, claims in log.claims.items()
+              for stack, claim in claims.items() if make_ledger_key(stack, address) not in log.broken}  # fmt: skip
+    unreadable = sorted((each.stack, each.message) for each in log.unreadable())
+    runs = {key: {at: (name, value) for at, (_, name, value) in run.records.items()} for key, run in log.runs.items()}
+    return claims, runs, log.open_runs(), log.locks, log.run_summaries(), unreadable
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_newest_record_of_each_key_says_what_all_of_them_say(seed: int) -> None:
+    records = random_records(seed)
+    whole = newest(records, is_whole=True)
+    assert meaning(log_of(whole)) == meaning(log_of(records))
+    assert whole.count == len(records) > 3 * len(list(whole))
+    half = len(records) // 2
+    grown = log_of(newest(records[half:], is_whole=False), log_of(newest(records[:half], is_whole=True)))
+    assert meaning(grown) == meaning(log_of(records))
+
+
+def test_a_removal_counts_where_the_record_was_read_before() -> None:
+    claim, value = ledger_record(Owned(Address("topic", "orders"), "a", "dev", created=True, run="r", at=NOW), None)
+    first: Written = (claim.encode(), 0, json.dumps(value).encode())
+    log = log_of([first])
+    assert log.ledger()
+    log_of(newest([(claim.encode(), 5, None)], is_whole=False), log)
+    assert not log.ledger() and not list(newest([first, (claim.encode(), 5, None)], is_whole=True))
+
+
+def test_a_foreign_record_is_still_noticed() -> None:
+    records: list[Written] = [(b"other", 0, b"1"), (b"other", 2, b"2"), (None, 4, b"3")]
+    assert log_of(newest(records, is_whole=True)).foreign == {"other", ""}
+
+
+@pytest.mark.parametrize("earlier", EARLIER_COMPACTION, ids=["one day", "one minute"])
+def test_a_topic_of_an_earlier_version_gets_the_settings_of_this_one(earlier: dict[str, str]) -> None:
+    own = {"cleanup.policy": "compact", **earlier}
+    assert {**own, **missing_compaction(own)} == {**own, **COMPACTION}
+    kept = {**own, "delete.retention.ms": "7"}
+    assert {**kept, **missing_compaction(kept)} == {**own, **COMPACTION, "delete.retention.ms": "7"}
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {},
+        dict(COMPACTION),
+        {**EARLIER_COMPACTION[0], "segment.ms": "3600000"},
+        {**EARLIER_COMPACTION[1], "min.cleanable.dirty.ratio": "0.5"},
+    ],
+)
+def test_settings_that_somebody_chose_stay(own: dict[str, str]) -> None:
+    assert missing_compaction(own) == {}
