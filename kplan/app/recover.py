@@ -84,14 +84,16 @@ def end_unfinished_writes(store: Store, lock_timeout: float, runtime: Runtime) -
 def find_open_runs(store: Store, left_out: Collection[str], run: str) -> list[Progress]:
     """Return the open runs, or the one that `run` names, without those of the stacks that are left out.
 
-    Raises Invalid where there is no such run.
+    A run of theirs that is named is left out too. Raises Invalid where there is no such run.
     """
-    runs = [name for name, stack in store.overview().open_runs.items() if stack not in left_out]
+    overview = store.overview()
+    runs = [name for name, stack in overview.open_runs.items() if stack not in left_out]
     progresses = [progress for progress in (replay(store.entries(name)) for name in runs) if progress]
     if not run:
         return progresses
     chosen = [progress for progress in progresses if run in (progress.run, escape(progress.run))]
-    if not chosen:
+    stopped = {*(overview.open_runs.keys() - set(runs)), *(record.run for record in overview.unreadable)}
+    if not chosen and run not in {*stopped, *map(escape, stopped)}:
         raise Invalid([error(codes.K606, "there is no such open run", run, help="`kplan recover --list` shows them")])
     return chosen
 

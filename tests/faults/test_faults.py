@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import brokers, database, faults, locks, matrix, rights
+from tests.faults import brokers, clocks, database, faults, locks, matrix, rights
 from tests.faults.judging import LOST, Ground, Reference
 from tests.faults.stage import Stage
 from tests.faults.world import SMALL, World
@@ -104,6 +104,17 @@ def test_an_apply_ends_soon_after_one_broker_of_three_died() -> None:
     try:
         with brokers.ground() as trial:
             outcomes = brokers.run(trial, 2, seed=2, say=print)
+    except ServiceMissing as missing:
+        without(missing)
+    assert not [str(outcome) + outcome.output for outcome in outcomes if outcome.wrong]
+
+
+def test_an_apply_goes_on_when_the_clock_jumps() -> None:
+    """By more than brokers accept in the time of a record."""
+    outcomes: list[clocks.Outcome] = []
+    try:
+        with clocks.ground() as (cluster, folder):
+            outcomes.append(clocks.try_one(cluster, folder, "jump", "+2h", 0, seed=2))
     except ServiceMissing as missing:
         without(missing)
     assert not [str(outcome) + outcome.output for outcome in outcomes if outcome.wrong]

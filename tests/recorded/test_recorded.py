@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 import uuid
@@ -74,9 +75,13 @@ def test_a_recorded_file_is_read_recovered_and_gone_on_with(shell: Shell) -> Non
 
 def test_a_recorded_file_is_signed_and_gone_on_with(shell: Shell) -> None:
     """It was written without a key; its open run is signed with the rest, and recovered."""
+    run = re.search(r"\d{8}T\d{6}Z-\w{4}", shell.kplan("recover", "--list").out)
+    assert run is not None
     shell.environment["KPLAN_KEY"] = KEY
     assert "K621" in shell.kplan("plan", "shop.yaml", expect=1).all
     assert "K621" in shell.kplan("recover", "--yes", expect=8).all
+    refused = shell.kplan("recover", run[0], "--yes", "--forget", "*", expect=8).all
+    assert "K621" in refused and "K606" not in refused, refused
     said = shell.kplan("state", "sign", "--yes").out
     assert "stack audit:" in said and "has no end" in said
     shell.kplan("plan", "audit.yaml")

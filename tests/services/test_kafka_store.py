@@ -195,6 +195,20 @@ class TestTopic:
         assert settings["unclean.leader.election.enable"].value == "false"
         assert len(world.admin.list_topics(timeout=10).topics[world.topic].partitions) == 1
 
+    @pytest.mark.parametrize("hours", [2, 9600, -9600])
+    def test_brokers_take_the_records_of_a_machine_with_a_wrong_clock(
+        self, world: World, store: KafkaStore, hours: int
+    ) -> None:
+        with store.lock("a", me(), 0):
+            pass
+        refusals: list[KafkaError | None] = []
+        producer = Producer({"bootstrap.servers": world.bootstrap})
+        producer.produce(
+            world.topic, b"{}", b"other", timestamp=round((time.time() + hours * 3600) * 1000),
+            on_delivery=lambda refusal, _: refusals.append(refusal),
+        )  # fmt: skip
+        assert producer.flush(10) == 0 and refusals == [None]
+
     def config(self, world: World) -> dict[str, Any]:
         resource = ConfigResource(ConfigResource.Type.TOPIC, world.topic)
         return {

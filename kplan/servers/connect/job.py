@@ -178,7 +178,7 @@ class Job:
         try:
             self._send("DELETE", path_of(name, "offsets"), done=lambda: self._read_offsets(name) == [])
         except KplanError as failure:
-            if not isinstance(failure, Conflict):
+            if not isinstance(failure, Conflict) and self.change.action is Action.DELETE:
                 failure.help = "`keep_offsets: true` on its entry in `removed:` deletes the connector without them"
             raise
 

@@ -135,6 +135,9 @@ class Clients:
         words = f"{doing}: {words} ({problem.name()})"
         if problem.code() == 35:
             return Unsupported(words)
+        if problem.code() == KafkaError.INVALID_TIMESTAMP:
+            return JournalBroken(words, help="the clocks of this machine and of the brokers differ: set them, "
+                                 f"or set message.timestamp.type=LogAppendTime on {self.topic}")  # fmt: skip
         return JournalBroken(words)
 
 

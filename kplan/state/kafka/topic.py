@@ -58,13 +58,15 @@ MAX_RECORD_BYTES: Final = 8_388_608
 MAX_FETCH_BYTES: Final = 16_777_216  # of one answer: what brokers have not compacted yet comes in few of them
 # What is in the newest segment is never compacted, and every plan reads it. A segment ends with the first write after
 # ten seconds, or when it is full; compaction makes one of many. A segment must hold the largest record, or brokers
-# refuse that.
+# refuse that. Brokers set the time of a record: by a client's clock, a segment may never end, and one that is ahead by
+# more than message.timestamp.after.max.ms (1 h) could write nothing.
 COMPACTION: Final[Mapping[str, str]] = {
     "min.cleanable.dirty.ratio": "0.01",
     "segment.ms": "10000",
     "segment.bytes": str(MAX_RECORD_BYTES),
     "max.compaction.lag.ms": "600000",
     "delete.retention.ms": "600000",  # a reader that takes longer begins again: see Reader.read
+    "message.timestamp.type": "LogAppendTime",
 }
 RETENTION_SECONDS: Final = 600.0  # delete.retention.ms: so long brokers keep a removal, and the markers of transactions
 REREAD_SECONDS: Final = 300.0  # half of it: an older reading may miss a removal
@@ -78,7 +80,13 @@ SETTINGS: Final[Mapping[str, str]] = {
 # What earlier versions created the topic with, or set on it: only a topic with one of these is brought up to date.
 EARLIER_COMPACTION: Final[Sequence[Mapping[str, str]]] = (
     {"min.cleanable.dirty.ratio": "0.1", "segment.ms": "86400000"},
-    {**COMPACTION, "segment.ms": "60000", "delete.retention.ms": "3600000"},
+    {
+        "min.cleanable.dirty.ratio": "0.01",
+        "segment.ms": "60000",
+        "segment.bytes": str(MAX_RECORD_BYTES),
+        "max.compaction.lag.ms": "600000",
+        "delete.retention.ms": "3600000",
+    },
 )
 CHOICE: Final = ("min.cleanable.dirty.ratio", "segment.ms")  # where these are not an earlier version's, somebody chose
 

@@ -143,6 +143,7 @@ def test_an_interrupted_run_is_put_back_or_completed(
         with pytest.raises(Invalid, match="K606"):
             find_open_runs(opened.store, (), "another")
         assert find_open_runs(opened.store, {"a"}, "") == []
+        assert find_open_runs(opened.store, {"a"}, runs[0].run) == [], "its stack is stopped, and the run is there"
         (plan,) = plan_runs(runs, opened, request, caller.request(), caller.runtime())
         run = read_open_run(runs[0], plan, opened, caller.runtime())
         assert [(step.address, step.state, step.live) for step in run.steps] == [("topic/a.x", "done", "as planned")]

@@ -473,6 +473,12 @@ class TestReplaceAndMove:
         assert list(fake.connectors) == ["new"]
         assert (fake.connectors["new"].offsets, fake.connectors["new"].state) == (self.offsets, "RUNNING")
 
+    def test_no_entry_under_removed_is_advised(self, backend: ConnectConnectors, fake: FakeConnect) -> None:
+        fake.put("old", {"connector.class": CLASS, "password": CANARY}, offsets=self.offsets)
+        fake.fault("DELETE .*/offsets", (500, "Failed to find any class that implements Connector"))
+        error = act(backend, self.move()).error
+        assert error is not None and "removed:" not in error.help
+
     def test_the_way_back(self, backend: ConnectConnectors, fake: FakeConnect) -> None:
         fake.put("old", {"connector.class": CLASS, "password": CANARY}, offsets=self.offsets)
         there = self.move()

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError
 
 from kplan.model import Address, Owned
 from kplan.model.journal import Entry, Item
 from kplan.state.base import make_ledger_key, make_summary_key
 from kplan.state.kafka.log import Log, NewestRecords, dumped, journal_records, ledger_record
+from kplan.state.kafka.store import KafkaStore
 from kplan.state.kafka.topic import COMPACTION, EARLIER_COMPACTION, missing_compaction
 
 NOW = "2026-08-22T10:15:02Z"
@@ -109,3 +111,11 @@ def test_a_topic_of_an_earlier_version_gets_the_settings_of_this_one(earlier: di
 )
 def test_settings_that_somebody_chose_stay(own: dict[str, str]) -> None:
     assert missing_compaction(own) == {}
+
+
+def test_a_time_that_brokers_refuse_is_a_matter_of_clocks() -> None:
+    clients = KafkaStore({"bootstrap.servers": "127.0.0.1:9"}, "__team")._clients
+    problem = clients.meant(
+        KafkaError(KafkaError.INVALID_TIMESTAMP, "Broker: Invalid timestamp"), "it cannot be written"
+    )
+    assert "clocks" in problem.help and "message.timestamp.type=LogAppendTime on __team" in problem.help
