@@ -67,7 +67,7 @@ class Commands(click.Group):
         command = module.command
         assert isinstance(command, click.Command)
         if ctx.resilient_parsing:  # a shell asks for completions
-            importlib.import_module("kplan.cli.completing").attach(command)
+            importlib.import_module("kplan.cli.completing").attach_completions(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
