@@ -42,7 +42,7 @@ from kplan.state.base import Holder, UnfinishedWrite
 from kplan.state.kafka import topic as state_topic
 from kplan.state.kafka.log import Log, make_ledger_key
 from kplan.state.kafka.store import KafkaStore
-from kplan.state.kafka.topic import COMPACTION, EARLIER_COMPACTION, Reader
+from kplan.state.kafka.topic import COMPACTION, EARLIER_COMPACTION, TopicReader
 from tests.schemas import published, strict
 from tests.services import KafkaCluster
 
@@ -300,15 +300,17 @@ class TestTopic:
         """The clock goes on by so many seconds with each look at it: at the beginning and the end of a reading."""
         with store.lock("a", me(), 0) as lock:
             lock.write([entry(0, "begin")], {ORDERS: owned()})
-        opened = Reader._opened
+        opened = TopicReader._open_consumer
 
         def read(reader: KafkaStore, *clock: float) -> list[int]:
             """Where the readings that this takes begin."""
             starts: list[int] = []
             times = iter(clock)
             with monkeypatch.context() as patch:
-                patch.setattr(state_topic, "_clock", lambda: next(times))
-                patch.setattr(Reader, "_opened", lambda each: (starts.append(each._position), opened(each))[1])
+                patch.setattr(state_topic, "_read_clock", lambda: next(times))
+                patch.setattr(
+                    TopicReader, "_open_consumer", lambda each: (starts.append(each._position), opened(each))[1]
+                )
                 assert set(reader.ledger()) == {ORDERS}
             with world.store().lock("b", me(), 0) as lock:  # else there is nothing more to read
                 lock.write([entry(0, "begin", stack="b", run=uuid.uuid4().hex)])
@@ -472,7 +474,7 @@ class TestRecords:
         self, world: World, store: KafkaStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As a broker leaves it that was killed while it ended the transaction (tests/faults/README.md)."""
-        monkeypatch.setattr("kplan.state.kafka.topic.TRANSACTION_SECONDS", 1.0)
+        monkeypatch.setattr("kplan.state.kafka.topic.TRANSACTION_TIMEOUT_S", 1.0)
         with store.lock("b", me(), 0) as lock:
             lock.write(ledger={ORDERS: owned("b")})
         with store.lock("a", me(), 0):
@@ -554,7 +556,7 @@ class TestClaims:
         log = Log()
         for key, (offset, value) in sorted(last.items(), key=lambda each: each[1][0]):
             log.put(offset, key.encode(), json.dumps(value).encode())
-        assert log.ledger()[ORDERS] == store.ledger()[ORDERS] == owned("a", protect=False)
+        assert log.find_owners()[ORDERS] == store.ledger()[ORDERS] == owned("a", protect=False)
 
 
 class TestLock:

@@ -158,15 +158,15 @@ def log_of(*records: tuple[str, Any]) -> Log:
 
 def read_ledger(data: Any) -> Any:
     log = log_of(("stack/shop/connector/cdc", data))
-    assert not log.unreadable() and not log.foreign
-    return log.ledger()
+    assert not log.list_unreadable() and not log.foreign
+    return log.find_owners()
 
 
 def read_journal(data: Any) -> tuple[Progress, Plan]:
     """Read what is left to do of a run that was killed, without the JSON of its changes, which the plan has."""
     log = log_of(("stack/shop/run/run-1/0", data))
-    assert log.open_runs() == {"run-1": "shop"} and not log.unreadable()
-    progress = replay(log.runs["shop", "run-1"].entries())
+    assert log.open_runs() == {"run-1": "shop"} and not log.list_unreadable()
+    progress = replay(log.runs["shop", "run-1"].decode_entries())
     assert progress is not None
     bare = {number: replace(item, change=None) for number, item in progress.planned.items()}
     known = {key: value for key, value in progress.about.items() if key in ABOUT}
@@ -174,12 +174,12 @@ def read_journal(data: Any) -> tuple[Progress, Plan]:
 
 
 def read_summary(data: Any) -> RunSummary:
-    (summary,) = log_of(("stack/shop/runs/run-1", data)).run_summaries()
+    (summary,) = log_of(("stack/shop/runs/run-1", data)).list_summaries()
     return replace(summary, about={key: value for key, value in summary.about.items() if key in ABOUT})
 
 
 def read_history(data: Any) -> list[PastChange]:
-    return log_of(("stack/shop/history/topic/orders", data)).changes("shop", "topic/orders")
+    return log_of(("stack/shop/history/topic/orders", data)).list_changes("shop", "topic/orders")
 
 
 def read_lock(data: Any) -> Any:
@@ -266,7 +266,7 @@ def test_an_unknown_event_of_a_run_changes_nothing_of_what_is_known() -> None:
     begin = ("stack/shop/run/run-1/0", entry_to_json(ENTRY))
     will = ("stack/shop/run/run-1/1", entry_to_json(replace(ENTRY, seq=1, event="will", about={})))
     later = ("stack/shop/run/run-1/2", entry_to_json(replace(ENTRY, seq=2, event=WORD, about={})))
-    known, all = (replay(log_of(*records).runs["shop", "run-1"].entries())
+    known, all = (replay(log_of(*records).runs["shop", "run-1"].decode_entries())
                   for records in ([begin, will], [begin, will, later]))  # fmt: skip
     assert known is not None and all is not None and known.flying
     assert replace(all, seq=2) == known

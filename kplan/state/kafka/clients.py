@@ -1,4 +1,4 @@
-"""The clients of the state's topic: how they are made, and what their errors mean."""
+"""Make the clients of the state's topic, and explain their errors."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from kplan.servers.connection_errors import Contact, unusable_settings
 from kplan.servers.permissions import Acl, describe_missing, group_prefix
 from kplan.servers.waits import RETRY
 
-CLIENT: Final = "kplan/"
-TRANSACTION_SECONDS: Final = 15.0
-REPEATED_S: Final = 5.0  # a retry for the same cause is no new warning for so long
+CLIENT_PREFIX: Final = "kplan/"
+TRANSACTION_TIMEOUT_S: Final = 15.0
+REPEAT_INTERVAL_S: Final = 5.0  # a retry for the same cause is no new warning for so long
 # When every broker has gone, librdkafka forgets them all and bootstraps anew, and with it what it was about to ask of a
 # group's coordinator: `send_offsets_to_transaction` then never returns (2.16.0, seen when a single broker restarts).
 RECOVERY: Final = {"metadata.recovery.strategy": "none"} if libversion()[1] >= 0x020B0000 else {}
-KPLANS_OWN: Final = ("client.id", "allow.auto.create.topics", "error_cb", "throttle_cb", "logger", "group.id",
+RESERVED_SETTINGS: Final = ("client.id", "allow.auto.create.topics", "error_cb", "throttle_cb", "logger", "group.id",
                      "transactional.id", "isolation.level", "enable.auto.commit", "acks")  # fmt: skip
 
 DENIED = frozenset({29, 30, 31, 53, 58, KafkaError._AUTHENTICATION, KafkaError._SSL})
-GONE = frozenset({3, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, 100})
+MISSING = frozenset({3, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, 100})
 SILENT = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT,
                     KafkaError._TIMED_OUT_QUEUE, KafkaError.REQUEST_TIMED_OUT})  # fmt: skip
-PASSING = SILENT | {3, 5, 6, 8, 9, 13, 14, 15, 16, 27, 51, 56, 74, 75, 78,
+TRANSIENT = SILENT | {3, 5, 6, 8, 9, 13, 14, 15, 16, 27, 51, 56, 74, 75, 78,
                     KafkaError._WAIT_COORD, KafkaError._WAIT_CACHE}  # fmt: skip
 EVICTED = frozenset({25, 47, 82, 90, KafkaError._FENCED})  # this member, or this producer, is no more
 STALE_GENERATION = frozenset({22, 27})  # a contender joined: the same member has a newer generation in a moment
-HOPELESS = frozenset({10, 18, 35, KafkaError._INVALID_ARG}) | DENIED  # too large, unsupported, not allowed
+PERMANENT = frozenset({10, 18, 35, KafkaError._INVALID_ARG}) | DENIED  # too large, unsupported, not allowed
 
 
-def problem_of(exception: BaseException) -> KafkaError | None:
+def find_problem(exception: BaseException) -> KafkaError | None:
     args = exception.args if isinstance(exception, KafkaException) else ()
     return args[0] if args and isinstance(args[0], KafkaError) else None
 
 
-def code_of(exception: BaseException) -> int:
-    problem = problem_of(exception)
+def find_code(exception: BaseException) -> int:
+    problem = find_problem(exception)
     return KafkaError._FAIL if problem is None else problem.code()
 
 
 @dataclass(slots=True)
 class Clients:
-    """How clients of this cluster are made, and what only their callbacks know: why a broker does not answer.
+    """Make clients of this cluster, and keep what only their callbacks know: why a broker does not answer.
 
     `logger` is kplan's own, `library` librdkafka's.
     """
@@ -66,15 +66,15 @@ class Clients:
 
     @property
     def prefix(self) -> str:
-        """Of groups and transactional ids: `kplan.` for `__kplan`. Another topic is another world."""
+        """Return the prefix of groups and transactional ids: `kplan.` for `__kplan`. Another topic has other locks."""
         return group_prefix(self.topic)
 
-    def group(self, stack: str) -> str:
+    def name_group(self, stack: str) -> str:
         return self.prefix + stack
 
-    def settings(self, client: str, **own: Any) -> dict[str, Any]:
-        given = {key: value for key, value in self.config.items() if key not in KPLANS_OWN}
-        return {**given, **RECOVERY, "client.id": client, "error_cb": self.contact.note_error,
+    def make_settings(self, client: str, **own: Any) -> dict[str, Any]:
+        configured = {key: value for key, value in self.config.items() if key not in RESERVED_SETTINGS}
+        return {**configured, **RECOVERY, "client.id": client, "error_cb": self.contact.note_error,
                 "throttle_cb": self.contact.note_throttle, **own}  # fmt: skip
 
     def log_request(self, what: str, started: float, number: int = 1, refusal: BaseException | None = None) -> None:
@@ -86,7 +86,7 @@ class Clients:
         """Wait before the next try, and log why there is one; the same cause is a warning every few seconds only."""
         text = f"{doing}: {cause if isinstance(cause, str) else self._describe(cause)}"
         now = time.monotonic()
-        is_repeated = text == self._last_retry[0] and now - self._last_retry[1] < REPEATED_S
+        is_repeated = text == self._last_retry[0] and now - self._last_retry[1] < REPEAT_INTERVAL_S
         if not is_repeated:
             self._last_retry = text, now
         level = logging.DEBUG if is_repeated else logging.WARNING
@@ -94,44 +94,45 @@ class Clients:
         time.sleep(seconds)
 
     def _describe(self, exception: BaseException) -> str:
-        problem = problem_of(exception)
+        problem = find_problem(exception)
         return f"{problem.str()} ({problem.name()})" if problem else str(exception) or type(exception).__name__
 
-    def consumer(self, client: str, group: str, **own: Any) -> Consumer:
+    def make_consumer(self, client: str, group: str, **own: Any) -> Consumer:
         usual = {"group.id": group, "enable.auto.commit": False, "isolation.level": "read_committed",
                  "allow.auto.create.topics": False}  # fmt: skip
         try:
-            return Consumer(self.settings(client, **{**usual, **own}), logger=self.library)
+            return Consumer(self.make_settings(client, **{**usual, **own}), logger=self.library)
         except (KafkaException, ValueError, TypeError, AttributeError, ImportError) as exception:
-            raise self.unusable(exception) from exception
+            raise self.make_settings_error(exception) from exception
 
-    def unusable(self, exception: BaseException) -> Invalid:
+    def make_settings_error(self, exception: BaseException) -> Invalid:
         """Return the error for settings of which no client can be made."""
-        return unusable_settings(self.mask.mask(str(problem_of(exception) or exception)), self.config, self.places)
+        return unusable_settings(self.mask.mask(str(find_problem(exception) or exception)), self.config, self.places)
 
-    def said(self, exception: BaseException, doing: str, resource: str = "") -> KplanError:
-        """The exception as an error of ours. `resource` is what a refusal is about where its code does not say."""
-        problem = problem_of(exception)
+    def to_kplan_error(self, exception: BaseException, doing: str, resource: str = "") -> KplanError:
+        """Return the exception as an error of kplan. `resource` is what a refusal is about where its code does not
+        say."""
+        problem = find_problem(exception)
         if isinstance(exception, KplanError):
             return exception
         if problem is None:
             return JournalBroken(f"{doing}: {self.mask.mask(f'{type(exception).__name__}: {exception}')}")
-        return self.meant(problem, doing, resource)
+        return self.explain_problem(problem, doing, resource)
 
-    def meant(self, problem: KafkaError, doing: str, resource: str = "") -> KplanError:
+    def explain_problem(self, problem: KafkaError, doing: str, resource: str = "") -> KplanError:
         words = self.mask.mask(problem.str())
         if problem.code() in _ACLS:
             kind, operation = _ACLS[problem.code()]
             name, prefixed = (self.topic, False) if kind == "Topic" else (self.prefix, kind != "Cluster")
-            lacking, help = describe_missing(
+            denial, help = describe_missing(
                 Acl(operation or resource, kind, name if kind != "Cluster" else "", prefixed), self.config
             )
-            return Denied(f"{doing}: {lacking}", help=help)
+            return Denied(f"{doing}: {denial}", help=help)
         if problem.code() in SILENT | DENIED:
-            found = self.contact.unreachable_error(f"{words} ({problem.name()})")
-            named = type(found)(f"{doing}: {found.message}", help=found.help, code=found.entry)
-            named.error_class = found.error_class
-            return self.contact.explain_throttling(named)
+            failure = self.contact.unreachable_error(f"{words} ({problem.name()})")
+            explained = type(failure)(f"{doing}: {failure.message}", help=failure.help, code=failure.entry)
+            explained.error_class = failure.error_class
+            return self.contact.explain_throttling(explained)
         words = f"{doing}: {words} ({problem.name()})"
         if problem.code() == 35:
             return Unsupported(words)

@@ -1,4 +1,4 @@
-"""The records of the state's topic, and what all of them amount to (schemas/state.v1.json). Without effects.
+"""Encode and decode the records of the state's topic (schemas/state.v1.json). Without effects.
 
 Keys are `stack/NAME/ADDRESS` (ledger), `stack/NAME/run/ID/SEQ[/PART]` (journal), `stack/NAME/runs/ID` (summaries),
 `stack/NAME/history/ADDRESS` (the last changes of a resource) and `stack/NAME/lock`. An address is the rest of its key,
@@ -44,44 +44,44 @@ Json = dict[str, Any]
 Record = tuple[str, Json | None]  # None: the key is removed (a tombstone)
 
 VERSION: Final = 1
-KEPT_RUNS: Final = 20  # finished ones, of each stack
-MOST_ITEMS: Final = 200  # of an entry, in one record
-MOST_BYTES: Final = 700_000  # of them; a topic's usual limit is 1 MiB a batch
+MAX_KEPT_RUNS: Final = 20  # finished ones, of each stack
+MAX_ITEMS: Final = 200  # of an entry, in one record
+MAX_BYTES: Final = 700_000  # of them; a topic's usual limit is 1 MiB a batch
 
 
-def dumped(data: Json) -> bytes:
+def encode_json(data: Json) -> bytes:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def ledger_record(owned: Owned, claimed: int | None) -> Record:
-    """`claimed` is the offset of the claim, which compaction removes with the record that first had it."""
+def make_ledger_record(owned: Owned, claimed: int | None) -> Record:
+    """Return the record of a resource. `claimed` is the offset of the claim; compaction removes its record."""
     value = {"v": VERSION, **owned_to_json(owned), **({} if claimed is None else {"claimed": claimed})}
     return make_ledger_key(owned.stack, owned.address), value
 
 
-def summary_record(summary: RunSummary) -> Record:
+def make_summary_record(summary: RunSummary) -> Record:
     return make_summary_key(summary.stack, summary.run), {"v": VERSION, **summary_to_json(summary)}
 
 
-def history_record(stack: str, address: str, changes: Sequence[PastChange]) -> Record:
+def make_history_record(stack: str, address: str, changes: Sequence[PastChange]) -> Record:
     return make_history_key(stack, address), {"v": VERSION, **changes_to_json(changes)}
 
 
-def lock_key(stack: str) -> str:
+def make_lock_key(stack: str) -> str:
     return f"stack/{stack}/lock"
 
 
-def lock_record(stack: str, holder: Holder, state: str) -> Record:
-    return lock_key(stack), {
+def make_lock_record(stack: str, holder: Holder, state: str) -> Record:
+    return make_lock_key(stack), {
         "v": VERSION, "state": state, "who": holder.who, "run": holder.run, "command": holder.command,
         "since": holder.since, "pid": holder.pid,
     }  # fmt: skip
 
 
-def journal_records(entry: Entry) -> list[Record]:
-    """The entry, split where it has more than MOST_ITEMS items or MOST_BYTES bytes of them."""
+def make_journal_records(entry: Entry) -> list[Record]:
+    """Return the records of the entry, split if it has more than MAX_ITEMS items or MAX_BYTES bytes of them."""
     data = {"v": VERSION, **entry_to_json(entry)}
-    parts = list(_parts(data["items"])) or [[]]
+    parts = list(_split_items(data["items"])) or [[]]
     key = make_journal_key(entry.stack, entry.run, entry.seq)
     if len(parts) == 1:
         return [(key, data)]
@@ -90,16 +90,16 @@ def journal_records(entry: Entry) -> list[Record]:
             for n, items in enumerate(parts)]  # fmt: skip
 
 
-def _parts(items: Sequence[Json]) -> Iterator[list[Json]]:
+def _split_items(items: Sequence[Json]) -> Iterator[list[Json]]:
     part: list[Json] = []
     size = 0
     for item in items:
-        more = len(dumped(item))
-        if part and (len(part) == MOST_ITEMS or size + more > MOST_BYTES):
+        item_size = len(encode_json(item))
+        if part and (len(part) == MAX_ITEMS or size + item_size > MAX_BYTES):
             yield part
             part, size = [], 0
         part.append(item)
-        size += more
+        size += item_size
     if part:
         yield part
 
@@ -128,8 +128,8 @@ class NewestRecords:
 
 
 @dataclass(slots=True)
-class Claim:
-    """What one stack says of an address. Of several, the lowest `claimed` (an offset) is the owner's."""
+class OwnershipClaim:
+    """Hold what one stack states about an address. Of several, the lowest `claimed` (an offset) is the owner's."""
 
     claimed: int
     owned: Owned
@@ -138,10 +138,10 @@ class Claim:
 
 @dataclass(slots=True)
 class RunLog:
-    """The records of one run, as they are in the topic: offset, key and value by `(seq, part)`.
+    """Hold the records of one run, as they are in the topic: offset, key and value by `(seq, part)`.
 
-    What they hold is looked at when it is asked for: it takes ten times the memory, and of a run that has a summary it
-    seldom is.
+    Their content is decoded when it is needed: it takes ten times the memory, and for a run that has a summary it is
+    rarely needed.
     """
 
     stack: str
@@ -154,30 +154,30 @@ class RunLog:
 
     @property
     def has_end(self) -> bool:
-        return "end" in self._looked()[0]
+        return "end" in self._inspect()[0]
 
     @property
     def unreadable(self) -> Sequence[Unreadable]:
-        """The records that cannot be read."""
-        return [problem for problem in self._looked()[1] if not problem.is_untrusted]
+        """Return the records that cannot be read."""
+        return [problem for problem in self._inspect()[1] if not problem.is_untrusted]
 
     @property
     def problems(self) -> Sequence[Unreadable]:
-        """The records that cannot be read or trusted."""
-        return self._looked()[1]
+        """Return the records that cannot be read or trusted."""
+        return self._inspect()[1]
 
-    def _looked(self) -> tuple[frozenset[str], tuple[Unreadable, ...]]:
+    def _inspect(self) -> tuple[frozenset[str], tuple[Unreadable, ...]]:
         if self._events is None:
             events, problems = set(), []
             for (seq, _), (offset, key, value) in self.records.items():
                 try:
-                    data = _read(value) or {}
+                    data = _decode(value) or {}
                     event = entry_from_json(self.run, self.stack, seq, data).event
                 except _BAD as cause:
-                    problems.append(_unreadable(self.stack, key, offset, cause, run=self.run))
+                    problems.append(_make_unreadable(self.stack, key, offset, cause, run=self.run))
                     continue
                 if fault := self.signer.find_fault(key, data):
-                    problems.append(_untrusted(self.stack, key, offset, fault, run=self.run))
+                    problems.append(_make_untrusted(self.stack, key, offset, fault, run=self.run))
                 else:
                     events.add(event)
             self._events = frozenset(events), tuple(problems)
@@ -194,26 +194,26 @@ class RunLog:
     def copy(self) -> RunLog:
         return replace(self, records=dict(self.records))
 
-    def entries(self) -> list[Entry]:
-        """Raises ValueError for what is not an entry, and for one of which a part is missing."""
-        whole: dict[int, list[Json]] = {}
+    def decode_entries(self) -> list[Entry]:
+        """Return the entries. Raises ValueError for what is not an entry, and for one with a missing part."""
+        parts_by_seq: dict[int, list[Json]] = {}
         for seq, part in sorted(self.records):
-            whole.setdefault(seq, []).append(_read(self.records[seq, part][2]) or {})
-        return [self._joined(seq, parts) for seq, parts in sorted(whole.items())]
+            parts_by_seq.setdefault(seq, []).append(_decode(self.records[seq, part][2]) or {})
+        return [self._join_parts(seq, parts) for seq, parts in sorted(parts_by_seq.items())]
 
-    def _joined(self, seq: int, parts: Sequence[Json]) -> Entry:
-        wanted = parts[0].get("parts", 1)
-        if len(parts) != wanted:
-            raise ValueError(f"entry {seq} of run {self.run} has {len(parts)} of {wanted} parts")
+    def _join_parts(self, seq: int, parts: Sequence[Json]) -> Entry:
+        expected = parts[0].get("parts", 1)
+        if len(parts) != expected:
+            raise ValueError(f"entry {seq} of run {self.run} has {len(parts)} of {expected} parts")
         items = [item for part in parts for item in part["items"]]
         return entry_from_json(self.run, self.stack, seq, {**parts[0], "items": items})
 
 
 @dataclass(slots=True)
 class Log:
-    """What the topic's records amount to, applied in the order of their offsets. Runs are by stack and id."""
+    """Hold the state that the topic's records define, in the order of their offsets. Runs are by stack and id."""
 
-    claims: dict[Address, dict[str, Claim]] = field(default_factory=dict)
+    claims: dict[Address, dict[str, OwnershipClaim]] = field(default_factory=dict)
     runs: dict[tuple[str, str], RunLog] = field(default_factory=dict)
     summaries: dict[tuple[str, str], tuple[int, RunSummary]] = field(default_factory=dict)  # with their offsets
     histories: dict[tuple[str, str], bytes] = field(default_factory=dict)  # by stack and address
@@ -225,7 +225,7 @@ class Log:
     unsigned: set[tuple[str, str]] = field(default_factory=set)  # runs whose summary is not
 
     def put(self, offset: int, key: bytes | None, value: bytes | None) -> None:
-        """Apply one record. What cannot be read is remembered until a good record of its key comes."""
+        """Apply one record. An unreadable one is kept until a good record of its key comes."""
         text = (key or b"").decode(errors="replace")
         parts = text.split("/")
         stack = parts[1] if len(parts) > 2 and parts[0] == "stack" else ""
@@ -238,18 +238,18 @@ class Log:
         try:
             match parts[2:]:
                 case ["lock"]:
-                    self._lock(stack, value)
-                case ["run", run, seq, *part] if _numbers(seq, *part) and len(part) < 2:
+                    self._put_lock(stack, value)
+                case ["run", run, seq, *part] if _are_numbers(seq, *part) and len(part) < 2:
                     at = int(seq), int(part[0]) if part else 0
-                    self._journal(offset, text, (stack, run), at, value)
+                    self._put_journal(offset, text, (stack, run), at, value)
                 case ["runs", run] if run:
-                    self._summary(offset, stack, run, value)
+                    self._put_summary(offset, stack, run, value)
                 case ["history", _, _, *_] if value:
                     self.histories[stack, name] = value
                 case ["history", _, _, *_]:
                     self.histories.pop((stack, name), None)
                 case [kind, _, *_] if name and kind in KINDS:
-                    self._claim(offset, stack, Address(kind, name), _read(value))
+                    self._put_claim(offset, stack, Address(kind, name), _decode(value))
                 case [kind, _, *_] if name and kind not in _OTHERS and find_unknown_kind(f"{kind}/{name}"):
                     if value:
                         refuse_unknown_kind(f"{kind}/{name}")
@@ -257,13 +257,13 @@ class Log:
                     self.foreign.add(text)
         except _BAD as cause:
             address = Address(parts[2], name) if parts[2] in KINDS else None
-            self.broken[text] = _unreadable(stack, text, offset, cause, address)
+            self.broken[text] = _make_unreadable(stack, text, offset, cause, address)
 
-    def _lock(self, stack: str, value: bytes | None) -> None:
-        """What a newer kplan writes of its lock says nothing that is needed."""
+    def _put_lock(self, stack: str, value: bytes | None) -> None:
+        """Apply the record of a lock. One of a newer kplan is ignored: it is not needed."""
         self.locks.pop(stack, None)
         try:
-            data = _read(value)
+            data = _decode(value)
             if data is not None:
                 texts = (str(data[key]) for key in ("who", "run", "command", "since", "state"))
                 who, run, command, since, state = texts
@@ -271,7 +271,9 @@ class Log:
         except _BAD:
             pass
 
-    def _journal(self, offset: int, key: str, run: tuple[str, str], at: tuple[int, int], value: bytes | None) -> None:
+    def _put_journal(
+        self, offset: int, key: str, run: tuple[str, str], at: tuple[int, int], value: bytes | None
+    ) -> None:
         log = self.runs.get(run)
         if log is None and value:
             log = self.runs[run] = RunLog(*run, offset, offset, signer=self.signer)
@@ -280,15 +282,15 @@ class Log:
             if not log.records:
                 del self.runs[run]
 
-    def _summary(self, offset: int, stack: str, run: str, value: bytes | None) -> None:
+    def _put_summary(self, offset: int, stack: str, run: str, value: bytes | None) -> None:
         self.summaries.pop((stack, run), None)
         self.unsigned.discard((stack, run))
-        if (data := _read(value)) is not None:
+        if (data := _decode(value)) is not None:
             self.summaries[stack, run] = offset, summary_from_json(run, stack, data)
             if self.signer.find_fault(make_summary_key(stack, run), data):
                 self.unsigned.add((stack, run))
 
-    def _claim(self, offset: int, stack: str, address: Address, data: Json | None) -> None:
+    def _put_claim(self, offset: int, stack: str, address: Address, data: Json | None) -> None:
         if data is None:
             self.claims.get(address, {}).pop(stack, None)
             return
@@ -298,40 +300,42 @@ class Log:
         claimed = min(offset, int(data.get("claimed", offset)))
         key = make_ledger_key(stack, address)
         fault = self.signer.find_fault(key, data)
-        self.claims.setdefault(address, {})[stack] = Claim(claimed, owned, fault)
+        self.claims.setdefault(address, {})[stack] = OwnershipClaim(claimed, owned, fault)
         if fault:
-            self.untrusted[key] = _untrusted(stack, key, offset, fault, address)
+            self.untrusted[key] = _make_untrusted(stack, key, offset, fault, address)
 
-    def ledger(self) -> dict[Address, Owned]:
+    def find_owners(self) -> dict[Address, Owned]:
         """Return the rightful owner's record of each address: of several claims, the one with the lowest offset.
 
         One that is not signed, where there is a key, comes after those that are.
         """
-        return {address: min(claims.values(), key=lambda each: (bool(each.fault), each.claimed)).owned
+        return {address: min(claims.values(), key=lambda claim: (bool(claim.fault), claim.claimed)).owned
                 for address, claims in sorted(self.claims.items()) if claims}  # fmt: skip
 
-    def known_runs(self) -> list[RunLog]:
+    def list_runs(self) -> list[RunLog]:
         """Return the runs that have details, oldest first."""
-        return sorted(self.runs.values(), key=lambda each: each.first)
+        return sorted(self.runs.values(), key=lambda log: log.first)
 
-    def records(self) -> list[Stored]:
+    def list_records(self) -> list[Stored]:
         """Return every record of the ledger and the journal by its key, those that cannot be read too."""
-        found = []
+        records = []
         for address, claims in sorted(self.claims.items()):
             for stack, claim in sorted(claims.items()):
-                key, value = ledger_record(claim.owned, claim.claimed)
-                found.append(Stored(key, stack, value or {}, address=str(address), fault=claim.fault))
-        for log in self.known_runs():
+                key, value = make_ledger_record(claim.owned, claim.claimed)
+                records.append(Stored(key, stack, value or {}, address=str(address), fault=claim.fault))
+        for log in self.list_runs():
             for (seq, _), (_, key, text) in sorted(log.records.items()):
                 try:
-                    data = _read(text) or {}
+                    data = _decode(text) or {}
                     entry_from_json(log.run, log.stack, seq, data)
                     fault = self.signer.find_fault(key, data)
-                    found.append(Stored(key, log.stack, data, run=log.run, seq=seq, fault=fault))
+                    records.append(Stored(key, log.stack, data, run=log.run, seq=seq, fault=fault))
                 except _BAD as cause:
-                    found.append(Stored(key, log.stack, {}, run=log.run, seq=seq, damage=f"it cannot be read: {cause}"))
-        good = [record for record in found if record.key not in self.broken]
-        return [*good, *(_damaged(key, problem.message) for key, problem in self.broken.items())]
+                    records.append(
+                        Stored(key, log.stack, {}, run=log.run, seq=seq, damage=f"it cannot be read: {cause}")
+                    )
+        readable = [record for record in records if record.key not in self.broken]
+        return [*readable, *(_make_damaged_record(key, problem.message) for key, problem in self.broken.items())]
 
     def has_ended(self, log: RunLog) -> bool:
         key = log.stack, log.run
@@ -339,35 +343,35 @@ class Log:
 
     def open_runs(self) -> dict[str, str]:
         """Return the stacks of the runs that have no end, oldest first. What cannot be read or trusted is left out."""
-        return {log.run: log.stack for log in self.known_runs() if not self.has_ended(log) and not log.problems}
+        return {log.run: log.stack for log in self.list_runs() if not self.has_ended(log) and not log.problems}
 
-    def unreadable(self) -> list[Unreadable]:
+    def list_unreadable(self) -> list[Unreadable]:
         """Return what stops a stack: records that cannot be read or trusted, without those of runs that have an end."""
-        of_runs = (log.problems for log in self.known_runs() if not self.has_ended(log))
-        found = [*self.broken.values(), *self.untrusted.values()]
-        return [*found, *(problem for problems in of_runs for problem in problems)]
+        of_runs = (log.problems for log in self.list_runs() if not self.has_ended(log))
+        problems_of_keys = [*self.broken.values(), *self.untrusted.values()]
+        return [*problems_of_keys, *(problem for problems in of_runs for problem in problems)]
 
-    def run_summaries(self) -> list[RunSummary]:
+    def list_summaries(self) -> list[RunSummary]:
         """Return a summary of every run, oldest first. Of one without, it is made of the journal."""
-        found = list(self.summaries.values())
+        summaries = list(self.summaries.values())
         for key, log in self.runs.items():
             if key not in self.summaries and not log.unreadable:
-                made = summarize(log.entries())
-                found += [] if made is None else [(log.first, made)]
-        return [summary for _, summary in sorted(found, key=lambda each: (each[1].began, each[0]))]
+                summary_of_journal = summarize(log.decode_entries())
+                summaries += [] if summary_of_journal is None else [(log.first, summary_of_journal)]
+        return [summary for _, summary in sorted(summaries, key=lambda pair: (pair[1].began, pair[0]))]
 
-    def unsummarized(self) -> Iterable[RunLog]:
+    def list_unsummarized(self) -> Iterable[RunLog]:
         """Return the ended runs without a summary: of a kplan that wrote none."""
         return [log for key, log in self.runs.items() if key not in self.summaries and log.has_end
                 and not log.unreadable]  # fmt: skip
 
-    def changes(self, stack: str, address: str) -> list[PastChange]:
+    def list_changes(self, stack: str, address: str) -> list[PastChange]:
         """Return the last changes of the resource, newest first. Raises ValueError where they cannot be read."""
-        data = _read(self.histories.get((stack, address)))
+        data = _decode(self.histories.get((stack, address)))
         return [] if data is None else changes_from_json(data)
 
-    def of(self, stack: str) -> Log:
-        """Return a copy of what is this stack's alone, for its holder to go on with."""
+    def copy_for_stack(self, stack: str) -> Log:
+        """Return a copy of what belongs to this stack, for the holder of its lock to continue with."""
         claims = {address: {stack: each[stack]} for address, each in self.claims.items() if stack in each}
         runs = {key: log.copy() for key, log in self.runs.items() if key[0] == stack}
         summaries = {key: each for key, each in self.summaries.items() if key[0] == stack}
@@ -376,38 +380,38 @@ class Log:
         unsigned = {key for key in self.unsigned if key[0] == stack}
         return Log(claims, runs, summaries, histories, locks, signer=self.signer, unsigned=unsigned)
 
-    def forgotten(self, stack: str, ending: str) -> list[str]:
+    def list_expired_keys(self, stack: str, ending: str) -> list[str]:
         """Return the keys of the finished runs that are too many once the run `ending` has ended as well."""
         finished = [log for (owner, run), log in self.runs.items()
                     if owner == stack and run != ending and self.has_ended(log)]  # fmt: skip
-        finished.sort(key=lambda each: each.last, reverse=True)
-        return [key for log in finished[KEPT_RUNS - 1 :] for _, key, _ in log.records.values()]
+        finished.sort(key=lambda run_log: run_log.last, reverse=True)
+        return [key for log in finished[MAX_KEPT_RUNS - 1 :] for _, key, _ in log.records.values()]
 
 
 _BAD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 _OTHERS: Final = ("lock", "run", "runs", "history")
 
 
-def _unreadable(stack: str, key: str, offset: int, cause: Exception, address: Address | None = None, run: str = ""
+def _make_unreadable(stack: str, key: str, offset: int, cause: Exception, address: Address | None = None, run: str = ""
                 ) -> Unreadable:  # fmt: skip
     message = f"the record at offset {offset} (key {key}) cannot be read: {cause}"
     return Unreadable(stack, message, address, run, is_unknown=isinstance(cause, UnknownKind))
 
 
-def _untrusted(stack: str, key: str, offset: int, fault: str, address: Address | None = None, run: str = ""
+def _make_untrusted(stack: str, key: str, offset: int, fault: str, address: Address | None = None, run: str = ""
                ) -> Unreadable:  # fmt: skip
     return Unreadable(stack, f"the record at offset {offset} (key {key}) {fault}", address, run, is_untrusted=True)
 
 
-def _damaged(key: str, why: str) -> Stored:
-    return Stored(key, key.split("/")[1], {}, address="/".join(key.split("/")[2:]), damage=why)
+def _make_damaged_record(key: str, reason: str) -> Stored:
+    return Stored(key, key.split("/")[1], {}, address="/".join(key.split("/")[2:]), damage=reason)
 
 
-def _numbers(*texts: str) -> bool:
+def _are_numbers(*texts: str) -> bool:
     return all(text.isascii() and text.isdigit() for text in texts)
 
 
-def _read(value: bytes | None) -> Json | None:
+def _decode(value: bytes | None) -> Json | None:
     if not value:
         return None
     data = json.loads(value)

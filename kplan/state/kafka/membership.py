@@ -16,7 +16,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from kplan.state.base import Holder
-from kplan.state.kafka.clients import CLIENT, DENIED, Clients, problem_of
+from kplan.state.kafka.clients import CLIENT_PREFIX, DENIED, Clients, find_problem
 
 GAP_SECONDS: Final = 0.01  # without it, polling starves every other call of a consumer (facts.md 1.2)
 LONGEST_POLL_SECONDS: Final = 30.0  # a thread that does not poll for so long gives the lock up
@@ -45,34 +45,34 @@ class Membership:
             "max.poll.interval.ms": round(max(LONGEST_POLL_SECONDS, session) * 1000),
             "auto.offset.reset": "latest",
         }
-        self._consumer = clients.consumer(f"{CLIENT}{holder.who}/{holder.run}", group, **own)
+        self._consumer = clients.make_consumer(f"{CLIENT_PREFIX}{holder.who}/{holder.run}", group, **own)
         self._thread = threading.Thread(target=self._run, name=f"lock-{group}", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
-            self._consumer.subscribe([self._clients.topic], on_assign=self._assigned, on_revoke=self._revoked,
-                                     on_lost=self._revoked)  # fmt: skip
+            self._consumer.subscribe([self._clients.topic], on_assign=self._on_assigned, on_revoke=self._on_revoked,
+                                     on_lost=self._on_revoked)  # fmt: skip
             while not self._stop.wait(GAP_SECONDS):
-                self._longest_pause, self._polled = self._pause(), time.monotonic()
+                self._longest_pause, self._polled = self._measure_pause(), time.monotonic()
                 message = self._consumer.poll(0.02)
                 problem = message and message.error()
                 if problem:
-                    self._hear(problem)
-                self._refresh()
+                    self._handle_problem(problem)
+                self._update_metadata()
         except Exception as exception:  # whatever it is, nobody holds anything any more
-            self.problem = self.problem or problem_of(exception) or KafkaError(KafkaError._FAIL, repr(exception))
+            self.problem = self.problem or find_problem(exception) or KafkaError(KafkaError._FAIL, repr(exception))
         finally:
             self._end()
 
-    def _pause(self) -> float:
-        """The longest time for which this thread did not run, in seconds."""
+    def _measure_pause(self) -> float:
+        """Return the longest time for which this thread did not run, in seconds."""
         return max(self._longest_pause, time.monotonic() - self._polled)
 
     @property
     def was_stopped(self) -> bool:
-        """Whether the process, not the brokers, may be why the session ended: it began before the process stopped."""
-        return self._pause() > self.session / 2
+        """Return whether the process, not the brokers, may be why the session ended: it was stopped before."""
+        return self._measure_pause() > self.session / 2
 
     def _end(self) -> None:
         self.lost.set()
@@ -81,34 +81,35 @@ class Membership:
         with suppress(Exception):  # it may be unusable; its session ends by itself then
             self._consumer.close()
 
-    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
         if partitions and not self.lost.is_set():
             consumer.pause(partitions)
             self.held.set()
-            self._refresh()
+            self._update_metadata()
         self.settled.set()
 
-    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if partitions:
             self.lost.set()
             self.held.clear()
             consumer.incremental_unassign(partitions)
 
-    def _hear(self, problem: KafkaError) -> None:
-        """A refusal ends the try; anything else may pass."""
+    def _handle_problem(self, problem: KafkaError) -> None:
+        """End the try at a refusal; anything else may be transient."""
         if problem.code() in DENIED | {26, 24, 35} or problem.fatal():
             self.problem = problem
             self.settled.set()
         else:
             self._clients.contact.note_error(problem)
 
-    def _refresh(self) -> None:
-        """The generation changes whenever a contender joins; the member id only when this one was put out."""
+    def _update_metadata(self) -> None:
+        """Update the metadata: its generation changes whenever a contender joins, its member id only after an
+        eviction."""
         if not self.held.is_set() or self.lost.is_set():
             return
         metadata = self._consumer.consumer_group_metadata()
-        generation, member = _member(metadata)
+        generation, member = _parse_metadata(metadata)
         with self._turn:
             if self._member is not None and member and member != self._member[1]:
                 self.lost.set()
@@ -116,22 +117,22 @@ class Membership:
             elif generation >= 0 and member:
                 self._member, self._metadata = (generation, member), metadata
 
-    def metadata(self) -> bytes | None:
-        """What brokers check a write against; None once the lock is lost.
+    def get_metadata(self) -> bytes | None:
+        """Return what brokers check a write against; None once the lock is lost.
 
-        Never that of a client without a member id: brokers let such a one commit unchecked.
+        Never that of a client without a member id: brokers let such a client commit without a check.
         """
         with self._turn:
             return self._metadata if self._metadata and self.held.is_set() and not self.lost.is_set() else None
 
     def leave(self, seconds: float) -> None:
-        """The group is left, if that is possible in time; else the session ends by itself."""
+        """Leave the group, if that is possible in time; else the session ends by itself."""
         self._stop.set()
         self._thread.join(seconds)
 
 
-def _member(metadata: bytes) -> tuple[int, str]:
-    """Generation and member id in librdkafka's serialised metadata: `CGMDv2:`, an int, then texts ended by NUL."""
+def _parse_metadata(metadata: bytes) -> tuple[int, str]:
+    """Parse generation and member id in librdkafka's serialised metadata: `CGMDv2:`, an int, texts ended by NUL."""
     magic, colon, rest = metadata.partition(b":")
     if not magic.startswith(b"CGMD") or not colon or len(rest) < 4:
         raise ValueError("this client's group metadata has another format than librdkafka's CGMD")

@@ -1,6 +1,6 @@
-"""The ledger, the journal and the lock in one compacted topic of the cluster (facts.md 5; schemas/state.v1.json).
+"""Keep the ledger, the journal and the lock in one compacted topic of the cluster (facts.md 5; schemas/state.v1.json).
 
-`log` has its records, `topic` reads it, `lock` writes it. Who may is in `kplan.servers.permissions`.
+`log` has its records, `topic` reads it, `lock` writes it. The required rights are in `kplan.servers.permissions`.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from kplan.state.kafka.clients import Clients
 from kplan.state.kafka.lock import KafkaLock
 from kplan.state.kafka.log import Log
 from kplan.state.kafka.membership import Membership
-from kplan.state.kafka.topic import Cluster, Members, Reader
+from kplan.state.kafka.topic import Members, StateCluster, TopicReader
 from kplan.state.signing import Signer
 
 T = TypeVar("T")
 
 TOPIC: Final = "__kplan"
-POLL_SECONDS: Final = 1.0  # between two questions who holds it
-NAMING_SECONDS: Final = 1.0  # a killed holder's open transaction may hide its name, and is not waited for
+POLL_INTERVAL_S: Final = 1.0  # between two requests for the holder
+NAMING_TIMEOUT_S: Final = 1.0  # a killed holder's open transaction may hide its name, and is not waited for
 
 
 class KafkaStore:
-    """The store in `topic` of the cluster that `config` (of librdkafka) reaches. Times are seconds.
+    """Keep the state in `topic` of the cluster that `config` (of librdkafka) reaches. Times are seconds.
 
-    Reading a topic that is not there sees nothing; the first lock makes it. `secrets` are hidden in all that is said.
-    `session_timeout` is how long a killed holder keeps the lock; brokers allow `group.min.session.timeout.ms` (6 s)
-    and more. The first contact is tried `attempts` times, with growing pauses that begin with `delay`. With a `key`
-    records are signed, and those that are not are found.
+    A missing topic reads as empty; the first lock creates it. `secrets` are hidden in all messages. `session_timeout`
+    is how long a killed holder keeps the lock; brokers allow `group.min.session.timeout.ms` (6 s) and more. The first
+    contact is tried `attempts` times, with growing pauses that begin with `delay`. With a `key` records are signed, and
+    those that are not are reported.
     """
 
     def __init__(self, config: Mapping[str, str], topic: str = TOPIC, *, request_timeout: float = 30.0,
@@ -60,96 +60,98 @@ class KafkaStore:
                                 Contact(config, mask, Retry(attempts, delay)), places)  # fmt: skip
         self._session = session_timeout
         self._turn = threading.RLock()
-        self._asked: Cluster | None = None
-        self._reader: Reader | None = None
+        self._opened_cluster: StateCluster | None = None
+        self._reader: TopicReader | None = None
         self._expected = False  # the topic is known to exist: its absence is a broker's ignorance
 
     @property
-    def _cluster(self) -> Cluster:
+    def _cluster(self) -> StateCluster:
         with self._turn:
-            if self._asked is None:
-                self._asked = Cluster(self._clients)
-            return self._asked
+            if self._opened_cluster is None:
+                self._opened_cluster = StateCluster(self._clients)
+            return self._opened_cluster
 
     def overview(self) -> Overview:
-        return self._read(lambda log: Overview(log.ledger(), log.open_runs(), log.unreadable()))
+        return self._read(lambda log: Overview(log.find_owners(), log.open_runs(), log.list_unreadable()))
 
     def ledger(self) -> Mapping[Address, Owned]:
-        """Every stack's records. Where two stacks claim one address, it is the first one's."""
-        return self._read(Log.ledger)
+        """Return every stack's records. Where two stacks claim one address, the first one owns it."""
+        return self._read(Log.find_owners)
 
     def runs(self) -> Sequence[str]:
-        """Ids of all runs with details, the one that began first comes first."""
-        return self._read(lambda log: [each.run for each in log.known_runs()])
+        """Return the ids of all runs with details, oldest first."""
+        return self._read(lambda log: [run_log.run for run_log in log.list_runs()])
 
     def summaries(self) -> Sequence[RunSummary]:
-        return self._read(Log.run_summaries)
+        return self._read(Log.list_summaries)
 
     def changes(self, stack: str, address: Address) -> Sequence[PastChange]:
-        return self._read(lambda log: log.changes(stack, str(address)))
+        return self._read(lambda log: log.list_changes(stack, str(address)))
 
     def entries(self, run: str) -> Sequence[Entry]:
-        """The records of `run` by their `seq`; none where there is no such run."""
+        """Return the records of `run` by their `seq`; empty if there is no such run."""
 
         def find_entries(log: Log) -> list[Entry]:
-            named = [each for each in log.runs.values() if each.run == run]
-            trust = lambda each: (log.has_ended(each), len(each.problems) > len(each.unreadable), each.first)  # noqa: E731
-            first = min(named, key=trust, default=None)
-            if first is not None and first.unreadable:
-                raise RecordUnreadable(first.unreadable[0].message, help=UNREADABLE_HELP)
-            return first.entries() if first else []  # records of another stack under this id are not of this run
+            candidates = [run_log for run_log in log.runs.values() if run_log.run == run]
+            rank = lambda item: (log.has_ended(item), len(item.problems) > len(item.unreadable), item.first)  # noqa: E731
+            chosen = min(candidates, key=rank, default=None)
+            if chosen is not None and chosen.unreadable:
+                raise RecordUnreadable(chosen.unreadable[0].message, help=UNREADABLE_HELP)
+            return (
+                chosen.decode_entries() if chosen else []
+            )  # records of another stack under this id are not of this run
 
         return self._read(find_entries)
 
     def open_runs(self) -> Sequence[str]:
-        """Ids of the runs without an `end`, oldest first."""
+        """Return the ids of the runs without an `end`, oldest first."""
         return self._read(lambda log: list(log.open_runs()))
 
     def records(self) -> Sequence[Record]:
         """Return every record of the ledger and the journal, damaged ones too."""
-        return self._read(Log.records)
+        return self._read(Log.list_records)
 
     def holder(self, stack: str) -> Holder | None:
-        """Who holds the lock now, asked of the group's coordinator; nobody is fenced or moved by it."""
-        with self._explained():
-            if self._cluster.described() is None:  # the question would make Kafka's topic of offsets
+        """Return who holds the lock now, asked of the group's coordinator; that neither fences nor moves a member."""
+        with self._explain_errors():
+            if self._cluster.describe_topic() is None:  # the request would create Kafka's topic of offsets
                 return None
             end = time.monotonic() + self._session
             while True:
-                members = self._cluster.members(stack, "Describe")
-                found = self._named(members, stack)
-                if found is not None or members.settled or time.monotonic() > end:
-                    return found
+                members = self._cluster.find_members(stack, "Describe")
+                current_holder = self._find_holder(members, stack)
+                if current_holder is not None or members.is_settled or time.monotonic() > end:
+                    return current_holder
                 time.sleep(0.1)
 
     def lock(self, stack: str, holder: Holder, timeout: float) -> AbstractContextManager[Lock]:
-        return self._locked(stack, holder, timeout)
+        return self._hold_lock(stack, holder, timeout)
 
     def close(self) -> None:
-        """Connections are closed; a later call opens them anew."""
+        """Close the connections; a later call opens them again."""
         with self._turn:
             if self._reader is not None:
                 self._reader.close()
-            self._reader = self._asked = None
+            self._reader = self._opened_cluster = None
 
     # -- reading ------------------------------------------------------------------------------------------------------
-    def _read(self, look: Callable[[Log], T], patience: float | None = None) -> T:
-        """What `look` makes of the records. Without `patience` (seconds), open transactions are waited for."""
-        with self._turn, self._explained():
+    def _read(self, evaluate: Callable[[Log], T], timeout: float | None = None) -> T:
+        """Return what `evaluate` makes of the records. Without `timeout` (seconds), wait for open transactions."""
+        with self._turn, self._explain_errors():
             if self._reader is None:
-                self._reader = Reader(self._clients, self._cluster, self._signer)
-            return look(self._reader.read(self._expected, patience))
+                self._reader = TopicReader(self._clients, self._cluster, self._signer)
+            return evaluate(self._reader.read(self._expected, timeout))
 
-    def _named(self, members: Members, stack: str) -> Holder | None:
-        """The holder with command and time, which the lock's record has."""
+    def _find_holder(self, members: Members, stack: str) -> Holder | None:
+        """Return the holder with command and time, which the lock's record has."""
         if not members.members:
             return None
-        recorded = self._read(lambda log: log.locks.get(stack), NAMING_SECONDS)
-        return members.holding(recorded)
+        recorded = self._read(lambda log: log.locks.get(stack), NAMING_TIMEOUT_S)
+        return members.find_holder(recorded)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """No error of the client or of unreadable data gets out but as a sentence that names the topic."""
+    def _explain_errors(self) -> Iterator[None]:
+        """Turn errors of the client or of unreadable data into KplanError, which names the topic."""
         try:
             yield
         except KplanError as failure:
@@ -158,82 +160,82 @@ class KafkaStore:
                 failure.args = (failure.message,)
             raise
         except KafkaException as failure:
-            raise self._clients.said(failure, f"the state in {self.where} cannot be used") from failure
+            raise self._clients.to_kplan_error(failure, f"the state in {self.where} cannot be used") from failure
         except ValueError as failure:
             raise JournalBroken(f"the state in {self.where} cannot be used: a record cannot be read: {failure}",
                                 help="see which run it is with `kplan recover --list`") from failure  # fmt: skip
 
     # -- locking ------------------------------------------------------------------------------------------------------
     @contextmanager
-    def _locked(self, stack: str, holder: Holder, timeout: float) -> Iterator[Lock]:
-        with self._explained():
-            self._cluster.make_sure()
+    def _hold_lock(self, stack: str, holder: Holder, timeout: float) -> Iterator[Lock]:
+        with self._explain_errors():
+            self._cluster.ensure_topic()
             self._expected = True
-            held = self._acquire(stack, holder, timeout)
+            lock = self._acquire(stack, holder, timeout)
         try:
-            yield held
+            yield lock
         finally:
-            held.release()
+            lock.release()
 
     def _acquire(self, stack: str, holder: Holder, timeout: float) -> KafkaLock:
-        """Raises Locked when somebody else has it and `timeout` is over.
+        """Acquire the lock, or raise Locked when another run has it and `timeout` is over.
 
-        Joining costs the holder one try of a write, so it is done only where nobody holds it. Of those who join at
-        once one gets it; the others leave. While the group is rebalancing, brokers do not say who that is.
+        Joining costs the holder one try of a write, so it is done only where there is no holder. Of several that join
+        at once one gets it; the others leave. While the group is rebalancing, brokers do not tell which one that is.
         """
-        began = time.monotonic()
+        start = time.monotonic()
         while True:
-            members = self._cluster.members(stack)
-            if members.free:
-                held = self._join(stack, holder)
-                if held is not None:
-                    return held
-                members = self._cluster.members(stack)
-            other = self._named(members, stack)
-            allowed = timeout if other is not None else max(timeout, self._session + 5)
-            left = began + allowed - time.monotonic()
-            if left <= 0:
-                raise _refusal(stack, other, self._session)
-            longest = POLL_SECONDS if other is not None else 0.2
-            time.sleep(min(left, longest * random.uniform(0.5, 1.0)))
+            members = self._cluster.find_members(stack)
+            if members.is_free:
+                lock = self._join(stack, holder)
+                if lock is not None:
+                    return lock
+                members = self._cluster.find_members(stack)
+            current_holder = self._find_holder(members, stack)
+            allowed = timeout if current_holder is not None else max(timeout, self._session + 5)
+            remaining = start + allowed - time.monotonic()
+            if remaining <= 0:
+                raise _make_refusal(stack, current_holder, self._session)
+            max_interval = POLL_INTERVAL_S if current_holder is not None else 0.2
+            time.sleep(min(remaining, max_interval * random.uniform(0.5, 1.0)))
 
     def _join(self, stack: str, holder: Holder) -> KafkaLock | None:
-        """The lock; None where another one got it first."""
-        started, group = time.monotonic(), self._clients.group(stack)
+        """Return the lock; None where another one got it first."""
+        started, group = time.monotonic(), self._clients.name_group(stack)
         membership = Membership(self._clients, group, holder, self._session)
         try:
-            held = KafkaLock(self._clients, self._cluster, stack, holder, membership, self._signer)
-            held.connect()  # while the group settles
+            lock = KafkaLock(self._clients, self._cluster, stack, holder, membership, self._signer)
+            lock.connect()  # while the group settles
             membership.settled.wait(max(self._clients.timeout, 2 * self._session))
             if membership.problem is not None:
                 self._clients.log_request(f"join group {group}", started, refusal=KafkaException(membership.problem))
-                raise self._refused(membership.problem, stack)
+                raise self._explain_join_failure(membership.problem, stack)
             outcome = "" if membership.held.is_set() else ", which another member holds"
             self._clients.log_request(f"join group {group}{outcome}", started)
             if membership.held.is_set():
-                held.begin(lambda: self._read(lambda log: log.of(stack)))
-                return held
+                lock.begin(lambda: self._read(lambda log: log.copy_for_stack(stack)))
+                return lock
         except BaseException as failure:
-            late = membership.lost.is_set()
+            was_lost = membership.lost.is_set()
             membership.leave(self._clients.timeout)
-            if isinstance(failure, JournalBroken) and late:
-                return None  # this process was too slow, and somebody else has it now
+            if isinstance(failure, JournalBroken) and was_lost:
+                return None  # this process was too slow, and another one has it now
             raise
         membership.leave(self._clients.timeout)
         return None
 
-    def _refused(self, problem: KafkaError, stack: str) -> KplanError:
-        group = self._clients.group(stack)
+    def _explain_join_failure(self, problem: KafkaError, stack: str) -> KplanError:
+        group = self._clients.name_group(stack)
         if problem.code() == 26:  # INVALID_SESSION_TIMEOUT
             return Unsupported(f"the brokers do not allow a session of {self._session:g} s",
                                help="see the brokers' group.min.session.timeout.ms and …max…")  # fmt: skip
-        return self._clients.meant(problem, f"group {group} cannot be joined", "Read")
+        return self._clients.explain_problem(problem, f"group {group} cannot be joined", "Read")
 
 
-def _refusal(stack: str, holder: Holder | None, session: float) -> Locked:
-    words = "another process"
+def _make_refusal(stack: str, holder: Holder | None, session: float) -> Locked:
+    description = "another process"
     if holder is not None:
         since = f" since {holder.since}: {holder.command}" if holder.since else ""
-        words = f"{holder.who}{since} (run {holder.run}" + (f", pid {holder.pid})" if holder.pid else ")")
-    return Locked(f"stack {stack} is locked by {words}",
+        description = f"{holder.who}{since} (run {holder.run}" + (f", pid {holder.pid})" if holder.pid else ")")
+    return Locked(f"stack {stack} is locked by {description}",
                   help=f"wait for it with `--lock-timeout 60s`; a killed run's ends after {session:g} s")  # fmt: skip

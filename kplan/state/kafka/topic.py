@@ -1,7 +1,7 @@
-"""The state's topic: that it is there and safe, who is in the groups of its locks, and reading it to its end.
+"""Manage the state's topic: create and check it, find the members of its locks' groups, and read it to its end.
 
 A read goes to the end that the partition had when it began, so it waits for transactions that are open below that end:
-else one of two stacks that claim an address at once could miss the other's lower offset.
+otherwise one of two stacks that claim an address at once could miss the other's lower offset.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from kplan.servers.waits import WAITS
 from kplan.state.base import Holder, UnfinishedWrite
 from kplan.state.kafka.clients import (
     ATTEMPT_TIMEOUT_S,
-    CLIENT,
-    GONE,
-    PASSING,
+    CLIENT_PREFIX,
+    MISSING,
     SILENT,
-    TRANSACTION_SECONDS,
+    TRANSACTION_TIMEOUT_S,
+    TRANSIENT,
     Clients,
-    code_of,
+    find_code,
 )
 from kplan.state.kafka.log import Log, NewestRecords
 from kplan.state.signing import Signer
@@ -52,8 +52,8 @@ T = TypeVar("T")
 
 TOPIC_CONFIG: Final = 1  # the source of a config that is set on the topic itself
 
-MOST_REPLICAS: Final = 3
-BATCH: Final = 5000  # records taken from the client at once
+MAX_REPLICAS: Final = 3
+MAX_BATCH_RECORDS: Final = 5000  # records taken from the client at once
 MAX_RECORD_BYTES: Final = 8_388_608
 MAX_FETCH_BYTES: Final = 16_777_216  # of one answer: what brokers have not compacted yet comes in few of them
 # What is in the newest segment is never compacted, and every plan reads it. A segment ends with the first write after
@@ -91,26 +91,26 @@ EARLIER_COMPACTION: Final[Sequence[Mapping[str, str]]] = (
 CHOICE: Final = ("min.cleanable.dirty.ratio", "segment.ms")  # where these are not an earlier version's, somebody chose
 
 
-class Cluster:
-    """What is asked of the cluster about the topic and its groups. One AdminClient, kept alive (facts.md 1.2)."""
+class StateCluster:
+    """Ask the cluster about the topic and its groups. One AdminClient, kept alive (facts.md 1.2)."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
         self._timeout = clients.timeout
         self._try = min(clients.timeout, ATTEMPT_TIMEOUT_S)
-        self._admin = self._connected()
+        self._admin = self._make_admin()
         self._abandoned: list[Any] = []  # clients with a request that may never be answered
-        self._met = False
+        self._has_contact = False
 
-    def _connected(self) -> Any:
+    def _make_admin(self) -> Any:
         clients = self._clients
-        settings = clients.settings("kplan-store", **{"allow.auto.create.topics": False})
+        settings = clients.make_settings("kplan-store", **{"allow.auto.create.topics": False})
         try:
             return AdminClient(settings, logger=clients.library)
         except (KafkaException, ValueError, TypeError, AttributeError, ImportError) as exception:
-            raise clients.unusable(exception) from exception
+            raise clients.make_settings_error(exception) from exception
 
-    def _answer(self, what: str, future: Future[T], seconds: float | None = None) -> T:
+    def _wait_for_answer(self, what: str, future: Future[T], seconds: float | None = None) -> T:
         """Return the future's result; raise what it holds, or a timeout a little after the request's own.
 
         `what` names the request in the log.
@@ -133,8 +133,8 @@ class Cluster:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer"))
         return future.result()
 
-    def _retried(self, what: str, ask: Callable[[float], Future[T]]) -> T:
-        """The answer, asked for again while a refusal may pass: a leader or coordinator is being chosen.
+    def _retry(self, what: str, ask: Callable[[float], Future[T]]) -> T:
+        """Return the answer, and ask again while a refusal may be transient: a leader or coordinator is being chosen.
 
         `ask` gets the seconds of one try. A request waits for the broker that metadata names, also where that is dead,
         and does not ask for newer metadata: so tries are short, and metadata is read before the next one.
@@ -142,35 +142,39 @@ class Cluster:
         end = time.monotonic() + self._timeout
         while True:
             try:
-                return self._answer(what, ask(self._try))
+                return self._wait_for_answer(what, ask(self._try))
             except KafkaException as exception:
-                if self._clients.contact.refused or code_of(exception) not in PASSING - GONE or time.monotonic() > end:
+                if (
+                    self._clients.contact.refused
+                    or find_code(exception) not in TRANSIENT - MISSING
+                    or time.monotonic() > end
+                ):
                     raise
-                if code_of(exception) in SILENT:
+                if find_code(exception) in SILENT:
                     refresh_metadata(self._admin, self._try)
                 cause = exception
             self._clients.pause(what, cause, 0.1)
 
-    def described(self) -> Any:
-        """The topic as metadata has it; None where it is not there. A hidden one is Denied (29; facts.md 0)."""
+    def describe_topic(self) -> Any:
+        """Return the topic as metadata has it; None if it does not exist. A hidden one is Denied (29; facts.md 0)."""
         topic = self._clients.topic
         try:
-            self._refresh()
-            asking = TopicCollection([topic])
-            return self._retried(
+            self._refresh_metadata()
+            topics = TopicCollection([topic])
+            return self._retry(
                 "describe topics",
-                lambda seconds: self._admin.describe_topics(asking, request_timeout=seconds)[topic],
+                lambda seconds: self._admin.describe_topics(topics, request_timeout=seconds)[topic],
             )
         except KafkaException as exception:
-            if code_of(exception) in GONE:
+            if find_code(exception) in MISSING:
                 return None
-            raise self._clients.said(exception, f"{topic} cannot be described", "Read") from exception
+            raise self._clients.to_kplan_error(exception, f"{topic} cannot be described", "Read") from exception
 
-    def _refresh(self) -> None:
-        """The client knows the living brokers: it asks the one it took for the controller, and that may be dead."""
-        if not self._met:
-            self._clients.contact.describe_cluster(self._admin, self._timeout, self._refusal)
-            self._met = True
+    def _refresh_metadata(self) -> None:
+        """Make the client know the living brokers: it asks the one it took for the controller, and that may be dead."""
+        if not self._has_contact:
+            self._clients.contact.describe_cluster(self._admin, self._timeout, self._explain_refusal)
+            self._has_contact = True
         end = time.monotonic() + self._timeout
         while True:
             started = time.monotonic()
@@ -182,69 +186,71 @@ class Cluster:
                 self._clients.log_request("list topics", started, refusal=exception)
                 self._admin.poll(0)
                 refused = self._clients.contact.refused
-                if refused or code_of(exception) not in PASSING or time.monotonic() > end:
+                if refused or find_code(exception) not in TRANSIENT or time.monotonic() > end:
                     raise
                 cause = exception
             self._clients.pause("list topics", cause, 0.1)
 
-    def _refusal(self, exception: BaseException) -> KplanError:
-        return self._clients.said(exception, f"{self._clients.topic} cannot be read", "Read")
+    def _explain_refusal(self, exception: BaseException) -> KplanError:
+        return self._clients.to_kplan_error(exception, f"{self._clients.topic} cannot be read", "Read")
 
-    def end(self) -> int | None:
-        """The offset behind the newest record, committed or not; None where the topic is gone."""
+    def find_end(self) -> int | None:
+        """Return the offset behind the newest record, committed or not; None if the topic does not exist."""
         partition = TopicPartition(self._clients.topic, 0)
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         try:
-            found = self._retried("list offsets", lambda seconds: self._admin.list_offsets(
+            answer = self._retry("list offsets", lambda seconds: self._admin.list_offsets(
                 {partition: latest}, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=seconds,
             )[partition])  # fmt: skip
-            return int(found.offset)
+            return int(answer.offset)
         except KafkaException as exception:
-            if code_of(exception) in GONE:
+            if find_code(exception) in MISSING:
                 return None
-            raise self._clients.said(exception, f"{self._clients.topic} cannot be read", "Read") from exception
+            raise self._clients.to_kplan_error(
+                exception, f"{self._clients.topic} cannot be read", "Read"
+            ) from exception
 
-    def members(self, stack: str, right: str = "Read", patience: float | None = None) -> Members:
-        """Who is in the lock's group, asked without joining it. `right` is what the asker's purpose takes.
+    def find_members(self, stack: str, right: str = "Read", timeout: float | None = None) -> Members:
+        """Return the members of the lock's group, without joining it. `right` is what the caller's purpose requires.
 
-        `patience` is how many seconds are left for an answer, where that is less than usual.
+        `timeout` is how many seconds are left for an answer, where that is less than usual.
         """
-        group = self._clients.group(stack)
+        group = self._clients.name_group(stack)
         try:
-            found = self._group(group, self._timeout if patience is None else patience)
+            description = self._describe_group(group, self._timeout if timeout is None else timeout)
         except KafkaException as exception:
-            if code_of(exception) == 69:  # GROUP_ID_NOT_FOUND
+            if find_code(exception) == 69:  # GROUP_ID_NOT_FOUND
                 return Members(True, ())
-            problem = self._clients.said(exception, f"group {group} cannot be described", right)
+            problem = self._clients.to_kplan_error(exception, f"group {group} cannot be described", right)
             if isinstance(problem, Unreachable | JournalBroken) and not self._has_topic("__consumer_offsets"):
-                problem.help = self._no_coordinator("offsets.topic.replication.factor") or problem.help
+                problem.help = self._explain_missing_topic("offsets.topic.replication.factor") or problem.help
             raise problem from exception
-        settled = found.state in (ConsumerGroupState.STABLE, ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
-        here = self._clients.topic, 0
-        return Members(settled, tuple(Member(m.client_id, here in _assigned_to(m)) for m in found.members))
+        settled = description.state in (ConsumerGroupState.STABLE, ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
+        partition = self._clients.topic, 0
+        return Members(settled, tuple(Member(m.client_id, partition in _list_assigned(m)) for m in description.members))
 
-    def _group(self, group: str, patience: float) -> Any:
-        """The group as its coordinator describes it, asked again while that may help.
+    def _describe_group(self, group: str, timeout: float) -> Any:
+        """Return the group as its coordinator describes it, and ask again while that may help.
 
         A client remembers a coordinator for five minutes, also a dead one, so a silent one is asked for by a new
         client.
         """
-        end = time.monotonic() + patience
+        end = time.monotonic() + timeout
         while True:
             try:
-                asked = self._admin.describe_consumer_groups([group], request_timeout=UNLIMITED_TIMEOUT_S)
-                return self._answer("describe groups", asked[group], min(self._try, patience))
+                futures = self._admin.describe_consumer_groups([group], request_timeout=UNLIMITED_TIMEOUT_S)
+                return self._wait_for_answer("describe groups", futures[group], min(self._try, timeout))
             except KafkaException as exception:
-                if self._clients.contact.refused or code_of(exception) not in PASSING or time.monotonic() > end:
+                if self._clients.contact.refused or find_code(exception) not in TRANSIENT or time.monotonic() > end:
                     raise
-                if code_of(exception) in SILENT:
+                if find_code(exception) in SILENT:
                     self._abandoned.append(self._admin)
-                    self._admin = self._connected()
+                    self._admin = self._make_admin()
                 cause = exception
             self._clients.pause("describe groups", cause, 0.1)
 
     def _has_topic(self, name: str) -> bool:
-        """Whether the topic is there: then it can be made, and something else is wrong."""
+        """Return whether the topic exists: then it can be created, and something else is wrong."""
         started = time.monotonic()
         try:
             topics = self._admin.list_topics(timeout=self._try).topics
@@ -252,48 +258,51 @@ class Cluster:
             return name in topics
         except KafkaException as exception:
             self._clients.log_request("list topics", started, refusal=exception)
-            return True  # nothing is known against it
+            return True  # nothing contradicts it
 
-    def _no_coordinator(self, setting: str) -> str:
-        """A sentence on an internal topic that cannot be made, if that is so; empty where it is not known to be."""
+    def _explain_missing_topic(self, setting: str) -> str:
+        """Return why an internal topic cannot be created; empty where that is not known."""
         try:
-            nodes = self._answer("describe cluster", self._admin.describe_cluster(request_timeout=self._timeout)).nodes
+            nodes = self._wait_for_answer(
+                "describe cluster", self._admin.describe_cluster(request_timeout=self._timeout)
+            ).nodes
             resource = ConfigResource(ConfigResource.Type.BROKER, str(nodes[0].id))
-            asked = self._admin.describe_configs([resource], request_timeout=self._timeout)
-            entries = self._answer("describe configs", asked[resource])
-            wanted = int(entries[setting].value)
+            futures = self._admin.describe_configs([resource], request_timeout=self._timeout)
+            entries = self._wait_for_answer("describe configs", futures[resource])
+            required = int(entries[setting].value)
         except (KafkaException, KeyError, ValueError, TypeError, IndexError):
             return ""
-        return f"{setting} is {wanted}, and there are {len(nodes)} brokers: lower it" if wanted > len(nodes) else ""
+        return f"{setting} is {required}, and there are {len(nodes)} brokers: lower it" if required > len(nodes) else ""
 
-    def no_transactions(self) -> KplanError:
-        """Why a transactional producer cannot be had: it would try for ever (facts.md 5.2)."""
+    def make_transactions_error(self) -> KplanError:
+        """Return why a transactional producer cannot be created: it would try for ever (facts.md 5.2)."""
         setting = "transaction.state.log.replication.factor"
-        why = "" if self._has_topic("__transaction_state") else self._no_coordinator(setting)
-        told = f"the cluster gives no transactions within {self._timeout:g} s"
+        reason = "" if self._has_topic("__transaction_state") else self._explain_missing_topic(setting)
+        message = f"the cluster gives no transactions within {self._timeout:g} s"
         help = f"check {setting} and transaction.state.log.min.isr of the brokers"
-        problem = Unsupported(told + (f": {why}" if why else ""), help=help)
-        return problem if why else self._clients.contact.explain_throttling(problem)
+        problem = Unsupported(message + (f": {reason}" if reason else ""), help=help)
+        return problem if reason else self._clients.contact.explain_throttling(problem)
 
-    def make_sure(self) -> None:
-        """The topic is there with settings that lose nothing. Raises JournalBroken for one that would."""
-        found = self.described()
-        if found is None:
+    def ensure_topic(self) -> None:
+        """Create the topic if it is missing, and check its settings. Raises JournalBroken for settings that lose
+        records."""
+        description = self.describe_topic()
+        if description is None:
             self._create()
-            found = self._shown()
-        if len(found.partitions) != 1:
-            raise JournalBroken(f"topic {self._clients.topic} has {len(found.partitions)} partitions, not 1",
+            description = self._wait_until_visible()
+        if len(description.partitions) != 1:
+            raise JournalBroken(f"topic {self._clients.topic} has {len(description.partitions)} partitions, not 1",
                                 help="kplan's topic has one; let kplan make it, or name another")  # fmt: skip
-        entries = self._settings()
-        self._check({name: entry.value for name, entry in entries.items()})
-        self._update(entries)
+        entries = self._read_settings()
+        self._check_settings({name: entry.value for name, entry in entries.items()})
+        self._update_compaction(entries)
 
-    def _update(self, entries: Mapping[str, Any]) -> None:
-        """A topic that an earlier kplan created is compacted as promptly as one that this kplan creates.
+    def _update_compaction(self, entries: Mapping[str, Any]) -> None:
+        """Set on a topic that an earlier kplan created what this kplan creates topics with.
 
-        One whose settings somebody chose stays as it is.
+        One whose settings a person chose stays as it is.
         """
-        missing = missing_compaction({name: entry.value for name, entry in entries.items()
+        missing = find_missing_compaction({name: entry.value for name, entry in entries.items()
                                       if entry.source == TOPIC_CONFIG})  # fmt: skip
         if not missing:
             return
@@ -302,10 +311,10 @@ class Cluster:
         ]
         resource = ConfigResource(ConfigResource.Type.TOPIC, self._clients.topic, incremental_configs=changes)
         try:
-            asked = self._admin.incremental_alter_configs([resource], request_timeout=self._try)
-            self._answer("alter configs", asked[resource])
+            futures = self._admin.incremental_alter_configs([resource], request_timeout=self._try)
+            self._wait_for_answer("alter configs", futures[resource])
         except KafkaException as exception:
-            problem = self._clients.said(exception, "its settings stay as they are", "AlterConfigs")
+            problem = self._clients.to_kplan_error(exception, "its settings stay as they are", "AlterConfigs")
             self._clients.logger.warning(
                 "%s is compacted later than it could be, so plans get slower with each run: %s; set %s on it",
                 self._clients.topic, problem.message, ", ".join(f"{name}={value}" for name, value in missing.items()),
@@ -314,50 +323,52 @@ class Cluster:
     def _create(self) -> None:
         topic = self._clients.topic
         try:
-            nodes = self._answer("describe cluster", self._admin.describe_cluster(request_timeout=self._timeout)).nodes
-            replicas = min(MOST_REPLICAS, max(1, len(nodes)))
+            nodes = self._wait_for_answer(
+                "describe cluster", self._admin.describe_cluster(request_timeout=self._timeout)
+            ).nodes
+            replicas = min(MAX_REPLICAS, max(1, len(nodes)))
             config = {**SETTINGS, "min.insync.replicas": str(max(1, replicas - 1))}
-            asked = self._admin.create_topics(
+            futures = self._admin.create_topics(
                 [NewTopic(topic, 1, replicas, config=config)], request_timeout=self._timeout
             )
-            self._answer("create topics", asked[topic])
+            self._wait_for_answer("create topics", futures[topic])
         except KafkaException as exception:
-            if code_of(exception) != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise self._clients.said(exception, f"{topic} cannot be created", "Create") from exception
+            if find_code(exception) != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise self._clients.to_kplan_error(exception, f"{topic} cannot be created", "Create") from exception
 
-    def _shown(self) -> Any:
-        """The topic once it shows: a created one is not visible everywhere at once (facts.md 0)."""
+    def _wait_until_visible(self) -> Any:
+        """Return the topic once it is visible: a created one is not visible everywhere at once (facts.md 0)."""
         end = time.monotonic() + self._timeout
         while time.monotonic() < end:
-            found = self.described()
+            description = self.describe_topic()
             if (
-                found is not None
-                and found.partitions
-                and found.partitions[0].leader is not None
-                and self.end() is not None
+                description is not None
+                and description.partitions
+                and description.partitions[0].leader is not None
+                and self.find_end() is not None
             ):
-                return found
+                return description
             time.sleep(0.05)
         raise Timeout(f"topic {self._clients.topic} was created and is not to be seen after {self._timeout:g} s")
 
-    def _settings(self) -> Mapping[str, Any]:
-        """The topic's configs by name, as entries that say where each value comes from."""
+    def _read_settings(self) -> Mapping[str, Any]:
+        """Return the topic's configs by name, as entries with the source of each value."""
         resource = ConfigResource(ConfigResource.Type.TOPIC, self._clients.topic)
         end = time.monotonic() + self._timeout
         while True:
             try:
-                return self._retried(
+                return self._retry(
                     "describe configs",
                     lambda seconds: self._admin.describe_configs([resource], request_timeout=seconds)[resource],
                 )
             except KafkaException as exception:
-                if code_of(exception) in GONE and time.monotonic() < end:  # a broker that has not heard of it yet
+                if find_code(exception) in MISSING and time.monotonic() < end:  # a broker that does not know it yet
                     self._clients.pause("describe configs", exception, 0.05)
                     continue
                 doing = f"the configs of {self._clients.topic} cannot be read"
-                raise self._clients.said(exception, doing, "DescribeConfigs") from exception
+                raise self._clients.to_kplan_error(exception, doing, "DescribeConfigs") from exception
 
-    def _check(self, settings: Mapping[str, str]) -> None:
+    def _check_settings(self, settings: Mapping[str, str]) -> None:
         topic = self._clients.topic
         policy = settings.get("cleanup.policy", "")
         if policy != "compact":
@@ -369,8 +380,8 @@ class Cluster:
             )
 
 
-def missing_compaction(own: Mapping[str, str]) -> dict[str, str]:
-    """Return what a topic with these settings of its `own` lacks; nothing where somebody chose them."""
+def find_missing_compaction(own: Mapping[str, str]) -> dict[str, str]:
+    """Return what a topic with these settings of its `own` lacks; empty where a person chose them."""
     for earlier in EARLIER_COMPACTION:
         if all(own.get(name) == earlier[name] for name in CHOICE):
             return {name: value for name, value in COMPACTION.items()
@@ -378,7 +389,7 @@ def missing_compaction(own: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def _assigned_to(member: Any) -> list[tuple[str, int]]:
+def _list_assigned(member: Any) -> list[tuple[str, int]]:
     return [(p.topic, p.partition) for p in member.assignment.topic_partitions] if member.assignment else []
 
 
@@ -389,42 +400,45 @@ class Member:
 
     @property
     def holder(self) -> Holder | None:
-        """What the client id says; None for a client that is not kplan's."""
-        who, slash, run = self.client.removeprefix(CLIENT).rpartition("/")
-        return Holder(who, run, "", "") if slash and self.client.startswith(CLIENT) else None
+        """Return what the client id names; None for a client that is not kplan's."""
+        who, slash, run = self.client.removeprefix(CLIENT_PREFIX).rpartition("/")
+        return Holder(who, run, "", "") if slash and self.client.startswith(CLIENT_PREFIX) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """A group's members. While it is not `settled`, brokers do not say who holds what."""
+    """Hold a group's members. While it is not `is_settled`, brokers do not tell which of them holds the lock."""
 
-    settled: bool
+    is_settled: bool
     members: tuple[Member, ...]
 
     @property
-    def free(self) -> bool:
-        return self.settled and not any(member.holds for member in self.members)
+    def is_free(self) -> bool:
+        return self.is_settled and not any(member.holds for member in self.members)
 
-    def holding(self, recorded: tuple[str, Holder] | None) -> Holder | None:
-        """Who holds it, as far as is known: the partition's owner; else the recorded holder, if still a member."""
+    def find_holder(self, recorded: tuple[str, Holder] | None) -> Holder | None:
+        """Return the holder, as far as it is known: the partition's owner; else the recorded holder, if still a
+        member."""
         state, last = recorded or ("", Holder("", "", "", ""))
         for member in self.members:
-            found = member.holder
-            same = found is not None and found.run == last.run and found.who == last.who
-            if member.holds or (not self.settled and same and state == "held"):
-                return last if same else found or Holder(f"a client of another kind ({member.client})", "", "", "")
+            holder = member.holder
+            is_recorded = holder is not None and holder.run == last.run and holder.who == last.who
+            if member.holds or (not self.is_settled and is_recorded and state == "held"):
+                return (
+                    last if is_recorded else holder or Holder(f"a client of another kind ({member.client})", "", "", "")
+                )
         return None
 
 
-def _clock() -> float:
+def _read_clock() -> float:
     """Return seconds that go on while the machine sleeps, where it has such a clock."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
-class Reader:
-    """Reads the topic to its end, each time from where it was. Not to be called by two threads at once."""
+class TopicReader:
+    """Read the topic to its end, each time from the last position. Not to be called by two threads at once."""
 
-    def __init__(self, clients: Clients, cluster: Cluster, signer: Signer) -> None:
+    def __init__(self, clients: Clients, cluster: StateCluster, signer: Signer) -> None:
         self._clients = clients
         self._cluster = cluster
         self._signer = signer
@@ -434,89 +448,93 @@ class Reader:
         self._read_at = 0.0
         self.log = Log(signer=signer)
 
-    def read(self, expected: bool, patience: float | None) -> Log:
-        """What all records of now amount to; nothing where there is no topic, unless it is `expected`.
+    def read(self, expected: bool, timeout: float | None) -> Log:
+        """Return what all present records define; an empty log where there is no topic, unless it is `expected`.
 
-        Open transactions are waited for; with `patience` only for so many seconds, and then what is committed counts.
+        Open transactions are waited for; with `timeout` only for so many seconds, and then what is committed counts.
 
-        Brokers keep the removal of a record for RETENTION_SECONDS. Whoever has read the record must have read on to the
-        removal within that time, counted from the beginning of the reading that found the record; else it begins again.
+        Brokers keep the removal of a record for RETENTION_SECONDS. A reader that has read the record must read the
+        removal within that time, counted from the beginning of the reading that found the record; otherwise it begins
+        again.
         """
         for _ in range(WHOLE_READS):
-            began = _clock()
-            if not 0 <= began - self._read_at <= REREAD_SECONDS:
+            start = _read_clock()
+            if not 0 <= start - self._read_at <= REREAD_SECONDS:
                 self.close()
-            since = self._read_at if self._position else began
-            if not self._read_once(expected, patience) or 0 <= _clock() - since < RETENTION_SECONDS:
-                self._read_at = began
+            previous_start = self._read_at if self._position else start
+            if not self._read_once(expected, timeout) or 0 <= _read_clock() - previous_start < RETENTION_SECONDS:
+                self._read_at = start
                 return self.log
             self.close()
         raise Timeout(f"topic {self._clients.topic} could not be read within {RETENTION_SECONDS:g} s",
                       help="try again where the connection to the brokers is faster")  # fmt: skip
 
-    def _read_once(self, expected: bool, patience: float | None) -> bool:
-        """Read on to the end; from the beginning, where the topic is another one. Return whether there is a topic."""
-        found = self._described(expected)
-        if found is None:
+    def _read_once(self, expected: bool, timeout: float | None) -> bool:
+        """Read on to the end; from the beginning if it is another topic. Return whether there is a topic."""
+        description = self._wait_for_topic(expected)
+        if description is None:
             self.close()
             return False
-        if len(found.partitions) != 1:
-            raise JournalBroken(f"topic {self._clients.topic} has {len(found.partitions)} partitions, not 1",
+        if len(description.partitions) != 1:
+            raise JournalBroken(f"topic {self._clients.topic} has {len(description.partitions)} partitions, not 1",
                                 help="kplan's topic has one; let kplan make it, or name another")  # fmt: skip
-        identity = str(getattr(found, "topic_id", ""))
-        end = self._cluster.end() or 0
-        if identity != self._id or end < self._position:  # made anew since
+        identity = str(getattr(description, "topic_id", ""))
+        end = self._cluster.find_end() or 0
+        if identity != self._id or end < self._position:  # recreated since
             self.close()
         self._id = identity
         try:
-            self._read_to(end, patience)
+            self._read_to(end, timeout)
         except BaseException:
-            self.close()  # the next read begins anew
+            self.close()  # the next read starts from the beginning
             raise
         return True
 
-    def _described(self, expected: bool) -> Any:
+    def _wait_for_topic(self, expected: bool) -> Any:
         deadline = time.monotonic() + self._clients.timeout
-        while (found := self._cluster.described()) is None and expected and time.monotonic() < deadline:
+        while (description := self._cluster.describe_topic()) is None and expected and time.monotonic() < deadline:
             time.sleep(0.1)
-        return found
+        return description
 
-    def _read_to(self, end: int, patience: float | None) -> None:
-        longest = max(self._clients.timeout, 2 * TRANSACTION_SECONDS) if patience is None else patience
-        deadline = time.monotonic() + longest
+    def _read_to(self, end: int, timeout: float | None) -> None:
+        max_seconds = max(self._clients.timeout, 2 * TRANSACTION_TIMEOUT_S) if timeout is None else timeout
+        deadline = time.monotonic() + max_seconds
         if self._position >= end:
             return
         started, newest = time.monotonic(), NewestRecords(is_whole=not self._position)
-        consumer = self._opened()
+        consumer = self._open_consumer()
         while self._position < end:
             message = consumer.poll(0.1)
-            for each in [message, *consumer.consume(BATCH, 0)] if message is not None else ():
-                self._take(each, newest)
+            for read_message in [message, *consumer.consume(MAX_BATCH_RECORDS, 0)] if message is not None else ():
+                self._note_message(read_message, newest)
             if message is None and time.monotonic() > deadline:
-                if patience is not None:
+                if timeout is not None:
                     break
-                raise self._stuck(end)
+                raise self._explain_open_end(end)
         for key, offset, value in newest:
-            self._put(key, offset, value)
+            self._apply_record(key, offset, value)
         self._clients.log_request(f"read to offset {end}, {newest.size} bytes", started, newest.count)
 
-    def _stuck(self, end: int) -> KplanError:
-        """Why it cannot be read to its end: whose transaction is open longer than brokers allow, or no leader.
+    def _explain_open_end(self, end: int) -> KplanError:
+        """Return why it cannot be read to its end: a transaction is open longer than brokers allow, or there is no
+        leader.
 
         A broker that dies while a transaction ends, and is the only one, calls it complete when it is back and never
         ends it in the partition ("Couldn't find leader endpoint … can be skipped": TransactionMarkerChannelManager).
         """
-        said = f"topic {self._clients.topic} could not be read beyond offset {self._position} of {end}"
-        stacks = sorted(self._uncommitted(end))
+        message = f"topic {self._clients.topic} could not be read beyond offset {self._position} of {end}"
+        stacks = sorted(self._find_uncommitted_stacks(end))
         if not stacks:
-            return self._clients.contact.explain_throttling(Timeout(said, help="there may be no leader; try again"))
-        return UnfinishedWrite(f"{said}: a write of {', '.join(f'stack {each}' for each in stacks)} has no end", stacks)
+            return self._clients.contact.explain_throttling(Timeout(message, help="there may be no leader; try again"))
+        return UnfinishedWrite(
+            f"{message}: a write of {', '.join(f'stack {stack}' for stack in stacks)} has no end", stacks
+        )
 
-    def _uncommitted(self, end: int) -> set[str]:
-        """The stacks of the records from here on, committed or not."""
-        found: set[str] = set()
-        own = {"isolation.level": "read_uncommitted", "enable.partition.eof": True}
-        consumer = self._clients.consumer("kplan-reader", self._clients.prefix + "reader", **own)
+    def _find_uncommitted_stacks(self, end: int) -> set[str]:
+        """Return the stacks of the records from here on, committed or not."""
+        stacks: set[str] = set()
+        settings = {"isolation.level": "read_uncommitted", "enable.partition.eof": True}
+        consumer = self._clients.make_consumer("kplan-reader", self._clients.prefix + "reader", **settings)
         try:
             consumer.assign([TopicPartition(self._clients.topic, 0, self._position)])
             deadline = time.monotonic() + ATTEMPT_TIMEOUT_S
@@ -524,27 +542,27 @@ class Reader:
                 message = consumer.poll(0.1)
                 if message is not None and message.error() is None:
                     key = (message.key() or b"").decode(errors="replace").split("/")
-                    found |= {key[1]} if key[0] == "stack" and len(key) > 2 else set()
+                    stacks |= {key[1]} if key[0] == "stack" and len(key) > 2 else set()
                 if message is not None and (message.error() or (message.offset() or 0) + 1 >= end):
                     break
         finally:
             consumer.close()
-        return found
+        return stacks
 
-    def _opened(self) -> Consumer:
-        """The consumer, fetching. The first offset is given as a number: asking for it takes half a second.
+    def _open_consumer(self) -> Consumer:
+        """Return the consumer, fetching. The first offset is given as a number: asking for it takes half a second.
 
-        It is never paused: to go on takes librdkafka up to a second.
+        It is never paused: to continue takes librdkafka up to a second.
         """
         if self._consumer is None:
-            own = {"enable.partition.eof": True, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20,
+            settings = {"enable.partition.eof": True, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20,
                    "fetch.message.max.bytes": MAX_FETCH_BYTES}  # fmt: skip
-            self._consumer = self._clients.consumer("kplan-reader", self._clients.prefix + "reader", **own)
+            self._consumer = self._clients.make_consumer("kplan-reader", self._clients.prefix + "reader", **settings)
             self._consumer.assign([TopicPartition(self._clients.topic, 0, self._position)])
         return self._consumer
 
-    def _take(self, message: Any, newest: NewestRecords) -> None:
-        """Notes a record, or how far the end is: an EOF's offset is behind markers and aborted records."""
+    def _note_message(self, message: Any, newest: NewestRecords) -> None:
+        """Record a message, or how far the end is: an EOF's offset is behind markers and aborted records."""
         problem = message.error()
         if problem is None:
             offset = message.offset()
@@ -553,14 +571,14 @@ class Reader:
                 self._position = offset + 1
         elif problem.code() == KafkaError._PARTITION_EOF:
             self._position = max(self._position, message.offset())
-        elif problem.code() not in PASSING | {30}:  # 30: the reader commits nothing, so its group does not matter
-            raise self._clients.meant(problem, f"{self._clients.topic} cannot be read", "Read")
+        elif problem.code() not in TRANSIENT | {30}:  # 30: the reader commits nothing, so its group does not matter
+            raise self._clients.explain_problem(problem, f"{self._clients.topic} cannot be read", "Read")
 
-    def _put(self, key: bytes | None, offset: int, value: bytes | None) -> None:
+    def _apply_record(self, key: bytes | None, offset: int, value: bytes | None) -> None:
         """Apply a record to the log, and warn of one that is not kplan's."""
-        known = len(self.log.foreign)
+        foreign_count = len(self.log.foreign)
         self.log.put(offset, key, value)
-        if len(self.log.foreign) > known:
+        if len(self.log.foreign) > foreign_count:
             self._clients.logger.warning("%s: the record at offset %d is not kplan's, its key is %r",
                                          self._clients.topic, offset, key)  # fmt: skip
 

@@ -12,7 +12,7 @@ import pytest
 
 import kplan
 from kplan.diagnostics import JournalBroken
-from kplan.state.kafka.log import Log, journal_records, ledger_record
+from kplan.state.kafka.log import Log, make_journal_records, make_ledger_record
 from kplan.state.signing import Signer
 from tests.contract.test_store import ME, ORDERS, entry, owned
 from tests.schemas import published, strict
@@ -209,7 +209,7 @@ def test_the_library_has_the_key_too(shell: Shell, monkeypatch: pytest.MonkeyPat
 
 def test_signed_records_are_as_the_schema_says() -> None:
     validator = jsonschema.Draft202012Validator(strict(published("state.v1")))
-    pairs = [ledger_record(owned(), 7), *journal_records(entry(0, "begin"))]
+    pairs = [make_ledger_record(owned(), 7), *make_journal_records(entry(0, "begin"))]
     for key, value in pairs:
         assert value is not None
         signed = Signer(KEY).sign(key, value)
@@ -220,11 +220,11 @@ def test_signed_records_are_as_the_schema_says() -> None:
 
 def test_a_summary_ends_a_run_in_kafka_only_if_it_is_signed() -> None:
     signer, log = Signer(KEY), Log(signer=Signer(KEY))
-    ((key, value),) = journal_records(entry(0, "begin"))
+    ((key, value),) = make_journal_records(entry(0, "begin"))
     log.put(0, key.encode(), json.dumps(signer.sign(key, value or {})).encode())
     name = f"stack/a/runs/{ME.run}"
     summary = {"v": 1, "outcome": "applied", "began": "", "ended": "", "counts": {}, "about": {}}
     log.put(1, name.encode(), json.dumps(summary).encode())
     assert log.open_runs() == {ME.run: "a"}
     log.put(2, name.encode(), json.dumps(signer.sign(name, summary)).encode())
-    assert not log.open_runs() and ORDERS not in log.ledger()
+    assert not log.open_runs() and ORDERS not in log.find_owners()

@@ -13,9 +13,9 @@ from confluent_kafka import KafkaError
 from kplan.model import Address, Owned
 from kplan.model.journal import Entry, Item
 from kplan.state.base import make_ledger_key, make_summary_key
-from kplan.state.kafka.log import Log, NewestRecords, dumped, journal_records, ledger_record
+from kplan.state.kafka.log import Log, NewestRecords, encode_json, make_journal_records, make_ledger_record
 from kplan.state.kafka.store import KafkaStore
-from kplan.state.kafka.topic import COMPACTION, EARLIER_COMPACTION, missing_compaction
+from kplan.state.kafka.topic import COMPACTION, EARLIER_COMPACTION, find_missing_compaction
 
 NOW = "2026-08-22T10:15:02Z"
 STACKS, TOPICS, RUNS = ("a", "b"), ("orders", "users"), ("r1", "r2", "r3")
@@ -31,13 +31,13 @@ def random_records(seed: int) -> list[Written]:
         item = Item(0, str(address), {"actions": ["update"]})
         entry = Entry(run, stack, dice.randrange(3), dice.choice(["begin", "will", "end"]), NOW, 0, (item,))
         owned = Owned(address, stack, "dev", created=True, run=run, at=NOW)
-        claim = ledger_record(owned, dice.choice([None, dice.randrange(50)]))
+        claim = make_ledger_record(owned, dice.choice([None, dice.randrange(50)]))
         about = {"outcome": "applied", "began": NOW, "ended": NOW, "counts": {}, "about": {}, "created": 0, "failed": 0}
         lock = {"state": "held", "who": "ann", "run": run, "command": "kplan apply", "since": NOW, "pid": 1}
-        made += dice.choice([[claim], journal_records(entry), [(make_summary_key(stack, run), {"v": 1, **about})],
+        made += dice.choice([[claim], make_journal_records(entry), [(make_summary_key(stack, run), {"v": 1, **about})],
                              [(f"stack/{stack}/lock", {"v": 1, **lock})], [(claim[0], {"v": 9})], [(claim[0], None)],
-                             [(key, None) for key, _ in journal_records(entry)]])  # fmt: skip
-    return [(key.encode(), 2 * offset, value if value is None else dumped(value))
+                             [(key, None) for key, _ in make_journal_records(entry)]])  # fmt: skip
+    return [(key.encode(), 2 * offset, value if value is None else encode_json(value))
             for offset, (key, value) in enumerate(made)]  # fmt: skip
 
 
@@ -62,9 +62,9 @@ def meaning(log: Log) -> Any:
     """
     claims = {(address, stack): (claim.claimed, claim.owned) for address, claims in log.claims.items()
               for stack, claim in claims.items() if make_ledger_key(stack, address) not in log.broken}  # fmt: skip
-    unreadable = sorted((each.stack, each.message) for each in log.unreadable())
+    unreadable = sorted((each.stack, each.message) for each in log.list_unreadable())
     runs = {key: {at: (name, value) for at, (_, name, value) in run.records.items()} for key, run in log.runs.items()}
-    return claims, runs, log.open_runs(), log.locks, log.run_summaries(), unreadable
+    return claims, runs, log.open_runs(), log.locks, log.list_summaries(), unreadable
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -79,12 +79,14 @@ def test_the_newest_record_of_each_key_says_what_all_of_them_say(seed: int) -> N
 
 
 def test_a_removal_counts_where_the_record_was_read_before() -> None:
-    claim, value = ledger_record(Owned(Address("topic", "orders"), "a", "dev", created=True, run="r", at=NOW), None)
+    claim, value = make_ledger_record(
+        Owned(Address("topic", "orders"), "a", "dev", created=True, run="r", at=NOW), None
+    )
     first: Written = (claim.encode(), 0, json.dumps(value).encode())
     log = log_of([first])
-    assert log.ledger()
+    assert log.find_owners()
     log_of(newest([(claim.encode(), 5, None)], is_whole=False), log)
-    assert not log.ledger() and not list(newest([first, (claim.encode(), 5, None)], is_whole=True))
+    assert not log.find_owners() and not list(newest([first, (claim.encode(), 5, None)], is_whole=True))
 
 
 def test_a_foreign_record_is_still_noticed() -> None:
@@ -95,9 +97,9 @@ def test_a_foreign_record_is_still_noticed() -> None:
 @pytest.mark.parametrize("earlier", EARLIER_COMPACTION, ids=["one day", "one minute"])
 def test_a_topic_of_an_earlier_version_gets_the_settings_of_this_one(earlier: dict[str, str]) -> None:
     own = {"cleanup.policy": "compact", **earlier}
-    assert {**own, **missing_compaction(own)} == {**own, **COMPACTION}
+    assert {**own, **find_missing_compaction(own)} == {**own, **COMPACTION}
     kept = {**own, "delete.retention.ms": "7"}
-    assert {**kept, **missing_compaction(kept)} == {**own, **COMPACTION, "delete.retention.ms": "7"}
+    assert {**kept, **find_missing_compaction(kept)} == {**own, **COMPACTION, "delete.retention.ms": "7"}
 
 
 @pytest.mark.parametrize(
@@ -110,12 +112,12 @@ def test_a_topic_of_an_earlier_version_gets_the_settings_of_this_one(earlier: di
     ],
 )
 def test_settings_that_somebody_chose_stay(own: dict[str, str]) -> None:
-    assert missing_compaction(own) == {}
+    assert find_missing_compaction(own) == {}
 
 
 def test_a_time_that_brokers_refuse_is_a_matter_of_clocks() -> None:
     clients = KafkaStore({"bootstrap.servers": "127.0.0.1:9"}, "__team")._clients
-    problem = clients.meant(
+    problem = clients.explain_problem(
         KafkaError(KafkaError.INVALID_TIMESTAMP, "Broker: Invalid timestamp"), "it cannot be written"
     )
     assert "clocks" in problem.help and "message.timestamp.type=LogAppendTime on __team" in problem.help
