@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from kplan.kinds.connector.kind import CONNECTOR
+from kplan.kinds.registry import KINDS
+from kplan.kinds.topic.kind import TOPIC
 from kplan.model import Live
 from kplan.model.masks import Mask
 from kplan.project.environment import Environment
-from kplan.servers.base import Cluster, ReportProgress, ignore_progress
+from kplan.servers.base import Backend, Cluster, ReportProgress, ignore_progress
 from kplan.servers.snapshots import Snapshot
 from kplan.state.base import Store
 
@@ -19,7 +23,6 @@ if TYPE_CHECKING:
     from kplan.servers.connect.connectors import ConnectConnectors
     from kplan.servers.connect.incremental import Signals
     from kplan.servers.databases.base import Databases
-    from kplan.servers.kafka.topics import KafkaTopics
 
 
 def state_file(environment: Environment) -> Path:
@@ -49,6 +52,19 @@ def _file(environment: Environment, setting: str, value: str) -> str:
     return str(path)
 
 
+@dataclass(slots=True)
+class Opening:
+    """What the client of a server is made of: the environment, and the clients that were made before it, by kind."""
+
+    environment: Environment
+    mask: Mask
+    warn: Callable[[str], None]
+    parallel: int
+    tell: ReportProgress
+    backends: dict[str, Backend] = field(default_factory=dict)
+    databases: Databases | None = None
+
+
 def open_cluster(
     environment: Environment,
     mask: Mask | None = None,
@@ -62,56 +78,73 @@ def open_cluster(
     are changed at once. `tell` hears how far long work is.
     """
     mask = Mask(environment.secrets) if mask is None else mask
-    if environment.simulated:
-        from kplan.servers.simulated import SimulatedConnectors, SimulatedTopics
+    opening = Opening(environment, mask, warn, parallel, tell)
+    for kind, open_backend in BACKENDS.items():
+        backend = open_backend(opening)
+        if backend is not None:
+            opening.backends[kind] = backend
+    return Cluster.of(*opening.backends.values(), databases=opening.databases, mask=mask)
 
-        path, options = state_file(environment), environment.simulated
-        return Cluster.of(
-            SimulatedTopics(path, brokers=options.brokers, fail=options.fail, throttle=environment.throttle),
-            SimulatedConnectors(path, fail=options.fail),
-            mask=mask,
+
+def _open_topics(opening: Opening) -> Backend:
+    environment = opening.environment
+    if environment.simulated:
+        from kplan.servers.simulated import SimulatedTopics
+
+        options = environment.simulated
+        return SimulatedTopics(
+            state_file(environment), brokers=options.brokers, fail=options.fail, throttle=environment.throttle
         )
     if not environment.kafka:
         from kplan.servers.recorded import Recorded
 
-        return Cluster.of(Recorded("topic", Live()), _connectors(environment, None, mask, parallel, tell), mask=mask)
+        return Recorded(TOPIC.name, Live())
     from kplan.servers.kafka.topics import KafkaTopics
 
-    topics = KafkaTopics(
+    return KafkaTopics(
         client_settings(environment),
         request_timeout=environment.request_timeout,
         settle_timeout=environment.settle_timeout,
         attempts=environment.attempts,
         delay=environment.delay,
         secrets=environment.secrets,
-        warn=warn,
+        warn=opening.warn,
         reassign_timeout=environment.reassign_timeout,
         throttle=environment.throttle,
-        tell=tell,
+        tell=opening.tell,
         places=environment.client_places,
     )
+
+
+def _open_connectors(opening: Opening) -> Backend | None:
+    environment = opening.environment
+    if environment.simulated:
+        from kplan.servers.simulated import SimulatedConnectors
+
+        return SimulatedConnectors(state_file(environment), fail=environment.simulated.fail)
     if not environment.connect:
-        return Cluster.of(topics, None, mask=mask)
-    from kplan.servers.databases.looking import RealDatabases
+        return None
+    if environment.kafka:
+        from kplan.servers.databases.looking import RealDatabases
 
-    databases = RealDatabases()
-    return Cluster.of(
-        topics, _connectors(environment, topics, mask, parallel, tell, databases), databases=databases, mask=mask
-    )
+        opening.databases = RealDatabases()
+    return _connectors(opening)
 
 
-def _connectors(
-    environment: Environment,
-    topics: KafkaTopics | None,
-    mask: Mask | None,
-    parallel: int,
-    tell: ReportProgress,
-    databases: Databases | None = None,
-) -> ConnectConnectors:
-    """The client of the environment's Connect; without `topics` it looks at no heartbeats and sends no signals."""
+# How the resources of each kind are reached; a later one may use the backends that were opened before it.
+BACKENDS: dict[str, Callable[[Opening], Backend | None]] = {
+    TOPIC.name: _open_topics,
+    CONNECTOR.name: _open_connectors,
+}
+
+
+def _connectors(opening: Opening) -> ConnectConnectors:
+    """The client of the environment's Connect; without Kafka it looks at no heartbeats and sends no signals."""
     from kplan.servers.connect.connectors import ConnectConnectors
 
+    environment = opening.environment
     options = environment.connect
+    topics: Any = opening.backends[TOPIC.name] if environment.kafka else None
     url = options["url"]
 
     def file(key: str) -> str:
@@ -129,12 +162,12 @@ def _connectors(
         settle_timeout=environment.settle_timeout,
         attempts=environment.attempts,
         delay=environment.delay,
-        parallel=parallel,
+        parallel=opening.parallel,
         heartbeat=topics.read_end_offsets if topics else None,
         signals=(lambda: _signals(environment)) if topics else None,
-        databases=databases,
-        mask=mask,
-        tell=tell,
+        databases=opening.databases,
+        mask=opening.mask,
+        tell=opening.tell,
     )
 
 
@@ -177,9 +210,8 @@ def open_snapshot(snapshot: Snapshot, path: str) -> tuple[Cluster, Store]:
     from kplan.servers.recorded import Recorded
     from kplan.state.recorded import RecordedStore
 
-    return Cluster.of(Recorded("topic", snapshot.live), Recorded("connector", snapshot.live)), RecordedStore(
-        path, snapshot.ledger, snapshot.unknown
-    )
+    cluster = Cluster.of(*(Recorded(kind, snapshot.live) for kind in KINDS))
+    return cluster, RecordedStore(path, snapshot.ledger, snapshot.unknown)
 
 
 def tables_of(login: Login, databases: Sequence[str]) -> list[Table]:

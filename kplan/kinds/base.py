@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Any, Protocol, TypeVar
 
 from kplan.diagnostics import Diagnostic
 from kplan.kinds.comparison import Comparison
 from kplan.kinds.language import Language
-from kplan.kinds.phases import Phase
 from kplan.kinds.risks import RiskContext
 from kplan.kinds.views import Views
 from kplan.model import (
+    NO_OPTIONS,
     Address,
     AttrDiff,
     Change,
@@ -51,25 +52,33 @@ class Encoding(Protocol[R]):
 
     def encode_options(self, options: ChangeOptions) -> Json:
         """Return the options that are not as usual, at the keys of a change."""
+        return {}
 
     def decode_options(self, fields: Mapping[str, Any], common: ChangeOptions) -> ChangeOptions:
         """Return the options that a change's fields describe, with what every kind has from `common`."""
+        return common
 
 
 class Consequences(Protocol[R_contra]):
-    """What a change of one kind brings with it."""
+    """What a change of one kind brings with it; a kind inherits it, and overrides what is different."""
+
+    judges_undo: bool = False  # whether an undo that a journal asks for is judged by its risks
+    max_wave: float = inf  # how many changes are sent together, so that a failure is noticed before all are touched
 
     def decide_undo(self, change: Change, target: Target) -> Undo:
         """Say how `change`, whose risks are known, is put back on this cluster."""
 
     def choose_options(self, resource: R_contra, diffs: Sequence[AttrDiff]) -> ChangeOptions:
         """Return the options that a stack asks for with each change of the resource."""
+        return NO_OPTIONS
 
     def choose_removal_options(self, entry: Removal) -> ChangeOptions:
         """Return the options that an entry under `removed:` asks for."""
+        return NO_OPTIONS
 
     def add_effects(self, change: Change, live: Live) -> Change:
         """Return the change with what it does besides its differences."""
+        return change
 
     def find_follow_ups(
         self,
@@ -81,56 +90,62 @@ class Consequences(Protocol[R_contra]):
     ) -> Iterator[Change]:
         """Yield the changes that other changes ask for. `acting` are the addresses that change on the servers, `wrong`
         those with an error."""
+        return iter(())
 
     def warn_of_live_state(self, resource: R_contra, live: Live) -> Iterator[Diagnostic]:
         """Yield warnings about the live resource, whether or not it changes."""
+        return iter(())
 
     def warn_of_stack(self, stack: Stack, target: Target) -> Iterator[Diagnostic]:
         """Yield warnings about what a stack declares, on the servers that it is for."""
+        return iter(())
 
     def find_shared(self, stack: Stack, live: Live, changes: Sequence[Change]) -> Iterable[Diagnostic]:
         """Return problems with what two resources have and only one may have. `stack` is all stacks together."""
+        return ()
 
     def may_look_done(self, change: Change) -> bool:
         """Whether the live state may be as planned before the change is over."""
+        return False
 
-    @property
-    def judges_undo(self) -> bool:
-        """Whether an undo that a journal asks for is judged by its risks."""
-
-    @property
-    def max_wave(self) -> float:
-        """How many changes are sent together at most, so that a failure is noticed before all have been touched."""
-
-    def phase(self, change: Change) -> Phase:
+    def phase(self, change: Change) -> int:
         """Return when the change is made, as far as nothing waits for it."""
 
     def wave_key(self, change: Change) -> Hashable:
         """Return what changes have in common that may be sent together."""
+        return None
 
     def waits_for_updates(self, change: Change) -> bool:
         """Whether the change comes after changes, too, of what it uses, not only after their creation."""
+        return False
 
     def keep_additions(self, back: Change) -> Change:
         """Return an undo of an update that leaves what the update may or may not have added, and cannot be removed."""
+        return back
 
     def is_position(self, captured: Mapping[str, Any]) -> bool:
         """Whether what was captured before a change says how far the resource had come."""
+        return False
 
     def has_lost_position(self, now: R_contra, had: Mapping[str, Any], has: Mapping[str, Any]) -> bool:
         """Whether the live resource is no longer where it was: `had` was captured before, `has` now."""
+        return False
 
     def wants_facts(self, change: Change) -> bool:
         """Whether what is stored, and who reads it, decides how dangerous `change` is."""
+        return False
 
     def find_risks(self, change: Change, context: RiskContext) -> Iterator[Risk]:
         """Yield what the change loses or cuts off."""
+        return iter(())
 
     def finish(self, change: Change, target: Target) -> Change:
         """Return the change with the options that follow from its risks."""
+        return change
 
     def complete_undo(self, change: Change, back: Change) -> Change:
         """Return `back`, the plain reverse of `change`, with what this kind needs so that it can be sent."""
+        return back
 
 
 class Kind(Protocol[R]):

@@ -1,4 +1,4 @@
-"""The phases of an apply, in their order. The numbers between them are free for more kinds of resource."""
+"""The phases of an apply, in their order. More kinds of resource may use the numbers between them."""
 
 from __future__ import annotations
 

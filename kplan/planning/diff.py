@@ -321,7 +321,7 @@ def _goes(address: Address, entry: Removal | None, owned: Owned | None, live: Li
                 now,
                 None,
                 (),
-                "removed" if entry else "orphan",
+                "removed" if entry or KINDS[address.kind].language.leaves_with_its_line else "orphan",
                 span=span,
                 owner=owned,
                 created=bool(owned and owned.created),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kplan.diagnostics import Diagnostic
+from kplan.kinds.base import Consequences
 from kplan.kinds.connector import effects, exclusive, risks, undo
 from kplan.kinds.connector.options import ConnectorOptions, connector_options
 from kplan.kinds.phases import Phase
@@ -29,7 +30,7 @@ from kplan.model import (
 )
 
 
-class ConnectorConsequences:
+class ConnectorConsequences(Consequences[Connector]):
     def choose_options(self, connector: Connector, diffs: Sequence[AttrDiff]) -> ChangeOptions:
         return ConnectorOptions(restart=True) if effects.is_restarted_for(connector, diffs) else NO_OPTIONS
 
@@ -61,23 +62,16 @@ class ConnectorConsequences:
     def may_look_done(self, change: Change) -> bool:
         return change.after is not None  # its task may fail later
 
-    judges_undo = False
-    max_wave = 16
+    max_wave: float = 16
 
     def phase(self, change: Change) -> Phase:
         return Phase.CONNECTORS_DELETED if change.action is Action.DELETE else Phase.CONNECTORS_CHANGED
-
-    def wave_key(self, change: Change) -> Hashable:
-        return None
 
     def waits_for_updates(self, change: Change) -> bool:
         return connector_options(change).restart and not change.diffs
 
     def decide_undo(self, change: Change, target: Target) -> Undo:
         return undo.decide_undo(change, target)
-
-    def keep_additions(self, back: Change) -> Change:
-        return back
 
     def is_position(self, captured: Mapping[str, Any]) -> bool:
         return captured.get("offsets") is not None
@@ -87,9 +81,6 @@ class ConnectorConsequences:
         before, after = had["offsets"], has.get("offsets", had["offsets"])
         is_moved = now.state == "stopped" and _sort_offsets(after) != _sort_offsets(before)
         return bool(before and not after) or is_moved
-
-    def wants_facts(self, change: Change) -> bool:
-        return False
 
     def find_risks(self, change: Change, context: RiskContext) -> Iterator[Risk]:
         return risks.find_risks(change, context.leftover)
