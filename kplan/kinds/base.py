@@ -11,6 +11,7 @@ from kplan.kinds.comparison import Comparison
 from kplan.kinds.language import Language
 from kplan.kinds.risks import RiskContext
 from kplan.kinds.views import Views
+from kplan.kinds.wording import Wording
 from kplan.model import (
     NO_OPTIONS,
     Address,
@@ -172,6 +173,9 @@ class Kind(Protocol[R]):
 
     @property
     def views(self) -> Views[R]: ...
+
+    @property
+    def wording(self) -> Wording: ...
 
     @property
     def reads_all(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from kplan.kinds.registry import KINDS
 from kplan.kinds.views import Views
+from kplan.kinds.wording import Wording
 
 
 class UnknownViews(Views[Any]):
@@ -15,9 +16,18 @@ class UnknownViews(Views[Any]):
         self.plural = f"{kind}s"
 
 
+class UnknownWording(Wording):
+    """The words for changes of a kind that only a later kplan knows."""
+
+
 def views_of(kind: str) -> Views[Any]:
     """Return what is shown of the kind."""
     return KINDS[kind].views if kind in KINDS else UnknownViews(kind)
+
+
+def wording_of(kind: str) -> Wording:
+    """Return the words for changes of the kind."""
+    return KINDS[kind].wording if kind in KINDS else UnknownWording()
 
 
 def name_several(kind: str) -> str:

@@ -321,13 +321,18 @@ def _goes(address: Address, entry: Removal | None, owned: Owned | None, live: Li
                 now,
                 None,
                 (),
-                "removed" if entry or KINDS[address.kind].language.leaves_with_its_line else "orphan",
+                "removed" if entry else _name_departure(address),
                 span=span,
                 owner=owned,
                 created=bool(owned and owned.created),
                 options=KINDS[address.kind].consequences.choose_removal_options(entry) if entry else NO_OPTIONS,
             )
         )
+
+
+def _name_departure(address: Address) -> str:
+    """Say why a resource goes that the stack owns and no longer names."""
+    return "undeclared" if KINDS[address.kind].language.leaves_with_its_line else "orphan"
 
 
 def _destroy(stack: Stack, live: Live, mine: Ledger, found: Difference) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kplan.kinds.connector.options import keeps_offsets, snapshots_of
+from kplan.kinds.connector.options import snapshots_of
+from kplan.kinds.nouns import views_of, wording_of
 from kplan.kinds.topic.options import reassignment_of
-from kplan.model import Action, AttrDiff, Change, Connector, Topic
+from kplan.model import Action, AttrDiff, Change
 from kplan.model.events import (
     Event,
     LateEffectAwaited,
@@ -124,7 +125,6 @@ def write_sentence(event: RunEvent) -> str:
 
 
 def _describe_start(change: Change) -> str:
-    kind = change.address.kind
     if reassignment_of(change) is not None:
         return "moving its replicas"
     return {
@@ -132,17 +132,15 @@ def _describe_start(change: Change) -> str:
         Action.DELETE: "deleting",
         Action.REPLACE: "deleting, then making it anew",
         Action.MOVE: f"moving it from {change.source}",
-    }.get(change.action, "changing its config" if kind == "topic" else "updating it")
+    }.get(change.action, wording_of(change.address.kind).changing)
 
 
 def _describe_done(change: Change) -> str:
-    running = change.after.state.upper() if isinstance(change.after, Connector) else ""
-    created = f"created, {running}" if running else "created, read back"
     if snapshots_of(change):
         return "RUNNING"
     return (
         {
-            Action.CREATE: created,
+            Action.CREATE: wording_of(change.address.kind).say_created(change),
             Action.DELETE: "deleted",
             Action.REPLACE: "deleted and made anew",
             Action.MOVE: f"moved from {change.source} with its offsets",
@@ -155,19 +153,20 @@ def _describe_done(change: Change) -> str:
 
 
 def _describe_undone(change: Change) -> str:
+    wording = wording_of(change.address.kind)
     if change.action is Action.CREATE:
-        if isinstance(change.after, Topic):
-            return "empty, deleted"
-        return "deleted; its offsets stay" if keeps_offsets(change) else "deleted, with its offsets"
+        return wording.say_creation_undone(change)
     if change.action is Action.DELETE:
-        return "made again, with its offsets"
+        return wording.deletion_undone
     if change.action is Action.MOVE:
         return f"moved back to {change.source}"
-    if isinstance(change.after, Connector):
-        return "previous config and state put back"
-    if reassignment_of(change) is not None:
-        return "replicas are where they were, in sync"
-    reverse = [AttrDiff(d.path, d.after, d.before) for d in change.diffs if d.path.startswith("/config/")]
+    if words := wording.say_update_undone(change):
+        return words
+    reverse = [
+        AttrDiff(d.path, d.after, d.before)
+        for d in change.diffs
+        if d.path not in views_of(change.address.kind).undo_omits
+    ]
     return ", ".join(describe_difference(d) for d in reverse[:2]) or "put back"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from kplan.diagnostics import codes
 from kplan.kinds.connector.tables import split
-from kplan.kinds.nouns import views_of
+from kplan.kinds.nouns import views_of, wording_of
 from kplan.render.alike import group_similar_steps
 from kplan.render.facts import describe_snapshot, format_sentence
 from kplan.render.wording import format_value
@@ -278,6 +278,7 @@ REASONS = {
     "adopted": "it exists, is as declared, and nobody owns it: this stack adopts it, in the ledger alone",
     "removed": "listed under `removed`",
     "orphan": "the ledger says that this stack owns it",
+    "undeclared": "this stack owns it, and declares it no longer",
     "vanished": "kplan made it, and it is gone",
     "gone": "it is gone already; the ledger forgets it",
     "kept": "listed under `removed` with `keep`: it stays, and the stack gives it up",
@@ -419,23 +420,22 @@ def describe_undo(change: Mapping[str, Any]) -> str:
     """Return in words how the step is undone."""
     kind, reason = change["undo"]["kind"], change["undo"].get("why") or ""
     tail = f" ({reason})" if reason else ""
-    views = views_of(change["kind"])
-    offsets = views.moves_records
+    wording = wording_of(change["kind"])
     if kind == "delete_if_empty":
         return "delete it while it is still empty"
     if kind == "delete":
-        return f"delete it; {reason}" if reason else f"delete it{', and its offsets' if offsets else ''}"
+        return f"delete it; {reason}" if reason else wording.creation_undo
     if kind == "record":
         return "the ledger's previous record"
     if kind == "recreate" and change["actions"] == ["move"]:
         return f"move it back to {change['moved_from']}" + tail
     if kind == "recreate":
-        return f"make it again{' with its offsets and state' if offsets else ''}" + tail
+        return wording.deletion_undo + tail
     if kind == "none":
         return "none" + (f", {reason}" if reason else "")
-    if views.has_health:
-        return "put back the previous config and state, wait for RUNNING" + tail
-    config = [d for d in change["diff"] if d["path"] not in views.undo_omits]
+    if wording.update_undo:
+        return wording.update_undo + tail
+    config = [d for d in change["diff"] if d["path"] not in views_of(change["kind"]).undo_omits]
     restored = [
         f"{name_attribute(d)} = {_format_attribute(d['before'])}"
         if d["before"] is not None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kplan.kinds.connector.encoding import ConnectorEncoding
     from kplan.kinds.connector.language import ConnectorLanguage
     from kplan.kinds.connector.views import ConnectorViews
+    from kplan.kinds.connector.wording import ConnectorWording
 
 
 class ConnectorKind:
@@ -55,6 +56,12 @@ class ConnectorKind:
         from kplan.kinds.connector.views import ConnectorViews
 
         return ConnectorViews()
+
+    @cached_property
+    def wording(self) -> ConnectorWording:
+        from kplan.kinds.connector.wording import ConnectorWording
+
+        return ConnectorWording()
 
     def check_name(self, name: str) -> str:
         return "it has control characters" if CONTROL_CHARACTERS.search(name) else ""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from kplan.kinds.topic.encoding import TopicEncoding
     from kplan.kinds.topic.language import TopicLanguage
     from kplan.kinds.topic.views import TopicViews
+    from kplan.kinds.topic.wording import TopicWording
 
 
 class TopicKind:
@@ -56,6 +57,12 @@ class TopicKind:
         from kplan.kinds.topic.views import TopicViews
 
         return TopicViews()
+
+    @cached_property
+    def wording(self) -> TopicWording:
+        from kplan.kinds.topic.wording import TopicWording
+
+        return TopicWording()
 
     def check_name(self, name: str) -> str:
         from kplan.kinds.topic import configs as catalog

@@ -19,6 +19,7 @@ from kplan.kinds.comparison import Blocker, Compared, Comparison, Differing, Val
 from kplan.kinds.expansion import ExpansionContext
 from kplan.kinds.language import Fragment, Language
 from kplan.kinds.views import Views
+from kplan.kinds.wording import Wording
 from kplan.model import Action, Address, AttrDiff, Change, Health, Origin, Resource, Rules, Secret, Target, Undo
 from kplan.model.fields import Json, read_integer, read_text
 from tests.fakes.grants.server import GrantServer
@@ -185,6 +186,10 @@ class GrantViews(Views[Grant]):
         return {"limit": resource.limit}
 
 
+class GrantWording(Wording):
+    changing = "raising its limit"
+
+
 class GrantKind:
     name = "grant"
     server = "vault"
@@ -213,6 +218,10 @@ class GrantKind:
     @cached_property
     def views(self) -> GrantViews:
         return GrantViews()
+
+    @cached_property
+    def wording(self) -> GrantWording:
+        return GrantWording()
 
     def check_name(self, name: str) -> str:
         return "" if name.count("/") == 2 else "a grant is WHO/MAY/WHAT"
