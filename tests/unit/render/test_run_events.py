@@ -72,7 +72,7 @@ RECORDS: list[tuple[RunEvent, Event]] = [
         "step_failed", "FAILED: no", 2, "topic/a", "error", 1.0, {**ABOUT, "code": "K301"})),
     (RollbackStarted(1, 2), Event(
         "rollback_started", "Rolling back 1 of 2 steps that were sent, newest first", level="warning")),
-    (UndoDone(STEP, 1.0), Event("undo_done", "deleted, with its offsets", 2, "topic/a", "info", 1.0, ABOUT)),
+    (UndoDone(STEP, 1.0), Event("undo_done", "empty, deleted", 2, "topic/a", "info", 1.0, ABOUT)),
     (UndoFailed(STEP, 1.0, "records", is_kept=True), Event(
         "undo_failed", "kept: records", 2, "topic/a", "error", 1.0, ABOUT)),
     (ProblemFound(PROBLEM, "it is missing", 2, TOPIC), Event(
