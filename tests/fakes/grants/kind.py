@@ -91,11 +91,21 @@ class GrantLanguage(Language):
         "plan.v1": {
             "$defs": {
                 "grant": {
-                    "title": "grant",
                     "type": "object",
-                    "properties": {"limit": {"type": "integer"}, "seal": {"type": "string"}},
+                    "additionalProperties": False,
+                    "required": ["limit"],
+                    "properties": {
+                        "limit": {"type": "integer"},
+                        "seal": {"type": "string"},
+                        "rules": {"$ref": "#/$defs/rules"},
+                    },
                 },
-                "resource": {"anyOf": [{"$ref": "#/$defs/grant"}]},
+                "grantOrTopic": {
+                    "if": {"required": ["limit"]},
+                    "then": {"$ref": "#/$defs/grant"},
+                    "else": {"$ref": "#/$defs/topic"},
+                },
+                "resource": {"else": {"$ref": "#/$defs/grantOrTopic"}},
             }
         },
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,9 @@ from typing import Any
 from kplan.diagnostics import Diagnostic, Rejected
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Action, Address, Change, Facts, Resource, Target
-from kplan.servers.base import Outcome, Progress, Reading
+from kplan.servers.base import BackendState, Outcome, Progress
+
+HANGS = "GRANTS_HANG"  # set: it acts, and never answers
 
 
 class GrantServer:
@@ -32,12 +36,12 @@ class GrantServer:
     def identify(self) -> Target:
         return Target()
 
-    def read(self, names: Collection[str] | None) -> Reading:
+    def read(self, names: Collection[str] | None) -> BackendState:
         from tests.fakes.grants.kind import Grant
 
         limits = self._limits()
         grants = {name: Grant(name, limit) for name, limit in limits.items() if names is None or name in names}
-        return Reading({grant.address: grant for grant in grants.values()}, frozenset(limits))
+        return BackendState({grant.address: grant for grant in grants.values()}, frozenset(limits))
 
     def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
         return {}
@@ -71,6 +75,8 @@ class GrantServer:
                 limits[name] = max(limits.get(name, 0), change.after.limit)
             outcomes[change.address] = Outcome()
         self.path.write_text(json.dumps(limits), "utf-8")
+        if os.environ.get(HANGS):
+            time.sleep(3600)
         return outcomes
 
     def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
