@@ -47,7 +47,7 @@ from kplan.render import status as status_text
 from kplan.render.flow import draw
 from kplan.render.steps import describe_unchanged, list_rows, summarize_step
 from kplan.render.text import describe_undo
-from kplan.servers.base import Cluster, Reading
+from kplan.servers.base import BackendState, Cluster
 from kplan.servers.snapshots import Snapshot, from_json, to_json, uncompared, without_secrets
 from tests.unit.kinds.other import OTHERS, Mirror, Policy
 
@@ -81,10 +81,10 @@ class Server:
     server: str = "kafka"
     asked: list[Any] = field(default_factory=list)
 
-    def read(self, names: Collection[str] | None) -> Reading:
+    def read(self, names: Collection[str] | None) -> BackendState:
         self.asked.append(names)
         present = self.resources if names is None else [*self.resources, *self.late]
-        return Reading({r.address: r for r in present if names is None or r.name in names})
+        return BackendState({r.address: r for r in present if names is None or r.name in names})
 
     def identify(self) -> Target:
         return Target("id")
