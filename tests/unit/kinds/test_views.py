@@ -48,7 +48,7 @@ from kplan.render.flow import draw
 from kplan.render.steps import describe_unchanged, list_rows, summarize_step
 from kplan.render.text import describe_undo
 from kplan.servers.base import BackendState, Cluster
-from kplan.servers.snapshots import Snapshot, from_json, to_json, uncompared, without_secrets
+from kplan.servers.snapshots import Snapshot, from_json, note_uncompared, to_json, without_secrets
 from tests.unit.kinds.other import OTHERS, Mirror, Policy
 
 PASSWORD = "canary-77aa-only-a-test"
@@ -165,7 +165,7 @@ def rows(request: ListRequest, *resources: Resource) -> list[dict[str, Any]]:
 
 def test_a_row_says_what_the_kind_says() -> None:
     assert rows(ListRequest(), SAFE) == [{"address": "policy/safe", "stack": None, "level": 1, "weight": 7}]
-    assert list_command._table(rows(ListRequest(), SAFE)) == [
+    assert list_command._table_lines(rows(ListRequest(), SAFE)) == [
         "policy/safe           level 1, weight 7                     -",
         "1 resource.",
     ]
@@ -213,7 +213,7 @@ def test_a_snapshot_holds_the_resource_and_no_secret() -> None:
     assert document["policies"]["safe"]["level"] == 4 and list(document["mirrors"]) == ["a-b"]
     back = from_json(document, "live.json").live
     assert back.resources == {**now.resources, SAFE.address: Policy("safe", 4, Secret())}
-    words = snapshot_command._said(bare, "live.json")
+    words = snapshot_command._describe_snapshot(bare, "live.json")
     assert words.startswith("live.json: 0 topics, 0 connectors, 1 policy, 1 mirror, ")
 
 
@@ -232,7 +232,7 @@ def test_a_damaged_resource_is_named() -> None:
 
 def test_an_unknown_secret_is_noted() -> None:
     declared = stack(Policy("safe", 1, Secret("{{ var.p }}", PASSWORD)))
-    [note] = uncompared(declared, live(Policy("safe", 1, Secret())))
+    [note] = note_uncompared(declared, live(Policy("safe", 1, Secret())))
     assert note.detail.startswith("password of policy/safe")
 
 
