@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from kplan.kinds.comparison import Blocker, Compared, Differing, Value, find_cause
 from kplan.kinds.views import Flow, Views
+from kplan.kinds.wording import Wording
 from kplan.model import Address, AttrDiff, Change, ChangeOptions, Health, Origin, Resource, Rules, Secret, Text
 from kplan.model.codec import text_from_json, text_to_json
 from kplan.model.comparison import equal
@@ -123,6 +124,10 @@ class MirrorViews(Views[Mirror]):
         return [(f"topic/{start}", address), (address, f"topic/{end}")]
 
 
+class OtherWording(Wording):
+    """The usual words."""
+
+
 class OtherKind:
     server = "kafka"
     reads_all = False
@@ -131,6 +136,7 @@ class OtherKind:
     reads_databases = False
     move_refusal = None
     comparison = OtherComparison()
+    wording = OtherWording()
 
     def __init__(self, resource: type[Policy], views: Views[Any]) -> None:
         self.name = resource.kind
