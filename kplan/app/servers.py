@@ -140,6 +140,7 @@ BACKENDS: dict[str, Callable[[Opening], Backend | None]] = {
 
 def _connectors(opening: Opening) -> ConnectConnectors:
     """The client of the environment's Connect; without Kafka it looks at no heartbeats and sends no signals."""
+    from kplan.servers.connect.access import Access, Pacing
     from kplan.servers.connect.connectors import ConnectConnectors
 
     environment = opening.environment
@@ -150,7 +151,7 @@ def _connectors(opening: Opening) -> ConnectConnectors:
     def file(key: str) -> str:
         return _file(environment, f"connect.{key}", str(options[key])) if options.get(key) else ""
 
-    return ConnectConnectors(
+    access = Access(
         url if isinstance(url, list) else [part.strip() for part in str(url).split(",")],
         username=str(options.get("username") or ""),
         password=str(options.get("password") or ""),
@@ -158,11 +159,17 @@ def _connectors(opening: Opening) -> ConnectConnectors:
         certificate=file("certificate"),
         key=file("key"),
         key_password=str(options.get("key_password") or ""),
-        request_timeout=environment.request_timeout,
-        settle_timeout=environment.settle_timeout,
-        attempts=environment.attempts,
-        delay=environment.delay,
-        parallel=opening.parallel,
+    )
+    pacing = Pacing(
+        environment.request_timeout,
+        environment.settle_timeout,
+        environment.attempts,
+        environment.delay,
+        opening.parallel,
+    )
+    return ConnectConnectors(
+        access,
+        pacing,
         heartbeat=topics.read_end_offsets if topics else None,
         signals=(lambda: _signals(environment)) if topics else None,
         databases=opening.databases,

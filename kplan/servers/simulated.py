@@ -29,6 +29,7 @@ from typing import Any
 from kplan.diagnostics import Conflict, Diagnostic, JournalBroken, KplanError, Rejected, Timeout, codes, error
 from kplan.kinds.connector import sinks
 from kplan.kinds.connector.options import keeps_offsets
+from kplan.kinds.groups import name_sink_group
 from kplan.kinds.topic import configs as catalog
 from kplan.kinds.topic.options import Replicas, reassignment_of, topic_options
 from kplan.kinds.topic.placement import Placement
@@ -313,7 +314,7 @@ class SimulatedTopics:
     def positions(self, groups: Collection[str]) -> frozenset[str]:
         """Return groups that read, and those of sinks with offsets: in Kafka a deleted sink's group still has them."""
         readers = {name for (name,) in self.file.read("SELECT reader FROM sim_readers")}
-        groups_of_sinks = {sinks.group_of(name) for (name,) in self.file.read("SELECT name FROM sim_offsets")}
+        groups_of_sinks = {name_sink_group(name) for (name,) in self.file.read("SELECT name FROM sim_offsets")}
         return frozenset(groups) & (readers | groups_of_sinks)
 
     def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:

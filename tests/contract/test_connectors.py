@@ -16,6 +16,7 @@ from kplan.kinds.connector.options import ConnectorOptions
 from kplan.model import Action, Address, Change, Connector, Health, Secret, Topic
 from kplan.planning.comparison import compare
 from kplan.servers.base import Backend, Outcome
+from kplan.servers.connect.access import Access, Pacing
 from kplan.servers.simulated import SimulatedConnectors
 
 SOURCE = "org.apache.kafka.connect.file.FileStreamSourceConnector"
@@ -95,7 +96,11 @@ def real(url: str, bootstrap: str, folder: Path) -> World:
     from kplan.servers.kafka.topics import KafkaTopics
 
     topics = KafkaTopics({"bootstrap.servers": bootstrap}, delay=0.2, settle_timeout=30)
-    made = World(connect.ConnectConnectors([url], delay=0.2, settle_timeout=60, steady=0.3), folder, lambda _: None)
+    made = World(
+        connect.ConnectConnectors(Access([url]), Pacing(delay=0.2, settle_timeout=60, steady=0.3)),
+        folder,
+        lambda _: None,
+    )
 
     def feed(connector: Connector) -> None:
         Path(str(connector.config["file"])).write_text("a\nb\n")

@@ -13,6 +13,7 @@ from confluent_kafka import Producer
 from jsonschema import Draft202012Validator
 
 from kplan.model import Address, Connector, is_sensitive_key
+from kplan.servers.connect.access import Access
 from kplan.servers.connect.connectors import ConnectConnectors
 from tests.schemas import published
 from tests.services import ConnectWorker, KafkaCluster
@@ -146,7 +147,7 @@ def test_records_that_come_after_the_review_stop_the_apply(shell: Shell, kafka: 
 
 
 def test_the_plugins_say_which_settings_are_passwords(connect: ConnectWorker) -> None:
-    backend = ConnectConnectors([connect.url])
+    backend = ConnectConnectors(Access([connect.url]))
     try:
         whole, short = (Connector(name, {"connector.class": name}) for name in (POSTGRES, "PostgresConnector"))
         unknown = Connector("x", {"connector.class": "org.example.Nowhere"})

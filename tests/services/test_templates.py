@@ -17,6 +17,7 @@ from kplan.diagnostics import Diagnostic
 from kplan.kinds.connector.templates import Blueprint, blueprint
 from kplan.model import Action, Address, Change, Connector
 from kplan.project.loading import Request, list_built_in_templates, load_built_in, load_project
+from kplan.servers.connect.access import Access, Pacing
 from kplan.servers.connect.connectors import ConnectConnectors
 from kplan.servers.connect.documents import to_literal
 from tests.services import ConnectWorker, KafkaCluster
@@ -86,7 +87,7 @@ def expanded(folder: Path, block: Mapping[str, Any], kafka: KafkaCluster, connec
 
 
 def said(connect: ConnectWorker, connector: Connector) -> Iterator[Diagnostic]:
-    backend = ConnectConnectors([connect.url], request_timeout=90)
+    backend = ConnectConnectors(Access([connect.url]), Pacing(request_timeout=90))
     try:
         for diagnostics in backend.check([Change(connector.address, Action.CREATE, after=connector)]).values():
             yield from diagnostics

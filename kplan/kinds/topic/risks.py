@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from kplan.diagnostics import codes
-from kplan.kinds.connector.sinks import group_of
+from kplan.kinds.groups import name_sink_group
 from kplan.kinds.risks import make_risk
 from kplan.kinds.topic import configs as catalog
 from kplan.kinds.topic.losses import (
@@ -170,13 +170,13 @@ def _reading(facts: Facts) -> str:
         groups = [f"{r.group} ({'' if r.active else 'idle, '}lag {r.lag:,})" for r in _groups(facts)]
         said = f" {count(len(groups), 'group')} reading: {join_names(groups)}." if groups else ""
     lags = {reader.group: reader.lag for reader in facts.readers}
-    sinks = [f"{s} (lag {lags[group_of(s)]:,})" if group_of(s) in lags else s for s in facts.sinks]
+    sinks = [f"{s} (lag {lags[name_sink_group(s)]:,})" if name_sink_group(s) in lags else s for s in facts.sinks]
     return said + (f" {count(len(sinks), 'sink connector')} reading: {join_names(sinks)}." if sinks else "")
 
 
 def _groups(facts: Facts) -> list[Reader]:
     """The groups that are not those of sink connectors."""
-    own = {group_of(sink) for sink in facts.sinks}
+    own = {name_sink_group(sink) for sink in facts.sinks}
     return [reader for reader in facts.readers if reader.group not in own]
 
 

@@ -7,9 +7,6 @@ what is dropped in databases (`drops`), validation (`check`) and which settings 
 
 from __future__ import annotations
 
-import base64
-import random
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -21,22 +18,14 @@ from kplan.kinds.topic.placement import Placement
 from kplan.model import Action, Address, Change, Connector, Facts, Resource, Target
 from kplan.model.masks import Mask
 from kplan.servers.base import CONNECT, BackendState, Outcome, Progress, ReportProgress, ignore_progress
+from kplan.servers.connect.access import USUAL_PACING, Access, Pacing
 from kplan.servers.connect.check import VALIDATION_TIMEOUT_S, Validator, needs_check
 from kplan.servers.connect.documents import config_of, connector_of, health_of, list_connectors
 from kplan.servers.connect.drops import Drops
 from kplan.servers.connect.incremental import IncrementalSnapshots, Signals
 from kplan.servers.connect.job import Captured, Job
 from kplan.servers.connect.passwords import create_lookup, passwords_of
-from kplan.servers.connect.rest import (
-    NAME,
-    Rest,
-    RetryPolicy,
-    create_session,
-    create_tls_context,
-    path_of,
-    split_login,
-    supports,
-)
+from kplan.servers.connect.rest import NAME, open_rest, path_of, supports
 from kplan.servers.connect.settle import Heartbeat, Settler
 from kplan.servers.databases.base import Databases
 
@@ -52,43 +41,25 @@ class ConnectConnectors:
 
     def __init__(
         self,
-        urls: Sequence[str],
+        access: Access,
+        pacing: Pacing = USUAL_PACING,
         *,
-        username: str = "",
-        password: str = "",
-        ca: str = "",
-        certificate: str = "",
-        key: str = "",
-        key_password: str = "",
-        request_timeout: float = 30,
-        settle_timeout: float = 120,
-        attempts: int = 5,
-        delay: float = 1,
-        parallel: int = 6,
-        steady: float = 1.0,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
         heartbeat: Heartbeat | None = None,
         signals: Callable[[], Signals] | None = None,
         databases: Databases | None = None,
         mask: Mask | None = None,
-        jitter: Callable[[], float] = random.random,
         tell: ReportProgress = ignore_progress,
     ) -> None:
         self._tell = tell
         self.mask = Mask() if mask is None else mask
-        self._parallel = max(parallel, 1)
+        self._parallel = max(pacing.parallel, 1)
         self._version = ""
-        patience = RetryPolicy(attempts, delay, settle_timeout, clock, sleep, jitter)
-        plain, login = split_login(urls)
-        user, secret = username or login[0], password or login[1]
-        context = create_tls_context(ca, certificate, key, key_password)
-        session = create_session(user, secret, context, self._parallel)
-        self.mask.add([secret, key_password, base64.b64encode(f"{user}:{secret}".encode()).decode() if secret else ""])
-        self._rest = Rest(plain, session, ca or True, request_timeout, patience, self.mask)
-        self._settler = Settler(self._rest, self.mask, lambda: self.version, settle_timeout, steady, heartbeat, tell)
-        self._signals, self._settle_timeout, self._clock = signals, settle_timeout, clock
-        self._drops = Drops(databases, self._rest.url, patience.wait_until)
+        self._rest = open_rest(access, pacing, self.mask)
+        self._settler = Settler(
+            self._rest, self.mask, lambda: self.version, pacing.settle_timeout, pacing.steady, heartbeat, tell
+        )
+        self._signals, self._settle_timeout, self._clock = signals, pacing.settle_timeout, pacing.clock
+        self._drops = Drops(databases, self._rest.url, self._rest.patience.wait_until)
 
     @property
     def retries(self) -> int:

@@ -6,6 +6,7 @@ https://kafka.apache.org/documentation/#connect_rest
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import random
@@ -36,6 +37,7 @@ from kplan.diagnostics import (
     error,
 )
 from kplan.model.masks import Mask
+from kplan.servers.connect.access import Access, Pacing
 from kplan.servers.connect.errors import NO_CLASS, classify, connect_message, html_title, is_temporary
 from kplan.servers.connection_errors import PortProtocol, detect_protocol, misdirected_error
 from kplan.servers.http_limits import MIB, TooLarge, create_limited_session, has_timed_out
@@ -321,6 +323,20 @@ def plugin_path(java_class: str, *parts: str) -> str:
 
 
 # -- logins
+
+
+def open_rest(access: Access, pacing: Pacing, mask: Mask) -> Rest:
+    """Return the client; `mask` learns the login and the password of the key. Raises Invalid for an unusable file."""
+    policy = RetryPolicy(
+        pacing.attempts, pacing.delay, pacing.settle_timeout, pacing.clock, pacing.sleep, pacing.jitter
+    )
+    plain, login = split_login(access.urls)
+    user, secret = access.username or login[0], access.password or login[1]
+    context = create_tls_context(access.ca, access.certificate, access.key, access.key_password)
+    session = create_session(user, secret, context, max(pacing.parallel, 1))
+    header = base64.b64encode(f"{user}:{secret}".encode()).decode() if secret else ""
+    mask.add([secret, access.key_password, header])
+    return Rest(plain, session, access.ca or True, pacing.request_timeout, policy, mask)
 
 
 def create_tls_context(ca: str, certificate: str, key: str, password: str) -> ssl.SSLContext | None:

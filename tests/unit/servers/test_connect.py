@@ -9,7 +9,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -29,6 +29,7 @@ from kplan.diagnostics import (
 from kplan.kinds.connector.options import ConnectorOptions
 from kplan.model import Action, Address, AttrDiff, Change, Connector, Origin, Rules, Secret
 from kplan.servers.base import Outcome
+from kplan.servers.connect.access import Access, Pacing
 from kplan.servers.connect.connectors import ConnectConnectors
 from kplan.servers.connect.errors import NotSettled, TaskFailed
 from tests.fakes.clock import FakeTime
@@ -68,13 +69,20 @@ def fake_time() -> FakeTime:
 Make = Callable[..., ConnectConnectors]
 
 
+def _take(kind: type[Access | Pacing], options: dict[str, Any]) -> dict[str, Any]:
+    """Take the options out that are fields of `kind`."""
+    return {field.name: options.pop(field.name) for field in fields(kind) if field.name in options}
+
+
 @pytest.fixture
 def make(url: str, fake_time: FakeTime) -> Iterator[Make]:
     made: list[ConnectConnectors] = []
 
     def build(urls: Collection[str] = (), **options: Any) -> ConnectConnectors:
-        given = {"clock": fake_time.clock, "sleep": fake_time.sleep, "request_timeout": 5, "jitter": lambda: 1.0}
-        made.append(ConnectConnectors(list(urls or (url,)), **{**given, **options}))
+        usual = {"clock": fake_time.clock, "sleep": fake_time.sleep, "request_timeout": 5, "jitter": lambda: 1.0}
+        given = {**usual, **options}
+        access = Access(list(urls or (url,)), **_take(Access, given))
+        made.append(ConnectConnectors(access, Pacing(**_take(Pacing, given)), **given))
         return made[-1]
 
     yield build

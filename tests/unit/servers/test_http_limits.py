@@ -14,6 +14,7 @@ from kplan.ci.hosting import Api, Refused
 from kplan.diagnostics import KplanError, Timeout, Unreachable
 from kplan.execution.notify import post_to_receivers
 from kplan.project.environment import Receiver
+from kplan.servers.connect.access import Access, Pacing
 from kplan.servers.connect.connectors import ConnectConnectors
 from kplan.servers.connect.rest import MAX_ANSWER_BYTES
 from kplan.servers.http_limits import MIB
@@ -63,7 +64,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def connect(url: str, timeout: float = 1.0, attempts: int = 1) -> ConnectConnectors:
-    return ConnectConnectors([url], request_timeout=timeout, attempts=attempts, delay=0.01)
+    return ConnectConnectors(Access([url]), Pacing(request_timeout=timeout, attempts=attempts, delay=0.01))
 
 
 @pytest.mark.parametrize("where", SLOW)
