@@ -20,6 +20,8 @@ STDOUT = "-"
 
 @dataclass(frozen=True, slots=True)
 class Report:
+    """Hold one report that was asked for: its kind, and the file that it goes to."""
+
     kind: str
     path: str
 

@@ -395,6 +395,8 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
+    """Hold why a run cannot go on, and the step that failed, if it was one."""
+
     step: Step | None
     error: KplanError
 

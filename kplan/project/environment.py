@@ -41,6 +41,8 @@ ADDRESS_KEYS = (("kafka", "bootstrap.servers"), ("connect", "url"))
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
+    """Hold what a simulated cluster is like: how many brokers it has, and what fails on it."""
+
     brokers: int = 3
     fail: tuple[str, ...] = ()
 

@@ -355,6 +355,12 @@ def test_every_view_shows_it(project: Project, form: str) -> None:
     assert "offsets" not in shown and "class" not in project.kplan("plan", "shop.yaml").out
 
 
+def test_many_alike_are_folded(project: Project) -> None:
+    project.edit('[shop.orders, "*"]', f"[{', '.join(f'o{n}' for n in range(20))}]")
+    assert "and 19 more like it, in steps 2 to 20" in project.kplan("plan", "shop.yaml").out
+    assert project.kplan("plan", "shop.yaml", "--verbose").out.count("+  grant/User:alice/read/o") == 20
+
+
 def test_targets_and_completion_name_it(project: Project) -> None:
     planned = project.kplan("plan", "shop.yaml", "--target", "grant/User:alice/*", "--format", "json").json
     assert {c["kind"] for c in planned["changes"]} == {"grant"}

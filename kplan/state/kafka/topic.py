@@ -395,6 +395,8 @@ def _list_assigned(member: Any) -> list[tuple[str, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Member:
+    """Hold one member of the group of a lock: the id of its client, and whether it has the lock."""
+
     client: str
     holds: bool
 

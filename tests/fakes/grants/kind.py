@@ -21,7 +21,7 @@ from kplan.kinds.language import Fragment, Language
 from kplan.kinds.views import Views
 from kplan.kinds.wording import Wording
 from kplan.model import Action, Address, AttrDiff, Change, Health, Origin, Resource, Rules, Secret, Target, Undo
-from kplan.model.fields import Json, read_integer, read_text
+from kplan.model.fields import Json, drop_empty, read_integer, read_text
 from tests.fakes.grants.server import GrantServer
 
 SAFE = "-._:=,+@"  # characters of a part, besides letters and digits
@@ -45,7 +45,7 @@ def encode_part(text: str) -> str:
 
 class GrantEncoding(Encoding[Grant]):
     def encode(self, resource: Grant) -> Json:
-        return {"limit": resource.limit, "seal": resource.seal}
+        return {"limit": resource.limit, **drop_empty({"seal": resource.seal})}
 
     def decode(self, name: str, fields: Mapping[str, Any], origin: Origin, rules: Rules) -> Grant:
         return Grant(name, read_integer(fields, "limit", 1), read_text(fields, "seal"), origin=origin, rules=rules)
