@@ -108,7 +108,7 @@ def restart(connector: LiveConnector, request: RestartRequest, runtime: Runtime)
     backend, now, health = connector.backend, connector.resource, connector.health
     if now.state != "running":  # Connect takes the request, and leaves the connector as it is
         raise KplanError(
-            f"{now.name} is {now.state.upper()}, and a restart leaves it so",
+            f"{now.name} is {now.state.upper()}, and a restart does not change that",
             code=codes.K514,
             help=f"kplan connector resume {now.name}",
         )
@@ -177,7 +177,7 @@ def _restore_offsets(
         worse.exit_code = 8
         raise worse from failure
     raise KplanError(
-        f"{name} does not run with these offsets, so it has its earlier ones again: {failure.message}",
+        f"{name} does not run with these offsets, so its earlier ones are restored: {failure.message}",
         code=failure.entry,
         help="the database no longer has what is behind them; `--reset` reads all rows again",
     ) from failure

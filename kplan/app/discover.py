@@ -30,7 +30,7 @@ def find_connector(loaded: Loaded, name: str) -> Connector:
         return known[name]
     close = get_close_matches(name, known, 1)
     hint = f"did you mean `{close[0]}`? " if close else ""
-    there = f"there are {', '.join(sorted(known))}" if known else "there is none at all"
+    there = f"there are {', '.join(sorted(known))}" if known else "there are none"
     raise Invalid(
         [error(codes.K321, "there is no such connector", f"the stacks declare no {name}", help=f"{hint}{there}")]
     )

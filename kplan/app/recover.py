@@ -113,7 +113,7 @@ def keep_readable(
         except JournalBroken as e:
             if may_close and EVERYTHING in request.forget:
                 abandon(store, progress, runtime.holder(COMMAND), request.lock_timeout)
-                runtime.note(f"run {escape(progress.run)} is closed; nothing of it was put back")
+                runtime.note(f"run {escape(progress.run)} is closed; nothing of it was rolled back")
                 continue
             runtime.show_problem(e.diagnostic())
             code = e.exit_code

@@ -73,7 +73,7 @@ def _refuse_without_files(plan: Plan) -> None:
         raise Stale(
             f"the plan of stack {plan.stack} has steps and names no file that it was made from",
             code=codes.K522,
-            help="make the plan again, and apply the file as it was written",
+            help="create the plan again, and apply the file unchanged",
         )
 
 
@@ -81,10 +81,10 @@ def _refuse_blocked(plan: Plan) -> None:
     if plan.blocked:
         raise Blocked(
             f"the saved plan is blocked: {', '.join(plan.blocked)}",
-            help="accept the dangers, then make the plan again",
+            help="accept the dangers, then create the plan again",
         )
     if plan.errored:
-        raise Blocked("the saved plan has errors", help="correct them, then make the plan again")
+        raise Blocked("the saved plan has errors", help="correct them, then create the plan again")
 
 
 def load_environment_of(plans: Sequence[Plan], request: Request, runtime: Runtime) -> Environment:
@@ -114,9 +114,9 @@ def _refuse_changed_files(plan: Plan, environment: Environment, runtime: Runtime
     for file in plan.files:
         path = Path(environment.folder, file.path)
         if not path.is_file():
-            runtime.note(f"  {file.path} is not here; the plan is applied as it was made")
+            runtime.note(f"  {file.path} is not here; the plan is applied as it was created")
         elif hashlib.sha256(path.read_bytes()).hexdigest() != file.sha256:
-            raise Stale(f"{file.path} has changed since the plan was made", help="make the plan again and review it")
+            raise Stale(f"{file.path} has changed since the plan was created", help="create and review a new plan")
 
 
 def read_listed(plan: Plan, environment: Environment, request: Request) -> Listed:

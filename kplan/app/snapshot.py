@@ -110,7 +110,7 @@ def _warn_of_unknown(names: list[str], runtime: Runtime) -> None:
     if names:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         runtime.warn(
-            f"Connect does not tell which settings of {', '.join(names[:3])}{more} are passwords: "
+            f"Connect does not report which settings of {', '.join(names[:3])}{more} are passwords: "
             f"what no stack has set is left out of {count(len(names), 'connector')}"
         )
 

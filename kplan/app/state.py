@@ -45,7 +45,7 @@ def read_passwords(opened: OpenEnvironment, runtime: Runtime) -> list[Setting]:
     try:
         return list(of_passwords(connectors.passwords(list(shown.values()))))
     except KplanError as e:
-        runtime.warn(f"Connect does not say which settings are passwords: {e.message}")
+        runtime.warn(f"Connect does not report which settings are passwords: {e.message}")
         return []
 
 

@@ -35,7 +35,7 @@ def wait_until_ready(environment: Environment, needs_connect: bool, timeout: flo
             left = end - time.monotonic()
             if left <= 0:
                 raise KplanError(f"not ready within {timeout:g} s: {missing}", code=codes.K530,
-                                 help="look at the server, or wait longer with --wait")  # fmt: skip
+                                 help="check the server, or wait longer with --wait")  # fmt: skip
             runtime.note(f"not ready, waiting {left:.0f} s more: {missing}")
             time.sleep(min(left, environment.delay))
 
@@ -98,12 +98,12 @@ def _wait_for_other(store: Store, stack: str, deadline: float, runtime: Runtime)
     what = f"waiting for the lock of stack {stack}, which {other.who} holds"
     with WAITS.add(what, max(0.0, deadline - time.monotonic())):
         while other is not None:
-            who = f"{other.who} holds stack {stack} since {other.since}: {other.command} (run {other.run})"
+            who = f"{other.who} has locked stack {stack} since {other.since}: {other.command} (run {other.run})"
             left = deadline - time.monotonic()
             if left <= 0:
                 raise Locked(
                     who,
-                    help="wait for it with --lock-timeout 60s; there is no unlock, for the lock ends with its process",
+                    help="to wait, use --lock-timeout 60s; there is no unlock command, the lock ends with its process",
                 )
             if time.monotonic() >= next_report:
                 runtime.note(f"waiting {left:.0f} s for the lock: {who}")

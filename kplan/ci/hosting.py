@@ -187,7 +187,7 @@ def _parse_json(answer: requests.Response) -> Any:
     try:
         return answer.json()
     except ValueError as e:
-        raise Refused(f"{urlsplit(answer.url).netloc} answers something that is no JSON") from e
+        raise Refused(f"{urlsplit(answer.url).netloc} gives an answer that is not JSON") from e
 
 
 def _refusal(answer: requests.Response, method: str, needs: str) -> KplanError:
@@ -197,7 +197,7 @@ def _refusal(answer: requests.Response, method: str, needs: str) -> KplanError:
     if answer.status_code == 429 or _is_rate_limit(answer):
         return Limited(message, _seconds_to_wait(answer))
     if answer.status_code >= 500:
-        return Busy(message, help="the service has trouble of its own; run the job again later")
+        return Busy(message, help="the service has a problem; run the job again later")
     if answer.status_code == 401:
         return NotPermitted(message, help=f"the token is wrong or has expired; {needs}")
     if answer.status_code in (403, 404):  # 404 stands for a thing that the token may not even see
@@ -334,7 +334,7 @@ def _unzip(data: bytes) -> bytes:
                 raise Refused("the artifact does not hold exactly one JSON file", help=NO_PLAN)
             return archive.read(names[0])
     except zipfile.BadZipFile as e:
-        raise Refused("the artifact is no zip file", help=NO_PLAN) from e
+        raise Refused("the artifact is not a zip file", help=NO_PLAN) from e
 
 
 FORK = "a fork's plan is not trusted: plan on the main branch, have that reviewed, and apply it"

@@ -11,25 +11,25 @@ from kplan.version import __version__
 
 COMMANDS = {
     "init": "Write a kplan.yaml and a first stack that validates.",
-    "validate": "Check stacks without any server; all errors at once.",
-    "fmt": "Put stack files into canonical order and spacing; comments survive.",
+    "validate": "Report every error of the stacks at once, without a server.",
+    "fmt": "Rewrite stack files in canonical order and spacing; comments survive.",
     "plan": "Show what would change.",
-    "apply": "Make it so, in order; put everything back when a step fails.",
+    "apply": "Apply the changes in a safe order; roll back if a step fails.",
     "destroy": "Delete what the stacks own.",
     "discover": "List the tables of a connector's database, and which are not captured.",
     "drift": "Show what was changed live since the last apply.",
-    "list": "List live topics and connectors, and who owns them.",
-    "status": "Show how everything is that the stacks name.",
+    "list": "List live resources and their owners.",
+    "status": "Show the health of topics, connectors and tasks.",
     "wait": "Return once the servers are ready.",
-    "connector": "Look at, pause, resume, stop or restart a live connector; handle its offsets.",
+    "connector": "Show, pause, resume, stop or restart a live connector; manage its offsets.",
     "graph": "Show what feeds what: tables, connectors, topics, sinks.",
     "show": "Show a saved plan, a run, or the expanded stack.",
-    "import": "Write a stack of what is there, live or in other tools' files.",
-    "snapshot": "Write down live state without secrets, to plan from it without servers.",
-    "comment": "Show a plan in its pull or merge request; an earlier comment is replaced.",
-    "fetch": "Get the plan that was reviewed in the merged pull or merge request.",
-    "recover": "Finish a run that was interrupted or could not be rolled back.",
-    "state": "Look after the records of the ledger and the journal.",
+    "import": "Write a stack from live resources or from other tools' files.",
+    "snapshot": "Save the live state without secrets, to plan from it without servers.",
+    "comment": "Post a plan as a comment in its pull or merge request, or replace the previous one.",
+    "fetch": "Download the reviewed plan of the merged pull or merge request.",
+    "recover": "Roll back or complete an interrupted run, or finish a rollback.",
+    "state": "Clean or sign the records of the ledger and the journal.",
     "explain": "Explain a code such as K104.",
     "schema": "Print a JSON Schema, or list them.",
     "completion": "Print the completion script of a shell.",
@@ -40,15 +40,15 @@ EXIT_CODES = """
 \b
 Exit codes:
   0   success (a plan is made, with or without changes)
-  1   could not do it, nothing changed (a server is unreachable, a bug)
-  2   it differs: plan --detailed-exitcode, drift, status, fmt --check
+  1   failed, nothing changed (a server is unreachable, a bug)
+  2   differences found: plan --detailed-exitcode, drift, status, fmt --check
   3   blocked by a danger, by protect or by max_changes
   4   stack invalid, refused by the servers, or owned by another stack
   5   saved plan is stale, or for another stack or cluster
-  6   locked by someone else
-  7   apply failed, everything is rolled back and verified
-  8   apply failed or was interrupted between the two states
-  9   declined, or no terminal to ask on
+  6   another apply holds the lock
+  7   apply failed; everything was rolled back and verified
+  8   apply failed or was interrupted; some changes remain
+  9   declined, or no terminal to confirm on
   64  wrong command line
   130 interrupted before any change
 """
@@ -91,8 +91,8 @@ class Commands(click.Group):
 def cli() -> None:
     """Terraform for Kafka topics and Kafka Connect connectors.
 
-    Stack files say what should exist; `plan` shows what would change; `apply` changes it in a safe order and puts
-    everything back if a step fails.
+    Stack files declare what should exist. `plan` shows what would change. `apply` makes the changes in a safe order and
+    rolls everything back if a step fails.
 
-    What --flag says, KPLAN_FLAG in the environment says too; not so --yes, --accept, --replace, --forget and --var.
+    Each --flag can be set as KPLAN_FLAG in the environment, except --yes, --accept, --replace, --forget and --var.
     """

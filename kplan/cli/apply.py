@@ -8,7 +8,9 @@ from kplan.cli.flags import LOADING, PLANNING, RUNNING, SHOWING, PlanFlags, RunF
 from kplan.cli.session import Session
 
 
-@click.command("apply", help="Make it so. STACK is a stack file, a folder of them, or a plan saved with `plan --out`.")
+@click.command(
+    "apply", help="Apply the changes. STACK is a stack file, a folder of them, or a plan saved with `plan --out`."
+)
 @click.argument("paths", metavar="STACK...|PLAN.json", nargs=-1, required=True)
 @LOADING
 @PLANNING

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kplan.render.text import Context
     from kplan.state.base import Store
 FORMAT = option(
-    "--format", type=click.Choice(["text", "json"]), default="text", help="Text, or one line of JSON an event."
+    "--format", type=click.Choice(["text", "json"]), default="text", help="Text, or one JSON line per event."
 )
 
 
@@ -43,7 +43,7 @@ def apply(session: Session, mode: str, planning: PlanFlags, running: RunFlags) -
     saved = read_documents(session.paths[0]) if mode == "apply" and len(session.paths) == 1 else None
     if saved and planning.flags_set:
         flags = ", ".join(planning.flags_set)
-        raise click.UsageError(f"{flags}: a saved plan is applied as it is; give this to `kplan plan --out`")
+        raise click.UsageError(f"{flags}: a saved plan is applied unchanged; pass this to `kplan plan --out`")
     request = _apply_request(session, mode, running, bool(saved))
     work = _prepare(session, mode, planning, saved)
     return apply_work(work, request, session.runtime, Terminal(session, mode, request.saved))
@@ -136,12 +136,12 @@ def _confirm(session: Session, plans: Sequence[Plan]) -> None:
     steps = sum(len(plan.steps) for plan in plans)
     if session.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Declined(
-            "there is no terminal to ask on", help="say --yes, or save the plan, review it, and apply the file"
+            "there is no terminal to confirm on", help="use --yes, or save the plan, review it, and apply the file"
         )
     dangerous = [p for p in plans for c in p.changes for r in c.risks if r.level == "danger" and r.accepted]
     if dangerous:
         request, expected = (
-            f"Type the stack name ({dangerous[0].stack}) to also do what is dangerous",
+            f"This plan includes accepted dangers. Type the stack's name ({dangerous[0].stack}) to continue",
             dangerous[0].stack,
         )
     else:
@@ -259,11 +259,11 @@ def handle_ctrl_c(run: str) -> Iterator[Stop]:
         if not stop.begun:
             raise KeyboardInterrupt
         if stop.asked:
-            write_to_stderr(f"\nstopped. Some steps may be done and not put back:  kplan recover {run}")
+            write_to_stderr(f"\nStopped. Some steps may be done and not rolled back:  kplan recover {run}")
             os._exit(8)
         stop.asked = True
         write_to_stderr(
-            "\ninterrupted: the running wave is finished, then everything is put back. Again: stop at once."
+            "\nInterrupted: finishing the running wave, then rolling everything back. Ctrl-C again stops at once."
         )
 
     has_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN

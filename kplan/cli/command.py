@@ -115,5 +115,5 @@ def _describe_bug(e: Exception) -> Diagnostic:
         codes.K399,
         "an error in kplan itself",
         f"{type(e).__name__}{place}",
-        help="please report it; KPLAN_TRACEBACK=1 shows more, look for secrets before you send that",
+        help="please report it; KPLAN_TRACEBACK=1 shows more: check that for secrets before you send it",
     )

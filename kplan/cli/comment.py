@@ -22,7 +22,7 @@ SERVICE = option(
     "--service",
     type=click.Choice(["github", "gitlab"]),
     default=None,
-    help="The hosting service; in a job of one of them it is known.",
+    help="The hosting service; known in a job of one of them.",
 )
 
 
@@ -34,11 +34,9 @@ SERVICE = option(
 @click.argument("path", metavar="FILE")
 @SERVICE
 @option(
-    "--request", metavar="NUMBER", type=click.IntRange(1), default=None, help="The request; in its own job it is known."
+    "--request", metavar="NUMBER", type=click.IntRange(1), default=None, help="Number of the request; known in its job."
 )
-@option(
-    "--update-only", is_flag=True, help="Write no new comment, as for a plan without changes; replace what is there."
-)
+@option("--update-only", is_flag=True, help="Only replace an existing comment, as for a plan without changes.")
 @SHOWING
 @run_command
 def command(session: Session, path: str, service: str | None, request: int | None, update_only: bool) -> int:
@@ -58,9 +56,9 @@ def _read_body(path: Path) -> str:
     try:
         body = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as e:
-        raise MissingContext(f"{path} cannot be read: {getattr(e, 'strerror', None) or 'it is no text'}") from e
+        raise MissingContext(f"{path} cannot be read: {getattr(e, 'strerror', None) or 'it is not text'}") from e
     if not body.startswith(MARKER):
-        raise MissingContext(f"{path} is no plan in Markdown", help=f"make it with `kplan plan --report md={path}`")
+        raise MissingContext(f"{path} is not a plan in Markdown", help=f"make it with `kplan plan --report md={path}`")
     return body
 
 
@@ -72,7 +70,7 @@ def find_service(requested: str | None) -> str:
     detected = "github" if os.environ.get("GITHUB_ACTIONS") else "gitlab" if os.environ.get("GITLAB_CI") else ""
     service = requested or detected
     if not service:
-        raise MissingContext("this is neither a job of GitHub Actions nor of GitLab CI", help="say --service")
+        raise MissingContext("this is neither a job of GitHub Actions nor of GitLab CI", help="use --service")
     return service
 
 
@@ -103,7 +101,7 @@ def find_request(process: Mapping[str, str]) -> int:
     )
     if not isinstance(number, int) or not number:
         raise MissingContext(
-            "this job is not for a pull or merge request", help="run it for one, or say --request NUMBER"
+            "this job is not for a pull or merge request", help="run it for one, or use --request NUMBER"
         )
     return number
 
@@ -124,4 +122,4 @@ def read_variable(process: Mapping[str, str], *names: str) -> str:
     for name in names:
         if process.get(name):
             return process[name]
-    raise MissingContext(f"{names[0]} has no value", help="give it to the job's step, under `env:` or `variables:`")
+    raise MissingContext(f"{names[0]} has no value", help="set it for the job's step, under `env:` or `variables:`")

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from kplan.model import Health
 
 NAME = click.argument("name")
-TRACE = option("--trace", is_flag=True, help="Show the whole stack trace of what has failed; JSON always has it.")
+TRACE = option("--trace", is_flag=True, help="Show the whole stack trace of a failure; JSON always has it.")
 FORMAT = option("--format", type=click.Choice(["text", "json"]), default="text", help="Text or JSON.")
 
 
-@click.group("connector", help="Look at a live connector, or pause, resume, stop or restart it, or handle its offsets.")
+@click.group("connector", help="Show, pause, resume, stop or restart a live connector, or manage its offsets.")
 def command() -> None:
     """Group the commands; their effect is not declared: a stack's next apply restores the state that it declares."""
 
@@ -43,7 +43,7 @@ def _open_connector(session: Session, name: str) -> Iterator[LiveConnector]:
 
 
 # -- looking --------------------------------------------------------------------------------------------------------
-@command.command("status", help="Show its state and its tasks'. Exit 2 where one has failed.")
+@command.command("status", help="Show the state of the connector and its tasks. Exit 2 if one has failed.")
 @NAME
 @LOADING
 @FORMAT
@@ -89,7 +89,7 @@ def _show_trace(session: Session, trace: str) -> None:
         session.say(f"    {clean(line.expandtabs(4))}")
 
 
-@command.command("tasks", help="Show its tasks; the same as status.")
+@command.command("tasks", help="Show its tasks; same as status.")
 @NAME
 @LOADING
 @FORMAT
@@ -102,7 +102,7 @@ def tasks(session: Session, name: str, trace: bool) -> int:
     return _show_health(session, name, health, trace)
 
 
-@command.command("config", help="Show its config as JSON; secrets are left out.")
+@command.command("config", help="Show its config as JSON, without secrets.")
 @NAME
 @LOADING
 @SHOWING
@@ -138,12 +138,12 @@ for _state, _verb in (("paused", "pause"), ("running", "resume"), ("stopped", "s
     _add_state_command(_state, _verb)
 
 
-@command.command("restart", help="Restart it with its tasks, and wait until all run; again, later each time, if not.")
+@command.command("restart", help="Restart it with its tasks and wait until all run; retry with growing delays if not.")
 @NAME
-@option("--failed-only", is_flag=True, help="Only what has failed of it.")
-@option("--attempts", type=click.IntRange(1, 100), default=3, show_default=True, help="How often to restart it.")
+@option("--failed-only", is_flag=True, help="Restart only what has failed.")
+@option("--attempts", type=click.IntRange(1, 100), default=3, show_default=True, help="Maximum number of restarts.")
 @option(
-    "--delay", metavar="TIME", default="10s", show_default=True, help="After the first attempt; then twice as long."
+    "--delay", metavar="TIME", default="10s", show_default=True, help="Wait after the first attempt; doubled each time."
 )
 @LOADING
 @SHOWING
@@ -162,15 +162,15 @@ def restart(session: Session, name: str, failed_only: bool, attempts: int, delay
 # -- offsets --------------------------------------------------------------------------------------------------------
 @command.command(
     "offsets",
-    help="Print its committed offsets as JSON, or put those of a file back, or reset them so that it begins anew. To "
-    "change them it is stopped, and then goes back into its state.",
+    help="Print its committed offsets as JSON, restore them from a file, or reset them so that it starts over. To "
+    "change them, kplan stops the connector and then returns it to its previous state.",
 )
 @NAME
-@option("--out", metavar="FILE", type=click.Path(dir_okay=False), default=None, help="Write them there.")
+@option("--out", metavar="FILE", type=click.Path(dir_okay=False), default=None, help="Write the offsets to this file.")
 @option("--put", "source", metavar="FILE", type=click.Path(exists=True, dir_okay=False), default=None,
-        help="Put the offsets of this file back.")  # fmt: skip
-@option("--reset", is_flag=True, help="Delete them.")
-@option("--yes", "-y", is_flag=True, help="Do not ask.")
+        help="Restore the offsets from this file.")  # fmt: skip
+@option("--reset", is_flag=True, help="Delete the offsets.")
+@option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @LOADING
 @SHOWING
 @run_command
@@ -188,11 +188,11 @@ def offsets(session: Session, name: str, out: str | None, source: str | None, re
             _write_offsets(session, out, text)
             return 0
         if not yes:
-            _confirm(name, "put back" if source else "reset")
+            _confirm(name, "restored" if source else "reset")
         if out:
             _write_offsets(session, out, text)
         replace_offsets(backend, resource, new_offsets, old_offsets, session.runtime)
-    session.say(f"{name}: its offsets are {'put back' if source else 'reset'}; it is {resource.state.upper()}")
+    session.say(f"{name}: its offsets are {'restored' if source else 'reset'}; it is {resource.state.upper()}")
     return 0
 
 
@@ -209,7 +209,14 @@ def _read_offsets(path: str) -> list[Any]:
     except (OSError, ValueError, KeyError, RecursionError):
         pass
     raise Invalid(
-        [error(codes.K606, "this is no file of offsets", path, help="`kplan connector offsets NAME --out` writes one")]
+        [
+            error(
+                codes.K606,
+                "this is not a file of offsets",
+                path,
+                help="`kplan connector offsets NAME --out` writes one",
+            )
+        ]
     )
 
 
@@ -229,6 +236,6 @@ def _confirm(name: str, action: str) -> None:
     from kplan.diagnostics import Declined
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Declined("there is no terminal to ask on", help="say --yes")
+        raise Declined("there is no terminal to confirm on", help="use --yes")
     if input(f"Type the connector's name ({name}) to have its offsets {action}: ").strip() != name:
         raise Declined("nothing was changed")

@@ -10,7 +10,7 @@ from kplan.cli.session import Session
 
 @click.command(
     "destroy",
-    help="Delete what the stacks own and kplan made; what was adopted is given up. `plan --destroy` shows it.",
+    help="Delete what the stacks own and kplan created; release what was adopted. `plan --destroy` shows it.",
 )
 @click.argument("paths", metavar="STACK...", nargs=-1, required=True)
 @LOADING

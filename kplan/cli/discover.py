@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     "discover",
     help="List the tables of a connector's database with their keys and sizes: which are captured, which are not, and "
     "which have no primary key, so that an incremental snapshot cannot read them. CONNECTOR is its name in the STACK. "
-    "kplan logs in as the connector does; Kafka and Connect are not asked.",
+    "kplan logs in as the connector does and does not contact Kafka or Connect.",
 )
 @click.argument("name", metavar="CONNECTOR")
 @click.argument("paths", metavar="STACK...", nargs=-1, required=True)
 @LOADING
-@option("--host", metavar="HOST[:PORT]", default="", help="Where the database is from here, if not where the stack "
-        "says, which is as the Connect worker sees it.")  # fmt: skip
+@option("--host", metavar="HOST[:PORT]", default="", help="Address of the database from here (default: the stack's, "
+        "which is the Connect worker's view).")  # fmt: skip
 @option("--password-env", metavar="NAME", default="", help="The environment variable that holds the password, where "
         "the stack has a reference that only Connect resolves.")  # fmt: skip
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="Text or JSON.")

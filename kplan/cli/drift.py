@@ -22,9 +22,9 @@ KEY_WIDTH = 30  # columns of a setting's name
 
 @click.command(
     "drift",
-    help="Show what was changed live since the last apply, and what the stack says to it by now. Exit 2 where the next "
-    "apply would change it; what the stack declares as it is live is told, and is no drift. Receivers under `notify:` "
-    "with `when: [drift]` are told. Nothing is changed; fit for cron.",
+    help="Show what was changed live since the last apply, and what the stack declares now. Exit 2 if the next apply "
+    "would change it. A live change that the stack also declares is listed, but is not drift. Receivers under "
+    "`notify:` with `when: [drift]` are notified. Nothing is changed; suitable for cron.",
 )
 @click.argument("paths", metavar="STACK...", nargs=-1, required=True)
 @LOADING
@@ -68,7 +68,7 @@ def _drift_lines(stacks: Sequence[DriftReport], target: Target, session: Session
     if without_drift:
         yield _stacks_line(f"No drift in {count(len(without_drift), 'stack')}", without_drift, session)
     if never_applied:
-        yield _stacks_line(f"Nothing was applied yet of {count(len(never_applied), 'stack')}", never_applied, session)
+        yield _stacks_line(f"Nothing has been applied of {count(len(never_applied), 'stack')}", never_applied, session)
 
 
 def _has_findings(stack: DriftReport) -> bool:
@@ -90,27 +90,27 @@ def _stack_lines(stack: DriftReport, target: Target, session: Session) -> Iterat
     yield session.style.paint(clean(f"{stack.stack} · env {stack.env} · {cluster}"), "1")
     plan = clean(f"kplan plan {' '.join(session.paths)}")
     if not stack.owned:
-        yield "Nothing was applied yet: the ledger knows no resource of this stack, so nothing can have drifted."
+        yield "Nothing has been applied: the ledger has no resource of this stack, so nothing can have drifted."
         yield f"`{plan}` shows what an apply would do."
         return
     yield from _difference_lines(stack.drift)
     if stack.without_change:
-        yield "\nChanged live since the last apply, and no drift, since the stack says so too or leaves it to others:"
+        yield "\nChanged live since the last apply, but not drift: the stack declares it or leaves it to others:"
         yield from _difference_lines(stack.without_change)
     for address in stack.unseen:
         yield f"\n? {clean(str(address))}"
-        yield "    it cannot be seen: this user may not describe it (K313)"
+        yield "    not visible: this user may not describe it (K313)"
     if _has_findings(stack):
         yield ""
     if stack.drift:
         yield f"Drift: {summarize(stack.drift)}. `{plan}` shows what the next apply does."
     elif stack.unseen:
         visible_count = stack.owned - len(stack.unseen)
-        yield f"No drift in what can be seen: {visible_count} of {count(stack.owned, 'resource')}."
+        yield f"No drift in what is visible: {visible_count} of {count(stack.owned, 'resource')}."
     elif stack.without_change:
-        yield "No drift: no apply would change any of this."
+        yield "No drift: the next apply changes none of this."
     else:
-        yield f"No drift: all that was applied is still so ({count(stack.owned, 'resource')})."
+        yield f"No drift: {count(stack.owned, 'resource')} {'is' if stack.owned == 1 else 'are'} still as applied."
 
 
 def _difference_lines(differences: Sequence[JudgedDrift]) -> Iterator[str]:

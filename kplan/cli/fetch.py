@@ -17,10 +17,17 @@ from kplan.cli.snapshot import save_output
 
 @click.command(
     "fetch",
-    help="Get the plan that was reviewed: the saved plan of the pull or merge request that was merged as this commit. "
-    "`kplan apply` then does exactly that.",
+    help="Download the reviewed plan: the saved plan of the pull or merge request that was merged as this commit. "
+    "`kplan apply` then applies exactly this plan.",
 )
-@option("--out", metavar="FILE", default="plan.json", show_default=True, type=click.Path(dir_okay=False), help="Where.")
+@option(
+    "--out",
+    metavar="FILE",
+    default="plan.json",
+    show_default=True,
+    type=click.Path(dir_okay=False),
+    help="Output file.",
+)
 @option(
     "--artifact",
     metavar="NAME",
@@ -28,7 +35,7 @@ from kplan.cli.snapshot import save_output
     show_default=True,
     help="GitHub: the artifact NAME-COMMIT. GitLab: the job NAME, whose artifact has the name of --out.",
 )
-@option("--commit", metavar="SHA", default=None, help="The merged commit; in a job it is known.")
+@option("--commit", metavar="SHA", default=None, help="The merged commit; known in a job.")
 @SERVICE
 @SHOWING
 @run_command
@@ -57,7 +64,7 @@ def _describe_plans(data: bytes) -> str:
     try:
         document = json.loads(data)
     except ValueError as e:
-        raise Stale("the reviewed plan is no JSON", code=codes.K521, help="make the plan again") from e
+        raise Stale("the reviewed plan is not JSON", code=codes.K521, help="create the plan again") from e
     documents = document.get("plans", [document]) if isinstance(document, dict) else []
     plans = [from_json(entry) for entry in documents]
     return ", ".join(f"plan {p.digest[7:15]} of stack {p.stack}, made {p.created_at}" for p in plans)

@@ -24,22 +24,22 @@ def parse_drop(values: Sequence[str]) -> tuple[str, ...]:
     words = [word.strip() for each in values for word in each.split(",") if word.strip()]
     for word in words:
         if not is_word(word):
-            raise click.BadParameter(f"{word} is none of slot, publication, publication=NAME", param_hint="--drop")
+            raise click.BadParameter(f"{word} is not slot, publication or publication=NAME", param_hint="--drop")
     return tuple(words)
 
 
 LOADING = combine(
-    option("--env", metavar="NAME", default="", help="The environment of kplan.yaml; its `default` when left out."),
-    option("--var", "flags", metavar="NAME=VALUE", multiple=True, help="Set a variable; may be repeated."),
+    option("--env", metavar="NAME", default="", help="Environment from kplan.yaml (default: its `default`)."),
+    option("--var", "flags", metavar="NAME=VALUE", multiple=True, help="Set a variable. Repeatable."),
     option(
         "--var-file",
         "var_files",
         metavar="FILE",
         multiple=True,
-        help="A YAML or JSON map of variables; may be repeated.",
+        help="A YAML or JSON map of variables. Repeatable.",
     ),
-    option("--bootstrap", default="", metavar="HOST:PORT", help="Brokers, instead of the environment's."),
-    option("--connect", default="", metavar="URL", help="Kafka Connect, instead of the environment's."),
+    option("--bootstrap", default="", metavar="HOST:PORT", help="Brokers; overrides the environment."),
+    option("--connect", default="", metavar="URL", help="Kafka Connect; overrides the environment."),
     option(
         "-C",
         "--dir",
@@ -51,24 +51,33 @@ LOADING = combine(
     ),
 )
 SHOWING = combine(
-    option("--no-color", is_flag=True, help="No colours; NO_COLOR says the same."),
-    option("--width", type=click.IntRange(40, 400), default=None, help="Columns; the terminal's own, or 100."),
-    option("--quiet", "-q", is_flag=True, help="Say only what went wrong."),
+    option("--no-color", is_flag=True, help="No colours; same as NO_COLOR."),
+    option("--width", type=click.IntRange(40, 400), default=None, help="Columns (default: the terminal's, or 100)."),
+    option("--quiet", "-q", is_flag=True, help="Print errors only."),
     option(
         "--log-level",
         type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
         default=None,
-        help="What is logged: DEBUG requests, INFO done, WARNING retried, ERROR final; errors when left out.",
+        help="What is logged: DEBUG requests, INFO done, WARNING retried, ERROR final (default: error).",
     ),
-    option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How the log is written."),
-    option("--log-file", type=click.Path(dir_okay=False), default=None, help="Where; standard error when left out."),
+    option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Format of the log."),
+    option(
+        "--log-file",
+        type=click.Path(dir_okay=False),
+        default=None,
+        help="Write the log to this file (default: standard error).",
+    ),
 )
 PLANNING = combine(
     option(
-        "--target", "targets", metavar="ADDR", multiple=True, help="Only this address (globs, @FILE) and what it needs."
+        "--target",
+        "targets",
+        metavar="ADDR",
+        multiple=True,
+        help="Plan only this address (globs, @FILE) and what it needs.",
     ),
-    option("--exclude", "excluded", metavar="ADDR", multiple=True, help="Leave this address out (globs, @FILE)."),
-    option("--replace", "replaced", metavar="ADDR", multiple=True, help="Delete and make anew; always a danger."),
+    option("--exclude", "excluded", metavar="ADDR", multiple=True, help="Leave out this address (globs, @FILE)."),
+    option("--replace", "replaced", metavar="ADDR", multiple=True, help="Delete and recreate; always a danger."),
     option(
         "--accept",
         "accepted",
@@ -82,29 +91,32 @@ PLANNING = combine(
         metavar="WHAT",
         multiple=True,
         callback=lambda context, parameter, given: parse_drop(given),
-        help="With each connector that is deleted or made anew, drop this in its database: slot, publication, "
-        "publication=NAME; several with commas.",
+        help="With each connector that is deleted or recreated, drop this in its database: slot, publication, "
+        "publication=NAME; separate several with commas.",
     ),
     option("--offline", is_flag=True, help="Do not let the servers check the changes."),
     option("--verbose", is_flag=True, help="Show every setting."),
-    option("--brief", is_flag=True, help="One line a step."),
+    option("--brief", is_flag=True, help="One line per step."),
 )
 
 
 RUNNING = combine(
-    option("--yes", "-y", is_flag=True, help="Do not ask."),
+    option("--yes", "-y", is_flag=True, help="Do not ask for confirmation."),
     option(
-        "--on-failure", type=click.Choice(["rollback", "stop"]), default="rollback", help="What a failed step leads to."
+        "--on-failure",
+        type=click.Choice(["rollback", "stop"]),
+        default="rollback",
+        help="What to do when a step fails.",
     ),
     option(
         "--parallel",
         type=click.IntRange(1, 64),
         default=6,
         show_default=True,
-        help="Connectors changed at the same time.",
+        help="Maximum number of connectors changed at once.",
     ),
     option(
-        "--lock-timeout", metavar="TIME", default="0s", help="How long to wait for someone else's apply, such as 60s."
+        "--lock-timeout", metavar="TIME", default="0s", help="How long to wait for another apply's lock, such as 60s."
     ),
     option(
         "--wait",

@@ -11,7 +11,7 @@ from kplan.cli.output import save
 from kplan.cli.session import Session
 
 
-@click.command("fmt", help="Put stack files into canonical order and spacing. Comments survive; data never changes.")
+@click.command("fmt", help="Rewrite stack files in canonical order and spacing. Comments survive; data never changes.")
 @click.argument("paths", metavar="STACK...", nargs=-1, required=True)
 @option(
     "-C",
@@ -22,7 +22,7 @@ from kplan.cli.session import Session
     type=click.Path(exists=True, file_okay=False),
     help="Work in this folder.",
 )
-@option("--check", is_flag=True, help="Write nothing; exit 2 where a file would change.")
+@option("--check", is_flag=True, help="Write nothing; exit 2 if a file would change.")
 @option("--diff", is_flag=True, help="Show what would change and write nothing.")
 @SHOWING
 @run_command

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command(
     "graph",
     help="Show what feeds what: source tables, connectors, topics and the sinks that read them, within one stack and "
-    "across several. No server is asked.",
+    "across several. Contacts no server.",
 )
 @click.argument("paths", metavar="STACK...", nargs=-1, required=True)
 @LOADING
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     default="text",
     help="Text, the source of a drawing by mermaid or Graphviz, or JSON.",
 )
-@option("--mermaid", "shape", flag_value="mermaid", help="The same as --format mermaid.")
-@option("--dot", "shape", flag_value="dot", help="The same as --format dot.")
-@option("--all", "every", is_flag=True, help="Each table and topic; otherwise more than 30 that are alike are one.")
+@option("--mermaid", "shape", flag_value="mermaid", help="Same as --format mermaid.")
+@option("--dot", "shape", flag_value="dot", help="Same as --format dot.")
+@option("--all", "every", is_flag=True, help="Draw each table and topic; by default more than 30 alike are combined.")
 @option("--out", metavar="FILE", type=click.Path(dir_okay=False), default=None, help="Write it there.")
 @SHOWING
 @run_command

@@ -24,8 +24,8 @@ FORMATS = (
 
 @click.command(
     "import",
-    help="Write a stack of what is there: of live topics and connectors, or of other tools' FILEs. GLOB matches an "
-    "address (topic/shop.*) or a name (shop.*); without one: all but internal topics. Nothing is changed; "
+    help="Write a stack from live resources, or from other tools' FILEs. GLOB matches an "
+    "address (topic/shop.*) or a name (shop.*); default: all but internal topics. Nothing is changed; "
     "`kplan apply` of the stack adopts what it names.",
 )
 @click.argument("globs", metavar="[GLOB...]", nargs=-1)
@@ -35,10 +35,15 @@ FORMATS = (
     metavar="FILE",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, allow_dash=True),
-    help="Read this file, `-` for standard input, instead of the servers; may be repeated.",
+    help="Read this file, `-` for standard input, instead of the servers. Repeatable.",
 )
-@option("--file-format", type=click.Choice(FORMATS), default=None, help="What the files are; told by their content.")
-@option("--out", metavar="FILE", default=None, type=click.Path(dir_okay=False), help="Write the stack there.")
+@option(
+    "--file-format",
+    type=click.Choice(FORMATS),
+    default=None,
+    help="Format of the files (default: recognized by content).",
+)
+@option("--out", metavar="FILE", default=None, type=click.Path(dir_okay=False), help="Write the stack to this file.")
 @option("--stack", metavar="NAME", default="imported", show_default=True, help="The stack's name.")
 @LOADING
 @SHOWING
@@ -58,7 +63,7 @@ def command(
     if not STACK_NAME.match(stack):
         raise click.BadParameter(f"{stack!r}: 1 to 63 of a-z, 0-9 and -", param_hint="--stack")
     if out and Path(out).is_file():
-        raise click.BadParameter(f"{out} is there already: move it, or write to another", param_hint="--out")
+        raise click.BadParameter(f"{out} already exists: move it, or write to another", param_hint="--out")
     if files:
         session.unasked = Target()
     environment = session.load_environment()

@@ -52,16 +52,16 @@ class InitFlags:
 
 @click.command(
     "init",
-    help="Write a kplan.yaml and a first stack into DIR, both commented, and the schemas that editors need. Asks what "
-    "no flag says, on a terminal. Nothing is overwritten: a kplan.yaml that is there is kept.",
+    help="Write a kplan.yaml and a first stack into DIR, both commented, and the schemas that editors need. On a "
+    "terminal, asks for what no flag sets. Nothing is overwritten: an existing kplan.yaml is kept.",
 )
 @click.argument("start", metavar="[DIR]", default=".", type=click.Path(file_okay=False))
-@option("--template", metavar="NAME", default=None, help="Of the stack's connector, or `topics` for topics alone.")
-@option("--name", metavar="NAME", default=None, help="Name of the stack; that of the folder when left out.")
-@option("--bootstrap", default=None, metavar="HOST:PORT", help="Brokers of an environment `dev` beside the simulated.")
+@option("--template", metavar="NAME", default=None, help="Connector template for the new stack, or `topics`.")
+@option("--name", metavar="NAME", default=None, help="Name of the stack (default: the folder's name).")
+@option("--bootstrap", default=None, metavar="HOST:PORT", help="Brokers of an additional environment `dev`.")
 @option("--connect", default=None, metavar="URL", help="Kafka Connect of that environment.")
-@option("--force", is_flag=True, help="Replace the stack's file where it is there. kplan.yaml is kept all the same.")
-@option("--yes", is_flag=True, help="Ask nothing.")
+@option("--force", is_flag=True, help="Replace an existing stack file. kplan.yaml is always kept.")
+@option("--yes", is_flag=True, help="Ask no questions.")
 @SHOWING
 @run_command
 def command(
@@ -156,7 +156,8 @@ def _check_url(url: str) -> str:
 def _ask_template() -> str:
     from kplan.project.loading import list_built_in_templates
 
-    return str(click.prompt("What it has", type=click.Choice([TOPICS, *list_built_in_templates()]), default=TOPICS))
+    templates = click.Choice([TOPICS, *list_built_in_templates()])
+    return str(click.prompt("What should the stack contain?", type=templates, default=TOPICS))
 
 
 def _check_files(new_files: NewFiles) -> NewFiles:
@@ -169,7 +170,7 @@ def _check_files(new_files: NewFiles) -> NewFiles:
         raise click.BadParameter(f"there is no template {new_files.template}; known: {names}", param_hint="--template")
     if new_files.connect and not new_files.bootstrap:
         raise click.BadParameter(
-            "it takes the brokers of the same environment, too: --bootstrap", param_hint="--connect"
+            "it also needs the brokers of the same environment: --bootstrap", param_hint="--connect"
         )
     brokers = _check_brokers(new_files.bootstrap)
     return replace(new_files, bootstrap=brokers, connect=_check_url(new_files.connect))
@@ -255,7 +256,7 @@ def _next_lines(folder: Path, new_files: NewFiles, simulated: bool) -> Iterator[
     from kplan.project.scaffold import name_password_variable
 
     yield ""
-    yield f"Next, once {new_files.stack} says what you want:"
+    yield f"Next, once {new_files.stack} declares what you want:"
     yield ""
     for command in _next_commands(folder, new_files, name_password_variable(new_files.name), simulated):
         yield f"  {command}"

@@ -13,13 +13,13 @@ from kplan.cli.session import Session
 
 @click.command(
     "list",
-    help="List live topics and connectors with partitions, replication, state and owner. GLOB matches an address "
-    "(topic/shop.*) or a name (shop.*); without one: all but internal topics.",
+    help="List live resources with their properties and owner. GLOB matches an address "
+    "(topic/shop.*) or a name (shop.*); default: all but internal topics.",
 )
 @click.argument("globs", metavar="[GLOB...]", nargs=-1)
 @LOADING
-@option("--internal", is_flag=True, help="Topics whose name begins with __ too.")
-@option("--unowned", is_flag=True, help="Only what no stack owns.")
+@option("--internal", is_flag=True, help="Include internal topics (__…).")
+@option("--unowned", is_flag=True, help="Only resources without an owner.")
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="A table, or JSON.")
 @SHOWING
 @run_command
@@ -31,7 +31,7 @@ def command(session: Session, globs: tuple[str, ...], internal: bool, unowned: b
     if not environment.has_brokers:
         if unowned:
             raise click.UsageError("--unowned needs --bootstrap: who owns what is in Kafka")
-        session.note("warning: topics and owners are not listed: no brokers are named (--bootstrap HOST:PORT)")
+        session.note("warning: topics and owners are not listed: no brokers given (--bootstrap HOST:PORT)")
     request = ListRequest(globs, internal, unowned)
     with session.open(environment) as opened, session.show_progress():
         rows = list_resources(request, opened, session.runtime)

@@ -28,7 +28,7 @@ def write(text: str, stream: Any) -> None:
         from kplan.diagnostics import KplanError
 
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        raise KplanError(f"the output cannot be written: {e.strerror}", help="check where it goes") from e
+        raise KplanError(f"the output cannot be written: {e.strerror}", help="check where it is written to") from e
 
 
 def save(path: str, text: str) -> None:

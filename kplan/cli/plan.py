@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kplan.state.base import Holder
 
 
-@click.command("plan", help="Show what would change, in order, and what each step's undo is. Nothing is changed.")
+@click.command("plan", help="Show what would change, in order, and the undo of each step. Nothing is changed.")
 @click.argument("paths", metavar="STACK...", nargs=-1, required=True)
 @LOADING
 @PLANNING
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     metavar="FILE",
     default=None,
     type=click.Path(dir_okay=False),
-    help="Save the plan; `kplan apply FILE` does exactly this.",
+    help="Save the plan; `kplan apply FILE` applies exactly this plan.",
 )
 @option(
     "--live",
     metavar="FILE",
     default=None,
     type=click.Path(dir_okay=False),
-    help="Plan from this file of `kplan snapshot`: no server is asked, and no credentials are needed.",
+    help="Plan from this file of `kplan snapshot`, without servers and credentials.",
 )
 @option("--destroy", is_flag=True, help="Plan to delete what the stacks own.")
-@option("--detailed-exitcode", is_flag=True, help="Exit 2 where there are changes.")
+@option("--detailed-exitcode", is_flag=True, help="Exit 2 if there are changes.")
 @report_flags.VIEW
 @report_flags.report_option()
 @SHOWING
@@ -98,4 +98,5 @@ def _load(session: Session, path: str | None) -> tuple[Loaded, OpenEnvironment |
 
 
 def _describe_holder(holder: Holder) -> str:
-    return f"{holder.who} holds this stack since {holder.since} ({holder.command}): this plan may be outdated soon"
+    lock = f"{holder.who} has locked this stack since {holder.since} ({holder.command})"
+    return f"{lock}, so this plan may soon be out of date"

@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 @click.command(
     "recover",
-    help="Put back what an interrupted run did, or the rest of a rollback that could not be completed; with --forward "
-    "do the rest of it instead. Without RUN: all such runs of the environment.",
+    help="Undo what an interrupted run did, or finish a rollback that could not be completed; with --forward, "
+    "complete the run instead. Without RUN: all such runs of the environment.",
 )
 @click.argument("run", required=False)
 @LOADING
-@option("--list", "listing", is_flag=True, help="Only show the runs, what they did, and what is live now.")
-@option("--forward", is_flag=True, help="Complete the run; sensitive variables must be given again.")
+@option("--list", "listing", is_flag=True, help="Only show the runs, what they did, and the live state.")
+@option("--forward", is_flag=True, help="Complete the run; set sensitive variables again.")
 @option(
     "--forget",
     metavar="ADDR",
     multiple=True,
-    help="Leave this as it is, owned by the stack (globs); may be repeated. Sign records that are not signed (K621) "
+    help="Leave this as it is, owned by the stack (globs). Repeatable. Sign records that are not signed (K621) "
     "first: `kplan state sign`.",
 )
 @option(
@@ -47,12 +47,12 @@ if TYPE_CHECKING:
     "accepted",
     metavar="delete:topic/NAME",
     multiple=True,
-    help="Do this although it is a danger, or the ledger does not say that the stack owns it (globs): delete a topic "
-    "that the run created and that has records by now, or change:topic/NAME, as the message says.",
+    help="Do this although it is a danger, or the ledger does not name the stack as its owner (globs): delete a "
+    "topic that the run created and that has records now, or change:topic/NAME, as the message shows.",
 )
-@option("--yes", "-y", is_flag=True, help="Do not ask.")
+@option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @option("--lock-timeout", metavar="TIME", default="60s", show_default=True, help="How long to wait for the lock.")
-@option("--format", type=click.Choice(["text", "json"]), default="text", help="Text, or one line of JSON an event.")
+@option("--format", type=click.Choice(["text", "json"]), default="text", help="Text, or one JSON line per event.")
 @SHOWING
 @run_command
 def command(
@@ -68,7 +68,7 @@ def command(
     from kplan.app.recover import RecoverRequest, end_unfinished_writes, find_open_runs, keep_readable, recover_run
 
     if forward and forget:
-        raise click.UsageError("--forget says how to put back; with --forward nothing is put back")
+        raise click.UsageError("--forget is for a rollback; with --forward nothing is rolled back")
     request = RecoverRequest(run or "", forward, forget, accepted, parse_lock_timeout(lock_timeout))
     with session.open(session.load_environment()) as opened:
         store = opened.store
@@ -119,14 +119,16 @@ def _show_runs(
             _show_holder(session, progress, run.other)
         if run.elsewhere:
             place = f"--env {plan.env or 'NAME'}"
-            session.note(f"run {progress.run} is left alone: {run.elsewhere}; say where it was: {place}")
+            session.note(f"run {progress.run} is skipped: {run.elsewhere}; give its environment: {place}")
         if not run.elsewhere or request.run:
             runs_here.append(run)
     return runs_here
 
 
 def _show_holder(session: Session, progress: Progress, other: Holder) -> None:
-    activity = "is still going" if other.run == progress.run else "waits: somebody works on its stack"
+    activity = "is still running or was killed less than 10 s ago"
+    if other.run != progress.run:
+        activity = "waits: its stack is locked"
     session.note(f"run {progress.run} {activity}: {other.who} since {other.since}, {other.command}")
 
 
@@ -134,8 +136,8 @@ def _confirm(session: Session, forward: bool) -> None:
     from kplan.diagnostics import Declined
 
     if session.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Declined("there is no terminal to ask on", help="say --yes")
-    action = "do the rest of it" if forward else "put this back"
+        raise Declined("there is no terminal to confirm on", help="use --yes")
+    action = "complete the run" if forward else "undo this"
     try:
         answer = input(f"\nType yes to {action}: ")
     except (EOFError, KeyboardInterrupt):

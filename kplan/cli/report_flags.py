@@ -55,7 +55,7 @@ def report_option(kinds: Sequence[str] = KINDS) -> Callable[[F], F]:
         metavar="KIND=FILE",
         multiple=True,
         callback=lambda context, option, texts: tuple(_parse_report(text, kinds) for text in texts),
-        help=f"Write a view to FILE as well (- is standard output); may be repeated. KIND: {', '.join(kinds)}.",
+        help=f"Also write a view to FILE (- is standard output). Repeatable. KIND: {', '.join(kinds)}.",
     )
 
 
@@ -99,7 +99,7 @@ def _refuse_shared_place(places: Sequence[tuple[str, str]]) -> None:
 
 def _refuse_two_products(report: Report, view: str, running: bool) -> None:
     if running:
-        raise click.UsageError(f"{report}: standard output tells of the run; name a file")
+        raise click.UsageError(f"{report}: standard output shows the run; name a file")
     if view != "text":
         raise click.UsageError(f"{report} and --format {view} both go to standard output")
 

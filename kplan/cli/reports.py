@@ -83,7 +83,7 @@ def output_error(outputs: str) -> Exception:
     """Return the error of outputs that cannot be written."""
     from kplan.diagnostics import KplanError, codes
 
-    return KplanError(f"cannot be written: {outputs}", code=codes.K611, help="choose another place, or make room there")
+    return KplanError(f"cannot be written: {outputs}", code=codes.K611, help="choose another place, or free some space")
 
 
 # -- before there is a plan -------------------------------------------------------------------------------------------

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @click.command(
     "show",
-    help="Show a saved plan (FILE), what a run did (RUN), or with --stack the expanded stack with where each "
-    "value comes from. Without anything: the runs of the environment.",
+    help="Show a saved plan (FILE), what a run did (RUN), or with --stack the expanded stack and where each "
+    "value comes from. Without arguments: the runs of the environment.",
 )
 @click.argument("paths", metavar="FILE|RUN|STACK...", nargs=-1)
 @LOADING
 @option("--stack", "expanded", is_flag=True, help="Show the expanded stack.")
 @option("--verbose", is_flag=True, help="Show every setting.")
-@option("--brief", is_flag=True, help="One line a step.")
+@option("--brief", is_flag=True, help="One line per step.")
 @report_flags.VIEW
 @report_flags.report_option()
 @SHOWING
@@ -96,13 +96,13 @@ def _read_documents(file: str) -> list[dict[str, Any]]:
     try:
         data = json.loads(read_file(file))
     except OSError as e:
-        raise Invalid([error(codes.K521, "this is no saved plan", f"{file}: {e.strerror or 'it cannot be read'}")])
+        raise Invalid([error(codes.K521, "this is not a saved plan", f"{file}: {e.strerror or 'it cannot be read'}")])
     except (ValueError, RecursionError):
         raise Invalid([_not_a_plan_error(file)])
     listed_plans = data.get("plans") if isinstance(data, dict) else None
     documents = listed_plans if isinstance(listed_plans, list) else [data]
     if not documents or not all(isinstance(document, dict) for document in documents):
-        raise Invalid([error(codes.K521, "this is no saved plan", file)])
+        raise Invalid([error(codes.K521, "this is not a saved plan", file)])
     return documents
 
 
@@ -114,9 +114,9 @@ def _not_a_plan_error(file: str) -> Diagnostic:
     recognized = recognize(file, Path(file).read_text("utf-8", "replace"))
     return error(
         codes.K521,
-        "this is no saved plan",
+        "this is not a saved plan",
         f"{file} is {recognized.what}" if recognized else f"{file} is not JSON",
-        help="a saved plan is made with `kplan plan --out`; an expanded stack is shown with --stack",
+        help="a saved plan is created with `kplan plan --out`; --stack shows an expanded stack",
     )
 
 
@@ -178,7 +178,7 @@ def _show_summary(session: Session, summary: RunSummary) -> None:
     session.say(clean(f"run {summary.run} of stack {summary.stack}, by {summary.about.get('who', 'unknown')}"))
     session.say(clean(f"{summary.began}  to {summary.ended}  {summary.outcome}"))
     session.say(f"    {', '.join(f'{n} {action}' for action, n in summary.counts.items()) or 'no change'}")
-    session.note("its details are gone: the newest 20 runs of each stack have them")
+    session.note("its details are no longer kept: only the newest 20 runs of each stack have them")
 
 
 def _entry_to_json(entry: Any) -> dict[str, Any]:

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     metavar="FILE",
     default=None,
     type=click.Path(dir_okay=False),
-    help="Where to write it; standard output when left out.",
+    help="Write the snapshot to this file (default: standard output).",
 )
 @option(
     "--facts",
     type=click.Choice(["managed", "all", "none"]),
     default="managed",
     show_default=True,
-    help="Of which topics records, last write and readers are read: those that a stack declares or owns, all, or none.",
+    help="Topics whose records, last write and readers are read: those that a stack declares or owns, all, or none.",
 )
 @SHOWING
 @run_command

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from kplan.state.base import Record, Store
 
 
-@click.group("state", help="Look after the records of the ledger and the journal.")
+@click.group("state", help="Clean or sign the records of the ledger and the journal.")
 def command() -> None:
     """Group the commands; apply, destroy and recover write the state, and these commands correct it."""
 
 
 @command.command(
     "clean",
-    help="Remove the values of sensitive settings from records that an earlier kplan wrote. Exit 2 where a record had "
+    help="Remove the values of sensitive settings from records that an earlier kplan wrote. Exit 2 if a record had "
     "to be left: a damaged one, or one of a run that `kplan recover` has to end first.",
 )
 @LOADING
-@option("--yes", "-y", is_flag=True, help="Do not ask.")
+@option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @option("--lock-timeout", metavar="TIME", default="60s", show_default=True, help="How long to wait for each lock.")
 @SHOWING
 @run_command
@@ -58,13 +58,13 @@ def clean(session: Session, yes: bool, lock_timeout: str) -> int:
 
 @command.command(
     "sign",
-    help="Sign the records of the ledger and the journal with KPLAN_KEY: once, when the key is new. It lists which "
-    "records have no signature by this key, and signs just those. Exit 2 where a record had to be left: a damaged one, "
+    help="Sign the records of the ledger and the journal with KPLAN_KEY, once, when the key is new. Lists the "
+    "records without a signature by this key and signs only those. Exit 2 if a record had to be left: a damaged one, "
     "or one that changed meanwhile.",
 )
 @LOADING
-@option("--verbose", is_flag=True, help="List every record, not only how many there are.")
-@option("--yes", "-y", is_flag=True, help="Do not ask.")
+@option("--verbose", is_flag=True, help="List every record, not only their number.")
+@option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @option("--lock-timeout", metavar="TIME", default="60s", show_default=True, help="How long to wait for each lock.")
 @SHOWING
 @run_command
@@ -119,7 +119,7 @@ def _list_unsigned(session: Session, store: Store, records: Sequence[Record], un
         if wrong := [record for record in records_of_stack if record.fault != UNSIGNED]:
             session.say(f"    {_count_records(len(wrong))} with another signature")
         for run in dict.fromkeys(record.run for record in of_runs if record.run in open_runs):
-            session.say(printable(f"    run {run} has no end: `kplan recover` acts on what it says"))
+            session.say(printable(f"    run {run} has no end: `kplan recover` acts on its content"))
         for record in records_of_stack if session.display.verbose else ():
             session.say(printable(f"    {record.name} {record.fault}"))
 
@@ -127,7 +127,7 @@ def _list_unsigned(session: Session, store: Store, records: Sequence[Record], un
 def _show_changed(session: Session, stack: str, changed: int) -> int:
     if changed:
         session.note(
-            f"stack {stack}: {_count_records(changed)} changed meanwhile and left; look again with `kplan state sign`"
+            f"stack {stack}: {_count_records(changed)} changed meanwhile and left; run `kplan state sign` again"
         )
     return changed
 
@@ -143,7 +143,7 @@ def _show_sensitive(session: Session, store: Store, records: SensitiveRecords) -
         session.say(f"No value of a sensitive setting is in {store.where}.")
     _show_damaged(session, records.damaged)
     session.show([
-        warning(codes.K620, "an open run keeps its values", f"run {run} needs them to be put back",
+        warning(codes.K620, "an open run keeps its values", f"run {run} needs them to be rolled back",
                 help=f"end it with `kplan recover {run}`, then clean again")
         for run in records.open_runs
     ])  # fmt: skip
@@ -168,7 +168,7 @@ def _confirm(session: Session, action: str, yes: bool) -> None:
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Declined("there is no terminal to ask on", help="say --yes")
+        raise Declined("there is no terminal to confirm on", help="use --yes")
     try:
         answer = input(f"\nType yes to {action}: ")
     except (EOFError, KeyboardInterrupt):

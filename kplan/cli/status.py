@@ -20,18 +20,17 @@ if TYPE_CHECKING:
 
 @click.command(
     "status",
-    help="Show how everything is that the stacks name: topics (required, existing, missing, misconfigured), "
-    "connectors, their tasks with the causes of failures, and how far behind they are. Exit 0 healthy, 2 degraded, 1 "
-    "where a server does not answer.",
+    help="Show the health of what the stacks declare: resources that are missing or misconfigured, states, tasks "
+    "with the causes of failures, and lag. Exit 0 healthy, 2 degraded, 1 if a server does not answer.",
 )
 @click.argument("paths", metavar="STACK...", nargs=-1, required=True)
 @LOADING
 @option(
     "--watch",
     is_flag=True,
-    help="Look again and again, until Ctrl-C, and restart what failed where `restart_failed` says so.",
+    help="Repeat until Ctrl-C, and restart what failed where `restart_failed` is set.",
 )
-@option("--interval", metavar="TIME", default="5s", show_default=True, help="Between two looks of --watch.")
+@option("--interval", metavar="TIME", default="5s", show_default=True, help="Interval of --watch.")
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="The view on standard output.")
 @SHOWING
 @run_command

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "validate",
-    help="Every check that needs no server, of stacks and of kplan.yaml. All errors at once; exit 4 where there are "
-    "any.",
+    help="Check stacks and kplan.yaml without a server. Reports every error at once; exit 4 if there are any.",
 )
 @click.argument("paths", metavar="STACK...", nargs=-1, required=True)
 @LOADING
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     "--format",
     type=click.Choice(["text", "concise", "json", "github", "sarif"]),
     default="text",
-    help="How problems are shown.",
+    help="Format of the report.",
 )
 @report_flags.report_option(report_flags.KINDS_OF_PROBLEMS)
 @SHOWING

@@ -28,8 +28,8 @@ def _find_nouns() -> list[str]:
 
 @click.command(
     "wait",
-    help="Return once the servers are ready: 0, or 1 where they are not after all tries. Made for compose's "
-    "service_completed_successfully. With STACK and --for topics: once all topics of the stacks are there.",
+    help="Return once the servers are ready. Exit 0, or 1 if they are not after all attempts. Suits compose's "
+    "service_completed_successfully. With STACK and --for topics: once all topics of the stacks exist.",
 )
 @click.argument("paths", metavar="[STACK...]", nargs=-1)
 @LOADING
@@ -38,10 +38,10 @@ def _find_nouns() -> list[str]:
     "things",
     metavar="LIST",
     default="",
-    help=f"Of {', '.join((*SERVERS, *_find_nouns()))}. Default: kafka, and connect where the environment has one.",
+    help=f"Any of {', '.join((*SERVERS, *_find_nouns()))}. Default: kafka, and connect where the environment has one.",
 )
-@option("--retries", type=click.IntRange(1, 100000), default=30, show_default=True, help="How often to try.")
-@option("--delay", metavar="TIME", default="2s", show_default=True, help="Between two tries.")
+@option("--retries", type=click.IntRange(1, 100000), default=30, show_default=True, help="Maximum number of attempts.")
+@option("--delay", metavar="TIME", default="2s", show_default=True, help="Interval between attempts.")
 @SHOWING
 @run_command
 def command(session: Session, things: str, retries: int, delay: str) -> int:

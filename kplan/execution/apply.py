@@ -75,7 +75,7 @@ def find_applied_runs(store: Store, plans: Sequence[Plan]) -> dict[str, str]:
 def refuse_applied(plan: Plan, applied_runs: Mapping[str, str]) -> None:
     """Raise Stale if the plan's file was applied already: it is applied once."""
     if plan.stack in applied_runs:
-        raise Stale(f"this plan was applied already, in run {applied_runs[plan.stack]}", help="make a new plan")
+        raise Stale(f"this plan was already applied, in run {applied_runs[plan.stack]}", help="create a new plan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +116,17 @@ class Apply:
             if plan.target.cluster_id not in ("", live.target.cluster_id):
                 raise Stale(
                     f"the plan is for cluster {plan.target.cluster_id}, this is {live.target.cluster_id}",
-                    help="choose the environment that the plan was made for",
+                    help="choose the environment that the plan was created for",
                 )
             self._refuse_lost_state(live, ledger)
             self._refuse_forbidden(live, ledger)
             judgements, moved = judge(plan.steps, live, ledger, plan.stack)
             if moved:
-                raise Stale("; ".join(moved), help="nothing was changed: make the plan again and review it")
+                raise Stale("; ".join(moved), help="nothing was changed: create and review a new plan")
             changes = [judgement.step.change for judgement in judgements if not judgement.done]
             if dangers := facts.appeared(run.cluster, live, changes, int(run.now().timestamp() * 1000)):
-                raise Stale("; ".join(dangers), help="this was not accepted when the plan was made: make it again")
+                help = "a new risk since the plan was created; create and review a new plan"
+                raise Stale("; ".join(dangers), help=help)
             run.health = live.health
             touched = [a for s in plan.steps for a in (s.change.address, s.change.source) if a is not None]
             run.records.owners = {address: ledger.get(address) for address in touched}
@@ -179,7 +180,7 @@ class Apply:
             if owner == stack:
                 raise InterruptedRun(
                     f"run {run} of stack {stack} was interrupted",
-                    help=f"put it back first with `kplan recover {run}`, or complete it: --forward",
+                    help=f"undo it first with `kplan recover {run}`, or complete it: --forward",
                 )
 
     def _execute_run(self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step], target: Target) -> Result:
@@ -197,7 +198,7 @@ class Apply:
             raise  # the run was closed
         except KplanError as e:
             e.exit_code = JournalBroken.exit_code
-            e.help = "; ".join(filter(None, [e.help, f"put back what was done: kplan recover {run.holder.run}"]))
+            e.help = "; ".join(filter(None, [e.help, f"undo what was done: kplan recover {run.holder.run}"]))
             raise
         return run.report_end(replace(result, seconds=run.clock() - start), Purpose.APPLY)
 
@@ -266,4 +267,4 @@ class Apply:
         sent = self.run.sent.get(step.number)
         if sent is not None and sent.done:
             return "done"
-        return "sent, and it does not work" if step.number in sent_steps else "not done"
+        return "sent, but it does not work" if step.number in sent_steps else "not done"

@@ -193,8 +193,8 @@ def post_to_receivers(
                     receiver.url, json=body, timeout=REQUEST_TIMEOUT_S, allow_redirects=False, stream=True
                 )
         except (requests.RequestException, ValueError) as e:
-            problems.append(f"{host} could not be told {subject} ({type(e).__name__})")
+            problems.append(f"{host} could not be notified {subject} ({type(e).__name__})")
             continue
         if answer.status_code >= 300:
-            problems.append(f"{host} was told {subject}, and answers {answer.status_code}")
+            problems.append(f"{host} was notified {subject} and answers {answer.status_code}")
     return problems

@@ -37,7 +37,7 @@ def rebuild_plan(progress: Progress) -> Plan:
     Raises JournalBroken for a journal that lost its beginning, and for one that kplan cannot have written.
     """
     if not is_run_id(progress.run):
-        raise _make_broken_error(escape(progress.run), "has an id that no kplan gives")
+        raise _make_broken_error(escape(progress.run), "has an id that no version of kplan assigns")
     if progress.is_open and progress.about.get("stack", progress.stack) != progress.stack:
         raise _make_broken_error(
             progress.run, f"is of stack {escape(str(progress.about['stack']))} and under the key of another"
@@ -74,7 +74,7 @@ def _read_step(number: int, item: Item, run: str) -> Step:
 def _make_broken_error(run: str, problem: str) -> JournalBroken:
     return JournalBroken(
         f"the journal of run {run} {problem}",
-        help=f"put back by hand what the run did, then close it: kplan recover {quote(run)} --forget '*'",
+        help=f"undo by hand what the run did, then close it: kplan recover {quote(run)} --forget '*'",
     )
 
 
@@ -238,7 +238,7 @@ class Recovery:
             raise KplanError(
                 f"run {self.run.holder.run} cannot be ended here: {reason}",
                 code=codes.K618,
-                help=f"say where it was: kplan recover {self.run.holder.run} --env {self.run.plan.env or 'NAME'}",
+                help=f"give its environment: kplan recover {self.run.holder.run} --env {self.run.plan.env or 'NAME'}",
             )
         return replace(live, ids=facts.read_ids(self.run.cluster, self.run.plan.changes)), ledger
 
@@ -285,7 +285,7 @@ class Recovery:
         without_risks = [replace(c, risks=()) for c in pending]
         problems += facts.appeared(run.cluster, live, without_risks, int(run.now().timestamp() * 1000))
         names = {str(c.address): accept_name(c) for c in pending}
-        alternative = f"or put back: kplan recover {run.holder.run}"
+        alternative = f"or undo it: kplan recover {run.holder.run}"
         with_names = [(line, next(n for a, n in names.items() if line.startswith(f"{a}: "))) for line in problems]
         return [f"{line} (accept it: --accept {name}, {alternative})" for line, name in with_names]
 

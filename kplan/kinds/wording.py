@@ -12,9 +12,9 @@ class Wording(Protocol):
 
     changing: str = "updating it"  # while an update runs
     creation_undo: str = "delete it"
-    deletion_undo: str = "make it again"
+    deletion_undo: str = "recreate it"
     update_undo: str = ""  # empty: each restored attribute with its value
-    deletion_undone: str = "made again"
+    deletion_undone: str = "recreated"
 
     def say_created(self, change: Change) -> str:
         return "created, read back"

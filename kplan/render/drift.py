@@ -26,21 +26,21 @@ def describe_next(judged: JudgedDrift) -> str:
     """Return what the stack declares, and what the next apply does."""
     drift, want = judged.drift, format_value(_name_attribute(judged.drift), judged.declared)
     if drift.path == GONE:
-        recreates = "makes it anew, empty" if KINDS[drift.address.kind].views.holds_records else "makes it anew"
+        recreates = "recreates it, empty" if KINDS[drift.address.kind].views.holds_records else "recreates it"
         return {
             Next.PUTS_BACK: f"the stack still declares it: the next apply {recreates}",
-            Next.REFUSES: "the stack still declares it, and its guards create nothing: `kplan plan` refuses it",
-        }.get(judged.next, "the stack does not declare it any more")
-    sets = f"the stack declares {want} by now: the next apply sets that"
-    unsets = "the stack does not declare it any more: the next apply unsets it"
+            Next.REFUSES: "the stack still declares it, but its guards refuse to create it: see `kplan plan`",
+        }.get(judged.next, "the stack no longer declares it")
+    sets = f"the stack now declares {want}: the next apply sets that"
+    unsets = "the stack no longer declares it: the next apply unsets it"
     return {
-        Next.PUTS_BACK: "the stack declares what was applied: the next apply puts it back",
+        Next.PUTS_BACK: "the stack declares what was applied: the next apply will set it back",
         Next.OVERWRITES: unsets if judged.declared is None else sets,
-        Next.DELETES: "the stack does not declare this resource any more: `kplan plan` is to delete it",
-        Next.GIVES_UP: "the stack gives this resource up: the next apply leaves it as it is live",
-        Next.REFUSES: f"the stack declares {want}, which cannot be made of it in place: `kplan plan` says why",
-        Next.IGNORES: "the stack ignores it by now",
-        Next.NOTHING: "the stack declares it as it is live by now",
+        Next.DELETES: "the stack no longer declares this resource: `kplan plan` shows its deletion",
+        Next.GIVES_UP: "the stack releases this resource: the next apply leaves it unchanged",
+        Next.REFUSES: f"the stack declares {want}, which needs more than a change in place: `kplan plan` shows why",
+        Next.IGNORES: "the stack now ignores it",
+        Next.NOTHING: "the stack now declares the live value",
     }[judged.next]
 
 

@@ -27,7 +27,7 @@ class View(Protocol):
 def list_recovery_commands(run: str, left: Sequence[str], forward: bool) -> list[str]:
     """Return the commands that may follow on a run that is still open."""
     if forward:
-        return [f"To try again    kplan recover {run} --forward", f"To put it back  kplan recover {run}"]
+        return [f"To try again    kplan recover {run} --forward", f"To undo it      kplan recover {run}"]
     names = [clean(entry.partition(": ")[0]) for entry in left]
     filled_topics = [
         name for name, entry in zip(names, left, strict=True) if ": kept: " in entry and name.startswith("topic/")

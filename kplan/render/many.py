@@ -113,9 +113,9 @@ def _render_verdict(
         text = f"None of them can be applied: {clean(join_names(refused))} {verb} refused, above."
         yield from ("", *(style.paint(line, "1;31") for line in _wrap(text, style)))
     elif changing and context.saved:
-        yield from ("", f"To do exactly this:  kplan apply {context.saved}")
+        yield from ("", f"To apply exactly this plan:  kplan apply {context.saved}")
     elif changing and context.command == "plan":
-        words = "These plans were not saved: with --out plan.json, `kplan apply plan.json` does exactly this."
+        words = "Not saved. To apply exactly these plans later, use --out plan.json, then `kplan apply plan.json`."
         yield from ("", *_wrap(words, style))
 
 

@@ -72,7 +72,7 @@ def render(documents: Sequence[Json], context: Context, limit: int = MAX_CHARACT
         )
         if comment_page:
             return comment_page.text + _describe_left_out(comment_page.left, context)
-    raise ValueError(f"no plan can be told in {limit} characters")
+    raise ValueError(f"no plan fits into {limit} characters")
 
 
 def format_marker(documents: Sequence[Json], context: Context) -> str:
@@ -193,7 +193,7 @@ def _name_full_output(context: Context) -> str:
         format_code(f"kplan show {context.saved}", 300) if context.saved else "",
     ]
     text = " or ".join(filter(None, sources))
-    return f"All of it: {text}." if text else "All of it is in the text and HTML views."
+    return f"Complete plan: {text}." if text else "The text and HTML views show the complete plan."
 
 
 def _list_status(documents: Sequence[Json], context: Context) -> Iterator[PageItem]:
@@ -261,9 +261,9 @@ def _format_row(change: Json) -> str:
 def _describe_step(change: Json) -> str:
     action = name_action(change)
     if action in ("adopt", "release", "give up"):
-        return format_prose(text.REASONS.get(change["reason"], "given up: it stays, and the stack no longer owns it"))
+        return format_prose(text.REASONS.get(change["reason"], "released: it stays, and the stack no longer owns it"))
     if action in ("delete", "replace"):
-        return "deleted" if action == "delete" else "deleted and made anew"
+        return "deleted" if action == "delete" else "deleted and recreated"
     parts = [format_prose(truncate(summarize_step(change), 200))]
     if action == "move":
         parts.insert(0, f"was {format_code(change['moved_from'], MAX_ADDRESS_LENGTH)}, with its offsets")
@@ -320,7 +320,7 @@ def _render_drift(document: Json) -> Part:
         for difference in document["drift"]
     ]
     head = "| resource | attribute | last applied | live |\n|---|---|---|---|\n"
-    return Part(items, *_fold_block("Drift: what others changed live", head), _count_more_rows)
+    return Part(items, *_fold_block("Drift: changed live by others", head), _count_more_rows)
 
 
 def _format_drift(difference: Json) -> str:
@@ -359,7 +359,7 @@ def _render_order(document: Json) -> Part:
 
 
 def _format_graph(document: Json) -> str:
-    legend = "An arrow: the step needs the other one. Dotted: it comes after it. Red: it cannot be undone."
+    legend = "Solid arrow: the step needs the other one. Dotted: it comes after it. Red: it cannot be undone."
     return f"```mermaid\n{draw_graph(document)}```\n\n{legend}\n"
 
 
@@ -396,10 +396,10 @@ def _format_time(timestamp: str) -> str:
 
 def _describe_apply(documents: Sequence[Json], context: Context) -> str:
     if not all(document["applyable"] for document in documents):
-        return "apply: refused as it stands"
+        return "apply: refused"
     if context.saved:
         return f"apply: {format_code(f'kplan apply {context.saved}', 300)}"
-    return "this plan was not saved" if context.command == "plan" else ""
+    return "not saved" if context.command == "plan" else ""
 
 
 def _describe_cluster(document: Json) -> Iterator[str]:
@@ -422,4 +422,4 @@ def _describe_left_out(left: Counter[str], context: Context) -> str:
     if not left:
         return ""
     parts = ", ".join(f"{number:,} {noun}{_choose_plural(number)}" for noun, number in left.most_common())
-    return f"\nLeft out for room: {parts}. {_name_full_output(context)}\n"
+    return f"\nLeft out to save space: {parts}. {_name_full_output(context)}\n"

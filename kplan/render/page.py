@@ -360,8 +360,8 @@ def _make_verdict(document: Json, context: text.Context) -> VerdictView:
     accepted = sum(r["level"] == "danger" for change in document["changes"] for r in change["risks"])
     headline = f"Ready to apply, {count(accepted, 'danger')} accepted" if accepted else "Ready to apply"
     if context.saved:
-        return VerdictView("ready", headline, "To do exactly this:", f"kplan apply {context.saved}")
-    hint = "This plan was not saved: with --out plan.json, `kplan apply plan.json` does exactly this."
+        return VerdictView("ready", headline, "To apply exactly this plan:", f"kplan apply {context.saved}")
+    hint = "Not saved. To apply exactly this plan later, use --out plan.json, then `kplan apply plan.json`."
     return VerdictView("ready", headline, hint=hint if context.command == "plan" else "")
 
 

@@ -45,10 +45,10 @@ class Form:
 
 FORMS = (
     Form(),
-    Form("what cannot be undone and is no danger is named, without its rows", Detail.WHOLE, Detail.NAMED),
-    Form("each error and each danger is told in one line", Detail.SHORT),
+    Form("what cannot be undone and is not a danger is named, without its rows", Detail.WHOLE, Detail.NAMED),
+    Form("each error and each danger is shown in one line", Detail.SHORT),
     Form(
-        "each error and each danger is told in one line, what else cannot be undone is named",
+        "each error and each danger is shown in one line, what else cannot be undone is named",
         Detail.SHORT,
         Detail.NAMED,
     ),
@@ -279,7 +279,7 @@ def _format_remedies(change: Json) -> Iterator[str]:
 
 
 def _explain_options(plans: Plans) -> str:
-    return f"Words that begin with `--` are added to {format_code(plans.command_line, MAX_CODE_LENGTH)}."
+    return f"Add these flags to {format_code(plans.command_line, MAX_CODE_LENGTH)}."
 
 
 def _explain_acceptance(plans: Plans) -> str:
@@ -294,11 +294,11 @@ def _explain_acceptance(plans: Plans) -> str:
         [f"To accept a danger, write `accept: [KIND]` at its place; KIND is {', '.join(names)}."] if names else []
     )
     if any(risk["kind"] == "orphan" for risk in refused):
-        sentences.append("What left the stack is listed under `removed`.")
+        sentences.append("List what is no longer in the stack under `removed:`.")
     if any(risk["kind"] == "protect" for risk in refused):
-        sentences.append("What is protected needs `protect: false`, applied first.")
+        sentences.append("Apply `protect: false` to a protected resource first.")
     if any(codes.K419.number in document["blocked"] for document in plans.documents):
-        sentences.append("So many changes at once: `--accept max_changes`.")
+        sentences.append("To allow that many changes at once: `--accept max_changes`.")
     if example := next((risk["accept"] for risk in refused if risk["accept"]), ""):
         sentences.append(
             f"For one run: {format_code(plans.command_line, MAX_CODE_LENGTH)} "
@@ -363,7 +363,7 @@ def _format_together(alike: SimilarSteps) -> str:
         [
             *parts,
             *(
-                [f"Undo: none, {format_prose(truncate(reason, MAX_SENTENCE_LENGTH))}"]
+                [f"Undo: none; {format_prose(truncate(reason, MAX_SENTENCE_LENGTH))}"]
                 if reason and alike.rank is Rank.IRREVERSIBLE
                 else []
             ),

@@ -101,14 +101,14 @@ def write_sentence(event: RunEvent) -> str:
         case ServerAwaited():
             return f"waiting for an answer: {event.reason}"
         case LateEffectWatched():
-            return f"not answered: watched for {event.seconds:g} s, in case it still takes effect"
+            return f"no answer: watched for {event.seconds:g} s, in case it still takes effect"
         case LateEffectAwaited():
             return f"waiting {event.seconds:g} s: a request of the interrupted run may still take effect"
         case StepDone(step):
             words = f"{ADOPTED_MEANWHILE}: adopted" if event.adopted else _describe_done(step.change)
             return words + (f", {event.note}" if event.note else "")
         case StepSkipped():
-            return "already so"
+            return "already done"
         case StepFailed():
             return f"FAILED: {event.reason}"
         case RollbackStarted():
@@ -130,7 +130,7 @@ def _describe_start(change: Change) -> str:
     return {
         Action.CREATE: "creating",
         Action.DELETE: "deleting",
-        Action.REPLACE: "deleting, then making it anew",
+        Action.REPLACE: "deleting, then recreating it",
         Action.MOVE: f"moving it from {change.source}",
     }.get(change.action, wording_of(change.address.kind).changing)
 
@@ -142,7 +142,7 @@ def _describe_done(change: Change) -> str:
         {
             Action.CREATE: wording_of(change.address.kind).say_created(change),
             Action.DELETE: "deleted",
-            Action.REPLACE: "deleted and made anew",
+            Action.REPLACE: "deleted and recreated",
             Action.MOVE: f"moved from {change.source} with its offsets",
             Action.ADOPT: "adopted",
             Action.RELEASE: "given up" if change.before is not None else "forgotten",
@@ -167,14 +167,14 @@ def _describe_undone(change: Change) -> str:
         for d in change.diffs
         if d.path not in views_of(change.address.kind).undo_omits
     ]
-    return ", ".join(describe_difference(d) for d in reverse[:2]) or "put back"
+    return ", ".join(describe_difference(d) for d in reverse[:2]) or "restored"
 
 
 # -- the end of a run -------------------------------------------------------------------------------------------------
 def _describe_end(event: RunEnded) -> str:
     if event.earlier_outcome is not None:
         outcome = f" ({event.earlier_outcome.replace('_', ' ')})" if event.earlier_outcome else ""
-        return f"Nothing to recover: the run has ended by itself{outcome}."
+        return f"Nothing to recover: the run ended on its own{outcome}."
     if event.purpose is Purpose.PUT_BACK:
         return _describe_put_back(event)
     if event.purpose is Purpose.COMPLETE:
@@ -194,31 +194,35 @@ def _describe_applied(event: RunEnded) -> str:
             return f"Nothing was left to do:{skipped}"
         return f"Applied {event.done} of {event.total} in {event.seconds:.1f} s.{counts}{skipped}"
     if event.outcome == "rolled_back" and not event.undone:
-        return "Apply failed; nothing was changed by it, and that was read again."
+        return "Apply failed. Nothing was changed (verified)."
     if event.outcome == "rolled_back":
-        never_started = event.total - event.undone
-        suffix = f" {count(never_started, 'step')} left no trace." if never_started > 0 else ""
-        return (
-            f"Apply failed; rolled back. Read again: {event.undone} of {event.undone} resources are as before.{suffix}"
-        )
+        return f"Apply failed; rolled back. Verified: {_describe_verified(event)}."
     if event.outcome == "stopped":
-        return f"Apply failed and stopped, as asked. {event.done} of {event.total} steps are done and stay."
+        return f"Apply failed and stopped, as requested. {event.done} of {event.total} steps are done and kept."
     return f"Apply failed; rollback is INCOMPLETE. {event.undone} undone, {len(event.left)} left as it is:"
+
+
+def _describe_verified(event: RunEnded) -> str:
+    """Return which resources are as before, and how many steps changed nothing."""
+    restored = {1: "the resource is", 2: "both resources are"}.get(event.undone, f"all {event.undone} resources are")
+    others = event.total - event.undone
+    unchanged = f"; the other {'step' if others == 1 else f'{others} steps'} changed nothing" if others > 0 else ""
+    return f"{restored} as before{unchanged}"
 
 
 def _describe_put_back(event: RunEnded) -> str:
     if event.left:
         return f"Recovery is INCOMPLETE. {event.undone} undone, {len(event.left)} left as it is:"
-    return f"Recovered. {count(event.undone, 'step')} put back; the run is closed."
+    return f"Recovered. {count(event.undone, 'step')} undone; the run is closed."
 
 
 def _describe_completed(event: RunEnded) -> str:
     if event.left:
-        return f"The run is NOT completed: {count(len(event.left), 'difference')} to what it was to do:"
+        return f"The run is NOT completed: {count(len(event.left), 'difference')} from what it was to do:"
     skipped = _describe_skipped(event.skipped)
-    return f"Completed: all {count(event.total, 'step')} of the run are done, and it is closed.{skipped}"
+    return f"Completed: all {count(event.total, 'step')} of the run are done; the run is closed.{skipped}"
 
 
 def _describe_skipped(skipped: int) -> str:
     """Return the sentence about steps that were done before the run came to them; empty where there are none."""
-    return f" {count(skipped, 'step')} {'was' if skipped == 1 else 'were'} so already." if skipped else ""
+    return f" {count(skipped, 'step')} {'was' if skipped == 1 else 'were'} already done." if skipped else ""

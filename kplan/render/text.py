@@ -82,7 +82,7 @@ def render_body(
         yield from _render_warning_count(document)
         return
     yield ""
-    yield "kplan will do this, in this order:"
+    yield "kplan will make these changes, in this order:"
     groups = (
         list(group_similar_steps(document["changes"])) if style.verbosity == 0 else [[c] for c in document["changes"]]
     )
@@ -135,7 +135,7 @@ def _render_snapshot_header(document: Mapping[str, Any], style: Style) -> Iterat
     lines = _wrap(f"SNAPSHOT of {cluster}, {describe_snapshot(document)}", style, 2)
     yield from (style.paint(line, "1;35") for line in lines)
     counts = f"{count(read['topics'], 'topic')}, {count(read['connectors'], 'connector')}"
-    note = f"{counts} as they were then; no server is asked, `kplan apply` looks again"
+    note = f"{counts} as they were then; no server is contacted, `kplan apply` reads again"
     yield from _wrap(note, style, 2)
 
 
@@ -268,23 +268,23 @@ def list_notes(change: Mapping[str, Any]) -> Iterator[str]:
     if change["actions"] == ["move"]:
         yield f"was {change['moved_from']}; its offsets come along"
     if change.get("adopts") and change["actions"] == ["update"]:
-        yield "it exists and nobody owns it: this stack adopts it, and changes it"
+        yield "it exists without an owner: this stack adopts and changes it"
     reason = REASONS.get(change["reason"])
     if reason:
         yield reason
 
 
 REASONS = {
-    "adopted": "it exists, is as declared, and nobody owns it: this stack adopts it, in the ledger alone",
+    "adopted": "it exists as declared, without an owner: this stack adopts it, in the ledger only",
     "removed": "listed under `removed`",
-    "orphan": "the ledger says that this stack owns it",
-    "undeclared": "this stack owns it, and declares it no longer",
-    "vanished": "kplan made it, and it is gone",
-    "gone": "it is gone already; the ledger forgets it",
-    "kept": "listed under `removed` with `keep`: it stays, and the stack gives it up",
-    "protect_changed": "its protection changes, in the ledger alone",
-    "replace_requested": "asked for with --replace",
-    "on_delete_changed": "what is dropped with it changes, in the ledger alone",
+    "orphan": "owned by this stack, according to the ledger",
+    "undeclared": "this stack owns it but no longer declares it",
+    "vanished": "kplan created it, but it no longer exists",
+    "gone": "it no longer exists; its ledger record is removed",
+    "kept": "listed under `removed` with `keep`: it stays, and the stack releases it",
+    "protect_changed": "its protection changes, in the ledger only",
+    "replace_requested": "requested with --replace",
+    "on_delete_changed": "what is dropped with it changes, in the ledger only",
 }
 
 
@@ -422,7 +422,7 @@ def describe_undo(change: Mapping[str, Any]) -> str:
     tail = f" ({reason})" if reason else ""
     wording = wording_of(change["kind"])
     if kind == "delete_if_empty":
-        return "delete it while it is still empty"
+        return "delete it, if still empty"
     if kind == "delete":
         return f"delete it; {reason}" if reason else wording.creation_undo
     if kind == "record":
@@ -432,7 +432,7 @@ def describe_undo(change: Mapping[str, Any]) -> str:
     if kind == "recreate":
         return wording.deletion_undo + tail
     if kind == "none":
-        return "none" + (f", {reason}" if reason else "")
+        return "none" + (f"; {reason}" if reason else "")
     if wording.update_undo:
         return wording.update_undo + tail
     config = [d for d in change["diff"] if d["path"] not in views_of(change["kind"]).undo_omits]
@@ -443,9 +443,7 @@ def describe_undo(change: Mapping[str, Any]) -> str:
         for d in config
     ]
     if change.get("reassignment"):
-        restored.insert(
-            0, f"the replicas back to where they are, replication = {change['before']['replication_factor']}"
-        )
+        restored.insert(0, f"move the replicas back, replication = {change['before']['replication_factor']}")
     shown = ", ".join(restored[:3]) + (f" and {len(restored) - 3} more" if len(restored) > 3 else "")
     return shown + tail
 
@@ -474,10 +472,10 @@ def render_verdict(document: Mapping[str, Any], style: Style, context: Context) 
         yield from render_blocked(document, style, context)
     elif context.saved:
         yield ""
-        yield f"To do exactly this:  kplan apply {context.saved}"
+        yield f"To apply exactly this plan:  kplan apply {context.saved}"
     elif context.command == "plan":
         yield ""
-        words = "This plan was not saved: with --out plan.json, `kplan apply plan.json` does exactly this."
+        words = "Not saved. To apply exactly this plan later, use --out plan.json, then `kplan apply plan.json`."
         yield from _wrap(words, style, 0)
 
 
@@ -563,9 +561,9 @@ def _describe_unprotect(change: Mapping[str, Any], where: str) -> tuple[str, str
     """Return how to end a protection: apply `protect: false`, which needs the resource's block."""
     step = f"Apply this first{f', at {where}' if where else ''}:"
     if change["reason"] == "removed":
-        step = f"Instead of {where} apply its block once more first, with:"
+        step = f"Instead of {where}, first apply its block again, with:"
     elif change["reason"] == "orphan":
-        step = "Put its block back and apply that first, with:"
+        step = "Restore its block and apply that first, with:"
     return f"It is protected. {step}", "protect: false"
 
 

@@ -80,7 +80,7 @@ def test_protection_ends_by_the_words_of_the_refusal_alone(tmp_path: Path) -> No
         assert "K410" in shell.kplan(*arguments, "stack.yaml", expect=3).out
     shell.write("stack.yaml", head + "removed:\n  - {topic: shop.kept, accept: [data-loss, orphan, readers]}\n")
     refused = shell.kplan("apply", "stack.yaml", "--yes", expect=3)
-    assert "Instead of stack.yaml:4 apply its block once more first, with:\n      protect: false" in refused.out
+    assert "Instead of stack.yaml:4, first apply its block again, with:\n      protect: false" in refused.out
     shell.write("stack.yaml", head + kept.replace("true", "false"))
     shell.kplan("apply", "stack.yaml", "--yes")
     shell.write("stack.yaml", head + "removed:\n  - {topic: shop.kept}\n")

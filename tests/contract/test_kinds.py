@@ -260,7 +260,7 @@ def test_an_update_without_an_undo_says_so_and_comes_last(project: Project) -> N
     changes = project.plan()["changes"]
     assert [c["address"] for c in changes] == ["topic/shop.new", f"grant/{ORDERS}", f"grant/{ALL}"]
     assert changes[1]["undo"] == {"kind": "none", "complete": False, "why": "a limit is never lowered"}
-    assert "undo: none, a limit is never lowered" in project.kplan("plan", "shop.yaml").out
+    assert "undo: none; a limit is never lowered" in project.kplan("plan", "shop.yaml").out
 
 
 def test_what_no_server_tells_is_compared_with_what_was_applied(project: Project) -> None:

@@ -32,7 +32,7 @@ TAKEN = Scene(
     "version: 1\nstack: P\ntopics:\n  P.old: {config: {retention.ms: 1d}}\n",
     "version: 1\nstack: P\ntopics:\n  P.new:\n  P.old: {config: {retention.ms: 2d}}\n",
 )
-WHO = re.compile(r"locked by \S+@\S+.*?\(run \d{8}T\d{6}Z-\w{4}|\S+@\S+ holds stack .*\(run \d{8}T")
+WHO = re.compile(r"locked by \S+@\S+.*?\(run \d{8}T\d{6}Z-\w{4}|\S+@\S+ has locked stack .*\(run \d{8}T")
 STALE, LOCKED = 5, 6
 LANES = 4
 UNFENCED = ("create_topics before", "incremental_alter_configs before")

@@ -35,7 +35,7 @@ def test_topics_with_the_brokers_settings_are_adopted_and_mended(
 
     wrong.declare("orders: {partitions: 3, config: {retention.ms: 3d, compression.type: zstd}}, customers")
     planned = wrong.kplan("plan").out
-    assert planned.count("it exists and nobody owns it: this stack adopts it, and changes it") == 2
+    assert planned.count("it exists without an owner: this stack adopts and changes it") == 2
     above, _, below = planned.partition("nothing below this line can be undone")
     assert f"~  topic/{customers}" in above and f"topic/{orders}" not in above and f"~! topic/{orders}" in below
     assert "+ compression.type     snappy" in above and "+ retention.ms         604800000 (7d)" in above
@@ -71,7 +71,7 @@ def test_a_topic_with_too_many_partitions_is_made_anew_only_by_name(
     refused = " ".join(wrong.kplan("plan", expect=4).all.split())
     assert "error[K232]" in refused and "has 4, the stack says 1" in refused and f"--replace {replace}" in refused
     blocked = wrong.apply("--replace", replace, expect=3).out
-    assert "DANGER K403: deleted and made anew. Up to 6 records" in blocked
+    assert "DANGER K403: deleted and recreated. Up to 6 records" in blocked
     assert f"--accept replace:{replace}" in blocked and topics(kafka, orders) == {orders: 4}
 
     # as the table is captured already: declared as it is live, and narrowed afterwards

@@ -105,7 +105,7 @@ def test_slot_and_publication_go_with_their_connector(
     shell.write("stack.yaml", stack("srcdrop", database))
     shell.kplan("apply", "stack.yaml", "--yes")
     shell.write("stack.yaml", stack("srcdrop", database, more=block))
-    assert "in the ledger alone" in shell.kplan("apply", "stack.yaml", "--yes").out, "it is remembered"
+    assert "in the ledger only" in shell.kplan("apply", "stack.yaml", "--yes").out, "it is remembered"
     assert left(database, "srcdrop") == ["slot srcdrop", "publication srcdrop"]
 
     again = ("--replace", "connector/srcdrop", "--accept", "delete:connector/srcdrop")

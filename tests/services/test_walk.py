@@ -413,7 +413,7 @@ def test_state_in_the_cluster_is_there_on_every_machine(
     assert not (one.folder / ".kplan").exists()
     assert "No changes." in other.kplan("plan", "stack.yaml").out
     other.write("stack.yaml", "version: 1\nstack: shared\ntopics: {shared.a: }\n")
-    assert "the ledger says that this stack owns it" in other.kplan("plan", "stack.yaml", expect=3).out
+    assert "owned by this stack, according to the ledger" in other.kplan("plan", "stack.yaml", expect=3).out
     other.write("claim.yaml", "version: 1\nstack: thief\ntopics: {shared.a: }\n")
     assert "shared" in other.kplan("apply", "claim.yaml", "--yes", expect=4).all
     other.kplan("destroy", "stack.yaml", "--yes")
@@ -443,7 +443,7 @@ def test_a_kill_in_the_middle_of_deleting_connectors_is_recovered(shell: Shell, 
     subprocess.run([sys.executable, "-c", KILLED], cwd=shell.folder, env=environment, capture_output=True)
     assert ask(connect, "GET", "/connectors/half-1")[0] == 404
     held = shell.kplan("plan", "stack.yaml", expect=None)
-    assert held.code == 8 or "holds this stack" in held.out, "for as long as the killed one's session lasts"
+    assert held.code == 8 or "has locked this stack" in held.out, "for as long as the killed one's session lasts"
     shell.kplan("recover", "--yes")
     for name in ("half-1", "half-2"):
         wait_for_state(connect, name, "RUNNING")

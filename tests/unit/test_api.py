@@ -394,7 +394,7 @@ def test_a_saved_plan_is_applied_by_either(folder: Path) -> None:
     with pytest.raises(kplan.Stale, match="for environment dev"):
         kplan.apply(saved, kplan.load_environment("prod"))
     assert kplan.apply(saved, kplan.load_environment("dev"), saved=True).outcome == "applied"
-    with pytest.raises(kplan.Stale, match="applied already"):
+    with pytest.raises(kplan.Stale, match="already applied"):
         kplan.apply(saved, loaded.environment, saved=True)
     kplan.destroy(loaded)
     (folder / "plan.json").write_text(json.dumps(kplan.to_json(planned("stacks/search.yaml")[1])))

@@ -9,9 +9,9 @@ from kplan.model import Change, Connector
 
 class ConnectorWording(Wording):
     creation_undo = "delete it, and its offsets"
-    deletion_undo = "make it again with its offsets and state"
-    update_undo = "put back the previous config and state, wait for RUNNING"
-    deletion_undone = "made again, with its offsets"
+    deletion_undo = "recreate it with its offsets and state"
+    update_undo = "restore the previous config and state, wait for RUNNING"
+    deletion_undone = "recreated, with its offsets"
 
     def say_created(self, change: Change) -> str:
         state = change.after.state.upper() if isinstance(change.after, Connector) else ""
@@ -21,4 +21,4 @@ class ConnectorWording(Wording):
         return "deleted; its offsets stay" if keeps_offsets(change) else "deleted, with its offsets"
 
     def say_update_undone(self, change: Change) -> str:
-        return "previous config and state put back"
+        return "previous config and state restored"

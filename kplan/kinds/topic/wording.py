@@ -14,4 +14,4 @@ class TopicWording(Wording):
         return "empty, deleted"
 
     def say_update_undone(self, change: Change) -> str:
-        return "replicas are where they were, in sync" if reassignment_of(change) is not None else ""
+        return "replicas are back in their places, in sync" if reassignment_of(change) is not None else ""

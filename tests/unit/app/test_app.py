@@ -97,7 +97,7 @@ def test_a_connector_is_paused_and_a_restart_leaves_it_so(caller: Caller) -> Non
         set_state(connector, "paused", runtime)
         paused = read_connector("shop", opened, runtime)
         assert paused.resource.state == "paused"
-        with pytest.raises(KplanError, match="a restart leaves it so"):
+        with pytest.raises(KplanError, match="a restart does not change that"):
             restart(paused, RestartRequest(), runtime)
         with pytest.raises(KplanError, match="no connector other"):
             read_connector("other", opened, runtime)

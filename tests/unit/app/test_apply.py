@@ -98,7 +98,7 @@ def test_a_saved_plan_is_applied_once_and_nobody_is_asked(caller: Caller) -> Non
     request = ApplyRequest("kplan apply plan.json", saved=True)
     assert apply(caller, saved_work(caller, path), request) == 0
     assert caller.calls == ["plans ['a']", "unchanged []", "end applied"]
-    with pytest.raises(Stale, match="applied already"):
+    with pytest.raises(Stale, match="already applied"):
         apply(caller, saved_work(caller, path), request)
 
 
@@ -115,7 +115,7 @@ def test_a_saved_plan_gets_the_values_of_its_secrets(caller: Caller) -> None:
 def test_a_saved_plan_of_a_file_that_changed_is_stale(caller: Caller) -> None:
     path = save(caller, caller.topics("a", "a.x"))
     caller.topics("a", "a.x", "a.y")
-    with pytest.raises(Stale, match="has changed since the plan was made"):
+    with pytest.raises(Stale, match="has changed since the plan was created"):
         saved_work(caller, path)
 
 
@@ -137,7 +137,10 @@ def test_a_file_that_is_no_saved_plan_may_be_a_stack(caller: Caller) -> None:
 def test_a_stack_that_another_process_holds_is_waited_for(caller: Caller) -> None:
     runtime = caller.runtime()
     with caller.open(caller.load(caller.topics("a", "a.x"))) as opened:
-        with opened.store.lock("a", runtime.holder("kplan apply"), 0.0), pytest.raises(Locked, match="holds stack a"):
+        with (
+            opened.store.lock("a", runtime.holder("kplan apply"), 0.0),
+            pytest.raises(Locked, match="has locked stack a"),
+        ):
             wait_for_others(opened.store, ["b", "a"], 0.2, runtime)
         assert caller.notes and caller.notes[0].startswith("waiting 0 s for the lock")
         wait_for_others(opened.store, ["a"], 0.0, runtime)

@@ -55,7 +55,7 @@ def test_new_offsets_stay_where_it_runs_with_them() -> None:
 
 def test_it_has_its_earlier_ones_again_where_it_does_not_run_with_the_new_ones() -> None:
     backend = Backend(OLD)
-    with pytest.raises(KplanError, match=r"earlier ones again: task 0 FAILED") as failed:
+    with pytest.raises(KplanError, match=r"earlier ones are restored: task 0 FAILED") as failed:
         replace_offsets(backend, FEED, NEW, OLD, RUNTIME)
     assert (backend.now, backend.state) == (OLD, "running")
     assert (failed.value.code, failed.value.exit_code) == ("K512", 1)

@@ -33,7 +33,7 @@ def test_wait_and_list_ask_connect(connect: str, tmp_path: Path) -> None:
     assert shell.kplan("wait", "--connect", connect, "--retries", "1").out == "ready: connect\n"
     listed = shell.kplan("list", "--connect", connect)
     assert "connector/feed" in listed.out and "1 resource." in listed.out
-    assert "no brokers are named" in listed.err
+    assert "no brokers given" in listed.err
     assert "--bootstrap" in shell.kplan("list", "--connect", connect, "--unowned", expect=64).err
     assert not (tmp_path / ".kplan").exists()
     shell.write("kplan.yaml", "version: 1\nenvironments:\n  local: {}\n")

@@ -190,7 +190,7 @@ def test_a_body_that_is_refused_is_told_in_the_services_words(pair: Pair) -> Non
 
 def test_an_answer_that_is_no_json_is_told(pair: Pair) -> None:
     pair.fake.fault("^GET.*(comments|notes)", Answer(200, b"<html>a proxy's login</html>"))
-    with pytest.raises(Refused, match="no JSON"):
+    with pytest.raises(Refused, match="not JSON"):
         pair.upsert()
 
 
@@ -382,7 +382,7 @@ def test_a_plan_from_a_fork_is_not_trusted(github: FakeGitHub, saved: bytes, tmp
     ("files", "words"),
     [
         ({"plan.json": b"{}", "other.json": b"{}"}, "exactly one JSON file"),
-        ({"plan.json": b"not json"}, "no JSON"),
+        ({"plan.json": b"not json"}, "not JSON"),
         ({"plan.json": b'{"format_version": "1.0"}'}, "no plan of kplan"),
     ],
 )

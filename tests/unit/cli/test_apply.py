@@ -182,7 +182,7 @@ def test_what_a_stranger_made_between_plan_and_apply_is_adopted_and_not_destroye
         lock.write(ledger={Address("topic", "many.a"): None})
     store.close()
     done = shell.kplan("apply", "plan.json")
-    assert "already so" in done.out and "3 added. 1 step was so already." in done.out
+    assert "already so" in done.out and "3 added. 1 step was already done." in done.out
     shell.kplan("destroy", "stack.yaml", "--yes")
     cluster = open_cluster(Environment("local", str(shell.folder), simulated=Simulated()))
     assert [a.name for a in cluster.topics.read(None).resources] == ["many.a"]
@@ -263,7 +263,7 @@ def test_a_stack_that_stops_on_failure_owns_what_it_left(shell: Shell) -> None:
     source = "{class: org.apache.kafka.connect.file.FileStreamSourceConnector, config: {topic: many.a, file: /x}}"
     shell.write("stack.yaml", f"{TOPICS}connectors: {{c: {source}}}\n")
     ended = shell.kplan("apply", "stack.yaml", "--yes", "--on-failure", "stop", expect=8)
-    assert "sent, and it does not work" in ended.out
+    assert "sent, but it does not work" in ended.out
     shell.kplan("destroy", "stack.yaml", "--yes")
     cluster = open_cluster(Environment("local", str(shell.folder), simulated=Simulated()))
     assert not any(backend.read(None).resources for backend in cluster.backends)

@@ -129,7 +129,7 @@ def test_the_last_lines_break_between_words(folder: Path) -> None:
     assert terminal.end() == 7
     last = re.sub(r"\x1b\[[\d?]*[A-Za-z]", "", terminal.text[terminal.text.index("Apply failed") :])
     assert max(map(len, last.splitlines())) <= 60, last
-    assert "Read again: 3 of 3 resources are as before." in " ".join(last.split()), last
+    assert "Verified: all 3 resources are as before." in " ".join(last.split()), last
 
 
 def test_the_lines_of_a_status_break_between_words(folder: Path) -> None:

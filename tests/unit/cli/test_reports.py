@@ -211,7 +211,7 @@ def test_a_folder_that_may_not_be_written_is_told_first(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["apply", "stack.yaml", "--report", "md=-"], "standard output tells of the run"),
+        (["apply", "stack.yaml", "--report", "md=-"], "standard output shows the run"),
         (["validate", "stack.yaml", "--report", "md=x"], "there is no view 'md'"),
         (["show", "--format", "md"], "--format md is a view of a saved plan"),
         (["show", "--stack", "stack.yaml", "--report", "sarif=x"], "--report sarif=x is a view of a saved plan"),

@@ -506,7 +506,7 @@ def test_the_command_tells_of_a_torn_journal_and_closes_it_when_told_to(tmp_path
     listed = shell.kplan("recover", "--list", expect=8)
     assert "K602" in listed.err and "kplan recover run1 --forget '*'" in listed.err
     assert place.store.open_runs() == ["run1"]
-    assert "run run1 is closed; nothing of it was put back" in shell.kplan("recover", "--yes", "--forget", "*").err
+    assert "run run1 is closed; nothing of it was rolled back" in shell.kplan("recover", "--yes", "--forget", "*").err
     assert not place.store.open_runs() and {a.name for a in place.live()} == {"a"}
 
 
@@ -516,9 +516,9 @@ def test_a_run_that_is_still_going_is_told_to_be_so(tmp_path: Path) -> None:
     with place.store.lock("s", ME, 0):
         said = shell.kplan("recover", "--list")
         waiting = shell.kplan("recover", "--yes", "--lock-timeout", "1s", expect=6)
-    assert "run run1 is still going: test@here since now, test" in said.err
-    assert "waiting 1 s for the lock: test@here holds stack s since now: test (run run1)" in waiting.err
-    assert "is still going" not in shell.kplan("recover", "--list").err
+    assert "run run1 is still running or was killed less than 10 s ago: test@here since now, test" in said.err
+    assert "waiting 1 s for the lock: test@here has locked stack s since now: test (run run1)" in waiting.err
+    assert "is still running" not in shell.kplan("recover", "--list").err
 
 
 @pytest.mark.parametrize("dies", [False, True])

@@ -333,7 +333,7 @@ def test_a_glob_that_matches_nothing_is_an_error(shell: Shell) -> None:
 
 
 def test_a_file_is_not_overwritten_and_a_bad_name_is_refused(shell: Shell) -> None:
-    assert "there already" in shell.kplan("import", "--out", "first.yaml", expect=64).err
+    assert "already exists" in shell.kplan("import", "--out", "first.yaml", expect=64).err
     assert "--stack" in shell.kplan("import", "--stack", "Not This", expect=64).err
 
 

@@ -156,7 +156,7 @@ def test_a_change_that_the_stack_takes_up_is_no_drift_and_no_plan(shell: Shell) 
 
 def test_a_stack_that_was_never_applied_is_not_said_to_be_as_applied(shell: Shell) -> None:
     out = shell.kplan("drift", "stack.yaml").out
-    assert "Nothing was applied yet" in out and "No drift" not in out
+    assert "Nothing has been applied" in out and "No drift" not in out
     assert shell.kplan("drift", "stack.yaml", "--format", "json").json["owned"] == 0
 
 
@@ -192,7 +192,7 @@ def test_receivers_that_ask_for_drift_are_told_of_it(shell: Shell, receiver: Rec
     assert len(got) == told
     for body in got:
         assert body["text"].startswith("kplan: shop (local): drift: 1 resource, 1 difference.\n• topic/shop.orders")
-        assert "604800000 (7d) -> 60000 (1m)" in body["text"] and "puts it back" in body["text"]
+        assert "604800000 (7d) -> 60000 (1m)" in body["text"] and "set it back" in body["text"]
         assert (body["kplan"]["outcome"], body["kplan"]["stack"], len(body["kplan"]["drift"])) == ("drift", "shop", 1)
 
 
@@ -202,7 +202,7 @@ def test_a_receiver_that_does_not_answer_is_a_warning_without_its_path(shell: Sh
     shell.kplan("apply", "stack.yaml", "--yes")
     change(shell, "shop.orders", "retention.ms", "60000")
     ended = shell.kplan("drift", "stack.yaml", expect=2)
-    assert "warning: 127.0.0.1 could not be told of the drift" in ended.err
+    assert "warning: 127.0.0.1 could not be notified of the drift" in ended.err
 
 
 def test_drift_is_what_someone_changed_whatever_the_stack_says_by_now(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_offsets_are_read_saved_reset_and_put_back(shell: Shell) -> None:
     assert shell.kplan("connector", "offsets", "feed").json == saved
     assert "feed  RUNNING" in shell.kplan("connector", "status", "feed").out
     shell.write("wrong.json", '{"offsets": [1]}')
-    assert "no file of offsets" in shell.kplan("connector", "offsets", "feed", "--put", "wrong.json", expect=4).all
+    assert "not a file of offsets" in shell.kplan("connector", "offsets", "feed", "--put", "wrong.json", expect=4).all
 
 
 def test_a_connectors_config_is_shown_without_secrets(tmp_path: Path) -> None:

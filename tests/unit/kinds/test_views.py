@@ -191,7 +191,7 @@ def test_a_changed_attribute_is_drift() -> None:
 def test_a_resource_without_records_is_not_called_empty() -> None:
     [judged] = drift_of(SAFE, SAFE)
     assert drift_text.describe_change(judged) == "it is gone"
-    assert drift_text.describe_next(judged).endswith("the next apply makes it anew")
+    assert drift_text.describe_next(judged).endswith("the next apply recreates it")
 
 
 def test_a_secret_is_compared_by_its_digest() -> None:

@@ -312,7 +312,7 @@ def test_a_saved_plan_of_several_stacks_is_applied_once(shell: Shell) -> None:
     shell.kplan("plan", "stacks", "--out", "plan.json")
     assert "3 stacks: 3 applied." in shell.kplan("apply", "plan.json").out
     refused = shell.kplan("apply", "plan.json", expect=5)
-    assert "this plan was applied already" in refused.err and "Nothing was changed." in refused.err
+    assert "this plan was already applied" in refused.err and "Nothing was changed." in refused.err
 
 
 def test_a_later_stack_that_moved_is_refused_and_the_earlier_one_stays(shell: Shell) -> None:

@@ -395,7 +395,7 @@ def test_a_journal_that_no_kplan_wrote_is_named_and_closed(
     refused = shell.kplan("recover", "--yes", expect=8)
     assert "K602" in refused.err and "\x1b" not in refused.all and place.store.open_runs() == [run]
     name = run.encode("unicode_escape").decode()
-    assert "nothing of it was put back" in shell.kplan("recover", name, "--yes", "--forget", "*").err
+    assert "nothing of it was rolled back" in shell.kplan("recover", name, "--yes", "--forget", "*").err
     assert not place.store.open_runs() and place.live() == {THEIRS.address: THEIRS}
 
 

@@ -43,10 +43,10 @@ def ended(outcome: str, *, done: int = 0, skipped: int = 0, actions: tuple[Actio
 
 
 @pytest.mark.parametrize(("event", "said"), [
-    (ended("applied", skipped=1), "Nothing was left to do: 1 step was so already."),
-    (ended("applied", skipped=3), "Nothing was left to do: 3 steps were so already."),
+    (ended("applied", skipped=1), "Nothing was left to do: 1 step was already done."),
+    (ended("applied", skipped=3), "Nothing was left to do: 3 steps were already done."),
     (ended("applied", done=2, skipped=1, actions=(Action.CREATE, Action.UPDATE), seconds=1.0),
-     "Applied 2 of 3 in 1.0 s. 1 added, 1 changed. 1 step was so already."),
+     "Applied 2 of 3 in 1.0 s. 1 added, 1 changed. 1 step was already done."),
     (ended("applied", done=1, actions=(Action.ADOPT,), seconds=1.0), "Applied 1 of 1 in 1.0 s. 1 adopted."),
 ])  # fmt: skip
 def test_what_was_so_already_is_a_sentence(event: RunEnded, said: str) -> None:
@@ -58,7 +58,7 @@ RECORDS: list[tuple[RunEvent, Event]] = [
     (ServerReported(STEP, "1 of 3"), Event("step_progress", "1 of 3", 2, "topic/a", data=ABOUT)),
     (ServerAwaited(STEP, "no"), Event("step_progress", "waiting for an answer: no", 2, "topic/a", data=ABOUT)),
     (LateEffectWatched(STEP, 30.0), Event(
-        "step_progress", "not answered: watched for 30 s, in case it still takes effect", 2, "topic/a", data=ABOUT)),
+        "step_progress", "no answer: watched for 30 s, in case it still takes effect", 2, "topic/a", data=ABOUT)),
     (LateEffectAwaited(STEP, 1.5), Event(
         "step_progress", "waiting 1.5 s: a request of the interrupted run may still take effect", 2, "topic/a",
         data=ABOUT)),
@@ -67,7 +67,7 @@ RECORDS: list[tuple[RunEvent, Event]] = [
     (StepDone(STEP, 1.0, adopted=True), Event(
         "step_done", "created by another client meanwhile, exactly as planned: adopted", 2, "topic/a", "info", 1.0,
         ABOUT)),
-    (StepSkipped(STEP), Event("step_done", "already so", 2, "topic/a", data=ABOUT)),
+    (StepSkipped(STEP), Event("step_done", "already done", 2, "topic/a", data=ABOUT)),
     (StepFailed(STEP, 1.0, "no", "K301"), Event(
         "step_failed", "FAILED: no", 2, "topic/a", "error", 1.0, {**ABOUT, "code": "K301"})),
     (RollbackStarted(1, 2), Event(
@@ -78,7 +78,7 @@ RECORDS: list[tuple[RunEvent, Event]] = [
     (ProblemFound(PROBLEM, "it is missing", 2, TOPIC), Event(
         "diagnostic", "it is missing", 2, "topic/a", "error", data={"diagnostic": PROBLEM})),
     (RunEnded(Purpose.COMPLETE, "r", "incomplete", 8, 3, left=("topic/a: is not as before",)), Event(
-        "apply_summary", "The run is NOT completed: 1 difference to what it was to do:", 0, "", "error", 0.0,
+        "apply_summary", "The run is NOT completed: 1 difference from what it was to do:", 0, "", "error", 0.0,
         {**END, "forward": True})),
     (RunEnded(Purpose.PUT_BACK, "r", "incomplete", 8, 3, left=("topic/a: is not as before",)), Event(
         "apply_summary", "Recovery is INCOMPLETE. 0 undone, 1 left as it is:", 0, "", "error", 0.0, END)),
@@ -99,4 +99,4 @@ def test_every_event_has_a_record() -> None:
 
 def test_a_run_that_ended_by_itself_is_named_with_its_end() -> None:
     event = RunEnded(Purpose.PUT_BACK, "r", "recovered", 0, 1, earlier_outcome="rolled_back")
-    assert write_sentence(event) == "Nothing to recover: the run has ended by itself (rolled back)."
+    assert write_sentence(event) == "Nothing to recover: the run ended on its own (rolled back)."

@@ -148,7 +148,7 @@ def test_a_receiver_that_trickles_is_given_up(serve: Serve, monkeypatch: pytest.
     problems: list[str] = []
     to = [Receiver(serve(SLOW["headers"]), ("failure",))]
     assert seconds(lambda: problems.extend(post_to_receivers(to, {"failure"}, {}))) < 4
-    assert problems == ["127.0.0.1 could not be told how the run ended (ReadTimeout)"]
+    assert problems == ["127.0.0.1 could not be notified how the run ended (ReadTimeout)"]
 
 
 def test_the_body_of_a_receivers_answer_is_not_read(serve: Serve) -> None:
