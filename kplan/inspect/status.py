@@ -35,9 +35,9 @@ def make_document(
     env: str = "",
 ) -> dict[str, Any]:
     """Return the document. `time` is the time of this reading, `now` the same in milliseconds since 1970; `runs` are
-    by stack."""
+    by stack, the newest first."""
     parts = [_make_part(kind, declared, live, facts, now) for kind, declared in _group_by_kind(stacks)]
-    last = max(runs.values(), key=lambda run: (run.time, run.progress.run), default=None)
+    last = max(runs.values(), key=lambda run: run.time, default=None)  # of the same second, the newest is first
     return {
         "format_version": FORMAT,
         "status": HEALTHY if all(part.is_well for part in parts) else DEGRADED,
@@ -246,7 +246,7 @@ class LastRun:
 def find_last_runs(
     stacks: Iterable[str], runs: Sequence[str], entries: Callable[[str], Sequence[Entry]]
 ) -> dict[str, LastRun]:
-    """Return the last run of each stack that had one, by stack. `runs` are all runs, oldest first."""
+    """Return the last run of each stack that had one, by stack, newest first. `runs` are all runs, oldest first."""
     names = set(stacks)
     last_runs: dict[str, LastRun] = {}
     for run in reversed(runs):
