@@ -57,7 +57,7 @@ def _read_states(document: Document, imported: ImportedResources) -> dict[str | 
         connector = read_map(document, (name, "status", "connector"), status.get("connector"))
         state = str(connector.get("state", "")).lower()
         if not state:
-            note = f"connector/{name}: whether it is paused is not said, it is running here"
+            note = f"connector/{name}: the file does not say whether it is paused; the stack has it running"
             imported.note(f"{note}; `GET /connectors?expand=info&expand=status` says it", document.key_at(name))
         states[name] = state if state in STATES else ""  # failed, unassigned and the like cannot be declared
     return states

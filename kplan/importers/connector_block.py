@@ -91,7 +91,7 @@ def write_block(connector: Connector, refs: Mapping[str, str], level: int, expan
     expanded = _expand_block(connector, connector_block, refs, expander)
     differing = _find_differing_keys(connector, expanded)
     if differing:
-        raise UnfitTemplate(f"{', '.join(sorted(differing))} cannot be said in a stack")
+        raise UnfitTemplate(f"{', '.join(sorted(differing))} cannot be written in a stack")
     return connector_block
 
 
@@ -212,7 +212,7 @@ class _TemplateBlock:
             parameters.setdefault("database", {})["name"] = escape_template(home)
         for path in _required_paths(self.blueprint.parameters):
             if not _has_parameter(parameters, path):
-                raise UnfitTemplate(f"{self.blueprint.name} needs `{path}`, which its configuration does not tell")
+                raise UnfitTemplate(f"{self.blueprint.name} needs `{path}`, which its configuration does not have")
         return parameters
 
     def _direct_parameters(self) -> Iterator[tuple[str, str]]:

@@ -51,7 +51,7 @@ def _parse_topic(imported: ImportedResources, fields: dict[str, str], path: str,
     for pair in CONFIG_SEPARATOR.split(fields.get("Configs", "")) if fields.get("Configs") else ():
         key, equals, value = pair.partition("=")
         if not equals:
-            raise file_error(f"line {span.line}: {pair!r} is no NAME=VALUE", span)
+            raise file_error(f"line {span.line}: {pair!r} is not NAME=VALUE", span)
         config[key] = value
     document = Document(path, "", None, {(): span}, {})
     add_topic(imported, document, (), name, counts[0], counts[1], config)

@@ -104,7 +104,7 @@ def _group_by_format(documents: Sequence[Document], format_name: str) -> dict[st
     for part in documents:
         name = format_name or ("strimzi" if has_strimzi and _is_kubernetes_object(part.data) else _detect_format(part))
         if name != "connect" and not isinstance(part.data, dict):
-            raise file_error("it is no map", part.at())
+            raise file_error("it is not a map", part.at())
         groups.setdefault(name, []).append(part)
     return groups
 
@@ -115,7 +115,7 @@ def _detect_format(document: Document) -> str:
     if isinstance(data, list) and data and all(isinstance(each, dict) for each in data):
         data = data[0]
     if not isinstance(data, dict):
-        raise unknown_format_error(document.path, "it is no map", document.at())
+        raise unknown_format_error(document.path, "it is not a map", document.at())
     version = str(data.get("apiVersion", ""))
     candidates: tuple[tuple[str, bool], ...] = (
         ("strimzi", _is_strimzi(data)),

@@ -107,11 +107,11 @@ def _read_json(path: str, text: str, imported: ImportedResources) -> Document:
             parse_constant=_refuse_constant,
         )
     except json.JSONDecodeError as e:
-        raise file_error(f"{e.msg}", Span(path, e.lineno, e.colno, e.lineno, e.colno + 1), "it is no JSON") from e
+        raise file_error(f"{e.msg}", Span(path, e.lineno, e.colno, e.lineno, e.colno + 1), "it is not JSON") from e
     except RecursionError as e:
         raise file_error("it is too deep", Span(path)) from e
     except ValueError as e:
-        raise file_error(str(e), Span(path), "it is no JSON") from e
+        raise file_error(str(e), Span(path), "it is not JSON") from e
     document, problems = source.load(text.replace("\t", " "), path)
     if fatal := [problem for problem in problems if problem.code == codes.K105.number]:
         raise Invalid(fatal)
@@ -180,7 +180,7 @@ def read_map(document: Document, path: Path, value: Any, *, required: bool = Fal
     if value is None and not required:
         return {}
     if not isinstance(value, dict):
-        problem = "is missing" if value is None else "is no map"
+        problem = "is missing" if value is None else "is not a map"
         raise file_error(f"{_join_path(path)} {problem}", document.at(*path))
     return value
 
@@ -188,7 +188,7 @@ def read_map(document: Document, path: Path, value: Any, *, required: bool = Fal
 def read_list(document: Document, path: Path, value: Any) -> list[Any]:
     """Return the list at `path`; an empty one where there is none. Raises Invalid where it is something else."""
     if value is not None and not isinstance(value, list):
-        raise file_error(f"{_join_path(path)} is no list", document.at(*path))
+        raise file_error(f"{_join_path(path)} is not a list", document.at(*path))
     return value or []
 
 
@@ -211,7 +211,7 @@ def read_count(document: Document, path: Path, value: Any, default: int, importe
     count = -1 if str(value).strip() == "-1" else parse_count(str(value))
     if isinstance(value, bool) or not count:
         raise file_error(
-            f"{_join_path(path)} is no count: {value!r}", document.at(*path), "it is a number of 1 or more"
+            f"{_join_path(path)} is not a count: {value!r}", document.at(*path), "write a whole number of 1 or more"
         )
     return count
 

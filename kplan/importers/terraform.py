@@ -219,7 +219,7 @@ def _parse_hcl(path: str, text: str) -> Mapping[str, Any]:
     except LarkError as e:
         line, column = int(getattr(e, "line", 0) or 0), int(getattr(e, "column", 1) or 1)
         span = Span(path, line, column, line, column + 1) if line > 0 else Span(path)
-        raise file_error("it is no Terraform configuration here", span, "`terraform validate` says more") from e
+        raise file_error("this is not Terraform configuration", span, "run `terraform validate` for details") from e
     except RecursionError as e:
         raise file_error("its blocks or expressions are nested too deeply", Span(path)) from e
     except RuntimeError as e:
@@ -317,7 +317,7 @@ def _resolve_map(blocks: _Blocks, address: str, value: Any, span: Span) -> _MapE
         if isinstance(value, str) and EXPRESSION.search(value):
             blocks.imported.note(f"{address} is left out: only Terraform knows it", span)
             return entries
-        raise file_error(f"{address} is no map", span)
+        raise file_error(f"{address} is not a map", span)
     for key, entry in (value or {}).items():
         if key in META:
             continue

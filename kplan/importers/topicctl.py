@@ -42,7 +42,7 @@ def _parse_topic(document: Document, imported: ImportedResources) -> None:
     minutes = spec.get("retentionMinutes")
     if minutes:
         if isinstance(minutes, bool) or not isinstance(minutes, int) or minutes < 0:
-            raise file_error(f"spec.retentionMinutes is no number of minutes: {minutes!r}",
+            raise file_error(f"spec.retentionMinutes is not a number of minutes: {minutes!r}",
                           document.at("spec", "retentionMinutes"))  # fmt: skip
         config["retention.ms"] = str(minutes * MINUTE_MS)
     name_path: Path = ("meta", "name")

@@ -189,4 +189,4 @@ def _read_action(names: Any) -> Action:
     for action, words in ACTIONS.items():
         if names == words:
             return action
-    raise ValueError(f"{names!r} are no actions")
+    raise ValueError(f"{names!r} are not actions")

@@ -175,6 +175,6 @@ class ExpansionContext:
                 f"{resource.address}{place}",
                 span=resource.origin.span,
                 address=resource.address,
-                help="keep one; a table whose topic stands elsewhere takes `ignore_topic: true`",
+                help="keep one; write `ignore_topic: true` at a table whose topic is declared elsewhere",
             )
         )

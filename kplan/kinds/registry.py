@@ -26,7 +26,7 @@ def parse_address(text: str) -> Address:
     """Return the address that `text` names. Raises ValueError where it is not KIND/NAME of a kind that is known."""
     kind, slash, name = text.partition("/")
     if kind not in KINDS or not slash or not name:
-        raise ValueError(f"{text!r} is no address: write {' or '.join(f'{kind}/NAME' for kind in KINDS)}")
+        raise ValueError(f"{text!r} is not an address: write {' or '.join(f'{kind}/NAME' for kind in KINDS)}")
     return Address(kind, name)
 
 

@@ -12,5 +12,5 @@ def seconds(value: object) -> float:
     """`30s`, `2m`, `500ms` or a number of seconds. Raises ValueError."""
     match = DURATION.match(str(value).strip())
     if not match or isinstance(value, bool):
-        raise ValueError(f"{value!r} is no duration: write 30s, 2m or 500ms")
+        raise ValueError(f"{value!r} is not a duration: write 30s, 2m or 500ms")
     return float(match.group(1)) * SECONDS[match.group(2)]

@@ -444,7 +444,7 @@ class _Words:
         unknown = [key for key in self.value if key not in known]
         for number, key in enumerate(unknown):
             steps = (*self.steps, key)
-            detail = f"`{key}` is no key of {self.schema.get('title') or self.name}."
+            detail = f"`{key}` is not a key of {self.schema.get('title') or self.name}."
             help = missing_blank(key, self.value[key]) or _known_keys(key, known, number < MAX_SUGGESTIONS)
             yield self._say("unknown key", detail, help, self.document.key_at(*steps), steps)
 
@@ -579,7 +579,7 @@ def _written_as(key: str, value: Mapping[str, Any], known: Mapping[str, Any]) ->
 
 def _known_keys(key: str, known: tuple[str, ...], suggest: bool) -> str:
     if "config" in known and "." in key:
-        return f"settings of Kafka and Connect stand under `config:`: `config: {{{key}: …}}`"
+        return f"write settings of Kafka and Connect under `config:`: `config: {{{key}: …}}`"
     if key == "defaults":
         return DEFAULTS_PLACE
     if suggest and (near := _nearest(key, known)):

@@ -215,7 +215,7 @@ def _decode(text: str | bytes, path: str, above: int = 0) -> tuple[str, Diagnost
     odd = _UNREADABLE_ASCII.search(text) if text.isascii() else re.search(_UNREADABLE, text)
     if odd:
         place = Lines(path, text, above).span(odd.start(), odd.end())
-        return "", _unreadable(f"The character U+{ord(odd[0]):04X} may not stand in a YAML file as it is.", place)
+        return "", _unreadable(f"A YAML file may not contain the character U+{ord(odd[0]):04X} as it is.", place)
     return text, None
 
 
@@ -357,7 +357,7 @@ def _read_underscores(text: str) -> Reading:
 
 
 _AMBIGUOUS = (
-    (_NOT_FINITE, lambda text: Reading(text, "is no number that Kafka can take")),
+    (_NOT_FINITE, lambda text: Reading(text, "is not a number that Kafka accepts")),
     (_EXPONENT, _read_exponent),
     (_LEADING_ZERO, _read_leading_zero),
     (_UNDERSCORES, _read_underscores),
@@ -526,11 +526,11 @@ class _Composer:
         if wanted is None:
             self._bad_tag(event)
         elif type(value) is not wanted:
-            self._problem(codes.K101, "a tag that does not fit its value", f"The value is no `!!{kind}`.", event)
+            self._problem(codes.K101, "a tag that does not fit its value", f"The value is not a `!!{kind}`.", event)
         return value
 
     def _bad_tag(self, event: Any) -> None:
-        detail = f"`{event.tag}` is no tag that kplan knows."
+        detail = f"`{event.tag}` is not a tag that kplan knows."
         self._problem(
             codes.K101, "a tag that is not allowed", detail, event, "leave the tag out; plain YAML needs none"
         )
@@ -600,7 +600,7 @@ class _Composer:
             help = 'put the template in quotes: "{{ … }}"'
             self._problem(codes.K101, "a template without quotes", "`{{` begins a map in YAML.", event, help)
         else:
-            self._problem(codes.K101, "a key that is no text", "A map or a list cannot be a key.", event)
+            self._problem(codes.K101, "a key that is not text", "A map or a list cannot be a key.", event)
 
     def _close(self, event: Any) -> None:
         done = self._stack.pop()
@@ -652,7 +652,7 @@ class _Composer:
             self._take_key(node.data, node.data, place)
             return
         self._problem(
-            codes.K101, "a key that is no text", f"`*{event.anchor}` stands for something else than text.", event
+            codes.K101, "a key that is not text", f"`*{event.anchor}` refers to something other than text.", event
         )
         self._stack[-1].key = _DROP
 
@@ -685,7 +685,7 @@ class _Composer:
         if not all(isinstance(item, dict) for item in items):
             span = self.lines.span(node.place.start, node.place.end)
             detail = "`<<` takes a map, or a list of maps."
-            self.problems.append(error(codes.K101, "a merge of something that is no map", detail, span=span))
+            self.problems.append(error(codes.K101, "a merge of something that is not a map", detail, span=span))
             return
         top.merged += [_Node(item, place) for item, place in zip(items, places, strict=True)]
 

@@ -43,7 +43,7 @@ def text_from_json(data: Any) -> Text | int | bool | None:
         return Secret(ref=read_text(data, "ref"), fingerprint=read_text(data, "fingerprint"))
     if data is None or isinstance(data, str | int):
         return data
-    raise ValueError(f"{type(data).__name__} is no value of an attribute")
+    raise ValueError(f"{type(data).__name__} is not a value of an attribute")
 
 
 def config_to_json(config: Config) -> Json:
@@ -54,7 +54,7 @@ def config_from_json(data: Any) -> dict[str, Text]:
     values = {str(key): text_from_json(value) for key, value in read_mapping(data).items()}
     config = {key: value for key, value in values.items() if isinstance(value, str | Secret)}
     if len(config) != len(values):
-        raise ValueError("a config holds a value that is no text")
+        raise ValueError("a config holds a value that is not text")
     return config
 
 

@@ -32,7 +32,7 @@ def read_mapping(data: Any) -> Mapping[str, Any]:
 def read_list(fields: Mapping[str, Any], name: str) -> Sequence[Any]:
     data = fields.get(name, [])
     if not isinstance(data, list | tuple):
-        raise ValueError(f"`{name}` is no list")
+        raise ValueError(f"`{name}` is not a list")
     return data
 
 
@@ -43,14 +43,14 @@ def read_each(fields: Mapping[str, Any], name: str, read: Callable[[Any], T]) ->
 def read_texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
     texts = tuple(read_list(fields, name))
     if not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"`{name}` holds what is no text")
+        raise ValueError(f"`{name}` holds an item that is not text")
     return texts
 
 
 def read_text(fields: Mapping[str, Any], name: str, usual: str = "") -> str:
     value = fields.get(name, usual)
     if not isinstance(value, str):
-        raise ValueError(f"`{name}` is no text")
+        raise ValueError(f"`{name}` is not text")
     return value
 
 
@@ -68,7 +68,7 @@ def read_text_map(fields: Mapping[str, Any], name: str) -> dict[str, str]:
 def read_integer(fields: Mapping[str, Any], name: str, usual: int) -> int:
     value = fields.get(name, usual)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"`{name}` is no integer")
+        raise ValueError(f"`{name}` is not an integer")
     return value
 
 

@@ -277,7 +277,7 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
         fits = not verify or changed or _fits_schema(data)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as e:
         raise Stale(
-            f"this is no plan of kplan: {type(e).__name__} {e}", code=codes.K521, help="make the plan again"
+            f"this is not a plan of kplan: {type(e).__name__} {e}", code=codes.K521, help="make the plan again"
         ) from e
     if changed:
         raise Stale(
@@ -286,7 +286,7 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
             help="make the plan again, and apply the file as it was written",
         )
     if not fits:
-        detail = "this is no plan of kplan: it does not fit the schema of plans (`kplan schema plan`)"
+        detail = "this is not a plan of kplan: it does not fit the schema of plans (`kplan schema plan`)"
         raise Stale(detail, code=codes.K521, help="make the plan again")
     return plan
 

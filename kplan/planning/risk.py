@@ -114,7 +114,10 @@ def find_growth(change: Change, facts: Facts) -> Iterator[str]:
 
 def _ownership_risks(change: Change) -> Iterator[Risk]:
     if change.reason == "orphan":
-        yield make_risk(codes.K404, "it left the stack, and no entry under `removed` says that this was meant")
+        yield make_risk(
+            codes.K404,
+            "it is no longer in the stack and is not listed under `removed:`; list it to confirm the deletion",
+        )
     if change.action in (Action.DELETE, Action.REPLACE):
         said = change.after.rules.protect if change.after else None
         if said or (change.owner and change.owner.protect):

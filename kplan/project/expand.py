@@ -176,7 +176,7 @@ class Expansion(ExpansionContext):
                 error(
                     codes.K214,
                     "this cannot be moved",
-                    "one name stands in two moves",
+                    "one name is in two moves",
                     span=moved[0].span,
                     help="apply one move after the other",
                 )

@@ -171,7 +171,7 @@ def load_snapshot(path: str) -> Snapshot:
     except OSError as e:
         raise unreadable_error(path, e.strerror or "it cannot be read") from e
     except (ValueError, RecursionError) as e:
-        raise unreadable_error(path, "it is no JSON, or only a part of it") from e
+        raise unreadable_error(path, "it is not JSON, or only a part of it") from e
     return from_json(data, path)
 
 
@@ -267,7 +267,7 @@ class ProjectReader:
         if not any(real.is_relative_to(folder.resolve()) for folder in (home, *self.project)):
             raise OSError(f"it is a link out of its folder, to {real}; name that file itself, or copy it")
         if not real.is_file():
-            raise OSError("it is no plain file")
+            raise OSError("it is not a plain file")
 
     def read_document(self, path: Path, schema_name: str, home: Path | None = None) -> Document | None:
         """Return the parsed file if it is usable; its problems are kept. `home`: the folder where kplan found it."""
@@ -427,7 +427,7 @@ class ProjectReader:
                 self.problems.append(
                     error(
                         codes.K106,
-                        "a file of variables is no map",
+                        "a file of variables is not a map",
                         name,
                         span=document.at(),
                         help="write NAME: VALUE lines",
@@ -478,7 +478,7 @@ class ProjectReader:
                             codes.K207,
                             "there is no such template",
                             name,
-                            help=f"built in: {available}; your own stand in templates/ beside the stack",
+                            help=f"built in: {available}; put your own into templates/ beside the stack",
                         )
                     ],
                 )

@@ -152,7 +152,7 @@ def ask_librdkafka(name: str, value: str) -> str:
     except ValueError as exception:
         message = str(exception)
     except (TypeError, AttributeError):
-        return f"`{name}` takes a program's own object, which cannot stand in a file"
+        return f"`{name}` takes a program's own object, which a file cannot contain"
     else:
         return ""
     return "" if _END_OF_SETTINGS in message else message.strip()

@@ -78,7 +78,7 @@ ACTIVITIES: tuple[Activity, ...] = (
         Acl("AlterConfigs", "Topic", HEARTBEAT, True): "change its settings, and see them",
         Acl("Delete", "Topic", HEARTBEAT, True): "delete it, and see that it is there",
     }),
-    Activity("signals", "have the rows of new tables read (`new_tables: {snapshot: incremental}`), besides these", {
+    Activity("signals", "also have the rows of new tables read (`new_tables: {snapshot: incremental}`)", {
         Acl("Write", "Topic", PREFIX, True): "write the signal; the idempotent producer needs nothing more",
         Acl("Read", "Topic", PREFIX, True): "read the connector's notifications: how far it is",
     }),

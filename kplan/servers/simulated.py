@@ -688,9 +688,9 @@ def _to_diagnostic(problem: Rejected, change: Change) -> Diagnostic:
 def _find_connector_problems(connector: Connector) -> list[Rejected]:
     """Return what Connect 4.3.1 and its connectors refuse, in their words (tests/contract/test_connectors.py)."""
     if not re.fullmatch(r"[A-Za-z0-9._-]+", connector.name):
-        return [Rejected(f"{connector.name!r} is no name of a connector: a-z A-Z 0-9 . _ - are allowed")]
+        return [Rejected(f"{connector.name!r} is not a name of a connector: a-z A-Z 0-9 . _ - are allowed")]
     if connector.state not in STATES:
-        return [Rejected(f"{connector.state!r} is no state of a connector: {', '.join(STATES)}")]
+        return [Rejected(f"{connector.state!r} is not a state of a connector: {', '.join(STATES)}")]
     if not connector.java_class:
         return [ClassMissing("Connector config contains no connector type")]
     plugin = _find_plugin(connector.java_class)

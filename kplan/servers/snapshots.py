@@ -106,7 +106,7 @@ def from_json(data: Any, path: str = "") -> Snapshot:
         env, version = str(data["env"]), str(data.get("kplan_version", ""))
         hidden = frozenset(parse_address(text) for text in data.get("hidden", ()) if not find_unknown_kind(text))
         if not TIME.match(taken_at):
-            raise ValueError(f"{taken_at!r} is no time")
+            raise ValueError(f"{taken_at!r} is not a time")
     live = replace(_live_from_json(data, path), target=target, hidden=hidden)
     ledger, unknown = _parse_ledger(data, path)
     return Snapshot(env, taken_at, live, ledger, version, unknown)
@@ -124,7 +124,7 @@ def refuse_other(snapshot: Snapshot, env: str) -> None:
 
 def unreadable_error(path: str, reason: str) -> Invalid:
     """The error for a file that is no snapshot."""
-    return Invalid([error(codes.K607, "this is no snapshot of a cluster", f"{path}: {reason}", help=REMEDY)])
+    return Invalid([error(codes.K607, "this is not a snapshot of a cluster", f"{path}: {reason}", help=REMEDY)])
 
 
 @contextmanager
@@ -138,11 +138,11 @@ def _report_damage(path: str, part: object) -> Iterator[None]:
 
 def _parse_target(data: Mapping[str, Any]) -> Target:
     if isinstance(data["brokers"], bool) or not isinstance(data["brokers"], int):
-        raise ValueError("`brokers` is no number")
+        raise ValueError("`brokers` is not a number")
     texts = {key: data[key] for key in ("cluster_id", "connect_version")}
     texts |= {key: data.get(key, "") for key in ("bootstrap", "connect_url", "simulated")}
     if not_texts := [key for key, value in texts.items() if not isinstance(value, str)]:
-        raise ValueError(f"`{not_texts[0]}` is no text")
+        raise ValueError(f"`{not_texts[0]}` is not text")
     return Target(brokers=data["brokers"], snapshot=str(data["taken_at"]), **texts)
 
 

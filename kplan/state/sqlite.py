@@ -624,7 +624,7 @@ CAUSES: Mapping[str, tuple[str, str]] = {
     "SQLITE_READONLY": ("it is read-only", "kplan must be able to write the file and its folder"),
     "SQLITE_CANTOPEN": ("it cannot be opened", "kplan must be able to write the file and its folder"),
     "SQLITE_PERM": ("it may not be opened", "kplan must be able to write the file and its folder"),
-    "SQLITE_NOTADB": ("it is no SQLite database", "restore it from a backup, or move it away and adopt again"),
+    "SQLITE_NOTADB": ("it is not a SQLite database", "restore it from a backup, or move it away and adopt again"),
     "SQLITE_CORRUPT": ("it is damaged", "restore it from a backup, or move it away and adopt again"),
     "SQLITE_BUSY": ("another process has kept it busy", "try again"),
     "SQLITE_CONSTRAINT": ("a record of this run is there already", "see `kplan recover --list`"),

@@ -105,7 +105,7 @@ def test_a_paused_connector_stays_paused(tmp_path: Path) -> None:
         "b": "running",
         "c": "running",
     }
-    assert "connector/c: whether it is paused is not said" in notes and "connector/a" not in notes
+    assert "connector/c: the file does not say whether it is paused" in notes and "connector/a" not in notes
     assert "state: paused" in imported(tmp_path, c__json=json.dumps(PAUSED)).out
 
 

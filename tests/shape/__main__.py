@@ -54,7 +54,7 @@ MEASURES = (
     Measure("tests that assert nothing", 0, lambda p: Claims().tests_without_assertion()),
     Measure("test files that mirror no module", 0, lambda p: misplaced_tests()),
     Measure("banned words in pages and data", 0, lambda p: [*find_banned_in_pages(), *find_banned_in_data()]),
-    Measure("banned words in messages", 114, lambda p: Messages().find_banned()),
+    Measure("banned words in messages", 0, lambda p: Messages().find_banned()),
     Measure(f"sentences of more than {MAX_SENTENCE_WORDS} words", 0, lambda p: find_long_sentences()),
 )  # fmt: skip
 

@@ -85,8 +85,8 @@ K417 = Code(
     "a connector or one of its tasks is not running",
     level="warning",
     cause="""
-        A warning about health: a declared connector is FAILED or UNASSIGNED, or a task has failed. That is no
-        difference from what the stack says, so a plan does not repair it.
+        A warning about health: a declared connector is FAILED or UNASSIGNED, or a task has failed. The stack does
+        not differ from what is live, so a plan does not repair it.
         """,
     remedy="""
         The message has the cause. Remove it, then restart what has failed; `restart_failed:` lets kplan do so while it
@@ -105,7 +105,7 @@ K512 = Code(
         that the worker gives. For a Debezium connector the help names its database, which may be down.
         """,
     remedy="""
-        Mend the cause and run again: the step was undone with all others.
+        Remove the cause and run again: the step was undone with all others.
         """,
 )
 

@@ -15,7 +15,7 @@ K206 = Code(
           kbe: {template: debezium-mysql, max.batch.size: 4096}
         """,
     remedy="""
-        A property of Connect itself stands under `config:`. `kplan schema template` shows how templates are written.
+        Write a property of Connect itself under `config:`. `kplan schema template` shows how templates are written.
         """,
 )
 
@@ -68,7 +68,7 @@ K216 = Code(
     "a pattern of tables has no topics",
     level="error",
     cause="""
-        An entry of `tables:` is a regular expression, so kplan cannot tell which tables, and therefore which topics,
+        An entry of `tables:` is a regular expression, so kplan does not know which tables, and therefore which topics,
         it stands for.
         """,
     example="""
@@ -106,7 +106,7 @@ K221 = Code(
         kbe: {template: debezium-mysql, topic_prefix: kbe}      # `database` is missing
         """,
     remedy="""
-        The message names it with its meaning. Settings that the template does not know stand under `config:`.
+        The message names it with its meaning. Write settings that the template does not know under `config:`.
         """,
 )
 
@@ -115,14 +115,14 @@ K224 = Code(
     "a connector has neither template nor class",
     level="error",
     cause="""
-        kplan cannot tell what kind of connector this is.
+        kplan does not know which plugin this connector runs.
         """,
     example="""
         template: debezium-postgres
         class: org.apache.kafka.connect.file.FileStreamSinkConnector
         """,
     remedy="""
-        Write one of the two. With `class:` all settings stand under `config:`.
+        Write one of the two. With `class:`, write all settings under `config:`.
         """,
 )
 
@@ -131,12 +131,12 @@ K228 = Code(
     "a setting of columns that this connector does not have",
     level="error",
     cause="""
-        A table says something of its columns that the connector cannot do: MongoDB's can exclude fields, and that is
-        all; a connector of an own template what stands under the template's `columns:`. Or a name has a character at
+        A table has a setting of its columns that the connector does not support. MongoDB's can only exclude fields; a
+        connector of your own template supports what the template lists under `columns:`. Or a name has a character at
         which Debezium cuts the list: a comma in a field of MongoDB, and a comma, semicolon, colon or blank at `key:`.
         """,
     remedy="""
-        Take it away, or use a transform under `config:`.
+        Remove it, or use a transform under `config:`.
         """,
 )
 

@@ -180,9 +180,9 @@ K516 = Code(
     "rows that a table already had were not read",
     level="error",
     cause="""
-        A table was added to a connector with `new_tables: {snapshot: incremental}`. The connector runs with it, was
-        asked by a signal to read the rows that were there before, and told that this was stopped, or did not succeed
-        for every table: Debezium reads a table in chunks by its primary key, so one without a key is not read
+        A table was added to a connector with `new_tables: {snapshot: incremental}`. The connector runs with it. A
+        signal asked it to read the existing rows, and it reported that this was stopped, or did not succeed for every
+        table: Debezium reads a table in chunks by its primary key, so one without a key is not read
         (https://debezium.io/documentation/reference/stable/configuration/signalling.html).
         """,
     remedy="""
@@ -201,6 +201,6 @@ K517 = Code(
         the connector made again with its offsets; where that cannot be known, it is left, by name, with exit code 8.
         """,
     remedy="""
-        Mend the cause and apply again, or leave `drop` out and run the SQL of the message.
+        Remove the cause and apply again, or leave `drop` out and run the SQL of the message.
         """,
 )

@@ -10,8 +10,8 @@ K100 = Code(
         kplan read the files, found errors in them, and did nothing. Each error is printed with its own code and place.
         """,
     remedy="""
-        All errors are told at once, so one round of corrections is usually enough. `kplan validate STACK` checks
-        again without asking any server, and `kplan explain CODE` tells about one of them.
+        All errors are reported at once, so one round of corrections is usually enough. `kplan validate STACK` checks
+        again without contacting a server, and `kplan explain CODE` explains one of them.
         """,
 )
 

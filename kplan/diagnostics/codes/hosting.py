@@ -36,7 +36,7 @@ K616 = Code(
     level="error",
     cause="""
         `kplan comment` and `kplan fetch` find service, repository, request and token in the variables that jobs of
-        GitHub Actions and GitLab CI have; one is missing, or the file to be shown is no plan in Markdown.
+        GitHub Actions and GitLab CI have; one is missing, or the file is not a plan in Markdown.
         """,
     example="""
         kplan plan STACK --report md=plan.md

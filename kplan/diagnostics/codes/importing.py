@@ -7,7 +7,7 @@ K630 = Code(
     "a file of no known format",
     level="error",
     cause="""
-        `kplan import --file` tells a file's format by its content, and this one is of none that it knows.
+        `kplan import --file` recognizes a file's format by its content. This file has none of the known formats.
         """,
     remedy="""
         It reads Connect JSON, Strimzi, Jikkou, kafka-gitops, JulieOps, topicctl, Terraform, lists of topics and the
@@ -20,11 +20,11 @@ K631 = Code(
     "a file cannot be imported",
     level="error",
     cause="""
-        The file is damaged, or holds something else than its format allows: a topic without a name, partitions that are
-        no number, half a line. Nothing is taken from a file that is half understood.
+        The file is damaged, or holds something that its format does not allow: a topic without a name, partitions that
+        are not a number, half a line. kplan imports nothing from a file that it understands only in part.
         """,
     remedy="""
-        The message has the place. Correct the file, or take the part out that is not to be imported.
+        The message has the place. Correct the file, or remove the part that you do not want to import.
         """,
 )
 

@@ -4,7 +4,7 @@ from kplan.diagnostics.codes.code import Code
 
 K215 = Code(
     "K215",
-    "a sink reads a topic that nobody here feeds",
+    "a sink reads a topic that nothing in this stack feeds",
     level="warning",
     cause="""
         A sink connector names a topic that this stack neither declares nor feeds by a connector. This is a warning:

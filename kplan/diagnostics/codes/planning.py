@@ -53,7 +53,7 @@ K233 = Code(
         prefix, so this connector would not find them and would start from the beginning, into other topics.
         """,
     remedy="""
-        Declare it under a new name beside the old one, and list the old one under `removed:`. Or make it anew without
+        Declare it under a new name beside the old one, and list the old one under `removed:`. Or recreate it without
         its offsets: `--replace connector/NAME`, which is a danger (K407).
         """,
 )
@@ -177,7 +177,7 @@ K400 = Code(
     "the plan is blocked",
     level="error",
     cause="""
-        The plan has a danger that nobody has accepted, would delete something under `protect`, or changes more than
+        The plan has a danger that is not accepted, would delete something under `protect`, or changes more than
         `guards: {max_changes: …}` allows. The whole plan is printed, and then the words that would allow each step.
         """,
     example="""

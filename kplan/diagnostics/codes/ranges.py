@@ -12,7 +12,7 @@ from types import MappingProxyType
 FAMILIES: Mapping[str, str] = MappingProxyType({
     "K1": "YAML and schema",
     "K2": "expansion and references",
-    "K3": "said by the servers",
+    "K3": "reported by the servers",
     "K4": "risk",
     "K5": "apply and rollback",
     "K6": "lock, ledger and files",

@@ -16,8 +16,8 @@ K401 = Code(
           - {topic: dc.old, accept: [data-loss]}
         """,
     remedy="""
-        Accept it with `accept: [data-loss]`, or for one run with `--accept delete:topic/dc.old`. An empty topic that
-        nobody reads is deleted without being asked about, unless records arrive before the apply.
+        Accept it with `accept: [data-loss]`, or for one run with `--accept delete:topic/dc.old`. An empty topic without
+        readers is deleted without a question, unless records arrive before the apply.
         """,
 )
 
@@ -37,7 +37,7 @@ K402 = Code(
 
 K403 = Code(
     "K403",
-    "a topic would be deleted and made anew",
+    "a topic would be deleted and recreated",
     level="danger",
     cause="""
         `--replace` was asked for. All records and all positions of readers are lost, also where the new topic has the
@@ -62,7 +62,7 @@ K404 = Code(
         """,
     remedy="""
         Write that entry if it was meant, or `{topic: dc.old, keep: true}` to leave it there. For one run:
-        `--accept delete:topic/dc.old`. An entry's `accept: [orphan]` is not needed: with the entry it is no orphan.
+        `--accept delete:topic/dc.old`. The entry needs no `accept: [orphan]`: with it the topic is not an orphan.
         """,
 )
 
@@ -78,9 +78,9 @@ K405 = Code(
         retention.ms: 7d -> 1d       # a danger where the oldest record is older than a day
         """,
     remedy="""
-        Accept it with `accept: [data-loss]` on the topic, or for one run with `--accept change:topic/NAME`. It is no
-        danger where everything stored is within the new limit. Brokers do not tell this client how many bytes they
-        store, so a smaller `retention.bytes` is one unless the topic is empty.
+        Accept it with `accept: [data-loss]` on the topic, or for one run with `--accept change:topic/NAME`. It is
+        not a danger where everything stored is within the new limit. Brokers do not report to this client how many
+        bytes they store, so a smaller `retention.bytes` is a danger unless the topic is empty.
         """,
 )
 
@@ -95,8 +95,8 @@ K406 = Code(
         topic holds the last value of each key for ever, and from then on values expire.
         """,
     remedy="""
-        Accept it with `accept: [data-loss]` on the topic, or for one run with `--accept change:topic/NAME`. Taking one
-        of two policies away is no danger, nor is any policy for an empty topic.
+        Accept it with `accept: [data-loss]` on the topic, or for one run with `--accept change:topic/NAME`. Removing
+        one of two policies is not a danger, nor is any policy for an empty topic.
         """,
 )
 
@@ -105,7 +105,7 @@ K407 = Code(
     "a connector would lose its offsets",
     level="danger",
     cause="""
-        `--replace` deletes the connector with its offsets and makes it anew, so it starts from the beginning: a source
+        `--replace` deletes the connector with its offsets and recreates it, so it starts from the beginning: a source
         takes its snapshot again, and a sink writes everything again.
         """,
     remedy="""
@@ -193,7 +193,7 @@ K413 = Code(
     cause="""
         A connector is deleted, and something of it stays: its offsets, with `keep_offsets: true`, and in the database
         what it or a DBA made for it, such as PostgreSQL's replication slot and publication, SQL Server's change tables
-        and the table of signals. A slot that nobody reads keeps write-ahead log until the disk is full.
+        and the table of signals. A slot without a reader keeps write-ahead log until the disk is full.
         """,
     remedy="""
         Run the statements of the message in the database, unless another connector goes on with these things. The
@@ -265,8 +265,8 @@ K420 = Code(
         """,
     remedy="""
         To start from the beginning, give it another name, or stop it and send DELETE /connectors/NAME/offsets to
-        Connect. It is known from the ledger, the journal, and for sinks from their consumer group; Connect itself tells
-        nothing of offsets whose connector is gone.
+        Connect. kplan knows of it from the ledger, the journal, and for sinks from their consumer group; Connect itself
+        does not report offsets whose connector is gone.
         """,
 )
 
@@ -301,12 +301,12 @@ K423 = Code(
     "a slot or publication is dropped in the database",
     level="caution",
     cause="""
-        Somebody asked for it with `drop`: in the stack, under `removed`, or for this run. It is dropped as the
-        connector's own user once the connector is gone, all of it or nothing, and nothing brings it back: a later
-        connector takes a new snapshot. The step stands below the line. This is a caution and blocks nothing.
+        `drop` asks for it: in the stack, under `removed`, or for this run. kplan drops it as the connector's own
+        user once the connector is gone, all of it or nothing, and nothing brings it back: a later connector takes a
+        new snapshot. The step is listed below the line. This is a caution and blocks nothing.
         """,
     remedy="""
-        Take `drop` away if something else uses the slot or the publication.
+        Remove `drop` if something else uses the slot or the publication.
         """,
 )
 
@@ -320,7 +320,7 @@ K430 = Code(
         """,
     example="""
         reassign: {throttle: 50MiB}        # in the environment: bytes a second, for each broker
-        timeouts: {reassign: 4h}           # 1h, if nothing is said
+        timeouts: {reassign: 4h}           # default: 1h
         """,
     remedy="""
         A throttle must be wider than what is written to the topic, or the copies never catch up.

@@ -43,11 +43,11 @@ K520 = Code(
 
 K521 = Code(
     "K521",
-    "this is no plan that can be applied",
+    "this is not a plan that can be applied",
     level="error",
     cause="""
-        The file is no saved plan, it was saved by a kplan with another major version of the format, or it holds plans
-        for several environments.
+        The file is not a saved plan, it was saved by a kplan with another major version of the format, or it holds
+        plans for several environments.
         """,
     remedy="""
         A plan is saved with `kplan plan STACK --out plan.json`. Make it again with this version.
@@ -73,8 +73,8 @@ K523 = Code(
     level="error",
     cause="""
         KPLAN_KEY is set here, so only plans that were signed with it are applied. This one has no signature, or one
-        that does not fit: it was made without the key, with another one, or changed since. A digest alone can be
-        computed anew by whoever changes the file.
+        that does not fit: it was made without the key, with another one, or changed since. Whoever changes
+        the file can compute its digest again.
         """,
     remedy="""
         Set KPLAN_KEY to the same value where plans are made and where they are applied, and make the plan again.
@@ -212,7 +212,7 @@ K624 = Code(
     level="error",
     cause="""
         A run holds the lock of its stack in Kafka as long as the brokers hear from it within `timeouts: session`. A run
-        that loses the lock because brokers were away takes it again, if nobody else had it meanwhile. This run could
+        that loses the lock because brokers were away takes it again, if no other run had it meanwhile. This run could
         not: another run has or had the lock, the brokers did not answer in time, or this process itself did not run.
         """,
     remedy="""

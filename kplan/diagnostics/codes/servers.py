@@ -40,8 +40,8 @@ K311 = Code(
         it decides, and never repeats such a request blindly.
         """,
     remedy="""
-        If the run has ended, `kplan recover --list` tells about steps without an outcome, and `kplan plan` shows how
-        things are. Slow servers: raise `timeouts: {request: 60s}` in the environment.
+        If the run has ended, `kplan recover --list` lists steps without an outcome, and `kplan plan` shows the live
+        state. Slow servers: raise `timeouts: {request: 60s}` in the environment.
         """,
 )
 

@@ -4,7 +4,7 @@ from kplan.diagnostics.codes.code import Code
 
 K607 = Code(
     "K607",
-    "this is no snapshot of a cluster",
+    "this is not a snapshot of a cluster",
     level="error",
     cause="""
         The file after `--live` is not what `kplan snapshot` writes: it is missing, cut off, changed by hand in a way
@@ -46,7 +46,7 @@ K610 = Code(
     "secrets are not compared with a snapshot",
     level="note",
     cause="""
-        A snapshot holds no secret, so nobody can tell whether a password that the stack sets is the live one. It
+        A snapshot holds no secret, so kplan cannot know whether a password that the stack sets is the live one. It
         counts as equal: the plan shows no change for it, and a new value alone makes no step.
         """,
     remedy="""
@@ -68,8 +68,8 @@ K617 = Code(
         kplan recover
         """,
     remedy="""
-        That takes the lock of the stack whose write it was, which ends it: what was written is kept, as kplan had been
-        told. `kafka-transactions.sh abort` would make readers go on as well, and would throw it away.
+        That takes the lock of the stack whose write it was, which ends it: what was written is kept, as Kafka had
+        reported to kplan. `kafka-transactions.sh abort` would make readers go on as well, and would discard it.
         """,
 )
 

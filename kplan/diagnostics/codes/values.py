@@ -7,7 +7,7 @@ K201 = Code(
     "a template cannot be rendered",
     level="error",
     cause="""
-        What stands between `{{` and `}}` names something that is not there, or does what a template may not do.
+        The text between `{{` and `}}` names something that does not exist, or does what a template may not do.
         """,
     example="""
         retention.ms: "{{ var.retension }}"      # the variable is called retention
@@ -24,7 +24,7 @@ K202 = Code(
     "a variable has no value",
     level="error",
     cause="""
-        The stack declares a variable, nobody gives it a value, and it has no `default:`.
+        The stack declares a variable that has neither a value nor a `default:`.
         """,
     example="""
         variables:
@@ -42,7 +42,7 @@ K203 = Code(
     level="error",
     cause="""
         A variable's value has the wrong type, or is outside of its `minimum`, `maximum`, `enum` or `pattern`; or a
-        time in `kplan.yaml` is no duration; or a KAFKA_* variable of the process has a value that it may not have
+        time in `kplan.yaml` is not a duration; or a KAFKA_* variable of the process has a value that it may not have
         (booleans are 1/true/yes/on and 0/false/no/off); or librdkafka refuses a setting under `kafka:`, or several
         of them together. The message says where the value comes from. An entry of
         `tables:` or `columns:` that is a pattern has to be a regular expression.
@@ -80,7 +80,7 @@ K209 = Code(
           "orders.{{ var.db_password }}": {}
         """,
     remedy="""
-        Use another variable there, or take `sensitive: true` away from this one if it is no secret.
+        Use another variable there, or remove `sensitive: true` from this one if it is not a secret.
         """,
 )
 
@@ -143,7 +143,8 @@ K213 = Code(
         """,
     remedy="""
         Change the resource, or the guard where it is wrong. Topics that a template makes for itself need not match
-        `naming`: their names are the connector's. A guard that is no regular expression or JSON Schema is told too.
+        `naming`: their names are the connector's. A guard that is not a regular expression or a JSON Schema is
+        reported too.
         """,
 )
 

@@ -60,5 +60,5 @@ class ConnectorBlock:
 
     def report_bad_pattern(self, text: str, problem: str, at: KEY) -> None:
         """Report text that is no regular expression."""
-        help = "a backslash before a character of a name takes its meaning away"
-        self.expansion.report(codes.K203, "this is no regular expression", f"{text}: {problem}", at, help)
+        help = "write a backslash before each character of a name that has a meaning in a regular expression"
+        self.expansion.report(codes.K203, "this is not a regular expression", f"{text}: {problem}", at, help)

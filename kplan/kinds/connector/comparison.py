@@ -82,7 +82,7 @@ class ConnectorComparison:
             codes.K233,
             "this would be another connector",
             f"{diff.key} of {declared.name} differs; its offsets are kept under the old one",
-            "declare a connector of another name, or make it anew without its offsets: "
+            "declare a connector of another name, or recreate it without its offsets: "
             f"kplan plan … --replace {declared.address}",
         )
 

@@ -162,7 +162,7 @@ class ConfigBuilder:
     def warn_of_old_values(self, known: Blueprint) -> None:
         """Warn of values that Debezium has renamed; a connector without a template is sent as it is written."""
         for key, value, today in self._old_values(known):
-            self._warn_of_old_value(key, value, today, "without a template it is sent as it stands; rename it")
+            self._warn_of_old_value(key, value, today, "without a template kplan sends it unchanged; rename it")
 
     def _old_values(self, template: Blueprint) -> list[tuple[str, str, str]]:
         """Each setting that has a value of an older Debezium: its key, that value, and the one of today."""

@@ -135,7 +135,7 @@ class ConnectorBuilder(ConnectorBlock):
                     (*self.path, key),
                     missing_blank(key, self.block[key])
                     or (DEFAULTS_PLACE if key == "defaults" else "")
-                    or (f"did you mean `{close[0]}`?" if close else "a raw Connect property stands under `config:`"),
+                    or (f"did you mean `{close[0]}`?" if close else "write a raw Connect property under `config:`"),
                     key=True,
                 )
 
@@ -184,7 +184,7 @@ class ConnectorBuilder(ConnectorBlock):
             problem = str(e)
         if problem:
             detail = f"{self.template.name}: {problem}"
-            self.report(codes.K221, "a template's parameters are no JSON Schema", detail, "correct the template")
+            self.report(codes.K221, "a template's parameters are not a JSON Schema", detail, "correct the template")
             return
         for failure in failures:
             at = (*path, *failure.absolute_path)

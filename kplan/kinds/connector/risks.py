@@ -38,7 +38,7 @@ def find_risks(change: Change, leftover: str) -> Iterator[Risk]:
             f"in its database go with it: {', '.join(drops)}. Nothing brings them back",
         )
     if change.action is Action.REPLACE:
-        yield make_risk(codes.K407, "deleted with its offsets and made anew: it starts from the beginning")
+        yield make_risk(codes.K407, "deleted with its offsets and recreated: it starts from the beginning")
     elif change.action is Action.DELETE:
         yield _describe_leftovers(change)
     elif change.action is Action.CREATE and leftover:
@@ -50,9 +50,9 @@ def find_risks(change: Change, leftover: str) -> Iterator[Risk]:
 
 
 def _describe_leftovers(change: Change) -> Risk:
-    said = "its offsets stay" if keeps_offsets(change) else "its offsets go with it"
+    said = "its offsets stay" if keeps_offsets(change) else "its offsets are deleted too"
     left = left_behind(change.before, drops_of(change)) if isinstance(change.before, Connector) else []
-    return make_risk(codes.K413, f"{said}. In the database stay: {' '.join(left)}" if left else said)
+    return make_risk(codes.K413, f"{said}. These stay in the database: {' '.join(left)}" if left else said)
 
 
 def _of_setting(diff: AttrDiff) -> Iterator[Risk]:

@@ -95,7 +95,7 @@ def warn_of_unfed(resources: Mapping[Address, Resource]) -> Iterator[Diagnostic]
             if name not in names:
                 yield warning(
                     codes.K215,
-                    "a sink reads a topic that nobody here declares or feeds",
+                    "a sink reads a topic that nothing in this stack declares or feeds",
                     f"{connector.name}: {name}",
                     help="declare the topic, or leave it if another stack does",
                     address=connector.address,

@@ -288,8 +288,8 @@ class Feeds:
         more = f" and {len(topics) - SHOWN:,} more" if len(topics) > SHOWN else ""
         detail = f"connector/{self.of.name}: {', '.join(topics[:SHOWN])}{more}"
         help = (
-            "list the tables under `tables:` or the topics under `topics:`; where brokers make no topics by themselves "
-            "the connector stands still without an error"
+            "list the tables under `tables:` or the topics under `topics:`; where brokers create no topics by "
+            "themselves, the connector waits without an error"
         )
         if EVERY_TABLE in topics and "tables" not in self.of.block:
             help = f"without `tables:` it captures every table of the database: is that meant? Otherwise {help}"

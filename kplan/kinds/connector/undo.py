@@ -36,7 +36,7 @@ def decide_undo(change: Change, target: Target) -> Undo:
     lost = [d.key for d in change.diffs if isinstance(d.before, Secret)]
     if change.action in (Action.DELETE, Action.REPLACE) and isinstance(change.before, Connector):
         lost = list(change.before.secrets)
-    why = f"after a crash the previous {', '.join(lost)} must be given again, for it is stored nowhere" if lost else ""
+    why = f"after a crash give the previous {', '.join(lost)} again: it is not stored" if lost else ""
     return Undo(kind, True, why)
 
 

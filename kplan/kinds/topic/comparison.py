@@ -97,7 +97,7 @@ class TopicComparison:
             codes.K232,
             "partitions cannot be taken away",
             f"{declared.name} has {diff.before}, the stack says {diff.after}",
-            f"declare {diff.before}, or delete the topic with its records and make it anew: "
+            f"declare {diff.before}, or delete the topic with its records and recreate it: "
             f"kplan plan … --replace {declared.address}",
         )
 

@@ -303,12 +303,12 @@ def _exact(text: str, amount: float) -> str:
 
 def _wrong_unit(key: ConfigKey, text: str, duration: bool, size: bool) -> str:
     if key.unit == "ms":
-        found = "is a size, but this is a duration" if size else "is no duration"
+        found = "is a size, but this is a duration" if size else "is not a duration"
         meant = _with_short_unit(text)
         ways = "write 7d, 12h, 90s or milliseconds (units ms s m h d w)"
         return f"{text!r} {found}: did you mean {meant}?" if meant else f"{text!r} {found}: {ways}"
     if key.unit == "bytes":
-        found = "is a duration, but this is a size" if duration else "is no size"
+        found = "is a duration, but this is a size" if duration else "is not a size"
         return f"{text!r} {found}: write 1GiB, 512MiB, 100MB or bytes (units B KiB MiB GiB TiB KB MB GB TB)"
     return f"{text!r} has a unit, but this is {key.constraint}"
 

@@ -36,7 +36,7 @@ def find_risks(change: Change, facts: Facts, now: int | None) -> Iterator[Risk]:
     if change.action is Action.DELETE:
         yield from _deleted(facts)
     elif change.action is Action.REPLACE:
-        yield make_risk(codes.K403, f"deleted and made anew. {_stored(facts)}{_reading(facts)}", facts)
+        yield make_risk(codes.K403, f"deleted and recreated. {_stored(facts)}{_reading(facts)}", facts)
     elif change.action is Action.UPDATE:
         yield from _keys_move(change, facts)
         yield from _shrinks(change, facts, now)
@@ -51,7 +51,7 @@ def _deleted(facts: Facts) -> Iterator[Risk]:
     if facts.records != 0:
         yield make_risk(codes.K401, f"data loss. {_stored(facts)}{_reading(facts)}", facts)
     elif facts.sinks or "readers" in facts.unknown or any(reader.active for reader in facts.readers):
-        yield make_risk(codes.K402, f"readers are cut off.{_reading(facts)}", facts)
+        yield make_risk(codes.K402, f"consumers would lose this topic.{_reading(facts)}", facts)
 
 
 def _keys_move(change: Change, facts: Facts) -> Iterator[Risk]:

@@ -19,7 +19,7 @@ def decide_undo(change: Change) -> Undo:
         why = "; ".join(filter(None, (undo.why, "records that are deleted meanwhile stay deleted")))
         return Undo("restore", False, why)
     if topic_options(change).if_empty and change.action is Action.DELETE:
-        return replace(undo, why="it is empty, and is not made again")
+        return replace(undo, why="it is empty and will not be recreated")
     return undo
 
 

@@ -171,6 +171,6 @@ def _snapshot_error(message: str, help: str = "") -> KplanError:
 
 
 def _silence_error(snapshot: IncrementalSnapshot, seconds: float) -> KplanError:
-    return NotSettled(f"nothing was told of the snapshot of {snapshot.tables} for {seconds:g} s",
+    return NotSettled(f"the connector reported nothing about the snapshot of {snapshot.tables} for {seconds:g} s",
                       help=f"does the connector read {snapshot.channel.signals}? Is the table of signals there, and in "
                       "the publication, and was it so before the connector began?")  # fmt: skip

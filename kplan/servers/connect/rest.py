@@ -200,7 +200,7 @@ class Rest:
         try:
             return json.loads(text)
         except ValueError:
-            raise Unsupported(f"{url} does not answer like Kafka Connect: its answer is no JSON",
+            raise Unsupported(f"{url} does not answer like Kafka Connect: its answer is not JSON",
                               help="check `connect.url`")  # fmt: skip
 
     def close(self) -> None:
@@ -314,7 +314,9 @@ NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
 def path_of(name: str, *parts: str) -> str:
     """Return `/connectors/NAME/…`. Raises Rejected for a name that the REST API cannot address, such as `a/b`."""
     if not NAME.match(name) or name in (".", ".."):
-        raise Rejected(f"{name!r} is no name for a connector", help="use letters, digits, dot, underscore and hyphen")
+        raise Rejected(
+            f"{name!r} is not a name for a connector", help="use letters, digits, dot, underscore and hyphen"
+        )
     return "/".join(["/connectors", quote(name, safe=""), *parts])
 
 

@@ -416,7 +416,7 @@ def _decode(value: bytes | None) -> Json | None:
         return None
     data = json.loads(value)
     if not isinstance(data, dict):
-        raise ValueError(f"it is no object, but {type(data).__name__}")
+        raise ValueError(f"it is not an object, but {type(data).__name__}")
     version = data.get("v")
     if not isinstance(version, int) or version < 1:
         raise ValueError("it has no version")

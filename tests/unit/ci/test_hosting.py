@@ -383,7 +383,7 @@ def test_a_plan_from_a_fork_is_not_trusted(github: FakeGitHub, saved: bytes, tmp
     [
         ({"plan.json": b"{}", "other.json": b"{}"}, "exactly one JSON file"),
         ({"plan.json": b"not json"}, "not JSON"),
-        ({"plan.json": b'{"format_version": "1.0"}'}, "no plan of kplan"),
+        ({"plan.json": b'{"format_version": "1.0"}'}, "not a plan of kplan"),
     ],
 )
 def test_a_file_that_is_no_plan_is_not_kept(

@@ -252,7 +252,7 @@ def test_a_section_whose_entries_are_all_commented_out_is_allowed(section: str) 
         ("connectors: {a: {class: X, slot: s}}", (3, 28), "unknown key", "a connector without a template"),
         ("connectors: {a: {class: X, tables: 5}}", (3, 36), "wrong type", "a map or a list"),
         ("connectors: {a: {class: X, tables: [t, t]}}", (3, 40), "listed twice", "remove one"),
-        ("connectors: {a: {class: X, tables: {t: {x: 1}}}}", (3, 41), "unknown key", "no key of a table"),
+        ("connectors: {a: {class: X, tables: {t: {x: 1}}}}", (3, 41), "unknown key", "not a key of a table"),
         ("connectors: {a: {class: X, restart_failed: {delay: 5x}}}", (3, 52), "right form", "a number and a unit"),
         ("connectors: {a: {class: X, dead_letter: {}}}", (3, 28), "missing", "add `topic:"),
         ("removed: [{}]", (3, 11), "right form", "one `topic` or one `connector`"),

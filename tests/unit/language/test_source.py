@@ -122,7 +122,7 @@ def test_merge_keys_fill_in_what_a_map_does_not_say_itself() -> None:
     ("text", "words"),
     [
         ("", "empty"), ("# only a comment\n", "empty"), ("a: 1\n---\nb: 2\n", "several documents"),
-        ("a: {{ var.x }}\n", "template without quotes"), ("? [1]\n: 2\n", "key that is no text"),
+        ("a: {{ var.x }}\n", "template without quotes"), ("? [1]\n: 2\n", "key that is not text"),
         ("a: *nope\n", "alias without an anchor"), ("a: !!python/object:os.system x\n", "tag"),
         ("a: !!binary aGk=\n", "tag"), ("a: !!int x\n", "tag"), ("a: [1\n", "syntax"), ("a: 'x\n", "syntax"),
         ("a: b: c\n", "syntax"), ("a: @x\n", "syntax"), ("%YAML 9.0\n---\na: 1\n", "syntax"),

@@ -422,7 +422,7 @@ def test_a_list_of_tables_says_which_come_and_which_go() -> None:
 def test_a_deleted_connector_says_what_outlives_it() -> None:
     java_class = {"connector.class": "io.debezium.connector.postgresql.PostgresConnector"}
     said = only(delete(Connector("c", {**java_class, "slot.name": "s"}))).summary
-    assert said.startswith("its offsets go with it")
+    assert said.startswith("its offsets are deleted too")
     assert "pg_drop_replication_slot('s')" in said
     assert only(delete(Connector("c"), options=ConnectorOptions(keep_offsets=True))).summary == "its offsets stay"
 

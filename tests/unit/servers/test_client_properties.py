@@ -23,7 +23,7 @@ LINES: dict[str, tuple[str, str, str]] = {  # a line under `kafka:`; code and pl
     "value": ("security.protocol: SSLL", "K203 kplan.yaml:6:26", "takes plaintext, ssl, sasl_plaintext, sasl_ssl"),
     "number": ("socket.timeout.ms: 3", "K203 kplan.yaml:6:26", "takes 10 to 300000"),
     "boolean": ("socket.keepalive.enable: 2", "K203 kplan.yaml:6:32", "takes true, false"),
-    "object": ("default.topic.config: x", "K203 kplan.yaml:6:29", "cannot stand in a file"),
+    "object": ("default.topic.config: x", "K203 kplan.yaml:6:29", "a file cannot contain"),
     "Java's": ("ssl.truststore.location: x", "K203 kplan.yaml:6:32", "use `ssl.ca.location`"),
     "null": ("client.rack: null", "K106 kplan.yaml:6:20", "write a value, or remove the line"),
 }

@@ -586,8 +586,8 @@ def test_two_snapshots_of_one_world_differ_in_their_time_alone(shell: Shell) -> 
 @pytest.mark.parametrize(
     ("text", "code", "words"),
     [
-        ("", "K607", "no JSON"),
-        ('{"format_version": "1.0", "taken_at"', "K607", "no JSON"),
+        ("", "K607", "not JSON"),
+        ('{"format_version": "1.0", "taken_at"', "K607", "not JSON"),
         ('{"format_version": "1.0", "changes": []}', "K607", "neither `taken_at` nor `topics`"),
         ('{"format_version": "2.0", "taken_at": "", "topics": {}}', "K608", "this kplan reads 1.0"),
         ('{"format_version": "1.0", "taken_at": "", "topics": {}}', "K607", "there is no 'brokers'"),

@@ -124,7 +124,7 @@ def _with_effect(change: Change, effect: str) -> Change:
 
 def _with_words(change: Change) -> Change:
     if not drops_of(change):
-        said = "nothing is to be dropped in its database: a binary log is kept for nobody"
+        said = "nothing to drop in its database: the server keeps no binary log for it"
         rules = drop_rules_of(change.before) if isinstance(change.before, Connector) else None
         has_something = rules is not None and rules.statements
         return change if has_something else _with_effect(change, said)

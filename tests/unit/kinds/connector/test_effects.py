@@ -73,7 +73,7 @@ def test_a_replaced_topic_without_records_is_said_to_hold_none(shell: Shell) -> 
     shell.kplan("apply", "stack.yaml", "--yes")
     (change,) = shell.kplan("plan", "stack.yaml", "--replace", "topic/t", "--format", "json", expect=3).json["changes"]
     (risk,) = [risk for risk in change["risks"] if risk["code"] == "K403"]
-    assert risk["summary"] == "deleted and made anew. It holds no records."
+    assert risk["summary"] == "deleted and recreated. It holds no records."
 
 
 def test_a_failed_task_is_reported_with_the_command_that_restarts_it(shell: Shell) -> None:

@@ -82,8 +82,8 @@ def test_what_a_person_writes(key: str, raw: catalog.Raw, stored: str) -> None:
     [
         ("segment.bytes", "7d", "is a duration, but this is a size"),
         ("retention.ms", "1GiB", "is a size, but this is a duration"),
-        ("retention.ms", "7 days", "is no duration: did you mean 7d?"),
-        ("segment.bytes", "1G", "is no size: write 1GiB"),
+        ("retention.ms", "7 days", "is not a duration: did you mean 7d?"),
+        ("segment.bytes", "1G", "is not a size: write 1GiB"),
         ("retention.ms", "-7d", "is negative"),
         ("retention.ms", "0.5ms", "is not a whole number of its smallest unit"),
         ("min.insync.replicas", "2x", "has a unit, but this is an integer, 1 or more"),

@@ -224,7 +224,7 @@ def _check_slot(question: DatabaseQuestion, state: PostgresState, new_slots: int
             if used + new_slots > most:
                 yield database_error(
                     question, codes.K324, f"{login.host}:{login.port} has {used} of {most} {what} in use",
-                    f"drop one that nobody needs, or raise {setting} and restart the server", at)  # fmt: skip
+                    f"drop one that is not needed, or raise {setting} and restart the server", at)  # fmt: skip
     elif slot.database != login.database:
         yield database_error(question, codes.K324, f"slot {name} is of database {slot.database}",
                              "give the connector another `slot:`", at)  # fmt: skip
@@ -267,7 +267,8 @@ def _check_creation(
                              f"CREATE PUBLICATION {quoted(name)} FOR TABLE {captured};", place)  # fmt: skip
     elif mode == "all_tables" and not state.superuser:
         yield database_error(
-            question, codes.K323, f"{login.user} is no superuser, so it cannot make publication {name} for all tables",
+            question, codes.K323,
+            f"{login.user} is not a superuser, so it cannot make publication {name} for all tables",
             f"let a superuser run: CREATE PUBLICATION {quoted(name)} FOR ALL TABLES; or write "
             "`publication_mode: filtered`", place)  # fmt: skip
     elif not state.creates:

@@ -132,7 +132,7 @@ def test_for_all_connectors_only_those_are_meant_that_have_something() -> None:
     assert connector_options(planned(deleted(connector()), asked=frozenset({"publication=other"}))[0]).drops == ()
     assert planned(deleted(connector(SQL)))[1] == ["K240"]
     said, told = planned(deleted(connector(MARIA)))
-    assert not told and "nothing is to be dropped" in said.options.effects[0] and said.undo == deleted(connector()).undo
+    assert not told and "nothing to drop" in said.options.effects[0] and said.undo == deleted(connector()).undo
 
 
 def test_contradictions() -> None:

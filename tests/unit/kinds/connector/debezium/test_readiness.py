@@ -78,7 +78,7 @@ def test_nothing_is_said_of_a_database_that_is_ready() -> None:
         (GOOD, {"signal__data__collection": "public.signals"}, "K322", "CREATE TABLE public.signals", 3),
         (NOT_OWNED, {}, "K323", "cdc does not own public.customers", 8),
         (postgres(creates=False), {}, "K323", "GRANT CREATE ON DATABASE shop TO cdc;", 3),
-        (GOOD, {"publication__autocreate__mode": "all_tables"}, "K323", "no superuser", 3),
+        (GOOD, {"publication__autocreate__mode": "all_tables"}, "K323", "not a superuser", 3),
         (postgres(replicates=False), {}, "K323", "ALTER ROLE cdc REPLICATION;", 3),
         (postgres(publication=Publication(owned=False)), {}, "K323", "does not own publication shop", 3),
         (postgres(wal_level="replica"), {}, "K324", "wal_level of db:5432 is replica", 3),
