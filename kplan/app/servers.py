@@ -18,7 +18,7 @@ from kplan.servers.snapshots import Snapshot
 from kplan.state.base import Store
 
 if TYPE_CHECKING:
-    from kplan.kinds.connector.debezium.discovery import Table
+    from kplan.kinds.connector.debezium.discovery import DiscoveredTable
     from kplan.kinds.connector.debezium.engine import Login
     from kplan.servers.connect.connectors import ConnectConnectors
     from kplan.servers.connect.incremental import Signals
@@ -221,7 +221,7 @@ def open_snapshot(snapshot: Snapshot, path: str) -> tuple[Cluster, Store]:
     return cluster, RecordedStore(path, snapshot.ledger, snapshot.unknown)
 
 
-def tables_of(login: Login, databases: Sequence[str]) -> list[Table]:
+def tables_of(login: Login, databases: Sequence[str]) -> list[DiscoveredTable]:
     """The tables of the database that `login` reaches, in which the named databases must be. Raises KplanError."""
     from kplan.servers.databases.drivers import DRIVERS
 

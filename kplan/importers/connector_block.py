@@ -66,7 +66,7 @@ class BlockExpander:
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectorBlock:
+class ImportedConnector:
     """A connector's block. `tables` are the keys of its tables by their full names; `level` is how it is written."""
 
     block: dict[str, Any]
@@ -75,7 +75,9 @@ class ConnectorBlock:
     tables: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_block(connector: Connector, refs: Mapping[str, str], level: int, expander: BlockExpander) -> ConnectorBlock:
+def write_block(
+    connector: Connector, refs: Mapping[str, str], level: int, expander: BlockExpander
+) -> ImportedConnector:
     """Return the block of exactly this connector. `refs` name its secrets' variables by key. Raises UnfitTemplate."""
     blueprint = expander.templates.get(connector.java_class)
     if level < RAW and blueprint is not None:
@@ -87,7 +89,7 @@ def write_block(connector: Connector, refs: Mapping[str, str], level: int, expan
     block |= _other_attributes(connector)
     if own:
         block["config"] = {escape_template(key): _write_setting(refs, key, value) for key, value in sorted(own.items())}
-    connector_block = ConnectorBlock(block, RAW)
+    connector_block = ImportedConnector(block, RAW)
     expanded = _expand_block(connector, connector_block, refs, expander)
     differing = _find_differing_keys(connector, expanded)
     if differing:
@@ -116,7 +118,7 @@ def declare_variables(refs: Iterable[str]) -> dict[str, Any]:
 
 
 def _expand_block(
-    connector: Connector, connector_block: ConnectorBlock, refs: Mapping[str, str], expander: BlockExpander
+    connector: Connector, connector_block: ImportedConnector, refs: Mapping[str, str], expander: BlockExpander
 ) -> Connector:
     """Return the connector that the block makes. Raises UnfitTemplate."""
     data: dict[str, Any] = {"version": 1, "stack": "imported"}
@@ -158,7 +160,7 @@ class _TemplateBlock:
         """Return the settings that are not secret."""
         return {key: value for key, value in self.connector.config.items() if isinstance(value, str)}
 
-    def write(self) -> ConnectorBlock:
+    def write(self) -> ImportedConnector:
         """Return the block. Raises UnfitTemplate where the template changes the connector."""
         parameters = self._find_parameters()
         tables = self._find_tables() if self.level == WITH_TABLES else {}
@@ -183,7 +185,7 @@ class _TemplateBlock:
 
     def _assemble(
         self, parameters: Mapping[str, Any], tables: Mapping[str, str], config: Mapping[str, Any]
-    ) -> ConnectorBlock:
+    ) -> ImportedConnector:
         """Return the block of these parameters, tables and settings."""
         block: dict[str, Any] = {"template": self.blueprint.name, **parameters}
         if tables:
@@ -191,7 +193,7 @@ class _TemplateBlock:
         block |= _other_attributes(self.connector)
         if config:
             block["config"] = dict(config)
-        return ConnectorBlock(block, self.level, self.blueprint, tables)
+        return ImportedConnector(block, self.level, self.blueprint, tables)
 
     def _override(self, key: str) -> Any:
         """Return the connector's own value of a setting; None removes the template's."""

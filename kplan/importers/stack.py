@@ -13,7 +13,7 @@ from kplan.importers.connector_block import (
     RAW,
     WITH_TABLES,
     BlockExpander,
-    ConnectorBlock,
+    ImportedConnector,
     UnfitTemplate,
     declare_variables,
     table_of,
@@ -84,7 +84,7 @@ def compose_stack(
     )
 
 
-def _legend_lines(blocks: Iterable[ConnectorBlock]) -> Iterator[str]:
+def _legend_lines(blocks: Iterable[ImportedConnector]) -> Iterator[str]:
     """Yield what a reader of the file must know about how connectors are written."""
     blocks_with_config = [(each, each.block.get("config") or {}) for each in blocks if each.blueprint]
     if any(None in config.values() for _, config in blocks_with_config):
@@ -117,10 +117,10 @@ class _Composition:
     notes: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)  # notes of this attempt alone
     topics: dict[str, Topic] = field(default_factory=dict)  # that the stack declares
-    connector_blocks: dict[str, ConnectorBlock] = field(default_factory=dict)
+    connector_blocks: dict[str, ImportedConnector] = field(default_factory=dict)
     refs: dict[str, dict[str, str]] = field(default_factory=dict)
     levels: dict[str, int] = field(default_factory=dict)
-    blocks_by_level: dict[tuple[str, int], ConnectorBlock] = field(default_factory=dict)
+    blocks_by_level: dict[tuple[str, int], ImportedConnector] = field(default_factory=dict)
     undeclarable: set[str] = field(default_factory=set)  # names of topics that no stack can declare
 
     def compose(self) -> dict[str, Any]:
@@ -297,7 +297,7 @@ class _Composition:
             places.setdefault(name, _TopicPlace(("topics", name)))
         return places, again
 
-    def _find_other_topics(self, name: str, connector_block: ConnectorBlock) -> Iterator[str]:
+    def _find_other_topics(self, name: str, connector_block: ImportedConnector) -> Iterator[str]:
         """Yield the topics that the connector fills when its tables are not known one by one."""
         if connector_block.blueprint is None or connector_block.tables:
             return

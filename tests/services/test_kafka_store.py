@@ -42,7 +42,7 @@ from kplan.state.base import Holder, UnfinishedWrite
 from kplan.state.kafka import topic as state_topic
 from kplan.state.kafka.log import Log, make_ledger_key
 from kplan.state.kafka.store import KafkaStore
-from kplan.state.kafka.topic import COMPACTION, EARLIER_COMPACTION, TopicReader
+from kplan.state.kafka.topic import COMPACTION, EARLIER_COMPACTION, LedgerTopicReader
 from tests.schemas import published, strict
 from tests.services import KafkaCluster
 
@@ -300,7 +300,7 @@ class TestTopic:
         """The clock goes on by so many seconds with each look at it: at the beginning and the end of a reading."""
         with store.lock("a", me(), 0) as lock:
             lock.write([entry(0, "begin")], {ORDERS: owned()})
-        opened = TopicReader._open_consumer
+        opened = LedgerTopicReader._open_consumer
 
         def read(reader: KafkaStore, *clock: float) -> list[int]:
             """Where the readings that this takes begin."""
@@ -309,7 +309,7 @@ class TestTopic:
             with monkeypatch.context() as patch:
                 patch.setattr(state_topic, "_read_clock", lambda: next(times))
                 patch.setattr(
-                    TopicReader, "_open_consumer", lambda each: (starts.append(each._position), opened(each))[1]
+                    LedgerTopicReader, "_open_consumer", lambda each: (starts.append(each._position), opened(each))[1]
                 )
                 assert set(reader.ledger()) == {ORDERS}
             with world.store().lock("b", me(), 0) as lock:  # else there is nothing more to read

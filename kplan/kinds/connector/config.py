@@ -11,7 +11,7 @@ from kplan.diagnostics import codes, error, warning
 from kplan.kinds.connector.block import ConnectorBlock
 from kplan.kinds.connector.tables import (
     Table,
-    Unsupported,
+    UnsupportedPattern,
     Unwritable,
     column_settings,
     is_pattern,
@@ -87,13 +87,13 @@ class ConfigBuilder:
 
         def named(kind: str, **values: object) -> str:
             if kind not in self.of.template.columns:
-                raise Unsupported(kind)
+                raise UnsupportedPattern(kind)
             return str(self.of.own_text(self.of.template.columns[kind], scope.with_names(**values), self.of.path))
 
         at = (*self.of.path, "tables")
         try:
             found = column_settings(tables, column, named)
-        except Unsupported as kind:
+        except UnsupportedPattern as kind:
             known = ", ".join(self.of.template.columns) or "nothing"
             detail, help = f"{self.of.template.name} cannot {kind} columns", f"it can: {known}"
             self.of.expansion.report(

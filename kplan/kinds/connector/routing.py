@@ -31,7 +31,7 @@ class Lost(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RoutingStep:
     """One transform: which records and topics it touches, and the topic that it gives a record."""
 
     records: str
@@ -46,7 +46,7 @@ class Routing:
     `strange` are the types of those that kplan does not know, by property: they are taken to leave it.
     """
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[RoutingStep, ...] = ()
     strange: Mapping[str, str] = field(default_factory=dict)
 
     def topic(self, name: str, *, change: bool = True) -> str:
@@ -74,11 +74,11 @@ def _transforms(config: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]
             yield f"{prefix}type", own
 
 
-def _naming(config: Mapping[str, str]) -> Iterator[Step]:
+def _naming(config: Mapping[str, str]) -> Iterator[RoutingStep]:
     """A naming strategy of its own comes before all transforms."""
     key = "topic.naming.strategy"
     if config.get(key):
-        yield Step(EVERY, lambda topic: True, _lost(key, f"{config[key]} names the topics"))
+        yield RoutingStep(EVERY, lambda topic: True, _lost(key, f"{config[key]} names the topics"))
 
 
 def _is_known(java_class: str) -> bool:
@@ -86,10 +86,10 @@ def _is_known(java_class: str) -> bool:
     return bool(ours) or "ExtractTopic" in java_class
 
 
-def _step(key: str, own: Mapping[str, str], config: Mapping[str, str]) -> Step | None:
+def _step(key: str, own: Mapping[str, str], config: Mapping[str, str]) -> RoutingStep | None:
     """What a transform does to topics; None for one that leaves them alone."""
     found = _move(key, own) if _is_known(own["type"]) else None
-    return Step(found[0], _predicate(key, own, config), found[1]) if found else None
+    return RoutingStep(found[0], _predicate(key, own, config), found[1]) if found else None
 
 
 def _move(key: str, own: Mapping[str, str]) -> tuple[str, Callable[[str], str]] | None:

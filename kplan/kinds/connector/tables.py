@@ -19,7 +19,7 @@ JAVA = re.compile(r"\\[pPQEhHRXzZGkK]|\(\?<[A-Za-z]|\(\?[a-zA-Z]*-?[dU]|&&|\[[^]
 Property = Callable[..., str]  # the name of a property for a kind of column setting; raises Unsupported
 
 
-class Unsupported(Exception):
+class UnsupportedPattern(Exception):
     """The connector cannot do this with columns."""
 
 

@@ -120,7 +120,7 @@ REMOVED: Final[Mapping[str, Mapping[str, str]]] = {  # by simple name: the new n
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class TransformFinding:
     """A property that does nothing, because its owner is not listed (K253) or does not have it (K254)."""
 
     code: Code
@@ -149,7 +149,7 @@ def owned(config: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
             yield key, prefix, java_class
 
 
-def findings(config: Mapping[str, str]) -> Iterator[Finding]:
+def findings(config: Mapping[str, str]) -> Iterator[TransformFinding]:
     """Yield the properties of transforms, predicates and converters that do nothing, as far as that is certain."""
     for part in COMMON:
         yield from _unlisted(config, part)
@@ -158,7 +158,7 @@ def findings(config: Mapping[str, str]) -> Iterator[Finding]:
         known = known_settings(java_class)
         if known is not None and setting not in {*known, *COMMON.get(prefix.partition(".")[0], ("plugin.version",))}:
             help = advice(java_class, setting, known)
-            yield Finding(codes.K254, key, f"{key}: {simple_name(java_class)} does not list {setting}", help)
+            yield TransformFinding(codes.K254, key, f"{key}: {simple_name(java_class)} does not list {setting}", help)
 
 
 def known_settings(java_class: str) -> frozenset[str] | None:
@@ -178,7 +178,7 @@ def advice(java_class: str, setting: str, known: frozenset[str]) -> str:
     return f"did you mean `{close[0]}`?" if close else f"it has {', '.join(sorted(known)) or 'no settings'}"
 
 
-def _unlisted(config: Mapping[str, str], part: str) -> Iterator[Finding]:
+def _unlisted(config: Mapping[str, str], part: str) -> Iterator[TransformFinding]:
     """Yield the first setting of each transform or predicate that the connector does not list."""
     listed = tuple(f"{part}.{name}." for name in names(config, part))
     seen: set[str] = set()
@@ -189,4 +189,6 @@ def _unlisted(config: Mapping[str, str], part: str) -> Iterator[Finding]:
         seen.add(match[1])
         wanted = ", ".join([*names(config, part), match[1]])
         help = f'add it to the list: `{part}: "{wanted}"`, or remove its settings'
-        yield Finding(codes.K253, key, f"{match[1]} is not in `{part}`, so {part}.{match[1]}.* does nothing", help)
+        yield TransformFinding(
+            codes.K253, key, f"{match[1]} is not in `{part}`, so {part}.{match[1]}.* does nothing", help
+        )

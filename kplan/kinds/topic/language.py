@@ -9,7 +9,7 @@ from kplan.diagnostics import Diagnostic, codes, error
 from kplan.kinds.expansion import KEY, ExpansionContext
 from kplan.kinds.language import Language
 from kplan.kinds.topic import collisions, internal
-from kplan.kinds.topic.settings import BUILT_IN, Layer, Setting, layer, rules, stacked
+from kplan.kinds.topic.settings import BUILT_IN, Layer, TopicSetting, layer, rules, stacked
 from kplan.model import STATE_TOPIC
 
 TOPIC_KEYS = ("for_each", "topic", "role", "partitions", "replication_factor", "config", "ignore_topic", "…",
@@ -44,7 +44,7 @@ def find_defaults(context: ExpansionContext, data: Mapping[str, Any]) -> list[La
     return [
         layer(own, "stack defaults", spans),
         layer(environment.defaults.get("topic") or {}, f"environment {environment.name}", {}),
-        {path: Setting(value.strip(), name) for path, (value, name) in environment.fills.items()},
+        {path: TopicSetting(value.strip(), name) for path, (value, name) in environment.fills.items()},
     ]
 
 

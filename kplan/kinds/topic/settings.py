@@ -14,7 +14,7 @@ from kplan.model import USUAL, Origin, Rules, Topic
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class TopicSetting:
     """One value as a person wrote it, with the place of its key or itself, and the words for where it comes from."""
 
     value: Any
@@ -23,9 +23,9 @@ class Setting:
     value_span: Span | None = None
 
 
-Layer = Mapping[str, Setting]  # by path: /partitions, /replication_factor, /config/retention.ms
+Layer = Mapping[str, TopicSetting]  # by path: /partitions, /replication_factor, /config/retention.ms
 
-BUILT_IN: Layer = {"/partitions": Setting(1, "built in"), "/replication_factor": Setting(-1, "built in")}
+BUILT_IN: Layer = {"/partitions": TopicSetting(1, "built in"), "/replication_factor": TopicSetting(-1, "built in")}
 FROM_OUTSIDE = ("/replication_factor", "/config/min.insync.replicas")  # all that reaches an internal topic
 
 
@@ -33,7 +33,7 @@ def layer(data: Mapping[str, Any], source: str, spans: Mapping[str, Span]) -> La
     """A rendered `{partitions, replication_factor, config}` block; `spans` by path, those of values with `=` behind."""
     flat = {f"/{key}": data[key] for key in ("partitions", "replication_factor") if data.get(key) is not None}
     flat |= {f"/config/{key}": value for key, value in (data.get("config") or {}).items()}
-    return {path: Setting(value, source, spans.get(path), spans.get(f"{path}=")) for path, value in flat.items()}
+    return {path: TopicSetting(value, source, spans.get(path), spans.get(f"{path}=")) for path, value in flat.items()}
 
 
 def stacked(layers: Iterable[Layer]) -> Layer:
@@ -41,7 +41,7 @@ def stacked(layers: Iterable[Layer]) -> Layer:
 
     An unknown config stays, whatever its value, so that the builder reports it.
     """
-    merged: dict[str, Setting] = {}
+    merged: dict[str, TopicSetting] = {}
     for each in layers:
         merged.update(each)
     return {path: setting for path, setting in merged.items() if setting.value is not None or _is_unknown(path)}
@@ -117,7 +117,7 @@ class Builder:
         )
         return default
 
-    def _config(self, key: str, setting: Setting) -> str | None:
+    def _config(self, key: str, setting: TopicSetting) -> str | None:
         raw = setting.value
         if not isinstance(raw, str | int | float | bool):
             return self._parse(key, setting)
@@ -127,7 +127,7 @@ class Builder:
             value = self._parsed[memo] = self._parse(key, setting)
         return value
 
-    def _parse(self, key: str, setting: Setting) -> str | None:
+    def _parse(self, key: str, setting: TopicSetting) -> str | None:
         at = setting.span  # what comes from outside the stack has no place in it, and is told once
         if key not in catalog.CONFIGS:
             detail, help = f"{key}{_from(setting)}", _help_for_unknown(key, setting.value)
@@ -189,7 +189,7 @@ def _help_for_unknown(key: str, value: Any) -> str:
     return f"did you mean `{close[0]}`?" if close else "`kplan schema` lists Kafka's topic configs"
 
 
-def _from(setting: Setting) -> str:
+def _from(setting: TopicSetting) -> str:
     return "" if setting.span else f" (from {setting.source})"
 
 

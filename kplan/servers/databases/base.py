@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from kplan.diagnostics import Denied, KplanError, Unreachable, codes
-from kplan.kinds.connector.debezium.discovery import Table
+from kplan.kinds.connector.debezium.discovery import DiscoveredTable
 from kplan.kinds.connector.debezium.engine import DatabaseQuestion, DatabaseState, Login
 from kplan.kinds.connector.debezium.readiness import K
 
@@ -19,7 +19,7 @@ PLAN_TIMEOUT_S = 15  # that a plan waits for all databases together
 class Driver(Protocol):
     """A module that reads the databases of an engine."""
 
-    def read_tables(self, login: Login, schemas: Sequence[str]) -> list[Table]:
+    def read_tables(self, login: Login, schemas: Sequence[str]) -> list[DiscoveredTable]:
         """Read the tables that a login sees, without those of the database itself. Raises KplanError."""
 
     def read_state(self, question: DatabaseQuestion) -> DatabaseState:

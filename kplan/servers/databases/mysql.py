@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kplan.kinds.connector.debezium.binlog import BinlogState
-from kplan.kinds.connector.debezium.discovery import Table
+from kplan.kinds.connector.debezium.discovery import DiscoveredTable
 from kplan.kinds.connector.debezium.engine import DatabaseQuestion, Login, Relation
 from kplan.servers.databases.base import (
     CONNECT_TIMEOUT_S,
@@ -38,7 +38,7 @@ ENCRYPTED_MODES = ("required", "trust", "verify_ca", "verify-ca", "verify_identi
 HOST_CHECKING_MODES = ("verify_identity", "verify-full")
 
 
-def read_tables(login: Login, schemas: Sequence[str] = ()) -> list[Table]:
+def read_tables(login: Login, schemas: Sequence[str] = ()) -> list[DiscoveredTable]:
     """Read the tables of all the server's databases that the user sees; `schemas` must exist. Raises KplanError."""
     with _connect(login, CONNECT_TIMEOUT_S, 60) as cursor:
         cursor.execute("SHOW DATABASES")
@@ -132,7 +132,7 @@ def _connection_error(login: Login, error: BaseException) -> Exception:
     return login_error(login, reason) if number in DENIED_ERRORS else unreachable_error(login, reason)
 
 
-def _make_tables(rows: Iterable[tuple[Any, ...]], keys: Iterable[tuple[Any, ...]]) -> list[Table]:
+def _make_tables(rows: Iterable[tuple[Any, ...]], keys: Iterable[tuple[Any, ...]]) -> list[DiscoveredTable]:
     indexes: dict[tuple[str, str], dict[str, list[tuple[str, bool]]]] = {}
     for schema, table, index, column, nullable in keys:
         columns = indexes.setdefault((schema, table), {}).setdefault(index, [])
@@ -143,5 +143,7 @@ def _make_tables(rows: Iterable[tuple[Any, ...]], keys: Iterable[tuple[Any, ...]
         primary = tuple(column for column, _ in own.get("PRIMARY", ()))
         usable = (index for name, index in own.items() if name != "PRIMARY" and all(good for _, good in index))
         unique = tuple(column for column, _ in next(usable, ()))
-        tables.append(Table(f"{schema}.{table}", primary, unique, None if count is None else int(count), int(stored)))
+        tables.append(
+            DiscoveredTable(f"{schema}.{table}", primary, unique, None if count is None else int(count), int(stored))
+        )
     return tables

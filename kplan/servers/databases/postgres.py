@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kplan.diagnostics import Busy
-from kplan.kinds.connector.debezium.discovery import Table
+from kplan.kinds.connector.debezium.discovery import DiscoveredTable
 from kplan.kinds.connector.debezium.engine import DatabaseQuestion, Login, Relation
 from kplan.kinds.connector.debezium.engines.postgres import (
     PostgresState,
@@ -46,7 +46,7 @@ WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
 """
 
 
-def read_tables(login: Login, schemas: Sequence[str] = ()) -> list[Table]:
+def read_tables(login: Login, schemas: Sequence[str] = ()) -> list[DiscoveredTable]:
     """Read the tables of the login's database, in all schemas. Raises KplanError."""
     with _connect_read_only(login, CONNECT_TIMEOUT_S) as connection:
         return [_make_table(login, *row) for row in connection.execute(TABLES).fetchall()]
@@ -142,7 +142,7 @@ def _connection_error(login: Login, reason: str) -> Exception:
 
 
 def _make_table(login: Login, name: str, rows: int, stored: int, unlogged: bool, readable: bool, owned: bool,
-           key: list[str] | None, unique: list[str] | None) -> Table:  # fmt: skip
+           key: list[str] | None, unique: list[str] | None) -> DiscoveredTable:  # fmt: skip
     notes = []
     if unlogged:
         notes.append("unlogged: none of its changes can be captured")
@@ -150,7 +150,9 @@ def _make_table(login: Login, name: str, rows: int, stored: int, unlogged: bool,
         notes.append(f"{login.user} may not read it: GRANT SELECT ON {name} TO {login.user};")
     if not owned:
         notes.append(f"{login.user} does not own it, so the connector cannot add it to a publication itself")
-    return Table(name, tuple(key or ()), tuple(unique or ()), None if rows < 0 else rows, stored, tuple(notes))
+    return DiscoveredTable(
+        name, tuple(key or ()), tuple(unique or ()), None if rows < 0 else rows, stored, tuple(notes)
+    )
 
 
 # -- what outlives a connector ----------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from kplan.state.kafka.clients import Clients
 from kplan.state.kafka.lock import KafkaLock
 from kplan.state.kafka.log import Log
 from kplan.state.kafka.membership import Membership
-from kplan.state.kafka.topic import Members, StateCluster, TopicReader
+from kplan.state.kafka.topic import LedgerTopicReader, Members, StateCluster
 from kplan.state.signing import Signer
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class KafkaStore:
         self._session = session_timeout
         self._turn = threading.RLock()
         self._opened_cluster: StateCluster | None = None
-        self._reader: TopicReader | None = None
+        self._reader: LedgerTopicReader | None = None
         self._expected = False  # the topic is known to exist: its absence is a broker's ignorance
 
     @property
@@ -139,7 +139,7 @@ class KafkaStore:
         """Return what `evaluate` makes of the records. Without `timeout` (seconds), wait for open transactions."""
         with self._turn, self._explain_errors():
             if self._reader is None:
-                self._reader = TopicReader(self._clients, self._cluster, self._signer)
+                self._reader = LedgerTopicReader(self._clients, self._cluster, self._signer)
             return evaluate(self._reader.read(self._expected, timeout))
 
     def _find_holder(self, members: Members, stack: str) -> Holder | None:

@@ -437,7 +437,7 @@ def _read_clock() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
-class TopicReader:
+class LedgerTopicReader:
     """Read the topic to its end, each time from the last position. Not to be called by two threads at once."""
 
     def __init__(self, clients: Clients, cluster: StateCluster, signer: Signer) -> None:

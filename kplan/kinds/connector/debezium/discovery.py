@@ -21,7 +21,7 @@ WITHOUT_KEY = "no primary key: its rows cannot be read incrementally"
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class DiscoveredTable:
     """A table that the database has. `name` is as an include list has it; `rows` and `bytes` are its statistics'.
 
     `unique` are the columns of a unique index without NULL, which Debezium takes where there is no primary key.
@@ -39,7 +39,7 @@ class Table:
 class Seen:
     """A table, and what the connector makes of it. `incremental`: its rows can be asked for by a signal."""
 
-    table: Table
+    table: DiscoveredTable
     captured: bool
     incremental: bool
 
@@ -149,7 +149,7 @@ def databases(connector: Connector) -> list[str]:
 
 
 # -- what is captured -------------------------------------------------------------------------------------------------
-def discovery(connector: Connector, login: Login, tables: Iterable[Table]) -> Discovery:
+def discovery(connector: Connector, login: Login, tables: Iterable[DiscoveredTable]) -> Discovery:
     """The database's tables as Debezium's filters judge them. Raises KplanError for a list that cannot be read."""
     there = sorted(tables, key=lambda table: table.name)
     captures = _filter(connector.config)

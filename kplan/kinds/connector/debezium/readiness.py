@@ -16,7 +16,7 @@ from kplan.kinds.connector.debezium.database_problems import (
     report_each,
     signal_tables,
 )
-from kplan.kinds.connector.debezium.discovery import Table, discovery
+from kplan.kinds.connector.debezium.discovery import DiscoveredTable, discovery
 from kplan.kinds.connector.debezium.engine import (
     CapturedTables,
     DatabaseAccess,
@@ -97,7 +97,7 @@ def problems(question: DatabaseQuestion, state: DatabaseState, new_slots: int = 
 
 def find_captured(question: DatabaseQuestion, relations: Collection[Relation]) -> CapturedTables:
     """Return which of the database's tables the connector captures. Raises KplanError for a list it cannot read."""
-    there = [Table(relation.name) for relation in relations]
+    there = [DiscoveredTable(relation.name) for relation in relations]
     connector, login, before = question.connector, question.login, question.before
     found = discovery(connector, login, there)
     captured = set(found.names(True))

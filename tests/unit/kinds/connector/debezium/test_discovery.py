@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from kplan.diagnostics import Denied, KplanError, Unreachable
-from kplan.kinds.connector.debezium.discovery import Table, databases, discovery, document, lines, login, pasted
+from kplan.kinds.connector.debezium.discovery import (
+    DiscoveredTable,
+    databases,
+    discovery,
+    document,
+    lines,
+    login,
+    pasted,
+)
 from kplan.kinds.connector.debezium.engine import Login
 from kplan.kinds.connector.debezium.engines.mariadb import MARIADB
 from kplan.kinds.connector.debezium.engines.postgres import POSTGRES
@@ -33,7 +41,7 @@ def connector(java_class: str = PG, **config: str | Secret) -> Connector:
 
 def captured(config: dict[str, str | Secret], *names: str) -> list[str]:
     one = Connector("feed", {**connector().config, **config})
-    return discovery(one, login(one), [Table(name, ("id",)) for name in names]).names(True)
+    return discovery(one, login(one), [DiscoveredTable(name, ("id",)) for name in names]).names(True)
 
 
 NAMES = ("public.orders", "public.orders_2", "Public.Customers", "audit.logins")
@@ -68,10 +76,10 @@ def test_a_list_that_is_no_regular_expression_is_refused() -> None:
 def test_what_has_no_key_cannot_be_read_incrementally_unless_one_is_named() -> None:
     one = connector(message__key__columns=r"public\.keyed:a,b;public\.other:c")
     there = [
-        Table("public.bare"),
-        Table("public.keyed"),
-        Table("public.unique", (), ("code",)),
-        Table("public.pk", ("id",)),
+        DiscoveredTable("public.bare"),
+        DiscoveredTable("public.keyed"),
+        DiscoveredTable("public.unique", (), ("code",)),
+        DiscoveredTable("public.pk", ("id",)),
     ]
     found = discovery(one, login(one), there)
     assert [seen.table.name for seen in found.tables if not seen.incremental] == ["public.bare"]
@@ -81,9 +89,9 @@ def test_what_has_no_key_cannot_be_read_incrementally_unless_one_is_named() -> N
 def test_the_text_tells_what_to_paste_and_what_is_not_there() -> None:
     one = connector(table__include__list=r"public\.orders,public\.gone,audit\..*")
     there = [
-        Table("public.orders", ("id",), rows=1200, bytes=81920),
-        Table("public.my table", ("a", "b")),
-        Table("audit.logins", ("id",)),
+        DiscoveredTable("public.orders", ("id",), rows=1200, bytes=81920),
+        DiscoveredTable("public.my table", ("a", "b")),
+        DiscoveredTable("audit.logins", ("id",)),
     ]
     found = discovery(one, login(one), there)
     text = "\n".join(lines(found))
@@ -191,7 +199,7 @@ def test_postgres_says_what_stands_in_the_way(monkeypatch: pytest.MonkeyPatch) -
     ]
     said = driver(monkeypatch, "psycopg", [rows])
     a, b = postgres.read_tables(ON_POSTGRES)
-    assert a == Table("public.a", ("id", "at"), (), 12, 8192)
+    assert a == DiscoveredTable("public.a", ("id", "at"), (), 12, 8192)
     assert (b.rows, b.unique, b.primary_key) == (None, ("code",), ())
     assert (
         "unlogged" in b.notes[0] and "GRANT SELECT ON public.b TO cdc;" in b.notes[1] and "does not own" in b.notes[2]
@@ -208,7 +216,7 @@ def test_mysql_takes_a_unique_index_without_null_for_a_key(monkeypatch: pytest.M
     ]  # fmt: skip
     said = driver(monkeypatch, "pymysql", [[("s",)], tables, keys])
     assert mysql.read_tables(ON_MARIADB, ["S"]) == [
-        Table("s.a", ("id",), ("x",), 5, 100), Table("s.b", (), ("y", "z"), None, 0), Table("s.c", (), (), 0, 0),
+        DiscoveredTable("s.a", ("id",), ("x",), 5, 100), DiscoveredTable("s.b", (), ("y", "z"), None, 0), DiscoveredTable("s.c", (), (), 0, 0),
     ]  # fmt: skip
     assert "ssl" not in said
 
