@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kplan.diagnostics import Blocked, InterruptedRun, JournalBroken, KplanError, Stale, codes
 from kplan.execution.rollback import Rollback
 from kplan.execution.run import Failure, Result, Run, Stop, has_changed, make_reader
-from kplan.kinds.connector.sensitivity import remembered
+from kplan.kinds.connector.sensitivity import find_remembered_settings
 from kplan.model import Address, Live, Owned, Target
 from kplan.model.events import EmitRunEvent, Purpose, StepSkipped
 from kplan.planning import facts
@@ -224,7 +224,12 @@ class Apply:
         new = [s.change for s in steps if s.change.after is not None and (s.change.owner is None or s.change.source)]
         return {
             c.address: Owned(
-                c.address, plan.stack, plan.env, c.created, run=self.run.holder.run, sensitive=remembered(c)
+                c.address,
+                plan.stack,
+                plan.env,
+                c.created,
+                run=self.run.holder.run,
+                sensitive=find_remembered_settings(c),
             )
             for c in new
         }

@@ -9,7 +9,7 @@ from typing import Any
 
 from kplan.diagnostics import JournalBroken
 from kplan.kinds.codec import change_to_json
-from kplan.kinds.connector.sensitivity import remembered, without_values
+from kplan.kinds.connector.sensitivity import find_remembered_settings, without_values
 from kplan.model import Action, Address, Owned
 from kplan.model.journal import Entry, Item
 from kplan.planning.document import Plan
@@ -145,6 +145,6 @@ class RunRecords:
                 change.after,
                 self.holder.run,
                 time,
-                remembered(change),
+                find_remembered_settings(change),
             )
         return records

@@ -134,7 +134,7 @@ def read_live_state(
 def conceal_settings(cluster: Cluster, live: Live, settings: Iterable[Setting]) -> Live:
     """Conceal the values of sensitive settings, before anything compares or prints them; the mask learns them."""
     settings = list(settings)
-    live = sensitivity.concealed(live, settings)
+    live = sensitivity.conceal_settings(live, settings)
     cluster.mask.add(sensitivity.secret_values(live, settings))
     return sensitivity.with_masked_causes(live, cluster.mask.mask)
 

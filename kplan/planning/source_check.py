@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kplan.diagnostics import Denied, Diagnostic, KplanError, Unreachable, codes
 from kplan.kinds.connector.debezium.discovery import login_from_here
-from kplan.kinds.connector.debezium.drops import hindered, hindrances
+from kplan.kinds.connector.debezium.drops import hindrances, report_hindered_drop
 from kplan.kinds.connector.debezium.engine import DatabaseQuestion, DatabaseState, Login
 from kplan.kinds.connector.debezium.readiness import ask, count_new_slots, problems, wants
 from kplan.kinds.connector.options import drops_of
@@ -50,7 +50,7 @@ def look(cluster: Cluster, changes: Sequence[Change], target: Target) -> Looked:
     told = _ready(asks, {key: seen for key, seen in found.items() if not key[1]}, why)
     for key in (key for key in wanted if key[1]):
         change = changes[key[0]]
-        told += [hindered(change, why[key])] if key in why else hindrances(change, asks[key], found[key])
+        told += [report_hindered_drop(change, why[key])] if key in why else hindrances(change, asks[key], found[key])
     return Looked(tuple(told), tuple(_check(changes[key[0]], why.get(key)) for key in wanted if not key[1]))
 
 

@@ -39,12 +39,12 @@ def claim(connector: Connector, key: str) -> Claim | None:
     if not isinstance(value, str):
         return None
     if (engine := _SHAREABLE.get(key)) is not None:
-        place = _known(_server(connector, str(engine.port)), _plain(connector, "database.dbname"))
+        place = _join_known(_server(connector, str(engine.port)), _plain(connector, "database.dbname"))
         return Claim(key, value, place)
-    return Claim(key, value, _known(_server(connector, _PORTS[key])) if key in _PORTS else ())
+    return Claim(key, value, _join_known(_server(connector, _PORTS[key])) if key in _PORTS else ())
 
 
-def _known(*parts: str) -> tuple[str, ...]:
+def _join_known(*parts: str) -> tuple[str, ...]:
     return parts if all(parts) else ()
 
 

@@ -17,7 +17,7 @@ from kplan.kinds.connector.tables import (
     as_entry,
     databases,
     describes_topic,
-    gained,
+    find_gained_entries,
     include_list,
     is_pattern,
     problem_of,
@@ -26,7 +26,7 @@ from kplan.kinds.connector.tables import (
 )
 from kplan.kinds.connector.topics import Feeds
 from kplan.kinds.expansion import KEY
-from kplan.kinds.topic.settings import BUILT_IN, layer, only, rules, stacked
+from kplan.kinds.topic.settings import BUILT_IN, layer, only, rules, stack_layers
 from kplan.language import limits as bounded
 from kplan.language import schema as schemas
 from kplan.language.keys import DEFAULTS_PLACE, missing_blank
@@ -171,7 +171,7 @@ class ConnectorBuilder(ConnectorBlock):
         given = {k: v for k, v in own.items() if k in known}
         before = len(self.expansion.problems)
         self._judge(given, self.template.parameters, self.path)
-        return None if len(self.expansion.problems) > before else _filled(given, self.template.parameters)
+        return None if len(self.expansion.problems) > before else _fill_defaults(given, self.template.parameters)
 
     def _judge(self, value: Any, schema: Mapping[str, Any], path: KEY) -> None:
         """Reports what of `value` does not meet the JSON Schema of the template's parameters."""
@@ -248,7 +248,7 @@ class ConnectorBuilder(ConnectorBlock):
             name = self.template.renamed.get(key, key)
             if not kept or value is None or name not in (kept, kept.replace(".include.", ".exclude.")):
                 continue
-            left = gained(split(str(text_of(value))), listed) if name == kept else [key]
+            left = find_gained_entries(split(str(text_of(value))), listed) if name == kept else [key]
             if left:
                 what = f"{key}, by `tables:` and here"
                 what += f", where {wording(left[0])} is missing" if name == kept else ""
@@ -289,8 +289,10 @@ class ConnectorBuilder(ConnectorBlock):
         name = str(block["topic"])
         at: KEY = (*self.path, "dead_letter")
         spans = self.expansion.spans(at, self.block["dead_letter"])
-        internal = only(stacked(self.expansion.outer))  # Kafka refuses records without a key where a topic is compacted
-        layers = stacked([BUILT_IN, internal, layer(block, "dead_letter", spans)])
+        internal = only(
+            stack_layers(self.expansion.outer)
+        )  # Kafka refuses records without a key where a topic is compacted
+        layers = stack_layers([BUILT_IN, internal, layer(block, "dead_letter", spans)])
         topic = self.expansion.topics.topic(
             name, layers, self.expansion.document.at(*at), f"dead letters of connector/{self.name}", rules(block)
         )
@@ -337,10 +339,10 @@ class ConnectorBuilder(ConnectorBlock):
         )
 
 
-def _filled(value: Any, schema: Mapping[str, Any]) -> Any:
+def _fill_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
     """`value` with the schema's defaults; a declared property without one is None, so a template may ask for it."""
     properties = schema.get("properties")
     if not isinstance(properties, Mapping):
         return schema.get("default") if value is None else value
     given = value if isinstance(value, Mapping) else {}
-    return {**given, **{key: _filled(given.get(key), each) for key, each in properties.items()}}
+    return {**given, **{key: _fill_defaults(given.get(key), each) for key, each in properties.items()}}

@@ -10,7 +10,7 @@ from kplan.kinds.connector.debezium.engines import EXCLUDE_LISTS, INCLUDE_LISTS,
 from kplan.kinds.connector.debezium.incremental import name_of
 from kplan.kinds.connector.debezium.leftovers import left_behind
 from kplan.kinds.connector.options import connector_options, drops_of, keeps_offsets, snapshots_of
-from kplan.kinds.connector.tables import gained, split
+from kplan.kinds.connector.tables import find_gained_entries, split
 from kplan.kinds.connector.undo import decide_undo
 from kplan.kinds.risks import make_risk
 from kplan.model import Action, AttrDiff, Change, Connector, Risk, Target
@@ -72,7 +72,10 @@ def _other_tables(change: Change) -> Iterator[Risk]:
     for diff in change.diffs:
         if diff.key in INCLUDE_LISTS + EXCLUDE_LISTS and not diff.sensitive:
             before, after = split(str(diff.before or "")), split(str(diff.after or ""))
-            more, fewer = list(map(name_of, gained(before, after))), list(map(name_of, gained(after, before)))
+            more, fewer = (
+                list(map(name_of, find_gained_entries(before, after))),
+                list(map(name_of, find_gained_entries(after, before))),
+            )
             if diff.key in EXCLUDE_LISTS:
                 more, fewer = fewer, more
             elif diff.before is None or diff.after is None:  # without such a list everything is captured

@@ -78,7 +78,7 @@ def _naming(config: Mapping[str, str]) -> Iterator[RoutingStep]:
     """A naming strategy of its own comes before all transforms."""
     key = "topic.naming.strategy"
     if config.get(key):
-        yield RoutingStep(EVERY, lambda topic: True, _lost(key, f"{config[key]} names the topics"))
+        yield RoutingStep(EVERY, lambda topic: True, _make_losing_move(key, f"{config[key]} names the topics"))
 
 
 def _is_known(java_class: str) -> bool:
@@ -102,13 +102,13 @@ def _move(key: str, own: Mapping[str, str]) -> tuple[str, Callable[[str], str]] 
     if simple in ("EventRouter", "MongoEventRouter"):
         return CHANGES, _outbox(key, own)
     if simple in ("ExtractNewRecordState", "ExtractNewDocumentState") and own.get("route.by.field"):
-        return CHANGES, _lost(key, f"field {own['route.by.field']} of the record is the topic")
+        return CHANGES, _make_losing_move(key, f"field {own['route.by.field']} of the record is the topic")
     if simple in BY_THE_RECORD:
-        return BY_THE_RECORD[simple], _lost(key, f"{simple} decides the topic by the record or the time")
+        return BY_THE_RECORD[simple], _make_losing_move(key, f"{simple} decides the topic by the record or the time")
     return None
 
 
-def _lost(key: str, message: str) -> Callable[[str], str]:
+def _make_losing_move(key: str, message: str) -> Callable[[str], str]:
     def move(topic: str) -> str:
         raise Lost(key, message)
 
@@ -119,8 +119,8 @@ def _replacement(key: str, regex: str, replacement: str) -> Callable[[str], str]
     """As RegexRouter does it: the whole name must match, and a router of Debezium's leaves what would be empty."""
 
     def move(topic: str) -> str:
-        match = _matched(key, regex, topic)
-        return (_expanded(key, match, replacement) or topic) if match else topic
+        match = _match_topic(key, regex, topic)
+        return (_expand_groups(key, match, replacement) or topic) if match else topic
 
     return move
 
@@ -129,7 +129,9 @@ def _outbox(key: str, own: Mapping[str, str]) -> Callable[[str], str]:
     """The outbox router's topic, where it does not depend on a column of the row."""
     replacement = own.get("route.topic.replacement", OUTBOX)
     if "$" in replacement or own.get("route.topic.regex", ROUTED_BY_VALUE) != ROUTED_BY_VALUE:
-        return _lost(key, f"column {own.get('route.by.field', 'aggregatetype')} of the outbox decides the topic")
+        return _make_losing_move(
+            key, f"column {own.get('route.by.field', 'aggregatetype')} of the outbox decides the topic"
+        )
     return lambda topic: replacement
 
 
@@ -146,18 +148,18 @@ def _predicate(key: str, own: Mapping[str, str], config: Mapping[str, str]) -> C
 
         return unknown
     pattern = config.get(f"predicates.{predicate}.pattern", "")
-    return lambda topic: bool(_matched(key, pattern, topic)) is not negate
+    return lambda topic: bool(_match_topic(key, pattern, topic)) is not negate
 
 
 @lru_cache(maxsize=1000)
-def _compiled(regex: str) -> bounded.Pattern:
+def _compile_java_regex(regex: str) -> bounded.Pattern:
     """A regular expression of Java's; named groups are written in another way there."""
     return bounded.pattern(re.sub(r"\(\?<(?=[A-Za-z])", "(?P<", regex), re.ASCII)
 
 
-def _matched(key: str, regex: str, topic: str) -> re.Match[str] | None:
+def _match_topic(key: str, regex: str, topic: str) -> re.Match[str] | None:
     try:
-        return _compiled(regex).match(topic)
+        return _compile_java_regex(regex).match(topic)
     except bounded.TooSlow as e:
         raise Lost(key, str(e)) from e
     except ValueError as e:
@@ -167,7 +169,7 @@ def _matched(key: str, regex: str, topic: str) -> re.Match[str] | None:
 REFERENCE = re.compile(r"\\(.)|\$\{(\w+)\}|\$(\d+)", re.DOTALL)
 
 
-def _expanded(key: str, match: re.Match[str], replacement: str) -> str:
+def _expand_groups(key: str, match: re.Match[str], replacement: str) -> str:
     """The replacement with its groups, as java.util.regex.Matcher.appendReplacement puts them in."""
 
     def group(reference: re.Match[str]) -> str:

@@ -93,7 +93,7 @@ def _of_resource(address: Address, resource: Resource | None) -> Iterator[Settin
         yield from (Setting(address, key, value.ref) for key, value in secrets)
 
 
-def remembered(change: Change) -> tuple[str, ...]:
+def find_remembered_settings(change: Change) -> tuple[str, ...]:
     """Return the settings that were sensitive and that no longer show it once the change is applied."""
     if change.address.kind != "connector":
         return ()
@@ -103,7 +103,7 @@ def remembered(change: Change) -> tuple[str, ...]:
 
 
 # -- live state without them ------------------------------------------------------------------------------------------
-def concealed(live: Live, settings: Iterable[Setting]) -> Live:
+def conceal_settings(live: Live, settings: Iterable[Setting]) -> Live:
     """Return the live state with a secret for the value of each sensitive setting."""
     keys: dict[Address, set[str]] = {}
     for setting in settings:

@@ -67,14 +67,14 @@ def as_entry(text: str) -> str:
     return COMMA.sub(lambda found: found[1] or r"\,", text)
 
 
-def unescaped(text: str) -> str:
+def unescape_name(text: str) -> str:
     """The name that a regular expression of one name matches."""
     return re.sub(r"\\(.)", r"\1", text)
 
 
 def wording(text: str) -> str:
     """An entry of an include list as people write it: a name, or a pattern with what it leaves out."""
-    if not is_pattern(name := unescaped(text)):
+    if not is_pattern(name := unescape_name(text)):
         return name
     pattern, excluded = parts(text)
     return f"{pattern} without {', '.join(map(wording, excluded))}" if excluded else text
@@ -98,12 +98,12 @@ def _alternatives(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def gained(before: Sequence[str], after: Sequence[str]) -> list[str]:
+def find_gained_entries(before: Sequence[str], after: Sequence[str]) -> list[str]:
     """What a list captures that another did not, as entries: a name that was matched already, or a pattern that leaves
     out more than before, is nothing new."""
-    names = {unescaped(each).lower() for each in before}
-    old = {pattern: excluded for pattern, excluded in map(parts, before) if is_pattern(unescaped(pattern))}
-    patterns = [each for each in before if is_pattern(unescaped(each))]
+    names = {unescape_name(each).lower() for each in before}
+    old = {pattern: excluded for pattern, excluded in map(parts, before) if is_pattern(unescape_name(pattern))}
+    patterns = [each for each in before if is_pattern(unescape_name(each))]
 
     def is_new(name: str) -> bool:
         return name.lower() not in names and not any(matches(each, name) for each in patterns)
@@ -113,13 +113,13 @@ def gained(before: Sequence[str], after: Sequence[str]) -> list[str]:
         pattern, excluded = parts(each)
         if each in before:
             continue
-        if not is_pattern(name := unescaped(each)):
+        if not is_pattern(name := unescape_name(each)):
             found += [each] if is_new(name) else []
         elif pattern not in old:
             found.append(each)
         else:
             back = [other for other in old[pattern] if other not in excluded]
-            found += [other for other in back if is_pattern(name := unescaped(other)) or
+            found += [other for other in back if is_pattern(name := unescape_name(other)) or
                       (is_new(name) and matches(pattern, name))]  # fmt: skip
     return list(dict.fromkeys(found))
 

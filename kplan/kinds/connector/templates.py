@@ -59,25 +59,25 @@ def blueprint(
     return Blueprint(
         name,
         data.get("class") or parent.java_class,
-        merged(parent.parameters, parameters),
-        merged(parent.config, data.get("config") or {}),
-        merged(parent.table, data.get("table") or {}),
-        merged(parent.columns, data.get("columns") or {}),
-        merged(parent.topics, data.get("topics") or {}),
-        merged(parent.defaults, data.get("defaults") or {}),
+        merge_schemas(parent.parameters, parameters),
+        merge_schemas(parent.config, data.get("config") or {}),
+        merge_schemas(parent.table, data.get("table") or {}),
+        merge_schemas(parent.columns, data.get("columns") or {}),
+        merge_schemas(parent.topics, data.get("topics") or {}),
+        merge_schemas(parent.defaults, data.get("defaults") or {}),
         tuple(dict.fromkeys([*parent.unique, *(data.get("unique") or ())])),
-        merged(parent.values, data.get("values") or {}),
-        merged(parent.renamed, data.get("renamed") or {}),
+        merge_schemas(parent.values, data.get("values") or {}),
+        merge_schemas(parent.renamed, data.get("renamed") or {}),
     ), []
 
 
-def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge_schemas(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Maps merge, `required` lists add up, and all else of `over` wins."""
     result = dict(under)
     for key, value in over.items():
         old = result.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
-            result[key] = merged(old, value)
+            result[key] = merge_schemas(old, value)
         elif key == "required" and isinstance(old, list) and isinstance(value, list):
             result[key] = [*old, *value]
         else:

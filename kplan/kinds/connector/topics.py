@@ -11,10 +11,10 @@ from kplan.diagnostics import Diagnostic, Span, codes, error, warning
 from kplan.kinds.connector.block import ConnectorBlock
 from kplan.kinds.connector.debezium.engines import ENGINES
 from kplan.kinds.connector.routing import Lost, Routing
-from kplan.kinds.connector.tables import Table, describes_topic, include_list, is_pattern, split, unescaped
+from kplan.kinds.connector.tables import Table, describes_topic, include_list, is_pattern, split, unescape_name
 from kplan.kinds.connector.templates import Blueprint
 from kplan.kinds.expansion import KEY, ExpansionContext
-from kplan.kinds.topic.settings import BUILT_IN, Layer, layer, only, rules, stacked
+from kplan.kinds.topic.settings import BUILT_IN, Layer, layer, only, rules, stack_layers
 from kplan.language.template import Scope, topic_name
 from kplan.model import Address, Text, Topic
 
@@ -50,7 +50,7 @@ class Feeds:
             self.names[name] = None
             span, note = self.expansion.document.key_at(*at), f"of connector/{self.of.name}"
             layers = [BUILT_IN, self.of.defaults(), *self.expansion.outer, self._own_layer("topic", settings, at)]
-            self.expansion.add(self.expansion.topics.topic(name, stacked(layers), span, note, rules(settings)))
+            self.expansion.add(self.expansion.topics.topic(name, stack_layers(layers), span, note, rules(settings)))
 
     def _topics_of_tables(
         self, tables: Sequence[Table], declared: dict[str, tuple[Mapping[str, Any], KEY]], scope: Scope
@@ -109,7 +109,7 @@ class Feeds:
         own = [self._own_layer("table", table.settings, table.at)]
         if at:
             own.append(self._own_layer("topic", settings, at))
-        layers = stacked([BUILT_IN, self.of.defaults(), *self.expansion.outer, *own])
+        layers = stack_layers([BUILT_IN, self.of.defaults(), *self.expansion.outer, *own])
         span = self._place(table.at)
         note = f"for table {table.name} of connector/{self.of.name}"
         made = self.expansion.topics.topic(topic, layers, span, note, rules({**table.settings, **settings}))
@@ -180,7 +180,7 @@ class Feeds:
     def _internal_topic(
         self, name: str, role: str, settings: Mapping[str, Any], said: Mapping[str, Any], at: KEY
     ) -> None:
-        outside = stacked([self.of.defaults(), *self.expansion.outer])
+        outside = stack_layers([self.of.defaults(), *self.expansion.outer])
         layers = [BUILT_IN, only(outside), layer(settings, f"template {self.of.template.name}", {})]
         other = self.expansion.resources.get(Address("topic", name))
         by_stack = self.expansion.written.get(name)
@@ -193,7 +193,7 @@ class Feeds:
         place = self.expansion.document.key_at(*(at or self.of.path))
         span, its_rules = (other.origin.span, other.rules) if other is not None else (place, rules(said))
         note = f"{role} of connector/{self.of.name}"
-        topic = self.expansion.topics.topic(name, stacked(layers), span, note, its_rules)
+        topic = self.expansion.topics.topic(name, stack_layers(layers), span, note, its_rules)
         self._safe(topic, role)
         if other is None or at:
             self.expansion.add(topic)
@@ -241,7 +241,7 @@ class Feeds:
         known = {each for table in tables if "captured" not in template.table for each in include_list([table], ())}
         patterns = [] if entries else [EVERY_TABLE.removeprefix("those of ")]
         for entry in entries:
-            name = unescaped(entry)
+            name = unescape_name(entry)
             if entry in known:
                 continue
             if is_pattern(name):

@@ -139,7 +139,7 @@ def names(config: Mapping[str, str], part: str) -> list[str]:
     return [name for name in map(str.strip, config.get(part, "").split(",")) if name]
 
 
-def owned(config: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def find_owned_settings(config: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Yield each setting of a listed transform or predicate, or of a converter: property, prefix and class."""
     prefixes = {f"{part}.{name}.": f"{part}.{name}.type" for part in COMMON for name in names(config, part)}
     prefixes |= {f"{key}.": key for key in CONVERTERS if key in config}
@@ -152,8 +152,8 @@ def owned(config: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
 def findings(config: Mapping[str, str]) -> Iterator[TransformFinding]:
     """Yield the properties of transforms, predicates and converters that do nothing, as far as that is certain."""
     for part in COMMON:
-        yield from _unlisted(config, part)
-    for key, prefix, java_class in owned(config):
+        yield from _find_unlisted(config, part)
+    for key, prefix, java_class in find_owned_settings(config):
         setting = key.removeprefix(prefix)
         known = known_settings(java_class)
         if known is not None and setting not in {*known, *COMMON.get(prefix.partition(".")[0], ("plugin.version",))}:
@@ -178,7 +178,7 @@ def advice(java_class: str, setting: str, known: frozenset[str]) -> str:
     return f"did you mean `{close[0]}`?" if close else f"it has {', '.join(sorted(known)) or 'no settings'}"
 
 
-def _unlisted(config: Mapping[str, str], part: str) -> Iterator[TransformFinding]:
+def _find_unlisted(config: Mapping[str, str], part: str) -> Iterator[TransformFinding]:
     """Yield the first setting of each transform or predicate that the connector does not list."""
     listed = tuple(f"{part}.{name}." for name in names(config, part))
     seen: set[str] = set()

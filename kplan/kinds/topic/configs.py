@@ -184,7 +184,7 @@ def _string(key: ConfigKey, value: str) -> str:
 def _list(key: ConfigKey, value: str) -> str:
     items = re.split(r"\s*,\s*", value) if value else []
     if key.name in _THROTTLED:
-        _throttled(items)
+        _check_throttled_replicas(items)
         return ",".join(items)
     if "" in items:
         raise ValueError("the list has an empty item")
@@ -194,7 +194,7 @@ def _list(key: ConfigKey, value: str) -> str:
     return ",".join(dict.fromkeys(items))
 
 
-def _throttled(items: list[str]) -> None:
+def _check_throttled_replicas(items: list[str]) -> None:
     """Source: Kafka's `ThrottledReplicaListValidator`."""
     if items != ["*"] and not all(re.fullmatch(r"(\d+:\d+)?", item, re.ASCII) for item in items):
         raise ValueError("it is neither `*` nor a list of PARTITION:BROKER")
@@ -251,16 +251,16 @@ def parse(key: str, raw: Raw) -> str:
     known = CONFIGS.get(key)
     if known is None:
         raise ValueError("Kafka has no topic config of that name")
-    return canonical(key, _written(known, raw))
+    return canonical(key, _format_raw(known, raw))
 
 
-def _written(key: ConfigKey, raw: Raw) -> str:
+def _format_raw(key: ConfigKey, raw: Raw) -> str:
     if raw is None:
         raise ValueError("it has no value" + ('; write "" for an empty list' if key.type == "list" else ""))
     if isinstance(raw, list):
         if key.type != "list":
             raise ValueError(f"a list is given, but it is {key.constraint}")
-        return ",".join(_written(key, item) for item in raw)
+        return ",".join(_format_raw(key, item) for item in raw)
     if isinstance(raw, bool):
         if key.type != "boolean":
             raise ValueError(f"{str(raw).lower()} is not {key.constraint}")
@@ -271,10 +271,10 @@ def _written(key: ConfigKey, raw: Raw) -> str:
         return str(raw)
     if not isinstance(raw, str):
         raise ValueError(f"it is not {key.constraint}")
-    return _measured(key, raw.strip())
+    return _convert_unit(key, raw.strip())
 
 
-def _measured(key: ConfigKey, text: str) -> str:
+def _convert_unit(key: ConfigKey, text: str) -> str:
     """`text` in milliseconds or bytes where it has a unit."""
     if key.type not in ("int", "long") or len(text) > 60 or not _WITH_UNIT.match(text):
         return text
@@ -341,7 +341,7 @@ def suggest(key: str) -> tuple[str, ...]:
     return tuple(difflib.get_close_matches(key.strip().lower().replace("_", "."), CONFIGS, 3, 0.7))
 
 
-def removed(key: str) -> str:
+def explain_removed_config(key: str) -> str:
     """What to do instead of a config that Kafka 4.0 removed (its upgrade notes); empty for all others."""
     return _REMOVED.get(key, "")
 
@@ -376,11 +376,11 @@ def cross_check(config: Mapping[str, str]) -> list[tuple[str, str]]:
         problem = f"min.compaction.lag.ms {low} is more than max.compaction.lag.ms {high}"
         found.append(("min.compaction.lag.ms", problem))
     if config.get("remote.storage.enable") == "true":
-        found += _tiered(config)
+        found += _find_tiering_problems(config)
     return found
 
 
-def _tiered(config: Mapping[str, str]) -> list[tuple[str, str]]:
+def _find_tiering_problems(config: Mapping[str, str]) -> list[tuple[str, str]]:
     found = []
     if config.get("cleanup.policy", "delete") != "delete":
         found.append(("remote.storage.enable", "remote.storage.enable needs cleanup.policy delete and nothing else"))

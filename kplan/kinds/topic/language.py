@@ -9,7 +9,7 @@ from kplan.diagnostics import Diagnostic, codes, error
 from kplan.kinds.expansion import KEY, ExpansionContext
 from kplan.kinds.language import Language
 from kplan.kinds.topic import collisions, internal
-from kplan.kinds.topic.settings import BUILT_IN, Layer, TopicSetting, layer, rules, stacked
+from kplan.kinds.topic.settings import BUILT_IN, Layer, TopicSetting, layer, rules, stack_layers
 from kplan.model import STATE_TOPIC
 
 TOPIC_KEYS = ("for_each", "topic", "role", "partitions", "replication_factor", "config", "ignore_topic", "…",
@@ -60,7 +60,7 @@ def _expand_block(context: ExpansionContext, key: str) -> None:
             continue
         settings = context.written[str(name)] = layer(own, "topic", context.spans(path, block))
         span = context.document.key_at(*path)
-        layers = stacked([BUILT_IN, *context.outer, settings])
+        layers = stack_layers([BUILT_IN, *context.outer, settings])
         context.add(context.topics.topic(str(name), layers, span, "", rules(own)))
 
 

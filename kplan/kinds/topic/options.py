@@ -19,10 +19,10 @@ class Reassignment:
     bytes: int | None = None
     throttle: int | None = None
 
-    def added(self, partition: int) -> tuple[int, ...]:
+    def find_added(self, partition: int) -> tuple[int, ...]:
         return tuple(broker for broker in self.after[partition] if broker not in self.before[partition])
 
-    def removed(self, partition: int) -> tuple[int, ...]:
+    def find_removed(self, partition: int) -> tuple[int, ...]:
         return tuple(broker for broker in self.before[partition] if broker not in self.after[partition])
 
     @property
@@ -34,7 +34,7 @@ class Reassignment:
     def back(self) -> Reassignment:
         """The way back. How many bytes it copies is known only if it copies none."""
         turned = Reassignment(self.after, self.before, None, self.throttle)
-        return turned if any(map(turned.added, turned.after)) else replace(turned, bytes=0)
+        return turned if any(map(turned.find_added, turned.after)) else replace(turned, bytes=0)
 
 
 @dataclass(frozen=True, slots=True)

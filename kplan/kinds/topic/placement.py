@@ -77,7 +77,7 @@ def _next(replicas: Sequence[int], brokers: Mapping[int, str], held: Mapping[int
     return min(free, key=lambda broker: (racks[brokers[broker]], held[broker], distance(broker)))
 
 
-def reassigned(name: str, factor: int, where: Placement) -> Reassignment | None:
+def plan_reassignment(name: str, factor: int, where: Placement) -> Reassignment | None:
     """The reassignment that gives the topic so many replicas; None where nothing can be said or done."""
     now = where.replicas.get(name)
     if not where.movable or not now or not 1 <= factor <= len(where.brokers):
@@ -86,19 +86,19 @@ def reassigned(name: str, factor: int, where: Placement) -> Reassignment | None:
     moved = {partition for partition in now if now[partition] != after[partition]}
     found = Reassignment({p: now[p] for p in moved}, {p: after[p] for p in moved})
     known = all((name, partition) in where.sizes for partition in moved)
-    copied = sum(where.sizes.get((name, p), 0) * len(found.added(p)) for p in moved) if known else None
+    copied = sum(where.sizes.get((name, p), 0) * len(found.find_added(p)) for p in moved) if known else None
     return Reassignment(found.before, found.after, copied, where.throttle)
 
 
-def said(moved: Reassignment) -> str:
+def describe_reassignment(moved: Reassignment) -> str:
     """What is moved, in words: `adds 4 replicas on brokers 2, 3, in 2 partitions`."""
-    added = [broker for partition in moved.after for broker in moved.added(partition)]
-    removed = [broker for partition in moved.after for broker in moved.removed(partition)]
-    parts = [f"{verb} {_counted(some)}" for verb, some in (("adds", added), ("removes", removed)) if some]
+    added = [broker for partition in moved.after for broker in moved.find_added(partition)]
+    removed = [broker for partition in moved.after for broker in moved.find_removed(partition)]
+    parts = [f"{verb} {_describe_brokers(some)}" for verb, some in (("adds", added), ("removes", removed)) if some]
     return f"{', '.join(parts)}, in {count(len(moved.after), 'partition')}"
 
 
-def _counted(brokers: Sequence[int]) -> str:
+def _describe_brokers(brokers: Sequence[int]) -> str:
     place = join_names([str(broker) for broker in sorted(set(brokers))], 8)
     return f"{count(len(brokers), 'replica')} on {'broker' if len(set(brokers)) == 1 else 'brokers'} {place}"
 
@@ -114,16 +114,16 @@ LEADER_RATE, FOLLOWER_RATE = "leader.replication.throttled.rate", "follower.repl
 LEADERS, FOLLOWERS = "leader.replication.throttled.replicas", "follower.replication.throttled.replicas"
 
 
-def throttled(moved: Reassignment) -> dict[str, str]:
+def make_throttle_configs(moved: Reassignment) -> dict[str, str]:
     """The topic's configs that name the replicas which are copied from, and those which are copied to (KIP-73)."""
-    copied = [partition for partition in sorted(moved.after) if moved.added(partition)]
+    copied = [partition for partition in sorted(moved.after) if moved.find_added(partition)]
     return {
         LEADERS: ",".join(f"{p}:{broker}" for p in copied for broker in moved.before[p]),
-        FOLLOWERS: ",".join(f"{p}:{broker}" for p in copied for broker in moved.added(p)),
+        FOLLOWERS: ",".join(f"{p}:{broker}" for p in copied for broker in moved.find_added(p)),
     }
 
 
-def involved(several: Collection[Reassignment]) -> Iterator[int]:
+def find_involved_brokers(several: Collection[Reassignment]) -> Iterator[int]:
     """The brokers that give or take replicas, each once."""
     yield from sorted(
         {b for moved in several for side in (moved.before, moved.after) for r in side.values() for b in r}
@@ -155,10 +155,10 @@ def add_reassignment(change: Change, where: Placement) -> Change:
     factor = find_factor_change(change)
     if factor is None or any(diff.path == "/partitions" for diff in change.diffs):
         return change
-    moved = reassigned(change.address.name, int(str(factor.after)), where)
+    moved = plan_reassignment(change.address.name, int(str(factor.after)), where)
     if moved is None:
         return change
-    effects = (*change.options.effects, said(moved))
+    effects = (*change.options.effects, describe_reassignment(moved))
     return replace(change, options=replace(topic_options(change), reassignment=moved, effects=effects))
 
 

@@ -34,9 +34,9 @@ def wants_facts(change: Change) -> bool:
 
 def find_risks(change: Change, facts: Facts, now: int | None) -> Iterator[Risk]:
     if change.action is Action.DELETE:
-        yield from _deleted(facts)
+        yield from _assess_deletion(facts)
     elif change.action is Action.REPLACE:
-        yield make_risk(codes.K403, f"deleted and recreated. {_stored(facts)}{_reading(facts)}", facts)
+        yield make_risk(codes.K403, f"deleted and recreated. {_describe_records(facts)}{_reading(facts)}", facts)
     elif change.action is Action.UPDATE:
         yield from _keys_move(change, facts)
         yield from _shrinks(change, facts, now)
@@ -47,9 +47,9 @@ def find_risks(change: Change, facts: Facts, now: int | None) -> Iterator[Risk]:
         yield from _no_spare_replica(change)
 
 
-def _deleted(facts: Facts) -> Iterator[Risk]:
+def _assess_deletion(facts: Facts) -> Iterator[Risk]:
     if facts.records != 0:
-        yield make_risk(codes.K401, f"data loss. {_stored(facts)}{_reading(facts)}", facts)
+        yield make_risk(codes.K401, f"data loss. {_describe_records(facts)}{_reading(facts)}", facts)
     elif facts.sinks or "readers" in facts.unknown or any(reader.active for reader in facts.readers):
         yield make_risk(codes.K402, f"consumers would lose this topic.{_reading(facts)}", facts)
 
@@ -73,7 +73,7 @@ def _keys_move(change: Change, facts: Facts) -> Iterator[Risk]:
 def _shrinks(change: Change, facts: Facts, now: int | None) -> Iterator[Risk]:
     for key in lowered_limits(change):
         if lost := _beyond(key, value_after(change, key), facts, now):
-            yield make_risk(codes.K405, f"{lost}. {_stored(facts)}{_reading(facts)}", facts)
+            yield make_risk(codes.K405, f"{lost}. {_describe_records(facts)}{_reading(facts)}", facts)
 
 
 def _another_policy(change: Change, facts: Facts, now: int | None) -> Iterator[Risk]:
@@ -84,7 +84,7 @@ def _another_policy(change: Change, facts: Facts, now: int | None) -> Iterator[R
     elif "delete" in gained:
         lost += [said for key in LIMITS if (said := _beyond(key, value_after(change, key), facts, now))]
     if lost:
-        yield make_risk(codes.K406, f"{', and '.join(lost)}. {_stored(facts)}{_reading(facts)}", facts)
+        yield make_risk(codes.K406, f"{', and '.join(lost)}. {_describe_records(facts)}{_reading(facts)}", facts)
 
 
 def _expiring(change: Change, facts: Facts) -> Iterator[str]:
@@ -130,7 +130,7 @@ def _less_safe(change: Change) -> Iterator[Risk]:
 
 def _copies(change: Change) -> Iterator[Risk]:
     moved = reassignment_of(change)
-    if moved is None or not any(map(moved.added, moved.after)):
+    if moved is None or not any(map(moved.find_added, moved.after)):
         return
     content = "what they hold (how much is not known) is" if moved.bytes is None else f"{format_size(moved.bytes)} are"
     rate = "without a throttle, so reads and writes may slow down"
@@ -153,7 +153,7 @@ def _no_spare_replica(change: Change) -> Iterator[Risk]:
         )
 
 
-def _stored(facts: Facts) -> str:
+def _describe_records(facts: Facts) -> str:
     if facts.records is None:
         return f"How many records it holds is not known{_why(facts, 'records')}."
     if facts.records == 0:

@@ -36,7 +36,7 @@ def layer(data: Mapping[str, Any], source: str, spans: Mapping[str, Span]) -> La
     return {path: TopicSetting(value, source, spans.get(path), spans.get(f"{path}=")) for path, value in flat.items()}
 
 
-def stacked(layers: Iterable[Layer]) -> Layer:
+def stack_layers(layers: Iterable[Layer]) -> Layer:
     """The settings that win: later layers over earlier ones; null takes a setting away.
 
     An unknown config stays, whatever its value, so that the builder reports it.
@@ -183,7 +183,7 @@ def _help_for_unknown(key: str, value: Any) -> str:
     if value is None and key in policies:  # of `{cleanup.policy: compact,delete}` YAML makes two keys
         both = ", ".join(sorted(policies))
         return f'put several policies in quotes or brackets: "{both.replace(" ", "")}" or [{both}]'
-    if advice := missing_blank(key, value) or catalog.removed(key):
+    if advice := missing_blank(key, value) or catalog.explain_removed_config(key):
         return advice
     close = catalog.suggest(key)
     return f"did you mean `{close[0]}`?" if close else "`kplan schema` lists Kafka's topic configs"

@@ -62,7 +62,7 @@ def find_unlisted_settings(config: Mapping[str, str], properties: AbstractSet[st
     `properties` are those of Connect's answer: it lists those of every class that the connector names. A class that
     lists none may accept any.
     """
-    for key, prefix, java_class in transforms.owned(config):
+    for key, prefix, java_class in transforms.find_owned_settings(config):
         listed = {each for each in properties if each.startswith(prefix)} - {
             f"{prefix}{name}" for name in transforms.OF_ALL
         }

@@ -14,7 +14,7 @@ from kplan.kinds.connector.debezium.engines.postgres import (
     Publication,
     Slot,
     publication_of,
-    quoted,
+    quote_identifier,
     slot_of,
 )
 from kplan.servers.databases.base import (
@@ -184,7 +184,7 @@ def drop(login: Login, drops: Sequence[str]) -> None:
         existing = [each.partition(" ")[::2] for each in drops if _exists(connection, each)]
         for kind, name in sorted(existing):  # publications before slots
             if kind == "publication":
-                connection.execute(f"DROP PUBLICATION IF EXISTS {quoted(name)}".encode())
+                connection.execute(f"DROP PUBLICATION IF EXISTS {quote_identifier(name)}".encode())
                 continue
             active, pid = connection.execute(OWN_SLOT, (name,)).fetchone() or (False, None)
             if active:

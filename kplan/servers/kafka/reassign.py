@@ -23,7 +23,15 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from kplan.diagnostics import Denied, ErrorClass, KplanError, Rejected, Timeout, Unsupported, codes
 from kplan.kinds.topic.options import Reassignment, Replicas, reassignment_of
-from kplan.kinds.topic.placement import FOLLOWER_RATE, FOLLOWERS, LEADER_RATE, LEADERS, Placement, involved, throttled
+from kplan.kinds.topic.placement import (
+    FOLLOWER_RATE,
+    FOLLOWERS,
+    LEADER_RATE,
+    LEADERS,
+    Placement,
+    find_involved_brokers,
+    make_throttle_configs,
+)
 from kplan.model import Address, Change, Topic
 from kplan.servers import topics as shared
 from kplan.servers.base import Outcome, Progress
@@ -322,7 +330,7 @@ class Reassignments:
             return None
         allowed = answer.authorized_operations or ()
         needed = ["Alter"]
-        if any(move.throttle is not None and throttled(move)[FOLLOWERS] for move in moves):
+        if any(move.throttle is not None and make_throttle_configs(move)[FOLLOWERS] for move in moves):
             needed.append("AlterConfigs")
         missing_right = next((name for name in needed if RIGHTS[name] not in allowed), None)
         return self._client.missing_right_error(Acl(missing_right, "Cluster")) if missing_right else None
@@ -339,7 +347,9 @@ class Reassignments:
             topic = listed.topics.get(change.address.name)
             captured[change.address] = shared.capture_replicas(change, {} if topic is None else _replicas_of(topic))
         throttled_changes = [c for c in moving if (move := reassignment_of(c)) and move.throttle is not None]
-        rates = self._list_rates(involved([move for c in throttled_changes if (move := reassignment_of(c))]))
+        rates = self._list_rates(
+            find_involved_brokers([move for c in throttled_changes if (move := reassignment_of(c))])
+        )
         for change in throttled_changes:
             config = change.before.config if isinstance(change.before, Topic) else {}
             own = [key for key in (LEADERS, FOLLOWERS) if key in config]
@@ -391,7 +401,7 @@ class Reassignments:
             broker, _, name = key.partition("/")
             self._alter_configs(ConfigResource.Type.BROKER, broker, {name: str(rate)})
         for name, move in moves.items():
-            own = {k: v for k, v in throttled(move).items() if v and k not in self._kept.get(name, ())}
+            own = {k: v for k, v in make_throttle_configs(move).items() if v and k not in self._kept.get(name, ())}
             if move.throttle is not None and own:
                 self._alter_configs(ConfigResource.Type.TOPIC, name, dict(own))
 
@@ -399,9 +409,9 @@ class Reassignments:
         """Return the rates that kplan may set or remove."""
         rates: dict[str, int] = {}
         for name, move in moves.items():
-            if move.throttle is None or (adding and not throttled(move)[FOLLOWERS]):
+            if move.throttle is None or (adding and not make_throttle_configs(move)[FOLLOWERS]):
                 continue
-            keys = [f"{broker}/{key}" for broker in involved([move]) for key in RATES]
+            keys = [f"{broker}/{key}" for broker in find_involved_brokers([move]) for key in RATES]
             rates |= {key: move.throttle for key in keys if key not in self._kept.get(name, ())}
         return rates
 
@@ -521,7 +531,7 @@ class Reassignments:
 
     def _sum_copied_bytes(self, waiting: Mapping[str, Reassignment]) -> dict[str, int]:
         """Return how many bytes of each topic its new brokers have; nothing where that is not known."""
-        targets = {(b, name, p) for name, move in waiting.items() for p in move.after for b in move.added(p)}
+        targets = {(b, name, p) for name, move in waiting.items() for p in move.after for b in move.find_added(p)}
         if not targets:
             return {}
         topics = {name: move.after for name, move in waiting.items()}

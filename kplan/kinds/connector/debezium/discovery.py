@@ -80,10 +80,10 @@ def login(connector: Connector, host: str = "", password: str | None = None) -> 
         raise KplanError(f"{connector.name}: database.port is {port}", code=codes.K320, help="give --host HOST:PORT")
     return Login(
         engine,
-        name or _needed(connector, "database.hostname", "give --host HOST:PORT"),
+        name or _require_setting(connector, "database.hostname", "give --host HOST:PORT"),
         int(port),
         _text(connector, "database.dbname"),
-        _needed(connector, "database.user", ""),
+        _require_setting(connector, "database.user", ""),
         _password(connector) if password is None else password,
         str(config.get(engine.access.ssl_setting) or ""),
     )
@@ -114,7 +114,7 @@ def _text(connector: Connector, key: str) -> str:
     return (value.value or "") if isinstance(value, Secret) else str(value or "")
 
 
-def _needed(connector: Connector, key: str, help: str) -> str:
+def _require_setting(connector: Connector, key: str, help: str) -> str:
     """A setting that must be at hand. Raises KplanError, too, for a reference that Connect alone resolves."""
     value = _text(connector, key)
     if not value or "${" in value:
@@ -153,7 +153,7 @@ def discovery(connector: Connector, login: Login, tables: Iterable[DiscoveredTab
     """The database's tables as Debezium's filters judge them. Raises KplanError for a list that cannot be read."""
     there = sorted(tables, key=lambda table: table.name)
     captures = _filter(connector.config)
-    keyed = _any(_keyed(connector.config))
+    keyed = _any(_find_keyed_tables(connector.config))
     seen = [
         Seen(t, captures(t.name), bool(t.primary_key or t.unique or (keyed is not None and keyed(t.name))))
         for t in there
@@ -175,8 +175,10 @@ def _filter(config: Mapping[str, Text]) -> Callable[[str], bool]:
     of signals is captured whatever they say.
     """
     signals = _entries(config, "signal.data.collection")
-    own = _listed(config, "table.include.list", "table.exclude.list")
-    outer = [_listed(config, f"{each}.include.list", f"{each}.exclude.list") for each in ("schema", "database")]
+    own = _make_list_filter(config, "table.include.list", "table.exclude.list")
+    outer = [
+        _make_list_filter(config, f"{each}.include.list", f"{each}.exclude.list") for each in ("schema", "database")
+    ]
 
     def captures(name: str) -> bool:
         first = name.split(".")[0]
@@ -185,7 +187,7 @@ def _filter(config: Mapping[str, Text]) -> Callable[[str], bool]:
     return captures
 
 
-def _listed(config: Mapping[str, Text], include: str, exclude: str) -> Callable[[str], bool]:
+def _make_list_filter(config: Mapping[str, Text], include: str, exclude: str) -> Callable[[str], bool]:
     wanted, unwanted = _any(_entries(config, include)), _any(_entries(config, exclude))
     if wanted is not None:
         return wanted
@@ -197,7 +199,7 @@ def _entries(config: Mapping[str, Text], key: str) -> list[str]:
     return split(value) if isinstance(value, str) else []
 
 
-def _keyed(config: Mapping[str, Text]) -> list[str]:
+def _find_keyed_tables(config: Mapping[str, Text]) -> list[str]:
     """The tables that `message.key.columns` gives a key: `TABLES:COLUMNS`, with a semicolon between two."""
     value = config.get("message.key.columns")
     return (
@@ -214,7 +216,7 @@ def _any(entries: Sequence[str]) -> Callable[[str], bool] | None:
 def _matching(entry: str) -> Callable[[str], bool]:
     """As Debezium reads an entry: the whole name, in upper or lower case (io.debezium.function.Predicates)."""
 
-    def refused(e: ValueError) -> KplanError:
+    def make_refusal(e: ValueError) -> KplanError:
         return KplanError(
             f"kplan cannot read {entry!r}: {e}", code=codes.K320, help="write a simpler regular expression"
         )
@@ -222,13 +224,13 @@ def _matching(entry: str) -> Callable[[str], bool]:
     try:
         pattern = bounded.pattern(f"(?i:{entry})", re.ASCII)
     except ValueError as e:
-        raise refused(e) from e
+        raise make_refusal(e) from e
 
     def test(name: str) -> bool:
         try:
             return pattern.match(name) is not None
         except ValueError as e:
-            raise refused(e) from e
+            raise make_refusal(e) from e
 
     return test
 
@@ -262,10 +264,14 @@ def lines(found: Discovery) -> list[str]:
         told += ["", "named by the connector, and not in the database:", *(f"  {name}" for name in found.absent)]
     told += ["", f"{count(len(found.tables), 'table')}: {len(captured)} captured, {len(left)} not."]
     if left:
-        told += ["", f"To capture more, write them under `tables:` of connector {found.connector}:", *pasted(left)]
+        told += [
+            "",
+            f"To capture more, write them under `tables:` of connector {found.connector}:",
+            *format_tables(left),
+        ]
     if found.patterns and captured:
         told += ["", f"The patterns {', '.join(found.patterns)} stand for these; one by one each has a topic:",
-                 *pasted(captured)]  # fmt: skip
+                 *format_tables(captured)]  # fmt: skip
     return told
 
 
@@ -283,7 +289,7 @@ def _rows(chosen: Sequence[Seen]) -> list[str]:
     return told
 
 
-def pasted(names: Iterable[str]) -> list[str]:
+def format_tables(names: Iterable[str]) -> list[str]:
     """Lines of a stack's `tables:`."""
     return ["    tables:", *(f"      {_key(name)}:" for name in names)]
 

@@ -29,7 +29,7 @@ def is_word(text: str) -> bool:
     return _WORD.fullmatch(text) is not None
 
 
-def refused(connector: Connector, asked: Collection[str]) -> str:
+def explain_refusal(connector: Connector, asked: Collection[str]) -> str:
     """Why kplan cannot drop what is asked for; empty where it can, and where there is nothing to drop."""
     if not asked:
         return ""
@@ -45,7 +45,7 @@ def drop_rules_of(connector: Connector) -> DropRules | None:
     return engine.drops if engine is not None else None
 
 
-def chosen(connector: Connector, asked: Collection[str]) -> tuple[str, ...]:
+def choose_drops(connector: Connector, asked: Collection[str]) -> tuple[str, ...]:
     """What of the connector is dropped: `slot NAME`, `publication NAME`."""
     rules = drop_rules_of(connector)
     return rules.choose(connector, asked) if rules is not None else ()
@@ -61,7 +61,7 @@ def problems(resources: Iterable[Resource]) -> list[Diagnostic]:
     return [
         _refusal(each, why, each.origin.at("/on_delete"))
         for each in resources
-        if isinstance(each, Connector) and (why := refused(each, each.rules.drop))
+        if isinstance(each, Connector) and (why := explain_refusal(each, each.rules.drop))
     ]
 
 
@@ -73,10 +73,10 @@ def _refusal(connector: Connector, why: str, span: Span | None) -> Diagnostic:
 # -- in a plan --------------------------------------------------------------------------------------------------------
 def with_drops(change: Change, stack: Stack, asked: Collection[str]) -> Change:
     """Return the change with what is dropped after it; `asked` is what the command line asks of all connectors."""
-    words = _asked(change, stack, asked)
+    words = _find_requested_drops(change, stack, asked)
     if not isinstance(change.before, Connector) or not words:
         return change
-    chosen_drops = chosen(change.before, words)
+    chosen_drops = choose_drops(change.before, words)
     return _with_words(replace(change, options=replace(connector_options(change), drops=chosen_drops)))
 
 
@@ -84,15 +84,15 @@ def find_drop_problems(
     change: Change, stack: Stack, live: Live, asked: Collection[str], together: Sequence[Change]
 ) -> Iterator[Diagnostic]:
     """Yield what is wrong with what is dropped. `together` are the changes of all stacks that are planned with it."""
-    words = _asked(change, stack, asked)
+    words = _find_requested_drops(change, stack, asked)
     if not isinstance(change.before, Connector) or not words:
         return
-    if why := refused(change.before, words):
+    if why := explain_refusal(change.before, words):
         yield _refusal(change.before, why, change.span)
     yield from _contradictions(change, together, stack, live)
 
 
-def _asked(change: Change, stack: Stack, flag: Collection[str]) -> frozenset[str]:
+def _find_requested_drops(change: Change, stack: Stack, flag: Collection[str]) -> frozenset[str]:
     """What is asked for at its deletion: by the stack's block or entry, by what was applied last, or for this run."""
     if change.action not in (Action.DELETE, Action.REPLACE):
         return frozenset()
@@ -144,12 +144,12 @@ def _contradictions(change: Change, changes: Sequence[Change], stack: Stack, liv
     for address, other in others.items():
         if address in going or not isinstance(other, Connector) or not isinstance(change.before, Connector):
             continue
-        if shared := _shared(change.before, other, drops_of(change)):
+        if shared := _find_shared_drop(change.before, other, drops_of(change)):
             yield error(codes.K241, "another connector needs what is to be dropped", f"{address} has {shared} too",
                         help="leave it out of what is dropped", span=change.span, address=change.address)  # fmt: skip
 
 
-def _shared(one: Connector, other: Connector, drops: Collection[str]) -> str:
+def _find_shared_drop(one: Connector, other: Connector, drops: Collection[str]) -> str:
     """What of `drops` the other connector has too, as far as both say the same of their database."""
     if other.java_class != one.java_class or any(_differ(one.config, other.config, key) for key in SAME_DATABASE):
         return ""
@@ -166,10 +166,10 @@ def hindrances(change: Change, question: DatabaseQuestion, state: DatabaseState)
     """Why the connector's user could not drop it now."""
     rules = question.login.engine.drops
     obstacles = rules.list_obstacles(question, state, drops_of(change)) if rules is not None else ()
-    return [hindered(change, why) for why in obstacles]
+    return [report_hindered_drop(change, why) for why in obstacles]
 
 
-def hindered(change: Change, why: str) -> Diagnostic:
+def report_hindered_drop(change: Change, why: str) -> Diagnostic:
     """The problem with a drop that cannot be carried out, with the way round it."""
     help = f"leave `drop` out, and run this in the database afterwards: {statements(drops_of(change))}"
     place = change.span or (change.after.origin.span if change.after else None)

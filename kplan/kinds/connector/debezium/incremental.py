@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from kplan.diagnostics import Diagnostic, codes, error
 from kplan.kinds.connector.debezium.engine import SnapshotSignals
 from kplan.kinds.connector.debezium.engines import TABLE_LISTS, engine_by_simple_name
-from kplan.kinds.connector.tables import gained, is_pattern, matches, split, unescaped, wording
+from kplan.kinds.connector.tables import find_gained_entries, is_pattern, matches, split, unescape_name, wording
 from kplan.model import Change, Connector, Resource
 
 SCANNED = "TABLE_SCAN_COMPLETED"
@@ -46,7 +46,7 @@ def new_tables(change: Change) -> tuple[str, ...]:
     """The entries (regular expressions) that an update adds to what is captured."""
     for diff in change.diffs:
         if diff.key in TABLE_LISTS and isinstance(diff.before, str) and isinstance(diff.after, str):
-            return tuple(gained(split(diff.before), split(diff.after)))
+            return tuple(find_gained_entries(split(diff.before), split(diff.after)))
     return ()
 
 
@@ -70,22 +70,22 @@ def collections(connector: Connector, entries: Sequence[str], other: Resource | 
     """
     snapshots = engine_snapshots(connector)
     names_only = snapshots is not None and not snapshots.takes_patterns
-    listed, others = _listed(connector), _listed(other) if isinstance(other, Connector) else []
+    listed, others = _find_table_entries(connector), _find_table_entries(other) if isinstance(other, Connector) else []
     catalog = _catalog(connector)
     found = []
     for entry in entries:
-        name = unescaped(entry)
+        name = unescape_name(entry)
         if not is_pattern(name):
             found.append(f"{catalog}.{name}" if catalog else name if names_only else entry)
             continue
-        known = [each for each in others if is_pattern(unescaped(each)) or matches(entry, unescaped(each))]
+        known = [each for each in others if is_pattern(unescape_name(each)) or matches(entry, unescape_name(each))]
         text = f"(?!(?:{'|'.join(known)})$)(?:{entry})" if known else entry
         text = text if entry in listed else f"(?=(?:{'|'.join(listed)})$){text}"
         found.append((re.escape(catalog) + r"\." if catalog else "") + f"(?i:{text})")
     return found
 
 
-def _listed(connector: Connector) -> list[str]:
+def _find_table_entries(connector: Connector) -> list[str]:
     values = [connector.config.get(key) for key in TABLE_LISTS]
     return [entry for value in values if isinstance(value, str) for entry in split(value)]
 
@@ -119,7 +119,7 @@ def obstacle(connector: Connector) -> str:
         return "does not say in plain words which database its tables are in, which a signal has to name"
     if "," in _catalog(connector):
         return f"has several databases ({_catalog(connector)}), and kplan does not know which of them a signal reaches"
-    patterns = [entry for entry in _listed(connector) if is_pattern(unescaped(entry))]
+    patterns = [entry for entry in _find_table_entries(connector) if is_pattern(unescape_name(entry))]
     if not snapshots.takes_patterns and patterns:
         return f"has patterns ({wording(patterns[0])}), and {engine.title}'s connector takes only names in a signal"
     return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kplan.kinds.connector.debezium.table_names import Settings
-from kplan.kinds.connector.tables import is_pattern, split, unescaped
+from kplan.kinds.connector.tables import is_pattern, split, unescape_name
 from kplan.model import Connector
 from kplan.text import join_names
 
@@ -14,7 +14,7 @@ MAX_COMMANDS = 5  # for single tables
 
 def listed_names(config: Settings, setting: str) -> list[str]:
     """Return the names in a list of tables; patterns are left out."""
-    names = [unescaped(entry) for entry in split(config.get(setting, ""))]
+    names = [unescape_name(entry) for entry in split(config.get(setting, ""))]
     return [name for name in names if not is_pattern(name)]
 
 

@@ -66,20 +66,20 @@ def owned(*sensitive: str, **applied: str | Secret) -> dict[Address, Owned]:
     ids=["reference", "memory", "stack", "move", "password type", "plan"],
 )
 def test_what_anybody_calls_sensitive_is_concealed(settings: list[Setting]) -> None:
-    bare = sensitivity.concealed(live(hook=OLD, plain="x"), settings)
+    bare = sensitivity.conceal_settings(live(hook=OLD, plain="x"), settings)
     config = bare.resources[A].config
     assert config["hook"] == Secret(value=OLD) and config["plain"] == "x"
     assert OLD not in repr(bare)
 
 
 def test_a_reference_that_connect_resolves_is_shown() -> None:
-    bare = sensitivity.concealed(live(hook=FILE), [Setting(A, "hook")])
+    bare = sensitivity.conceal_settings(live(hook=FILE), [Setting(A, "hook")])
     assert bare.resources[A].config["hook"] == FILE
 
 
 def test_the_values_of_variables_inside_a_setting_are_known_to_the_mask() -> None:
     settings = [Setting(A, "file", "/var/{{ var.s }}/x")]
-    bare = sensitivity.concealed(live(file="/var/canary/x"), settings)
+    bare = sensitivity.conceal_settings(live(file="/var/canary/x"), settings)
     assert set(sensitivity.secret_values(bare, settings)) == {"/var/canary/x", "canary"}
 
 
@@ -101,9 +101,9 @@ def test_what_was_sensitive_and_no_longer_shows_it_is_remembered() -> None:
     before = Connector("a", {"hook": Secret(value=OLD), "gone": Secret(value=OLD), "db.password": Secret(value=OLD)})
     after = Connector("a", {"hook": "plain", "new": Secret("{{ var.s }}", "x")})
     change = Change(A, Action.UPDATE, before, after, owner=owned("earlier")[A])
-    assert sensitivity.remembered(change) == ("earlier", "gone", "hook")
+    assert sensitivity.find_remembered_settings(change) == ("earlier", "gone", "hook")
     again = replace(change, after=Connector("a", {"hook": Secret("{{ var.s }}", "x")}))
-    assert sensitivity.remembered(again) == ("earlier", "gone")
+    assert sensitivity.find_remembered_settings(again) == ("earlier", "gone")
 
 
 def test_a_long_cause_is_cut_after_it_was_masked() -> None:
@@ -175,7 +175,7 @@ def test_a_password_of_the_plugin_is_hidden_although_nobody_declared_it(tmp_path
     (change,) = plan.changes
     assert [(d.key, d.after) for d in change.diffs] == [("hook", None)]
     assert OLD not in json.dumps(to_json(plan)) and cluster.mask.mask(OLD) == "(sensitive)"
-    assert sensitivity.remembered(change) == ("hook",)
+    assert sensitivity.find_remembered_settings(change) == ("hook",)
 
 
 def test_a_setting_that_is_plain_now_does_not_count_as_changed_where_its_secret_is_not_known() -> None:

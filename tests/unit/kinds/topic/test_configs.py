@@ -186,10 +186,10 @@ def test_names_that_are_meant() -> None:
 
 
 def test_what_kafka_4_removed_has_a_way_out() -> None:
-    assert "message.timestamp.before.max.ms" in catalog.removed("message.timestamp.difference.max.ms")
-    assert catalog.removed("message.format.version")
-    assert catalog.removed("message.downconversion.enable")
-    assert catalog.removed("retention.ms") == ""
+    assert "message.timestamp.before.max.ms" in catalog.explain_removed_config("message.timestamp.difference.max.ms")
+    assert catalog.explain_removed_config("message.format.version")
+    assert catalog.explain_removed_config("message.downconversion.enable")
+    assert catalog.explain_removed_config("retention.ms") == ""
 
 
 @pytest.mark.parametrize("name", ["a", "client_2.kbe.orders", "A-b_c.9", "x" * 249, "..."])

@@ -18,11 +18,11 @@ from kplan.kinds.topic.placement import (
     LEADERS,
     Placement,
     assign,
+    describe_reassignment,
     document,
-    involved,
-    reassigned,
-    said,
-    throttled,
+    find_involved_brokers,
+    make_throttle_configs,
+    plan_reassignment,
 )
 
 Brokers = dict[int, str]
@@ -113,13 +113,13 @@ WHERE = Placement(dict.fromkeys((1, 2, 3), ""), {"t": {0: (2,), 1: (3,), 2: (1, 
 
 
 def test_a_reassignment_names_the_partitions_that_change() -> None:
-    moved = reassigned("t", 3, WHERE)
+    moved = plan_reassignment("t", 3, WHERE)
     assert moved == Reassignment({0: (2,), 1: (3,)}, {0: (2, 1, 3), 1: (3, 1, 2)}, None, 1024)
     assert moved.grows and not moved.back.grows and moved.back.back == moved
-    assert said(moved) == "adds 4 replicas on brokers 1, 2, 3, in 2 partitions"
-    assert said(moved.back) == "removes 4 replicas on brokers 1, 2, 3, in 2 partitions"
+    assert describe_reassignment(moved) == "adds 4 replicas on brokers 1, 2, 3, in 2 partitions"
+    assert describe_reassignment(moved.back) == "removes 4 replicas on brokers 1, 2, 3, in 2 partitions"
     assert decode_reassignment(json.loads(json.dumps(encode_reassignment(moved)))) == moved
-    assert list(involved([moved])) == [1, 2, 3]
+    assert list(find_involved_brokers([moved])) == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -128,21 +128,21 @@ def test_a_reassignment_names_the_partitions_that_change() -> None:
 def test_how_much_is_copied_is_known_where_each_size_is(
     sizes: Mapping[tuple[str, int], int], bytes: int | None
 ) -> None:
-    moved = reassigned("t", 3, Placement(WHERE.brokers, WHERE.replicas, sizes, True))
+    moved = plan_reassignment("t", 3, Placement(WHERE.brokers, WHERE.replicas, sizes, True))
     assert moved is not None and moved.bytes == bytes
 
 
 def test_nothing_is_reassigned_where_it_cannot_be() -> None:
-    assert reassigned("t", 4, WHERE) is None
-    assert reassigned("u", 2, WHERE) is None
-    assert reassigned("t", 2, Placement(WHERE.brokers, WHERE.replicas)) is None
+    assert plan_reassignment("t", 4, WHERE) is None
+    assert plan_reassignment("u", 2, WHERE) is None
+    assert plan_reassignment("t", 2, Placement(WHERE.brokers, WHERE.replicas)) is None
 
 
 def test_the_throttle_is_on_the_replicas_that_are_read_and_on_those_that_are_new() -> None:
-    moved = reassigned("t", 2, WHERE)
+    moved = plan_reassignment("t", 2, WHERE)
     assert moved is not None
-    assert throttled(moved) == {LEADERS: "0:2,1:3", FOLLOWERS: "0:3,1:1"}
-    assert throttled(moved.back)[LEADERS] == "2:1,2:2"  # one of its three was taken away
+    assert make_throttle_configs(moved) == {LEADERS: "0:2,1:3", FOLLOWERS: "0:3,1:1"}
+    assert make_throttle_configs(moved.back)[LEADERS] == "2:1,2:2"  # one of its three was taken away
 
 
 def test_the_document_for_kafkas_own_tool() -> None:

@@ -60,7 +60,7 @@ def _text(config: Mapping[str, Text], key: str, default: str) -> str:
     return value if isinstance(value, str) and value else default
 
 
-def quoted(name: str) -> str:
+def quote_identifier(name: str) -> str:
     """Return an identifier as a statement needs it: in double quotes unless it is a plain lower-case word."""
     plain = name.replace("_", "a").isalnum() and name.isascii() and name == name.lower() and not name[0].isdigit()
     return name if plain else '"' + name.replace('"', '""') + '"'
@@ -69,7 +69,7 @@ def quoted(name: str) -> str:
 def quoted_table(table: str) -> str:
     """Return SCHEMA.TABLE as a statement needs it."""
     schema, _, name = table.partition(".")
-    return f"{quoted(schema)}.{quoted(name)}"
+    return f"{quote_identifier(schema)}.{quote_identifier(name)}"
 
 
 def shorten_name(entry: str, home: str) -> tuple[str, str]:
@@ -97,7 +97,7 @@ def drop_slot(name: str) -> str:
 
 def drop_publication(name: str) -> str:
     """Return the statement that drops a publication."""
-    return f"DROP PUBLICATION {quoted(name)};"
+    return f"DROP PUBLICATION {quote_identifier(name)};"
 
 
 def list_own(connector: Connector) -> tuple[str, ...]:
@@ -207,7 +207,7 @@ def _check_replication(question: DatabaseQuestion, state: PostgresState) -> Iter
             "ALTER SYSTEM SET wal_level = logical; and restart the server", at.at("/config/database.hostname"),
         )  # fmt: skip
     if not state.replicates:
-        cure = f"ALTER ROLE {quoted(login.user)} REPLICATION;"
+        cure = f"ALTER ROLE {quote_identifier(login.user)} REPLICATION;"
         yield database_error(
             question, codes.K323, f"{login.user} has no REPLICATION", cure, at.at("/config/database.user")
         )
@@ -260,20 +260,20 @@ def _check_creation(
 ) -> Iterator[Diagnostic]:
     """The publication is not there: the connector makes it, or nobody does."""
     login, name, at = question.login, publication_of(question.connector), question.connector.origin
-    user, place = quoted(login.user), at.at(f"/config/{PUBLICATION_NAME}")
+    user, place = quote_identifier(login.user), at.at(f"/config/{PUBLICATION_NAME}")
     captured = join_names([quoted_table(table.name) for table in tables.captured])
     if mode == "disabled":
         yield database_error(question, codes.K324, f"there is no publication {name}, and the connector may not make it",
-                             f"CREATE PUBLICATION {quoted(name)} FOR TABLE {captured};", place)  # fmt: skip
+                             f"CREATE PUBLICATION {quote_identifier(name)} FOR TABLE {captured};", place)  # fmt: skip
     elif mode == "all_tables" and not state.superuser:
         yield database_error(
             question, codes.K323,
             f"{login.user} is not a superuser, so it cannot make publication {name} for all tables",
-            f"let a superuser run: CREATE PUBLICATION {quoted(name)} FOR ALL TABLES; or write "
+            f"let a superuser run: CREATE PUBLICATION {quote_identifier(name)} FOR ALL TABLES; or write "
             "`publication_mode: filtered`", place)  # fmt: skip
     elif not state.creates:
         yield database_error(question, codes.K323, f"{login.user} may not create publication {name}",
-                             f"GRANT CREATE ON DATABASE {quoted(login.database)} TO {user};", place)  # fmt: skip
+                             f"GRANT CREATE ON DATABASE {quote_identifier(login.database)} TO {user};", place)  # fmt: skip
     if mode == "filtered" and not tables.captured and not tables.absent:
         yield database_error(
             question, codes.K324, f"no table passes the connector's lists, so publication {name} cannot be made",
@@ -297,20 +297,20 @@ def _check_filtered(
         if not publication.owned:
             yield database_error(
                 question, codes.K323, f"{user} does not own publication {name}, so it cannot set its tables",
-                f"ALTER PUBLICATION {quoted(name)} OWNER TO {quoted(user)}; or let its owner add "
+                f"ALTER PUBLICATION {quote_identifier(name)} OWNER TO {quote_identifier(user)}; or let its owner add "
                 "the tables, and write `publication_mode: disabled`", place)  # fmt: skip
         yield from _check_ownership(question, tables)
 
 
 def _check_ownership(question: DatabaseQuestion, tables: CapturedTables) -> Iterator[Diagnostic]:
     """One table that the role does not own is enough, and nothing of the others arrives any more."""
-    user, name = question.login.user, quoted(publication_of(question.connector))
+    user, name = question.login.user, quote_identifier(publication_of(question.connector))
     yield from report_each(
         [table.name for table in tables.captured if not table.owned],
         lambda table: database_error(
             question, codes.K323, f"{user} does not own {table}, so it cannot put it into its publication, and "
             "changes of all tables would stop",
-            f"ALTER TABLE {quoted_table(table)} OWNER TO {quoted(user)}; or let a DBA make publication "
+            f"ALTER TABLE {quoted_table(table)} OWNER TO {quote_identifier(user)}; or let a DBA make publication "
             f"{name}, and write `publication_mode: disabled`", place_of_table(question, table)),
     )  # fmt: skip
 
@@ -325,7 +325,7 @@ def _check_coverage(
         missing,
         lambda table: database_warning(
             question, codes.K325, f"{table} is not in publication {name}: none of its changes will arrive",
-            f"ALTER PUBLICATION {quoted(name)} ADD TABLE {quoted_table(table)};", place_of_table(question, table)),
+            f"ALTER PUBLICATION {quote_identifier(name)} ADD TABLE {quoted_table(table)};", place_of_table(question, table)),
     )  # fmt: skip
 
 

@@ -15,9 +15,9 @@ from kplan.kinds.connector.debezium.discovery import (
     databases,
     discovery,
     document,
+    format_tables,
     lines,
     login,
-    pasted,
 )
 from kplan.kinds.connector.debezium.engine import Login
 from kplan.kinds.connector.debezium.engines.mariadb import MARIADB
@@ -109,7 +109,7 @@ def test_pasted_names_are_keys_of_yaml() -> None:
     import yaml
 
     names = ["public.orders", "public.on", 'a."b"', "x.tab\\y", "1.2", "db.köln", "s.a: b"]
-    assert list(yaml.safe_load("\n".join(pasted(names)))["tables"]) == names
+    assert list(yaml.safe_load("\n".join(format_tables(names)))["tables"]) == names
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,8 @@ def test_mysql_takes_a_unique_index_without_null_for_a_key(monkeypatch: pytest.M
     ]  # fmt: skip
     said = driver(monkeypatch, "pymysql", [[("s",)], tables, keys])
     assert mysql.read_tables(ON_MARIADB, ["S"]) == [
-        DiscoveredTable("s.a", ("id",), ("x",), 5, 100), DiscoveredTable("s.b", (), ("y", "z"), None, 0), DiscoveredTable("s.c", (), (), 0, 0),
+        DiscoveredTable("s.a", ("id",), ("x",), 5, 100), DiscoveredTable("s.b", (), ("y", "z"), None, 0),
+        DiscoveredTable("s.c", (), (), 0, 0),
     ]  # fmt: skip
     assert "ssl" not in said
 

@@ -12,12 +12,12 @@ from kplan.diagnostics import Busy, KplanError
 from kplan.kinds.codec import change_from_json, change_to_json
 from kplan.kinds.connector.debezium.discovery import login, login_from_here
 from kplan.kinds.connector.debezium.drops import (
-    chosen,
+    choose_drops,
+    explain_refusal,
     find_drop_problems,
     hindrances,
     is_word,
     problems,
-    refused,
     secret_names,
     statements,
     with_drops,
@@ -86,7 +86,7 @@ def find_problems(changes: Sequence[Change], stack: Stack, live: Live, asked: fr
     ],
 )  # fmt: skip
 def test_what_there_is_to_drop(kind: str, config: dict[str, str], asked: set[str], expected: tuple[str, ...]) -> None:
-    assert chosen(connector(kind, **config), asked) == expected
+    assert choose_drops(connector(kind, **config), asked) == expected
 
 
 def test_words_and_statements() -> None:
@@ -98,9 +98,11 @@ def test_words_and_statements() -> None:
 
 
 def test_what_kplan_cannot_drop_is_refused() -> None:
-    assert "kplan drops nothing" in refused(connector(SQL), {"slot"}) and not refused(connector(SQL), ())
-    assert "which is shop" in refused(connector(), {"publication=other"})
-    assert not refused(connector(MARIA), BOTH)
+    assert "kplan drops nothing" in explain_refusal(connector(SQL), {"slot"}) and not explain_refusal(
+        connector(SQL), ()
+    )
+    assert "which is shop" in explain_refusal(connector(), {"publication=other"})
+    assert not explain_refusal(connector(MARIA), BOTH)
     declared = [connector(SQL, drop=BOTH), connector(drop=BOTH), connector(MARIA, "other", BOTH)]
     assert [problem.code for problem in problems(declared)] == ["K240"]
 
