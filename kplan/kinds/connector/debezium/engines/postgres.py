@@ -273,7 +273,8 @@ def _check_creation(
             "`publication_mode: filtered`", place)  # fmt: skip
     elif not state.creates:
         yield database_error(question, codes.K323, f"{login.user} may not create publication {name}",
-                             f"GRANT CREATE ON DATABASE {quote_identifier(login.database)} TO {user};", place)  # fmt: skip
+                             f"GRANT CREATE ON DATABASE {quote_identifier(login.database)} TO {user};",
+                             place)  # fmt: skip
     if mode == "filtered" and not tables.captured and not tables.absent:
         yield database_error(
             question, codes.K324, f"no table passes the connector's lists, so publication {name} cannot be made",
@@ -325,7 +326,8 @@ def _check_coverage(
         missing,
         lambda table: database_warning(
             question, codes.K325, f"{table} is not in publication {name}: none of its changes will arrive",
-            f"ALTER PUBLICATION {quote_identifier(name)} ADD TABLE {quoted_table(table)};", place_of_table(question, table)),
+            f"ALTER PUBLICATION {quote_identifier(name)} ADD TABLE {quoted_table(table)};",
+            place_of_table(question, table)),
     )  # fmt: skip
 
 
