@@ -197,11 +197,11 @@ def to_json(plan: Plan, *, key: str | None = None) -> dict[str, Any]:
 
     Written to a file it is what `kplan plan --out` writes: `kplan apply FILE` takes it.
     """
-    from kplan.planning.document import signed
+    from kplan.planning.document import sign_documents
     from kplan.planning.document import to_json as document
 
     _expect_plan(plan)
-    return signed([document(plan)], key)[0]
+    return sign_documents([document(plan)], key)[0]
 
 
 def from_json(document: Mapping[str, Any], *, secrets: Mapping[str, str] = EMPTY, key: str | None = None) -> Plan:

@@ -77,13 +77,13 @@ def notifying_refusals(notifier: Notifier, stacks: Sequence[str]) -> Iterator[No
 # -- preparing --------------------------------------------------------------------------------------------------------
 def prepare_stacks(loaded: Loaded, request: PlanRequest, runtime: Runtime) -> Work:
     """Prepare to plan and apply the loaded stacks. Raises Invalid where they cannot be planned."""
-    from kplan.planning.diff import needed
+    from kplan.planning.diff import find_needed_addresses
 
     refuse_unplannable(loaded, loaded.stacks, request)
     return Work(
         loaded.environment,
         [stack.name for stack in loaded.stacks],
-        needs_connect(address for stack in loaded.stacks for address in needed(stack, {})),
+        needs_connect(address for stack in loaded.stacks for address in find_needed_addresses(stack, {})),
         lambda opened: plan_stacks(loaded, loaded.stacks, request, opened, runtime),
         runtime.notifier(loaded.environment),
     )

@@ -13,7 +13,7 @@ from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
 from kplan.kinds.nouns import name_several
 from kplan.kinds.registry import KINDS, comparison_of
 from kplan.model import Secret
-from kplan.planning.diff import needed
+from kplan.planning.diff import find_needed_addresses
 from kplan.planning.reading import read_addresses
 from kplan.servers.snapshots import Snapshot, without_secrets
 from kplan.text import count
@@ -36,7 +36,7 @@ def take_snapshot(loaded: Loaded, opened: OpenEnvironment, facts: str, runtime: 
     """
     cluster = opened.cluster
     ledger = read_ledger(opened.store, runtime, {stack.name for stack in loaded.stacks})
-    managed = frozenset(ledger).union(*(needed(stack, ledger) for stack in loaded.stacks))
+    managed = frozenset(ledger).union(*(find_needed_addresses(stack, ledger) for stack in loaded.stacks))
     live = _read_live(cluster, managed, [*of_ledger(ledger), *of_stacks(loaded.stacks)])
     wanted = {"managed": managed, "all": live.resources, "none": ()}[facts]
     live = replace(

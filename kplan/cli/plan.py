@@ -50,7 +50,7 @@ def command(
     session: Session, planning: PlanFlags, out: str | None, live: str | None, destroy: bool, detailed_exitcode: bool
 ) -> int:
     from kplan.app.plan import find_holders, plan_stacks, refuse_unplannable
-    from kplan.planning.document import signed, to_json
+    from kplan.planning.document import sign_documents, to_json
 
     request = make_plan_request(planning, "destroy" if destroy else "apply", from_snapshot=bool(live))
     loaded, opened = _load(session, live)
@@ -60,7 +60,7 @@ def command(
         holders = find_holders(opened.store, outcome.plans)
     plans, seconds = outcome.plans, outcome.seconds
     notes = {stack: (_describe_holder(holder),) for stack, holder in holders.items()}
-    documents = signed([to_json(plan) for plan in plans], os.environ.get("KPLAN_KEY"))
+    documents = sign_documents([to_json(plan) for plan in plans], os.environ.get("KPLAN_KEY"))
     extra = {"saved": out or "", "notes": [note for notes_of_stack in notes.values() for note in notes_of_stack]}
     context = session.context(seconds=seconds if len(plans) == 1 else None, **extra)
     if out:

@@ -124,7 +124,7 @@ class Apply:
             if moved:
                 raise Stale("; ".join(moved), help="nothing was changed: create and review a new plan")
             changes = [judgement.step.change for judgement in judgements if not judgement.done]
-            if dangers := facts.appeared(run.cluster, live, changes, int(run.now().timestamp() * 1000)):
+            if dangers := facts.find_new_dangers(run.cluster, live, changes, int(run.now().timestamp() * 1000)):
                 help = "a new risk since the plan was created; create and review a new plan"
                 raise Stale("; ".join(dangers), help=help)
             run.health = live.health

@@ -283,7 +283,7 @@ class Recovery:
         unclaimed = [c for c in pending if not is_claimed(c, ledger, run.plan.stack)]
         problems = [f"{c.address}: the ledger has no record that stack {run.plan.stack} owns it" for c in unclaimed]
         without_risks = [replace(c, risks=()) for c in pending]
-        problems += facts.appeared(run.cluster, live, without_risks, int(run.now().timestamp() * 1000))
+        problems += facts.find_new_dangers(run.cluster, live, without_risks, int(run.now().timestamp() * 1000))
         names = {str(c.address): accept_name(c) for c in pending}
         alternative = f"or undo it: kplan recover {run.holder.run}"
         with_names = [(line, next(n for a, n in names.items() if line.startswith(f"{a}: "))) for line in problems]

@@ -57,7 +57,7 @@ def diff(stack: Stack, live: Live, ledger: Ledger, *, replaced: Iterable[str] = 
     else:
         moves = {move.target: move.source for move in stack.moved}
         for resource in stack.resources.values():
-            _declared(resource, stack, live, ledger, moves, tuple(replaced), found)
+            _compare_declared(resource, stack, live, ledger, moves, tuple(replaced), found)
         _leaving(stack, live, ledger, mine, found)
         _follow_up(stack, live, ledger, found)
     refuse_internal(found, live, ledger)
@@ -119,7 +119,7 @@ def _same_environment(stack: Stack, mine: Ledger, found: Difference) -> None:
         )
 
 
-def _declared(
+def _compare_declared(
     resource: Resource,
     stack: Stack,
     live: Live,
@@ -353,7 +353,7 @@ def _destroy(stack: Stack, live: Live, mine: Ledger, found: Difference) -> None:
             found.changes.append(replace(change, action=Action.RELEASE) if stays else change)
 
 
-def needed(stack: Stack, ledger: Ledger) -> frozenset[Address]:
+def find_needed_addresses(stack: Stack, ledger: Ledger) -> frozenset[Address]:
     """The addresses whose live state a plan of `stack` depends on."""
     mine = {a for a, o in ledger.items() if o.stack == stack.name}
     return frozenset(stack.resources) | mine | {e.address for e in stack.removed} | {m.source for m in stack.moved}

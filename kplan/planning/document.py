@@ -358,7 +358,7 @@ def parse(text: str) -> list[dict[str, Any]] | None:
     return documents if documents and all(isinstance(document, dict) for document in documents) else None
 
 
-def signed(documents: Sequence[Mapping[str, Any]], key: str | None) -> list[dict[str, Any]]:
+def sign_documents(documents: Sequence[Mapping[str, Any]], key: str | None) -> list[dict[str, Any]]:
     """The documents of one file with their signatures; without a key there are none."""
     if not key:
         return [dict(document) for document in documents]
@@ -463,46 +463,46 @@ def judge(
         ):
             moved.append(f"{step.change.address}: another topic has this name now")
             continue
-        found, why = _judged(step, live, answered.get(step.number))
+        found, why = _judge_step(step, live, answered.get(step.number))
         moved += why
-        judged += [_owned(found, ledger)] if found else []
+        judged += [_update_owner(found, ledger)] if found else []
     return judged, moved
 
 
-def _owned(judged: Judged, ledger: Ledger) -> Judged:
+def _update_owner(judged: Judged, ledger: Ledger) -> Judged:
     """The step with the ledger's record as it is now: that of a plan may be outdated."""
     change = judged.step.change
     owner = ledger.get(change.source or change.address)
     return replace(judged, step=replace(judged.step, change=replace(change, owner=owner)))
 
 
-def _judged(step: Step, live: Live, answered: bool | None) -> tuple[Judged | None, list[str]]:
+def _judge_step(step: Step, live: Live, answered: bool | None) -> tuple[Judged | None, list[str]]:
     change = step.change
     now, target = live.resources.get(change.source or change.address), live.resources.get(change.address)
     if change.is_ledger_only:
         return Judged(step), []
     if answered:
-        why = _moved(change, change.after, target)
+        why = _describe_divergence(change, change.after, target)
         return (None, why) if why else (Judged(step, done=True), [])
     if drops_of(change) and change.action is Action.DELETE and now is None:
         return Judged(step), []  # what is dropped after it may still be there; to drop it again does no harm
-    from_before = _moved(change, change.before, now) + _set_since(change, now)
+    from_before = _describe_divergence(change, change.before, now) + _set_since(change, now)
     if not from_before:
         return Judged(replace(step, change=_on(change, now))), []
     if _is_so(change, target, live) and (answered is None or not consequences_of(change).may_look_done(change)):
         return Judged(step, done=True), []
     if answered is None or (now is not None and comparison_of(change.address).is_anothers(change, now)):
         return None, from_before
-    return Judged(replace(step, change=_resumed(change, now, target))), []
+    return Judged(replace(step, change=_resume_change(change, now, target))), []
 
 
 def _is_so(change: Change, target: Resource | None, live: Live) -> bool:
     """Whether live is as planned. A replaced thing may look like the old one, so that cannot be told of it."""
     moving = change.source is not None and change.source in live.resources
-    return change.action is not Action.REPLACE and not moving and not _moved(change, change.after, target)
+    return change.action is not Action.REPLACE and not moving and not _describe_divergence(change, change.after, target)
 
 
-def _resumed(change: Change, now: Resource | None, target: Resource | None) -> Change:
+def _resume_change(change: Change, now: Resource | None, target: Resource | None) -> Change:
     """What is left of a change that was cut off somewhere in its middle."""
     if change.action is Action.REPLACE and now is None:
         return replace(change, action=Action.CREATE)
@@ -533,7 +533,7 @@ def _set_since(change: Change, now: Resource | None) -> list[str]:
     ]
 
 
-def _moved(change: Change, then: Resource | None, now: Resource | None) -> list[str]:
+def _describe_divergence(change: Change, then: Resource | None, now: Resource | None) -> list[str]:
     """What is different now from `then`, in words: `topic/x retention.ms: planned from 1, now 2`."""
     address = change.address
     if then is None or now is None:
@@ -557,7 +557,7 @@ __all__ = [
     "from_json",
     "judge",
     "parse",
-    "signed",
+    "sign_documents",
     "to_json",
     "verify_signatures",
     "with_secrets",

@@ -44,7 +44,7 @@ def read(cluster: Cluster, live: Live, changes: Sequence[Change], about: Sequenc
     return {a: replace(each, unknown={**unseen, **each.unknown}) for a, each in known.items()}
 
 
-def appeared(cluster: Cluster, live: Live, changes: Sequence[Change], now: int) -> list[str]:
+def find_new_dangers(cluster: Cluster, live: Live, changes: Sequence[Change], now: int) -> list[str]:
     """The dangers that nobody accepted when the plan was made: records in a topic that was empty, or many more."""
     acting = [change for change in changes if not change.is_ledger_only]
     facts = read(cluster, live, changes, [change for change in acting if may_lose(change)])
@@ -72,10 +72,10 @@ def leftovers(cluster: Cluster, store: Store, changes: Sequence[Change]) -> Mapp
     if not new:
         return {}
     vanished = {a: DELETED_BY_HAND for a, c in new.items() if c.owner is not None and c.owner.applied is not None}
-    return {**_committed(cluster, new), **_kept(store, new), **vanished}
+    return {**_find_group_offsets(cluster, new), **_find_kept_offsets(store, new), **vanished}
 
 
-def _committed(cluster: Cluster, new: Mapping[Address, Change]) -> dict[Address, str]:
+def _find_group_offsets(cluster: Cluster, new: Mapping[Address, Change]) -> dict[Address, str]:
     """A sink's offsets are those of its consumer group."""
     groups = find_groups(new.values())
     try:
@@ -85,7 +85,7 @@ def _committed(cluster: Cluster, new: Mapping[Address, Change]) -> dict[Address,
     return {groups[group]: COMMITTED.format(group) for group in found}
 
 
-def _kept(store: Store, new: Collection[Address]) -> dict[Address, str]:
+def _find_kept_offsets(store: Store, new: Collection[Address]) -> dict[Address, str]:
     """Those whose last deletion, as far as the journal goes back, kept the offsets."""
     left = {str(address): address for address in new}
     found: dict[Address, str] = {}

@@ -76,7 +76,7 @@ def _used(change: Change) -> set[Address]:
     return {address for resource in (change.before, applied) if resource is not None for address in _uses(resource)}
 
 
-def narrowed(
+def narrow_changes(
     changes: Sequence[Change], targets: Sequence[str], excluded: Sequence[str]
 ) -> tuple[list[Change], list[str]]:
     """The changes that match, with what they need; and the words for each thing excluded that a remaining one needs."""
@@ -126,7 +126,7 @@ def order(changes: Sequence[Change]) -> tuple[Step, ...]:
                 heapq.heappush(ready, (key(user), user))
     if len(queue) < len(changes):
         raise Cycle(sorted(a for a, needs in waiting.items() if needs))
-    return _numbered(queue, _grouping)
+    return _number_steps(queue, _grouping)
 
 
 def _rank(change: Change) -> tuple[int, int]:
@@ -147,7 +147,7 @@ def _grouping(change: Change) -> tuple[object, ...]:
     )
 
 
-def _numbered(queue: Sequence[Change], group: Callable[[Change], object]) -> tuple[Step, ...]:
+def _number_steps(queue: Sequence[Change], group: Callable[[Change], object]) -> tuple[Step, ...]:
     steps: list[Step] = []
     wave = 0
     inside: set[Address] = set()

@@ -35,7 +35,7 @@ from kplan.planning import facts
 from kplan.planning.diff import Ledger, diff, refuse_internal
 from kplan.planning.document import Plan
 from kplan.planning.draft import Draft
-from kplan.planning.order import Cycle, Needs, narrowed, order
+from kplan.planning.order import Cycle, Needs, narrow_changes, order
 from kplan.planning.reading import Prefetch, conceal_settings, read_live_state, start_call
 from kplan.planning.risk import Accepted, accepted_releases, assess_change, reliable, too_many, wants_facts
 from kplan.planning.selection import find_unmatched, find_unmatched_accepts, known_addresses
@@ -110,14 +110,14 @@ def compare_stacks(stacks: Sequence[Stack], live: Live, ledger: Ledger, options:
     for place, stack in enumerate(stacks):
         known = ledger_for(stack, ledger, stacks)
         found = diff(stack, live, known, replaced=options.replaced, mode=options.mode)
-        found.changes = accepted_releases(_placed(found.changes, stack), options.accept)
+        found.changes = accepted_releases(_place_changes(found.changes, stack), options.accept)
         refuse_internal(found, live, known)
         problems = list(found.diagnostics)
         if options.mode != "destroy":
             problems += (
                 p for kind in kinds_of(stack.resources) for p in kind.consequences.warn_of_stack(stack, live.target)
             )
-        problems += _uncompared(stack, live) if live.target.snapshot and options.mode == "apply" else []
+        problems += _note_uncompared(stack, live) if live.target.snapshot and options.mode == "apply" else []
         draft = replace(
             draft,
             changes={**draft.changes, **{(place, change.address): change for change in found.changes}},
@@ -132,8 +132,8 @@ def narrow(draft: Draft, options: Options) -> Draft:
     """Keep what was asked for and what that needs, in whichever stack that is."""
     needs = Needs.of(draft.all)
     draft = draft.edit(needs.add)
-    draft = draft.report(_unmatched(draft, options))
-    kept, clashes = narrowed(draft.all, options.targets, options.excluded)
+    draft = draft.report(_report_unmatched(draft, options))
+    kept, clashes = narrow_changes(draft.all, options.targets, options.excluded)
     return draft.report(_clashes(clashes)).keep(kept)
 
 
@@ -230,7 +230,7 @@ def _plan(draft: Draft, place: int, live: Live, ledger: Ledger, options: Options
     managed = sum(1 for owned in ledger.values() if owned.stack == stack.name)
     limit = None if options.mode == "destroy" else too_many(changes, managed, stack.guards, options.accept)
     try:
-        steps = order([_signed(change, options.sign_with) for change in changes])
+        steps = order([_sign_secrets(change, options.sign_with) for change in changes])
     except Cycle as e:
         steps = ()
         problems.append(
@@ -259,7 +259,7 @@ def _plan(draft: Draft, place: int, live: Live, ledger: Ledger, options: Options
     )
 
 
-def _placed(changes: Sequence[Change], stack: Stack) -> list[Change]:
+def _place_changes(changes: Sequence[Change], stack: Stack) -> list[Change]:
     """The changes; what left the stack has its place at the last entry under `removed`, or is of the whole file."""
     listed = [entry.span for entry in stack.removed if entry.span]
     declared = [r.origin.span for r in stack.resources.values() if r.origin.span]
@@ -288,7 +288,7 @@ def _unread(live: Live) -> list[Diagnostic]:
     ]
 
 
-def _uncompared(stack: Stack, live: Live) -> list[Diagnostic]:
+def _note_uncompared(stack: Stack, live: Live) -> list[Diagnostic]:
     from kplan.servers.snapshots import note_uncompared
 
     return note_uncompared(stack, live)
@@ -307,7 +307,7 @@ def _clashes(clashes: Sequence[str]) -> list[Diagnostic]:
     ]
 
 
-def _unmatched(draft: Draft, options: Options) -> list[Diagnostic]:
+def _report_unmatched(draft: Draft, options: Options) -> list[Diagnostic]:
     """What --target, --exclude, --replace and --accept name that is nowhere."""
     known = known_addresses(draft.stacks, [change.address for change in draft.all])
     named = (("--target", options.targets), ("--exclude", options.excluded), ("--replace", options.replaced))
@@ -315,7 +315,7 @@ def _unmatched(draft: Draft, options: Options) -> list[Diagnostic]:
     return found + find_unmatched_accepts(known, options.accept.patterns)
 
 
-def _signed(change: Change, key: str | None) -> Change:
+def _sign_secrets(change: Change, key: str | None) -> Change:
     """The change with keyed digests on its secrets."""
     if key is None:
         return change

@@ -14,7 +14,7 @@ from kplan.kinds.connector import sensitivity
 from kplan.kinds.connector.sensitivity import Setting
 from kplan.kinds.registry import KINDS
 from kplan.model import Address, Live, Stack, Target
-from kplan.planning.diff import Ledger, needed
+from kplan.planning.diff import Ledger, find_needed_addresses
 from kplan.servers.base import Backend, BackendState, Cluster
 from kplan.state.base import Overview, Store
 
@@ -107,14 +107,14 @@ def read_live_state(
 ) -> tuple[Live, Ledger]:
     """The live state of what is declared or owned, and the ledger: the servers and the store are asked at once."""
     prefetch = prefetch or begin_reading(cluster, store)
-    declared = {a for stack in stacks for a in needed(stack, {})}
+    declared = {a for stack in stacks for a in find_needed_addresses(stack, {})}
     named = _start_reading_named(cluster, declared)
     for key, reading in named.items():
         reading.result()
         prefetch.targets[key].result()
     overview = prefetch.recorded.result()
     ledger, names = overview.ledger, {stack.name for stack in stacks}
-    kinds = {address.kind for stack in stacks for address in needed(stack, ledger)}
+    kinds = {address.kind for stack in stacks for address in find_needed_addresses(stack, ledger)}
     live = _collect({**named, **prefetch.readings}, prefetch.targets, kinds)
     live = replace(live, state=store.topic)
     owned = {a for a, o in ledger.items() if o.stack in names}

@@ -54,7 +54,7 @@ def accepted_releases(changes: Sequence[Change], accepted: Accepted) -> list[Cha
     return result
 
 
-def _judged(risk: Risk, name: str, declared: Iterable[str], accepted: Accepted) -> Risk:
+def _judge_risk(risk: Risk, name: str, declared: Iterable[str], accepted: Accepted) -> Risk:
     if risk.level != "danger" or risk.kind == "protect":
         return risk
     by = "stack" if risk.kind in declared else "flag" if accepted.covers(name) else None
@@ -76,7 +76,7 @@ def assess_change(change: Change, stack: Stack, context: RiskContext, accepted: 
     entry = next((entry for entry in stack.removed if entry.address == change.address), None)
     declared = change.after.rules.accept if change.after else entry.accept if entry else frozenset()
     name = accept_name(change)
-    change = replace(change, risks=tuple(_judged(risk, name, declared, accepted) for risk in risks))
+    change = replace(change, risks=tuple(_judge_risk(risk, name, declared, accepted) for risk in risks))
     return consequences_of(change).finish(change, target)
 
 

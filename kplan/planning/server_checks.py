@@ -28,7 +28,7 @@ def ask_servers(draft: Draft, cluster: Cluster, target: Target) -> Draft:
     looking = _looking(cluster, draft.all, target)
     verified, problems = check(cluster, draft.all)
     draft = draft.edit(
-        lambda change: replace(change, options=replace(change.options, verified=_verified(change, verified)))
+        lambda change: replace(change, options=replace(change.options, verified=_find_check(change, verified)))
     ).report(problems)
     if looking is None:
         return draft
@@ -53,7 +53,7 @@ def check(cluster: Cluster, changes: Sequence[Change]) -> tuple[Mapping[Address,
     return verified, problems
 
 
-def _verified(change: Change, verified: Mapping[Address, str]) -> str:
+def _find_check(change: Change, verified: Mapping[Address, str]) -> str:
     """Which check accepted it; what is given up is not asked for, whatever becomes of it in another stack."""
     return "" if change.action is Action.RELEASE else verified.get(change.address, "")
 

@@ -32,7 +32,7 @@ class Looked:
 
 def look(cluster: Cluster, changes: Sequence[Change], target: Target) -> Looked:
     """What the databases say of `changes`. Not to be asked from here is no problem, unless something is dropped."""
-    wanted = dict(_wanted(changes)) if cluster.databases is not None else {}
+    wanted = dict(_find_wanted_connectors(changes)) if cluster.databases is not None else {}
     if cluster.databases is None or not wanted:
         return Looked()
     asks: dict[Key, DatabaseQuestion] = {}
@@ -54,7 +54,7 @@ def look(cluster: Cluster, changes: Sequence[Change], target: Target) -> Looked:
     return Looked(tuple(told), tuple(_check(changes[key[0]], why.get(key)) for key in wanted if not key[1]))
 
 
-def _wanted(changes: Sequence[Change]) -> Iterator[tuple[Key, Connector]]:
+def _find_wanted_connectors(changes: Sequence[Change]) -> Iterator[tuple[Key, Connector]]:
     """The connectors whose databases matter: what they are to become, and what of them is to be dropped."""
     for number, change in enumerate(changes):
         if wants(change) and isinstance(change.after, Connector):

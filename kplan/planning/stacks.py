@@ -50,17 +50,17 @@ def in_order(stacks: Sequence[Stack], changes: Sequence[Sequence[Change]], *, de
     """
     waits = _waits(changes)
     needs = {place: {b for a, b in waits if a == place} for place in range(len(stacks))} if waits else {}
-    makers, feeders = _wished(stacks)
+    makers, feeders = _find_preferred_order(stacks)
     for wishes in ([*makers, *feeders], makers):
         both = {place: set(needs.get(place, ())) for place in range(len(stacks))}
         for later, sooner in wishes:
             both[sooner if destroy else later].add(later if destroy else sooner)
         try:
-            return _sorted(both)
+            return _sort_stably(both)
         except CycleError:
             continue
     try:
-        return _sorted({place: needs.get(place, set()) for place in range(len(stacks))})
+        return _sort_stably({place: needs.get(place, set()) for place in range(len(stacks))})
     except CycleError as e:
         circle = e.args[1][::-1]  # graphlib gives each as the one that the next one waits for
         raise Circle(list(pairwise(circle)), waits) from e
@@ -81,7 +81,7 @@ def _waits(changes: Sequence[Sequence[Change]]) -> Waits:
     return found
 
 
-def _wished(stacks: Sequence[Stack]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+def _find_preferred_order(stacks: Sequence[Stack]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Pairs of a stack and one that is better before it: who declares the topics it uses, who feeds those it reads."""
     declares = {a.name: place for place, stack in enumerate(stacks) for a in stack.resources if a.kind == "topic"}
     fed: dict[str, set[int]] = {}
@@ -91,14 +91,14 @@ def _wished(stacks: Sequence[Stack]) -> tuple[list[tuple[int, int]], list[tuple[
             if isinstance(resource, Connector):
                 for name in resource.reads:
                     read.setdefault(name, set()).add(place)
-                for name in _fed(resource, declares):
+                for name in _find_fed_topics(resource, declares):
                     fed.setdefault(name, set()).add(place)
     users = [(place, declares[name]) for each in (fed, read) for name in each.keys() & declares for place in each[name]]
     readers = [(place, other) for name in read.keys() & fed for place in read[name] for other in fed[name]]
     return [(a, b) for a, b in users if a != b], [(a, b) for a, b in readers if a != b]
 
 
-def _fed(connector: Connector, topics: Collection[str]) -> Iterator[str]:
+def _find_fed_topics(connector: Connector, topics: Collection[str]) -> Iterator[str]:
     """What it feeds as far as that is known; otherwise those of `topics` that its settings name."""
     yield from connector.feeds
     if not connector.feeds and not connector.reads:
@@ -108,7 +108,7 @@ def _fed(connector: Connector, topics: Collection[str]) -> Iterator[str]:
             yield from (name for name in topics if name.startswith(f"{prefix}."))
 
 
-def _sorted(needs: Mapping[int, set[int]]) -> list[int]:
+def _sort_stably(needs: Mapping[int, set[int]]) -> list[int]:
     """Each after what it needs, otherwise in order. Raises graphlib.CycleError."""
     TopologicalSorter(needs).prepare()
     left = {place: set(others) for place, others in needs.items()}

@@ -48,7 +48,7 @@ MEASURES = (
             lambda p: [f"{where} ({lines})" for where, lines in p.classes() if lines > MAX_CLASS_LINES]),
     Measure(f"functions of more than {MAX_BODY_LINES} lines", 0,
             lambda p: [f"{where} ({lines})" for where, lines in p.functions() if lines > MAX_BODY_LINES]),
-    Measure("functions named by a bare participle", 0.033, Package.bare_participles,
+    Measure("functions named by a bare participle", 0.02, Package.bare_participles,
             share_of=lambda p: sum(1 for _ in p.named_functions())),
     Measure("public class names used twice", 0, Package.public_classes_twice),
     Measure("tests that assert nothing", 0, lambda p: Claims().tests_without_assertion()),

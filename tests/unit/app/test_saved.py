@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from kplan.diagnostics import Stale
-from kplan.planning.document import document_digest, from_json, parse, signed, verify_signatures
+from kplan.planning.document import document_digest, from_json, parse, sign_documents, verify_signatures
 from tests.examples import examples
 from tests.shell import Shell
 
@@ -146,9 +146,9 @@ def test_keys_of_a_later_minor_version_are_let_through(document: dict[str, Any])
 
 def test_a_signature_is_of_the_document_and_of_what_is_with_it(document: dict[str, Any]) -> None:
     other = {**document, "digest": "sha256:" + "0" * 64}
-    both = signed([document, other], KEY)
+    both = sign_documents([document, other], KEY)
     verify_signatures(both, KEY)
-    for wrong in (both[:1], both[::-1], [*both, both[0]], signed([document], KEY) + both[1:]):
+    for wrong in (both[:1], both[::-1], [*both, both[0]], sign_documents([document], KEY) + both[1:]):
         with pytest.raises(Stale):
             verify_signatures(wrong, KEY)
     with pytest.raises(Stale):
@@ -158,7 +158,10 @@ def test_a_signature_is_of_the_document_and_of_what_is_with_it(document: dict[st
 
 def test_without_a_key_nothing_is_signed(document: dict[str, Any]) -> None:
     assert "signature" in document
-    assert "signature" not in signed([{"digest": "x"}], None)[0] and "signature" not in signed([{"digest": "x"}], "")[0]
+    assert (
+        "signature" not in sign_documents([{"digest": "x"}], None)[0]
+        and "signature" not in sign_documents([{"digest": "x"}], "")[0]
+    )
 
 
 def test_a_key_twice_in_an_object_is_refused() -> None:
