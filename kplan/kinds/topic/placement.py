@@ -123,7 +123,7 @@ def make_throttle_configs(moved: Reassignment) -> dict[str, str]:
     }
 
 
-def find_involved_brokers(several: Collection[Reassignment]) -> Iterator[int]:
+def list_brokers(several: Collection[Reassignment]) -> Iterator[int]:
     """The brokers that give or take replicas, each once."""
     yield from sorted(
         {b for moved in several for side in (moved.before, moved.after) for r in side.values() for b in r}

@@ -29,7 +29,7 @@ from kplan.kinds.topic.placement import (
     LEADER_RATE,
     LEADERS,
     Placement,
-    find_involved_brokers,
+    list_brokers,
     make_throttle_configs,
 )
 from kplan.model import Address, Change, Topic
@@ -347,9 +347,7 @@ class Reassignments:
             topic = listed.topics.get(change.address.name)
             captured[change.address] = shared.capture_replicas(change, {} if topic is None else _replicas_of(topic))
         throttled_changes = [c for c in moving if (move := reassignment_of(c)) and move.throttle is not None]
-        rates = self._list_rates(
-            find_involved_brokers([move for c in throttled_changes if (move := reassignment_of(c))])
-        )
+        rates = self._list_rates(list_brokers([move for c in throttled_changes if (move := reassignment_of(c))]))
         for change in throttled_changes:
             config = change.before.config if isinstance(change.before, Topic) else {}
             own = [key for key in (LEADERS, FOLLOWERS) if key in config]
@@ -411,7 +409,7 @@ class Reassignments:
         for name, move in moves.items():
             if move.throttle is None or (adding and not make_throttle_configs(move)[FOLLOWERS]):
                 continue
-            keys = [f"{broker}/{key}" for broker in find_involved_brokers([move]) for key in RATES]
+            keys = [f"{broker}/{key}" for broker in list_brokers([move]) for key in RATES]
             rates |= {key: move.throttle for key in keys if key not in self._kept.get(name, ())}
         return rates
 

@@ -20,7 +20,7 @@ from kplan.kinds.topic.placement import (
     assign,
     describe_reassignment,
     document,
-    find_involved_brokers,
+    list_brokers,
     make_throttle_configs,
     plan_reassignment,
 )
@@ -119,7 +119,7 @@ def test_a_reassignment_names_the_partitions_that_change() -> None:
     assert describe_reassignment(moved) == "adds 4 replicas on brokers 1, 2, 3, in 2 partitions"
     assert describe_reassignment(moved.back) == "removes 4 replicas on brokers 1, 2, 3, in 2 partitions"
     assert decode_reassignment(json.loads(json.dumps(encode_reassignment(moved)))) == moved
-    assert list(find_involved_brokers([moved])) == [1, 2, 3]
+    assert list(list_brokers([moved])) == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
