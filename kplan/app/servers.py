@@ -14,7 +14,6 @@ from kplan.model import Live
 from kplan.model.masks import Mask
 from kplan.project.environment import Environment
 from kplan.servers.base import Backend, Cluster, ReportProgress, ignore_progress
-from kplan.servers.snapshots import Snapshot
 from kplan.state.base import Store
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from kplan.servers.connect.connectors import ConnectConnectors
     from kplan.servers.connect.incremental import Signals
     from kplan.servers.databases.base import Databases
+    from kplan.servers.snapshots import Snapshot
 
 
 def state_file(environment: Environment) -> Path:

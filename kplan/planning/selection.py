@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 from collections.abc import Collection, Iterable, Sequence
 
@@ -51,16 +50,20 @@ def find_unmatched_accepts(known: Collection[str], patterns: Sequence[str]) -> l
 
 
 def _suggestion(pattern: str, known: Collection[str]) -> str:
+    from difflib import get_close_matches
+
     form = "addresses look like topic/NAME or connector/NAME"
     if not pattern.startswith(tuple(f"{kind}/" for kind in KINDS)):
         named = [address for address in known if fnmatch.fnmatchcase(address.partition("/")[2], pattern)]
-        close = named or difflib.get_close_matches(f"topic/{pattern}", known, 1)
+        close = named or get_close_matches(f"topic/{pattern}", known, 1)
     else:
-        close = difflib.get_close_matches(pattern, known, 1)
+        close = get_close_matches(pattern, known, 1)
     return f"{form}; did you mean {close[0]}?" if close else form
 
 
 def _accept_help(pattern: str, names: Sequence[str]) -> str:
-    close = difflib.get_close_matches(pattern, names, 1)
+    from difflib import get_close_matches
+
+    close = get_close_matches(pattern, names, 1)
     form = "a plan prints what it takes, such as delete:topic/NAME"
     return f"{form}; did you mean {close[0]}?" if close else form

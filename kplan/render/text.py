@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kplan.diagnostics import codes
-from kplan.kinds.connector.tables import split
 from kplan.kinds.nouns import views_of, wording_of
 from kplan.render.alike import group_similar_steps
 from kplan.render.facts import describe_snapshot, format_sentence
@@ -404,6 +403,8 @@ def _render_list_diff(key: str, before: str, after: str, style: Style, column: i
 
 def split_items(text: str) -> list[str]:
     """Split a comma-separated list of names; escaped dots of regular expressions become plain dots."""
+    from kplan.kinds.connector.tables import split
+
     return [item.replace("\\.", ".") for item in split(text)]
 
 

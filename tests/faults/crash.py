@@ -29,7 +29,7 @@ from confluent_kafka.admin import AdminClient
 import kplan.cli.apply
 import kplan.cli.recover
 import kplan.planning.pipeline
-import kplan.servers.connect.connectors
+import kplan.servers.connect.access
 import kplan.servers.kafka.client
 import kplan.state.kafka.producer
 from kplan.__main__ import run
@@ -62,9 +62,7 @@ def wrap(points: Points) -> None:
     vars(kplan.state.kafka.producer)["Producer"] = _producer(points)
     vars(kplan.servers.kafka.client)["AdminClient"] = _admin(points)
     requests.Session.request = _request(points, requests.Session.request)  # type: ignore[method-assign]
-    vars(kplan.servers.connect.connectors)["ConnectConnectors"] = partial(
-        kplan.servers.connect.connectors.ConnectConnectors, steady=STEADY
-    )
+    vars(kplan.servers.connect.access)["Pacing"] = partial(kplan.servers.connect.access.Pacing, steady=STEADY)
 
 
 def _producer(points: Points) -> type[confluent_kafka.Producer]:
