@@ -590,7 +590,7 @@ def test_a_pull_request_is_planned_without_credentials_and_applied_when_it_is_me
     assert ran.steps == ["Fetch the reviewed plan", "Apply"]
     assert "2 added" in ran.log or "1 added" in ran.log
     again = runner.run(opened(github), PRODUCTION, command="apply")
-    assert again.code == 5 and "applied already" in again.log
+    assert again.code == 5 and "already applied" in again.log
 
 
 @pytest.mark.slow

@@ -182,7 +182,7 @@ def test_what_a_stranger_made_between_plan_and_apply_is_adopted_and_not_destroye
         lock.write(ledger={Address("topic", "many.a"): None})
     store.close()
     done = shell.kplan("apply", "plan.json")
-    assert "already so" in done.out and "3 added. 1 step was already done." in done.out
+    assert "already done" in done.out and "3 added. 1 step was already done." in done.out
     shell.kplan("destroy", "stack.yaml", "--yes")
     cluster = open_cluster(Environment("local", str(shell.folder), simulated=Simulated()))
     assert [a.name for a in cluster.topics.read(None).resources] == ["many.a"]
@@ -192,7 +192,7 @@ def test_a_saved_plan_takes_no_flags_of_planning_and_is_applied_once(shell: Shel
     shell.kplan("plan", "stack.yaml", "--out", "plan.json")
     assert "--target" in shell.kplan("apply", "plan.json", "--target", "topic/many.a", expect=64).err
     shell.kplan("apply", "plan.json")
-    assert "applied already" in shell.kplan("apply", "plan.json", expect=5).all
+    assert "already applied" in shell.kplan("apply", "plan.json", expect=5).all
 
 
 def test_the_folder_of_c_is_where_all_paths_start(shell: Shell) -> None:
@@ -246,7 +246,7 @@ sys.exit(run(["apply", "stack.yaml", "--yes"]))
 def test_ctrl_c_once_finishes_the_wave_and_puts_everything_back(shell: Shell) -> None:
     run = interrupted(shell, 1)
     assert run.returncode == 7, run.stdout + run.stderr
-    assert "K515" in run.stdout and "4 of 4 resources are as before" in run.stdout
+    assert "K515" in run.stdout and "all 4 resources are as before" in run.stdout
     assert "4 to add" in shell.kplan("plan", "stack.yaml").out
 
 
