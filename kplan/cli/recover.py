@@ -162,10 +162,10 @@ def _show_run(session: Session, run: OpenRun) -> None:
     session.say(clean(f"run {progress.run} of stack {progress.stack}, env {run.plan.env}, by {who}"))
     width = max([20, *(len(clean(step.address)) for step in steps)])
     visible_steps = steps if len(steps) <= 50 else [s for s in steps if s.state != "not begun"]
+    number_width = max((len(str(step.number)) for step in visible_steps), default=1) + len("[]")
     for step in visible_steps:
-        session.say(
-            f"  [{step.number}] {clean(step.address):<{min(60, width)}}  {clean(step.state):<12}  now {step.live}"
-        )
+        number = f"[{step.number}]".rjust(number_width)
+        session.say(f"  {number} {clean(step.address):<{min(60, width)}}  {clean(step.state):<12}  now {step.live}")
     if len(visible_steps) < len(steps):
         session.say(f"  and {len(steps) - len(visible_steps)} not begun")
 

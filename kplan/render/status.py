@@ -52,17 +52,21 @@ def _render_last_runs(document: Mapping[str, Any]) -> Iterator[str]:
     """Yield one line for each stack; of a single one with what it did."""
     runs = document["last_runs"]
     for name, run in runs.items():
-        summary = f": {_describe_run(document['statistics'])}" if len(runs) == 1 else f"  {name}"
+        numbers = _describe_run(document["statistics"])
+        summary = (f": {numbers}" if numbers else "") if len(runs) == 1 else f"  {name}"
         yield f"  last run    {run['run']}  {run['outcome']}{summary}"
         if run["error"]:
             yield f"    {run['error']}"
 
 
 def _describe_run(numbers: Mapping[str, int]) -> str:
-    """Return in words what the last run did."""
+    """Return in words what the last run created and sent again; empty for neither."""
     created, errors, retries = (numbers[key] for key in ("topics_created", "topic_creation_errors", "retries"))
-    parts = [f"{count(created, 'topic')} created", f"{errors} not created" if errors else "",
-            f"{count(retries, 'request')} sent again" if retries else ""]  # fmt: skip
+    parts = [
+        f"{count(created, 'topic')} created" if created or errors else "",
+        f"{errors} not created" if errors else "",
+        f"{count(retries, 'request')} sent again" if retries else "",
+    ]
     return ", ".join(filter(None, parts))
 
 

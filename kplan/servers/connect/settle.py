@@ -131,6 +131,8 @@ class Watch:
         """Return what it is waiting for."""
         if self.has_held(now) and self.beat:
             return f"RUNNING, waiting for a record in {self.beat}"
+        if self.good_since is not None and self.wanted == "running":
+            return f"running; watching {self.hold:g} s for an early failure"
         restarts_text = (
             f", restarted {self.restarted} of {self.restarted + self.restarts} times" if self.restarted else ""
         )

@@ -99,7 +99,8 @@ def test_retries_of_every_run_are_counted(fail: str, tmp_path: Path, monkeypatch
     found = status(shell, expect=2 if fail else 0)
     assert found["statistics"] == {"topics_created": created, "topic_creation_errors": 0, "retries": 2}
     text = shell.kplan("status", "stack.yaml", expect=2 if fail else 0).out
-    assert f": {created} topics created, 2 requests sent again" in text
+    summary = "2 topics created, 2 requests sent again" if created else "2 requests sent again"
+    assert f": {summary}" in text
 
 
 def test_an_apply_tells_programs_what_it_did(tmp_path: Path) -> None:

@@ -548,7 +548,7 @@ class TestSettle:
         assert fake_time.now >= 1.0
         assert seen == [
             "connector/cdc not listed yet",
-            "connector/cdc waiting for RUNNING: RUNNING, 1/1 tasks RUNNING",
+            "connector/cdc running; watching 1 s for an early failure",
         ]
 
     def test_a_task_that_fails_after_the_201(
