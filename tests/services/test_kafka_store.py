@@ -413,7 +413,7 @@ class TestRecords:
     @pytest.mark.parametrize(
         ("value", "why"),
         [
-            (b"{", "cannot be read"), (b"[]", "no object"), (b'{"v":1}', "cannot be read"),
+            (b"{", "cannot be read"), (b"[]", "not an object"), (b'{"v":1}', "cannot be read"),
             (b"\xff\xfe", "cannot be read"), (b'{"v":2,"new":1}', "newer kplan"), (b'{"event":"begin"}', "no version"),
         ],
     )  # fmt: skip
