@@ -56,7 +56,7 @@ def take_snapshot(loaded: Loaded, opened: OpenEnvironment, facts: str, runtime: 
 
 
 def _read_live(cluster: Cluster, managed: Collection[Address], sensitive: Iterable[Setting]) -> Live:
-    """All there is but what nobody manages and is left out; what is managed and not listed is asked for by name."""
+    """Read all that a snapshot holds; what is managed and not listed is read by name."""
     live = read_addresses(cluster, None, sensitive)
     resources, hidden = dict(live.resources), live.hidden
     for backend in cluster.backends:

@@ -27,6 +27,7 @@ from kplan.planning.risk import accept_name
 from kplan.planning.trust import escape, find_forbidden, find_undo_refusals, is_claimed, is_run_id
 from kplan.planning.undo import inverse
 from kplan.planning.unknown_words import find_unknown_change
+from kplan.servers.base import needs_connect
 from kplan.state.base import Holder, Lock, Store
 from kplan.version import __version__
 
@@ -93,7 +94,7 @@ def find_other_place(plan: Plan, live: Live, environment: str) -> str:
     target, live_target = plan.target, live.target
     if target.cluster_id and live_target.cluster_id and target.cluster_id != live_target.cluster_id:
         return f"it was on cluster {target.cluster_id}, and this is {live_target.cluster_id}"
-    changes_connectors = any(c.address.kind == "connector" and not c.is_ledger_only for c in plan.changes)
+    changes_connectors = needs_connect(c.address for c in plan.changes if not c.is_ledger_only)
     connect = live_target.connect_url or live_target.simulated
     if changes_connectors and not connect:
         return f"it changed connectors at {target.connect_url or 'a Connect'}, and there is no Connect here"

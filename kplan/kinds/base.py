@@ -78,7 +78,7 @@ class Consequences(Protocol[R_contra]):
         return NO_OPTIONS
 
     def add_effects(self, change: Change, live: Live) -> Change:
-        """Return the change with what it does besides its differences."""
+        """Return the change with what it does in addition to its differences."""
         return change
 
     def find_follow_ups(

@@ -17,7 +17,7 @@ Differing = tuple[str, Value, Value]  # the path of an attribute, and its value 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What differs, which live settings nobody manages, and how many attributes are as they should be."""
+    """What differs, which live settings no stack manages, and how many attributes are as they should be."""
 
     diffs: tuple[AttrDiff, ...] = ()
     unmanaged: tuple[str, ...] = ()

@@ -19,8 +19,8 @@ class Language(Protocol):
 
     section: str  # the key of a stack under which its blocks are
     key_order: Mapping[str, Order] = {}  # by document (`stack`, `environments`, `template`): keys by the path of a map
-    removal_keys: tuple[str, ...] = ()  # what an entry under `removed:` takes besides the common keys
-    fragments: Mapping[str, Fragment] = {}  # what the schema of each document (`stack.v1`) has besides its other parts
+    removal_keys: tuple[str, ...] = ()  # what an entry under `removed:` takes in addition to the common keys
+    fragments: Mapping[str, Fragment] = {}  # the kind's part of the schema of each document (`stack.v1`)
     leaves_with_its_line: bool = False  # a resource that leaves the stack is deleted without an entry under `removed:`
     is_named_by_guards: bool = False  # whether `guards: naming` judges the names
 

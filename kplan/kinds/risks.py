@@ -51,7 +51,7 @@ ACCEPT_WORDS = tuple(dict.fromkeys(r.kind for r in RULES.values() if r.kind not 
 
 @dataclass(frozen=True, slots=True)
 class RiskContext:
-    """What a change is judged by, besides itself.
+    """What a change is judged by, in addition to itself.
 
     `facts` is what is stored and who reads it. `leftover` says how it is known that there are offsets of this name; it
     is empty where there are none. `now` is in milliseconds since 1970, None where this machine's clock is wrong.

@@ -48,7 +48,7 @@ class Views(Protocol[R_contra]):
         return False
 
     def describe_row(self, resource: R_contra, health: Health | None) -> Json:
-        """Return what the row of a list says of a live resource besides its address and its stack."""
+        """Return what the row of a list says of a live resource in addition to its address and its stack."""
         return {}
 
     # -- status ---------------------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ class Views(Protocol[R_contra]):
 
     # -- a step of a plan -----------------------------------------------------------------------------------------
     def list_main_attributes(self, fields: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:
-        """Return what a new resource is besides its `config`, with short names; `fields` are its encoding."""
+        """Return what a new resource is in addition to its `config`, with short names; `fields` are its encoding."""
         return [(key, value) for key, value in fields.items() if key not in ("config", "rules", "note")]
 
     def summarize(self, fields: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The words in which changes of one kind are told: how they are undone, and what a run does."""
+"""The words for changes of one kind: how they are undone, and what a run does."""
 
 from __future__ import annotations
 

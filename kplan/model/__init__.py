@@ -404,7 +404,7 @@ class Undo:
 
 @dataclass(frozen=True, slots=True)
 class ChangeOptions:
-    """What a change does besides its differences. Each kind has its own, as a subclass.
+    """What a change does in addition to its differences. Each kind has its own, as a subclass.
 
     `effects` are sentences; `verified` names the server's check that accepted the change.
     """

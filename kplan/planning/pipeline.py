@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from kplan.diagnostics import (
     Diagnostic,
@@ -25,7 +25,6 @@ from kplan.kinds.topic.options import topic_options
 from kplan.model import (
     Address,
     Change,
-    Connector,
     Live,
     Resource,
     Secret,
@@ -44,9 +43,6 @@ from kplan.planning.stacks import Circle, in_order, ledger_for
 from kplan.planning.undo import decide_undo
 from kplan.servers.base import Cluster
 from kplan.state.base import Store
-
-if TYPE_CHECKING:
-    pass
 
 V = TypeVar("V")
 
@@ -222,7 +218,8 @@ def _without_passwords(cluster: Cluster, live: Live, changes: Sequence[Change]) 
 
 def _is_plain(live: Live, setting: Setting) -> bool:
     resource = live.resources.get(setting.connector)
-    return isinstance(resource, Connector) and isinstance(resource.config.get(setting.key), str)
+    path = f"/config/{setting.key}"
+    return resource is not None and isinstance(comparison_of(resource.address).read_attribute(resource, path), str)
 
 
 def _plan(draft: Draft, place: int, live: Live, ledger: Ledger, options: Options) -> Plan:
@@ -236,7 +233,7 @@ def _plan(draft: Draft, place: int, live: Live, ledger: Ledger, options: Options
         problems.append(
             error(codes.K235, "changes wait for each other", str(e), help="apply one of them first, with --target")
         )
-    names = {change.address.name for change in changes if change.address.kind == "connector"}
+    names = {change.address.name for change in changes if KINDS[change.address.kind].reads_databases}
     return Plan(
         stack.name,
         stack.env,

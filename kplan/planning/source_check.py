@@ -47,11 +47,13 @@ def look(cluster: Cluster, changes: Sequence[Change], target: Target) -> Looked:
         key: answer for key, answer in answers.items() if not isinstance(answer, KplanError)
     }
     why |= {key: _reason(asks[key].login, e) for key, e in answers.items() if isinstance(e, KplanError)}
-    told = _ready(asks, {key: seen for key, seen in found.items() if not key[1]}, why)
+    diagnostics = _ready(asks, {key: seen for key, seen in found.items() if not key[1]}, why)
     for key in (key for key in wanted if key[1]):
         change = changes[key[0]]
-        told += [report_hindered_drop(change, why[key])] if key in why else hindrances(change, asks[key], found[key])
-    return Looked(tuple(told), tuple(_check(changes[key[0]], why.get(key)) for key in wanted if not key[1]))
+        diagnostics += (
+            [report_hindered_drop(change, why[key])] if key in why else hindrances(change, asks[key], found[key])
+        )
+    return Looked(tuple(diagnostics), tuple(_check(changes[key[0]], why.get(key)) for key in wanted if not key[1]))
 
 
 def _find_wanted_connectors(changes: Sequence[Change]) -> Iterator[tuple[Key, Connector]]:
@@ -68,14 +70,14 @@ def _ready(
 ) -> list[Diagnostic]:
     """What is wrong; a list of tables that kplan cannot read is a reason not to judge."""
     slots = count_new_slots(asks, found)
-    told: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     for key, seen in found.items():
         login = asks[key].login
         try:
-            told += problems(asks[key], seen, slots[login.host, login.port])
+            diagnostics += problems(asks[key], seen, slots[login.host, login.port])
         except KplanError as e:
             why[key] = _in_short(e)
-    return told
+    return diagnostics
 
 
 def _check(change: Change, why: str | None) -> SourceCheck:

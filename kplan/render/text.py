@@ -307,7 +307,7 @@ def _choose_column_width(keys: Iterable[str]) -> int:
 
 
 def list_main_attributes(kind: str, resource: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what the resource is besides its config, in words."""
+    """Return what the resource is in addition to its config, in words."""
     rows = views_of(kind).list_main_attributes(resource)
     return [(key, format_replication(raw) if key == "replication" else _format_attribute(raw)) for key, raw in rows]
 

@@ -1,4 +1,4 @@
-"""What a change of a connector does besides its differences: restarts, and rows of new tables that are read."""
+"""What a change of a connector does in addition to its differences: restarts, and rows of new tables that are read."""
 
 from __future__ import annotations
 

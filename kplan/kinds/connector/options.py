@@ -1,4 +1,4 @@
-"""What a change of a connector has besides its differences: offsets, restarts, snapshots of new tables, drops."""
+"""What a connector's change has in addition to its differences: offsets, restarts, snapshots of new tables, drops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a change of a topic has besides its differences: the reassignment of its replicas, and the topic's id."""
+"""What a change of a topic has in addition to its differences: the reassignment of its replicas, and the topic's id."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class Shareable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Position:
-    """What the server keeps for a connector besides its offsets: the word for it, and the setting that names it."""
+    """What the server keeps for a connector, apart from offsets: the word for it, and the setting that names it."""
 
     word: str
     setting: str
