@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kplan.kinds.acl.kind import ACL
 from kplan.kinds.connector.kind import CONNECTOR
 from kplan.kinds.registry import KINDS
 from kplan.kinds.topic.kind import TOPIC
@@ -131,10 +132,20 @@ def _open_connectors(opening: Opening) -> Backend | None:
     return _connectors(opening)
 
 
+def _open_acls(opening: Opening) -> Backend | None:
+    if not opening.environment.kafka:
+        return None
+    from kplan.servers.kafka.acls import KafkaAcls
+
+    topics: Any = opening.backends[TOPIC.name]
+    return KafkaAcls(topics.client, opening.environment.settle_timeout)
+
+
 # How the resources of each kind are reached; a later one may use the backends that were opened before it.
 BACKENDS: dict[str, Callable[[Opening], Backend | None]] = {
     TOPIC.name: _open_topics,
     CONNECTOR.name: _open_connectors,
+    ACL.name: _open_acls,
 }
 
 

@@ -160,6 +160,14 @@ class Kind(Protocol[R]):
         """The name of the server that has the resources, where their address names none."""
 
     @property
+    def section(self) -> str:
+        """The key of a stack under which the kind's blocks are."""
+
+    @property
+    def is_in_every_plan(self) -> bool:
+        """Whether a plan is about the kind, too, where no stack declares or owns one: others use or share it."""
+
+    @property
     def encoding(self) -> Encoding[R]: ...
 
     @property

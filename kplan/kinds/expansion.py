@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.diagnostics.codes.code import Code
+from kplan.kinds.acl.rights import Right
 from kplan.kinds.connector.templates import Blueprint
 from kplan.kinds.topic.settings import Builder, Layer
 from kplan.language import keys, schema
@@ -48,6 +49,7 @@ class ExpansionContext:
     find: Callable[[str], tuple[Blueprint | None, Sequence[Diagnostic]]]  # a connector template by its name
     schema: Mapping[str, Any]  # of stacks, with the parts of all kinds
     measure: Callable[[Resource], int]  # how many attributes a resource has
+    rights_of: Callable[[Resource], Iterable[Right]] = lambda resource: ()  # what its principal needs on the brokers
     problems: list[Diagnostic] = field(default_factory=list)
     scope: Scope = field(default_factory=lambda: Scope({}))
     outer: list[Layer] = field(default_factory=list)  # defaults for every topic, under what the topic says

@@ -17,13 +17,14 @@ _TEMPLATE = ("version", "template", "description", "extends", "class", "paramete
 def read_key_orders() -> KeyOrders:
     """Return the order of keys in each kind of file, those of each kind of resource in the order of the kinds."""
     languages = [kind.language for kind in KINDS.values()]
-    sections = tuple(language.section for language in languages)
+    sections = tuple(kind.section for kind in KINDS.values())
+    words = tuple(word for language in languages for word in language.removal_words)
     removal = tuple(key for language in languages for key in language.removal_keys)
     guards = ("create", "max_changes", "naming", *KINDS)
     stack: Mapping[tuple[str, ...], tuple[str, ...]] = {
         (): ("version", "stack", "description", "variables", "defaults", *sections, "removed", "moved", "guards"),
         ("variables", "*"): _VARIABLE,
-        ("removed", "*"): (*KINDS, "accept", "keep", *removal),
+        ("removed", "*"): (*words, "accept", "keep", *removal),
         ("moved", "*"): ("from", "to"),
         ("guards",): guards,
     }

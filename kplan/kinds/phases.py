@@ -8,6 +8,8 @@ from enum import IntEnum
 class Phase(IntEnum):
     """When a change is made. Of two changes that do not wait for each other, the one of the earlier phase is first."""
 
+    USERS_CHANGED = 10
+    ACCESS_GRANTED = 50  # and quotas
     TOPICS_CREATED = 60
     TOPICS_CHANGED = 61
     CONNECTORS_CHANGED = 70
@@ -15,4 +17,7 @@ class Phase(IntEnum):
     REPLICAS_MOVED = 90  # it may take hours, and what fails sooner would put it back
     TOPICS_REPLACED = 100
     TOPICS_DELETED = 101
+    ACCESS_REVOKED = 120
+    USERS_DELETED = 130
+    OWN_ACCESS_REVOKED = 140  # kplan's own user may need it until then
     LEDGER_ONLY = 150  # with the end of the run

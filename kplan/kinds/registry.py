@@ -6,8 +6,11 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from kplan.kinds.acl.kind import ACL
 from kplan.kinds.connector.kind import CONNECTOR
+from kplan.kinds.quota.kind import QUOTA
 from kplan.kinds.topic.kind import TOPIC
+from kplan.kinds.user.kind import USER
 from kplan.model import Address
 
 if TYPE_CHECKING:
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from kplan.kinds.comparison import Comparison
     from kplan.model import Change, Resource
 
-_kinds: dict[str, Kind[Any]] = {"topic": TOPIC, "connector": CONNECTOR}
+_kinds: dict[str, Kind[Any]] = {kind.name: kind for kind in (TOPIC, CONNECTOR, USER, ACL, QUOTA)}
 KINDS = MappingProxyType(_kinds)
 ADDRESS = re.compile(r"([a-z][a-z_-]*)/.")
 

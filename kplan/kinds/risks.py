@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kplan.diagnostics import codes
 from kplan.diagnostics.codes.code import Code
-from kplan.model import Facts, Risk
+from kplan.model import STATE_TOPIC, Address, Facts, Resource, Risk
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,35 @@ RULES: Mapping[str, Rule] = {
         codes.K422: "",
         codes.K423: "",
         codes.K430: "",
+        codes.K440: "own-access",
+        codes.K441: "shut-out",
+        codes.K442: "access",
+        codes.K443: "",
+        codes.K444: "",
+        codes.K445: "",
+        codes.K450: "user",
+        codes.K451: "",
+        codes.K455: "",
     }.items()
 }
 ACCEPT_WORDS = tuple(dict.fromkeys(r.kind for r in RULES.values() if r.kind not in ("", "protect")))
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What is live before all changes of a plan and after them, and kplan's own principal, empty where it is not known.
+
+    `owners` are the stacks that own resources, by the ledger. `allows_by_default`: whether everybody may use what has
+    no binding; None where that is not known. `facts` are those of topics, `state` is the topic of kplan's own state.
+    """
+
+    before: Mapping[Address, Resource] = field(default_factory=dict)
+    after: Mapping[Address, Resource] = field(default_factory=dict)
+    principal: str = ""
+    owners: Mapping[Address, str] = field(default_factory=dict)
+    allows_by_default: bool | None = None
+    facts: Mapping[Address, Facts] = field(default_factory=dict)
+    state: str = STATE_TOPIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +86,7 @@ class RiskContext:
     facts: Facts | None = None
     leftover: str = ""
     now: int | None = None
+    world: World = field(default_factory=lambda: World())
 
 
 def make_risk(code: Code, summary: str, facts: Facts | None = None) -> Risk:

@@ -179,7 +179,10 @@ class Connector(Resource):
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """An entry of `removed:`. `keep` gives up ownership and leaves the thing there."""
+    """An entry of `removed:`. `keep` gives up ownership and leaves the thing there.
+
+    With `is_prefix` it is about all resources that the stack owns whose names begin so.
+    """
 
     address: Address
     accept: frozenset[str] = frozenset()
@@ -187,6 +190,13 @@ class Removal:
     keep_offsets: bool = False
     span: Span | None = None
     drop: frozenset[str] | None = None  # None: as was applied last
+    is_prefix: bool = False
+
+    def covers(self, address: Address) -> bool:
+        """Whether the entry is about this resource."""
+        if not self.is_prefix:
+            return address == self.address
+        return address.kind == self.address.kind and address.name.startswith(self.address.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +350,7 @@ class Live:
         default_factory=dict
     )  # by kind: why its server could not be read, where nothing here needs it
     state: str = ""  # the topic that holds kplan's own state
+    principal: str = ""  # kplan's own user, as brokers see it; empty where that is not known
     ids: Mapping[Address, str] = field(default_factory=dict)  # of topics, where they were asked for
 
 

@@ -275,7 +275,7 @@ def _read_applied(owned: Owned | None, path: str) -> Text | int | bool | None:
 
 # -- what goes --------------------------------------------------------------------------------------------------------
 def _leaving(stack: Stack, live: Live, ledger: Ledger, mine: Ledger, found: Difference) -> None:
-    listed = {entry.address: entry for entry in stack.removed}
+    listed = _list_removed(stack, mine)
     moved = {move.source for move in stack.moved if move.target in stack.resources}
     for address, entry in listed.items():
         owned = ledger.get(address)
@@ -300,6 +300,17 @@ def _leaving(stack: Stack, live: Live, ledger: Ledger, mine: Ledger, found: Diff
         ):
             keep = is_state_topic(address, stack)
             _goes(address, Removal(address, keep=True) if keep else None, owned, live, found)
+
+
+def _list_removed(stack: Stack, mine: Ledger) -> dict[Address, Removal]:
+    """Return the entries under `removed:` by what they are about; one may be about several resources of the stack."""
+    listed: dict[Address, Removal] = {}
+    for entry in stack.removed:
+        if entry.is_prefix:
+            listed |= {address: entry for address in mine if entry.covers(address)}
+        else:
+            listed[entry.address] = entry
+    return listed
 
 
 def _goes(address: Address, entry: Removal | None, owned: Owned | None, live: Live, found: Difference) -> None:
@@ -356,4 +367,9 @@ def _destroy(stack: Stack, live: Live, mine: Ledger, found: Difference) -> None:
 def find_needed_addresses(stack: Stack, ledger: Ledger) -> frozenset[Address]:
     """The addresses whose live state a plan of `stack` depends on."""
     mine = {a for a, o in ledger.items() if o.stack == stack.name}
-    return frozenset(stack.resources) | mine | {e.address for e in stack.removed} | {m.source for m in stack.moved}
+    return (
+        frozenset(stack.resources)
+        | mine
+        | {e.address for e in stack.removed if not e.is_prefix}
+        | {m.source for m in stack.moved}
+    )

@@ -38,22 +38,30 @@ def begin_reading(cluster: Cluster, store: Store) -> Prefetch:
 
 
 def _start_reading_all(cluster: Cluster) -> dict[Key, Future[BackendState]]:
-    """Ask for the resources of those kinds of which all are read."""
-    backends = {key: backend for key, backend in cluster.by_kind.items() if KINDS[backend.kind].reads_all}
+    """Ask for the resources of those kinds of which all are read, as far as every plan is about them."""
+    backends = {
+        key: backend
+        for key, backend in cluster.by_kind.items()
+        if KINDS[backend.kind].reads_all and KINDS[backend.kind].is_in_every_plan
+    }
     return {key: start_call(partial(backend.read, None)) for key, backend in backends.items()}
 
 
 def _start_reading_named(
     cluster: Cluster, addresses: Collection[Address] | None, *, asks_all: bool = True
 ) -> dict[Key, Future[BackendState]]:
-    """Ask for these resources of the other kinds (None: all of them). Without `asks_all` only who has some is asked."""
+    """Ask for these resources of the other kinds (None: all of them). Without `asks_all` only who has some is asked.
+
+    A kind that not every plan is about is asked for only where one of the addresses is of it.
+    """
     started = {}
     for key, backend in cluster.by_kind.items():
-        if KINDS[backend.kind].reads_all:
+        kind = KINDS[backend.kind]
+        if kind.reads_all and kind.is_in_every_plan:
             continue
         names = None if addresses is None else sorted({a.name for a in addresses if a.kind == backend.kind})
-        if names or names is None or asks_all:
-            started[key] = start_call(partial(backend.read, names))
+        if names or names is None or (asks_all and kind.is_in_every_plan):
+            started[key] = start_call(partial(backend.read, None if kind.reads_all else names))
     return started
 
 
@@ -116,11 +124,12 @@ def read_live_state(
     ledger, names = overview.ledger, {stack.name for stack in stacks}
     kinds = {address.kind for stack in stacks for address in find_needed_addresses(stack, ledger)}
     live = _collect({**named, **prefetch.readings}, prefetch.targets, kinds)
-    live = replace(live, state=store.topic)
+    live = replace(live, state=store.topic, principal=cluster.principal)
     owned = {a for a, o in ledger.items() if o.stack in names}
     overview.refuse_unreadable(names, declared | owned)
     refuse_interrupted(store, names, overview)
-    for undeclared in _start_reading_named(cluster, owned - declared, asks_all=False).values():
+    rest = {a for a in owned - declared if not KINDS[a.kind].reads_all or a.kind not in {kind for kind, _ in named}}
+    for undeclared in _start_reading_named(cluster, rest, asks_all=False).values():
         more = undeclared.result()
         live = replace(
             live,

@@ -73,7 +73,7 @@ def wants_facts(change: Change) -> bool:
 def assess_change(change: Change, stack: Stack, context: RiskContext, accepted: Accepted, target: Target) -> Change:
     """Return the change with its risks, each of them accepted or not, and the options that follow from them."""
     risks = [*consequences_of(change).find_risks(change, context), *_ownership_risks(change)]
-    entry = next((entry for entry in stack.removed if entry.address == change.address), None)
+    entry = next((entry for entry in stack.removed if entry.covers(change.address)), None)
     declared = change.after.rules.accept if change.after else entry.accept if entry else frozenset()
     name = accept_name(change)
     change = replace(change, risks=tuple(_judge_risk(risk, name, declared, accepted) for risk in risks))

@@ -60,7 +60,7 @@ class Expansion(ExpansionContext):
                 self.report(codes.K212, "bad stack name", f"{name!r}", ("stack",), "1 to 63 of a-z, 0-9 and -")
             name = "unnamed"
         self.scope = values.scope(kplan={"env": env.name, "stack": name, "bootstrap": env.bootstrap})
-        languages = [kind.language for kind in KINDS.values()]
+        languages = [kind.language for kind in KINDS.values() if kind.is_in_every_plan or data.get(kind.section)]
         for language in languages:
             language.expand(self)
         for report_undeclared, topics in self.expected:
@@ -106,20 +106,34 @@ class Expansion(ExpansionContext):
     def _read_removals(self, data: Mapping[str, Any]) -> tuple[Removal, ...]:
         removals = []
         for i, entry in enumerate(self.block(data.get("removed") or [], ("removed",)) or []):
-            kind = next(kind for kind in KINDS if kind in entry)
-            if entry.get(kind) is None:
+            found = self._read_removed_name(entry, i)
+            if found is None:
                 continue
+            address, is_prefix = found
             removals.append(
                 Removal(
-                    Address(kind, str(entry[kind])),
+                    address,
                     frozenset(entry.get("accept") or ()),
                     bool(entry.get("keep")),
                     bool(entry.get("keep_offsets")),
                     self.document.at("removed", i),
                     frozenset(entry["drop"]) if entry.get("drop") is not None else None,
+                    is_prefix,
                 )
             )
         return tuple(removals)
+
+    def _read_removed_name(self, entry: Mapping[str, Any], number: int) -> tuple[Address, bool] | None:
+        """Return what an entry is about, and whether it is about all whose names begin so."""
+        for kind in KINDS.values():
+            try:
+                name = kind.language.read_removal(entry)
+            except ValueError as e:
+                self.report(codes.K269, "nothing can have this name", f"{kind.name}: {e}", ("removed", number))
+                return None
+            if name is not None:
+                return Address(kind.name, name[0]), name[1]
+        return None
 
     def _read_moves(self, data: Mapping[str, Any]) -> tuple[Move, ...]:
         moves = []
@@ -139,7 +153,7 @@ class Expansion(ExpansionContext):
 
     def _find_contradictions(self, removed: Sequence[Removal], moved: Sequence[Move]) -> None:
         for entry in removed:
-            if entry.address in self.resources:
+            if (entry.is_prefix and any(map(entry.covers, self.resources))) or entry.address in self.resources:
                 self.problems.append(
                     error(
                         codes.K222,
@@ -202,6 +216,7 @@ def expand(document: Document, inputs: Inputs) -> tuple[Stack | None, list[Diagn
         _count_attributes,
         inputs=inputs,
     )
+    expansion.rights_of = lambda resource: KINDS[resource.kind].language.find_rights(resource, expansion)
     try:
         return expansion.run(), expansion.problems
     except TooMuch as e:

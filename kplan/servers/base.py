@@ -141,12 +141,19 @@ class Cluster:
     by_kind: Mapping[tuple[str, str], Backend]
     databases: Databases | None = None
     mask: Mask = field(default_factory=Mask)
+    principal: str = ""  # kplan's own user, as brokers see it; empty where that is not known
 
     @classmethod
-    def of(cls, *backends: Backend | None, databases: Databases | None = None, mask: Mask | None = None) -> Cluster:
+    def of(
+        cls,
+        *backends: Backend | None,
+        databases: Databases | None = None,
+        mask: Mask | None = None,
+        principal: str = "",
+    ) -> Cluster:
         """Return the cluster of these backends; None stands for a server that the environment does not have."""
         by_kind = {(backend.kind, backend.server): backend for backend in backends if backend is not None}
-        return cls(by_kind, databases, Mask() if mask is None else mask)
+        return cls(by_kind, databases, Mask() if mask is None else mask, principal)
 
     def find(self, address: Address) -> Backend | None:
         """Return the backend of a resource; None where the environment does not have its server."""

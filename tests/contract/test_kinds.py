@@ -50,7 +50,7 @@ stack: shop
 topics:
   shop.orders:
 
-access:
+grants:
   User:alice:
     read: [shop.orders, "*"]
     limit: 3
@@ -127,7 +127,7 @@ class TestEveryKind:
             assert KINDS[name].wording.say_created(change) and KINDS[name].wording.say_creation_undone(change)
 
     def test_its_section_has_a_place_and_a_schema(self, name: str) -> None:
-        section = KINDS[name].language.section
+        section = KINDS[name].section
         assert section in read_key_orders().stack[()]
         assert section in read_schema("stack.v1")["properties"]
         assert name in read_schema("stack.v1")["$defs"]["removed"]["properties"]
@@ -230,10 +230,10 @@ def test_it_is_validated_and_formatted(project: Project) -> None:
 
 
 def test_fmt_orders_its_section_and_keys(project: Project) -> None:
-    project.write("shop.yaml", "version: 1\nstack: shop\naccess:\n  User:alice: {seal: s, read: [a]}\ntopics:\n  a:\n")
+    project.write("shop.yaml", "version: 1\nstack: shop\ngrants:\n  User:alice: {seal: s, read: [a]}\ntopics:\n  a:\n")
     project.kplan("fmt", "shop.yaml")
     text = (project.folder / "shop.yaml").read_text("utf-8")
-    assert text.index("topics:") < text.index("access:") and text.index("read:") < text.index("seal:")
+    assert text.index("topics:") < text.index("grants:") and text.index("read:") < text.index("seal:")
 
 
 def test_it_is_planned_applied_and_then_as_declared(project: Project) -> None:
@@ -395,6 +395,6 @@ def test_a_kplan_without_the_kind_stops_this_stack_alone(project: Project) -> No
 
 def test_the_fragments_are_schemas(project: Project) -> None:
     printed = yaml.safe_load(project.kplan("schema", "stack").out)
-    assert printed["properties"]["access"] and printed["$defs"]["access"]
+    assert printed["properties"]["grants"] and printed["$defs"]["grants"]
     assert Address("grant", "x")  # its kind is in the pattern of addresses
     assert "topic|connector|grant" in json.dumps(printed["properties"]["moved"])

@@ -16,7 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from kplan.servers.permissions import group_prefix
+from kplan.kinds.acl.permissions import group_prefix
 from tests.faults.world import World
 
 USER = "User:ANONYMOUS", "*"

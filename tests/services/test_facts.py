@@ -149,7 +149,7 @@ def test_groups_that_read_and_groups_that_rest(kafka: KafkaCluster) -> None:
 def test_time_that_is_up_makes_facts_unknown_and_says_so(kafka: KafkaCluster) -> None:
     create(kafka, "facts.late")
     backend = KafkaTopics({"bootstrap.servers": kafka.bootstrap})
-    found = FactsReader(backend._client, seconds=0).read(["facts.late"])[Address("topic", "facts.late")]
+    found = FactsReader(backend.client, seconds=0).read(["facts.late"])[Address("topic", "facts.late")]
     assert (found.records, found.first_write) == (None, None)
     assert set(found.unknown) == {"records", "first_write", "last_write", "readers"}
     assert set(found.unknown.values()) == {"not read within 0 s"}
@@ -165,8 +165,8 @@ def test_a_hundred_topics_are_read_as_one(kafka: KafkaCluster) -> None:
     sent: list[str] = []
     backend = KafkaTopics({"bootstrap.servers": kafka.bootstrap})
     backend.facts(names)  # leaders of new partitions are awaited
-    asked = backend._client.request
-    backend._client.request = lambda *a, **k: sent.append("") or asked(*a, **k)  # type: ignore[method-assign,func-returns-value]
+    asked = backend.client.request
+    backend.client.request = lambda *a, **k: sent.append("") or asked(*a, **k)  # type: ignore[method-assign,func-returns-value]
     read = backend.facts(names)
     assert [found for found in read.values() if found != Facts(records=0)] == []
     assert len(read) == 100

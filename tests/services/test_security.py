@@ -37,9 +37,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from kplan.diagnostics import Denied
+from kplan.kinds.acl.permissions import ACTIVITIES, HEARTBEAT, Acl, Activity
 from kplan.kinds.topic.options import TopicOptions
 from kplan.servers.kafka.signals import KafkaSignals
-from kplan.servers.permissions import ACTIVITIES, HEARTBEAT, Acl, Activity
 from tests.fakes.gateway import read_only_gateway
 from tests.services import ServiceMissing, plugin_path
 from tests.services.fixtures import without

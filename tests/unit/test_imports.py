@@ -37,7 +37,7 @@ LAYERS = (
 # Values in, values out: no I/O, no clock, nothing random, no process.
 PURE = ("version", "text", "diagnostics", "model", "language", "kinds", "planning", "inspect.drift", "inspect.lineage",
         "project.environment", "project.process", "project.expand", "project.guard", "project.scaffold",
-        "project.stacks", "render.drift", "render.run_events", "render.wording", "servers.permissions",
+        "project.stacks", "render.drift", "render.run_events", "render.wording",
         "servers.snapshots", "state.cleaning", "state.signing")  # fmt: skip
 # `masks` filters the log and masks URLs; the pipeline reads servers side by side, and its clock is a default.
 IMPURE = frozenset({"model.masks", "planning.pipeline", "planning.reading", "planning.server_checks"})
@@ -49,6 +49,7 @@ HEAVY = frozenset({
 BUILT_ON = {
     "yaml": {"language.source", "language.fmt"},
     "confluent_kafka": {
+        "servers.kafka.acls",
         "servers.kafka.topic_checks",
         "servers.kafka.topic_reader",
         "servers.kafka.topic_requests",

@@ -3,6 +3,8 @@
 The modules hold the codes by subject, `ranges` says what the numbers mean, and `table` finds a code by its number.
 """
 
+from kplan.diagnostics.codes.access import *  # noqa: F403
+from kplan.diagnostics.codes.authorizer import *  # noqa: F403
 from kplan.diagnostics.codes.connect import *  # noqa: F403
 from kplan.diagnostics.codes.connectors import *  # noqa: F403
 from kplan.diagnostics.codes.databases import *  # noqa: F403
@@ -17,4 +19,5 @@ from kplan.diagnostics.codes.risks import *  # noqa: F403
 from kplan.diagnostics.codes.runs import *  # noqa: F403
 from kplan.diagnostics.codes.servers import *  # noqa: F403
 from kplan.diagnostics.codes.state import *  # noqa: F403
+from kplan.diagnostics.codes.users import *  # noqa: F403
 from kplan.diagnostics.codes.values import *  # noqa: F403

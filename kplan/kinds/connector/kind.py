@@ -21,6 +21,8 @@ class ConnectorKind:
 
     name = "connector"
     server = "connect"
+    section = "connectors"
+    is_in_every_plan = True
     reads_all = True
     unread_effect = "; which sinks read its topics is not known, and counts as a danger"
     holds_secrets = True

@@ -16,7 +16,7 @@ CONNECTOR_KEYS = ("description", "template", "class", "for_each", "name", "clien
 
 
 class ConnectorLanguage(Language):
-    section = "connectors"
+    removal_words = ("connector",)
     removal_keys = ("keep_offsets", "drop")
     key_order = {
         "stack": {

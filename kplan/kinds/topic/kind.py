@@ -19,6 +19,8 @@ class TopicKind:
 
     name = "topic"
     server = "kafka"
+    section = "topics"
+    is_in_every_plan = True
     reads_all = False
     unread_effect = ""
     holds_secrets = False

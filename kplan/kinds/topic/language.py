@@ -17,7 +17,7 @@ TOPIC_KEYS = ("for_each", "topic", "role", "partitions", "replication_factor", "
 
 
 class TopicLanguage(Language):
-    section = "topics"
+    removal_words = ("topic",)
     is_named_by_guards = True
     key_order = {
         "stack": {("defaults", "topic"): TOPIC_KEYS, ("topics", "*"): TOPIC_KEYS},

@@ -25,6 +25,7 @@ from kplan.diagnostics import (
     Timeout,
     Unreachable,
 )
+from kplan.kinds.acl.permissions import Acl, describe_missing
 from kplan.model.masks import Mask, MaskingFilter
 from kplan.servers.connection_errors import (
     ATTEMPT_TIMEOUT_S,
@@ -36,7 +37,6 @@ from kplan.servers.connection_errors import (
     unusable_settings,
 )
 from kplan.servers.kafka.errors import Forbidden, make_error, map_exception
-from kplan.servers.permissions import Acl, describe_missing
 from kplan.servers.waits import RETRY, WAITS
 
 K = TypeVar("K")

@@ -21,10 +21,10 @@ from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, To
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from kplan.diagnostics import Busy, Conflict, ErrorClass, KplanError, Timeout
+from kplan.kinds.acl.permissions import Acl
 from kplan.model import Address, Facts, Reader
 from kplan.servers import topics as shared
 from kplan.servers.connection_errors import UNLIMITED_TIMEOUT_S
-from kplan.servers.permissions import Acl
 
 if TYPE_CHECKING:
     from kplan.servers.kafka.client import Client

@@ -22,6 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from kplan.diagnostics import Denied, ErrorClass, KplanError, Rejected, Timeout, Unsupported, codes
+from kplan.kinds.acl.permissions import Acl
 from kplan.kinds.topic.options import Reassignment, Replicas, reassignment_of
 from kplan.kinds.topic.placement import (
     FOLLOWER_RATE,
@@ -35,7 +36,6 @@ from kplan.kinds.topic.placement import (
 from kplan.model import Address, Change, Topic
 from kplan.servers import topics as shared
 from kplan.servers.base import Outcome, Progress
-from kplan.servers.permissions import Acl
 
 if TYPE_CHECKING:
     from kplan.servers.kafka.client import Client

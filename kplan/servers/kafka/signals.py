@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from kplan.diagnostics import Denied, KplanError, Timeout, Unreachable
-from kplan.servers.permissions import Acl, describe_missing
+from kplan.kinds.acl.permissions import Acl, describe_missing
 
 LOGGER = logging.getLogger("kplan.kafka")
 # The second is told to whoever may write to no topic at all: InitProducerId takes Write on any of them since Kafka 2.8.

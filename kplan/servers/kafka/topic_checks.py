@@ -9,6 +9,7 @@ from functools import partial
 from confluent_kafka.admin import AclOperation  # type: ignore[attr-defined]
 
 from kplan.diagnostics import Conflict, Diagnostic, ErrorClass, KplanError
+from kplan.kinds.acl.permissions import Acl
 from kplan.model import Action, Address, Change, Topic
 from kplan.servers import topics as shared
 from kplan.servers.kafka.client import Client
@@ -16,7 +17,6 @@ from kplan.servers.kafka.errors import Forbidden, to_diagnostic
 from kplan.servers.kafka.reassign import Reassignments
 from kplan.servers.kafka.topic_reader import MAX_DESCRIBED_PER_REQUEST, TopicReader
 from kplan.servers.kafka.topic_requests import Failures, TopicRequests
-from kplan.servers.permissions import Acl
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,13 +12,13 @@ from confluent_kafka import TopicCollection
 from confluent_kafka.admin import ConfigResource, ConfigSource  # type: ignore[attr-defined]
 
 from kplan.diagnostics import Busy, Conflict, Denied, KplanError, Rejected, Timeout, Unreachable
+from kplan.kinds.acl.permissions import Acl
 from kplan.kinds.topic import configs as catalog
 from kplan.model import Address, Topic
 from kplan.servers import topics as shared
 from kplan.servers.base import BackendState, ReportProgress, ignore_progress
 from kplan.servers.kafka.client import Client
 from kplan.servers.kafka.errors import Forbidden
-from kplan.servers.permissions import Acl
 
 MAX_DESCRIBED_PER_REQUEST: Final = 250  # topics in a DescribeConfigs request: 1,000 answer with 2 to 4 MB
 MAX_PARALLEL_REQUESTS: Final = 2  # a broker answers the requests of one connection one after the other

@@ -18,10 +18,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from kplan.diagnostics import KplanError, Rejected
+from kplan.kinds.acl.permissions import Acl
 from kplan.model import Topic
 from kplan.servers import topics as shared
 from kplan.servers.kafka.client import Client
-from kplan.servers.permissions import Acl
 
 Failures = dict[str, KplanError | None]  # by topic; None: it succeeded
 ConfigChanges = Mapping[str, tuple[Mapping[str, str], Sequence[str]]]  # by topic: what is set, and what is reset

@@ -40,29 +40,29 @@ class KafkaTopics:
                  warn: Callable[[str], None] = _log_warning, tell: ReportProgress = ignore_progress,
                  reassign_timeout: float = 3600, throttle: int | None = None,
                  places: Mapping[str, Span] = NO_PLACES) -> None:  # fmt: skip
-        self._client = Client(config, request_timeout, attempts, delay, secrets, warn, places)
-        self._replicas = Reassignments(self._client, reassign_timeout, throttle)
-        self._reader = TopicReader(self._client, tell)
-        self._requests = TopicRequests(self._client)
-        self._checks = TopicChecks(self._client, self._reader, self._requests, self._replicas, warn)
-        visibility = TopicVisibility(self._client, self._reader, settle_timeout, tell)
-        delivery = TopicDelivery(self._client, self._reader)
-        self._changes = TopicChanges(self._client, self._reader, self._requests, delivery, self._checks, visibility,
+        self.client = Client(config, request_timeout, attempts, delay, secrets, warn, places)
+        self._replicas = Reassignments(self.client, reassign_timeout, throttle)
+        self._reader = TopicReader(self.client, tell)
+        self._requests = TopicRequests(self.client)
+        self._checks = TopicChecks(self.client, self._reader, self._requests, self._replicas, warn)
+        visibility = TopicVisibility(self.client, self._reader, settle_timeout, tell)
+        delivery = TopicDelivery(self.client, self._reader)
+        self._changes = TopicChanges(self.client, self._reader, self._requests, delivery, self._checks, visibility,
                                      self._replicas, tell)  # fmt: skip
         self._settling = TopicSettling(self._changes, visibility, self._replicas)
 
     @property
     def retries(self) -> int:
-        return self._client.retries
+        return self.client.retries
 
     def identify(self) -> Target:
         """Return which cluster this is. Raises Unreachable or Denied, with the reason that only librdkafka has."""
-        cluster = self._client.cluster()
-        return Target(cluster.cluster_id or "", self._client.bootstrap, len(cluster.nodes))
+        cluster = self.client.cluster()
+        return Target(cluster.cluster_id or "", self.client.bootstrap, len(cluster.nodes))
 
     def close(self) -> None:
         self._replicas.close()
-        self._client.close()
+        self.client.close()
 
     def read(self, names: Collection[str] | None) -> BackendState:
         """Read the live topics: one metadata request, configs in chunks, and missing ones by name."""
@@ -101,10 +101,10 @@ class KafkaTopics:
 
     def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
         """Return records, the times of the oldest and the newest, and the consumer groups with their lag; not bytes."""
-        return FactsReader(self._client).read(names) if names else {}
+        return FactsReader(self.client).read(names) if names else {}
 
     def positions(self, groups: Collection[str]) -> frozenset[str]:
-        return FactsReader(self._client).find_groups_with_positions(groups)
+        return FactsReader(self.client).find_groups_with_positions(groups)
 
     def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
         """Return none: no config of a topic is a password."""
@@ -112,4 +112,4 @@ class KafkaTopics:
 
     def read_end_offsets(self, names: Collection[str]) -> Mapping[str, int]:
         """Return the sum of each topic's end offsets, which grows with each write; a missing topic has none."""
-        return sum_end_offsets(self._client, names)
+        return sum_end_offsets(self.client, names)

@@ -11,10 +11,10 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, libversion
 
 from kplan.diagnostics import Denied, Invalid, JournalBroken, KplanError, Span, Unsupported
+from kplan.kinds.acl.permissions import Acl, describe_missing, group_prefix
 from kplan.model.masks import Mask
 from kplan.servers.connection_errors import ATTEMPT_TIMEOUT_S as ATTEMPT_TIMEOUT_S
 from kplan.servers.connection_errors import Contact, unusable_settings
-from kplan.servers.permissions import Acl, describe_missing, group_prefix
 from kplan.servers.waits import RETRY
 
 CLIENT_PREFIX: Final = "kplan/"

@@ -1,6 +1,6 @@
 """Keep the ledger, the journal and the lock in one compacted topic of the cluster (facts.md 5; schemas/state.v1.json).
 
-`log` has its records, `topic` reads it, `lock` writes it. The required rights are in `kplan.servers.permissions`.
+`log` has its records, `topic` reads it, `lock` writes it. The required rights are in `kplan.kinds.acl.permissions`.
 """
 
 from __future__ import annotations

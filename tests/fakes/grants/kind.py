@@ -55,22 +55,22 @@ class GrantEncoding(Encoding[Grant]):
 
 
 class GrantLanguage(Language):
-    """`access: {WHO: {read: [WHAT, …], limit: 2, seal: s}}`: one block declares a grant for each WHAT."""
+    """`grants: {WHO: {read: [WHAT, …], limit: 2, seal: s}}`: one block declares a grant for each WHAT."""
 
-    section = "access"
+    removal_words = ("grant",)
     leaves_with_its_line = True
-    key_order = {"stack": {("access", "*"): ("read", "write", "limit", "seal")}}
+    key_order = {"stack": {("grants", "*"): ("read", "write", "limit", "seal")}}
     fragments: Mapping[str, Fragment] = {
         "stack.v1": {
             "properties": {
-                "access": {
+                "grants": {
                     "type": ["object", "null"],
                     "description": "Grants by who has them.",
-                    "additionalProperties": {"$ref": "#/$defs/access"},
+                    "additionalProperties": {"$ref": "#/$defs/grants"},
                 }
             },
             "$defs": {
-                "access": {
+                "grants": {
                     "type": "object",
                     "description": "What somebody may do.",
                     "additionalProperties": False,
@@ -111,9 +111,9 @@ class GrantLanguage(Language):
     }
 
     def expand(self, context: ExpansionContext) -> None:
-        for who in context.document.data.get("access") or {}:
-            path = ("access", who)
-            block = context.document.data["access"][who]
+        for who in context.document.data.get("grants") or {}:
+            path = ("grants", who)
+            block = context.document.data["grants"][who]
             for scope in context.scopes(block, path, who):
                 name = context.value(who, path, scope)
                 own = context.block({k: v for k, v in block.items() if k != "for_each"}, path, scope)
@@ -203,6 +203,8 @@ class GrantWording(Wording):
 class GrantKind:
     name = "grant"
     server = "vault"
+    section = "grants"
+    is_in_every_plan = False
     reads_all = True
     unread_effect = ""
     reads_databases = False

@@ -91,6 +91,18 @@ ACTIVITIES: tuple[Activity, ...] = (
         Acl("AlterConfigs", "Cluster"): "throttle brokers meanwhile, and see what throttles they have; needed only "
                                         "with `reassign: {throttle: …}`",
     }),
+    Activity("access read", "plan, list and import `access:` and `users:`", {
+        Acl("Describe", "Cluster"): "see bindings and users: without it brokers answer with an empty list of bindings",
+    }),
+    Activity("access", "apply, destroy and recover them", {
+        Acl("Alter", "Cluster"): "create and delete bindings and users; see them",
+    }),
+    Activity("quotas read", "plan, list and import `quotas:`", {
+        Acl("DescribeConfigs", "Cluster"): "see quotas",
+    }),
+    Activity("quotas", "apply, destroy and recover them", {
+        Acl("AlterConfigs", "Cluster"): "change quotas, and see them",
+    }),
     Activity("state read", "plan with the state in Kafka", {
         Acl("Read", "Topic", STATE): "read ledger and journal",
         Acl("Describe", "Group", group_prefix(STATE), True): "see who holds a stack's lock",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kplan.servers.permissions import ACTIVITIES, Acl, describe_missing, find_principal, group_prefix
+from kplan.kinds.acl.permissions import ACTIVITIES, Acl, describe_missing, find_principal, group_prefix
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "permissions.md"
 PLACE = re.compile(r"(<!-- made of kplan/servers/permissions\.py.*?-->\n).*?(<!-- end -->)", re.DOTALL)

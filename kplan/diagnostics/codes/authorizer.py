@@ -1,0 +1,22 @@
+"""What brokers say about access, users and quotas."""
+
+from kplan.diagnostics.codes.code import Code
+
+K340 = Code(
+    "K340",
+    "the cluster has no authorizer",
+    level="error",
+    cause="""
+        The brokers answer SECURITY_DISABLED: no `authorizer.class.name` is set, so there are no bindings, and everybody
+        may do everything.
+        """,
+    remedy="Set `authorizer.class.name` on the brokers and controllers, or remove `access:` for this environment.",
+)
+
+K342 = Code(
+    "K342",
+    "quotas need another client",
+    level="error",
+    cause="The usual client has no requests for quotas. kplan uses kafka-python's, which is an extra of kplan.",
+    remedy="Install it: `pip install 'kplan[admin]'`.",
+)

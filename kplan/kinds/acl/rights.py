@@ -1,0 +1,30 @@
+"""What somebody must be allowed to do with one resource of Kafka, as other kinds of resource ask for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kplan.kinds.acl.operations import CLUSTER_NAME, Pattern, ResourceType
+
+
+class Place(NamedTuple):
+    """A resource of Kafka, or all whose names begin with `name`."""
+
+    resource_type: ResourceType
+    name: str = CLUSTER_NAME
+    pattern: Pattern = Pattern.LITERAL
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One operation on one place. `purpose` is what it is for, such as `heartbeat topic`."""
+
+    operation: str
+    place: Place
+    purpose: str = ""
+
+
+def list_rights(operations: tuple[str, ...], place: Place, purpose: str = "") -> list[Right]:
+    """Return a right for each of the operations."""
+    return [Right(operation, place, purpose) for operation in operations]

@@ -1,0 +1,1 @@
+"""Client quotas, as a kind of resource."""

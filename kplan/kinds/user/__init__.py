@@ -1,0 +1,1 @@
+"""SCRAM users, as a kind of resource."""

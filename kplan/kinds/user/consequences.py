@@ -1,0 +1,76 @@
+"""What a change of a user brings with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from kplan.diagnostics import codes
+from kplan.kinds.base import Consequences
+from kplan.kinds.parts import encode_part
+from kplan.kinds.phases import Phase
+from kplan.kinds.risks import RiskContext, make_risk
+from kplan.kinds.user.comparison import PASSWORD
+from kplan.kinds.user.user import ScramUser
+from kplan.model import Action, AttrDiff, Change, Risk, Target, Undo
+
+NO_PASSWORD = "no broker tells the password, and `previous_password` does not name it"
+
+
+class UserConsequences(Consequences[ScramUser]):
+    def decide_undo(self, change: Change, target: Target) -> Undo:
+        if change.action is Action.CREATE:
+            return Undo("delete", True)
+        if change.action is Action.DELETE:
+            return Undo("none", False, "no broker tells the password")
+        if not needs_old_password(change) or _find_previous(change) is not None:
+            return Undo("restore", True)
+        return Undo("none", False, NO_PASSWORD)
+
+    def phase(self, change: Change) -> Phase:
+        return Phase.USERS_DELETED if change.action is Action.DELETE else Phase.USERS_CHANGED
+
+    def find_risks(self, change: Change, context: RiskContext) -> Iterator[Risk]:
+        if change.is_ledger_only:
+            return
+        user = change.before or change.after
+        assert isinstance(user, ScramUser)
+        if change.action is Action.DELETE:
+            if why := _find_uses(user, context):
+                yield make_risk(codes.K450, f"{user.principal} can no longer log in: {why}")
+        elif change.adopts and needs_old_password(change):
+            yield make_risk(codes.K450, f"{user.principal} is another's: clients that use it can no longer log in")
+        elif change.action is Action.UPDATE and needs_old_password(change) and _find_previous(change) is None:
+            yield make_risk(codes.K451, NO_PASSWORD)
+
+    def complete_undo(self, change: Change, back: Change) -> Change:
+        """Return `back` with the password that the stack names as the old one."""
+        if not isinstance(back.after, ScramUser) or not isinstance(back.before, ScramUser):
+            return back
+        previous = back.before.previous
+        if previous is None or not needs_old_password(change):
+            return back
+        diffs = [diff for diff in back.diffs if diff.path != PASSWORD]
+        diffs.append(AttrDiff(PASSWORD, back.before.password, previous))
+        return replace(back, after=replace(back.after, password=previous), diffs=tuple(diffs))
+
+
+def needs_old_password(change: Change) -> bool:
+    """Whether the change sets a password where there was one: a mechanism's iterations are set with its password."""
+    return any(diff.before is not None and (diff.path == PASSWORD or diff.after is not None) for diff in change.diffs)
+
+
+def _find_previous(change: Change) -> object:
+    """Return the password that an undo sets: the old one, or the present one where only iterations change."""
+    if not isinstance(change.after, ScramUser):
+        return None
+    if any(diff.path == PASSWORD for diff in change.diffs):
+        return change.after.previous
+    return change.after.password
+
+
+def _find_uses(user: ScramUser, context: RiskContext) -> str:
+    """Say who seems to use the user; empty where nobody does."""
+    after = context.world.after
+    names = sorted(str(a) for a in after if a.kind == "acl" and a.name.startswith(f"{encode_part(user.principal)}/"))
+    return f"{names[0]}{f' and {len(names) - 1} more bindings' if names[1:] else ''} are for it" if names else ""

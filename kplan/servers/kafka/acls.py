@@ -1,0 +1,283 @@
+"""Bindings on real brokers, through librdkafka's admin client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclBinding as WireBinding,
+)
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+)
+from confluent_kafka.admin import ResourceType as WireType  # type: ignore[attr-defined]
+
+from kplan.diagnostics import Denied, Diagnostic, KplanError, Timeout, Unsupported, codes
+from kplan.kinds.acl.binding import AclBinding, make_binding
+from kplan.kinds.acl.operations import Pattern, ResourceType
+from kplan.kinds.acl.permissions import Acl
+from kplan.kinds.topic.placement import Placement
+from kplan.model import Action, Address, Change, Facts, Resource, Target
+from kplan.servers.base import KAFKA, BackendState, Outcome, Progress
+from kplan.servers.kafka.client import Client
+
+TYPES: Final = {
+    ResourceType.TOPIC: WireType.TOPIC,
+    ResourceType.GROUP: WireType.GROUP,
+    ResourceType.TRANSACTIONAL_ID: WireType.TRANSACTIONAL_ID,
+    ResourceType.CLUSTER: WireType.BROKER,  # librdkafka's name for it
+}
+PATTERNS: Final = {
+    Pattern.LITERAL: ResourcePatternType.LITERAL,
+    Pattern.PREFIXED: ResourcePatternType.PREFIXED,
+}
+OPERATIONS: Final = {
+    "All": AclOperation.ALL,
+    "Read": AclOperation.READ,
+    "Write": AclOperation.WRITE,
+    "Create": AclOperation.CREATE,
+    "Delete": AclOperation.DELETE,
+    "Alter": AclOperation.ALTER,
+    "Describe": AclOperation.DESCRIBE,
+    "ClusterAction": AclOperation.CLUSTER_ACTION,
+    "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
+    "AlterConfigs": AclOperation.ALTER_CONFIGS,
+    "IdempotentWrite": AclOperation.IDEMPOTENT_WRITE,
+}
+_KINDS: Final = {wire: kind for kind, wire in TYPES.items()}
+_PATTERNS: Final = {wire: pattern for pattern, wire in PATTERNS.items()}
+_NAMES: Final = {wire: name for name, wire in OPERATIONS.items()}
+_PERMISSIONS: Final = {AclPermissionType.ALLOW: "allow", AclPermissionType.DENY: "deny"}
+BATCH: Final = 1000  # bindings of one request
+POLL_S: Final = 0.1
+READINGS_APART_S: Final = 0.5  # two readings in a row must agree: brokers learn of bindings one after the other
+
+
+class KafkaAcls:
+    """The bindings of a Kafka cluster's authorizer."""
+
+    kind = "acl"
+    server = KAFKA
+    check_name = ""  # no server has a dry run for bindings
+
+    def __init__(self, client: Client, settle_timeout: float = 120) -> None:
+        self._client = client
+        self._settle_timeout = settle_timeout
+
+    @property
+    def retries(self) -> int:
+        return 0  # those of the client are counted with the topics
+
+    def identify(self) -> Target:
+        """Return nothing: the topics' backend knows the cluster."""
+        return Target()
+
+    def read(self, names: Collection[str] | None) -> BackendState:
+        """Read all bindings in one request. Raises Denied where the answer would be empty without an error.
+
+        Bindings whose type or operation this client does not know are left out: they are never compared or deleted.
+        """
+        self._require_describe()
+        bindings = {binding.address: binding for binding in self._read_all()}
+        return BackendState(dict(bindings), frozenset(address.name for address in bindings))
+
+    def _require_describe(self) -> None:
+        """Raise Denied without the right to see bindings: brokers answer DescribeAcls with an empty list then."""
+        answer = self._client.retry(lambda: self._ask_own_operations())
+        if AclOperation.DESCRIBE not in (answer or ()):
+            raise self._client.missing_right_error(Acl("Describe", "Cluster"))
+
+    def _ask_own_operations(self) -> Collection[Any]:
+        """Return the operations on the cluster that this user is allowed."""
+        seconds = self._client.attempt_timeout
+        asked = {"": self._client.admin.describe_cluster(include_authorized_operations=True, request_timeout=seconds)}
+        answer = self._client.request(lambda: asked, "own operations")[""]
+        if isinstance(answer, KplanError):
+            raise answer
+        operations: Collection[Any] = answer.authorized_operations or ()
+        return operations
+
+    def _read_all(self) -> list[AclBinding]:
+        """Return every binding that can be named, in one request."""
+        anything: Any = None  # as a name, a principal and a host
+        everything = AclBindingFilter(
+            WireType.ANY, anything, ResourcePatternType.ANY, anything, anything, AclOperation.ANY, AclPermissionType.ANY
+        )
+
+        def read() -> Any:
+            seconds = self._client.timeout
+            asked = {"": self._client.admin.describe_acls(everything, request_timeout=seconds)}
+            answer = self._client.request(lambda: asked, "describe acls")[""]
+            if isinstance(answer, Unsupported):
+                raise Unsupported(
+                    "the cluster has no authorizer, so it has no bindings",
+                    code=codes.K340,
+                    help="set `authorizer.class.name` on the brokers, or remove `access:` for this environment",
+                )
+            if isinstance(answer, KplanError):
+                raise answer
+            return answer
+
+        found = (_from_wire(each) for each in self._client.retry(read))
+        return [binding for binding in found if binding is not None]
+
+    def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
+        return {}
+
+    def placement(self, names: Collection[str]) -> Placement:
+        return Placement()
+
+    def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
+        """Return nothing: brokers check a binding only when it is made."""
+        return {}
+
+    def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
+        """Return whether each binding is there already: then it is not this run's, and its undo is nothing."""
+        there = {binding.address for binding in self._read_all()} if changes else set()
+        return {change.address: {"there": change.address in there} for change in changes}
+
+    def act(
+        self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
+    ) -> Mapping[Address, Outcome]:
+        """Create and delete bindings; one that was there, as `captured` says, is adopted.
+
+        Brokers answer success to the creation of an existing binding, and to the deletion of a missing one.
+        """
+        outcomes: dict[Address, Outcome] = {}
+        new = [change for change in changes if change.action is Action.CREATE]
+        for change in new:
+            if captured.get(change.address, {}).get("there"):
+                outcomes[change.address] = Outcome(adopted=True)
+        outcomes |= self._create([change for change in new if change.address not in outcomes])
+        return outcomes | self._delete([change for change in changes if change.action is Action.DELETE])
+
+    def _create(self, changes: Sequence[Change]) -> dict[Address, Outcome]:
+        outcomes: dict[Address, Outcome] = {}
+        for batch in _split(changes):
+            wire = {change.address: _to_wire(_binding_of(change)) for change in batch}
+            answers = self._send(
+                list(wire.values()),
+                lambda asked: self._client.admin.create_acls(asked, request_timeout=self._client.timeout),
+                "create acls",
+            )
+            for change in batch:
+                outcomes[change.address] = _make_outcome(answers.get(wire[change.address]))
+        return outcomes
+
+    def _delete(self, changes: Sequence[Change]) -> dict[Address, Outcome]:
+        outcomes: dict[Address, Outcome] = {}
+        for batch in _split(changes):
+            filters = {change.address: _to_filter(_binding_of(change)) for change in batch}
+            answers = self._send(
+                list(filters.values()),
+                lambda asked: self._client.admin.delete_acls(asked, request_timeout=self._client.timeout),
+                "delete acls",
+            )
+            for change in batch:
+                outcomes[change.address] = _make_outcome(answers.get(filters[change.address]))
+        return outcomes
+
+    def _send(self, asked: list[Any], send: Any, what: str) -> dict[Any, Any]:
+        """Return the answer to each item; where the right is missing, with the way to get it."""
+        try:
+            answers = self._client.await_answers(send(asked), what)
+        except (ValueError, TypeError) as exception:
+            return dict.fromkeys(asked, self._client.map_error(exception))
+        right = Acl("Alter", "Cluster")
+        return {
+            item: self._client.add_acl(answer, right) if isinstance(answer, KplanError) else answer
+            for item, answer in answers.items()
+        }
+
+    def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
+        """Wait until two readings in a row, `READINGS_APART_S` apart, show every change, or time is up."""
+        deadline = time.monotonic() + self._settle_timeout
+        wanted = {change.address: change.action is not Action.DELETE for change in changes}
+        agreed = 0
+        problem: KplanError | None = None
+        waiting = set(wanted)
+        while True:
+            try:
+                there = {binding.address for binding in self._read_all()}
+                problem, waiting = None, {a for a, is_there in wanted.items() if (a in there) is not is_there}
+            except Denied as refusal:
+                return {address: Outcome(refusal, accepted=True) for address in wanted}
+            except KplanError as failure:
+                problem, waiting = failure, set(wanted)
+            agreed = 0 if waiting else agreed + 1
+            if agreed == 2 or time.monotonic() > deadline:
+                break
+            for address in waiting:
+                progress(address, "accepted, not on every broker yet")
+            time.sleep(POLL_S if waiting else READINGS_APART_S)
+        late = Timeout(
+            f"it is not as declared after {self._settle_timeout:g} s{f' ({problem.message})' if problem else ''}"
+        )
+        return {address: Outcome(late, accepted=True) if address in waiting else Outcome() for address in wanted}
+
+    def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
+        return {}
+
+    def positions(self, groups: Collection[str]) -> frozenset[str]:
+        return frozenset()
+
+    def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
+        return {}
+
+    def close(self) -> None:
+        """Leave the client to the topics' backend, whose it is."""
+
+
+def _binding_of(change: Change) -> AclBinding:
+    binding = change.before if change.action is Action.DELETE else change.after
+    assert isinstance(binding, AclBinding)
+    return binding
+
+
+def _split(changes: Sequence[Change]) -> list[Sequence[Change]]:
+    return [changes[start : start + BATCH] for start in range(0, len(changes), BATCH)]
+
+
+def _to_wire(binding: AclBinding) -> WireBinding:
+    return WireBinding(*_fields_of(binding))
+
+
+def _to_filter(binding: AclBinding) -> AclBindingFilter:
+    """Return the filter that only this binding meets: it names all seven fields, and none of them matches more."""
+    fields = _fields_of(binding)
+    if not all(fields) or any(str(field).endswith((".ANY", ".MATCH", ".UNKNOWN")) for field in fields):
+        raise ValueError(f"{binding.address} does not name exactly one binding")
+    return AclBindingFilter(*fields)
+
+
+def _fields_of(binding: AclBinding) -> tuple[Any, ...]:
+    if binding.operation not in OPERATIONS:
+        raise ValueError(f"this client has no operation {binding.operation}")
+    permission = AclPermissionType.ALLOW if binding.is_allow else AclPermissionType.DENY
+    return (
+        TYPES[binding.resource_type],
+        binding.resource_name,
+        PATTERNS[binding.pattern],
+        binding.principal,
+        binding.host,
+        OPERATIONS[binding.operation],
+        permission,
+    )
+
+
+def _from_wire(wire: Any) -> AclBinding | None:
+    """Return the binding; None where this client does not know its type, pattern or operation."""
+    resource_type, pattern = _KINDS.get(wire.restype), _PATTERNS.get(wire.resource_pattern_type)
+    operation, permission = _NAMES.get(wire.operation), _PERMISSIONS.get(wire.permission_type)
+    if resource_type is None or pattern is None or operation is None or permission is None:
+        return None
+    return make_binding(wire.principal, permission, operation, resource_type, wire.name, pattern, wire.host)
+
+
+def _make_outcome(answer: Any) -> Outcome:
+    return Outcome(answer) if isinstance(answer, KplanError) else Outcome()
