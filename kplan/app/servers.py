@@ -84,7 +84,8 @@ def open_cluster(
         backend = open_backend(opening)
         if backend is not None:
             opening.backends[kind] = backend
-    return Cluster.of(*opening.backends.values(), databases=opening.databases, mask=mask)
+    backends = opening.backends.values()
+    return Cluster.of(*backends, databases=opening.databases, mask=mask, principal=environment.own_principal)
 
 
 def _open_topics(opening: Opening) -> Backend:

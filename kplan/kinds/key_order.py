@@ -8,8 +8,8 @@ from kplan.kinds.registry import KINDS
 from kplan.language.fmt import KeyOrders, Order
 
 _VARIABLE = ("type", "default", "env", "sensitive", "minimum", "maximum", "pattern", "enum", "description")
-_ENVIRONMENT = ("kafka", "connect", "state", "variables", "defaults", "guards", "timeouts", "retry", "notify",
-                "simulated")  # fmt: skip
+_ENVIRONMENT = ("kafka", "connect", "authorizer", "state", "variables", "defaults", "guards", "timeouts", "retry",
+                "notify", "simulated")  # fmt: skip
 _TEMPLATE = ("version", "template", "description", "extends", "class", "parameters", "config", "table", "columns",
              "topics", "defaults", "unique", "values", "renamed")  # fmt: skip
 
@@ -31,6 +31,7 @@ def read_key_orders() -> KeyOrders:
     environments = {
         (): ("version", "default", "environments"),
         ("environments", "*"): _ENVIRONMENT,
+        ("environments", "*", "authorizer"): ("principal", "allow_everyone_if_no_acl"),
         ("environments", "*", "guards"): guards,
     }
     return KeyOrders(_join(stack, "stack"), _join(environments, "environments"), _join({(): _TEMPLATE}, "template"))

@@ -19,7 +19,7 @@ from kplan.project.process import AUTO_CREATE, ProcessSettings, read_client, rea
 
 INTEGER_KEYS = ("attempts", "brokers", "partitions", "replication_factor")  # a process's environment holds only texts
 PUBLIC_SETTINGS = re.compile(  # settings that errors may show though they come from outside
-    r"(?:^|\.)(?:bootstrap\.servers|url|location|username|protocol|mechanisms?|ca|certificate|key)\Z"
+    r"(?:^|\.)(?:bootstrap\.servers|url|location|username|protocol|mechanisms?|ca|certificate|key|principal|group_id)\Z"
 )
 PLACEHOLDER_URL = "http://replaced"  # in place of an address until templates are rendered
 NOTIFY = "KPLAN_NOTIFY"  # a webhook, with or without a kplan.yaml
@@ -29,6 +29,7 @@ OMITTED = object()
 OPTIONAL_SECTIONS = (
     "kafka",
     "connect",
+    "authorizer",
     "state",
     "timeouts",
     "retry",
@@ -82,6 +83,8 @@ class Environment:
     delay: float = 2.0
     notify: tuple[Receiver, ...] = ()
     simulated: Simulated | None = None
+    principal: str = ""  # kplan's own, as the file says it
+    allows_by_default: bool | None = None  # the brokers' `allow.everyone.if.no.acl.found`; None: not known
     file: File | None = None
     client_places: Mapping[str, Span] = field(default_factory=dict, repr=False)  # of `kafka:` ("") and its settings
     secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -98,6 +101,21 @@ class Environment:
     @property
     def has_connect(self) -> bool:
         return bool(self.simulated or self.connect)
+
+    @property
+    def connect_group_id(self) -> str:
+        """The workers' `group.id`, where they write exactly once; empty where that is not known."""
+        return str(self.connect.get("group_id") or "")
+
+    @property
+    def own_principal(self) -> str:
+        """The principal of kplan's own user, as far as it is given or the client's settings show it; else empty."""
+        from kplan.kinds.acl.permissions import UNKNOWN_PRINCIPALS, find_principal
+
+        if self.principal or not self.kafka:
+            return self.principal
+        principal = find_principal(self.kafka)
+        return "" if principal in UNKNOWN_PRINCIPALS else principal
 
 
 def list_names(document: Document) -> tuple[str, ...]:
@@ -240,6 +258,8 @@ class _Reader:
 
 def _is_optional_offline(path: tuple[str | int, ...]) -> bool:
     """Return whether a plan can be made without the value at `path`."""
+    if path[2:] == ("connect", "group_id"):  # bindings of source connectors are made of it
+        return False
     return path[2] in ("kafka", "connect", "state", "notify") or (path[2] == "variables" and len(path) == 4)
 
 
@@ -258,6 +278,7 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
     connect = data.get("connect") or {}
     state = data.get("state") or {}
     retry = data.get("retry") or {}
+    authorizer = data.get("authorizer") or {}
     simulated = None
     if not kafka and not connect:
         options = data.get("simulated") or {}
@@ -284,6 +305,8 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
             for receiver in data.get("notify") or ()
         ),
         simulated=simulated,
+        principal=str(authorizer.get("principal") or ""),
+        allows_by_default=authorizer.get("allow_everyone_if_no_acl"),
         file=file,
         client_places=_find_client_places(reader.document, (*at, "kafka"), kafka),
         secrets=tuple(

@@ -119,14 +119,20 @@ ACTIVITIES: tuple[Activity, ...] = (
 )  # fmt: skip
 
 
+# What `find_principal` returns where the settings do not show the name.
+UNKNOWN_LOGIN, UNKNOWN_SUBJECT = "User:NAME", "User:SUBJECT"
+UNKNOWN_PRINCIPALS = (UNKNOWN_LOGIN, UNKNOWN_SUBJECT)
+CERTIFICATES = ("ssl.certificate.location", "ssl.certificate.pem", "ssl.keystore.location")
+
+
 def find_principal(config: Mapping[str, str]) -> str:
     """Return the principal that the brokers see for a client with these settings, as far as the settings show."""
     protocol = config.get("security.protocol", "plaintext").upper()
     name = config.get("sasl.username") or config.get("sasl.kerberos.principal", "").partition("@")[0].partition("/")[0]
     if protocol.startswith("SASL"):
-        return f"User:{name or 'NAME'}"
-    has_certificate = config.get("ssl.certificate.location") or config.get("ssl.keystore.location")
-    return "User:SUBJECT" if protocol == "SSL" and has_certificate else "User:ANONYMOUS"
+        return f"User:{name}" if name else UNKNOWN_LOGIN
+    has_certificate = any(config.get(key) for key in CERTIFICATES)
+    return UNKNOWN_SUBJECT if protocol == "SSL" and has_certificate else "User:ANONYMOUS"
 
 
 # Rights that another right includes.
@@ -142,7 +148,7 @@ def describe_missing(acl: Acl, config: Mapping[str, str]) -> tuple[str, str]:
     own_principal = find_principal(config)
     including = INCLUDING_RIGHTS.get((acl.operation, acl.kind))
     help = f"let an administrator run: {acl.command(own_principal, config.get('bootstrap.servers', ''))}"
-    if own_principal == "User:SUBJECT":
+    if own_principal == UNKNOWN_SUBJECT:
         file = config.get("ssl.certificate.location") or "CERTIFICATE"
         help += (
             f"\nSUBJECT is that of the client's certificate: openssl x509 -noout -subject -nameopt RFC2253 -in {file}"

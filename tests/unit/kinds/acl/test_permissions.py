@@ -10,8 +10,8 @@ import pytest
 
 from kplan.kinds.acl.permissions import ACTIVITIES, Acl, describe_missing, find_principal, group_prefix
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "permissions.md"
-PLACE = re.compile(r"(<!-- made of kplan/servers/permissions\.py.*?-->\n).*?(<!-- end -->)", re.DOTALL)
+DOCUMENT = Path(__file__).parents[4] / "docs" / "permissions.md"
+PLACE = re.compile(r"(<!-- made of kplan/kinds/acl/permissions\.py.*?-->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def table() -> str:
@@ -34,7 +34,7 @@ def written() -> str:
 
 def test_the_document_has_these_tables() -> None:
     text = DOCUMENT.read_text("utf-8")
-    assert PLACE.search(text) and text == written(), "write it: python -m tests.unit.servers.test_permissions"
+    assert PLACE.search(text) and text == written(), "write it: python -m tests.unit.kinds.acl.test_permissions"
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,7 @@ def test_the_line_that_grants_a_right(acl: Acl, words: str) -> None:
         ({"security.protocol": "sasl_plaintext", "sasl.kerberos.principal": "ann/host@REALM"}, "User:ann"),
         ({"security.protocol": "sasl_ssl", "sasl.mechanism": "OAUTHBEARER"}, "User:NAME"),
         ({"security.protocol": "ssl", "ssl.certificate.location": "me.pem"}, "User:SUBJECT"),
+        ({"security.protocol": "ssl", "ssl.certificate.pem": "PEM"}, "User:SUBJECT"),
         ({"security.protocol": "ssl"}, "User:ANONYMOUS"),
     ],
     ids=str,

@@ -1,0 +1,94 @@
+"""What an environment of kplan.yaml says about the brokers' authorizer and about Connect's group."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from kplan.app.servers import open_cluster
+from kplan.diagnostics import Diagnostic
+from kplan.language import source
+from kplan.project.environment import Environment, build_environment
+
+LOGIN = "security.protocol: sasl_plaintext, sasl.mechanism: SCRAM-SHA-512, sasl.password: canary-7f3a"
+
+
+def build(text: str, **process: str) -> tuple[Environment | None, list[Diagnostic]]:
+    document, problems = source.load(dedent(text), "kplan.yaml")
+    assert document is not None and not problems
+    return build_environment(document, "prod", process)
+
+
+def environment_of(body: str, **process: str) -> Environment:
+    environment, problems = build(f"version: 1\nenvironments: {{prod: {body}}}\n", **process)
+    assert environment is not None, problems
+    return environment
+
+
+@pytest.mark.parametrize(
+    ("body", "principal"),
+    [
+        (f"{{kafka: {{bootstrap.servers: x, {LOGIN}, sasl.username: kplan}}}}", "User:kplan"),
+        (f"{{kafka: {{bootstrap.servers: x, {LOGIN}, sasl.username: kplan}}, authorizer: {{principal: User:k}}}}",
+         "User:k"),
+        (f"{{kafka: {{bootstrap.servers: x, {LOGIN}}}}}", ""),
+        ("{kafka: {bootstrap.servers: x, security.protocol: ssl, ssl.certificate.location: me.pem}}", ""),
+        ("{kafka: {bootstrap.servers: x, security.protocol: ssl, ssl.certificate.pem: PEM}}", ""),
+        ("{kafka: {bootstrap.servers: x}}", "User:ANONYMOUS"),
+        ("{connect: {url: 'http://x'}}", ""),
+        ("{}", ""),
+    ],
+)  # fmt: skip
+def test_the_own_principal_is_the_given_one_or_that_of_the_login(body: str, principal: str) -> None:
+    assert environment_of(body).own_principal == principal
+
+
+def test_the_servers_know_the_own_principal(tmp_path: Path) -> None:
+    body = "{kafka: {bootstrap.servers: 'localhost:1'}, authorizer: {principal: 'User:CN=kplan,O=x'}}"
+    cluster = open_cluster(environment_of(body))
+    try:
+        assert cluster.principal == "User:CN=kplan,O=x"
+    finally:
+        cluster.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "known"),
+    [("{}", None), ("{authorizer: {allow_everyone_if_no_acl: false}}", False),
+     ("{authorizer: {allow_everyone_if_no_acl: true}}", True), ("{authorizer: {principal: User:k}}", None)],
+)  # fmt: skip
+def test_what_brokers_do_without_a_binding_is_known_only_if_the_file_says_it(body: str, known: bool | None) -> None:
+    assert environment_of(body).allows_by_default is known
+
+
+def test_connects_group_comes_from_the_file_and_is_no_secret() -> None:
+    assert environment_of("{connect: {url: 'http://x'}}").connect_group_id == ""
+    environment = environment_of("{connect: {url: 'http://x', group_id: '{{ env.GROUP }}'}}", GROUP="workers")
+    assert environment.connect_group_id == "workers"
+    assert environment.secrets == ()
+    assert environment_of("{authorizer: {principal: '{{ env.WHO }}'}}", WHO="User:kplan").secrets == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("{authorizer: {principal: kplan}}", "A principal is its type, a colon and its name"),
+        ("{authorizer: {principal: '{{ env.WHO }}'}}", "the process's environment has no WHO"),
+        ("{authorizer: {allow_everyone_if_no_acl: perhaps}}", "allow_everyone_if_no_acl"),
+        ("{connect: {url: 'http://x', group_id: ''}}", "group_id"),
+    ],
+)
+def test_a_wrong_value_is_an_error_at_its_place(body: str, words: str) -> None:
+    from kplan.kinds.schemas import read_schema
+    from kplan.language import schema
+
+    document, _ = source.load(f"version: 1\nenvironments: {{prod: {body}}}\n", "kplan.yaml")
+    assert document is not None
+    problems = [*schema.check(document, read_schema("environments.v1"))]
+    if not problems:
+        _, problems = build_environment(document, "prod", {})
+    (problem,) = problems
+    assert problem.span is not None and problem.span.line == 2
+    assert words in f"{problem.summary} {problem.detail} {problem.help}"
