@@ -218,7 +218,7 @@ class Recovery:
         run = self.run
         undos = {s.step.number: undo for s in todo if (undo := fit_to_live(inverse(s.step.change), live)) is not None}
         risky = [undo for undo in undos.values() if undo.action is Action.UPDATE and may_lose(undo)]
-        facts_by_address = facts.read(run.cluster, live, (), risky)
+        facts_by_address = facts.read(run.cluster, live, (), [undo.address.name for undo in risky])
         now = int(run.now().timestamp() * 1000)
         reasons_by_step = {}
         for sent in todo:

@@ -136,6 +136,14 @@ class Consequences(Protocol[R_contra]):
         """Whether what is stored, and who reads it, decides how dangerous `change` is."""
         return False
 
+    def find_topics_in_question(self, change: Change, names: Collection[str]) -> Collection[str]:
+        """Return the topics whose facts decide how dangerous `change` is; `names` are those of all live topics."""
+        return [change.address.name] if self.wants_facts(change) else ()
+
+    def find_errors(self, change: Change, context: RiskContext) -> Iterable[Diagnostic]:
+        """Return why a change may not be made, whatever is accepted."""
+        return ()
+
     def find_risks(self, change: Change, context: RiskContext) -> Iterator[Risk]:
         """Yield what the change loses or cuts off."""
         return iter(())

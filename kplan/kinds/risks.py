@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from kplan.diagnostics import codes
 from kplan.diagnostics.codes.code import Code
-from kplan.model import STATE_TOPIC, Address, Facts, Resource, Risk
+from kplan.model import Address, Facts, Live, Resource, Risk
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +16,12 @@ class Rule:
 
     level: str
     kind: str = ""
+    is_by_name: bool = False  # `--accept` takes the exact address alone, no pattern
 
 
 # What each means is in `codes`, as `kplan explain` prints it.
 RULES: Mapping[str, Rule] = {
-    code.number: Rule(code.level, kind)
+    code.number: Rule(code.level, kind, code is codes.K440)
     for code, kind in {
         codes.K401: "data-loss",
         codes.K402: "readers",
@@ -58,21 +59,22 @@ RULES: Mapping[str, Rule] = {
 ACCEPT_WORDS = tuple(dict.fromkeys(r.kind for r in RULES.values() if r.kind not in ("", "protect")))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class World:
-    """What is live before all changes of a plan and after them, and kplan's own principal, empty where it is not known.
+    """What is there before all changes of a plan, in `live`, and after them.
 
-    `owners` are the stacks that own resources, by the ledger. `allows_by_default`: whether everybody may use what has
-    no binding; None where that is not known. `facts` are those of topics, `state` is the topic of kplan's own state.
+    `stacks` are the names of those that are planned, `owners` those that own resources, by the ledger. `facts` are
+    those of the topics that are in question. A world is equal to itself alone, so that what it implies can be kept.
     """
 
-    before: Mapping[Address, Resource] = field(default_factory=dict)
+    live: Live = field(default_factory=lambda: Live())
     after: Mapping[Address, Resource] = field(default_factory=dict)
-    principal: str = ""
+    stacks: tuple[str, ...] = ()
     owners: Mapping[Address, str] = field(default_factory=dict)
-    allows_by_default: bool | None = None
     facts: Mapping[Address, Facts] = field(default_factory=dict)
-    state: str = STATE_TOPIC
+
+
+NO_WORLD = World()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class RiskContext:
     facts: Facts | None = None
     leftover: str = ""
     now: int | None = None
-    world: World = field(default_factory=lambda: World())
+    world: World = NO_WORLD
 
 
 def make_risk(code: Code, summary: str, facts: Facts | None = None) -> Risk:

@@ -22,21 +22,22 @@ COMMITTED = "consumer group {} has positions"
 KEPT = "run {} deleted one with `keep_offsets`"
 
 
-def read(cluster: Cluster, live: Live, changes: Sequence[Change], about: Sequence[Change]) -> Mapping[Address, Facts]:
-    """The facts of the topics that the changes `about` are about, once all `changes` are made.
+def read(cluster: Cluster, live: Live, changes: Sequence[Change], names: Collection[str]) -> Mapping[Address, Facts]:
+    """The facts of the topics of these names, once all `changes` are made.
 
     What could not be read says why, and counts as dangerous.
     """
-    if not about:
+    if not names:
         return {}
     why = "it is not listed"
     try:
-        found = cluster.topics.facts([change.address.name for change in about])
+        found = cluster.topics.facts(names)
     except KplanError as e:
         found, why = {}, e.message
     nothing = Facts(unknown=dict.fromkeys(("records", "readers"), why))
     readers = SinkReaders.of(live, changes)
-    known = {a: readers.add_to(found.get(a, nothing), a.name) for a in (change.address for change in about)}
+    topics = [Address("topic", name) for name in names]
+    known = {topic: readers.add_to(found.get(topic, nothing), topic.name) for topic in topics}
     unread = live.unread.get(CONNECTOR.name)
     if unread is None:
         return known
@@ -47,7 +48,7 @@ def read(cluster: Cluster, live: Live, changes: Sequence[Change], about: Sequenc
 def find_new_dangers(cluster: Cluster, live: Live, changes: Sequence[Change], now: int) -> list[str]:
     """The dangers that nobody accepted when the plan was made: records in a topic that was empty, or many more."""
     acting = [change for change in changes if not change.is_ledger_only]
-    facts = read(cluster, live, changes, [change for change in acting if may_lose(change)])
+    facts = read(cluster, live, changes, [change.address.name for change in acting if may_lose(change)])
     time, found = reliable(now, facts.values()), []
     for change in acting:
         known = facts.get(change.address, Facts())

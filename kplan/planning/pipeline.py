@@ -18,8 +18,8 @@ from kplan.diagnostics import (
 )
 from kplan.kinds.connector import sensitivity
 from kplan.kinds.connector.sensitivity import Setting
-from kplan.kinds.registry import KINDS, comparison_of, kinds_of
-from kplan.kinds.risks import RiskContext
+from kplan.kinds.registry import KINDS, comparison_of, consequences_of, kinds_of
+from kplan.kinds.risks import RiskContext, World
 from kplan.kinds.topic import placement
 from kplan.kinds.topic.options import topic_options
 from kplan.model import (
@@ -36,7 +36,7 @@ from kplan.planning.document import Plan
 from kplan.planning.draft import Draft
 from kplan.planning.order import Cycle, Needs, narrow_changes, order
 from kplan.planning.reading import Prefetch, conceal_settings, read_live_state, start_call
-from kplan.planning.risk import Accepted, accepted_releases, assess_change, reliable, too_many, wants_facts
+from kplan.planning.risk import Accepted, accepted_releases, assess_change, reliable, too_many
 from kplan.planning.selection import find_unmatched, find_unmatched_accepts, known_addresses
 from kplan.planning.server_checks import ask_servers, reads_databases
 from kplan.planning.stacks import Circle, in_order, ledger_for
@@ -88,7 +88,7 @@ def make_all(
     draft = refuse_shared(draft, live, options)
     ids = start_call(partial(facts.read_ids, cluster, draft.all))
     draft = refuse_immovable(draft) if options.offline else ask_servers(draft, cluster, live.target)
-    draft = assess_risks(draft, cluster, store, live, options)
+    draft = assess_risks(draft, cluster, store, live, ledger, options)
     draft = remember_ids(draft, ids.result())
     draft = draft.edit(lambda change: replace(change, undo=decide_undo(change, live.target)))
     places, draft = order_stacks(draft, options)
@@ -172,18 +172,43 @@ def refuse_shared(draft: Draft, live: Live, options: Options) -> Draft:
     return draft
 
 
-def assess_risks(draft: Draft, cluster: Cluster, store: Store, live: Live, options: Options) -> Draft:
-    """Find the risks of each change, and which of them are accepted."""
+def assess_risks(draft: Draft, cluster: Cluster, store: Store, live: Live, ledger: Ledger, options: Options) -> Draft:
+    """Find the risks of each change, and which of them are accepted; report what may not be done in any case."""
     changes = draft.all
-    known = facts.read(cluster, live, changes, [change for change in changes if wants_facts(change)])
+    known = facts.read(cluster, live, changes, _find_topics_in_question(changes, live))
     leftovers = facts.leftovers(cluster, store, changes)
     now = reliable(milliseconds(options.created_at), known.values())
+    owners = {address: owned.stack for address, owned in ledger.items()}
+    stacks = tuple(stack.name for stack in draft.stacks)
+    world = World(live, find_resources_after(live, changes), stacks, owners, known)
+
+    def judge(change: Change) -> RiskContext:
+        return RiskContext(known.get(change.address), leftovers.get(change.address, ""), now, world)
 
     def assess(change: Change, stack: Stack) -> Change:
-        context = RiskContext(known.get(change.address), leftovers.get(change.address, ""), now)
-        return assess_change(change, stack, context, options.accept, live.target)
+        return assess_change(change, stack, judge(change), options.accept, live.target)
 
-    return draft.edit_in_stack(assess)
+    errors = [problem for change in changes for problem in consequences_of(change).find_errors(change, judge(change))]
+    return draft.edit_in_stack(assess).report(errors)
+
+
+def _find_topics_in_question(changes: Sequence[Change], live: Live) -> list[str]:
+    """Return the topics whose facts decide how dangerous the changes are."""
+    names = (consequences_of(change).find_topics_in_question(change, live.names) for change in changes)
+    return list(dict.fromkeys(name for each in names for name in each))
+
+
+def find_resources_after(live: Live, changes: Sequence[Change]) -> Mapping[Address, Resource]:
+    """Return the live resources as they are once all changes are made."""
+    after = dict(live.resources)
+    for change in changes:
+        if change.is_ledger_only:
+            continue
+        if change.before is not None:
+            after.pop(change.source or change.address, None)
+        if change.after is not None:
+            after[change.address] = change.after
+    return after
 
 
 def remember_ids(draft: Draft, ids: Mapping[Address, str]) -> Draft:

@@ -201,4 +201,11 @@ def _join(answers: Mapping[Key, tuple[BackendState, Target]]) -> Live:
         frozenset().union(*(reading.hidden for reading in readings)),
         {a: h for reading in readings for a, h in reading.health.items()},
         refused={a: why for reading in readings for a, why in reading.refused.items()},
+        operations=_find_said(reading.operations for reading in readings),
+        allows_by_default=_find_said(reading.allows_by_default for reading in readings),
     )
+
+
+def _find_said(answers: Iterable[V | None]) -> V | None:
+    """Return what the first server says that says something."""
+    return next((answer for answer in answers if answer is not None), None)

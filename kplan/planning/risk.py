@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from kplan.diagnostics import Diagnostic, codes, error
 from kplan.kinds.registry import consequences_of
-from kplan.kinds.risks import RiskContext, make_risk
+from kplan.kinds.risks import RULES, RiskContext, make_risk
 from kplan.model import (
     Action,
     Change,
@@ -57,7 +57,8 @@ def accepted_releases(changes: Sequence[Change], accepted: Accepted) -> list[Cha
 def _judge_risk(risk: Risk, name: str, declared: Iterable[str], accepted: Accepted) -> Risk:
     if risk.level != "danger" or risk.kind == "protect":
         return risk
-    by = "stack" if risk.kind in declared else "flag" if accepted.covers(name) else None
+    is_named = name in accepted.patterns if RULES[risk.code].is_by_name else accepted.covers(name)
+    by = "stack" if risk.kind in declared else "flag" if is_named else None
     return replace(risk, accept=name, accepted=by)
 
 

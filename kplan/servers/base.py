@@ -54,7 +54,8 @@ class Outcome:
 class BackendState:
     """What one backend read. `names` are all that exist; `resources` and `health` those that were requested.
 
-    `refused` has, for what is hidden, the reason and the remedy.
+    `refused` has, for what is hidden, the reason and the remedy. `operations` is what this user may do on the cluster,
+    and `allows_by_default` whether everybody may use what has no binding; None where that was not asked, or not told.
     """
 
     resources: Mapping[Address, Resource] = field(default_factory=dict)
@@ -62,6 +63,8 @@ class BackendState:
     hidden: frozenset[Address] = frozenset()
     health: Mapping[Address, Health] = field(default_factory=dict)
     refused: Mapping[Address, KplanError] = field(default_factory=dict)
+    operations: frozenset[str] | None = None
+    allows_by_default: bool | None = None
 
 
 KAFKA, CONNECT = "kafka", "connect"  # the names of an environment's servers, one of each

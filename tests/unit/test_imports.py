@@ -50,6 +50,7 @@ BUILT_ON = {
     "yaml": {"language.source", "language.fmt"},
     "confluent_kafka": {
         "servers.kafka.acls",
+        "servers.kafka.own_operations",
         "servers.kafka.topic_checks",
         "servers.kafka.topic_reader",
         "servers.kafka.topic_requests",

@@ -160,20 +160,45 @@ K443 = Code(
     "K443",
     "a right is taken away",
     level="caution",
-    cause="The principal has no other binding that gives the right. Nobody was seen that uses it.",
+    cause="""
+        The principal has no other binding that gives the right. Nobody was seen that uses it. This is a caution and
+        does not block.
+        """,
+    remedy="Keep the line if the right is still needed.",
 )
 
 K444 = Code(
     "K444",
     "a binding goes that has no effect",
     level="note",
-    cause="Another binding of the same principal allows the same.",
+    cause="""
+        Another binding of the same principal, or of everybody, allows the same. Nobody loses a right. This is a note
+        and does not block.
+        """,
+    remedy="Nothing is to be done.",
 )
 
 K445 = Code(
     "K445",
     "a deny makes a binding of another stack void",
     level="caution",
-    cause="A DENY wins over every ALLOW. The message names the binding that loses its effect, and its stack.",
+    cause="""
+        A DENY wins over every ALLOW. The message names the binding that loses its effect, and its stack. This is a
+        caution and does not block.
+        """,
     remedy="Ask those who own that stack.",
+)
+
+K446 = Code(
+    "K446",
+    "kplan could not undo a change of access",
+    level="error",
+    cause="""
+        After the change, kplan's own user could no longer change bindings, or write its own state: it could not undo
+        the change, or even end its run. The message names the rights.
+        """,
+    remedy="""
+        Keep the binding. To change what kplan's own user may do, give it the right in another way first, or let an
+        administrator make this change.
+        """,
 )

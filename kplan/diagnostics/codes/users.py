@@ -64,7 +64,7 @@ K451 = Code(
     level="caution",
     cause="""
         Brokers tell no password, and the stack does not name the old one. If a later step fails, kplan leaves the new
-        password, so this step is among the last.
+        password, so this step is among the last. This is a caution and does not block.
         """,
     remedy="Name the old password in `previous_password`.",
 )
@@ -73,5 +73,9 @@ K455 = Code(
     "K455",
     "a quota is lowered",
     level="caution",
-    cause="Clients of this entity are slowed down as soon as they are faster. Brokers tell no present rate.",
+    cause="""
+        Clients of this entity are slowed down as soon as they are faster. Brokers tell no present rate. This is a
+        caution and does not block.
+        """,
+    remedy="Look at the clients' rates first.",
 )

@@ -7,7 +7,7 @@ Read, Write, Delete or Alter allows Describe.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kplan.kinds.acl.binding import AclBinding
@@ -32,17 +32,21 @@ class Authorizer:
     super_users: frozenset[str] = frozenset()
     allows_by_default: bool = False
     _by_name: Mapping[tuple[ResourceType, str], tuple[AclBinding, ...]] = field(init=False, repr=False, compare=False)
+    by_principal: Mapping[str, Sequence[AclBinding]] = field(init=False, repr=False, compare=False)
     _prefixed: Mapping[ResourceType, tuple[AclBinding, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         by_name: dict[tuple[ResourceType, str], list[AclBinding]] = {}
         prefixed: dict[ResourceType, list[AclBinding]] = {}
+        by_principal: dict[str, list[AclBinding]] = {}
         for binding in self.bindings:
+            by_principal.setdefault(binding.principal, []).append(binding)
             if binding.pattern is Pattern.PREFIXED:
                 prefixed.setdefault(binding.resource_type, []).append(binding)
             else:
                 by_name.setdefault((binding.resource_type, binding.resource_name), []).append(binding)
         object.__setattr__(self, "_by_name", {key: tuple(value) for key, value in by_name.items()})
+        object.__setattr__(self, "by_principal", by_principal)
         object.__setattr__(self, "_prefixed", {key: tuple(value) for key, value in prefixed.items()})
 
     def find_matching(self, resource_type: ResourceType, name: str) -> Iterable[AclBinding]:
@@ -87,3 +91,16 @@ class Authorizer:
 def allows(granted: str, operation: str) -> bool:
     """Whether an ALLOW of the one operation allows the other one."""
     return granted in (ALL, operation) or granted in IMPLIED_BY.get(operation, ())
+
+
+def covers(one: AclBinding, other: AclBinding) -> bool:
+    """Whether the one binding is about every resource and host that the other one is about."""
+    if one.resource_type is not other.resource_type or one.host not in (ANY_HOST, other.host):
+        return False
+    if one.pattern is Pattern.PREFIXED:
+        return other.resource_name.startswith(one.resource_name) and (
+            other.pattern is Pattern.PREFIXED or other.resource_name != ANY_NAME
+        )
+    if one.resource_name == ANY_NAME:
+        return True
+    return other.pattern is Pattern.LITERAL and other.resource_name == one.resource_name

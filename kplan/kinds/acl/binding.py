@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from kplan.kinds.acl.operations import (
+    ALL,
     ANY_HOST,
     ANY_NAME,
     CLUSTER_NAME,
@@ -111,7 +112,17 @@ def describe_binding(binding: AclBinding) -> str:
     """Return the binding as a sentence: `User:alice may read topic shop.orders`."""
     verb = "may" if binding.is_allow else "may not"
     host = "" if binding.host == ANY_HOST else f", from {binding.host}"
+    if binding.operation == ALL and not binding.is_allow:
+        return f"{binding.principal} may do nothing with {name_place(binding)}{host}"
     return f"{binding.principal} {verb} {name_operation(binding.operation)} {name_place(binding)}{host}"
+
+
+def describe_loss(binding: AclBinding) -> str:
+    """Return what somebody can no longer do: `User:alice can no longer read topic shop.orders`."""
+    host = "" if binding.host == ANY_HOST else f", from {binding.host}"
+    if binding.operation == ALL and not binding.is_allow:
+        return f"{binding.principal} can do nothing with {name_place(binding)}{host}"
+    return f"{binding.principal} can no longer {name_operation(binding.operation)} {name_place(binding)}{host}"
 
 
 def name_operation(operation: str) -> str:

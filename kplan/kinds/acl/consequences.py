@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from kplan.diagnostics import Diagnostic
 from kplan.kinds.acl import risks
+from kplan.kinds.acl.authorizer import EVERYBODY
 from kplan.kinds.acl.binding import AclBinding
 from kplan.kinds.acl.options import AclOptions, is_about_own_access
 from kplan.kinds.base import Consequences
@@ -26,7 +28,7 @@ class AclConsequences(Consequences[AclBinding]):
     def add_effects(self, change: Change, live: Live) -> Change:
         """Note a change that is about kplan's own principal."""
         binding = risks.binding_of(change)
-        if change.is_ledger_only or binding.principal not in (live.principal, risks.EVERYBODY):
+        if change.is_ledger_only or binding.principal not in (live.principal, EVERYBODY):
             return change
         return replace(change, options=AclOptions(change.options.effects, change.options.verified, own_access=True))
 
@@ -56,8 +58,11 @@ class AclConsequences(Consequences[AclBinding]):
                     span=block.origin.span,
                 )  # fmt: skip
 
-    def wants_facts(self, change: Change) -> bool:
-        return risks.takes_away(change)
+    def find_topics_in_question(self, change: Change, names: Collection[str]) -> Collection[str]:
+        return () if change.is_ledger_only else risks.find_topics_in_question(change, names)
+
+    def find_errors(self, change: Change, context: RiskContext) -> Iterable[Diagnostic]:
+        return risks.find_errors(change, context)
 
     def find_risks(self, change: Change, context: RiskContext) -> Iterator[Risk]:
         return risks.find_risks(change, context)

@@ -10,7 +10,7 @@ from typing import Any
 
 from kplan.diagnostics import Diagnostic, codes, warning
 from kplan.kinds.acl import lines
-from kplan.kinds.acl.authorizer import allows
+from kplan.kinds.acl.authorizer import allows, covers
 from kplan.kinds.acl.binding import PERMISSIONS, AclBinding, describe_binding, make_binding, parse_binding
 from kplan.kinds.acl.operations import ALL, ANY_HOST, ANY_NAME, OPERATIONS, Pattern, ResourceType, is_checked
 from kplan.kinds.acl.rights import Place, Right
@@ -233,19 +233,6 @@ def _merge(collected: dict[Address, AclBinding], binding: AclBinding) -> None:
 
 
 # -- all bindings together --------------------------------------------------------------------------------------------
-def covers(one: AclBinding, other: AclBinding) -> bool:
-    """Whether the one binding is about every resource and host that the other one is about."""
-    if one.resource_type is not other.resource_type or one.host not in (ANY_HOST, other.host):
-        return False
-    if one.pattern is Pattern.PREFIXED:
-        return other.resource_name.startswith(one.resource_name) and (
-            other.pattern is Pattern.PREFIXED or other.resource_name != ANY_NAME
-        )
-    if one.resource_name == ANY_NAME:
-        return True
-    return other.pattern is Pattern.LITERAL and other.resource_name == one.resource_name
-
-
 def _index(bindings: Iterable[AclBinding], permission: str) -> dict[str, list[AclBinding]]:
     found: dict[str, list[AclBinding]] = {}
     for binding in bindings:

@@ -21,10 +21,12 @@ from kplan.diagnostics import Denied, Diagnostic, KplanError, Timeout, Unsupport
 from kplan.kinds.acl.binding import AclBinding, make_binding
 from kplan.kinds.acl.operations import Pattern, ResourceType
 from kplan.kinds.acl.permissions import Acl
+from kplan.kinds.acl.risks import is_own_loss_accepted, takes_away
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Action, Address, Change, Facts, Resource, Target
 from kplan.servers.base import KAFKA, BackendState, Outcome, Progress
 from kplan.servers.kafka.client import Client
+from kplan.servers.kafka.own_operations import NAMES, OPERATIONS, OwnOperations
 
 TYPES: Final = {
     ResourceType.TOPIC: WireType.TOPIC,
@@ -36,22 +38,8 @@ PATTERNS: Final = {
     Pattern.LITERAL: ResourcePatternType.LITERAL,
     Pattern.PREFIXED: ResourcePatternType.PREFIXED,
 }
-OPERATIONS: Final = {
-    "All": AclOperation.ALL,
-    "Read": AclOperation.READ,
-    "Write": AclOperation.WRITE,
-    "Create": AclOperation.CREATE,
-    "Delete": AclOperation.DELETE,
-    "Alter": AclOperation.ALTER,
-    "Describe": AclOperation.DESCRIBE,
-    "ClusterAction": AclOperation.CLUSTER_ACTION,
-    "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
-    "AlterConfigs": AclOperation.ALTER_CONFIGS,
-    "IdempotentWrite": AclOperation.IDEMPOTENT_WRITE,
-}
 _KINDS: Final = {wire: kind for kind, wire in TYPES.items()}
 _PATTERNS: Final = {wire: pattern for pattern, wire in PATTERNS.items()}
-_NAMES: Final = {wire: name for name, wire in OPERATIONS.items()}
 _PERMISSIONS: Final = {AclPermissionType.ALLOW: "allow", AclPermissionType.DENY: "deny"}
 BATCH: Final = 1000  # bindings of one request
 POLL_S: Final = 0.1
@@ -65,9 +53,12 @@ class KafkaAcls:
     server = KAFKA
     check_name = ""  # no server has a dry run for bindings
 
-    def __init__(self, client: Client, settle_timeout: float = 120) -> None:
+    def __init__(self, client: Client, settle_timeout: float = 120, allows_by_default: bool | None = None) -> None:
+        """`allows_by_default` is what the environment says of the brokers; None: they are asked."""
         self._client = client
         self._settle_timeout = settle_timeout
+        self._allows_by_default = allows_by_default
+        self._own = OwnOperations(client)
 
     @property
     def retries(self) -> int:
@@ -82,25 +73,18 @@ class KafkaAcls:
 
         Bindings whose type or operation this client does not know are left out: they are never compared or deleted.
         """
-        self._require_describe()
+        operations = self._own.require_describe()
         bindings = {binding.address: binding for binding in self._read_all()}
-        return BackendState(dict(bindings), frozenset(address.name for address in bindings))
+        return BackendState(
+            dict(bindings),
+            frozenset(address.name for address in bindings),
+            operations=operations,
+            allows_by_default=self._find_default(),
+        )
 
-    def _require_describe(self) -> None:
-        """Raise Denied without the right to see bindings: brokers answer DescribeAcls with an empty list then."""
-        answer = self._client.retry(lambda: self._ask_own_operations())
-        if AclOperation.DESCRIBE not in (answer or ()):
-            raise self._client.missing_right_error(Acl("Describe", "Cluster"))
-
-    def _ask_own_operations(self) -> Collection[Any]:
-        """Return the operations on the cluster that this user is allowed."""
-        seconds = self._client.attempt_timeout
-        asked = {"": self._client.admin.describe_cluster(include_authorized_operations=True, request_timeout=seconds)}
-        answer = self._client.request(lambda: asked, "own operations")[""]
-        if isinstance(answer, KplanError):
-            raise answer
-        operations: Collection[Any] = answer.authorized_operations or ()
-        return operations
+    def _find_default(self) -> bool | None:
+        """Return what the environment says of access by default; else what the brokers do."""
+        return self._own.find_default() if self._allows_by_default is None else self._allows_by_default
 
     def _read_all(self) -> list[AclBinding]:
         """Return every binding that can be named, in one request."""
@@ -148,6 +132,7 @@ class KafkaAcls:
 
         Brokers answer success to the creation of an existing binding, and to the deletion of a missing one.
         """
+        self._own.remember([_binding_of(change) for change in changes if takes_away(change)])
         outcomes: dict[Address, Outcome] = {}
         new = [change for change in changes if change.action is Action.CREATE]
         for change in new:
@@ -215,10 +200,20 @@ class KafkaAcls:
             for address in waiting:
                 progress(address, "accepted, not on every broker yet")
             time.sleep(POLL_S if waiting else READINGS_APART_S)
-        late = Timeout(
-            f"it is not as declared after {self._settle_timeout:g} s{f' ({problem.message})' if problem else ''}"
+        cause = f" ({problem.message})" if problem else ""
+        late = Timeout(f"it is not as declared after {self._settle_timeout:g} s{cause}")
+        outcomes = {a: Outcome(late, accepted=True) if a in waiting else Outcome() for a in wanted}
+        return outcomes | self._find_lost_access(changes)
+
+    def _find_lost_access(self, changes: Sequence[Change]) -> dict[Address, Outcome]:
+        """Return a failure for the changes that took away what kplan's own user could do, unless that is accepted."""
+        taking = [change for change in changes if takes_away(change) and not is_own_loss_accepted(change)]
+        lost = self._own.find_lost() if taking else ""
+        refusal = Denied(
+            f"kplan's own user can no longer {lost}, which the plan did not expect",
+            help="a binding for a single host, or for another name of this user, takes it away",
         )
-        return {address: Outcome(late, accepted=True) if address in waiting else Outcome() for address in wanted}
+        return {change.address: Outcome(refusal, accepted=True) for change in taking} if lost else {}
 
     def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
         return {}
@@ -273,7 +268,7 @@ def _fields_of(binding: AclBinding) -> tuple[Any, ...]:
 def _from_wire(wire: Any) -> AclBinding | None:
     """Return the binding; None where this client does not know its type, pattern or operation."""
     resource_type, pattern = _KINDS.get(wire.restype), _PATTERNS.get(wire.resource_pattern_type)
-    operation, permission = _NAMES.get(wire.operation), _PERMISSIONS.get(wire.permission_type)
+    operation, permission = NAMES.get(wire.operation), _PERMISSIONS.get(wire.permission_type)
     if resource_type is None or pattern is None or operation is None or permission is None:
         return None
     return make_binding(wire.principal, permission, operation, resource_type, wire.name, pattern, wire.host)

@@ -502,7 +502,7 @@ def test_sinks_are_those_that_read_the_topic_after_the_plan(cluster: Cluster) ->
                  Connector("source", feeds=("t",)))  # fmt: skip
     changes = [delete(topic()), delete(goes), update(turns, Connector("turns", {"a": "b"}, reads=("u",))),
                update(comes, Connector("comes", {"a": "b"}, reads=("t",)))]  # fmt: skip
-    found = facts.read(cluster, world, changes, changes[:1])[topic().address]
+    found = facts.read(cluster, world, changes, [topic().name])[topic().address]
     assert found.sinks == ("stays", "comes", "pattern", "java")
 
 
@@ -528,7 +528,7 @@ def test_the_group_of_a_sink_that_the_changes_end_is_no_reader(cluster: Cluster)
         update(ends["stops"], replace(ends["stops"], state="stopped")),
         update(ends["turns"], Connector("turns", {"topics": "u"}, reads=("u",))),
     ]  # fmt: skip
-    found = facts.read(cluster, live(stays, *ends.values()), changes, changes[:1])[topic().address]
+    found = facts.read(cluster, live(stays, *ends.values()), changes, [topic().name])[topic().address]
     assert found.sinks == ("stays",)
     # `named` reads as group `mine`, so another program may be the member of connect-named
     assert {reader.group for reader in found.readers} == {"connect-named", "connect-stays", "connect-elsewhere"}
@@ -540,7 +540,7 @@ def test_a_group_that_a_sink_that_stays_shares_is_still_a_reader(cluster: Cluste
     assert cluster.topics.act([Change(topic().address, Action.CREATE, None, topic())], {})[topic().address].ok
     SimulatedTopics(cluster.topics.file.path).subscribe("shared", "t")  # type: ignore[attr-defined]
     changes = [delete(topic()), delete(goes)]
-    found = facts.read(cluster, live(goes, stays), changes, changes[:1])[topic().address]
+    found = facts.read(cluster, live(goes, stays), changes, [topic().name])[topic().address]
     assert [reader.group for reader in found.readers] == ["shared"] and found.sinks == ("stays",)
 
 
@@ -567,9 +567,9 @@ def test_a_failure_to_read_facts_is_a_danger_and_says_why(cluster: Cluster, monk
         raise Unreachable("no broker answers")
 
     change = delete(topic())
-    assert facts.read(cluster, live(), [change], [change])[change.address].unknown["records"] == "it is not listed"
+    assert facts.read(cluster, live(), [change], [change.address.name])[change.address].unknown["records"] == "it is not listed"
     monkeypatch.setattr(cluster.topics, "facts", fail)
-    found = facts.read(cluster, live(), [change], [change])[change.address]
+    found = facts.read(cluster, live(), [change], [change.address.name])[change.address]
     assert found.unknown == {"records": "no broker answers", "readers": "no broker answers"}
     assert only(change, found).code == "K401"
 
