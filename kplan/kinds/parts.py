@@ -6,6 +6,7 @@ import re
 import string
 
 SAFE = "-._:=,+@"  # what a part may hold besides letters and digits; all else is percent-encoded
+_SAFE_TEXT = re.compile(r"[A-Za-z0-9\-._:=,+@]*")
 _PLAIN = string.ascii_letters + string.digits
 _ESCAPES = re.compile("(?:%[0-9A-Fa-f]{2})+")
 

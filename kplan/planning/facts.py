@@ -9,8 +9,10 @@ from dataclasses import replace
 from kplan.diagnostics import KplanError
 from kplan.kinds.connector.kind import CONNECTOR
 from kplan.kinds.connector.sinks import SinkReaders, find_created_connectors, find_groups
+from kplan.kinds.registry import consequences_of
+from kplan.kinds.risks import World
 from kplan.kinds.topic.losses import may_lose
-from kplan.model import Address, Change, Facts, Live
+from kplan.model import Address, Change, Facts, Live, Resource
 from kplan.model.journal import replay
 from kplan.planning.risk import find_growth, new_dangers, reliable
 from kplan.servers.base import Cluster
@@ -48,13 +50,35 @@ def read(cluster: Cluster, live: Live, changes: Sequence[Change], names: Collect
 def find_new_dangers(cluster: Cluster, live: Live, changes: Sequence[Change], now: int) -> list[str]:
     """The dangers that nobody accepted when the plan was made: records in a topic that was empty, or many more."""
     acting = [change for change in changes if not change.is_ledger_only]
-    facts = read(cluster, live, changes, [change.address.name for change in acting if may_lose(change)])
+    names = [change.address.name for change in acting if may_lose(change)]
+    names += find_topics_in_question([change for change in acting if change.address.kind != "topic"], live)
+    facts = read(cluster, live, changes, list(dict.fromkeys(names)))
     time, found = reliable(now, facts.values()), []
+    world = World(replace(live, principal=cluster.principal), find_resources_after(live, changes), facts=facts)
     for change in acting:
         known = facts.get(change.address, Facts())
-        found += [f"{change.address}: {r.code} {r.summary}" for r in new_dangers(change, known, time)]
+        found += [f"{change.address}: {r.code} {r.summary}" for r in new_dangers(change, known, time, world)]
         found += [f"{change.address}: {grown}" for grown in find_growth(change, known)]
     return found
+
+
+def find_topics_in_question(changes: Sequence[Change], live: Live) -> list[str]:
+    """Return the topics whose facts decide how dangerous the changes are."""
+    names = (consequences_of(change).find_topics_in_question(change, live.names) for change in changes)
+    return list(dict.fromkeys(name for each in names for name in each))
+
+
+def find_resources_after(live: Live, changes: Sequence[Change]) -> Mapping[Address, Resource]:
+    """Return the live resources as they are once all changes are made."""
+    after = dict(live.resources)
+    for change in changes:
+        if change.is_ledger_only:
+            continue
+        if change.before is not None:
+            after.pop(change.source or change.address, None)
+        if change.after is not None:
+            after[change.address] = change.after
+    return after
 
 
 def read_ids(cluster: Cluster, changes: Sequence[Change]) -> Mapping[Address, str]:

@@ -175,12 +175,12 @@ def refuse_shared(draft: Draft, live: Live, options: Options) -> Draft:
 def assess_risks(draft: Draft, cluster: Cluster, store: Store, live: Live, ledger: Ledger, options: Options) -> Draft:
     """Find the risks of each change, and which of them are accepted; report what may not be done in any case."""
     changes = draft.all
-    known = facts.read(cluster, live, changes, _find_topics_in_question(changes, live))
+    known = facts.read(cluster, live, changes, facts.find_topics_in_question(changes, live))
     leftovers = facts.leftovers(cluster, store, changes)
     now = reliable(milliseconds(options.created_at), known.values())
     owners = {address: owned.stack for address, owned in ledger.items()}
     stacks = tuple(stack.name for stack in draft.stacks)
-    world = World(live, find_resources_after(live, changes), stacks, owners, known)
+    world = World(live, facts.find_resources_after(live, changes), stacks, owners, known)
 
     def judge(change: Change) -> RiskContext:
         return RiskContext(known.get(change.address), leftovers.get(change.address, ""), now, world)
@@ -190,25 +190,6 @@ def assess_risks(draft: Draft, cluster: Cluster, store: Store, live: Live, ledge
 
     errors = [problem for change in changes for problem in consequences_of(change).find_errors(change, judge(change))]
     return draft.edit_in_stack(assess).report(errors)
-
-
-def _find_topics_in_question(changes: Sequence[Change], live: Live) -> list[str]:
-    """Return the topics whose facts decide how dangerous the changes are."""
-    names = (consequences_of(change).find_topics_in_question(change, live.names) for change in changes)
-    return list(dict.fromkeys(name for each in names for name in each))
-
-
-def find_resources_after(live: Live, changes: Sequence[Change]) -> Mapping[Address, Resource]:
-    """Return the live resources as they are once all changes are made."""
-    after = dict(live.resources)
-    for change in changes:
-        if change.is_ledger_only:
-            continue
-        if change.before is not None:
-            after.pop(change.source or change.address, None)
-        if change.after is not None:
-            after[change.address] = change.after
-    return after
 
 
 def remember_ids(draft: Draft, ids: Mapping[Address, str]) -> Draft:

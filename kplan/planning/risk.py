@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from kplan.diagnostics import Diagnostic, codes, error
 from kplan.kinds.registry import consequences_of
-from kplan.kinds.risks import RULES, RiskContext, make_risk
+from kplan.kinds.risks import NO_WORLD, RULES, RiskContext, World, make_risk
 from kplan.model import (
     Action,
     Change,
@@ -93,10 +93,10 @@ def reliable(now: int | None, facts: Iterable[Facts]) -> int | None:
     return None if newest > now + MAX_AHEAD_MS else max(now, newest)
 
 
-def new_dangers(change: Change, facts: Facts, now: int | None) -> list[Risk]:
+def new_dangers(change: Change, facts: Facts, now: int | None, world: World = NO_WORLD) -> list[Risk]:
     """The dangers that `change` has by these facts, and that were not accepted when the plan was made."""
     known = {risk.code for risk in change.risks if risk.accepted is not None}
-    risks = consequences_of(change).find_risks(change, RiskContext(facts, "", now))
+    risks = consequences_of(change).find_risks(change, RiskContext(facts, "", now, world))
     return [risk for risk in risks if risk.level == "danger" and risk.code not in known]
 
 

@@ -11,7 +11,7 @@ from kplan.kinds.acl.authorizer import EVERYBODY, Authorizer, allows, covers
 from kplan.kinds.acl.binding import AclBinding, describe_loss
 from kplan.kinds.acl.operations import ALL, ANY_NAME, CLUSTER_NAME, Pattern, ResourceType
 from kplan.kinds.acl.permissions import group_prefix
-from kplan.kinds.risks import RiskContext, World, make_risk
+from kplan.kinds.risks import NO_WORLD, RiskContext, World, make_risk
 from kplan.model import Action, Address, Change, Facts, Live, Resource, Risk
 from kplan.text import count
 
@@ -153,7 +153,7 @@ def find_errors(change: Change, context: RiskContext) -> Iterator[Diagnostic]:
 
 # -- risks ------------------------------------------------------------------------------------------------------------
 def find_risks(change: Change, context: RiskContext) -> Iterator[Risk]:
-    if change.is_ledger_only:
+    if change.is_ledger_only or context.world is NO_WORLD:
         return
     judgement = judge(context.world)
     binding = binding_of(change)

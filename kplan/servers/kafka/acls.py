@@ -42,6 +42,7 @@ _KINDS: Final = {wire: kind for kind, wire in TYPES.items()}
 _PATTERNS: Final = {wire: pattern for pattern, wire in PATTERNS.items()}
 _PERMISSIONS: Final = {AclPermissionType.ALLOW: "allow", AclPermissionType.DENY: "deny"}
 BATCH: Final = 1000  # bindings of one request
+FEW_PRINCIPALS: Final = 8  # whose bindings are read by name, and not with those of all others
 POLL_S: Final = 0.1
 READINGS_APART_S: Final = 0.5  # two readings in a row must agree: brokers learn of bindings one after the other
 
@@ -88,26 +89,38 @@ class KafkaAcls:
 
     def _read_all(self) -> list[AclBinding]:
         """Return every binding that can be named, in one request."""
-        anything: Any = None  # as a name, a principal and a host
-        everything = AclBindingFilter(
-            WireType.ANY, anything, ResourcePatternType.ANY, anything, anything, AclOperation.ANY, AclPermissionType.ANY
-        )
+        return self._read_of([None])
 
-        def read() -> Any:
+    def _find_there(self, changes: Sequence[Change]) -> set[Address]:
+        """Return the live bindings of those principals that the changes are about, or of all where these are many."""
+        principals = {_binding_of(change).principal for change in changes}
+        bindings = self._read_of(sorted(principals)) if len(principals) <= FEW_PRINCIPALS else self._read_all()
+        return {binding.address for binding in bindings}
+
+    def _read_of(self, principals: Sequence[str | None]) -> list[AclBinding]:
+        """Return the bindings of these principals (None: of all), with a request for each."""
+
+        def send() -> dict[Any, Any]:
             seconds = self._client.timeout
-            asked = {"": self._client.admin.describe_acls(everything, request_timeout=seconds)}
-            answer = self._client.request(lambda: asked, "describe acls")[""]
-            if isinstance(answer, Unsupported):
-                raise Unsupported(
-                    "the cluster has no authorizer, so it has no bindings",
-                    code=codes.K340,
-                    help="set `authorizer.class.name` on the brokers, or remove `access:` for this environment",
-                )
-            if isinstance(answer, KplanError):
-                raise answer
-            return answer
+            return {
+                principal: self._client.admin.describe_acls(_filter_principal(principal), request_timeout=seconds)
+                for principal in principals
+            }
 
-        found = (_from_wire(each) for each in self._client.retry(read))
+        def read() -> list[Any]:
+            answers = self._client.request(send, "describe acls").values()
+            for answer in answers:
+                if isinstance(answer, Unsupported):
+                    raise Unsupported(
+                        "the cluster has no authorizer, so it has no bindings",
+                        code=codes.K340,
+                        help="set `authorizer.class.name` on the brokers, or remove `access:` for this environment",
+                    )
+                if isinstance(answer, KplanError):
+                    raise answer
+            return [wire for answer in answers for wire in answer]
+
+        found = map(_from_wire, self._client.retry(read))
         return [binding for binding in found if binding is not None]
 
     def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
@@ -122,7 +135,7 @@ class KafkaAcls:
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
         """Return whether each binding is there already: then it is not this run's, and its undo is nothing."""
-        there = {binding.address for binding in self._read_all()} if changes else set()
+        there = self._find_there(changes) if changes else set()
         return {change.address: {"there": change.address in there} for change in changes}
 
     def act(
@@ -188,7 +201,7 @@ class KafkaAcls:
         waiting = set(wanted)
         while True:
             try:
-                there = {binding.address for binding in self._read_all()}
+                there = self._find_there(changes)
                 problem, waiting = None, {a for a, is_there in wanted.items() if (a in there) is not is_there}
             except Denied as refusal:
                 return {address: Outcome(refusal, accepted=True) for address in wanted}
@@ -226,6 +239,20 @@ class KafkaAcls:
 
     def close(self) -> None:
         """Leave the client to the topics' backend, whose it is."""
+
+
+def _filter_principal(principal: str | None) -> AclBindingFilter:
+    """Return the filter that all bindings of a principal meet; None: all bindings."""
+    anything: Any = None  # as a name, a principal and a host
+    return AclBindingFilter(
+        WireType.ANY,
+        anything,
+        ResourcePatternType.ANY,
+        principal or anything,
+        anything,
+        AclOperation.ANY,
+        AclPermissionType.ANY,
+    )
 
 
 def _binding_of(change: Change) -> AclBinding:

@@ -567,7 +567,10 @@ def test_a_failure_to_read_facts_is_a_danger_and_says_why(cluster: Cluster, monk
         raise Unreachable("no broker answers")
 
     change = delete(topic())
-    assert facts.read(cluster, live(), [change], [change.address.name])[change.address].unknown["records"] == "it is not listed"
+    assert (
+        facts.read(cluster, live(), [change], [change.address.name])[change.address].unknown["records"]
+        == "it is not listed"
+    )
     monkeypatch.setattr(cluster.topics, "facts", fail)
     found = facts.read(cluster, live(), [change], [change.address.name])[change.address]
     assert found.unknown == {"records": "no broker answers", "readers": "no broker answers"}
