@@ -57,6 +57,7 @@ class ExpansionContext:
     outer: list[Layer] = field(default_factory=list)  # defaults for every topic, under what the topic says
     resources: dict[Address, Resource] = field(default_factory=dict)
     internal: set[str] = field(default_factory=set)  # topics that only a template asked for
+    undeclared: dict[str, list[str]] = field(default_factory=dict)  # topics a connector writes besides, by its name
     written: dict[str, Layer] = field(default_factory=dict)  # what `topics:` itself says of a topic
     # Topics that connectors write to, with what reports those of them that nothing declares.
     expected: list[tuple[Callable[[Sequence[str]], None], list[str]]] = field(default_factory=list)

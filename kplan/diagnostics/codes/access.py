@@ -106,6 +106,56 @@ K269 = Code(
     remedy="Copy the name from `kplan list`, without the kind.",
 )
 
+K272 = Code(
+    "K272",
+    "a connector that logs in as somebody else",
+    level="error",
+    cause="""
+        The connector has logins of its own (`producer.override.sasl.jaas.config`, `consumer.override.sasl.jaas.config`
+        and so on), so brokers see it as the user in them, and not as the workers' user. The principal whose block names
+        the connector is not one of them.
+        """,
+    example="""
+        access:
+          User:cdc: {connectors: [shop]}   # shop has producer.override.sasl.jaas.config with username="cdc"
+        """,
+    remedy="Write the line at the principal of that user. Where two users share the work, write it at both.",
+)
+
+K273 = Code(
+    "K273",
+    "the topics of a connector are not known",
+    level="error",
+    cause="""
+        `connectors:` grants rights on the topics that the connector reads or writes. The stack names none: a source
+        without a template has no `topics:`, or a sink reads by a regular expression that no topic of the stack matches.
+        """,
+    example="""
+        connectors:
+          lines:
+            class: org.apache.kafka.connect.file.FileStreamSourceConnector
+            topics: {shop.lines: }
+            config: {topic: shop.lines, file: /data/lines}
+        """,
+    remedy="Name the topics at the connector, or write `produce` or `consume` instead of `connectors`.",
+)
+
+K274 = Code(
+    "K274",
+    "the group of Connect's workers is not known",
+    level="error",
+    cause="""
+        The connector must write exactly once (`exactly.once.support: required`), so it needs a right on transactional
+        ids. They begin with the workers' `group.id`, which Connect does not show.
+        """,
+    example="""
+        environments:
+          prod:
+            connect: {url: "https://connect:8083", group_id: connect-cluster}
+        """,
+    remedy="Write the group into the environment.",
+)
+
 K440 = Code(
     "K440",
     "kplan's own access would be lost",

@@ -141,7 +141,10 @@ def _expand_lines(block: _Block, own: Mapping[str, Any]) -> Iterator[AclBinding]
 
 
 def _find_rights_of_connector(block: _Block, name: str, at: KEY) -> list[Right]:
-    """Return what a connector of this stack needs of Kafka."""
+    """Return what a connector of this stack needs of Kafka, as far as it is this principal that needs it.
+
+    Clients without a login of their own have that of Connect's workers.
+    """
     connector = block.context.resources.get(Address("connector", name))
     if connector is None:
         block.context.report(
@@ -152,7 +155,18 @@ def _find_rights_of_connector(block: _Block, name: str, at: KEY) -> list[Right]:
             "declare the connector in the same stack, or write `produce` and `consume`",
         )
         return []
-    return list(block.context.rights_of(connector))
+    rights = list(block.context.rights_of(connector))
+    own = [right for right in rights if right.login and f"User:{right.login}" == block.principal]
+    others = [right for right in rights if not right.login]
+    if rights and not own and not others:
+        block.context.report(
+            codes.K272,
+            "a connector that logs in as somebody else",
+            f"connector/{name} has logins of its own, and {block.principal} is the user of none of them",
+            (*block.path, *at),
+            "write the line at the principal of the user in its `sasl.jaas.config`",
+        )
+    return own or others
 
 
 def _expand_entry(block: _Block, permission: str, number: int, entry: Mapping[str, Any]) -> Iterator[AclBinding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kplan.kinds.acl.operations import CLUSTER_NAME, Pattern, ResourceType
@@ -18,11 +18,15 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """One operation on one place. `purpose` is what it is for, such as `heartbeat topic`."""
+    """One operation on one place. `purpose` is what it is for, such as `heartbeat`.
+
+    `login` is the user as which the client that needs it logs in, where the client has a login of its own.
+    """
 
     operation: str
     place: Place
     purpose: str = ""
+    login: str = field(default="", repr=False)  # it may come from a sensitive variable
 
 
 def list_rights(operations: tuple[str, ...], place: Place, purpose: str = "") -> list[Right]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from kplan.diagnostics import Diagnostic
+from kplan.kinds.acl.rights import Right
 from kplan.kinds.expansion import KEY, ExpansionContext
 from kplan.kinds.language import Language
 from kplan.kinds.topic.language import TOPIC_KEYS
+from kplan.model import Connector, Resource
 
 CONNECTOR_KEYS = ("description", "template", "class", "for_each", "name", "client", "topic_prefix", "database",
                   "server_id", "slot", "publication", "…", "tables", "topics", "snapshot", "state", "restart",
@@ -31,6 +33,12 @@ class ConnectorLanguage(Language):
     def expand(self, context: ExpansionContext) -> None:
         for key in context.document.data.get("connectors") or {}:
             _expand_block(context, key)
+
+    def find_rights(self, resource: Resource, context: ExpansionContext) -> Iterable[Right]:
+        from kplan.kinds.connector import access
+
+        assert isinstance(resource, Connector)
+        return access.find_rights(resource, context)
 
     def check(self, context: ExpansionContext) -> Iterator[Diagnostic]:
         if not context.document.data.get("connectors"):

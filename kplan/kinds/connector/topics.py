@@ -259,7 +259,9 @@ class Feeds:
         told = any(table.is_pattern for table in tables)  # K216
         if patterns and not told and not self.of.block.get("topics"):
             self._undeclared([f"those of {pattern}" for pattern in patterns])
-        self.expansion.expected.append((self.tell_undeclared, [name for name in expected if name not in self.names]))
+        undeclared = [name for name in expected if name not in self.names]
+        self.expansion.undeclared[self.of.name] = undeclared
+        self.expansion.expected.append((self.tell_undeclared, undeclared))
 
     def known_class(self, config: Mapping[str, Text]) -> Blueprint | None:
         """The built-in template of a connector that is written without one."""
