@@ -36,12 +36,12 @@ EXACTLY_ONCE: Final = "exactly.once.support"
 
 def find_rights(connector: Connector, context: ExpansionContext) -> list[Right]:
     """Return what the connector's clients need, each with the user whose login the client has."""
-    needs = Needs(connector, context)
+    needs = ConnectorNeeds(connector, context)
     return list(needs.of_sink() if sinks.is_sink(connector) else needs.of_source())
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class ConnectorNeeds:
     """One connector of a stack that is being expanded."""
 
     connector: Connector
@@ -184,4 +184,4 @@ def find_user(login: str) -> str:
     return "" if NOT_KNOWN.search(name) else re.sub(r"\\(.)", r"\1", name)
 
 
-__all__ = ["Needs", "find_rights", "find_user"]
+__all__ = ["ConnectorNeeds", "find_rights", "find_user"]
