@@ -139,7 +139,7 @@ def _open_acls(opening: Opening) -> Backend | None:
     from kplan.servers.kafka.acls import KafkaAcls
 
     topics: Any = opening.backends[TOPIC.name]
-    return KafkaAcls(topics.client, opening.environment.settle_timeout)
+    return KafkaAcls(topics.client, opening.environment.settle_timeout, opening.environment.allows_by_default)
 
 
 # How the resources of each kind are reached; a later one may use the backends that were opened before it.

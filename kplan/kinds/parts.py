@@ -13,6 +13,8 @@ _ESCAPES = re.compile("(?:%[0-9A-Fa-f]{2})+")
 
 def encode_part(text: str, safe: str = SAFE) -> str:
     """Return the text as a part of an address holds it."""
+    if safe is SAFE and _SAFE_TEXT.fullmatch(text):  # nearly every part of nearly every address
+        return text
     return "".join(character if character in _PLAIN or character in safe else _escape(character) for character in text)
 
 
