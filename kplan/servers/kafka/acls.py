@@ -157,7 +157,7 @@ class KafkaAcls:
     def _create(self, changes: Sequence[Change]) -> dict[Address, Outcome]:
         outcomes: dict[Address, Outcome] = {}
         for batch in _split(changes):
-            wire = {change.address: _to_wire(_binding_of(change)) for change in batch}
+            wire = {change.address: to_wire(_binding_of(change)) for change in batch}
             answers = self._send(
                 list(wire.values()),
                 lambda asked: self._client.admin.create_acls(asked, request_timeout=self._client.timeout),
@@ -265,7 +265,7 @@ def _split(changes: Sequence[Change]) -> list[Sequence[Change]]:
     return [changes[start : start + BATCH] for start in range(0, len(changes), BATCH)]
 
 
-def _to_wire(binding: AclBinding) -> WireBinding:
+def to_wire(binding: AclBinding) -> WireBinding:
     return WireBinding(*_fields_of(binding))
 
 

@@ -1,0 +1,345 @@
+"""Bindings on a broker with StandardAuthorizer: planned, applied, undone, and what may never be lost.
+
+kplan logs in as `kplan` by SCRAM, with exactly the rights of a `kplan` line; the harness's own user is a super user.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from kplan.kinds.acl.binding import parse_binding
+from kplan.servers.kafka.acls import KafkaAcls, to_wire
+from kplan.servers.kafka.client import Client
+from tests.services import ServiceMissing
+from tests.services.fixtures import without
+from tests.services.secure import SecureKafka
+from tests.shell import Ended, Shell
+
+pytestmark = pytest.mark.xdist_group("secure access")  # starts its own
+
+PASSWORD = "canary-access-1"
+OTHER = "canary-access-2"
+
+
+@dataclass
+class Access:
+    """The broker, and what its super user sees and does."""
+
+    kafka: SecureKafka
+
+    @cached_property
+    def admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.kafka.bootstrap})
+
+    def read(self, principals: Collection[str] = ()) -> set[str]:
+        """The names of all live bindings, or of those of some principals."""
+        backend = KafkaAcls(Client({"bootstrap.servers": self.kafka.bootstrap}, 30, 3, 1, (), print))
+        names = {address.name for address in backend.read(None).resources}
+        return {name for name in names if not principals or name.partition("/")[0] in principals}
+
+    def make(self, *names: str) -> None:
+        """Create bindings behind kplan's back, and wait until the broker lists them."""
+        for future in self.admin.create_acls([to_wire(parse_binding(name)) for name in names]).values():
+            future.result(10)
+        for _ in range(100):
+            if set(names) <= self.read():
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"not listed: {names}")
+
+    def drop(self, principals: Sequence[str]) -> None:
+        """Delete all bindings of these principals."""
+        anything: Any = None
+        filters = [
+            AclBindingFilter(
+                ResourceType.ANY,
+                anything,
+                ResourcePatternType.ANY,
+                who,
+                anything,
+                AclOperation.ANY,
+                AclPermissionType.ANY,
+            )
+            for who in principals
+        ]
+        for future in self.admin.delete_acls(filters).values() if filters else ():
+            future.result(10)
+
+    def login(self, user: str = "kplan", password: str = PASSWORD) -> dict[str, str]:
+        return {
+            "bootstrap.servers": self.kafka.at("SCRAM"),
+            "security.protocol": "SASL_SSL",
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": user,
+            "sasl.password": password,
+            "ssl.ca.location": str(self.kafka.servers.file),
+        }
+
+
+@pytest.fixture(scope="module")
+def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
+    try:
+        with SecureKafka(tmp_path_factory.mktemp("certificates")) as kafka:
+            kafka.add_user("kplan", PASSWORD)
+            kafka.add_user("other", OTHER)
+            made = Access(kafka)
+            made.make(*RIGHTS)
+            yield made
+    except ServiceMissing as missing:
+        without(missing)
+
+
+# What `kplan: {do: [plan, apply, access]}` grants, for all topics.
+RIGHTS = (
+    "User:kplan/allow/Alter/cluster",
+    "User:kplan/allow/DescribeConfigs/cluster",
+    "User:kplan/allow/Create/topic-any",
+    "User:kplan/allow/Alter/topic-any",
+    "User:kplan/allow/AlterConfigs/topic-any",
+    "User:kplan/allow/Delete/topic-any",
+    "User:kplan/allow/Read/topic/__kplan",
+    "User:kplan/allow/Write/topic/__kplan",
+    "User:kplan/allow/Describe/group-any",
+    "User:kplan/allow/Read/group-prefix/kplan.",
+    "User:kplan/allow/Write/transactional-id-prefix/kplan.",
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path, access: Access) -> Iterator[Shell]:
+    """A project whose environment `secure` logs in as kplan, and `super` as the harness's own user."""
+    shell = Shell(tmp_path)
+    kafka = json.dumps(access.login())
+    shell.write(
+        "kplan.yaml",
+        f"""version: 1
+default: secure
+environments:
+  secure:
+    kafka: {kafka}
+    timeouts: {{request: 10s, settle: 30s, session: 6s}}
+  super:
+    kafka: {{bootstrap.servers: "{access.kafka.bootstrap}"}}
+    timeouts: {{request: 10s, settle: 30s, session: 6s}}
+""",
+    )
+    before = access.read()
+    yield shell
+    later = access.read()
+    access.drop(sorted({name.partition("/")[0] for name in later - before} - {"User:kplan"}))
+    for name in (name for name in later - before if name.startswith("User:kplan/")):
+        filters = [AclBindingFilter(*vars_of(name))]
+        for future in access.admin.delete_acls(filters).values():
+            future.result(10)
+
+
+def vars_of(name: str) -> tuple[Any, ...]:
+    wire = to_wire(parse_binding(name))
+    return (
+        wire.restype, wire.name, wire.resource_pattern_type, wire.principal, wire.host, wire.operation,
+        wire.permission_type,
+    )  # fmt: skip
+
+
+def run(shell: Shell, line: str, *more: str) -> Ended:
+    """kplan with the words of a line, whatever its exit code."""
+    return shell.kplan(*line.split(), *more, expect=None)
+
+
+def apply(shell: Shell, stack: str, text: str, *more: str, code: int = 0) -> Ended:
+    shell.write(f"{stack}.yaml", f"version: 1\nstack: {stack}\n{text}")
+    ended = run(shell, f"apply {stack}.yaml --yes", *more)
+    assert ended.code == code, ended.all
+    return ended
+
+
+# -- the path of a binding --------------------------------------------------------------------------------------------
+def test_bindings_are_made_adopted_and_deleted_with_their_lines(access: Access, project: Shell) -> None:
+    access.make("User:path/allow/Read/topic/path.a", "User:path/allow/Write/topic/foreign")
+    ended = apply(project, "path", "access:\n  User:path: {consume: {topics: [path.a, 'path.b*'], group: path}}\n")
+    assert "adopted" in ended.out
+    mine = {
+        "User:path/allow/Read/topic/path.a",
+        "User:path/allow/Read/topic-prefix/path.b",
+        "User:path/allow/Read/group/path",
+    }
+    assert access.read(["User:path"]) == mine | {"User:path/allow/Write/topic/foreign"}
+    assert "No changes" in run(project, "plan path.yaml").out
+    apply(project, "path", "access:\n  User:path: {consume: {topics: path.a, group: path}}\n")
+    assert access.read(["User:path"]) == (mine - {"User:path/allow/Read/topic-prefix/path.b"}) | {
+        "User:path/allow/Write/topic/foreign"
+    }
+    assert run(project, "destroy path.yaml --yes").code == 0
+    assert access.read(["User:path"]) == {
+        "User:path/allow/Read/topic/path.a",  # adopted: released
+        "User:path/allow/Write/topic/foreign",
+    }
+
+
+def test_a_name_with_a_star_selects_only_itself(access: Access, project: Shell) -> None:
+    access.make("User:star/allow/Read/group/a1", "User:star/allow/Read/group/ab")
+    apply(
+        project,
+        "star",
+        "access:\n  User:star:\n    allow: [{group: {name: 'a*', pattern: literal}, operations: [Read]}]\n",
+    )
+    assert "User:star/allow/Read/group/a%2A" in access.read(["User:star"])
+    target = run(project, "plan star.yaml --target acl/User:star/allow/Read/group/a%2A")
+    assert "No changes" in target.out, target.all
+    apply(project, "star", "topics: {star.t: }\n")
+    assert access.read(["User:star"]) == {"User:star/allow/Read/group/a1", "User:star/allow/Read/group/ab"}
+    assert run(project, "destroy star.yaml --yes").code == 0
+
+
+def test_foreign_bindings_are_never_touched(access: Access, project: Shell) -> None:
+    """Live bindings at random, of the same principals and topics as the stack's, are as they were after everything."""
+    choose = random.Random(7)
+    operations = ("Read", "Write", "Describe", "Alter", "All", "Delete")
+    for trial in range(4):
+        foreign = {
+            f"User:r{choose.randrange(3)}/{choose.choice(('allow', 'allow', 'deny'))}/{choose.choice(operations)}/"
+            f"{choose.choice(('topic', 'topic-prefix', 'group', 'group-prefix'))}/rand.{choose.randrange(4)}"
+            for _ in range(12)
+        }
+        access.make(*foreign)
+        lines = "\n".join(
+            f"  User:r{who}: {{produce: [rand.{choose.randrange(4)}, 'rand.{choose.randrange(4)}*']}}"
+            for who in range(3)
+        )
+        principals = ["User:r0", "User:r1", "User:r2"]
+        apply(project, "rand", f"access:\n{lines}\n")
+        assert foreign <= access.read(principals)
+        assert run(project, "destroy rand.yaml --yes").code == 0
+        assert access.read(principals) == foreign, trial
+        access.drop(principals)
+
+
+def test_an_adopted_binding_survives_a_rollback(access: Access, project: Shell) -> None:
+    access.make("User:back/allow/Read/topic/back.a")
+    ended = apply(
+        project,
+        "back",
+        "access:\n  User:back: {consume: {topics: [back.a, back.b], group: back}}\n"
+        "  User:kplan:\n    deny: [{topic: back.t, operations: [Delete], hosts: 127.0.0.1}]\ntopics: {back.t: }\n",
+        code=7,
+    )
+    assert "rolled back" in ended.all
+    assert access.read(["User:back"]) == {"User:back/allow/Read/topic/back.a"}
+    assert not {name for name in access.read(["User:kplan"]) if "deny" in name}
+
+
+# -- what is refused --------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("deny", "lost"),
+    [
+        ("{cluster: true, operations: [Alter]}", "Alter on cluster"),
+        ("{cluster: true, operations: [Describe]}", "Describe on cluster"),
+        ("{topic: __kplan, operations: [Write]}", "Write on topic __kplan"),
+        ("{group: 'kplan.*', operations: [Read]}", "Read on group kplan.own"),
+        ("{transactional_id: '*', operations: [All]}", "Write on transactional id kplan.own"),
+    ],
+)
+def test_kplan_does_not_take_away_what_it_needs_to_undo_it(
+    access: Access, project: Shell, deny: str, lost: str
+) -> None:
+    ended = apply(project, "own", f"access:\n  User:kplan:\n    accept: [own-access]\n    deny: [{deny}]\n", code=4)
+    assert "K446" in ended.err and lost in ended.err
+    assert "deny" not in " ".join(access.read(["User:kplan"]))
+
+
+def test_another_own_right_is_accepted_by_name_only(access: Access, project: Shell) -> None:
+    text = "topics: {lose.t: }\naccess:\n  User:kplan:\n    deny: [{topic: lose.t, operations: [AlterConfigs]}]\n"
+    ended = apply(project, "lose", text, code=3)
+    assert "K440" in ended.all and "AlterConfigs on topic lose.t" in ended.all
+    name = "change:acl/User:kplan/deny/AlterConfigs/topic/lose.t"
+    assert apply(project, "lose", text, "--accept", "change:acl/*", code=3)
+    apply(project, "lose", text, "--accept", name)
+    assert run(project, "destroy lose.yaml --yes", "--accept", "delete:topic/lose.t").code == 0
+
+
+def test_a_right_that_goes_with_a_deny_for_one_host_is_rolled_back_at_once(access: Access, project: Shell) -> None:
+    text = (
+        "topics: {host.t: }\naccess:\n  User:kplan:\n    deny: [{topic: host.t, operations: [All], hosts: 127.0.0.1}]\n"
+    )
+    ended = apply(project, "host", text, code=7)
+    assert "can no longer" in ended.all and "rolled back" in ended.all
+    assert "host.t" not in access.admin.list_topics(timeout=10).topics
+
+
+def test_an_empty_list_is_not_taken_for_none(access: Access, project: Shell, tmp_path: Path) -> None:
+    """DescribeAcls answers `[]` without an error to who may not describe the cluster."""
+    apply(project, "seen", "access:\n  User:seen: {produce: seen.a}\n")
+    login = json.dumps(access.login("other", OTHER))
+    project.write("kplan.yaml", f"version: 1\nenvironments:\n  secure:\n    kafka: {login}\n")
+    access.make(
+        "User:other/allow/Read/topic/__kplan",
+        "User:other/allow/Describe/group-prefix/kplan.",
+    )
+    ended = run(project, "plan seen.yaml")
+    assert ended.code == 1 and "K313" in ended.err and "Describe on Cluster" in ended.err, ended.all
+    assert "User:seen/allow/Write/topic/seen.a" in access.read()
+
+
+def test_one_binding_has_one_stack(access: Access, project: Shell) -> None:
+    apply(project, "one", "access:\n  User:both: {produce: both.a}\n")
+    ended = apply(project, "two", "access:\n  User:both: {produce: both.a}\n", code=4)
+    assert "K230" in ended.err and "belongs to stack one" in ended.err
+    assert "K211" in run(project, "validate one.yaml two.yaml").all
+
+
+# -- figures ----------------------------------------------------------------------------------------------------------
+def test_a_thousand_bindings_are_planned_with_one_read_and_applied(access: Access, project: Shell) -> None:
+    lines = "".join(
+        f"  User:m{who}: {{produce: [{', '.join(f'many.{who}.{topic}' for topic in range(10))}]}}\n"
+        for who in range(100)
+    )
+    project.write("many.yaml", f"version: 1\nstack: many\naccess:\n{lines}")
+    planned = run(project, "plan many.yaml --log-level debug")
+    assert planned.code == 0 and planned.all.count("describe acls (1)") == 1, planned.err[-2000:]
+    started = time.monotonic()
+    assert run(project, "apply many.yaml --yes").code == 0
+    took = time.monotonic() - started
+    names = [name for name in access.read() if name.startswith("User:m")]
+    assert len(names) == 1000
+    access.drop([f"User:m{who}" for who in range(100)])
+    started = time.monotonic()
+    for future in access.admin.create_acls([to_wire(parse_binding(name)) for name in names]).values():
+        future.result(30)
+    while len([name for name in access.read() if name.startswith("User:m")]) < 1000:
+        time.sleep(0.05)
+    print(f"1,000 bindings: kplan {took:.2f} s, bare client {time.monotonic() - started:.2f} s")
+    assert run(project, "destroy many.yaml --yes").code == 0
+    assert not [name for name in access.read() if name.startswith("User:m")]
+
+
+def test_a_broker_refuses_who_has_one_binding_less(access: Access, project: Shell) -> None:
+    """A client works with its bindings, and fails after they are revoked."""
+    text = "topics: {use.t: }\naccess:\n  User:other:\n    allow: [{topic: use.t, operations: [Describe]}]\n"
+    apply(project, "use", text)
+    client = AdminClient(access.login("other", OTHER))
+    assert "use.t" in client.list_topics("use.t", timeout=10).topics
+    assert client.list_topics("use.t", timeout=10).topics["use.t"].error is None
+    apply(project, "use", "topics: {use.t: }\n")
+    assert client.list_topics("use.t", timeout=10).topics["use.t"].error is not None
+    with pytest.raises(KafkaException):
+        next(iter(client.create_topics([NewTopic("use.other", 1, 1)]).values())).result(10)
+    assert run(project, "destroy use.yaml --yes").code == 0
