@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from kplan.kinds.acl.kind import ACL
 from kplan.kinds.connector.kind import CONNECTOR
+from kplan.kinds.quota.kind import QUOTA
 from kplan.kinds.registry import KINDS
 from kplan.kinds.topic.kind import TOPIC
+from kplan.kinds.user.kind import USER
 from kplan.model import Live
 from kplan.model.masks import Mask
 from kplan.project.environment import Environment
@@ -134,19 +136,47 @@ def _open_connectors(opening: Opening) -> Backend | None:
 
 
 def _open_acls(opening: Opening) -> Backend | None:
-    if not opening.environment.kafka:
+    environment = opening.environment
+    if environment.simulated:
+        from kplan.servers.simulated_access import SimulatedAcls
+
+        missing = "" if environment.simulated.has("authorizer") else "the cluster has no authorizer"
+        return SimulatedAcls(state_file(environment), fail=environment.simulated.fail, missing=missing)
+    if not environment.kafka:
         return None
     from kplan.servers.kafka.acls import KafkaAcls
 
     topics: Any = opening.backends[TOPIC.name]
-    return KafkaAcls(topics.client, opening.environment.settle_timeout, opening.environment.allows_by_default)
+    return KafkaAcls(topics.client, environment.settle_timeout, environment.allows_by_default)
+
+
+def _open_users(opening: Opening) -> Backend | None:
+    environment = opening.environment
+    if environment.simulated:
+        from kplan.servers.simulated_access import SimulatedUsers
+
+        missing = "" if environment.simulated.has("scram") else "the cluster keeps no SCRAM users"
+        return SimulatedUsers(state_file(environment), fail=environment.simulated.fail, missing=missing)
+    return None
+
+
+def _open_quotas(opening: Opening) -> Backend | None:
+    environment = opening.environment
+    if environment.simulated:
+        from kplan.servers.simulated_access import SimulatedQuotas
+
+        missing = "" if environment.simulated.has("quotas") else "the cluster has no client quotas"
+        return SimulatedQuotas(state_file(environment), fail=environment.simulated.fail, missing=missing)
+    return None
 
 
 # How the resources of each kind are reached; a later one may use the backends that were opened before it.
 BACKENDS: dict[str, Callable[[Opening], Backend | None]] = {
     TOPIC.name: _open_topics,
     CONNECTOR.name: _open_connectors,
+    USER.name: _open_users,
     ACL.name: _open_acls,
+    QUOTA.name: _open_quotas,
 }
 
 

@@ -244,6 +244,13 @@ def _required(keys: Iterable[str]) -> Check:
     return lambda value: not isinstance(value, dict) or wanted <= value.keys()
 
 
+def _required_together(others: Mapping[str, Sequence[str]]) -> Check:
+    needed = {key: frozenset(keys) for key, keys in others.items()}
+    return lambda value: (
+        not isinstance(value, dict) or all(keys <= value.keys() for key, keys in needed.items() if key in value)
+    )
+
+
 def _at_least(least: float) -> Check:
     return lambda value: not _is_number(value) or value >= least
 
@@ -297,6 +304,9 @@ _MAKERS: Mapping[str, Callable[[_Compiler, Any, Mapping[str, Any]], Check]] = {
     "maximum": lambda _, value, __: _at_most(value),
     "minItems": lambda _, value, __: _no_shorter(list, value),
     "minProperties": lambda _, value, __: _no_shorter(dict, value),
+    "maxItems": lambda _, value, __: _no_longer(list, value),
+    "minLength": lambda _, value, __: lambda text: not isinstance(text, str) or len(text) >= value,
+    "dependentRequired": lambda _, value, __: _required_together(value),
     "maxProperties": lambda _, value, __: _no_longer(dict, value),
     "enum": lambda _, value, __: _one_value_of(value),
     "const": lambda _, value, __: _one_value_of([value]),

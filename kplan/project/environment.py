@@ -42,10 +42,15 @@ ADDRESS_KEYS = (("kafka", "bootstrap.servers"), ("connect", "url"))
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """Hold what a simulated cluster is like: how many brokers it has, and what fails on it."""
+    """Hold what a simulated cluster is like: how many brokers it has, what fails on it, and what it cannot do."""
 
     brokers: int = 3
     fail: tuple[str, ...] = ()
+    capabilities: Mapping[str, bool] = field(default_factory=dict)
+
+    def has(self, capability: str) -> bool:
+        """Whether the cluster has an `authorizer`, `scram` users or `quotas`."""
+        return self.capabilities.get(capability, True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +287,9 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
     simulated = None
     if not kafka and not connect:
         options = data.get("simulated") or {}
-        simulated = Simulated(int(options.get("brokers", 3)), tuple(options.get("fail") or ()))
+        simulated = Simulated(
+            int(options.get("brokers", 3)), tuple(options.get("fail") or ()), options.get("capabilities") or {}
+        )
     return Environment(
         name=name,
         folder=folder,

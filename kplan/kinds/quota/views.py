@@ -18,7 +18,7 @@ class QuotaViews(Views[Quota]):
     attribute_noun = "limit"
 
     def describe_row(self, quota: Quota, health: Health | None) -> Json:
-        return {"limits": {key: tell(value) for key, value in quota.values.items()}}
+        return {"limits": ", ".join(f"{key} {tell(value)}" for key, value in sorted(quota.values.items()))}
 
     def list_main_attributes(self, fields: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:
         return [(key, tell(value)) for key, value in fields["limits"].items()]

@@ -16,7 +16,7 @@ class UserViews(Views[ScramUser]):
     shape: Shape = "rounded"
 
     def describe_row(self, user: ScramUser, health: Health | None) -> Json:
-        return {"mechanisms": dict(user.mechanisms)}
+        return {"mechanisms": ", ".join(f"{name} {number}" for name, number in user.mechanisms.items())}
 
     def list_main_attributes(self, fields: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:
         return [(f"{name} iterations", each["iterations"]) for name, each in fields["mechanisms"].items()]

@@ -17,16 +17,16 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 from confluent_kafka.admin import ResourceType as WireType  # type: ignore[attr-defined]
 
-from kplan.diagnostics import Denied, Diagnostic, KplanError, Timeout, Unsupported, codes
+from kplan.diagnostics import Denied, KplanError, Timeout, Unsupported, codes
 from kplan.kinds.acl.binding import AclBinding, make_binding
 from kplan.kinds.acl.operations import Pattern, ResourceType
 from kplan.kinds.acl.permissions import Acl
 from kplan.kinds.acl.risks import is_own_loss_accepted, takes_away
-from kplan.kinds.topic.placement import Placement
-from kplan.model import Action, Address, Change, Facts, Resource, Target
-from kplan.servers.base import KAFKA, BackendState, Outcome, Progress
+from kplan.model import Action, Address, Change
+from kplan.servers.base import BackendState, Outcome, Progress
 from kplan.servers.kafka.client import Client
 from kplan.servers.kafka.own_operations import NAMES, OPERATIONS, OwnOperations
+from kplan.servers.plain import PlainBackend
 
 TYPES: Final = {
     ResourceType.TOPIC: WireType.TOPIC,
@@ -47,12 +47,10 @@ POLL_S: Final = 0.1
 READINGS_APART_S: Final = 0.5  # two readings in a row must agree: brokers learn of bindings one after the other
 
 
-class KafkaAcls:
+class KafkaAcls(PlainBackend):
     """The bindings of a Kafka cluster's authorizer."""
 
     kind = "acl"
-    server = KAFKA
-    check_name = ""  # no server has a dry run for bindings
 
     def __init__(self, client: Client, settle_timeout: float = 120, allows_by_default: bool | None = None) -> None:
         """`allows_by_default` is what the environment says of the brokers; None: they are asked."""
@@ -60,14 +58,6 @@ class KafkaAcls:
         self._settle_timeout = settle_timeout
         self._allows_by_default = allows_by_default
         self._own = OwnOperations(client)
-
-    @property
-    def retries(self) -> int:
-        return 0  # those of the client are counted with the topics
-
-    def identify(self) -> Target:
-        """Return nothing: the topics' backend knows the cluster."""
-        return Target()
 
     def read(self, names: Collection[str] | None) -> BackendState:
         """Read all bindings in one request. Raises Denied where the answer would be empty without an error.
@@ -122,16 +112,6 @@ class KafkaAcls:
 
         found = map(_from_wire, self._client.retry(read))
         return [binding for binding in found if binding is not None]
-
-    def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
-        return {}
-
-    def placement(self, names: Collection[str]) -> Placement:
-        return Placement()
-
-    def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
-        """Return nothing: brokers check a binding only when it is made."""
-        return {}
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
         """Return whether each binding is there already: then it is not this run's, and its undo is nothing."""
@@ -227,18 +207,6 @@ class KafkaAcls:
             help="a binding for a single host, or for another name of this user, takes it away",
         )
         return {change.address: Outcome(refusal, accepted=True) for change in taking} if lost else {}
-
-    def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
-        return {}
-
-    def positions(self, groups: Collection[str]) -> frozenset[str]:
-        return frozenset()
-
-    def passwords(self, resources: Collection[Resource]) -> Mapping[Address, Collection[str]]:
-        return {}
-
-    def close(self) -> None:
-        """Leave the client to the topics' backend, whose it is."""
 
 
 def _filter_principal(principal: str | None) -> AclBindingFilter:
