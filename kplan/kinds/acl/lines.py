@@ -15,7 +15,7 @@ from kplan.kinds.acl.rights import Place, Right, list_rights
 
 CLUSTER = Place(ResourceType.CLUSTER)
 WORKER_TOPIC = ("Read", "Write", "Create", "DescribeConfigs")
-STREAMS_TOPIC = ("Create", "Delete", "Read", "Write", "DescribeConfigs")
+STREAMS_TOPIC = ("Create", "Delete", "Read", "Write")  # Delete: of records that all tasks have read
 
 
 def list_texts(value: Any) -> list[str]:

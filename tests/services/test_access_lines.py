@@ -1,0 +1,100 @@
+"""Each line of `access:` grants what its work needs, and nothing less does: clients that connect as the principals."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
+
+from tests.services import ServiceMissing
+from tests.services.fixtures import without
+from tests.services.lines import PATIENCE_S, WORD, Case, Client, Lines, Refused, Work, list_cases
+from tests.services.secure import SecureKafka
+from tests.shell import Shell
+
+pytestmark = pytest.mark.xdist_group("access lines")  # starts its own broker
+
+
+# -- the work of each line --------------------------------------------------------------------------------------------
+def produce(client: Client) -> None:
+    client.produce(f"{client.user}.out")
+
+
+def produce_prefixed(client: Client) -> None:
+    client.produce(f"{client.user}.events.new")
+
+
+def consume(client: Client) -> None:
+    client.consume(f"{client.user}.in", f"{client.user}-group").close()
+
+
+def transact(client: Client) -> None:
+    client.produce(f"{client.user}.out", f"{client.user}-tx-1")
+
+
+def stream(client: Client) -> None:
+    """Do what Kafka Streams does with the topics, the group and the transactions of an application.
+
+    Its consumers share the group. It creates the topics of its stores and repartitions
+    (InternalTopicManager.makeReady), writes them and the positions in transactions, restores stores from their topics,
+    and deletes records of repartitions that all tasks have read (TaskManager.maybePurgeCommittedRecords).
+    """
+    app, store = f"{client.user}-app", f"{client.user}-app-store-changelog"
+    moved = f"{client.user}-app-by-key-repartition"
+    client.wait(client.admin.create_topics([NewTopic(store, 1, 1), NewTopic(moved, 1, 1)]))
+    consumer = client.consume(f"{client.user}.in", app)
+    try:
+        for topic in (moved, store):
+            client.produce(topic, f"{app}-1", consumer)
+    finally:
+        consumer.close()
+    client.restore(store, app)
+    client.wait(client.admin.delete_records([TopicPartition(moved, 0, 1)]))
+
+
+WORKS = [
+    Work("produce", lambda user: {"produce": f"{user}.out"}, produce, ["out"]),
+    Work("produce-prefix", lambda user: {"produce": [f"{user}.events.*"]}, produce_prefixed, ["events.new"]),
+    Work("consume", lambda user: {"consume": {"topics": f"{user}.in", "group": f"{user}-group"}}, consume, ["in"]),
+    Work("transact", lambda user: {"produce": f"{user}.out", "transactional_id": f"{user}-tx-*"}, transact, ["out"]),
+    Work("stream", lambda user: {"streams": f"{user}-app",
+                                 "consume": {"topics": f"{user}.in", "group": f"{user}-app"}}, stream, ["in"]),
+]  # fmt: skip
+CASES = list_cases(WORKS)
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lines]:
+    with contextlib.ExitStack() as stack:
+        try:
+            kafka = stack.enter_context(SecureKafka(tmp_path_factory.mktemp("certificates")))
+        except ServiceMissing as missing:
+            without(missing)
+        made = Lines(kafka, Shell(tmp_path_factory.mktemp("lines"), secrets=(WORD,)), CASES)
+        made.prepare()
+        yield made
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_exactly_these_bindings_are_enough(case: Case, lines: Lines) -> None:
+    client = lines.client(case)
+    if case.missing is None:
+        case.work.act(client)
+        return
+    with pytest.raises(Refused) as refusal:
+        case.work.act(client)
+    assert str(refusal.value) == f"{case.missing.resource_type.key.upper()}_AUTHORIZATION_FAILED"
+
+
+def test_what_is_revoked_is_refused_to_clients_that_are_connected(lines: Lines) -> None:
+    granted = [case for case in CASES if case.missing is None]
+    clients = {case.user: lines.client(case) for case in granted}
+    for client in clients.values():
+        assert client.admin.list_topics(timeout=PATIENCE_S).brokers
+    lines.grant([], accept=("delete:acl/*",))
+    for case in granted:
+        with pytest.raises(Refused):
+            case.work.act(clients[case.user])
