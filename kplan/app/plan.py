@@ -27,6 +27,7 @@ class PlanRequest:
 
     `listed` are those of the patterns that come from a file of addresses. `drop` names what goes in the databases of
     deleted connectors: slot, publication, publication=NAME. `offline`: the servers do not check the changes.
+    `checks_logins`: users log in where only that shows whether a password is right.
     `from_snapshot`: a snapshot stands for the servers, so that no value of a secret is needed either. `commit` is the
     commit that the files are at.
     """
@@ -41,6 +42,7 @@ class PlanRequest:
     from_snapshot: bool = False
     commit: str = ""
     listed: frozenset[str] = frozenset()
+    checks_logins: bool = True
 
     @property
     def needs_secrets(self) -> bool:
@@ -61,6 +63,7 @@ class PlanRequest:
             self.commit,
             self.drop,
             self.listed,
+            self.checks_logins and not self.offline and not self.from_snapshot,
         )
 
 

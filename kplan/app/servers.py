@@ -157,7 +157,12 @@ def _open_users(opening: Opening) -> Backend | None:
 
         missing = "" if environment.simulated.has("scram") else "the cluster keeps no SCRAM users"
         return SimulatedUsers(state_file(environment), fail=environment.simulated.fail, missing=missing)
-    return None
+    if not environment.kafka:
+        return None
+    from kplan.servers.kafka.users import KafkaUsers
+
+    topics: Any = opening.backends[TOPIC.name]
+    return KafkaUsers(topics.client, environment.settle_timeout, environment.login_check)
 
 
 def _open_quotas(opening: Opening) -> Backend | None:
@@ -167,7 +172,12 @@ def _open_quotas(opening: Opening) -> Backend | None:
 
         missing = "" if environment.simulated.has("quotas") else "the cluster has no client quotas"
         return SimulatedQuotas(state_file(environment), fail=environment.simulated.fail, missing=missing)
-    return None
+    if not environment.kafka:
+        return None
+    from kplan.servers.kafka.quotas import KafkaQuotas
+
+    topics: Any = opening.backends[TOPIC.name]
+    return KafkaQuotas(topics.client, environment.settle_timeout)
 
 
 # How the resources of each kind are reached; a later one may use the backends that were opened before it.

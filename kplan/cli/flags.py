@@ -95,6 +95,7 @@ PLANNING = combine(
         "publication=NAME; separate several with commas.",
     ),
     option("--offline", is_flag=True, help="Do not let the servers check the changes."),
+    option("--no-login-check", is_flag=True, help="Do not try the passwords of users that change."),
     option("--verbose", is_flag=True, help="Show every setting."),
     option("--brief", is_flag=True, help="One line per step."),
 )
@@ -164,6 +165,7 @@ class PlanFlags:
     accepted: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     offline: bool = False
+    no_login_check: bool = False
 
     @property
     def address_files(self) -> tuple[str, ...]:
@@ -180,6 +182,7 @@ class PlanFlags:
             "--accept": self.accepted,
             "--drop": self.drop,
             "--offline": self.offline,
+            "--no-login-check": self.no_login_check,
         }
         return [flag for flag, value in values.items() if value]
 
@@ -239,6 +242,7 @@ def make_plan_request(flags: PlanFlags, mode: str, *, from_snapshot: bool = Fals
         from_snapshot,
         read_commit(),
         frozenset(read_patterns(flags.address_files)),
+        not flags.no_login_check,
     )
 
 

@@ -62,6 +62,7 @@ class Options:
     commit: str = ""
     drop: frozenset[str] = frozenset()  # in the databases of connectors that go
     listed: frozenset[str] = frozenset()  # patterns that come from a file of them
+    checks_logins: bool = True  # users log in where only that shows whether a password is right
 
 
 def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan:
@@ -77,6 +78,10 @@ def make_all(
     `prefetch` is what the servers and the store are being asked already. Raises as `make` does.
     """
     live, ledger = read_live_state(stacks, cluster, store, prefetch)
+    if options.checks_logins and any(a.kind == "user" for stack in stacks for a in stack.resources):
+        from kplan.planning.logins import check_logins
+
+        live = check_logins(stacks, live, ledger, cluster)
     draft = compare_stacks(stacks, live, ledger, options)
     if (concealing := _without_passwords(cluster, live, draft.all)) is not live:
         live = concealing

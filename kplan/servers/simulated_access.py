@@ -16,7 +16,7 @@ from kplan.kinds.acl.authorizer import Authorizer
 from kplan.kinds.acl.binding import AclBinding, parse_binding
 from kplan.kinds.acl.operations import ANY_HOST, CLUSTER_NAME, OPERATIONS, ResourceType
 from kplan.kinds.quota.quota import Quota
-from kplan.kinds.user.user import FEWEST_ITERATIONS, MECHANISMS, MOST_ITERATIONS, ScramUser
+from kplan.kinds.user.user import FEWEST_ITERATIONS, MECHANISMS, MOST_ITERATIONS, Credentials, ScramUser
 from kplan.model import Action, Address, Change, Resource, frozen
 from kplan.servers.base import BackendState, Outcome, Progress
 from kplan.servers.plain import PlainBackend
@@ -157,14 +157,16 @@ class SimulatedUsers(_SimulatedKind):
     def _decode(self, name: str, data: Mapping[str, Any]) -> Resource:
         return ScramUser(name, frozen(data["mechanisms"]))
 
-    def check_logins(self, passwords: Mapping[str, str]) -> Mapping[str, bool]:
+    checks_all_logins = True  # nobody else's log has the failures
+
+    def check_logins(self, logins: Mapping[Address, Credentials]) -> Mapping[Address, bool]:
         """Return whether each user can log in with the password; one that is not there cannot."""
         salt = self.file.read_meta("salt")
         rows = self.file.read("SELECT name, data FROM sim_access WHERE kind = ?", self.kind)
         digests = {name: json.loads(data)["digest"] for name, data in rows}
         return {
-            name: hmac.compare_digest(digests.get(name, ""), _digest(salt, password))
-            for name, password in passwords.items()
+            address: hmac.compare_digest(digests.get(address.name, ""), _digest(salt, login.password))
+            for address, login in logins.items()
         }
 
 

@@ -176,7 +176,7 @@ def no_reassignment_error(
     return Unsupported(
         f"{message}, which takes a client that is not installed",
         code=codes.K327,
-        help=f"pip install 'kplan[reassign]'; or {tool}",
+        help=f"pip install 'kplan[admin]'; or {tool}",
     )
 
 

@@ -186,7 +186,7 @@ def test_without_the_extra_it_is_refused_with_the_way_out(real: World, monkeypat
     monkeypatch.setitem(sys.modules, "kafka", None)
     said = real.backend.check([bare])[bare.address]
     assert [problem.code for problem in said] == ["K327"]
-    assert "pip install 'kplan[reassign]'" in said[0].help and '"replicas": [' in said[0].help
+    assert "pip install 'kplan[admin]'" in said[0].help and '"replicas": [' in said[0].help
     for each in (bare, change):
         error = real.backend.act([each], {})[each.address].error
         assert error is not None and error.code == "K327"

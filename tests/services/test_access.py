@@ -27,8 +27,14 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from kplan.kinds.acl.binding import parse_binding
+from kplan.kinds.quota.quota import Quota
+from kplan.kinds.user.user import Credentials, ScramUser
+from kplan.model import Address
 from kplan.servers.kafka.acls import KafkaAcls, to_wire
 from kplan.servers.kafka.client import Client
+from kplan.servers.kafka.logins import Logins
+from kplan.servers.kafka.quotas import KafkaQuotas
+from kplan.servers.kafka.users import KafkaUsers
 from tests.services import ServiceMissing
 from tests.services.fixtures import without
 from tests.services.secure import SecureKafka
@@ -108,10 +114,10 @@ def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
         without(missing)
 
 
-# What `kplan: {do: [plan, apply, access]}` grants, for all topics.
+# What `kplan: {do: [plan, apply, access, quotas]}` grants, for all topics.
 RIGHTS = (
+    "User:kplan/allow/AlterConfigs/cluster",
     "User:kplan/allow/Alter/cluster",
-    "User:kplan/allow/DescribeConfigs/cluster",
     "User:kplan/allow/Create/topic-any",
     "User:kplan/allow/Alter/topic-any",
     "User:kplan/allow/AlterConfigs/topic-any",
@@ -343,3 +349,131 @@ def test_a_broker_refuses_who_has_one_binding_less(access: Access, project: Shel
     with pytest.raises(KafkaException):
         next(iter(client.create_topics([NewTopic("use.other", 1, 1)]).values())).result(10)
     assert run(project, "destroy use.yaml --yes").code == 0
+
+
+# -- users ------------------------------------------------------------------------------------------------------------
+def can_log_in(access: Access, user: str, password: str) -> bool | None:
+    """Whether a new client of this user gets an answer; None: the broker does not say."""
+    address = Address("user", user)
+    login = Credentials(user, "SCRAM-SHA-512", password)
+    return Logins(access.login()).check({address: login}).get(address)
+
+
+USER = """variables:
+  word: {{sensitive: true}}
+  old: {{sensitive: true}}
+users:
+  {name}:
+    password: "{{{{ var.word }}}}"
+    {more}
+"""
+
+
+def test_a_user_is_made_rotated_and_put_back(access: Access, project: Shell) -> None:
+    project.secrets = ("canary-one", "canary-two", "canary-three", PASSWORD)
+    project.environment = {"KPLAN_VAR_word": "canary-one", "KPLAN_VAR_old": "canary-one"}
+    apply(project, "people", USER.format(name="rotated", more="iterations: 8192"))
+    assert can_log_in(access, "rotated", "canary-one") and not can_log_in(access, "rotated", "canary-two")
+    assert "No changes" in run(project, "plan people.yaml").out
+    # the new password, and the old one in `previous_password`; a later step fails, and the old one is back
+    project.environment |= {"KPLAN_VAR_word": "canary-two"}
+    loses = "access:\n  User:kplan:\n    deny: [{topic: people.t, operations: [Delete], hosts: 127.0.0.1}]\n"
+    text = USER.format(name="rotated", more='iterations: 8192\n    previous_password: "{{ var.old }}"')
+    failed = apply(project, "people", f"{text}{loses}topics: {{people.t: }}\n", code=7)
+    assert "rolled back" in failed.all
+    assert can_log_in(access, "rotated", "canary-one") and not can_log_in(access, "rotated", "canary-two")
+    apply(project, "people", text)
+    assert can_log_in(access, "rotated", "canary-two") and not can_log_in(access, "rotated", "canary-one")
+    assert run(project, "destroy people.yaml --yes").code == 0
+    assert not can_log_in(access, "rotated", "canary-two")
+    project.assert_no_secret_on_disk()
+
+
+def test_a_password_that_was_changed_elsewhere_is_detected(access: Access, project: Shell) -> None:
+    checked = (
+        project.folder.joinpath("kplan.yaml")
+        .read_text()
+        .replace("    timeouts", "    login_check: true\n    timeouts", 1)
+    )
+    project.write("kplan.yaml", checked)
+    project.environment = {"KPLAN_VAR_word": "canary-one", "KPLAN_VAR_old": "x"}
+    apply(project, "drifted", USER.format(name="drifted", more="mechanism: SCRAM-SHA-512"))
+    access.kafka.add_user("drifted", "somebody-elses")
+    planned = run(project, "plan drifted.yaml")
+    assert "password" in planned.out and "K451" in planned.out, planned.all
+    assert "No changes" in run(project, "plan drifted.yaml --no-login-check").out
+    assert run(project, "apply drifted.yaml --yes").code == 0
+    assert can_log_in(access, "drifted", "canary-one")
+    assert run(project, "destroy drifted.yaml --yes").code == 0
+
+
+def test_a_user_of_somebody_else_is_taken_over_only_with_consent(access: Access, project: Shell) -> None:
+    access.kafka.add_user("theirs", "somebody-elses")
+    project.environment = {"KPLAN_VAR_word": "canary-one", "KPLAN_VAR_old": "x"}
+    refused = apply(project, "theirs", USER.format(name="theirs", more="mechanism: SCRAM-SHA-512"), code=3)
+    assert "K450" in refused.all and can_log_in(access, "theirs", "somebody-elses")
+    apply(project, "theirs", USER.format(name="theirs", more="accept: [user]"))
+    assert can_log_in(access, "theirs", "canary-one")
+    released = run(project, "destroy theirs.yaml --yes")
+    assert released.code == 0 and can_log_in(access, "theirs", "canary-one"), released.all
+
+
+def test_two_mechanisms_are_set_one_after_the_other(access: Access, project: Shell) -> None:
+    project.environment = {"KPLAN_VAR_word": "canary-one", "KPLAN_VAR_old": "x"}
+    both = "mechanism: [SCRAM-SHA-256, SCRAM-SHA-512]"
+    apply(project, "both", USER.format(name="both ways/1", more=both))
+    users = KafkaUsers(Client({"bootstrap.servers": access.kafka.bootstrap}, 30, 3, 1, (), print))
+    (user,) = users.read(["both%20ways%2F1"]).resources.values()
+    assert isinstance(user, ScramUser) and dict(user.mechanisms) == {"SCRAM-SHA-256": 4096, "SCRAM-SHA-512": 4096}
+    apply(project, "both", USER.format(name="both ways/1", more="mechanism: SCRAM-SHA-512"))
+    (user,) = users.read(["both%20ways%2F1"]).resources.values()
+    assert isinstance(user, ScramUser) and dict(user.mechanisms) == {"SCRAM-SHA-512": 4096}
+    assert run(project, "destroy both.yaml --yes").code == 0
+    assert not users.read(["both%20ways%2F1"]).resources
+
+
+# -- quotas -----------------------------------------------------------------------------------------------------------
+QUOTAS = """quotas:
+  - {user: etl, consumer_byte_rate: 10MB/s, producer_byte_rate: 1000, request_percentage: 12.5,
+     controller_mutation_rate: 5}
+  - {user: etl, client_id: "a,b=c", consumer_byte_rate: 1MiB/s}
+  - {user: default, client_id: default, consumer_byte_rate: 20MB/s}
+  - {user: default, producer_byte_rate: 30MB/s}
+  - {client_id: default, producer_byte_rate: 40MB/s}
+  - {ip: 10.0.0.7, connection_creation_rate: 10}
+  - {ip: default, connection_creation_rate: 100}
+"""
+
+
+def test_quotas_of_every_entity_are_set_changed_and_removed(access: Access, project: Shell) -> None:
+    backend = KafkaQuotas(Client({"bootstrap.servers": access.kafka.bootstrap}, 30, 3, 1, (), print))
+
+    def read() -> dict[str, dict[str, float]]:
+        quotas = (quota for quota in backend.read(None).resources.values() if isinstance(quota, Quota))
+        return {quota.name: dict(quota.values) for quota in quotas}
+
+    try:
+        applied = apply(project, "limits", QUOTAS)
+        assert "validate_only" in applied.out and len(read()) == 7
+        assert read()["user=etl"] == {
+            "consumer_byte_rate": 10e6, "producer_byte_rate": 1000, "request_percentage": 12.5,
+            "controller_mutation_rate": 5,
+        }  # fmt: skip
+        assert read()["user=etl,client-id=a%2Cb%3Dc"] == {"consumer_byte_rate": 1048576}
+        assert "No changes" in run(project, "plan limits.yaml").out
+        changed = (
+            QUOTAS.replace("10MB/s", "5MB/s")
+            .replace(", producer_byte_rate: 1000", "")
+            .replace("  - {ip: default, connection_creation_rate: 100}\n", "")
+        )
+        lowered = apply(project, "limits", changed)
+        assert "K455" in lowered.out and "ip-default" not in read()
+        assert read()["user=etl"] == {
+            "consumer_byte_rate": 5e6,
+            "request_percentage": 12.5,
+            "controller_mutation_rate": 5,
+        }
+        assert run(project, "destroy limits.yaml --yes").code == 0
+        assert read() == {}
+    finally:
+        backend.close()

@@ -11,7 +11,7 @@ K327 = Code(
         librdkafka cannot ask for; kplan does it through a second client, an extra.
         """,
     example="""
-        pip install 'kplan[reassign]'
+        pip install 'kplan[admin]'
         """,
     remedy="""
         Or let an operator do it: the message has the JSON that `kafka-reassign-partitions.sh` takes.

@@ -36,6 +36,15 @@ class ScramUser(Resource):
         return f"User:{self.user_name}"
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a login takes: a user's name, a mechanism, and the password to try."""
+
+    user: str
+    mechanism: str
+    password: str = field(repr=False)
+
+
 def name_user(user_name: str) -> str:
     """Return the name that the address of a user has."""
     return encode_part(user_name)

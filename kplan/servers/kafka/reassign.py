@@ -1,17 +1,14 @@
 """Replicas of topics on real brokers, moved by partition reassignment (KIP-455), throttled (KIP-73) and awaited.
 
 librdkafka (2.16) can neither reassign partitions nor request the sizes of logs, so kafka-python does, which is an
-extra: `kplan[reassign]`. Everything else uses the existing client.
+extra: `kplan[admin]`. Everything else uses the existing client.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
@@ -21,7 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ConfigResource,
 )
 
-from kplan.diagnostics import Denied, ErrorClass, KplanError, Rejected, Timeout, Unsupported, codes
+from kplan.diagnostics import ErrorClass, KplanError, Rejected, Timeout, Unsupported, codes
 from kplan.kinds.acl.permissions import Acl
 from kplan.kinds.topic.options import Reassignment, Replicas, reassignment_of
 from kplan.kinds.topic.placement import (
@@ -36,6 +33,7 @@ from kplan.kinds.topic.placement import (
 from kplan.model import Address, Change, Topic
 from kplan.servers import topics as shared
 from kplan.servers.base import Outcome, Progress
+from kplan.servers.kafka.second_client import SecondClient, convert_settings, is_installed
 
 if TYPE_CHECKING:
     from kplan.servers.kafka.client import Client
@@ -50,125 +48,17 @@ NO_REASSIGNMENT_CODE: Final = 85  # NO_REASSIGNMENT_IN_PROGRESS: it ended meanwh
 RATES: Final = (LEADER_RATE, FOLLOWER_RATE)
 RIGHTS: Final = {"Alter": AclOperation.ALTER, "AlterConfigs": AclOperation.ALTER_CONFIGS}
 DYNAMIC_BROKER_SOURCE: Final = 2  # ConfigSource.DYNAMIC_BROKER_CONFIG: set for this broker by its number
-_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-_SECURITY: Final = ("ssl.", "sasl.", "security.", "enable.ssl.", "enable.sasl.", "https.")
-_MAPPED: Final = frozenset({
-    "security.protocol", "sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password", "ssl.ca.location",
-    "ssl.certificate.location", "ssl.key.location", "ssl.key.password", "ssl.crl.location",
-    "ssl.endpoint.identification.algorithm", "enable.ssl.certificate.verification",
-})  # fmt: skip
-
-
-def is_installed() -> bool:
-    """Return whether the extra is installed."""
-    try:
-        return importlib.util.find_spec("kafka") is not None
-    except ValueError:
-        return False
-
-
-# -- librdkafka's settings in kafka-python's names --------------------------------------------------------------------
-def convert_settings(config: Mapping[str, str]) -> dict[str, Any]:
-    """Return what kafka-python needs to reach the same brokers as the same user. Raises Unsupported.
-
-    Only the settings of trust and identity must have a counterpart; how librdkafka buffers or logs need not.
-    """
-    unsupported = sorted(key for key in config if key.startswith(_SECURITY) and key not in _MAPPED)
-    if unsupported:
-        raise unsupported_setting_error(unsupported[0])
-    servers = config.get("bootstrap.servers") or config.get("metadata.broker.list", "")
-    protocol = config.get("security.protocol", "plaintext").upper()
-    converted: dict[str, Any] = {
-        "bootstrap_servers": [server.strip() for server in servers.split(",") if server.strip()],
-        "security_protocol": protocol,
-    }
-    if protocol.startswith("SASL"):
-        mechanism = (config.get("sasl.mechanism") or config.get("sasl.mechanisms") or "GSSAPI").upper()
-        if mechanism not in _MECHANISMS:
-            raise unsupported_setting_error(f"sasl.mechanism {mechanism}")
-        converted |= {
-            "sasl_mechanism": mechanism,
-            "sasl_plain_username": config.get("sasl.username", ""),
-            "sasl_plain_password": config.get("sasl.password", ""),
-        }
-    return converted | ({"ssl_context": _create_tls_context(config)} if protocol.endswith("SSL") else {})
-
-
-def unsupported_setting_error(name: str) -> Unsupported:
-    return Unsupported(
-        f"the client that moves replicas has no counterpart of {name}",
-        code=codes.K328,
-        help="name brokers that it can log in to (PLAIN or SCRAM, certificates as PEM files) in an environment of its "
-        "own, or run kafka-reassign-partitions.sh",
-    )
-
-
-def _create_tls_context(config: Mapping[str, str]) -> ssl.SSLContext:
-    """Return trust and certificate as librdkafka has them: names are checked unless that is turned off."""
-    location = config.get("ssl.ca.location", "")
-    authority = location if location != "probe" else ""
-    folder = authority if authority and Path(authority).is_dir() else None
-    try:
-        context = ssl.create_default_context(cafile=None if folder else authority or None, capath=folder)
-        if config.get("enable.ssl.certificate.verification", "true").lower() == "false":
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        elif config.get("ssl.endpoint.identification.algorithm", "https") == "none":
-            context.check_hostname = False
-        if revoked := config.get("ssl.crl.location"):
-            context.load_verify_locations(revoked)
-            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
-        if certificate := config.get("ssl.certificate.location"):
-            context.load_cert_chain(certificate, config.get("ssl.key.location"), config.get("ssl.key.password"))
-    except OSError as e:
-        raise Denied(f"a certificate of the environment cannot be used: {e}", code=codes.K317) from e
-    return context
 
 
 # -- the client -------------------------------------------------------------------------------------------------------
-class Mover:
-    """kafka-python's admin client, created on first use, with its failures as errors of kplan."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._created: Any = None
-
-    def _connect(self) -> Any:
-        if self._created is None:
-            from kafka import KafkaAdminClient
-
-            milliseconds = int(self._client.timeout * 1000)
-            properties = convert_settings(self._client.config) | {"client_id": self._client.name}
-            properties |= {"request_timeout_ms": milliseconds, "bootstrap_timeout_ms": milliseconds}
-            self._created = KafkaAdminClient(**properties)
-        return self._created
-
-    def close(self) -> None:
-        if self._created is not None:
-            self._created.close()
-            self._created = None
-
-    def _request(self, send: Callable[[Any], T]) -> T:
-        """Return the answer. Raises its failure as an error of kplan."""
-        try:
-            return send(self._connect())
-        except KplanError:
-            raise
-        except Exception as exception:  # the library also raises some of Python's own
-            raise self._map_error(exception) from exception
-
-    def _map_error(self, exception: Exception) -> KplanError:
-        from kafka import errors
-
-        message = str(exception).partition(" failed with response ")[0]
-        if isinstance(exception, errors.BrokerResponseError) and exception.errno >= 0:
-            return self._client.error_of_code(exception.errno, message)
-        return Timeout(f"no answer: {message or type(exception).__name__}")
+class Mover(SecondClient):
+    """What brokers do for reassignments."""
 
     def list_running(self, topics: Mapping[str, Iterable[int]]) -> dict[tuple[str, int], tuple[int, ...]]:
         """Return those partitions that are being moved now, and the brokers that they are moved to."""
         partitions_of_topics = {name: list(partitions) for name, partitions in topics.items()}
-        answer = self._client.retry(
-            lambda: self._request(lambda admin: admin.list_partition_reassignments(partitions_of_topics))
+        answer = self.client.retry(
+            lambda: self.request(lambda admin: admin.list_partition_reassignments(partitions_of_topics))
         )
         return {
             (place.topic, place.partition): tuple(
@@ -211,11 +101,11 @@ class Mover:
             for place, refusal in answers.items():
                 if refusal is not None and not (refusal.errno == NO_REASSIGNMENT_CODE and requests[place] is None):
                     message = f"partition {place.partition}: {refusal.__name__}"
-                    failures[place.topic] = failures[place.topic] or self._client.error_of_code(refusal.errno, message)
+                    failures[place.topic] = failures[place.topic] or self.client.error_of_code(refusal.errno, message)
 
     def _send_batch(self, wanted: Mapping[Any, Sequence[int] | None]) -> Mapping[Any, Any]:
-        return self._client.retry(
-            lambda: self._request(lambda admin: dict(admin.alter_partition_reassignments(dict(wanted))))
+        return self.client.retry(
+            lambda: self.request(lambda admin: dict(admin.alter_partition_reassignments(dict(wanted))))
         )
 
     def read_sizes(
@@ -224,7 +114,7 @@ class Mover:
         """Return the bytes of each replica by broker, topic and partition; empty where this user must not read them."""
         partitions_of_topics = {name: list(partitions) for name, partitions in topics.items()}
         try:
-            answer = self._request(lambda admin: admin.describe_log_dirs(partitions_of_topics, list(brokers)))
+            answer = self.request(lambda admin: admin.describe_log_dirs(partitions_of_topics, list(brokers)))
         except KplanError:
             return {}
         return {
@@ -242,7 +132,7 @@ class Reassignments:
     """Plans, sends and awaits the reassignments of topics. `throttle`: bytes a second for each broker, or None."""
 
     def __init__(self, client: Client, timeout: float, throttle: int | None) -> None:
-        self._client, self._timeout, self._throttle = client, timeout, throttle
+        self.client, self._timeout, self._throttle = client, timeout, throttle
         self._mover = Mover(client)
         self._kept: dict[str, frozenset[str]] = {}  # by topic: the throttles that others had set before
 
@@ -252,7 +142,7 @@ class Reassignments:
     # -- reading ------------------------------------------------------------------------------------------------------
     def placement(self, names: Iterable[str]) -> Placement:
         """Return where the replicas of the listed topics are, with their sizes where these are known."""
-        listed = self._client.metadata()
+        listed = self.client.metadata()
         brokers = self._list_brokers(listed)
         replicas = {name: _replicas_of(listed.topics[name]) for name in dict.fromkeys(names) if name in listed.topics}
         movable = is_installed() and self._find_setting_problem() is None
@@ -261,12 +151,12 @@ class Reassignments:
 
     def _list_brokers(self, listed: Any) -> dict[int, str]:
         """Return the living brokers and their racks."""
-        racks = {node.id: node.rack or "" for node in self._client.cluster().nodes}
+        racks = {node.id: node.rack or "" for node in self.client.cluster().nodes}
         return {broker: racks.get(broker, "") for broker in sorted(listed.brokers)}
 
     def _find_setting_problem(self) -> KplanError | None:
         try:
-            convert_settings(self._client.config)
+            convert_settings(self.client.config)
         except KplanError as problem:
             return problem
         return None
@@ -286,7 +176,7 @@ class Reassignments:
         ]
         if not with_new_factor:
             return {}
-        listed = self._client.metadata()
+        listed = self.client.metadata()
         brokers, installed = self._list_brokers(listed), is_installed()
         failures: Failures = {}
         for change in with_new_factor:
@@ -307,7 +197,7 @@ class Reassignments:
     def _find_hindrances(self, moves: Mapping[str, Reassignment]) -> Failures:
         """Return what prevents the moves: another reassignment, or a missing right."""
         if not is_installed():
-            help = "pip install 'kplan[reassign]'"
+            help = "pip install 'kplan[admin]'"
             missing = Unsupported("moving replicas takes a client that is not installed", code=codes.K327, help=help)
             return dict.fromkeys(moves, missing)
         try:
@@ -315,7 +205,7 @@ class Reassignments:
                 return dict.fromkeys(moves, problem)
             running = self._mover.list_running({name: move.before for name, move in moves.items()})
         except KplanError as problem:
-            return dict.fromkeys(moves, self._client.add_acl(problem, Acl("Describe", "Cluster")))
+            return dict.fromkeys(moves, self.client.add_acl(problem, Acl("Describe", "Cluster")))
         busy = {name for name, _ in running}
         return {
             name: _busy_error(name, [p for each, p in running if each == name]) if name in busy else None
@@ -324,8 +214,8 @@ class Reassignments:
 
     def _find_missing_right(self, moves: Iterable[Reassignment]) -> KplanError | None:
         """Return the right that this user lacks. Without an authorizer all are there, without Describe none."""
-        request = partial(self._client.admin.describe_cluster, include_authorized_operations=True)
-        answer = self._client.await_answers({"": request(request_timeout=self._client.timeout)})[""]
+        request = partial(self.client.admin.describe_cluster, include_authorized_operations=True)
+        answer = self.client.await_answers({"": request(request_timeout=self.client.timeout)})[""]
         if isinstance(answer, KplanError):
             return None
         allowed = answer.authorized_operations or ()
@@ -333,7 +223,7 @@ class Reassignments:
         if any(move.throttle is not None and make_throttle_configs(move)[FOLLOWERS] for move in moves):
             needed.append("AlterConfigs")
         missing_right = next((name for name in needed if RIGHTS[name] not in allowed), None)
-        return self._client.missing_right_error(Acl(missing_right, "Cluster")) if missing_right else None
+        return self.client.missing_right_error(Acl(missing_right, "Cluster")) if missing_right else None
 
     # -- acting -------------------------------------------------------------------------------------------------------
     def capture(self, changes: Sequence[Change]) -> dict[Address, Mapping[str, Any]]:
@@ -341,7 +231,7 @@ class Reassignments:
         moving = [change for change in changes if reassignment_of(change) is not None]
         if not moving:
             return {}
-        listed = self._client.metadata()
+        listed = self.client.metadata()
         captured: dict[Address, Mapping[str, Any]] = {}
         for change in moving:
             topic = listed.topics.get(change.address.name)
@@ -359,10 +249,10 @@ class Reassignments:
         rates = []
         for broker in brokers:
             resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
-            request = partial(self._client.admin.describe_configs, [resource], request_timeout=self._client.timeout)
-            answer = next(iter(self._client.request(request).values()))
+            request = partial(self.client.admin.describe_configs, [resource], request_timeout=self.client.timeout)
+            answer = next(iter(self.client.request(request).values()))
             if isinstance(answer, KplanError):
-                raise self._client.add_acl(answer, Acl("DescribeConfigs", "Cluster"))
+                raise self.client.add_acl(answer, Acl("DescribeConfigs", "Cluster"))
             rates += [
                 f"{broker}/{key}" for key in RATES if key in answer and answer[key].source == DYNAMIC_BROKER_SOURCE
             ]
@@ -383,7 +273,7 @@ class Reassignments:
             return dict.fromkeys(moves, problem)
         answers = self._mover.send({name: move.after for name, move in moves.items()})
         failures: Failures = {
-            name: None if problem is None else self._client.add_acl(problem, Acl("Alter", "Cluster"))
+            name: None if problem is None else self.client.add_acl(problem, Acl("Alter", "Cluster"))
             for name, problem in answers.items()
         }
         if all(failures.values()):
@@ -451,12 +341,12 @@ class Reassignments:
 
         def alter() -> None:
             resource = ConfigResource(kind, name, incremental_configs=entries)
-            request = partial(self._client.admin.incremental_alter_configs, [resource])
-            answer = next(iter(self._client.request(partial(request, request_timeout=self._client.timeout)).values()))
+            request = partial(self.client.admin.incremental_alter_configs, [resource])
+            answer = next(iter(self.client.request(partial(request, request_timeout=self.client.timeout)).values()))
             if isinstance(answer, KplanError):
-                raise self._client.add_acl(answer, right)
+                raise self.client.add_acl(answer, right)
 
-        self._client.retry(alter)
+        self.client.retry(alter)
 
     # -- settling -----------------------------------------------------------------------------------------------------
     def settle(self, changes: Sequence[Change], progress: Progress) -> dict[Address, Outcome]:
@@ -516,7 +406,7 @@ class Reassignments:
     def _list_unfinished(self, waiting: Mapping[str, Reassignment]) -> dict[str, set[int]]:
         """Return the partitions of each topic that are not in their place, or have a replica that is not in sync."""
         running = self._mover.list_running({name: move.after for name, move in waiting.items()})
-        listed = self._client.metadata().topics
+        listed = self.client.metadata().topics
         unfinished = {}
         for name, move in waiting.items():
             partitions = listed[name].partitions if name in listed else {}
@@ -573,6 +463,3 @@ def _busy_error(name: str, partitions: Iterable[int]) -> KplanError:
         code=codes.K329,
         help="wait until that has ended (kafka-reassign-partitions.sh --list), then plan again",
     )
-
-
-__all__ = ["Mover", "Reassignments", "convert_settings", "is_installed"]

@@ -10,7 +10,7 @@ import pytest
 from kplan.diagnostics import Denied, Invalid, Unsupported
 from kplan.project.environment import Environment
 from kplan.project.loading import Request, load_environment
-from kplan.servers.kafka.reassign import convert_settings
+from kplan.servers.kafka.second_client import convert_settings
 
 BROKERS = {"bootstrap.servers": "a:1, b:2", "socket.timeout.ms": "5000", "debug": "all", "client.rack": "x"}
 

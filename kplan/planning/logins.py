@@ -1,0 +1,66 @@
+"""Whether declared passwords are the live ones: no broker tells, so users log in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+from kplan.kinds.user.comparison import is_another_password
+from kplan.kinds.user.user import Credentials, ScramUser
+from kplan.model import Address, Live, Resource, Secret, Stack
+from kplan.planning.diff import Ledger
+from kplan.servers.base import Cluster
+
+
+@runtime_checkable
+class LoginServer(Protocol):
+    """A server at which users log in. `checks_all_logins`: also of users that would not change otherwise."""
+
+    checks_all_logins: bool
+
+    def check_logins(self, logins: Mapping[Address, Credentials]) -> Mapping[Address, bool]:
+        """Return whether each login works; one of which nothing is known is left out."""
+
+
+def check_logins(stacks: Sequence[Stack], live: Live, ledger: Ledger, cluster: Cluster) -> Live:
+    """Return the live state with what logins tell of the declared passwords. Each failure is in the broker's log."""
+    backend = next((each for each in cluster.backends if isinstance(each, LoginServer)), None)
+    if backend is None:
+        return live
+    declared = {
+        address: resource
+        for stack in stacks
+        for address, resource in stack.resources.items()
+        if isinstance(resource, ScramUser)
+    }
+    asked = {}
+    for address, user in declared.items():
+        now, owned = live.resources.get(address), ledger.get(address)
+        applied = owned.applied if owned is not None and isinstance(owned.applied, ScramUser) else None
+        if isinstance(now, ScramUser) and (backend.checks_all_logins or may_change(user, now, applied)):
+            mechanism = next((name for name in user.mechanisms if name in now.mechanisms), None)
+            if mechanism is not None and user.password is not None and user.password.value is not None:
+                asked[address] = Credentials(user.user_name, mechanism, user.password.value)
+    told = backend.check_logins(asked) if asked else {}
+    known: dict[Address, Resource] = {}
+    for address, is_right in told.items():
+        now = live.resources[address]
+        assert isinstance(now, ScramUser)
+        known[address] = replace(now, password=make_live_password(declared[address], is_right))
+    return replace(live, resources={**live.resources, **known}) if known else live
+
+
+def make_live_password(declared: ScramUser, is_right: bool) -> Secret:
+    """Return what a login tells of the live password: it is the declared one, or it is not."""
+    if is_right and declared.password is not None:
+        return Secret(value=declared.password.value)
+    return Secret(matches=lambda value: False)
+
+
+def may_change(declared: ScramUser, now: ScramUser, applied: ScramUser | None) -> bool:
+    """Whether the user would change whatever a login tells, is new to the stack, or names an old password."""
+    if applied is None or declared.previous is not None:
+        return True
+    differs = any(now.mechanisms.get(name) != number for name, number in declared.mechanisms.items())
+    return differs or is_another_password(declared, now, applied)
