@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from kplan.diagnostics import codes
 from kplan.diagnostics.codes.code import Code
 from kplan.model import Facts, Risk
+from kplan.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
