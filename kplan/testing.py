@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +18,7 @@ from kplan.model import EMPTY, Action, AttrDiff, Change, Connector, Topic, conce
 from kplan.planning.document import Plan
 from kplan.project.environment import Environment, Simulated
 from kplan.project.loading import CONFIG
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.execution.run import Result

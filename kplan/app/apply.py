@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from kplan.app.narrator import Narrator
@@ -15,6 +15,7 @@ from kplan.app.wait import wait_for_others, wait_until_ready
 from kplan.diagnostics import KplanError
 from kplan.execution.apply import Apply, find_applied_runs, prepare_run, refuse_applied
 from kplan.servers.base import needs_connect
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.app.audience import ApplyAudience

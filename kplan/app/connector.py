@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kplan.diagnostics import KplanError, codes
@@ -15,6 +15,7 @@ from kplan.kinds.connector.sensitivity import of_connector, of_passwords, of_rec
 from kplan.model import Action, AttrDiff, Change, Connector, Live
 from kplan.planning.reading import conceal_settings
 from kplan.servers.base import Outcome
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment

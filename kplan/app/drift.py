@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kplan.app.ledger import read_ledger
@@ -11,6 +10,7 @@ from kplan.inspect.drift import compare_stack
 from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
 from kplan.planning.reading import read_addresses
 from kplan.render.drift import describe_change, describe_next, summarize
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from kplan.model import Live
 from kplan.planning.reading import conceal_settings
 from kplan.render.text import clean
 from kplan.text import truncate
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kplan.execution.run import Result
 from kplan.model.events import Emit, RunEnded, RunEvent
 from kplan.render.run_events import make_record
+from kplan.values import dataclass
 
 log = logging.getLogger("kplan.run")
 LEVELS = {"step_started": logging.DEBUG, "step_progress": logging.DEBUG}  # others as the record says

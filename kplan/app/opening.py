@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from kplan.app.servers import open_cluster, open_store
 from kplan.diagnostics import KplanError
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.app.runtime import Runtime

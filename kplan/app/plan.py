@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kplan.app.problems import mask_problems, problems_by_stack
 from kplan.diagnostics import Invalid, sort_diagnostics
 from kplan.planning.pipeline import Options, make_all, not_for_apply
 from kplan.planning.risk import Accepted
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kplan.app.narrator import Narrator
@@ -18,6 +18,7 @@ from kplan.model.journal import replay
 from kplan.planning.risk import Accepted
 from kplan.planning.trust import escape
 from kplan.state.base import UnfinishedWrite
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.app.audience import RunAudience

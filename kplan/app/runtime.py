@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kplan.kinds.registry import KINDS, comparison_of
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.diagnostics import Diagnostic

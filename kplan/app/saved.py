@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from kplan.planning.document import from_json, parse, secret_names, verify_signa
 from kplan.planning.trust import Listed
 from kplan.project.loading import Request, load_project
 from kplan.project.reading import read_file
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.app.runtime import Runtime

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from kplan.model.masks import Mask
 from kplan.project.environment import Environment
 from kplan.servers.base import Backend, Cluster, ReportProgress, ignore_progress
 from kplan.state.base import Store
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.kinds.connector.debezium.discovery import DiscoveredTable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kplan.diagnostics import KplanError
@@ -13,6 +13,7 @@ from kplan.kinds.registry import parse_address
 from kplan.model import Address
 from kplan.model.masks import Mask
 from kplan.state.cleaning import Cleaner, find_connectors, find_settings
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kplan.diagnostics import codes, warning
 from kplan.kinds.registry import KINDS
 from kplan.project import loading
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.app.runtime import Runtime

@@ -11,7 +11,6 @@ import json
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -21,6 +20,7 @@ from requests.auth import AuthBase
 from kplan.diagnostics import Busy, Denied, KplanError, Timeout, Unreachable, codes
 from kplan.model import EMPTY
 from kplan.servers.http_limits import MIB, TooLarge, create_limited_session, has_timed_out
+from kplan.values import dataclass
 
 MARKER = "<!-- kplan:v1 "
 MAX_COMMENT_LENGTH = 60_000  # characters of a comment; GitHub takes 65,536

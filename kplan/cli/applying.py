@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +18,7 @@ from kplan.cli.flags import PlanFlags, RunFlags, make_plan_request, parse_lock_t
 from kplan.cli.options import option
 from kplan.cli.session import Session, current_time, is_live_terminal
 from kplan.cli.showing import show_plans
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.app.apply import ApplyRequest, Work

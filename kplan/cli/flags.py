@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from kplan.cli.options import combine, option
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.app.plan import PlanRequest

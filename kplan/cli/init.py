@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -19,6 +19,7 @@ from kplan.cli.options import option
 from kplan.cli.output import save
 from kplan.cli.reports import output_error
 from kplan.cli.session import Session
+from kplan.values import dataclass
 
 TOPICS = "topics"  # a stack without a connector
 IGNORED_FOLDER = ".kplan/"

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +15,7 @@ from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING, parse_lock_timeout
 from kplan.cli.options import option
 from kplan.cli.session import Session
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment

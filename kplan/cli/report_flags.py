@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from kplan.cli.options import option
+from kplan.values import dataclass
 
 F = TypeVar("F", bound=Callable[..., Any])
 KINDS = ("md", "html", "json", "text", "concise", "github", "junit", "sarif")

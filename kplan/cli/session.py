@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kplan.cli.flags import Display, LoadFlags, parse_pairs
 from kplan.cli.output import write
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment

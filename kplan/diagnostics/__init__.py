@@ -24,11 +24,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from kplan.diagnostics import codes
 from kplan.diagnostics.codes.code import Code
+from kplan.values import dataclass
 
 MAX_NUMBER_DIGITS = 60  # digits of a number in a sentence
 NUMBERS = re.compile(rf"\d{{{MAX_NUMBER_DIGITS},}}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from kplan.planning.trust import NEVER, Listed, find_forbidden, find_unlisted
 from kplan.planning.unknown_words import find_unknown_words, later_version
 from kplan.state.base import Holder, Lock, Store
 from kplan.text import count, join_names
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.project.environment import Environment

@@ -4,12 +4,12 @@ drift."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kplan.project.environment import Receiver
 from kplan.text import count
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.diagnostics import Diagnostic, KplanError

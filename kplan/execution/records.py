@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from kplan.model.journal import Entry, Item
 from kplan.planning.document import Plan
 from kplan.planning.order import Step
 from kplan.state.base import Holder, Lock
+from kplan.values import dataclass
 
 FINAL_EVENTS = ("end", "kept")  # entries of the journal about a run as a whole
 ANNOUNCE_ATTEMPTS = 3  # for each wave; one of them must be written in time

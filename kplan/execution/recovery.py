@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from shlex import quote
 
@@ -29,6 +29,7 @@ from kplan.planning.undo import inverse
 from kplan.planning.unknown_words import find_unknown_change
 from kplan.servers.base import needs_connect
 from kplan.state.base import Holder, Lock, Store
+from kplan.values import dataclass
 from kplan.version import __version__
 
 

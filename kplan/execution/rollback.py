@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from kplan.diagnostics import KplanError, codes
@@ -18,6 +18,7 @@ from kplan.planning.order import Step
 from kplan.planning.undo import inverse
 from kplan.servers.base import Outcome
 from kplan.state.base import Lock
+from kplan.values import dataclass
 
 WATCH_INTERVAL_S = 1.0  # between two readings while a request may take effect late
 Left = dict[int, str]  # descriptions of what is not as before, by step

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,6 +36,7 @@ from kplan.planning.document import Plan
 from kplan.planning.order import Step
 from kplan.servers.base import Backend, Cluster, Outcome
 from kplan.state.base import Holder, Lock, Store
+from kplan.values import dataclass
 
 log = logging.getLogger("kplan.run")
 VERIFY_ATTEMPTS, VERIFY_INTERVAL_S = 3, 0.5  # readings of an end state that differs

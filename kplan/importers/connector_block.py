@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Final
 
 from kplan.diagnostics import Diagnostic
@@ -26,6 +26,7 @@ from kplan.model import Address, Connector, Guards, Secret, Stack, Text
 from kplan.model.comparison import equal
 from kplan.project.environment import Environment
 from kplan.project.expand import Inputs, expand
+from kplan.values import dataclass
 
 FindTemplate = Callable[[str], tuple[Blueprint | None, Sequence[Diagnostic]]]
 WITH_TABLES, WITHOUT_TABLES, RAW = 0, 1, 2  # how much of a connector comes from a template, from most to least

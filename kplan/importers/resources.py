@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final
 
 from kplan.diagnostics import Span
 from kplan.model import REFERENCE, Connector, Secret, Text, Topic, conceal
+from kplan.values import dataclass
 
 MAX_NAMES_IN_NOTE: Final = 8  # in one note
 

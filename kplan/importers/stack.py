@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Final
 
 from kplan.diagnostics import codes
@@ -28,6 +28,7 @@ from kplan.kinds.topic import configs as catalog
 from kplan.kinds.topic.settings import FROM_OUTSIDE, Builder, layer
 from kplan.model import Address, Connector, Resource, Rules, Secret, Stack, Topic
 from kplan.planning.comparison import compare
+from kplan.values import dataclass
 
 ONLY_REPLICAS: Final = frozenset(FROM_OUTSIDE)  # the only settings that defaults give a connector's own topics
 HISTORY_SETTINGS: Final = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from kplan.importers.reading import (
 from kplan.importers.resources import ImportedResources, shorten_names
 from kplan.language.source import NODE_CHARACTERS, Document
 from kplan.model import Rules, Secret, is_sensitive_key
+from kplan.values import dataclass
 
 REFERENCE: Final = re.compile(r"(?<![$%])\$\{\s*((?:var|local)\.[\w-]+)\s*\}")
 EXPRESSION: Final = re.compile(r"(?<![$%])[$%]\{")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -11,6 +10,7 @@ from kplan.model import Address, AttrDiff, Drift, Live, Resource, Secret, Stack,
 from kplan.model.codec import text_to_json
 from kplan.planning.comparison import compare, find_blocker
 from kplan.planning.diff import Ledger
+from kplan.values import dataclass
 
 GONE = "/"  # the path of a resource that no longer exists
 FORMAT = "1.0"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from kplan.kinds.nouns import count_kind
 from kplan.kinds.registry import KINDS
 from kplan.kinds.views import Flow
 from kplan.model import Stack
+from kplan.values import dataclass
 
 TABLE = "table"  # the kind of nodes that are not resources
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from kplan.kinds.registry import KINDS
 from kplan.model import Address, Facts, Live, Resource, Stack, Target
 from kplan.model.journal import ADOPTED_MEANWHILE, Entry, Progress, replay
 from kplan.planning.comparison import compare
+from kplan.values import dataclass
 
 FORMAT = "1.1"
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"

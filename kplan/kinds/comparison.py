@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from kplan.diagnostics.codes.code import Code
 from kplan.model import Address, AttrDiff, Change, Resource, Secret, Text
+from kplan.values import dataclass
 
 R = TypeVar("R", bound=Resource)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Protocol
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
@@ -16,6 +16,7 @@ from kplan.language import keys, schema
 from kplan.language.source import Document
 from kplan.language.template import Scope, TemplateProblem, TooMuch, is_template, render, shown
 from kplan.model import Address, File, Resource, Secret
+from kplan.values import dataclass
 
 KEY = tuple[str | int, ...]
 EACH = re.compile(r"\beach\b")

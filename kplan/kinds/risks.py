@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kplan.diagnostics import codes
 from kplan.diagnostics.codes.code import Code
 from kplan.model import Address, Facts, Live, Resource, Risk
+from kplan.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ records, moves none, and is well once it is there.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 from kplan.model import Address, Facts, Health, Live, Resource
 from kplan.model.fields import Json
+from kplan.values import dataclass
 
 R_contra = TypeVar("R_contra", bound=Resource, contravariant=True)
 Flow = tuple[str, str]  # records go from the first to the second; both are ids of a graph: addresses and tables

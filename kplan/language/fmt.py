@@ -10,7 +10,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 import yaml
@@ -18,6 +18,7 @@ import yaml
 from kplan.diagnostics import Invalid, KplanError
 from kplan.language.mistaken import recognize
 from kplan.language.source import Lines, events, load
+from kplan.values import dataclass
 
 INDENT: Final = 2
 LONG_LINE: Final = 88  # lines longer than this do not push the comments of their neighbours

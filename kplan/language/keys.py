@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, codes, error, warning
 from kplan.language.source import Document, Path
 from kplan.model import Secret, conceal
+from kplan.values import dataclass
 
 SUMMARY = "a key without a value"
 GLUED = re.compile(r"([A-Za-z0-9_.-]+):(?!//)([^:\s].*)", re.DOTALL)  # a URL is not a key with its value

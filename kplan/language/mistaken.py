@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
+from kplan.values import dataclass
 
 LONGEST: Final = 200_000  # characters that are looked at
 MOST_LINES: Final = 200

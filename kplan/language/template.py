@@ -10,11 +10,12 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any
 
 from kplan.model import Secret
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from jinja2 import nodes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, Span, codes, error, warning
@@ -13,6 +13,7 @@ from kplan.language import limits as bounded
 from kplan.language.source import Document
 from kplan.language.template import Scope
 from kplan.model import is_sensitive_key
+from kplan.values import dataclass
 
 PREFIX = "KPLAN_VAR_"
 SIGNING_KEY = "KPLAN_KEY"

@@ -6,12 +6,13 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 from kplan.diagnostics import KplanError, Span
+from kplan.values import dataclass
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 

@@ -7,12 +7,13 @@ JSON view and the log cannot disagree.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
 from kplan.diagnostics import Diagnostic
 from kplan.model import Action, Address, Change
+from kplan.values import dataclass
 
 TYPES = (
     "version",

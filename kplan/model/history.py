@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from kplan.model.journal import Entry, Item, Progress, replay
+from kplan.values import dataclass
 
 Json = dict[str, Any]
 

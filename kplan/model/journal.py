@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
+
+from kplan.values import dataclass
 
 EVENTS = (
     "begin", "will", "did", "failed", "refused", "will_undo", "undid", "undo_failed", "forgotten", "kept", "end",

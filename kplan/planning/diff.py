@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.diagnostics.codes.code import Code
@@ -25,6 +25,7 @@ from kplan.model import (
     Text,
 )
 from kplan.planning.comparison import compare, find_blocker
+from kplan.values import dataclass
 
 Ledger = Mapping[Address, Owned]
 

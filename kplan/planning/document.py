@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -35,6 +35,7 @@ from kplan.planning.order import Step
 from kplan.planning.trust import is_another_topic
 from kplan.planning.unknown_words import find_unknown_change, later_version
 from kplan.state.signing import compute_signature, encode_canonically, is_same_signature
+from kplan.values import dataclass
 from kplan.version import __version__
 
 FORMAT = "1.0"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from kplan.diagnostics import Diagnostic
 from kplan.model import Address, Change, Drift, SourceCheck, Stack
+from kplan.values import dataclass
 
 Key = tuple[int, Address]  # the place of a stack among those that are planned together, and an address
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import fnmatch
 import heapq
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kplan.kinds.phases import Phase
 from kplan.kinds.registry import KINDS, consequences_of
 from kplan.model import Action, Address, Change, Resource
+from kplan.values import dataclass
 
 MAKES = (Action.CREATE, Action.REPLACE)
 

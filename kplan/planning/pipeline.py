@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -43,6 +43,7 @@ from kplan.planning.stacks import Circle, in_order, ledger_for
 from kplan.planning.undo import decide_undo
 from kplan.servers.base import Cluster
 from kplan.state.base import Store
+from kplan.values import dataclass
 
 V = TypeVar("V")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias, TypeVar
 
@@ -17,6 +17,7 @@ from kplan.model import Address, Live, Stack, Target
 from kplan.planning.diff import Ledger, find_needed_addresses
 from kplan.servers.base import Backend, BackendState, Cluster
 from kplan.state.base import Overview, Store
+from kplan.values import dataclass
 
 V = TypeVar("V")
 Key: TypeAlias = tuple[str, str]  # the kind of a backend, and the name of its server

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kplan.diagnostics import Diagnostic, codes, error
 from kplan.kinds.registry import consequences_of
@@ -18,6 +18,7 @@ from kplan.model import (
     Stack,
     Target,
 )
+from kplan.values import dataclass
 
 GROWTH_FACTOR, GROWTH_RECORDS = 2, 1000  # so many times, and so many more, and an accepted deletion is another one
 MINIMUM_MANAGED = 10  # `max_changes` judges shares of at least so many resources

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from kplan.diagnostics import Denied, Diagnostic, KplanError, Unreachable, codes
 from kplan.kinds.connector.debezium.discovery import login_from_here
@@ -13,6 +12,7 @@ from kplan.kinds.connector.debezium.readiness import ask, count_new_slots, probl
 from kplan.kinds.connector.options import drops_of
 from kplan.model import Change, Connector, SourceCheck, Target
 from kplan.servers.base import Cluster
+from kplan.values import dataclass
 
 NOT_AT_HAND = {
     codes.K316.number: "its password is not known here",

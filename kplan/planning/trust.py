@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from kplan.kinds.registry import comparison_of, consequences_of
@@ -15,6 +14,7 @@ from kplan.model import Action, Address, AttrDiff, Change, Facts, Live, Owned
 from kplan.planning.diff import Ledger
 from kplan.planning.risk import accept_name, new_dangers
 from kplan.text import CONTROL_CHARACTERS
+from kplan.values import dataclass
 
 RUN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
@@ -16,6 +16,7 @@ from kplan.language.source import Document
 from kplan.language.template import Scope, TemplateProblem, is_template, render
 from kplan.model import STATE_TOPIC, File, Guards, Target
 from kplan.project.process import AUTO_CREATE, ProcessSettings, read_client, read_settings
+from kplan.values import dataclass
 
 INTEGER_KEYS = ("attempts", "brokers", "partitions", "replication_factor")  # a process's environment holds only texts
 PUBLIC_SETTINGS = re.compile(  # settings that errors may show though they come from outside

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
@@ -27,6 +27,7 @@ from kplan.model import (
 from kplan.project import environment as environments
 from kplan.project import guard
 from kplan.project.environment import Environment
+from kplan.values import dataclass
 
 STACK_NAME = re.compile(r"[a-z0-9-]{1,63}\Z")
 

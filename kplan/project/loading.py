@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -29,6 +29,7 @@ from kplan.project.expand import Inputs, expand
 from kplan.project.process import BOOTSTRAP, CONNECT_URL, find_referenced_variables, list_set_connection_variables
 from kplan.project.stacks import find_conflicts, find_shared_addresses
 from kplan.text import join_names
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.kinds.connector.templates import Blueprint

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, codes, error
 from kplan.language.durations import seconds
+from kplan.values import dataclass
 
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 MAX_ATTEMPTS = 1000  # as in schemas/environments.v1.json

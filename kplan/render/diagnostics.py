@@ -10,13 +10,14 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import accumulate
 from textwrap import wrap
 from typing import Any
 from unicodedata import category, combining, east_asian_width
 
 from kplan.diagnostics import Diagnostic, Severity, Span, join_first_names, merge_key
+from kplan.values import dataclass
 
 MAX_SHOWN = 100  # problems that are shown in full
 MAX_LINES = 1_000  # problems that are shown in one line each

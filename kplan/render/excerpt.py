@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -12,6 +11,7 @@ from kplan.render import text
 from kplan.render.flow import format_ranges
 from kplan.render.steps import name_action, summarize_step
 from kplan.text import truncate
+from kplan.values import dataclass
 
 MAX_WHOLE = 5_000  # a page of at most so many steps shows each of them in detail
 MAX_ROWS = 2_000  # of problems, and of drift

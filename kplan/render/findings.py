@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, Severity, Span
@@ -11,6 +11,7 @@ from kplan.diagnostics.codes.table import CODES
 from kplan.planning.document import diagnostic_from_json
 from kplan.render.facts import format_sentence
 from kplan.render.text import ACCEPTED, Context, list_open_dangers, list_remedies
+from kplan.values import dataclass
 
 RANKS = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
 LEVELS = {"danger": Severity.ERROR, "caution": Severity.WARNING, "note": Severity.NOTE}

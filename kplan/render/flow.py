@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -21,6 +21,7 @@ from kplan.inspect.lineage import (
 from kplan.kinds.nouns import count_kind, name_several
 from kplan.kinds.registry import KINDS
 from kplan.render.text import format_sign
+from kplan.values import dataclass
 
 MAX_BOXES = 60  # in one drawing
 MAX_SIMILAR = 4  # more topics or tables with the same lines become one box

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kplan.render.diagnostics import escape_controls
 from kplan.render.steps import name_action
 from kplan.text import truncate
+from kplan.values import dataclass
 
 MAX_GRAPH_CHARACTERS = 1_900
 MAX_BOXES = 40

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
@@ -18,6 +18,7 @@ from kplan.diagnostics import codes
 from kplan.render.diagnostics import join_details
 from kplan.render.findings import Finding, collect_findings
 from kplan.render.text import Context, clean
+from kplan.values import dataclass
 
 ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML 1.0, 2.2
 GUARDS = (codes.K213.number, codes.K419.number)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kplan.inspect.lineage import TABLE, Graph, Node, fold_graph, moves_records
@@ -18,6 +17,7 @@ from kplan.kinds.views import Flow
 from kplan.model import Stack
 from kplan.render.diagnostics import escape_controls
 from kplan.render.graph import encode_label
+from kplan.values import dataclass
 
 FORMAT = "1.0"
 MAX_SINGLE = 30  # tables or topics with the same flows that are shown one by one

@@ -6,7 +6,6 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -27,6 +26,7 @@ from kplan.render.steps import (
     summarize_step,
 )
 from kplan.text import count
+from kplan.values import dataclass
 
 MAX_OPEN_STEPS = 40  # plans of more steps begin with their steps closed
 MAX_CARDS = 25  # dangers shown in full at the top; the others have one line each

@@ -6,9 +6,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kplan.text import count, truncate
+from kplan.values import dataclass
 
 MIN_DURATION_S = 1.0  # shorter work shows no progress
 HEARTBEAT_INTERVAL_S = 10.0  # between two lines where there is no terminal

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum, auto
 from functools import partial
 from typing import Any
@@ -15,6 +14,7 @@ from kplan.render.gfm import escape_text, format_code, format_lines, format_pros
 from kplan.render.room import PageItem, Part
 from kplan.render.steps import find_common_beginning, name_action, place, summarize_step
 from kplan.text import count, truncate
+from kplan.values import dataclass
 
 MAX_SIMILAR = 3  # more similar steps are listed as one
 MAX_NAMES = 10  # similar steps that are named

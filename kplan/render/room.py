@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from kplan.values import dataclass
 
 MAX_REST_LENGTH = 120  # of the sentence about what was left out
 

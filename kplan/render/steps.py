@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kplan.kinds.nouns import views_of
 from kplan.render import text
 from kplan.render.wording import format_short_value, format_value
 from kplan.text import count
+from kplan.values import dataclass
 
 MAX_UNCHANGED_ITEMS = 12  # of a list, shown beside those that change
 MAX_COMPARED_WORDS = 400  # texts of more words are not compared word by word

@@ -7,7 +7,7 @@ import re
 import shlex
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from kplan.diagnostics import codes
@@ -16,6 +16,7 @@ from kplan.render.alike import group_similar_steps
 from kplan.render.facts import describe_snapshot, format_sentence
 from kplan.render.wording import format_value
 from kplan.text import count, join_names
+from kplan.values import dataclass
 
 SIGNS = {"create": "+", "update": "~", "delete": "-", "move": ">", "adopt": "=", "release": "o"}
 ACCEPTED = {"stack": "accepted in the stack", "flag": "accepted for this run"}

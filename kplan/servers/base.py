@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kplan.diagnostics import Diagnostic, KplanError
@@ -11,6 +11,7 @@ from kplan.kinds.registry import KINDS
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Address, Change, Facts, Health, Live, Resource, Target
 from kplan.model.masks import Mask
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.servers.databases.base import Databases

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from typing import Any, Final
 from kplan.diagnostics import Denied, Diagnostic, ErrorClass, Invalid, KplanError, Span, Unreachable, codes, error
 from kplan.model.masks import Mask
 from kplan.servers.waits import RETRY, WAITS
+from kplan.values import dataclass
 
 log = logging.getLogger("kplan.servers.kafka")  # one name for all work with brokers
 

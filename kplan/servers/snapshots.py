@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -35,6 +35,7 @@ from kplan.model import (
     frozen,
 )
 from kplan.model.comparison import equal
+from kplan.values import dataclass
 from kplan.version import __version__
 
 FORMAT = "1.0"

@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kplan.text import truncate
+from kplan.values import dataclass
 
 RETRY = {"retry": True}  # `extra` of a log record about a request that is sent again, with the reason and the pause
 MIN_SHOWN_S = 0.5  # shorter waits are not shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Final, Protocol
 
 from kplan.diagnostics import JournalBroken, Timeout, codes
@@ -12,6 +12,7 @@ from kplan.kinds.registry import find_unknown_kind
 from kplan.model import Address, Owned
 from kplan.model.history import PastChange, RunSummary
 from kplan.model.journal import Entry
+from kplan.values import dataclass
 from kplan.version import __version__
 
 

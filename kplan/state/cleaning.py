@@ -7,12 +7,13 @@ is that of `sensitivity`; a value that the ledger shows plainly today is the sta
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kplan.kinds.connector.sensitivity import SHORTEST_INSIDE, Setting, each_text, literal, with_names
 from kplan.kinds.registry import KINDS, parse_address
 from kplan.model import Address, Connector, Owned, Secret, conceal
+from kplan.values import dataclass
 
 Json = Mapping[str, Any]
 SENTENCE_KEYS = ("effects", "risks", "undo")  # of a change: sentences, which may quote a value

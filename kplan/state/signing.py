@@ -6,8 +6,9 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from kplan.values import dataclass
 
 SIGNATURE_FIELD: Final = "signature"
 UNSIGNED: Final = "is not signed, and KPLAN_KEY is set"

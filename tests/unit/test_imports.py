@@ -17,7 +17,7 @@ PACKAGE = ROOT / "kplan"
 
 # Bottom to top: a package imports only its own modules and what is above it in this list, for types too.
 LAYERS = (
-    ("version", "text"),
+    ("version", "text", "values"),
     ("diagnostics",),
     ("model",),
     ("language",),
@@ -35,9 +35,9 @@ LAYERS = (
     ("api", "cli", "testing", "pytest_plugin", "__main__", "kplan"),
 )
 # Values in, values out: no I/O, no clock, nothing random, no process.
-PURE = ("version", "text", "diagnostics", "model", "language", "kinds", "planning", "inspect.drift", "inspect.lineage",
-        "project.environment", "project.process", "project.expand", "project.guard", "project.scaffold",
-        "project.stacks", "render.drift", "render.run_events", "render.wording",
+PURE = ("version", "text", "values", "diagnostics", "model", "language", "kinds", "planning", "inspect.drift",
+        "inspect.lineage", "project.environment", "project.process", "project.expand", "project.guard",
+        "project.scaffold", "project.stacks", "render.drift", "render.run_events", "render.wording",
         "servers.snapshots", "state.cleaning", "state.signing")  # fmt: skip
 # `masks` filters the log and masks URLs; the pipeline reads servers side by side, and its clock is a default.
 IMPURE = frozenset({"model.masks", "planning.pipeline", "planning.reading", "planning.server_checks"})

@@ -6,8 +6,9 @@ A number is never given a second meaning, and never taken away.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from kplan.values import dataclass
 
 FAMILIES: Mapping[str, str] = MappingProxyType({
     "K1": "YAML and schema",

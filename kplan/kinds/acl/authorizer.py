@@ -8,10 +8,11 @@ Read, Write, Delete or Alter allows Describe.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kplan.kinds.acl.binding import AclBinding
 from kplan.kinds.acl.operations import ALL, ANY_HOST, ANY_NAME, IMPLIED_BY, Pattern, ResourceType
+from kplan.values import dataclass
 
 EVERYBODY = "User:*"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar, Final
 
 from kplan.kinds.acl.operations import (
@@ -16,6 +16,7 @@ from kplan.kinds.acl.operations import (
 )
 from kplan.kinds.parts import decode_part, encode_part
 from kplan.model import Resource
+from kplan.values import dataclass
 
 PERMISSIONS: Final = ("allow", "deny")
 HOST: Final = "host="

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -19,6 +19,7 @@ from kplan.kinds.language import Language
 from kplan.kinds.parts import encode_part
 from kplan.kinds.topic.settings import rules
 from kplan.model import Address, Origin, Rules
+from kplan.values import dataclass
 
 PRINCIPAL = re.compile(r"[A-Za-z][A-Za-z0-9]*:.+", re.DOTALL)
 ACCESS_KEYS = ("for_each", "produce", "consume", "transactional_id", "streams", "connectors", "worker", "kplan",

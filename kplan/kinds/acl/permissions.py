@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from kplan.values import dataclass
 
 PREFIX = "PREFIX."  # stands for the beginning of the topics' names
 HEARTBEAT = "__debezium-heartbeat."

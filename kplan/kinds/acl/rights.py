@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from kplan.kinds.acl.operations import CLUSTER_NAME, Pattern, ResourceType
+from kplan.values import dataclass
 
 
 class Place(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from kplan.diagnostics import Diagnostic, codes, error
@@ -14,6 +13,7 @@ from kplan.kinds.acl.permissions import group_prefix
 from kplan.kinds.risks import NO_WORLD, RiskContext, World, make_risk
 from kplan.model import Action, Address, Change, Facts, Live, Resource, Risk
 from kplan.text import count
+from kplan.values import dataclass
 
 RECENT_MS = 7 * 86_400_000  # a topic that was written within so long has a writer
 MOST_NAMED = 3

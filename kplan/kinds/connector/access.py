@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from kplan.diagnostics import Diagnostic, codes, error
@@ -19,6 +18,7 @@ from kplan.kinds.acl.rights import Place, Right
 from kplan.kinds.connector import sinks
 from kplan.kinds.expansion import ExpansionContext
 from kplan.model import Address, Connector, Secret
+from kplan.values import dataclass
 
 PRODUCER, CONSUMER, ADMIN = "producer.override.", "consumer.override.", "admin.override."  # of Connect's clients
 HISTORY_PRODUCER, HISTORY_CONSUMER = "schema.history.internal.producer.", "schema.history.internal.consumer."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kplan.diagnostics import codes
@@ -13,6 +13,7 @@ from kplan.kinds.expansion import KEY, ExpansionContext
 from kplan.kinds.topic.settings import Layer, layer
 from kplan.language import keys
 from kplan.language.template import Scope, is_template
+from kplan.values import dataclass
 
 
 @dataclass(slots=True)

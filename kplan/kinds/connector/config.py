@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kplan.diagnostics import codes, error, warning
@@ -23,6 +23,7 @@ from kplan.kinds.expansion import KEY
 from kplan.language import keys
 from kplan.language.template import Scope
 from kplan.model import Origin, Secret, Text, conceal
+from kplan.values import dataclass
 
 OF_DEAD_LETTERS = (
     "errors.tolerance",

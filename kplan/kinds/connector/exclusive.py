@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from kplan.diagnostics import Diagnostic, codes, error, warning
 from kplan.kinds.connector.debezium.engine import Engine
 from kplan.kinds.connector.debezium.engines import ENGINES
 from kplan.kinds.connector.tables import split
 from kplan.model import Action, Change, Connector, Live, Stack
+from kplan.values import dataclass
 
 # By setting that is one server's, so that two servers may have the same: its engine's port, where none is said.
 _PORTS = {setting: str(engine.port) for engine in ENGINES.values() for setting in engine.unique_on_server}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kplan.diagnostics import codes, warning
@@ -32,6 +31,7 @@ from kplan.language import schema as schemas
 from kplan.language.keys import DEFAULTS_PLACE, missing_blank
 from kplan.language.template import Scope, shown, snake
 from kplan.model import Connector, Origin, Secret
+from kplan.values import dataclass
 
 COMMON = frozenset(
     (

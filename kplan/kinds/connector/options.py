@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kplan.model import Change, ChangeOptions
+from kplan.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

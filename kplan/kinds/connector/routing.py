@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
 from kplan.language import limits as bounded
+from kplan.values import dataclass
 
 KAFKA = "org.apache.kafka.connect.transforms."
 DEBEZIUM = re.compile(r"io\.debezium\.(?:connector\.\w+\.)?transforms\.(?:\w+\.)*")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from kplan.language.template import values_in
@@ -28,6 +28,7 @@ from kplan.model import (
     Text,
     is_sensitive_key,
 )
+from kplan.values import dataclass
 
 KNOWN_OF_ALL = ("connector.class", "tasks.max", "topics", "topic.prefix")  # never a secret
 SHORTEST_INSIDE = 4  # characters of a value that is looked for inside other texts

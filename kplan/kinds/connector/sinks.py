@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kplan.diagnostics import Diagnostic, codes, warning
 from kplan.kinds.groups import name_sink_group
 from kplan.language import limits as bounded
 from kplan.model import Action, Address, Change, Connector, Facts, Live, Resource, Stack
+from kplan.values import dataclass
 
 
 def is_sink(connector: Connector) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kplan.language import limits as bounded
 from kplan.language.template import PLAIN_NAME, regex
+from kplan.values import dataclass
 
 TOPIC_SETTINGS = ("partitions", "replication_factor", "config")
 DATABASE = re.compile(r"([\w$#@ -]+)\\?\.")  # what a pattern begins with, where that is no pattern itself

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, codes, error
 from kplan.language.source import Document
+from kplan.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, Span, codes, error, warning
@@ -17,6 +17,7 @@ from kplan.kinds.expansion import KEY, ExpansionContext
 from kplan.kinds.topic.settings import BUILT_IN, Layer, layer, only, rules, stack_layers
 from kplan.language.template import Scope, topic_name
 from kplan.model import Address, Text, Topic
+from kplan.values import dataclass
 
 BESIDE_CONNECT = ("history", "signals")  # roles of topics that the connector reads or writes itself: no transform
 ONE_PARTITION = ("history", "signals")  # roles of topics whose other partitions nobody reads

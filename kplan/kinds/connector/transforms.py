@@ -9,11 +9,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from kplan.diagnostics import codes
 from kplan.diagnostics.codes.code import Code
+from kplan.values import dataclass
 
 KAFKA: Final = "org.apache.kafka.connect."
 COMMON: Final = {

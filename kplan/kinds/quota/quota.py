@@ -6,11 +6,12 @@ Source: https://kafka.apache.org/documentation/#design_quotas and KIP-546.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar, Final
 
 from kplan.kinds.parts import SAFE, decode_part, encode_part
 from kplan.model import Resource
+from kplan.values import dataclass
 
 ENTITY_TYPES: Final = ("user", "client-id", "ip")  # in the order of an address
 DEFAULT: Final = "default"  # what a stack calls everybody without a quota of their own

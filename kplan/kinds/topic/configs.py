@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final, TypeAlias
+
+from kplan.values import dataclass
 
 Raw: TypeAlias = str | int | float | bool | list["Raw"] | None
 

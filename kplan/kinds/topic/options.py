@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kplan.model import Change, ChangeOptions
+from kplan.values import dataclass
 
 Replicas = Mapping[int, tuple[int, ...]]  # by partition: the brokers that hold it, the preferred leader first
 

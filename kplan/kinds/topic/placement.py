@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from kplan.diagnostics import Diagnostic, codes, error, warning
 from kplan.kinds.topic.options import Reassignment, Replicas, reassignment_of, topic_options
 from kplan.model import Action, AttrDiff, Change, Stack, Target, Topic
 from kplan.text import count, join_names
+from kplan.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

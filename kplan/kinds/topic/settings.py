@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
@@ -11,6 +10,7 @@ from kplan.kinds.topic import configs as catalog
 from kplan.language.durations import seconds
 from kplan.language.keys import missing_blank
 from kplan.model import USUAL, Origin, Rules, Topic
+from kplan.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

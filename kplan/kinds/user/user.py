@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar, Final
 
 from kplan.kinds.parts import decode_part, encode_part
 from kplan.model import Resource, Secret
+from kplan.values import dataclass
 
 MECHANISMS: Final = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 DEFAULT_ITERATIONS: Final = 4096

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from kplan.diagnostics import Busy, KplanError, codes
 from kplan.kinds.connector.debezium.discovery import login_from_here
@@ -12,6 +11,7 @@ from kplan.kinds.connector.debezium.drops import statements
 from kplan.kinds.connector.options import drops_of
 from kplan.model import Change, Connector
 from kplan.servers.databases.base import Databases
+from kplan.values import dataclass
 
 log = logging.getLogger("kplan.servers.connect")  # one name for all work with Connect
 

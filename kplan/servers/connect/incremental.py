@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from kplan.diagnostics import KplanError, codes
@@ -15,6 +15,7 @@ from kplan.kinds.connector.options import connector_options, snapshots_of
 from kplan.model import Address, Change, Connector
 from kplan.servers.base import Outcome, Progress
 from kplan.servers.connect.errors import NotSettled
+from kplan.values import dataclass
 
 POLL_INTERVAL_S = 1.0
 log = logging.getLogger("kplan.servers.connect")  # one name for all work with Connect

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kplan.diagnostics import Conflict, KplanError, Unsupported
@@ -14,6 +13,7 @@ from kplan.model import Action, Change, Connector
 from kplan.servers.connect.documents import changed_keys, complete_secrets, state_of, to_literal, unknown_keys
 from kplan.servers.connect.errors import NotSettled
 from kplan.servers.connect.rest import Rest, path_of, supports
+from kplan.values import dataclass
 
 log = logging.getLogger("kplan.servers.connect")  # one name for all work with Connect
 Captured = Mapping[str, Any]

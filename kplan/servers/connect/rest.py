@@ -14,7 +14,6 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -42,6 +41,7 @@ from kplan.servers.connect.errors import NO_CLASS, classify, connect_message, ht
 from kplan.servers.connection_errors import PortProtocol, detect_protocol, misdirected_error
 from kplan.servers.http_limits import MIB, TooLarge, create_limited_session, has_timed_out
 from kplan.servers.waits import RETRY, WAITS
+from kplan.values import dataclass
 
 log = logging.getLogger("kplan.servers.connect")  # one name for all work with Connect
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from kplan.diagnostics import ErrorClass, KplanError
@@ -22,6 +22,7 @@ from kplan.servers.base import Outcome, Progress, ReportProgress, ignore_progres
 from kplan.servers.connect.documents import changed_keys, config_of, health_of, list_connectors
 from kplan.servers.connect.errors import NotSettled, TaskFailed
 from kplan.servers.connect.rest import Rest, path_of, supports
+from kplan.values import dataclass
 
 log = logging.getLogger("kplan.servers.connect")  # one name for all work with Connect
 Heartbeat = Callable[[Collection[str]], Mapping[str, int]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -23,6 +23,7 @@ from kplan.diagnostics import (
 )
 from kplan.model import Address
 from kplan.servers.topics import too_many_replicas_error
+from kplan.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -15,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from kplan.kinds.user.user import Credentials
 from kplan.model import Address
+from kplan.values import dataclass
 
 TIMEOUT_S: Final = 3.0
 AT_ONCE: Final = 8

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from kplan.diagnostics import Conflict, KplanError, Timeout
@@ -20,6 +19,7 @@ from kplan.servers.kafka.topic_delivery import TopicDelivery
 from kplan.servers.kafka.topic_reader import TopicReader
 from kplan.servers.kafka.topic_requests import ConfigChanges, Failures, TopicRequests
 from kplan.servers.kafka.topic_visibility import TopicVisibility
+from kplan.values import dataclass
 
 NEW_TOPIC_ATTEMPTS: Final = 10  # to read a topic that another client just created
 NEW_TOPIC_INTERVAL_S: Final = 0.3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from confluent_kafka.admin import AclOperation  # type: ignore[attr-defined]
@@ -17,6 +16,7 @@ from kplan.servers.kafka.errors import Forbidden, to_diagnostic
 from kplan.servers.kafka.reassign import Reassignments
 from kplan.servers.kafka.topic_reader import MAX_DESCRIBED_PER_REQUEST, TopicReader
 from kplan.servers.kafka.topic_requests import Failures, TopicRequests
+from kplan.values import dataclass
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from kplan.diagnostics import Conflict, ErrorClass
 from kplan.model import Topic
 from kplan.servers.kafka.client import Client
 from kplan.servers.kafka.topic_reader import TopicReader
 from kplan.servers.kafka.topic_requests import Failures
+from kplan.values import dataclass
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from kplan.servers import topics as shared
 from kplan.servers.base import BackendState, ReportProgress, ignore_progress
 from kplan.servers.kafka.client import Client
 from kplan.servers.kafka.errors import Forbidden
+from kplan.values import dataclass
 
 MAX_DESCRIBED_PER_REQUEST: Final = 250  # topics in a DescribeConfigs request: 1,000 answer with 2 to 4 MB
 MAX_PARALLEL_REQUESTS: Final = 2  # a broker answers the requests of one connection one after the other

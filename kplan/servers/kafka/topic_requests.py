@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from kplan.kinds.acl.permissions import Acl
 from kplan.model import Topic
 from kplan.servers import topics as shared
 from kplan.servers.kafka.client import Client
+from kplan.values import dataclass
 
 Failures = dict[str, KplanError | None]  # by topic; None: it succeeded
 ConfigChanges = Mapping[str, tuple[Mapping[str, str], Sequence[str]]]  # by topic: what is set, and what is reset

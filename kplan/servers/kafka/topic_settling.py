@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from kplan.diagnostics import Denied, KplanError, Timeout
 from kplan.model import Action, Address, Change, Topic
@@ -12,6 +11,7 @@ from kplan.servers.base import Outcome, Progress
 from kplan.servers.kafka.reassign import Reassignments
 from kplan.servers.kafka.topic_changes import TopicChanges
 from kplan.servers.kafka.topic_visibility import TopicVisibility
+from kplan.values import dataclass
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from kplan.diagnostics import Conflict, Denied, ErrorClass, KplanError
@@ -13,6 +12,7 @@ from kplan.servers import topics as shared
 from kplan.servers.base import ReportProgress
 from kplan.servers.kafka.client import Client
 from kplan.servers.kafka.topic_reader import TopicReader, shape_of
+from kplan.values import dataclass
 
 MAX_NAMES_PER_BROKER: Final = 100  # topics for which every single broker is asked while settling
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, libversion
@@ -16,6 +16,7 @@ from kplan.model.masks import Mask
 from kplan.servers.connection_errors import ATTEMPT_TIMEOUT_S as ATTEMPT_TIMEOUT_S
 from kplan.servers.connection_errors import Contact, unusable_settings
 from kplan.servers.waits import RETRY
+from kplan.values import dataclass
 
 CLIENT_PREFIX: Final = "kplan/"
 TRANSACTION_TIMEOUT_S: Final = 15.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Final
 
 from kplan.kinds.codec import owned_from_json, owned_to_json
@@ -39,6 +39,7 @@ from kplan.state.base import (
 )
 from kplan.state.base import Record as Stored
 from kplan.state.signing import Signer
+from kplan.values import dataclass
 
 Json = dict[str, Any]
 Record = tuple[str, Json | None]  # None: the key is removed (a tombstone)

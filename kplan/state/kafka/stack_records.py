@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from kplan.diagnostics import JournalBroken
 from kplan.model import Address, Owned
@@ -19,6 +18,7 @@ from kplan.state.kafka.log import (
     make_ledger_record,
     make_summary_record,
 )
+from kplan.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

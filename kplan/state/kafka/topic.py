@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
@@ -47,6 +46,7 @@ from kplan.state.kafka.clients import (
 )
 from kplan.state.kafka.log import Log, NewestRecords
 from kplan.state.signing import Signer
+from kplan.values import dataclass
 
 T = TypeVar("T")
 

@@ -142,8 +142,10 @@ def test_reports_hold_what_is_wrong_before_there_is_a_plan(shell: Shell) -> None
 
 
 def test_reports_hold_that_a_server_does_not_answer(shell: Shell) -> None:
+    far = '{kafka: {bootstrap.servers: "127.0.0.1:1"}, retry: {attempts: 1}}'
+    shell.write("kplan.yaml", f"version: 1\nenvironments: {{far: {far}}}\n")
     shell.write("stack.yaml", "version: 1\nstack: shop\ntopics: {shop.orders: }\n")
-    ended = shell.kplan("plan", "stack.yaml", "--bootstrap", "127.0.0.1:1", *REPORTS, expect=1)
+    ended = shell.kplan("plan", "stack.yaml", *REPORTS, expect=1)
     found = texts(shell)
     assert {kind for kind, text in found.items() if "K310" in text} == set(KINDS), ended.all
     assert ElementTree.fromstring(found["junit"]).get("errors") == "1"

@@ -6,7 +6,7 @@ What it must be like: io.debezium.connector.binlog.BinlogConnectorTask, and "Set
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from kplan.diagnostics import Diagnostic, codes
 from kplan.kinds.connector.debezium.common_settings import HISTORY_RISK, SAME_SOURCE
@@ -20,6 +20,7 @@ from kplan.kinds.connector.debezium.engine import (
     SettingRisk,
 )
 from kplan.kinds.connector.debezium.table_names import TableNames, home_by_lists
+from kplan.values import dataclass
 
 SERVER_ID = "database.server.id"
 REQUIRED = ("topic.prefix", "database.hostname", "database.user", SERVER_ID)

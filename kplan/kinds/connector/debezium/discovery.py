@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kplan.diagnostics import KplanError, codes
@@ -14,6 +13,7 @@ from kplan.kinds.connector.tables import is_pattern, split
 from kplan.language import limits as bounded
 from kplan.model import Connector, Secret, Text
 from kplan.text import count, format_size
+from kplan.values import dataclass
 
 WORKER = re.compile(r"\w+://(?:[^/@]*@)?(\[[^]]*\]|[^:/,]*)")
 LOOPBACK = re.compile(r"localhost(?:\.localdomain)?|127(?:\.\d+){3}|\[?::1\]?")

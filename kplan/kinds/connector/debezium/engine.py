@@ -8,13 +8,14 @@ whose objects are not compared has no `__eq__`, which takes a third of the time 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from kplan.diagnostics import Diagnostic
 from kplan.diagnostics.codes.code import Code
 from kplan.kinds.connector.debezium.table_names import Settings, TableNames
 from kplan.model import Connector
+from kplan.values import dataclass
 
 
 # -- a database -------------------------------------------------------------------------------------------------------

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from kplan.diagnostics import Diagnostic, codes, error
 from kplan.kinds.connector.debezium.engine import SnapshotSignals
 from kplan.kinds.connector.debezium.engines import TABLE_LISTS, engine_by_simple_name
 from kplan.kinds.connector.tables import find_gained_entries, is_pattern, matches, split, unescape_name, wording
 from kplan.model import Change, Connector, Resource
+from kplan.values import dataclass
 
 SCANNED = "TABLE_SCAN_COMPLETED"
 GOOD = ("SUCCEEDED", "EMPTY", "")  # an older Debezium says no status

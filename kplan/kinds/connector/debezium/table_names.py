@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from kplan.language.template import PLAIN_NAME
+from kplan.values import dataclass
 
 Settings = Mapping[str, str]  # those of a connector that are plain texts
 

@@ -8,7 +8,6 @@ replication. Names left out: https://debezium.io/documentation/reference/stable/
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 
 from kplan.diagnostics import Diagnostic, codes
 from kplan.kinds.connector.debezium.common_settings import (
@@ -38,6 +37,7 @@ from kplan.kinds.connector.debezium.engine import (
 from kplan.kinds.connector.debezium.table_names import Settings, TableNames, database_name
 from kplan.model import Connector, Text
 from kplan.text import join_names
+from kplan.values import dataclass
 
 SLOT, PUBLICATION = "slot", "publication"
 SLOT_NAME, PUBLICATION_NAME = "slot.name", "publication.name"
