@@ -142,7 +142,13 @@ def _open_acls(opening: Opening) -> Backend | None:
         from kplan.servers.simulated_access import SimulatedAcls
 
         missing = "" if environment.simulated.has("authorizer") else "the cluster has no authorizer"
-        return SimulatedAcls(state_file(environment), fail=environment.simulated.fail, missing=missing)
+        return SimulatedAcls(
+            state_file(environment),
+            fail=environment.simulated.fail,
+            missing=missing,
+            principal=environment.own_principal,
+            allows_by_default=environment.allows_by_default,
+        )
     if not environment.kafka:
         return None
     from kplan.servers.kafka.acls import KafkaAcls

@@ -100,7 +100,7 @@ def _follow_up(stack: Stack, live: Live, ledger: Ledger, found: Difference) -> N
         for change in kind.consequences.find_follow_ups(stack, live, ledger, acting, wrong):
             record = next((other for other in found.changes if other.address == change.address), None)
             if record is None:
-                found.unchanged -= 1
+                found.unchanged -= change.address in stack.resources
             else:
                 found.changes.remove(record)
                 change = replace(change, unmanaged=record.unmanaged, unchanged=record.unchanged)

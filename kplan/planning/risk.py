@@ -14,6 +14,7 @@ from kplan.model import (
     Change,
     Facts,
     Guards,
+    USUAL,
     Risk,
     Stack,
     Target,
@@ -76,7 +77,8 @@ def assess_change(change: Change, stack: Stack, context: RiskContext, accepted: 
     """Return the change with its risks, each of them accepted or not, and the options that follow from them."""
     risks = [*consequences_of(change).find_risks(change, context), *_ownership_risks(change)]
     entry = next((entry for entry in stack.removed if entry.covers(change.address)), None)
-    declared = change.after.rules.accept if change.after else entry.accept if entry else frozenset()
+    rules = change.after.rules if change.after else change.before.rules if change.before else USUAL
+    declared = entry.accept if entry and not change.after else rules.accept
     name = accept_name(change)
     change = replace(change, risks=tuple(_judge_risk(risk, name, declared, accepted) for risk in risks))
     return consequences_of(change).finish(change, target)

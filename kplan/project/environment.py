@@ -119,6 +119,8 @@ class Environment:
         """The principal of kplan's own user, as far as it is given or the client's settings show it; else empty."""
         from kplan.kinds.acl.permissions import UNKNOWN_PRINCIPALS, find_principal
 
+        if self.simulated:
+            return self.principal or "User:kplan"
         if self.principal or not self.kafka:
             return self.principal
         principal = find_principal(self.kafka)

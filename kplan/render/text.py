@@ -279,6 +279,7 @@ REASONS = {
     "removed": "listed under `removed`",
     "orphan": "owned by this stack, according to the ledger",
     "undeclared": "this stack owns it but no longer declares it",
+    "exclusive": "no stack declares it, and the block of this principal is exclusive",
     "vanished": "kplan created it, but it no longer exists",
     "gone": "it no longer exists; its ledger record is removed",
     "kept": "listed under `removed` with `keep`: it stays, and the stack releases it",

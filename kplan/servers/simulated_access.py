@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kplan.diagnostics import Diagnostic, KplanError, Rejected, Timeout, Unsupported, codes
+from kplan.diagnostics import Denied, Diagnostic, KplanError, Rejected, Timeout, Unsupported, codes
 from kplan.kinds.acl.authorizer import Authorizer
 from kplan.kinds.acl.binding import AclBinding, parse_binding
 from kplan.kinds.acl.operations import ANY_HOST, CLUSTER_NAME, OPERATIONS, ResourceType
@@ -105,15 +105,45 @@ class SimulatedAcls(_SimulatedKind):
 
     kind = AclBinding.kind
 
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        fail: Sequence[str] = (),
+        missing: str = "",
+        principal: str = "",
+        allows_by_default: bool | None = None,
+    ) -> None:
+        """`principal` is kplan's own user; without one it is `User:kplan`, who is a super user."""
+        super().__init__(path, fail=fail, missing=missing)
+        self._principal = principal or "User:kplan"
+        self._allows_by_default = bool(allows_by_default)
+
     def read(self, names: Collection[str] | None) -> BackendState:
+        """Read all bindings. Raises Denied where kplan's own user may not see them."""
         state = super().read(names)
-        operations = frozenset(OPERATIONS[ResourceType.CLUSTER])
-        return BackendState(state.resources, state.names, operations=operations, allows_by_default=False)
+        authorizer = self._authorize(state)
+        operations = frozenset(
+            operation
+            for operation in OPERATIONS[ResourceType.CLUSTER]
+            if authorizer.is_allowed(self._principal, operation, ResourceType.CLUSTER, CLUSTER_NAME)
+        )
+        if "Describe" not in operations:
+            raise Denied(
+                f"the cluster: missing ACL: Describe on Cluster for {self._principal}",
+                help="`authorizer: {principal: …}` in kplan.yaml names kplan's own user; User:kplan is a super user",
+            )
+        return BackendState(
+            state.resources, state.names, operations=operations, allows_by_default=self._allows_by_default
+        )
 
     def authorizer(self) -> Authorizer:
         """Return what decides who may do what here."""
-        bindings = [each for each in self.read(None).resources.values() if isinstance(each, AclBinding)]
-        return Authorizer(bindings, SUPER_USERS)
+        return self._authorize(super().read(None))
+
+    def _authorize(self, state: BackendState) -> Authorizer:
+        bindings = [each for each in state.resources.values() if isinstance(each, AclBinding)]
+        return Authorizer(bindings, SUPER_USERS, self._allows_by_default)
 
     def can(self, principal: str, operation: str, resource: str, host: str = ANY_HOST) -> bool:
         """Whether the principal may do the operation on `topic/NAME`, `group/ID`, `transactional-id/ID` or `cluster`.

@@ -6,7 +6,8 @@
     live.json    what happens on the cluster besides kplan, after that:
                  {"topics": {NAME: {"partitions": 1, "config": {}}}, "records": {NAME: 5},
                  "oldest": {NAME: SECONDS}, "readers": {NAME: {GROUP: LAG}}, "idle": {NAME: {GROUP: LAG}},
-                 "deleted": [CONNECTOR], "gone": [TOPIC]}
+                 "deleted": [CONNECTOR], "gone": [TOPIC], "bindings": [NAME], "unbound": [NAME],
+                 "users": {NAME: [MECHANISM]}, "quotas": {NAME: {LIMIT: NUMBER}}}
     args         the command line
     plan.txt     expected on standard output; stderr.txt on standard error, where there is anything; exit: the exit code
     plan.md      expected of the same command with `--format md`, in the cases that have one (an empty file asks for it)
@@ -23,10 +24,16 @@ import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kplan.kinds.acl.binding import parse_binding
 from kplan.kinds.connector.options import ConnectorOptions
+from kplan.kinds.quota.quota import Quota
+from kplan.kinds.user.user import ScramUser
+from kplan.model import Action, Address, AttrDiff, Change, Secret, Topic
+from kplan.servers.simulated_access import SimulatedAcls, SimulatedQuotas, SimulatedUsers
 from tests.shell import Ended, Shell
 
 HERE = Path(__file__).parent
@@ -81,7 +88,6 @@ def prepared(case: Path, folder: Path) -> Shell:
 
 def happen(folder: Path) -> None:
     """What others do on the simulated cluster."""
-    from kplan.model import Action, Address, AttrDiff, Change, Topic
     from kplan.servers.simulated import SimulatedConnectors, SimulatedTopics
 
     said = json.loads((folder / "live.json").read_text("utf-8"))
@@ -110,6 +116,7 @@ def happen(folder: Path) -> None:
                     topics.subscribe(group, name, lag, active=active)
     finally:
         topics.close()
+    change_access(folder, said)
     for name in said.get("deleted", ()):
         connectors = SimulatedConnectors(folder / ".kplan" / "local.db")
         gone = Change(
@@ -117,6 +124,26 @@ def happen(folder: Path) -> None:
         )  # as Connect deletes
         assert connectors.act([gone], {})[gone.address].ok
         connectors.close()
+
+
+def change_access(folder: Path, said: dict[str, Any]) -> None:
+    """What others do to bindings, users and quotas."""
+    file = folder / ".kplan" / "local.db"
+    bindings = [(Action.CREATE, parse_binding(name)) for name in said.get("bindings", ())]
+    bindings += [(Action.DELETE, parse_binding(name)) for name in said.get("unbound", ())]
+    users = [
+        ScramUser(name, dict.fromkeys(each, 4096), Secret(value="another-7f3a"))
+        for name, each in said.get("users", {}).items()
+    ]
+    quotas = [Quota(name, each) for name, each in said.get("quotas", {}).items()]
+    for backend, changes in (
+        (SimulatedAcls(file), [Change(b.address, a, b, None if a is Action.DELETE else b) for a, b in bindings]),
+        (SimulatedUsers(file), [Change(user.address, Action.CREATE, None, user) for user in users]),
+        (SimulatedQuotas(file), [Change(quota.address, Action.CREATE, None, quota) for quota in quotas]),
+    ):
+        if changes:
+            assert all(outcome.ok for outcome in backend.act(changes, {}).values())
+        backend.close()
 
 
 def write(case: Path, name: str, text: str) -> None:

@@ -54,7 +54,7 @@ class AclConsequences(Consequences[AclBinding]):
                     continue
                 block = exclusive[binding.principal]
                 yield Change(
-                    address, Action.DELETE, replace(binding, rules=block.rules), None, (), "exclusive",
+                    address, Action.DELETE, replace(binding, rules=block.rules), None, (), risks.EXCLUSIVE,
                     span=block.origin.span,
                 )  # fmt: skip
 

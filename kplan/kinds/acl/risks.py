@@ -17,6 +17,7 @@ from kplan.values import dataclass
 
 RECENT_MS = 7 * 86_400_000  # a topic that was written within so long has a writer
 MOST_NAMED = 3
+EXCLUSIVE = "exclusive"  # the reason of a deletion that no stack asked for by name
 
 # What kplan's own user needs so that it can undo a change, and end its run (docs/permissions.md).
 STATE_TOPIC_RIGHTS = ("Read", "Write", "DescribeConfigs")
@@ -166,7 +167,9 @@ def find_risks(change: Change, context: RiskContext) -> Iterator[Risk]:
     lost = [need for need in judgement.lost if need not in vital and _is_by(change, need, world.live.principal)]
     if lost:
         yield make_risk(codes.K440, f"{world.live.principal}, kplan's own user, would lose {_name_needs(lost)}")
-    if binding.is_allow:
+    if change.reason == EXCLUSIVE:
+        yield make_risk(codes.K442, f"{describe_loss(binding)}: its block is exclusive and does not ask for it")
+    elif binding.is_allow:
         yield from _find_loss_of_allow(binding, context, judgement)
     else:
         yield from _find_loss_by_deny(binding, context, judgement)
