@@ -10,11 +10,11 @@ from kplan.diagnostics import Diagnostic, codes, error
 from kplan.kinds.registry import consequences_of
 from kplan.kinds.risks import NO_WORLD, RULES, RiskContext, World, make_risk
 from kplan.model import (
+    USUAL,
     Action,
     Change,
     Facts,
     Guards,
-    USUAL,
     Risk,
     Stack,
     Target,

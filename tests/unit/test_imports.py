@@ -50,6 +50,8 @@ BUILT_ON = {
     "yaml": {"language.source", "language.fmt"},
     "confluent_kafka": {
         "servers.kafka.acls",
+        "servers.kafka.logins",
+        "servers.kafka.users",
         "servers.kafka.own_operations",
         "servers.kafka.topic_checks",
         "servers.kafka.topic_reader",

@@ -318,20 +318,20 @@ def shell(tmp_path: Path) -> Shell:
 
 def test_a_record_of_an_unknown_kind_stops_its_own_stack_and_no_other(shell: Shell) -> None:
     with sqlite3.connect(shell.folder / ".kplan/local.db") as database:
-        insert = "INSERT INTO kplan_ledger (address, stack, record) VALUES ('acl/b.readers', 'b', ?)"
+        insert = "INSERT INTO kplan_ledger (address, stack, record) VALUES ('lease/b.readers', 'b', ?)"
         database.execute(insert, (json.dumps(RECORD),))
     database.close()
     for command in (["plan"], ["apply", "--yes"], ["destroy", "--yes"], ["status"], ["drift"]):
         refused = shell.kplan(command[0], "b.yaml", *command[1:], expect=1)
         text = " ".join(refused.all.split())
-        assert "kplan 0.1.0 does not know the kind `acl`" in text, text
-        assert "acl/b.readers" in text, text
+        assert "kplan 0.1.0 does not know the kind `lease`" in text, text
+        assert "lease/b.readers" in text, text
         assert command == ["status"] or ("K626" in text and "use the version of kplan" in text), text
     assert "No changes" in shell.kplan("plan", "a.yaml").out
     shell.write("a.yaml", STACK.format(name="a").replace("factor: 1", "factor: 1, partitions: 2"))
     assert "Applied 1 of 1" in shell.kplan("apply", "a.yaml", "--yes").out
     listed = shell.kplan("list").all
-    assert "topic/a.orders" in listed and "topic/b.orders" in listed and "acl" in listed
+    assert "topic/a.orders" in listed and "topic/b.orders" in listed and "lease" in listed
 
 
 def test_a_plan_with_unknown_words_is_shown_and_not_applied(shell: Shell) -> None:
@@ -352,12 +352,12 @@ def test_a_plan_with_unknown_words_is_shown_and_not_applied(shell: Shell) -> Non
 def test_a_snapshot_with_a_record_of_an_unknown_kind_stops_its_own_stack(shell: Shell) -> None:
     shell.kplan("snapshot", "a.yaml", "b.yaml", "--out", "live.json")
     data = json.loads((shell.folder / "live.json").read_text())
-    data["ledger"]["acl/b.readers"] = RECORD
-    data["hidden"].append("acl/other")
+    data["ledger"]["lease/b.readers"] = RECORD
+    data["hidden"].append("lease/other")
     shell.write("live.json", json.dumps(data))
     assert "No changes" in shell.kplan("plan", "a.yaml", "--live", "live.json").out
     refused = " ".join(shell.kplan("plan", "b.yaml", "--live", "live.json", expect=1).all.split())
-    assert "K626" in refused and "acl/b.readers" in refused
+    assert "K626" in refused and "lease/b.readers" in refused
 
 
 def test_a_later_key_in_a_row_of_the_file_is_ignored(tmp_path: Path) -> None:

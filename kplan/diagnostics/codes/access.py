@@ -81,7 +81,7 @@ K266 = Code(
 K267 = Code(
     "K267",
     "a binding that another one covers",
-    level="note",
+    level="warning",
     cause="""
         The same principal has a binding for a prefix, or for every name, that allows the same and more. Deleting this
         one takes nothing away.

@@ -27,8 +27,7 @@ class AclConsequences(Consequences[AclBinding]):
 
     def add_effects(self, change: Change, live: Live) -> Change:
         """Note a change that is about kplan's own principal."""
-        binding = risks.binding_of(change)
-        if change.is_ledger_only or binding.principal not in (live.principal, EVERYBODY):
+        if change.is_ledger_only or risks.binding_of(change).principal not in (live.principal, EVERYBODY):
             return change
         return replace(change, options=AclOptions(change.options.effects, change.options.verified, own_access=True))
 

@@ -24,7 +24,7 @@ from kplan.values import dataclass
 PRINCIPAL = re.compile(r"[A-Za-z][A-Za-z0-9]*:.+", re.DOTALL)
 ACCESS_KEYS = ("for_each", "produce", "consume", "transactional_id", "streams", "connectors", "worker", "kplan",
                "allow", "deny", "hosts", "exclusive", "protect", "accept")  # fmt: skip
-ENTRY_KEYS = ("topic", "group", "transactional_id", "cluster", "operations", "hosts")
+ENTRY_KEYS = ("topic", "group", "transactional_id", "cluster", "operations", "hosts", "accept")
 GRANTS: Mapping[str, Callable[[Any], list[Right]]] = {
     "produce": lines.produce,
     "consume": lines.consume,
@@ -189,7 +189,9 @@ def _expand_entry(block: _Block, permission: str, number: int, entry: Mapping[st
         return
     places = [_read_entry_place(resource_type, name) for name in _list_names(resource_type, entry[resource_type.key])]
     rights = [Right(operation, place) for place in places for operation in operations]
-    yield from block.make(permission, at, _check_names(block, at, rights), permission, hosts)
+    accepted = replace(block.rules, accept=block.rules.accept | frozenset(entry.get("accept") or ()))
+    own = replace(block, rules=accepted) if entry.get("accept") else block
+    yield from own.make(permission, at, _check_names(block, at, rights), permission, hosts)
 
 
 def _list_names(resource_type: ResourceType, value: Any) -> list[Any]:

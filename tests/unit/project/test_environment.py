@@ -38,7 +38,7 @@ def environment_of(body: str, **process: str) -> Environment:
         ("{kafka: {bootstrap.servers: x, security.protocol: ssl, ssl.certificate.pem: PEM}}", ""),
         ("{kafka: {bootstrap.servers: x}}", "User:ANONYMOUS"),
         ("{connect: {url: 'http://x'}}", ""),
-        ("{}", ""),
+        ("{}", "User:kplan"),
     ],
 )  # fmt: skip
 def test_the_own_principal_is_the_given_one_or_that_of_the_login(body: str, principal: str) -> None:

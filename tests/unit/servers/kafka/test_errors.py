@@ -101,7 +101,7 @@ class Scripted(KafkaTopics):
     def __init__(self, *answers: KplanError | None) -> None:
         self.warned: list[str] = []
         super().__init__({"bootstrap.servers": "127.0.0.1:1"}, attempts=3, delay=0, warn=self.warned.append)
-        self._client.timeout = 0.05  # a pause asks for metadata, which no broker has here
+        self.client.timeout = 0.05  # a pause asks for metadata, which no broker has here
         self.answers = list(answers)
         self.there: dict[str, Topic] = {}
         self.unreadable = False
