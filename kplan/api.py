@@ -127,7 +127,7 @@ def plan(
     """
     _expect(loaded, Loaded, "`loaded` is what `load` gives")
     request = _plan_request(destroy, target, exclude, replace, accept, offline, drop)
-    return _plans(loaded, [_chosen(loaded, stack)], request, key)[0]
+    return _notify_blocked(_plans(loaded, [_chosen(loaded, stack)], request, key), loaded, key)[0]
 
 
 def plan_all(
@@ -149,7 +149,7 @@ def plan_all(
     """
     _expect(loaded, Loaded, "`loaded` is what `load` gives")
     request = _plan_request(destroy, target, exclude, replace, accept, offline, drop)
-    return _plans(loaded, loaded.stacks, request, key)
+    return _notify_blocked(_plans(loaded, loaded.stacks, request, key), loaded, key)
 
 
 def _plan_request(
@@ -161,7 +161,7 @@ def _plan_request(
     offline: bool,
     drop: str | Sequence[str],
 ) -> PlanRequest:
-    from kplan.app.plan import PlanRequest
+    from kplan.app.plan import PlanRequest, read_commit
     from kplan.kinds.connector.debezium.drops import is_word
 
     for word in _texts(drop):
@@ -175,6 +175,7 @@ def _plan_request(
         _texts(accept),
         frozenset(_texts(drop)),
         offline,
+        commit=read_commit(os.environ),
     )
 
 
@@ -187,9 +188,15 @@ def _plans(loaded: Loaded, stacks: Sequence[Stack], request: PlanRequest, key: s
     runtime = _runtime(key)
     runtime.learn(loaded.environment, loaded.stacks)
     with open_environment(loaded.environment, runtime) as opened:
-        plans = plan_stacks(loaded, stacks, request, opened, runtime).plans
+        return list(plan_stacks(loaded, stacks, request, opened, runtime).plans)
+
+
+def _notify_blocked(plans: list[Plan], loaded: Loaded, key: str | None) -> list[Plan]:
+    """Notify the receivers of blocked plans that the caller may not apply; return `plans`."""
+    runtime = _runtime(key)
+    runtime.learn(loaded.environment, loaded.stacks)
     runtime.notifier(loaded.environment).notify_blocked(plans)
-    return list(plans)
+    return plans
 
 
 def to_json(plan: Plan, *, key: str | None = None) -> dict[str, Any]:
@@ -264,7 +271,7 @@ def apply(
     InterruptedRun, Unreachable, Denied, Timeout. Raises JournalBroken where the run cannot be recorded: `exit_code` 1
     says that nothing was changed, 8 that `kplan recover` is needed.
     """
-    from kplan.app.apply import ApplyRequest, run_plan
+    from kplan.app.apply import ApplyRequest, notifying_refusals, run_plan
     from kplan.app.opening import open_environment
     from kplan.app.saved import plan_secrets, read_listed
     from kplan.project.environment import Environment
@@ -288,7 +295,8 @@ def apply(
             return run_plan(plan, opened, request, runtime, holder, _unbreakable(on_event), stop or Stop(), listed)
 
     if not plan.steps:
-        _refuse(plan, environment)
+        with notifying_refusals(runtime.notifier(environment), [plan.stack]):
+            _refuse(plan, environment)
         return Result("applied", "", said="No changes.")
     return runtime.notifier(environment).run_and_notify(plan, holder.run, work)
 
@@ -312,8 +320,10 @@ def destroy(
     Blocked, too, where a topic has records and `accept` does not name it.
     """
     _expect_settings(on_failure, lock_timeout, parallel)
-    return apply(
-        plan(loaded, stack, destroy=True, accept=accept, drop=drop, key=key),
+    _expect(loaded, Loaded, "`loaded` is what `load` gives")
+    request = _plan_request(True, (), (), (), accept, False, drop)
+    return apply(  # which notifies the receivers of a blocked plan
+        _plans(loaded, [_chosen(loaded, stack)], request, key)[0],
         loaded.environment,
         on_event=on_event,
         on_failure=on_failure,

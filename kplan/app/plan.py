@@ -68,6 +68,11 @@ class PlanRequest:
         )
 
 
+def read_commit(process: Mapping[str, str]) -> str:
+    """Return the commit of the files, as the CI service names it in its variables; empty where it does not."""
+    return (process.get("GITHUB_SHA") or process.get("CI_COMMIT_SHA") or "")[:40]
+
+
 @dataclass(frozen=True, slots=True)
 class PlanOutcome:
     """The plans in the order in which they are applied, and how many seconds planning took."""

@@ -229,7 +229,7 @@ def read_patterns(values: Sequence[str]) -> tuple[str, ...]:
 
 def make_plan_request(flags: PlanFlags, mode: str, *, from_snapshot: bool = False) -> PlanRequest:
     """Return the request for a plan. Raises BadParameter where a file of addresses cannot be read."""
-    from kplan.app.plan import PlanRequest
+    from kplan.app.plan import PlanRequest, read_commit
 
     return PlanRequest(
         mode,
@@ -240,15 +240,10 @@ def make_plan_request(flags: PlanFlags, mode: str, *, from_snapshot: bool = Fals
         frozenset(flags.drop),
         flags.offline,
         from_snapshot,
-        read_commit(),
+        read_commit(os.environ),
         frozenset(read_patterns(flags.address_files)),
         not flags.no_login_check,
     )
-
-
-def read_commit() -> str:
-    """Return the commit of the files, as the CI service names it; empty where it does not."""
-    return (os.environ.get("GITHUB_SHA") or os.environ.get("CI_COMMIT_SHA") or "")[:40]
 
 
 def parse_seconds(text: str, flag: str) -> float:

@@ -13,7 +13,7 @@ from kplan.diagnostics import Conflict, Denied, ErrorClass, KplanError, Rejected
 from kplan.execution.records import RunRecords
 from kplan.kinds.connector.options import drops_of
 from kplan.kinds.connector.sensitivity import of_changes, of_ledger
-from kplan.kinds.registry import comparison_of
+from kplan.kinds.registry import KINDS, comparison_of
 from kplan.kinds.topic.options import reassignment_of
 from kplan.model import Action, Address, Change, Health, Live, Owned, Target
 from kplan.model.events import (
@@ -223,7 +223,9 @@ class Run:
         """Journal, send and settle one wave; None when all of it is done."""
         backend = self.cluster.find(steps[0].change.address)
         if backend is None:
-            return Failure(steps[0], KplanError("this environment has no Connect", code=codes.K218))
+            kind = steps[0].change.address.kind
+            reason = f"this environment has no {KINDS[kind].server} server for resources of kind {kind}"
+            return Failure(steps[0], KplanError(reason, code=codes.K218))
         start = self.clock()
         try:
             captured = self._capture(backend, steps)

@@ -491,6 +491,53 @@ def test_receivers_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert [(each["outcome"], each["run"]) for each in told] == [("rolled_back", result.run)]
 
 
+@pytest.fixture
+def posted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What receivers got."""
+    bodies: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "kplan.execution.notify.post_to_receivers",
+        lambda receivers, triggers, body: bodies.append(body["kplan"]) or [],
+    )
+    return bodies
+
+
+def test_receivers_are_notified_once_of_a_blocked_destroy(folder: Path, posted: list[dict[str, Any]]) -> None:
+    from kplan.servers.simulated import SimulatedTopics
+
+    failing(folder, more=', notify: [{webhook: "http://h/x"}]')
+    loaded, plan = planned()
+    kplan.apply(plan, loaded.environment)
+    SimulatedTopics(folder / ".kplan" / "dev.db").produce("search.index", 3)
+    posted.clear()
+    with pytest.raises(kplan.Blocked):
+        kplan.destroy(loaded)
+    assert [(each["stack"], each["outcome"]) for each in posted] == [("search", "blocked")]
+    assert kplan.plan(loaded, destroy=True).blocked
+    assert [each["outcome"] for each in posted] == ["blocked", "blocked"]
+
+
+def test_receivers_are_notified_of_a_refusal_without_steps(folder: Path, posted: list[dict[str, Any]]) -> None:
+    failing(folder, more=', notify: [{webhook: "http://h/x"}]')
+    loaded, plan = planned()
+    kplan.apply(plan, loaded.environment)
+    posted.clear()
+    unchanged = kplan.plan(loaded)
+    assert not unchanged.steps
+    with pytest.raises(kplan.Stale):
+        kplan.apply(replace(unchanged, env="prod"), loaded.environment)
+    assert [(each["stack"], each["outcome"]) for each in posted] == [("search", "not_begun")]
+
+
+@pytest.mark.parametrize("variable", ["GITHUB_SHA", "CI_COMMIT_SHA"])
+def test_a_plan_has_the_commit_of_the_job(folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    for name in ("GITHUB_SHA", "CI_COMMIT_SHA"):
+        monkeypatch.delenv(name, raising=False)
+    assert planned()[1].commit == ""
+    monkeypatch.setenv(variable, "4f3a" * 10)
+    assert planned()[1].commit == "4f3a" * 10
+
+
 def test_a_callback_that_fails_ends_nothing(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     called = []
 

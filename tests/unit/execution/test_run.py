@@ -159,3 +159,14 @@ def test_a_pause_shorter_than_half_a_session_is_none(tmp_path: Path) -> None:
 def test_a_journal_that_is_always_too_slow_ends_the_run_before_it_sends(tmp_path: Path) -> None:
     with pytest.raises(JournalBroken, match="took longer than half of `timeouts: session`"):
         stopped(tmp_path, seconds=11, times=9)
+
+
+def test_a_step_whose_server_is_missing_names_its_kind_and_server(tmp_path: Path) -> None:
+    cluster, store = opened(str(tmp_path))
+    plan = planned(Stack("s", "local", TOPICS), cluster, store)
+    without_kafka = Cluster.of(cluster.connectors)
+    run = Run(plan, without_kafka, store, ME, make_reader(plan, cluster, store))
+    with store.lock("s", ME, 0.0) as lock:
+        failure = run._run_wave(lock, plan.steps)
+    assert failure is not None and failure.error is not None
+    assert failure.error.message == "this environment has no kafka server for resources of kind topic"
