@@ -9,7 +9,7 @@ from dataclasses import replace
 from kplan.diagnostics import KplanError
 from kplan.kinds.connector.kind import CONNECTOR
 from kplan.kinds.connector.sinks import SinkReaders, find_created_connectors, find_groups
-from kplan.kinds.registry import consequences_of
+from kplan.kinds.registry import KINDS, consequences_of
 from kplan.kinds.risks import World
 from kplan.kinds.topic.losses import may_lose
 from kplan.model import Address, Change, Facts, Live, Resource
@@ -38,7 +38,7 @@ def read(cluster: Cluster, live: Live, changes: Sequence[Change], names: Collect
         found, why = {}, e.message
     nothing = Facts(unknown=dict.fromkeys(("records", "readers"), why))
     readers = SinkReaders.of(live, changes)
-    topics = [Address("topic", name) for name in names]
+    topics = [Address(cluster.topics.kind, name) for name in names]
     known = {topic: readers.add_to(found.get(topic, nothing), topic.name) for topic in topics}
     unread = live.unread.get(CONNECTOR.name)
     if unread is None:
@@ -51,7 +51,9 @@ def find_new_dangers(cluster: Cluster, live: Live, changes: Sequence[Change], no
     """The dangers that nobody accepted when the plan was made: records in a topic that was empty, or many more."""
     acting = [change for change in changes if not change.is_ledger_only]
     names = [change.address.name for change in acting if may_lose(change)]
-    names += find_topics_in_question([change for change in acting if change.address.kind != "topic"], live)
+    names += find_topics_in_question(
+        [change for change in acting if not KINDS[change.address.kind].views.holds_records], live
+    )
     facts = read(cluster, live, changes, list(dict.fromkeys(names)))
     time, found = reliable(now, facts.values()), []
     world = World(replace(live, principal=cluster.principal), find_resources_after(live, changes), facts=facts)

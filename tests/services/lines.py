@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from kplan.kinds.acl.binding import AclBinding
-from kplan.kinds.acl.operations import Pattern, ResourceType
+from kplan.kinds.acl.operations import PatternType, ResourceType
 from kplan.project.loading import Request, load_project
 from tests.services.secure import SecureKafka
 from tests.shell import Shell
@@ -107,7 +107,7 @@ def expand(user: str, block: Mapping[str, Any], stack: Mapping[str, Any]) -> lis
 
 def write_entry(binding: AclBinding) -> dict[str, Any]:
     """Return the entry under `allow:` that makes this binding alone."""
-    name: Any = f"{binding.resource_name}*" if binding.pattern is Pattern.PREFIXED else binding.resource_name
+    name: Any = f"{binding.resource_name}*" if binding.pattern is PatternType.PREFIXED else binding.resource_name
     if binding.resource_type is ResourceType.CLUSTER:
         name = True
     return {binding.resource_type.key: name, "operations": [binding.operation]}

@@ -166,7 +166,7 @@ K440 = Code(
         state, is an error: kplan could not undo that, or even end its run.
         """,
     remedy="""
-        Keep the binding, or let another binding or a super user's rights stand in for it. Accept the loss with
+        Keep the binding, or let another binding or a super user's rights replace it. Accept the loss with
         `accept: [own-access]` at the principal, or with `--accept` and the exact address; a pattern does not accept it.
         """,
 )
@@ -177,8 +177,9 @@ K441 = Code(
     level="danger",
     cause="""
         No binding matches this resource now, and brokers with `allow.everyone.if.no.acl.found=true` let everybody use
-        it. The first binding ends that: who has no binding of their own is refused. Brokers do not tell this setting,
-        so kplan expects it, unless the environment says `authorizer: {allow_everyone_if_no_acl: false}`.
+        it. The first binding ends that: who has no binding of their own is refused. Brokers list the settings of their
+        authorizer without the values. Where they list this one, kplan expects `true`, unless the environment says
+        `authorizer: {allow_everyone_if_no_acl: false}`.
         """,
     example="""
         environments:
@@ -211,7 +212,7 @@ K443 = Code(
     "a right is taken away",
     level="caution",
     cause="""
-        The principal has no other binding that gives the right. Nobody was seen that uses it. This is a caution and
+        The principal has no other binding that gives the right. No client was seen that uses it. This is a caution and
         does not block.
         """,
     remedy="Keep the line if the right is still needed.",
@@ -222,7 +223,7 @@ K444 = Code(
     "a binding goes that has no effect",
     level="note",
     cause="""
-        Another binding of the same principal, or of everybody, allows the same. Nobody loses a right. This is a note
+        Another binding of the same principal, or of everybody, allows the same, so no right is lost. This is a note
         and does not block.
         """,
     remedy="Nothing is to be done.",

@@ -34,7 +34,7 @@ K270 = Code(
 
 K271 = Code(
     "K271",
-    "a value that is no quota",
+    "a value that a quota cannot have",
     level="error",
     cause="""
         Byte rates take a size a second, such as `10MB/s`, or a number of bytes. `request_percentage` is a share of the
@@ -63,8 +63,8 @@ K451 = Code(
     "a password changes and cannot be put back",
     level="caution",
     cause="""
-        Brokers tell no password, and the stack does not name the old one. If a later step fails, kplan leaves the new
-        password, so this step is among the last. This is a caution and does not block.
+        No broker returns a password, and the stack does not name the old one. If a later step fails, the
+        new password stays, so this step is among the last. This is a caution and does not block.
         """,
     remedy="Name the old password in `previous_password`.",
 )
@@ -74,7 +74,7 @@ K455 = Code(
     "a quota is lowered",
     level="caution",
     cause="""
-        Clients of this entity are slowed down as soon as they are faster. Brokers tell no present rate. This is a
+        Clients of this entity are slowed down as soon as they are faster. No broker returns the present rate. This is a
         caution and does not block.
         """,
     remedy="Look at the clients' rates first.",

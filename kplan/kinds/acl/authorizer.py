@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import field
 
 from kplan.kinds.acl.binding import AclBinding
-from kplan.kinds.acl.operations import ALL, ANY_HOST, ANY_NAME, IMPLIED_BY, Pattern, ResourceType
+from kplan.kinds.acl.operations import ALL, ANY_HOST, ANY_NAME, IMPLIED_BY, PatternType, ResourceType
 from kplan.values import dataclass
 
 EVERYBODY = "User:*"
@@ -42,7 +42,7 @@ class Authorizer:
         by_principal: dict[str, list[AclBinding]] = {}
         for binding in self.bindings:
             by_principal.setdefault(binding.principal, []).append(binding)
-            if binding.pattern is Pattern.PREFIXED:
+            if binding.pattern is PatternType.PREFIXED:
                 prefixed.setdefault(binding.resource_type, []).append(binding)
             else:
                 by_name.setdefault((binding.resource_type, binding.resource_name), []).append(binding)
@@ -98,10 +98,10 @@ def covers(one: AclBinding, other: AclBinding) -> bool:
     """Whether the one binding is about every resource and host that the other one is about."""
     if one.resource_type is not other.resource_type or one.host not in (ANY_HOST, other.host):
         return False
-    if one.pattern is Pattern.PREFIXED:
+    if one.pattern is PatternType.PREFIXED:
         return other.resource_name.startswith(one.resource_name) and (
-            other.pattern is Pattern.PREFIXED or other.resource_name != ANY_NAME
+            other.pattern is PatternType.PREFIXED or other.resource_name != ANY_NAME
         )
     if one.resource_name == ANY_NAME:
         return True
-    return other.pattern is Pattern.LITERAL and other.resource_name == one.resource_name
+    return other.pattern is PatternType.LITERAL and other.resource_name == one.resource_name

@@ -10,7 +10,7 @@ from kplan.kinds.acl.operations import (
     ANY_HOST,
     ANY_NAME,
     CLUSTER_NAME,
-    Pattern,
+    PatternType,
     ResourceType,
     list_operations,
 )
@@ -37,7 +37,7 @@ class AclBinding(Resource):
     operation: str = "Read"
     resource_type: ResourceType = ResourceType.TOPIC
     resource_name: str = ""
-    pattern: Pattern = Pattern.LITERAL
+    pattern: PatternType = PatternType.LITERAL
     host: str = ANY_HOST
     exclusive: bool = field(default=False, compare=False)
     lines: tuple[str, ...] = field(default=(), compare=False)
@@ -53,13 +53,13 @@ def make_binding(
     operation: str,
     resource_type: ResourceType,
     resource_name: str,
-    pattern: Pattern = Pattern.LITERAL,
+    pattern: PatternType = PatternType.LITERAL,
     host: str = ANY_HOST,
 ) -> AclBinding:
     """Return the binding with the name that its address has."""
     if resource_type is ResourceType.CLUSTER:
         resource_name, place = CLUSTER_NAME, [str(resource_type)]
-    elif pattern is Pattern.PREFIXED:
+    elif pattern is PatternType.PREFIXED:
         place = [f"{resource_type}-prefix", encode_part(resource_name)]
     elif resource_name == ANY_NAME:
         place = [f"{resource_type}-any"]
@@ -79,7 +79,7 @@ def parse_binding(name: str) -> AclBinding:
     if permission not in PERMISSIONS:
         raise ValueError(f"{permission!r} is neither `allow` nor `deny`")
     if operation not in list_operations():
-        raise ValueError(f"{operation!r} is no operation: {', '.join(list_operations())}")
+        raise ValueError(f"{operation!r} is not an operation: {', '.join(list_operations())}")
     resource_type, pattern, has_name = _parse_type(word)
     if not has_name:
         resource_name = CLUSTER_NAME if resource_type is ResourceType.CLUSTER else ANY_NAME
@@ -94,10 +94,10 @@ def parse_binding(name: str) -> AclBinding:
     return binding
 
 
-def _parse_type(word: str) -> tuple[ResourceType, Pattern, bool]:
+def _parse_type(word: str) -> tuple[ResourceType, PatternType, bool]:
     """Return the type, the pattern, and whether a name follows."""
     for ending, pattern, has_name in (
-        ("-prefix", Pattern.PREFIXED, True), ("-any", Pattern.LITERAL, False), ("", Pattern.LITERAL, True),
+        ("-prefix", PatternType.PREFIXED, True), ("-any", PatternType.LITERAL, False), ("", PatternType.LITERAL, True),
     ):  # fmt: skip
         stem = word.removesuffix(ending) if ending else word
         if (not ending or word.endswith(ending)) and stem in set(ResourceType):
@@ -106,7 +106,7 @@ def _parse_type(word: str) -> tuple[ResourceType, Pattern, bool]:
                 break
             return kind, pattern, has_name and kind is not ResourceType.CLUSTER
     words = ", ".join(ResourceType)
-    raise ValueError(f"{word!r} is no type of resource: {words}, with `-prefix` or `-any` behind it")
+    raise ValueError(f"{word!r} is not a type of resource: {words}, with `-prefix` or `-any` behind it")
 
 
 def describe_binding(binding: AclBinding) -> str:
@@ -151,6 +151,6 @@ def name_place(binding: AclBinding) -> str:
     noun = binding.resource_type.noun
     if binding.resource_type is ResourceType.CLUSTER:
         return "the cluster"
-    if binding.pattern is Pattern.PREFIXED:
+    if binding.pattern is PatternType.PREFIXED:
         return f"{noun}s that begin with {binding.resource_name}"
     return f"every {noun}" if binding.resource_name == ANY_NAME else f"{noun} {binding.resource_name}"

@@ -12,8 +12,8 @@ from kplan.diagnostics import Diagnostic, codes, warning
 from kplan.kinds.acl import lines
 from kplan.kinds.acl.authorizer import allows, covers
 from kplan.kinds.acl.binding import PERMISSIONS, AclBinding, describe_binding, make_binding, parse_binding
-from kplan.kinds.acl.operations import ALL, ANY_HOST, ANY_NAME, OPERATIONS, Pattern, ResourceType, is_checked
-from kplan.kinds.acl.rights import Place, Right
+from kplan.kinds.acl.operations import ALL, ANY_HOST, ANY_NAME, OPERATIONS, PatternType, ResourceType, is_checked
+from kplan.kinds.acl.rights import ResourcePattern, Right
 from kplan.kinds.expansion import KEY, ExpansionContext
 from kplan.kinds.language import Language
 from kplan.kinds.parts import encode_part
@@ -200,12 +200,12 @@ def _list_names(resource_type: ResourceType, value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _read_entry_place(resource_type: ResourceType, name: Any) -> Place:
+def _read_entry_place(resource_type: ResourceType, name: Any) -> ResourcePattern:
     """Return the place of an entry; `{name: "a*", pattern: literal}` is the long form."""
     if resource_type is ResourceType.CLUSTER:
         return lines.CLUSTER
     if isinstance(name, Mapping):
-        return Place(resource_type, str(name["name"]), Pattern(name.get("pattern") or "literal"))
+        return ResourcePattern(resource_type, str(name["name"]), PatternType(name.get("pattern") or "literal"))
     return lines.read_place(resource_type, str(name))
 
 
@@ -275,9 +275,9 @@ def _warn_of_void_allows(bindings: list[AclBinding]) -> Iterator[Diagnostic]:
 
 
 def _note_covered(bindings: list[AclBinding]) -> Iterator[Diagnostic]:
-    wide = _index((b for b in bindings if b.pattern is Pattern.PREFIXED or b.resource_name == ANY_NAME), "allow")
+    wide = _index((b for b in bindings if b.pattern is PatternType.PREFIXED or b.resource_name == ANY_NAME), "allow")
     for binding in bindings if wide else ():
-        if not binding.is_allow or binding.pattern is Pattern.PREFIXED:
+        if not binding.is_allow or binding.pattern is PatternType.PREFIXED:
             continue
         for other in wide.get(binding.principal, ()):
             if other is not binding and allows(other.operation, binding.operation) and covers(other, binding):

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kplan.kinds.acl.operations import ANY_NAME, Pattern, ResourceType
+from kplan.kinds.acl.operations import ANY_NAME, PatternType, ResourceType
 from kplan.kinds.acl.permissions import ACTIVITIES, STATE, Acl, group_prefix
-from kplan.kinds.acl.rights import Place, Right, list_rights
+from kplan.kinds.acl.rights import ResourcePattern, Right, list_rights
 
-CLUSTER = Place(ResourceType.CLUSTER)
+CLUSTER = ResourcePattern(ResourceType.CLUSTER)
 WORKER_TOPIC = ("Read", "Write", "Create", "DescribeConfigs")
 STREAMS_TOPIC = ("Create", "Delete", "Read", "Write")  # Delete: of records that all tasks have read
 
@@ -23,11 +23,11 @@ def list_texts(value: Any) -> list[str]:
     return [str(each) for each in (value if isinstance(value, list) else [value])]
 
 
-def read_place(resource_type: ResourceType, name: str) -> Place:
+def read_place(resource_type: ResourceType, name: str) -> ResourcePattern:
     """Return the place that a name in a stack file is: `x*` is the prefix `x`, and `*` alone is every name."""
     if name != ANY_NAME and name.endswith("*"):
-        return Place(resource_type, name[:-1], Pattern.PREFIXED)
-    return Place(resource_type, name)
+        return ResourcePattern(resource_type, name[:-1], PatternType.PREFIXED)
+    return ResourcePattern(resource_type, name)
 
 
 def _on_each(operations: tuple[str, ...], resource_type: ResourceType, names: Any) -> list[Right]:
@@ -62,9 +62,9 @@ def streams(line: Any) -> list[Right]:
     for application in list_texts(line):
         own = f"{application}-"
         rights += [
-            Right("Read", Place(ResourceType.GROUP, application)),
-            *list_rights(STREAMS_TOPIC, Place(ResourceType.TOPIC, own, Pattern.PREFIXED)),
-            Right("Write", Place(ResourceType.TRANSACTIONAL_ID, own, Pattern.PREFIXED)),
+            Right("Read", ResourcePattern(ResourceType.GROUP, application)),
+            *list_rights(STREAMS_TOPIC, ResourcePattern(ResourceType.TOPIC, own, PatternType.PREFIXED)),
+            Right("Write", ResourcePattern(ResourceType.TRANSACTIONAL_ID, own, PatternType.PREFIXED)),
         ]
     return rights
 
@@ -74,8 +74,8 @@ def worker(line: Any) -> list[Right]:
     group = str(line["group_id"])
     return [
         *_on_each(WORKER_TOPIC, ResourceType.TOPIC, line["topics"]),
-        Right("Read", Place(ResourceType.GROUP, group)),
-        Right("Write", Place(ResourceType.TRANSACTIONAL_ID, f"connect-cluster-{group}")),
+        Right("Read", ResourcePattern(ResourceType.GROUP, group)),
+        Right("Write", ResourcePattern(ResourceType.TRANSACTIONAL_ID, f"connect-cluster-{group}")),
     ]
 
 
@@ -112,19 +112,19 @@ def kplan(line: Any, default_state: str = STATE) -> list[Right]:
 _TYPES = {"Topic": ResourceType.TOPIC, "Group": ResourceType.GROUP, "TransactionalId": ResourceType.TRANSACTIONAL_ID}
 
 
-def _place_of(acl: Acl) -> Place:
+def _place_of(acl: Acl) -> ResourcePattern:
     resource_type = _TYPES.get(acl.kind)
     if resource_type is None:
         return CLUSTER
     if acl.prefixed and not acl.name:
-        return Place(resource_type, ANY_NAME)
-    return Place(resource_type, acl.name, Pattern.PREFIXED if acl.prefixed else Pattern.LITERAL)
+        return ResourcePattern(resource_type, ANY_NAME)
+    return ResourcePattern(resource_type, acl.name, PatternType.PREFIXED if acl.prefixed else PatternType.LITERAL)
 
 
-def _narrow(acl: Acl, place: Place, state: str, stacks: Any) -> Iterable[Place]:
+def _narrow(acl: Acl, place: ResourcePattern, state: str, stacks: Any) -> Iterable[ResourcePattern]:
     """Yield the places of the named stacks alone, where the right is about groups or transactions of the state."""
     prefix = group_prefix(state)
-    if not stacks or place.pattern is not Pattern.PREFIXED or acl.name != prefix:
+    if not stacks or place.pattern is not PatternType.PREFIXED or acl.name != prefix:
         yield place
         return
     for name in list_texts(stacks):

@@ -28,7 +28,7 @@ class ResourceType(StrEnum):
         return self.value.replace("-", " ")
 
 
-class Pattern(StrEnum):
+class PatternType(StrEnum):
     """How a binding's resource name is compared with the names of resources."""
 
     LITERAL = "literal"

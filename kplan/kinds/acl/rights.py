@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import field
 from typing import NamedTuple
 
-from kplan.kinds.acl.operations import CLUSTER_NAME, Pattern, ResourceType
+from kplan.kinds.acl.operations import CLUSTER_NAME, PatternType, ResourceType
 from kplan.values import dataclass
 
 
-class Place(NamedTuple):
+class ResourcePattern(NamedTuple):
     """A resource of Kafka, or all whose names begin with `name`."""
 
     resource_type: ResourceType
     name: str = CLUSTER_NAME
-    pattern: Pattern = Pattern.LITERAL
+    pattern: PatternType = PatternType.LITERAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class Right:
     """
 
     operation: str
-    place: Place
+    place: ResourcePattern
     purpose: str = ""
     login: str = field(default="", repr=False)  # it may come from a sensitive variable
 
 
-def list_rights(operations: tuple[str, ...], place: Place, purpose: str = "") -> list[Right]:
+def list_rights(operations: tuple[str, ...], place: ResourcePattern, purpose: str = "") -> list[Right]:
     """Return a right for each of the operations."""
     return [Right(operation, place, purpose) for operation in operations]

@@ -8,7 +8,7 @@ from functools import lru_cache
 from kplan.diagnostics import Diagnostic, codes, error
 from kplan.kinds.acl.authorizer import EVERYBODY, Authorizer, allows, covers
 from kplan.kinds.acl.binding import AclBinding, describe_loss
-from kplan.kinds.acl.operations import ALL, ANY_NAME, CLUSTER_NAME, Pattern, ResourceType
+from kplan.kinds.acl.operations import ALL, ANY_NAME, CLUSTER_NAME, PatternType, ResourceType
 from kplan.kinds.acl.permissions import group_prefix
 from kplan.kinds.risks import NO_WORLD, RiskContext, World, make_risk
 from kplan.model import Action, Address, Change, Facts, Live, Resource, Risk
@@ -117,7 +117,7 @@ def _is_by(change: Change, need: Need, principal: str) -> bool:
 
 
 def _matches(binding: AclBinding, name: str) -> bool:
-    if binding.pattern is Pattern.PREFIXED:
+    if binding.pattern is PatternType.PREFIXED:
         return name.startswith(binding.resource_name)
     return binding.resource_name in (ANY_NAME, name)
 
@@ -180,7 +180,7 @@ def _find_shut_out(binding: AclBinding, world: World, judgement: Judgement) -> I
     if world.live.allows_by_default is False or binding.resource_type is ResourceType.CLUSTER:
         return
     names = _find_names(binding, world) if binding.resource_type is ResourceType.TOPIC else []
-    if binding.pattern is Pattern.LITERAL and binding.resource_name != ANY_NAME:
+    if binding.pattern is PatternType.LITERAL and binding.resource_name != ANY_NAME:
         names = [binding.resource_name]
     first = [name for name in names if not any(judgement.before.find_matching(binding.resource_type, name))]
     if first:
@@ -259,7 +259,7 @@ def find_topics_in_question(change: Change, names: Collection[str]) -> list[str]
 
 def _find_names(binding: AclBinding, world: World) -> list[str]:
     """Return the live topics that a binding is about."""
-    if binding.pattern is Pattern.LITERAL and binding.resource_name != ANY_NAME:
+    if binding.pattern is PatternType.LITERAL and binding.resource_name != ANY_NAME:
         return [binding.resource_name] if binding.resource_name in world.live.names else []
     return sorted(name for name in world.live.names if _matches(binding, name))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kplan.kinds.acl.binding import AclBinding, describe_binding, make_binding
-from kplan.kinds.acl.operations import Pattern, ResourceType
+from kplan.kinds.acl.operations import PatternType, ResourceType
 from kplan.kinds.views import Shape, Views
 from kplan.model import Health
 from kplan.model.fields import Json
@@ -31,7 +31,7 @@ class AclViews(Views[AclBinding]):
                 str(fields["operation"]),
                 ResourceType(fields["resource_type"]),
                 str(fields["resource_name"]),
-                Pattern(fields["pattern"]),
+                PatternType(fields["pattern"]),
                 str(fields["host"]),
             )
         )

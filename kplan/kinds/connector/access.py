@@ -13,8 +13,8 @@ from typing import Final
 
 from kplan.diagnostics import Diagnostic, codes, error
 from kplan.diagnostics.codes.code import Code
-from kplan.kinds.acl.operations import Pattern, ResourceType
-from kplan.kinds.acl.rights import Place, Right
+from kplan.kinds.acl.operations import PatternType, ResourceType
+from kplan.kinds.acl.rights import ResourcePattern, Right
 from kplan.kinds.connector import sinks
 from kplan.kinds.expansion import ExpansionContext
 from kplan.model import Address, Connector, Secret
@@ -71,11 +71,11 @@ class ConnectorNeeds:
         """Yield rights on a topic, with Create if the client makes it where it is missing and no stack declares it."""
         more = ("Create",) if creates and not self.is_declared(topic) else ()
         for operation in (*operations, *more):
-            yield Right(operation, Place(ResourceType.TOPIC, topic), purpose, login)
+            yield Right(operation, ResourcePattern(ResourceType.TOPIC, topic), purpose, login)
 
     def on_group(self, group: str, purpose: str, *operations: str, login: str) -> Iterator[Right]:
         for operation in operations:
-            yield Right(operation, Place(ResourceType.GROUP, group), purpose, login)
+            yield Right(operation, ResourcePattern(ResourceType.GROUP, group), purpose, login)
 
     def of_sink(self) -> Iterator[Right]:
         topics = list(self._list_read_topics())
@@ -160,7 +160,9 @@ class ConnectorNeeds:
             help = "write it into kplan.yaml: `connect: {group_id: …}`"
             self.report(codes.K274, "the group of Connect's workers is not known", detail, help)
         if group:
-            place = Place(ResourceType.TRANSACTIONAL_ID, f"{group}-{self.connector.name}-", Pattern.PREFIXED)
+            place = ResourcePattern(
+                ResourceType.TRANSACTIONAL_ID, f"{group}-{self.connector.name}-", PatternType.PREFIXED
+            )
             yield Right("Write", place, "exactly once", login)
 
     # -- problems -----------------------------------------------------------------------------------------------------

@@ -50,14 +50,18 @@ def _expand_entry(context: ExpansionContext, path: KEY, own: Mapping[str, Any]) 
             continue
         if key not in allowed:
             detail = f"{key} is not a quota of {'an IP address' if 'ip' in entity else 'users and clients'}"
-            context.report(codes.K271, "a value that is no quota", detail, (*path, key), f"write {', '.join(allowed)}")
+            context.report(
+                codes.K271, "a value that a quota cannot have", detail, (*path, key), f"write {', '.join(allowed)}"
+            )
             return
         try:
             values[key] = _parse_rate(own[key]) if key in RATES else float(own[key])
             if values[key] < 0:
                 raise ValueError(f"{own[key]} is negative")
         except (TypeError, ValueError) as e:
-            context.report(codes.K271, "a value that is no quota", str(e), (*path, key), "write a number, or 10MB/s")
+            context.report(
+                codes.K271, "a value that a quota cannot have", str(e), (*path, key), "write a number, or 10MB/s"
+            )
             return
     if not values:
         context.report(codes.K271, "a quota without limits", name_entity(entity), path, f"add {', '.join(allowed)}")
@@ -81,7 +85,7 @@ def _read_entity(context: ExpansionContext, path: KEY, own: Mapping[str, Any]) -
         if own.get(key) is not None
     }
     if not entity or ("ip" in entity and len(entity) > 1):
-        detail = "`ip` stands alone" if entity else "it has neither `user`, `client_id` nor `ip`"
+        detail = "`ip` cannot be combined" if entity else "it has neither `user`, `client_id` nor `ip`"
         context.report(codes.K270, "a quota that names no entity", detail, path, "name a user, a client id or an IP")
         return None
     address = entity.get("ip")

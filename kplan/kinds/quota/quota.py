@@ -56,7 +56,7 @@ def parse_entity(name: str) -> Entity:
         elif not equals and part.removesuffix(f"-{DEFAULT}") in ENTITY_TYPES and part.endswith(f"-{DEFAULT}"):
             entity[part.removesuffix(f"-{DEFAULT}")] = None
         else:
-            raise ValueError(f"{part!r} is no entity: write user=NAME, client-id=ID, ip=ADDRESS or user-default")
+            raise ValueError(f"{part!r} is not an entity: write user=NAME, client-id=ID, ip=ADDRESS or user-default")
     if name_entity(entity) != name:
         raise ValueError(f"write {name_entity(entity)}")
     return entity

@@ -14,7 +14,7 @@ from kplan.kinds.user.comparison import PASSWORD
 from kplan.kinds.user.user import ScramUser
 from kplan.model import Action, AttrDiff, Change, Risk, Target, Undo
 
-NO_PASSWORD = "no broker tells the password, and `previous_password` does not name it"
+NO_PASSWORD = "no broker returns the password, and `previous_password` does not name it"
 
 
 class UserConsequences(Consequences[ScramUser]):
@@ -22,7 +22,7 @@ class UserConsequences(Consequences[ScramUser]):
         if change.action is Action.CREATE:
             return Undo("delete", True)
         if change.action is Action.DELETE:
-            return Undo("none", False, "no broker tells the password")
+            return Undo("none", False, "no broker returns the password")
         if not needs_old_password(change) or _find_previous(change) is not None:
             return Undo("restore", True)
         return Undo("none", False, NO_PASSWORD)

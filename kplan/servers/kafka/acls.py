@@ -19,7 +19,7 @@ from confluent_kafka.admin import ResourceType as WireType  # type: ignore[attr-
 
 from kplan.diagnostics import Denied, KplanError, Timeout, Unsupported, codes
 from kplan.kinds.acl.binding import AclBinding, make_binding
-from kplan.kinds.acl.operations import Pattern, ResourceType
+from kplan.kinds.acl.operations import PatternType, ResourceType
 from kplan.kinds.acl.permissions import Acl
 from kplan.kinds.acl.risks import is_own_loss_accepted, takes_away
 from kplan.model import Action, Address, Change
@@ -35,8 +35,8 @@ TYPES: Final = {
     ResourceType.CLUSTER: WireType.BROKER,  # librdkafka's name for it
 }
 PATTERNS: Final = {
-    Pattern.LITERAL: ResourcePatternType.LITERAL,
-    Pattern.PREFIXED: ResourcePatternType.PREFIXED,
+    PatternType.LITERAL: ResourcePatternType.LITERAL,
+    PatternType.PREFIXED: ResourcePatternType.PREFIXED,
 }
 _KINDS: Final = {wire: kind for kind, wire in TYPES.items()}
 _PATTERNS: Final = {wire: pattern for pattern, wire in PATTERNS.items()}

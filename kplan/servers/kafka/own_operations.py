@@ -13,7 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from kplan.diagnostics import KplanError
 from kplan.kinds.acl.binding import AclBinding
-from kplan.kinds.acl.operations import ANY_NAME, Pattern, ResourceType
+from kplan.kinds.acl.operations import ANY_NAME, PatternType, ResourceType
 from kplan.kinds.acl.permissions import Acl
 from kplan.servers.kafka.client import Client
 
@@ -34,7 +34,7 @@ NAMES: Final = {wire: name for name, wire in OPERATIONS.items()}
 ALLOWS_BY_DEFAULT: Final = "allow.everyone.if.no.acl.found"
 MOST_TOPICS: Final = 1000  # that are asked about
 
-Place = tuple[str, str]  # `topic` and a name, or `cluster` and nothing
+ResourcePattern = tuple[str, str]  # `topic` and a name, or `cluster` and nothing
 
 
 class OwnOperations:
@@ -42,7 +42,7 @@ class OwnOperations:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._before: Mapping[Place, frozenset[str]] = {}
+        self._before: Mapping[ResourcePattern, frozenset[str]] = {}
 
     def require_describe(self) -> frozenset[str]:
         """Return the operations on the cluster. Raises Denied without the right to see bindings.
@@ -102,9 +102,9 @@ class OwnOperations:
         ]
         return ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if lost[3:] else "")
 
-    def _find_places(self, bindings: Sequence[AclBinding]) -> list[Place]:
+    def _find_places(self, bindings: Sequence[AclBinding]) -> list[ResourcePattern]:
         """Return the cluster where a binding is about it, and the live topics that bindings are about."""
-        places: list[Place] = []
+        places: list[ResourcePattern] = []
         if any(binding.resource_type is ResourceType.CLUSTER for binding in bindings):
             places.append(("cluster", ""))
         about_topics = [binding for binding in bindings if binding.resource_type is ResourceType.TOPIC]
@@ -112,9 +112,9 @@ class OwnOperations:
         matching = [name for name in topics if any(_is_about(binding, name) for binding in about_topics)]
         return [*places, *(("topic", name) for name in matching[:MOST_TOPICS])]
 
-    def _ask(self, places: Collection[Place]) -> dict[Place, frozenset[str]]:
+    def _ask(self, places: Collection[ResourcePattern]) -> dict[ResourcePattern, frozenset[str]]:
         """Return the operations on each place; one that this user may not even see has none."""
-        found: dict[Place, frozenset[str]] = {}
+        found: dict[ResourcePattern, frozenset[str]] = {}
         if ("cluster", "") in places:
             found["cluster", ""] = self._client.retry(self._ask_cluster)
         names = [name for kind, name in places if kind == "topic"]
@@ -141,6 +141,6 @@ def _name_all(operations: Any) -> frozenset[str]:
 
 
 def _is_about(binding: AclBinding, topic: str) -> bool:
-    if binding.pattern is Pattern.PREFIXED:
+    if binding.pattern is PatternType.PREFIXED:
         return topic.startswith(binding.resource_name)
     return binding.resource_name in (ANY_NAME, topic)

@@ -100,12 +100,10 @@ class GrantLanguage(Language):
                         "rules": {"$ref": "#/$defs/rules"},
                     },
                 },
-                "grantOrTopic": {
-                    "if": {"required": ["limit"]},
-                    "then": {"$ref": "#/$defs/grant"},
-                    "else": {"$ref": "#/$defs/topic"},
+                "resource": {
+                    "anyOf": [{"required": ["limit"]}],
+                    "allOf": [{"if": {"required": ["limit"]}, "then": {"$ref": "#/$defs/grant"}}],
                 },
-                "resource": {"else": {"$ref": "#/$defs/grantOrTopic"}},
             }
         },
     }
