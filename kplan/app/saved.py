@@ -14,8 +14,16 @@ from kplan.diagnostics import Blocked, Invalid, KplanError, Stale, codes, error
 from kplan.kinds.connector.debezium import drops
 from kplan.kinds.registry import comparison_of
 from kplan.language.template import references
-from kplan.model import Secret
-from kplan.planning.document import from_json, parse, secret_names, verify_signatures, with_secrets
+from kplan.model import Change, Secret
+from kplan.planning.document import (
+    from_json,
+    parse,
+    secret_names,
+    undo_secret_names,
+    verify_signatures,
+    with_secrets,
+    with_undo_secrets,
+)
 from kplan.planning.trust import Listed
 from kplan.project.loading import Request, load_project
 from kplan.project.reading import read_file
@@ -149,13 +157,19 @@ def fill_secrets(plans: Sequence[Plan], environment: Environment, request: Reque
 
 
 def fill_logins(plans: Sequence[Plan], request: Request, runtime: Runtime) -> list[Plan]:
-    """Return the plans with the logins of what they drop in databases, as far as the variables have values here."""
-    values = _given_values([name for plan in plans for name in drops.secret_names(plan.changes)], request)
+    """Return the plans with the logins of what they drop in databases, as far as the variables have values here.
+
+    So have the secrets that an undo sets, and no server tells.
+    """
+    changes = [change for plan in plans for change in plan.changes]
+    names = [*drops.secret_names(changes), *undo_secret_names(changes)]
+    values = _given_values(names, request)
     runtime.mask.add([value for value in values.values() if value])
-    return [
-        replace(plan, steps=tuple(replace(s, change=drops.with_login(s.change, values)) for s in plan.steps))
-        for plan in plans
-    ]
+
+    def fill(change: Change) -> Change:
+        return with_undo_secrets(drops.with_login(change, values), values)
+
+    return [replace(plan, steps=tuple(replace(s, change=fill(s.change)) for s in plan.steps)) for plan in plans]
 
 
 def _given_values(names: Sequence[str], request: Request) -> dict[str, str | None]:

@@ -13,7 +13,7 @@ from kplan.execution.run import Failure, Result, Run, Sent, has_changed
 from kplan.kinds.codec import change_from_json
 from kplan.kinds.connector.options import drops_of
 from kplan.kinds.connector.sensitivity import with_values
-from kplan.kinds.registry import KINDS
+from kplan.kinds.registry import KINDS, consequences_of
 from kplan.kinds.topic.losses import may_lose
 from kplan.model import Action, Change, Facts, File, Live, Target
 from kplan.model.events import LateEffectAwaited, Purpose
@@ -249,7 +249,9 @@ class Recovery:
         if sent.step.number in progress.settled - progress.undoing:
             return False  # what exists now came later, and belongs to others
         replaced = sent.step.change.action is Action.REPLACE and sent.step.number not in progress.undone
-        return sent.unsure or replaced or has_changed(sent.step.change, live)
+        is_unseen = consequences_of(sent.step.change).may_look_undone(sent.step.change)
+        unseen = is_unseen and sent.step.number not in progress.undone
+        return sent.unsure or replaced or unseen or has_changed(sent.step.change, live)
 
     # -- forward --------------------------------------------------------------------------------------------------
     def _complete(self, lock: Lock, progress: Progress) -> Result:

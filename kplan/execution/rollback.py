@@ -260,7 +260,9 @@ class Rollback:
 
 def _is_still_changed(sent: Sent, live: Live) -> bool:
     """Return whether it is not what it was before; what was replaced counts, even if it looks the same."""
+    is_unseen = consequences_of(sent.step.change).may_look_undone(sent.step.change)
     was_taken = sent.accepted or (sent.done and sent.step.change.action is Action.REPLACE)
+    was_taken = was_taken or (is_unseen and (sent.done or sent.unsure))
     return was_taken or has_changed(sent.step.change, live)
 
 

@@ -63,6 +63,7 @@ class Encoding(Protocol[R]):
 class Consequences(Protocol[R_contra]):
     """What a change of one kind brings with it; a kind inherits it, and overrides what is different."""
 
+    undo_sets_secrets: bool = False  # whether an undo needs values of secrets that no server tells
     judges_undo: bool = False  # whether an undo that a journal asks for is judged by its risks
     max_wave: float = inf  # how many changes are sent together, so that a failure is noticed before all are touched
 
@@ -107,6 +108,10 @@ class Consequences(Protocol[R_contra]):
 
     def may_look_done(self, change: Change) -> bool:
         """Whether the live state may be as planned before the change is over."""
+        return False
+
+    def may_look_undone(self, change: Change) -> bool:
+        """Whether the live state may be as planned before although the change was made."""
         return False
 
     def phase(self, change: Change) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -434,6 +434,30 @@ def _fill_secret(
             help="give the variable the same value, or make the plan again",
         )
     return Secret(filled.ref, filled.value, secret.fingerprint or filled.fingerprint)
+
+
+def undo_secret_names(changes: Iterable[Change]) -> list[str]:
+    """Return the variables of the secrets that undos set, and no server tells."""
+    secrets = (
+        secret
+        for change in changes
+        if change.after is not None and consequences_of(change).undo_sets_secrets
+        for secret in comparison_of(change.address).secrets(change.after).values()
+    )
+    return list(dict.fromkeys(name for secret in secrets for name in references(secret.ref)))
+
+
+def with_undo_secrets(change: Change, values: Mapping[str, str | None]) -> Change:
+    """Return the change with those secrets of its undo whose variables have values."""
+    if change.after is None or not consequences_of(change).undo_sets_secrets:
+        return change
+    comparison = comparison_of(change.address)
+    known = {
+        path: replace(secret, value=resolve(secret.ref, values))
+        for path, secret in comparison.secrets(change.after).items()
+        if secret.ref and all(values.get(name) is not None for name in references(secret.ref))
+    }
+    return replace(change, after=comparison.with_values(change.after, known))
 
 
 # -- judging a plan by what is live now -------------------------------------------------------------------------------

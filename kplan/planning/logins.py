@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from kplan.kinds.user.comparison import is_another_password
+from kplan.kinds.user.logins import try_mechanisms
 from kplan.kinds.user.user import Credentials, ScramUser
 from kplan.model import Address, Live, Resource, Secret, Stack
 from kplan.planning.diff import Ledger
@@ -22,6 +23,9 @@ class LoginServer(Protocol):
     def check_logins(self, logins: Mapping[Address, Credentials]) -> Mapping[Address, bool]:
         """Return whether each login works; one of which nothing is known is left out."""
 
+    def skip_logins(self) -> None:
+        """Let nobody log in from now on, not even to verify a password that was set."""
+
 
 def check_logins(stacks: Sequence[Stack], live: Live, ledger: Ledger, cluster: Cluster) -> Live:
     """Return the live state with what logins tell of the declared passwords. Each failure is in the broker's log."""
@@ -34,21 +38,40 @@ def check_logins(stacks: Sequence[Stack], live: Live, ledger: Ledger, cluster: C
         for address, resource in stack.resources.items()
         if isinstance(resource, ScramUser)
     }
-    asked = {}
+    asked: dict[Address, list[Credentials]] = {}
     for address, user in declared.items():
         now, owned = live.resources.get(address), ledger.get(address)
         applied = owned.applied if owned is not None and isinstance(owned.applied, ScramUser) else None
-        if isinstance(now, ScramUser) and (backend.checks_all_logins or may_change(user, now, applied)):
-            mechanism = next((name for name in user.mechanisms if name in now.mechanisms), None)
-            if mechanism is not None and user.password is not None and user.password.value is not None:
-                asked[address] = Credentials(user.user_name, mechanism, user.password.value)
-    told = backend.check_logins(asked) if asked else {}
+        password = user.password.value if user.password is not None else None
+        if not isinstance(now, ScramUser) or password is None:
+            continue
+        if backend.checks_all_logins or may_change(user, now, applied):
+            live_ones = [name for name in user.mechanisms if name in now.mechanisms]
+            asked[address] = [Credentials(user.user_name, name, password) for name in live_ones]
+    told = try_mechanisms(backend.check_logins, asked)
     known: dict[Address, Resource] = {}
-    for address, is_right in told.items():
+    for address, logins in asked.items():
         now = live.resources[address]
         assert isinstance(now, ScramUser)
-        known[address] = replace(now, password=make_live_password(declared[address], is_right))
+        if address in told:
+            known[address] = replace(now, password=make_live_password(declared[address], told[address]))
+        elif logins:
+            names = " and ".join(login.mechanism for login in logins)
+            known[address] = replace(now, uncompared=f"no listener of `kafka:` answers a login by {names}")
     return replace(live, resources={**live.resources, **known}) if known else live
+
+
+def skip_logins(live: Live, cluster: Cluster, reason: str) -> Live:
+    """Return the live state with the reason why no password was compared; nobody logs in from now on."""
+    for backend in cluster.backends:
+        if isinstance(backend, LoginServer):
+            backend.skip_logins()
+    users = {
+        address: replace(user, uncompared=reason)
+        for address, user in live.resources.items()
+        if isinstance(user, ScramUser)
+    }
+    return replace(live, resources={**live.resources, **users})
 
 
 def make_live_password(declared: ScramUser, is_right: bool) -> Secret:

@@ -79,10 +79,7 @@ def make_all(
     `prefetch` is what the servers and the store are being asked already. Raises as `make` does.
     """
     live, ledger = read_live_state(stacks, cluster, store, prefetch)
-    if options.checks_logins and any(a.kind == "user" for stack in stacks for a in stack.resources):
-        from kplan.planning.logins import check_logins
-
-        live = check_logins(stacks, live, ledger, cluster)
+    live = _compare_passwords(stacks, live, ledger, cluster, options)
     draft = compare_stacks(stacks, live, ledger, options)
     if (concealing := _without_passwords(cluster, live, draft.all)) is not live:
         live = concealing
@@ -226,6 +223,18 @@ def _without_passwords(cluster: Cluster, live: Live, changes: Sequence[Change]) 
     passwords = sensitivity.of_passwords(cluster.read_passwords(shown))
     settings = [setting for setting in passwords if _is_plain(live, setting)]
     return conceal_settings(cluster, live, settings) if shown else live
+
+
+def _compare_passwords(stacks: Sequence[Stack], live: Live, ledger: Ledger, cluster: Cluster, options: Options) -> Live:
+    """Learn by logins which live passwords are as declared, where logins are not left out."""
+    if not any(address.kind == "user" for stack in stacks for address in stack.resources):
+        return live
+    from kplan.planning import logins
+
+    if options.checks_logins:
+        return logins.check_logins(stacks, live, ledger, cluster)
+    reason = "a snapshot has no logins" if live.target.snapshot else "without a login check"
+    return logins.skip_logins(live, cluster, reason)
 
 
 def _is_plain(live: Live, setting: Setting) -> bool:

@@ -20,3 +20,11 @@ K342 = Code(
     cause="The usual client has no requests for quotas. kplan uses kafka-python's, which is an extra of kplan.",
     remedy="Install it: `pip install 'kplan[admin]'`.",
 )
+
+K343 = Code(
+    "K343",
+    "the cluster keeps no SCRAM users",
+    level="error",
+    cause="The brokers do not know the requests for SCRAM users (KIP-554), or their metadata version has none.",
+    remedy="Upgrade to Kafka 2.7, with KRaft to `metadata.version` 3.5, or remove `users:` for this environment.",
+)

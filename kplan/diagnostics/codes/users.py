@@ -38,8 +38,8 @@ K271 = Code(
     level="error",
     cause="""
         Byte rates take a size a second, such as `10MB/s`, or a number of bytes. `request_percentage` is a share of the
-        time of a broker's threads, where 100 is one thread. The other quotas are numbers for one second. A number is
-        not negative.
+        time of a broker's threads, where 100 is one thread. The other quotas are numbers for one second. Brokers
+        refuse 0, and fractions of everything but `request_percentage` and `controller_mutation_rate`.
         """,
     remedy="Write a number, or a size with its unit.",
 )

@@ -15,6 +15,8 @@ from kplan.kinds.topic.settings import rules
 from kplan.model import Origin, frozen
 
 ENTITY_KEYS = {"user": "user", "client_id": "client-id", "ip": "ip"}
+FRACTIONS = ("request_percentage", "controller_mutation_rate")
+MOST = 2.0**63  # brokers keep a long
 QUOTA_KEYS = (*ENTITY_KEYS, *CLIENT_KEYS, *IP_KEYS, "protect", "ignore")
 
 
@@ -56,8 +58,8 @@ def _expand_entry(context: ExpansionContext, path: KEY, own: Mapping[str, Any]) 
             return
         try:
             values[key] = _parse_rate(own[key]) if key in RATES else float(own[key])
-            if values[key] < 0:
-                raise ValueError(f"{own[key]} is negative")
+            if problem := _find_refusal(key, values[key]):
+                raise ValueError(f"{own[key]}: {problem}")
         except (TypeError, ValueError) as e:
             context.report(
                 codes.K271, "a value that a quota cannot have", str(e), (*path, key), "write a number, or 10MB/s"
@@ -69,6 +71,16 @@ def _expand_entry(context: ExpansionContext, path: KEY, own: Mapping[str, Any]) 
     spans = {f"/limits/{key}": context.document.at(*path, key) for key in values}
     origin = Origin(context.document.at(*path), spans)
     context.add(Quota(name_entity(entity), frozen(values), origin=origin, rules=rules(own)))
+
+
+def _find_refusal(key: str, value: float) -> str:
+    """Say why brokers refuse a limit, as `ClientQuotaControlManager.validateQuotaKeyValue` does; empty if they do not.
+
+    Kafka 4.3 takes no 0, and fractions only of percentages and of the mutation rate.
+    """
+    if not 0 < value < MOST:
+        return "a limit is greater than 0, and less than 2^63"
+    return "it takes no fractions" if key not in FRACTIONS and value != int(value) else ""
 
 
 def _parse_rate(value: Any) -> float:

@@ -12,12 +12,31 @@ from kplan.kinds.phases import Phase
 from kplan.kinds.risks import RiskContext, make_risk
 from kplan.kinds.user.comparison import PASSWORD
 from kplan.kinds.user.user import ScramUser
-from kplan.model import Action, AttrDiff, Change, Risk, Target, Undo
+from kplan.model import Action, AttrDiff, Change, Live, Risk, Secret, Target, Undo
 
 NO_PASSWORD = "no broker returns the password, and `previous_password` does not name it"
 
 
 class UserConsequences(Consequences[ScramUser]):
+    undo_sets_secrets = True
+
+    def add_effects(self, change: Change, live: Live) -> Change:
+        """Return the change with what is known of the live password, where nothing else says it."""
+        user, now = change.after, live.resources.get(change.address)
+        is_told = any(diff.path == PASSWORD for diff in change.diffs)
+        if not isinstance(user, ScramUser) or not isinstance(now, ScramUser) or is_told or user.password is None:
+            return change
+        applied = change.owner.applied if change.owner is not None else None
+        last = applied.password if isinstance(applied, ScramUser) else None
+        is_known = any(secret is not None and user.password.same_as(secret) for secret in (now.password, last))
+        reason = now.uncompared or "nothing else of the user differs"
+        effect = "password: as declared" if is_known else f"password: not compared ({reason})"
+        return replace(change, options=replace(change.options, effects=(*change.options.effects, effect)))
+
+    def may_look_undone(self, change: Change) -> bool:
+        """No broker tells the password."""
+        return change.action is Action.UPDATE and any(diff.path == PASSWORD for diff in change.diffs)
+
     def decide_undo(self, change: Change, target: Target) -> Undo:
         if change.action is Action.CREATE:
             return Undo("delete", True)
@@ -44,10 +63,10 @@ class UserConsequences(Consequences[ScramUser]):
             yield make_risk(codes.K451, NO_PASSWORD)
 
     def complete_undo(self, change: Change, back: Change) -> Change:
-        """Return `back` with the password that the stack names as the old one."""
+        """Return `back` with the old password: the one that the stack names, or the present one if it stays."""
         if not isinstance(back.after, ScramUser) or not isinstance(back.before, ScramUser):
             return back
-        previous = back.before.previous
+        previous = _find_previous(change)
         if previous is None or not needs_old_password(change):
             return back
         diffs = [diff for diff in back.diffs if diff.path != PASSWORD]
@@ -56,13 +75,13 @@ class UserConsequences(Consequences[ScramUser]):
 
 
 def needs_old_password(change: Change) -> bool:
-    """Whether the change sets a password where there was one: a mechanism's iterations are set with its password."""
-    return any(diff.before is not None and (diff.path == PASSWORD or diff.after is not None) for diff in change.diffs)
+    """Whether an undo sets a password again: a mechanism's iterations are set with its password."""
+    return any(diff.before is not None for diff in change.diffs)
 
 
-def _find_previous(change: Change) -> object:
+def _find_previous(change: Change) -> Secret | None:
     """Return the password that an undo sets: the old one, or the present one where only iterations change."""
-    if not isinstance(change.after, ScramUser):
+    if change.action is not Action.UPDATE or not isinstance(change.after, ScramUser):
         return None
     if any(diff.path == PASSWORD for diff in change.diffs):
         return change.after.previous

@@ -19,7 +19,8 @@ FEWEST_ITERATIONS, MOST_ITERATIONS = 4096, 16384  # `org.apache.kafka.common.sec
 class ScramUser(Resource):
     """`mechanisms` has the iterations of each mechanism, in the order of the stack; `name` is the encoded user name.
 
-    A live user has no `password`. `previous` is the password that the stack names as the old one.
+    A live user has a `password` only where a login told of it. `previous` is the password that the stack names as the
+    old one.
     """
 
     kind: ClassVar[str] = "user"
@@ -27,6 +28,7 @@ class ScramUser(Resource):
     mechanisms: Mapping[str, int] = field(default_factory=dict)
     password: Secret | None = None
     previous: Secret | None = field(default=None, compare=False)
+    uncompared: str = field(default="", compare=False)  # of a live user: why no login told its password
 
     @property
     def user_name(self) -> str:

@@ -18,7 +18,11 @@ from kplan.values import dataclass
 
 TIMEOUT_S: Final = 3.0
 AT_ONCE: Final = 8
-UNSUPPORTED: Final = re.compile("unsupported|not enabled|enabled mechanisms", re.IGNORECASE)  # of the mechanism
+# `_AUTHENTICATION` that says nothing of the password: another mechanism, or a connection that broke meanwhile
+UNTELLING: Final = re.compile(
+    "unsupported|not enabled|enabled mechanisms|handshake failed|SaslAuthenticateRequest failed|disconnected",
+    re.IGNORECASE,
+)
 _OWN: Final = ("sasl.username", "sasl.password", "sasl.mechanism", "sasl.mechanisms")
 
 
@@ -28,12 +32,17 @@ class Logins:
 
     config: Mapping[str, str]
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether the environment's listener asks for a login at all."""
+        return self.config.get("security.protocol", "").upper().startswith("SASL")
+
     def check(self, logins: Mapping[Address, Credentials]) -> Mapping[Address, bool]:
         """Return whether each login works, by the user's address; one of which nothing is known is left out.
 
         Without a listener for SASL nothing is known. A user without a right still logs in.
         """
-        if not self.config.get("security.protocol", "").upper().startswith("SASL") or not logins:
+        if not self.is_possible or not logins:
             return {}
         with ThreadPoolExecutor(min(AT_ONCE, len(logins))) as pool:
             answers = dict(zip(logins, pool.map(self._try, logins.values()), strict=True))
@@ -46,7 +55,7 @@ class Logins:
 
         def note(problem: KafkaError) -> None:
             if problem.code() == KafkaError._AUTHENTICATION:
-                (is_unknown if UNSUPPORTED.search(problem.str()) else refused).set()
+                (is_unknown if UNTELLING.search(problem.str()) else refused).set()
 
         properties: dict[str, Any] = {key: value for key, value in self.config.items() if key not in _OWN}
         properties |= {

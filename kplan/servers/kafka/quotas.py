@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from kplan.diagnostics import Denied, Diagnostic, KplanError, Timeout, Unsupported, codes
+from kplan.diagnostics import Diagnostic, KplanError, Rejected, Timeout, Unsupported, codes
 from kplan.kinds.acl.permissions import Acl
 from kplan.kinds.quota.comparison import LIMIT
 from kplan.kinds.quota.quota import Entity, Quota, name_entity
@@ -78,10 +78,16 @@ class KafkaQuotas(PlainBackend):
         refusals: dict[Address, KplanError | None] = dict.fromkeys(change.address for change in changes)
         if not entries:
             return refusals
-        answer = self._send(AlterClientQuotasRequest(entries=entries, validate_only=validate_only))
-        for entry in answer.entries:
-            if entry.error_code:
-                address = Address(self.kind, name_entity(_entity_of(entry)))
+        request = AlterClientQuotasRequest(entries=entries, validate_only=validate_only)
+        answer = self._client.client.retry(lambda: self._send(request))  # to set a limit again does no harm
+        answered = {name_entity(_entity_of(entry)): entry for entry in answer.entries}
+        for address, operations in asked:
+            entry = answered.get(address.name)
+            if not operations:
+                continue
+            if entry is None:
+                refusals[address] = Timeout("the broker's answer does not name it")
+            elif entry.error_code:
                 right = Acl("AlterConfigs", "Cluster")
                 refusals[address] = self._make_error(entry.error_code, entry.error_message, right)
         return refusals
@@ -107,11 +113,13 @@ class KafkaQuotas(PlainBackend):
     def _send(self, request: Any) -> Any:
         """Return the answer to a request. Raises its failure as an error of kplan."""
         if not is_installed():
-            raise Unsupported(
+            missing = Unsupported(
                 "quotas need another client, which is not installed",
                 code=codes.K342,
                 help="install it: pip install 'kplan[admin]'",
             )
+            missing.exit_code = Rejected.exit_code
+            raise missing
 
         def ask(admin: Any) -> Any:
             manager = admin._manager  # the library has the messages, and no method for them
@@ -120,8 +128,8 @@ class KafkaQuotas(PlainBackend):
         return self._client.request(ask)
 
     def _make_error(self, code: int, message: str | None, right: Acl) -> KplanError:
-        refusal = self._client.client.add_acl(self._client.client.error_of_code(code, message or ""), right)
-        return refusal if isinstance(refusal, Denied) or refusal.message else Unsupported(f"error {code}")
+        client = self._client.client
+        return client.add_acl(client.error_of_code(code, message or f"error {code}, without a reason"), right)
 
 
 def list_operations(change: Change) -> list[Operation]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from kplan.diagnostics import Denied, KplanError, Timeout, Unsupported, codes
+from kplan.diagnostics import Denied, KplanError, Rejected, Timeout, Unsupported, codes
 
 if TYPE_CHECKING:
     from kplan.servers.kafka.client import Client
@@ -60,12 +60,14 @@ def convert_settings(config: Mapping[str, str]) -> dict[str, Any]:
 
 
 def unsupported_setting_error(name: str) -> Unsupported:
-    return Unsupported(
+    missing = Unsupported(
         f"the client for replicas and quotas has no counterpart of {name}",
         code=codes.K328,
         help="name brokers that it can log in to (PLAIN or SCRAM, certificates as PEM files) in an environment of its "
         "own, or run kafka-reassign-partitions.sh",
     )
+    missing.exit_code = Rejected.exit_code
+    return missing
 
 
 def _create_tls_context(config: Mapping[str, str]) -> ssl.SSLContext:
