@@ -31,6 +31,7 @@ import kplan.cli.recover
 import kplan.planning.pipeline
 import kplan.servers.connect.access
 import kplan.servers.kafka.client
+import kplan.servers.kafka.second_client
 import kplan.state.kafka.producer
 from kplan.__main__ import run
 
@@ -61,6 +62,8 @@ def wrap(points: Points) -> None:
     """Every record of the state and every request that changes something has its points from now on."""
     vars(kplan.state.kafka.producer)["Producer"] = _producer(points)
     vars(kplan.servers.kafka.client)["AdminClient"] = _admin(points)
+    client = kplan.servers.kafka.second_client.SecondClient
+    client.request = _quotas(points, client.request)  # type: ignore[method-assign]
     requests.Session.request = _request(points, requests.Session.request)  # type: ignore[method-assign]
     vars(kplan.servers.connect.access)["Pacing"] = partial(kplan.servers.connect.access.Pacing, steady=STEADY)
 
@@ -112,8 +115,19 @@ def _admin(points: Points) -> type[AdminClient]:
 
         return call
 
-    names = ("create_topics", "delete_topics", "create_partitions", "incremental_alter_configs")
+    names = ("create_topics", "delete_topics", "create_partitions", "incremental_alter_configs", "create_acls",
+             "delete_acls", "alter_user_scram_credentials")  # fmt: skip
     return type("Counted", (AdminClient,), {name: counted(name) for name in names})
+
+
+def _quotas(points: Points, send: Callable[..., Any]) -> Callable[..., Any]:
+    def call(self: kplan.servers.kafka.second_client.SecondClient, ask: Callable[[Any], Any]) -> Any:
+        points.reach("quotas before")
+        answer = send(self, ask)
+        points.reach("quotas after")
+        return answer
+
+    return call
 
 
 def _request(points: Points, send: Callable[..., Any]) -> Callable[..., Any]:

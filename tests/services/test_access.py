@@ -35,6 +35,7 @@ from kplan.servers.kafka.client import Client
 from kplan.servers.kafka.logins import Logins
 from kplan.servers.kafka.quotas import KafkaQuotas
 from kplan.servers.kafka.users import KafkaUsers
+from tests.faults import access as faults
 from tests.services import ServiceMissing
 from tests.services.fixtures import without
 from tests.services.secure import SecureKafka
@@ -492,3 +493,16 @@ def test_quotas_of_every_entity_are_set_changed_and_removed(access: Access, proj
         assert read() == {}
     finally:
         backend.close()
+
+
+# -- a death ----------------------------------------------------------------------------------------------------------
+def test_a_death_at_any_point_is_recovered(access: Access) -> None:
+    """Some points of `python -m tests.faults.access`, which tries all of them."""
+    trials = faults.Trials(access.kafka)
+    points = list(enumerate(trials.list_points(), 1))
+    changing = [
+        each for each in points if each[1].startswith(("create_acls", "alter_user", "delete_acls", "journal did"))
+    ]
+    outcomes = faults.run(trials, changing[:: max(1, len(changing) // 4)])
+    assert len(outcomes) >= 4
+    assert not [each for each in outcomes if each.is_lost], "\n".join(each.output for each in outcomes)
