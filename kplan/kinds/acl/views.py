@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from kplan.kinds.acl.binding import AclBinding, describe_binding, make_binding
-from kplan.kinds.acl.operations import PatternType, ResourceType
-from kplan.kinds.views import Shape, Views
+from kplan.kinds.acl.binding import PERMISSIONS, AclBinding, describe_binding, make_binding, name_operation
+from kplan.kinds.acl.operations import ANY_HOST, Pattern, ResourceType
+from kplan.kinds.views import FoldWords, Shape, Views
 from kplan.model import Health
 from kplan.model.fields import Json
+
+UNTYPED = ("transactional_id", "streams")  # lines whose names are all of one sort
 
 
 class AclViews(Views[AclBinding]):
@@ -20,18 +22,54 @@ class AclViews(Views[AclBinding]):
         return {"grant": describe_binding(binding)}
 
     def list_main_attributes(self, fields: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:
-        return [("grant", self.summarize(fields))]
+        return [("grant" if fields["permission"] == "allow" else "denial", self.summarize(fields))]
 
     def summarize(self, fields: Mapping[str, Any]) -> str:
         """Return the binding as a sentence."""
-        return describe_binding(
-            make_binding(
-                str(fields["principal"]),
-                str(fields["permission"]),
-                str(fields["operation"]),
-                ResourceType(fields["resource_type"]),
-                str(fields["resource_name"]),
-                PatternType(fields["pattern"]),
-                str(fields["host"]),
-            )
-        )
+        return describe_binding(_read_binding(fields))
+
+    def summarize_deleted(self, fields: Mapping[str, Any]) -> str:
+        """Return what is revoked, or which denial ends."""
+        verb = "revokes" if fields["permission"] == "allow" else "ends"
+        return f"{verb}: {self.summarize(fields)}"
+
+    def fold_key(self, change: Mapping[str, Any]) -> Hashable | None:
+        """Return the principal and the direction: what is granted and what is revoked are never one row."""
+        fields = change["after"] or change["before"]
+        return (fields["principal"], fields["permission"]) if fields else None
+
+    def describe_fold(self, changes: Sequence[Mapping[str, Any]]) -> FoldWords:
+        """Return the principal, and the names of what each line of its block, or each operation, is about."""
+        parts: dict[str, dict[str, None]] = {}
+        for change in changes:
+            fields = change["after"] or change["before"]
+            line = str(fields.get("note") or "")
+            label = name_operation(str(fields["operation"])) if line in ("", *PERMISSIONS) else line
+            parts.setdefault(label, {})[_name_shortly(_read_binding(fields), with_type=label not in UNTYPED)] = None
+        first = changes[0]["after"] or changes[0]["before"]
+        noun = self.plural if first["permission"] == "allow" else "denials"
+        if changes[0]["actions"] == ["delete"]:
+            noun = f"{noun} {'revoked' if first['permission'] == 'allow' else 'lifted'}"
+        return FoldWords(first["principal"], noun, tuple(f"{each} {', '.join(names)}" for each, names in parts.items()))
+
+
+def _read_binding(fields: Mapping[str, Any]) -> AclBinding:
+    return make_binding(
+        str(fields["principal"]),
+        str(fields["permission"]),
+        str(fields["operation"]),
+        ResourceType(fields["resource_type"]),
+        str(fields["resource_name"]),
+        Pattern(fields["pattern"]),
+        str(fields["host"]),
+    )
+
+
+def _name_shortly(binding: AclBinding, with_type: bool) -> str:
+    """Return the resource as a stack file names it; a topic without the word `topic`."""
+    if binding.resource_type is ResourceType.CLUSTER:
+        return "the cluster"
+    name = f"{binding.resource_name}*" if binding.pattern is Pattern.PREFIXED else binding.resource_name
+    host = "" if binding.host == ANY_HOST else f" from {binding.host}"
+    noun = f"{binding.resource_type.noun} " if with_type and binding.resource_type is not ResourceType.TOPIC else ""
+    return f"{noun}{name}{host}"
