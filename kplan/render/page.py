@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from kplan.diagnostics import codes
+from kplan.kinds.nouns import count_kind
 from kplan.render import text
 from kplan.render.excerpt import Excerpt, Stretch, make_excerpts, split_steps
 from kplan.render.facts import describe_snapshot, format_age
@@ -437,7 +438,7 @@ def _group_waves(parts: Sequence[StepView | Stretch], changes: Sequence[Json]) -
     for number, group in groupby(changes, key=lambda change: change["wave"]):
         steps = list(group)
         kinds = Counter((name_action(c), c["kind"]) for c in steps)
-        summary = ", ".join(f"{action} {count(n, kind)}" for (action, kind), n in kinds.items())
+        summary = ", ".join(f"{action} {count_kind(n, kind)}" for (action, kind), n in kinds.items())
         numbers = [c["step"] for c in steps]
         final = any(not c["undo"]["complete"] for c in steps)
         first = parts[bisect_right(starts, numbers[0]) - 1].id
