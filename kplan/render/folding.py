@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from kplan.values import dataclass
 from itertools import groupby
 from typing import Any
 
 from kplan.kinds.nouns import views_of
 from kplan.text import format_ranges
+from kplan.values import dataclass
 
 MIN_FOLD_SIZE = 2
 

@@ -41,16 +41,26 @@ class AclViews(Views[AclBinding]):
     def describe_fold(self, changes: Sequence[Mapping[str, Any]]) -> FoldWords:
         """Return the principal, and the names of what each line of its block, or each operation, is about."""
         parts: dict[str, dict[str, None]] = {}
+        hosts: dict[str, set[str]] = {}
         for change in changes:
             fields = change["after"] or change["before"]
             line = str(fields.get("note") or "")
             label = name_operation(str(fields["operation"])) if line in ("", *PERMISSIONS) else line
-            parts.setdefault(label, {})[_name_shortly(_read_binding(fields), with_type=label not in UNTYPED)] = None
+            binding = _read_binding(fields)
+            name = _name_shortly(binding, with_type=label not in UNTYPED)
+            parts.setdefault(label, {})[name] = None
+            hosts.setdefault(name, set()).add(binding.host)
         first = changes[0]["after"] or changes[0]["before"]
         noun = self.plural if first["permission"] == "allow" else "denials"
         if changes[0]["actions"] == ["delete"]:
             noun = f"{noun} {'revoked' if first['permission'] == 'allow' else 'lifted'}"
-        return FoldWords(first["principal"], noun, tuple(f"{each} {', '.join(names)}" for each, names in parts.items()))
+        own_hosts = {name: ", ".join(sorted(each)) for name, each in hosts.items()}
+        common = set(own_hosts.values())
+        described = [f"{label} {', '.join(_add_hosts(n, own_hosts[n], len(common) > 1) for n in names)}"
+                     for label, names in parts.items()]  # fmt: skip
+        if len(common) == 1 and common != {ANY_HOST}:
+            described.append(f"from {common.pop()}")
+        return FoldWords(first["principal"], noun, tuple(described))
 
 
 def _read_binding(fields: Mapping[str, Any]) -> AclBinding:
@@ -70,6 +80,10 @@ def _name_shortly(binding: AclBinding, with_type: bool) -> str:
     if binding.resource_type is ResourceType.CLUSTER:
         return "the cluster"
     name = f"{binding.resource_name}*" if binding.pattern is Pattern.PREFIXED else binding.resource_name
-    host = "" if binding.host == ANY_HOST else f" from {binding.host}"
     noun = f"{binding.resource_type.noun} " if with_type and binding.resource_type is not ResourceType.TOPIC else ""
-    return f"{noun}{name}{host}"
+    return f"{noun}{name}"
+
+
+def _add_hosts(name: str, hosts: str, differs: bool) -> str:
+    """Return the name with its hosts, where these differ from name to name."""
+    return f"{name} (from {hosts})" if differs and hosts != ANY_HOST else name
