@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from kplan.kinds.acl.binding import PERMISSIONS, AclBinding, describe_binding, make_binding, name_operation
-from kplan.kinds.acl.operations import ANY_HOST, Pattern, ResourceType
+from kplan.kinds.acl.operations import ANY_HOST, PatternType, ResourceType
 from kplan.kinds.views import FoldWords, Shape, Views
 from kplan.model import Health
 from kplan.model.fields import Json
@@ -70,7 +70,7 @@ def _read_binding(fields: Mapping[str, Any]) -> AclBinding:
         str(fields["operation"]),
         ResourceType(fields["resource_type"]),
         str(fields["resource_name"]),
-        Pattern(fields["pattern"]),
+        PatternType(fields["pattern"]),
         str(fields["host"]),
     )
 
@@ -79,7 +79,7 @@ def _name_shortly(binding: AclBinding, with_type: bool) -> str:
     """Return the resource as a stack file names it; a topic without the word `topic`."""
     if binding.resource_type is ResourceType.CLUSTER:
         return "the cluster"
-    name = f"{binding.resource_name}*" if binding.pattern is Pattern.PREFIXED else binding.resource_name
+    name = f"{binding.resource_name}*" if binding.pattern is PatternType.PREFIXED else binding.resource_name
     noun = f"{binding.resource_type.noun} " if with_type and binding.resource_type is not ResourceType.TOPIC else ""
     return f"{noun}{name}"
 

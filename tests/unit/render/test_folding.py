@@ -12,7 +12,7 @@ import pytest
 
 from kplan.diagnostics import Span
 from kplan.kinds.acl.binding import AclBinding, make_binding
-from kplan.kinds.acl.operations import Pattern, ResourceType
+from kplan.kinds.acl.operations import PatternType, ResourceType
 from kplan.model import Action, Address, Change, Origin, Risk, Target, Undo
 from kplan.planning.document import Plan, to_json
 from kplan.planning.order import Step
@@ -22,7 +22,7 @@ from kplan.render.views import render
 
 
 def bind(principal: str, operation: str, name: str, line: str, number: int, permission: str = "allow") -> AclBinding:
-    pattern = Pattern.PREFIXED if name.endswith("*") else Pattern.LITERAL
+    pattern = PatternType.PREFIXED if name.endswith("*") else PatternType.LITERAL
     binding = make_binding(principal, permission, operation, ResourceType.TOPIC, name.rstrip("*"), pattern)
     return replace(binding, origin=Origin(Span("shop.yaml", number, 3, number, 9), note=line), lines=(line,))
 
