@@ -32,3 +32,16 @@ def join_names(items: Sequence[str], max_names: int = 5) -> str:
     """Return `a, b and 3 more`."""
     more = len(items) - max_names
     return ", ".join(items[:max_names]) + (f" and {more} more" if more > 0 else "")
+
+
+def format_ranges(numbers: Sequence[int], max_parts: int = 6) -> str:
+    """Return `1–4, 7` for 1 2 3 4 7; beyond `max_parts` parts, how many numbers there are more."""
+    parts: list[list[int]] = []
+    for number in sorted(numbers):
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    written = [str(a) if a == b else f"{a}\u2013{b}" for a, b in parts[:max_parts]]
+    more = sum(b - a + 1 for a, b in parts[max_parts:])
+    return ", ".join(written) + (f" and {more} more" if more else "")

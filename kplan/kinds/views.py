@@ -6,7 +6,7 @@ records, moves none, and is well once it is there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
 from kplan.model import Address, Facts, Health, Live, Resource
@@ -26,6 +26,15 @@ class LiveResource:
     health: Health | None = None
     facts: Facts | None = None
     id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FoldWords:
+    """What several steps are together: `title` is what they are about, `parts` what they do, in order."""
+
+    title: str
+    noun: str
+    parts: tuple[str, ...] = ()
 
 
 class Views(Protocol[R_contra]):
@@ -89,6 +98,21 @@ class Views(Protocol[R_contra]):
     def summarize(self, fields: Mapping[str, Any]) -> str:
         """Return what a new resource is in a few words; `fields` are its encoding."""
         return ""
+
+    def summarize_deleted(self, fields: Mapping[str, Any]) -> str:
+        """Return what a deletion takes away in a few words, where its address does not say it."""
+        return ""
+
+    def fold_key(self, change: Mapping[str, Any]) -> Hashable | None:
+        """Return what steps in a row have in common that views show as one; None: the step is always alone.
+
+        `change` is a step of a plan's document. A step with a danger or a caution is alone whatever this returns.
+        """
+        return None
+
+    def describe_fold(self, changes: Sequence[Mapping[str, Any]]) -> FoldWords:
+        """Return the words for steps with the same key."""
+        return FoldWords("", "")
 
     # -- lineage --------------------------------------------------------------------------------------------------
     def find_flows(self, address: str, fields: Mapping[str, Any]) -> Iterable[Flow]:

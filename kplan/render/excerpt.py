@@ -8,9 +8,8 @@ from itertools import groupby
 from typing import Any
 
 from kplan.render import text
-from kplan.render.flow import format_ranges
 from kplan.render.steps import name_action, summarize_step
-from kplan.text import truncate
+from kplan.text import format_ranges, truncate
 from kplan.values import dataclass
 
 MAX_WHOLE = 5_000  # a page of at most so many steps shows each of them in detail

@@ -21,6 +21,7 @@ from kplan.inspect.lineage import (
 from kplan.kinds.nouns import count_kind, name_several
 from kplan.kinds.registry import KINDS
 from kplan.render.text import format_sign
+from kplan.text import format_ranges
 from kplan.values import dataclass
 
 MAX_BOXES = 60  # in one drawing
@@ -217,19 +218,6 @@ def _split_name(address: str) -> tuple[str, str]:
 
 def _count_letters(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
-
-
-def format_ranges(numbers: Sequence[int], max_parts: int = 6) -> str:
-    """Return `1–4, 7` for 1 2 3 4 7; beyond `max_parts` parts, how many numbers there are more."""
-    parts: list[list[int]] = []
-    for number in sorted(numbers):
-        if parts and number == parts[-1][1] + 1:
-            parts[-1][1] = number
-        else:
-            parts.append([number, number])
-    written = [str(a) if a == b else f"{a}\u2013{b}" for a, b in parts[:max_parts]]
-    more = sum(b - a + 1 for a, b in parts[max_parts:])
-    return ", ".join(written) + (f" and {more} more" if more else "")
 
 
 def _choose_boxes(boxes: Mapping[str, FlowBox], lines: Sequence[Line]) -> set[str]:

@@ -23,6 +23,7 @@ from kplan.diagnostics import Span, codes
 from kplan.render import text
 from kplan.render.facts import describe_snapshot
 from kplan.render.findings import move_to_root
+from kplan.render.folding import Fold, find_failing, fold_steps
 from kplan.render.gfm import (
     count_characters,
     encode_name,
@@ -35,7 +36,7 @@ from kplan.render.gfm import (
 )
 from kplan.render.graph import draw_graph
 from kplan.render.many import has_content
-from kplan.render.patch import write_patch
+from kplan.render.patch import write_fold, write_patch
 from kplan.render.review import (
     FORMS,
     Detail,
@@ -48,13 +49,15 @@ from kplan.render.review import (
     render_review,
 )
 from kplan.render.room import PageItem, Part, fit_page
-from kplan.render.steps import format_attribute, name_action, summarize_step
+from kplan.render.steps import format_attribute, name_action, summarize_deleted, summarize_step
 from kplan.render.text import Context
 from kplan.text import count, truncate
 
 MAX_CHARACTERS = 60_000
 LEFT_OUT_CHARACTERS = 1_500  # reserved for the line that lists what was left out
 MAX_ADDRESS_LENGTH = 260
+MAX_DESCRIBED = 120  # folded steps that are described; of more, the diff has the addresses alone
+MAX_SUMMARY_LENGTH = 400  # of folded steps, which the diff lists in full
 SUMMARY_KEYS = ("add", "change", "delete", "replace", "move", "adopt", "release")
 
 Json = Mapping[str, Any]
@@ -220,7 +223,8 @@ def _format_note(note: str) -> str:
 # -- one stack --------------------------------------------------------------------------------------------------------
 def _render_stack(document: Json, context: Context, form: Form, several: bool) -> Iterator[Part]:
     """Yield the stack's steps in their order, and what opens with a click: warnings, drift, diffs, the graph."""
-    rows = [_make_row(change, form) for change in document["changes"]]
+    items = list(fold_steps(document["changes"], find_failing(document)))
+    rows = [_make_fold_row(item) if isinstance(item, Fold) else _make_row(item, form) for item in items]
     if several:
         needed = any(item.rank is Rank.ALWAYS for item in rows)
         stack = f"{_choose_icon([document])} {escape_text(truncate(document['stack']['name'], 63))}"
@@ -246,6 +250,22 @@ def _make_row(change: Json, form: Form) -> PageItem:
     return PageItem(Rank.ALWAYS if needed else rank, partial(_format_row, change), noun)
 
 
+def _make_fold_row(fold: Fold) -> PageItem:
+    """Return one row for folded steps. Those that cannot be undone are in the list above it, too."""
+    rank, _ = _rank_step(fold.first)
+    final = not fold.first["undo"]["complete"]
+    return PageItem(Rank.ALWAYS if final else rank, partial(_format_fold_row, fold), f"row of {fold.noun}")
+
+
+def _format_fold_row(fold: Fold) -> str:
+    mark = text.format_sign(fold.first) + ("" if fold.first["undo"]["complete"] else "!")
+    title = format_code(fold.title, MAX_ADDRESS_LENGTH)
+    summary = format_prose(truncate(fold.summary, MAX_SUMMARY_LENGTH))
+    reason = text.REASONS.get(fold.first["reason"], "")
+    words = f"{summary} ({format_prose(reason)})" if reason else summary
+    return format_row([fold.numbers, f"`{mark}`", title, words, _describe_undo(fold.first)])
+
+
 def _rank_step(change: Json) -> tuple[Rank, str]:
     if change["actions"][0] in ("adopt", "release"):
         return Rank.LEDGER, "ledger step"
@@ -263,7 +283,8 @@ def _describe_step(change: Json) -> str:
     if action in ("adopt", "release", "give up"):
         return format_prose(text.REASONS.get(change["reason"], "released: it stays, and the stack no longer owns it"))
     if action in ("delete", "replace"):
-        return "deleted" if action == "delete" else "deleted and recreated"
+        deleted = ": ".join(filter(None, ["deleted", format_prose(truncate(summarize_deleted(change), 200))]))
+        return deleted if action == "delete" else "deleted and recreated"
     parts = [format_prose(truncate(summarize_step(change), 200))]
     if action == "move":
         parts.insert(0, f"was {format_code(change['moved_from'], MAX_ADDRESS_LENGTH)}, with its offsets")
@@ -335,9 +356,15 @@ def _format_drift(difference: Json) -> str:
 
 
 def _render_diffs(document: Json) -> Part:
+    changes = list(fold_steps(document["changes"], find_failing(document)))
+    is_brief = sum(len(change.steps) for change in changes if isinstance(change, Fold)) > MAX_DESCRIBED
     ranks = {Rank.CREATE: Rank.CREATE_DIFF, Rank.LEDGER: Rank.CREATE_DIFF}
     items = []
-    for change in document["changes"]:
+    for change in changes:
+        if isinstance(change, Fold):
+            rank = ranks.get(_rank_step(change.first)[0], Rank.OTHER_DIFF)
+            items.append(PageItem(rank, partial(write_fold, change, is_brief), f"diff of {change.noun}"))
+            continue
         fallback = (
             Rank.UPDATE_DIFF if name_action(change) == "change" and change["undo"]["complete"] else Rank.OTHER_DIFF
         )

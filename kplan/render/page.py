@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any
 
 from kplan.diagnostics import codes
+from kplan.kinds.nouns import count_kind
 from kplan.render import text
 from kplan.render.excerpt import Excerpt, Stretch, make_excerpts, split_steps
 from kplan.render.facts import describe_snapshot, format_age
-from kplan.render.flow import Drawing, draw, format_ranges
+from kplan.render.flow import Drawing, draw
+from kplan.render.folding import Fold, find_failing, fold_steps
 from kplan.render.steps import (
     Row,
     describe_unchanged,
@@ -23,9 +26,10 @@ from kplan.render.steps import (
     name_action,
     place,
     shows_differences,
+    summarize_resource,
     summarize_step,
 )
-from kplan.text import count
+from kplan.text import count, format_ranges
 from kplan.values import dataclass
 
 MAX_OPEN_STEPS = 40  # plans of more steps begin with their steps closed
@@ -63,8 +67,19 @@ class RiskView:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberView:
+    """Show one of folded steps in a line."""
+
+    id: str
+    number: int
+    address: str
+    brief: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepView:
-    """Show one step.
+    """Show one step, or several that are folded: `members` are these, and `numbers` names them.
 
     It has `rows` for what differs, or `attributes` of what it creates or deletes. `tags` are the risks that the page
     filters by, `remedies` what to do about dangers, with the words to write.
@@ -92,6 +107,13 @@ class StepView:
     remedies: Sequence[tuple[str, str]]
     badges: Sequence[tuple[str, str]]
     stack: str
+    numbers: str = ""
+    members: Sequence[MemberView] = ()
+
+    @property
+    def total(self) -> int:
+        """Return how many steps it stands for."""
+        return len(self.members) or 1
 
     @property
     def has_changed_values(self) -> bool:
@@ -221,7 +243,7 @@ def make_page(documents: Sequence[Json], context: text.Context) -> PageView:
                   for code in sorted(cautions)],
         filters=_make_filters(stacks, steps),
         total=sum(len(document["changes"]) for document in documents),
-        detailed_total=len(steps),
+        detailed_total=sum(step.total for step in steps),
         danger_total=sum(1 for _ in _list_codes(documents, "danger")),
         saved=context.saved,
     )  # fmt: skip
@@ -247,15 +269,23 @@ def _make_filters(
 ) -> list[tuple[str, str, Sequence[tuple[str, str, int]]]]:
     """Return what the page's steps can be narrowed to: groups with (value, label, how many), those of one value left
     out."""
-    tags = Counter(tag for step in steps for tag in step.tags.split())
+    tags = _count_steps((tag, step) for step in steps for tag in step.tags.split())
     marks = {step.verb: step.mark.rstrip("!") for step in steps}
     groups = [
         ("risk", "Risk", [(tag, label, tags[tag]) for tag, label in TAGS.items() if tags[tag]]),
-        ("kind", "Kind", [(kind, kind, n) for kind, n in Counter(step.kind for step in steps).items()]),
-        ("verb", "Action", [(v, f"{marks[v]} {v}", n) for v, n in Counter(step.verb for step in steps).items()]),
-        ("stack", "Stack", [(s.id, s.title, len(s.steps)) for s in stacks if s.steps]),
+        ("kind", "Kind", [(kind, kind, n) for kind, n in _count_steps((s.kind, s) for s in steps).items()]),
+        ("verb", "Action", [(v, f"{marks[v]} {v}", n) for v, n in _count_steps((s.verb, s) for s in steps).items()]),
+        ("stack", "Stack", [(s.id, s.title, sum(step.total for step in s.steps)) for s in stacks if s.steps]),
     ]
     return [group for group in groups if len(group[2]) > 1]
+
+
+def _count_steps(pairs: Iterable[tuple[str, StepView]]) -> Counter[str]:
+    """Return how many steps have each word."""
+    numbers: Counter[str] = Counter()
+    for word, step in pairs:
+        numbers[word] += step.total
+    return numbers
 
 
 # -- one document -----------------------------------------------------------------------------------------------------
@@ -266,11 +296,12 @@ def _make_stack(id: str, document: Json, excerpt: Excerpt, context: text.Context
     created_at = document["created_at"]
     command_line = context.command_line or f"kplan {context.command} {' '.join(context.paths)}"
     numbers = {change["address"]: change["step"] for change in changes}
+    alone = find_failing(document)
     cut = len(changes) if line is None else next((i for i, c in enumerate(changes) if c["step"] >= line), len(changes))
     above, below = (
         [
             item if isinstance(item, Stretch) else _make_step(id, title, item, numbers, command_line, created_at)
-            for item in split_steps(id, part, excerpt.chosen)
+            for item in _fold_parts(split_steps(id, part, excerpt.chosen), alone)
         ]
         for part in (changes[:cut], changes[cut:])
     )
@@ -407,7 +438,7 @@ def _group_waves(parts: Sequence[StepView | Stretch], changes: Sequence[Json]) -
     for number, group in groupby(changes, key=lambda change: change["wave"]):
         steps = list(group)
         kinds = Counter((name_action(c), c["kind"]) for c in steps)
-        summary = ", ".join(f"{action} {count(n, kind)}" for (action, kind), n in kinds.items())
+        summary = ", ".join(f"{action} {count_kind(n, kind)}" for (action, kind), n in kinds.items())
         numbers = [c["step"] for c in steps]
         final = any(not c["undo"]["complete"] for c in steps)
         first = parts[bisect_right(starts, numbers[0]) - 1].id
@@ -415,7 +446,48 @@ def _group_waves(parts: Sequence[StepView | Stretch], changes: Sequence[Json]) -
 
 
 # -- one step ---------------------------------------------------------------------------------------------------------
+def _fold_parts(items: Iterable[Json | Stretch], alone: Collection[str]) -> Iterator[Fold | Json | Stretch]:
+    """Yield stretches as they are, and the steps between them folded."""
+    for is_stretch, group in groupby(items, lambda item: isinstance(item, Stretch)):
+        if is_stretch:
+            yield from group
+        else:
+            yield from fold_steps([item for item in group if not isinstance(item, Stretch)], alone)
+
+
 def _make_step(
+    id: str, stack: str, item: Fold | Json, numbers: Mapping[str, int], command_line: str, created_at: str
+) -> StepView:
+    """Return the view of a step, or of folded steps, which is that of the first with the words for all."""
+    if not isinstance(item, Fold):
+        return _make_single_step(id, stack, item, numbers, command_line, created_at)
+    members = [
+        MemberView(
+            f"{id}-{step['step']}" if n else "",  # the first one's is that of the row
+            step["step"],
+            step["address"],
+            summarize_resource(step),
+            place(step.get("source")),
+        )
+        for n, step in enumerate(item.steps)
+    ]
+    notes = [note for note in (text.REASONS.get(item.first["reason"]),) if note]
+    return replace(
+        _make_single_step(id, stack, item.first, numbers, command_line, created_at),
+        address=item.title,
+        place=item.place,
+        brief=item.summary,
+        notes=notes,
+        rows=(),
+        attributes=(),
+        risks=[_make_risk(risk, created_at) for risk in item.notes],
+        undo=f"{text.describe_undo(item.first)}, for each",
+        numbers=item.numbers,
+        members=members,
+    )
+
+
+def _make_single_step(
     id: str, stack: str, change: Json, numbers: Mapping[str, int], command_line: str, created_at: str
 ) -> StepView:
     final = not change["undo"]["complete"]

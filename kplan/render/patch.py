@@ -11,13 +11,23 @@ from typing import Any
 from kplan.render import text
 from kplan.render.diagnostics import escape_controls
 from kplan.render.facts import format_sentence
-from kplan.render.steps import Row, describe_unchanged, find_common_beginning, list_rows, name_action, place
+from kplan.render.folding import Fold
+from kplan.render.steps import (
+    Row,
+    describe_unchanged,
+    find_common_beginning,
+    list_rows,
+    name_action,
+    place,
+    summarize_resource,
+)
 from kplan.text import count, truncate
 
 SIGNS = {"create": "+", "delete": "-", "adopt": " ", "give up": " "}
 MAX_VALUE_LENGTH, MAX_LINES = 200, 60  # characters of a value, lines of attributes
 CONTEXT_LENGTH = 24  # characters of an unchanged text that are shown beside a change
 MIN_COLUMN_WIDTH = 21
+MAX_NAME_WIDTH = 72  # of the addresses of folded steps
 
 Json = Mapping[str, Any]
 
@@ -34,6 +44,22 @@ def write_patch(change: Json, created_at: str) -> str:
         *_write_effects(change, created_at),
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def write_fold(fold: Fold, is_brief: bool = False) -> str:
+    """Return folded steps: a head, then each in a line with its address and, unless `is_brief`, what it is."""
+    sign = SIGNS.get(name_action(fold.first), "!")
+    mark = text.format_sign(fold.first) + ("" if fold.first["undo"]["complete"] else "!")
+    head = f"{sign} {fold.numbers:>4}  {mark:<2} {fold.title}  {fold.size}  {fold.place}".rstrip()
+    column = min(MAX_NAME_WIDTH, max(len(step["address"]) for step in fold.steps))
+    words = ["" if is_brief else summarize_resource(step) for step in fold.steps]
+    lines = [
+        f"{sign} {step['step']:>4}     {step['address']:<{column}}  {brief}".rstrip()
+        for step, brief in zip(fold.steps, words, strict=True)
+    ]
+    notes = [_write_note(f"note {note['code']}: {note['summary']}") for note in fold.notes]
+    undo = _write_note(f"undo of each: {text.describe_undo(fold.first)}")
+    return "".join(f"{line}\n" for line in (*map(escape_controls, (head, *lines)), *notes, undo, ""))
 
 
 def _write_head(change: Json) -> str:

@@ -10,8 +10,9 @@ from kplan.planning.document import diagnostic_from_json
 from kplan.render import diagnostics
 from kplan.render import text as terminal
 from kplan.render.facts import describe_snapshot, format_sentence
+from kplan.render.folding import Fold, find_failing, fold_steps
 from kplan.render.many import has_own_page, narrow_context, render_closing, render_unchanged
-from kplan.render.steps import place, summarize_step
+from kplan.render.steps import place, summarize_deleted, summarize_step
 from kplan.render.text import ACCEPTED, Context, Style, clean
 from kplan.text import count
 
@@ -59,11 +60,8 @@ def _render_lines(document: Mapping[str, Any], context: Context) -> Iterator[str
     if document["mode"] != "validate":
         yield clean(_format_header(document))
     yield from (diagnostics.format_line(problem) for problem in _read_problems(document))
-    for change in document["changes"]:
-        head = f"{terminal.format_mark(change)} {change['address']}"
-        summary = summarize(change) if change["actions"] != ["delete"] else ""
-        parts = (head, _list_risk_codes(change), summary, place(change["source"]))
-        yield clean("  ".join(filter(None, parts))).replace("\n", " ")
+    for item in fold_steps(document["changes"], find_failing(document)):
+        yield clean("  ".join(filter(None, _list_parts(item)))).replace("\n", " ")
     if document["mode"] != "validate":
         yield (
             terminal.format_counts(document) if document["changes"] else terminal.describe_no_changes(document, context)
@@ -74,6 +72,15 @@ def _render_lines(document: Mapping[str, Any], context: Context) -> Iterator[str
         yield f"NOT POSSIBLE: {count(errors, 'error')}."
     elif document["blocked"]:
         yield f"BLOCKED: {len(document['blocked'])} not accepted: {clean(', '.join(document['blocked']))}"
+
+
+def _list_parts(item: Fold | Mapping[str, Any]) -> Sequence[str]:
+    """Return the parts of a step's line, or of that of folded steps."""
+    if isinstance(item, Fold):
+        return (f"{terminal.format_mark(item.first)} {item.title}", item.summary, item.place)
+    head = f"{terminal.format_mark(item)} {item['address']}"
+    summary = summarize(item) if item["actions"] != ["delete"] else summarize_deleted(item)
+    return (head, _list_risk_codes(item), summary, place(item["source"]))
 
 
 def _format_header(document: Mapping[str, Any]) -> str:

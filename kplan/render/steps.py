@@ -71,11 +71,17 @@ def summarize_step(change: Json) -> str:
 def summarize_resource(change: Json) -> str:
     """Return what is created or deleted, in one line."""
     if change["actions"] == ["delete"]:
-        return next((r["summary"] for r in change["risks"] if r["level"] == "danger"), "")
+        dangers = (risk["summary"] for risk in change["risks"] if risk["level"] == "danger")
+        return next(dangers, "") or summarize_deleted(change)
     if change["actions"][0] in ("adopt", "release"):
         return "in the ledger alone"
     resource = change["after"] or change["before"] or {}
     return views_of(change["kind"]).summarize(resource)
+
+
+def summarize_deleted(change: Json) -> str:
+    """Return what is deleted in one line, where its kind has words for that."""
+    return views_of(change["kind"]).summarize_deleted(change["before"] or {}) if change["before"] else ""
 
 
 def _summarize_difference(diff: Json) -> str:

@@ -14,6 +14,7 @@ from kplan.diagnostics import codes
 from kplan.kinds.nouns import views_of, wording_of
 from kplan.render.alike import group_similar_steps
 from kplan.render.facts import describe_snapshot, format_sentence
+from kplan.render.folding import Fold, find_failing, fold_steps
 from kplan.render.wording import format_value
 from kplan.text import count, join_names
 from kplan.values import dataclass
@@ -83,18 +84,22 @@ def render_body(
         return
     yield ""
     yield "kplan will make these changes, in this order:"
-    groups = (
-        list(group_similar_steps(document["changes"])) if style.verbosity == 0 else [[c] for c in document["changes"]]
-    )
+    groups = list(_group_steps(document)) if style.verbosity == 0 else [[c] for c in document["changes"]]
     if style.verbosity == 0 and len(groups) > MAX_DETAILED_STEPS:
         style = replace(style, verbosity=-1)
         yield f"({len(document['changes']):,} steps, one line each; --verbose shows all of them)"
+    elif any(isinstance(steps, Fold) for steps in groups):
+        yield "(--verbose shows each step of a row that stands for several)"
     yield ""
     for steps in groups:
-        if steps[0]["step"] == document["point_of_no_return"]:
+        first = steps.first if isinstance(steps, Fold) else steps[0]
+        if first["step"] == document["point_of_no_return"]:
             yield _render_undo_limit(style)
             if style.verbosity >= 0:
                 yield ""
+        if isinstance(steps, Fold):
+            yield from _render_fold(steps, style, document["created_at"])
+            continue
         summary = summarize(steps[0]) if style.verbosity < 0 and steps[0]["actions"] != ["delete"] else ""
         yield from _render_step(steps[0], style, document["created_at"], summary)
         if len(steps) > 1:
@@ -102,6 +107,19 @@ def render_body(
     if style.verbosity < 0:
         yield ""
     yield from render_verdict(document, style, context)
+
+
+def _group_steps(document: Mapping[str, Any]) -> Iterator[Fold | list[Mapping[str, Any]]]:
+    """Yield the steps in their order: folded, or similar ones together, or alone."""
+    single: list[Mapping[str, Any]] = []
+    for item in fold_steps(document["changes"], find_failing(document)):
+        if not isinstance(item, Fold):
+            single.append(item)
+            continue
+        yield from group_similar_steps(single)
+        single = []
+        yield item
+    yield from group_similar_steps(single)
 
 
 def render_header(document: Mapping[str, Any], style: Style, context: Context) -> Iterator[str]:
@@ -220,6 +238,29 @@ def _render_step(change: Mapping[str, Any], style: Style, created_at: str, summa
         yield from _render_risk(risk, style, created_at)
     if style.verbosity >= 0:
         yield from _wrap(f"undo: {describe_undo(change)}", style)
+        yield ""
+
+
+def _render_fold(fold: Fold, style: Style, created_at: str) -> Iterator[str]:
+    """Yield one row for several steps: what they are about, how many there are, and what they do."""
+    mark = format_mark(fold.first)
+    head = f"{fold.numbers}  {mark} {clean(fold.title)}  {fold.size}"
+    painted = head.replace(mark, style.paint(mark, COLORS[format_sign(fold.first)]), 1)
+    where = clean(fold.place)
+    gap = style.width - len(head) - len(where)
+    if gap < 2 and where:
+        yield painted
+        yield " " * 7 + style.paint(f"at {where}", "2")
+    else:
+        yield painted + (" " * gap + style.paint(where, "2") if where else "")
+    if reason := REASONS.get(fold.first["reason"]):
+        yield from _wrap(reason, style)
+    for part in fold.parts:
+        yield from _wrap(part, style, indent=9)
+    for note in fold.notes:
+        yield from _render_risk(note, style, created_at)
+    if style.verbosity >= 0:
+        yield from _wrap(f"undo of each: {describe_undo(fold.first)}", style)
         yield ""
 
 

@@ -39,15 +39,16 @@
       groups.every(([name, values]) => step.dataset[name].split(" ").some((value) => values.has(value)))
       && wanted.every((word) => text(step).includes(word));
     const count = (number) => number.toLocaleString("en");
+    const total = (list) => list.reduce((sum, step) => sum + Number(step.dataset.total || 1), 0);  // a row may be several
     const tell = (found) => {
       const later = found.slice(limit);
-      const final = later.filter((step) => step.dataset.risk.includes("final")).length;
-      const all = `${count(steps.length)} steps`;
-      document.getElementById("shown").textContent = found.length < steps.length ? `${count(found.length)} of ${all}` : all;
+      const final = total(later.filter((step) => step.dataset.risk.includes("final")));
+      const all = `${count(total(steps))} steps`;
+      document.getElementById("shown").textContent = found.length < steps.length ? `${count(total(found))} of ${all}` : all;
       document.getElementById("none").hidden = found.length > 0;
       document.getElementById("later").hidden = !later.length;
       document.getElementById("left").textContent =
-        `${count(later.length)} more steps` + (final ? `, ${count(final)} of them cannot be undone` : "");
+        `${count(total(later))} more steps` + (final ? `, ${count(final)} of them cannot be undone` : "");
     };
     const show = () => {
       const groups = chosen();
@@ -89,7 +90,8 @@
 
     // -- a link to a step shows it and opens it
     const follow = () => {
-      const step = steps.find((each) => `#${each.id}` === location.hash);
+      const target = document.getElementById(location.hash.slice(1));
+      const step = target?.closest(".step");
       if (!step) return;
       if (step.matches("[hidden], .later")) {
         clear();
@@ -97,7 +99,7 @@
         show();
       }
       step.firstElementChild.open = true;
-      step.scrollIntoView();
+      target.scrollIntoView();
     };
     addEventListener("hashchange", follow);
     follow();
