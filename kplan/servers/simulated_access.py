@@ -16,7 +16,9 @@ from kplan.kinds.acl.authorizer import Authorizer
 from kplan.kinds.acl.binding import AclBinding, parse_binding
 from kplan.kinds.acl.operations import ANY_HOST, CLUSTER_NAME, OPERATIONS, ResourceType
 from kplan.kinds.quota.quota import Quota
+from kplan.kinds.user.comparison import PASSWORD
 from kplan.kinds.user.user import FEWEST_ITERATIONS, MECHANISMS, MOST_ITERATIONS, Credentials, ScramUser
+from kplan.kinds.user.wording import describe_unknown_password
 from kplan.model import Action, Address, Change, Resource, frozen
 from kplan.servers.base import BackendState, Outcome, Progress
 from kplan.servers.plain import PlainBackend
@@ -173,6 +175,9 @@ class SimulatedUsers(_SimulatedKind):
         for name, iterations in user.mechanisms.items():
             if name not in MECHANISMS or not FEWEST_ITERATIONS <= iterations <= MOST_ITERATIONS:
                 raise Rejected(f"{name} takes {FEWEST_ITERATIONS} to {MOST_ITERATIONS} iterations, not {iterations}")
+        is_set = any(diff.path == PASSWORD for diff in change.diffs)
+        if is_set and (user.password is None or user.password.value is None):
+            raise Rejected(describe_unknown_password(user))
         before = change.before.mechanisms if isinstance(change.before, ScramUser) else {}
         left = {
             name: each

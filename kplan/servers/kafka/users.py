@@ -19,7 +19,7 @@ from kplan.diagnostics import Conflict, ErrorClass, KplanError, Rejected, Timeou
 from kplan.kinds.acl.permissions import Acl
 from kplan.kinds.user.logins import try_mechanisms
 from kplan.kinds.user.user import FEWEST_ITERATIONS, MOST_ITERATIONS, Credentials, ScramUser, name_user
-from kplan.language.template import references
+from kplan.kinds.user.wording import describe_unknown_password
 from kplan.model import Action, Address, Change, frozen
 from kplan.servers.base import BackendState, Outcome, Progress
 from kplan.servers.kafka.client import Client
@@ -236,9 +236,7 @@ def list_alterations(change: Change) -> list[Any]:
     password = after.password.value if after.password is not None else None
     set_ones = [name for name in after.mechanisms if is_whole or name in changed]
     if set_ones and password is None:
-        names = " and ".join(references(after.password.ref)) if after.password is not None else ""
-        help = f"give the variable {names} a value: --var, or KPLAN_VAR_{names}" if names else ""
-        raise Rejected(f"the password of {user} is not known here", help=help)
+        raise Rejected(describe_unknown_password(after))
     upserts = [
         UserScramCredentialUpsertion(
             user, ScramCredentialInfo(MECHANISMS[name], after.mechanisms[name]), (password or "").encode()
