@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kplan.project.loading import Loaded
     from kplan.servers.base import Backend, Cluster
     from kplan.servers.simulated import SimulatedTopics
+    from kplan.servers.simulated_access import SimulatedAcls
 
 UNSET_SECRET = "not-a-secret"  # the value of a sensitive variable that a test does not give
 
@@ -106,6 +107,17 @@ class SimulatedCluster:
         """Return the connectors by name. Secrets among their settings are `kplan.Secret`."""
         with self._connect() as connect:
             return {a.name: cast("Connector", r) for a, r in connect.read(None).resources.items()}
+
+    def can(self, principal: str, operation: str, resource: str, *, host: str = "*") -> bool:
+        """Whether the principal may do the operation here, as Kafka's StandardAuthorizer decides by the bindings.
+
+        `cluster.can("User:orders", "Write", "topic/shop.orders")`. The resource is `topic/NAME`, `group/ID`,
+        `transactional-id/ID` or `cluster`. `host` is the client's IP address; `*` stands for one that no binding
+        names. What no binding allows is refused, but to the super users `User:kplan` and `User:connect`. Raises
+        ValueError for a word that is none of these.
+        """
+        with self._cluster() as cluster:
+            return cast("SimulatedAcls", cluster.by_kind["acl", "kafka"]).can(principal, operation, resource, host)
 
     # -- what others do -------------------------------------------------------------------------------------------
     def add_topic(

@@ -248,6 +248,8 @@ class Recovery:
         """Return whether it is not as before, or may not be: what was replaced may look like what it replaced."""
         if sent.step.number in progress.settled - progress.undoing:
             return False  # what exists now came later, and belongs to others
+        if sent.was_there:
+            return False
         replaced = sent.step.change.action is Action.REPLACE and sent.step.number not in progress.undone
         is_unseen = consequences_of(sent.step.change).may_look_undone(sent.step.change)
         unseen = is_unseen and sent.step.number not in progress.undone

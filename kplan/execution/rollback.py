@@ -49,7 +49,7 @@ class Rollback:
                 f"{sent_step.step.change.address}: its state is not known ({cause.message})" for sent_step in sent
             )
             return Result("incomplete", run.holder.run, done, left=unknown, error=failure.error)
-        not_refused = [sent_step for sent_step in sent if not sent_step.refused]
+        not_refused = [sent_step for sent_step in sent if not sent_step.refused and not sent_step.was_there]
         to_undo = [
             sent_step
             for sent_step in not_refused

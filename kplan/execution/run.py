@@ -72,6 +72,11 @@ class Sent:
     def is_adopted(self) -> bool:
         return self.done and self.refused
 
+    @property
+    def was_there(self) -> bool:
+        """Whether what the step creates existed already right before its request: then its undo is nothing."""
+        return self.step.change.action is Action.CREATE and self.captured.get("there") is True
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -235,9 +240,12 @@ class Run:
         self.sent |= {s.number: Sent(s, captured.get(s.change.address, {}), unsure=True) for s in steps}
         for step in steps:
             self.emit(StepStarted(self.describe_step(step)))
-        # an interrupted replacement is completed as a creation: what it captured is for its undo
+        # an interrupted replacement is completed as a creation: the offsets that it captured are for its undo
         created_addresses = {s.change.address for s in steps if s.change.action is Action.CREATE}
-        sent_captured = {address: kept for address, kept in captured.items() if address not in created_addresses}
+        sent_captured = {
+            address: _without_offsets(kept) if address in created_addresses else kept
+            for address, kept in captured.items()
+        }
         outcomes = self.send_and_settle(
             backend,
             [s.change for s in steps],
@@ -406,6 +414,10 @@ class Failure:
     @property
     def address(self) -> Address | None:
         return self.step.change.address if self.step else None
+
+
+def _without_offsets(captured: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: kept for key, kept in captured.items() if key != "offsets"}
 
 
 def _mark_uncertain(outcome: Outcome) -> Outcome:

@@ -62,21 +62,22 @@ class _SimulatedKind(PlainBackend):
         with self.file.write() as db:
             for change in changes:
                 try:
-                    outcomes[change.address] = self._act(db, change)
+                    self._act(db, change)
+                    is_there = captured.get(change.address, {}).get("there") is True
+                    outcomes[change.address] = Outcome(adopted=is_there and change.action is Action.CREATE)
                 except KplanError as refusal:
                     outcomes[change.address] = Outcome(refusal)
         return outcomes
 
-    def _act(self, db: sqlite3.Connection, change: Change) -> Outcome:
+    def _act(self, db: sqlite3.Connection, change: Change) -> None:
         name = change.address.name
         rows = db.execute("SELECT data FROM sim_access WHERE kind = ? AND name = ?", (self.kind, name)).fetchall()
         if change.action is Action.DELETE or change.after is None:
             db.execute("DELETE FROM sim_access WHERE kind = ? AND name = ?", (self.kind, name))
-            return Outcome()
+            return
         salt = str(db.execute("SELECT value FROM sim_meta WHERE key = 'salt'").fetchone()[0])
         data = self._encode(change, json.loads(rows[0][0]) if rows else {}, salt)
         db.execute("INSERT OR REPLACE INTO sim_access VALUES (?, ?, ?)", (self.kind, name, json.dumps(data)))
-        return Outcome(adopted=bool(rows) and change.action is Action.CREATE and self.kind == AclBinding.kind)
 
     def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
         """Return at once; what is to fail was accepted and does not become visible."""
@@ -139,6 +140,11 @@ class SimulatedAcls(_SimulatedKind):
             state.resources, state.names, operations=operations, allows_by_default=self._allows_by_default
         )
 
+    def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
+        """Return whether each binding is there already, as the brokers' backend does: then it is not this run's."""
+        there = self.read([change.address.name for change in changes]).resources
+        return {change.address: {"there": change.address in there} for change in changes}
+
     def authorizer(self) -> Authorizer:
         """Return what decides who may do what here."""
         return self._authorize(super().read(None))
@@ -150,11 +156,16 @@ class SimulatedAcls(_SimulatedKind):
     def can(self, principal: str, operation: str, resource: str, host: str = ANY_HOST) -> bool:
         """Whether the principal may do the operation on `topic/NAME`, `group/ID`, `transactional-id/ID` or `cluster`.
 
-        Raises ValueError for another resource.
+        Raises ValueError for a principal without a type, another resource, and an operation that is not checked on it.
         """
         word, _, name = resource.partition("/")
-        if word not in set(ResourceType) or not (name or word == ResourceType.CLUSTER):
+        if word not in set(ResourceType) or bool(name) is (word == ResourceType.CLUSTER):
             raise ValueError(f"{resource!r} is neither topic/NAME, group/ID, transactional-id/ID nor cluster")
+        if ":" not in principal:
+            raise ValueError(f"{principal!r} has no type: write 'User:{principal}'")
+        known = OPERATIONS[ResourceType(word)]
+        if operation not in known:
+            raise ValueError(f"{operation!r} is not an operation of a {ResourceType(word).noun}: {', '.join(known)}")
         return self.authorizer().is_allowed(principal, operation, ResourceType(word), name or CLUSTER_NAME, host)
 
     def _encode(self, change: Change, stored: Mapping[str, Any], salt: str) -> Mapping[str, Any]:

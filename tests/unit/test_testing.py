@@ -48,8 +48,8 @@ def alone(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 def test_the_guide_is_true(alone: pytest.Pytester) -> None:
     for name, text in FILES:
         (alone.path / name).write_text(text, "utf-8")
-    assert {name for name, _ in FILES} == {"test_stacks.py", "shop.yaml", "kplan.yaml"}
-    alone.runpytest_subprocess("-p", "kplan.pytest_plugin", "-p", "no:cacheprovider").assert_outcomes(passed=4)
+    assert {name for name, _ in FILES} == {"test_stacks.py", "shop.yaml", "kplan.yaml", "test_access.py", "access.yaml"}
+    alone.runpytest_subprocess("-p", "kplan.pytest_plugin", "-p", "no:cacheprovider").assert_outcomes(passed=5)
 
 
 def test_the_guide_names_what_there_is() -> None:
@@ -165,3 +165,56 @@ def test_one_of_a_folder_is_planned(cluster: SimulatedCluster, tmp_path: Path) -
     assert cluster.plan(tmp_path / "stacks", stack="s").summary.add == 1
     assert cluster.apply(cluster.plan(tmp_path / "stacks", stack="cdc")).done == 3
     assert cluster.destroy(tmp_path / "stacks", stack="cdc").exit_code == 0
+
+
+ACCESS = """\
+version: 1
+stack: access
+access:
+  User:orders: {produce: [shop.orders, "shop.own.*"], hosts: ["*"]}
+  User:audit: {consume: {topics: shop.orders, group: audit}, hosts: [10.0.0.7]}
+  User:*: {deny: [{topic: shop.own.salaries, operations: [All]}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("principal", "operation", "resource", "host", "expected"),
+    [
+        ("User:orders", "Write", "topic/shop.orders", "*", True),
+        ("User:orders", "Describe", "topic/shop.orders", "*", True),
+        ("User:orders", "Read", "topic/shop.orders", "*", False),
+        ("User:orders", "Write", "topic/shop.own.a", "10.0.0.9", True),
+        ("User:orders", "Write", "topic/shop.own.salaries", "*", False),
+        ("User:audit", "Read", "topic/shop.orders", "10.0.0.7", True),
+        ("User:audit", "Read", "topic/shop.orders", "10.0.0.8", False),
+        ("User:audit", "Read", "topic/shop.orders", "*", False),
+        ("User:audit", "Read", "group/audit", "10.0.0.7", True),
+        ("User:stranger", "Read", "topic/shop.orders", "*", False),
+        ("User:orders", "Alter", "cluster", "*", False),
+        ("User:kplan", "Alter", "cluster", "*", True),
+        ("User:connect", "Write", "topic/shop.own.salaries", "*", True),
+    ],
+)  # fmt: skip
+def test_who_can_do_what(
+    cluster: SimulatedCluster, principal: str, operation: str, resource: str, host: str, expected: bool
+) -> None:
+    cluster.apply(ACCESS)
+    assert cluster.can(principal, operation, resource, host=host) is expected
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        (("orders", "Write", "topic/a"), "write 'User:orders'"),
+        (("User:orders", "write", "topic/a"), "'write' is not an operation of a topic: Read, Write"),
+        (("User:orders", "ClusterAction", "topic/a"), "not an operation of a topic"),
+        (("User:orders", "Write", "shop.orders"), "'shop.orders' is neither topic/NAME"),
+        (("User:orders", "Write", "topic/"), "neither topic/NAME"),
+        (("User:orders", "Alter", "cluster/a"), "neither topic/NAME"),
+    ],
+)
+def test_a_question_about_nothing_is_an_error(
+    cluster: SimulatedCluster, question: tuple[str, str, str], answer: str
+) -> None:
+    with pytest.raises(ValueError, match=answer):
+        cluster.can(*question)
