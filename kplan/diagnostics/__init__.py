@@ -122,20 +122,6 @@ def warning(
     return _diagnostic(Severity.WARNING, code, summary, detail, help, span, address, path, label)
 
 
-def note(
-    code: Code,
-    summary: str,
-    detail: str = "",
-    *,
-    help: str = "",
-    span: Span | None = None,
-    address: object = "",
-    path: str = "",
-    label: str = "",
-) -> Diagnostic:
-    return _diagnostic(Severity.NOTE, code, summary, detail, help, span, address, path, label)
-
-
 def _diagnostic(
     severity: Severity,
     code: Code,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
-from kplan.diagnostics import Diagnostic, codes, note, warning
+from kplan.diagnostics import Diagnostic, codes, warning
 from kplan.kinds.acl import lines
 from kplan.kinds.acl.authorizer import allows, covers
 from kplan.kinds.acl.binding import PERMISSIONS, AclBinding, describe_binding, make_binding, parse_binding
@@ -281,7 +281,7 @@ def _note_covered(bindings: list[AclBinding]) -> Iterator[Diagnostic]:
             continue
         for other in wide.get(binding.principal, ()):
             if other is not binding and allows(other.operation, binding.operation) and covers(other, binding):
-                yield note(
+                yield warning(
                     codes.K267,
                     "a binding that another one covers",
                     f"{binding.address} grants nothing beyond {other.address}",

@@ -98,7 +98,7 @@ def test_a_fixed_level_is_the_one_that_the_code_is_used_with() -> None:
     severities: dict[str, set[str]] = {}
     for path in sources():
         for severity, number in re.findall(
-            r"\b_?(error|warning|note)\(\s*(?:ask, )?codes\.(K\d{3})\b", path.read_text("utf-8")
+            r"\b_?(error|warning)\(\s*(?:ask, )?codes\.(K\d{3})\b", path.read_text("utf-8")
         ):
             severities.setdefault(number, set()).add(severity)
     for number, levels in severities.items():
