@@ -58,7 +58,7 @@ def make_binding(
 ) -> AclBinding:
     """Return the binding with the name that its address has."""
     if resource_type is ResourceType.CLUSTER:
-        resource_name, place = CLUSTER_NAME, [str(resource_type)]
+        resource_name, pattern, place = CLUSTER_NAME, PatternType.LITERAL, [str(resource_type)]
     elif pattern is PatternType.PREFIXED:
         place = [f"{resource_type}-prefix", encode_part(resource_name)]
     elif resource_name == ANY_NAME:

@@ -261,10 +261,12 @@ def _fields_of(binding: AclBinding) -> tuple[Any, ...]:
 
 
 def _from_wire(wire: Any) -> AclBinding | None:
-    """Return the binding; None where this client does not know its type, pattern or operation."""
+    """Return the binding; None where this client does not know its type, pattern or operation, or it has no address."""
     resource_type, pattern = _KINDS.get(wire.restype), _PATTERNS.get(wire.resource_pattern_type)
     operation, permission = NAMES.get(wire.operation), _PERMISSIONS.get(wire.permission_type)
     if resource_type is None or pattern is None or operation is None or permission is None:
+        return None
+    if resource_type is ResourceType.CLUSTER and pattern is not PatternType.LITERAL:
         return None
     return make_binding(wire.principal, permission, operation, resource_type, wire.name, pattern, wire.host)
 

@@ -1,0 +1,78 @@
+"""A binding that somebody else creates while kplan works is theirs, whatever becomes of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kplan.diagnostics import Unreachable
+from kplan.kinds.acl.binding import parse_binding
+from kplan.model import Action, Address, Change
+from kplan.servers.base import Outcome
+from kplan.servers.simulated_access import SimulatedAcls
+from kplan.testing import SimulatedCluster
+from tests.unit.kinds.declared import HEAD
+
+OWN, THEIRS = "User:a/allow/Write/topic/own", "User:a/allow/Write/topic/theirs"
+STACK = HEAD + "access: {'User:a': {produce: [own, theirs]}}\ntopics: {bad: }\n"
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> SimulatedCluster:
+    return SimulatedCluster(tmp_path / "kplan")
+
+
+def others_create(cluster: SimulatedCluster) -> None:
+    acls = SimulatedAcls(Path(cluster.folder, "cluster.db"))
+    binding = parse_binding(THEIRS)
+    assert acls.act([Change(binding.address, Action.CREATE, None, binding)], {})[binding.address].ok
+    acls.close()
+
+
+def live(cluster: SimulatedCluster) -> set[str]:
+    acls = SimulatedAcls(Path(cluster.folder, "cluster.db"))
+    try:
+        return set(acls.read(None).names)
+    finally:
+        acls.close()
+
+
+def test_a_binding_that_came_after_the_plan_survives_a_rollback(cluster: SimulatedCluster) -> None:
+    plan = cluster.plan(STACK)
+    others_create(cluster)
+    cluster.fail = ["topic/bad"]
+    assert cluster.apply(plan).outcome == "rolled_back"
+    assert live(cluster) == {THEIRS}
+
+
+def test_a_binding_that_came_after_the_plan_is_adopted_and_released(cluster: SimulatedCluster) -> None:
+    plan = cluster.plan(STACK)
+    others_create(cluster)
+    assert cluster.apply(plan).outcome == "applied"
+    assert cluster.plan(STACK).changes == () and live(cluster) == {OWN, THEIRS}
+    assert cluster.destroy(STACK).outcome == "applied"
+    assert live(cluster) == {THEIRS}
+
+
+def test_a_binding_that_was_there_survives_when_no_request_is_answered(
+    cluster: SimulatedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both bindings are in doubt then; what was captured right before tells whose they are."""
+    plan = cluster.plan(STACK)
+    others_create(cluster)
+    act = SimulatedAcls.act
+
+    def lose_answers(
+        self: SimulatedAcls, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
+    ) -> Mapping[Address, Outcome]:
+        outcomes = act(self, changes, captured)
+        if any(change.reason != "undo" for change in changes):
+            return {address: Outcome(Unreachable("the connection broke")) for address in outcomes}
+        return outcomes
+
+    monkeypatch.setattr(SimulatedAcls, "act", lose_answers)
+    assert cluster.apply(plan).outcome == "rolled_back"
+    assert live(cluster) == {THEIRS}
