@@ -57,7 +57,9 @@ def create(resource: Resource) -> Change:
 
 
 def update(before: Resource, after: Resource) -> Change:
-    return Change(after.address, Action.UPDATE, before, after, KINDS[after.kind].comparison.compare(after, before, before).diffs)
+    return Change(
+        after.address, Action.UPDATE, before, after, KINDS[after.kind].comparison.compare(after, before, before).diffs
+    )
 
 
 def delete(resource: Resource) -> Change:

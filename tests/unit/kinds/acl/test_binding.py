@@ -88,9 +88,9 @@ def test_a_sentence_says_it(name: str, sentence: str, loss: str) -> None:
     [
         ("User:a/allow/Read", "it is PRINCIPAL/allow/OPERATION/topic/NAME"),
         ("User:a/may/Read/topic/t", "'may' is neither `allow` nor `deny`"),
-        ("User:a/allow/read/topic/t", "'read' is no operation: All, Read, Write"),
-        ("User:a/allow/Read/queue/t", "'queue' is no type of resource: topic, group"),
-        ("User:a/allow/Read/cluster-any", "'cluster-any' is no type"),
+        ("User:a/allow/read/topic/t", "'read' is not an operation: All, Read, Write"),
+        ("User:a/allow/Read/queue/t", "'queue' is not a type of resource: topic, group"),
+        ("User:a/allow/Read/cluster-any", "'cluster-any' is not a type"),
         ("User:a/allow/Read/topic", "a name follows 'topic'"),
         ("User:a/allow/Read/topic-prefix/", "a name follows 'topic-prefix'"),
         ("User:a/allow/Read/topic/*", "write User:a/allow/Read/topic-any"),
