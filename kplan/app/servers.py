@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from kplan.diagnostics import Unsupported
 from kplan.kinds.acl.kind import ACL
 from kplan.kinds.connector.kind import CONNECTOR
 from kplan.kinds.quota.kind import QUOTA
 from kplan.kinds.registry import KINDS
 from kplan.kinds.topic.kind import TOPIC
 from kplan.kinds.user.kind import USER
-from kplan.model import Live
+from kplan.model import Live, Target
 from kplan.model.masks import Mask
 from kplan.project.environment import Environment
 from kplan.servers.base import Backend, Cluster, ReportProgress, ignore_progress
@@ -69,6 +70,42 @@ class Opening:
     databases: Databases | None = None
 
 
+class LateBackend:
+    """A backend that is opened when it is first asked for something: most plans need few of them."""
+
+    def __init__(self, kind: str, opening: Opening, open_backend: Callable[[Opening], Backend | None]) -> None:
+        self.kind = kind
+        self.server = KINDS[kind].server
+        self._opening = opening
+        self._open = open_backend
+        self._opened: Backend | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._find(), name)
+
+    def _find(self) -> Backend:
+        if self._opened is None:
+            self._opened = self._open(self._opening)
+        if self._opened is None:
+            raise Unsupported(
+                f"this environment has no {self.server} server for resources of kind {self.kind}",
+                help="name its brokers under `kafka:`",
+            )
+        return self._opened
+
+    def identify(self) -> Target:
+        """Return nothing where it is not open: a backend that every plan has knows the server."""
+        return Target() if self._opened is None else self._opened.identify()
+
+    @property
+    def retries(self) -> int:
+        return 0 if self._opened is None else self._opened.retries
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+
 def open_cluster(
     environment: Environment,
     mask: Mask | None = None,
@@ -84,6 +121,9 @@ def open_cluster(
     mask = Mask(environment.secrets) if mask is None else mask
     opening = Opening(environment, mask, warn, parallel, tell)
     for kind, open_backend in BACKENDS.items():
+        if not KINDS[kind].is_in_every_plan and environment.has_brokers:
+            opening.backends[kind] = cast("Backend", LateBackend(kind, opening, open_backend))
+            continue
         backend = open_backend(opening)
         if backend is not None:
             opening.backends[kind] = backend

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.diagnostics.codes.code import Code
-from kplan.kinds.acl.rights import Right
 from kplan.kinds.connector.templates import Blueprint
 from kplan.kinds.topic.settings import Builder, Layer
 from kplan.language import keys, schema
@@ -17,6 +16,9 @@ from kplan.language.source import Document
 from kplan.language.template import Scope, TemplateProblem, TooMuch, is_template, render, shown
 from kplan.model import Address, File, Resource, Secret
 from kplan.values import dataclass
+
+if TYPE_CHECKING:
+    from kplan.kinds.acl.rights import Right
 
 KEY = tuple[str | int, ...]
 EACH = re.compile(r"\beach\b")

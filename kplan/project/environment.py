@@ -117,12 +117,12 @@ class Environment:
     @property
     def own_principal(self) -> str:
         """The principal of kplan's own user, as far as it is given or the client's settings show it; else empty."""
-        from kplan.kinds.acl.permissions import UNKNOWN_PRINCIPALS, find_principal
-
         if self.simulated:
             return self.principal or "User:kplan"
         if self.principal or not self.kafka:
             return self.principal
+        from kplan.kinds.acl.permissions import UNKNOWN_PRINCIPALS, find_principal
+
         principal = find_principal(self.kafka)
         return "" if principal in UNKNOWN_PRINCIPALS else principal
 

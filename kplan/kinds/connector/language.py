@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from kplan.diagnostics import Diagnostic
-from kplan.kinds.acl.rights import Right
 from kplan.kinds.expansion import KEY, ExpansionContext
 from kplan.kinds.language import Language
 from kplan.kinds.topic.language import TOPIC_KEYS
 from kplan.model import Connector, Resource
+
+if TYPE_CHECKING:
+    from kplan.kinds.acl.rights import Right
 
 CONNECTOR_KEYS = ("description", "template", "class", "for_each", "name", "client", "topic_prefix", "database",
                   "server_id", "slot", "publication", "…", "tables", "topics", "snapshot", "state", "restart",
