@@ -7,11 +7,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from kplan.app.ledger import read_ledger
-from kplan.diagnostics import Invalid, codes, error
+from kplan.diagnostics import Denied, Invalid, Unsupported, codes, error
 from kplan.importers.live import find_unmatched_globs, select_from_files, select_live
 from kplan.importers.writing import printable, wrap_comment
 from kplan.kinds.connector.selection import select_connectors
 from kplan.kinds.connector.sensitivity import of_ledger
+from kplan.kinds.registry import KINDS
 from kplan.model import Live
 from kplan.planning.reading import conceal_settings
 from kplan.render.text import clean
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from kplan.importers.stack import ImportedStack
     from kplan.model import Address, Connector, Topic
     from kplan.project.environment import Environment
+    from kplan.servers.base import BackendState, Cluster
 
 MAX_NOTES = 200  # that are shown; the stack's file has all of them
 MAX_NOTE = 1_000  # characters of one
@@ -56,7 +58,7 @@ class Resources:
 def read_live_resources(request: ImportRequest, opened: OpenEnvironment, runtime: Runtime) -> Resources:
     """Read what is live, without its secrets. Raises Invalid where a glob names nothing."""
     cluster = opened.cluster
-    readings = [backend.read(None) for backend in cluster.backends]
+    readings, unread = _read_kinds(cluster, request)
     ledger = read_ledger(opened.store, runtime)
     live = Live(resources={a: r for reading in readings for a, r in reading.resources.items()})
     resources = conceal_settings(cluster, live, of_ledger(ledger)).resources
@@ -67,8 +69,24 @@ def read_live_resources(request: ImportRequest, opened: OpenEnvironment, runtime
     found, free = select_live(resources, passwords, ledger, request.globs, request.stack)
     for address in sorted(hidden):
         found.note(f"{address} is left out: this user may not describe it")
+    for reason in unread:
+        found.note(reason)
     _learn(found, runtime)
     return Resources(found, free, [c for c in connectors if c.name not in found.connectors], live=True)
+
+
+def _read_kinds(cluster: Cluster, request: ImportRequest) -> tuple[list[BackendState], list[str]]:
+    """Read all that is live, and say which kinds cannot be read. A kind that a glob names must be readable."""
+    named = {glob.partition("/")[0] for glob in request.globs}
+    readings, unread = [], []
+    for backend in cluster.backends:
+        try:
+            readings.append(backend.read(None))
+        except (Denied, Unsupported) as refusal:
+            if KINDS[backend.kind].is_in_every_plan or backend.kind in named:
+                raise
+            unread.append(f"{KINDS[backend.kind].views.plural} are left out: {refusal.message}")
+    return readings, unread
 
 
 def parse_files(request: ImportRequest, files: Sequence[tuple[str, bytes]], runtime: Runtime) -> Resources:

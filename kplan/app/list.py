@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from kplan.app.ledger import read_ledger
@@ -20,8 +21,16 @@ class ListRequest:
     """What to list. `globs` match an address or a name; without one it is all but what is internal."""
 
     globs: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()  # only these; without them those of every plan, those that are owned, and the globs'
     internal: bool = False  # what is internal too, such as topics whose name begins with __
     unowned: bool = False  # only what no stack owns
+
+    def choose_kinds(self, owned: Collection[str]) -> frozenset[str]:
+        """Return the kinds to read; `owned` are those of which the ledger has resources."""
+        if self.kinds:
+            return frozenset(self.kinds)
+        named = {glob.partition("/")[0] for glob in self.globs}
+        return frozenset(name for name, kind in KINDS.items() if kind.is_in_every_plan or name in (*owned, *named))
 
     def is_wanted(self, address: Address) -> bool:
         """Whether the globs name the address."""
@@ -36,7 +45,10 @@ def list_resources(request: ListRequest, opened: OpenEnvironment, runtime: Runti
     ledger = read_ledger(opened.store, runtime)
     health: dict[Address, Health] = {}
     resources: dict[Address, Resource] = {}
+    kinds = request.choose_kinds({address.kind for address in ledger})
     for backend in opened.cluster.backends:
+        if backend.kind not in kinds:
+            continue
         reading = backend.read(None)
         resources |= reading.resources
         health |= reading.health

@@ -314,9 +314,11 @@ def open_store(environment: Environment, key: str | None = None) -> Store:
 def open_snapshot(snapshot: Snapshot, path: str) -> tuple[Cluster, Store]:
     """The servers and the store as they were when the snapshot at `path` was taken."""
     from kplan.servers.recorded import Recorded
+    from kplan.servers.snapshots import unread_error
     from kplan.state.recorded import RecordedStore
 
-    cluster = Cluster.of(*(Recorded(kind, snapshot.live) for kind in KINDS))
+    unread = {kind: None if snapshot.has_read(kind) else unread_error(path, kind) for kind in KINDS}
+    cluster = Cluster.of(*(Recorded(kind, snapshot.live, unread[kind]) for kind in KINDS))
     return cluster, RecordedStore(path, snapshot.ledger, snapshot.unknown)
 
 

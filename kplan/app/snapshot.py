@@ -29,14 +29,20 @@ if TYPE_CHECKING:
 FACTS_AT_ONCE = 1000  # topics whose records and readers are asked for together
 
 
-def take_snapshot(loaded: Loaded, opened: OpenEnvironment, facts: str, runtime: Runtime) -> Snapshot:
+def take_snapshot(
+    loaded: Loaded, opened: OpenEnvironment, facts: str, runtime: Runtime, kinds: Collection[str] = ()
+) -> Snapshot:
     """Return everything that is live and in the ledger now, without secrets.
 
+    `kinds` are read besides those of every plan; without them those that the stacks declare or the ledger owns.
     `facts` says of which topics records, last write and readers are read: managed, all or none.
     """
     cluster = opened.cluster
     ledger = read_ledger(opened.store, runtime, {stack.name for stack in loaded.stacks})
     managed = frozenset(ledger).union(*(find_needed_addresses(stack, ledger) for stack in loaded.stacks))
+    asked = frozenset(kinds or {address.kind for address in managed})
+    read = frozenset(name for name, kind in KINDS.items() if kind.is_in_every_plan or name in asked)
+    cluster = replace(cluster, by_kind={key: each for key, each in cluster.by_kind.items() if each.kind in read})
     live = _read_live(cluster, managed, [*of_ledger(ledger), *of_stacks(loaded.stacks)])
     wanted = {"managed": managed, "all": live.resources, "none": ()}[facts]
     live = replace(
@@ -50,7 +56,7 @@ def take_snapshot(loaded: Loaded, opened: OpenEnvironment, facts: str, runtime: 
     declared: dict[Address, Collection[str]] = {
         connector.address: connector.secrets for connector in find_connectors(loaded.stacks)
     }
-    whole = Snapshot(loaded.environment.name, runtime.timestamp, live, ledger)
+    whole = Snapshot(loaded.environment.name, runtime.timestamp, live, ledger, kinds=read)
     bare = without_secrets(whole, passwords, declared)
     return replace(bare, live=replace(bare.live, health=_mask_health(live, bare.live, runtime)))
 

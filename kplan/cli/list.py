@@ -9,6 +9,7 @@ from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING
 from kplan.cli.options import option
 from kplan.cli.session import Session
+from kplan.kinds.registry import KINDS
 
 
 @click.command(
@@ -18,12 +19,19 @@ from kplan.cli.session import Session
 )
 @click.argument("globs", metavar="[GLOB...]", nargs=-1)
 @LOADING
+@option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(sorted(KINDS)),
+    help="Only this kind; repeatable. Default: topics, connectors, and each kind of which a stack owns something.",
+)
 @option("--internal", is_flag=True, help="Include internal topics (__…).")
 @option("--unowned", is_flag=True, help="Only resources without an owner.")
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="A table, or JSON.")
 @SHOWING
 @run_command
-def command(session: Session, globs: tuple[str, ...], internal: bool, unowned: bool) -> int:
+def command(session: Session, globs: tuple[str, ...], kinds: tuple[str, ...], internal: bool, unowned: bool) -> int:
     from kplan.app.list import ListRequest, list_resources
 
     session.connect_alone = True
@@ -32,7 +40,7 @@ def command(session: Session, globs: tuple[str, ...], internal: bool, unowned: b
         if unowned:
             raise click.UsageError("--unowned needs --bootstrap: who owns what is in Kafka")
         session.note("warning: topics and owners are not listed: no brokers given (--bootstrap HOST:PORT)")
-    request = ListRequest(globs, internal, unowned)
+    request = ListRequest(globs, kinds, internal, unowned)
     with session.open(environment) as opened, session.show_progress():
         rows = list_resources(request, opened, session.runtime)
     if session.as_json:

@@ -248,7 +248,8 @@ def _show_stacks(session: Session) -> int:
             data = resource_to_json(resource)
             hidden = ("note", "heartbeat")
             values = {f"/{k}": v for k, v in data.items() if not isinstance(v, list | dict) and k not in hidden}
-            values |= {f"/config/{k}": "(sensitive)" if isinstance(v, dict) else v for k, v in data["config"].items()}
+            config = data.get("config", {})
+            values |= {f"/config/{k}": "(sensitive)" if isinstance(v, dict) else v for k, v in config.items()}
             for path, raw in values.items():
                 key = path.removeprefix("/config/").removeprefix("/")
                 source = resource.origin.sources.get(path, "")

@@ -12,6 +12,7 @@ from kplan.cli.options import option
 from kplan.cli.output import save
 from kplan.cli.reports import output_error
 from kplan.cli.session import Session
+from kplan.kinds.registry import KINDS
 
 if TYPE_CHECKING:
     from kplan.servers.snapshots import Snapshot
@@ -39,9 +40,16 @@ if TYPE_CHECKING:
     show_default=True,
     help="Topics whose records, last write and readers are read: those that a stack declares or owns, all, or none.",
 )
+@option(
+    "--kinds",
+    multiple=True,
+    type=click.Choice(sorted(name for name, kind in KINDS.items() if not kind.is_in_every_plan)),
+    help="Kinds to read besides topics and connectors; repeatable. Default: those that the stacks declare or own. A "
+    "plan needs the kinds that it is about.",
+)
 @SHOWING
 @run_command
-def command(session: Session, out: str | None, facts: str) -> int:
+def command(session: Session, out: str | None, facts: str, kinds: tuple[str, ...]) -> int:
     import json
 
     from kplan.app.snapshot import take_snapshot
@@ -49,7 +57,7 @@ def command(session: Session, out: str | None, facts: str) -> int:
 
     loaded = session.load_valid()
     with session.open(loaded.environment) as opened, session.show_progress():
-        snapshot = take_snapshot(loaded, opened, facts, session.runtime)
+        snapshot = take_snapshot(loaded, opened, facts, session.runtime, kinds)
     text = json.dumps(to_json(snapshot), indent=1, ensure_ascii=False) + "\n"
     if out:
         save_output(out, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from kplan.diagnostics import Diagnostic, Unsupported
+from kplan.diagnostics import Diagnostic, KplanError, Unsupported
 from kplan.kinds.registry import KINDS
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Address, Change, Facts, Live, Resource, Target
@@ -17,8 +17,10 @@ class Recorded:
 
     check_name = ""  # nothing can be checked
 
-    def __init__(self, kind: str, live: Live) -> None:
+    def __init__(self, kind: str, live: Live, unread: KplanError | None = None) -> None:
+        """`unread` is raised by a reading where the snapshot has nothing of the kind."""
         self.kind = kind
+        self._unread = unread
         self.server = KINDS[kind].server
         self._live = live
 
@@ -30,6 +32,8 @@ class Recorded:
         return self._live.target
 
     def read(self, names: Collection[str] | None) -> BackendState:
+        if self._unread is not None:
+            raise self._unread
         wanted = None if names is None else set(names)
         resources = {
             a: r

@@ -38,7 +38,7 @@ from kplan.model.comparison import equal
 from kplan.values import dataclass
 from kplan.version import __version__
 
-FORMAT = "1.0"
+FORMAT = "1.1"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")
 MIN_SECRET_LENGTH = 8  # a secret this long inside another setting is not a coincidence
 REMEDY = "take it again with this kplan: kplan snapshot --out FILE"
@@ -49,6 +49,7 @@ class Snapshot:
     """The state of the servers and the ledger of environment `env` at `taken_at` (UTC, ISO 8601).
 
     `unknown` are the ledger's records of kinds that this kplan does not know: the stack that owns each address.
+    `kinds` are those that were read; None: those of every plan, and those that `live` has resources of.
     """
 
     env: str
@@ -57,6 +58,13 @@ class Snapshot:
     ledger: Mapping[Address, Owned] = field(default_factory=dict)
     kplan_version: str = __version__
     unknown: Mapping[str, str] = field(default_factory=dict)
+    kinds: frozenset[str] | None = field(default=None, compare=False)
+
+    def has_read(self, kind: str) -> bool:
+        """Whether the live resources of this kind are known, were there any or not."""
+        if KINDS[kind].is_in_every_plan or (self.kinds is not None and kind in self.kinds):
+            return True
+        return self.kinds is None and any(address.kind == kind for address in self.live.resources)
 
 
 # -- the document -----------------------------------------------------------------------------------------------------
@@ -74,22 +82,23 @@ def to_json(snapshot: Snapshot) -> dict[str, Any]:
         "connect_url": target.connect_url,
         "connect_version": target.connect_version,
         "simulated": target.simulated,
-        **_resources_to_json(live),
+        **_resources_to_json(snapshot),
         "hidden": sorted(map(str, live.hidden)),
         "ledger": {str(a): owned_to_json(owned) for a, owned in sorted(snapshot.ledger.items())},
     }
 
 
-def _resources_to_json(live: Live) -> dict[str, dict[str, Any]]:
-    """Return the live resources by their kind's noun and their name."""
+def _resources_to_json(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
+    """Return the live resources by their kind's key and their name; a kind that was not read has no key."""
+    live = snapshot.live
     parts: dict[str, dict[str, Any]] = {}
     resources = sorted(live.resources.items())
     for kind in KINDS.values():
         own = {
             a.name: kind.views.encode_live(r, live, resource_to_json(r)) for a, r in resources if a.kind == kind.name
         }
-        if own or kind.views.is_in_every_document:
-            parts[kind.views.plural] = own
+        if snapshot.has_read(kind.name) or kind.views.is_in_every_document:
+            parts[kind.views.snapshot_key or kind.views.plural] = own
     return parts
 
 
@@ -110,7 +119,8 @@ def from_json(data: Any, path: str = "") -> Snapshot:
             raise ValueError(f"{taken_at!r} is not a time")
     live = replace(_live_from_json(data, path), target=target, hidden=hidden)
     ledger, unknown = _parse_ledger(data, path)
-    return Snapshot(env, taken_at, live, ledger, version, unknown)
+    kinds = frozenset(k.name for k in KINDS.values() if (k.views.snapshot_key or k.views.plural) in data)
+    return Snapshot(env, taken_at, live, ledger, version, unknown, kinds)
 
 
 def refuse_other(snapshot: Snapshot, env: str) -> None:
@@ -126,6 +136,14 @@ def refuse_other(snapshot: Snapshot, env: str) -> None:
 def unreadable_error(path: str, reason: str) -> Invalid:
     """The error for a file that is no snapshot."""
     return Invalid([error(codes.K607, "this is not a snapshot of a cluster", f"{path}: {reason}", help=REMEDY)])
+
+
+def unread_error(path: str, kind: str) -> Invalid:
+    """The error for a plan that is about a kind of which the snapshot has nothing."""
+    several = KINDS[kind].views.plural
+    detail = f"{path}: {several} were not read when it was taken, which is not the same as none"
+    help = f"take it again with the stacks that declare them, or with --kinds {kind}: kplan snapshot --out FILE"
+    return Invalid([error(codes.K607, f"the snapshot has no {several}", detail, help=help)])
 
 
 @contextmanager
@@ -178,7 +196,7 @@ def _parse_ledger(data: Mapping[str, Any], path: str) -> tuple[Mapping[Address, 
 
 
 def _iter_blocks(data: Mapping[str, Any], kind: Kind[Any], path: str) -> Iterator[tuple[Address, Mapping[str, Any]]]:
-    key = kind.views.plural
+    key = kind.views.snapshot_key or kind.views.plural
     with _report_damage(path, f"`{key}`"):
         part = data[key] if kind.views.is_in_every_document else data.get(key, {})
         blocks = [(Address(kind.name, str(name)), block) for name, block in part.items()]

@@ -16,6 +16,7 @@ UNTYPED = ("transactional_id", "streams")  # lines whose names are all of one so
 
 class AclViews(Views[AclBinding]):
     plural = "bindings"
+    snapshot_key = "acls"
     shape: Shape = "rounded"
 
     def describe_row(self, binding: AclBinding, health: Health | None) -> Json:

@@ -131,6 +131,7 @@ class OtherWording(Wording):
 class OtherKind:
     server = "kafka"
     reads_all = False
+    is_in_every_plan = False
     unread_effect = ""
     holds_secrets = True
     reads_databases = False

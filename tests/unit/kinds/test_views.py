@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -160,7 +160,7 @@ def rows(request: ListRequest, *resources: Resource) -> list[dict[str, Any]]:
         cluster=Cluster.of(Server("policy", resources)),  # type: ignore[arg-type]
         store=SimpleNamespace(overview=lambda: overview, where="here"),
     )
-    return list_resources(request, opened, runtime())
+    return list_resources(replace(request, kinds=("policy",)), opened, runtime())
 
 
 def test_a_row_says_what_the_kind_says() -> None:

@@ -589,7 +589,7 @@ def test_two_snapshots_of_one_world_differ_in_their_time_alone(shell: Shell) -> 
         ("", "K607", "not JSON"),
         ('{"format_version": "1.0", "taken_at"', "K607", "not JSON"),
         ('{"format_version": "1.0", "changes": []}', "K607", "neither `taken_at` nor `topics`"),
-        ('{"format_version": "2.0", "taken_at": "", "topics": {}}', "K608", "this kplan reads 1.0"),
+        ('{"format_version": "2.0", "taken_at": "", "topics": {}}', "K608", "this kplan reads 1.1"),
         ('{"format_version": "1.0", "taken_at": "", "topics": {}}', "K607", "there is no 'brokers'"),
     ],
 )
