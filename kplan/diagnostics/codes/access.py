@@ -177,9 +177,8 @@ K441 = Code(
     level="danger",
     cause="""
         No binding matches this resource now, and brokers with `allow.everyone.if.no.acl.found=true` let everybody use
-        it. The first binding ends that: who has no binding of their own is refused. Brokers list the settings of their
-        authorizer without the values. Where they list this one, kplan expects `true`, unless the environment says
-        `authorizer: {allow_everyone_if_no_acl: false}`.
+        it. The first binding ends that: who has no binding of their own is refused. Brokers list this setting without
+        its value. kplan then expects `true`, unless the environment says otherwise.
         """,
     example="""
         environments:

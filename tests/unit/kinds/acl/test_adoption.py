@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from kplan.model import Action, Address, Change
 from kplan.servers.base import Outcome
 from kplan.servers.simulated_access import SimulatedAcls
 from kplan.testing import SimulatedCluster
+from tests.shell import Shell
 from tests.unit.kinds.declared import HEAD
 
 OWN, THEIRS = "User:a/allow/Write/topic/own", "User:a/allow/Write/topic/theirs"
@@ -25,15 +28,30 @@ def cluster(tmp_path: Path) -> SimulatedCluster:
     return SimulatedCluster(tmp_path / "kplan")
 
 
-def others_create(cluster: SimulatedCluster) -> None:
-    acls = SimulatedAcls(Path(cluster.folder, "cluster.db"))
+DIE_AFTER_ACTING = """
+import os
+from kplan.__main__ import main
+from kplan.servers.simulated_access import SimulatedAcls
+
+act = SimulatedAcls.act
+SimulatedAcls.act = lambda *arguments: (act(*arguments), os._exit(9))
+main()
+"""
+
+
+def database_of(cluster: SimulatedCluster) -> Path:
+    return Path(cluster.folder, "cluster.db")
+
+
+def others_create(database: Path) -> None:
+    acls = SimulatedAcls(database)
     binding = parse_binding(THEIRS)
     assert acls.act([Change(binding.address, Action.CREATE, None, binding)], {})[binding.address].ok
     acls.close()
 
 
-def live(cluster: SimulatedCluster) -> set[str]:
-    acls = SimulatedAcls(Path(cluster.folder, "cluster.db"))
+def live(database: Path) -> set[str]:
+    acls = SimulatedAcls(database)
     try:
         return set(acls.read(None).names)
     finally:
@@ -42,19 +60,19 @@ def live(cluster: SimulatedCluster) -> set[str]:
 
 def test_a_binding_that_came_after_the_plan_survives_a_rollback(cluster: SimulatedCluster) -> None:
     plan = cluster.plan(STACK)
-    others_create(cluster)
+    others_create(database_of(cluster))
     cluster.fail = ["topic/bad"]
     assert cluster.apply(plan).outcome == "rolled_back"
-    assert live(cluster) == {THEIRS}
+    assert live(database_of(cluster)) == {THEIRS}
 
 
 def test_a_binding_that_came_after_the_plan_is_adopted_and_released(cluster: SimulatedCluster) -> None:
     plan = cluster.plan(STACK)
-    others_create(cluster)
+    others_create(database_of(cluster))
     assert cluster.apply(plan).outcome == "applied"
-    assert cluster.plan(STACK).changes == () and live(cluster) == {OWN, THEIRS}
+    assert cluster.plan(STACK).changes == () and live(database_of(cluster)) == {OWN, THEIRS}
     assert cluster.destroy(STACK).outcome == "applied"
-    assert live(cluster) == {THEIRS}
+    assert live(database_of(cluster)) == {THEIRS}
 
 
 def test_a_binding_that_was_there_survives_when_no_request_is_answered(
@@ -62,7 +80,7 @@ def test_a_binding_that_was_there_survives_when_no_request_is_answered(
 ) -> None:
     """Both bindings are in doubt then; what was captured right before tells whose they are."""
     plan = cluster.plan(STACK)
-    others_create(cluster)
+    others_create(database_of(cluster))
     act = SimulatedAcls.act
 
     def lose_answers(
@@ -75,4 +93,22 @@ def test_a_binding_that_was_there_survives_when_no_request_is_answered(
 
     monkeypatch.setattr(SimulatedAcls, "act", lose_answers)
     assert cluster.apply(plan).outcome == "rolled_back"
-    assert live(cluster) == {THEIRS}
+    assert live(database_of(cluster)) == {THEIRS}
+
+
+@pytest.mark.parametrize(("direction", "left"), [("--rollback", {THEIRS}), ("--forward", {OWN, THEIRS})])
+def test_a_binding_that_was_there_survives_a_kill(tmp_path: Path, direction: str, left: set[str]) -> None:
+    shell = Shell(tmp_path)
+    shell.write("kplan.yaml", "version: 1\nenvironments: {local: {}}\n")
+    shell.write("stack.yaml", STACK)
+    shell.kplan("plan", "stack.yaml", "--out", "plan.json")
+    database = tmp_path / ".kplan" / "local.db"
+    others_create(database)
+    died = subprocess.run(
+        [sys.executable, "-c", DIE_AFTER_ACTING, "apply", "plan.json"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert died.returncode == 9 and live(database) == {OWN, THEIRS}
+    shell.kplan("recover", "--yes", *(["--forward"] if direction == "--forward" else []))
+    assert live(database) == left
+    shell.kplan("destroy", "stack.yaml", "--yes")
+    assert live(database) == {THEIRS}
