@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from kplan.testing import SimulatedCluster
 from tests.shell import Shell
 from tests.unit.kinds.declared import HEAD
 
+ACT = SimulatedAcls.act  # as it is before a test replaces it
+ROOT = Path(__file__).parents[4]
 OWN, THEIRS = "User:a/allow/Write/topic/own", "User:a/allow/Write/topic/theirs"
 STACK = HEAD + "access: {'User:a': {produce: [own, theirs]}}\ntopics: {bad: }\n"
 
@@ -32,8 +35,10 @@ DIE_AFTER_ACTING = """
 import os
 from kplan.__main__ import main
 from kplan.servers.simulated_access import SimulatedAcls
+from tests.unit.kinds.acl.test_adoption import meddle
 
 act = SimulatedAcls.act
+meddle(SimulatedAcls)
 SimulatedAcls.act = lambda *arguments: (act(*arguments), os._exit(9))
 main()
 """
@@ -46,8 +51,26 @@ def database_of(cluster: SimulatedCluster) -> Path:
 def others_create(database: Path) -> None:
     acls = SimulatedAcls(database)
     binding = parse_binding(THEIRS)
-    assert acls.act([Change(binding.address, Action.CREATE, None, binding)], {})[binding.address].ok
+    assert ACT(acls, [Change(binding.address, Action.CREATE, None, binding)], {})[binding.address].ok
     acls.close()
+
+
+def meddle(backend: Any) -> None:
+    """Let others create their binding after the last reading of a run, and right before it looks again."""
+    capture = backend.capture
+
+    def capture_late(self: SimulatedAcls, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
+        if any(change.address.name == THEIRS and change.action is Action.CREATE for change in changes):
+            others_create(self.file.path)
+        return capture(self, changes)  # type: ignore[no-any-return]
+
+    backend.capture = capture_late
+
+
+@pytest.fixture
+def meddled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SimulatedAcls, "capture", SimulatedAcls.capture)  # it is put back afterwards
+    meddle(SimulatedAcls)
 
 
 def live(database: Path) -> set[str]:
@@ -58,29 +81,29 @@ def live(database: Path) -> set[str]:
         acls.close()
 
 
-def test_a_binding_that_came_after_the_plan_survives_a_rollback(cluster: SimulatedCluster) -> None:
+@pytest.mark.usefixtures("meddled")
+def test_a_binding_that_came_meanwhile_survives_a_rollback(cluster: SimulatedCluster) -> None:
     plan = cluster.plan(STACK)
-    others_create(database_of(cluster))
     cluster.fail = ["topic/bad"]
     assert cluster.apply(plan).outcome == "rolled_back"
     assert live(database_of(cluster)) == {THEIRS}
 
 
-def test_a_binding_that_came_after_the_plan_is_adopted_and_released(cluster: SimulatedCluster) -> None:
+@pytest.mark.usefixtures("meddled")
+def test_a_binding_that_came_meanwhile_is_adopted_and_released(cluster: SimulatedCluster) -> None:
     plan = cluster.plan(STACK)
-    others_create(database_of(cluster))
     assert cluster.apply(plan).outcome == "applied"
     assert cluster.plan(STACK).changes == () and live(database_of(cluster)) == {OWN, THEIRS}
     assert cluster.destroy(STACK).outcome == "applied"
     assert live(database_of(cluster)) == {THEIRS}
 
 
+@pytest.mark.usefixtures("meddled")
 def test_a_binding_that_was_there_survives_when_no_request_is_answered(
     cluster: SimulatedCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both bindings are in doubt then; what was captured right before tells whose they are."""
     plan = cluster.plan(STACK)
-    others_create(database_of(cluster))
     act = SimulatedAcls.act
 
     def lose_answers(
@@ -103,9 +126,12 @@ def test_a_binding_that_was_there_survives_a_kill(tmp_path: Path, direction: str
     shell.write("stack.yaml", STACK)
     shell.kplan("plan", "stack.yaml", "--out", "plan.json")
     database = tmp_path / ".kplan" / "local.db"
-    others_create(database)
     died = subprocess.run(
-        [sys.executable, "-c", DIE_AFTER_ACTING, "apply", "plan.json"], cwd=tmp_path, capture_output=True, check=False
+        [sys.executable, "-c", DIE_AFTER_ACTING, "apply", "plan.json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=False,
     )
     assert died.returncode == 9 and live(database) == {OWN, THEIRS}
     shell.kplan("recover", "--yes", *(["--forward"] if direction == "--forward" else []))
