@@ -7,7 +7,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from kplan.diagnostics import Unsupported
+from kplan.diagnostics import CapabilityMissing
 from kplan.kinds.acl.kind import ACL
 from kplan.kinds.connector.kind import CONNECTOR
 from kplan.kinds.quota.kind import QUOTA
@@ -87,7 +87,7 @@ class LateBackend:
         if self._opened is None:
             self._opened = self._open(self._opening)
         if self._opened is None:
-            raise Unsupported(
+            raise CapabilityMissing(
                 f"this environment has no {self.server} server for resources of kind {self.kind}",
                 help="name its brokers under `kafka:`",
             )

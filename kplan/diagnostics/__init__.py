@@ -270,6 +270,12 @@ class Unsupported(KplanError):
     entry = codes.K315
 
 
+class CapabilityMissing(Unsupported):
+    """The cluster, or an extra of kplan, lacks what a stack declares."""
+
+    exit_code = 4
+
+
 class Invalid(KplanError):
     """The files have errors."""
 

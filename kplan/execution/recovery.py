@@ -277,7 +277,8 @@ class Recovery:
         failure = failure or run.verify_end_state([s for s in run.plan.steps if not s.change.is_ledger_only])
         if failure is not None:
             return self._make_incomplete(failure, todo)
-        already_done = {j.step.number for j in judgements if j.done} - sent.keys()
+        own = {number for number, each in sent.items() if not each.was_there}
+        already_done = {j.step.number for j in judgements if j.done} - own
         own_steps = [s for s in run.plan.steps if s.number not in already_done]
         finished = run.finish(lock, own_steps, [s for s in run.plan.steps if s.number in already_done])
         return replace(finished, outcome="completed")

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kplan.diagnostics import Denied, Diagnostic, KplanError, Rejected, Timeout, Unsupported, codes
+from kplan.diagnostics import CapabilityMissing, Denied, Diagnostic, KplanError, Rejected, Timeout, codes
 from kplan.kinds.acl.authorizer import Authorizer
 from kplan.kinds.acl.binding import AclBinding, parse_binding
 from kplan.kinds.acl.operations import ANY_HOST, CLUSTER_NAME, OPERATIONS, ResourceType
@@ -43,7 +43,7 @@ class _SimulatedKind(PlainBackend):
 
     def _require(self) -> None:
         if self._missing:
-            raise Unsupported(self._missing, code=codes.K340 if self.kind == AclBinding.kind else None,
+            raise CapabilityMissing(self._missing, code=codes.K340 if self.kind == AclBinding.kind else None,
                               help="the environment says so, under `simulated: {capabilities: …}`")  # fmt: skip
 
     def read(self, names: Collection[str] | None) -> BackendState:

@@ -17,7 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 from confluent_kafka.admin import ResourceType as WireType  # type: ignore[attr-defined]
 
-from kplan.diagnostics import Denied, KplanError, Timeout, Unsupported, codes
+from kplan.diagnostics import CapabilityMissing, Denied, KplanError, Timeout, Unsupported, codes
 from kplan.kinds.acl.binding import AclBinding, make_binding
 from kplan.kinds.acl.operations import PatternType, ResourceType
 from kplan.kinds.acl.permissions import Acl
@@ -101,7 +101,7 @@ class KafkaAcls(PlainBackend):
             answers = self._client.request(send, "describe acls").values()
             for answer in answers:
                 if isinstance(answer, Unsupported):
-                    raise Unsupported(
+                    raise CapabilityMissing(
                         "the cluster has no authorizer, so it has no bindings",
                         code=codes.K340,
                         help="set `authorizer.class.name` on the brokers, or remove `access:` for this environment",

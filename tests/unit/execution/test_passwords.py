@@ -14,8 +14,8 @@ from kplan.kinds.user.user import Credentials, ScramUser
 from kplan.model import Address, Secret, frozen
 from kplan.model.journal import replay
 from kplan.planning.document import undo_secret_names, with_undo_secrets
+from kplan.planning.logins import LoginServer
 from kplan.servers.base import Cluster, Outcome
-from kplan.servers.simulated_access import SimulatedUsers
 from tests.unit.execution.test_recovery import Place, Spoilt, died
 
 ADDRESS = Address("user", "u")
@@ -36,7 +36,7 @@ def place(tmp_path: Path) -> Place:
 
 def works(place: Place, word: str) -> bool:
     backend = place.cluster.find(ADDRESS)
-    assert isinstance(backend, SimulatedUsers)
+    assert isinstance(backend, LoginServer)
     return backend.check_logins({ADDRESS: Credentials("u", "SCRAM-SHA-512", word)})[ADDRESS]
 
 

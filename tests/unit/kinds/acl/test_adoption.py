@@ -136,3 +136,5 @@ def test_a_binding_that_was_there_survives_a_kill(tmp_path: Path, direction: str
     assert died.returncode == 9 and live(database) == {OWN, THEIRS}
     shell.kplan("recover", "--yes", *(["--forward"] if direction == "--forward" else []))
     assert live(database) == left
+    shell.kplan("destroy", "stack.yaml", "--yes")
+    assert live(database) == {THEIRS}
