@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     "--kinds",
     multiple=True,
     type=click.Choice(sorted(name for name, kind in KINDS.items() if not kind.is_in_every_plan)),
-    help="Kinds to read besides topics and connectors; repeatable. Default: those that the stacks declare or own. A "
-    "plan needs the kinds that it is about.",
+    help="Kinds to read in addition to topics and connectors; repeatable. Default: those that the stacks declare or "
+    "own. A plan needs the kinds that it is about.",
 )
 @SHOWING
 @run_command

@@ -1,4 +1,4 @@
-"""Access, users and quotas in `list`, `status`, `drift` and `snapshot`, on a simulated cluster."""
+"""Access, users and quotas in a snapshot, and in `list`, `status` and `drift`, on a simulated cluster."""
 
 from __future__ import annotations
 
