@@ -6,7 +6,10 @@ kplan logs in as `kplan` by SCRAM, with exactly the rights of a `kplan` line; th
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +32,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from kplan.kinds.acl.binding import parse_binding
 from kplan.kinds.quota.quota import Quota
 from kplan.kinds.user.user import Credentials, ScramUser
-from kplan.model import Address
+from kplan.model import Action, Address, Change, frozen
 from kplan.servers.kafka.acls import KafkaAcls, to_wire
 from kplan.servers.kafka.client import Client
 from kplan.servers.kafka.logins import Logins
@@ -448,6 +451,50 @@ def test_two_mechanisms_are_set_one_after_the_other(access: Access, project: She
     assert not users.read(["both%20ways%2F1"]).resources
 
 
+def test_a_password_is_compared_only_where_a_login_can_tell(access: Access, project: Shell) -> None:
+    project.secrets = ("canary-one", "canary-two")
+    project.environment = {"KPLAN_VAR_word": "canary-one", "KPLAN_VAR_old": "x"}
+    apply(project, "told", USER.format(name="told", more="iterations: 4096"))
+    project.write("told.yaml", f"version: 1\nstack: told\n{USER.format(name='told', more='iterations: 8192')}")
+    assert "password: as declared" in run(project, "plan told.yaml").out
+    assert "not compared (without a login check)" in run(project, "plan told.yaml --no-login-check").out
+    other = USER.format(name="told", more="mechanism: [SCRAM-SHA-256, SCRAM-SHA-512]")
+    apply(project, "told", other)  # the listener does not know SCRAM-SHA-256
+    assert can_log_in(access, "told", "canary-one")
+    assert run(project, "destroy told.yaml --yes").code == 0
+
+
+def test_a_killed_rotation_is_put_back_with_the_old_password(access: Access, project: Shell) -> None:
+    """The process ends after the password is set, while a binding settles; who recovers it needs the old password."""
+    project.secrets = ("canary-one", "canary-two")
+    project.environment = {"KPLAN_VAR_word": "canary-one", "KPLAN_VAR_old": "canary-one"}
+    apply(project, "killed", USER.format(name="killed", more="iterations: 4096"))
+    values = {"KPLAN_VAR_word": "canary-two", "KPLAN_VAR_old": "canary-one"}
+    text = USER.format(name="killed", more='previous_password: "{{ var.old }}"')
+    project.write("killed.yaml", f"version: 1\nstack: killed\n{text}access:\n  User:killed: {{produce: killed.t}}\n")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("KPLAN_", "KAFKA_"))}
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "kplan", "apply", "killed.yaml", "--yes"],
+        cwd=project.folder,
+        env={**kept, **values, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    seen = next((line for line in process.stdout if line.startswith("[1/")), "")
+    process.kill()
+    process.wait()
+    assert "user/killed" in seen and can_log_in(access, "killed", "canary-two")
+    project.environment = {}
+    named = run(project, "recover --yes --lock-timeout 30s")
+    assert named.code == 8 and "user/killed" in named.all and "KPLAN_VAR_old" in named.all, named.all
+    project.environment = values
+    assert run(project, "recover --yes").code == 0
+    assert can_log_in(access, "killed", "canary-one") and not can_log_in(access, "killed", "canary-two")
+    assert run(project, "destroy killed.yaml --yes --accept delete:*").code == 0
+
+
 # -- quotas -----------------------------------------------------------------------------------------------------------
 QUOTAS = """quotas:
   - {user: etl, consumer_byte_rate: 10MB/s, producer_byte_rate: 1000, request_percentage: 12.5,
@@ -506,3 +553,49 @@ def test_a_death_at_any_point_is_recovered(access: Access) -> None:
     outcomes = faults.run(trials, changing[:: max(1, len(changing) // 4)])
     assert len(outcomes) >= 4
     assert not [each for each in outcomes if each.is_lost], "\n".join(each.output for each in outcomes)
+
+
+def test_quotas_of_others_are_left_and_a_changed_one_is_drift(access: Access, project: Shell) -> None:
+    """An adopted quota stays when its stack goes, and so does a limit that no stack declares."""
+    backend = KafkaQuotas(Client({"bootstrap.servers": access.kafka.bootstrap}, 30, 3, 1, (), print))
+
+    def make(name: str, **values: float) -> None:
+        quota = Quota(name, frozen(values))
+        assert backend.act([Change(quota.address, Action.CREATE, None, quota)], {})[quota.address].ok
+        assert backend.settle([Change(quota.address, Action.CREATE, None, quota)], lambda a, w: None)
+
+    def read() -> dict[str, dict[str, float]]:
+        quotas = (quota for quota in backend.read(None).resources.values() if isinstance(quota, Quota))
+        return {quota.name: dict(quota.values) for quota in quotas}
+
+    try:
+        make("user=theirs", producer_byte_rate=1000, request_percentage=7)
+        make("user=foreign", producer_byte_rate=1)
+        text = "quotas:\n  - {user: theirs, producer_byte_rate: 1000}\n  - {user: mine, consumer_byte_rate: 2000}\n"
+        apply(project, "shared", text)
+        make("user=mine", consumer_byte_rate=9999)
+        drift = run(project, "drift shared.yaml")
+        assert "quota/user=mine" in drift.all and "9999" in drift.all and "foreign" not in drift.all, drift.all
+        apply(project, "shared", text)
+        assert read()["user=mine"] == {"consumer_byte_rate": 2000}
+        assert run(project, "destroy shared.yaml --yes").code == 0
+        assert read() == {
+            "user=theirs": {"producer_byte_rate": 1000, "request_percentage": 7},
+            "user=foreign": {"producer_byte_rate": 1},
+        }
+    finally:
+        for name, values in read().items():
+            gone = Quota(name, frozen(values))
+            backend.act([Change(gone.address, Action.DELETE, gone, None)], {})
+        backend.close()
+
+
+def test_only_a_stack_with_quotas_needs_the_extra(access: Access, project: Shell) -> None:
+    hidden = project.write("hidden/sitecustomize.py", "import sys\nsys.modules['kafka'] = None\n")
+    path = f"{hidden.parent}:{Path(__file__).parents[2]}"
+    project.write("plain.yaml", "version: 1\nstack: plain\ntopics: {plain.t: }\n")
+    project.write("limited.yaml", "version: 1\nstack: limited\nquotas: [{user: a, producer_byte_rate: 1}]\n")
+    planned = project.kplan("plan", "plain.yaml", PYTHONPATH=path)
+    assert "plain.t" in planned.out
+    refused = project.kplan("plan", "limited.yaml", expect=4, PYTHONPATH=path)
+    assert "K342" in refused.err and "pip install 'kplan[admin]'" in refused.err

@@ -42,6 +42,7 @@ class KafkaQuotas(PlainBackend):
         return BackendState(dict(found), frozenset(quota.name for quota in quotas))
 
     def _read_all(self) -> list[Quota]:
+        _require_extra()
         from kafka.protocol.admin import DescribeClientQuotasRequest
 
         answer = self._send(DescribeClientQuotasRequest(components=[], strict=False))
@@ -71,6 +72,7 @@ class KafkaQuotas(PlainBackend):
 
     def _alter(self, changes: Sequence[Change], validate_only: bool = False) -> dict[Address, KplanError | None]:
         """Return why each change was refused; None where it was made."""
+        _require_extra()
         from kafka.protocol.admin import AlterClientQuotasRequest
 
         asked = [(change.address, list_operations(change)) for change in changes]
@@ -112,14 +114,6 @@ class KafkaQuotas(PlainBackend):
 
     def _send(self, request: Any) -> Any:
         """Return the answer to a request. Raises its failure as an error of kplan."""
-        if not is_installed():
-            missing = Unsupported(
-                "quotas need another client, which is not installed",
-                code=codes.K342,
-                help="install it: pip install 'kplan[admin]'",
-            )
-            missing.exit_code = Rejected.exit_code
-            raise missing
 
         def ask(admin: Any) -> Any:
             manager = admin._manager  # the library has the messages, and no method for them
@@ -130,6 +124,19 @@ class KafkaQuotas(PlainBackend):
     def _make_error(self, code: int, message: str | None, right: Acl) -> KplanError:
         client = self._client.client
         return client.add_acl(client.error_of_code(code, message or f"error {code}, without a reason"), right)
+
+
+def _require_extra() -> None:
+    """Raise Unsupported where kafka-python is not installed."""
+    if is_installed():
+        return
+    missing = Unsupported(
+        "quotas need another client, which is not installed",
+        code=codes.K342,
+        help="install it: pip install 'kplan[admin]'",
+    )
+    missing.exit_code = Rejected.exit_code
+    raise missing
 
 
 def list_operations(change: Change) -> list[Operation]:

@@ -172,7 +172,7 @@ class KafkaUsers(PlainBackend):
         """
         updates = [change for change in changes if change.action is Action.UPDATE]
         deadline = time.monotonic() + self._client.timeout  # a broker may be starting, or still have the request
-        told = self._await_logins({c.address: _list_set_logins(c) for c in updates}, deadline) if updates else {}
+        told = self._await_logins({c.address: _list_set_logins(c) for c in updates}, deadline, True) if updates else {}
         decided: dict[Address, Outcome] = {}
         for address in (change.address for change in updates):
             outcome = outcomes[address]
@@ -185,16 +185,22 @@ class KafkaUsers(PlainBackend):
                 decided[address] = replace(outcome, accepted=True)
         return decided
 
-    def _await_logins(self, logins: Mapping[Address, Sequence[Credentials]], deadline: float) -> dict[Address, bool]:
-        """Return what logins tell at last: brokers learn of a password one after the other. Each failure is logged."""
+    def _await_logins(
+        self, logins: Mapping[Address, Sequence[Credentials]], deadline: float, awaits_answer: bool = False
+    ) -> dict[Address, bool]:
+        """Return what logins tell at last: brokers learn of a password one after the other. Each failure is logged.
+
+        With `awaits_answer` a login of which nothing is known is repeated too: a broker may be starting.
+        """
         told: dict[Address, bool] = {}
         if self._logins is None or not self._logins.is_possible:
             return told
+        waiting = {address: each for address, each in logins.items() if each}
         for pause in LOGIN_PAUSES_S:
             time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
-            waiting = {address: each for address, each in logins.items() if each and not told.get(address)}
             told |= try_mechanisms(self.check_logins, waiting)
-            if all(told.get(address) for address in waiting) or time.monotonic() > deadline:
+            waiting = {a: each for a, each in waiting.items() if not told.get(a, not awaits_answer)}
+            if not waiting or time.monotonic() > deadline:
                 break
         return told
 

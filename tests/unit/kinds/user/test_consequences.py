@@ -26,7 +26,7 @@ def live(iterations: int = 4096, password: Secret | None = None, uncompared: str
 
 
 def changed(declared: ScramUser, now: ScramUser, applied: ScramUser | None = None) -> Change:
-    owner = Owned(declared.address, "s", "local", "run0", applied=applied) if applied is not None else None
+    owner = Owned(declared.address, "s", "local", True, applied=applied) if applied is not None else None
     diffs = UserComparison().compare(declared, now, applied).diffs
     change = Change(declared.address, Action.UPDATE, now, declared, diffs, owner=owner)
     change = UserConsequences().add_effects(change, Live(resources={now.address: now}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -92,6 +93,7 @@ def test_what_the_answer_does_not_name_is_in_doubt(monkeypatch: pytest.MonkeyPat
 def test_without_the_extra_the_pip_line_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     made = KafkaQuotas(Client(BROKERS, 1, 1, 0, (), print))
     monkeypatch.setattr(quotas, "is_installed", lambda: False)
+    monkeypatch.setitem(sys.modules, "kafka", None)
     with pytest.raises(KplanError) as refused:
         made.read(None)
     assert (refused.value.code, refused.value.exit_code) == ("K342", 4)

@@ -213,3 +213,14 @@ def test_a_new_password_logs_in_before_anything_goes_on(
     made = backend(monkeypatch, Admin(live={"u": live(SCRAM_SHA_512=4096)}), told)
     outcome = made.settle([NEW_PASSWORD], lambda address, words: None)[ADDRESS]
     assert outcome.ok is ok and (ok or outcome.accepted)
+
+
+def test_what_no_login_can_tell_is_not_waited_for_after_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The listener knows another mechanism: that will not change; a silent broker may come back."""
+    made = backend(monkeypatch, Admin(live={"u": live(SCRAM_SHA_512=4096)}))
+    tries: list[object] = []
+    monkeypatch.setattr(made, "check_logins", lambda logins: tries.append(logins) or {})
+    assert made.settle([NEW_PASSWORD], lambda address, words: None)[ADDRESS].ok and len(tries) == 1
+    tries.clear()
+    monkeypatch.setattr(made._client, "admin", Admin(lambda each: SILENCE))
+    assert act(made, NEW_PASSWORD).accepted and len(tries) == len(users.LOGIN_PAUSES_S)
