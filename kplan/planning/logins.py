@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast
 
 from kplan.kinds.user.comparison import is_another_password
 from kplan.kinds.user.logins import try_mechanisms
 from kplan.kinds.user.user import Credentials, ScramUser
 from kplan.model import Address, Live, Resource, Secret, Stack
 from kplan.planning.diff import Ledger
-from kplan.servers.base import Cluster
+from kplan.servers.base import KAFKA, Cluster
 
 
-@runtime_checkable
 class LoginServer(Protocol):
     """A server at which users log in. `checks_all_logins`: also of users that would not change otherwise."""
 
@@ -27,9 +26,15 @@ class LoginServer(Protocol):
         """Let nobody log in from now on, not even to verify a password that was set."""
 
 
+def find_login_server(cluster: Cluster) -> LoginServer | None:
+    """Return the backend of users, where it can let them log in: a snapshot cannot."""
+    backend = cluster.by_kind.get((ScramUser.kind, KAFKA))
+    return cast(LoginServer, backend) if hasattr(backend, "check_logins") else None
+
+
 def check_logins(stacks: Sequence[Stack], live: Live, ledger: Ledger, cluster: Cluster) -> Live:
     """Return the live state with what logins tell of the declared passwords. Each failure is in the broker's log."""
-    backend = next((each for each in cluster.backends if isinstance(each, LoginServer)), None)
+    backend = find_login_server(cluster)
     if backend is None:
         return live
     declared = {
@@ -63,9 +68,9 @@ def check_logins(stacks: Sequence[Stack], live: Live, ledger: Ledger, cluster: C
 
 def skip_logins(live: Live, cluster: Cluster, reason: str) -> Live:
     """Return the live state with the reason why no password was compared; nobody logs in from now on."""
-    for backend in cluster.backends:
-        if isinstance(backend, LoginServer):
-            backend.skip_logins()
+    backend = find_login_server(cluster)
+    if backend is not None:
+        backend.skip_logins()
     users = {
         address: replace(user, uncompared=reason)
         for address, user in live.resources.items()
