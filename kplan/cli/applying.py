@@ -128,24 +128,30 @@ def _show_saved(session: Session, plans: Sequence[Plan], documents: Sequence[dic
         session.say(line)
 
 
+def _name_place(plan: Plan) -> str:
+    """Return the environment with its brokers: `prod (kafka:9092)`."""
+    where = plan.target.bootstrap or plan.target.connect_url
+    return f"{plan.env} ({where})" if where and not plan.target.simulated else plan.env
+
+
 def _confirm(session: Session, plans: Sequence[Plan]) -> None:
     """Return when the user typed what was asked for. Raises Declined."""
     from kplan.diagnostics import Declined
     from kplan.text import count
 
     steps = sum(len(plan.steps) for plan in plans)
+    place = _name_place(plans[0])
     if session.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Declined(
             "there is no terminal to confirm on", help="use --yes, or save the plan, review it, and apply the file"
         )
     dangerous = [p for p in plans for c in p.changes for r in c.risks if r.level == "danger" and r.accepted]
     if dangerous:
-        request, expected = (
-            f"This plan includes accepted dangers. Type the stack's name ({dangerous[0].stack}) to continue",
-            dangerous[0].stack,
-        )
+        stack = dangerous[0].stack
+        request = f"This plan includes accepted dangers. Type the stack's name ({stack}) to apply it to {place}"
+        expected = stack
     else:
-        request, expected = f"Type yes to apply {count(steps, 'step')}", "yes"
+        request, expected = f"Type yes to apply {count(steps, 'step')} to {place}", "yes"
     try:
         answer = input(f"\n{request}: ")
     except (EOFError, KeyboardInterrupt):

@@ -88,7 +88,7 @@ def command(
         if listing or not runs_here:
             return code
         if not yes:
-            _confirm(session, forward)
+            _confirm(session, forward, store.where)
         audience = RecoverTerminal(session)
         results = [recover_run(open_run, opened, request, session.runtime, audience) for open_run in runs_here]
         return max(code, *(8 if result.left else 0 for result in results))
@@ -132,12 +132,12 @@ def _show_holder(session: Session, progress: Progress, other: Holder) -> None:
     session.note(f"run {progress.run} {activity}: {other.who} since {other.since}, {other.command}")
 
 
-def _confirm(session: Session, forward: bool) -> None:
+def _confirm(session: Session, forward: bool, place: str) -> None:
     from kplan.diagnostics import Declined
 
     if session.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Declined("there is no terminal to confirm on", help="use --yes")
-    action = "complete the run" if forward else "undo this"
+    action = f"complete the run in {place}" if forward else f"undo this in {place}"
     try:
         answer = input(f"\nType yes to {action}: ")
     except (EOFError, KeyboardInterrupt):

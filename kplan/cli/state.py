@@ -48,7 +48,7 @@ def clean(session: Session, yes: bool, lock_timeout: str) -> int:
         records = find_sensitive_records(store, passwords, session.runtime)
         _show_sensitive(session, store, records)
         if records.to_write:
-            _confirm(session, f"write {_count_records(len(records.to_write))} without these values", yes)
+            _confirm(session, f"write {_count_records(len(records.to_write))} without these values to {store.where}", yes)
             for stack in records.stacks:
                 number = clean_records(store, stack, passwords, timeout, session.runtime)
                 session.say(f"stack {stack}: {_count_records(number)} written without these values")
@@ -80,7 +80,7 @@ def sign(session: Session, yes: bool, lock_timeout: str) -> int:
         _list_unsigned(session, store, records, unsigned)
         left_count = len(_show_damaged(session, records))
         if unsigned:
-            _confirm(session, f"sign {_count_records(len(unsigned))}", yes)
+            _confirm(session, f"sign {_count_records(len(unsigned))} in {store.where}", yes)
         for stack in dict.fromkeys(record.stack for record in unsigned):
             records_of_stack = [record for record in unsigned if record.stack == stack]
             number = sign_records(store, stack, records_of_stack, timeout, session.runtime)

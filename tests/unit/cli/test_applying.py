@@ -100,7 +100,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def test_yes_applies_and_each_step_is_shown(folder: Path) -> None:
     terminal = Terminal(folder, "apply", "stack.yaml")
-    terminal.until("Type yes to apply 3 steps")
+    terminal.until("Type yes to apply 3 steps to local")
     terminal.type("yes\n")
     assert terminal.end() == 0
     assert "Traceback" not in terminal.text
