@@ -542,19 +542,6 @@ def test_quotas_of_every_entity_are_set_changed_and_removed(access: Access, proj
         backend.close()
 
 
-# -- a death ----------------------------------------------------------------------------------------------------------
-def test_a_death_at_any_point_is_recovered(access: Access) -> None:
-    """Some points of `python -m tests.faults.access`, which tries all of them."""
-    trials = faults.Trials(access.kafka)
-    points = list(enumerate(trials.list_points(), 1))
-    changing = [
-        each for each in points if each[1].startswith(("create_acls", "alter_user", "delete_acls", "journal did"))
-    ]
-    outcomes = faults.run(trials, changing[:: max(1, len(changing) // 4)])
-    assert len(outcomes) >= 4
-    assert not [each for each in outcomes if each.is_lost], "\n".join(each.output for each in outcomes)
-
-
 def test_quotas_of_others_are_left_and_a_changed_one_is_drift(access: Access, project: Shell) -> None:
     """An adopted quota stays when its stack goes, and so does a limit that no stack declares."""
     backend = KafkaQuotas(Client({"bootstrap.servers": access.kafka.bootstrap}, 30, 3, 1, (), print))
@@ -599,3 +586,16 @@ def test_only_a_stack_with_quotas_needs_the_extra(access: Access, project: Shell
     assert "plain.t" in planned.out
     refused = project.kplan("plan", "limited.yaml", expect=4, PYTHONPATH=path)
     assert "K342" in refused.err and "pip install 'kplan[admin]'" in refused.err
+
+
+# -- a death ----------------------------------------------------------------------------------------------------------
+def test_a_death_at_any_point_is_recovered(access: Access) -> None:
+    """Some points of `python -m tests.faults.access`, which tries all of them."""
+    trials = faults.Trials(access.kafka)
+    points = list(enumerate(trials.list_points(), 1))
+    changing = [
+        each for each in points if each[1].startswith(("create_acls", "alter_user", "delete_acls", "journal did"))
+    ]
+    outcomes = faults.run(trials, changing[:: max(1, len(changing) // 4)])
+    assert len(outcomes) >= 4
+    assert not [each for each in outcomes if each.is_lost], "\n".join(each.output for each in outcomes)
