@@ -48,7 +48,9 @@ def clean(session: Session, yes: bool, lock_timeout: str) -> int:
         records = find_sensitive_records(store, passwords, session.runtime)
         _show_sensitive(session, store, records)
         if records.to_write:
-            _confirm(session, f"write {_count_records(len(records.to_write))} without these values to {store.where}", yes)
+            _confirm(
+                session, f"write {_count_records(len(records.to_write))} without these values to {store.where}", yes
+            )
             for stack in records.stacks:
                 number = clean_records(store, stack, passwords, timeout, session.runtime)
                 session.say(f"stack {stack}: {_count_records(number)} written without these values")

@@ -33,7 +33,7 @@ from kplan.servers.kafka.users import KafkaUsers
 from tests.services.secure import SecureKafka
 
 LANES = 3
-PASSWORD = "fault-access-1"
+PASSWORD = "canary-access-1"  # that of tests/services/test_access.py, whose broker is shared
 OLD, NEW = "fault-old-1", "fault-new-2"
 RIGHTS = [f"User:kplan/allow/All/{place}" for place in ("cluster", "topic-any", "group-any", "transactional-id-any")]
 BEFORE = """version: 1

@@ -521,6 +521,7 @@ environments:
       sasl.password: "{{{{ env.SASL_WORD }}}}"
       ssl.ca.location: {secure.ca}
     state: {{{state}}}
+    authorizer: {{allow_everyone_if_no_acl: false}}
     timeouts: {{request: 10s, settle: 20s, session: 3s}}
     retry: {{attempts: 2, delay: 100ms}}
 """)
@@ -669,6 +670,26 @@ def reassign(inside: Inside) -> str:
     return ""
 
 
+def access(inside: Inside) -> str:
+    """A binding and a user are planned; with the right to change them they are made and deleted."""
+    stack = f"access: {{User:{inside.case.prefix}who: {{produce: {inside.case.prefix}there}}}}\n"
+    expect = 0 if inside.case.missing is None else None
+    if inside.case.activity.name == "access read" or inside.case.missing is not None:
+        return inside.kplan(stack, "plan", expect=expect)
+    inside.kplan(stack, "apply", "--yes")
+    return inside.kplan(stack, "destroy", "--yes")
+
+
+def quotas(inside: Inside) -> str:
+    """A quota is planned; with the right to change it, it is made and deleted."""
+    stack = f"quotas: [{{user: {inside.case.prefix}who, consumer_byte_rate: 1000}}]\n"
+    expect = 0 if inside.case.missing is None else None
+    if inside.case.activity.name == "quotas read" or inside.case.missing is not None:
+        return inside.kplan(stack, "plan", "--offline", expect=expect)
+    inside.kplan(stack, "apply", "--yes")
+    return inside.kplan(stack, "destroy", "--yes")
+
+
 DONE = {
     "look": look,
     "topics": change,
@@ -678,6 +699,10 @@ DONE = {
     "readers": readers,
     "state read": look,
     "state": state,
+    "access read": access,
+    "access": access,
+    "quotas read": quotas,
+    "quotas": quotas,
 }
 NAMED = re.compile(
     r"missing ACL: (\w+) on (\w+)(?: (\S+))?(?: \(prefixed\))? for (\S+?)(?: \(([\w, ]+ includes? it)\))?[;.) ]"

@@ -178,7 +178,8 @@ K441 = Code(
     cause="""
         No binding matches this resource now, and brokers with `allow.everyone.if.no.acl.found=true` let everybody use
         it. The first binding ends that: who has no binding of their own is refused. Brokers list this setting without
-        its value. kplan then expects `true`, unless the environment says otherwise.
+        its value, and only for DescribeConfigs on the cluster. kplan then expects `true`, unless the environment says
+        otherwise.
         """,
     example="""
         environments:

@@ -142,6 +142,8 @@ INCLUDING_RIGHTS: Mapping[tuple[str, str], str] = {
     ("Describe", "Topic"): "Read, Write, Alter and Delete include it",
     ("Describe", "Group"): "Read includes it",
     ("DescribeConfigs", "Topic"): "AlterConfigs includes it",
+    ("Describe", "Cluster"): "Alter includes it",
+    ("DescribeConfigs", "Cluster"): "AlterConfigs includes it",
 }
 
 
