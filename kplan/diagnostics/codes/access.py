@@ -177,9 +177,8 @@ K441 = Code(
     level="danger",
     cause="""
         No binding matches this resource now, and brokers with `allow.everyone.if.no.acl.found=true` let everybody use
-        it. The first binding ends that: who has no binding of their own is refused. Brokers list this setting without
-        its value, and only for DescribeConfigs on the cluster. kplan then expects `true`, unless the environment says
-        otherwise.
+        it. The first binding refuses who has none of their own. Brokers list the setting without its value, and only
+        for DescribeConfigs on the cluster. kplan then expects `true`, unless the environment says otherwise.
         """,
     example="""
         environments:
