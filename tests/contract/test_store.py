@@ -188,7 +188,7 @@ class TestUnreadable:
         return store
 
     @pytest.mark.parametrize("text", [NEWER, "{", "[]", '{"v": 1}'])
-    @pytest.mark.parametrize("record", ["topic/payments", "connector/cdc", "acl/payments"])
+    @pytest.mark.parametrize("record", ["topic/payments", "connector/cdc", "lease/payments"])
     def test_of_the_ledger(self, world: World, two_stacks: Store, record: str, text: str) -> None:
         world.damage("b", record, text)
         overview = two_stacks.overview()
@@ -196,7 +196,7 @@ class TestUnreadable:
         overview.refuse_unreadable(["a"], [ORDERS])
         with pytest.raises(JournalBroken, match=record) as refused:
             overview.refuse_unreadable(["b"])
-        is_unknown = record.startswith("acl/")
+        is_unknown = record.startswith("lease/")
         assert refused.value.code == ("K626" if is_unknown else "K623") and refused.value.exit_code == 1
         assert not is_unknown or f"kplan {__version__} does not know the kind `acl`" in refused.value.message
         assert "stack b" in refused.value.message and refused.value.help
