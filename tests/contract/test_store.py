@@ -198,7 +198,7 @@ class TestUnreadable:
             overview.refuse_unreadable(["b"])
         is_unknown = record.startswith("lease/")
         assert refused.value.code == ("K626" if is_unknown else "K623") and refused.value.exit_code == 1
-        assert not is_unknown or f"kplan {__version__} does not know the kind `acl`" in refused.value.message
+        assert not is_unknown or f"kplan {__version__} does not know the kind `lease`" in refused.value.message
         assert "stack b" in refused.value.message and refused.value.help
         assert text != NEWER or is_unknown or "format 2" in refused.value.message
         if record.startswith("topic/"):

@@ -12,7 +12,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "kplan"
 
-KINDS = {"topic": "Topic", "connector": "Connector"}  # kind -> the class of its resources
+KINDS = {
+    "topic": "Topic",
+    "connector": "Connector",
+    "user": "ScramUser",
+    "acl": "AclBinding",
+    "quota": "Quota",
+}  # kind -> the class of its resources
 KINDS_AT_HOME = ("kinds/", "servers/", "importers/")  # packages that may know single kinds
 
 IRREGULAR_PARTICIPLES = frozenset(
