@@ -6,10 +6,11 @@ each case then does the work as a client that logs in by SCRAM.
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from kplan.kinds.acl.binding import AclBinding
 from kplan.kinds.acl.operations import PatternType, ResourceType
+from kplan.model import Address, Resource
 from kplan.project.loading import Request, load_project
 from tests.services.secure import SecureKafka
 from tests.shell import Shell
@@ -90,8 +92,11 @@ def list_cases(works: Sequence[Work]) -> list[Case]:
 
 def expand(user: str, block: Mapping[str, Any], stack: Mapping[str, Any]) -> list[AclBinding]:
     """Return the bindings that kplan makes of a principal's block."""
-    import tempfile
+    return [each for each in load(user, block, stack).values() if isinstance(each, AclBinding)]
 
+
+def load(user: str, block: Mapping[str, Any], stack: Mapping[str, Any]) -> Mapping[Address, Resource]:
+    """Return what kplan makes of a stack with a principal's block."""
     with tempfile.TemporaryDirectory(prefix="kplan-lines-") as folder:
         Path(folder, "kplan.yaml").write_text(
             'version: 1\nenvironments: {only: {kafka: {bootstrap.servers: "x:1"}, '
@@ -102,7 +107,7 @@ def expand(user: str, block: Mapping[str, Any], stack: Mapping[str, Any]) -> lis
         process = {"WORD": WORD}
         loaded = load_project(Request([str(Path(folder, "stack.yaml"))], folder=folder, process=process))
     assert not loaded.has_errors, loaded.diagnostics
-    return [each for each in loaded.stacks[0].resources.values() if isinstance(each, AclBinding)]
+    return loaded.stacks[0].resources
 
 
 def write_entry(binding: AclBinding) -> dict[str, Any]:
@@ -211,7 +216,6 @@ class Lines:
     kafka: SecureKafka
     shell: Shell
     cases: Sequence[Case]
-    environment: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def admin(self) -> AdminClient:
@@ -222,32 +226,42 @@ class Lines:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda case: self.kafka.add_user(case.user, WORD), self.cases))
         names = [f"{case.user}.{topic}" for case in self.cases for topic in case.work.topics]
-        if names:
-            for future in self.admin.create_topics([NewTopic(name, 1, 1) for name in names]).values():
-                future.result(30)
+        self.make_topics({name: {} for name in names})
         producer = Producer({"bootstrap.servers": self.kafka.bootstrap})
         for name in names:
             producer.produce(name, b"record")
         assert producer.flush(30) == 0
         self.shell.environment["WORD"] = WORD
-        environment = {"kafka": {"bootstrap.servers": self.kafka.bootstrap}, "state": {"sqlite": "state.db"},
-                       "authorizer": {"allow_everyone_if_no_acl": False}, **self.environment}  # fmt: skip
-        whole = {"version": 1, "environments": {"only": environment}}
-        self.shell.write("kplan.yaml", yaml.safe_dump(whole))
-        self.grant(self.cases)
+        self.write_environment()
+        self.grant([case for case in self.cases if case.missing is not None or not case.work.stack(case.user)])
 
-    def grant(self, cases: Sequence[Case], accept: Sequence[str] = ()) -> None:
-        """Apply the stack in which these cases have their rights, and all others have none."""
-        stack: dict[str, Any] = {"version": 1, "stack": "lines", "access": {}}
+    def make_topics(self, topics: Mapping[str, Mapping[str, str]]) -> None:
+        """The topics are there, with these settings."""
+        new = [NewTopic(name, 1, 1, config=dict(config)) for name, config in topics.items()]
+        for future in (self.admin.create_topics(new) if new else {}).values():
+            future.result(30)
+
+    def write_environment(self, **more: Any) -> None:
+        """kplan.yaml has the broker, where kplan comes in as a super user, and `more`."""
+        environment = {"kafka": {"bootstrap.servers": self.kafka.bootstrap}, "state": {"sqlite": "state.db"},
+                       "authorizer": {"allow_everyone_if_no_acl": False}, **more}  # fmt: skip
+        self.shell.write("kplan.yaml", yaml.safe_dump({"version": 1, "environments": {"only": environment}}))
+
+    def grant(self, cases: Sequence[Case], accept: Sequence[str] = (), name: str = "lines") -> None:
+        """Apply the stack of this name, in which these cases have their rights, and all others have none.
+
+        What a line refers to is declared in it, too; without a binding of the line nothing refers to it.
+        """
+        stack: dict[str, Any] = {"version": 1, "stack": name, "access": {}}
         for case in cases:
-            for section, blocks in case.work.stack(case.user).items():
-                stack.setdefault(section, {}).update(blocks)
             stack["access"][f"User:{case.user}"] = dict(case.block)
-        self.shell.write("stack.yaml", yaml.safe_dump(stack))
-        self.shell.kplan("apply", "stack.yaml", "--yes", *(word for each in accept for word in ("--accept", each)))
+            for section, blocks in case.work.stack(case.user).items() if case.missing is None else ():
+                stack.setdefault(section, {}).update(blocks)
+        self.shell.write(f"{name}.yaml", yaml.safe_dump(stack))
+        self.shell.kplan("apply", f"{name}.yaml", "--yes", *(word for each in accept for word in ("--accept", each)))
 
     def client(self, case: Case) -> Client:
         return Client(self.kafka, case.user)
 
 
-__all__ = ["Case", "Client", "Lines", "Refused", "Work", "expand", "list_cases"]
+__all__ = ["Case", "Client", "Lines", "Refused", "Work", "expand", "list_cases", "load"]

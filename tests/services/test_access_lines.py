@@ -9,8 +9,10 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
+from kplan.kinds.acl.binding import AclBinding
 from tests.services import ServiceMissing
 from tests.services.fixtures import without
+from tests.services.line_connectors import GROUP, SINK, SOURCE, WORKER, Rig, make_worker
 from tests.services.lines import PATIENCE_S, WORD, Case, Client, Lines, Refused, Work, list_cases
 from tests.services.secure import SecureKafka
 from tests.shell import Shell
@@ -64,6 +66,8 @@ WORKS = [
                                  "consume": {"topics": f"{user}.in", "group": f"{user}-app"}}, stream, ["in"]),
 ]  # fmt: skip
 CASES = list_cases(WORKS)
+CONNECTORS = list_cases([SOURCE, SINK])
+OF_WORKER = Case(WORKER)
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +77,22 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lines]:
             kafka = stack.enter_context(SecureKafka(tmp_path_factory.mktemp("certificates")))
         except ServiceMissing as missing:
             without(missing)
-        made = Lines(kafka, Shell(tmp_path_factory.mktemp("lines"), secrets=(WORD,)), CASES)
+        made = Lines(kafka, Shell(tmp_path_factory.mktemp("lines"), secrets=(WORD,)), [*CASES, OF_WORKER, *CONNECTORS])
         made.prepare()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def rig(lines: Lines) -> Iterator[Rig]:
+    """A worker with the connectors that have all bindings, which kplan has created together with these."""
+    with make_worker(lines.kafka, lines.shell.folder / "plugins", OF_WORKER.user) as worker:
+        made = Rig(lines, worker)
+        lacking = [case for case in CONNECTORS if case.missing is not None]
+        topics = {name: config for case in lacking for name, config in made.list_topics(case).items()}
+        missing = topics.keys() - lines.admin.list_topics(timeout=PATIENCE_S).topics.keys()
+        lines.make_topics({name: topics[name] for name in missing})
+        lines.write_environment(connect={"url": worker.url, "group_id": GROUP})
+        lines.grant([case for case in CONNECTORS if case.missing is None], name="feeds")
         yield made
 
 
@@ -89,12 +107,31 @@ def test_exactly_these_bindings_are_enough(case: Case, lines: Lines) -> None:
     assert str(refusal.value) == f"{case.missing.resource_type.key.upper()}_AUTHORIZATION_FAILED"
 
 
+@pytest.mark.parametrize("case", CONNECTORS, ids=str)
+def test_a_connector_runs_with_exactly_these_bindings(case: Case, rig: Rig) -> None:
+    """The worker has its own line, and no right on what connectors read and write."""
+    run = rig.run_source if case.work is SOURCE else rig.run_sink
+    if case.missing is None:
+        run(case)
+        return
+    with rig.connector_of(case), pytest.raises(Refused) as refusal:
+        run(case)
+    assert str(refusal.value) == name_refusal(case.missing)
+
+
+def name_refusal(missing: AclBinding) -> str:
+    """Name what fails: the task, or a request for the offsets of a connector that runs."""
+    if missing.operation == "Delete" or (missing.operation == "Read" and missing.resource_name.endswith(".offsets")):
+        return "OFFSETS"
+    return f"{missing.resource_type.key.upper()}_AUTHORIZATION_FAILED"
+
+
 def test_what_is_revoked_is_refused_to_clients_that_are_connected(lines: Lines) -> None:
     granted = [case for case in CASES if case.missing is None]
     clients = {case.user: lines.client(case) for case in granted}
     for client in clients.values():
         assert client.admin.list_topics(timeout=PATIENCE_S).brokers
-    lines.grant([], accept=("delete:acl/*",))
+    lines.grant([OF_WORKER], accept=("delete:acl/*",))
     for case in granted:
         with pytest.raises(Refused):
             case.work.act(clients[case.user])

@@ -14,7 +14,7 @@ from kplan.kinds.acl.permissions import ACTIVITIES, STATE, Acl, group_prefix
 from kplan.kinds.acl.rights import ResourcePattern, Right, list_rights
 
 CLUSTER = ResourcePattern(ResourceType.CLUSTER)
-WORKER_TOPIC = ("Read", "Write", "Create", "DescribeConfigs")
+WORKER_TOPIC = ("Read", "Write", "Create")
 STREAMS_TOPIC = ("Create", "Delete", "Read", "Write")  # Delete: of records that all tasks have read
 
 

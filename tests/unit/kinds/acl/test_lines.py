@@ -26,7 +26,7 @@ LINES: list[tuple[str, list[str]]] = [
     ("streams: app", ["Read/group/app", "Create/topic-prefix/app-", "Delete/topic-prefix/app-",
                       "Read/topic-prefix/app-", "Write/topic-prefix/app-", "Write/transactional-id-prefix/app-"]),
     ("worker: {group_id: g, topics: [c, o, s]}",
-     [f"{operation}/topic/{topic}" for topic in "cos" for operation in ("Read", "Write", "Create", "DescribeConfigs")]
+     [f"{operation}/topic/{topic}" for topic in "cos" for operation in ("Read", "Write", "Create")]
      + ["Read/group/g", "Write/transactional-id/connect-cluster-g"]),
     ("kplan: {do: [access]}", ["Alter/cluster"]),
     ("kplan: {do: [quotas]}", ["AlterConfigs/cluster"]),
