@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kplan.diagnostics import (
         Blocked,
         Busy,
+        CapabilityMissing,
         Conflict,
         Declined,
         Denied,
@@ -66,6 +67,7 @@ __all__ = [
     "AttrDiff",
     "Blocked",
     "Busy",
+    "CapabilityMissing",
     "Change",
     "Conflict",
     "Connector",

@@ -21,7 +21,7 @@ from tests.shell import Shell
 from tests.unit.kinds.declared import HEAD
 
 ACT = SimulatedAcls.act  # as it is before a test replaces it
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[3]
 OWN, THEIRS = "User:a/allow/Write/topic/own", "User:a/allow/Write/topic/theirs"
 STACK = HEAD + "access: {'User:a': {produce: [own, theirs]}}\ntopics: {bad: }\n"
 
@@ -35,7 +35,7 @@ DIE_AFTER_ACTING = """
 import os
 from kplan.__main__ import main
 from kplan.servers.simulated_access import SimulatedAcls
-from tests.unit.kinds.acl.test_adoption import meddle
+from tests.unit.servers.test_simulated_access import meddle
 
 act = SimulatedAcls.act
 meddle(SimulatedAcls)
