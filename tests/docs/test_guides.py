@@ -1,7 +1,8 @@
 """Each page of docs/ is true: what it tells to do is done on the simulated cluster, and its links lead somewhere.
 
-docs/cdc.md is done on real services in tests/services; the examples of docs/plan.md are held by tests/cases, those of
-docs/library.md, testing.md, editors.md and ci.md by tests/unit, the rights of docs/permissions.md by tests/services.
+docs/cdc.md and docs/least-privilege.md are done on real services in tests/services; the examples of docs/plan.md are
+held by tests/cases, those of docs/library.md, testing.md, editors.md and ci.md by tests/unit, the rights of
+docs/permissions.md by tests/services.
 """
 
 from __future__ import annotations

@@ -60,9 +60,10 @@ class KafkaCluster(Service):
         """The node has ended by kill -9."""
         self.brokers[node].kill()
 
-    def restart(self, node: int = 1) -> None:
-        """The node, running before or not, is up again with the data it had."""
+    def restart(self, node: int = 1, properties: Mapping[str, str] | None = None) -> None:
+        """The node, running before or not, is up again with the data it had, and with these properties over its own."""
         self.brokers[node].stop()
+        self.brokers[node].configure(properties or {})
         self.brokers[node].launch()
         self.brokers[node].await_port()
         self._await_members()
@@ -96,6 +97,11 @@ class Broker:
         self._file.write_text(_properties_text(self.properties))
         tool = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(self._file)]
         run([*java_command("-Xmx128m"), *tool], self.folder / f"format-{self.node}.log")
+
+    def configure(self, properties: Mapping[str, str]) -> None:
+        """The node has these properties over its own from its next start on."""
+        self.properties = {**self.properties, **properties}
+        self._file.write_text(_properties_text(self.properties))
 
     def launch(self) -> None:
         """The node's process has been started."""

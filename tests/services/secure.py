@@ -7,6 +7,7 @@ servers and one the clients; a third is trusted by nobody.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -78,16 +79,18 @@ def _pem(certificate: x509.Certificate) -> bytes:
 class SecureKafka(KafkaCluster):
     """One broker with an authorizer, and listeners for SCRAM over TLS, for mutual TLS, and with an old certificate.
 
-    The plain listener (`bootstrap`) is the harness's own: who comes in by it is a super user.
+    The plain listener (`bootstrap`) is the harness's own: who comes in by it is a super user. `properties` go over the
+    broker's others.
     """
 
-    def __init__(self, certificates: Path) -> None:
+    def __init__(self, certificates: Path, properties: Mapping[str, str] | None = None) -> None:
         self.servers, self.clients = Authority("servers", certificates), Authority("clients", certificates)
         self.strangers = Authority("strangers", certificates)
         super().__init__(properties={
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": "User:ANONYMOUS",
             "group.min.session.timeout.ms": "1000",
+            **(properties or {}),
         })  # fmt: skip
         self.ports = {name: free_port() for name in LISTENERS}
         broker = self.brokers[1]
