@@ -141,9 +141,10 @@ class SimulatedAcls(_SimulatedKind):
         )
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
-        """Return whether each binding is there already, as the brokers' backend does: then it is not this run's."""
-        there = self.read([change.address.name for change in changes]).resources
-        return {change.address: {"there": change.address in there} for change in changes}
+        """Return whether each binding to create is there already, as the brokers' backend does."""
+        new = [change for change in changes if change.action is Action.CREATE]
+        there = self.read([change.address.name for change in new]).resources
+        return {change.address: {"there": change.address in there} for change in new}
 
     def authorizer(self) -> Authorizer:
         """Return what decides who may do what here."""

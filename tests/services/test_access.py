@@ -257,6 +257,16 @@ def test_an_adopted_binding_survives_a_rollback(access: Access, project: Shell) 
     assert not {name for name in access.read(["User:kplan"]) if "deny" in name}
 
 
+def test_a_revoked_binding_comes_back_in_a_rollback(access: Access, project: Shell) -> None:
+    apply(project, "gone", "access:\n  User:gone: {produce: [gone.a, gone.b]}\n")
+    before = access.read(["User:gone"])
+    failing = "  User:kplan:\n    deny: [{topic: gone.t, operations: [Delete], hosts: 127.0.0.1}]\ntopics: {gone.t: }\n"
+    ended = apply(project, "gone", f"access:\n  User:gone: {{produce: gone.a}}\n{failing}", code=7)
+    assert "rolled back" in ended.all and len(before) == 2
+    assert access.read(["User:gone"]) == before
+    assert run(project, "destroy gone.yaml --yes").code == 0
+
+
 # -- what is refused --------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("deny", "lost"),

@@ -65,10 +65,11 @@ to_json(plan: 'Plan', *, key: 'str | None' = None) -> 'dict[str, Any]'
 view(plan: 'Plan', format: 'View' = 'text') -> 'str'
 """
 NAMES = """
-    Action Address AttrDiff Blocked Busy CapabilityMissing Change Conflict Connector Declined Denied Diagnostic Drift Environment
-    ErrorClass Event Facts Interrupted InterruptedRun Invalid JournalBroken KplanError Loaded Locked Plan Reader
-    Rejected Result Risk Secret Severity Span Stack Stale Step Stop Summary Target Timeout Topic Undo Unreachable
-    Unsupported __version__ apply destroy from_json load load_environment plan plan_all to_json view
+    Action Address AttrDiff Blocked Busy CapabilityMissing Change Conflict Connector Declined Denied Diagnostic
+    Drift Environment ErrorClass Event Facts Interrupted InterruptedRun Invalid JournalBroken KplanError Loaded
+    Locked Plan Reader Rejected Result Risk Secret Severity Span Stack Stale Step Stop Summary Target Timeout
+    Topic Undo Unreachable Unsupported __version__ apply destroy from_json load load_environment plan plan_all
+    to_json view
 """
 
 

@@ -114,9 +114,10 @@ class KafkaAcls(PlainBackend):
         return [binding for binding in found if binding is not None]
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
-        """Return whether each binding is there already: then it is not this run's, and its undo is nothing."""
-        there = self._find_there(changes) if changes else set()
-        return {change.address: {"there": change.address in there} for change in changes}
+        """Return whether each binding to create is there already: then it is not this run's."""
+        new = [change for change in changes if change.action is Action.CREATE]
+        there = self._find_there(new) if new else set()
+        return {change.address: {"there": change.address in there} for change in new}
 
     def act(
         self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
