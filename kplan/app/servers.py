@@ -128,7 +128,8 @@ def open_cluster(
         if backend is not None:
             opening.backends[kind] = backend
     backends = opening.backends.values()
-    return Cluster.of(*backends, databases=opening.databases, mask=mask, principal=environment.own_principal)
+    principal = "" if environment.is_super_user else environment.own_principal  # no binding takes from a super user
+    return Cluster.of(*backends, databases=opening.databases, mask=mask, principal=principal)
 
 
 def _open_topics(opening: Opening) -> Backend:
@@ -187,6 +188,7 @@ def _open_acls(opening: Opening) -> Backend | None:
             fail=environment.simulated.fail,
             missing=missing,
             principal=environment.own_principal,
+            is_super_user=environment.is_super_user,
             allows_by_default=environment.allows_by_default,
         )
     if not environment.kafka:

@@ -320,6 +320,7 @@ class Run:
 
         unanswered = Outcome(KplanError("no answer for it", applied=None), unsure=True)
         try:
+            backend.watch([change.address for change in self.plan.changes], self.store.topic)
             answers = backend.act(changes, captured)
             outcomes = {c.address: _mark_uncertain(answers.get(c.address, unanswered)) for c in changes}
         except Exception as e:

@@ -31,7 +31,7 @@ def read_key_orders() -> KeyOrders:
     environments = {
         (): ("version", "default", "environments"),
         ("environments", "*"): _ENVIRONMENT,
-        ("environments", "*", "authorizer"): ("principal", "allow_everyone_if_no_acl"),
+        ("environments", "*", "authorizer"): ("principal", "super_user", "allow_everyone_if_no_acl"),
         ("environments", "*", "guards"): guards,
     }
     return KeyOrders(_join(stack, "stack"), _join(environments, "environments"), _join({(): _TEMPLATE}, "template"))

@@ -90,6 +90,7 @@ class Environment:
     notify: tuple[Receiver, ...] = ()
     simulated: Simulated | None = None
     principal: str = ""  # kplan's own, as the file says it
+    is_super_user: bool = False  # whether kplan's own user is one, as the file says it
     login_check: bool = False  # whether a plan tries the password of every user
     allows_by_default: bool | None = None  # the brokers' `allow.everyone.if.no.acl.found`; None: not known
     file: File | None = None
@@ -317,6 +318,7 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
         ),
         simulated=simulated,
         principal=str(authorizer.get("principal") or ""),
+        is_super_user=bool(authorizer.get("super_user")),
         login_check=bool(data.get("login_check")),
         allows_by_default=authorizer.get("allow_everyone_if_no_acl"),
         file=file,

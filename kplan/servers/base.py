@@ -108,6 +108,12 @@ class Backend(Protocol):
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
         """Return what must be remembered before `changes` to undo them (connector offsets), as JSON."""
 
+    def watch(self, addresses: Collection[Address], state: str) -> None:
+        """Note what a run is about, and the topic of its state (empty: a file), before `act`.
+
+        Changes that take from kplan's own user what it needs for these do not settle. Only bindings can take it.
+        """
+
     def act(
         self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
     ) -> Mapping[Address, Outcome]:
@@ -145,7 +151,7 @@ class Cluster:
     by_kind: Mapping[tuple[str, str], Backend]
     databases: Databases | None = None
     mask: Mask = field(default_factory=Mask)
-    principal: str = ""  # kplan's own user, as brokers see it; empty where that is not known
+    principal: str = ""  # kplan's own user, as brokers see it; empty where it is not known, or a super user
 
     @classmethod
     def of(

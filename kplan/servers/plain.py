@@ -37,6 +37,9 @@ class PlainBackend:
     def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
         return {}
 
+    def watch(self, addresses: Collection[Address], state: str) -> None:
+        """Do nothing: no change of this kind takes a right of kplan's own user."""
+
     def positions(self, groups: Collection[str]) -> frozenset[str]:
         return frozenset()
 

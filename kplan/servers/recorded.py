@@ -63,6 +63,9 @@ class Recorded:
         wanted = set(names)
         return {a: facts for a, facts in self._live.facts.items() if a.name in wanted}
 
+    def watch(self, addresses: Collection[Address], state: str) -> None:
+        """Do nothing: no change of this kind takes a right of kplan's own user."""
+
     def positions(self, groups: Collection[str]) -> frozenset[str]:
         """Return none: a snapshot holds the positions in those topics whose facts it has."""
         return frozenset()

@@ -313,6 +313,9 @@ class SimulatedTopics:
             group = Reader(sinks.group(sink), 0, state != "stopped" and not cause)
             yield from ((topic, group) for topic in sorted(topics) if sinks.reads(sink, topic))
 
+    def watch(self, addresses: Collection[Address], state: str) -> None:
+        """Do nothing: no change of this kind takes a right of kplan's own user."""
+
     def positions(self, groups: Collection[str]) -> frozenset[str]:
         """Return groups that read, and those of sinks with offsets: in Kafka a deleted sink's group still has them."""
         readers = {name for (name,) in self.file.read("SELECT reader FROM sim_readers")}
@@ -582,6 +585,9 @@ class SimulatedConnectors:
 
     def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
         return {}
+
+    def watch(self, addresses: Collection[Address], state: str) -> None:
+        """Do nothing: no change of this kind takes a right of kplan's own user."""
 
     def positions(self, groups: Collection[str]) -> frozenset[str]:
         return frozenset()

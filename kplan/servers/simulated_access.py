@@ -115,11 +115,13 @@ class SimulatedAcls(_SimulatedKind):
         fail: Sequence[str] = (),
         missing: str = "",
         principal: str = "",
+        is_super_user: bool = False,
         allows_by_default: bool | None = None,
     ) -> None:
         """`principal` is kplan's own user; without one it is `User:kplan`, who is a super user."""
         super().__init__(path, fail=fail, missing=missing)
         self._principal = principal or "User:kplan"
+        self._super_users = SUPER_USERS | {self._principal} if is_super_user else SUPER_USERS
         self._allows_by_default = bool(allows_by_default)
 
     def read(self, names: Collection[str] | None) -> BackendState:
@@ -134,7 +136,7 @@ class SimulatedAcls(_SimulatedKind):
         if "Describe" not in operations:
             raise Denied(
                 f"the cluster: missing ACL: Describe on Cluster for {self._principal}",
-                help="`authorizer: {principal: …}` in kplan.yaml names kplan's own user; User:kplan is a super user",
+                help="in kplan.yaml, `authorizer: {principal: …}` is kplan's own user, `super_user: true` makes it one",
             )
         return BackendState(
             state.resources, state.names, operations=operations, allows_by_default=self._allows_by_default
@@ -152,7 +154,7 @@ class SimulatedAcls(_SimulatedKind):
 
     def _authorize(self, state: BackendState) -> Authorizer:
         bindings = [each for each in state.resources.values() if isinstance(each, AclBinding)]
-        return Authorizer(bindings, SUPER_USERS, self._allows_by_default)
+        return Authorizer(bindings, self._super_users, self._allows_by_default)
 
     def can(self, principal: str, operation: str, resource: str, host: str = ANY_HOST) -> bool:
         """Whether the principal may do the operation on `topic/NAME`, `group/ID`, `transactional-id/ID` or `cluster`.

@@ -305,6 +305,29 @@ def test_a_right_that_goes_with_a_deny_for_one_host_is_rolled_back_at_once(acces
     assert "host.t" not in access.admin.list_topics(timeout=10).topics
 
 
+def test_what_kplan_does_not_need_is_not_missed(access: Access, project: Shell) -> None:
+    """kplan's own user could do everything by the bindings of everybody; its own bindings are enough."""
+    everything = "{topic: '*', operations: [All]}, {cluster: true, operations: [All]}"
+    apply(project, "all", f"topics: {{all.t: }}\naccess:\n  User:*:\n    allow: [{everything}]\n")
+    ended = apply(project, "all", "topics: {all.t: }\n", "--accept", "delete:acl/*")
+    assert "2 deleted" in ended.all and not access.read(["User:%2A"])
+    assert run(project, "destroy all.yaml --yes", "--accept", "delete:topic/all.t").code == 0
+
+
+def test_a_super_user_may_take_from_everybody_what_it_has_itself(access: Access, project: Shell) -> None:
+    everything = "{topic: '*', operations: [All]}, {group: '*', operations: [All]}, {cluster: true, operations: [All]}"
+    bindings = f"access:\n  User:*:\n    allow: [{everything}, {{transactional_id: '*', operations: [All]}}]\n"
+    apply(project, "super", bindings)
+    plain = {"bootstrap.servers": access.kafka.bootstrap}
+    settings = f"version: 1\nenvironments:\n  secure: {{kafka: {json.dumps(plain)}, authorizer: {{%s}}}}\n"
+    project.write("kplan.yaml", settings % "")
+    refused = apply(project, "super", "", "--accept", "delete:acl/*", code=4)
+    assert "K446" in refused.err and "super_user: true" in refused.err
+    project.write("kplan.yaml", settings % "super_user: true")
+    apply(project, "super", "", "--accept", "delete:acl/*")
+    assert not access.read(["User:%2A"])
+
+
 def test_an_empty_list_is_not_taken_for_none(access: Access, project: Shell, tmp_path: Path) -> None:
     """DescribeAcls answers `[]` without an error to who may not describe the cluster."""
     apply(project, "seen", "access:\n  User:seen: {produce: seen.a}\n")

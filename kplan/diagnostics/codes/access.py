@@ -249,6 +249,7 @@ K446 = Code(
         """,
     remedy="""
         Keep the binding. To change what kplan's own user may do, give it the right in another way first, or let an
-        administrator make this change.
+        administrator make this change. A super user loses nothing; kplan cannot see that it is one where everybody may
+        do everything, so kplan.yaml says it: `authorizer: {super_user: true}`.
         """,
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from kplan.diagnostics import Diagnostic, codes, error
 from kplan.kinds.acl.authorizer import EVERYBODY, Authorizer, allows, covers
-from kplan.kinds.acl.binding import AclBinding, describe_loss
-from kplan.kinds.acl.operations import ALL, ANY_NAME, CLUSTER_NAME, PatternType, ResourceType
+from kplan.kinds.acl.binding import AclBinding, describe_loss, name_place
+from kplan.kinds.acl.operations import ALL, ANY_HOST, ANY_NAME, CLUSTER_NAME, PatternType, ResourceType
 from kplan.kinds.acl.permissions import group_prefix
 from kplan.kinds.risks import NO_WORLD, RiskContext, World, make_risk
 from kplan.model import Action, Address, Change, Facts, Live, Resource, Risk
@@ -22,6 +23,7 @@ EXCLUSIVE = "exclusive"  # the reason of a deletion that no stack asked for by n
 # What kplan's own user needs so that it can undo a change, and end its run (docs/permissions.md).
 STATE_TOPIC_RIGHTS = ("Read", "Write", "DescribeConfigs")
 CLUSTER_RIGHTS = ("Describe", "Alter")
+QUOTA_RIGHTS = ("DescribeConfigs", "AlterConfigs")  # on the cluster
 TOPIC_RIGHTS = ("Create", "Alter", "AlterConfigs", "Delete", "Describe", "DescribeConfigs")
 
 Need = tuple[str, ResourceType, str]  # an operation, and the type and name of a resource
@@ -146,7 +148,8 @@ def find_errors(change: Change, context: RiskContext) -> Iterator[Diagnostic]:
             codes.K446,
             "kplan could not undo this",
             f"{live.principal}, kplan's own user, would lose {_name_needs(mine)}",
-            help="keep the binding, or give kplan's user the right in another way first, such as a super user's",
+            help="keep the binding, or give kplan's user the right in another way first; where it is a super user, say"
+            " so in kplan.yaml: `authorizer: {super_user: true}`",
             span=change.span,
             address=change.address,
         )
@@ -179,14 +182,21 @@ def _find_shut_out(binding: AclBinding, world: World, judgement: Judgement) -> I
     """Yield the danger of the first binding of what everybody could use."""
     if world.live.allows_by_default is False or binding.resource_type is ResourceType.CLUSTER:
         return
-    names = _find_names(binding, world) if binding.resource_type is ResourceType.TOPIC else []
-    if binding.pattern is PatternType.LITERAL and binding.resource_name != ANY_NAME:
-        names = [binding.resource_name]
-    first = [name for name in names if not any(judgement.before.find_matching(binding.resource_type, name))]
-    if first:
+    what = _name_first(binding, world, judgement.before)
+    if what:
         expected = "" if world.live.allows_by_default else ", if the brokers allow everybody what has no binding"
-        what = _name_some(binding.resource_type.noun, first)
         yield make_risk(codes.K441, f"it is the first binding of {what}: who has none is refused{expected}")
+
+
+def _name_first(binding: AclBinding, world: World, before: Authorizer) -> str:
+    """Return what had no binding before this one; of groups and transactional ids, kplan knows no live names."""
+    kind, is_one = binding.resource_type, binding.pattern is PatternType.LITERAL and binding.resource_name != ANY_NAME
+    if is_one or kind is ResourceType.TOPIC:
+        names = [binding.resource_name] if is_one else _find_names(binding, world)
+        first = [name for name in names if not any(before.find_matching(kind, name))]
+        return _name_some(kind.noun, first) if first else ""
+    is_covered = any(covers(replace(other, host=ANY_HOST), binding) for other in before.bindings)
+    return "" if is_covered else name_place(binding)
 
 
 def _find_loss_of_allow(binding: AclBinding, context: RiskContext, judgement: Judgement) -> Iterator[Risk]:

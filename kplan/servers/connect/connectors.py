@@ -205,6 +205,9 @@ class ConnectConnectors:
         """Return none: only topics have facts."""
         return {}
 
+    def watch(self, addresses: Collection[Address], state: str) -> None:
+        """Do nothing: no change of this kind takes a right of kplan's own user."""
+
     def positions(self, groups: Collection[str]) -> frozenset[str]:
         return frozenset()
 

@@ -119,6 +119,9 @@ class KafkaAcls(PlainBackend):
         there = self._find_there(new) if new else set()
         return {change.address: {"there": change.address in there} for change in new}
 
+    def watch(self, addresses: Collection[Address], state: str) -> None:
+        self._own.need(addresses, state)
+
     def act(
         self, changes: Sequence[Change], captured: Mapping[Address, Mapping[str, Any]]
     ) -> Mapping[Address, Outcome]:

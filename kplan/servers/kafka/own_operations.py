@@ -15,6 +15,8 @@ from kplan.diagnostics import KplanError
 from kplan.kinds.acl.binding import AclBinding
 from kplan.kinds.acl.operations import ANY_NAME, PatternType, ResourceType
 from kplan.kinds.acl.permissions import Acl
+from kplan.kinds.acl.risks import CLUSTER_RIGHTS, QUOTA_RIGHTS, STATE_TOPIC_RIGHTS, TOPIC_RIGHTS
+from kplan.model import Address
 from kplan.servers.kafka.client import Client
 
 OPERATIONS: Final = {
@@ -35,14 +37,24 @@ ALLOWS_BY_DEFAULT: Final = "allow.everyone.if.no.acl.found"
 MOST_TOPICS: Final = 1000  # that are asked about
 
 ResourcePattern = tuple[str, str]  # `topic` and a name, or `cluster` and nothing
+CLUSTER: Final = ("cluster", "")
 
 
 class OwnOperations:
-    """The operations that brokers let this user do; `remember` what there is before a change, then `find_lost`."""
+    """The operations that brokers let this user do: `need` some, `remember` them before a change, then `find_lost`."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._needed: Mapping[ResourcePattern, frozenset[str]] = {}
         self._before: Mapping[ResourcePattern, frozenset[str]] = {}
+
+    def need(self, addresses: Collection[Address], state: str) -> None:
+        """Note what a run needs: the rights on its topics, on the topic of its state, and on the cluster."""
+        on_cluster = {*CLUSTER_RIGHTS, *(QUOTA_RIGHTS if any(each.kind == "quota" for each in addresses) else ())}
+        topics: dict[str, Sequence[str]] = {each.name: TOPIC_RIGHTS for each in addresses if each.kind == "topic"}
+        topics |= {state: STATE_TOPIC_RIGHTS} if state else {}
+        self._needed = {CLUSTER: frozenset(on_cluster)}
+        self._needed |= {("topic", name): frozenset(rights) for name, rights in topics.items()}
 
     def require_describe(self) -> frozenset[str]:
         """Return the operations on the cluster. Raises Denied without the right to see bindings.
@@ -98,25 +110,26 @@ class OwnOperations:
         lost = [
             f"{operation} on {' '.join(filter(None, place))}"
             for place, before in self._before.items()
-            for operation in sorted(before - now.get(place, frozenset()))
+            for operation in sorted((before & self._needed[place]) - now.get(place, frozenset()))
         ]
         return ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if lost[3:] else "")
 
     def _find_places(self, bindings: Sequence[AclBinding]) -> list[ResourcePattern]:
-        """Return the cluster where a binding is about it, and the live topics that bindings are about."""
+        """Return the cluster where a binding is about it, and the needed live topics that bindings are about."""
         places: list[ResourcePattern] = []
         if any(binding.resource_type is ResourceType.CLUSTER for binding in bindings):
-            places.append(("cluster", ""))
+            places.append(CLUSTER)
         about_topics = [binding for binding in bindings if binding.resource_type is ResourceType.TOPIC]
-        topics = sorted(self._client.metadata().topics) if about_topics else []
+        live = self._client.metadata().topics if about_topics else {}
+        topics = sorted(name for kind, name in self._needed if kind == "topic" and name in live)
         matching = [name for name in topics if any(_is_about(binding, name) for binding in about_topics)]
         return [*places, *(("topic", name) for name in matching[:MOST_TOPICS])]
 
     def _ask(self, places: Collection[ResourcePattern]) -> dict[ResourcePattern, frozenset[str]]:
         """Return the operations on each place; one that this user may not even see has none."""
         found: dict[ResourcePattern, frozenset[str]] = {}
-        if ("cluster", "") in places:
-            found["cluster", ""] = self._client.retry(self._ask_cluster)
+        if CLUSTER in places:
+            found[CLUSTER] = self._client.retry(self._ask_cluster)
         names = [name for kind, name in places if kind == "topic"]
         if not names:
             return found

@@ -103,6 +103,9 @@ class KafkaTopics:
         """Return records, the times of the oldest and the newest, and the consumer groups with their lag; not bytes."""
         return FactsReader(self.client).read(names) if names else {}
 
+    def watch(self, addresses: Collection[Address], state: str) -> None:
+        """Do nothing: no change of this kind takes a right of kplan's own user."""
+
     def positions(self, groups: Collection[str]) -> frozenset[str]:
         return FactsReader(self.client).find_groups_with_positions(groups)
 

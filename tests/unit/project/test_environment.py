@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
+from typing import cast
 
 import pytest
 
@@ -11,6 +13,7 @@ from kplan.app.servers import open_cluster
 from kplan.diagnostics import Diagnostic
 from kplan.language import source
 from kplan.project.environment import Environment, build_environment
+from kplan.servers.simulated_access import SimulatedAcls
 
 LOGIN = "security.protocol: sasl_plaintext, sasl.mechanism: SCRAM-SHA-512, sasl.password: canary-7f3a"
 
@@ -50,6 +53,18 @@ def test_the_servers_know_the_own_principal(tmp_path: Path) -> None:
     cluster = open_cluster(environment_of(body))
     try:
         assert cluster.principal == "User:CN=kplan,O=x"
+    finally:
+        cluster.close()
+
+
+@pytest.mark.parametrize("is_super", [True, False])
+def test_no_binding_takes_from_a_super_user(is_super: bool, tmp_path: Path) -> None:
+    """The file says that it is one, and on a simulated cluster so it is one."""
+    body = f"{{authorizer: {{principal: User:x, super_user: {str(is_super).lower()}}}}}"
+    cluster = open_cluster(replace(environment_of(body), folder=str(tmp_path)))
+    try:
+        assert cluster.principal == ("" if is_super else "User:x")
+        assert cast("SimulatedAcls", cluster.by_kind["acl", "kafka"]).can("User:x", "Alter", "cluster") is is_super
     finally:
         cluster.close()
 
