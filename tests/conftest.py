@@ -1,11 +1,9 @@
 """Fixtures for all tests."""
 
-import logging
-
 import pytest
 
-from kplan.app.logs import OURS
 from tests.examples import register_profiles
+from tests.runner import reset_logs
 
 register_profiles()
 
@@ -25,9 +23,4 @@ def golden(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(autouse=True)
 def logs_as_at_the_start() -> None:
     """What a command of kplan set up for its log in this process does not reach the next test."""
-    names = ["kplan", *(name for name in logging.root.manager.loggerDict if name.startswith("kplan."))]
-    for logger in (logging.getLogger(), *map(logging.getLogger, names)):
-        logger.handlers[:] = [handler for handler in logger.handlers if handler.get_name() != OURS]
-        if logger is not logging.root:
-            logger.propagate, logger.disabled = True, False
-            logger.setLevel(logging.NOTSET)
+    reset_logs()

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-WARM = multiprocessing.get_context("forkserver")
-WARM.set_forkserver_preload(["pytest", "tests.shell", "tests.warm"])
+from tests.runner import Command, run_again, run_once
 
-
-def start_server() -> None:
-    """Start the process from which kplan is forked, unless it runs, and wait until it is warm."""
-    fork: Any = WARM.Process(target=int)
-    fork.start()
-    fork.join()
-    fork.close()
+REUSE = bool(os.environ.get("KPLAN_TEST_REUSE"))
 
 
 @dataclass(frozen=True)
@@ -59,37 +50,9 @@ def run_anew(
 def run_warm(
     folder: Path, arguments: Sequence[str], environment: Mapping[str, str], stdin: str, timeout: float
 ) -> Ended:
-    """Run kplan in a process of its own, forked from a warm one (`tests.warm`), in a fifth of the time."""
-    with tempfile.TemporaryDirectory(prefix="kplan-shell-") as scratch:
-        given, out, err = (Path(scratch, name) for name in ("in", "out", "err"))
-        given.write_text(stdin, "utf-8")
-        child: Any = WARM.Process(target=_run_here, args=(folder, tuple(arguments), dict(environment), given, out, err))
-        child.start()
-        child.join(timeout)
-        if child.exitcode is None:
-            child.kill()
-            child.join()
-            raise subprocess.TimeoutExpired(["kplan", *arguments], timeout)
-        code = int(child.exitcode)
-        child.close()
-        return Ended(code, out.read_text("utf-8"), err.read_text("utf-8"))
-
-
-def _run_here(
-    folder: Path, arguments: Sequence[str], environment: Mapping[str, str], given: Path, out: Path, err: Path
-) -> None:
-    """Be a kplan process: its folder, variables and streams, and its exit code."""
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    for number, path, mode in ((0, given, "r"), (1, out, "w"), (2, err, "w")):
-        with path.open(mode) as stream:
-            os.dup2(stream.fileno(), number)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
-    sys.argv = ["kplan", *arguments]  # a plan prints the command as it was typed
-    from kplan.__main__ import main
-
-    main(arguments)
+    """Run kplan in a process that has imported it (`tests.runner`), in a fifth of the time."""
+    run = run_again if REUSE else run_once
+    return Ended(*run(Command(folder, tuple(arguments), dict(environment), stdin), timeout))
 
 
 @dataclass

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.shell import start_server
+from tests.runner import IDLE, start_server
 
 SLOWEST = 8  # that are named
 SLOW_S = 0.5  # a test that takes more is to be marked `slow`
@@ -24,14 +24,15 @@ SLOW_S = 0.5  # a test that takes more is to be marked `slow`
 def processor_seconds() -> float:
     """Return the processor time so far of this process, its children, and the server of forks with its own."""
     times = os.times()
-    return times.user + times.system + times.children_user + times.children_system + _fork_server_seconds()
-
-
-def _fork_server_seconds() -> float:
-    """Return what /proc has of the server of forks; 0 where there is none."""
+    own = times.user + times.system + times.children_user + times.children_system
     server = getattr(getattr(forkserver, "_forkserver", None), "_forkserver_pid", None)
+    return own + _seconds_of(server) + sum(_seconds_of(runner.pid) for runner in IDLE)
+
+
+def _seconds_of(process: int | None) -> float:
+    """Return what /proc has of a process and of its children that have ended; 0 where there is none."""
     try:
-        after_the_name = Path(f"/proc/{server}/stat").read_text("utf-8").rpartition(")")[2].split()
+        after_the_name = Path(f"/proc/{process}/stat").read_text("utf-8").rpartition(")")[2].split()
     except OSError:
         return 0.0
     return sum(map(int, after_the_name[11:15])) / os.sysconf("SC_CLK_TCK")  # utime, stime, and those of its children
