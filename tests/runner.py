@@ -168,7 +168,8 @@ def reset_logs() -> None:
         logger.handlers[:] = [handler for handler in logger.handlers if handler.get_name() != OURS]
         if logger is not logging.root:
             logger.propagate, logger.disabled = True, False
-            logger.setLevel(logging.NOTSET)
+            if logger.level:  # each change of a level empties a cache of all loggers
+                logger.setLevel(logging.NOTSET)
 
 
 IDLE: list[Runner] = []  # those that have ended their last run; several tests at once have one each

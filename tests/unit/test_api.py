@@ -352,6 +352,7 @@ def test_a_server_that_is_away_for_a_moment_fails_no_run(folder: Path, monkeypat
     loaded = kplan.load("stacks/search.yaml")
     plan = kplan.plan(loaded)
     monkeypatch.setattr(SimulatedTopics, "read", away)
+    monkeypatch.setattr("kplan.execution.run.VERIFY_INTERVAL_S", 0.05)
     result = kplan.apply(plan, loaded.environment, on_event=lambda event: event.type == "step_done" and done.set())
     assert result.outcome == "applied", result.said
     assert not refusals

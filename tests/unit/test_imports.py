@@ -132,15 +132,23 @@ def _is_module(name: str) -> bool:
 
 
 @cache
-def modules() -> dict[str, tuple[Import, ...]]:
-    """Each module's imports, by its name within the package; a package's own is its name."""
+def module_paths() -> dict[str, Path]:
+    """The file of each module, by its name within the package."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        visitor = _Imports(parts[:-1])
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "kplan"] = path
+    return found
+
+
+@cache
+def modules() -> dict[str, tuple[Import, ...]]:
+    """Each module's imports, by its name within the package; a package's own is its name."""
+    found = {}
+    for name, path in module_paths().items():
+        visitor = _Imports(path.relative_to(PACKAGE).parts[:-1])
         visitor.visit(ast.parse(path.read_text("utf-8"), str(path)))
-        found[name or "kplan"] = tuple(visitor.found)
+        found[name] = tuple(visitor.found)
     return found
 
 
@@ -181,7 +189,7 @@ def test_a_package_imports_only_what_is_below_it() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("module", sorted(filter(is_pure, modules())))
+@pytest.mark.parametrize("module", sorted(filter(is_pure, module_paths())))
 def test_the_core_has_no_clock_no_process_and_no_files(module: str) -> None:
     wrong = (i for i in modules()[module] if not i.own and not i.typing and i.module.split(".")[0] in OUTSIDE)
     assert not named(module, wrong)

@@ -73,7 +73,8 @@ def test_the_error_that_stops_an_apply_is_in_the_log(tmp_path: Path, arguments: 
         "kplan.yaml",
         """
 version: 1
-environments: {far: {kafka: {bootstrap.servers: "127.0.0.1:1"}, retry: {attempts: 1}}}
+environments:
+  far: {kafka: {bootstrap.servers: "127.0.0.1:1"}, timeouts: {request: 500ms}, retry: {attempts: 1}}
 """,
     )
     made.write("stack.yaml", "version: 1\nstack: shop\ntopics: {shop.orders: }\n")

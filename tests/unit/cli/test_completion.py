@@ -38,9 +38,12 @@ def offered(folder: Path, line: str, *python: str) -> tuple[list[str], str]:
     """The words for the end of the line, and what is said on standard error."""
     words = line.split()
     position = len(words) if line.endswith(" ") else len(words) - 1
-    environment = {**os.environ, "COMP_WORDS": line, "COMP_CWORD": str(position), "_KPLAN_COMPLETE": "bash_complete"}
-    run = subprocess.run([sys.executable, *python, "-m", "kplan"], env=environment, cwd=folder, text=True,
-                         capture_output=True, check=False)  # fmt: skip
+    environment = {"COMP_WORDS": line, "COMP_CWORD": str(position), "_KPLAN_COMPLETE": "bash_complete"}
+    if not python:
+        ended = Shell(folder, environment).kplan()
+        return ended.out.split(), ended.err
+    run = subprocess.run([sys.executable, *python, "-m", "kplan"], env={**os.environ, **environment}, cwd=folder,
+                         text=True, capture_output=True, check=False)  # fmt: skip
     return run.stdout.split(), run.stderr
 
 

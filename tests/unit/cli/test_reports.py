@@ -142,7 +142,7 @@ def test_reports_hold_what_is_wrong_before_there_is_a_plan(shell: Shell) -> None
 
 
 def test_reports_hold_that_a_server_does_not_answer(shell: Shell) -> None:
-    far = '{kafka: {bootstrap.servers: "127.0.0.1:1"}, retry: {attempts: 1}}'
+    far = '{kafka: {bootstrap.servers: "127.0.0.1:1"}, timeouts: {request: 500ms}, retry: {attempts: 1}}'
     shell.write("kplan.yaml", f"version: 1\nenvironments: {{far: {far}}}\n")
     shell.write("stack.yaml", "version: 1\nstack: shop\ntopics: {shop.orders: }\n")
     ended = shell.kplan("plan", "stack.yaml", *REPORTS, expect=1)

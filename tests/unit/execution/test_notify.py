@@ -105,6 +105,7 @@ version: 1
 environments:
   far:
     kafka: {bootstrap.servers: "127.0.0.1:1"}
+    timeouts: {request: 500ms}
     retry: {attempts: 1}
     notify: [{webhook: "{{ env.HOOK }}"}]
 """,

@@ -134,7 +134,7 @@ def test_a_server_that_does_not_answer_is_an_error_in_the_document(tmp_path: Pat
     shell = Shell(tmp_path)
     shell.write("kplan.yaml", """
 version: 1
-environments: {local: {kafka: {bootstrap.servers: "127.0.0.1:1"}, timeouts: {request: 1s}, retry: {attempts: 1}}}
+environments: {local: {kafka: {bootstrap.servers: "127.0.0.1:1"}, timeouts: {request: 500ms}, retry: {attempts: 1}}}
 """)  # fmt: skip
     shell.write("stack.yaml", "version: 1\nstack: shop\ntopics: {shop.orders: }\n")
     found = shell.kplan("status", "stack.yaml", "--format", "json", expect=1).json
@@ -149,7 +149,8 @@ def test_wait_is_zero_when_ready_and_one_when_not(shell: Shell) -> None:
     shell.write("more.yaml", "version: 1\nstack: more\ntopics: {not.there: }\n")
     ended = shell.kplan("wait", "--for", "topics", "more.yaml", "--retries", "2", "--delay", "0.1s", expect=1)
     assert "topics missing: not.there" in ended.err and "1 try left" in ended.err
-    shell.write("kplan.yaml", 'version: 1\nenvironments: {gone: {kafka: {bootstrap.servers: "127.0.0.1:1"}}}\n')
+    gone = '{kafka: {bootstrap.servers: "127.0.0.1:1"}, timeouts: {request: 500ms}}'
+    shell.write("kplan.yaml", f"version: 1\nenvironments: {{gone: {gone}}}\n")
     ended = shell.kplan("wait", "--env", "gone", "--retries", "1", expect=1)
     assert "not ready" in ended.err
     for wrong in (("--for", "zookeeper"), ("--for", "topics"), ("--delay", "soon")):

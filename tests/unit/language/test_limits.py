@@ -357,6 +357,13 @@ MATCHING = ("^(a?){40}a{40}!", "(a*)*(a*)*!")
 SUBJECT = "a" * 60 + "!"
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let kplan give a search a tenth of the time it has; `test_many_names…` below has all of it."""
+    monkeypatch.setattr(bounded, "PATIENCE", bounded.PATIENCE / 10)
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("pattern", CATASTROPHES)
 def test_a_pattern_that_backtracks_for_ever_is_stopped(pattern: str) -> None:
     began = time.process_time()
@@ -376,6 +383,7 @@ def test_many_names_are_not_each_given_the_whole_time() -> None:
     assert time.process_time() - began < 2 * bounded.MOST_SLOW * bounded.PATIENCE
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     "text",
     [
@@ -413,6 +421,7 @@ def test_a_template_of_ones_own_refers_to_nothing(target: str, folder: Path) -> 
     assert found and all(d.is_error for d in found) and "K399" not in {d.code for d in found}
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_router_that_backtracks_for_ever_is_told_as_unknown(folder: Path) -> None:
     router = "transforms: r, transforms.r.type: org.apache.kafka.connect.transforms.RegexRouter, "
     router += "transforms.r.regex: '(a|a)*', transforms.r.replacement: x"
@@ -561,6 +570,7 @@ def pipe(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_named_pipe_that_nothing_writes_is_an_error_at_once(tmp_path: Path, pipe: Path) -> None:
     begin = time.monotonic()
     ended = Shell(tmp_path).kplan("validate", "pipe.yaml", expect=None, timeout=60)
@@ -631,6 +641,10 @@ def test_pipes_with_a_writer_are_read(tmp_path: Path, pipe: Path) -> None:
     assert "1 resource is valid" in shell.kplan("validate", "pipe.yaml").all
     thread.join(10)
     assert "1 resource is valid" in shell.kplan("validate", "/dev/stdin", stdin=text).all
+
+
+@pytest.mark.slow
+def test_a_pipe_whose_writer_pauses_is_read(tmp_path: Path) -> None:
     kplan = f"{sys.executable} -m kplan validate <(sleep 3; printf 'version: 1\\nstack: s\\n'; echo 'topics: {{a: }}')"
     ended = subprocess.run(["bash", "-c", kplan], cwd=tmp_path, capture_output=True, text=True, timeout=100)
     assert ended.returncode == 0 and "1 resource is valid" in ended.stdout + ended.stderr

@@ -21,6 +21,7 @@ from kplan.servers.http_limits import MIB
 from tests.fakes.sockets import answering
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+TIMEOUT_S = 0.3  # of a request, which a trickling answer exceeds
 Serve = Callable[[Callable[[socket.socket], None]], str]
 
 
@@ -63,7 +64,7 @@ def seconds(work: Callable[[], object]) -> float:
     return time.monotonic() - began
 
 
-def connect(url: str, timeout: float = 1.0, attempts: int = 1) -> ConnectConnectors:
+def connect(url: str, timeout: float = TIMEOUT_S, attempts: int = 1) -> ConnectConnectors:
     return ConnectConnectors(Access([url]), Pacing(request_timeout=timeout, attempts=attempts, delay=0.01))
 
 
@@ -72,11 +73,11 @@ def test_an_answer_of_connect_that_trickles_ends_with_the_request_timeout(serve:
     backend = connect(serve(SLOW[where]))
 
     def read() -> None:
-        with pytest.raises(Timeout, match=r"was lost: not all of it arrived within 1 s") as failed:
+        with pytest.raises(Timeout, match=rf"was lost: not all of it arrived within {TIMEOUT_S} s") as failed:
             backend.read(None)
         assert failed.value.applied is None and "timeouts" in failed.value.help
 
-    assert 0.9 < seconds(read) < 4
+    assert TIMEOUT_S * 0.9 < seconds(read) < 4
     backend.close()
 
 
@@ -116,7 +117,7 @@ def test_a_connection_has_its_whole_timeout_for_each_request(serve: Serve) -> No
 
     def answer(connection: socket.socket) -> None:
         while True:
-            time.sleep(0.6)
+            time.sleep(0.6 * TIMEOUT_S)
             connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
             connection.recv(65536)
 
@@ -128,13 +129,13 @@ def test_a_connection_has_its_whole_timeout_for_each_request(serve: Serve) -> No
 
 @pytest.mark.parametrize("where", SLOW)
 def test_an_answer_of_the_host_that_trickles_ends_in_time(serve: Serve, where: str) -> None:
-    api = Api(serve(SLOW[where]), "token", timeout=1)
+    api = Api(serve(SLOW[where]), "token", timeout=TIMEOUT_S)
 
     def ask() -> None:
-        with pytest.raises(Timeout, match="has not answered within 1 s"):
+        with pytest.raises(Timeout, match=f"has not answered within {TIMEOUT_S} s"):
             api.request_json("GET", "/user", "")
 
-    assert 0.9 < seconds(ask) < 4
+    assert TIMEOUT_S * 0.9 < seconds(ask) < 4
 
 
 def test_an_endless_answer_of_the_host_is_refused(serve: Serve) -> None:
@@ -144,7 +145,7 @@ def test_an_endless_answer_of_the_host_is_refused(serve: Serve) -> None:
 
 
 def test_a_receiver_that_trickles_is_given_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kplan.execution.notify.REQUEST_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("kplan.execution.notify.REQUEST_TIMEOUT_S", TIMEOUT_S)
     problems: list[str] = []
     to = [Receiver(serve(SLOW["headers"]), ("failure",))]
     assert seconds(lambda: problems.extend(post_to_receivers(to, {"failure"}, {}))) < 4

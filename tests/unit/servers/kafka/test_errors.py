@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -246,10 +247,13 @@ def test_what_kplan_sets_on_its_client_is_warned_of() -> None:
     assert "client.id" in warned[0]
 
 
-def test_a_closed_port_is_said_soon_with_its_reason() -> None:
+def test_a_closed_port_is_said_soon_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kplan.servers.connection_errors.ALL_DOWN_TIMEOUT_S", 0.3)
     backend = KafkaTopics({"bootstrap.servers": "127.0.0.1:1"}, request_timeout=20, attempts=1)
+    started = time.monotonic()
     with pytest.raises(Unreachable) as failed:
         backend.identify()
+    assert time.monotonic() - started < 10, "it waits for less than the timeout of a request"
     assert "127.0.0.1:1" in failed.value.message
     assert "refused" in failed.value.message
     assert failed.value.error_class is ErrorClass.RETRIABLE
