@@ -1,4 +1,4 @@
-"""Write a stack of what is there: live topics and connectors, or the files of other tools."""
+"""Write a stack of what is there: live resources, or the files of other tools."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from kplan.importers.live import find_unmatched_globs, select_from_files, select
 from kplan.importers.writing import printable, wrap_comment
 from kplan.kinds.connector.selection import select_connectors
 from kplan.kinds.connector.sensitivity import of_ledger
+from kplan.kinds.nouns import describe_unknown
 from kplan.kinds.registry import KINDS
 from kplan.model import Live
 from kplan.planning.reading import conceal_settings
@@ -66,7 +67,7 @@ def read_live_resources(request: ImportRequest, opened: OpenEnvironment, runtime
     passwords = cluster.connectors.passwords(connectors) if cluster.connectors and connectors else {}
     hidden = {address for reading in readings for address in reading.hidden}
     _refuse_unmatched(request.globs, [*resources, *hidden])
-    found, free = select_live(resources, passwords, ledger, request.globs, request.stack)
+    found, free = select_live(resources, passwords, ledger, request.globs, request.stack, cluster.principal)
     for address in sorted(hidden):
         found.note(f"{address} is left out: this user may not describe it")
     for reason in unread:
@@ -76,12 +77,17 @@ def read_live_resources(request: ImportRequest, opened: OpenEnvironment, runtime
 
 
 def _read_kinds(cluster: Cluster, request: ImportRequest) -> tuple[list[BackendState], list[str]]:
-    """Read all that is live, and say which kinds cannot be read. A kind that a glob names must be readable."""
+    """Read all that may be imported, and say what cannot be read. A kind that a glob names must be readable."""
     named = {glob.partition("/")[0] for glob in request.globs}
+    is_about_all = not named or not named <= KINDS.keys()
     readings, unread = [], []
     for backend in cluster.backends:
+        if not (is_about_all or KINDS[backend.kind].is_in_every_plan or backend.kind in named):
+            continue
         try:
             readings.append(backend.read(None))
+            if note := describe_unknown(backend.kind, readings[-1].unknown):
+                unread.append(f"left out: {note}")
         except (Denied, Unsupported) as refusal:
             if KINDS[backend.kind].is_in_every_plan or backend.kind in named:
                 raise
@@ -120,7 +126,7 @@ def compose_stack(
         others=list(resources.others),
         comments=wrap_comment(f"Imported from {request.where}."),
     )
-    _refuse_nothing((imported.topics, imported.connectors), imported.notes, request.where, runtime)
+    _refuse_nothing(imported.counts, imported.notes, request.where, runtime)
     return imported
 
 
@@ -136,7 +142,7 @@ def _refuse_nothing(found: Iterable[object], notes: Iterable[object], where: str
     lines = [f"\n- {printable_note(str(note), runtime)}" for note in notes]
     more = f"\n- and {len(lines) - MAX_NOTES:,} more" if len(lines) > MAX_NOTES else ""
     reasons = "".join(lines[:MAX_NOTES]) + more
-    detail = f"{where}: no topic and no connector that a stack could have{':' if reasons else ''}{reasons}"
+    detail = f"{where}: no resource that a stack could have{':' if reasons else ''}{reasons}"
     raise Invalid([error(codes.K633, "there is nothing to import", detail)])
 
 

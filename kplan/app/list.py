@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from kplan.app.ledger import read_ledger
+from kplan.kinds.nouns import describe_unknown
 from kplan.kinds.registry import KINDS
 from kplan.values import dataclass
 
@@ -50,6 +51,8 @@ def list_resources(request: ListRequest, opened: OpenEnvironment, runtime: Runti
         if backend.kind not in kinds:
             continue
         reading = backend.read(None)
+        if note := describe_unknown(backend.kind, reading.unknown):
+            runtime.note(f"not listed: {note}")
         resources |= reading.resources
         health |= reading.health
     rows = []

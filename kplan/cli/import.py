@@ -25,8 +25,8 @@ FORMATS = (
 @click.command(
     "import",
     help="Write a stack from live resources, or from other tools' FILEs. GLOB matches an "
-    "address (topic/shop.*) or a name (shop.*); default: all but internal topics. Nothing is changed; "
-    "`kplan apply` of the stack adopts what it names.",
+    "address (topic/shop.*) or a name (shop.*); default: all but internal topics, and what kplan and brokers use. "
+    "Nothing is changed; `kplan apply` of the stack adopts what it names.",
 )
 @click.argument("globs", metavar="[GLOB...]", nargs=-1)
 @option(
@@ -110,17 +110,19 @@ def _describe_source(files: Iterable[str]) -> str:
 
 def _show_summary(session: Session, imported: ImportedStack, path: str | None) -> None:
     from kplan.app.import_stack import MAX_NOTES, printable_note
-    from kplan.text import count
+    from kplan.kinds.nouns import count_resources
+    from kplan.kinds.registry import KINDS
 
     for note in imported.notes[:MAX_NOTES]:
         session.note(f"note: {printable_note(str(note), session.runtime)}")
     if len(imported.notes) > MAX_NOTES:
         session.note(f"note: {len(imported.notes) - MAX_NOTES:,} more; the first lines of the stack hold all of them")
     templates = f", {imported.templates} by a template" if imported.templates else ""
-    session.note(
-        f"{count(imported.topics, 'topic')} and {count(imported.connectors, 'connector')}{templates}"
-        f"{f': {path}' if path else '.'}"
-    )
+    always = [name for name, kind in KINDS.items() if kind.views.is_in_every_document]
+    main = " and ".join(count_resources(imported.counts.get(name, 0), name) for name in always)
+    others = [count_resources(number, name) for name, number in imported.counts.items() if name not in always]
+    more = f"; {', '.join(others)}" if others else ""
+    session.note(f"{main}{templates}{more}{f': {path}' if path else '.'}")
     if imported.variables:
         names = ", ".join(name.upper() for name in imported.variables)
         session.note(f"Secrets are variables; before `kplan plan` set {names}.")

@@ -118,6 +118,22 @@ def declare_variables(refs: Iterable[str]) -> dict[str, Any]:
     return {name: {"type": "string", "env": name.upper(), "sensitive": True} for name in sorted(dict.fromkeys(refs))}
 
 
+def to_identifier(words: str) -> str:
+    """Return the words as a variable's name."""
+    name = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_") or "secret"
+    return f"v_{name}" if name[0].isdigit() else name
+
+
+def choose_free_name(name: str, taken: set[str]) -> str:
+    """Return the name, with a number where it is taken, and take it."""
+    number = 2
+    free_name = name
+    while free_name in taken:
+        free_name, number = f"{name}_{number}", number + 1
+    taken.add(free_name)
+    return free_name
+
+
 def _expand_block(
     connector: Connector, connector_block: ImportedConnector, refs: Mapping[str, str], expander: BlockExpander
 ) -> Connector:

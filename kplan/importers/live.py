@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from kplan.importers.resources import ImportedResources, conceal_secrets, shorten_names
+from kplan.kinds.acl.binding import AclBinding
 from kplan.kinds.connector.expansion import CONNECTOR_NAME
+from kplan.kinds.parts import encode_part
 from kplan.kinds.topic.internal import is_internal
+from kplan.kinds.user.user import ScramUser
 from kplan.model import Address, Connector, Owned, Resource, Secret, Topic
+from kplan.text import count
+
+BY_SYSTEM: Final = "used by kplan itself or brokers"
 
 
 def is_selected(address: Address, globs: Sequence[str]) -> bool:
@@ -35,10 +42,16 @@ def select_live(
     ledger: Mapping[Address, Owned],
     globs: Sequence[str],
     stack: str,
+    principal: str = "",
 ) -> tuple[ImportedResources, dict[str, Topic]]:
-    """Return the selected resources, and all topics that no other stack owns: a connector's topics come with it."""
+    """Return the selected resources, and all topics that no other stack owns: a connector's topics come with it.
+
+    `principal` is kplan's own user.
+    """
     imported = ImportedResources()
     free_topics: dict[str, Topic] = {}
+    system = {principal, *_find_brokers(resources.values())} - {""}
+    left_out: dict[str, list[Resource]] = {}  # by the reason
     for address, resource in sorted(resources.items()):
         owner = ledger.get(address)
         is_available = owner is None or owner.stack == stack
@@ -47,12 +60,52 @@ def select_live(
         if not is_selected(address, globs):
             continue
         if owner is not None and not is_available:
-            imported.note(f"{address} is left out: stack {owner.stack} owns it")
+            left_out.setdefault(f"stack {owner.stack} owns it", []).append(resource)
+        elif _name_principal(resource) in system and not _is_named(address, globs):
+            left_out.setdefault(BY_SYSTEM, []).append(resource)
         elif isinstance(resource, Connector):
             _add_connector(imported, resource, passwords.get(address, ()))
-        elif isinstance(resource, Topic):
+        else:
             imported.add(resource)
+    for reason, refused in left_out.items():
+        for line in _describe_left_out(reason, refused):
+            imported.note(line)
     return imported, free_topics
+
+
+def _name_principal(resource: Resource) -> str:
+    """Return the principal that a binding or a user is about; empty for other resources."""
+    return resource.principal if isinstance(resource, AclBinding | ScramUser) else ""
+
+
+def _find_brokers(resources: Iterable[Resource]) -> Iterator[str]:
+    """Yield the principals that act as brokers of the cluster."""
+    for resource in resources:
+        if isinstance(resource, AclBinding) and resource.is_allow and resource.operation == "ClusterAction":
+            yield resource.principal
+
+
+def _is_named(address: Address, globs: Iterable[str]) -> bool:
+    """Return whether a glob names the principal of a binding, or the very user."""
+    if address.kind == AclBinding.kind:
+        principal = address.name.partition("/")[0]
+        return any(glob.removeprefix(f"{AclBinding.kind}/").startswith(f"{principal}/") for glob in globs)
+    return any(glob in (address.name, str(address)) for glob in globs)
+
+
+def _describe_left_out(reason: str, resources: Iterable[Resource]) -> Iterator[str]:
+    """Yield a line for each resource that is left out, and one for all bindings of a principal."""
+    numbers: dict[str, int] = {}
+    for resource in resources:
+        if isinstance(resource, AclBinding):
+            numbers[resource.principal] = numbers.get(resource.principal, 0) + 1
+        else:
+            help = "; the exact address takes it" if reason == BY_SYSTEM else ""
+            yield f"{resource.address} is left out: {reason}{help}"
+    for principal, number in numbers.items():
+        verb = "is" if number == 1 else "are"
+        help = f"; acl/{encode_part(principal)}/* takes them" if reason == BY_SYSTEM else ""
+        yield f"{count(number, 'binding')} of {principal} {verb} left out: {reason}{help}"
 
 
 def _add_connector(imported: ImportedResources, connector: Connector, passwords: Iterable[str]) -> None:

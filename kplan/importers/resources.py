@@ -1,13 +1,16 @@
-"""What an import has read: topics and connectors from any source, and notes about what is not carried over."""
+"""What an import has read: resources from any source, and notes about what is not carried over."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
-from typing import Final
+from typing import Any, Final
 
 from kplan.diagnostics import Span
-from kplan.model import REFERENCE, Connector, Secret, Text, Topic, conceal
+from kplan.kinds.acl.binding import AclBinding
+from kplan.kinds.quota.quota import Quota
+from kplan.kinds.user.user import ScramUser
+from kplan.model import REFERENCE, Connector, Resource, Secret, Text, Topic, conceal
 from kplan.values import dataclass
 
 MAX_NAMES_IN_NOTE: Final = 8  # in one note
@@ -33,10 +36,13 @@ class Note:
 
 @dataclass(slots=True)
 class ImportedResources:
-    """Topics and connectors by name, in the order in which they were read."""
+    """Resources of each kind by name, in the order in which they were read."""
 
     topics: dict[str, Topic] = field(default_factory=dict)
     connectors: dict[str, Connector] = field(default_factory=dict)
+    users: dict[str, ScramUser] = field(default_factory=dict)
+    bindings: dict[str, AclBinding] = field(default_factory=dict)
+    quotas: dict[str, Quota] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     clusters: dict[str, dict[str, list[str]]] = field(
         default_factory=dict
@@ -60,21 +66,27 @@ class ImportedResources:
     def note(self, text: str, span: Span | None = None) -> None:
         self.notes.append(Note(text, span))
 
-    def add(self, resource: Topic | Connector, span: Span | None = None) -> None:
+    def add(self, resource: Resource, span: Span | None = None) -> None:
         """Add the resource; of two with one name the first counts, which is noted."""
-        resources: dict[str, Topic] | dict[str, Connector] = (
-            self.topics if isinstance(resource, Topic) else self.connectors
-        )
+        resources = self._by_kind[resource.kind]
         if resource.name in resources:
             self.note(f"{resource.address} is there twice: the first one counts", span)
-        elif isinstance(resource, Topic):
-            self.topics[resource.name] = replace(resource, origin=replace(resource.origin, span=span))
         else:
-            self.connectors[resource.name] = replace(resource, origin=replace(resource.origin, span=span))
+            resources[resource.name] = replace(resource, origin=replace(resource.origin, span=span))
 
     @property
-    def resources(self) -> tuple[Topic | Connector, ...]:
-        return (*self.topics.values(), *self.connectors.values())
+    def _by_kind(self) -> Mapping[str, dict[str, Any]]:
+        return {
+            Topic.kind: self.topics,
+            Connector.kind: self.connectors,
+            ScramUser.kind: self.users,
+            AclBinding.kind: self.bindings,
+            Quota.kind: self.quotas,
+        }
+
+    @property
+    def resources(self) -> tuple[Resource, ...]:
+        return tuple(resource for resources in self._by_kind.values() for resource in resources.values())
 
     def merge(self, other: ImportedResources) -> None:
         """Add all that `other` holds."""

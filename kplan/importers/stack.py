@@ -1,4 +1,4 @@
-"""Compose one stack that declares exactly the given topics and connectors, with common settings as defaults."""
+"""Compose one stack that declares exactly the given resources, with common settings as defaults."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from dataclasses import field, replace
 from typing import Any, Final
 
 from kplan.diagnostics import codes
+from kplan.importers.access import add_access, list_legends
 from kplan.importers.connector_block import (
     RAW,
     WITH_TABLES,
     BlockExpander,
     ImportedConnector,
     UnfitTemplate,
+    choose_free_name,
     declare_variables,
     table_of,
+    to_identifier,
     write_block,
 )
 from kplan.importers.legacy import list_outdated_names, modernize_connector, modernize_transforms
@@ -46,8 +49,7 @@ class ImportedStack:
     """The stack's text, and the numbers of what it holds. `notes` are what it does not declare and why."""
 
     text: str
-    topics: int
-    connectors: int
+    counts: Mapping[str, int]  # of the resources that the stack declares, by kind
     templates: int
     variables: tuple[str, ...]
     notes: tuple[str, ...]
@@ -69,16 +71,15 @@ def compose_stack(
     connectors that are not imported.
     """
     composition = _Composition(imported, dict(free), name, expander, live, tuple(others))
-    data = composition.compose()
-    notes = tuple(dict.fromkeys([*map(str, imported.notes), *composition.notes, *composition.missing]))
-    head = [*comments, *_legend_lines(composition.connector_blocks.values())]
+    data, access_notes = add_access(composition.compose(), imported, expander)
+    notes = tuple(dict.fromkeys([*map(str, imported.notes), *composition.notes, *composition.missing, *access_notes]))
+    head = [*comments, *_legend_lines(composition.connector_blocks.values()), *list_legends(data)]
     if notes:
         head += ["", "Not carried over, or written in another way:", *(f"- {note}" for note in notes)]
     stack = expander.expand(data)[0]
     return ImportedStack(
         write_stack(data, head),
-        len(_topics_of(stack)),
-        len(composition.connector_blocks),
+        Counter(address.kind for address in stack.resources) if stack else {},
         sum(block.blueprint is not None for block in composition.connector_blocks.values()),
         tuple(data.get("variables", {})),
         notes,
@@ -497,21 +498,7 @@ def name_secrets(connectors: Mapping[str, Connector]) -> dict[str, dict[str, str
     refs: dict[str, dict[str, str]] = {name: {} for name in connectors}
     taken: set[str] = set()
     for (key, _), names in owners.items():
-        ref = _choose_free_name(_to_identifier(key if len(names) > 1 else f"{names[0]}_{key}"), taken)
+        ref = choose_free_name(to_identifier(key if len(names) > 1 else f"{names[0]}_{key}"), taken)
         for name in names:
             refs[name][key] = ref
     return refs
-
-
-def _to_identifier(words: str) -> str:
-    name = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_") or "secret"
-    return f"v_{name}" if name[0].isdigit() else name
-
-
-def _choose_free_name(name: str, taken: set[str]) -> str:
-    number = 2
-    free_name = name
-    while free_name in taken:
-        free_name, number = f"{name}_{number}", number + 1
-    taken.add(free_name)
-    return free_name

@@ -17,6 +17,8 @@ from kplan.language.template import OPENING
 WIDTH: Final = 100
 MAX_LEAVES_IN_LINE: Final = 5  # of a map that is written in one line
 PLAIN: Final = re.compile(r"[A-Za-z0-9_./\\$(^<=+][A-Za-z0-9_./\\$()^<>=+;*|@~-]*(?: [A-Za-z0-9_./\\$()^<>=+;*|@~-]+)*")
+UNITS: Final = {"GB": 10**9, "GiB": 2**30, "MB": 10**6, "MiB": 2**20, "kB": 10**3, "KiB": 2**10}
+PRINCIPAL: Final = re.compile(r"User:[A-Za-z][A-Za-z0-9_.-]*")
 NUMBER: Final = re.compile(r"-?[1-9]\d{0,17}|0")
 ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 READABLE: Final = re.compile(
@@ -66,6 +68,14 @@ def to_topic_setting(key: str, value: str) -> Any:
     return readable if readable and catalog.parse(key, readable) == value else to_setting(value)
 
 
+def to_rate(value: float) -> Any:
+    """Return bytes a second: with the unit that gives the shortest text, or the number."""
+    if value != int(value):
+        return value
+    texts = [f"{int(value) // size}{unit}/s" for unit, size in UNITS.items() if value and value % size == 0]
+    return min(texts, key=len, default=int(value))
+
+
 # -- lines ------------------------------------------------------------------------------------------------------------
 def _block_lines(data: Mapping[str, Any], indent: int, path: tuple[str, ...]) -> Iterable[str]:
     """Yield the lines of a map, indented."""
@@ -106,12 +116,14 @@ def to_scalar(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value) if isinstance(value, int) else _to_quoted(str(value))
+    return str(value) if isinstance(value, int | float) else _to_quoted(str(value))
 
 
 @lru_cache(maxsize=10_000)
 def _to_quoted(value: str) -> str:
     """Return a text, in quotes where it needs them."""
+    if PRINCIPAL.fullmatch(value):
+        return value
     if PLAIN.fullmatch(value) and "://" not in value:
         reading = read_plain(value)
         if reading.value == value and not reading.complaint:

@@ -7,6 +7,7 @@ from typing import Any
 from kplan.kinds.registry import KINDS
 from kplan.kinds.views import Views
 from kplan.kinds.wording import Wording
+from kplan.text import count
 
 
 class UnknownViews(Views[Any]):
@@ -33,6 +34,18 @@ def wording_of(kind: str) -> Wording:
 def name_several(kind: str) -> str:
     """Return the noun for several."""
     return views_of(kind).plural
+
+
+def describe_unknown(kind: str, number: int) -> str:
+    """Say how many live resources of the kind cannot be named; empty where all can."""
+    if not number:
+        return ""
+    return f"{count_resources(number, kind)} of a type, or with an operation, that this kplan does not know"
+
+
+def count_resources(number: int, kind: str) -> str:
+    """Return `1 binding`, `2 bindings`."""
+    return count(number, name_several(kind).removesuffix("s"))
 
 
 def count_kind(number: int, kind: str) -> str:

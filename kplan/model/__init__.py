@@ -355,6 +355,7 @@ class Live:
     operations: frozenset[str] | None = None  # what it may do on the cluster; None where it was not asked
     allows_by_default: bool | None = None  # whether everybody may use what has no binding; None: not known
     ids: Mapping[Address, str] = field(default_factory=dict)  # of topics, where they were asked for
+    unknown: Mapping[str, int] = field(default_factory=dict)  # by kind: how many are there that cannot be named
 
 
 class Action(StrEnum):

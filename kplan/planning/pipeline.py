@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from kplan.diagnostics import (
     Diagnostic,
+    Severity,
     Span,
     codes,
     error,
@@ -18,6 +19,7 @@ from kplan.diagnostics import (
 )
 from kplan.kinds.connector import sensitivity
 from kplan.kinds.connector.sensitivity import Setting
+from kplan.kinds.nouns import describe_unknown
 from kplan.kinds.registry import KINDS, comparison_of, consequences_of, kinds_of
 from kplan.kinds.risks import RiskContext, World
 from kplan.kinds.topic import placement
@@ -84,7 +86,7 @@ def make_all(
     if (concealing := _without_passwords(cluster, live, draft.all)) is not live:
         live = concealing
         draft = compare_stacks(stacks, live, ledger, options)
-    draft = draft.report(_unread(live))
+    draft = draft.report([*_unread(live), *_note_unknown(live)])
     draft = narrow(draft, options)
     draft = choose_drops(draft, live, options)
     draft = place_replicas(draft, cluster)
@@ -303,6 +305,20 @@ def _unread(live: Live) -> list[Diagnostic]:
             help=f"the plan has no {kind}, so it goes on{KINDS[kind].unread_effect}",
         )
         for kind, why in live.unread.items()
+    ]
+
+
+def _note_unknown(live: Live) -> list[Diagnostic]:
+    """Return notes that count what is live and cannot be named."""
+    return [
+        Diagnostic(
+            codes.K344.number,
+            Severity.NOTE,
+            "live resources that this kplan does not know",
+            f"{describe_unknown(kind, number)}: left alone",
+            "a later kplan may know them; kafka-acls.sh --list shows them",
+        )
+        for kind, number in live.unknown.items()
     ]
 
 

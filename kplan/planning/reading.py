@@ -204,6 +204,7 @@ def _join(answers: Mapping[Key, tuple[BackendState, Target]]) -> Live:
         refused={a: why for reading in readings for a, why in reading.refused.items()},
         operations=_find_said(reading.operations for reading in readings),
         allows_by_default=_find_said(reading.allows_by_default for reading in readings),
+        unknown={kind: reading.unknown for (kind, _), (reading, _) in answers.items() if reading.unknown},
     )
 
 

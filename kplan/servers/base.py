@@ -55,7 +55,8 @@ class Outcome:
 class BackendState:
     """What one backend read. `names` are all that exist; `resources` and `health` those that were requested.
 
-    `refused` has, for what is hidden, the reason and the remedy. `operations` is what this user may do on the cluster,
+    `refused` has, for what is hidden, the reason and the remedy. `unknown` counts what is there and cannot be named:
+    this kplan, or its client, does not know the type of it. `operations` is what this user may do on the cluster,
     and `allows_by_default` whether everybody may use what has no binding; None where that was not asked, or not told.
     """
 
@@ -66,6 +67,7 @@ class BackendState:
     refused: Mapping[Address, KplanError] = field(default_factory=dict)
     operations: frozenset[str] | None = None
     allows_by_default: bool | None = None
+    unknown: int = 0
 
 
 KAFKA, CONNECT = "kafka", "connect"  # the names of an environment's servers, one of each

@@ -170,9 +170,9 @@ def vars_of(name: str) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def run(shell: Shell, line: str, *more: str) -> Ended:
+def run(shell: Shell, line: str, *more: str, **env: str) -> Ended:
     """kplan with the words of a line, whatever its exit code."""
-    return shell.kplan(*line.split(), *more, expect=None)
+    return shell.kplan(*line.split(), *more, expect=None, **env)
 
 
 def apply(shell: Shell, stack: str, text: str, *more: str, code: int = 0) -> Ended:
@@ -608,6 +608,86 @@ def test_quotas_of_others_are_left_and_a_changed_one_is_drift(access: Access, pr
             gone = Quota(name, frozen(values))
             backend.act([Change(gone.address, Action.DELETE, gone, None)], {})
         backend.close()
+
+
+# -- what is there already --------------------------------------------------------------------------------------------
+def test_what_is_live_is_imported_and_adopted_without_a_change(access: Access, project: Shell) -> None:
+    hosts = [f"User:imp/allow/Describe/topic/imp.c/host={host}" for host in ("10.0.0.7", "10.0.0.8")]
+    access.make(
+        "User:imp/allow/Write/topic-prefix/imp.events.",
+        *(f"User:imp/allow/Read/{each}" for each in ("topic/imp.a", "topic/imp.b", "group/imp")),
+        "User:imp/deny/All/topic/imp.secret",
+        *hosts,
+        "User:imp2/allow/Read/topic/imp.a/host=client.example",
+    )
+    access.kafka.add_user("imp", "canary-imp-1")
+    backend = KafkaQuotas(Client({"bootstrap.servers": access.kafka.bootstrap}, 30, 3, 1, (), print))
+    quota = Quota("user=imp", frozen({"consumer_byte_rate": 10e6, "request_percentage": 12.5}))
+    make = Change(quota.address, Action.CREATE, None, quota)
+    assert backend.act([make], {})[quota.address].ok and backend.settle([make], lambda a, w: None)
+    before = access.read(["User:imp", "User:imp2"])
+    ended = run(project, "import acl/User:imp* user/imp quota/user=imp --stack imp --out imp.yaml")
+    assert ended.code == 0, ended.all
+    assert "0 topics and 0 connectors; 1 user, 7 bindings, 1 quota: imp.yaml" in ended.err
+    assert "host=client.example is left out: no stack can declare it" in ended.err
+    text = (project.folder / "imp.yaml").read_text()
+    assert "No broker returns a password" in text
+    assert text.endswith(f"\n{IMPORTED}")
+    planned = run(project, "plan imp.yaml --detailed-exitcode", IMP_PASSWORD="canary-imp-1")
+    assert planned.code == 0 and "9 to adopt" in planned.out and "password: as declared" in planned.out, planned.all
+    unchecked = run(project, "plan imp.yaml --detailed-exitcode --no-login-check", IMP_PASSWORD="canary-imp-2")
+    assert unchecked.code == 0 and "9 to adopt" in unchecked.out, unchecked.all
+    assert run(project, "apply imp.yaml --yes", IMP_PASSWORD="canary-imp-1").code == 0
+    assert "No changes" in run(project, "plan imp.yaml", IMP_PASSWORD="canary-imp-1").out
+    everything = run(project, "import --stack rest --out rest.yaml")
+    assert f"{len(RIGHTS)} bindings of User:kplan are left out: used by kplan itself or brokers" in everything.err
+    assert "user/kplan is left out: used by kplan itself or brokers" in everything.err
+    assert "7 bindings of User:imp are left out: stack imp owns it" in everything.err
+    assert run(project, "destroy imp.yaml --yes", IMP_PASSWORD="canary-imp-1").code == 0
+    assert access.read(["User:imp", "User:imp2"]) == before  # adopted: released
+    assert backend.act([Change(quota.address, Action.DELETE, quota, None)], {})[quota.address].ok
+    backend.close()
+
+
+IMPORTED = """\
+users:
+  imp: {mechanism: SCRAM-SHA-512, iterations: 4096, password: "{{ var.imp_password }}"}
+
+access:
+  User:imp:
+    produce: [imp.events.*]
+    consume: {topics: [imp.a, imp.b], group: imp}
+    allow: [{topic: imp.c, operations: [Describe], hosts: [10.0.0.7, 10.0.0.8]}]
+    deny: [{topic: imp.secret, operations: [All]}]
+
+quotas: [{user: imp, consumer_byte_rate: 10MB/s, request_percentage: 12.5}]
+"""
+
+
+def test_bindings_that_the_client_does_not_know_are_left_alone_and_counted(access: Access, project: Shell) -> None:
+    """librdkafka does not know delegation tokens; kafka-python does."""
+    from kafka.admin import ACL, ACLFilter, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern
+    from kafka.admin import ResourceType as Type
+
+    token = ResourcePattern(Type.DELEGATION_TOKEN, "token")
+    binding = ("User:odd", "*", ACLOperation.DESCRIBE, ACLPermissionType.ALLOW)
+    other = KafkaAdminClient(bootstrap_servers=access.kafka.bootstrap)
+    before = access.read()
+    try:
+        other.create_acls([ACL(*binding, token)])
+        access.make("User:odd/allow/Read/topic/odd.t")
+        assert access.read() == before | {"User:odd/allow/Read/topic/odd.t"}
+        counted = "1 binding of a type, or with an operation, that this kplan does not know"
+        planned = apply(project, "odd", "access:\n  User:odd: {produce: odd.t}\n")
+        assert "K344" in planned.err and f"{counted}: left alone" in planned.err
+        assert f"not listed: {counted}" in run(project, "list --kind acl --unowned").err
+        ended = run(project, "import acl/User:odd/* --out odd2.yaml")
+        assert f"left out: {counted}" in ended.err and "1 binding: odd2.yaml" in ended.err
+        assert run(project, "destroy odd.yaml --yes").code == 0
+        assert other.describe_acls(ACLFilter(*binding, token))[0]
+    finally:
+        other.delete_acls([ACLFilter(*binding, token)])
+        other.close()
 
 
 def test_only_a_stack_with_quotas_needs_the_extra(access: Access, project: Shell) -> None:

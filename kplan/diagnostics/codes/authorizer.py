@@ -28,3 +28,11 @@ K343 = Code(
     cause="The brokers do not know the requests for SCRAM users (KIP-554), or their metadata version has none.",
     remedy="Upgrade to Kafka 2.7, with KRaft to `metadata.version` 3.5, or remove `users:` for this environment.",
 )
+
+K344 = Code(
+    "K344",
+    "live resources that this kplan does not know",
+    level="note",
+    cause="Bindings whose type or operation the client library does not know, such as those of delegation tokens.",
+    remedy="They are never compared, imported or deleted. kafka-acls.sh --list shows them.",
+)

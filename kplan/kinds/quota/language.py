@@ -26,11 +26,9 @@ class QuotaLanguage(Language):
     key_order = {"stack": {("quotas", "*"): QUOTA_KEYS}}
 
     def expand(self, context: ExpansionContext) -> None:
-        for i in range(len(context.document.data.get("quotas") or [])):
-            path: KEY = ("quotas", i)
-            own = context.block(context.document.data["quotas"][i], path)
-            if own is not None:
-                _expand_entry(context, path, own)
+        entries = context.block(context.document.data.get("quotas") or [], ("quotas",))
+        for i, own in enumerate(entries or []):
+            _expand_entry(context, ("quotas", i), own)
 
     def read_removal(self, entry: Mapping[str, Any]) -> tuple[str, bool] | None:
         name = entry.get("quota")
@@ -58,7 +56,7 @@ def _expand_entry(context: ExpansionContext, path: KEY, own: Mapping[str, Any]) 
             return
         try:
             values[key] = _parse_rate(own[key]) if key in RATES else float(own[key])
-            if problem := _find_refusal(key, values[key]):
+            if problem := find_refusal(key, values[key]):
                 raise ValueError(f"{own[key]}: {problem}")
         except (TypeError, ValueError) as e:
             context.report(
@@ -73,7 +71,7 @@ def _expand_entry(context: ExpansionContext, path: KEY, own: Mapping[str, Any]) 
     context.add(Quota(name_entity(entity), frozen(values), origin=origin, rules=rules(own)))
 
 
-def _find_refusal(key: str, value: float) -> str:
+def find_refusal(key: str, value: float) -> str:
     """Say why brokers refuse a limit, as `ClientQuotaControlManager.validateQuotaKeyValue` does; empty if they do not.
 
     Kafka 4.3 takes no 0, and fractions only of percentages and of the mutation rate.

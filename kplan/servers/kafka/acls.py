@@ -62,33 +62,31 @@ class KafkaAcls(PlainBackend):
     def read(self, names: Collection[str] | None) -> BackendState:
         """Read all bindings in one request. Raises Denied where the answer would be empty without an error.
 
-        Bindings whose type or operation this client does not know are left out: they are never compared or deleted.
+        Bindings whose type or operation this client does not know are counted: they are never compared or deleted.
         """
         operations = self._own.require_describe()
-        bindings = {binding.address: binding for binding in self._read_all()}
+        wire = self._read_wire([None])
+        bindings = {binding.address: binding for binding in map(_from_wire, wire) if binding is not None}
         return BackendState(
             dict(bindings),
             frozenset(address.name for address in bindings),
             operations=operations,
             allows_by_default=self._find_default(),
+            unknown=sum(_from_wire(each) is None for each in wire),
         )
 
     def _find_default(self) -> bool | None:
         """Return what the environment says of access by default; else what the brokers do."""
         return self._own.find_default() if self._allows_by_default is None else self._allows_by_default
 
-    def _read_all(self) -> list[AclBinding]:
-        """Return every binding that can be named, in one request."""
-        return self._read_of([None])
-
     def _find_there(self, changes: Sequence[Change]) -> set[Address]:
         """Return the live bindings of those principals that the changes are about, or of all where these are many."""
         principals = {_binding_of(change).principal for change in changes}
-        bindings = self._read_of(sorted(principals)) if len(principals) <= FEW_PRINCIPALS else self._read_all()
-        return {binding.address for binding in bindings}
+        wire = self._read_wire(sorted(principals) if len(principals) <= FEW_PRINCIPALS else [None])
+        return {binding.address for binding in map(_from_wire, wire) if binding is not None}
 
-    def _read_of(self, principals: Sequence[str | None]) -> list[AclBinding]:
-        """Return the bindings of these principals (None: of all), with a request for each."""
+    def _read_wire(self, principals: Sequence[str | None]) -> list[Any]:
+        """Return, as the client has them, the bindings of these principals (None: of all), with a request for each."""
 
         def send() -> dict[Any, Any]:
             seconds = self._client.timeout
@@ -110,8 +108,7 @@ class KafkaAcls(PlainBackend):
                     raise answer
             return [wire for answer in answers for wire in answer]
 
-        found = map(_from_wire, self._client.retry(read))
-        return [binding for binding in found if binding is not None]
+        return self._client.retry(read)
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
         """Return whether each binding to create is there already: then it is not this run's."""

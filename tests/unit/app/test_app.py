@@ -23,7 +23,9 @@ from kplan.app.validate import check_environments, find_problems
 from kplan.diagnostics import Invalid, KplanError
 from kplan.execution.run import Run
 from kplan.model import Action, Address, Change, Topic
+from kplan.planning.pipeline import Options, make
 from kplan.project.loading import Loaded
+from kplan.servers.simulated_access import SimulatedAcls
 from tests.unit.app.conftest import Caller
 from tests.unit.app.test_plan import SECRET, SHOP
 
@@ -69,6 +71,22 @@ def test_a_list_names_owners(caller: Caller) -> None:
         assert rows == [{"address": "topic/a.x", "stack": "a", "partitions": 1, "replication_factor": 3}]
         assert list_resources(ListRequest(unowned=True), opened, caller.runtime()) == []
         assert list_resources(ListRequest(globs=("b.*",)), opened, caller.runtime()) == []
+
+
+def test_what_cannot_be_named_is_counted(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = SimulatedAcls.read
+    monkeypatch.setattr(SimulatedAcls, "read", lambda *given: replace(read(*given), unknown=2))
+    counted = "2 bindings of a type, or with an operation, that this kplan does not know"
+    stack = "version: 1\nstack: a\naccess: {User:a: {produce: t}}\ntopics: {t: {partitions: 1}}\n"
+    loaded = caller.load(caller.write("a.yaml", stack))
+    with caller.open(loaded) as opened:
+        plan = make(loaded.stacks[0], opened.cluster, opened.store, Options())
+        notes = [f"{each.code} {each.severity} {each.detail}" for each in plan.diagnostics]
+        assert notes == [f"K344 note {counted}: left alone"]
+        list_resources(ListRequest(kinds=("acl",), unowned=True), opened, caller.runtime())
+        assert caller.notes == [f"not listed: {counted}"]
+        found = read_live_resources(ImportRequest("imported", "here"), opened, caller.runtime()).found
+        assert [str(note) for note in found.notes] == [f"left out: {counted}"]
 
 
 def test_what_is_live_and_owned_by_no_stack_becomes_a_stack(caller: Caller) -> None:

@@ -48,9 +48,9 @@ def there(folder: str, resources: Iterable[Resource]) -> tuple[Environment, Clus
     """A simulated cluster in which somebody else made the resources."""
     environment = Environment("local", folder, simulated=Simulated(3, ()))
     cluster, store = open_cluster(environment), open_store(environment)
-    for kind, backend in (("topic", cluster.topics), ("connector", cluster.connectors)):
-        assert backend
-        changes = [Change(r.address, Action.CREATE, None, r, created=True) for r in resources if r.address.kind == kind]
+    for backend in cluster.backends:
+        own = [resource for resource in resources if resource.kind == backend.kind]
+        changes = [Change(r.address, Action.CREATE, None, r, created=True) for r in own]
         outcomes = backend.act(changes, {})
         assert all(outcome.ok for outcome in outcomes.values()), outcomes
     return environment, cluster, store
@@ -58,7 +58,7 @@ def there(folder: str, resources: Iterable[Resource]) -> tuple[Environment, Clus
 
 def imported(environment: Environment, cluster: Cluster, store: Store, *globs: str) -> ImportedStack:
     resources = {a: r for backend in cluster.backends for a, r in backend.read(None).resources.items()}
-    found, free = select_live(resources, {}, store.ledger(), globs, "imported")
+    found, free = select_live(resources, {}, store.ledger(), globs, "imported", cluster.principal)
     workshop = BlockExpander.create(environment, find, list_built_in_templates())
     return compose_stack(found, free, "imported", workshop, live=True)
 

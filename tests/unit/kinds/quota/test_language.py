@@ -14,7 +14,7 @@ from kplan.kinds.quota.quota import Quota, check_name, name_entity, parse_entity
 from kplan.language import fmt
 from kplan.planning.document import Plan
 from kplan.testing import SimulatedCluster
-from tests.unit.kinds.declared import HEAD, expand, places, problems
+from tests.unit.kinds.declared import HEAD, expand, names, places, problems
 
 
 @pytest.fixture
@@ -83,6 +83,16 @@ def test_an_error_has_its_place_and_its_remedy(tmp_path: Path, entry: str, code:
     found = problems(tmp_path, f"quotas:\n  - {{{entry}}}\n")
     assert places(found) == [(code, "error", 4, column)]
     assert words in f"{found[0].detail} {found[0].help}"
+
+
+def test_an_entry_may_hold_templates(tmp_path: Path) -> None:
+    rest = """
+    variables: {who: {default: etl}}
+    quotas:
+      - {ip: default, connection_creation_rate: 1}
+      - {user: "{{ var.who }}", producer_byte_rate: 10}
+    """
+    assert names(tmp_path, rest) == ["ip-default", "user=etl"]
 
 
 def test_one_entity_is_declared_once(tmp_path: Path) -> None:

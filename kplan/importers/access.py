@@ -1,0 +1,209 @@
+"""Bindings, users and quotas as the sections of a stack that declare exactly these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import field
+from typing import Any, Final
+
+from kplan.importers.connector_block import BlockExpander, choose_free_name, declare_variables, to_identifier
+from kplan.importers.resources import ImportedResources
+from kplan.importers.writing import escape_template, to_rate
+from kplan.kinds.acl.binding import AclBinding
+from kplan.kinds.acl.folding import Need, fold_bindings
+from kplan.kinds.acl.rights import ResourcePattern
+from kplan.kinds.connector.access import LOGIN
+from kplan.kinds.quota.language import ENTITY_KEYS, find_refusal
+from kplan.kinds.quota.quota import CLIENT_KEYS, DEFAULT, IP_KEYS, RATES, Quota
+from kplan.kinds.user.user import FEWEST_ITERATIONS, MOST_ITERATIONS, ScramUser
+from kplan.model import Address, Connector, Resource
+from kplan.planning.comparison import compare
+from kplan.values import dataclass
+
+PROBE: Final = "User:probe"  # in a stack that is only expanded
+USERS: Final = (
+    "No broker returns a password: before `kplan plan`, set the variables of `users:` to the passwords that are live.",
+    "The plan tries each by a login, and changes none that is right.",
+)
+
+Data = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One block or entry under one section, and the resources that it is to declare."""
+
+    section: str
+    key: str  # of a block; empty for an entry of a list
+    content: Data
+    resources: tuple[Resource, ...]
+    variables: Data = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.section}: {self.key or self.resources[0].name}"
+
+
+def add_access(
+    data: Data, imported: ImportedResources, expander: BlockExpander
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the stack's data with the bindings, users and quotas, and what of them no stack can declare, and why."""
+    notes: list[str] = []
+    parts = [
+        *_write_users(imported.users.values(), set(data.get("variables", {})), notes),
+        *_write_principals(imported.bindings.values(), data, imported.connectors, expander, notes),
+        *_write_quotas(imported.quotas.values(), notes),
+    ]
+    with_all = _join(data, parts)
+    if not parts or _declares(with_all, parts, expander):
+        return with_all, tuple(notes)
+    exact = [part for part in parts if _declares(_join(data, [part]), [part], expander)]
+    notes += [f"{part.name} is left out: the stack would declare it differently" for part in parts if part not in exact]
+    return _join(data, exact), tuple(notes)
+
+
+def list_legends(data: Data) -> Iterator[str]:
+    """Yield what a reader of the file must know about its users."""
+    if data.get("users"):
+        yield from USERS
+
+
+def _join(data: Data, parts: Iterable[_Part]) -> dict[str, Any]:
+    """Return the data with these parts."""
+    joined: dict[str, Any] = dict(data)
+    for part in parts:
+        if part.variables:
+            joined["variables"] = {**joined.get("variables", {}), **part.variables}
+        if part.key:
+            joined[part.section] = {**joined.get(part.section, {}), part.key: part.content}
+        else:
+            joined[part.section] = [*joined.get(part.section, []), part.content]
+    return joined
+
+
+def _declares(data: Data, parts: Iterable[_Part], expander: BlockExpander) -> bool:
+    """Whether the stack declares exactly what the parts are for."""
+    stack, problems = expander.expand(data)
+    if stack is None or any(problem.is_error for problem in problems):
+        return False
+    expected = {resource.address: resource for part in parts for resource in part.resources}
+    kinds = {address.kind for address in expected}
+    declared = {address: resource for address, resource in stack.resources.items() if address.kind in kinds}
+    return declared.keys() == expected.keys() and not any(
+        compare(resource, expected[address], None).diffs for address, resource in declared.items()
+    )
+
+
+# -- users ------------------------------------------------------------------------------------------------------------
+def _write_users(users: Iterable[ScramUser], taken: set[str], notes: list[str]) -> Iterator[_Part]:
+    """Yield a block for each user, with a variable for its password. `taken` are the names of other variables."""
+    for user in users:
+        if not user.mechanisms:
+            notes.append(f"{user.address} is left out: this kplan knows none of its mechanisms")
+            continue
+        variable = choose_free_name(to_identifier(f"{user.user_name}_password"), taken)
+        names, iterations = list(user.mechanisms), sorted(set(user.mechanisms.values()))
+        block: dict[str, Any] = {"mechanism": names[0] if len(names) == 1 else names}
+        if len(iterations) == 1 and FEWEST_ITERATIONS <= iterations[0] <= MOST_ITERATIONS:
+            block["iterations"] = iterations[0]
+        else:
+            block["ignore"] = ["iterations"]
+            notes.append(f"{user.address}: its mechanisms have iterations of their own, which are left alone")
+        block["password"] = f"{{{{ var.{variable} }}}}"
+        yield _Part("users", escape_template(user.user_name), block, (user,), declare_variables([variable]))
+
+
+# -- bindings ---------------------------------------------------------------------------------------------------------
+def _write_principals(
+    bindings: Iterable[AclBinding],
+    data: Data,
+    connectors: Mapping[str, Connector],
+    expander: BlockExpander,
+    notes: list[str],
+) -> Iterator[_Part]:
+    """Yield a block for each principal."""
+    by_principal: dict[str, list[AclBinding]] = {}
+    for binding in bindings:
+        by_principal.setdefault(binding.principal, []).append(binding)
+    shared = _find_runners(by_principal, _find_needs(data, connectors, expander) if by_principal else {})
+    for principal, own in by_principal.items():
+        block, left = fold_bindings(own, shared.get(principal, {}))
+        notes += [f"{each.address} is left out: no stack can declare it" for each in left]
+        declared = tuple(each for each in own if each not in left)
+        if declared:
+            yield _Part("access", escape_template(principal), _escape(block), declared)
+
+
+def _find_needs(data: Data, connectors: Mapping[str, Connector], expander: BlockExpander) -> dict[str, frozenset[Need]]:
+    """Return what each connector of the stack needs, as far as its clients have no logins of their own."""
+    names = [
+        name
+        for name in data.get("connectors", {})
+        if name in connectors and not any(key.endswith(LOGIN) for key in connectors[name].config)
+    ]
+    if not names:
+        return {}
+    stack, problems = expander.expand({**data, "access": {PROBE: {"connectors": names}}})
+    unknown = {problem.address for problem in problems if problem.is_error}
+    needs: dict[str, set[Need]] = {name: set() for name in names if str(Address(Connector.kind, name)) not in unknown}
+    for resource in stack.resources.values() if stack else ():
+        for line in resource.lines if isinstance(resource, AclBinding) else ():
+            if (name := line.partition(": ")[2]) in needs:
+                assert isinstance(resource, AclBinding)
+                place = ResourcePattern(resource.resource_type, resource.resource_name, resource.pattern)
+                needs[name].add((resource.operation, place))
+    return {name: frozenset(each) for name, each in needs.items() if each}
+
+
+def _find_runners(
+    by_principal: Mapping[str, Iterable[AclBinding]], needs: Mapping[str, frozenset[Need]]
+) -> dict[str, dict[str, frozenset[Need]]]:
+    """Return by principal the connectors that run as it: those whose needs no other principal has."""
+    rights = {
+        principal: {
+            (each.operation, ResourcePattern(each.resource_type, each.resource_name, each.pattern))
+            for each in bindings
+            if each.is_allow
+        }
+        for principal, bindings in by_principal.items()
+    }
+    shared: dict[str, dict[str, frozenset[Need]]] = {}
+    for name, own in needs.items():
+        principals = [principal for principal, each in rights.items() if own <= each]
+        if len(principals) == 1:
+            shared.setdefault(principals[0], {})[name] = own
+    return shared
+
+
+def _escape(content: Any) -> Any:
+    """Return the content with each text as a template that evaluates to it."""
+    if isinstance(content, Mapping):
+        return {key: _escape(child) for key, child in content.items()}
+    if isinstance(content, list):
+        return [_escape(child) for child in content]
+    return escape_template(content) if isinstance(content, str) else content
+
+
+# -- quotas -----------------------------------------------------------------------------------------------------------
+def _write_quotas(quotas: Iterable[Quota], notes: list[str]) -> Iterator[_Part]:
+    """Yield an entry for each quota."""
+    keys = {kind: key for key, kind in ENTITY_KEYS.items()}
+    for quota in quotas:
+        entity = quota.entity
+        if DEFAULT in entity.values():
+            notes.append(f"{quota.address} is left out: `{DEFAULT}` names everybody else in a stack")
+            continue
+        allowed = IP_KEYS if "ip" in entity else CLIENT_KEYS
+        limits = {
+            key: to_rate(value) if key in RATES else _shorten(value)
+            for key, value in quota.values.items()
+            if key in allowed and not find_refusal(key, value)
+        }
+        notes += [f"{quota.address}: no stack can declare {key}" for key in quota.values if key not in limits]
+        names = {keys[kind]: DEFAULT if name is None else escape_template(name) for kind, name in entity.items()}
+        if limits:
+            yield _Part("quotas", "", {**names, **limits}, (quota,))
+
+
+def _shorten(value: float) -> int | float:
+    return int(value) if value == int(value) else value
