@@ -16,7 +16,7 @@ from kplan.kinds.user.user import ScramUser
 from kplan.model import Address, Connector, Owned, Resource, Secret, Topic
 from kplan.text import count
 
-BY_SYSTEM: Final = "used by kplan itself or brokers"
+BY_SYSTEM: Final = "used by kplan or brokers"
 
 
 def is_selected(address: Address, globs: Sequence[str]) -> bool:

@@ -183,10 +183,10 @@ def test_what_kplan_and_brokers_use_is_left_out_and_counted() -> None:
     result = read(resources)
     assert dict(result.counts) == {"topic": 1, "acl": 1, "user": 1}
     assert result.notes == (
-        "user/broker is left out: used by kplan itself or brokers; the exact address takes it",
-        "user/kplan is left out: used by kplan itself or brokers; the exact address takes it",
-        "1 binding of User:broker is left out: used by kplan itself or brokers; acl/User:broker/* takes them",
-        "2 bindings of User:kplan are left out: used by kplan itself or brokers; acl/User:kplan/* takes them",
+        "user/broker is left out: used by kplan or brokers; the exact address takes it",
+        "user/kplan is left out: used by kplan or brokers; the exact address takes it",
+        "1 binding of User:broker is left out: used by kplan or brokers; acl/User:broker/* takes them",
+        "2 bindings of User:kplan are left out: used by kplan or brokers; acl/User:kplan/* takes them",
     )
     named = read(resources, "acl/User:kplan/*", "user/broker")
     assert dict(named.counts) == {"acl": 2, "user": 1} and not named.notes
