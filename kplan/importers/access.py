@@ -22,8 +22,8 @@ from kplan.values import dataclass
 
 PROBE: Final = "User:probe"  # in a stack that is only expanded
 USERS: Final = (
-    "No broker returns a password: before `kplan plan`, set the variables of `users:` to the passwords that are live.",
-    "The plan tries each by a login, and changes none that is right.",
+    "No broker returns a password. Before `kplan plan`, set the variables of `users:` to the passwords",
+    "that are live. The plan tries each by a login, and changes none that is right.",
 )
 
 Data = Mapping[str, Any]

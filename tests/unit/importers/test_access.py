@@ -156,7 +156,7 @@ def test_a_connector_with_a_login_of_its_own_is_no_line() -> None:
 def test_an_imported_user_whose_password_is_not_known_to_differ_is_not_changed(password: str, checks: bool) -> None:
     user = ScramUser("orders", frozen({"SCRAM-SHA-512": 8192}), Secret(value=password))
     result = read([user], checks_logins=checks)
-    assert "# No broker returns a password: before `kplan plan`, set the variables" in result.text
+    assert "# No broker returns a password. Before `kplan plan`, set the variables" in result.text
     assert (
         '\n  orders: {mechanism: SCRAM-SHA-512, iterations: 8192, password: "{{ var.orders_password }}"}' in result.text
     )
