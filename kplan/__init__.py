@@ -131,7 +131,7 @@ _HOMES = {
 if not TYPE_CHECKING:  # a type checker would take every name for one that exists
 
     def __getattr__(name: str) -> object:
-        """The public name, imported from the module where it lives."""
+        """Return the public name, imported from the module where it lives."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         import importlib

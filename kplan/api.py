@@ -48,7 +48,7 @@ def load(
     process: Mapping[str, str] | None = None,
     without_servers: bool = False,
 ) -> Loaded:
-    """What the stack files say: `stacks`, their `environment`, and every problem in them as `diagnostics`.
+    """Return what the stack files say: `stacks`, their `environment`, and every problem in them as `diagnostics`.
 
     `paths` are stack files and folders of them. `env` names an environment of `kplan.yaml`, which is looked for beside
     the first stack and above; empty, it is the default one. `bootstrap` and `connect` are servers to take instead.
@@ -90,7 +90,9 @@ def load_environment(
     folder: StrPath = ".",
     process: Mapping[str, str] | None = None,
 ) -> Environment:
-    """The environment alone, to apply a saved plan in: of the `kplan.yaml` in `folder` or above. Raises Invalid."""
+    """Return the environment alone, to apply a saved plan in: of the `kplan.yaml` in `folder` or above.
+    Raises Invalid.
+    """
     from kplan.app.load import load_environment
 
     known = dict(os.environ) if process is None else process
@@ -112,7 +114,8 @@ def plan(
     drop: str | Sequence[str] = (),
     key: str | None = None,
 ) -> Plan:
-    """What would change for one stack, in order, with undos and dangers. The servers are read, and nothing is written.
+    """Return what would change for one stack, in order, with undos and dangers. The servers are read, and nothing is
+    written.
 
     `stack` is the name of one of `loaded.stacks`; where there is only one it may be left out. `destroy`: plans to
     delete what the stack owns. `target`, `exclude` and `replace` are addresses such as `topic/shop.*`; `accept` names
@@ -200,7 +203,7 @@ def _notify_blocked(plans: list[Plan], loaded: Loaded, key: str | None) -> list[
 
 
 def to_json(plan: Plan, *, key: str | None = None) -> dict[str, Any]:
-    """The plan as the document of `schemas/plan.v1.json`, without secrets, signed where there is a `key`.
+    """Return the plan as the document of `schemas/plan.v1.json`, without secrets, signed where there is a `key`.
 
     Written to a file it is what `kplan plan --out` writes: `kplan apply FILE` takes it.
     """
@@ -212,7 +215,7 @@ def to_json(plan: Plan, *, key: str | None = None) -> dict[str, Any]:
 
 
 def from_json(document: Mapping[str, Any], *, secrets: Mapping[str, str] = EMPTY, key: str | None = None) -> Plan:
-    """The plan that a document describes; `secrets` are the values of its sensitive variables, by name.
+    """Return the plan that a document describes; `secrets` are the values of its sensitive variables, by name.
 
     Without them it can be looked at. Raises Stale where the document was changed, has another major version, is not
     signed with `key` where one is given, or where a secret is not what it was when the plan was made.
@@ -232,7 +235,7 @@ def from_json(document: Mapping[str, Any], *, secrets: Mapping[str, str] = EMPTY
 
 
 def view(plan: Plan, format: View = "text") -> str:
-    """The plan as `kplan plan --format` shows it, without colours and with a line end at the end."""
+    """Return the plan as `kplan plan --format` shows it, without colours and with a line end at the end."""
     from kplan.render.text import Context
     from kplan.render.views import VIEWS, render
 
@@ -356,7 +359,7 @@ def _expect_settings(on_failure: object, lock_timeout: object, parallel: object)
 
 
 def _brief(given: object) -> str:
-    """A word or a number as it was written; of everything else its type alone, for it may hold anything."""
+    """Return a word or a number as it was written; of everything else its type alone, for it may hold anything."""
     return repr(given)[:80] if isinstance(given, str | int | float) else f"a {type(given).__name__}"
 
 
@@ -382,14 +385,14 @@ def _unbreakable(on_event: Emit) -> Emit:
 
 # -- what they share --------------------------------------------------------------------------------------------------
 def _runtime(key: str | None = None) -> Runtime:
-    """What a call knows: no secret at first. Warnings go to the log."""
+    """Return what a call knows: no secret at first. Warnings go to the log."""
     from kplan.app.runtime import Runtime
 
     return Runtime(Mask(), lambda: datetime.now(UTC), key, warn=log.warning)
 
 
 def _chosen(loaded: Loaded, name: str) -> Stack:
-    """The stack of that name, or the only one. Raises Invalid where the files have errors, ValueError else."""
+    """Return the stack of that name, or the only one. Raises Invalid where the files have errors, ValueError else."""
     found = [stack for stack in loaded.stacks if name in ("", stack.name)]
     if len(found) == 1:
         return found[0]
@@ -410,7 +413,7 @@ def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _text(value: object) -> str:
-    """A variable's value as `--var` takes it."""
+    """Return a variable's value as `--var` takes it."""
     import json
 
     return value if isinstance(value, str) else json.dumps(value)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def kplan_cluster(tmp_path: Path) -> SimulatedCluster:
-    """An empty simulated cluster of three brokers with a Connect worker: no server is needed to test stacks."""
+    """Return an empty simulated cluster of three brokers with a Connect worker: no server is needed to test stacks."""
     from kplan.testing import SimulatedCluster
 
     return SimulatedCluster(tmp_path / "kplan")

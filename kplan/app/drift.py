@@ -30,7 +30,7 @@ class DriftOutcome:
 
     @property
     def exit_code(self) -> int:
-        """2 with drift, 4 where something cannot be seen, else 0."""
+        """Return 2 with drift, 4 where something cannot be seen, else 0."""
         if any(stack.drift for stack in self.stacks):
             return 2
         return 4 if any(stack.unseen for stack in self.stacks) else 0

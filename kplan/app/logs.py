@@ -29,7 +29,7 @@ class JsonLines(logging.Formatter):
 
 
 def configure(level: str, style: str, file: str | None, mask: Mask, talks: bool = True) -> None:
-    """Logs go to `file` or standard error from `level` up; no secret that `mask` knows appears in them.
+    """Send logs from `level` up to `file` or standard error; no secret that `mask` knows appears in them.
 
     Without `talks` nothing is logged of runs and their errors: standard error shows them anyway.
 
@@ -60,7 +60,7 @@ def configure(level: str, style: str, file: str | None, mask: Mask, talks: bool 
 
 
 def problems(found: Sequence[Diagnostic]) -> None:
-    """The log has what ended the command."""
+    """Write what ended the command into the log."""
     if any(handler.get_name() == OURS for handler in logging.getLogger("kplan").handlers):
         for problem in found:
             level = logging.ERROR if problem.is_error else logging.WARNING

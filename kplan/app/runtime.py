@@ -62,7 +62,7 @@ class Runtime:
 
     @property
     def timestamp(self) -> str:
-        """The time in ISO 8601, in UTC."""
+        """Return the time in ISO 8601, in UTC."""
         return f"{self.now():%Y-%m-%dT%H:%M:%SZ}"
 
     def learn(self, environment: Environment, stacks: Sequence[Stack] = ()) -> None:

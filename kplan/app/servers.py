@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 
 def state_file(environment: Environment) -> Path:
-    """Where the store, and a simulated cluster, are kept."""
+    """Return where the store, and a simulated cluster, are kept."""
     return Path(environment.folder, environment.sqlite or f".kplan/{environment.name}.db")
 
 
 def client_settings(environment: Environment) -> dict[str, str]:
-    """librdkafka's settings; the paths of files among them begin at kplan.yaml, as all paths in it do."""
+    """Return librdkafka's settings; the paths of files among them begin at kplan.yaml, as all paths in it do."""
     return {
         key: _file(environment, f"kafka.{key}", value) if key.endswith(".location") and value != "probe" else value
         for key, value in environment.kafka.items()
@@ -113,7 +113,7 @@ def open_cluster(
     parallel: int = 6,
     tell: ReportProgress = ignore_progress,
 ) -> Cluster:
-    """The clients of an environment's servers; nothing is asked of them yet.
+    """Return the clients of an environment's servers; nothing is asked of them yet.
 
     `mask` learns the secrets they read, `warn` gets what is not used of their settings; at most `parallel` connectors
     are changed at once. `tell` hears how far long work is.
@@ -240,7 +240,7 @@ BACKENDS: dict[str, Callable[[Opening], Backend | None]] = {
 
 
 def _connectors(opening: Opening) -> ConnectConnectors:
-    """The client of the environment's Connect; without Kafka it looks at no heartbeats and sends no signals."""
+    """Return the client of the environment's Connect; without Kafka it looks at no heartbeats and sends no signals."""
     from kplan.servers.connect.access import Access, Pacing
     from kplan.servers.connect.connectors import ConnectConnectors
 
@@ -286,7 +286,7 @@ def _signals(environment: Environment) -> Signals:
 
 
 def open_store(environment: Environment, key: str | None = None) -> Store:
-    """The environment's ledger, journal and lock: in a topic of the cluster, or in a file where it says so.
+    """Return the environment's ledger, journal and lock: in a topic of the cluster, or in a file where it says so.
 
     With a `key`, as KPLAN_KEY is one, its records are signed.
     """
@@ -314,7 +314,7 @@ def open_store(environment: Environment, key: str | None = None) -> Store:
 
 
 def open_snapshot(snapshot: Snapshot, path: str) -> tuple[Cluster, Store]:
-    """The servers and the store as they were when the snapshot at `path` was taken."""
+    """Return the servers and the store as they were when the snapshot at `path` was taken."""
     from kplan.servers.recorded import Recorded
     from kplan.servers.snapshots import unread_error
     from kplan.state.recorded import RecordedStore
@@ -325,7 +325,9 @@ def open_snapshot(snapshot: Snapshot, path: str) -> tuple[Cluster, Store]:
 
 
 def tables_of(login: Login, databases: Sequence[str]) -> list[DiscoveredTable]:
-    """The tables of the database that `login` reaches, in which the named databases must be. Raises KplanError."""
+    """Return the tables of the database that `login` reaches, in which the named databases must be. Raises
+    KplanError.
+    """
     from kplan.servers.databases.drivers import DRIVERS
 
     return DRIVERS[login.engine].read_tables(login, databases)

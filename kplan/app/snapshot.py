@@ -76,7 +76,7 @@ def _read_live(cluster: Cluster, managed: Collection[Address], sensitive: Iterab
 
 
 def _read_facts(cluster: Cluster, addresses: Collection[Address], runtime: Runtime) -> Mapping[Address, Facts]:
-    """What is stored in these resources and who reads them, as far as it can be read."""
+    """Return what is stored in these resources and who reads them, as far as it can be read."""
     facts: dict[Address, Facts] = {}
     for backend in cluster.backends:
         if KINDS[backend.kind].views.holds_records:
@@ -122,7 +122,7 @@ def _warn_of_unknown(names: list[str], runtime: Runtime) -> None:
 
 
 def _mask_health(live: Live, bare: Live, runtime: Runtime) -> dict[Address, Health]:
-    """The health, whose messages quote none of the values that were left out."""
+    """Return the health, whose messages quote none of the values that were left out."""
     for address, resource in bare.resources.items():
         if KINDS[address.kind].holds_secrets:
             comparison = comparison_of(address)

@@ -170,11 +170,11 @@ class Kind(Protocol[R]):
 
     @property
     def server(self) -> str:
-        """The name of the server that has the resources, where their address names none."""
+        """Return the name of the server that has the resources, where their address names none."""
 
     @property
     def section(self) -> str:
-        """The key of a stack under which the kind's blocks are."""
+        """Return the key of a stack under which the kind's blocks are."""
 
     @property
     def is_in_every_plan(self) -> bool:
@@ -204,7 +204,7 @@ class Kind(Protocol[R]):
 
     @property
     def unread_effect(self) -> str:
-        """What a plan without the kind lacks where the server cannot be read, as the end of a sentence."""
+        """Return what a plan without the kind lacks where the server cannot be read, as the end of a sentence."""
 
     @property
     def reads_databases(self) -> bool:
@@ -212,7 +212,7 @@ class Kind(Protocol[R]):
 
     @property
     def move_refusal(self) -> tuple[str, str] | None:
-        """Why a resource cannot get another name, and what to do instead; None where it can."""
+        """Return why a resource cannot get another name, and what to do instead; None where it can."""
 
     @property
     def holds_secrets(self) -> bool:

@@ -68,7 +68,7 @@ class ExpansionContext:
 
     # -- values ---------------------------------------------------------------------------------------------------
     def value(self, data: Any, path: KEY, scope: Scope | None = None, *, secret: bool = False) -> Any:
-        """`data` with its templates rendered. A sensitive value where it would be shown is a problem."""
+        """Return `data` with its templates rendered. A sensitive value where it would be shown is a problem."""
         (scope or self.scope).budget.spend(1 + (len(data) // 100 if isinstance(data, str) else 0))
         if isinstance(data, dict):
             rendered = {}
@@ -99,7 +99,7 @@ class ExpansionContext:
         return value
 
     def block(self, data: Any, path: KEY, scope: Scope | None = None, *, secret: Collection[str] = ()) -> Any:
-        """A block with its templates rendered, None where they fail or give what may not stand there.
+        """Return a block with its templates rendered, None where they fail or give what may not stand there.
 
         Under the keys in `secret` values may be sensitive.
         """
@@ -117,7 +117,7 @@ class ExpansionContext:
         return rendered if len(self.problems) == before else None
 
     def _misfits(self, path: KEY, rendered: Any) -> Iterable[Diagnostic]:
-        """What does not meet the schema now that it is rendered."""
+        """Return what does not meet the schema now that it is rendered."""
         content = shown(rendered)
         if len(path) == 2 and path[0] == "connectors":
             own = self.document.data["connectors"][path[1]]
@@ -128,7 +128,7 @@ class ExpansionContext:
         return schema.check(document, self.schema)
 
     def scopes(self, block: Mapping[str, Any], path: KEY, *names: Any) -> list[Scope]:
-        """The scopes that `for_each` makes; without it the stack's own. `names` make the block's name."""
+        """Return the scopes that `for_each` makes; without it the stack's own. `names` make the block's name."""
         if block.get("for_each") is None:
             return [self.scope]
         at = (*path, "for_each")
@@ -156,7 +156,9 @@ class ExpansionContext:
         self.problems.append(error(code, summary, detail, help=help, span=span))
 
     def spans(self, path: KEY, data: Mapping[str, Any]) -> dict[str, Span]:
-        """Where each setting of a topic block is written, by its path; of a config the value's place has `=` behind."""
+        """Return where each setting of a topic block is written, by its path; of a config the value's place has `=`
+        behind.
+        """
         found = {f"/{key}": self.document.at(*path, key) for key in ("partitions", "replication_factor") if key in data}
         config = data.get("config")
         if isinstance(config, dict):

@@ -39,7 +39,7 @@ class KeyOrders:
 
     @property
     def sections(self) -> frozenset[str]:
-        """The keys of a stack before which a blank line stands: all but the first, which name it."""
+        """Return the keys of a stack before which a blank line stands: all but the first, which name it."""
         return frozenset(self.stack[()][HEAD_KEYS:])
 
     def choose(self, data: Mapping[str, Any]) -> Order:
@@ -53,7 +53,7 @@ HEAD_KEYS: Final = 3  # version, stack, description
 
 
 def format(text: str, path: str, orders: KeyOrders) -> str:
-    """The text in canonical order and spacing, with the same data and comments; done again it changes nothing.
+    """Return the text in canonical order and spacing, with the same data and comments; done again it changes nothing.
 
     Left as it is: JSON and other files that are no block map, `%` directives, and scalars that keep blank lines (`|+`).
     Files with anchors keep their order, for an alias must come after its anchor. Raises Invalid where the file is not
@@ -195,7 +195,7 @@ class _Tree:
         return root[0]
 
     def _node(self, event: Any) -> _Node | None:
-        """The node that begins with the event; None for an event that begins none."""
+        """Return the node that begins with the event; None for an event that begins none."""
         kind = type(event)
         if kind is yaml.DocumentStartEvent and event.explicit:
             self.document_start = event.start_mark.index
@@ -237,7 +237,7 @@ class _Tree:
         node.end = max(end, node.start)
 
     def _dash(self, before: int) -> int:
-        """The `-` of a block list's item whose value begins at `before`."""
+        """Return the `-` of a block list's item whose value begins at `before`."""
         offset = before
         while True:
             offset = self.text.rindex("-", 0, offset)
@@ -246,7 +246,7 @@ class _Tree:
                 return offset
 
     def _find_comments(self) -> Iterator[_Comment]:
-        """The comments: every `#` after a space or a line's start that is in no scalar."""
+        """Yield the comments: every `#` after a space or a line's start that is in no scalar."""
         position = 0
         for start, end in [*sorted(self.leaves), (len(self.text), len(self.text))]:
             while position < start:
@@ -264,7 +264,7 @@ class _Tree:
 
 
 def _literal_length(text: str) -> int:
-    """The length of a block scalar without the blank lines at its end. Raises _Unsupported where they count."""
+    """Return the length of a block scalar without the blank lines at its end. Raises _Unsupported where they count."""
     head, *lines = text.split("\n")
     match = _LITERAL.fullmatch(head)
     if match is None:
@@ -321,7 +321,7 @@ def _behind(entry: _Entry, comment: _Comment) -> None:
 
 
 def _block_entries(node: _Node, owners: tuple[_Node, ...]) -> Iterator[_Entry]:
-    """The entries of block collections in the order of the text."""
+    """Yield the entries of block collections in the order of the text."""
     owners = (*owners, node)
     for entry in node.entries:
         entry.owners = owners
@@ -331,7 +331,9 @@ def _block_entries(node: _Node, owners: tuple[_Node, ...]) -> Iterator[_Entry]:
 
 
 def _closing(entry: _Entry, following: _Entry | None, comment: _Comment) -> _Node | None:
-    """The collection at whose end the comment stands, by its indentation; None: it stands before what follows."""
+    """Return the collection at whose end the comment stands, by its indentation; None: it stands before what
+    follows.
+    """
     column = following.column if following else -1
     still_open = following.owners if following else ()
     ending = [owner for owner in entry.owners if owner not in still_open]
@@ -371,7 +373,7 @@ class _Printer:
         return "\n".join(_aligned(_single_blanks(lines))).rstrip("\n") + "\n"
 
     def _header(self) -> list[_Line]:
-        """What stays at the top of the file: the first comments up to a blank line, and an editor's own line."""
+        """Return what stays at the top of the file: the first comments up to a blank line, and an editor's own line."""
         first = self.tree.root.entries[0]
         count = 0
         for number, comment in enumerate(first.lead, start=1):
@@ -397,7 +399,7 @@ class _Printer:
         return lines
 
     def _ordered(self, node: _Node, path: tuple[str, ...]) -> list[_Entry]:
-        """The entries in the order that the format has for `path`; keys that it does not name stay together."""
+        """Return the entries in the order that the format has for `path`; keys that it does not name stay together."""
         keys = next((keys for pattern, keys in self.order.items() if _fits(pattern, path)), ())
         rank = {key: number for number, key in enumerate(keys)}
         rest = rank.get(REST, len(rank))
@@ -434,7 +436,7 @@ class _Printer:
         return [*lines, *self._comments(entry.head, indent), *_behind_dash(body, indent)]
 
     def _flat_entry(self, entry: _Entry, indent: int, path: tuple[str, ...]) -> list[_Line]:
-        """An entry with a scalar or a flow collection: of several comments only the last stays behind it."""
+        """Return an entry with a scalar or a flow collection: of several comments only the last stays behind it."""
         above = [*entry.head, *entry.tail]
         behind = [above.pop()] if entry.tail or (above and entry.value.style not in ("|", ">")) else []
         first, *more = self._value(entry, indent, path)
@@ -454,7 +456,7 @@ class _Printer:
         return f"{text} :" if text.startswith("*") else f"{text}:"
 
     def _marks(self, node: _Node) -> str:
-        """A collection's anchor and tag."""
+        """Return a collection's anchor and tag."""
         if not node.marked:
             return ""
         found = _MARKS.match(self.text, node.start)
@@ -474,7 +476,7 @@ class _Printer:
         return [_Line(first), *(_Line(pad + line.lstrip(_SPACE) if line.strip(_SPACE) else "") for line in more)]
 
     def _literal(self, entry: _Entry, text: str, indent: int) -> Iterator[str]:
-        """A block scalar with its lines moved to their new indentation."""
+        """Yield a block scalar with its lines moved to their new indentation."""
         head, *lines = text.split("\n")
         match = _LITERAL.fullmatch(head)
         assert match  # or the tree would be _Unsupported
@@ -508,7 +510,7 @@ class _Printer:
     # Flow collections over several lines
 
     def _broken(self, node: _Node, indent: int, path: tuple[str, ...]) -> list[_Line]:
-        """A flow collection with an entry a line, as it was written over several."""
+        """Return a flow collection with an entry a line, as it was written over several."""
         self._hand_out(node)
         opening, closing = "{}" if node.kind == "map" else "[]"
         if not node.entries and not node.foot:
@@ -557,7 +559,7 @@ def _fits(pattern: tuple[str, ...], path: tuple[str, ...]) -> bool:
 
 
 def _top(entry: _Entry) -> int:
-    """Where the entry begins with its comments."""
+    """Return where the entry begins with its comments."""
     return entry.lead[0].offset if entry.lead else entry.start
 
 
@@ -566,7 +568,7 @@ def _first(comments: Sequence[_Comment]) -> str:
 
 
 def _behind_dash(body: list[_Line], indent: int) -> list[_Line]:
-    """A list item's lines with its first one behind the dash; comments that stood first stand before it."""
+    """Return a list item's lines with its first one behind the dash; comments that stood first stand before it."""
     count = next(number for number, line in enumerate(body) if line.is_code)
     above = [_Line(" " * indent, line.comment) for line in body[:count] if line.comment]
     first = body[count]
@@ -586,7 +588,7 @@ def _single_blanks(lines: Iterable[_Line]) -> Iterator[_Line]:
 
 
 def _aligned(lines: Iterable[_Line]) -> Iterator[str]:
-    """The lines as text; comments behind neighbouring lines stand in one column."""
+    """Yield the lines as text; comments behind neighbouring lines stand in one column."""
     group: list[_Line] = []
     for line in lines:
         if line.comment and line.is_code:

@@ -41,7 +41,7 @@ class Pattern:
         return self.match(subject, "search") is not None
 
     def match(self, subject: str, how: str = "fullmatch") -> re.Match[str] | None:
-        """What `re` would find by its function `how`. Raises TooSlow."""
+        """Return what `re` would find by its function `how`. Raises TooSlow."""
         if self._exponent is not None and len(subject) ** self._exponent <= MOST_WORK:
             found: re.Match[str] | None = getattr(self._plain, how)(subject)
             return found
@@ -66,7 +66,7 @@ class Pattern:
 
 
 def _exponent(text: str) -> int | None:
-    """To which power of the subject's length the time can grow; None where it can be worse than any."""
+    """Return the power of the subject's length to which the time can grow; None where it can be worse than any."""
     repeated = len(re.findall(r"[*+?{]", text))
     if text.count("(") > 1 or re.search(r"\)[*+?{]", text):
         return None
@@ -75,12 +75,12 @@ def _exponent(text: str) -> int | None:
 
 @lru_cache(maxsize=1_000)
 def pattern(text: str, flags: int = 0) -> Pattern:
-    """The pattern; its count of slow searches goes on from one use to the next. Raises ValueError."""
+    """Return the pattern; its count of slow searches goes on from one use to the next. Raises ValueError."""
     return Pattern(text, flags)
 
 
 def schema_problem(schema: Any) -> str:
-    """Why this may not be used as a JSON Schema; empty where it may."""
+    """Return why this may not be used as a JSON Schema; empty where it may."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
 
@@ -96,12 +96,12 @@ def schema_problem(schema: Any) -> str:
 
 
 def reference_in(schema: Any) -> str:
-    """The keyword by which a part of it refers to something; empty where none does."""
+    """Return the keyword by which a part of it refers to something; empty where none does."""
     return next((key for part in _parts(schema) for key in _REFERENCES if key in part), "")
 
 
 def _parts(schema: Any) -> Iterator[Mapping[str, Any]]:
-    """Every map in it."""
+    """Yield every map in it."""
     waiting = [schema]
     while waiting:
         each = waiting.pop()
@@ -113,18 +113,18 @@ def _parts(schema: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def size(schema: Any) -> int:
-    """How many maps it has."""
+    """Return how many maps it has."""
     return sum(1 for _ in _parts(schema))
 
 
 def violations(schema: Mapping[str, Any], value: Any) -> Iterator[Any]:
-    """jsonschema's errors. Raises TooSlow, and ValueError for a pattern that is none."""
+    """Yield jsonschema's errors. Raises TooSlow, and ValueError for a pattern that is none."""
     yield from _validator()(schema).iter_errors(value)
 
 
 @lru_cache(maxsize=1)
 def _validator() -> Any:
-    """The validator of draft 2020-12 without references, whose patterns are searched for within bounds."""
+    """Return the validator of draft 2020-12 without references, whose patterns are searched for within bounds."""
     from jsonschema import Draft202012Validator, ValidationError
     from jsonschema.validators import extend
 

@@ -33,7 +33,7 @@ def _is_password_like(key: str) -> bool:
 
 @lru_cache(maxsize=16)
 def hidden(text: str) -> tuple[str, tuple[str, ...]]:
-    """The text with each literal secret replaced, character by character, and the secrets.
+    """Return the text with each literal secret replaced, character by character, and the secrets.
 
     A secret is what stands under a password-like key and is neither a template nor Connect's reference.
     """
@@ -55,7 +55,7 @@ def hidden(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _credentials(match: re.Match[str], values: dict[str, None]) -> str:
-    """`://user:secret@` or `password=secret` with what follows the last `:` or `=` hidden."""
+    """Return `://user:secret@` or `password=secret` with what follows the last `:` or `=` hidden."""
     text = match.group(0)
     start = max(text.rfind(":"), text.rfind("=")) + 1
     end = len(text) - 1 if text.endswith("@") else len(text)

@@ -49,18 +49,20 @@ class Mistaken:
     format: str = ""
 
     def not_a_stack(self, path: str, text: str) -> Diagnostic:
-        """The error where a stack is expected."""
+        """Return the error where a stack is expected."""
         return error(codes.K113, "this file is not a stack", f"{path} is {self.what}.", help=self.help,
                      span=_line(path, text, self.offset))  # fmt: skip
 
     def not_importable(self, path: str, text: str) -> Diagnostic:
-        """The error where a file to import is expected."""
+        """Return the error where a file to import is expected."""
         return error(codes.K630, "a file of no known format", f"{path} is {self.what}.", help=self.help,
                      span=_line(path, text, self.offset))  # fmt: skip
 
 
 def recognize(path: str, text: str, data: Any = None) -> Mistaken | None:
-    """What a file is that is not a stack; None where it may be a stack with errors. `data`: what YAML makes of it."""
+    """Return what a file is that is not a stack; None where it may be a stack with errors. `data`: what YAML makes of
+    it.
+    """
     text = text[:LONGEST]
     own = _of_kplan(path, data) if isinstance(data, dict) else None
     if own is not None:
@@ -77,7 +79,7 @@ def recognize(path: str, text: str, data: Any = None) -> Mistaken | None:
 
 
 def _line(path: str, text: str, offset: int) -> Span:
-    """The line of the offset; the whole file where there is none."""
+    """Return the line of the offset; the whole file where there is none."""
     if offset < 0:
         return Span(path)
     number = text.count("\n", 0, offset) + 1
@@ -89,7 +91,7 @@ def _line(path: str, text: str, offset: int) -> Span:
 
 
 def _read(path: str) -> str:
-    """The command that makes a stack of the file."""
+    """Return the command that makes a stack of the file."""
     return f"kplan import --file {shlex.quote(path)}"
 
 
@@ -169,7 +171,7 @@ def _kubernetes(path: str, text: str) -> Mistaken | None:
 
 
 def _document_around(text: str, offset: int) -> tuple[int, int]:
-    """Where the YAML document that holds the offset begins and ends."""
+    """Return where the YAML document that holds the offset begins and ends."""
     end = text.find("\n---", offset)
     return max(text.rfind("\n---", 0, offset), 0), len(text) if end < 0 else end
 
@@ -231,7 +233,7 @@ _TESTS: Final[tuple[Callable[[str, str], Mistaken | None], ...]] = (
 
 # -- by the data ------------------------------------------------------------------------------------------------------
 def _by_data(path: str, data: dict[str, Any] | list[Any]) -> Mistaken | None:
-    """Other tools' files that are valid YAML or JSON, and have keys of their own."""
+    """Recognize other tools' files that are valid YAML or JSON, and have keys of their own."""
     first = data if isinstance(data, dict) else next(iter(data), None)
     for format, what, fits in _formats(first) if isinstance(first, dict) else ():
         if fits:

@@ -28,7 +28,7 @@ TEMPLATE: Final = r"\{\{"  # the pattern that lets a template stand for a number
 
 
 def check(document: Document, schema: Mapping[str, Any]) -> tuple[Diagnostic, ...]:
-    """All that is wrong with the document by a JSON Schema (2020-12, with local references only), by place."""
+    """Return all that is wrong with the document by a JSON Schema (2020-12, with local references only), by place."""
     compiler, fits = _compiled(schema)
     if fits(document.data):
         return ()
@@ -56,7 +56,9 @@ _KNOWN: dict[int, tuple[Mapping[str, Any], _Compiler, Check]] = {}  # by identit
 
 
 def _compiled(schema: Mapping[str, Any], own: bool = False) -> tuple[_Compiler, Check]:
-    """The schema's check, made once for each schema. `own`: it is not kplan's, so its patterns may take for ever."""
+    """Return the schema's check, made once for each schema. `own`: it is not kplan's, so its patterns may take for
+    ever.
+    """
     known = _KNOWN.get(id(schema))
     if known is None:
         compiler = _Compiler(schema, own)
@@ -66,7 +68,7 @@ def _compiled(schema: Mapping[str, Any], own: bool = False) -> tuple[_Compiler, 
 
 @cache
 def read_schema(name: str) -> dict[str, Any]:
-    """The published schema `name`, such as `stack.v1`. Raises FileNotFoundError. Do not change the result."""
+    """Return the published schema `name`, such as `stack.v1`. Raises FileNotFoundError. Do not change the result."""
     schema: dict[str, Any] = json.loads((_folder() / f"{name}.json").read_text(encoding="utf-8"))
     return schema
 
@@ -99,13 +101,13 @@ def _type_of_words(words: Sequence[Any]) -> dict[str, Any]:
 
 
 def schema_names() -> tuple[str, ...]:
-    """The published schemas, such as `stack.v1`, in order."""
+    """Return the published schemas, such as `stack.v1`, in order."""
     return tuple(sorted(file.stem for file in _folder().glob("*.json")))
 
 
 @cache
 def _folder() -> Path:
-    """In the package where it is installed, beside it in a checkout."""
+    """Return the folder of the schemas: in the package where it is installed, beside it in a checkout."""
     packaged = Path(__file__).parents[1] / "schemas"
     return packaged if packaged.is_dir() else packaged.parent.parent / "schemas"
 
@@ -167,7 +169,7 @@ class _Compiler:
         return maker(self, schema[key], schema) if maker else _ask_jsonschema(key, schema[key])
 
     def reference(self, name: str) -> Check:
-        """The check for `#/$defs/NAME`; it is compiled once, when it is first asked for."""
+        """Return the check for `#/$defs/NAME`; it is compiled once, when it is first asked for."""
         known = self._references.get(name)
         if known is None:
             known = self._references[name] = self.compile(self.definition(name))
@@ -318,7 +320,7 @@ _MAKERS: Mapping[str, Callable[[_Compiler, Any, Mapping[str, Any]], Check]] = {
 
 
 def _failures(data: Any, schema: Mapping[str, Any], compiler: _Compiler) -> Iterator[Any]:
-    """jsonschema's errors. What a reference's compiled check accepts is not looked at again."""
+    """Yield jsonschema's errors. What a reference's compiled check accepts is not looked at again."""
     from jsonschema import Draft202012Validator, ValidationError
     from jsonschema.validators import extend
 
@@ -340,7 +342,7 @@ def _failures(data: Any, schema: Mapping[str, Any], compiler: _Compiler) -> Iter
 
 
 def _leaves(failure: Any) -> Iterator[Any]:
-    """The errors worth telling: of alternatives, those of the one that was most probably meant."""
+    """Yield the errors worth telling: of alternatives, those of the one that was most probably meant."""
     if not failure.context or "errorMessage" in failure.schema:
         yield failure
         return
@@ -353,7 +355,9 @@ def _leaves(failure: Any) -> Iterator[Any]:
 
 
 def _likeness(branch: Sequence[Any]) -> tuple[bool, int]:
-    """The right type tells most, then how deep the value goes before it is wrong. The first of equals wins."""
+    """Rank an error by likeness: the right type tells most, then how deep the value goes before it is wrong. The first
+    of equals wins.
+    """
     wrong_type = any(each.validator == "type" and not each.relative_path for each in branch)
     return not wrong_type, max(len(each.relative_path) for each in branch)
 
@@ -368,7 +372,7 @@ FOREIGN_TEMPLATE: Final = re.compile(r"\$\{?\s*((?:var|each|env|kplan)\.\w+)")
 
 
 def _as_map(items: list[Any]) -> str:
-    """How the first item of a list is written in a map."""
+    """Return how the first item of a list is written in a map."""
     first = items[0] if items else None
     if isinstance(first, str):
         return f"it is a map; write `{first}:`, without `-`"
@@ -381,13 +385,13 @@ def _as_map(items: list[Any]) -> str:
 
 
 def name_from(path: str) -> str:
-    """A stack's name for the file at `path`."""
+    """Return a stack's name for the file at `path`."""
     stem = re.sub(r"[^a-z0-9]+", "-", path.rpartition("/")[2].partition(".")[0].lower()).strip("-")
     return stem[:63] or "my-stack"
 
 
 def _kind(value: Any) -> str:
-    """What a value is, in a person's words."""
+    """Return what a value is, in a person's words."""
     kinds = {dict: "a map", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
     return kinds.get(type(value), "empty")
 
@@ -436,7 +440,7 @@ class _Words:
 
     @property
     def place(self) -> Span:
-        """The value's span; its key's where the value is empty, the beginning where it is the whole file."""
+        """Return the value's span; its key's where the value is empty, the beginning where it is the whole file."""
         if not self.steps:
             return Span(self.document.path, 1, 1, 1, 2)
         span = self.document.at(*self.steps)
@@ -444,7 +448,7 @@ class _Words:
         return self.document.key_at(*self.steps) if nothing else span
 
     def explanation(self) -> str:
-        """What the schema says the value should be."""
+        """Return what the schema says the value should be."""
         words = self.schema.get("errorMessage") or self.schema.get("description", "")
         examples = self.schema.get("examples") or []
         return f"{words} For example: {_shown(examples[0])}" if examples else words
@@ -487,7 +491,7 @@ class _Words:
         return name == "string" and self._template_is_allowed()
 
     def _meant(self) -> str:
-        """What was probably meant by a value of the wrong type; empty where that is not known."""
+        """Return what was probably meant by a value of the wrong type; empty where that is not known."""
         known = self.schema.get("properties", {})
         if not self.steps and "stack" in known:
             return f"a stack begins with `version: 1` and `stack: {name_from(self.document.path)}`"
@@ -504,7 +508,7 @@ class _Words:
         return ""
 
     def _without_quotes(self, wanted: Sequence[str]) -> str:
-        """Help for a number or a boolean that was written as text."""
+        """Return the help for a number or a boolean that was written as text."""
         text = self.value if isinstance(self.value, str) else ""
         number = re.fullmatch(r"[-+]?[0-9]{1,18}", text) and {"integer", "number"} & set(wanted)
         boolean = text in ("true", "false") and "boolean" in wanted
@@ -580,7 +584,7 @@ _SAY: Mapping[str, Callable[[Any], Iterator[Diagnostic]]] = {
 
 
 def _written_as(key: str, value: Mapping[str, Any], known: Mapping[str, Any]) -> str:
-    """The key of the map that was probably meant for the one that is missing."""
+    """Return the key of the map that was probably meant for the one that is missing."""
     from difflib import get_close_matches
 
     close = get_close_matches(key, [each for each in value if each not in known], 1, 0.8)

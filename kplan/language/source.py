@@ -51,7 +51,7 @@ class Place:
         self.keys = keys
 
     def child(self, step: str | int) -> Place | None:
-        """The node below `step`, if there is one."""
+        """Return the node below `step`, if there is one."""
         if isinstance(self.children, dict):
             return self.children.get(step) if isinstance(step, str) else None
         if isinstance(self.children, list) and isinstance(step, int) and 0 <= step < len(self.children):
@@ -137,7 +137,7 @@ class Document:
     key_spans: Mapping[Path, Span] = field(repr=False)
 
     def at(self, *path: str | int) -> Span:
-        """The span of the value at `path`, or of the nearest thing around it that is there."""
+        """Return the span of the value at `path`, or of the nearest thing around it that is there."""
         for length in range(len(path), -1, -1):
             span = self.spans.get(path[:length])
             if span is not None:
@@ -145,7 +145,7 @@ class Document:
         return Span(self.path)
 
     def key_at(self, *path: str | int) -> Span:
-        """The span of the key at the end of `path`; without one (a list's item) that of the value."""
+        """Return the span of the key at the end of `path`; without one (a list's item) that of the value."""
         return self.key_spans.get(path) or self.at(*path)
 
     def has_no_colon(self, *path: str | int) -> bool:
@@ -157,7 +157,7 @@ class Document:
 
 
 def load(text: str | bytes, path: str, above: int = 0) -> tuple[Document | None, tuple[Diagnostic, ...]]:
-    """The document and all that is wrong with its YAML; no document where reading could not go on. Never raises.
+    """Return the document and all that is wrong with its YAML; no document where reading could not go on. Never raises.
 
     `above` is the number of lines of the file that are before the text.
     """
@@ -180,7 +180,7 @@ def load(text: str | bytes, path: str, above: int = 0) -> tuple[Document | None,
 
 
 def doubtful(document: Document, problems: Iterable[Diagnostic]) -> frozenset[Span]:
-    """The places of ambiguous values and of their keys: what another check says of them follows from that."""
+    """Return the places of ambiguous values and of their keys: what another check says of them follows from that."""
     wrong = {problem.span for problem in problems if problem.code == codes.K103.number}
     found = set(wrong)
     for path, span in document.spans.items() if wrong else ():
@@ -190,7 +190,7 @@ def doubtful(document: Document, problems: Iterable[Diagnostic]) -> frozenset[Sp
 
 
 def events(text: str) -> Iterator[Any]:
-    """The parser's events, from the C parser where PyYAML has it. Raises yaml.YAMLError."""
+    """Yield the parser's events, from the C parser where PyYAML has it. Raises yaml.YAMLError."""
     loader = _LOADER(text)
     try:
         while True:
@@ -304,7 +304,7 @@ class Reading:
 
 
 def read_plain(text: str) -> Reading:
-    """A plain scalar's value as YAML 1.2 core has it, or why it may not be written like this."""
+    """Return a plain scalar's value as YAML 1.2 core has it, or why it may not be written like this."""
     if text in _CONSTANTS:
         return Reading(_CONSTANTS[text])
     if text in _OLD_BOOLEANS:
@@ -692,7 +692,9 @@ class _Composer:
 
 
 def _unite(top: _Open, key: str, node: _Node) -> None:
-    """Of a duplicate key the first value counts; of two maps the entries of both, so nothing seems missing."""
+    """Unite the values of a duplicate key: the first value counts; of two maps the entries of both, so nothing seems
+    missing.
+    """
     first, place = top.data.get(key), top.children.get(key)
     if not isinstance(first, dict) or not isinstance(node.data, dict):
         return

@@ -76,7 +76,7 @@ class Budget:
             raise TooMuch(f"its values and templates handle more than {MAX_WORK:,} characters and elements")
 
     def length(self, value: Any) -> int:
-        """The length of a value that stays the same; it is worked out once."""
+        """Return the length of a value that stays the same; it is worked out once."""
         known = self._known.get(id(value))
         if known is None or known[0] is not value:
             known = self._known[id(value)] = (value, length(value))
@@ -84,7 +84,7 @@ class Budget:
 
 
 def length(value: Any) -> int:
-    """The characters and elements of a value, those inside it too; counting ends above MAX_RESULT."""
+    """Return the characters and elements of a value, those inside it too; counting ends above MAX_RESULT."""
     if isinstance(value, str):
         return len(value)
     found, waiting = 0, [value]
@@ -122,7 +122,7 @@ class Compiled:
     read: tuple[tuple[str, str], ...] = ()
 
     def cost(self, scope: Scope) -> int:
-        """What is handled at least: comparing takes as long as what is compared."""
+        """Return what is handled at least: comparing takes as long as what is compared."""
         variables = scope.names.get("var") or {}
         values = (variables.get(key) if key else scope.names.get(name) for name, key in self.read)
         return sum(scope.budget.length(value) for value in values if isinstance(value, str | list | tuple | dict))
@@ -133,7 +133,7 @@ def is_template(value: object) -> bool:
 
 
 def render(text: str, scope: Scope) -> Any:
-    """The value of `text`: of an expression's own type where it is one alone, a Secret where it touches one.
+    """Return the value of `text`: of an expression's own type where it is one alone, a Secret where it touches one.
 
     Raises TemplateProblem.
     """
@@ -173,7 +173,7 @@ _VARIABLE = re.compile(r"\{\{ var\.([A-Za-z_][A-Za-z0-9_]*) \}\}")
 
 
 def resolve(ref: str, values: Mapping[str, str | None]) -> str | None:
-    """The text that `ref` stands for; None where one of its variables has no value."""
+    """Return the text that `ref` stands for; None where one of its variables has no value."""
     names = _VARIABLE.findall(ref)
     if any(values.get(name) is None for name in names):
         return None
@@ -190,7 +190,7 @@ def values_in(ref: str, text: str) -> tuple[str, ...]:
 
 
 def references(ref: str) -> tuple[str, ...]:
-    """Names of the variables in a Secret's `ref`."""
+    """Return the names of the variables in a Secret's `ref`."""
     return tuple(dict.fromkeys(_VARIABLE.findall(ref)))
 
 
@@ -214,7 +214,7 @@ def _run(compiled: Compiled, names: Mapping[str, Any]) -> Any:
 
 
 def _unknown_name(compiled: Compiled, names: Mapping[str, Any]) -> TemplateProblem | None:
-    """The problem for the first name of the template that is not there; None where all are."""
+    """Return the problem for the first name of the template that is not there; None where all are."""
     variables = names.get("var")
     for name, key in compiled.read:
         if name not in names:
@@ -266,7 +266,7 @@ _TOO_LARGE = f"the result has more than {MAX_RESULT:,} characters or elements"
 
 
 def _text(value: Any) -> Any:
-    """The text of a value, not of one that is too long; what is undefined stays so and is told by jinja."""
+    """Return the text of a value, not of one that is too long; what is undefined stays so and is told by jinja."""
     if type(value) is str and len(value) <= MAX_ARGUMENT:  # paid for by what made it
         return value
     if not isinstance(value, str | list | tuple | dict):
@@ -279,7 +279,7 @@ def _text(value: Any) -> Any:
 
 
 def _joined(parts: Iterable[Any], between: str = "") -> str:
-    """The parts as one text."""
+    """Return the parts as one text."""
     texts: list[str] = []
     size = 0
     for part in parts:
@@ -357,7 +357,7 @@ def _variables(tree: nodes.Template) -> frozenset[str] | None:
 
 
 def _read(tree: nodes.Template) -> tuple[tuple[str, str], ...]:
-    """The names that are read, in pairs of a name and, of `var`, the one behind it."""
+    """Return the names that are read, in pairs of a name and, of `var`, the one behind it."""
     from jinja2 import nodes
 
     found = [("var", a.attr) for a in tree.find_all(nodes.Getattr) if _is_var(a.node)]
@@ -412,7 +412,7 @@ def _environment() -> Any:
 
 
 def _counted(filter_: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, which pays for what it is given."""
+    """Return the filter, which pays for what it is given."""
 
     @wraps(filter_)  # keeps the marks by which jinja knows what else it takes
     def counted(*args: Any, **options: Any) -> Any:
@@ -446,12 +446,14 @@ def _refuse_operands(operator: str, left: Any, right: Any) -> None:
 
 
 def snake(text: object) -> str:
-    """`Acme Corp` -> `acme_corp`."""
+    """Return `acme_corp` for `Acme Corp`."""
     return re.sub(r"[^a-z0-9]+", "_", str(text).lower()).strip("_")
 
 
 def slug(text: object, most: int = 63) -> str:
-    """Snake case that PostgreSQL takes for a slot or publication: at most 63 characters of [a-z0-9_]."""
+    """Return the text in snake case that PostgreSQL takes for a slot or publication: at most 63 characters of
+    [a-z0-9_].
+    """
     name = snake(text)
     if len(name) <= most:
         return name
@@ -459,7 +461,9 @@ def slug(text: object, most: int = 63) -> str:
 
 
 def topic_name(text: object) -> str:
-    """As Debezium names a topic: what Kafka does not allow becomes `_`, and it ends at 249 characters."""
+    """Return the name as Debezium forms it for a topic: what Kafka does not allow becomes `_`, and it ends at 249
+    characters.
+    """
     name = re.sub(r"[^a-zA-Z0-9._-]", "_", str(text))[:249]
     return "_" * len(name) if name in (".", "..") else name
 
@@ -468,24 +472,24 @@ PLAIN_NAME = re.compile(r"[\w$#@\" .-]+\Z")  # a table or a column; all else is 
 
 
 def regex(name: str) -> str:
-    """A name as the regular expression that matches it alone; what is a pattern stays one."""
+    """Return a name as the regular expression that matches it alone; what is a pattern stays one."""
     return re.sub(r"([.$#\[\](){}^*+?|\\])", r"\\\1", name) if PLAIN_NAME.match(name) else name
 
 
 def identifier(text: object) -> str:
-    """A name as Oracle understands it: upper case, but what stands in double quotes stays as it is."""
+    """Return a name as Oracle understands it: upper case, but what stands in double quotes stays as it is."""
     return re.sub(r'"([^"]*)"|([^"]+)', lambda part: part[1] if part[2] is None else part[2].upper(), str(text))
 
 
 def needed(value: object, name: str) -> object:
-    """The value; a problem that says `name` where there is none."""
+    """Return the value; a problem that says `name` where there is none."""
     if value is None or value == "":
         raise TemplateProblem(f"`{name}` is missing, and needed here", f"add `{name}`, or write the whole name")
     return value
 
 
 def server_id(text: object) -> int:
-    """A number from 5400 to 2147483647, the same for the same text in every plan."""
+    """Return a number from 5400 to 2147483647, the same for the same text in every plan."""
     digest = int.from_bytes(hashlib.sha256(str(text).encode()).digest()[:8], "big")
     return 5400 + digest % (2_147_483_647 - 5400 + 1)
 
@@ -504,7 +508,7 @@ def join(values: Iterable[Any], between: object = "") -> str:
 
 
 def round_(value: Any, precision: int = 0, method: str = "common") -> float:
-    """As jinja's, whose precision may be a number with more digits than there is memory."""
+    """Round as jinja does, whose precision may be a number with more digits than there is memory."""
     from jinja2.filters import do_round
 
     if not isinstance(precision, int) or abs(precision) > 20:
@@ -542,7 +546,7 @@ OWN_FILTERS: dict[str, Callable[..., Any]] = {
 
 
 def shown(value: Any) -> Any:
-    """The value with the reference of each secret in its place."""
+    """Return the value with the reference of each secret in its place."""
     if isinstance(value, Secret):
         return value.ref
     if isinstance(value, dict):

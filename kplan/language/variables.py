@@ -33,7 +33,7 @@ class Given:
     passwords: tuple[str, ...] = ()  # of the environment: no variable may show one
 
     def find(self, name: str, variable: str | None) -> tuple[Any, str] | None:
-        """The value and the words for where it comes from; None where nobody gives one."""
+        """Return the value and the words for where it comes from; None where nobody gives one."""
         if name in self.flags:
             return self.flags[name], "--var"
         if name in self.files:
@@ -65,7 +65,9 @@ class Values:
 
 
 def settle(document: Document, given: Given) -> tuple[Values, list[Diagnostic]]:
-    """The values of what the stack declares, and what is wrong with them. An unset sensitive one is no problem here."""
+    """Return the values of what the stack declares, and what is wrong with them. An unset sensitive one is no problem
+    here.
+    """
     declared = document.data.get("variables") or {}
     plain: dict[str, Any] = {}
     sensitive: dict[str, str | None] = {}
@@ -107,7 +109,7 @@ def settle(document: Document, given: Given) -> tuple[Values, list[Diagnostic]]:
 
 
 def find_undeclared(given: Given, places: Mapping[str, Span], declared: Collection[str]) -> list[Diagnostic]:
-    """An error for each `--var`, and a warning for each name in a file of variables, that no stack declares.
+    """Return an error for each `--var`, and a warning for each name in a file of variables, that no stack declares.
 
     `places` are those of the names in the files.
     """
@@ -125,7 +127,7 @@ def find_undeclared(given: Given, places: Mapping[str, Span], declared: Collecti
 
 
 def process_names(name: str, own: str | None) -> str:
-    """The variables of the process that may give a value; `own` is the one under the variable's `env:`."""
+    """Return the variables of the process that may give a value; `own` is the one under the variable's `env:`."""
     return f"{PREFIX}{name} or {own} in the process's environment" if own else f"{PREFIX}{name}"
 
 
@@ -144,7 +146,8 @@ def _missing(document: Document, name: str, rule: Mapping[str, Any]) -> Diagnost
 def _shown_secret(
     document: Document, name: str, rule: Mapping[str, Any], found: tuple[Any, str], given: Given
 ) -> Diagnostic | None:
-    """The problem with a variable that is not sensitive and would show a secret of the process or the environment.
+    """Return the problem with a variable that is not sensitive and would show a secret of the process or the
+    environment.
 
     Whoever writes a stack may name any variable of the process, and so could read the secrets of a CI job in its plan.
     """
@@ -169,7 +172,7 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
 
 
 def _sensitive_problem(document: Document, name: str, rule: Mapping[str, Any], value: str | None) -> list[Diagnostic]:
-    """What is wrong with a sensitive value, which is not shown."""
+    """Return what is wrong with a sensitive value, which is not shown."""
     try:
         if value is not None:
             _checked(_typed(value, rule.get("type", "string")), rule)
@@ -180,14 +183,14 @@ def _sensitive_problem(document: Document, name: str, rule: Mapping[str, Any], v
 
 
 def rule_words(rule: Mapping[str, Any]) -> str:
-    """What a variable's value must be, in words."""
+    """Return what a variable's value must be, in words."""
     words = [f"it is declared as {rule.get('type', 'string')}"]
     words += [f"{key} {rule[key]}" for key in ("minimum", "maximum", "pattern", "enum") if key in rule]
     return ", ".join(words)
 
 
 def _stand_in(rule: Mapping[str, Any]) -> Any:
-    """A value of the right type, so that one missing variable is one problem and not twenty."""
+    """Return a value of the right type, so that one missing variable is one problem and not twenty."""
     kinds: dict[str, Any] = {
         "integer": rule.get("minimum", 1),
         "number": rule.get("minimum", 1.0),
@@ -199,7 +202,7 @@ def _stand_in(rule: Mapping[str, Any]) -> Any:
 
 
 def _typed(value: Any, kind: str) -> Any:
-    """`value` as the declared type: text from the command line or a process's environment is read as one."""
+    """Return `value` as the declared type: text from the command line or a process's environment is read as one."""
     fits = PYTHON[kind]
     if isinstance(value, fits) and not (isinstance(value, bool) and kind in ("integer", "number")):
         return value

@@ -58,7 +58,7 @@ class Secret:
         return "(sensitive)"
 
     def signed(self, key: str | None) -> Secret:
-        """The same secret with its keyed digest; without a key there is none."""
+        """Return the same secret with its keyed digest; without a key there is none."""
         if not key or self.value is None:
             return self
         digest = hmac.new(key.encode(), self.value.encode(), hashlib.sha256).hexdigest()
@@ -85,7 +85,9 @@ def is_sensitive_key(key: str) -> bool:
 
 
 def conceal(key: str, value: str) -> Text:
-    """`value`, as a Secret where its key is that of a secret or it holds credentials, Connect's `${…}` left aside."""
+    """Return `value`, as a Secret where its key is that of a secret or it holds credentials, Connect's `${…}` left
+    aside.
+    """
     literal = REFERENCE.sub("", value).strip()
     if literal and (is_sensitive_key(key) or CREDENTIALS.search(literal)):
         return Secret(value=value)
@@ -106,7 +108,7 @@ class Origin:
     note: str = ""
 
     def at(self, path: str) -> Span | None:
-        """Where the setting stands, or the one that brought it in: `transforms` for `transforms.route.type`."""
+        """Return where the setting stands, or the one that brought it in: `transforms` for `transforms.route.type`."""
         while path not in self.spans and "." in path:
             path = path.rpartition(".")[0]
         return self.spans.get(path, self.span)
@@ -383,7 +385,7 @@ class AttrDiff:
 
     @property
     def key(self) -> str:
-        """The name of the config, or the path's last part."""
+        """Return the name of the config, or the path's last part."""
         return self.path.removeprefix("/config/").removeprefix("/")
 
 
@@ -453,7 +455,7 @@ class Change:
 
     @property
     def source(self) -> Address | None:
-        """The address that a moved resource had before."""
+        """Return the address that a moved resource had before."""
         return self.before.address if self.action is Action.MOVE and self.before is not None else None
 
     @property
@@ -467,7 +469,7 @@ class Change:
 
     @property
     def is_ledger_only(self) -> bool:
-        """No server is touched, and it does not count as a change."""
+        """Whether the ledger alone changes; that does not count as a change."""
         return self.action in (Action.ADOPT, Action.RELEASE)
 
     @property

@@ -32,7 +32,7 @@ from kplan.model.journal import Entry, Item
 
 
 def text_to_json(value: Text | int | bool | None) -> Any:
-    """A value, or what may be said of a secret."""
+    """Return a value, or what may be said of a secret."""
     if not isinstance(value, Secret):
         return value
     return {"sensitive": True, **drop_empty({"fingerprint": value.fingerprint, "ref": value.ref})}
@@ -93,7 +93,7 @@ def _restarts(data: Any) -> tuple[int, float]:
 
 
 def facts_to_json(facts: Facts | None) -> Json | None:
-    """None stays None, and so does each number that is not known."""
+    """Encode facts: None stays None, and so does each number that is not known."""
     if facts is None:
         return None
     return {
@@ -196,7 +196,7 @@ def span_from_json(data: Any) -> Span:
 
 
 def entry_to_json(entry: Entry) -> Json:
-    """One record of the journal; `run`, `stack` and `seq` are its key."""
+    """Return one record of the journal; `run`, `stack` and `seq` are its key."""
     return {
         "event": entry.event,
         "at": entry.at,

@@ -216,7 +216,9 @@ def silent(event: Event) -> None:
 
 
 def unbreakable(emit: Emit, broke: Callable[[Exception], None] = lambda e: None) -> Emit:
-    """`emit`, left alone once it fails, which `broke` is told: a run does not depend on whether somebody watches it."""
+    """Return `emit`, left alone once it fails, which `broke` is told: a run does not depend on whether somebody watches
+    it.
+    """
     broken = False
 
     def guarded(event: Event) -> None:

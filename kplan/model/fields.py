@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @contextmanager
 def expect_shape(what: object) -> Iterator[None]:
-    """Data of any other shape than the one expected ends in ValueError."""
+    """Raise ValueError for data of any other shape than the one expected."""
     try:
         yield
     except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as cause:

@@ -124,7 +124,7 @@ class _Replay:
 
 
 def replay(entries: Iterable[Entry]) -> Progress | None:
-    """The state of one run after all `entries`, in any order of arrival; None where there are none."""
+    """Return the state of one run after all `entries`, in any order of arrival; None where there are none."""
     state = _Replay()
     inorder = sorted(entries, key=lambda e: e.seq)
     for entry in inorder:

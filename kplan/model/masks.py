@@ -39,7 +39,7 @@ class Mask:
         self.add(values)
 
     def add(self, values: Iterable[str | Secret | None]) -> None:
-        """`values` are hidden from now on; None and what is too short change nothing."""
+        """Hide `values` from now on; None and what is too short change nothing."""
         plain = {value.value if isinstance(value, Secret) else value for value in values}
         new = {value for value in plain if value and len(value) >= SHORTEST}
         with self._lock:
@@ -48,11 +48,11 @@ class Mask:
                 self._changed = True
 
     def add_config(self, config: Mapping[str, str | Secret]) -> None:
-        """The secrets of a connector's config are hidden from now on."""
+        """Hide the secrets of a connector's config from now on."""
         self.add(value for value in config.values() if isinstance(value, Secret))
 
     def mask(self, text: str) -> str:
-        """`text` with `(sensitive)` for every secret in it. Secrets that overlap are hidden whole."""
+        """Return `text` with `(sensitive)` for every secret in it. Secrets that overlap are hidden whole."""
         if not self._values:
             return text
         pattern, forms = self._compiled()
@@ -71,7 +71,7 @@ class Mask:
 
 
 def _forms(value: str) -> Iterator[str]:
-    """Every way in which a server may write `value`, or the part of it that is the secret."""
+    """Yield every way in which a server may write `value`, or the part of it that is the secret."""
     for part in {value, value.strip(), *_parts(value)}:
         yield part
         for coded in (quote(part, safe=""), quote(part), quote_plus(part)):
@@ -86,7 +86,8 @@ def _forms(value: str) -> Iterator[str]:
 
 
 def _in_base64(data: bytes) -> Iterator[str]:
-    """How it looks in base64, alone (with what pads it or without) and inside something longer, such as user:password.
+    """Yield how it looks in base64, alone (with what pads it or without) and inside something longer, such as
+    user:password.
 
     Three bytes become four characters, so there are three ways; the characters at the ends depend on the neighbours.
     """
@@ -101,7 +102,7 @@ def _in_base64(data: bytes) -> Iterator[str]:
 
 
 def _parts(value: str) -> Iterator[str]:
-    """The secrets within a secret: long lines of it, passwords in URLs and in `password=…`."""
+    """Yield the secrets within a secret: long lines of it, passwords in URLs and in `password=…`."""
     lines = value.splitlines()
     if len(lines) > 1:
         yield from (line.strip() for line in lines if len(line.strip()) >= LONG_LINE)
@@ -128,7 +129,7 @@ def _places(text: str, forms: Iterable[str]) -> Iterator[tuple[int, int]]:
 
 
 def _merged(places: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Places that overlap as one; `places` are sorted."""
+    """Yield places that overlap as one; `places` are sorted."""
     begin = end = -1
     for start, stop in places:
         if start < end:
@@ -174,7 +175,7 @@ class MaskingFilter(logging.Filter):
 
 
 def _message(record: logging.LogRecord) -> str:
-    """The record's message; a record whose arguments do not fit must not end the program."""
+    """Return the record's message; a record whose arguments do not fit must not end the program."""
     try:
         return record.getMessage()
     except (TypeError, ValueError, KeyError):

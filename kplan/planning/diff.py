@@ -46,7 +46,7 @@ class Difference:
 
 
 def diff(stack: Stack, live: Live, ledger: Ledger, *, replaced: Iterable[str] = (), mode: str = "apply") -> Difference:
-    """Every change that makes `live` what `stack` declares. `replaced` are patterns of addresses to make anew.
+    """Return every change that makes `live` what `stack` declares. `replaced` are patterns of addresses to make anew.
 
     With mode `destroy`: what deletes or releases all that the stack owns.
     """
@@ -157,7 +157,7 @@ def _compare_declared(
 
 
 def _unseen(address: Address, live: Live, span: Span | None) -> Diagnostic:
-    """The problem with what this user has no right to see: it may be there or not."""
+    """Return the problem with what this user has no right to see: it may be there or not."""
     refusal = live.refused.get(address)
     words = refusal.message if refusal else f"{address} exists, but this user may not describe it"
     help = refusal.help if refusal else "grant DESCRIBE and DESCRIBE_CONFIGS on it"
@@ -315,7 +315,7 @@ def _list_removed(stack: Stack, mine: Ledger) -> dict[Address, Removal]:
 
 
 def _goes(address: Address, entry: Removal | None, owned: Owned | None, live: Live, found: Difference) -> None:
-    """A delete, a release (given up, or gone already), or nothing."""
+    """Add a delete, a release (given up, or gone already), or nothing."""
     now = live.resources.get(address)
     span = entry.span if entry else None
     keep = bool(entry and entry.keep)
@@ -366,7 +366,7 @@ def _destroy(stack: Stack, live: Live, mine: Ledger, found: Difference) -> None:
 
 
 def find_needed_addresses(stack: Stack, ledger: Ledger) -> frozenset[Address]:
-    """The addresses whose live state a plan of `stack` depends on."""
+    """Return the addresses whose live state a plan of `stack` depends on."""
     mine = {a for a, o in ledger.items() if o.stack == stack.name}
     return (
         frozenset(stack.resources)

@@ -87,7 +87,7 @@ class Plan:
 
     @property
     def point_of_no_return(self) -> int | None:
-        """The number of the first step that cannot be undone."""
+        """Return the number of the first step that cannot be undone."""
         return next((s.number for s in self.steps if s.change.irreversible), None)
 
     @property
@@ -100,7 +100,7 @@ class Plan:
 
     @property
     def blocked(self) -> tuple[str, ...]:
-        """What must be accepted first: the code and the address of each such danger."""
+        """Return what must be accepted first: the code and the address of each such danger."""
         found = [f"{r.code} {s.change.address}" for s in self.steps for r in s.change.risks if r.blocks]
         return tuple(found + [d.code for d in self.diagnostics if d.code == codes.K419.number])
 
@@ -110,12 +110,12 @@ class Plan:
 
     @property
     def has_changes(self) -> bool:
-        """Adopting and releasing touch the ledger alone and are no changes."""
+        """Whether there are changes; adopting and releasing touch the ledger alone and are none."""
         return any(not s.change.is_ledger_only for s in self.steps)
 
     @property
     def exit_code(self) -> int:
-        """4 with errors, 3 when blocked, else 0."""
+        """Return 4 with errors, 3 when blocked, else 0."""
         return 4 if self.errored else 3 if self.blocked else 0
 
     @property
@@ -135,7 +135,7 @@ class Plan:
 
     @property
     def dangers(self) -> tuple[Change, ...]:
-        """The changes that lose data or cut readers off, accepted or not."""
+        """Return the changes that lose data or cut readers off, accepted or not."""
         return tuple(change for change in self.changes if any(risk.level == "danger" for risk in change.risks))
 
     def count(self, *actions: Action) -> int:
@@ -143,13 +143,13 @@ class Plan:
 
     @cached_property
     def digest(self) -> str:
-        """The same for two plans of the same world, whenever they were made."""
+        """Return the same for two plans of the same world, whenever they were made."""
         return str(to_json(self)["digest"])
 
 
 # -- the document -----------------------------------------------------------------------------------------------------
 def to_json(plan: Plan) -> dict[str, Any]:
-    """The document of `schemas/plan.v1.json`; no secret is in it."""
+    """Return the document of `schemas/plan.v1.json`; no secret is in it."""
     document: dict[str, Any] = {
         "format_version": FORMAT,
         "kplan_version": plan.kplan_version,
@@ -241,7 +241,9 @@ def _known_fields(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
-    """The plan that a document describes. Raises Stale where it was changed by hand or is of another major version."""
+    """Return the plan that a document describes. Raises Stale where it was changed by hand or is of another major
+    version.
+    """
     version = str(data.get("format_version", ""))
     if version.split(".")[0] != FORMAT.split(".")[0]:
         raise Stale(
@@ -331,13 +333,13 @@ def _is_later_word(key: str, word: Any) -> bool:
 
 
 def document_digest(document: Mapping[str, Any]) -> str:
-    """The digest of a document, without its time, the digest itself and the signature."""
+    """Return the digest of a document, without its time, the digest itself and the signature."""
     return "sha256:" + hashlib.sha256(encode_canonically(document, "created_at", "digest", "signature")).hexdigest()
 
 
 # -- the file ---------------------------------------------------------------------------------------------------------
 def parse(text: str) -> list[dict[str, Any]] | None:
-    """The documents of a saved file, None where it is none. Raises Stale for one that says something twice."""
+    """Return the documents of a saved file, None where it is none. Raises Stale for one that says something twice."""
     twice: list[str] = []
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -360,7 +362,7 @@ def parse(text: str) -> list[dict[str, Any]] | None:
 
 
 def sign_documents(documents: Sequence[Mapping[str, Any]], key: str | None) -> list[dict[str, Any]]:
-    """The documents of one file with their signatures; without a key there are none."""
+    """Return the documents of one file with their signatures; without a key there are none."""
     if not key:
         return [dict(document) for document in documents]
     return [{**document, "signature": _signature(document, documents, key)} for document in documents]
@@ -394,7 +396,7 @@ def verify_signatures(documents: Sequence[Mapping[str, Any]], key: str | None) -
 
 # -- secrets of a saved plan ------------------------------------------------------------------------------------------
 def secret_names(plan: Plan) -> tuple[str, ...]:
-    """The sensitive variables whose values the plan's steps need."""
+    """Return the sensitive variables whose values the plan's steps need."""
     names: dict[str, None] = {}
     for change in plan.changes:
         if change.after is not None:
@@ -404,7 +406,7 @@ def secret_names(plan: Plan) -> tuple[str, ...]:
 
 
 def with_secrets(plan: Plan, values: Mapping[str, str | None], key: str | None) -> Plan:
-    """The plan with its secrets filled in. Raises Stale where one is not what it was when the plan was made."""
+    """Return the plan with its secrets filled in. Raises Stale where one is not what it was when the plan was made."""
     steps = [replace(step, change=_fill_secrets(step.change, values, key)) for step in plan.steps]
     return replace(plan, steps=tuple(steps))
 
@@ -472,7 +474,7 @@ class Judged:
 def judge(
     steps: Sequence[Step], live: Live, ledger: Ledger, stack: str, answered: Mapping[int, bool] = MappingProxyType({})
 ) -> tuple[list[Judged], list[str]]:
-    """Each step by before, after and live; and a line for each attribute that moved since the plan was made.
+    """Return each step by before, after and live; and a line for each attribute that moved since the plan was made.
 
     `answered` are the steps that an interrupted run sent, and whether it got an answer. One without an answer may be
     half done, and is done again from where it is.
@@ -495,7 +497,7 @@ def judge(
 
 
 def _update_owner(judged: Judged, ledger: Ledger) -> Judged:
-    """The step with the ledger's record as it is now: that of a plan may be outdated."""
+    """Return the step with the ledger's record as it is now: that of a plan may be outdated."""
     change = judged.step.change
     owner = ledger.get(change.source or change.address)
     return replace(judged, step=replace(judged.step, change=replace(change, owner=owner)))
@@ -528,7 +530,7 @@ def _is_so(change: Change, target: Resource | None, live: Live) -> bool:
 
 
 def _resume_change(change: Change, now: Resource | None, target: Resource | None) -> Change:
-    """What is left of a change that was cut off somewhere in its middle."""
+    """Return what is left of a change that was cut off somewhere in its middle."""
     if change.action is Action.REPLACE and now is None:
         return replace(change, action=Action.CREATE)
     if change.action is Action.CREATE and target is not None and change.after is not None:
@@ -538,7 +540,7 @@ def _resume_change(change: Change, now: Resource | None, target: Resource | None
 
 
 def _on(change: Change, now: Resource | None) -> Change:
-    """The change starting from what is live now, whose secrets are known, unlike those of a saved plan."""
+    """Return the change starting from what is live now, whose secrets are known, unlike those of a saved plan."""
     if now is None or change.before is None:
         return change
     read = comparison_of(now.address).read_attribute
@@ -547,7 +549,7 @@ def _on(change: Change, now: Resource | None) -> Change:
 
 
 def _set_since(change: Change, now: Resource | None) -> list[str]:
-    """What was not set when the plan was made and is set now, in words."""
+    """Return what was not set when the plan was made and is set now, in words."""
     if now is None:
         return []
     comparison = comparison_of(now.address)
@@ -559,7 +561,7 @@ def _set_since(change: Change, now: Resource | None) -> list[str]:
 
 
 def _describe_divergence(change: Change, then: Resource | None, now: Resource | None) -> list[str]:
-    """What is different now from `then`, in words: `topic/x retention.ms: planned from 1, now 2`."""
+    """Return what is different now from `then`, in words: `topic/x retention.ms: planned from 1, now 2`."""
     address = change.address
     if then is None or now is None:
         if then is now:

@@ -31,7 +31,7 @@ class Draft:
 
     @property
     def all(self) -> list[Change]:
-        """The changes of all stacks."""
+        """Return the changes of all stacks."""
         return list(self.changes.values())
 
     def of_stack(self, place: int) -> list[Change]:

@@ -25,7 +25,7 @@ KEPT = "run {} deleted one with `keep_offsets`"
 
 
 def read(cluster: Cluster, live: Live, changes: Sequence[Change], names: Collection[str]) -> Mapping[Address, Facts]:
-    """The facts of the topics of these names, once all `changes` are made.
+    """Return the facts of the topics of these names, once all `changes` are made.
 
     What could not be read says why, and counts as dangerous.
     """
@@ -48,7 +48,9 @@ def read(cluster: Cluster, live: Live, changes: Sequence[Change], names: Collect
 
 
 def find_new_dangers(cluster: Cluster, live: Live, changes: Sequence[Change], now: int) -> list[str]:
-    """The dangers that nobody accepted when the plan was made: records in a topic that was empty, or many more."""
+    """Return the dangers that nobody accepted when the plan was made: records in a topic that was empty, or
+    many more.
+    """
     acting = [change for change in changes if not change.is_ledger_only]
     names = [change.address.name for change in acting if may_lose(change)]
     names += find_topics_in_question(
@@ -84,7 +86,7 @@ def find_resources_after(live: Live, changes: Sequence[Change]) -> Mapping[Addre
 
 
 def read_ids(cluster: Cluster, changes: Sequence[Change]) -> Mapping[Address, str]:
-    """The ids of the live resources that change; one that is made later under the same name has another one."""
+    """Return the ids of the live resources that change; one that is made later under the same name has another one."""
     there = [change.address for change in changes if change.before and not change.is_ledger_only]
     try:
         return cluster.read_ids(there)
@@ -94,7 +96,7 @@ def read_ids(cluster: Cluster, changes: Sequence[Change]) -> Mapping[Address, st
 
 # -- offsets of an earlier connector ----------------------------------------------------------------------------------
 def leftovers(cluster: Cluster, store: Store, changes: Sequence[Change]) -> Mapping[Address, str]:
-    """Of connectors that are to be created, those that will find offsets of their name, and how that is known."""
+    """Return those of the new connectors that will find offsets of their name, and how that is known."""
     new = find_created_connectors(changes)
     if not new:
         return {}
@@ -103,7 +105,7 @@ def leftovers(cluster: Cluster, store: Store, changes: Sequence[Change]) -> Mapp
 
 
 def _find_group_offsets(cluster: Cluster, new: Mapping[Address, Change]) -> dict[Address, str]:
-    """A sink's offsets are those of its consumer group."""
+    """Find the offsets of sinks, which are those of their consumer groups."""
     groups = find_groups(new.values())
     try:
         found = cluster.topics.positions(groups) if groups else ()
@@ -113,7 +115,7 @@ def _find_group_offsets(cluster: Cluster, new: Mapping[Address, Change]) -> dict
 
 
 def _find_kept_offsets(store: Store, new: Collection[Address]) -> dict[Address, str]:
-    """Those whose last deletion, as far as the journal goes back, kept the offsets."""
+    """Return those whose last deletion, as far as the journal goes back, kept the offsets."""
     left = {str(address): address for address in new}
     found: dict[Address, str] = {}
     for run in reversed(store.runs() if left else ()):

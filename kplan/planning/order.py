@@ -70,7 +70,7 @@ def _uses(resource: Resource) -> frozenset[Address]:
 
 
 def _used(change: Change) -> set[Address]:
-    """What a resource used until now, as it is live and as the ledger knows it."""
+    """Return what a resource used until now, as it is live and as the ledger knows it."""
     if change.before is None:
         return set()
     applied = change.owner.applied if change.owner else None
@@ -80,7 +80,9 @@ def _used(change: Change) -> set[Address]:
 def narrow_changes(
     changes: Sequence[Change], targets: Sequence[str], excluded: Sequence[str]
 ) -> tuple[list[Change], list[str]]:
-    """The changes that match, with what they need; and the words for each thing excluded that a remaining one needs."""
+    """Return the changes that match, with what they need; and the words for each thing excluded that a remaining one
+    needs.
+    """
     by_address = {c.address: c for c in changes}
     chosen = [c for c in changes if not targets or _matches(c.address, targets)]
     wanted = {c.address for c in chosen}
@@ -100,7 +102,7 @@ def _matches(address: Address, patterns: Iterable[str]) -> bool:
 
 
 def order(changes: Sequence[Change]) -> tuple[Step, ...]:
-    """The steps: what cannot be undone as late as what needs it allows, otherwise topics, connectors, deletions.
+    """Return the steps: what cannot be undone as late as what needs it allows, otherwise topics, connectors, deletions.
 
     Raises Cycle.
     """

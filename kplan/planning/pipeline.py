@@ -69,14 +69,17 @@ class Options:
 
 
 def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan:
-    """The plan for one stack. Reads only. Raises Unreachable, Denied, JournalBroken; all else is in its diagnostics."""
+    """Return the plan for one stack. Reads only. Raises Unreachable, Denied, JournalBroken; all else is in its
+    diagnostics.
+    """
     return make_all([stack], cluster, store, options)[0]
 
 
 def make_all(
     stacks: Sequence[Stack], cluster: Cluster, store: Store, options: Options, prefetch: Prefetch | None = None
 ) -> list[Plan]:
-    """A plan for each stack, in the order in which they are to be applied; the servers are asked once for all of them.
+    """Return a plan for each stack, in the order in which they are to be applied; the servers are asked once for all of
+    them.
 
     `prefetch` is what the servers and the store are being asked already. Raises as `make` does.
     """
@@ -280,7 +283,9 @@ def _plan(draft: Draft, place: int, live: Live, ledger: Ledger, options: Options
 
 
 def _place_changes(changes: Sequence[Change], stack: Stack) -> list[Change]:
-    """The changes; what left the stack has its place at the last entry under `removed`, or is of the whole file."""
+    """Return the changes; what left the stack has its place at the last entry under `removed`, or is of the
+    whole file.
+    """
     listed = [entry.span for entry in stack.removed if entry.span]
     declared = [r.origin.span for r in stack.resources.values() if r.origin.span]
     place = listed[-1] if listed else Span(declared[0].path if declared else stack.path)
@@ -288,7 +293,7 @@ def _place_changes(changes: Sequence[Change], stack: Stack) -> list[Change]:
 
 
 def milliseconds(utc: str) -> int | None:
-    """A time in ISO 8601 as milliseconds since 1970; None where it is none."""
+    """Return a time in ISO 8601 as milliseconds since 1970; None where it is none."""
     try:
         return int(datetime.fromisoformat(utc).timestamp() * 1000)
     except ValueError:
@@ -296,7 +301,7 @@ def milliseconds(utc: str) -> int | None:
 
 
 def _unread(live: Live) -> list[Diagnostic]:
-    """The warnings that servers were left out."""
+    """Return the warnings that servers were left out."""
     return [
         warning(
             codes.K335,
@@ -342,7 +347,7 @@ def _clashes(clashes: Sequence[str]) -> list[Diagnostic]:
 
 
 def _report_unmatched(draft: Draft, options: Options) -> list[Diagnostic]:
-    """What --target, --exclude, --replace and --accept name that is nowhere."""
+    """Return what --target, --exclude, --replace and --accept name that is nowhere."""
     known = known_addresses(draft.stacks, [change.address for change in draft.all])
     named = (("--target", options.targets), ("--exclude", options.excluded), ("--replace", options.replaced))
     found = [problem for flag, each in named for problem in find_unmatched(known, flag, each, options.listed)]
@@ -350,7 +355,7 @@ def _report_unmatched(draft: Draft, options: Options) -> list[Diagnostic]:
 
 
 def _sign_secrets(change: Change, key: str | None) -> Change:
-    """The change with keyed digests on its secrets."""
+    """Return the change with keyed digests on its secrets."""
     if key is None:
         return change
     diffs = tuple(replace(d, before=_sign(d.before, key), after=_sign(d.after, key)) for d in change.diffs)
@@ -371,7 +376,7 @@ def _sign_all(resource: Resource | None, key: str) -> Resource | None:
 
 
 def not_for_apply(stack: Stack) -> list[Diagnostic]:
-    """The problem with each sensitive variable that has no value: servers cannot be asked without it."""
+    """Return the problem with each sensitive variable that has no value: servers cannot be asked without it."""
     from kplan.language.variables import process_names
 
     return [

@@ -33,7 +33,7 @@ class Prefetch:
 
 
 def begin_reading(cluster: Cluster, store: Store) -> Prefetch:
-    """The servers and the store are being asked. Nobody has to wait for it: its threads end with the process."""
+    """Begin to ask the servers and the store. Nobody has to wait for it: its threads end with the process."""
     readings = _start_reading_all(cluster)
     return Prefetch(_start_identifying(cluster, readings), readings, start_call(store.overview))
 
@@ -75,7 +75,7 @@ def _start_identifying(cluster: Cluster, readings: Mapping[Key, Future[BackendSt
 
 
 def _identify(backend: Backend, reading: Future[BackendState]) -> Target:
-    """Who the server is, asked a second time once it can be read: it may just have started."""
+    """Return who the server is, asked a second time once it can be read: it may just have started."""
     try:
         return backend.identify()
     except KplanError as failure:
@@ -86,7 +86,7 @@ def _identify(backend: Backend, reading: Future[BackendState]) -> Target:
 
 
 def start_call(call: Callable[[], V]) -> Future[V]:
-    """What the call will return or raise. Its thread keeps no process alive that has something else to say."""
+    """Return what the call will return or raise. Its thread keeps no process alive that has something else to say."""
     future: Future[V] = Future()
 
     def run() -> None:
@@ -114,7 +114,9 @@ def refuse_interrupted(store: Store, stacks: Collection[str], overview: Overview
 def read_live_state(
     stacks: Sequence[Stack], cluster: Cluster, store: Store, prefetch: Prefetch | None = None
 ) -> tuple[Live, Ledger]:
-    """The live state of what is declared or owned, and the ledger: the servers and the store are asked at once."""
+    """Return the live state of what is declared or owned, and the ledger: the servers and the store are
+    asked at once.
+    """
     prefetch = prefetch or begin_reading(cluster, store)
     declared = {a for stack in stacks for a in find_needed_addresses(stack, {})}
     named = _start_reading_named(cluster, declared)
@@ -150,7 +152,7 @@ def conceal_settings(cluster: Cluster, live: Live, settings: Iterable[Setting]) 
 
 
 def read_addresses(cluster: Cluster, addresses: Iterable[Address] | None, settings: Iterable[Setting] = ()) -> Live:
-    """What the servers say of `addresses` (None: all), and of all of some kinds: all are asked at the same time.
+    """Return what the servers say of `addresses` (None: all), and of all of some kinds: all are asked at the same time.
 
     `settings` are those that are sensitive, by the ledger, the stacks or the plan.
     """
@@ -165,7 +167,7 @@ def read_addresses(cluster: Cluster, addresses: Iterable[Address] | None, settin
 def _collect(
     readings: Mapping[Key, Future[BackendState]], targets: Mapping[Key, Future[Target]], kinds: Collection[str]
 ) -> Live:
-    """The live state. A server that does not answer is left out where nothing of its kind is in `kinds`.
+    """Return the live state. A server that does not answer is left out where nothing of its kind is in `kinds`.
 
     Kinds that are read by names are always needed: what they have in common with a stack is not known otherwise.
     """
@@ -183,7 +185,7 @@ def _collect(
 
 
 def _join(answers: Mapping[Key, tuple[BackendState, Target]]) -> Live:
-    """The live state of all that answered, on servers that belong together."""
+    """Return the live state of all that answered, on servers that belong together."""
     target, *others = (target for _, target in answers.values())
     for other in others:
         if target.cluster_id and other.cluster_id not in ("", target.cluster_id):

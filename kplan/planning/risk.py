@@ -41,12 +41,14 @@ class Accepted:
 
 
 def accept_name(change: Change) -> str:
-    """The words that accept all dangers of `change`: `delete:topic/x`."""
+    """Return the words that accept all dangers of `change`: `delete:topic/x`."""
     return f"{VERBS.get(change.action, OTHERWISE)}:{change.address}"
 
 
 def accepted_releases(changes: Sequence[Change], accepted: Accepted) -> list[Change]:
-    """With `destroy`: what was adopted is released, unless its deletion is accepted by name."""
+    """Return the changes where, with `destroy`, what was adopted is released, unless its deletion is
+    accepted by name.
+    """
     result = []
     for change in changes:
         stays = change.reason == "destroy" and change.action is Action.RELEASE and change.before is not None
@@ -85,7 +87,7 @@ def assess_change(change: Change, stack: Stack, context: RiskContext, accepted: 
 
 
 def reliable(now: int | None, facts: Iterable[Facts]) -> int | None:
-    """The time by which records are old or young, given this machine's own and what is known of records.
+    """Return the time by which records are old or young, given this machine's own and what is known of records.
 
     It is not before the newest record. None where records are so far ahead of it that this machine's clock is behind:
     brokers take no record that is further ahead of theirs (`message.timestamp.after.max.ms`).
@@ -97,7 +99,7 @@ def reliable(now: int | None, facts: Iterable[Facts]) -> int | None:
 
 
 def new_dangers(change: Change, facts: Facts, now: int | None, world: World = NO_WORLD) -> list[Risk]:
-    """The dangers that `change` has by these facts, and that were not accepted when the plan was made."""
+    """Return the dangers that `change` has by these facts, and that were not accepted when the plan was made."""
     known = {risk.code for risk in change.risks if risk.accepted is not None}
     risks = consequences_of(change).find_risks(change, RiskContext(facts, "", now, world))
     return [risk for risk in risks if risk.level == "danger" and risk.code not in known]
@@ -130,7 +132,7 @@ def _ownership_risks(change: Change) -> Iterator[Risk]:
 
 # -- the run as a whole -----------------------------------------------------------------------------------------------
 def too_many(changes: Sequence[Change], managed: int, guards: Guards, accepted: Accepted) -> Diagnostic | None:
-    """The problem with a run that updates or deletes a larger share of what is managed than the guard allows."""
+    """Return the problem with a run that updates or deletes a larger share of what is managed than the guard allows."""
     if guards.max_changes is None or managed < MINIMUM_MANAGED or accepted.covers(MAX_CHANGES):
         return None
     touched = sum(1 for c in changes if c.action in (Action.UPDATE, Action.DELETE, Action.REPLACE, Action.MOVE))

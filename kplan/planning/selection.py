@@ -12,7 +12,9 @@ from kplan.planning.risk import ACCEPTED_VERBS, MAX_CHANGES
 
 
 def known_addresses(stacks: Iterable[Stack], changed: Iterable[Address]) -> list[str]:
-    """The addresses that a pattern may name: what the stacks declare, remove or move, and what the plans change."""
+    """Return the addresses that a pattern may name: what the stacks declare, remove or move, and what the
+    plans change.
+    """
     found = [str(address) for address in changed]
     for stack in stacks:
         found += map(str, stack.resources)
@@ -24,7 +26,7 @@ def known_addresses(stacks: Iterable[Stack], changed: Iterable[Address]) -> list
 def find_unmatched(
     known: Collection[str], flag: str, patterns: Sequence[str], lists: Collection[str]
 ) -> list[Diagnostic]:
-    """An error for each pattern of the flag that names nothing.
+    """Return an error for each pattern of the flag that names nothing.
 
     `lists` are the patterns that come from a file of them, which may be meant for several stacks: a warning where
     another pattern of the flag matches.
@@ -40,7 +42,7 @@ def find_unmatched(
 
 
 def find_unmatched_accepts(known: Collection[str], patterns: Sequence[str]) -> list[Diagnostic]:
-    """A warning for each --accept that names no step that there could be; one that is no danger is harmless."""
+    """Return a warning for each --accept that names no step that there could be; one that is no danger is harmless."""
     names = [MAX_CHANGES, *(f"{verb}:{address}" for verb in ACCEPTED_VERBS for address in known)]
     return [
         warning(codes.K237, "a pattern matches nothing", f"--accept {pattern}", help=_accept_help(pattern, names))

@@ -54,7 +54,7 @@ def check(cluster: Cluster, changes: Sequence[Change]) -> tuple[Mapping[Address,
 
 
 def _find_check(change: Change, verified: Mapping[Address, str]) -> str:
-    """Which check accepted it; what is given up is not asked for, whatever becomes of it in another stack."""
+    """Return which check accepted it; what is given up is not asked for, whatever becomes of it in another stack."""
     return "" if change.action is Action.RELEASE else verified.get(change.address, "")
 
 
@@ -63,13 +63,13 @@ def _checked_by(backend: Backend, changes: Sequence[Change]) -> Mapping[Address,
 
 
 def _at(diagnostic: Diagnostic, change: Change) -> Diagnostic:
-    """The problem at the line where the stack says the setting that the server named."""
+    """Return the problem at the line where the stack says the setting that the server named."""
     span = change.after.origin.at(diagnostic.path) if change.after else change.span
     return replace(diagnostic, address=diagnostic.address or str(change.address)).with_span(span or change.span)
 
 
 def _looking(cluster: Cluster, changes: Sequence[Change], target: Target) -> Future[Looked] | None:
-    """What the databases are being asked; None where no connector changes."""
+    """Return what the databases are being asked; None where no connector changes."""
     if not reads_databases(changes):
         return None
     from kplan.planning.source_check import look

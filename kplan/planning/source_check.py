@@ -31,7 +31,9 @@ class Looked:
 
 
 def look(cluster: Cluster, changes: Sequence[Change], target: Target) -> Looked:
-    """What the databases say of `changes`. Not to be asked from here is no problem, unless something is dropped."""
+    """Return what the databases say of `changes`. Not to be asked from here is no problem, unless something
+    is dropped.
+    """
     wanted = dict(_find_wanted_connectors(changes)) if cluster.databases is not None else {}
     if cluster.databases is None or not wanted:
         return Looked()
@@ -57,7 +59,7 @@ def look(cluster: Cluster, changes: Sequence[Change], target: Target) -> Looked:
 
 
 def _find_wanted_connectors(changes: Sequence[Change]) -> Iterator[tuple[Key, Connector]]:
-    """The connectors whose databases matter: what they are to become, and what of them is to be dropped."""
+    """Yield the connectors whose databases matter: what they are to become, and what of them is to be dropped."""
     for number, change in enumerate(changes):
         if wants(change) and isinstance(change.after, Connector):
             yield (number, False), change.after
@@ -68,7 +70,7 @@ def _find_wanted_connectors(changes: Sequence[Change]) -> Iterator[tuple[Key, Co
 def _ready(
     asks: Mapping[Key, DatabaseQuestion], found: Mapping[Key, DatabaseState], why: dict[Key, str]
 ) -> list[Diagnostic]:
-    """What is wrong; a list of tables that kplan cannot read is a reason not to judge."""
+    """Return what is wrong; a list of tables that kplan cannot read is a reason not to judge."""
     slots = count_new_slots(asks, found)
     diagnostics: list[Diagnostic] = []
     for key, seen in found.items():
@@ -85,7 +87,7 @@ def _check(change: Change, why: str | None) -> SourceCheck:
 
 
 def _reason(login: Login, problem: KplanError) -> str:
-    """Why there was no look, in words that are the same each time."""
+    """Return why there was no look, in words that are the same each time."""
     where = f"{login.host}:{login.port}"
     if isinstance(problem, Denied):
         return f"{where} does not let {login.user} in from here"

@@ -28,7 +28,7 @@ class Circle(ValueError):
         return self.waits[self.way[0]][0]
 
     def problem(self, names: Sequence[str]) -> Diagnostic:
-        """The path, and what to apply first: that needs none of the others."""
+        """Return the path, and what to apply first: that needs none of the others."""
         path = " -> ".join([names[waiting] for waiting, _ in self.way] + [names[self.way[0][0]]])
         said = [f"{self.waits[a, b][0].address} of {names[a]} after {self.waits[a, b][1]} of {names[b]}"
                 for a, b in self.way]  # fmt: skip
@@ -43,7 +43,8 @@ class Circle(ValueError):
 
 # -- the order --------------------------------------------------------------------------------------------------------
 def in_order(stacks: Sequence[Stack], changes: Sequence[Sequence[Change]], *, destroy: bool = False) -> list[int]:
-    """The places of the stacks in the order in which their changes can be made, otherwise in that of their files.
+    """Return the places of the stacks in the order in which their changes can be made, otherwise in that of their
+    files.
 
     A change waits for what it needs in another stack. Where nothing has to wait, who declares a topic comes before who
     feeds it, and that one before who reads it; with `destroy` it is the other way round. Raises Circle.
@@ -67,7 +68,9 @@ def in_order(stacks: Sequence[Stack], changes: Sequence[Sequence[Change]], *, de
 
 
 def _waits(changes: Sequence[Sequence[Change]]) -> Waits:
-    """Which stack waits for which, by the first change that does: for what it needs, or for what is given up to it."""
+    """Return which stack waits for which, by the first change that does: for what it needs, or for what is given up to
+    it.
+    """
     made = {c.address: place for place, own in enumerate(changes) for c in own if c.action is not Action.RELEASE}
     released = {c.address: place for place, own in enumerate(changes) for c in own if c.action is Action.RELEASE}
     found: Waits = {}
@@ -82,7 +85,9 @@ def _waits(changes: Sequence[Sequence[Change]]) -> Waits:
 
 
 def _find_preferred_order(stacks: Sequence[Stack]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Pairs of a stack and one that is better before it: who declares the topics it uses, who feeds those it reads."""
+    """Return pairs of a stack and one that is better before it: who declares the topics it uses, who feeds those it
+    reads.
+    """
     declares = {a.name: place for place, stack in enumerate(stacks) for a in stack.resources if a.kind == "topic"}
     fed: dict[str, set[int]] = {}
     read: dict[str, set[int]] = {}
@@ -99,7 +104,7 @@ def _find_preferred_order(stacks: Sequence[Stack]) -> tuple[list[tuple[int, int]
 
 
 def _find_fed_topics(connector: Connector, topics: Collection[str]) -> Iterator[str]:
-    """What it feeds as far as that is known; otherwise those of `topics` that its settings name."""
+    """Yield what it feeds as far as that is known; otherwise those of `topics` that its settings name."""
     yield from connector.feeds
     if not connector.feeds and not connector.reads:
         yield from (value for value in connector.config.values() if isinstance(value, str) and value in topics)
@@ -109,7 +114,7 @@ def _find_fed_topics(connector: Connector, topics: Collection[str]) -> Iterator[
 
 
 def _sort_stably(needs: Mapping[int, set[int]]) -> list[int]:
-    """Each after what it needs, otherwise in order. Raises graphlib.CycleError."""
+    """Sort the stacks, each after what it needs, otherwise in order. Raises graphlib.CycleError."""
     TopologicalSorter(needs).prepare()
     left = {place: set(others) for place, others in needs.items()}
     needed_by: dict[int, list[int]] = {}
@@ -131,7 +136,7 @@ def _sort_stably(needs: Mapping[int, set[int]]) -> list[int]:
 
 # -- who owns what ----------------------------------------------------------------------------------------------------
 def ledger_for(stack: Stack, ledger: Ledger, stacks: Sequence[Stack]) -> Ledger:
-    """The ledger as it is once the other stacks have given up what they keep under `removed`."""
+    """Return the ledger as it is once the other stacks have given up what they keep under `removed`."""
     given_up = {
         entry.address
         for other in stacks

@@ -66,7 +66,7 @@ def is_run_id(run: str) -> bool:
 
 
 def escape(text: str) -> str:
-    """The text on one line with its control characters visible, as it can be typed on a command line."""
+    """Return the text on one line with its control characters visible, as it can be typed on a command line."""
     return text.encode("unicode_escape", "backslashreplace").decode() if CONTROL_CHARACTERS.search(text) else text
 
 

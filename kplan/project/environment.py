@@ -112,12 +112,14 @@ class Environment:
 
     @property
     def connect_group_id(self) -> str:
-        """The workers' `group.id`, where they write exactly once; empty where that is not known."""
+        """Return the workers' `group.id`, where they write exactly once; empty where that is not known."""
         return str(self.connect.get("group_id") or "")
 
     @property
     def own_principal(self) -> str:
-        """The principal of kplan's own user, as far as it is given or the client's settings show it; else empty."""
+        """Return the principal of kplan's own user, as far as it is given or the client's settings show it; else
+        empty.
+        """
         if self.simulated:
             return self.principal or "User:kplan"
         if self.principal or not self.kafka:

@@ -134,12 +134,12 @@ def refuse_other(snapshot: Snapshot, env: str) -> None:
 
 
 def unreadable_error(path: str, reason: str) -> Invalid:
-    """The error for a file that is no snapshot."""
+    """Return the error for a file that is not a snapshot."""
     return Invalid([error(codes.K607, "this is not a snapshot of a cluster", f"{path}: {reason}", help=REMEDY)])
 
 
 def unread_error(path: str, kind: str) -> Invalid:
-    """The error for a plan that is about a kind of which the snapshot has nothing."""
+    """Return the error for a plan that is about a kind of which the snapshot has nothing."""
     several = KINDS[kind].views.plural
     detail = f"{path}: {several} were not read when it was taken, which is not the same as none"
     help = f"take it again with the stacks that declare them, or with --kinds {kind}: kplan snapshot --out FILE"
@@ -278,7 +278,7 @@ def _record_without_secrets(owned: Owned | None, keys: Collection[str]) -> dict[
 
 # -- what a plan from it cannot know ----------------------------------------------------------------------------------
 def note_uncompared(stack: Stack, live: Live) -> list[Diagnostic]:
-    """A note that names the settings of which nobody can tell whether they are as declared."""
+    """Return a note that names the settings of which nobody can tell whether they are as declared."""
     secret = {a: r for a, r in stack.resources.items() if KINDS[a.kind].holds_secrets and a in live.resources}
     found = {a: keys for a, r in secret.items() if (keys := _find_uncomparable(r, live.resources[a]))}
     if not found:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tests.shape.claims import Claims
 from tests.shape.code import Package
+from tests.shape.docstrings import find_docstrings_without_verb
 from tests.shape.mirror import misplaced_tests
 from tests.shape.prose import (
     MAX_SENTENCE_WORDS,
@@ -50,6 +51,7 @@ MEASURES = (
             lambda p: [f"{where} ({lines})" for where, lines in p.functions() if lines > MAX_BODY_LINES]),
     Measure("functions named by a bare participle", 0.02, Package.bare_participles,
             share_of=lambda p: sum(1 for _ in p.named_functions())),
+    Measure("docstrings of functions that do not begin with a verb", 0, find_docstrings_without_verb),
     Measure("public class names used twice", 0, Package.public_classes_twice),
     Measure("tests that assert nothing", 0, lambda p: Claims().tests_without_assertion()),
     Measure("test files that mirror no module", 0, lambda p: misplaced_tests()),

@@ -35,14 +35,16 @@ def _on_each(operations: tuple[str, ...], resource_type: ResourceType, names: An
 
 
 def produce(line: Any) -> list[Right]:
-    """`produce: TOPICS`, or `{topics: TOPICS, idempotent: true}`: brokers before 2.8 check IdempotentWrite, too."""
+    """Return the rights of `produce: TOPICS`, or `{topics: TOPICS, idempotent: true}`: brokers before 2.8 check
+    IdempotentWrite, too.
+    """
     fields = line if isinstance(line, Mapping) else {"topics": line}
     rights = _on_each(("Write",), ResourceType.TOPIC, fields["topics"])
     return [*rights, Right("IdempotentWrite", CLUSTER)] if fields.get("idempotent") else rights
 
 
 def consume(line: Any) -> list[Right]:
-    """`consume: {topics: TOPICS, group: GROUP}`, or a list of these."""
+    """Return the rights of `consume: {topics: TOPICS, group: GROUP}`, or a list of these."""
     rights = []
     for fields in line if isinstance(line, list) else [line]:
         rights += _on_each(("Read",), ResourceType.TOPIC, fields["topics"])
@@ -51,13 +53,14 @@ def consume(line: Any) -> list[Right]:
 
 
 def transactional_id(line: Any) -> list[Right]:
-    """`transactional_id: IDS`."""
+    """Return the rights of `transactional_id: IDS`."""
     return _on_each(("Write",), ResourceType.TRANSACTIONAL_ID, line)
 
 
 def streams(line: Any) -> list[Right]:
-    """`streams: APPLICATIONS`: what Kafka Streams keeps for itself, by the application's id. Its own inputs and outputs
-    are lines of `consume` and `produce`."""
+    """Return the rights of `streams: APPLICATIONS`: what Kafka Streams keeps for itself, by the application's id. Its
+    own inputs and outputs are lines of `consume` and `produce`.
+    """
     rights = []
     for application in list_texts(line):
         own = f"{application}-"
@@ -70,7 +73,9 @@ def streams(line: Any) -> list[Right]:
 
 
 def worker(line: Any) -> list[Right]:
-    """`worker: {group_id: GROUP, topics: [CONFIGS, OFFSETS, STATUS]}`: what a Connect worker needs for itself."""
+    """Return the rights of `worker: {group_id: GROUP, topics: [CONFIGS, OFFSETS, STATUS]}`: what a Connect worker needs
+    for itself.
+    """
     group = str(line["group_id"])
     return [
         *_on_each(WORKER_TOPIC, ResourceType.TOPIC, line["topics"]),
@@ -90,7 +95,8 @@ KPLAN_TASKS: Mapping[str, tuple[str, ...]] = {
 
 
 def kplan(line: Any, default_state: str = STATE) -> list[Right]:
-    """`kplan: {do: [plan, apply], topics: [PREFIX], stacks: ["shop-*"], state: __kplan}`: what kplan's own user needs.
+    """Return the rights of `kplan: {do: [plan, apply], topics: [PREFIX], stacks: ["shop-*"], state: __kplan}`: what
+    kplan's own user needs.
 
     `topics` are beginnings of names. `stacks` narrow the groups and transactions of the state to those of these stacks.
     """

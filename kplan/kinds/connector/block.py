@@ -32,7 +32,7 @@ class ConnectorBlock:
         return str(self.path[1])
 
     def entries(self, part: str, own: Mapping[str, Any], scope: Scope) -> Iterator[tuple[str, Mapping[str, Any], KEY]]:
-        """The named blocks of `tables:` or `topics:`, each with its place; a list holds names alone."""
+        """Yield the named blocks of `tables:` or `topics:`, each with its place; a list holds names alone."""
         written, rendered = self.block.get(part), own.get(part)
         at: KEY = (*self.path, part)
         self.expansion.problems += keys.glued(self.expansion.document, at, written)
@@ -49,7 +49,7 @@ class ConnectorBlock:
                 yield str(key), settings or {}, at
 
     def own_text(self, text: str, scope: Scope, at: KEY) -> Any:
-        """A text of the template's own, rendered; its problems stand at the connector's block."""
+        """Return a text of the template's own, rendered; its problems stand at the connector's block."""
         return self.expansion.value(text, at, scope, secret=True) if is_template(text) else text
 
     def defaults(self) -> Layer:

@@ -70,7 +70,7 @@ class ConfigBuilder:
         self.of.expansion.problems += keys.problems(self.of.expansion.document, path, written, known)
 
     def _columns(self, own: Mapping[str, Any], tables: Sequence[Table], scope: Scope) -> dict[str, str]:
-        """The properties that the tables' `columns:` and `key:` make."""
+        """Return the properties that the tables' `columns:` and `key:` make."""
         if not any(table.settings.get("columns") or table.settings.get("key") for table in tables):
             return {}
 
@@ -166,7 +166,7 @@ class ConfigBuilder:
             self._warn_of_old_value(key, value, today, "without a template kplan sends it unchanged; rename it")
 
     def _old_values(self, template: Blueprint) -> list[tuple[str, str, str]]:
-        """Each setting that has a value of an older Debezium: its key, that value, and the one of today."""
+        """Return each setting that has a value of an older Debezium: its key, that value, and the one of today."""
         values = ((key, self.config.get(key), names) for key, names in template.values.items())
         return [(key, value, names[value]) for key, value, names in values if isinstance(value, str) and value in names]
 
@@ -178,7 +178,7 @@ class ConfigBuilder:
         )
 
     def _says(self, key: str) -> KEY:
-        """Where the block says what the connector's property `key` is."""
+        """Return where the block says what the connector's property `key` is."""
         return (
             (*self.of.path, "config", key)
             if key in (self.of.block.get("config") or {})
@@ -186,7 +186,7 @@ class ConfigBuilder:
         )
 
     def mention(self, text: Any) -> KEY:
-        """Where the block says what the template's setting `text` is made of."""
+        """Return where the block says what the template's setting `text` is made of."""
         if isinstance(text, str):
             if "tables" in text and "tables" in self.of.block:
                 return (*self.of.path, "tables")
@@ -207,7 +207,7 @@ def _holds(block: Any, parts: Sequence[str]) -> bool:
 
 
 def text_of(value: Any) -> Text:
-    """As Connect stores it: texts, lower-case booleans, lists joined by commas."""
+    """Return the value as Connect stores it: texts, lower-case booleans, lists joined by commas."""
     if isinstance(value, Secret):
         return value
     if isinstance(value, bool):
@@ -218,5 +218,5 @@ def text_of(value: Any) -> Text:
 
 
 def plain(config: Mapping[str, Text]) -> dict[str, str]:
-    """The settings that may be in a topic's name: those that are no secret, and no list of a thousand tables."""
+    """Return the settings that may be in a topic's name: those that are no secret, and no list of a thousand tables."""
     return {key: value for key, value in config.items() if isinstance(value, str) and len(value) <= LONGEST}

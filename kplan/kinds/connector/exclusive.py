@@ -34,7 +34,7 @@ class Claim:
 
 
 def claim(connector: Connector, key: str) -> Claim | None:
-    """What the connector has for itself by `key`; None where that is not known."""
+    """Return what the connector has for itself by `key`; None where that is not known."""
     value = connector.config.get(key)
     if not isinstance(value, str):
         return None
@@ -55,13 +55,13 @@ def _server(connector: Connector, port: str) -> str:
 
 
 def _plain(connector: Connector, key: str) -> str:
-    """A setting that is written out; empty where Connect, or a variable, puts something in its place."""
+    """Return a setting that is written out; empty where Connect, or a variable, puts something in its place."""
     value = connector.config.get(key)
     return value if isinstance(value, str) and "${" not in value else ""
 
 
 def unique(stack: Stack, live: Live, changes: Sequence[Change], offline: bool = False) -> list[Diagnostic]:
-    """An error for each thing that no two connectors may share (slot, server id, prefix, history topic) and do.
+    """Return an error for each thing that no two connectors may share (slot, server id, prefix, history topic) and do.
 
     A warning where one has no template and both may run so already: such a connector is adopted as it is.
     """
@@ -147,6 +147,6 @@ def _problem(connector: Connector, mine: Claim, other: Connector, tell: Callable
 
 
 def unique_offline(stacks: Sequence[Stack]) -> list[Diagnostic]:
-    """The same, among the stacks alone."""
+    """Return the same, among the stacks alone."""
     together = Stack("", "", {a: r for stack in stacks for a, r in stack.resources.items()})
     return unique(together, Live(), (), offline=True)

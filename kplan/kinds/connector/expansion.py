@@ -54,7 +54,7 @@ EXCLUSION = "!"  # before an entry of `tables:`: what the patterns beside it lea
 
 
 def _lost_letters(text: str) -> str:
-    """The letters of `text` that `snake` cannot keep, each once."""
+    """Return the letters of `text` that `snake` cannot keep, each once."""
     return "".join(dict.fromkeys(letter for letter in text if letter.isalnum() and not letter.isascii()))
 
 
@@ -164,7 +164,7 @@ class ConnectorBuilder(ConnectorBlock):
 
     # -- parameters -----------------------------------------------------------------------------------------------
     def _parameters(self, own: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The block's own keys with the template's defaults, None where one is missing or wrong."""
+        """Return the block's own keys with the template's defaults, None where one is missing or wrong."""
         if not self.template.name:
             return {}
         known = self.template.parameters.get("properties") or {}
@@ -208,7 +208,7 @@ class ConnectorBuilder(ConnectorBlock):
 
     # -- tables and topics ----------------------------------------------------------------------------------------
     def _tables(self, own: Mapping[str, Any], scope: Scope) -> tuple[list[Table], list[str]]:
-        """The tables and patterns of `tables:`, and what the patterns exclude."""
+        """Return the tables and patterns of `tables:`, and what the patterns exclude."""
         found: dict[str, Table] = {}
         excluded: list[str] = []
         patterns = False
@@ -267,7 +267,7 @@ class ConnectorBuilder(ConnectorBlock):
         return Table(written, str(name), str(include), settings, at)
 
     def _pattern(self, written: str, settings: Mapping[str, Any], at: KEY, *, needs_topics: bool) -> Table:
-        """A pattern makes no topic itself: kplan cannot tell which tables it stands for."""
+        """Return the table for a pattern, which makes no topic itself: kplan cannot tell which tables it stands for."""
         if wrong := problem_of(written):
             self.report_bad_pattern(written, wrong, at)
         problem, help = "", "name the topics under the connector's `topics:`"
@@ -340,7 +340,9 @@ class ConnectorBuilder(ConnectorBlock):
 
 
 def _fill_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
-    """`value` with the schema's defaults; a declared property without one is None, so a template may ask for it."""
+    """Return `value` with the schema's defaults; a declared property without one is None, so a template may
+    ask for it.
+    """
     properties = schema.get("properties")
     if not isinstance(properties, Mapping):
         return schema.get("default") if value is None else value

@@ -51,7 +51,7 @@ class Routing:
     strange: Mapping[str, str] = field(default_factory=dict)
 
     def topic(self, name: str, *, change: bool = True) -> str:
-        """Where a record for topic `name` goes; `change`: it is one of a table. Raises Lost."""
+        """Return where a record for topic `name` goes; `change`: it is one of a table. Raises Lost."""
         for step in self.steps:
             if (change or step.records == EVERY) and step.matches(name):
                 name = step.move(name)
@@ -59,7 +59,7 @@ class Routing:
 
 
 def routing(config: Mapping[str, str]) -> Routing:
-    """The routing that a connector's configuration declares."""
+    """Return the routing that a connector's configuration declares."""
     transforms = dict(_transforms(config))
     steps = [_step(key, own, config) for key, own in transforms.items()]
     strange = {key: own["type"] for key, own in transforms.items() if not _is_known(own["type"])}
@@ -67,7 +67,7 @@ def routing(config: Mapping[str, str]) -> Routing:
 
 
 def _transforms(config: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each transform's `type` property with its own settings."""
+    """Yield each transform's `type` property with its own settings."""
     for name in (part.strip() for part in config.get("transforms", "").split(",")):
         prefix = f"transforms.{name}."
         own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
@@ -76,7 +76,7 @@ def _transforms(config: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]
 
 
 def _naming(config: Mapping[str, str]) -> Iterator[RoutingStep]:
-    """A naming strategy of its own comes before all transforms."""
+    """Yield the step of the connector's own naming strategy, which comes before all transforms."""
     key = "topic.naming.strategy"
     if config.get(key):
         yield RoutingStep(EVERY, lambda topic: True, _make_losing_move(key, f"{config[key]} names the topics"))
@@ -88,13 +88,13 @@ def _is_known(java_class: str) -> bool:
 
 
 def _step(key: str, own: Mapping[str, str], config: Mapping[str, str]) -> RoutingStep | None:
-    """What a transform does to topics; None for one that leaves them alone."""
+    """Return what a transform does to topics; None for one that leaves them alone."""
     found = _move(key, own) if _is_known(own["type"]) else None
     return RoutingStep(found[0], _predicate(key, own, config), found[1]) if found else None
 
 
 def _move(key: str, own: Mapping[str, str]) -> tuple[str, Callable[[str], str]] | None:
-    """The records that a transform moves, and how."""
+    """Return the records that a transform moves, and how."""
     simple = own["type"].rpartition(".")[2].partition("$")[0]
     if simple == "RegexRouter":
         return EVERY, _replacement(key, own.get("regex", ""), own.get("replacement", ""))
@@ -117,7 +117,9 @@ def _make_losing_move(key: str, message: str) -> Callable[[str], str]:
 
 
 def _replacement(key: str, regex: str, replacement: str) -> Callable[[str], str]:
-    """As RegexRouter does it: the whole name must match, and a router of Debezium's leaves what would be empty."""
+    """Return the renaming as RegexRouter does it: the whole name must match, and a router of Debezium's leaves what
+    would be empty.
+    """
 
     def move(topic: str) -> str:
         match = _match_topic(key, regex, topic)
@@ -127,7 +129,7 @@ def _replacement(key: str, regex: str, replacement: str) -> Callable[[str], str]
 
 
 def _outbox(key: str, own: Mapping[str, str]) -> Callable[[str], str]:
-    """The outbox router's topic, where it does not depend on a column of the row."""
+    """Return the outbox router's topic, where it does not depend on a column of the row."""
     replacement = own.get("route.topic.replacement", OUTBOX)
     if "$" in replacement or own.get("route.topic.regex", ROUTED_BY_VALUE) != ROUTED_BY_VALUE:
         return _make_losing_move(
@@ -154,7 +156,7 @@ def _predicate(key: str, own: Mapping[str, str], config: Mapping[str, str]) -> C
 
 @lru_cache(maxsize=1000)
 def _compile_java_regex(regex: str) -> bounded.Pattern:
-    """A regular expression of Java's; named groups are written in another way there."""
+    """Return a regular expression of Java's; named groups are written in another way there."""
     return bounded.pattern(re.sub(r"\(\?<(?=[A-Za-z])", "(?P<", regex), re.ASCII)
 
 
@@ -171,7 +173,7 @@ REFERENCE = re.compile(r"\\(.)|\$\{(\w+)\}|\$(\d+)", re.DOTALL)
 
 
 def _expand_groups(key: str, match: re.Match[str], replacement: str) -> str:
-    """The replacement with its groups, as java.util.regex.Matcher.appendReplacement puts them in."""
+    """Return the replacement with its groups, as java.util.regex.Matcher.appendReplacement puts them in."""
 
     def group(reference: re.Match[str]) -> str:
         escaped, named, digits = reference.groups()

@@ -59,22 +59,24 @@ def is_pattern(text: str) -> bool:
 
 
 def split(text: str) -> list[str]:
-    """The entries of a list of regular expressions as Debezium cuts it (io.debezium.util.Strings.RegExSplitter)."""
+    """Return the entries of a list of regular expressions as Debezium cuts it
+    (io.debezium.util.Strings.RegExSplitter).
+    """
     return [entry.strip().replace("\\,", ",") for entry in ENTRY.findall(text) if entry.strip()]
 
 
 def as_entry(text: str) -> str:
-    """A regular expression as it stands in such a list: a comma of its own does not cut it."""
+    """Return a regular expression as it stands in such a list: a comma of its own does not cut it."""
     return COMMA.sub(lambda found: found[1] or r"\,", text)
 
 
 def unescape_name(text: str) -> str:
-    """The name that a regular expression of one name matches."""
+    """Return the name that a regular expression of one name matches."""
     return re.sub(r"\\(.)", r"\1", text)
 
 
 def wording(text: str) -> str:
-    """An entry of an include list as people write it: a name, or a pattern with what it leaves out."""
+    """Return an entry of an include list as people write it: a name, or a pattern with what it leaves out."""
     if not is_pattern(name := unescape_name(text)):
         return name
     pattern, excluded = parts(text)
@@ -82,13 +84,13 @@ def wording(text: str) -> str:
 
 
 def parts(text: str) -> tuple[str, tuple[str, ...]]:
-    """A pattern, and the regular expressions that it leaves out."""
+    """Return a pattern, and the regular expressions that it leaves out."""
     found = EXCLUDING.match(text)
     return (found[2], _alternatives(found[1])) if found else (text, ())
 
 
 def _alternatives(text: str) -> tuple[str, ...]:
-    """What stands between the `|` of a regular expression that are in no group."""
+    """Return what stands between the `|` of a regular expression that are in no group."""
     found, depth = [""], 0
     for piece in re.findall(r"\\.?|\[\^?\]?(?:\\.|[^\]])*\]|.", text, re.DOTALL):
         depth += (piece == "(") - (piece == ")")
@@ -100,8 +102,9 @@ def _alternatives(text: str) -> tuple[str, ...]:
 
 
 def find_gained_entries(before: Sequence[str], after: Sequence[str]) -> list[str]:
-    """What a list captures that another did not, as entries: a name that was matched already, or a pattern that leaves
-    out more than before, is nothing new."""
+    """Return what a list captures that another did not, as entries: a name that was matched already, or a pattern that
+    leaves out more than before, is nothing new.
+    """
     names = {unescape_name(each).lower() for each in before}
     old = {pattern: excluded for pattern, excluded in map(parts, before) if is_pattern(unescape_name(pattern))}
     patterns = [each for each in before if is_pattern(unescape_name(each))]
@@ -126,8 +129,9 @@ def find_gained_entries(before: Sequence[str], after: Sequence[str]) -> list[str
 
 
 def matches(text: str, name: str) -> bool:
-    """As Debezium reads an entry: the whole name, in upper or lower case (io.debezium.function.Predicates). An entry
-    that cannot be read here matches nothing."""
+    """Whether the entry matches as Debezium reads it: the whole name, in upper or lower case
+    (io.debezium.function.Predicates). An entry that cannot be read here matches nothing.
+    """
     try:
         return bounded.pattern(f"(?i:{text})", re.ASCII).match(name) is not None
     except ValueError:
@@ -135,7 +139,7 @@ def matches(text: str, name: str) -> bool:
 
 
 def include_list(tables: Sequence[Table], excluded: Sequence[str]) -> list[str]:
-    """The regular expressions that capture the tables and none of those that a pattern excludes."""
+    """Return the regular expressions that capture the tables and none of those that a pattern excludes."""
     named = [regex(table.include) for table in tables if not table.is_pattern]
     patterns = [table.include for table in tables if table.is_pattern]
     if excluded and not tables:
@@ -144,14 +148,16 @@ def include_list(tables: Sequence[Table], excluded: Sequence[str]) -> list[str]:
 
 
 def without(pattern: str, excluded: Sequence[str]) -> str:
-    """The pattern, and none of those excluded: Debezium takes an include list or an exclude list, not both."""
+    """Return the pattern, and none of those excluded: Debezium takes an include list or an exclude list, not both."""
     if not excluded:
         return pattern
     return f"(?!(?:{'|'.join(regex(each) for each in excluded)})$)(?:{pattern})"
 
 
 def with_signals(tables: Sequence[Table], config: Mapping[str, str], own: Mapping[str, Any]) -> list[Table]:
-    """The tables, and those of signals: they are captured too, and a list of columns to write must let them pass."""
+    """Return the tables, and those of signals: they are captured too, and a list of columns to write must let them
+    pass.
+    """
     listed = {**config, **(own.get("config") or {})}.get("signal.data.collection") or ""
     names = [".".join(name.strip().split(".")[-2:]) for name in str(listed).split(",") if name.strip()]
     known = {table.include for table in tables}
@@ -159,7 +165,9 @@ def with_signals(tables: Sequence[Table], config: Mapping[str, str], own: Mappin
 
 
 def databases(tables: Sequence[Table]) -> list[str]:
-    """The databases that the tables are in, as regular expressions; none where a pattern does not say its own."""
+    """Return the databases that the tables are in, as regular expressions; none where a pattern does not say
+    its own.
+    """
     found = {name for table in tables if (name := _database(table))}
     return sorted(map(regex, found)) if all(map(_database, tables)) else []
 
@@ -172,7 +180,7 @@ def _database(table: Table) -> str:
 
 
 def column_settings(tables: Sequence[Table], column: Callable[[Table, str], str], named: Property) -> dict[str, str]:
-    """The properties that say what happens to columns. `column` gives a column's entry in such a list.
+    """Return the properties that say what happens to columns. `column` gives a column's entry in such a list.
 
     Raises Unsupported and Unwritable.
     """
@@ -189,7 +197,9 @@ def column_settings(tables: Sequence[Table], column: Callable[[Table, str], str]
 def _of_table(
     table: Table, chosen: bool, column: Callable[[Table, str], str], named: Property
 ) -> Iterator[tuple[str, str]]:
-    """One table's entries in the lists of columns. Where one table has a list of columns to include, all need one."""
+    """Yield one table's entries in the lists of columns. Where one table has a list of columns to include, all need
+    one.
+    """
     columns = _columns(table)
     if chosen:
         for name in columns.get("include") or [_all_but(columns.get("exclude") or ())]:
@@ -216,8 +226,9 @@ def _all_but(excluded: Iterable[str]) -> str:
 
 
 def _key(table: Table, columns: Sequence[str]) -> str:
-    """TABLE:COLUMNS, of which Debezium makes regular expressions by cutting at colons, semicolons, commas and blanks
-    (io.debezium.relational.Key.CustomKeyMapper); a group that is `(?:…)` has a colon. Raises Unwritable."""
+    """Return TABLE:COLUMNS, of which Debezium makes regular expressions by cutting at colons, semicolons, commas and
+    blanks (io.debezium.relational.Key.CustomKeyMapper); a group that is `(?:…)` has a colon. Raises Unwritable.
+    """
     name = f"({table.include})" if table.is_pattern and "|" in table.include else regex(table.include)
     for text, cuts in ((name, r"[:;\s]"), *((each, r"[:;,\s]") for each in columns)):
         if re.search(cuts, text):
@@ -226,7 +237,7 @@ def _key(table: Table, columns: Sequence[str]) -> str:
 
 
 def problem_of(text: str) -> str:
-    """Why this is no regular expression; empty where it is one, or one that only Java reads."""
+    """Return why this is no regular expression; empty where it is one, or one that only Java reads."""
     try:
         bounded.pattern(text)
     except ValueError as e:

@@ -31,7 +31,7 @@ class Blueprint:
 def blueprint(
     name: str, read: Callable[[str], tuple[Document | None, Sequence[Diagnostic]]], seen: tuple[str, ...] = ()
 ) -> tuple[Blueprint | None, list[Diagnostic]]:
-    """The template `name` with all it extends; `read` gives a template's document or None."""
+    """Return the template `name` with all it extends; `read` gives a template's document or None."""
     document, diagnostics = read(name)
     problems = list(diagnostics)
     if document is None or problems:
@@ -73,7 +73,7 @@ def blueprint(
 
 
 def merge_schemas(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Maps merge, `required` lists add up, and all else of `over` wins."""
+    """Merge two schemas: maps merge, `required` lists add up, and all else of `over` wins."""
     result = dict(under)
     for key, value in over.items():
         old = result.get(key)

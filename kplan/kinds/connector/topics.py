@@ -79,7 +79,7 @@ class Feeds:
         return lost.values()
 
     def _topic_of(self, table: Table, scope: Scope, lost: dict[str, Lost]) -> tuple[str, str]:
-        """The table's topic before and after the connector's transforms; none where that cannot be told."""
+        """Return the table's topic before and after the connector's transforms; none where that cannot be told."""
         if table.settings.get("topic"):
             return "", str(table.settings["topic"])
         name = self._topic_name(table.written, table.name, table.at, scope)
@@ -94,7 +94,7 @@ class Feeds:
         return topic_name(self.of.own_text(self.of.template.table["topic"], inner, at) or "")
 
     def _share(self, tables: list[Table], table: Table, topic: str) -> None:
-        """Several tables go to one topic, which one of them at most may describe."""
+        """Report several tables that go to one topic, which one of them at most may describe."""
         if describes_topic(table.settings) and any(describes_topic(each.settings) for each in tables):
             other = next(each.name for each in tables if describes_topic(each.settings))
             detail = f"topic {topic}, by tables {other} and {table.name}"
@@ -126,7 +126,9 @@ class Feeds:
         return self.expansion.document.key_at(*at) if isinstance(at[-1], str) else self.expansion.document.at(*at)
 
     def _cannot_follow(self, lost: Iterable[Lost], guessed: bool) -> None:
-        """Something else decides the topic, so the stack has to name the topics; `guessed`: kplan named some."""
+        """Report that something else decides the topic, so the stack has to name the topics; `guessed`: kplan named
+        some.
+        """
         name = f"connector/{self.of.name}"
         help = "name the topics under the connector's `topics:`, or a table's with `topic:`"
         for problem in lost:
@@ -170,7 +172,7 @@ class Feeds:
                     yield routed, role, settings
 
     def _routed(self, name: str, role: str) -> str:
-        """The topic after the transforms; none where that cannot be told, which is said for the tables."""
+        """Return the topic after the transforms; none where that cannot be told, which is said for the tables."""
         if role in BESIDE_CONNECT:
             return name
         try:
@@ -265,7 +267,7 @@ class Feeds:
         self.expansion.expected.append((self.tell_undeclared, undeclared))
 
     def known_class(self, config: Mapping[str, Text]) -> Blueprint | None:
-        """The built-in template of a connector that is written without one."""
+        """Return the built-in template of a connector that is written without one."""
         java_class = config.get("connector.class")
         match = DEBEZIUM.match(java_class) if isinstance(java_class, str) else None
         if match is None or "topic.prefix" not in config:
@@ -275,7 +277,7 @@ class Feeds:
         return template if template is not None and template.java_class == java_class else None
 
     def _captured(self, template: Blueprint, include: str, scope: Scope) -> Iterator[str]:
-        """The topics that an entry of the include list fills."""
+        """Yield the topics that an entry of the include list fills."""
         names, scope = [include], for_tables(scope)
         if "captured" in template.table:
             names = self.of.own_text(template.table["captured"], scope.with_names(include=include), self.of.path) or []
@@ -299,13 +301,13 @@ class Feeds:
         self._told(warning(codes.K226, "a connector writes to topics that nothing here declares", detail, help=help))
 
     def tell_undeclared(self, topics: Iterable[str]) -> None:
-        """A warning for those of `topics` that are declared nowhere in the stack."""
+        """Warn of those of `topics` that are declared nowhere in the stack."""
         missing = [name for name in topics if Address("topic", name) not in self.expansion.resources]
         if missing:
             self._undeclared(missing)
 
 
 def for_tables(scope: Scope) -> Scope:
-    """The scope with what a table's topic depends on: it is read for each of them."""
+    """Return the scope with what a table's topic depends on: it is read for each of them."""
     config = {key: value for key, value in scope.names["config"].items() if key.startswith(OF_TABLES)}
     return scope.with_names(config=config)

@@ -43,7 +43,7 @@ class ConfigKey:
 
     @property
     def constraint(self) -> str:
-        """What a value must be, in words: `an integer, 1 or more`."""
+        """Return what a value must be, in words: `an integer, 1 or more`."""
         if self.values:
             return ("any of " if self.type == "list" else "one of ") + ", ".join(self.values)
         noun = _NOUNS.get(self.type, "an integer")
@@ -124,7 +124,7 @@ _REMOVED: Final = {
 
 # -- values as Kafka stores them --------------------------------------------------------------------------------------
 def canonical(key: str, value: str) -> str:
-    """The value as a broker gives it back. Raises ValueError with one sentence on what Kafka refuses.
+    """Return the value as a broker gives it back. Raises ValueError with one sentence on what Kafka refuses.
 
     Source: `ConfigDef.parseType` (trims, `Long.parseLong`, `Double.parseDouble`, any case of `true`) and
     `convertToString`. NaN and hexadecimal ratios, which Kafka takes, are refused. An unknown key's value is trimmed.
@@ -162,7 +162,7 @@ def _ratio(key: ConfigKey, value: str) -> str:
 
 
 def _java_double(number: float) -> str:
-    """`Double.toString`: below 0.001 the scientific notation of Java, `1.0E-4`."""
+    """Return `Double.toString`: below 0.001 the scientific notation of Java, `1.0E-4`."""
     if number == 0 or 1e-3 <= abs(number) < 1e7:
         return repr(abs(number) if number == 0 else number)
     exponent = Decimal(repr(number)).adjusted()
@@ -195,7 +195,7 @@ def _list(key: ConfigKey, value: str) -> str:
 
 
 def _check_throttled_replicas(items: list[str]) -> None:
-    """Source: Kafka's `ThrottledReplicaListValidator`."""
+    """Check a list of throttled replicas as Kafka's `ThrottledReplicaListValidator` does."""
     if items != ["*"] and not all(re.fullmatch(r"(\d+:\d+)?", item, re.ASCII) for item in items):
         raise ValueError("it is neither `*` nor a list of PARTITION:BROKER")
 
@@ -246,7 +246,7 @@ _WITH_UNIT: Final = re.compile(r"[+-]?[\d.]+\s*[^\W\d_]", re.ASCII)
 
 
 def parse(key: str, raw: Raw) -> str:
-    """What a person wrote as Kafka stores it: durations and sizes with units, lists, true and false.
+    """Return what a person wrote as Kafka stores it: durations and sizes with units, lists, true and false.
 
     Raises ValueError with one sentence on what Kafka would refuse or what has the wrong unit.
     """
@@ -277,7 +277,7 @@ def _format_raw(key: ConfigKey, raw: Raw) -> str:
 
 
 def _convert_unit(key: ConfigKey, text: str) -> str:
-    """`text` in milliseconds or bytes where it has a unit."""
+    """Return `text` in milliseconds or bytes where it has a unit."""
     if key.type not in ("int", "long") or len(text) > 60 or not _WITH_UNIT.match(text):
         return text
     negative = text.startswith("-")
@@ -316,7 +316,7 @@ def _wrong_unit(key: ConfigKey, text: str, duration: bool, size: bool) -> str:
 
 
 def _with_short_unit(text: str) -> str:
-    """`7d` for `7 days`; empty where no unit is written out."""
+    """Return `7d` for `7 days`; empty where no unit is written out."""
     found = re.fullmatch(r"\s*([0-9]+)\s*([a-z]+)\s*", text.lower())
     words = {"ms": "millis", "s": "secs", "m": "mins", "h": "hrs", "d": "days", "w": "weeks"}
     longer = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -328,7 +328,7 @@ def _with_short_unit(text: str) -> str:
 
 @lru_cache(4096)  # thousands of topics have the same few values
 def human(key: str, value: str) -> str:
-    """`7d` for 604800000 ms, `1GiB` for 1073741824 bytes; empty where that would add nothing."""
+    """Return `7d` for 604800000 ms, `1GiB` for 1073741824 bytes; empty where that would add nothing."""
     known = CONFIGS.get(key)
     if known is None or known.unit is None or not re.fullmatch(r"\d{1,16}", value, re.ASCII):
         return ""
@@ -339,19 +339,19 @@ def human(key: str, value: str) -> str:
 
 # -- names ------------------------------------------------------------------------------------------------------------
 def suggest(key: str) -> tuple[str, ...]:
-    """The names nearest to `key`, best first."""
+    """Return the names nearest to `key`, best first."""
     from difflib import get_close_matches
 
     return tuple(get_close_matches(key.strip().lower().replace("_", "."), CONFIGS, 3, 0.7))
 
 
 def explain_removed_config(key: str) -> str:
-    """What to do instead of a config that Kafka 4.0 removed (its upgrade notes); empty for all others."""
+    """Return what to do instead of a config that Kafka 4.0 removed (its upgrade notes); empty for all others."""
     return _REMOVED.get(key, "")
 
 
 def check_name(name: str) -> str | None:
-    """What is wrong with a topic's name, if anything. Source: Kafka's `Topic.validate`."""
+    """Return what is wrong with a topic's name, if anything. Source: Kafka's `Topic.validate`."""
     if not name:
         return "it is empty"
     if name in (".", ".."):
@@ -363,13 +363,13 @@ def check_name(name: str) -> str | None:
 
 
 def metric_name(name: str) -> str:
-    """What Kafka's metrics make of a name: of two topics with the same one, the second is refused (error 17)."""
+    """Return what Kafka's metrics make of a name: of two topics with the same one, the second is refused (error 17)."""
     return name.replace(".", "_")
 
 
 # -- configs together -------------------------------------------------------------------------------------------------
 def cross_check(config: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Configs that contradict each other: (key, problem). Values are canonical; what is not set has its default.
+    """Return configs that contradict each other: (key, problem). Values are canonical; what is not set has its default.
 
     Source: `LogConfig.validateTopicLogConfigValues`. Kafka compares local with total retention only where
     `remote.storage.enable` is true (measured on 4.3.1).

@@ -69,7 +69,7 @@ class TopicEncoding:
 
 
 def encode_reassignment(moved: Reassignment) -> Json:
-    """`{partitions: [{partition, before, after}], bytes, throttle}`, brokers by their ids."""
+    """Return `{partitions: [{partition, before, after}], bytes, throttle}`, brokers by their ids."""
     return {
         "partitions": [
             {"partition": p, "before": list(moved.before[p]), "after": list(moved.after[p])}

@@ -24,12 +24,12 @@ def is_changed_topic(change: Change) -> bool:
 
 
 def value_before(change: Change, key: str) -> str | None:
-    """The value of a config before the change."""
+    """Return the value of a config before the change."""
     return change.before.config.get(key) if isinstance(change.before, Topic) else None
 
 
 def value_after(change: Change, key: str) -> str | None:
-    """The value after the change; what the stack does not say stays as it is live."""
+    """Return the value after the change; what the stack does not say stays as it is live."""
     found = next((d for d in change.diffs if d.path == f"/config/{key}"), None)
     if found is None:
         return value_before(change, key)
@@ -37,18 +37,20 @@ def value_after(change: Change, key: str) -> str | None:
 
 
 def policies_of(value: str | None) -> frozenset[str]:
-    """The policies of a `cleanup.policy`; unset is Kafka's default."""
+    """Return the policies of a `cleanup.policy`; unset is Kafka's default."""
     text = str(catalog.CONFIGS[POLICY].default) if value is None else value
     return frozenset(policy.strip() for policy in text.split(",") if policy.strip())
 
 
 def gained_policies(change: Change) -> frozenset[str]:
-    """The policies that the topic has after the change and not before."""
+    """Return the policies that the topic has after the change and not before."""
     return policies_of(value_after(change, POLICY)) - policies_of(value_before(change, POLICY))
 
 
 def lowered_limits(change: Change) -> Iterator[str]:
-    """Which limits hold before and after and keep less than before; -1 keeps all, and unset is Kafka's default."""
+    """Yield which limits hold before and after and keep less than before; -1 keeps all, and unset is Kafka's
+    default.
+    """
     if "delete" in policies_of(value_before(change, POLICY)) & policies_of(value_after(change, POLICY)):
         for key in LIMITS:
             before, after = limit_of(key, value_before(change, key)), limit_of(key, value_after(change, key))
@@ -57,12 +59,12 @@ def lowered_limits(change: Change) -> Iterator[str]:
 
 
 def limit_of(key: str, value: str | None) -> float:
-    """A limit as a number; unset is Kafka's default."""
+    """Return a limit as a number; unset is Kafka's default."""
     return number_of(value, catalog.CONFIGS[key].default)
 
 
 def number_of(value: object, default: object) -> float:
-    """A setting as a number, `default` where it is unset, 0 where it is none."""
+    """Return a setting as a number, `default` where it is unset, 0 where it is none."""
     try:
         return float(str(default if value is None else value))
     except ValueError:

@@ -33,7 +33,7 @@ class Reassignment:
 
     @property
     def back(self) -> Reassignment:
-        """The way back. How many bytes it copies is known only if it copies none."""
+        """Return the way back. How many bytes it copies is known only if it copies none."""
         turned = Reassignment(self.after, self.before, None, self.throttle)
         return turned if any(map(turned.find_added, turned.after)) else replace(turned, bytes=0)
 

@@ -30,7 +30,8 @@ class Placement:
 
 
 def assign(now: Replicas, brokers: Mapping[int, str], factor: int) -> Replicas:
-    """The replicas with `factor` of them in each partition. Raises ValueError where there are fewer living brokers.
+    """Return the replicas with `factor` of them in each partition. Raises ValueError where there are fewer living
+    brokers.
 
     Each partition keeps its first living replica, which is its preferred leader, and as many of the others as it can.
     What is added spreads over racks first, then evenly over the brokers; what goes is what lives on no broker, then
@@ -53,7 +54,7 @@ def assign(now: Replicas, brokers: Mapping[int, str], factor: int) -> Replicas:
 
 
 def _spare(replicas: Sequence[int], brokers: Mapping[int, str], held: Mapping[int, int]) -> int:
-    """The replica that is missed least."""
+    """Return the replica that is missed least."""
     racks = Counter(brokers[broker] for broker in replicas if broker in brokers)
     leader = next((broker for broker in replicas if broker in brokers), replicas[0])
 
@@ -66,7 +67,9 @@ def _spare(replicas: Sequence[int], brokers: Mapping[int, str], held: Mapping[in
 
 
 def _next(replicas: Sequence[int], brokers: Mapping[int, str], held: Mapping[int, int]) -> int:
-    """The broker that gets the next replica: the first after the leader in the ring of those that are equally good."""
+    """Return the broker that gets the next replica: the first after the leader in the ring of those that are equally
+    good.
+    """
     racks = Counter(brokers[broker] for broker in replicas if broker in brokers)
     ring = sorted(brokers)
     after = sum(1 for broker in ring if broker <= replicas[0]) if replicas else 0
@@ -79,7 +82,7 @@ def _next(replicas: Sequence[int], brokers: Mapping[int, str], held: Mapping[int
 
 
 def plan_reassignment(name: str, factor: int, where: Placement) -> Reassignment | None:
-    """The reassignment that gives the topic so many replicas; None where nothing can be said or done."""
+    """Return the reassignment that gives the topic so many replicas; None where nothing can be said or done."""
     now = where.replicas.get(name)
     if not where.movable or not now or not 1 <= factor <= len(where.brokers):
         return None
@@ -92,7 +95,7 @@ def plan_reassignment(name: str, factor: int, where: Placement) -> Reassignment 
 
 
 def describe_reassignment(moved: Reassignment) -> str:
-    """What is moved, in words: `adds 4 replicas on brokers 2, 3, in 2 partitions`."""
+    """Return what is moved, in words: `adds 4 replicas on brokers 2, 3, in 2 partitions`."""
     added = [broker for partition in moved.after for broker in moved.find_added(partition)]
     removed = [broker for partition in moved.after for broker in moved.find_removed(partition)]
     parts = [f"{verb} {_describe_brokers(some)}" for verb, some in (("adds", added), ("removes", removed)) if some]
@@ -105,7 +108,7 @@ def _describe_brokers(brokers: Sequence[int]) -> str:
 
 
 def document(name: str, replicas: Replicas) -> str:
-    """The JSON that `kafka-reassign-partitions.sh` takes."""
+    """Return the JSON that `kafka-reassign-partitions.sh` takes."""
     partitions = [{"topic": name, "partition": p, "replicas": list(r)} for p, r in sorted(replicas.items())]
     return json.dumps({"version": 1, "partitions": partitions})
 
@@ -116,7 +119,9 @@ LEADERS, FOLLOWERS = "leader.replication.throttled.replicas", "follower.replicat
 
 
 def make_throttle_configs(moved: Reassignment) -> dict[str, str]:
-    """The topic's configs that name the replicas which are copied from, and those which are copied to (KIP-73)."""
+    """Return the topic's configs that name the replicas which are copied from, and those which are copied to
+    (KIP-73).
+    """
     copied = [partition for partition in sorted(moved.after) if moved.find_added(partition)]
     return {
         LEADERS: ",".join(f"{p}:{broker}" for p in copied for broker in moved.before[p]),
@@ -125,7 +130,7 @@ def make_throttle_configs(moved: Reassignment) -> dict[str, str]:
 
 
 def list_brokers(several: Collection[Reassignment]) -> Iterator[int]:
-    """The brokers that give or take replicas, each once."""
+    """Yield the brokers that give or take replicas, each once."""
     yield from sorted(
         {b for moved in several for side in (moved.before, moved.after) for r in side.values() for b in r}
     )

@@ -88,7 +88,9 @@ def _another_policy(change: Change, facts: Facts, now: int | None) -> Iterator[R
 
 
 def _expiring(change: Change, facts: Facts) -> Iterator[str]:
-    """What deletion does to a compacted topic: it holds state for ever, so the age of its records is no measure."""
+    """Yield what deletion does to a compacted topic: it holds state for ever, so the age of its records is
+    no measure.
+    """
     if facts.records == 0:
         return
     for key in LIMITS:
@@ -100,7 +102,7 @@ def _expiring(change: Change, facts: Facts) -> Iterator[str]:
 
 
 def _beyond(key: str, value: str | None, facts: Facts, now: int | None) -> str:
-    """What this limit deletes of what is stored; nothing where all is known to be within it."""
+    """Return what this limit deletes of what is stored; nothing where all is known to be within it."""
     # Brokers delete from the oldest segment on and stop at the first that holds a young enough record, so the oldest
     # record decides (`UnifiedLog.deleteRetentionMsBreachedSegments`). `retention.bytes` is for each partition.
     limit = limit_of(key, value)
@@ -163,7 +165,7 @@ def _describe_records(facts: Facts) -> str:
 
 
 def _reading(facts: Facts) -> str:
-    """Who reads the topic, in a sentence for groups and one for sink connectors."""
+    """Return who reads the topic, in a sentence for groups and one for sink connectors."""
     if "readers" in facts.unknown:
         said = f" Who reads it is not known{_why(facts, 'readers')}."
     else:
@@ -175,7 +177,7 @@ def _reading(facts: Facts) -> str:
 
 
 def _groups(facts: Facts) -> list[Reader]:
-    """The groups that are not those of sink connectors."""
+    """Return the groups that are not those of sink connectors."""
     own = {name_sink_group(sink) for sink in facts.sinks}
     return [reader for reader in facts.readers if reader.group not in own]
 

@@ -30,14 +30,16 @@ FROM_OUTSIDE = ("/replication_factor", "/config/min.insync.replicas")  # all tha
 
 
 def layer(data: Mapping[str, Any], source: str, spans: Mapping[str, Span]) -> Layer:
-    """A rendered `{partitions, replication_factor, config}` block; `spans` by path, those of values with `=` behind."""
+    """Return a rendered `{partitions, replication_factor, config}` block; `spans` by path, those of values with `=`
+    behind.
+    """
     flat = {f"/{key}": data[key] for key in ("partitions", "replication_factor") if data.get(key) is not None}
     flat |= {f"/config/{key}": value for key, value in (data.get("config") or {}).items()}
     return {path: TopicSetting(value, source, spans.get(path), spans.get(f"{path}=")) for path, value in flat.items()}
 
 
 def stack_layers(layers: Iterable[Layer]) -> Layer:
-    """The settings that win: later layers over earlier ones; null takes a setting away.
+    """Return the settings that win: later layers over earlier ones; null takes a setting away.
 
     An unknown config stays, whatever its value, so that the builder reports it.
     """
@@ -199,7 +201,7 @@ def _origin(settings: Layer, span: Span | None, note: str) -> Origin:
 
 
 def rules(block: Mapping[str, Any]) -> Rules:
-    """What a block says about how its resource may be changed."""
+    """Return what a block says about how its resource may be changed."""
     failed = block.get("restart_failed")
     new = block.get("new_tables") or {}
     made = Rules(

@@ -36,7 +36,7 @@ def _decide_plain_undo(change: Change) -> Undo:
 
 
 def kept_paths(change: Change) -> tuple[str, ...]:
-    """What an undo leaves as it is: partitions, and replicas that kplan does not move itself."""
+    """Return what an undo leaves as it is: partitions, and replicas that kplan does not move itself."""
     return (PARTITIONS,) if reassignment_of(change) else (PARTITIONS, FACTOR)
 
 

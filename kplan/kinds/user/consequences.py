@@ -34,7 +34,7 @@ class UserConsequences(Consequences[ScramUser]):
         return replace(change, options=replace(change.options, effects=(*change.options.effects, effect)))
 
     def may_look_undone(self, change: Change) -> bool:
-        """No broker tells the password."""
+        """Whether a change may look undone: no broker returns the password."""
         return change.action is Action.UPDATE and any(diff.path == PASSWORD for diff in change.diffs)
 
     def decide_undo(self, change: Change, target: Target) -> Undo:

@@ -63,7 +63,9 @@ class Discovery:
 
 
 def login(connector: Connector, host: str = "", password: str | None = None) -> Login:
-    """As the connector logs in; `host` (HOST or HOST:PORT) and `password` go before what it says. Raises KplanError."""
+    """Return how the connector logs in; `host` (HOST or HOST:PORT) and `password` go before what it says. Raises
+    KplanError.
+    """
     engine = engine_of(connector)
     if engine is None or engine.access is None:
         readable = [each.title for each in ENGINES.values() if each.access is not None]
@@ -90,7 +92,9 @@ def login(connector: Connector, host: str = "", password: str | None = None) -> 
 
 
 def login_from_here(connector: Connector, connect_url: str) -> Login:
-    """As the connector logs in. Raises KplanError, too, where its `localhost` is another machine than this one."""
+    """Return how the connector logs in. Raises KplanError, too, where its `localhost` is another machine
+    than this one.
+    """
     found = login(connector)
     worker = WORKER.match(connect_url)
     if LOOPBACK.fullmatch(found.host) and not (worker and LOOPBACK.fullmatch(worker.group(1))):
@@ -115,7 +119,7 @@ def _text(connector: Connector, key: str) -> str:
 
 
 def _require_setting(connector: Connector, key: str, help: str) -> str:
-    """A setting that must be at hand. Raises KplanError, too, for a reference that Connect alone resolves."""
+    """Return a setting that must be at hand. Raises KplanError, too, for a reference that Connect alone resolves."""
     value = _text(connector, key)
     if not value or "${" in value:
         said = "refers to what only Connect knows" if value else "is not set"
@@ -143,14 +147,16 @@ def _password(connector: Connector) -> str:
 
 
 def databases(connector: Connector) -> list[str]:
-    """The databases that the connector names, as it must be there with its tables; patterns are none."""
+    """Return the databases that the connector names, as it must be there with its tables; patterns are none."""
     names = [entry.replace("\\", "") for entry in _entries(connector.config, "database.include.list")]
     return [name for name in names if not is_pattern(name)]
 
 
 # -- what is captured -------------------------------------------------------------------------------------------------
 def discovery(connector: Connector, login: Login, tables: Iterable[DiscoveredTable]) -> Discovery:
-    """The database's tables as Debezium's filters judge them. Raises KplanError for a list that cannot be read."""
+    """Return the database's tables as Debezium's filters judge them. Raises KplanError for a list that
+    cannot be read.
+    """
     there = sorted(tables, key=lambda table: table.name)
     captures = _filter(connector.config)
     keyed = _any(_find_keyed_tables(connector.config))
@@ -200,7 +206,7 @@ def _entries(config: Mapping[str, Text], key: str) -> list[str]:
 
 
 def _find_keyed_tables(config: Mapping[str, Text]) -> list[str]:
-    """The tables that `message.key.columns` gives a key: `TABLES:COLUMNS`, with a semicolon between two."""
+    """Return the tables that `message.key.columns` gives a key: `TABLES:COLUMNS`, with a semicolon between two."""
     value = config.get("message.key.columns")
     return (
         [part.rpartition(":")[0].strip() for part in value.split(";") if ":" in part] if isinstance(value, str) else []
@@ -214,7 +220,9 @@ def _any(entries: Sequence[str]) -> Callable[[str], bool] | None:
 
 
 def _matching(entry: str) -> Callable[[str], bool]:
-    """As Debezium reads an entry: the whole name, in upper or lower case (io.debezium.function.Predicates)."""
+    """Return a test as Debezium reads an entry: the whole name, in upper or lower case
+    (io.debezium.function.Predicates).
+    """
 
     def make_refusal(e: ValueError) -> KplanError:
         return KplanError(
@@ -237,7 +245,7 @@ def _matching(entry: str) -> Callable[[str], bool]:
 
 # -- how it is told ---------------------------------------------------------------------------------------------------
 def document(found: Discovery) -> dict[str, Any]:
-    """What `--format json` prints."""
+    """Return what `--format json` prints."""
     return {
         "connector": found.connector,
         "database": {"engine": found.login.engine.title, "host": found.login.host, "port": found.login.port,
@@ -253,7 +261,7 @@ def document(found: Discovery) -> dict[str, Any]:
 
 
 def lines(found: Discovery) -> list[str]:
-    """The same for people: the tables, what is wrong with them, and what to write to capture the others."""
+    """Return the same for people: the tables, what is wrong with them, and what to write to capture the others."""
     captured, left = found.names(True), found.names(False)
     told = [f"{found.connector}: {found.login.words}"]
     for title, part in (("captured", True), ("not captured", False)):
@@ -290,12 +298,12 @@ def _rows(chosen: Sequence[Seen]) -> list[str]:
 
 
 def format_tables(names: Iterable[str]) -> list[str]:
-    """Lines of a stack's `tables:`."""
+    """Return lines of a stack's `tables:`."""
     return ["    tables:", *(f"      {_key(name)}:" for name in names)]
 
 
 def _key(name: str) -> str:
-    """A table's name as a key of YAML."""
+    """Return a table's name as a key of YAML."""
     if re.fullmatch(r"[A-Za-z_][\w.$-]*", name):
         return name
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -30,7 +30,7 @@ def is_word(text: str) -> bool:
 
 
 def explain_refusal(connector: Connector, asked: Collection[str]) -> str:
-    """Why kplan cannot drop what is asked for; empty where it can, and where there is nothing to drop."""
+    """Return why kplan cannot drop what is asked for; empty where it can, and where there is nothing to drop."""
     if not asked:
         return ""
     rules = drop_rules_of(connector)
@@ -46,18 +46,18 @@ def drop_rules_of(connector: Connector) -> DropRules | None:
 
 
 def choose_drops(connector: Connector, asked: Collection[str]) -> tuple[str, ...]:
-    """What of the connector is dropped: `slot NAME`, `publication NAME`."""
+    """Return what of the connector is dropped: `slot NAME`, `publication NAME`."""
     rules = drop_rules_of(connector)
     return rules.choose(connector, asked) if rules is not None else ()
 
 
 def statements(drops: Iterable[str]) -> str:
-    """The SQL that does the same by hand."""
+    """Return the SQL that does the same by hand."""
     return " ".join(_STATEMENTS[kind](name) for kind, _, name in (each.partition(" ") for each in drops))
 
 
 def problems(resources: Iterable[Resource]) -> list[Diagnostic]:
-    """An error for each connector whose block asks to drop what kplan cannot drop."""
+    """Return an error for each connector whose block asks to drop what kplan cannot drop."""
     return [
         _refusal(each, why, each.origin.at("/on_delete"))
         for each in resources
@@ -93,7 +93,9 @@ def find_drop_problems(
 
 
 def _find_requested_drops(change: Change, stack: Stack, flag: Collection[str]) -> frozenset[str]:
-    """What is asked for at its deletion: by the stack's block or entry, by what was applied last, or for this run."""
+    """Return what is asked for at its deletion: by the stack's block or entry, by what was applied last, or for this
+    run.
+    """
     if change.action not in (Action.DELETE, Action.REPLACE):
         return frozenset()
     entry = next((each for each in stack.removed if each.address == change.address), None)
@@ -150,7 +152,7 @@ def _contradictions(change: Change, changes: Sequence[Change], stack: Stack, liv
 
 
 def _find_shared_drop(one: Connector, other: Connector, drops: Collection[str]) -> str:
-    """What of `drops` the other connector has too, as far as both say the same of their database."""
+    """Return what of `drops` the other connector has too, as far as both say the same of their database."""
     if other.java_class != one.java_class or any(_differ(one.config, other.config, key) for key in SAME_DATABASE):
         return ""
     return next((drop for drop in drops if drop in _list_own(other)), "")
@@ -163,14 +165,14 @@ def _differ(one: Mapping[str, Text], other: Mapping[str, Text], key: str) -> boo
 
 # -- whether it can be done -------------------------------------------------------------------------------------------
 def hindrances(change: Change, question: DatabaseQuestion, state: DatabaseState) -> list[Diagnostic]:
-    """Why the connector's user could not drop it now."""
+    """Return why the connector's user could not drop it now."""
     rules = question.login.engine.drops
     obstacles = rules.list_obstacles(question, state, drops_of(change)) if rules is not None else ()
     return [report_hindered_drop(change, why) for why in obstacles]
 
 
 def report_hindered_drop(change: Change, why: str) -> Diagnostic:
-    """The problem with a drop that cannot be carried out, with the way round it."""
+    """Return the problem with a drop that cannot be carried out, with the way round it."""
     help = f"leave `drop` out, and run this in the database afterwards: {statements(drops_of(change))}"
     place = change.span or (change.after.origin.span if change.after else None)
     summary = "what is to be dropped cannot be dropped"
@@ -179,7 +181,7 @@ def report_hindered_drop(change: Change, why: str) -> Diagnostic:
 
 # -- the login of a saved or interrupted run --------------------------------------------------------------------------
 def secret_names(changes: Iterable[Change]) -> tuple[str, ...]:
-    """The sensitive variables that the logins of those changes need which drop something."""
+    """Return the sensitive variables that the logins of those changes need which drop something."""
     names: dict[str, None] = {}
     for change in changes:
         for secret in _secrets(change).values():
@@ -188,7 +190,9 @@ def secret_names(changes: Iterable[Change]) -> tuple[str, ...]:
 
 
 def with_login(change: Change, values: Mapping[str, str | None]) -> Change:
-    """The change with the values of the secrets that its connector had, as the stack that was applied last says."""
+    """Return the change with the values of the secrets that its connector had, as the stack that was applied
+    last says.
+    """
     found = {key: Secret(s.ref, resolve(s.ref, values)) for key, s in _secrets(change).items()}
     if not found or not isinstance(change.before, Connector):
         return change
@@ -196,7 +200,7 @@ def with_login(change: Change, values: Mapping[str, str | None]) -> Change:
 
 
 def _secrets(change: Change) -> dict[str, Secret]:
-    """What the connector had, where only its reference is known."""
+    """Return what the connector had, where only its reference is known."""
     applied = change.owner.applied if change.owner else None
     if not drops_of(change) or not isinstance(change.before, Connector) or not isinstance(applied, Connector):
         return {}

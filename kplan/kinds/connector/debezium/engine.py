@@ -201,10 +201,10 @@ class Engine:
 
     @property
     def simple_name(self) -> str:
-        """The Java class without its package, which Connect takes as well."""
+        """Return the Java class without its package, which Connect takes as well."""
         return self.java_class.rpartition(".")[2]
 
     @property
     def table_list(self) -> str:
-        """The setting with the tables to capture."""
+        """Return the setting with the tables to capture."""
         return f"{self.lists[0]}.include.list"

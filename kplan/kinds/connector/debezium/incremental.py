@@ -43,7 +43,7 @@ class Notification:
 
 
 def new_tables(change: Change) -> tuple[str, ...]:
-    """The entries (regular expressions) that an update adds to what is captured."""
+    """Return the entries (regular expressions) that an update adds to what is captured."""
     for diff in change.diffs:
         if diff.key in TABLE_LISTS and isinstance(diff.before, str) and isinstance(diff.after, str):
             return tuple(find_gained_entries(split(diff.before), split(diff.after)))
@@ -51,7 +51,7 @@ def new_tables(change: Change) -> tuple[str, ...]:
 
 
 def name_of(entry: str) -> str:
-    """The tables that an entry of an include list stands for, as people write them."""
+    """Return the tables that an entry of an include list stands for, as people write them."""
     return wording(entry)
 
 
@@ -62,7 +62,8 @@ def engine_snapshots(connector: Connector) -> SnapshotSignals | None:
 
 
 def collections(connector: Connector, entries: Sequence[str], other: Resource | None) -> list[str]:
-    """The `data-collections` of a signal to `connector`: of what `entries` stand for, what `other` does not capture.
+    """Return the `data-collections` of a signal to `connector`: of what `entries` stand for, what `other` does not
+    capture.
 
     A relational connector matches each against the full names of the tables that it knows, upper and lower case being
     different, and takes it for such a name where none matches (AbstractIncrementalSnapshotChangeEventSource); one that
@@ -91,13 +92,15 @@ def _find_table_entries(connector: Connector) -> list[str]:
 
 
 def _catalog(connector: Connector) -> str:
-    """The first part of the tables' full names where include lists do not have it; "" where they do."""
+    """Return the first part of the tables' full names where include lists do not have it; "" where they do."""
     snapshots = engine_snapshots(connector)
     return snapshots.find_catalog(connector) if snapshots is not None and snapshots.find_catalog is not None else ""
 
 
 def channel(connector: Connector) -> Channel | None:
-    """None where the connector cannot be asked, or would not tell what became of it."""
+    """Return where it listens and answers; None where the connector cannot be asked, or would not tell what became of
+    it.
+    """
     if obstacle(connector):
         return None
     config = connector.config
@@ -108,7 +111,7 @@ def channel(connector: Connector) -> Channel | None:
 
 
 def obstacle(connector: Connector) -> str:
-    """Why it cannot be asked for an incremental snapshot; empty where it can."""
+    """Return why it cannot be asked for an incremental snapshot; empty where it can."""
     if missing := lacking(connector):
         return f"lacks {', '.join(missing)}"
     engine = engine_by_simple_name(connector.java_class)
@@ -126,7 +129,7 @@ def obstacle(connector: Connector) -> str:
 
 
 def lacking(connector: Connector) -> list[str]:
-    """What must be set so that an incremental snapshot can be asked for and followed."""
+    """Return what must be set so that an incremental snapshot can be asked for and followed."""
     config = connector.config
 
     def listed(key: str, word: str) -> bool:
@@ -144,7 +147,7 @@ def lacking(connector: Connector) -> list[str]:
 
 
 def problems(resources: Iterable[Resource]) -> list[Diagnostic]:
-    """An error for each connector that is to read the rows of new tables and cannot be asked to."""
+    """Return an error for each connector that is to read the rows of new tables and cannot be asked to."""
     return [
         error(
             codes.K239,
@@ -162,21 +165,21 @@ def problems(resources: Iterable[Resource]) -> list[Diagnostic]:
 
 
 def execute(id: str, collections: Sequence[str]) -> str:
-    """The signal that begins a snapshot of these tables."""
+    """Return the signal that begins a snapshot of these tables."""
     return json.dumps(
         {"id": id, "type": "execute-snapshot", "data": {"data-collections": list(collections), "type": "incremental"}}
     )
 
 
 def stop(id: str, collections: Sequence[str]) -> str:
-    """The signal that ends a snapshot of these tables; nothing happens where there is none."""
+    """Return the signal that ends a snapshot of these tables; nothing happens where there is none."""
     return json.dumps(
         {"id": id, "type": "stop-snapshot", "data": {"data-collections": list(collections), "type": "incremental"}}
     )
 
 
 def notification(value: bytes | None, ids: Sequence[str]) -> Notification | None:
-    """What a record of the topic of notifications tells of one of the snapshots `ids`; None for all else.
+    """Return what a record of the topic of notifications tells of one of the snapshots `ids`; None for all else.
 
     A converter that writes no JSON (Avro, Protobuf) keeps texts as they are, so they are looked for in the bytes.
     """

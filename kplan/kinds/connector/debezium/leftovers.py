@@ -17,7 +17,7 @@ _POSITIONS = [engine.position for engine in ENGINES.values() if engine.position 
 
 
 def left_behind(connector: Connector, dropped: Collection[str] = ()) -> list[str]:
-    """Phrases, each about one thing and with its command; what is `dropped` (`slot NAME`) does not stay."""
+    """Return phrases, each about one thing and with its command; what is `dropped` (`slot NAME`) does not stay."""
     engine = engine_of(connector)
     if engine is None:
         return []

@@ -56,7 +56,7 @@ def _is_fresh(change: Change) -> bool:
 
 
 def ask(change: Change, connector: Connector, login: Login) -> DatabaseQuestion:
-    """What is to be known of the connector's database before `change` is made."""
+    """Return what is to be known of the connector's database before `change` is made."""
     fresh = _is_fresh(change)
     mode = connector.config.get("snapshot.mode")
     takes_snapshot = change.action in (Action.CREATE, Action.REPLACE) and mode not in READS_NO_ROWS
@@ -69,7 +69,7 @@ def ask(change: Change, connector: Connector, login: Login) -> DatabaseQuestion:
 def count_new_slots(
     questions: Mapping[K, DatabaseQuestion], states: Mapping[K, DatabaseState]
 ) -> Counter[tuple[str, int]]:
-    """How many slots will be made on each server: several connectors may want the last one."""
+    """Return how many slots will be made on each server: several connectors may want the last one."""
     fresh = [
         question.login
         for key, state in states.items()
@@ -85,7 +85,7 @@ def _access(question: DatabaseQuestion) -> DatabaseAccess:
 
 
 def problems(question: DatabaseQuestion, state: DatabaseState, new_slots: int = 1) -> Iterator[Diagnostic]:
-    """What keeps the connector from working, and what will be missing, each where the stack says it.
+    """Yield what keeps the connector from working, and what will be missing, each where the stack says it.
 
     Raises KplanError for a list of tables that cannot be read.
     """

@@ -240,7 +240,9 @@ def _check_slot(question: DatabaseQuestion, state: PostgresState, new_slots: int
 def _check_publication(
     question: DatabaseQuestion, state: PostgresState, tables: CapturedTables
 ) -> Iterator[Diagnostic]:
-    """With pgoutput alone there is one; on a standby it comes from the primary, and nothing can be made."""
+    """Check the publication: there is one with pgoutput alone; on a standby it comes from the primary, and nothing can
+    be made.
+    """
     if question.text(PLUGIN, "decoderbufs") != "pgoutput":
         return
     yield from _check_identities(question, tables)
@@ -258,7 +260,7 @@ def _check_publication(
 def _check_creation(
     question: DatabaseQuestion, state: PostgresState, tables: CapturedTables, mode: str
 ) -> Iterator[Diagnostic]:
-    """The publication is not there: the connector makes it, or nobody does."""
+    """Check a publication that is missing: the connector makes it, or nobody does."""
     login, name, at = question.login, publication_of(question.connector), question.connector.origin
     user, place = quote_identifier(login.user), at.at(f"/config/{PUBLICATION_NAME}")
     captured = join_names([quoted_table(table.name) for table in tables.captured])
@@ -287,7 +289,7 @@ def _check_creation(
 def _check_filtered(
     question: DatabaseQuestion, publication: Publication, tables: CapturedTables
 ) -> Iterator[Diagnostic]:
-    """The publication is there, and the connector sets its tables unless they are those already."""
+    """Check a publication that exists: the connector sets its tables unless they are those already."""
     name, user = publication_of(question.connector), question.login.user
     place = question.connector.origin.at(f"/config/{PUBLICATION_NAME}")
     if publication.all_tables:
@@ -304,7 +306,9 @@ def _check_filtered(
 
 
 def _check_ownership(question: DatabaseQuestion, tables: CapturedTables) -> Iterator[Diagnostic]:
-    """One table that the role does not own is enough, and nothing of the others arrives any more."""
+    """Check who owns the tables: one that the role does not own is enough, and nothing of the others arrives
+    any more.
+    """
     user, name = question.login.user, quote_identifier(publication_of(question.connector))
     yield from report_each(
         [table.name for table in tables.captured if not table.owned],
@@ -319,7 +323,7 @@ def _check_ownership(question: DatabaseQuestion, tables: CapturedTables) -> Iter
 def _check_coverage(
     question: DatabaseQuestion, publication: Publication, tables: CapturedTables
 ) -> Iterator[Diagnostic]:
-    """A partitioned table is published by its partitions."""
+    """Check what is published: a partitioned table is published by its partitions."""
     name = publication_of(question.connector)
     missing = [t.name for t in tables.new if t.name not in publication.tables and not t.partitioned]
     yield from report_each(
@@ -332,7 +336,7 @@ def _check_coverage(
 
 
 def _check_identities(question: DatabaseQuestion, tables: CapturedTables) -> Iterator[Diagnostic]:
-    """A published table without an identity: PostgreSQL refuses the application's own UPDATE and DELETE."""
+    """Report published tables without an identity: PostgreSQL refuses the application's own UPDATE and DELETE."""
     if question.connector.config.get("replica.identity.autoset.values"):
         return
     yield from report_each(
