@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 
 import requests
@@ -107,6 +108,26 @@ class Rig:
             yield
         finally:
             requests.delete(f"{self.worker.url}/connectors/{case.user}", timeout=PATIENCE_S).raise_for_status()
+
+    @contextmanager
+    def act_once_refused(self, name: str, act: Callable[[], None]) -> Iterator[None]:
+        """A task of this connector fails for want of a right; then `act` is called, which helps."""
+        refused: list[str] = []
+
+        def wait() -> None:
+            deadline = time.monotonic() + PATIENCE_S
+            while not refused and time.monotonic() < deadline:
+                answer = requests.get(f"{self.worker.url}/connectors/{name}/status", timeout=ANSWER_S)
+                tasks = answer.json()["tasks"] if answer.ok else ()
+                refused.extend(task["trace"] for task in tasks if REFUSAL.search(task.get("trace") or ""))
+                time.sleep(0.1)
+            act()
+
+        thread = Thread(target=wait, daemon=True)
+        thread.start()
+        yield
+        thread.join(PATIENCE_S)
+        assert refused, "it was never refused"
 
     def count_records(self, topic: str) -> int:
         consumer = Consumer({"bootstrap.servers": self.lines.kafka.bootstrap, "group.id": "count"})

@@ -23,6 +23,7 @@ from kplan.kinds.acl.binding import AclBinding
 from kplan.kinds.acl.operations import PatternType, ResourceType
 from kplan.model import Address, Resource
 from kplan.project.loading import Request, load_project
+from kplan.servers.kafka.acls import to_wire
 from tests.services.secure import SecureKafka
 from tests.shell import Shell
 
@@ -260,8 +261,13 @@ class Lines:
         self.shell.write(f"{name}.yaml", yaml.safe_dump(stack))
         self.shell.kplan("apply", f"{name}.yaml", "--yes", *(word for each in accept for word in ("--accept", each)))
 
+    def allow(self, binding: AclBinding) -> None:
+        """Create a binding behind kplan's back."""
+        for future in self.admin.create_acls([to_wire(binding)]).values():
+            future.result(PATIENCE_S)
+
     def client(self, case: Case) -> Client:
         return Client(self.kafka, case.user)
 
 
-__all__ = ["Case", "Client", "Lines", "Refused", "Work", "expand", "list_cases", "load"]
+__all__ = ["Case", "Client", "Lines", "Refused", "Work", "expand", "list_cases", "load", "write_entry"]

@@ -6,14 +6,16 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
+import yaml
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from kplan.kinds.acl.binding import AclBinding
+from kplan.kinds.acl.operations import ResourceType
 from tests.services import ServiceMissing
 from tests.services.fixtures import without
 from tests.services.line_connectors import GROUP, SINK, SOURCE, WORKER, Rig, make_worker
-from tests.services.lines import PATIENCE_S, WORD, Case, Client, Lines, Refused, Work, list_cases
+from tests.services.lines import PATIENCE_S, WORD, Case, Client, Lines, Refused, Work, expand, list_cases, write_entry
 from tests.services.secure import SecureKafka
 from tests.shell import Shell
 
@@ -117,6 +119,21 @@ def test_a_connector_runs_with_exactly_these_bindings(case: Case, rig: Rig) -> N
     with rig.connector_of(case), pytest.raises(Refused) as refusal:
         run(case)
     assert str(refusal.value) == name_refusal(case.missing)
+
+
+def test_a_connector_is_tried_again_until_the_brokers_know_its_bindings(rig: Rig) -> None:
+    """Brokers learn of new bindings one after the other; one that comes seconds later stands for the last of them."""
+    user, lines = "late", rig.lines
+    lines.kafka.add_user(user, WORD)
+    bindings = expand(user, SINK.block(user), SINK.stack(user))
+    (late,) = (each for each in bindings if each.operation == "Read" and each.resource_type is ResourceType.TOPIC)
+    entries = [write_entry(each) for each in bindings if each is not late]
+    stack = {"version": 1, "stack": user, **SINK.stack(user), "access": {f"User:{user}": {"allow": entries}}}
+    lines.shell.write(f"{user}.yaml", yaml.safe_dump(stack))
+    with rig.act_once_refused(user, lambda: lines.allow(late)):
+        applied = lines.shell.kplan("apply", f"{user}.yaml", "--yes")
+    assert "User:late" in applied.out
+    assert [task["state"] for task in rig.worker.request("GET", f"/connectors/{user}/status")["tasks"]] == ["RUNNING"]
 
 
 def name_refusal(missing: AclBinding) -> str:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from kplan.diagnostics import Conflict, Diagnostic, KplanError, Unsupported
+from kplan.kinds.acl.binding import AclBinding
 from kplan.kinds.connector.options import connector_options, drops_of, keeps_offsets, snapshots_of
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Action, Address, Change, Connector, Facts, Resource, Target
@@ -206,7 +207,8 @@ class ConnectConnectors:
         return {}
 
     def watch(self, addresses: Collection[Address], state: str) -> None:
-        """Do nothing: no change of this kind takes a right of kplan's own user."""
+        """Note whether the run creates bindings: connectors that are refused at first are tried again."""
+        self._settler.are_bindings_new = any(address.kind == AclBinding.kind for address in addresses)
 
     def positions(self, groups: Collection[str]) -> frozenset[str]:
         return frozenset()

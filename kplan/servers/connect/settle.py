@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Any
@@ -24,6 +25,9 @@ from kplan.servers.connect.errors import NotSettled, TaskFailed
 from kplan.servers.connect.rest import Rest, path_of, supports
 from kplan.values import dataclass
 
+# Kafka's exceptions: `TopicAuthorizationException`, `GroupAuthorizationException`, …
+REFUSED = re.compile(r"AuthorizationException|[Nn]ot authorized to access|[Aa]uthorization failed")
+REFUSED_PAUSE_S = 1.0  # between a refusal and the next try
 log = logging.getLogger("kplan.servers.connect")  # one name for all work with Connect
 Heartbeat = Callable[[Collection[str]], Mapping[str, int]]
 
@@ -143,6 +147,11 @@ class Watch:
         """Return whether it has failed: a FAILED from before the change ends within `steady` (measured: 0.15 s)."""
         return self.bad_since is not None and now - self.bad_since >= self.steady
 
+    def is_refused_for(self, now: float) -> float:
+        """Return for how many seconds it has been failing because the brokers refuse it; 0 for another failure."""
+        is_refused = self.bad_since is not None and REFUSED.search(self.last.failure) is not None
+        return now - self.bad_since if is_refused and self.bad_since is not None else 0.0
+
     def needs_restart(self, now: float) -> bool:
         return self.restarts > 0 and self.bad_since is not None and now - self.bad_since >= self.restart_delay
 
@@ -177,6 +186,7 @@ class Settler:
         self._steady = steady
         self._heartbeat = heartbeat
         self._marks: dict[Address, int] = {}
+        self.are_bindings_new = False  # whether the run creates bindings, of which brokers learn one after the other
 
     def record_heartbeats(self, changes: Iterable[Change]) -> None:
         """Remember where the heartbeat topics end now, for those connectors that must show that they work."""
@@ -298,6 +308,10 @@ class Settler:
     def _decide_outcome(self, watch: Watch, now: float) -> Outcome | None:
         if watch.has_held(now) and (watch.alive or not watch.beat):
             return Outcome()
+        if self.are_bindings_new and (refused_for := watch.is_refused_for(now)) and now < watch.deadline:
+            if refused_for >= REFUSED_PAUSE_S:
+                self._restart_refused(watch)
+            return None
         if watch.needs_restart(now):
             self._restart(watch)
         elif watch.has_failed_for_long(now) and not watch.restarts:
@@ -314,6 +328,12 @@ class Settler:
         watch.bad_since = None
         log.warning("%s failed and is restarted, %d more times at most: %s", watch.name, watch.restarts,
                     watch.last.failure)  # fmt: skip
+        self._rest.send_once("POST", path_of(watch.name, "restart?includeTasks=true&onlyFailed=true"))
+
+    def _restart_refused(self, watch: Watch) -> None:
+        """Try again, as often as time allows: the bindings of this run may not be on every broker yet."""
+        watch.bad_since = None
+        log.info("%s is refused and is restarted: %s", watch.name, watch.last.failure)
         self._rest.send_once("POST", path_of(watch.name, "restart?includeTasks=true&onlyFailed=true"))
 
     def _check_heartbeats(self, watches: Sequence[Watch]) -> None:

@@ -536,6 +536,10 @@ class TestCapture:
         )
 
 
+NOT_AUTHORIZED = (
+    "org.apache.kafka.connect.errors.ConnectException: Unrecoverable exception from producer send callback\n\tat a\n"
+    "Caused by: org.apache.kafka.common.errors.TopicAuthorizationException: Not authorized to access topics: [t]\n"
+)
 TRACE = "org.x.ConnectException: it failed\n\tat a\nCaused by: org.y.PSQLException: no publication\n"
 
 
@@ -644,6 +648,38 @@ class TestSettle:
         after = replace(connector(), rules=Rules(restart_failed=(3, 10.0)))
         assert settle(backend, change(Action.CREATE, None, after)).ok
         assert fake.connectors["cdc"].restarts == 1
+
+    @pytest.mark.parametrize("granted_at", [0.5, 5, 15])
+    def test_brokers_may_learn_of_the_bindings_of_the_run_a_little_later(
+        self, backend: ConnectConnectors, fake: FakeConnect, fake_time: FakeTime, granted_at: float
+    ) -> None:
+        fake.put("cdc", {}, hidden=0)
+        fake.connectors["cdc"].trace = NOT_AUTHORIZED
+        fake_time.at(granted_at, lambda: setattr(fake.connectors["cdc"], "trace", ""))
+        backend.watch([Address("acl", "User:cdc/allow/Write/topic/t"), Address("connector", "cdc")], "")
+        assert settle(backend, change(Action.CREATE, None, connector())).ok
+        assert fake_time.now < granted_at + 15
+
+    def test_a_connector_that_stays_refused_fails_when_its_time_is_up(
+        self, make: Make, fake: FakeConnect, fake_time: FakeTime
+    ) -> None:
+        backend = make(settle_timeout=20)
+        fake.put("cdc", {}, hidden=0)
+        fake.connectors["cdc"].trace = NOT_AUTHORIZED
+        backend.watch([Address("acl", "User:cdc/allow/Write/topic/t")], "")
+        error = settle(backend, change(Action.CREATE, None, connector())).error
+        assert isinstance(error, TaskFailed) and "TopicAuthorizationException" in error.message
+        assert 20 <= fake_time.now < 22 and fake.connectors["cdc"].restarts > 5
+
+    @pytest.mark.parametrize(("trace", "kind"), [(TRACE, "acl"), (NOT_AUTHORIZED, "topic")])
+    def test_other_failures_and_other_runs_are_not_waited_for(
+        self, backend: ConnectConnectors, fake: FakeConnect, fake_time: FakeTime, trace: str, kind: str
+    ) -> None:
+        fake.put("cdc", {}, hidden=0)
+        fake.connectors["cdc"].trace = trace
+        backend.watch([Address(kind, "User:cdc/allow/Write/topic/t")], "")
+        assert isinstance(settle(backend, change(Action.CREATE, None, connector())).error, TaskFailed)
+        assert fake.connectors["cdc"].restarts == 0 and fake_time.now < 10
 
     def test_a_wave_is_looked_at_by_one_request_at_a_time(self, backend: ConnectConnectors, fake: FakeConnect) -> None:
         steps = [change(Action.CREATE, None, connector(f"c{number}")) for number in range(20)]
