@@ -53,8 +53,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class BackendState:
-    """What one backend read. `names` are all that exist; `resources` and `health` those that were requested.
+    """What one backend read. `resources` and `health` are of those that were requested.
 
+    `names` are all that exist; of a kind that is read by name they may be those of the requested ones that exist.
     `refused` has, for what is hidden, the reason and the remedy. `unknown` counts what is there and cannot be named:
     this kplan, or its client, does not know the type of it. `operations` is what this user may do on the cluster,
     and `allows_by_default` whether everybody may use what has no binding; None where that was not asked, or not told.

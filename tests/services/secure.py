@@ -77,30 +77,24 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 
 class SecureKafka(KafkaCluster):
-    """One broker with an authorizer, and listeners for SCRAM over TLS, for mutual TLS, and with an old certificate.
+    """Brokers with an authorizer, and listeners for SCRAM over TLS, for mutual TLS, and with an old certificate.
 
     The plain listener (`bootstrap`) is the harness's own: who comes in by it is a super user. `properties` go over the
-    broker's others.
+    brokers' others.
     """
 
-    def __init__(self, certificates: Path, properties: Mapping[str, str] | None = None) -> None:
+    def __init__(self, certificates: Path, properties: Mapping[str, str] | None = None, brokers: int = 1) -> None:
         self.servers, self.clients = Authority("servers", certificates), Authority("clients", certificates)
         self.strangers = Authority("strangers", certificates)
-        super().__init__(properties={
+        super().__init__(brokers, properties={
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": "User:ANONYMOUS",
             "group.min.session.timeout.ms": "1000",
             **(properties or {}),
         })  # fmt: skip
-        self.ports = {name: free_port() for name in LISTENERS}
-        broker = self.brokers[1]
-        places = "".join(f",{name}://127.0.0.1:{port}" for name, port in self.ports.items())
+        self.ports = {node: {name: free_port() for name in LISTENERS} for node in self.brokers}
         protocols = "".join(f",{name}:{protocol}" for name, protocol in LISTENERS.items())
-        broker.properties = {
-            **broker.properties,
-            "listeners": broker.properties["listeners"] + places,
-            "advertised.listeners": broker.properties["advertised.listeners"] + places,
-            "listener.security.protocol.map": broker.properties["listener.security.protocol.map"] + protocols,
+        secured = {
             "sasl.enabled.mechanisms": "SCRAM-SHA-512",
             **self._identity("scram", *self.servers.sign("broker")),
             **self._identity("mutual", *self.servers.sign("broker-mutual")),
@@ -109,6 +103,16 @@ class SecureKafka(KafkaCluster):
             "listener.name.mutual.ssl.truststore.type": "PEM",
             "listener.name.mutual.ssl.truststore.location": str(self.clients.file),
         }
+        for node, broker in self.brokers.items():
+            places = "".join(f",{name}://127.0.0.1:{port}" for name, port in self.ports[node].items())
+            own = broker.properties
+            broker.properties = {
+                **own,
+                "listeners": own["listeners"] + places,
+                "advertised.listeners": own["advertised.listeners"] + places,
+                "listener.security.protocol.map": own["listener.security.protocol.map"] + protocols,
+                **secured,
+            }
 
     def _identity(self, listener: str, certificate: Path, key: Path) -> dict[str, str]:
         both = certificate.with_suffix(".both.pem")
@@ -121,7 +125,7 @@ class SecureKafka(KafkaCluster):
         }
 
     def at(self, listener: str, host: str = "127.0.0.1") -> str:
-        return f"{host}:{self.ports[listener]}"
+        return ",".join(f"{host}:{ports[listener]}" for ports in self.ports.values())
 
     def add_user(self, name: str, password: str) -> None:
         """The user may log in by SCRAM-SHA-512."""

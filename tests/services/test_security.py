@@ -315,7 +315,7 @@ def refusals(secure: Secure) -> dict[str, Refusal]:
         "untrusted broker": Refusal("K317", broker, "local issuer", "ssl.ca.location", wrong={"CA": strangers}),
         "expired broker": Refusal("K317", expired, "has expired", "renew", wrong={"BROKER": expired}),
         "another host name": Refusal(
-            "K317", f"localhost:{secure.kafka.ports['SCRAM']}", "mismatch", "bootstrap.servers",
+            "K317", secure.kafka.at('SCRAM', 'localhost'), "mismatch", "bootstrap.servers",
             wrong={"BROKER": secure.kafka.at("SCRAM", "localhost")},
         ),
         "plain to a TLS port": Refusal(

@@ -60,15 +60,16 @@ class KafkaAcls(PlainBackend):
         self._own = OwnOperations(client)
 
     def read(self, names: Collection[str] | None) -> BackendState:
-        """Read all bindings in one request. Raises Denied where the answer would be empty without an error.
+        """Read all bindings in one request, and return those of these names (None: all).
 
+        Raises Denied where brokers would answer with an empty list and no error.
         Bindings whose type or operation this client does not know are counted: they are never compared or deleted.
         """
         operations = self._own.require_describe()
         wire = self._read_wire([None])
         bindings = {binding.address: binding for binding in map(_from_wire, wire) if binding is not None}
         return BackendState(
-            dict(bindings),
+            {address: binding for address, binding in bindings.items() if names is None or address.name in names},
             frozenset(address.name for address in bindings),
             operations=operations,
             allows_by_default=self._find_default(),
