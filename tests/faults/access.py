@@ -1,9 +1,12 @@
-"""Kills an apply of users, bindings, quotas and topics at every point, and recovers it: all is as before or as after.
+"""Kills an apply of users, bindings, quotas, topics and connectors at every point, and recovers it.
+
+All is then as before or as after.
 
     python -m tests.faults.access [--only 3-9]
 
 kplan logs in by SCRAM to a broker with StandardAuthorizer. One user gets another password, one is new; bindings are
-created and deleted, a DENY among them; quotas are set, changed and removed. A login says which password is live.
+created and deleted, a DENY among them; quotas are set, changed and removed. A login says which password is live. With a
+worker, one connector is changed and one is new, which logs in as the new user and has its bindings from this apply.
 """
 
 from __future__ import annotations
@@ -30,12 +33,16 @@ from kplan.servers.kafka.client import Client
 from kplan.servers.kafka.logins import Logins
 from kplan.servers.kafka.quotas import KafkaQuotas
 from kplan.servers.kafka.users import KafkaUsers
+from tests.services.connect import ConnectWorker
+from tests.services.line_connectors import make_worker
+from tests.services.lines import WORD
 from tests.services.secure import SecureKafka
 
 LANES = 3
 PASSWORD = "canary-access-1"  # that of tests/services/test_access.py, whose broker is shared
 OLD, NEW = "fault-old-1", "fault-new-2"
-RIGHTS = [f"User:kplan/allow/All/{place}" for place in ("cluster", "topic-any", "group-any", "transactional-id-any")]
+WORKER = "worker"
+PLACES = ("cluster", "topic-any", "group-any", "transactional-id-any")
 BEFORE = """version: 1
 stack: P
 variables: {word: {sensitive: true}, other: {sensitive: true}}
@@ -64,6 +71,21 @@ quotas:
   - {user: P-rotated, consumer_byte_rate: 500}
   - {user: P-new, client_id: etl, consumer_byte_rate: 1000}
 """
+# The same with connectors, for a broker with a worker; LOGIN is that of the new user.
+CONNECTORS_BEFORE = """connectors:
+  P-old:
+    class: org.apache.kafka.connect.file.FileStreamSinkConnector
+    config: {topics: P.a, file: /dev/null}
+"""
+CONNECTORS_AFTER = """connectors:
+  P-old:
+    class: org.apache.kafka.connect.file.FileStreamSinkConnector
+    config: {topics: "P.a,P.c", file: /dev/null}
+  P-made:
+    class: org.apache.kafka.connect.file.FileStreamSinkConnector
+    config: {topics: P.c, file: /dev/null, consumer.override.sasl.jaas.config: 'LOGIN'}
+"""
+OF_NEW = 'org.apache.kafka.common.security.scram.ScramLoginModule required username="P-new" password="{{ var.word }}";'
 
 
 @dataclass(frozen=True)
@@ -85,12 +107,12 @@ class Trials:
     """A broker on which a change of access is killed."""
 
     kafka: SecureKafka
+    worker: ConnectWorker | None = None
 
     def __post_init__(self) -> None:
         self.kafka.add_user("kplan", PASSWORD)
         self.admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap})
-        for future in self.admin.create_acls([to_wire(parse_binding(name)) for name in RIGHTS]).values():
-            future.result(10)
+        self.allow_everything("User:kplan")
         self.login = {
             "bootstrap.servers": self.kafka.at("SCRAM"),
             "security.protocol": "SASL_SSL",
@@ -99,6 +121,11 @@ class Trials:
             "sasl.password": PASSWORD,
             "ssl.ca.location": str(self.kafka.servers.file),
         }
+
+    def allow_everything(self, principal: str) -> None:
+        names = [f"{principal}/allow/All/{place}" for place in PLACES]
+        for future in self.admin.create_acls([to_wire(parse_binding(name)) for name in names]).values():
+            future.result(10)
 
     def see(self, prefix: str) -> dict[str, Any]:
         """All that a trial may change."""
@@ -116,6 +143,7 @@ class Trials:
             return {
                 "topics": sorted(name for name in client.metadata().topics if name.startswith(prefix)),
                 "bindings": sorted(a.name for a in KafkaAcls(client).read(None).resources if prefix in a.name),
+                "connectors": self._see_connectors(prefix),
                 "users": {user.name: dict(getattr(user, "mechanisms", {})) for user in users},
                 "logins": {word: sorted(a.name for a, ok in each.items() if ok) for word, each in passwords.items()},
                 "quotas": {
@@ -127,10 +155,28 @@ class Trials:
         finally:
             quotas.close()
 
+    def _see_connectors(self, prefix: str) -> dict[str, Any]:
+        if self.worker is None:
+            return {}
+        listed = self.worker.request("GET", "/connectors?expand=info")
+        return {name: each["info"]["config"] for name, each in listed.items() if name.startswith(prefix)}
+
+    def write(self, stack: str, connectors: str, prefix: str) -> str:
+        """Return the text of a stack with the names of a trial."""
+        whole = stack + (connectors.replace("LOGIN", OF_NEW) if self.worker else "")
+        if self.worker and connectors is CONNECTORS_AFTER:
+            whole = whole.replace("User:P-new: {", "User:P-new: {connectors: P-made, ")
+        return whole.replace("P", prefix)
+
     def machine(self, stack: str = "") -> Path:
         """A folder with kplan.yaml, and with the stack where there is one."""
         folder = Path(tempfile.mkdtemp(prefix="kplan-access-"))
-        environment = {"kafka": self.login, "timeouts": {"request": "10s", "settle": "30s", "session": "6s"}}
+        environment: dict[str, Any] = {
+            "kafka": self.login,
+            "timeouts": {"request": "10s", "settle": "30s", "session": "6s"},
+        }
+        if self.worker is not None:
+            environment["connect"] = {"url": self.worker.url}
         (folder / "kplan.yaml").write_text(json.dumps({"version": 1, "environments": {"here": environment}}))
         if stack:
             (folder / "stack.yaml").write_text(stack)
@@ -153,7 +199,7 @@ class Trials:
         """The labels of the points of one apply that nothing kills."""
         prefix = "count"
         self._begin(prefix)
-        folder = self.machine(AFTER.replace("P", prefix))
+        folder = self.machine(self.write(AFTER, CONNECTORS_AFTER, prefix))
         told = folder / "points"
         ended = self.run(
             folder, "--points", str(told), "--", "apply", "stack.yaml", "--yes", module=("tests.faults.crash",)
@@ -162,7 +208,7 @@ class Trials:
         return [line.partition(" ")[2] for line in told.read_text().splitlines()]
 
     def _begin(self, prefix: str) -> dict[str, Any]:
-        ended = self.run(self.machine(BEFORE.replace("P", prefix)), "apply", "stack.yaml", "--yes")
+        ended = self.run(self.machine(self.write(BEFORE, CONNECTORS_BEFORE, prefix)), "apply", "stack.yaml", "--yes")
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return self.see(prefix)
 
@@ -170,7 +216,7 @@ class Trials:
         """Kill an apply at the point and recover it in another folder, which has no stack file."""
         prefix = f"t{point}x"
         before = self._begin(prefix)
-        folder = self.machine(AFTER.replace("P", prefix))
+        folder = self.machine(self.write(AFTER, CONNECTORS_AFTER, prefix))
         command = ("--at", str(point), "--", "apply", "stack.yaml", "--yes")
         killed = self.run(folder, *command, module=("tests.faults.crash",))
         recovered = self.run(self.machine(), "recover", "--yes", "--var", f"word={OLD}", "--var", f"other={NEW}")
@@ -190,9 +236,14 @@ class Trials:
 
 @contextmanager
 def start_trials() -> Iterator[Trials]:
-    """A broker for trials, with the certificates in a folder of their own."""
+    """A broker for trials, with the certificates in a folder of their own, and a worker that may do everything."""
     with tempfile.TemporaryDirectory() as folder, SecureKafka(Path(folder)) as kafka:
-        yield Trials(kafka)
+        trials = Trials(kafka)
+        kafka.add_user(WORKER, WORD)
+        trials.allow_everything(f"User:{WORKER}")
+        with make_worker(kafka, Path(folder, "plugins"), WORKER) as worker:
+            trials.worker = worker
+            yield trials
 
 
 def run(trials: Trials, points: Sequence[tuple[int, str]]) -> list[Trial]:
