@@ -48,10 +48,10 @@ def run(args: Sequence[str] | None = None) -> int:
         click.echo("interrupted; nothing was changed", err=True)
         return 130
     except Exception as e:
-        return _failed(e)
+        return _report_failure(e)
 
 
-def _failed(e: Exception) -> int:
+def _report_failure(e: Exception) -> int:
     from kplan.cli.command import report_failure
 
     return report_failure(e)

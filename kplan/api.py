@@ -130,7 +130,7 @@ def plan(
     """
     _expect(loaded, Loaded, "`loaded` is what `load` gives")
     request = _plan_request(destroy, target, exclude, replace, accept, offline, drop)
-    return _notify_blocked(_plans(loaded, [_chosen(loaded, stack)], request, key), loaded, key)[0]
+    return _notify_blocked(_plans(loaded, [_find_stack(loaded, stack)], request, key), loaded, key)[0]
 
 
 def plan_all(
@@ -326,7 +326,7 @@ def destroy(
     _expect(loaded, Loaded, "`loaded` is what `load` gives")
     request = _plan_request(True, (), (), (), accept, False, drop)
     return apply(  # which notifies the receivers of a blocked plan
-        _plans(loaded, [_chosen(loaded, stack)], request, key)[0],
+        _plans(loaded, [_find_stack(loaded, stack)], request, key)[0],
         loaded.environment,
         on_event=on_event,
         on_failure=on_failure,
@@ -391,7 +391,7 @@ def _runtime(key: str | None = None) -> Runtime:
     return Runtime(Mask(), lambda: datetime.now(UTC), key, warn=log.warning)
 
 
-def _chosen(loaded: Loaded, name: str) -> Stack:
+def _find_stack(loaded: Loaded, name: str) -> Stack:
     """Return the stack of that name, or the only one. Raises Invalid where the files have errors, ValueError else."""
     found = [stack for stack in loaded.stacks if name in ("", stack.name)]
     if len(found) == 1:

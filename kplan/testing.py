@@ -153,12 +153,12 @@ class SimulatedCluster:
     def produce(self, topic: str, records: int, *, at: int | None = None) -> None:
         """Write so many records, now or at a time in milliseconds since 1970."""
         with self._cluster() as cluster:
-            _simulated(cluster).produce(topic, records, at=at)
+            _topics_of(cluster).produce(topic, records, at=at)
 
     def subscribe(self, group: str, topic: str, *, lag: int = 0, active: bool = True) -> None:
         """Let a consumer group read the topic, `lag` records behind; one that is not `active` has only its offsets."""
         with self._cluster() as cluster:
-            _simulated(cluster).subscribe(group, topic, lag, active=active)
+            _topics_of(cluster).subscribe(group, topic, lag, active=active)
 
     def add_connector(self, name: str, config: Mapping[str, str]) -> None:
         """Create a connector as another program would. Raises Rejected as Connect would."""
@@ -207,7 +207,7 @@ class SimulatedCluster:
             yield cluster.connectors
 
 
-def _simulated(cluster: Cluster) -> SimulatedTopics:
+def _topics_of(cluster: Cluster) -> SimulatedTopics:
     return cast("SimulatedTopics", cluster.topics)
 
 

@@ -20,10 +20,10 @@ def mask_problems(mask: Mask, problems: Sequence[Diagnostic], texts: Mapping[str
 
     `texts` are the files by their paths as shown; `mask` learns the secrets of the files.
     """
-    from kplan.language.literals import hidden
+    from kplan.language.literals import hide_literals
 
     for path in {problem.span.path for problem in problems if problem.span}:
-        mask.add(hidden(texts.get(path) or read_text(path))[1])
+        mask.add(hide_literals(texts.get(path) or read_text(path))[1])
     return [replace(p, detail=mask.mask(p.detail), help=mask.mask(p.help), label=mask.mask(p.label)) for p in problems]
 
 

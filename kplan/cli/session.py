@@ -261,10 +261,10 @@ class Session:
     def text(self, path: str) -> str:
         """Return the file's text as it may be shown."""
         from kplan.app.problems import read_text
-        from kplan.language.literals import hidden
+        from kplan.language.literals import hide_literals
 
         if path not in self.shown:
-            self.shown[path] = hidden(self.texts.get(path) or read_text(path))[0]
+            self.shown[path] = hide_literals(self.texts.get(path) or read_text(path))[0]
         return self.shown[path]
 
     def mask_problems(self, diagnostics: Sequence[Diagnostic]) -> Sequence[Diagnostic]:

@@ -13,7 +13,7 @@ from kplan.kinds.connector.templates import Blueprint
 from kplan.kinds.topic.settings import Builder, Layer
 from kplan.language import keys, schema
 from kplan.language.source import Document
-from kplan.language.template import Scope, TemplateProblem, TooMuch, is_template, render, shown
+from kplan.language.template import Scope, TemplateProblem, TooMuch, is_template, render, show_references
 from kplan.model import Address, File, Resource, Secret
 from kplan.values import dataclass
 
@@ -118,7 +118,7 @@ class ExpansionContext:
 
     def _misfits(self, path: KEY, rendered: Any) -> Iterable[Diagnostic]:
         """Return what does not meet the schema now that it is rendered."""
-        content = shown(rendered)
+        content = show_references(rendered)
         if len(path) == 2 and path[0] == "connectors":
             own = self.document.data["connectors"][path[1]]
             content = {**{key: own[key] for key in ("template",) if key in own}, **content}
@@ -132,7 +132,7 @@ class ExpansionContext:
         if block.get("for_each") is None:
             return [self.scope]
         at = (*path, "for_each")
-        self.problems += keys.glued(self.document, at, block["for_each"])
+        self.problems += keys.report_glued(self.document, at, block["for_each"])
         items = self.value(block["for_each"], at)
         if isinstance(items, list):
             pairs = [(item, item) for item in items]

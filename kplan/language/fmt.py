@@ -370,7 +370,7 @@ class _Printer:
 
     def print(self) -> str:
         lines = [*self._header(), *self._block(self.tree.root, 0, ())]
-        return "\n".join(_aligned(_single_blanks(lines))).rstrip("\n") + "\n"
+        return "\n".join(_align_comments(_single_blanks(lines))).rstrip("\n") + "\n"
 
     def _header(self) -> list[_Line]:
         """Return what stays at the top of the file: the first comments up to a blank line, and an editor's own line."""
@@ -398,7 +398,7 @@ class _Printer:
             lines.append(_Line(" " * indent, comment.text))
         return lines
 
-    def _ordered(self, node: _Node, path: tuple[str, ...]) -> list[_Entry]:
+    def _order_entries(self, node: _Node, path: tuple[str, ...]) -> list[_Entry]:
         """Return the entries in the order that the format has for `path`; keys that it does not name stay together."""
         keys = next((keys for pattern, keys in self.order.items() if _fits(pattern, path)), ())
         rank = {key: number for number, key in enumerate(keys)}
@@ -409,7 +409,7 @@ class _Printer:
 
     def _block(self, node: _Node, indent: int, path: tuple[str, ...]) -> list[_Line]:
         lines: list[_Line] = []
-        for entry in self._ordered(node, path):
+        for entry in self._order_entries(node, path):
             section = not path and entry.key is not None and entry.key.value in self.sections
             apart = entry is not node.entries[0] and self.tree.blank_before(_top(entry))
             if lines and (section or apart):
@@ -468,7 +468,7 @@ class _Printer:
         node = entry.value
         text = self.text[node.start : node.end]
         if node.kind != "scalar":
-            return self._broken(node, indent, path) if "\n" in text else [_Line(self._inline(node, path))]
+            return self._break_lines(node, indent, path) if "\n" in text else [_Line(self._inline(node, path))]
         if node.style in ("|", ">"):
             return [_Line(line) for line in self._literal(entry, text, indent)]
         first, *more = text.split("\n")
@@ -493,30 +493,30 @@ class _Printer:
         if node.kind == "scalar":
             return self.text[node.start : node.end]
         parts = []
-        for entry in self._ordered(node, path):
+        for entry in self._order_entries(node, path):
             value = self._inline(entry.value, (*path, entry.key.value if entry.key else ""))
             parts.append(self._pair(entry, value))
-        return self._bracketed(node, ", ".join(parts))
+        return self._put_in_brackets(node, ", ".join(parts))
 
     def _pair(self, entry: _Entry, value: str) -> str:
         if entry.key is None:
             return value
         return f"{self._key(entry.key)} {value}" if value else self.text[entry.key.start : entry.key.end]
 
-    def _bracketed(self, node: _Node, inside: str) -> str:
+    def _put_in_brackets(self, node: _Node, inside: str) -> str:
         opening, closing = "{}" if node.kind == "map" else "[]"
         return " ".join(filter(None, (self._marks(node), opening + inside + closing)))
 
     # Flow collections over several lines
 
-    def _broken(self, node: _Node, indent: int, path: tuple[str, ...]) -> list[_Line]:
+    def _break_lines(self, node: _Node, indent: int, path: tuple[str, ...]) -> list[_Line]:
         """Return a flow collection with an entry a line, as it was written over several."""
         self._hand_out(node)
         opening, closing = "{}" if node.kind == "map" else "[]"
         if not node.entries and not node.foot:
-            return [_Line(self._bracketed(node, ""))]
+            return [_Line(self._put_in_brackets(node, ""))]
         lines = [_Line(" ".join(filter(None, (self._marks(node), opening))))]
-        entries = self._ordered(node, path)
+        entries = self._order_entries(node, path)
         for entry in entries:
             lines += self._comments(entry.lead, indent + INDENT)
             body = self._broken_entry(entry, indent + INDENT, path)
@@ -587,7 +587,7 @@ def _single_blanks(lines: Iterable[_Line]) -> Iterator[_Line]:
         previous = line
 
 
-def _aligned(lines: Iterable[_Line]) -> Iterator[str]:
+def _align_comments(lines: Iterable[_Line]) -> Iterator[str]:
     """Yield the lines as text; comments behind neighbouring lines stand in one column."""
     group: list[_Line] = []
     for line in lines:

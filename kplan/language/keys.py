@@ -27,7 +27,7 @@ def missing_blank(key: str, value: Any = None) -> str:
     return f"a blank is missing after the colon: {{{name}: {shown}}}"
 
 
-def glued(document: Document, path: Path, data: Any) -> Iterator[Diagnostic]:
+def report_glued(document: Document, path: Path, data: Any) -> Iterator[Diagnostic]:
     """Yield an error for each key like `a:1` in the flow map at `path`, whose keys may be any text."""
     for key in data if isinstance(data, dict) else ():
         if (help := missing_blank(key, data[key])) and document.has_no_colon(*path, key):

@@ -32,7 +32,7 @@ def _is_password_like(key: str) -> bool:
 
 
 @lru_cache(maxsize=16)
-def hidden(text: str) -> tuple[str, tuple[str, ...]]:
+def hide_literals(text: str) -> tuple[str, tuple[str, ...]]:
     """Return the text with each literal secret replaced, character by character, and the secrets.
 
     A secret is what stands under a password-like key and is neither a template nor Connect's reference.

@@ -176,7 +176,7 @@ def _document_around(text: str, offset: int) -> tuple[int, int]:
     return max(text.rfind("\n---", 0, offset), 0), len(text) if end < 0 else end
 
 
-def _described(path: str, text: str) -> Mistaken | None:
+def _by_description(path: str, text: str) -> Mistaken | None:
     found = DESCRIBED.search(text)
     if not found:
         return None
@@ -227,7 +227,7 @@ def _properties(path: str, text: str) -> Mistaken | None:
 
 
 _TESTS: Final[tuple[Callable[[str, str], Mistaken | None], ...]] = (
-    _html, _terraform, _helm, _jinja, _kubernetes, _described, _markdown, _script, _properties,
+    _html, _terraform, _helm, _jinja, _kubernetes, _by_description, _markdown, _script, _properties,
 )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ TEMPLATE: Final = r"\{\{"  # the pattern that lets a template stand for a number
 
 def check(document: Document, schema: Mapping[str, Any]) -> tuple[Diagnostic, ...]:
     """Return all that is wrong with the document by a JSON Schema (2020-12, with local references only), by place."""
-    compiler, fits = _compiled(schema)
+    compiler, fits = _compile_once(schema)
     if fits(document.data):
         return ()
     found: dict[Diagnostic, None] = {}
@@ -41,13 +41,13 @@ def check(document: Document, schema: Mapping[str, Any]) -> tuple[Diagnostic, ..
 
 def fits(data: Any, schema: Mapping[str, Any]) -> bool:
     """Return whether a document meets one of kplan's own schemas, without saying why not."""
-    return _compiled(schema)[1](data)
+    return _compile_once(schema)[1](data)
 
 
 def meets(data: Any, schema: Mapping[str, Any]) -> bool:
     """Whether the data meets a schema that is kept; False where jsonschema has to be asked, which also says why."""
     try:
-        return _compiled(schema, own=True)[1](data)
+        return _compile_once(schema, own=True)[1](data)
     except (KeyError, TypeError, ValueError, RecursionError):  # a template's own may be no schema, or refer elsewhere
         return False
 
@@ -55,7 +55,7 @@ def meets(data: Any, schema: Mapping[str, Any]) -> bool:
 _KNOWN: dict[int, tuple[Mapping[str, Any], _Compiler, Check]] = {}  # by identity; a schema that is kept stays itself
 
 
-def _compiled(schema: Mapping[str, Any], own: bool = False) -> tuple[_Compiler, Check]:
+def _compile_once(schema: Mapping[str, Any], own: bool = False) -> tuple[_Compiler, Check]:
     """Return the schema's check, made once for each schema. `own`: it is not kplan's, so its patterns may take for
     ever.
     """
@@ -159,7 +159,7 @@ class _Compiler:
         if {"required", "additionalProperties"} & schema.keys() and "properties" not in schema:
             checks.append(self._map(schema))
         if "required" in schema:
-            checks.append(_required(schema["required"]))
+            checks.append(_require_keys(schema["required"]))
         return _all(checks)
 
     def _keyword(self, key: str, schema: Mapping[str, Any]) -> Check:
@@ -241,7 +241,7 @@ def _all(checks: Sequence[Check]) -> Check:
     return lambda value: all(fits(value) for fits in checks)
 
 
-def _required(keys: Iterable[str]) -> Check:
+def _require_keys(keys: Iterable[str]) -> Check:
     wanted = frozenset(keys)
     return lambda value: not isinstance(value, dict) or wanted <= value.keys()
 
@@ -380,7 +380,7 @@ def _as_map(items: list[Any]) -> str:
     if not isinstance(first, dict) or not isinstance(name, str):
         return ""
     rest = {key: value for key, value in first.items() if key != "name"}
-    settings = ", ".join(f"{key}: {_shown(value)}" for key, value in rest.items())
+    settings = ", ".join(f"{key}: {_show_value(value)}" for key, value in rest.items())
     return f"it is a map by name; write `{name}: {{{settings}}}`, without `-`"
 
 
@@ -401,7 +401,7 @@ def _types(schema: Mapping[str, Any]) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 
 
-def _shown(value: Any) -> str:
+def _show_value(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else text[:79] + "…"
 
@@ -451,7 +451,7 @@ class _Words:
         """Return what the schema says the value should be."""
         words = self.schema.get("errorMessage") or self.schema.get("description", "")
         examples = self.schema.get("examples") or []
-        return f"{words} For example: {_shown(examples[0])}" if examples else words
+        return f"{words} For example: {_show_value(examples[0])}" if examples else words
 
     def unknown_keys(self) -> Iterator[Diagnostic]:
         known = tuple(self.schema.get("properties", {}))
@@ -468,7 +468,7 @@ class _Words:
                 owner = self.schema.get("title") or self.name
                 schema = self.schema.get("properties", {}).get(key, {})
                 example = schema.get("examples", [None])[0] if isinstance(schema, Mapping) else None
-                help = f"add `{key}: {_shown(example)}`" if example is not None else f"add `{key}:`"
+                help = f"add `{key}: {_show_value(example)}`" if example is not None else f"add `{key}:`"
                 if key in ("stack", "topic_prefix"):
                     help = f"add `{key}: {name_from(self.document.path)}`"
                 span = self.document.key_at(*self.steps) if self.steps else self.place
@@ -482,7 +482,7 @@ class _Words:
         words = " or ".join(_KINDS[name] for name in wanted)
         detail = f"{self.name} is {_kind(self.value)}; expected {words}"
         detail += ", or a template `{{ … }}`." if self._template_is_allowed() else "."
-        help = self._without_quotes(wanted) or self._with_blank(wanted) or self._meant() or self.explanation()
+        help = self._without_quotes(wanted) or self._with_blank(wanted) or self._guess_meant() or self.explanation()
         if self.value is None and self.steps:
             help = f"write a value, or remove the line. {help}".rstrip()
         yield self._say("a value of the wrong type", detail, help, self.place)
@@ -490,7 +490,7 @@ class _Words:
     def _stands_for_template(self, name: str) -> bool:
         return name == "string" and self._template_is_allowed()
 
-    def _meant(self) -> str:
+    def _guess_meant(self) -> str:
         """Return what was probably meant by a value of the wrong type; empty where that is not known."""
         known = self.schema.get("properties", {})
         if not self.steps and "stack" in known:
@@ -521,29 +521,29 @@ class _Words:
     def choice(self) -> Iterator[Diagnostic]:
         options = [str(option) for option in self.failure.validator_value]
         help = _nearest(str(self.value), tuple(options)) or f"one of: {', '.join(options)}"
-        detail = f"{self.name} is {_shown(self.value)}."
+        detail = f"{self.name} is {_show_value(self.value)}."
         yield self._say("a value that is not one of those allowed", detail, help, self.place)
 
     def range(self) -> Iterator[Diagnostic]:
         limit = self.failure.validator_value
         side = "least" if self.failure.validator == "minimum" else "most"
-        detail = f"{self.name} is {_shown(self.value)}; it must be at {side} {limit}."
+        detail = f"{self.name} is {_show_value(self.value)}; it must be at {side} {limit}."
         yield self._say("a value that is out of range", detail, self.explanation(), self.place)
 
     def form(self) -> Iterator[Diagnostic]:
-        detail = f"{self.name} is {_shown(self.value)}." if not isinstance(self.value, dict | list) else ""
+        detail = f"{self.name} is {_show_value(self.value)}." if not isinstance(self.value, dict | list) else ""
         yield self._say("a value that is not of the right form", detail, self._form_help(), self.place)
 
     def _form_help(self) -> str:
         return self.explanation()
 
-    def repeated(self) -> Iterator[Diagnostic]:
+    def report_repeated(self) -> Iterator[Diagnostic]:
         seen: set[str] = set()
         for number, each in enumerate(self.value):
             identity = _identity(each)
             if identity in seen:
                 steps = (*self.steps, number)
-                detail = f"{_shown(each)} is in {self.name} before."
+                detail = f"{_show_value(each)} is in {self.name} before."
                 yield self._say("listed twice", detail, "remove one of the two", self.document.at(*steps), steps)
             seen.add(identity)
 
@@ -579,7 +579,7 @@ _SAY: Mapping[str, Callable[[Any], Iterator[Diagnostic]]] = {
     "minimum": _Words.range,
     "maximum": _Words.range,
     "pattern": _form,
-    "uniqueItems": _Words.repeated,
+    "uniqueItems": _Words.report_repeated,
 }
 
 

@@ -368,7 +368,7 @@ _AMBIGUOUS = (
 )
 
 
-def _quoted(text: str) -> str:
+def _quote_text(text: str) -> str:
     return '"' + text + '"'
 
 
@@ -499,7 +499,7 @@ class _Composer:
             if reading.complaint:
                 self._ambiguous(event, reading)
             return read_plain(reading.instead).value if reading.instead else reading.value
-        return event.value if event.implicit[1] else self._tagged(event)
+        return event.value if event.implicit[1] else self._read_tagged(event)
 
     def _read(self, text: str) -> Reading:
         reading = self._readings.get(text)
@@ -509,14 +509,14 @@ class _Composer:
 
     def _ambiguous(self, event: Any, reading: Reading) -> None:
         choices = [f"`{reading.instead}`"] if reading.instead else []
-        help = "write " + ", or ".join([*choices, f"`{_quoted(event.value)}` for the text"])
+        help = "write " + ", or ".join([*choices, f"`{_quote_text(event.value)}` for the text"])
         self._problem(codes.K103, "ambiguous plain value", f"`{event.value}` {reading.complaint}.", event, help)
 
     def _refuse_surrogates(self, event: Any) -> None:
         if any("\ud800" <= char <= "\udfff" for char in event.value):
             self._problem(codes.K107, "the file is not readable text", "An escape stands for half a character.", event)
 
-    def _tagged(self, event: Any) -> Any:
+    def _read_tagged(self, event: Any) -> Any:
         kind = event.tag.removeprefix(_CORE_TAG)
         value = read_plain(event.value).value if event.value not in _OLD_BOOLEANS else event.value
         if kind == "float" and type(value) is int:
@@ -546,7 +546,7 @@ class _Composer:
             if reading.complaint or type(reading.value) is not str:
                 self._odd_key(event, reading)
         elif not event.implicit[1]:
-            self._tagged(event)
+            self._read_tagged(event)
         if event.anchor:
             self._anchors[event.anchor] = _Node(text, place)
         self._take_key(text, text, place)
@@ -554,7 +554,7 @@ class _Composer:
     def _odd_key(self, event: Any, reading: Reading) -> None:
         kinds = {int: "a number", float: "a number", bool: "a boolean", type(None): "nothing"}
         why = reading.complaint or f"is {kinds.get(type(reading.value), 'no text')}, and a key is text"
-        help = f"write `{_quoted(event.value)}:`"
+        help = f"write `{_quote_text(event.value)}:`"
         self._problem(codes.K103, "ambiguous plain value as a key", f"`{event.value}` {why}.", event, help)
 
     def _take_key(self, key: str | _Special, text: str, place: Place) -> None:

@@ -141,7 +141,7 @@ def render(text: str, scope: Scope) -> Any:
     scope.budget.spend(1 + len(text) // 10 + compiled.cost(scope))
     before = _BUDGET.set(scope.budget)
     try:
-        return _rendered(compiled, scope)
+        return _render_compiled(compiled, scope)
     finally:
         _BUDGET.reset(before)
 
@@ -149,10 +149,10 @@ def render(text: str, scope: Scope) -> Any:
 _BUDGET: ContextVar[Budget] = ContextVar("budget")  # of the stack whose template is being rendered
 
 
-def _rendered(compiled: Compiled, scope: Scope) -> Any:
-    touched = _touched(compiled, scope)
+def _render_compiled(compiled: Compiled, scope: Scope) -> Any:
+    touched = _find_touched_secrets(compiled, scope)
     if not touched:
-        return _bounded(_run(compiled, scope.names))
+        return _check_size(_run(compiled, scope.names))
     shown = {name: f"{{{{ var.{name} }}}}" for name in scope.sensitive}
     ref = str(_run(compiled, {**scope.names, "var": {**scope.names.get("var", {}), **shown}}))
     unset = [name for name in touched if scope.sensitive[name] is None]
@@ -160,7 +160,7 @@ def _rendered(compiled: Compiled, scope: Scope) -> Any:
         raise TemplateProblem(_CHANGED.format(name=touched[0]), _CHANGED_HELP)
     if unset:
         return Secret(ref, None)
-    value = _bounded(str(_run(compiled, {**scope.names, "var": {**scope.names.get("var", {}), **scope.sensitive}})))
+    value = _check_size(str(_run(compiled, {**scope.names, "var": {**scope.names.get("var", {}), **scope.sensitive}})))
     if resolve(ref, scope.sensitive) != value:
         raise TemplateProblem(_CHANGED.format(name=touched[0]), _CHANGED_HELP)
     return Secret(ref, value)
@@ -194,7 +194,7 @@ def references(ref: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_VARIABLE.findall(ref)))
 
 
-def _touched(compiled: Compiled, scope: Scope) -> list[str]:
+def _find_touched_secrets(compiled: Compiled, scope: Scope) -> list[str]:
     if compiled.variables is None:
         return sorted(scope.sensitive)
     return sorted(compiled.variables & scope.sensitive.keys())
@@ -208,7 +208,7 @@ def _run(compiled: Compiled, names: Mapping[str, Any]) -> Any:
     except TemplateProblem:
         raise
     except TemplateError as e:
-        raise _unknown_name(compiled, names) or TemplateProblem(_words(str(e.message or e)), _known(names)) from e
+        raise _unknown_name(compiled, names) or TemplateProblem(_words(str(e.message or e)), _list_known(names)) from e
     except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError, RecursionError, MemoryError) as e:
         raise TemplateProblem(f"{type(e).__name__}: {e}" if str(e) else type(e).__name__) from e
 
@@ -234,7 +234,7 @@ def _instead_of(name: str, names: Mapping[str, Any]) -> str:
         return "`var` is for stacks; kplan.yaml takes {{ env.NAME }}, a variable of the process"
     if name == "each":
         return "`each` is there with `for_each:` only"
-    return _nearest(name, names) or _known(names)
+    return _nearest(name, names) or _list_known(names)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -248,13 +248,13 @@ def _words(message: str) -> str:
     return re.sub(r"'dict object' has no attribute '(\w+)'", r"there is no '\1' here", message)
 
 
-def _known(names: Mapping[str, Any]) -> str:
+def _list_known(names: Mapping[str, Any]) -> str:
     variables = names.get("var")
     known = [f"var.{name}" for name in sorted(variables)] if isinstance(variables, Mapping) else []
     return "known here: " + ", ".join([*known, *sorted(n for n in names if n != "var")])
 
 
-def _bounded(value: Any) -> Any:
+def _check_size(value: Any) -> Any:
     if isinstance(value, str | list | tuple | dict) and len(value) > MAX_RESULT:
         raise TemplateProblem(_TOO_LARGE)
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
@@ -278,7 +278,7 @@ def _text(value: Any) -> Any:
     return str(value)
 
 
-def _joined(parts: Iterable[Any], between: str = "") -> str:
+def _join_parts(parts: Iterable[Any], between: str = "") -> str:
     """Return the parts as one text."""
     texts: list[str] = []
     size = 0
@@ -303,7 +303,7 @@ def _compile(text: str) -> Compiled:
         alone = ALONE.match(text)
         if alone:
             expression = environment.compile_expression(alone.group(1).strip(), undefined_to_none=False)
-            return Compiled(lambda names: _defined(expression(**names)), _variables(tree), _read(tree))
+            return Compiled(lambda names: _require_defined(expression(**names)), _variables(tree), _read(tree))
         template = environment.from_string(text)
         return Compiled(lambda names: template.render(**names), _variables(tree), _read(tree))
     except TemplateSyntaxError as e:
@@ -312,7 +312,7 @@ def _compile(text: str) -> Compiled:
         raise TemplateProblem(f"this template is too deep or too large ({type(e).__name__})") from e
 
 
-def _defined(value: Any) -> Any:
+def _require_defined(value: Any) -> Any:
     from jinja2 import Undefined
 
     if isinstance(value, Undefined):
@@ -391,7 +391,7 @@ def _environment() -> Any:
     class Bounded(SandboxedEnvironment):
         intercepted_binops = frozenset(("*", "**", "%", "+"))
         code_generator_class = Generator
-        concat = staticmethod(_joined)
+        concat = staticmethod(_join_parts)
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
             _refuse_operands(operator, left, right)
@@ -407,21 +407,21 @@ def _environment() -> Any:
     )
     environment.globals.clear()
     filters = {name: environment.filters[name] for name in FILTERS} | OWN_FILTERS
-    environment.filters = {name: _counted(each) for name, each in filters.items()}
+    environment.filters = {name: _count_cost(each) for name, each in filters.items()}
     return environment
 
 
-def _counted(filter_: Callable[..., Any]) -> Callable[..., Any]:
+def _count_cost(filter_: Callable[..., Any]) -> Callable[..., Any]:
     """Return the filter, which pays for what it is given."""
 
     @wraps(filter_)  # keeps the marks by which jinja knows what else it takes
-    def counted(*args: Any, **options: Any) -> Any:
+    def count_and_call(*args: Any, **options: Any) -> Any:
         for each in args:
             if isinstance(each, str | list | tuple | dict):
                 _BUDGET.get().spend(length(each))
         return filter_(*args, **options)
 
-    return counted
+    return count_and_call
 
 
 def _refuse_long(arguments: Iterable[Any]) -> None:
@@ -481,7 +481,7 @@ def identifier(text: object) -> str:
     return re.sub(r'"([^"]*)"|([^"]+)', lambda part: part[1] if part[2] is None else part[2].upper(), str(text))
 
 
-def needed(value: object, name: str) -> object:
+def require(value: object, name: str) -> object:
     """Return the value; a problem that says `name` where there is none."""
     if value is None or value == "":
         raise TemplateProblem(f"`{name}` is missing, and needed here", f"add `{name}`, or write the whole name")
@@ -504,7 +504,7 @@ def replace(text: object, old: str, new: str) -> str:
 
 
 def join(values: Iterable[Any], between: object = "") -> str:
-    return _joined(values, str(between))
+    return _join_parts(values, str(between))
 
 
 def round_(value: Any, precision: int = 0, method: str = "common") -> float:
@@ -535,7 +535,7 @@ OWN_FILTERS: dict[str, Callable[..., Any]] = {
     "sum": sum_,
     "trim": trim,
     "identifier": identifier,
-    "needed": needed,
+    "needed": require,
     "regex": regex,
     "replace": replace,
     "server_id": server_id,
@@ -545,12 +545,12 @@ OWN_FILTERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def shown(value: Any) -> Any:
+def show_references(value: Any) -> Any:
     """Return the value with the reference of each secret in its place."""
     if isinstance(value, Secret):
         return value.ref
     if isinstance(value, dict):
-        return {key: shown(child) for key, child in value.items()}
+        return {key: show_references(child) for key, child in value.items()}
     if isinstance(value, list):
-        return [shown(child) for child in value]
+        return [show_references(child) for child in value]
     return value

@@ -93,7 +93,7 @@ def settle(document: Document, given: Given) -> tuple[Values, list[Diagnostic]]:
             plain[name] = _stand_in(rule)
             continue
         try:
-            plain[name] = _checked(_typed(found[0], rule.get("type", "string")), rule)
+            plain[name] = _check_rule(_convert_type(found[0], rule.get("type", "string")), rule)
         except ValueError as e:
             at = (
                 document.at("variables", name, "default")
@@ -175,7 +175,7 @@ def _sensitive_problem(document: Document, name: str, rule: Mapping[str, Any], v
     """Return what is wrong with a sensitive value, which is not shown."""
     try:
         if value is not None:
-            _checked(_typed(value, rule.get("type", "string")), rule)
+            _check_rule(_convert_type(value, rule.get("type", "string")), rule)
     except ValueError:
         summary = "a variable has a value that it may not have"
         return [error(codes.K203, summary, name, help=rule_words(rule), span=document.key_at("variables", name))]
@@ -201,7 +201,7 @@ def _stand_in(rule: Mapping[str, Any]) -> Any:
     return kinds.get(rule.get("type", "string"), "unset")
 
 
-def _typed(value: Any, kind: str) -> Any:
+def _convert_type(value: Any, kind: str) -> Any:
     """Return `value` as the declared type: text from the command line or a process's environment is read as one."""
     fits = PYTHON[kind]
     if isinstance(value, fits) and not (isinstance(value, bool) and kind in ("integer", "number")):
@@ -227,7 +227,7 @@ def _typed(value: Any, kind: str) -> Any:
     raise ValueError(f"expected {kind}, got {value!r}")
 
 
-def _checked(value: Any, rule: Mapping[str, Any]) -> Any:
+def _check_rule(value: Any, rule: Mapping[str, Any]) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and "minimum" in rule and value < rule["minimum"]:
         raise ValueError(f"{value} is below the minimum {rule['minimum']}")

@@ -221,7 +221,7 @@ def unbreakable(emit: Emit, broke: Callable[[Exception], None] = lambda e: None)
     """
     broken = False
 
-    def guarded(event: Event) -> None:
+    def emit_unless_broken(event: Event) -> None:
         nonlocal broken
         if broken:
             return
@@ -231,4 +231,4 @@ def unbreakable(emit: Emit, broke: Callable[[Exception], None] = lambda e: None)
             broken = True
             broke(e)
 
-    return guarded
+    return emit_unless_broken

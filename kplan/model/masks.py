@@ -55,12 +55,12 @@ class Mask:
         """Return `text` with `(sensitive)` for every secret in it. Secrets that overlap are hidden whole."""
         if not self._values:
             return text
-        pattern, forms = self._compiled()
+        pattern, forms = self._compile_forms()
         if pattern is None or not pattern.search(text):
             return text
-        return _without(text, _merged(sorted(_places(text, forms))))
+        return _without(text, _merge_places(sorted(_places(text, forms))))
 
-    def _compiled(self) -> tuple[re.Pattern[str] | None, tuple[str, ...]]:
+    def _compile_forms(self) -> tuple[re.Pattern[str] | None, tuple[str, ...]]:
         with self._lock:
             if self._changed:
                 forms = {form for value in self._values for form in _forms(value) if len(form) >= SHORTEST}
@@ -128,7 +128,7 @@ def _places(text: str, forms: Iterable[str]) -> Iterator[tuple[int, int]]:
             start = text.find(form, start + 1)
 
 
-def _merged(places: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _merge_places(places: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Yield places that overlap as one; `places` are sorted."""
     begin = end = -1
     for start, stop in places:

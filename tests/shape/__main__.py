@@ -49,7 +49,7 @@ MEASURES = (
             lambda p: [f"{where} ({lines})" for where, lines in p.classes() if lines > MAX_CLASS_LINES]),
     Measure(f"functions of more than {MAX_BODY_LINES} lines", 0,
             lambda p: [f"{where} ({lines})" for where, lines in p.functions() if lines > MAX_BODY_LINES]),
-    Measure("functions named by a bare participle", 0.02, Package.bare_participles,
+    Measure("functions named by a bare participle", 0.002, Package.bare_participles,
             share_of=lambda p: sum(1 for _ in p.named_functions())),
     Measure("docstrings of functions that do not begin with a verb", 0, find_docstrings_without_verb),
     Measure("public class names used twice", 0, Package.public_classes_twice),

@@ -35,7 +35,7 @@ class ConnectorBlock:
         """Yield the named blocks of `tables:` or `topics:`, each with its place; a list holds names alone."""
         written, rendered = self.block.get(part), own.get(part)
         at: KEY = (*self.path, part)
-        self.expansion.problems += keys.glued(self.expansion.document, at, written)
+        self.expansion.problems += keys.report_glued(self.expansion.document, at, written)
         if isinstance(rendered, list):
             for i, name in enumerate(rendered):
                 yield str(name), {}, (*at, i) if isinstance(written, list) else at

@@ -86,14 +86,14 @@ class ConfigBuilder:
                 )
             )
 
-        def named(kind: str, **values: object) -> str:
+        def name_columns(kind: str, **values: object) -> str:
             if kind not in self.of.template.columns:
                 raise UnsupportedPattern(kind)
             return str(self.of.own_text(self.of.template.columns[kind], scope.with_names(**values), self.of.path))
 
         at = (*self.of.path, "tables")
         try:
-            found = column_settings(tables, column, named)
+            found = column_settings(tables, column, name_columns)
         except UnsupportedPattern as kind:
             known = ", ".join(self.of.template.columns) or "nothing"
             detail, help = f"{self.of.template.name} cannot {kind} columns", f"it can: {known}"

@@ -29,7 +29,7 @@ from kplan.kinds.topic.settings import BUILT_IN, layer, only, rules, stack_layer
 from kplan.language import limits as bounded
 from kplan.language import schema as schemas
 from kplan.language.keys import DEFAULTS_PLACE, missing_blank
-from kplan.language.template import Scope, shown, snake
+from kplan.language.template import Scope, show_references, snake
 from kplan.model import Connector, Origin, Secret
 from kplan.values import dataclass
 
@@ -175,11 +175,11 @@ class ConnectorBuilder(ConnectorBlock):
 
     def _judge(self, value: Any, schema: Mapping[str, Any], path: KEY) -> None:
         """Reports what of `value` does not meet the JSON Schema of the template's parameters."""
-        if not bounded.reference_in(schema) and schemas.meets(shown(value), schema):
+        if not bounded.reference_in(schema) and schemas.meets(show_references(value), schema):
             return
         problem = bounded.schema_problem(schema)
         try:
-            failures = [] if problem else list(bounded.violations(schema, shown(value)))
+            failures = [] if problem else list(bounded.violations(schema, show_references(value)))
         except (ValueError, RecursionError) as e:
             problem = str(e)
         if problem:

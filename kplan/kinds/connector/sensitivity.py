@@ -186,13 +186,13 @@ def with_names(captured: Any, secrets: Mapping[str, str]) -> Any:
     """Return what was captured, with `(sensitive:NAME)` for each value; `secrets` are the settings' names by value."""
     longest_first = sorted(secrets.items(), key=lambda pair: len(pair[0]), reverse=True)
 
-    def named(text: str) -> str:
+    def name_secrets(text: str) -> str:
         for value, key in longest_first:
             if text == value or (len(value) >= SHORTEST_INSIDE and value in text):
                 text = text.replace(value, f"(sensitive:{key})")
         return text
 
-    return each_text(captured, named)
+    return each_text(captured, name_secrets)
 
 
 def with_values(captured: Any, resources: Iterable[Resource]) -> Any:
@@ -201,7 +201,7 @@ def with_values(captured: Any, resources: Iterable[Resource]) -> Any:
     config = {key: value for connector in connectors for key, value in connector.config.items()}
     unknown: list[str] = []
 
-    def filled(text: str) -> str:
+    def fill_secrets(text: str) -> str:
         for key in _NAMED.findall(text):
             value = config.get(key)
             known = value.value if isinstance(value, Secret) else value
@@ -210,7 +210,7 @@ def with_values(captured: Any, resources: Iterable[Resource]) -> Any:
             text = text.replace(f"(sensitive:{key})", known or "")
         return text
 
-    found = each_text(captured, filled)
+    found = each_text(captured, fill_secrets)
     return None if unknown else found
 
 

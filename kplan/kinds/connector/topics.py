@@ -133,13 +133,13 @@ class Feeds:
         help = "name the topics under the connector's `topics:`, or a table's with `topic:`"
         for problem in lost:
             found = error(codes.K227, "a transform decides the topic", f"{name}, {problem.key}: {problem}", help=help)
-            self._told(found, problem.key)
+            self._report(found, problem.key)
         for key, java_class in self.routing.strange.items() if guessed else ():
             detail = f"{name}, {key}: kplan does not know what {java_class} does to the topic"
             found = warning(codes.K227, "a transform may decide the topic", detail, help=f"if it does, {help}")
-            self._told(found, key)
+            self._report(found, key)
 
-    def _told(self, problem: Diagnostic, key: str = "") -> None:
+    def _report(self, problem: Diagnostic, key: str = "") -> None:
         """Reports it at the property `key`, at the connector where that is not in its block."""
         known = key in (self.of.block.get("config") or {})
         at = (*self.of.path, "config", key) if known else self.of.path
@@ -154,7 +154,7 @@ class Feeds:
                 self.heartbeat = name
             if name in own_tables:
                 if role != "signal table":
-                    self._mixed(name, role)
+                    self._warn_mixed(name, role)
                 continue
             self.names[name] = None
             self.expansion.internal.add(name)
@@ -167,11 +167,11 @@ class Feeds:
             role = str(settings.get("role", "internal"))
             rendered = self.of.own_text(key, scope, self.of.path)
             for name in rendered if isinstance(rendered, list) else [rendered]:
-                routed = self._routed(str(name), role) if name else ""
+                routed = self._route_name(str(name), role) if name else ""
                 if routed:
                     yield routed, role, settings
 
-    def _routed(self, name: str, role: str) -> str:
+    def _route_name(self, name: str, role: str) -> str:
         """Return the topic after the transforms; none where that cannot be told, which is said for the tables."""
         if role in BESIDE_CONNECT:
             return name
@@ -225,10 +225,12 @@ class Feeds:
                 )
             )
 
-    def _mixed(self, name: str, role: str) -> None:
+    def _warn_mixed(self, name: str, role: str) -> None:
         detail = f"connector/{self.of.name}: the {role} topic becomes {name}, too"
         help = "let its regular expression match the tables' topics alone, or give it a predicate"
-        self._told(warning(codes.K227, "a transform sends more to a table's topic than its changes", detail, help=help))
+        self._report(
+            warning(codes.K227, "a transform sends more to a table's topic than its changes", detail, help=help)
+        )
 
     # -- what Debezium would write besides --------------------------------------------------------------------------
     def expect(self, own: Mapping[str, Any], tables: Sequence[Table], config: Mapping[str, Text], scope: Scope) -> None:
@@ -250,7 +252,7 @@ class Feeds:
             if is_pattern(name):
                 patterns.append(entry)
             else:
-                expected |= dict.fromkeys(self._captured(template, name, scope))
+                expected |= dict.fromkeys(self._find_captured(template, name, scope))
         if not self.of.template.name:
             internal = {name: role for name, role, _ in self._internal(template, scope)}
             expected |= dict.fromkeys(internal)
@@ -261,7 +263,7 @@ class Feeds:
             self.names |= dict.fromkeys(there)
         told = any(table.is_pattern for table in tables)  # K216
         if patterns and not told and not self.of.block.get("topics"):
-            self._undeclared([f"those of {pattern}" for pattern in patterns])
+            self._warn_undeclared([f"those of {pattern}" for pattern in patterns])
         undeclared = [name for name in expected if name not in self.names]
         self.expansion.undeclared[self.of.name] = undeclared
         self.expansion.expected.append((self.tell_undeclared, undeclared))
@@ -276,7 +278,7 @@ class Feeds:
         template, _ = self.expansion.find(engine.template if engine is not None else f"debezium-{match[1]}")
         return template if template is not None and template.java_class == java_class else None
 
-    def _captured(self, template: Blueprint, include: str, scope: Scope) -> Iterator[str]:
+    def _find_captured(self, template: Blueprint, include: str, scope: Scope) -> Iterator[str]:
         """Yield the topics that an entry of the include list fills."""
         names, scope = [include], for_tables(scope)
         if "captured" in template.table:
@@ -289,7 +291,7 @@ class Feeds:
             except Lost:
                 return  # told already, or the stack names the topics
 
-    def _undeclared(self, topics: Sequence[str]) -> None:
+    def _warn_undeclared(self, topics: Sequence[str]) -> None:
         more = f" and {len(topics) - SHOWN:,} more" if len(topics) > SHOWN else ""
         detail = f"connector/{self.of.name}: {', '.join(topics[:SHOWN])}{more}"
         help = (
@@ -298,13 +300,13 @@ class Feeds:
         )
         if EVERY_TABLE in topics and "tables" not in self.of.block:
             help = f"without `tables:` it captures every table of the database: is that meant? Otherwise {help}"
-        self._told(warning(codes.K226, "a connector writes to topics that nothing here declares", detail, help=help))
+        self._report(warning(codes.K226, "a connector writes to topics that nothing here declares", detail, help=help))
 
     def tell_undeclared(self, topics: Iterable[str]) -> None:
         """Warn of those of `topics` that are declared nowhere in the stack."""
         missing = [name for name in topics if Address("topic", name) not in self.expansion.resources]
         if missing:
-            self._undeclared(missing)
+            self._warn_undeclared(missing)
 
 
 def for_tables(scope: Scope) -> Scope:

@@ -58,12 +58,12 @@ def _spare(replicas: Sequence[int], brokers: Mapping[int, str], held: Mapping[in
     racks = Counter(brokers[broker] for broker in replicas if broker in brokers)
     leader = next((broker for broker in replicas if broker in brokers), replicas[0])
 
-    def missed(place: int) -> tuple[bool, bool, int, int]:
+    def rank_place(place: int) -> tuple[bool, bool, int, int]:
         broker = replicas[place]
         alone = racks[brokers.get(broker, "")] < 2
         return broker in brokers, alone, -held[broker], -place
 
-    return replicas[min((n for n, broker in enumerate(replicas) if broker != leader), key=missed)]
+    return replicas[min((n for n, broker in enumerate(replicas) if broker != leader), key=rank_place)]
 
 
 def _next(replicas: Sequence[int], brokers: Mapping[int, str], held: Mapping[int, int]) -> int:

@@ -20,7 +20,7 @@ from kplan.__main__ import run
 from kplan.diagnostics import Diagnostic, Invalid
 from kplan.kinds.expansion import MOST_PROBLEMS, MOST_RESOURCES
 from kplan.language import limits as bounded
-from kplan.language.literals import hidden
+from kplan.language.literals import hide_literals
 from kplan.language.source import load as read
 from kplan.language.source import read_plain
 from kplan.language.template import Budget, Scope, TemplateProblem, TooMuch, render
@@ -274,7 +274,7 @@ def test_hiding_literal_secrets_is_linear(line: str, end: str) -> None:
     """Whatever the long line is, it keeps its length, and the secret below it is hidden."""
     below = "password: quarry-5ecret"
     with within(5):
-        text, secrets = hidden(f"{line}\n{below}{end}")
+        text, secrets = hide_literals(f"{line}\n{below}{end}")
     assert [len(row) for row in text.split("\n")] == [len(line), len(below), *([0] if end else [])]
     assert "quarry-5ecret" in secrets and "quarry-5ecret" not in text
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kplan.language.literals import hidden
+from kplan.language.literals import hide_literals
 
 SECRET = "hunter-2-canary"
 
@@ -20,7 +20,7 @@ SECRET = "hunter-2-canary"
     ],
 )
 def test_a_literal_secret_is_hidden_and_keeps_its_width(text: str) -> None:
-    shown, values = hidden(text)
+    shown, values = hide_literals(text)
     assert SECRET not in shown
     assert len(shown) == len(text)
     assert any(SECRET in value for value in values)
@@ -30,4 +30,4 @@ def test_a_literal_secret_is_hidden_and_keeps_its_width(text: str) -> None:
     "text", ["password: '{{ var.db_password }}'", "password: ${file:/x:y}", "hostname: h", "retention.ms: 7d"]
 )
 def test_what_is_no_secret_stays(text: str) -> None:
-    assert hidden(text) == (text, ())
+    assert hide_literals(text) == (text, ())

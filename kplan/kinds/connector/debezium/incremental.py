@@ -132,15 +132,15 @@ def lacking(connector: Connector) -> list[str]:
     """Return what must be set so that an incremental snapshot can be asked for and followed."""
     config = connector.config
 
-    def listed(key: str, word: str) -> bool:
+    def has_word(key: str, word: str) -> bool:
         return word in [each.strip() for each in str(config.get(key) or "").split(",")]
 
     wanted = {
         "topic.prefix": bool(config.get("topic.prefix")),
-        "signal.enabled.channels: kafka": listed("signal.enabled.channels", "kafka"),
+        "signal.enabled.channels: kafka": has_word("signal.enabled.channels", "kafka"),
         "signal.data.collection (or read.only: true)": bool(config.get("signal.data.collection"))
         or str(config.get("read.only")).lower() == "true",
-        "notification.enabled.channels: sink": listed("notification.enabled.channels", "sink"),
+        "notification.enabled.channels: sink": has_word("notification.enabled.channels", "sink"),
         "notification.sink.topic.name": bool(config.get("notification.sink.topic.name")),
     }
     return [name for name, there in wanted.items() if not there]
