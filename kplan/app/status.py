@@ -16,13 +16,19 @@ if TYPE_CHECKING:
     from kplan.project.loading import Loaded
 
 
-def read_status(loaded: Loaded, opened: OpenEnvironment, runtime: Runtime) -> dict[str, Any]:
-    """Return the document of schemas/status.v1.json as of now. A server that does not answer is a part of it."""
+def read_status(
+    loaded: Loaded, opened: OpenEnvironment, runtime: Runtime, tries_logins: bool = False
+) -> dict[str, Any]:
+    """Return the document of schemas/status.v1.json as of now. A server that does not answer is a part of it.
+
+    With `tries_logins` every declared user logs in.
+    """
     environment, cluster, store = loaded.environment, opened.cluster, opened.store
     settings = {
         "create": all(stack.guards.create for stack in loaded.stacks),
         "attempts": environment.attempts,
         "request_timeout": environment.request_timeout,
+        "logins": tries_logins,
     }
     at = runtime.timestamp
     try:
@@ -30,6 +36,10 @@ def read_status(loaded: Loaded, opened: OpenEnvironment, runtime: Runtime) -> di
         overview.refuse_unknown_kinds([stack.name for stack in loaded.stacks])
         sensitive = [*of_ledger(overview.ledger), *of_stacks(loaded.stacks)]
         live = read_addresses(cluster, [address for stack in loaded.stacks for address in stack.resources], sensitive)
+        if tries_logins:
+            from kplan.planning.logins import check_every_login
+
+            live = check_every_login(loaded.stacks, live, cluster)
         names = [name for name in status.list_watched_topics(loaded.stacks) if name in live.names]
         facts = cluster.topics.facts(names) if names else {}
         stacks = [stack.name for stack in loaded.stacks]

@@ -31,10 +31,13 @@ if TYPE_CHECKING:
     help="Repeat until Ctrl-C, and restart what failed where `restart_failed` is set.",
 )
 @option("--interval", metavar="TIME", default="5s", show_default=True, help="Interval of --watch.")
+@option("--logins", is_flag=True, help="Try the password of every user; brokers log each failure.")
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="The view on standard output.")
 @SHOWING
 @run_command
-def command(session: Session, watch: bool, interval: str) -> int:
+def command(session: Session, watch: bool, interval: str, logins: bool) -> int:
+    if logins and watch:
+        raise click.UsageError("--logins tries each password once: leave out --watch")
     pause = max(0.5, parse_seconds(interval, "--interval"))
     loaded = session.load_valid()
     from kplan.app.status import read_status, restart_failed
@@ -48,7 +51,7 @@ def command(session: Session, watch: bool, interval: str) -> int:
         with opened:
             while True:
                 with session.show_progress():
-                    status = read_status(loaded, opened, session.runtime)
+                    status = read_status(loaded, opened, session.runtime, logins)
                 _show_status(session, status, clear=watch)
                 notifier.notify_health(names, *failed_connectors.update(status))
                 if not watch:

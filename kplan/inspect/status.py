@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Any
 
 from kplan.kinds.base import Kind
 from kplan.kinds.registry import KINDS
-from kplan.model import Address, Facts, Live, Resource, Stack, Target
+from kplan.model import Address, AttrDiff, Facts, Live, Resource, Secret, Stack, Target
 from kplan.model.journal import ADOPTED_MEANWHILE, Entry, Progress, replay
 from kplan.planning.comparison import compare
 from kplan.values import dataclass
 
-FORMAT = "1.1"
+FORMAT = "1.2"
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 HEALTHY, DEGRADED, ERROR = "healthy", "degraded", "error"
 
@@ -37,7 +37,10 @@ def make_document(
 ) -> dict[str, Any]:
     """Return the document. `time` is the time of this reading, `now` the same in milliseconds since 1970; `runs` are
     by stack, the newest first."""
-    parts = [_make_part(kind, declared, live, facts, now) for kind, declared in _group_by_kind(stacks)]
+    parts = [
+        _make_part(kind, declared, live, facts, now, bool(settings.get("logins")))
+        for kind, declared in _group_by_kind(stacks)
+    ]
     last = max(runs.values(), key=lambda run: run.time, default=None)  # of the same second, the newest is first
     return {
         "format_version": FORMAT,
@@ -171,11 +174,17 @@ def _group_by_kind(stacks: Iterable[Stack]) -> Iterator[tuple[Kind[Any], Sequenc
 
 
 def _make_part(
-    kind: Kind[Any], declared: Sequence[Resource], live: Live, facts: Mapping[Address, Facts], now: int
+    kind: Kind[Any],
+    declared: Sequence[Resource],
+    live: Live,
+    facts: Mapping[Address, Facts],
+    now: int,
+    tries_logins: bool,
 ) -> StatusPart:
     views = kind.views
     if not views.has_health:
-        return _make_compared_part(views.plural, declared, live)
+        part = _make_compared_part(views.plural, declared, live)
+        return replace(part, content={**part.content, **views.describe_presence(declared, live, tries_logins)})
     health = {resource.name: views.describe_health(resource, live, facts, now) for resource in declared}
     return StatusPart(views.plural, health, all(item["healthy"] for item in health.values()))
 
@@ -192,9 +201,7 @@ def _make_compared_part(key: str, declared: Sequence[Resource], live: Live) -> S
         existing.append(resource.name)
         diffs = compare(resource, live_resource, None).diffs if live_resource is not None else ()
         if diffs:
-            differences[resource.name] = [
-                f"{d.key}: {_format_value(d.before)} instead of {_format_value(d.after)}" for d in diffs
-            ]
+            differences[resource.name] = [_describe_difference(diff) for diff in diffs]
     return StatusPart(
         key, _describe_presence(declared, existing, missing, differences), not missing and not differences
     )
@@ -213,6 +220,12 @@ def _describe_presence(
         "misconfigured": sorted(differences),
         "differences": differences,
     }
+
+
+def _describe_difference(diff: AttrDiff) -> str:
+    if isinstance(diff.before, Secret) or isinstance(diff.after, Secret):
+        return f"{diff.key}: not the declared one"
+    return f"{diff.key}: {_format_value(diff.before)} instead of {_format_value(diff.after)}"
 
 
 def _format_value(value: object) -> str:

@@ -75,6 +75,13 @@ class Views(Protocol[R_contra]):
         is_there = resource.address in live.resources
         return {"healthy": is_there, "state": "RUNNING" if is_there else "MISSING", "declared": "running", "tasks": []}
 
+    def describe_presence(self, declared: Sequence[R_contra], live: Live, tries_logins: bool) -> Json:
+        """Return what a status says of declared resources in addition to which are there and as declared.
+
+        With `tries_logins` users have logged in.
+        """
+        return {}
+
     # -- snapshot -------------------------------------------------------------------------------------------------
     def is_left_out(self, name: str) -> bool:
         """Whether a snapshot leaves the resource out where no stack declares or owns it."""

@@ -37,27 +37,65 @@ def check_logins(stacks: Sequence[Stack], live: Live, ledger: Ledger, cluster: C
     backend = find_login_server(cluster)
     if backend is None:
         return live
-    declared = {
-        address: resource
-        for stack in stacks
-        for address, resource in stack.resources.items()
-        if isinstance(resource, ScramUser)
-    }
+    declared, users = _find_declared(stacks), _find_users(live.resources)
     asked: dict[Address, list[Credentials]] = {}
     for address, user in declared.items():
-        now, owned = live.resources.get(address), ledger.get(address)
+        now, owned = users.get(address), ledger.get(address)
         applied = owned.applied if owned is not None and isinstance(owned.applied, ScramUser) else None
         password = user.password.value if user.password is not None else None
-        if not isinstance(now, ScramUser) or password is None:
+        if now is None or password is None:
             continue
         if backend.checks_all_logins or may_change(user, now, applied):
-            live_ones = [name for name in user.mechanisms if name in now.mechanisms]
-            asked[address] = [Credentials(user.user_name, name, password) for name in live_ones]
+            asked[address] = _list_logins(user, now, password)
+    return _log_in(asked, declared, live, backend)
+
+
+def check_every_login(stacks: Sequence[Stack], live: Live, cluster: Cluster) -> Live:
+    """Return the live state with what a login of each declared user tells, and with the reason where nobody can try."""
+    backend = find_login_server(cluster)
+    if backend is None:
+        return live
+    declared, users = _find_declared(stacks), _find_users(live.resources)
+    asked: dict[Address, list[Credentials]] = {}
+    untried: dict[Address, Resource] = {}
+    for address, user in declared.items():
+        now = users.get(address)
+        password = user.password.value if user.password is not None else None
+        if now is None:
+            continue
+        if password is None:
+            untried[address] = replace(now, uncompared="its password has no value here")
+        elif logins := _list_logins(user, now, password):
+            asked[address] = logins
+        else:
+            untried[address] = replace(now, uncompared="it has none of the declared mechanisms")
+    return _log_in(asked, declared, replace(live, resources={**live.resources, **untried}), backend)
+
+
+def _find_declared(stacks: Sequence[Stack]) -> dict[Address, ScramUser]:
+    return {address: user for stack in stacks for address, user in _find_users(stack.resources).items()}
+
+
+def _find_users(resources: Mapping[Address, Resource]) -> dict[Address, ScramUser]:
+    return {address: user for address, user in resources.items() if isinstance(user, ScramUser)}
+
+
+def _list_logins(user: ScramUser, now: ScramUser, password: str) -> list[Credentials]:
+    return [Credentials(user.user_name, name, password) for name in user.mechanisms if name in now.mechanisms]
+
+
+def _log_in(
+    asked: Mapping[Address, Sequence[Credentials]],
+    declared: Mapping[Address, ScramUser],
+    live: Live,
+    backend: LoginServer,
+) -> Live:
+    """Return the live state with what these logins tell."""
     told = try_mechanisms(backend.check_logins, asked)
+    users = _find_users(live.resources)
     known: dict[Address, Resource] = {}
     for address, logins in asked.items():
-        now = live.resources[address]
-        assert isinstance(now, ScramUser)
+        now = users[address]
         if address in told:
             known[address] = replace(now, password=make_live_password(declared[address], told[address]))
         elif logins:
@@ -71,11 +109,7 @@ def skip_logins(live: Live, cluster: Cluster, reason: str) -> Live:
     backend = find_login_server(cluster)
     if backend is not None:
         backend.skip_logins()
-    users = {
-        address: replace(user, uncompared=reason)
-        for address, user in live.resources.items()
-        if isinstance(user, ScramUser)
-    }
+    users = {a: replace(user, uncompared=reason) for a, user in _find_users(live.resources).items()}
     return replace(live, resources={**live.resources, **users})
 
 

@@ -29,6 +29,12 @@ def _render_presence(kind: Kind[Any], part: Mapping[str, Any]) -> Iterator[str]:
         f"  {kind.views.plural:<10}  {len(part['existing'])} of {len(part['required'])} there, "
         f"{len(part['missing'])} missing, {len(part['misconfigured'])} misconfigured"
     )
+    for name, numbers in part.get("principals", {}).items():
+        more = f", {count(others, 'other')}" if (others := numbers["live"] - numbers["existing"]) else ""
+        yield f"    {name}  {numbers['existing']} of {numbers['declared']} there{more}"
+    for name, login in part.get("logins", {}).items():
+        reason = f" ({login['reason']})" if "reason" in login else ""
+        yield f"    {name}  login {login['result']}{reason}"
     yield from (f"    missing        {name}" for name in part["missing"])
     yield from (f"    misconfigured  {name}: {', '.join(part['differences'][name])}" for name in part["misconfigured"])
 

@@ -639,6 +639,10 @@ def test_what_is_live_is_imported_and_adopted_without_a_change(access: Access, p
     assert unchecked.code == 0 and "9 to adopt" in unchecked.out, unchecked.all
     assert run(project, "apply imp.yaml --yes", IMP_PASSWORD="canary-imp-1").code == 0
     assert "No changes" in run(project, "plan imp.yaml", IMP_PASSWORD="canary-imp-1").out
+    healthy = run(project, "status imp.yaml --logins", IMP_PASSWORD="canary-imp-1")
+    assert healthy.code == 0 and "imp  login works" in healthy.out and "User:imp  7 of 7 there" in healthy.out
+    refused = run(project, "status imp.yaml --logins", IMP_PASSWORD="canary-imp-2")
+    assert refused.code == 2 and "imp  login refused" in refused.out, refused.all
     everything = run(project, "import --stack rest --out rest.yaml")
     assert f"{len(RIGHTS)} bindings of User:kplan are left out: used by kplan or brokers" in everything.err
     assert "user/kplan is left out: used by kplan or brokers" in everything.err

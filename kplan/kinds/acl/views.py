@@ -8,7 +8,7 @@ from typing import Any
 from kplan.kinds.acl.binding import PERMISSIONS, AclBinding, describe_binding, make_binding, name_operation
 from kplan.kinds.acl.operations import ANY_HOST, PatternType, ResourceType
 from kplan.kinds.views import FoldWords, Shape, Views
-from kplan.model import Health
+from kplan.model import Health, Live
 from kplan.model.fields import Json
 
 UNTYPED = ("transactional_id", "streams")  # lines whose names are all of one sort
@@ -21,6 +21,17 @@ class AclViews(Views[AclBinding]):
 
     def describe_row(self, binding: AclBinding, health: Health | None) -> Json:
         return {"grant": describe_binding(binding)}
+
+    def describe_presence(self, declared: Sequence[AclBinding], live: Live, tries_logins: bool) -> Json:
+        """Return by principal how many bindings are declared, how many of these are there, and how many it has."""
+        principals = {each.principal: {"declared": 0, "existing": 0, "live": 0} for each in declared}
+        for binding in declared:
+            principals[binding.principal]["declared"] += 1
+            principals[binding.principal]["existing"] += binding.address in live.resources
+        for resource in live.resources.values():
+            if isinstance(resource, AclBinding) and resource.principal in principals:
+                principals[resource.principal]["live"] += 1
+        return {"principals": dict(sorted(principals.items()))}
 
     def list_main_attributes(self, fields: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:
         return [("grant" if fields["permission"] == "allow" else "denial", self.summarize(fields))]

@@ -18,7 +18,9 @@ import pytest
 import kplan
 from kplan.app.servers import open_cluster
 from kplan.inspect.status import Restarts
-from kplan.model import Action, Address, AttrDiff, Change, Connector, Rules, Stack, Topic
+from kplan.kinds.acl.binding import parse_binding
+from kplan.kinds.user.user import ScramUser
+from kplan.model import Action, Address, AttrDiff, Change, Connector, Rules, Secret, Stack, Topic, frozen
 from kplan.project.environment import Environment, Simulated
 from kplan.servers.simulated import SimulatedTopics
 from tests.schemas import published, strict
@@ -358,3 +360,98 @@ def test_an_apply_with_nothing_to_do_ends_with_a_summary(shell: Shell) -> None:
     end = events[-1]
     assert (end["type"], end["outcome"], end["stack"], end["exit_code"]) == ("apply_summary", "unchanged", "shop", 0)
     assert end["statistics"] == {"topics_created": 0, "topic_creation_errors": 0, "retries": 0}
+
+
+ACCESS = """
+version: 1
+stack: access
+variables: {word: {sensitive: true}, other: {sensitive: true}}
+users:
+  orders: {password: "{{ var.word }}"}
+  etl: {password: "{{ var.other }}"}
+access:
+  User:orders: {produce: [a, b], consume: {topics: c, group: orders}}
+  User:etl: {produce: a}
+quotas: [{user: etl, producer_byte_rate: 1MB/s}]
+"""
+WORDS = {"KPLAN_VAR_word": "canary-status-1", "KPLAN_VAR_other": "canary-status-2"}
+
+
+@pytest.fixture
+def access(tmp_path: Path) -> Shell:
+    made = Shell(tmp_path, dict(WORDS), tuple(WORDS.values()))
+    made.write("stack.yaml", ACCESS)
+    made.kplan("apply", "stack.yaml", "--yes")
+    return made
+
+
+def change_access(shell: Shell, *changes: Change) -> None:
+    """What others do to bindings and users of the simulated cluster."""
+    cluster = open_cluster(Environment("local", str(shell.folder), simulated=Simulated()))
+    for change in changes:
+        backend = cluster.find(change.address)
+        assert backend is not None and backend.act([change], {})[change.address].ok
+    cluster.close()
+
+
+def test_each_principal_has_its_numbers(access: Shell) -> None:
+    lost = parse_binding("User:orders/allow/Write/topic/b")
+    foreign = [parse_binding(f"User:{who}/allow/Alter/topic/a") for who in ("etl", "nobody")]
+    change_access(
+        access,
+        Change(lost.address, Action.DELETE, lost),
+        *(Change(each.address, Action.CREATE, None, each) for each in foreign),
+    )
+    found = status(access, expect=2)
+    assert found["bindings"]["missing"] == [lost.name]  # type: ignore[index]
+    assert found["bindings"]["principals"] == {  # type: ignore[index]
+        "User:etl": {"declared": 1, "existing": 1, "live": 2},
+        "User:orders": {"declared": 4, "existing": 3, "live": 3},
+    }
+    assert "logins" not in found["users"] and found["quotas"]["existing"] == ["user=etl"]  # type: ignore[index,operator]
+    text = access.kplan("status", "stack.yaml", expect=2).out
+    assert "\n    User:etl  1 of 1 there, 1 other\n    User:orders  3 of 4 there\n" in text
+
+
+def test_logins_tell_which_passwords_are_live(access: Shell) -> None:
+    works = {"orders": {"result": "works"}, "etl": {"result": "works"}}
+    assert access.kplan("status", "stack.yaml", "--logins", "--format", "json").json["users"]["logins"] == works
+    etl = ScramUser("etl", frozen({"SCRAM-SHA-512": 4096}), Secret(value="changed-elsewhere"))
+    change_access(access, Change(etl.address, Action.CREATE, None, etl))
+    assert status(access)["status"] == "healthy"  # no login, so no password is compared
+    ended = access.kplan("status", "stack.yaml", "--logins", "--format", "json", expect=2)
+    jsonschema.validate(ended.json, SCHEMA)
+    assert ended.json["users"]["logins"] == {**works, "etl": {"result": "refused"}}
+    assert ended.json["users"]["differences"] == {"etl": ["password: not the declared one"]}
+    text = access.kplan("status", "stack.yaml", "--logins", expect=2).out
+    assert "\n    orders  login works\n    etl  login refused\n" in text
+
+
+def test_a_login_that_cannot_be_tried_has_its_reason(access: Shell) -> None:
+    orders = ScramUser("orders", frozen({"SCRAM-SHA-512": 4096}))
+    etl = ScramUser("etl", frozen({"SCRAM-SHA-512": 4096}))
+    other = ScramUser("etl", frozen({"SCRAM-SHA-256": 4096}), Secret(value=WORDS["KPLAN_VAR_other"]))
+    change_access(
+        access,
+        Change(orders.address, Action.DELETE, orders),
+        Change(etl.address, Action.DELETE, etl),
+        Change(other.address, Action.CREATE, None, other),
+    )
+    ended = access.kplan("status", "stack.yaml", "--logins", "--format", "json", expect=2)
+    assert ended.json["users"]["logins"] == {
+        "orders": {"result": "not checked", "reason": "it is not there"},
+        "etl": {"result": "not checked", "reason": "it has none of the declared mechanisms"},
+    }
+
+
+def test_a_password_without_a_value_is_not_tried(tmp_path: Path) -> None:
+    made = Shell(tmp_path, dict(WORDS), tuple(WORDS.values()))
+    made.write("stack.yaml", ACCESS)
+    made.kplan("apply", "stack.yaml", "--yes")
+    del made.environment["KPLAN_VAR_other"]
+    ended = made.kplan("status", "stack.yaml", "--logins")
+    assert "\n    orders  login works\n    etl  login not checked (its password has no value here)\n" in ended.out
+
+
+def test_logins_are_not_repeated(access: Shell) -> None:
+    assert "--watch" in access.kplan("status", "stack.yaml", "--logins", "--watch", expect=64).err
