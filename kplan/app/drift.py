@@ -47,14 +47,12 @@ def find_drift(loaded: Loaded, opened: OpenEnvironment, runtime: Runtime) -> Dri
 
 def notify_drift(outcome: DriftOutcome, environment: Environment, runtime: Runtime) -> None:
     """Notify the environment's receivers of each stack that drifted, without secrets."""
-    from kplan.execution.notify import notify_drift
+    from kplan.execution.notify import DriftNotice
 
+    notifier = runtime.notifier(environment)
     for stack in outcome.stacks:
         if stack.drift:
             lines = [
                 f"{judged.drift.address}: {describe_change(judged)}; {describe_next(judged)}" for judged in stack.drift
             ]
-            masked = [runtime.mask.mask(line) for line in lines]
-            words = f"drift: {summarize(stack.drift)}."
-            for problem in notify_drift(environment.notify, stack.stack, stack.env, words, masked):
-                runtime.warn(problem)
+            notifier.notify_drift(DriftNotice(stack.stack, f"drift: {summarize(stack.drift)}.", lines))

@@ -12,7 +12,8 @@ from kplan.app.saved import fill_logins, fill_secrets
 from kplan.app.wait import wait_for_others
 from kplan.diagnostics import Invalid, JournalBroken, codes, error
 from kplan.execution.apply import prepare_run
-from kplan.execution.recovery import Recovery, abandon, describe_standing, find_other_place, rebuild_plan
+from kplan.execution.places import OtherPlace, find_other_place
+from kplan.execution.recovery import Recovery, abandon, describe_standing, rebuild_plan
 from kplan.execution.run import make_reader
 from kplan.model.journal import replay
 from kplan.planning.risk import Accepted
@@ -61,12 +62,12 @@ class StepState:
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """An interrupted run. `elsewhere` is why it was not here, empty where it was; `other` holds its stack now."""
+    """An interrupted run. `elsewhere` is how its place differs from this one; `other` holds its stack now."""
 
     progress: Progress
     plan: Plan
     steps: Sequence[StepState]
-    elsewhere: str
+    elsewhere: OtherPlace | None
     other: Holder | None
 
 
@@ -144,8 +145,8 @@ def read_open_run(progress: Progress, plan: Plan, opened: OpenEnvironment, runti
         )
         for step in plan.steps
     ]
-    reason = find_other_place(plan, live, opened.environment.name)
-    return OpenRun(progress, plan, steps, reason, opened.store.holder(progress.stack))
+    elsewhere = find_other_place(plan, live, opened.environment.name)
+    return OpenRun(progress, plan, steps, elsewhere, opened.store.holder(progress.stack))
 
 
 def _state_of(progress: Progress, number: int) -> str:

@@ -76,8 +76,9 @@ class Runtime:
     def notifier(self, environment: Environment) -> Notifier:
         """Return what notifies the receivers of `environment`."""
         from kplan.execution.notify import Notifier
+        from kplan.render import messages
 
-        return Notifier(environment.notify, environment.name, self.mask.mask, self.warn)
+        return Notifier(environment.notify, environment.name, self.mask.mask, self.warn, messages)
 
     def holder(self, command: str) -> Holder:
         """Return who holds the locks of a new run; `command` is shown to those who are refused meanwhile."""

@@ -109,6 +109,7 @@ def _show_runs(
 ) -> list[OpenRun]:
     """Show the runs, and return those to recover: the one that was named, or those of this environment."""
     from kplan.app.recover import plan_runs, read_open_run
+    from kplan.execution.wording import describe_other_place
 
     runs_here = []
     plans = plan_runs(runs, opened, request, session.request, session.runtime)
@@ -119,7 +120,8 @@ def _show_runs(
             _show_holder(session, progress, run.other)
         if run.elsewhere:
             place = f"--env {plan.env or 'NAME'}"
-            session.note(f"run {progress.run} is skipped: {run.elsewhere}; give its environment: {place}")
+            reason = describe_other_place(run.elsewhere)
+            session.note(f"run {progress.run} is skipped: {reason}; give its environment: {place}")
         if not run.elsewhere or request.run:
             runs_here.append(run)
     return runs_here

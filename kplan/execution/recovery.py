@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from shlex import quote
 
 from kplan.diagnostics import JournalBroken, KplanError, codes
+from kplan.execution.places import find_other_place
 from kplan.execution.rollback import WATCH_INTERVAL_S, Rollback, fit_to_live
 from kplan.execution.run import Failure, Result, Run, Sent, has_changed
+from kplan.execution.wording import describe_other_place
 from kplan.kinds.codec import change_from_json
 from kplan.kinds.connector.options import drops_of
 from kplan.kinds.connector.sensitivity import with_values
@@ -27,7 +29,6 @@ from kplan.planning.risk import accept_name
 from kplan.planning.trust import escape, find_forbidden, find_undo_refusals, is_claimed, is_run_id
 from kplan.planning.undo import inverse
 from kplan.planning.unknown_words import find_unknown_change
-from kplan.servers.base import needs_connect
 from kplan.state.base import Holder, Lock, Store
 from kplan.values import dataclass
 from kplan.version import __version__
@@ -88,21 +89,6 @@ def _add_live_values(sent: Sent, live: Live) -> Sent:
     if captured is None:
         captured = {key: value for key, value in sent.captured.items() if key != "offsets"}
     return replace(sent, captured=captured)
-
-
-def find_other_place(plan: Plan, live: Live, environment: str) -> str:
-    """Return why this is not where the run was; empty where it is, as far as can be known."""
-    target, live_target = plan.target, live.target
-    if target.cluster_id and live_target.cluster_id and target.cluster_id != live_target.cluster_id:
-        return f"it was on cluster {target.cluster_id}, and this is {live_target.cluster_id}"
-    changes_connectors = needs_connect(c.address for c in plan.changes if not c.is_ledger_only)
-    connect = live_target.connect_url or live_target.simulated
-    if changes_connectors and not connect:
-        return f"it changed connectors at {target.connect_url or 'a Connect'}, and there is no Connect here"
-    if changes_connectors and environment != plan.env and target.connect_url not in ("", connect):
-        return f"it changed connectors at {target.connect_url}, and this is {connect}"
-    unseen = [str(c.address) for c in plan.changes if c.address in live.hidden]
-    return f"{unseen[0]} may not be described with this login" if unseen else ""
 
 
 def describe_standing(step: Step, live: Live) -> str:
@@ -236,9 +222,9 @@ class Recovery:
     def _read_live(self) -> tuple[Live, Ledger]:
         """Return what is live where the run was. Raises if this is another place."""
         live, ledger = self.run.read()
-        if reason := find_other_place(self.run.plan, live, self.environment):
+        if place := find_other_place(self.run.plan, live, self.environment):
             raise KplanError(
-                f"run {self.run.holder.run} cannot be ended here: {reason}",
+                f"run {self.run.holder.run} cannot be ended here: {describe_other_place(place)}",
                 code=codes.K618,
                 help=f"give its environment: kplan recover {self.run.holder.run} --env {self.run.plan.env or 'NAME'}",
             )

@@ -22,6 +22,7 @@ import pytest
 
 import kplan
 from kplan import diagnostics
+from kplan.execution.notify import Undelivered
 from tests.shell import Shell
 
 ROOT = Path(__file__).parents[2]
@@ -485,7 +486,7 @@ def test_receivers_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     told: list[dict[str, Any]] = []
     monkeypatch.setattr(
         "kplan.execution.notify.post_to_receivers",
-        lambda receivers, triggers, body: told.append(body["kplan"]) or ["h is not there"],
+        lambda receivers, triggers, body: told.append(body["kplan"]) or [Undelivered("h", status=404)],
     )
     failing(folder, "topic/search.index", more=', notify: [{webhook: "http://h/x"}]')
     loaded, plan = planned()

@@ -14,8 +14,10 @@ import pytest
 
 from kplan.diagnostics import Conflict, Denied, JournalBroken, KplanError, Rejected
 from kplan.execution.apply import Apply
-from kplan.execution.recovery import Recovery, abandon, find_other_place, rebuild_plan
+from kplan.execution.places import find_other_place
+from kplan.execution.recovery import Recovery, abandon, rebuild_plan
 from kplan.execution.run import Run, make_reader
+from kplan.execution.wording import describe_other_place
 from kplan.model import Action, Address, Change, Connector, Live, Move, Owned, Resource, Stack, Target, Topic
 from kplan.model.events import RunEnded, RunEvent, StepDone
 from kplan.model.journal import Entry, replay
@@ -461,8 +463,9 @@ def test_another_address_of_the_same_environment_is_the_same_place(place: Place)
     died(place, place.plan(Topic("a", 1, 1), Connector("c", CONFIG)), "end")
     plan = place.recovery().run.plan
     moved = Live(Target(plan.target.cluster_id, connect_url="http://balancer"))
-    assert find_other_place(plan, moved, "local") == ""
-    assert find_other_place(plan, moved, "other") != ""
+    assert find_other_place(plan, moved, "local") is None
+    other = find_other_place(plan, moved, "other")
+    assert other is not None and describe_other_place(other).endswith(", and this is http://balancer")
 
 
 # -- forward ----------------------------------------------------------------------------------------------------------

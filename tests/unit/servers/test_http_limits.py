@@ -12,8 +12,9 @@ import pytest
 
 from kplan.ci.hosting import Api, Refused
 from kplan.diagnostics import KplanError, Timeout, Unreachable
-from kplan.execution.notify import post_to_receivers
+from kplan.execution.notify import RunNotice, Undelivered, post_to_receivers
 from kplan.project.environment import Receiver
+from kplan.render.messages import describe_undelivered
 from kplan.servers.connect.access import Access, Pacing
 from kplan.servers.connect.connectors import ConnectConnectors
 from kplan.servers.connect.rest import MAX_ANSWER_BYTES
@@ -146,9 +147,10 @@ def test_an_endless_answer_of_the_host_is_refused(serve: Serve) -> None:
 
 def test_a_receiver_that_trickles_is_given_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kplan.execution.notify.REQUEST_TIMEOUT_S", TIMEOUT_S)
-    problems: list[str] = []
+    lost: list[Undelivered] = []
     to = [Receiver(serve(SLOW["headers"]), ("failure",))]
-    assert seconds(lambda: problems.extend(post_to_receivers(to, {"failure"}, {}))) < 4
+    assert seconds(lambda: lost.extend(post_to_receivers(to, {"failure"}, {}))) < 4
+    problems = [describe_undelivered(RunNotice("s", "r", "applied", ""), each) for each in lost]
     assert problems == ["127.0.0.1 could not be notified how the run ended (ReadTimeout)"]
 
 
