@@ -9,7 +9,7 @@ from typing import Any, Final
 from kplan.importers.connector_block import BlockExpander, choose_free_name, declare_variables, to_identifier
 from kplan.importers.resources import ImportedResources
 from kplan.importers.writing import escape_template, to_rate
-from kplan.kinds.acl.binding import AclBinding
+from kplan.kinds.acl.binding import CONNECTORS_LINE, AclBinding
 from kplan.kinds.acl.folding import Need, fold_bindings
 from kplan.kinds.acl.rights import ResourcePattern
 from kplan.kinds.connector.access import LOGIN
@@ -148,7 +148,7 @@ def _find_needs(data: Data, connectors: Mapping[str, Connector], expander: Block
     needs: dict[str, set[Need]] = {name: set() for name in names if str(Address(Connector.kind, name)) not in unknown}
     for resource in stack.resources.values() if stack else ():
         for line in resource.lines if isinstance(resource, AclBinding) else ():
-            if (name := line.partition(": ")[2]) in needs:
+            if (name := line.removeprefix(CONNECTORS_LINE)) in needs:
                 assert isinstance(resource, AclBinding)
                 place = ResourcePattern(resource.resource_type, resource.resource_name, resource.pattern)
                 needs[name].add((resource.operation, place))

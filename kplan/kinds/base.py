@@ -125,6 +125,14 @@ class Consequences(Protocol[R_contra]):
         """Whether the change comes after changes, too, of what it uses, not only after their creation."""
         return False
 
+    def find_served(self, change: Change) -> Collection[Address]:
+        """Return the resources that need what the change makes, where they do not name it themselves."""
+        return ()
+
+    def find_provided_variables(self, change: Change) -> Collection[str]:
+        """Return the variables whose values the servers accept only once the change is made."""
+        return ()
+
     def keep_additions(self, back: Change) -> Change:
         """Return an undo of an update that leaves what the update may or may not have added, and cannot be removed."""
         return back

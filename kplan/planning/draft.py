@@ -38,6 +38,13 @@ class Draft:
         """Return the changes of one stack."""
         return [change for (other, _), change in self.changes.items() if other == place]
 
+    def by_stack(self) -> list[list[Change]]:
+        """Return the changes of each stack."""
+        grouped: list[list[Change]] = [[] for _ in self.stacks]
+        for (place, _), change in self.changes.items():
+            grouped[place].append(change)
+        return grouped
+
     def problems_of(self, place: int) -> list[Diagnostic]:
         """Return what is wrong in one stack."""
         return [problem for other, problem in self.problems if other == place]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 import heapq
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from kplan.kinds.phases import Phase
-from kplan.kinds.registry import KINDS, consequences_of
+from kplan.kinds.registry import KINDS, comparison_of, consequences_of
+from kplan.language.template import references
 from kplan.model import Action, Address, Change, Resource
 from kplan.values import dataclass
 
@@ -35,21 +36,25 @@ class Cycle(ValueError):
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What changes wait for: a resource that another one uses is made before that one, and is deleted after its users
-    have changed. `made` and `kept` are what some change creates, and what some change leaves there."""
+    have changed. `made` and `kept` are what some change creates, and what some change leaves there. `providers` are the
+    changes that a resource needs without naming them."""
 
     made: frozenset[Address]
     kept: frozenset[Address]
     users: Mapping[Address, Collection[Address]]
+    providers: Mapping[Address, Collection[Address]]
 
     @classmethod
-    def of(cls, changes: Iterable[Change]) -> Needs:
+    def of(cls, changes: Iterable[Change], stacks: Iterable[Sequence[Change]] = ()) -> Needs:
+        """Return what the changes wait for; `stacks` are the same changes, stack by stack."""
         acting = [change for change in changes if not change.is_ledger_only]
         users: dict[Address, set[Address]] = {}
         for change in acting:
             for address in _used(change):
                 users.setdefault(address, set()).add(change.address)
         made = frozenset(change.address for change in acting if change.action in MAKES)
-        return cls(made, frozenset(c.address for c in acting if c.action is not Action.DELETE), users)
+        kept = frozenset(change.address for change in acting if change.action is not Action.DELETE)
+        return cls(made, kept, users, {a: each for own in stacks for a, each in _find_providers(own).items()})
 
     def add(self, change: Change) -> Change:
         """Return the change with what it waits for."""
@@ -59,10 +64,33 @@ class Needs:
     def _find(self, change: Change) -> frozenset[Address]:
         if change.after is not None and not change.is_ledger_only:
             waits_for = self.kept if consequences_of(change).waits_for_updates(change) else self.made
-            return _uses(change.after) & waits_for
+            return (_uses(change.after) & waits_for) | frozenset(self.providers.get(change.address, ()))
         if change.before is not None and change.action is Action.DELETE:
             return frozenset(self.users.get(change.address, ()))
         return frozenset()
+
+
+def _find_providers(changes: Sequence[Change]) -> dict[Address, set[Address]]:
+    """Return, by the resource that needs them, the changes of one stack that give it rights or make its login work."""
+    providers: dict[Address, set[Address]] = {}
+    by_variable: dict[str, set[Address]] = {}
+    for change in changes:
+        for address in consequences_of(change).find_served(change):
+            providers.setdefault(address, set()).add(change.address)
+        for name in consequences_of(change).find_provided_variables(change):
+            by_variable.setdefault(name, set()).add(change.address)
+    for change in changes if by_variable else ():
+        names = {name for name in _list_variables(change) if name in by_variable}
+        if names and not consequences_of(change).find_provided_variables(change):
+            providers.setdefault(change.address, set()).update(*(by_variable[name] for name in names))
+    return providers
+
+
+def _list_variables(change: Change) -> Iterator[str]:
+    """Yield the variables whose values a resource is to hold."""
+    if change.after is not None:
+        for secret in comparison_of(change.address).secrets(change.after).values():
+            yield from references(secret.ref)
 
 
 def _uses(resource: Resource) -> frozenset[Address]:

@@ -134,7 +134,7 @@ def compare_stacks(stacks: Sequence[Stack], live: Live, ledger: Ledger, options:
 
 def narrow(draft: Draft, options: Options) -> Draft:
     """Keep what was asked for and what that needs, in whichever stack that is."""
-    needs = Needs.of(draft.all)
+    needs = Needs.of(draft.all, draft.by_stack())
     draft = draft.edit(needs.add)
     draft = draft.report(_report_unmatched(draft, options))
     kept, clashes = narrow_changes(draft.all, options.targets, options.excluded)

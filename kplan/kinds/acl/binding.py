@@ -20,6 +20,7 @@ from kplan.values import dataclass
 
 PERMISSIONS: Final = ("allow", "deny")
 HOST: Final = "host="
+CONNECTORS_LINE: Final = "connectors: "  # what a line of a principal's block is called, before the connector's name
 
 
 @dataclass(frozen=True, slots=True)

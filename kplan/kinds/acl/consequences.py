@@ -8,7 +8,7 @@ from dataclasses import replace
 from kplan.diagnostics import Diagnostic
 from kplan.kinds.acl import risks
 from kplan.kinds.acl.authorizer import EVERYBODY
-from kplan.kinds.acl.binding import AclBinding
+from kplan.kinds.acl.binding import CONNECTORS_LINE, AclBinding
 from kplan.kinds.acl.options import AclOptions, is_about_own_access
 from kplan.kinds.base import Consequences
 from kplan.kinds.phases import Phase
@@ -19,6 +19,13 @@ from kplan.model import Action, Address, Change, Live, Owned, Risk, Stack, Targe
 class AclConsequences(Consequences[AclBinding]):
     def decide_undo(self, change: Change, target: Target) -> Undo:
         return Undo("delete" if change.action is Action.CREATE else "recreate", True)
+
+    def find_served(self, change: Change) -> Collection[Address]:
+        """Return the connectors whose lines ask for the new binding."""
+        if change.action is not Action.CREATE or not isinstance(change.after, AclBinding):
+            return ()
+        names = [line.removeprefix(CONNECTORS_LINE) for line in change.after.lines if line.startswith(CONNECTORS_LINE)]
+        return [Address("connector", name) for name in names]
 
     def phase(self, change: Change) -> Phase:
         if not risks.takes_away(change):

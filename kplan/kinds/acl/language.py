@@ -11,7 +11,14 @@ from typing import Any
 from kplan.diagnostics import Diagnostic, codes, warning
 from kplan.kinds.acl import lines
 from kplan.kinds.acl.authorizer import allows, covers
-from kplan.kinds.acl.binding import PERMISSIONS, AclBinding, describe_binding, make_binding, parse_binding
+from kplan.kinds.acl.binding import (
+    CONNECTORS_LINE,
+    PERMISSIONS,
+    AclBinding,
+    describe_binding,
+    make_binding,
+    parse_binding,
+)
 from kplan.kinds.acl.operations import ALL, ANY_HOST, ANY_NAME, OPERATIONS, PatternType, ResourceType, is_checked
 from kplan.kinds.acl.rights import ResourcePattern, Right
 from kplan.kinds.expansion import KEY, ExpansionContext
@@ -135,7 +142,7 @@ def _expand_lines(block: _Block, own: Mapping[str, Any]) -> Iterator[AclBinding]
         yield from block.make("kplan", ("kplan",), lines.kplan(own["kplan"], block.context.surroundings.kafka_topic))
     for i, name in enumerate(lines.list_texts(own.get("connectors") or [])):
         at: KEY = ("connectors", i) if isinstance(own["connectors"], list) else ("connectors",)
-        yield from block.make(f"connectors: {name}", at, _find_rights_of_connector(block, name, at))
+        yield from block.make(f"{CONNECTORS_LINE}{name}", at, _find_rights_of_connector(block, name, at))
     for permission in PERMISSIONS:
         for i, entry in enumerate(own.get(permission) or []):
             yield from _expand_entry(block, permission, i, entry)

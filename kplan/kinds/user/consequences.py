@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from kplan.diagnostics import codes
@@ -12,6 +12,7 @@ from kplan.kinds.phases import Phase
 from kplan.kinds.risks import RiskContext, make_risk
 from kplan.kinds.user.comparison import PASSWORD
 from kplan.kinds.user.user import ScramUser
+from kplan.language.template import references
 from kplan.model import Action, AttrDiff, Change, Live, Risk, Secret, Target, Undo
 
 NO_PASSWORD = "no broker returns the password, and `previous_password` does not name it"
@@ -45,6 +46,14 @@ class UserConsequences(Consequences[ScramUser]):
         if not needs_old_password(change) or _find_previous(change) is not None:
             return Undo("restore", True)
         return Undo("none", False, NO_PASSWORD)
+
+    def find_provided_variables(self, change: Change) -> Collection[str]:
+        """Return those of the password that the change sets."""
+        user = change.after
+        is_set = change.action is Action.CREATE or any(diff.path == PASSWORD for diff in change.diffs)
+        if not is_set or change.is_ledger_only or not isinstance(user, ScramUser) or user.password is None:
+            return ()
+        return references(user.password.ref)
 
     def phase(self, change: Change) -> Phase:
         return Phase.USERS_DELETED if change.action is Action.DELETE else Phase.USERS_CHANGED

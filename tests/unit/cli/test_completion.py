@@ -24,9 +24,21 @@ removed: [{topic: shop.old}, {topic: shop.kept, keep: true}]
 """
 
 
+ACCESS = """\
+version: 1
+stack: access
+variables: {word: {sensitive: true}}
+users: {orders: {password: "{{ var.word }}"}, a b: {password: "{{ var.word }}"}}
+access: {User:orders: {produce: [shop.orders, "shop.*"]}, "User:CN=app,O=x y": {produce: shop.orders}}
+quotas: [{user: orders, client_id: etl, producer_byte_rate: 1}, {ip: default, connection_creation_rate: 1}]
+removed: [{acl: User:old/allow/Read/topic/a}, {user: old}]
+"""
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "stack.yaml").write_text(STACK)
+    (tmp_path / "access.yaml").write_text(ACCESS)
     (tmp_path / "broken.yaml").write_text("a: [")
     (tmp_path / "kplan.yaml").write_text(
         'version: 1\nenvironments:\n  dev: {kafka: {bootstrap.servers: "{{ env.NO }}"}}\n  local:\n'
@@ -62,6 +74,15 @@ def offered(folder: Path, line: str, *python: str) -> tuple[list[str], str]:
         "plain,delete:topic/other", "plain,delete:connector/sink"]),
     ("kplan apply stack.yaml --accept change:c", ["plain,change:connector/sink"]),
     ("kplan plan --accept ", ["plain,max_changes", "plain,delete:", "plain,replace:", "plain,change:"]),
+    ("kplan plan access.yaml --target acl/User:o", [
+        "plain,acl/User:orders/allow/Write/topic/shop.orders", "plain,acl/User:orders/allow/Write/topic-prefix/shop."]),
+    ("kplan plan access.yaml --exclude acl/User:C", ["plain,acl/User:CN=app,O=x%20y/allow/Write/topic/shop.orders"]),
+    ("kplan plan access.yaml --target user/", ["plain,user/orders", "plain,user/a%20b"]),
+    ("kplan plan access.yaml --target q", ["plain,quota/user=orders,client-id=etl", "plain,quota/ip-default"]),
+    ("kplan plan access.yaml --accept change:user/", ["plain,change:user/orders", "plain,change:user/a%20b"]),
+    ("kplan plan access.yaml --accept delete:acl/User:ol", ["plain,delete:acl/User:old/allow/Read/topic/a"]),
+    ("kplan list --kind ", ["plain,acl", "plain,connector", "plain,quota", "plain,topic", "plain,user"]),
+    ("kplan status access.yaml --logi", ["plain,--logins"]),
     ("kplan plan stack.yaml --report m", ["plain,md=plan.md"]),
     ("kplan validate --report ", ["plain,sarif=plan.sarif", "plain,junit=plan.xml", "plain,github=-",
                                   "plain,json=plan.json"]),
