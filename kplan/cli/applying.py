@@ -107,7 +107,9 @@ def _write_event(session: Session, type: str, message: str, **details: Any) -> N
 
 def _write_unchanged(session: Session, plans: Sequence[Plan]) -> None:
     """Write the end of each apply that has nothing to do, as one that ran has it."""
-    statistics = {"topics_created": 0, "topic_creation_errors": 0, "retries": 0}
+    from kplan.kinds.statistics import make_statistics
+
+    statistics = make_statistics((), (), 0)
     for plan in plans:
         summary = {"outcome": "unchanged", "stack": plan.stack, "left": [], "exit_code": 0, "statistics": statistics}
         _write_event(session, "apply_summary", f"{plan.stack}: nothing to do.", **summary)

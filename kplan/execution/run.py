@@ -14,6 +14,7 @@ from kplan.execution.records import RunRecords
 from kplan.kinds.connector.options import drops_of
 from kplan.kinds.connector.sensitivity import of_changes, of_ledger
 from kplan.kinds.registry import KINDS, comparison_of
+from kplan.kinds.statistics import make_statistics
 from kplan.kinds.topic.options import reassignment_of
 from kplan.model import Action, Address, Change, Health, Live, Owned, Target
 from kplan.model.events import (
@@ -202,15 +203,13 @@ class Run:
         )
         return result
 
-    def count_statistics(self, result: Result) -> dict[str, int]:
-        """Return the numbers of topics created, of those that failed, and of requests that were sent again."""
-        creations = [s for s in self.sent.values() if s.step.change.action is Action.CREATE]
-        topic_creations = [s for s in creations if s.step.change.address.kind == "topic" and not s.is_adopted]
-        created = (
-            sum(1 for s in topic_creations if s.done) if result.outcome in ("applied", "completed", "stopped") else 0
-        )
-        errors = sum(1 for s in topic_creations if not s.done)
-        return {"topics_created": created, "topic_creation_errors": errors, "retries": result.retries}
+    def count_statistics(self, result: Result) -> dict[str, Any]:
+        """Return the numbers of resources created, of those that failed, and of requests that were sent again."""
+        creations = [s for s in self.sent.values() if s.step.change.action is Action.CREATE and not s.is_adopted]
+        keeps_them = result.outcome in ("applied", "completed", "stopped")
+        created = (s.step.change.address.kind for s in creations if s.done and keeps_them)
+        failed = (s.step.change.address.kind for s in creations if not s.done)
+        return make_statistics(created, failed, result.retries)
 
     # -- forward --------------------------------------------------------------------------------------------------
     def run_waves(self, lock: Lock, steps: Sequence[Step]) -> Failure | None:

@@ -9,12 +9,13 @@ from typing import Any
 
 from kplan.kinds.base import Kind
 from kplan.kinds.registry import KINDS
+from kplan.kinds.statistics import make_statistics
 from kplan.model import Address, AttrDiff, Facts, Live, Resource, Secret, Stack, Target
 from kplan.model.journal import ADOPTED_MEANWHILE, Entry, Progress, replay
 from kplan.planning.comparison import compare
 from kplan.values import dataclass
 
-FORMAT = "1.2"
+FORMAT = "1.3"
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 HEALTHY, DEGRADED, ERROR = "healthy", "degraded", "error"
 
@@ -232,19 +233,19 @@ def _format_value(value: object) -> str:
     return "not set" if value is None else str(value)
 
 
-def count_statistics(last: Progress | None) -> dict[str, int]:
+def count_statistics(last: Progress | None) -> dict[str, Any]:
     """Return what the last run did, as its journal has it."""
-    planned = last.planned if last else {}
+    if last is None:
+        return make_statistics((), (), 0)
 
-    def count_created(numbers: Iterable[int]) -> int:
-        items = [planned[n] for n in numbers if n in planned]
-        return sum(1 for i in items if i.address.startswith("topic/") and (i.change or {}).get("actions") == ["create"])
+    def find_created(numbers: Iterable[int]) -> Iterator[str]:
+        """Yield the kinds of what these steps create."""
+        for item in (last.planned[n] for n in numbers if n in last.planned):
+            if (item.change or {}).get("actions") == ["create"]:
+                yield item.address.partition("/")[0]
 
-    return {
-        "topics_created": count_created(n for n in last.done if n not in last.undone) if last else 0,
-        "topic_creation_errors": count_created(last.flying) if last else 0,
-        "retries": int(last.about.get("retries", 0)) if last else 0,
-    }
+    done = (n for n in last.done if n not in last.undone)
+    return make_statistics(find_created(done), find_created(last.flying), int(last.about.get("retries", 0)))
 
 
 @dataclass(frozen=True, slots=True)

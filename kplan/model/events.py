@@ -168,7 +168,7 @@ class RunEnded:
     left: tuple[str, ...] = ()
     seconds: float = 0.0
     retries: int = 0
-    statistics: Mapping[str, int] = field(default_factory=dict)
+    statistics: Mapping[str, Any] = field(default_factory=dict)
     earlier_outcome: str | None = None
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from kplan.inspect.status import ERROR
 from kplan.kinds.base import Kind
+from kplan.kinds.nouns import count_resources
 from kplan.kinds.registry import KINDS
-from kplan.text import count
+from kplan.kinds.statistics import read_creations
+from kplan.text import count, join_names
 
 
 def render_lines(document: Mapping[str, Any]) -> list[str]:
@@ -65,15 +67,21 @@ def _render_last_runs(document: Mapping[str, Any]) -> Iterator[str]:
             yield f"    {run['error']}"
 
 
-def _describe_run(numbers: Mapping[str, int]) -> str:
+def _describe_run(numbers: Mapping[str, Any]) -> str:
     """Return in words what the last run created and sent again; empty for neither."""
-    created, errors, retries = (numbers[key] for key in ("topics_created", "topic_creation_errors", "retries"))
+    created, errors = read_creations(numbers)
+    retries = int(numbers["retries"])
     parts = [
-        f"{count(created, 'topic')} created" if created or errors else "",
-        f"{errors} not created" if errors else "",
+        f"{_count_by_kind(created)} created" if any(created.values()) else "",
+        f"{_count_by_kind(errors)} not created" if any(errors.values()) else "",
         f"{count(retries, 'request')} sent again" if retries else "",
     ]
     return ", ".join(filter(None, parts))
+
+
+def _count_by_kind(numbers: Mapping[str, int]) -> str:
+    """Return the numbers in words: `2 topics and 1 connector`."""
+    return join_names([count_resources(number, kind) for kind, number in numbers.items() if number])
 
 
 def _describe_lag(connector: Mapping[str, Any]) -> str:

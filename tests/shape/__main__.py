@@ -43,7 +43,7 @@ class Measure:
 # A limit may only go down. Lower it in the change that makes it possible.
 MEASURES = (
     Measure("modules directly in kplan/", 12, Package.modules_at_top),
-    Measure("places that know a single kind", 14, Package.kind_knowledge),
+    Measure("places that know a single kind", 13, Package.kind_knowledge),
     Measure("groups of modules that import each other", 0, Package.cycles),
     Measure(f"classes of more than {MAX_CLASS_LINES} lines", 0,
             lambda p: [f"{where} ({lines})" for where, lines in p.classes() if lines > MAX_CLASS_LINES]),

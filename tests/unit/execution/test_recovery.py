@@ -216,7 +216,9 @@ def test_a_topic_that_another_client_created_as_planned_is_adopted(place: Place)
     done = {e.step.change.address.name: e.adopted for e in events if isinstance(e, StepDone)}
     assert done == {"a": True, "b": False}
     (end,) = [e for e in events if isinstance(e, RunEnded)]
-    assert end.statistics == {"topics_created": 1, "topic_creation_errors": 0, "retries": 0}
+    assert end.statistics == {
+        "topics_created": 1, "topic_creation_errors": 0, "retries": 0, "created": {"topic": 1}, "creation_errors": {},
+    }  # fmt: skip
     gone = make(stack(), place.cluster, place.store, Options("destroy"))
     assert Apply(place.run(gone, name="run2")).execute().outcome == "applied"
     assert {a.name for a in place.live()} == {"a"}, "destroy leaves what another client created"

@@ -41,6 +41,10 @@ connectors:
     class: org.apache.kafka.connect.file.FileStreamSinkConnector
     config: {file: /y, topics: shop.orders}
 """
+STATISTICS = {
+    "topics_created": 2, "topic_creation_errors": 0, "retries": 0,
+    "created": {"topic": 2, "connector": 2}, "creation_errors": {},
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -62,7 +66,7 @@ def test_all_as_declared_is_healthy(shell: Shell) -> None:
     found = status(shell)
     assert found["status"] == "healthy"
     assert found["topics"]["existing"] == ["shop.customers", "shop.orders"]  # type: ignore[index]
-    assert found["statistics"] == {"topics_created": 2, "topic_creation_errors": 0, "retries": 0}
+    assert found["statistics"] == STATISTICS
     assert found["last_run"]["outcome"] == "applied"  # type: ignore[index]
     assert "shop: HEALTHY" in shell.kplan("status", "stack.yaml").out
 
@@ -99,9 +103,17 @@ def test_retries_of_every_run_are_counted(fail: str, tmp_path: Path, monkeypatch
     assert "2 requests were sent again." in ended.said
     created = 0 if fail else 2
     found = status(shell, expect=2 if fail else 0)
-    assert found["statistics"] == {"topics_created": created, "topic_creation_errors": 0, "retries": 2}
+    by_kind, failed = ({}, {"connector": 1}) if fail else ({"topic": 2, "connector": 2}, {})
+    assert found["statistics"] == {
+        "topics_created": created, "topic_creation_errors": 0, "retries": 2,
+        "created": by_kind, "creation_errors": failed,
+    }  # fmt: skip
     text = shell.kplan("status", "stack.yaml", expect=2 if fail else 0).out
-    summary = "2 topics created, 2 requests sent again" if created else "2 requests sent again"
+    summary = (
+        "2 topics, 2 connectors created, 2 requests sent again"
+        if created
+        else "1 connector not created, 2 requests sent again"
+    )
     assert f": {summary}" in text
 
 
@@ -112,7 +124,7 @@ def test_an_apply_tells_programs_what_it_did(tmp_path: Path) -> None:
         json.loads(line) for line in shell.kplan("apply", "stack.yaml", "--yes", "--format", "json").out.splitlines()
     ]
     [end] = [event for event in events if event["type"] == "apply_summary"]
-    assert end["statistics"] == {"topics_created": 2, "topic_creation_errors": 0, "retries": 0}
+    assert end["statistics"] == STATISTICS
 
 
 def test_a_failed_task_has_its_cause(tmp_path: Path) -> None:
@@ -321,7 +333,7 @@ def test_the_last_run_of_a_stack_is_found_however_many_other_stacks_ran_later(sh
         assert kplan.apply(plan, environment).outcome == "applied"
     found = status(shell)
     assert found["last_run"] == mine
-    assert found["statistics"] == {"topics_created": 2, "topic_creation_errors": 0, "retries": 0}
+    assert found["statistics"] == STATISTICS
     both = shell.kplan("status", "stack.yaml", "other2.yaml", "--format", "json").json
     jsonschema.validate(both, SCHEMA)
     assert both["last_runs"]["shop"] == mine
@@ -359,7 +371,9 @@ def test_an_apply_with_nothing_to_do_ends_with_a_summary(shell: Shell) -> None:
     ]
     end = events[-1]
     assert (end["type"], end["outcome"], end["stack"], end["exit_code"]) == ("apply_summary", "unchanged", "shop", 0)
-    assert end["statistics"] == {"topics_created": 0, "topic_creation_errors": 0, "retries": 0}
+    assert end["statistics"] == {
+        "topics_created": 0, "topic_creation_errors": 0, "retries": 0, "created": {}, "creation_errors": {},
+    }  # fmt: skip
 
 
 ACCESS = """
