@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -127,3 +128,28 @@ def test_completion_scripts_complete_commands_and_flags(name: str, tmp_path: Pat
         check=False,
     )
     assert "--detailed-exitcode" in run.stdout, json.dumps([run.stdout, run.stderr])
+
+
+@pytest.mark.parametrize(("line", "replies"), [
+    ("kplan plan access.yaml --target acl/User:orders/allow/Write/topic-", ["orders/allow/Write/topic-prefix/shop."]),
+    ("kplan plan access.yaml --target=acl/User:orders/allow/Write/topic-", ["orders/allow/Write/topic-prefix/shop."]),
+    ("kplan plan access.yaml --target quota/user=o", ["orders,client-id=etl"]),
+    ("kplan plan 'access.yaml' --accept change:quota/i", ["quota/ip-default"]),
+    ("kplan plan access.yaml --target user/", ["user/orders", "user/a%20b"]),
+    ("kplan list --kind ", ["acl", "connector", "quota", "topic", "user"]),
+    ("kplan plan access.yaml --detailed", ["--detailed-exitcode"]),
+])  # fmt: skip
+def test_bash_completes_a_word_from_its_last_break_on(folder: Path, line: str, replies: list[str]) -> None:
+    """Bash replaces what is typed behind the last `:` or `=`."""
+    script = folder / "completion.sh"
+    script.write_text(Shell(folder).kplan("completion", "bash").out)
+    kplan = folder / "kplan"
+    kplan.write_text(f'#!/bin/sh\nexec {sys.executable} -m kplan "$@"\n')
+    kplan.chmod(0o755)
+    lines = [
+        'source ./completion.sh', f"COMP_LINE={shlex.quote(line)}", "COMP_POINT=${#COMP_LINE}",
+        "COMP_WORDBREAKS=$' \\t\\n\"\\'><=;|&(:'", "COMPREPLY=()", "_kplan_completion ./kplan",
+        'printf "%s\\n" "${COMPREPLY[@]}"',
+    ]  # fmt: skip
+    run = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, text=True, cwd=folder, check=False)
+    assert (run.stdout.splitlines(), run.stderr) == (replies, "")
