@@ -12,9 +12,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from tests.bench import sampler
 from tests.bench.chart import Points
@@ -29,6 +37,7 @@ NEW = 1_000  # topics of a first apply
 MANY = 10_000  # changes of a plan that is shown, topics in files
 FEW = 10  # topics for a tool that makes them one by one
 CONNECTORS = 300
+BINDINGS = 1_000
 # Of a broker with thousands of topics on a busy machine: it is not taken for dead, and may be slow.
 PATIENT = {"broker.session.timeout.ms": "120000", "broker.heartbeat.interval.ms": "5000"}
 HEAP = "1g"  # with 512m and 10,000 topics the broker does little else than collect garbage
@@ -78,6 +87,14 @@ class Bench:
     @cached_property
     def kafka(self) -> KafkaCluster:
         return self.closing.enter_context(KafkaCluster(properties=PATIENT, heap=HEAP))
+
+    @cached_property
+    def guarded(self) -> KafkaCluster:
+        """A broker with an authorizer, on which everybody is a super user."""
+        return self.closing.enter_context(KafkaCluster(properties={
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS", **PATIENT,
+        }))  # fmt: skip
 
     @cached_property
     def admin(self) -> AdminClient:
@@ -246,6 +263,42 @@ def apply(bench: Bench) -> Iterator[Figure]:
     bench.curves["apply"] = dict(curve)
 
 
+def access(bench: Bench) -> Iterator[Figure]:
+    """First applies of bindings by a super user; what they made is taken away after each."""
+    at = bench.guarded.bootstrap
+    admin = AdminClient({"bootstrap.servers": at})
+    anything: Any = None
+    all_bindings = AclBindingFilter(ResourceType.ANY, anything, ResourcePatternType.ANY, anything, anything,
+                                    AclOperation.ANY, AclPermissionType.ANY)  # fmt: skip
+    number = iter(range(1_000_000))
+    for answer in admin.create_topics([NewTopic("bench-state", 1, 1)]).values():
+        answer.result(60)
+
+    def ended(found: T) -> T:
+        for answer in admin.delete_acls([all_bindings]).values():
+            answer.result(60)
+        while admin.describe_acls(all_bindings).result(60):
+            time.sleep(0.1)
+        return found
+
+    def begun() -> Sequence[object]:
+        name = f"b{next(number)}"
+        text = "".join(
+            f"  User:{name}.u{who}: {{produce: [{', '.join(f'{name}.t{who}.{each}' for each in range(10))}]}}\n"
+            for who in range(BINDINGS // 10)
+        )
+        (bench.folder / f"{name}.yaml").write_text(f"version: 1\nstack: {name}\naccess:\n{text}")
+        return "apply", f"{name}.yaml", "--yes", "--brief", "--bootstrap", at
+
+    def least() -> Sample:
+        return ended(bench.floor("access", at, "bench-state", f"f{next(number)}.", BINDINGS))
+
+    taken = compared(lambda: ended(bench.kplan(*begun())), least)
+    yield _figure(f"first apply of {BINDINGS:,} bindings of {BINDINGS // 10} principals",
+                  "bare client: read, journal, create, wait until two readings agree, read back", taken, 1.5,
+                  lambda: ended(bench.where(*begun())()))  # fmt: skip
+
+
 # -- connectors -------------------------------------------------------------------------------------------------------
 def connectors(bench: Bench) -> Iterator[Figure]:
     """A plan of connectors that all run as declared, each with a task that waits for lines of an empty file."""
@@ -320,6 +373,7 @@ ROWS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "files": files,
     "apply": apply,
     "peers": peers,
+    "access": access,
     "connectors": connectors,
     "plan": plan,  # the last: it leaves many topics behind
 }

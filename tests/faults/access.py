@@ -2,11 +2,12 @@
 
 All is then as before or as after.
 
-    python -m tests.faults.access [--only 3-9]
+    python -m tests.faults.access [--only 3-9] [--bindings 60000]
 
 kplan logs in by SCRAM to a broker with StandardAuthorizer. One user gets another password, one is new; bindings are
 created and deleted, a DENY among them; quotas are set, changed and removed. A login says which password is live. With a
 worker, one connector is changed and one is new, which logs in as the new user and has its bindings from this apply.
+At the end a plan reads more foreign bindings than a client once crashed on (confluent-kafka-python#2031: 55,000).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -212,6 +214,25 @@ class Trials:
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return self.see(prefix)
 
+    def plan_among(self, bindings: int) -> Trial:
+        """Plan a stack among so many foreign bindings: all are read, and none is in the plan."""
+        per_request = 5_000
+        names = [f"User:f{number % 500}/allow/Read/topic/foreign.{number}" for number in range(bindings)]
+        for start in range(0, bindings, per_request):
+            wire = [to_wire(parse_binding(name)) for name in names[start : start + per_request]]
+            for future in self.admin.create_acls(wire, request_timeout=120).values():
+                future.result(120)
+        folder = self.machine("version: 1\nstack: among\naccess: {User:among: {produce: among.a}}\n")
+        began = time.monotonic()
+        planned = self.run(folder, "plan", "stack.yaml", "--log-level", "debug")
+        took = f"a plan among {bindings:,} foreign bindings, {time.monotonic() - began:.1f} s"
+        listed = self.run(folder, "list", "--kind", "acl", "--unowned", "--format", "json")
+        is_whole = (
+            planned.returncode == 0 and "1 to add" in planned.stdout and listed.stdout.count("foreign.") >= bindings
+        )
+        said = f"{planned.stdout[-2000:]}{planned.stderr[-2000:]}{listed.stderr[-2000:]}"
+        return Trial(0, took, "before" if is_whole else "LOST", said)
+
     def kill(self, point: int, label: str) -> Trial:
         """Kill an apply at the point and recover it in another folder, which has no stack file."""
         prefix = f"t{point}x"
@@ -255,6 +276,7 @@ def run(trials: Trials, points: Sequence[tuple[int, str]]) -> list[Trial]:
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="tests.faults.access")
     parser.add_argument("--only", default="", help="points, such as 3-9")
+    parser.add_argument("--bindings", type=int, default=60_000, help="foreign ones, for the plan among them")
     asked = parser.parse_args(arguments)
     with start_trials() as trials:
         points = list(enumerate(trials.list_points(), 1))
@@ -262,6 +284,7 @@ def main(arguments: Sequence[str]) -> int:
             first, _, last = asked.only.partition("-")
             points = points[int(first) - 1 : int(last or first)]
         outcomes = run(trials, points)
+        outcomes += [] if asked.only else [trials.plan_among(asked.bindings)]
     for outcome in outcomes:
         print(f"{outcome.verdict:7}{outcome.point:4}  {outcome.label}")
         if outcome.is_lost:

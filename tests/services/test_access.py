@@ -29,6 +29,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
+from kplan.diagnostics import Denied
 from kplan.kinds.acl.binding import parse_binding
 from kplan.kinds.quota.quota import Quota
 from kplan.kinds.user.user import Credentials, ScramUser
@@ -340,6 +341,19 @@ def test_an_empty_list_is_not_taken_for_none(access: Access, project: Shell, tmp
     ended = run(project, "plan seen.yaml")
     assert ended.code == 1 and "K313" in ended.err and "Describe on Cluster" in ended.err, ended.all
     assert "User:seen/allow/Write/topic/seen.a" in access.read()
+
+
+def test_a_deletion_that_brokers_refuse_is_no_success(access: Access) -> None:
+    """Brokers answer item by item; who may not alter the cluster deletes nothing."""
+    name = "User:kept/allow/Read/topic/kept.a"
+    access.make(name)
+    backend = KafkaAcls(Client(access.login("other", OTHER), 30, 3, 1, (), print))
+    binding = parse_binding(name)
+    change = Change(binding.address, Action.DELETE, binding, None)
+    outcome = backend.act([change], backend.capture([change]))[binding.address]
+    assert isinstance(outcome.error, Denied) and "Alter on Cluster" in f"{outcome.error.message} {outcome.error.help}"
+    assert name in access.read()
+    access.drop(["User:kept"])
 
 
 def test_one_binding_has_one_stack(access: Access, project: Shell) -> None:
