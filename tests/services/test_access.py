@@ -42,6 +42,7 @@ from kplan.servers.kafka.users import KafkaUsers
 from tests.faults import access as faults
 from tests.services import ServiceMissing
 from tests.services.fixtures import without
+from tests.services.lines import expand
 from tests.services.secure import SecureKafka
 from tests.shell import Ended, Shell
 
@@ -119,7 +120,7 @@ def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
         without(missing)
 
 
-# What `kplan: {do: [plan, apply, access, quotas]}` grants, for all topics.
+# What these tests need of the line `kplan: {do: [plan, apply, access, quotas]}`, for all topics.
 RIGHTS = (
     "User:kplan/allow/AlterConfigs/cluster",
     "User:kplan/allow/Alter/cluster",
@@ -181,6 +182,11 @@ def apply(shell: Shell, stack: str, text: str, *more: str, code: int = 0) -> End
     ended = run(shell, f"apply {stack}.yaml --yes", *more)
     assert ended.code == code, ended.all
     return ended
+
+
+def test_the_line_for_kplan_grants_what_it_has_here() -> None:
+    line = {"do": ["plan", "apply", "access", "quotas"]}
+    assert set(RIGHTS) <= {binding.name for binding in expand("kplan", {"kplan": line}, {})}
 
 
 # -- the path of a binding --------------------------------------------------------------------------------------------
