@@ -157,6 +157,15 @@ def test_what_is_deleted_is_gone_and_may_be_deleted_again(backend: Backend, reso
     assert run(backend, delete(resource)).ok
 
 
+def test_what_is_there_may_be_put_back(backend: Backend, resource: Resource) -> None:
+    """So a rollback undoes a deletion whose request may still be on its way."""
+    run(backend, create(resource))
+    found = read(backend, resource)
+    assert found is not None
+    assert run(backend, Change(resource.address, Action.UPDATE, found, resource)) == Outcome()
+    assert read(backend, resource) == found
+
+
 def test_it_is_there_for_a_later_process(resource: Resource, tmp_path: Path) -> None:
     for _ in range(2):
         backend = MAKERS[resource.kind](tmp_path / "sim.db")

@@ -170,11 +170,12 @@ class Trials:
             whole = whole.replace("User:P-new: {", "User:P-new: {connectors: P-made, ")
         return whole.replace("P", prefix)
 
-    def machine(self, stack: str = "") -> Path:
+    def machine(self, prefix: str, stack: str = "") -> Path:
         """A folder with kplan.yaml, and with the stack where there is one."""
         folder = Path(tempfile.mkdtemp(prefix="kplan-access-"))
         environment: dict[str, Any] = {
             "kafka": self.login,
+            "state": {"kafka_topic": f"__kplan.{prefix}"},  # so that no trial recovers the run of another one
             "timeouts": {"request": "10s", "settle": "30s", "session": "6s"},
         }
         if self.worker is not None:
@@ -201,7 +202,7 @@ class Trials:
         """The labels of the points of one apply that nothing kills."""
         prefix = "count"
         self._begin(prefix)
-        folder = self.machine(self.write(AFTER, CONNECTORS_AFTER, prefix))
+        folder = self.machine(prefix, self.write(AFTER, CONNECTORS_AFTER, prefix))
         told = folder / "points"
         ended = self.run(
             folder, "--points", str(told), "--", "apply", "stack.yaml", "--yes", module=("tests.faults.crash",)
@@ -210,7 +211,9 @@ class Trials:
         return [line.partition(" ")[2] for line in told.read_text().splitlines()]
 
     def _begin(self, prefix: str) -> dict[str, Any]:
-        ended = self.run(self.machine(self.write(BEFORE, CONNECTORS_BEFORE, prefix)), "apply", "stack.yaml", "--yes")
+        ended = self.run(
+            self.machine(prefix, self.write(BEFORE, CONNECTORS_BEFORE, prefix)), "apply", "stack.yaml", "--yes"
+        )
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return self.see(prefix)
 
@@ -222,7 +225,7 @@ class Trials:
             wire = [to_wire(parse_binding(name)) for name in names[start : start + per_request]]
             for future in self.admin.create_acls(wire, request_timeout=120).values():
                 future.result(120)
-        folder = self.machine("version: 1\nstack: among\naccess: {User:among: {produce: among.a}}\n")
+        folder = self.machine("among", "version: 1\nstack: among\naccess: {User:among: {produce: among.a}}\n")
         began = time.monotonic()
         planned = self.run(folder, "plan", "stack.yaml", "--log-level", "debug")
         took = f"a plan among {bindings:,} foreign bindings, {time.monotonic() - began:.1f} s"
@@ -237,22 +240,23 @@ class Trials:
         """Kill an apply at the point and recover it in another folder, which has no stack file."""
         prefix = f"t{point}x"
         before = self._begin(prefix)
-        folder = self.machine(self.write(AFTER, CONNECTORS_AFTER, prefix))
+        folder = self.machine(prefix, self.write(AFTER, CONNECTORS_AFTER, prefix))
         command = ("--at", str(point), "--", "apply", "stack.yaml", "--yes")
         killed = self.run(folder, *command, module=("tests.faults.crash",))
-        recovered = self.run(self.machine(), "recover", "--yes", "--var", f"word={OLD}", "--var", f"other={NEW}")
+        recovered = self.run(self.machine(prefix), "recover", "--yes", "--var", f"word={OLD}", "--var", f"other={NEW}")
         now = self.see(prefix)
         said = killed.stdout + killed.stderr + recovered.stdout + recovered.stderr
         if any(word in said for word in (OLD, NEW, PASSWORD)):
             return Trial(point, label, "LOST", f"a password is shown\n{said}")
         if now == before and recovered.returncode in (0, 7):
             return Trial(point, label, "before")
-        again = self.run(folder, "apply", "stack.yaml", "--yes")
+        again = self.run(folder, "apply", "stack.yaml", "--yes", "--lock-timeout", "30s")
         if recovered.returncode == 0 and "No changes" in again.stdout and now == self.see(prefix):
             return Trial(point, label, "after")
-        if recovered.returncode == 8 and f"user/{prefix}-rotated" in said:
+        left = recovered.stdout.partition("INCOMPLETE")[2].partition("To try again")[0].splitlines()[1:]
+        if recovered.returncode == 8 and left and all(line.startswith(f"  user/{prefix}-rotated ") for line in left):
             return Trial(point, label, "named")
-        return Trial(point, label, "LOST", f"{said}\nbefore {before}\nnow    {now}")
+        return Trial(point, label, "LOST", f"{said}{again.stdout}{again.stderr}\nbefore {before}\nnow    {now}")
 
 
 @contextmanager

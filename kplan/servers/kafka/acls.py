@@ -125,13 +125,14 @@ class KafkaAcls(PlainBackend):
     ) -> Mapping[Address, Outcome]:
         """Create and delete bindings; one that was there, as `captured` says, is adopted.
 
-        Brokers answer success to the creation of an existing binding, and to the deletion of a missing one.
+        Brokers answer success to the creation of an existing binding, and to the deletion of a missing one. An update
+        is the undo of a deletion that had no effect yet: the binding is created once more, in case it is deleted late.
         """
         self._own.remember([_binding_of(change) for change in changes if takes_away(change)])
         outcomes: dict[Address, Outcome] = {}
-        new = [change for change in changes if change.action is Action.CREATE]
+        new = [change for change in changes if change.action is not Action.DELETE]
         for change in new:
-            if captured.get(change.address, {}).get("there"):
+            if change.action is Action.CREATE and captured.get(change.address, {}).get("there"):
                 outcomes[change.address] = Outcome(adopted=True)
         outcomes |= self._create([change for change in new if change.address not in outcomes])
         return outcomes | self._delete([change for change in changes if change.action is Action.DELETE])
