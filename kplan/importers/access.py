@@ -152,7 +152,7 @@ def _find_needs(data: Data, connectors: Mapping[str, Connector], expander: Block
                 assert isinstance(resource, AclBinding)
                 place = ResourcePattern(resource.resource_type, resource.resource_name, resource.pattern)
                 needs[name].add((resource.operation, place))
-    return {name: frozenset(each) for name, each in needs.items() if each}
+    return {name: frozenset(each) for name, each in needs.items() if len(each) > 1}  # one may be any other client's
 
 
 def _find_runners(

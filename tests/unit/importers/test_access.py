@@ -144,6 +144,15 @@ def test_what_a_connector_needs_is_a_line_of_the_principal_that_alone_has_it() -
     assert "connectors: [files]" not in round_trip([*there_is, *bindings[1:]]).text
 
 
+def test_one_right_does_not_tell_who_runs_a_connector() -> None:
+    feed = Connector(
+        "feed",
+        {"connector.class": "org.apache.kafka.connect.file.FileStreamSourceConnector", "topic": "t", "file": "/x"},
+    )
+    result = round_trip([TOPIC, feed, parse_binding("User:orders/allow/Write/topic/t")])
+    assert "\n  User:orders: {produce: [t]}\n" in result.text
+
+
 def test_a_connector_with_a_login_of_its_own_is_no_line() -> None:
     login = 'org.apache.kafka.common.security.plain.PlainLoginModule required username="connect" password="x";'
     sink = Connector("files", {**SINK.config, "consumer.override.sasl.jaas.config": Secret(value=login)})
