@@ -1,7 +1,10 @@
 """Fixtures for all tests."""
 
+import gc
+
 import pytest
 
+from kplan.__main__ import COLLECTED
 from tests.examples import register_profiles
 from tests.runner import reset_logs
 
@@ -24,3 +27,10 @@ def golden(request: pytest.FixtureRequest) -> bool:
 def logs_as_at_the_start() -> None:
     """What a command of kplan set up for its log in this process does not reach the next test."""
     reset_logs()
+
+
+def pytest_collection_finish() -> None:
+    """Look for cycles as seldom as kplan does, and not among the thousands of tests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECTED)

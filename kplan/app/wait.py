@@ -12,6 +12,7 @@ from kplan.diagnostics import KplanError, Locked, codes
 from kplan.kinds.registry import KINDS
 from kplan.servers.waits import WAITS
 from kplan.text import join_names
+from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.app.runtime import Runtime
@@ -38,6 +39,34 @@ def wait_until_ready(environment: Environment, needs_connect: bool, timeout: flo
                                  help="check the server, or wait longer with --wait")  # fmt: skip
             runtime.note(f"not ready, waiting {left:.0f} s more: {missing}")
             time.sleep(min(left, environment.delay))
+
+
+@dataclass(frozen=True, slots=True)
+class WaitRequest:
+    """What must be ready: servers and nouns, and the addresses for the nouns; how often to try, and seconds between."""
+
+    things: Sequence[str]
+    addresses: Collection[Address]
+    attempts: int
+    pause: float
+
+
+def try_until_ready(
+    request: WaitRequest, environment: Environment, runtime: Runtime, note_missing: Callable[[str, int], object]
+) -> bool:
+    """Try until all is ready; `note_missing` gets what is not, and how many attempts are left."""
+    hasty = impatient(environment)
+    for attempts_left in range(request.attempts - 1, -1, -1):
+        with runtime.show_progress(False):
+            missing = find_missing(hasty, request.things, request.addresses, runtime)
+        if not missing:
+            return True
+        note_missing(missing, attempts_left)
+        if attempts_left:
+            what = f"waiting to try {', '.join(request.things)} again"
+            with runtime.show_progress(False), WAITS.add(what, request.pause):
+                time.sleep(request.pause)
+    return False
 
 
 def impatient(environment: Environment, seconds: float = TRY_TIMEOUT_S) -> Environment:

@@ -1,6 +1,9 @@
 """kplan fmt"""
 
+from __future__ import annotations
+
 import difflib
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +12,9 @@ from kplan.cli.flags import SHOWING
 from kplan.cli.options import option
 from kplan.cli.output import save
 from kplan.cli.session import Session
+
+if TYPE_CHECKING:
+    from kplan.app.fmt import StackText
 
 
 @click.command("fmt", help="Rewrite stack files in canonical order and spacing. Comments survive; data never changes.")
@@ -27,28 +33,28 @@ from kplan.cli.session import Session
 @SHOWING
 @run_command
 def command(session: Session, check: bool, diff: bool) -> int:
-    from kplan.kinds.key_order import read_key_orders
-    from kplan.language.fmt import format
-    from kplan.project.loading import ProjectReader
-    from kplan.project.reading import read_file
+    from kplan.app.fmt import UnreadableStack, read_stack_texts
 
-    changed_count, orders = 0, read_key_orders()
-    for path in ProjectReader(session.request).find_stack_paths():
-        try:
-            before = read_file(path).decode().replace("\r\n", "\n").replace("\r", "\n")
-        except (OSError, UnicodeDecodeError) as e:
-            raise click.BadParameter(f"{path}: {getattr(e, 'strerror', None) or 'not UTF-8 text'}", param_hint="STACK")
-        session.texts[str(path)] = before
-        after = format(before, str(path), orders)
-        if after == before:
-            continue
-        changed_count += 1
-        if diff:
-            lines = difflib.unified_diff(
-                before.splitlines(True), after.splitlines(True), f"{path}", f"{path} (formatted)"
-            )
-            session.say("".join(lines).rstrip("\n"))
-        elif not check:
-            save(str(path), after)
-        session.note(f"{path}: {'would change' if check or diff else 'formatted'}")
+    changed_count = 0
+    try:
+        for text in read_stack_texts(session.request):
+            session.texts[str(text.path)] = text.before
+            after = text.format()
+            if after == text.before:
+                continue
+            changed_count += 1
+            if diff:
+                session.say(_make_diff(text, after))
+            elif not check:
+                save(str(text.path), after)
+            session.note(f"{text.path}: {'would change' if check or diff else 'formatted'}")
+    except UnreadableStack as e:
+        raise click.BadParameter(str(e), param_hint="STACK") from e
     return 2 if changed_count and (check or diff) else 0
+
+
+def _make_diff(text: StackText, after: str) -> str:
+    """Return what would change, as `diff -u` shows it."""
+    before, path = text.before.splitlines(True), str(text.path)
+    lines = difflib.unified_diff(before, after.splitlines(True), path, f"{path} (formatted)")
+    return "".join(lines).rstrip("\n")

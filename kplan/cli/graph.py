@@ -39,17 +39,14 @@ if TYPE_CHECKING:
 @SHOWING
 @run_command
 def command(session: Session, shape: str, every: bool, out: str | None) -> int:
-    from kplan.diagnostics import codes, sort_diagnostics
-    from kplan.inspect.lineage import build_graph
+    from kplan.app.graph import find_lineage
     from kplan.model import Target
 
     session.unasked = Target()
     session.view = "json" if shape == "json" else "text"  # of problems
-    loaded = session.load_valid()
-    # K215, a topic that is read and not fed: the graph itself shows that, and covers all stacks.
-    hidden_code = codes.K215.number
-    session.show(sort_diagnostics(d for d in loaded.diagnostics if d.code != hidden_code))
-    drawing = _draw(session, build_graph(loaded.stacks), loaded.stacks, shape, every)
+    lineage = find_lineage(session.load_valid())
+    session.show(lineage.diagnostics)
+    drawing = _draw(session, lineage.graph, lineage.stacks, shape, every)
     if out:
         from kplan.cli.snapshot import save_output
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import click
@@ -45,8 +44,7 @@ def _find_nouns() -> list[str]:
 @SHOWING
 @run_command
 def command(session: Session, things: str, retries: int, delay: str) -> int:
-    from kplan.app.wait import find_missing, impatient
-    from kplan.servers.waits import WAITS
+    from kplan.app.wait import WaitRequest, try_until_ready
 
     pause = parse_seconds(delay, "--delay")
     addresses: list[Address] = []
@@ -58,19 +56,16 @@ def command(session: Session, things: str, retries: int, delay: str) -> int:
         session.connect_alone = True
         environment = session.load_environment()
     wanted = _parse_things(things, environment, bool(session.paths))
-    environment = impatient(environment)
-    for attempts_left in range(retries - 1, -1, -1):
-        with session.show_progress():
-            missing = find_missing(environment, wanted, addresses, session.runtime)
-        if not missing:
-            session.say(f"ready: {', '.join(wanted)}")
-            return 0
+    request = WaitRequest(wanted, addresses, retries, pause)
+
+    def note_missing(missing: str, attempts_left: int) -> None:
         session.note(f"not ready, {attempts_left} {'try' if attempts_left == 1 else 'tries'} left: {missing}")
         sys.stderr.flush()
-        if attempts_left:
-            with session.show_progress(), WAITS.add(f"waiting to try {', '.join(wanted)} again", pause):
-                time.sleep(pause)
-    return 1
+
+    if not try_until_ready(request, environment, session.runtime, note_missing):
+        return 1
+    session.say(f"ready: {', '.join(wanted)}")
+    return 0
 
 
 def _parse_things(text: str, environment: Environment, stacks: bool) -> list[str]:

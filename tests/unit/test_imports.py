@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("imports")  # all modules are parsed once, in one worker
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "kplan"
 
