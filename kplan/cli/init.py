@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,24 +20,12 @@ from kplan.cli.reports import output_error
 from kplan.cli.session import Session
 from kplan.values import dataclass
 
+if TYPE_CHECKING:
+    from kplan.app.init import NewFiles
+
 TOPICS = "topics"  # a stack without a connector
-IGNORED_FOLDER = ".kplan/"
 BROKER = re.compile(r"(?:\w+://)?(?:\[[0-9a-fA-F:.]+\]|[^\s:/\[\],]+)(?::(?P<port>[0-9]{1,5}))?\Z")
 URL = re.compile(r"https?://\S|\{\{")
-
-
-@dataclass(frozen=True, slots=True)
-class NewFiles:
-    """What the files declare. No `template`: topics alone."""
-
-    name: str
-    template: str
-    bootstrap: str
-    connect: str
-
-    @property
-    def stack(self) -> str:
-        return f"stacks/{self.name}.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +62,14 @@ def command(
     force: bool,
     yes: bool,
 ) -> int:
+    from kplan.app.init import is_simulated, write_project
+
     folder = Path(start)
     new_files = _choose_files(InitFlags(template, name, bootstrap, connect), folder, ask=not yes)
-    files = _make_texts(new_files)
-    _refuse_to_overwrite(folder, new_files, force)
-    simulated = not _exists(folder / "kplan.yaml") or _is_simulated(folder)
+    simulated = is_simulated(folder)
     try:
-        for name, text in files.items():
-            session.say(_write_file(folder / name, text, replaced=name == new_files.stack))
-        session.say(_write_gitignore(folder / ".gitignore"))
+        for file in write_project(folder, new_files, force, save):
+            session.say(f"{'kept ' if file.is_kept else 'wrote'}  {file.path}")
     except OSError as e:
         raise output_error(f"{e.filename}: {e.strerror or e}") from e
     for line in _next_lines(folder, new_files, simulated):
@@ -94,6 +80,7 @@ def command(
 # -- what is wanted ---------------------------------------------------------------------------------------------------
 def _choose_files(flags: InitFlags, folder: Path, *, ask: bool) -> NewFiles:
     """Return what the flags declare; on a terminal, ask for what they do not."""
+    from kplan.app.init import NewFiles
     from kplan.project.scaffold import make_slug
 
     ask = ask and sys.stdin.isatty() and sys.stdout.isatty()
@@ -175,80 +162,6 @@ def _check_files(new_files: NewFiles) -> NewFiles:
         )
     brokers = _check_brokers(new_files.bootstrap)
     return replace(new_files, bootstrap=brokers, connect=_check_url(new_files.connect))
-
-
-# -- files ------------------------------------------------------------------------------------------------------------
-def _make_texts(new_files: NewFiles) -> dict[str, str]:
-    """Return the text of each file, by its path below the folder."""
-    from kplan.kinds.connector.templates import blueprint
-    from kplan.kinds.key_order import read_key_orders
-    from kplan.kinds.schemas import read_schema
-    from kplan.language.fmt import format
-    from kplan.project.loading import load_built_in
-    from kplan.project.scaffold import SCHEMA_NAMES, write_environments, write_stack
-
-    orders = read_key_orders()
-    template, description = None, ""
-    if new_files.template:
-        template, _ = blueprint(new_files.template, lambda name: (load_built_in(name), []))
-        document = load_built_in(new_files.template)
-        description = document.data["description"] if document else ""
-    return {
-        "kplan.yaml": format(write_environments(new_files.bootstrap, new_files.connect), "kplan.yaml", orders),
-        new_files.stack: format(write_stack(new_files.name, template, description), new_files.stack, orders),
-        **{
-            f"schemas/{name}.json": json.dumps(read_schema(name), indent=2, ensure_ascii=False) + "\n"
-            for name in SCHEMA_NAMES
-        },
-    }
-
-
-def _refuse_to_overwrite(folder: Path, new_files: NewFiles, force: bool) -> None:
-    """Raise KplanError, before anything is written, where an existing file would have to change."""
-    from kplan.diagnostics import KplanError, codes
-
-    if _exists(folder / new_files.stack) and not force:
-        help = "give the stack another name with --name, or replace the file with --force"
-        raise KplanError(str(folder / new_files.stack), code=codes.K245, help=help)
-    if _exists(folder / "kplan.yaml") and new_files.bootstrap:
-        help = "it is never replaced: write the environment into it, and leave --bootstrap out"
-        raise KplanError(str(folder / "kplan.yaml"), code=codes.K245, help=help)
-
-
-def _is_simulated(folder: Path) -> bool:
-    """Return whether the default environment of the existing kplan.yaml is a simulated cluster."""
-    from kplan.diagnostics import KplanError
-    from kplan.model import Target
-    from kplan.project.loading import Request, load_environment
-
-    try:
-        return load_environment(Request(folder=str(folder), offline_target=Target())).simulated is not None
-    except KplanError:
-        return False
-
-
-def _exists(path: Path) -> bool:
-    return os.path.lexists(path)  # a broken link too: nothing is written through it
-
-
-def _write_file(path: Path, text: str, *, replaced: bool) -> str:
-    """Write the file if there is none or it is to be replaced; return what was done, in words."""
-    if _exists(path) and not replaced:
-        return f"kept   {path}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save(str(path), text)
-    return f"wrote  {path}"
-
-
-def _write_gitignore(path: Path) -> str:
-    """Make git ignore what kplan keeps next to the stacks; return what was done, in words."""
-    before = path.read_bytes() if path.exists() else b""
-    if IGNORED_FOLDER.strip("/").encode() in (line.strip().strip(b"/") for line in before.splitlines()):
-        return f"kept   {path}"
-    line_break = "" if not before or before.endswith(b"\n") else "\n"
-    with path.open("a") as file:
-        file.write(f"{line_break}{IGNORED_FOLDER}\n")
-    return f"wrote  {path}"
 
 
 # -- what comes next --------------------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ from kplan.cli.session import Session
 from kplan.cli.showing import show_plan, show_plans, show_view
 
 if TYPE_CHECKING:
-    from kplan.diagnostics import Diagnostic
     from kplan.model.history import RunSummary
 
 
@@ -65,10 +64,11 @@ def _show_plans(session: Session, files: list[str]) -> None:
     """Show the plans of the files, together."""
     from dataclasses import replace
 
+    from kplan.app.show import read_plan_documents
     from kplan.diagnostics import Stale
     from kplan.planning.document import from_json, verify_signatures
 
-    by_file = {file: _read_documents(file) for file in files}
+    by_file = {file: read_plan_documents(file) for file in files}
     for documents in by_file.values():
         try:
             verify_signatures(documents, os.environ.get("KPLAN_KEY"))
@@ -86,38 +86,6 @@ def _show_plans(session: Session, files: list[str]) -> None:
         for (file, document), plan in zip(plans_of_files, plans, strict=True):
             show_plan(session, plan, document, replace(context, paths=(file,), saved=file))
     reports.annotate(session, annotations)
-
-
-def _read_documents(file: str) -> list[dict[str, Any]]:
-    """Return the plans of one file. Raises Invalid where it holds none."""
-    from kplan.diagnostics import Invalid, codes, error
-    from kplan.project.reading import read_file
-
-    try:
-        data = json.loads(read_file(file))
-    except OSError as e:
-        raise Invalid([error(codes.K521, "this is not a saved plan", f"{file}: {e.strerror or 'it cannot be read'}")])
-    except (ValueError, RecursionError):
-        raise Invalid([_not_a_plan_error(file)])
-    listed_plans = data.get("plans") if isinstance(data, dict) else None
-    documents = listed_plans if isinstance(listed_plans, list) else [data]
-    if not documents or not all(isinstance(document, dict) for document in documents):
-        raise Invalid([error(codes.K521, "this is not a saved plan", file)])
-    return documents
-
-
-def _not_a_plan_error(file: str) -> Diagnostic:
-    """Return the error for a file that is not JSON; it names what the file is, where that is known."""
-    from kplan.diagnostics import codes, error
-    from kplan.language.mistaken import recognize
-
-    recognized = recognize(file, Path(file).read_text("utf-8", "replace"))
-    return error(
-        codes.K521,
-        "this is not a saved plan",
-        f"{file} is {recognized.what}" if recognized else f"{file} is not JSON",
-        help="a saved plan is created with `kplan plan --out`; --stack shows an expanded stack",
-    )
 
 
 def _show_runs(session: Session) -> int:
@@ -144,18 +112,16 @@ def _show_runs(session: Session) -> int:
 
 
 def _show_run(session: Session, run: str) -> None:
-    from kplan.diagnostics import Invalid, codes, error
+    from kplan.app.show import read_run
     from kplan.render.text import clean
 
     store = session.open_store(session.load_environment())
     with session.show_progress():
-        entries = store.entries(run)
-        summary = next((s for s in store.summaries() if s.run == run), None) if not entries else None
-    if summary is not None:
-        _show_summary(session, summary)
+        record = read_run(store, run)
+    if record.summary is not None:
+        _show_summary(session, record.summary)
         return
-    if not entries:
-        raise Invalid([error(codes.K606, "there is no such file or run", run, help="`kplan show` lists the runs")])
+    entries = record.entries
     if session.as_json:
         session.say(json.dumps([_entry_to_json(e) for e in entries], indent=2, ensure_ascii=False))
         return
@@ -214,6 +180,7 @@ def setting_lines(key: str, text: str, source: str, width: int) -> list[str]:
 
 
 def _show_stacks(session: Session) -> int:
+    from kplan.app.show import list_settings
     from kplan.diagnostics import sort_diagnostics
     from kplan.kinds.codec import resource_to_json
     from kplan.render.text import clean
@@ -245,14 +212,7 @@ def _show_stacks(session: Session) -> int:
         for address, resource in stack.resources.items():
             note = f"  ({resource.origin.note})" if resource.origin.note else ""
             session.say(f"\n{clean(str(address))}{clean(note)}")
-            data = resource_to_json(resource)
-            hidden = ("note", "heartbeat")
-            values = {f"/{k}": v for k, v in data.items() if not isinstance(v, list | dict) and k not in hidden}
-            config = data.get("config", {})
-            values |= {f"/config/{k}": "(sensitive)" if isinstance(v, dict) else v for k, v in config.items()}
-            for path, raw in values.items():
-                key = path.removeprefix("/config/").removeprefix("/")
-                source = resource.origin.sources.get(path, "")
+            for key, raw, source in list_settings(resource):
                 for line in setting_lines(key, format_value(key, raw), source, session.width):
                     session.say(line)
     return 4 if loaded.has_errors else 0
