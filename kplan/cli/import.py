@@ -110,7 +110,7 @@ def _describe_source(files: Iterable[str]) -> str:
 
 def _show_summary(session: Session, imported: ImportedStack, path: str | None) -> None:
     from kplan.app.import_stack import MAX_NOTES, printable_note
-    from kplan.kinds.nouns import count_resources
+    from kplan.kinds.nouns import count_kind
     from kplan.kinds.registry import KINDS
 
     for note in imported.notes[:MAX_NOTES]:
@@ -119,8 +119,8 @@ def _show_summary(session: Session, imported: ImportedStack, path: str | None) -
         session.note(f"note: {len(imported.notes) - MAX_NOTES:,} more; the first lines of the stack hold all of them")
     templates = f", {imported.templates} by a template" if imported.templates else ""
     always = [name for name, kind in KINDS.items() if kind.views.is_in_every_document]
-    main = " and ".join(count_resources(imported.counts.get(name, 0), name) for name in always)
-    others = [count_resources(number, name) for name, number in imported.counts.items() if name not in always]
+    main = " and ".join(count_kind(imported.counts.get(name, 0), name) for name in always)
+    others = [count_kind(number, name) for name, number in imported.counts.items() if name not in always]
     more = f"; {', '.join(others)}" if others else ""
     session.note(f"{main}{templates}{more}{f': {path}' if path else '.'}")
     if imported.variables:

@@ -7,7 +7,6 @@ from typing import Any
 from kplan.kinds.registry import KINDS
 from kplan.kinds.views import Views
 from kplan.kinds.wording import Wording
-from kplan.text import count
 
 
 class UnknownViews(Views[Any]):
@@ -40,14 +39,9 @@ def describe_unknown(kind: str, number: int) -> str:
     """Say how many live resources of the kind cannot be named; empty where all can."""
     if not number:
         return ""
-    return f"{count_resources(number, kind)} of a type, or with an operation, that this kplan does not know"
-
-
-def count_resources(number: int, kind: str) -> str:
-    """Return `1 binding`, `2 bindings`."""
-    return count(number, name_several(kind).removesuffix("s"))
+    return f"{count_kind(number, kind)} of a type, or with an operation, that this kplan does not know"
 
 
 def count_kind(number: int, kind: str) -> str:
-    """Return `1 topic`, `2 topics`."""
-    return f"{number} {kind if number == 1 else name_several(kind)}"
+    """Return `1 binding`, `2 bindings`."""
+    return f"{number} {(views_of(kind).singular or kind) if number == 1 else name_several(kind)}"

@@ -41,6 +41,7 @@ class Views(Protocol[R_contra]):
     """What is shown of the resources of one kind; a kind inherits it, and overrides what is different."""
 
     plural: str  # the noun for several, and the key of a document's part about them
+    singular: str = ""  # the noun for one; empty: the name of the kind
     snapshot_key: str = ""  # the key of a snapshot's part about them, where it is not the noun
     shape: Shape = "box"  # in a drawing
     is_in_every_document: bool = False  # whether a document has its part even where a stack declares none of it

@@ -7,7 +7,7 @@ from typing import Any
 
 from kplan.inspect.status import ERROR
 from kplan.kinds.base import Kind
-from kplan.kinds.nouns import count_resources
+from kplan.kinds.nouns import count_kind
 from kplan.kinds.registry import KINDS
 from kplan.kinds.statistics import read_creations
 from kplan.text import count, join_names
@@ -81,7 +81,7 @@ def _describe_run(numbers: Mapping[str, Any]) -> str:
 
 def _count_by_kind(numbers: Mapping[str, int]) -> str:
     """Return the numbers in words: `2 topics and 1 connector`."""
-    return join_names([count_resources(number, kind) for kind, number in numbers.items() if number])
+    return join_names([count_kind(number, kind) for kind, number in numbers.items() if number])
 
 
 def _describe_lag(connector: Mapping[str, Any]) -> str:

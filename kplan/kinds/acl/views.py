@@ -16,6 +16,7 @@ UNTYPED = ("transactional_id", "streams")  # lines whose names are all of one so
 
 class AclViews(Views[AclBinding]):
     plural = "bindings"
+    singular = "binding"
     snapshot_key = "acls"
     shape: Shape = "rounded"
 
