@@ -215,7 +215,7 @@ def test_control_characters_and_broken_ones_are_replaced(document: Json) -> None
 
 
 # -- everything is there ----------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("number", [10, 60, 700])
+@pytest.mark.parametrize("number", [10, 60, pytest.param(700, marks=pytest.mark.slow)])
 def test_every_step_is_there_in_its_order(document: Json, number: int) -> None:
     steps = page(repeated(document, number)).all("li", class_="step")
     assert [step.attributes["id"] for step in steps] == [f"s1-{n}" for n in range(1, number + 1)]
@@ -230,7 +230,7 @@ def test_every_step_is_there_in_its_order(document: Json, number: int) -> None:
         assert step.attributes["data-kind"] == change["kind"]
 
 
-@pytest.mark.parametrize("number", [10, 700])
+@pytest.mark.parametrize("number", [10, pytest.param(700, marks=pytest.mark.slow)])
 def test_every_danger_stands_at_the_top_with_what_allows_it(document: Json, number: int) -> None:
     last = document["changes"][-1]
     last["risks"] = [
