@@ -20,7 +20,7 @@ demo: $(RUNTIME)  ## show kplan at work on a simulated cluster; needs no server
 # What Python compiles is kept in .venv, also where it is told to write nothing: else it compiles all tests in each run.
 unit: $(DEVELOPMENT)  ## run the tests that need no service and are not slow; run it after every edit
 	@KPLAN_TEST_REUSE=1 PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX='$(abspath .venv)/compiled' \
-	  $(PYTHON) -m pytest -q -n 2 --dist loadgroup -m 'not slow' --hypothesis-profile=unit --spent $(WITHOUT_SERVICES)
+	  $(PYTHON) -m pytest -q -n 3 --dist loadgroup -m 'not slow' --hypothesis-profile=unit --spent $(WITHOUT_SERVICES)
 
 test: $(DEVELOPMENT)  ## run every test that this machine can run
 	@$(PYTHON) -m pytest -n 3 --dist loadgroup

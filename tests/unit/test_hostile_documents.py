@@ -259,6 +259,7 @@ def break_record(folder: Path, dice: random.Random) -> None:
         database.commit()
 
 
+@pytest.mark.slow
 def test_a_broken_record_is_named_or_recovered(world: World) -> None:
     def check(dice: random.Random) -> None:
         world.reset(world.interrupted)

@@ -150,6 +150,7 @@ def interrupted(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> Loaded:
     return loaded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forward", [False, True])
 def test_an_interrupted_run_is_put_back_or_completed(
     caller: Caller, monkeypatch: pytest.MonkeyPatch, forward: bool
