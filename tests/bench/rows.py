@@ -295,7 +295,7 @@ def access(bench: Bench) -> Iterator[Figure]:
 
     taken = compared(lambda: ended(bench.kplan(*begun())), least)
     yield _figure(f"first apply of {BINDINGS:,} bindings of {BINDINGS // 10} principals",
-                  "bare client: read, journal, create, wait until two readings agree, read back", taken, 1.5,
+                  "bare client with the same duties: lock, journal, create, two readings that agree", taken, 1.5,
                   lambda: ended(bench.where(*begun())()))  # fmt: skip
 
 

@@ -1,14 +1,15 @@
-"""The least that an apply of bindings can do safely: COUNT bindings, a tenth of that of principals, and a journal.
+"""The least that an apply of bindings with kplan's duties can do: COUNT bindings, a tenth of that of principals.
 
-It asks what it may do itself, reads the bindings, writes what it will do and what it did in transactions, reads again
-what it is about to create, creates all in one request, waits until two readings in a row, half a second apart, show
-them, and reads them back. It compares nothing and writes no file.
+It takes a lock (the membership of a consumer group), reads the state, asks what it may do itself, reads the bindings,
+writes in transactions what it claims, what it will do, what it did and what it owns then, reads again what it is about
+to create, creates all in one request, waits until two readings in a row, half a second apart, show them, and reads them
+back. It parses no stack, compares nothing, shows nothing, and could undo nothing.
 """
 
 import sys
 import time
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -20,6 +21,7 @@ from confluent_kafka.admin import (
 )
 
 bootstrap, state, prefix, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+RECORD = "x" * 200
 admin = AdminClient({"bootstrap.servers": bootstrap})
 everything = AclBindingFilter(
     ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
@@ -44,6 +46,23 @@ def read() -> set[str]:
     return {binding.name for binding in admin.describe_acls(everything).result(60) if binding.name in names}
 
 
+def read_state(consumer: Consumer) -> None:
+    """Read the state topic to its end."""
+    end = consumer.get_watermark_offsets(TopicPartition(state, 0), 60)[1]
+    consumer.assign([TopicPartition(state, 0, 0)])
+    while consumer.position([TopicPartition(state, 0)])[0].offset < end:
+        consumer.consume(10_000, 0.05)
+
+
+group = {"bootstrap.servers": bootstrap, "enable.auto.commit": False, "isolation.level": "read_committed"}
+lock = Consumer({**group, "group.id": f"{prefix}lock"})
+lock.subscribe([state])
+reader = Consumer({**group, "group.id": f"{prefix}reader"})
+read_state(reader)
+admin.describe_cluster(include_authorized_operations=True).result(60)
+read()
+while not lock.assignment():
+    lock.poll(0.05)
 producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": prefix})
 producer.init_transactions(60)
 
@@ -52,12 +71,11 @@ def write(word: str) -> None:
     """Write a record for each binding in a transaction."""
     producer.begin_transaction()
     for name in sorted(names):
-        producer.produce(state, key=name, value=word)
+        producer.produce(state, key=f"{word} {name}", value=RECORD)
     producer.commit_transaction(60)
 
 
-admin.describe_cluster(include_authorized_operations=True).result(60)
-read()
+write("claim")
 write("will")
 read()
 for answer in admin.create_acls(new).values():
@@ -68,3 +86,5 @@ while agreed < 2:
     agreed = agreed + 1 if read() == names else 0
 write("did")
 read()
+write("owns")
+lock.close()
