@@ -48,13 +48,17 @@ def read() -> set[str]:
 
 def read_state(consumer: Consumer) -> None:
     """Read the state topic to its end."""
-    end = consumer.get_watermark_offsets(TopicPartition(state, 0), 60)[1]
     consumer.assign([TopicPartition(state, 0, 0)])
-    while consumer.position([TopicPartition(state, 0)])[0].offset < end:
-        consumer.consume(10_000, 0.05)
+    while not any(message.error() for message in consumer.consume(1_000, 0.02)):  # the end comes as an error
+        pass
 
 
-group = {"bootstrap.servers": bootstrap, "enable.auto.commit": False, "isolation.level": "read_committed"}
+group = {
+    "bootstrap.servers": bootstrap,
+    "enable.auto.commit": False,
+    "isolation.level": "read_committed",
+    "enable.partition.eof": True,
+}
 lock = Consumer({**group, "group.id": f"{prefix}lock"})
 lock.subscribe([state])
 reader = Consumer({**group, "group.id": f"{prefix}reader"})
@@ -62,7 +66,7 @@ read_state(reader)
 admin.describe_cluster(include_authorized_operations=True).result(60)
 read()
 while not lock.assignment():
-    lock.poll(0.05)
+    lock.poll(0.01)
 producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": prefix})
 producer.init_transactions(60)
 
