@@ -26,6 +26,7 @@ def start(case: Path, folder: Path) -> tuple[Shell, list[str], str]:
     return shell, arguments, shell.kplan(*arguments, expect=3).out
 
 
+@pytest.mark.slow  # every refusal of every case
 @pytest.mark.parametrize("case", REFUSED, ids=lambda path: path.name)
 def test_the_stack_accepts_what_the_refusal_says(case: Path, tmp_path: Path) -> None:
     shell, arguments, said = start(case, tmp_path)
@@ -54,6 +55,7 @@ def write(file: Path, number: int, words: str) -> None:
     file.write_text("\n".join(lines) + "\n", "utf-8")
 
 
+@pytest.mark.slow  # every refusal of every case
 @pytest.mark.parametrize("case", REFUSED, ids=lambda path: path.name)
 def test_the_commands_of_the_refusal_allow_it_for_one_run(case: Path, tmp_path: Path) -> None:
     shell, arguments, said = start(case, tmp_path)

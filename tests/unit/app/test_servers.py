@@ -28,6 +28,7 @@ def connect() -> Iterator[str]:
         yield url
 
 
+@pytest.mark.slow  # it waits
 def test_wait_and_list_ask_connect(connect: str, tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     assert shell.kplan("wait", "--connect", connect, "--retries", "1").out == "ready: connect\n"

@@ -293,6 +293,7 @@ def test_variables_that_the_environment_or_a_stack_names_have_an_effect(tmp_path
     assert not kplan.load(tmp_path / "t.yaml", process={"KAFKA_BOOTSTRAP_SERVERS": "x"}).diagnostics
 
 
+@pytest.mark.slow  # it waits
 def test_the_commands_say_it(tmp_path: Path) -> None:
     shell = Shell(tmp_path, secrets=("value-2",))
     shell.write("kplan.yaml", LOCAL)
