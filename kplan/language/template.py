@@ -266,7 +266,7 @@ _TOO_LARGE = f"the result has more than {MAX_RESULT:,} characters or elements"
 
 
 def _text(value: Any) -> Any:
-    """Return the text of a value, not of one that is too long; what is undefined stays so and is told by jinja."""
+    """Return the text of a value, not of one that is too long; what is undefined stays so, and jinja reports it."""
     if type(value) is str and len(value) <= MAX_ARGUMENT:  # paid for by what made it
         return value
     if not isinstance(value, str | list | tuple | dict):

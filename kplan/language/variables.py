@@ -33,7 +33,7 @@ class Given:
     passwords: tuple[str, ...] = ()  # of the environment: no variable may show one
 
     def find(self, name: str, variable: str | None) -> tuple[Any, str] | None:
-        """Return the value and the words for where it comes from; None where nobody gives one."""
+        """Return the value and the words for where it comes from; None where there is none."""
         if name in self.flags:
             return self.flags[name], "--var"
         if name in self.files:

@@ -46,7 +46,7 @@ class Difference:
 
 
 def diff(stack: Stack, live: Live, ledger: Ledger, *, replaced: Iterable[str] = (), mode: str = "apply") -> Difference:
-    """Return every change that makes `live` what `stack` declares. `replaced` are patterns of addresses to make anew.
+    """Return every change that makes `live` what `stack` declares. `replaced` are patterns of addresses to replace.
 
     With mode `destroy`: what deletes or releases all that the stack owns.
     """

@@ -48,7 +48,7 @@ def read(cluster: Cluster, live: Live, changes: Sequence[Change], names: Collect
 
 
 def find_new_dangers(cluster: Cluster, live: Live, changes: Sequence[Change], now: int) -> list[str]:
-    """Return the dangers that nobody accepted when the plan was made: records in a topic that was empty, or
+    """Return the dangers that were not accepted when the plan was made: records in a topic that was empty, or
     many more.
     """
     acting = [change for change in changes if not change.is_ledger_only]

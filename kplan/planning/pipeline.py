@@ -321,7 +321,7 @@ def _note_unknown(live: Live) -> list[Diagnostic]:
             Severity.NOTE,
             "live resources that this kplan does not know",
             f"{describe_unknown(kind, number)}: left alone",
-            "a later kplan may know them; kafka-acls.sh --list shows them",
+            "a later kplan may know them; `kplan explain K344` says how to see them",
         )
         for kind, number in live.unknown.items()
     ]

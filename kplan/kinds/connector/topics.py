@@ -79,7 +79,7 @@ class Feeds:
         return lost.values()
 
     def _topic_of(self, table: Table, scope: Scope, lost: dict[str, Lost]) -> tuple[str, str]:
-        """Return the table's topic before and after the connector's transforms; none where that cannot be told."""
+        """Return the table's topic before and after the connector's transforms; none where that is not known."""
         if table.settings.get("topic"):
             return "", str(table.settings["topic"])
         name = self._topic_name(table.written, table.name, table.at, scope)
@@ -172,7 +172,7 @@ class Feeds:
                     yield routed, role, settings
 
     def _route_name(self, name: str, role: str) -> str:
-        """Return the topic after the transforms; none where that cannot be told, which is said for the tables."""
+        """Return the topic after the transforms; none where that is not known, which is said for the tables."""
         if role in BESIDE_CONNECT:
             return name
         try:

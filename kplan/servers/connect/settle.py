@@ -328,12 +328,15 @@ class Settler:
         watch.bad_since = None
         log.warning("%s failed and is restarted, %d more times at most: %s", watch.name, watch.restarts,
                     watch.last.failure)  # fmt: skip
-        self._rest.send_once("POST", path_of(watch.name, "restart?includeTasks=true&onlyFailed=true"))
+        self._send_restart(watch)
 
     def _restart_refused(self, watch: Watch) -> None:
         """Try again, as often as time allows: the bindings of this run may not be on every broker yet."""
         watch.bad_since = None
         log.info("%s is refused and is restarted: %s", watch.name, watch.last.failure)
+        self._send_restart(watch)
+
+    def _send_restart(self, watch: Watch) -> None:
         self._rest.send_once("POST", path_of(watch.name, "restart?includeTasks=true&onlyFailed=true"))
 
     def _check_heartbeats(self, watches: Sequence[Watch]) -> None:

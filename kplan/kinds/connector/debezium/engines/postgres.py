@@ -260,7 +260,7 @@ def _check_publication(
 def _check_creation(
     question: DatabaseQuestion, state: PostgresState, tables: CapturedTables, mode: str
 ) -> Iterator[Diagnostic]:
-    """Check a publication that is missing: the connector makes it, or nobody does."""
+    """Check a publication that is missing: the connector creates it, or it stays missing."""
     login, name, at = question.login, publication_of(question.connector), question.connector.origin
     user, place = quote_identifier(login.user), at.at(f"/config/{PUBLICATION_NAME}")
     captured = join_names([quoted_table(table.name) for table in tables.captured])
