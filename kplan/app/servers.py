@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,22 +12,27 @@ from kplan.kinds.acl.kind import ACL
 from kplan.kinds.connector.kind import CONNECTOR
 from kplan.kinds.quota.kind import QUOTA
 from kplan.kinds.registry import KINDS
+from kplan.kinds.subject.kind import SUBJECT
 from kplan.kinds.topic.kind import TOPIC
 from kplan.kinds.user.kind import USER
 from kplan.model import Live, Target
 from kplan.model.masks import Mask
 from kplan.project.environment import Environment
-from kplan.servers.base import Backend, Cluster, ReportProgress, ignore_progress
+from kplan.servers.base import CONNECT, KAFKA, REGISTRY, Backend, Cluster, ReportProgress, ignore_progress
 from kplan.state.base import Store
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.kinds.connector.debezium.discovery import DiscoveredTable
     from kplan.kinds.connector.debezium.engine import Login
+    from kplan.servers.access import Access
     from kplan.servers.connect.connectors import ConnectConnectors
     from kplan.servers.connect.incremental import Signals
     from kplan.servers.databases.base import Databases
     from kplan.servers.snapshots import Snapshot
+
+
+SECTIONS = {KAFKA: "kafka", CONNECT: "connect", REGISTRY: "schema_registry"}  # of an environment, by server
 
 
 def state_file(environment: Environment) -> Path:
@@ -89,7 +94,7 @@ class LateBackend:
         if self._opened is None:
             raise CapabilityMissing(
                 f"this environment has no {self.server} server for resources of kind {self.kind}",
-                help="name its brokers under `kafka:`",
+                help=f"name it under `{SECTIONS[self.server]}:`",
             )
         return self._opened
 
@@ -229,6 +234,25 @@ def _open_quotas(opening: Opening) -> Backend | None:
     return KafkaQuotas(topics.client, environment.settle_timeout)
 
 
+def _open_subjects(opening: Opening) -> Backend | None:
+    environment = opening.environment
+    if environment.simulated:
+        from kplan.servers.simulated_registry import SimulatedSubjects
+
+        return SimulatedSubjects(state_file(environment), fail=environment.simulated.fail)
+    if not environment.schema_registry:
+        return None
+    from kplan.servers.access import Pacing
+    from kplan.servers.registry.client import PARALLEL, PEER, RegistryClient
+    from kplan.servers.registry.subjects import RegistrySubjects
+
+    access = _read_access(environment, PEER.section, environment.schema_registry)
+    pacing = Pacing(
+        environment.request_timeout, environment.settle_timeout, environment.attempts, environment.delay, PARALLEL
+    )
+    return RegistrySubjects(RegistryClient(access, pacing, opening.mask), environment.settle_timeout)
+
+
 # How the resources of each kind are reached; a later one may use the backends that were opened before it.
 BACKENDS: dict[str, Callable[[Opening], Backend | None]] = {
     TOPIC.name: _open_topics,
@@ -236,31 +260,18 @@ BACKENDS: dict[str, Callable[[Opening], Backend | None]] = {
     USER.name: _open_users,
     ACL.name: _open_acls,
     QUOTA.name: _open_quotas,
+    SUBJECT.name: _open_subjects,
 }
 
 
 def _connectors(opening: Opening) -> ConnectConnectors:
     """Return the client of the environment's Connect; without Kafka it looks at no heartbeats and sends no signals."""
-    from kplan.servers.connect.access import Access, Pacing
+    from kplan.servers.access import Pacing
     from kplan.servers.connect.connectors import ConnectConnectors
 
     environment = opening.environment
-    options = environment.connect
     topics: Any = opening.backends[TOPIC.name] if environment.kafka else None
-    url = options["url"]
-
-    def file(key: str) -> str:
-        return _file(environment, f"connect.{key}", str(options[key])) if options.get(key) else ""
-
-    access = Access(
-        url if isinstance(url, list) else [part.strip() for part in str(url).split(",")],
-        username=str(options.get("username") or ""),
-        password=str(options.get("password") or ""),
-        ca=file("ca"),
-        certificate=file("certificate"),
-        key=file("key"),
-        key_password=str(options.get("key_password") or ""),
-    )
+    access = _read_access(environment, "connect", environment.connect)
     pacing = Pacing(
         environment.request_timeout,
         environment.settle_timeout,
@@ -276,6 +287,27 @@ def _connectors(opening: Opening) -> ConnectConnectors:
         databases=opening.databases,
         mask=opening.mask,
         tell=opening.tell,
+    )
+
+
+def _read_access(environment: Environment, section: str, options: Mapping[str, Any]) -> Access:
+    """Return how a server is reached, as its section of the environment says it."""
+    from kplan.servers.access import Access
+
+    url = options["url"]
+
+    def file(key: str) -> str:
+        return _file(environment, f"{section}.{key}", str(options[key])) if options.get(key) else ""
+
+    return Access(
+        url if isinstance(url, list) else [part.strip() for part in str(url).split(",")],
+        username=str(options.get("username") or ""),
+        password=str(options.get("password") or ""),
+        ca=file("ca"),
+        certificate=file("certificate"),
+        key=file("key"),
+        key_password=str(options.get("key_password") or ""),
+        token=str(options.get("token") or ""),
     )
 
 

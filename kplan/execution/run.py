@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from kplan.diagnostics import Conflict, Denied, ErrorClass, KplanError, Rejected, codes
 from kplan.execution.records import RunRecords
@@ -35,7 +35,7 @@ from kplan.planning.comparison import find_differing
 from kplan.planning.diff import Ledger
 from kplan.planning.document import Plan
 from kplan.planning.order import Step
-from kplan.servers.base import Backend, Cluster, Outcome
+from kplan.servers.base import Backend, Cluster, DeferringBackend, Outcome, Progress
 from kplan.state.base import Holder, Lock, Store
 from kplan.values import dataclass
 
@@ -110,10 +110,11 @@ def make_reader(plan: Plan, cluster: Cluster, store: Store) -> Callable[[], tupl
     from kplan.planning.reading import read_addresses
 
     addresses = {c.address for c in plan.changes} | {c.source for c in plan.changes if c.source}
+    states = [state for c in plan.changes for state in (c.after, c.before) if state is not None]
 
     def read_both() -> tuple[Live, Ledger]:
         ledger = store.ledger()
-        live = read_addresses(cluster, addresses, [*of_ledger(ledger), *of_changes(plan.changes)])
+        live = read_addresses(cluster, addresses, [*of_ledger(ledger), *of_changes(plan.changes)], states)
         return replace(live, state=store.topic), ledger
 
     return read_both
@@ -142,6 +143,7 @@ class Run:
     sleep: Callable[[float], None] = time.sleep
     health: Mapping[Address, Health] = field(default_factory=dict)
     sent: dict[int, Sent] = field(default_factory=dict)  # by the step's number, in the order they were sent
+    waiting: dict[int, Step] = field(default_factory=dict)  # by its number: accepted, and not made yet
     records: RunRecords = field(init=False)
 
     def __post_init__(self) -> None:
@@ -221,7 +223,9 @@ class Run:
             failure = self._run_wave(lock, [s for s in steps if s.wave == wave])
             if failure is not None:
                 return failure
-        return interrupted if self.stop.asked and self.sent else None
+        if self.stop.asked and self.sent:
+            return interrupted
+        return complete_waiting(self) if self.waiting else None
 
     def _run_wave(self, lock: Lock, steps: Sequence[Step]) -> Failure | None:
         """Journal, send and settle one wave; None when all of it is done."""
@@ -258,8 +262,12 @@ class Run:
             self.records.write(lock, "did", own_steps)
         for step in succeeded:
             sent = self.sent[step.number] = replace(self.sent[step.number], done=True, unsure=False)
-            note = outcomes[step.change.address].note
-            self.emit(StepDone(self.describe_step(step), self.clock() - start, sent.is_adopted, note))
+            outcome = outcomes[step.change.address]
+            if outcome.waits:
+                self.waiting[step.number] = step
+                self.emit(ServerReported(self.describe_step(step), outcome.note))
+                continue
+            self.emit(StepDone(self.describe_step(step), self.clock() - start, sent.is_adopted, outcome.note))
         return self._record_failure(lock, failed, outcomes, start) if failed else None
 
     def _note_adopted(self, lock: Lock, steps: Sequence[Step], answers: Mapping[Address, Outcome]) -> None:
@@ -309,14 +317,7 @@ class Run:
 
         `on_answers` gets the answers of the servers before that.
         """
-        numbers = {s.change.address: s for s in steps}
-
-        def progress(address: Address, message: str) -> None:
-            if address in numbers:
-                self.emit(ServerReported(self.describe_step(numbers[address]), message))
-                if self.stop.asked and reassignment_of(numbers[address].change) is not None:
-                    raise KplanError("Ctrl-C, or a signal to end", code=codes.K515)  # else it waits for hours
-
+        progress = self.report_progress({s.change.address: s for s in steps})
         unanswered = Outcome(KplanError("no answer for it", applied=None), unsure=True)
         try:
             backend.watch([change.address for change in self.plan.changes], self.store.topic)
@@ -331,8 +332,20 @@ class Run:
         except Exception as e:
             return outcomes | {c.address: Outcome(_as_kplan_error(e), accepted=True) for c in accepted}
         return outcomes | {
-            a: replace(o, note=o.note or outcomes[a].note, accepted=True) for a, o in settled_outcomes.items()
+            a: replace(o, note=o.note or outcomes[a].note, accepted=True, waits=outcomes[a].waits)
+            for a, o in settled_outcomes.items()
         }
+
+    def report_progress(self, steps: Mapping[Address, Step]) -> Progress:
+        """Return what reports how far a server is with one of the steps."""
+
+        def report(address: Address, message: str) -> None:
+            if address in steps:
+                self.emit(ServerReported(self.describe_step(steps[address]), message))
+                if self.stop.asked and reassignment_of(steps[address].change) is not None:
+                    raise KplanError("Ctrl-C, or a signal to end", code=codes.K515)  # else it waits for hours
+
+        return report
 
     def read_live(self, step: Step) -> Live:
         """Return what is live now, and wait for a server that does not answer, such as one that is restarting."""
@@ -351,6 +364,7 @@ class Run:
 
         A worker that is not the leader may answer with what was before, so a difference is read again.
         """
+        steps = [step for step in steps if step.number not in self.waiting]
         failure = self._find_difference(steps) if steps else None
         for _ in range(VERIFY_ATTEMPTS - 1):
             if failure is None:
@@ -452,6 +466,27 @@ def has_changed(change: Change, live: Live) -> bool:
     if change.action is Action.UPDATE and change.diffs:  # the rest belongs to others
         paths &= {d.path for d in change.diffs}
     attributes = comparison_of(resource.address).attributes(resource)
-    return bool(paths) or any(
-        d.before is None and d.path.startswith("/config/") and d.path in attributes for d in change.diffs
-    )
+    return bool(paths) or any(d.before is None and d.path in attributes for d in change.diffs)
+
+
+def complete_waiting(run: Run) -> Failure | None:
+    """Make what had to wait for other steps; what still has to is no failure, and the next plan shows it again."""
+    start = run.clock()
+    by_kind: dict[str, list[Step]] = {}
+    for step in run.waiting.values():
+        by_kind.setdefault(step.change.address.kind, []).append(step)
+    for steps in by_kind.values():
+        backend = cast(DeferringBackend, run.cluster.find(steps[0].change.address))
+        report = run.report_progress({step.change.address: step for step in steps})
+        try:
+            outcomes = backend.complete([step.change for step in steps], report)
+        except KplanError as e:
+            return Failure(steps[0], e)
+        for step in steps:
+            outcome = outcomes[step.change.address]
+            if outcome.error is not None:
+                return Failure(step, outcome.error)
+            run.emit(StepDone(run.describe_step(step), run.clock() - start, note=outcome.note))
+            if not outcome.waits:
+                del run.waiting[step.number]
+    return None

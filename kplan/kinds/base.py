@@ -59,6 +59,14 @@ class Encoding(Protocol[R]):
         """Return the options that a change's fields describe, with what every kind has from `common`."""
         return common
 
+    def find_contents(self, resource: R) -> Mapping[str, str]:
+        """Return the texts that a plan holds once, by their sha256, and that the encoding names by it alone."""
+        return {}
+
+    def with_contents(self, resource: R, contents: Mapping[str, str]) -> R:
+        """Return the resource with its text, if it is among those of a plan."""
+        return resource
+
 
 class Consequences(Protocol[R_contra]):
     """What a change of one kind brings with it; a kind inherits it, and overrides what is different."""
@@ -183,6 +191,14 @@ class Kind(Protocol[R]):
     @property
     def section(self) -> str:
         """Return the key of a stack under which the kind's blocks are."""
+
+    @property
+    def extends(self) -> tuple[tuple[str, str], ...]:
+        """Return the keys that the kind has in blocks of other sections: (section, key)."""
+
+    @property
+    def compares_on_server(self) -> bool:
+        """Whether the server says if it has a declared state: its backend is a `ComparingBackend`."""
 
     @property
     def is_in_every_plan(self) -> bool:

@@ -6,6 +6,7 @@ ValueError, and nothing else, for data of another shape.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -171,6 +172,22 @@ def change_from_json(data: Any) -> Change:
             created=read_flag(fields, "created"),
             options=_read_options(address, fields),
         )
+
+
+def find_contents(changes: Iterable[Change]) -> dict[str, str]:
+    """Return the texts of what the changes make, by their sha256: a plan holds each once."""
+    found: dict[str, str] = {}
+    for change in changes:
+        if change.after is not None:
+            found |= KINDS[change.address.kind].encoding.find_contents(change.after)
+    return dict(sorted(found.items()))
+
+
+def with_contents(change: Change, contents: Mapping[str, str]) -> Change:
+    """Return the change with the texts that a plan holds of what it makes."""
+    if change.after is None or not contents:
+        return change
+    return replace(change, after=KINDS[change.address.kind].encoding.with_contents(change.after, contents))
 
 
 def _read_options(address: Address, fields: Any) -> ChangeOptions:

@@ -14,7 +14,7 @@ from kplan.kinds.topic.settings import Builder, Layer
 from kplan.language import keys, schema
 from kplan.language.source import Document
 from kplan.language.template import Scope, TemplateProblem, TooMuch, is_template, render, show_references
-from kplan.model import Address, File, Resource, Secret
+from kplan.model import Address, File, Resource, Rules, Secret
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
@@ -42,7 +42,27 @@ class Surroundings(Protocol):
     @property
     def connect_group_id(self) -> str: ...
     @property
+    def has_registry(self) -> bool: ...
+    @property
+    def registry_url(self) -> str: ...
+    @property
     def file(self) -> File | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AskedLevel:
+    """The compatibility level that a connector asks for, of the schemas that its converters register for `topics`."""
+
+    connector: str
+    topics: Sequence[str]
+    level: str
+    path: KEY
+    rules: Rules
+
+
+def refuse_files(name: str) -> tuple[str, bytes]:
+    """Raise OSError for each file: there is no folder that a stack could name one in."""
+    raise OSError("there are no files here")
 
 
 @dataclass(slots=True)
@@ -65,6 +85,8 @@ class ExpansionContext:
     # Topics that connectors write to, with what reports those of them that nothing declares.
     expected: list[tuple[Callable[[Sequence[str]], None], list[str]]] = field(default_factory=list)
     topics: Builder = field(default_factory=Builder)
+    read_file: Callable[[str], tuple[str, bytes]] = refuse_files  # by its name: its path as shown, its bytes
+    asked_levels: list[AskedLevel] = field(default_factory=list)
 
     # -- values ---------------------------------------------------------------------------------------------------
     def value(self, data: Any, path: KEY, scope: Scope | None = None, *, secret: bool = False) -> Any:
@@ -154,6 +176,23 @@ class ExpansionContext:
     def report(self, code: Code, summary: str, detail: str, path: KEY, help: str = "", *, key: bool = False) -> None:
         span = self.document.key_at(*path) if key else self.document.at(*path)
         self.problems.append(error(code, summary, detail, help=help, span=span))
+
+    def read_text(self, name: str, path: KEY, limit: int) -> tuple[str, str] | None:
+        """Return the path, as it is shown, and the text of a file that the stack names at `path`; None where it has
+        none of at most `limit` bytes, which is a problem."""
+        summary, help = "a schema file cannot be used", "check the path: it begins at the stack file"
+        try:
+            shown, data = self.read_file(name)
+            if len(data) > limit:
+                help = f"a schema has at most {limit:,} bytes: split it, with references"
+                raise ValueError(f"it has {len(data):,} bytes")
+            return shown, data.decode("utf-8")
+        except UnicodeDecodeError:
+            self.report(codes.K278, summary, f"{name}: it is not UTF-8 text", path, help)
+        except (OSError, ValueError) as e:
+            reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
+            self.report(codes.K278, summary, f"{name}: {reason}", path, help)
+        return None
 
     def spans(self, path: KEY, data: Mapping[str, Any]) -> dict[str, Span]:
         """Return where each setting of a topic block is written, by its path; of a config the value's place has `=`

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kplan.kinds.acl.kind import ACL
 from kplan.kinds.connector.kind import CONNECTOR
 from kplan.kinds.quota.kind import QUOTA
+from kplan.kinds.subject.kind import SUBJECT
 from kplan.kinds.topic.kind import TOPIC
 from kplan.kinds.user.kind import USER
 from kplan.model import Address
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from kplan.kinds.comparison import Comparison
     from kplan.model import Change, Resource
 
-_kinds: dict[str, Kind[Any]] = {kind.name: kind for kind in (TOPIC, CONNECTOR, USER, ACL, QUOTA)}
+_kinds: dict[str, Kind[Any]] = {kind.name: kind for kind in (TOPIC, CONNECTOR, USER, ACL, QUOTA, SUBJECT)}
 KINDS = MappingProxyType(_kinds)
 ADDRESS = re.compile(r"([a-z][a-z_-]*)/.")
 

@@ -55,6 +55,10 @@ RULES: Mapping[str, Rule] = {
         codes.K450: "user",
         codes.K451: "",
         codes.K455: "",
+        codes.K460: "schema",
+        codes.K461: "",
+        codes.K463: "schema",
+        codes.K464: "schema",
     }.items()
 }
 ACCEPT_WORDS = tuple(dict.fromkeys(r.kind for r in RULES.values() if r.kind not in ("", "protect")))

@@ -9,7 +9,7 @@ from typing import Any
 from kplan.kinds.registry import KINDS
 from kplan.language import schema
 
-PUBLISHED_KINDS = ("topic", "connector", "user", "acl", "quota")  # whose parts the files in schemas/ hold
+PUBLISHED_KINDS = ("topic", "connector", "user", "acl", "quota", "subject")  # whose parts the files in schemas/ hold
 
 
 def read_schema(name: str) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
 
 from kplan.model import Change
 
@@ -13,8 +14,19 @@ class Wording(Protocol):
     changing: str = "updating it"  # while an update runs
     creation_undo: str = "delete it"
     deletion_undo: str = "recreate it"
-    update_undo: str = ""  # empty: each restored attribute with its value
     deletion_undone: str = "recreated"
+
+    def say_creation_undo(self, made: Mapping[str, Any]) -> str:
+        """Return how a creation is undone; `made` is the encoding of the resource."""
+        return self.creation_undo
+
+    def say_deletion_undo(self, deleted: Mapping[str, Any]) -> str:
+        """Return how a deletion is undone; `deleted` is the encoding of the resource."""
+        return self.deletion_undo
+
+    def say_update_undo(self, paths: Collection[str]) -> str:
+        """Return how an update of these attributes is undone; empty where the attributes with their values say it."""
+        return ""
 
     def say_created(self, change: Change) -> str:
         return "created, read back"

@@ -194,6 +194,7 @@ class Removal:
     span: Span | None = None
     drop: frozenset[str] | None = None  # None: as was applied last
     is_prefix: bool = False
+    hard: bool = False  # what can be restored otherwise is removed for good
 
     def covers(self, address: Address) -> bool:
         """Whether the entry is about this resource."""

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, Severity, Span, Stale, codes
-from kplan.kinds.codec import change_from_json, change_to_json
+from kplan.kinds.codec import change_from_json, change_to_json, find_contents, with_contents
 from kplan.kinds.connector.options import drops_of
 from kplan.kinds.registry import comparison_of, consequences_of, parse_address
 from kplan.kinds.schemas import read_tolerant_schema
@@ -29,6 +29,7 @@ from kplan.model import (
     Target,
 )
 from kplan.model.codec import text_from_json, text_to_json
+from kplan.model.fields import read_text_map
 from kplan.planning.comparison import compare, find_differing
 from kplan.planning.diff import Ledger
 from kplan.planning.order import Step
@@ -174,6 +175,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         },
         "used_env": list(plan.used_env),
         **({"sources": [asdict(source) for source in plan.sources]} if plan.sources else {}),
+        **({"contents": contents} if (contents := find_contents(plan.changes)) else {}),
     }
     document["digest"] = document_digest(document)
     return document
@@ -253,11 +255,14 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
         )
     _refuse_unknown_changes(data)
     try:
+        contents = read_text_map(data, "contents")
         plan = Plan(
             stack=data["stack"]["name"],
             env=data["stack"]["env"],
             target=Target(**_known_fields(Target, data["target"])),
-            steps=tuple(Step(c["step"], c["wave"], change_from_json(c)) for c in data["changes"]),
+            steps=tuple(
+                Step(c["step"], c["wave"], with_contents(change_from_json(c), contents)) for c in data["changes"]
+            ),
             mode=data["mode"],
             files=tuple(File(**_known_fields(File, f)) for f in data["stack"]["files"]),
             commit=data["stack"]["commit"],

@@ -7,15 +7,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, cast
 
 from kplan.diagnostics import ErrorClass, InterruptedRun, KplanError, Unsupported, codes
 from kplan.kinds.connector import sensitivity
 from kplan.kinds.connector.sensitivity import Setting
 from kplan.kinds.registry import KINDS
-from kplan.model import Address, Live, Stack, Target
+from kplan.model import Address, Live, Resource, Stack, Target
 from kplan.planning.diff import Ledger, find_needed_addresses
-from kplan.servers.base import Backend, BackendState, Cluster
+from kplan.servers.base import Backend, BackendState, Cluster, ComparingBackend
 from kplan.state.base import Overview, Store
 from kplan.values import dataclass
 
@@ -49,11 +49,16 @@ def _start_reading_all(cluster: Cluster) -> dict[Key, Future[BackendState]]:
 
 
 def _start_reading_named(
-    cluster: Cluster, addresses: Collection[Address] | None, *, asks_all: bool = True
+    cluster: Cluster,
+    addresses: Collection[Address] | None,
+    states: Collection[Resource] = (),
+    *,
+    asks_all: bool = True,
 ) -> dict[Key, Future[BackendState]]:
     """Ask for these resources of the other kinds (None: all of them). Without `asks_all` only who has some is asked.
 
-    A kind that not every plan is about is asked for only where one of the addresses is of it.
+    A kind that not every plan is about is asked for only where one of the addresses is of it. `states` are those that a
+    server compares with its own, where it does.
     """
     started = {}
     for key, backend in cluster.by_kind.items():
@@ -62,8 +67,15 @@ def _start_reading_named(
             continue
         names = None if addresses is None else sorted({a.name for a in addresses if a.kind == backend.kind})
         if names or names is None or (asks_all and kind.is_in_every_plan):
-            started[key] = start_call(partial(backend.read, None if kind.reads_all else names))
+            started[key] = start_call(partial(_read, backend, None if kind.reads_all else names, states))
     return started
+
+
+def _read(backend: Backend, names: Collection[str] | None, states: Collection[Resource]) -> BackendState:
+    if not KINDS[backend.kind].compares_on_server:
+        return backend.read(names)
+    own = [state for state in states if state.kind == backend.kind]
+    return cast(ComparingBackend, backend).read_compared(names, own)
 
 
 def _start_identifying(cluster: Cluster, readings: Mapping[Key, Future[BackendState]]) -> dict[Key, Future[Target]]:
@@ -119,7 +131,8 @@ def read_live_state(
     """
     prefetch = prefetch or begin_reading(cluster, store)
     declared = {a for stack in stacks for a in find_needed_addresses(stack, {})}
-    named = _start_reading_named(cluster, declared)
+    states = [resource for stack in stacks for resource in stack.resources.values()]
+    named = _start_reading_named(cluster, declared, states)
     for key, reading in named.items():
         reading.result()
         prefetch.targets[key].result()
@@ -132,7 +145,8 @@ def read_live_state(
     overview.refuse_unreadable(names, declared | owned)
     refuse_interrupted(store, names, overview)
     rest = {a for a in owned - declared if not KINDS[a.kind].reads_all or a.kind not in {kind for kind, _ in named}}
-    for undeclared in _start_reading_named(cluster, rest, asks_all=False).values():
+    applied = [o.applied for a, o in ledger.items() if a in rest and o.applied is not None]
+    for undeclared in _start_reading_named(cluster, rest, applied, asks_all=False).values():
         more = undeclared.result()
         live = replace(
             live,
@@ -151,15 +165,21 @@ def conceal_settings(cluster: Cluster, live: Live, settings: Iterable[Setting]) 
     return sensitivity.with_masked_causes(live, cluster.mask.mask)
 
 
-def read_addresses(cluster: Cluster, addresses: Iterable[Address] | None, settings: Iterable[Setting] = ()) -> Live:
+def read_addresses(
+    cluster: Cluster,
+    addresses: Iterable[Address] | None,
+    settings: Iterable[Setting] = (),
+    states: Collection[Resource] = (),
+) -> Live:
     """Return what the servers say of `addresses` (None: all), and of all of some kinds: all are asked at the same time.
 
-    `settings` are those that are sensitive, by the ledger, the stacks or the plan.
+    `settings` are those that are sensitive, by the ledger, the stacks or the plan. `states` are those that a server
+    compares with its own, where it does.
     """
     wanted = None if addresses is None else list(addresses)
     kinds = KINDS.keys() if wanted is None else {address.kind for address in wanted}
     whole = _start_reading_all(cluster)
-    readings = {**_start_reading_named(cluster, wanted), **whole}
+    readings = {**_start_reading_named(cluster, wanted, states), **whole}
     live = _collect(readings, _start_identifying(cluster, whole), kinds)
     return conceal_settings(cluster, live, settings)
 

@@ -30,6 +30,7 @@ OMITTED = object()
 OPTIONAL_SECTIONS = (
     "kafka",
     "connect",
+    "schema_registry",
     "authorizer",
     "state",
     "timeouts",
@@ -74,6 +75,7 @@ class Environment:
     folder: str = "."
     kafka: Mapping[str, str] = field(default_factory=dict, repr=False)
     connect: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    schema_registry: Mapping[str, Any] = field(default_factory=dict, repr=False)
     sqlite: str = ""
     kafka_topic: str = STATE_TOPIC
     variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -114,6 +116,18 @@ class Environment:
     def connect_group_id(self) -> str:
         """Return the workers' `group.id`, where they write exactly once; empty where that is not known."""
         return str(self.connect.get("group_id") or "")
+
+    @property
+    def has_registry(self) -> bool:
+        return bool(self.simulated or self.schema_registry)
+
+    @property
+    def registry_url(self) -> str:
+        """Return the registry's address as the workers of Connect reach it; empty where there is none."""
+        if self.simulated:
+            return "http://simulated:8081"
+        url = self.schema_registry.get("connect_url") or self.schema_registry.get("url") or ""
+        return ",".join(url) if isinstance(url, list) else str(url)
 
     @property
     def own_principal(self) -> str:
@@ -272,7 +286,8 @@ def _is_optional_offline(path: tuple[str | int, ...]) -> bool:
     """Return whether a plan can be made without the value at `path`."""
     if path[2:] == ("connect", "group_id"):  # bindings of source connectors are made of it
         return False
-    return path[2] in ("kafka", "connect", "state", "notify") or (path[2] == "variables" and len(path) == 4)
+    is_optional = path[2] in ("kafka", "connect", "schema_registry", "state", "notify")
+    return is_optional or (path[2] == "variables" and len(path) == 4)
 
 
 def _make_placeholder(path: tuple[str | int, ...], offline_target: Target) -> Any:
@@ -288,6 +303,8 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
     at = ("environments", name)
     kafka = {key: _format_value(value) for key, value in (data.get("kafka") or {}).items() if value is not None}
     connect = data.get("connect") or {}
+    registry = data.get("schema_registry") or {}
+    passwords = _collect_secrets(kafka, connect, registry)
     state = data.get("state") or {}
     retry = data.get("retry") or {}
     authorizer = data.get("authorizer") or {}
@@ -302,6 +319,7 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
         folder=folder,
         kafka=kafka,
         connect=connect,
+        schema_registry=registry,
         sqlite=str(state.get("sqlite") or ""),
         kafka_topic=str(state.get("kafka_topic") or STATE_TOPIC),
         variables=data.get("variables") or {},
@@ -325,10 +343,8 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
         allows_by_default=authorizer.get("allow_everyone_if_no_acl"),
         file=file,
         client_places=_find_client_places(reader.document, (*at, "kafka"), kafka),
-        secrets=tuple(
-            dict.fromkeys([*reader.secrets, *_collect_secrets(kafka, connect), *_collect_webhook_secrets(data)])
-        ),
-        passwords=tuple(_collect_secrets(kafka, connect)),
+        secrets=tuple(dict.fromkeys([*reader.secrets, *passwords, *_collect_webhook_secrets(data)])),
+        passwords=tuple(passwords),
     )
 
 

@@ -8,8 +8,9 @@ from dataclasses import field
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
+from kplan.kinds.base import Kind
 from kplan.kinds.connector.templates import Blueprint
-from kplan.kinds.expansion import ExpansionContext
+from kplan.kinds.expansion import ExpansionContext, refuse_files
 from kplan.kinds.registry import KINDS, comparison_of, parse_address
 from kplan.kinds.schemas import read_schema
 from kplan.language import variables
@@ -40,6 +41,7 @@ class Inputs:
     given: variables.Given = variables.Given()
     find_template: Callable[[str], tuple[Blueprint | None, Sequence[Diagnostic]]] = lambda name: (None, ())
     files: tuple[File, ...] = ()
+    read_file: Callable[[str], tuple[str, bytes]] = refuse_files
 
 
 @dataclass(slots=True)
@@ -61,7 +63,7 @@ class Expansion(ExpansionContext):
                 self.report(codes.K212, "bad stack name", f"{name!r}", ("stack",), "1 to 63 of a-z, 0-9 and -")
             name = "unnamed"
         self.scope = values.scope(kplan={"env": env.name, "stack": name, "bootstrap": env.bootstrap})
-        languages = [kind.language for kind in KINDS.values() if kind.is_in_every_plan or data.get(kind.section)]
+        languages = [kind.language for kind in KINDS.values() if kind.is_in_every_plan or _is_used(kind, data)]
         for language in languages:
             language.expand(self)
         for report_undeclared, topics in self.expected:
@@ -120,6 +122,7 @@ class Expansion(ExpansionContext):
                     self.document.at("removed", i),
                     frozenset(entry["drop"]) if entry.get("drop") is not None else None,
                     is_prefix,
+                    bool(entry.get("hard")),
                 )
             )
         return tuple(removals)
@@ -198,6 +201,17 @@ class Expansion(ExpansionContext):
             )
 
 
+def _is_used(kind: Kind[Any], data: Mapping[str, Any]) -> bool:
+    """Whether a stack has the kind's section, or one of its keys in a block of another section."""
+    if data.get(kind.section):
+        return True
+    return any(
+        isinstance(block, Mapping) and key in block
+        for section, key in kind.extends
+        for block in (data.get(section) or {}).values()
+    )
+
+
 def _count_attributes(resource: Resource) -> int:
     return len(comparison_of(resource.address).attributes(resource))
 
@@ -215,6 +229,7 @@ def expand(document: Document, inputs: Inputs) -> tuple[Stack | None, list[Diagn
         inputs.find_template,
         read_schema("stack.v1"),
         _count_attributes,
+        read_file=inputs.read_file,
         inputs=inputs,
     )
     expansion.rights_of = lambda resource: KINDS[resource.kind].language.find_rights(resource, expansion)

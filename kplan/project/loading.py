@@ -8,8 +8,8 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field
-from functools import lru_cache
+from dataclasses import field, replace
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -258,7 +258,7 @@ class ProjectReader:
         relative = os.path.relpath(path, self.request.folder)
         return str(path) if relative.startswith("..") and path.is_absolute() else relative
 
-    def _refuse_outside(self, path: Path, home: Path) -> None:
+    def refuse_outside(self, path: Path, home: Path) -> None:
         """Raise OSError if a file that kplan found by itself is a link out of its folder, or not a plain file.
 
         A stack that somebody else wrote could make kplan read other files, lines of which errors would show. Links may
@@ -275,7 +275,7 @@ class ProjectReader:
         name = self.show_path(path)
         try:
             if home is not None:
-                self._refuse_outside(path, home)
+                self.refuse_outside(path, home)
             data = reading.read_file(path)
         except (OSError, ValueError) as e:
             reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
@@ -450,14 +450,13 @@ class ProjectReader:
             used_files.update({k: v for k, v in self.files.items() if Path(k).parent.name == "templates"})
             return template
 
-        files = tuple(f for f in (environment.file,) if f)
-        stack, problems = expand(document, Inputs(environment, given_values, find, (self.files[self.show_path(path)],)))
+        own, read_file = tuple(used_files.values()), partial(_read_named_file, self, path.parent, used_files)
+        stack, problems = expand(document, Inputs(environment, given_values, find, own, read_file))
         self.problems += [problem for problem in problems if not self._is_consequence(problem)]
         if stack is None:
             return None
-        from dataclasses import replace
-
-        stack = replace(stack, files=tuple(dict.fromkeys((*used_files.values(), *files))))
+        files = (*used_files.values(), *filter(None, [environment.file]))
+        stack = replace(stack, files=tuple(dict.fromkeys(files)))
         if ("stack",) in document.spans:
             self.name_places[stack.path] = document.at("stack")
         return stack
@@ -496,6 +495,22 @@ class ProjectReader:
             problems, self.problems[count:] = self.problems[count:], []
             return document, problems
         return load_built_in(name), []
+
+
+def _read_named_file(reader: ProjectReader, folder: Path, used: dict[str, File], name: str) -> tuple[str, bytes]:
+    """Return the path, as it is shown, and the bytes of a file that a stack in `folder` names. Raises OSError.
+
+    The file is added to those that the stack has `used`.
+    """
+    path = Path(os.path.normpath(folder / name))
+    shown = reader.show_path(path)
+    if not path.exists():
+        raise FileNotFoundError(2, "there is no such file")
+    reader.refuse_outside(path, folder)
+    data = reading.read_file(path)
+    reader.texts[shown] = data.decode("utf-8", "replace")
+    used[shown] = reader.files[shown] = File(os.path.relpath(path, reader.root), hashlib.sha256(data).hexdigest())
+    return shown, data
 
 
 def _suggest_similar_file(path: Path) -> str:
@@ -580,8 +595,6 @@ def prune(document: Document, problems: Iterable[Diagnostic]) -> Document | None
                 data[section].pop(entry, None)
         elif not _repair(data, problem, document.path):
             return None
-    from dataclasses import replace
-
     return replace(document, data=data)
 
 

@@ -468,17 +468,17 @@ def describe_undo(change: Mapping[str, Any]) -> str:
     if kind == "delete_if_empty":
         return "delete it, if still empty"
     if kind == "delete":
-        return f"delete it; {reason}" if reason else wording.creation_undo
+        return f"delete it; {reason}" if reason else wording.say_creation_undo(change["after"] or {})
     if kind == "record":
         return "the ledger's previous record"
     if kind == "recreate" and change["actions"] == ["move"]:
         return f"move it back to {change['moved_from']}" + tail
     if kind == "recreate":
-        return wording.deletion_undo + tail
+        return wording.say_deletion_undo(change["before"] or {}) + tail
     if kind == "none":
         return "none" + (f"; {reason}" if reason else "")
-    if wording.update_undo:
-        return wording.update_undo + tail
+    if words := wording.say_update_undo([diff["path"] for diff in change["diff"]]):
+        return words + tail
     config = [d for d in change["diff"] if d["path"] not in views_of(change["kind"]).undo_omits]
     restored = [
         f"{name_attribute(d)} = {_format_attribute(d['before'])}"

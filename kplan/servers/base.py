@@ -31,7 +31,7 @@ class Outcome:
     An error with `applied is None` may have taken effect; live state decides. `kept` is the reason why a
     conditional undo (delete while empty) left the resource. `unsure`: a request may still be on its way. `accepted`: a
     server accepted it, but it did not reach the declared state. `adopted`: another client created it meanwhile, exactly
-    as declared.
+    as declared. `waits`: it is made once other changes of the run have brought what it needs (`DeferringBackend`).
     """
 
     error: KplanError | None = None
@@ -40,6 +40,7 @@ class Outcome:
     unsure: bool = False
     accepted: bool = False
     adopted: bool = False
+    waits: bool = False
 
     @property
     def ok(self) -> bool:
@@ -71,7 +72,7 @@ class BackendState:
     unknown: int = 0
 
 
-KAFKA, CONNECT = "kafka", "connect"  # the names of an environment's servers, one of each
+KAFKA, CONNECT, REGISTRY = "kafka", "connect", "registry"  # the names of an environment's servers, one of each
 
 
 def needs_connect(addresses: Iterable[Address]) -> bool:
@@ -141,6 +142,20 @@ class Backend(Protocol):
         """Return the settings that the server defines as passwords; without definitions a resource is left out."""
 
     def close(self) -> None: ...
+
+
+class ComparingBackend(Backend, Protocol):
+    """A backend whose server itself says whether it has a declared state."""
+
+    def read_compared(self, names: Collection[str] | None, states: Collection[Resource]) -> BackendState:
+        """Read as `read` does, and note in the live resources which of the `states` the server takes for theirs."""
+
+
+class DeferringBackend(Backend, Protocol):
+    """A backend that makes some changes only after others of the same run."""
+
+    def complete(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
+        """Make what had to wait, at the end of a run; an outcome that still waits says why in its note."""
 
 
 @dataclass(frozen=True, slots=True)

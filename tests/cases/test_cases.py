@@ -7,7 +7,8 @@
                  {"topics": {NAME: {"partitions": 1, "config": {}}}, "records": {NAME: 5},
                  "oldest": {NAME: SECONDS}, "readers": {NAME: {GROUP: LAG}}, "idle": {NAME: {GROUP: LAG}},
                  "deleted": [CONNECTOR], "gone": [TOPIC], "bindings": [NAME], "unbound": [NAME],
-                 "users": {NAME: [MECHANISM]}, "quotas": {NAME: {LIMIT: NUMBER}}}
+                 "users": {NAME: [MECHANISM]}, "quotas": {NAME: {LIMIT: NUMBER}},
+                 "schemas": {SUBJECT: [FILE]}, "levels": {SUBJECT: LEVEL}}
     args         the command line
     plan.txt     expected on standard output; stderr.txt on standard error, where there is anything; exit: the exit code
     plan.md      expected of the same command with `--format md`, in the cases that have one (an empty file asks for it)
@@ -33,7 +34,9 @@ from kplan.kinds.connector.options import ConnectorOptions
 from kplan.kinds.quota.quota import Quota
 from kplan.kinds.user.user import ScramUser
 from kplan.model import Action, Address, AttrDiff, Change, Secret, Topic
+from kplan.servers.registry.api import RegisteredSchema
 from kplan.servers.simulated_access import SimulatedAcls, SimulatedQuotas, SimulatedUsers
+from kplan.servers.simulated_registry import SimulatedRegistry
 from tests.shell import Ended, Shell
 
 HERE = Path(__file__).parent
@@ -117,6 +120,7 @@ def happen(folder: Path) -> None:
     finally:
         topics.close()
     change_access(folder, said)
+    change_subjects(folder, said)
     for name in said.get("deleted", ()):
         connectors = SimulatedConnectors(folder / ".kplan" / "local.db")
         gone = Change(
@@ -124,6 +128,17 @@ def happen(folder: Path) -> None:
         )  # as Connect deletes
         assert connectors.act([gone], {})[gone.address].ok
         connectors.close()
+
+
+def change_subjects(folder: Path, said: dict[str, Any]) -> None:
+    """What others register."""
+    registry = SimulatedRegistry(folder / ".kplan" / "local.db")
+    for subject, files in said.get("schemas", {}).items():
+        for file in files:
+            registry.register(subject, RegisteredSchema("avro", (folder / file).read_text("utf-8")))
+    for subject, level in said.get("levels", {}).items():
+        registry.set_level(subject, level)
+    registry.close()
 
 
 def change_access(folder: Path, said: dict[str, Any]) -> None:

@@ -15,8 +15,8 @@ from kplan.diagnostics import Conflict, KplanError, Rejected
 from kplan.kinds.connector.options import ConnectorOptions
 from kplan.model import Action, Address, Change, Connector, Health, Secret, Topic
 from kplan.planning.comparison import compare
+from kplan.servers.access import Access, Pacing
 from kplan.servers.base import Backend, Outcome
-from kplan.servers.connect.access import Access, Pacing
 from kplan.servers.simulated import SimulatedConnectors
 
 SOURCE = "org.apache.kafka.connect.file.FileStreamSourceConnector"

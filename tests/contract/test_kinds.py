@@ -25,6 +25,7 @@ from kplan.kinds.key_order import read_key_orders
 from kplan.kinds.quota.quota import Quota
 from kplan.kinds.registry import KINDS
 from kplan.kinds.schemas import read_schema
+from kplan.kinds.subject.subject import Subject
 from kplan.kinds.user.user import ScramUser
 from kplan.language import schema
 from kplan.model import Action, Address, Change, Connector, Resource, Secret, Target, Topic
@@ -33,7 +34,7 @@ from tests.fakes.grants.kind import Grant, GrantKind, encode_part
 from tests.shell import Ended
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("topic", "connector", "user", "acl", "quota", "grant")
+NAMES = ("topic", "connector", "user", "acl", "quota", "subject", "grant")
 RESOURCES: dict[str, tuple[Resource, Resource]] = {
     "topic": (
         Topic("shop.orders", 3, 2, {"retention.ms": "86400000"}),
@@ -52,6 +53,10 @@ RESOURCES: dict[str, tuple[Resource, Resource]] = {
         parse_binding("User:alice/allow/Read/topic/shop.orders"),
     ),
     "quota": (Quota("user=etl", {"consumer_byte_rate": 5.0}), Quota("user=etl", {"consumer_byte_rate": 12.5})),
+    "subject": (
+        Subject("orders-value", "avro", "aa" * 32, level="BACKWARD"),
+        Subject("orders-value", "avro", "bb" * 32, level="FULL"),
+    ),
     "grant": (Grant("User:alice/read/%2A", 3), Grant("User:alice/read/%2A", 5)),
 }
 KPLAN_YAML = "version: 1\nenvironments:\n  local: {simulated: {fail: [topic/bad]}}\n"
@@ -410,4 +415,4 @@ def test_the_fragments_are_schemas(project: Project) -> None:
     printed = yaml.safe_load(project.kplan("schema", "stack").out)
     assert printed["properties"]["grants"] and printed["$defs"]["grants"]
     assert Address("grant", "x")  # its kind is in the pattern of addresses
-    assert "topic|connector|user|acl|quota|grant" in json.dumps(printed["properties"]["moved"])
+    assert "topic|connector|user|acl|quota|subject|grant" in json.dumps(printed["properties"]["moved"])

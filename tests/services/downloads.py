@@ -16,6 +16,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.services.process import ServiceFailed, ServiceMissing, program, run
 HERE = Path(__file__).parent
 DOWNLOAD_SECONDS = 900
 JAVA_MINIMUM = 17
+CONVERTERS = tuple(f"io.apicurio.registry.utils.converter.{name}" for name in ("AvroConverter", "ExtJsonConverter"))
 INSTALL_JAVA = "apt-get install openjdk-17-jre-headless"
 
 
@@ -36,6 +38,16 @@ def kafka_jars() -> Path:
 def plugin_path() -> Path:
     """A Connect plugin path with the Debezium connectors that kplan has templates for."""
     return _fetched("debezium", HERE / "plugins.xml", _unpack)
+
+
+def registry_app() -> Path:
+    """The folder of the schema registry's program."""
+    return _fetched("registry", HERE / "registry.xml", _unpack, "dependency:copy")
+
+
+def converter_path() -> Path:
+    """A Connect plugin path with the converters that write with the schemas of the registry."""
+    return _fetched("converter", HERE / "converter.xml", _gather)
 
 
 @functools.cache
@@ -56,7 +68,9 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kplan-tests"
 
 
-def _fetched(name: str, project: Path, finish: Callable[[Path], None]) -> Path:
+def _fetched(
+    name: str, project: Path, finish: Callable[[Path], None], goal: str = "dependency:copy-dependencies"
+) -> Path:
     target = cache() / f"{name}-{hashlib.sha256(project.read_bytes()).hexdigest()[:12]}"
     if target.is_dir():
         return target
@@ -64,19 +78,19 @@ def _fetched(name: str, project: Path, finish: Callable[[Path], None]) -> Path:
     java()
     with _alone(target):
         if not target.is_dir():
-            _download(maven, project, target, finish)
+            _download(maven, project, target, finish, goal)
     return target
 
 
-def _download(maven: str, project: Path, target: Path, finish: Callable[[Path], None]) -> None:
+def _download(maven: str, project: Path, target: Path, finish: Callable[[Path], None], goal: str) -> None:
     part = target.with_name(f"{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     (part / "files").mkdir(parents=True)
-    goal = ["dependency:copy-dependencies", f"-DoutputDirectory={part / 'files'}"]
+    goals = [goal, f"-DoutputDirectory={part / 'files'}"]
     options = ["-B", "-q", "-Dstyle.color=never", f"-Dmaven.repo.local={part / 'repository'}"]
     log = part / "maven.log"
     try:
-        run([maven, *options, "-f", str(project), *goal], log, timeout=DOWNLOAD_SECONDS)
+        run([maven, *options, "-f", str(project), *goals], log, timeout=DOWNLOAD_SECONDS)
         finish(part / "files")
         (part / "files").rename(target)
     except ServiceFailed as error:
@@ -90,6 +104,16 @@ def _unpack(folder: Path) -> None:
         with tarfile.open(archive) as opened:
             opened.extractall(folder, filter="data")
         archive.unlink()
+
+
+def _gather(folder: Path) -> None:
+    """Put the jars into a folder of their own, with a list of the converters: that is a plugin which Connect finds."""
+    target = folder / "converters"
+    target.mkdir()
+    for jar in folder.glob("*.jar"):
+        jar.rename(target / jar.name)
+    with zipfile.ZipFile(target / "services.jar", "w") as services:
+        services.writestr("META-INF/services/org.apache.kafka.connect.storage.Converter", "\n".join(CONVERTERS))
 
 
 @contextmanager

@@ -15,11 +15,12 @@ import pytest
 
 from tests.services.browser import Browser
 from tests.services.connect import ConnectWorker
-from tests.services.downloads import plugin_path
+from tests.services.downloads import converter_path, plugin_path
 from tests.services.kafka import KafkaCluster
 from tests.services.mariadb import MariaDB
 from tests.services.postgres import Postgres
 from tests.services.process import Service, ServiceMissing, end_all
+from tests.services.registry import Registry
 
 S = TypeVar("S", bound=Service)
 REQUIRE = "KPLAN_REQUIRE_SERVICES"
@@ -44,6 +45,7 @@ class SessionServices:
             "postgres": lambda: Postgres().__enter__(),
             "mariadb": lambda: MariaDB().__enter__(),
             "browser": lambda: Browser().__enter__(),
+            "registry": lambda: Registry().__enter__(),
         }
 
     def begin(self, *names: str) -> None:
@@ -81,7 +83,8 @@ class SessionServices:
         plugins = self._pool.submit(plugin_path)
         kafka = self._started["kafka"].result()
         assert isinstance(kafka, KafkaCluster)
-        return ConnectWorker(kafka.bootstrap, plugins.result()).__enter__()
+        properties = {"plugin.path": f"{plugins.result()},{converter_path()}"}
+        return ConnectWorker(kafka.bootstrap, plugins.result(), properties).__enter__()
 
 
 SERVICES = pytest.StashKey[SessionServices]()
@@ -173,3 +176,9 @@ def mariadb(pytestconfig: pytest.Config) -> MariaDB:
 def browser(pytestconfig: pytest.Config) -> Browser:
     """A headless Chromium."""
     return pytestconfig.stash[SERVICES].ready("browser", Browser)
+
+
+@pytest.fixture(scope="session")
+def registry(pytestconfig: pytest.Config) -> Registry:
+    """A schema registry; a test names its subjects after itself."""
+    return pytestconfig.stash[SERVICES].ready("registry", Registry)

@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from jsonschema import Draft202012Validator
 
 from kplan.model import Address, Connector, is_sensitive_key
-from kplan.servers.connect.access import Access
+from kplan.servers.access import Access
 from kplan.servers.connect.connectors import ConnectConnectors
 from tests.schemas import published
 from tests.services import ConnectWorker, KafkaCluster

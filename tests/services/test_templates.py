@@ -17,7 +17,7 @@ from kplan.diagnostics import Diagnostic
 from kplan.kinds.connector.templates import Blueprint, blueprint
 from kplan.model import Action, Address, Change, Connector
 from kplan.project.loading import Request, list_built_in_templates, load_built_in, load_project
-from kplan.servers.connect.access import Access, Pacing
+from kplan.servers.access import Access, Pacing
 from kplan.servers.connect.connectors import ConnectConnectors
 from kplan.servers.connect.documents import to_literal
 from tests.services import ConnectWorker, KafkaCluster

@@ -142,7 +142,7 @@ from kplan.servers.connect.connectors import ConnectConnectors
 ConnectConnectors.settle = lambda *_: os._exit(9)
 """
 KILLED_BEFORE_THE_CONNECTOR_GOES = """
-from kplan.servers.connect.rest import Rest
+from kplan.servers.rest import Rest
 call = Rest.call
 def dying(self, method, path, *rest, **more):
     if method == "DELETE" and not path.endswith("/offsets"):

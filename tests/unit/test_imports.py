@@ -70,7 +70,7 @@ BUILT_ON = {
         "state.kafka.producer",
         "state.kafka.topic",
     },
-    "requests": {"servers.connect.rest", "ci.hosting", "servers.http_limits"},
+    "requests": {"servers.rest", "ci.hosting", "servers.http_limits"},
 }
 OUTSIDE = frozenset({
     "asyncio", "datetime", "getpass", "glob", "http", "logging", "multiprocessing", "os", "random", "secrets", "select",

@@ -14,10 +14,12 @@ from kplan.diagnostics.codes.hosting import *  # noqa: F403
 from kplan.diagnostics.codes.importing import *  # noqa: F403
 from kplan.diagnostics.codes.pipelines import *  # noqa: F403
 from kplan.diagnostics.codes.planning import *  # noqa: F403
+from kplan.diagnostics.codes.registry import *  # noqa: F403
 from kplan.diagnostics.codes.replicas import *  # noqa: F403
 from kplan.diagnostics.codes.risks import *  # noqa: F403
 from kplan.diagnostics.codes.runs import *  # noqa: F403
 from kplan.diagnostics.codes.servers import *  # noqa: F403
 from kplan.diagnostics.codes.state import *  # noqa: F403
+from kplan.diagnostics.codes.subjects import *  # noqa: F403
 from kplan.diagnostics.codes.users import *  # noqa: F403
 from kplan.diagnostics.codes.values import *  # noqa: F403

@@ -8,6 +8,8 @@ from typing import Any
 
 from kplan.diagnostics import codes
 from kplan.kinds.comparison import Blocker, Compared, Differing, Value, find_cause
+from kplan.kinds.connector.schemas import uses_registry
+from kplan.kinds.parts import encode_part
 from kplan.model import Address, AttrDiff, Change, Connector, Secret
 from kplan.model.comparison import equal
 
@@ -34,7 +36,11 @@ class ConnectorComparison:
         return equal(texts[0], texts[1])
 
     def uses(self, connector: Connector) -> frozenset[Address]:
-        return frozenset(Address("topic", name) for name in (*connector.feeds, *connector.reads))
+        topics = {Address("topic", name) for name in (*connector.feeds, *connector.reads)}
+        if not uses_registry(connector.config):
+            return frozenset(topics)
+        subjects = (f"{name}{end}" for name in connector.feeds for end in ("-key", "-value"))
+        return frozenset(topics | {Address("subject", encode_part(name)) for name in subjects})
 
     def compare(self, declared: Connector, live: Connector, applied: Connector | None) -> Compared:
         diffs: list[AttrDiff] = []

@@ -52,12 +52,32 @@ class ConfigBuilder:
         java_class = own.get("class") or self.of.template.java_class
         if java_class:
             config["connector.class"] = str(java_class)
+        for key, text in self._converters(own).items():
+            config[key], sources[f"/config/{key}"] = text, "schemas"
         for key, text in self._columns(own, with_signals(tables, plain(config), own), scope).items():
             config[key], sources[f"/config/{key}"] = text, "tables"
         for key, value in (own.get("config") or {}).items():
             self._set(key, value)
         self._report_keys_without_value()
         self._rename_old_values()
+
+    def _converters(self, own: Mapping[str, Any]) -> Mapping[str, str]:
+        """Return the settings that the block's `schemas:` asks for."""
+        asked = own.get("schemas")
+        if not asked:
+            return {}
+        from kplan.kinds.connector.schemas import choose_settings, find_converter
+
+        url = self.of.expansion.surroundings.registry_url
+        if not url:
+            return {}  # reported with the subjects
+        converter = asked.get("converter") or find_converter(url)
+        settings = choose_settings(asked["format"], converter, url)
+        if not settings:
+            detail = f"{converter} has no converter for {asked['format']}"
+            at, help = (*self.of.path, "schemas", "format"), "write `format: avro`, or `converter: confluent`"
+            self.of.expansion.report(codes.K276, "converters that kplan cannot choose", detail, at, help)
+        return settings
 
     def _report_keys_without_value(self) -> None:
         """Report each setting whose value is missing or, as null, leaves out nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kplan.kinds.base import Encoding
 from kplan.kinds.connector.options import ConnectorOptions
 from kplan.model import ChangeOptions, Connector, Origin, Rules, frozen
 from kplan.model.codec import config_from_json, config_to_json
@@ -13,7 +14,7 @@ from kplan.model.fields import Json, drop_empty, read_flag, read_text, read_text
 CLASS = "connector.class"
 
 
-class ConnectorEncoding:
+class ConnectorEncoding(Encoding[Connector]):
     """`{class, config, state, feeds, reads, unique, heartbeat}`; a class that is no plain text stays in the config."""
 
     def encode(self, connector: Connector) -> Json:

@@ -24,7 +24,7 @@ from kplan.kinds.connector.tables import (
     wording,
 )
 from kplan.kinds.connector.topics import Feeds
-from kplan.kinds.expansion import KEY
+from kplan.kinds.expansion import KEY, AskedLevel
 from kplan.kinds.topic.settings import BUILT_IN, layer, only, rules, stack_layers
 from kplan.language import limits as bounded
 from kplan.language import schema as schemas
@@ -47,7 +47,7 @@ COMMON = frozenset(
         "ignore",
         "accept",
     )
-    + ("tables", "topics", "new_tables", "dead_letter", "for_each", "description", "on_delete")
+    + ("tables", "topics", "new_tables", "dead_letter", "for_each", "description", "on_delete", "schemas")
 )
 CONNECTOR_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 EXCLUSION = "!"  # before an entry of `tables:`: what the patterns beside it leave out
@@ -92,11 +92,28 @@ class ConnectorBuilder(ConnectorBlock):
             settings.warn_of_old_values(known)
         dead = self._dead_letter(own, settings)
         feeds.expect(own, tables, config, scope.with_names(config=plain(config)))
+        self._ask_for_levels(own, feeds)
         if not self.expansion.surroundings.has_connect:
             environment = self.expansion.surroundings
             help = "add `connect: {url: …}` to the environment" if environment.file else "add --connect URL"
             self.report(codes.K218, "this environment has no Connect", self.name, help)
         self.expansion.add(self._connector(own, settings, feeds, dead, tables, known.unique if known else ()))
+
+    def _ask_for_levels(self, own: Mapping[str, Any], feeds: Feeds) -> None:
+        """Ask for the level of the subjects that the converters will register for the tables' topics."""
+        asked = own.get("schemas") or {}
+        if not asked:
+            return
+        if not self.expansion.surroundings.has_registry:
+            environment = self.expansion.surroundings.name
+            help = "add `schema_registry: {url: …}` to the environment"
+            detail = f"{self.name}; environment {environment}"
+            self.report(codes.K275, "this environment has no schema registry", detail, help)
+        elif asked.get("compatibility"):
+            topics = [name for name in feeds.names if name not in self.expansion.internal]
+            path = (*self.path, "schemas")
+            level = AskedLevel(self.name, topics, asked["compatibility"], path, rules(asked))
+            self.expansion.asked_levels.append(level)
 
     # -- which template, which name -------------------------------------------------------------------------------
     def _find_blueprint(self) -> bool:

@@ -22,6 +22,8 @@ class ConnectorKind:
     name = "connector"
     server = "connect"
     section = "connectors"
+    extends: tuple[tuple[str, str], ...] = ()
+    compares_on_server = False
     is_in_every_plan = True
     reads_all = True
     unread_effect = "; which sinks read its topics is not known, and counts as a danger"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from kplan.kinds.connector.options import keeps_offsets
 from kplan.kinds.wording import Wording
 from kplan.model import Change, Connector
@@ -10,8 +12,10 @@ from kplan.model import Change, Connector
 class ConnectorWording(Wording):
     creation_undo = "delete it, and its offsets"
     deletion_undo = "recreate it with its offsets and state"
-    update_undo = "restore the previous config and state, wait for RUNNING"
     deletion_undone = "recreated, with its offsets"
+
+    def say_update_undo(self, paths: Collection[str]) -> str:
+        return "restore the previous config and state, wait for RUNNING"
 
     def say_created(self, change: Change) -> str:
         state = change.after.state.upper() if isinstance(change.after, Connector) else ""

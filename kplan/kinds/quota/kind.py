@@ -20,6 +20,8 @@ class QuotaKind:
     name = "quota"
     server = "kafka"
     section = "quotas"
+    extends: tuple[tuple[str, str], ...] = ()
+    compares_on_server = False
     is_in_every_plan = False
     reads_all = True
     unread_effect = ""

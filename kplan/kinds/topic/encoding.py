@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kplan.kinds.base import Encoding
 from kplan.kinds.topic.options import Reassignment, TopicOptions
 from kplan.model import ChangeOptions, Origin, Rules, Topic, frozen
 from kplan.model.codec import config_from_json
@@ -21,7 +22,7 @@ from kplan.model.fields import (
 )
 
 
-class TopicEncoding:
+class TopicEncoding(Encoding[Topic]):
     """`{partitions, replication_factor, config}`."""
 
     def encode(self, topic: Topic) -> Json:

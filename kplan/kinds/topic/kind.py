@@ -20,6 +20,8 @@ class TopicKind:
     name = "topic"
     server = "kafka"
     section = "topics"
+    extends: tuple[tuple[str, str], ...] = ()
+    compares_on_server = False
     is_in_every_plan = True
     reads_all = False
     unread_effect = ""

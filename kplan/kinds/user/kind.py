@@ -20,6 +20,8 @@ class UserKind:
     name = "user"
     server = "kafka"
     section = "users"
+    extends: tuple[tuple[str, str], ...] = ()
+    compares_on_server = False
     is_in_every_plan = False
     reads_all = False
     unread_effect = ""

@@ -18,7 +18,8 @@ from kplan.model import Action, Change, Config, Connector, Secret
 from kplan.model.masks import Mask
 from kplan.servers.connect.documents import changed_keys, config_of, to_literal, unknown_keys
 from kplan.servers.connect.errors import remove_lists
-from kplan.servers.connect.rest import FEATURES, Rest, plugin_path, supports
+from kplan.servers.connect.rest import FEATURES, plugin_path, supports
+from kplan.servers.rest import Rest
 
 log = logging.getLogger("kplan.servers.connect")  # one name for all work with Connect
 

@@ -18,17 +18,18 @@ from kplan.kinds.connector.options import connector_options, drops_of, keeps_off
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Action, Address, Change, Connector, Facts, Resource, Target
 from kplan.model.masks import Mask
+from kplan.servers.access import USUAL_PACING, Access, Pacing
 from kplan.servers.base import CONNECT, BackendState, Outcome, Progress, ReportProgress, ignore_progress
-from kplan.servers.connect.access import USUAL_PACING, Access, Pacing
 from kplan.servers.connect.check import VALIDATION_TIMEOUT_S, Validator, needs_check
 from kplan.servers.connect.documents import config_of, connector_of, health_of, list_connectors
 from kplan.servers.connect.drops import Drops
 from kplan.servers.connect.incremental import IncrementalSnapshots, Signals
 from kplan.servers.connect.job import Captured, Job
 from kplan.servers.connect.passwords import create_lookup, passwords_of
-from kplan.servers.connect.rest import NAME, open_rest, path_of, supports
+from kplan.servers.connect.rest import NAME, PEER, path_of, supports
 from kplan.servers.connect.settle import Heartbeat, Settler
 from kplan.servers.databases.base import Databases
+from kplan.servers.rest import open_rest
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ class ConnectConnectors:
         self.mask = Mask() if mask is None else mask
         self._parallel = max(pacing.parallel, 1)
         self._version = ""
-        self._rest = open_rest(access, pacing, self.mask)
+        self._rest = open_rest(PEER, access, pacing, self.mask)
         self._settler = Settler(
             self._rest, self.mask, lambda: self.version, pacing.settle_timeout, pacing.steady, heartbeat, tell
         )

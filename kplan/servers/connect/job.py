@@ -12,7 +12,8 @@ from kplan.kinds.connector.options import connector_options, drops_of, keeps_off
 from kplan.model import Action, Change, Connector
 from kplan.servers.connect.documents import changed_keys, complete_secrets, state_of, to_literal, unknown_keys
 from kplan.servers.connect.errors import NotSettled
-from kplan.servers.connect.rest import Rest, path_of, supports
+from kplan.servers.connect.rest import path_of, supports
+from kplan.servers.rest import Rest
 from kplan.values import dataclass
 
 log = logging.getLogger("kplan.servers.connect")  # one name for all work with Connect

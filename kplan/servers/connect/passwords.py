@@ -7,7 +7,8 @@ from functools import cache
 
 from kplan.diagnostics import KplanError, Timeout, Unreachable
 from kplan.model import Config, Connector
-from kplan.servers.connect.rest import Rest, plugin_path
+from kplan.servers.connect.rest import plugin_path
+from kplan.servers.rest import Rest
 
 CHAINS = ("transforms", "predicates")
 CONVERTERS = ("key.converter", "value.converter", "header.converter")

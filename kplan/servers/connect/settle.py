@@ -22,7 +22,8 @@ from kplan.model.masks import Mask
 from kplan.servers.base import Outcome, Progress, ReportProgress, ignore_progress
 from kplan.servers.connect.documents import changed_keys, config_of, health_of, list_connectors
 from kplan.servers.connect.errors import NotSettled, TaskFailed
-from kplan.servers.connect.rest import Rest, path_of, supports
+from kplan.servers.connect.rest import path_of, supports
+from kplan.servers.rest import Rest
 from kplan.values import dataclass
 
 # Kafka's exceptions: `TopicAuthorizationException`, `GroupAuthorizationException`, …

@@ -202,6 +202,8 @@ class GrantKind:
     name = "grant"
     server = "vault"
     section = "grants"
+    extends: tuple[tuple[str, str], ...] = ()
+    compares_on_server = False
     is_in_every_plan = False
     reads_all = True
     unread_effect = ""

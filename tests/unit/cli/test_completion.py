@@ -82,7 +82,7 @@ def offered(folder: Path, line: str, *python: str) -> tuple[list[str], str]:
     ("kplan plan access.yaml --target q", ["plain,quota/user=orders,client-id=etl", "plain,quota/ip-default"]),
     ("kplan plan access.yaml --accept change:user/", ["plain,change:user/orders", "plain,change:user/a%20b"]),
     ("kplan plan access.yaml --accept delete:acl/User:ol", ["plain,delete:acl/User:old/allow/Read/topic/a"]),
-    ("kplan list --kind ", ["plain,acl", "plain,connector", "plain,quota", "plain,topic", "plain,user"]),
+    ("kplan list --kind ", [f"plain,{kind}" for kind in ("acl", "connector", "quota", "subject", "topic", "user")]),
     ("kplan status access.yaml --logi", ["plain,--logins"]),
     ("kplan plan stack.yaml --report m", ["plain,md=plan.md"]),
     ("kplan validate --report ", ["plain,sarif=plan.sarif", "plain,junit=plan.xml", "plain,github=-",
@@ -136,7 +136,7 @@ def test_completion_scripts_complete_commands_and_flags(name: str, tmp_path: Pat
     ("kplan plan access.yaml --target quota/user=o", ["orders,client-id=etl"]),
     ("kplan plan 'access.yaml' --accept change:quota/i", ["quota/ip-default"]),
     ("kplan plan access.yaml --target user/", ["user/orders", "user/a%20b"]),
-    ("kplan list --kind ", ["acl", "connector", "quota", "topic", "user"]),
+    ("kplan list --kind ", ["acl", "connector", "quota", "subject", "topic", "user"]),
     ("kplan plan access.yaml --detailed", ["--detailed-exitcode"]),
 ])  # fmt: skip
 def test_bash_completes_a_word_from_its_last_break_on(folder: Path, line: str, replies: list[str]) -> None:

@@ -28,8 +28,8 @@ from kplan.diagnostics import (
 )
 from kplan.kinds.connector.options import ConnectorOptions
 from kplan.model import Action, Address, AttrDiff, Change, Connector, Origin, Rules, Secret
+from kplan.servers.access import Access, Pacing
 from kplan.servers.base import Outcome
-from kplan.servers.connect.access import Access, Pacing
 from kplan.servers.connect.connectors import ConnectConnectors
 from kplan.servers.connect.errors import NotSettled, TaskFailed
 from tests.fakes.clock import FakeTime

@@ -15,10 +15,10 @@ from kplan.diagnostics import KplanError, Timeout, Unreachable
 from kplan.execution.notify import RunNotice, Undelivered, post_to_receivers
 from kplan.project.environment import Receiver
 from kplan.render.messages import describe_undelivered
-from kplan.servers.connect.access import Access, Pacing
+from kplan.servers.access import Access, Pacing
 from kplan.servers.connect.connectors import ConnectConnectors
-from kplan.servers.connect.rest import MAX_ANSWER_BYTES
 from kplan.servers.http_limits import MIB
+from kplan.servers.rest import MAX_ANSWER_BYTES
 from tests.fakes.sockets import answering
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

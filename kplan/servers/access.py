@@ -1,4 +1,4 @@
-"""How a Connect cluster is reached, and how patiently."""
+"""How a server that speaks REST is reached, and how patiently."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kplan.values import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The URLs of the workers, the login, and the files for TLS; a URL may have the login in it."""
+    """The URLs of its nodes, the login or a bearer `token`, and the files for TLS; a URL may have the login in it."""
 
     urls: Sequence[str]
     username: str = ""
@@ -20,6 +20,7 @@ class Access:
     certificate: str = ""
     key: str = ""
     key_password: str = ""
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,64 @@
+"""What a schema registry answers."""
+
+from kplan.diagnostics.codes.code import Code
+
+K341 = Code(
+    "K341",
+    "the schema is not compatible",
+    level="error",
+    cause="""
+        The subject's level promises that consumers, or producers, with the schemas of other versions go on working, and
+        this schema breaks it. The registry would refuse it (409).
+        """,
+    example="""
+        BACKWARD refuses a new field without a default: readers with the new schema cannot read old records
+        """,
+    remedy="Change the schema as the message says, usually by a default; or another level, once all clients are ready.",
+)
+
+K345 = Code(
+    "K345",
+    "the registry refuses the schema",
+    level="error",
+    cause="The registry cannot parse the schema, or does not find what it refers to (422, error code 42201).",
+    example="""
+        Invalid schema: undefined name "common.Money"
+        """,
+    remedy="Correct the schema, and declare what it refers to under `references:`.",
+)
+
+K346 = Code(
+    "K346",
+    "the subject cannot be changed",
+    level="error",
+    cause="The subject, or the whole registry, is in mode READONLY or IMPORT: no schema is registered normally.",
+    example="""
+        curl -X PUT -d '{"mode": "READWRITE"}' REGISTRY/mode/SUBJECT
+        """,
+    remedy="Ask who set the mode, and set it to READWRITE.",
+)
+
+K347 = Code(
+    "K347",
+    "a schema is used by others",
+    level="error",
+    cause="A subject cannot be deleted while the schema of another subject refers to it (422, error code 42206).",
+    example="""
+        One or more references exist to the schema {magic=1, keytype=SCHEMA, subject=common.money, version=1}
+        """,
+    remedy="Delete, or change, the subjects that refer to it first.",
+)
+
+K348 = Code(
+    "K348",
+    "a level waits for its subject",
+    level="warning",
+    cause="""
+        This registry sets no level of a subject that does not exist, and no record has been written yet. Until then the
+        subject has the registry's own level.
+        """,
+    example="""
+        shop.public.orders-value: no record came within `timeouts: settle`
+        """,
+    remedy="Apply again once the first record is written; the next plan shows the level again.",
+)

@@ -1,0 +1,1 @@
+"""Subjects of a schema registry, as a kind of resource."""

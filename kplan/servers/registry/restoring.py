@@ -1,0 +1,77 @@
+"""Put subjects back: delete what a run registered, register again what it deleted, and set the earlier level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from kplan.kinds.subject.schemas import fingerprint
+from kplan.kinds.subject.subject import NONE, Subject
+from kplan.model import Change
+from kplan.servers.base import Outcome
+from kplan.servers.registry.api import RegisteredSchema, Registry
+from kplan.values import dataclass
+
+NEWER: Final = "another client has registered a newer version"
+compute_fingerprint = lru_cache(maxsize=4096)(fingerprint)
+
+
+@dataclass(frozen=True, slots=True)
+class Restoring:
+    """Undoes changes on `registry`; `resolve` returns a schema with the versions of its references."""
+
+    registry: Registry
+    resolve: Callable[[Subject], RegisteredSchema]
+
+    def undo(self, subject: str, change: Change, captured: Mapping[str, Any]) -> Outcome:
+        """Bring the subject to what was captured: register what was deleted, and delete what was registered."""
+        present = self.registry.list_versions(subject)
+        had = captured.get("versions", [])
+        kept = ""
+        if captured.get("restore"):
+            if not present:
+                self._register_ids(subject, captured.get("schemas", ()))
+        elif not is_level_only(change) and (new := [number for number in present if number not in had]):
+            kept = self._delete_own(subject, change, new)
+        level = captured.get("level")
+        if not kept and self.registry.read_level(subject) != level:
+            set_level(self.registry, subject, level)
+        return Outcome(kept=kept)
+
+    def _register_ids(self, subject: str, ids: Iterable[int]) -> None:
+        """Add schemas again that were deleted softly: they keep their ids, and get other version numbers."""
+        level = self.registry.read_level(subject)
+        if level is not None:
+            self.registry.set_level(subject, NONE)  # each was accepted once, by the level of its time
+        for schema_id in ids:
+            self.registry.register(subject, self.registry.read_schema(schema_id))
+
+    def _delete_own(self, subject: str, change: Change, new: Sequence[int]) -> str:
+        """Delete the version that this run registered; return why it stays, if another one came after it."""
+        latest = self.registry.read_version(subject)
+        made = change.before
+        if len(new) > 1 or latest is None or not isinstance(made, Subject):
+            return NEWER
+        is_own = compute_fingerprint(latest.schema_type, latest.text) == made.fingerprint
+        if not is_own and made.text:
+            found = self.registry.find(subject, self.resolve(made))
+            is_own = found is not None and found.version == new[0]
+        if not is_own:
+            return NEWER
+        self.registry.delete_version(subject, new[0])
+        return ""
+
+
+def set_level(registry: Registry, subject: str, level: str | None) -> None:
+    """Give the subject this level; None: the registry's."""
+    if level is None:
+        registry.delete_level(subject)
+    else:
+        registry.set_level(subject, level)
+
+
+def is_level_only(change: Change) -> bool:
+    """Whether the change is about a level alone."""
+    states = [state for state in (change.before, change.after) if isinstance(state, Subject)]
+    return all(state.is_level_only for state in states)
