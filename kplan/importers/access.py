@@ -1,13 +1,14 @@
-"""Bindings, users and quotas as the sections of a stack that declare exactly these."""
+"""Bindings, users, quotas and subjects as the sections of a stack that declare exactly these."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
 from typing import Any, Final
 
 from kplan.importers.connector_block import BlockExpander, choose_free_name, declare_variables, to_identifier
+from kplan.importers.parts import Data, StackPart
 from kplan.importers.resources import ImportedResources
+from kplan.importers.subjects import write_subjects
 from kplan.importers.writing import escape_template, to_rate
 from kplan.kinds.acl.binding import CONNECTORS_LINE, AclBinding
 from kplan.kinds.acl.folding import Need, fold_bindings
@@ -16,9 +17,8 @@ from kplan.kinds.connector.access import LOGIN
 from kplan.kinds.quota.language import ENTITY_KEYS, find_refusal
 from kplan.kinds.quota.quota import CLIENT_KEYS, DEFAULT, IP_KEYS, RATES, Quota
 from kplan.kinds.user.user import FEWEST_ITERATIONS, MOST_ITERATIONS, ScramUser
-from kplan.model import Address, Connector, Resource
+from kplan.model import Address, Connector
 from kplan.planning.comparison import compare
-from kplan.values import dataclass
 
 PROBE: Final = "User:probe"  # in a stack that is only expanded
 USERS: Final = (
@@ -26,33 +26,17 @@ USERS: Final = (
     "that are live. The plan tries each by a login, and changes none that is right.",
 )
 
-Data = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """One block or entry under one section, and the resources that it is to declare."""
-
-    section: str
-    key: str  # of a block; empty for an entry of a list
-    content: Data
-    resources: tuple[Resource, ...]
-    variables: Data = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return f"{self.section}: {self.key or self.resources[0].name}"
-
 
 def add_access(
     data: Data, imported: ImportedResources, expander: BlockExpander
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the stack's data with the bindings, users and quotas, and what of them no stack can declare, and why."""
+    """Return the data with bindings, users, quotas and subjects, and what of them no stack can declare, and why."""
     notes: list[str] = []
     parts = [
         *_write_users(imported.users.values(), set(data.get("variables", {})), notes),
         *_write_principals(imported.bindings.values(), data, imported.connectors, expander, notes),
         *_write_quotas(imported.quotas.values(), notes),
+        *write_subjects(imported.subjects.values(), imported.connectors.values(), notes),
     ]
     with_all = _join(data, parts)
     if not parts or _declares(with_all, parts, expander):
@@ -68,7 +52,7 @@ def list_legends(data: Data) -> Iterator[str]:
         yield from USERS
 
 
-def _join(data: Data, parts: Iterable[_Part]) -> dict[str, Any]:
+def _join(data: Data, parts: Iterable[StackPart]) -> dict[str, Any]:
     """Return the data with these parts."""
     joined: dict[str, Any] = dict(data)
     for part in parts:
@@ -81,7 +65,7 @@ def _join(data: Data, parts: Iterable[_Part]) -> dict[str, Any]:
     return joined
 
 
-def _declares(data: Data, parts: Iterable[_Part], expander: BlockExpander) -> bool:
+def _declares(data: Data, parts: Iterable[StackPart], expander: BlockExpander) -> bool:
     """Whether the stack declares exactly what the parts are for."""
     stack, problems = expander.expand(data)
     if stack is None or any(problem.is_error for problem in problems):
@@ -95,7 +79,7 @@ def _declares(data: Data, parts: Iterable[_Part], expander: BlockExpander) -> bo
 
 
 # -- users ------------------------------------------------------------------------------------------------------------
-def _write_users(users: Iterable[ScramUser], taken: set[str], notes: list[str]) -> Iterator[_Part]:
+def _write_users(users: Iterable[ScramUser], taken: set[str], notes: list[str]) -> Iterator[StackPart]:
     """Yield a block for each user, with a variable for its password. `taken` are the names of other variables."""
     for user in users:
         if not user.mechanisms:
@@ -110,7 +94,7 @@ def _write_users(users: Iterable[ScramUser], taken: set[str], notes: list[str]) 
             block["ignore"] = ["iterations"]
             notes.append(f"{user.address}: its mechanisms have iterations of their own, which are left alone")
         block["password"] = f"{{{{ var.{variable} }}}}"
-        yield _Part("users", escape_template(user.user_name), block, (user,), declare_variables([variable]))
+        yield StackPart("users", escape_template(user.user_name), block, (user,), declare_variables([variable]))
 
 
 # -- bindings ---------------------------------------------------------------------------------------------------------
@@ -120,7 +104,7 @@ def _write_principals(
     connectors: Mapping[str, Connector],
     expander: BlockExpander,
     notes: list[str],
-) -> Iterator[_Part]:
+) -> Iterator[StackPart]:
     """Yield a block for each principal."""
     by_principal: dict[str, list[AclBinding]] = {}
     for binding in bindings:
@@ -131,7 +115,7 @@ def _write_principals(
         notes += [f"{each.address} is left out: no stack can declare it" for each in left]
         declared = tuple(each for each in own if each not in left)
         if declared:
-            yield _Part("access", escape_template(principal), _escape(block), declared)
+            yield StackPart("access", escape_template(principal), _escape(block), declared)
 
 
 def _find_needs(data: Data, connectors: Mapping[str, Connector], expander: BlockExpander) -> dict[str, frozenset[Need]]:
@@ -185,7 +169,7 @@ def _escape(content: Any) -> Any:
 
 
 # -- quotas -----------------------------------------------------------------------------------------------------------
-def _write_quotas(quotas: Iterable[Quota], notes: list[str]) -> Iterator[_Part]:
+def _write_quotas(quotas: Iterable[Quota], notes: list[str]) -> Iterator[StackPart]:
     """Yield an entry for each quota."""
     keys = {kind: key for key, kind in ENTITY_KEYS.items()}
     for quota in quotas:
@@ -202,7 +186,7 @@ def _write_quotas(quotas: Iterable[Quota], notes: list[str]) -> Iterator[_Part]:
         notes += [f"{quota.address}: no stack can declare {key}" for key in quota.values if key not in limits]
         names = {keys[kind]: DEFAULT if name is None else escape_template(name) for kind, name in entity.items()}
         if limits:
-            yield _Part("quotas", "", {**names, **limits}, (quota,))
+            yield StackPart("quotas", "", {**names, **limits}, (quota,))
 
 
 def _shorten(value: float) -> int | float:

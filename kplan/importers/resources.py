@@ -9,6 +9,7 @@ from typing import Any, Final
 from kplan.diagnostics import Span
 from kplan.kinds.acl.binding import AclBinding
 from kplan.kinds.quota.quota import Quota
+from kplan.kinds.subject.subject import Subject
 from kplan.kinds.user.user import ScramUser
 from kplan.model import REFERENCE, Connector, Resource, Secret, Text, Topic, conceal
 from kplan.values import dataclass
@@ -43,6 +44,7 @@ class ImportedResources:
     users: dict[str, ScramUser] = field(default_factory=dict)
     bindings: dict[str, AclBinding] = field(default_factory=dict)
     quotas: dict[str, Quota] = field(default_factory=dict)
+    subjects: dict[str, Subject] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     clusters: dict[str, dict[str, list[str]]] = field(
         default_factory=dict
@@ -82,6 +84,7 @@ class ImportedResources:
             ScramUser.kind: self.users,
             AclBinding.kind: self.bindings,
             Quota.kind: self.quotas,
+            Subject.kind: self.subjects,
         }
 
     @property

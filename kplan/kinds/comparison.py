@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from kplan.diagnostics.codes.code import Code
@@ -51,6 +51,10 @@ class Comparison(Protocol[R]):
 
     def compare(self, declared: R, live: R, applied: R | None) -> Compared:
         """Compare what a stack declares with what is live; `applied` is what was applied last, where that is known."""
+
+    def view_as(self, live: R, states: Sequence[R]) -> R | None:
+        """Return a live resource as far as the states are about it; None where nothing of that is there."""
+        return live
 
     def find_differing(self, then: R, now: R) -> list[Differing]:
         """Return the attributes of `then` that are different now."""

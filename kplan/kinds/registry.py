@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from kplan.kinds.comparison import Comparison
     from kplan.model import Change, Resource
 
-_kinds: dict[str, Kind[Any]] = {kind.name: kind for kind in (TOPIC, CONNECTOR, USER, ACL, QUOTA, SUBJECT)}
+_ALL: tuple[Kind[Any], ...] = (TOPIC, CONNECTOR, USER, ACL, QUOTA, SUBJECT)
+_kinds = {kind.name: kind for kind in _ALL}
 KINDS = MappingProxyType(_kinds)
 ADDRESS = re.compile(r"([a-z][a-z_-]*)/.")
 

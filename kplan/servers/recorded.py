@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, KplanError, Unsupported
@@ -44,6 +45,16 @@ class Recorded:
         hidden = frozenset(a for a in self._live.hidden if a.kind == self.kind)
         names_of_kind = frozenset(a.name for a in self._live.resources if a.kind == self.kind)
         return BackendState(resources, names_of_kind, hidden, health)
+
+    def read_compared(self, names: Collection[str] | None, states: Collection[Resource]) -> BackendState:
+        """Read as far as the states are about the resources; no server says which of them it takes for its own."""
+        comparison = KINDS[self.kind].comparison
+        read = self.read(names)
+        by_address: dict[Address, list[Resource]] = {}
+        for state in states:
+            by_address.setdefault(state.address, []).append(state)
+        seen = {a: comparison.view_as(live, by_address.get(a, [])) for a, live in read.resources.items()}
+        return replace(read, resources={a: live for a, live in seen.items() if live is not None})
 
     def read_ids(self, names: Collection[str]) -> Mapping[Address, str]:
         """Return the ids that the snapshot has of these topics; an older snapshot has none."""

@@ -171,3 +171,24 @@ def test_drift_of_the_level_and_of_the_schema(shop: Shell, registry: Registry) -
     registry.call("POST", "/subjects/drift-value/versions", {"schema": json.dumps(add_field(ORDER, CHANNEL))})
     ended = shop.kplan("drift", "stack.yaml", expect=2)
     assert "level" in ended.out and "schema" in ended.out
+
+
+def test_import_writes_a_stack_that_plans_empty(shop: Shell, registry: Registry) -> None:
+    for schema in (ORDER, add_field(ORDER, CHANNEL)):
+        registry.call("POST", "/subjects/imported-value/versions", {"schema": json.dumps(schema)})
+    registry.call("PUT", "/config/imported-value", {"compatibility": "FULL"})
+    shop.kplan("import", "subject/imported-*", "--stack", "imported", "--out", "imported.yaml")
+    planned = shop.kplan("plan", "imported.yaml", "--format", "json").json
+    assert [change["actions"] for change in planned["changes"]] == [["adopt"]]
+
+
+def test_plan_from_a_snapshot_refuses_what_avro_refuses(shop: Shell, registry: Registry) -> None:
+    declare(shop, "snap", "  snap-value: {file: order.avsc, compatibility: BACKWARD}\n")
+    shop.kplan("apply", "stack.yaml", "--yes")
+    shop.kplan("snapshot", "stack.yaml", "--out", "live.json")
+    assert "No changes" in shop.kplan("plan", "stack.yaml", "--live", "live.json").out
+    write_schema(shop, add_field(ORDER, {"name": "channel", "type": "string"}))
+    ended = shop.kplan("plan", "stack.yaml", "--live", "live.json", expect=4)
+    assert "K341" in ended.err and "order.avsc:" in ended.err
+    write_schema(shop, add_field(ORDER, CHANNEL))
+    assert "K461" in shop.kplan("plan", "stack.yaml", "--live", "live.json").out

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from kplan.diagnostics import codes
-from kplan.kinds.comparison import Blocker, Compared, Differing, Value, find_cause
+from kplan.kinds.comparison import Blocker, Compared, Comparison, Differing, Value, find_cause
 from kplan.kinds.connector.schemas import uses_registry
 from kplan.kinds.parts import encode_part
 from kplan.model import Address, AttrDiff, Change, Connector, Secret
@@ -17,7 +17,7 @@ STATE, CONFIG = "/state", "/config/"
 IDENTIFYING = ("connector.class", "topic.prefix")  # Debezium's offsets are keyed by the prefix
 
 
-class ConnectorComparison:
+class ConnectorComparison(Comparison[Connector]):
     """Connect stores a whole config: what the stack does not declare goes."""
 
     def attributes(self, connector: Connector) -> Mapping[str, Value]:

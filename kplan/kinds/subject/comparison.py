@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -59,6 +59,11 @@ class SubjectComparison(Comparison[Subject]):
             )
         unmanaged = (f"level {live.level}",) if live.level is not None and not is_ours else ()
         return Compared(tuple(diffs), unmanaged, unchanged)
+
+    def view_as(self, live: Subject, states: Sequence[Subject]) -> Subject | None:
+        if not states or any(not state.is_level_only for state in states):
+            return None if live.is_level_only and states else live
+        return None if live.level is None else Subject(live.name, level=live.level)
 
     def find_differing(self, then: Subject, now: Subject) -> list[Differing]:
         differing: list[Differing] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from kplan.diagnostics import Diagnostic, codes, warning
 from kplan.kinds.base import Consequences
@@ -91,6 +91,18 @@ class SubjectConsequences(Consequences[Subject]):
         """Return True: what a schema refers to gets its new version first."""
         return True
 
+    def find_errors(self, change: Change, context: RiskContext) -> Iterable[Diagnostic]:
+        """Return what kplan's own rules of Avro refuse, where a snapshot stands for the registry."""
+        after, before = change.after, change.before
+        if not context.world.live.target.snapshot or not any(diff.path == SCHEMA for diff in change.diffs):
+            return []
+        if not isinstance(after, Subject) or not isinstance(before, Subject) or not before.text:
+            return []
+        from kplan.kinds.subject.judging import explain, list_reasons
+
+        level = (after.level if is_looser(after.level, before.level) else before.level) or NONE
+        return [explain(after, level, reason) for reason in list_reasons(level, after, [before.text]) or ()]
+
     def wants_facts(self, change: Change) -> bool:
         return change.action is Action.DELETE and not change.is_ledger_only
 
@@ -155,7 +167,7 @@ def _find_unverified(change: Change, context: RiskContext) -> str:
     if new is not None:
         return f"it refers to {new}, which gets a new version in this plan"
     if live.target.snapshot:
-        return "the plan is made from a snapshot, without the registry"
+        return "the registry was not asked: kplan compared it with the latest version in the snapshot, as Avro does"
     return ""
 
 

@@ -15,7 +15,8 @@ from kplan.kinds.topic.settings import rules
 from kplan.language.template import Scope
 from kplan.model import Address, Origin
 
-SUBJECT_KEYS = ("for_each", "subject", "file", "type", "compatibility", "references", "protect", "ignore", "accept")
+SUBJECT_KEYS = ("for_each", "subject", "file", "text", "type", "compatibility", "references", "protect", "ignore",
+                "accept")  # fmt: skip
 PARTS: Final = ("value", "key")  # of a topic's records, and the ends of their subjects' names (TopicNameStrategy)
 MAX_BYTES: Final = 1_000_000  # a record of the registry's own topic, and of kplan's journal, is no larger
 
@@ -77,9 +78,9 @@ def _check_text(subject: Subject, by_name: Mapping[str, Subject]) -> Iterator[Di
         yield error(
             codes.K277,
             "this is not a schema",
-            f"{subject.file}: {e}",
+            f"{subject.file}: {e}" if subject.file else f"{subject.subject_name}, line {e.line}: {e}",
             help=e.help,
-            span=Span(subject.file, e.line, e.column),
+            span=Span(subject.file, e.line, e.column) if subject.file else subject.origin.at(SCHEMA),
             address=subject.address,
         )
 
@@ -122,6 +123,9 @@ def _declare(context: ExpansionContext, subject: str, own: Mapping[str, Any], pa
             help = "add `type: avro`, `json` or `protobuf`, or name the file *.avsc, *.json or *.proto"
             context.report(codes.K278, "a schema file without a type", file, (*path, *at), help)
             return
+    elif own.get("text") is not None:
+        spans[SCHEMA] = context.document.at(*path, "text")
+        text, schema_type = str(own["text"]), str(own.get("type") or "avro")
     elif level is None:
         context.report(codes.K278, "a subject without file and level", subject, path, "add `file:` or `compatibility:`")
         return

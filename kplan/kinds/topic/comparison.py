@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from kplan.diagnostics import codes
-from kplan.kinds.comparison import Blocker, Compared, Differing, Value, find_cause
+from kplan.kinds.comparison import Blocker, Compared, Comparison, Differing, Value, find_cause
 from kplan.kinds.topic import configs as catalog
 from kplan.model import Action, Address, AttrDiff, Change, Secret, Topic
 
 PARTITIONS, FACTOR, CONFIG = "/partitions", "/replication_factor", "/config/"
 
 
-class TopicComparison:
+class TopicComparison(Comparison[Topic]):
     """A config that the stack does not name is left alone; a replication factor of -1 is the broker's own."""
 
     def attributes(self, topic: Topic) -> Mapping[str, Value]:

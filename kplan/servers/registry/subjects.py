@@ -13,13 +13,13 @@ from kplan.diagnostics import Diagnostic, KplanError, Rejected, Timeout, codes, 
 from kplan.kinds.parts import decode_part
 from kplan.kinds.subject.comparison import LEVEL, SCHEMA, SubjectComparison
 from kplan.kinds.subject.compatibility import Incompatibility
+from kplan.kinds.subject.judging import explain, list_reasons, select_reasons
 from kplan.kinds.subject.options import is_hard
 from kplan.kinds.subject.subject import NONE, Subject, is_looser, is_transitive, name_subject
 from kplan.model import Action, Address, Change, Resource, Target
 from kplan.servers.base import REGISTRY, BackendState, Outcome, Progress
 from kplan.servers.plain import PlainBackend
 from kplan.servers.registry.api import NotFound, RegisteredSchema, Registry
-from kplan.servers.registry.judging import explain, list_reasons, select_reasons
 from kplan.servers.registry.restoring import Restoring, compute_fingerprint, is_level_only, set_level
 
 PARALLEL: Final = 16  # requests at a time
@@ -74,11 +74,10 @@ class RegistrySubjects(PlainBackend):
 
     def _read_one(self, name: str, listed: Collection[str], states: Mapping[str, Sequence[Subject]]) -> Subject | None:
         own = states.get(name, ())
-        is_level_only = bool(own) and all(state.is_level_only for state in own)
-        if name not in listed and not is_level_only:
+        if name not in listed and any(not state.is_level_only for state in own):
             return None
         level = self._read_level(decode_part(name), own)
-        if is_level_only:
+        if name not in listed or (own and all(state.is_level_only for state in own)):
             return None if level is None else Subject(name, level=level)
         latest = self._registry.read_version(decode_part(name))
         if latest is None:
@@ -148,13 +147,13 @@ class RegistrySubjects(PlainBackend):
         level = self._find_judging_level(subject, before)
         if before is not None and is_looser(subject.level, before.level):
             versions = self._read_versions(name, level)
-            reasons = list_reasons(level, subject, versions)
+            reasons = list_reasons(level, subject, [each.text for each in versions])
             return None if reasons is None else _explain(subject, level, reasons)
         verdict = self._registry.check(name, self._resolve(subject), all_versions=is_transitive(level))
         if verdict.is_compatible:
             return ()
         said: Sequence[Incompatibility | str] = select_reasons(verdict.messages)
-        said = said or list_reasons(level, subject, self._read_versions(name, level)) or ()
+        said = said or list_reasons(level, subject, [each.text for each in self._read_versions(name, level)]) or ()
         return _explain(subject, level, said or ["the registry gives no reason"])
 
     def _find_judging_level(self, subject: Subject, before: Subject | None) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
+from kplan.kinds.subject.comparison import SCHEMA
 from kplan.kinds.subject.compatibility import NOT_JUDGED, Incompatibility, check_compatibility
 from kplan.kinds.subject.places import locate
 from kplan.kinds.subject.subject import NONE, Subject
-from kplan.servers.registry.api import RegisteredSchema
 
 PATH: Final = re.compile(r"path '(/[^']*)'")  # Confluent's: `… at path '/fields/1' in the new schema …`
 SURROUNDINGS: Final = ("{oldSchema", "{validateFields", "{compatibility", "{schemaRegistry")  # messages about the rest
@@ -18,11 +18,11 @@ DESCRIPTION: Final = re.compile(r"description:'(.*?)', additionalInfo", re.DOTAL
 HELP: Final = "change the schema, usually by a default; or the level, once all clients are ready for it"
 
 
-def list_reasons(level: str, subject: Subject, versions: Sequence[RegisteredSchema]) -> list[Incompatibility] | None:
-    """Return what the level refuses of a schema; None where kplan has no rules for its type."""
+def list_reasons(level: str, subject: Subject, versions: Sequence[str]) -> list[Incompatibility] | None:
+    """Return what the level refuses of a schema, given its earlier texts; None where its type has no rules here."""
     if level == NONE or not versions:
         return []
-    reasons = check_compatibility(level, subject.schema_type, subject.text, [each.text for each in versions])
+    reasons = check_compatibility(level, subject.schema_type, subject.text, versions)
     return None if reasons is NOT_JUDGED else list(reasons)
 
 
@@ -35,7 +35,7 @@ def explain(subject: Subject, level: str, reason: Incompatibility | str) -> Diag
     else:
         path, text = reason.path, reason.message
     line, column = locate(subject.text, path) if path else (1, 1)
-    span = Span(subject.file, line, column) if subject.file else None
+    span = Span(subject.file, line, column) if subject.file else subject.origin.at(SCHEMA)
     return error(
         codes.K341,
         "the schema is not compatible",
