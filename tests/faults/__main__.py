@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from tests.faults import access, brokers, clocks, faults, large, locks, matrix
+from tests.faults import access, brokers, clocks, faults, large, locks, matrix, schemas
 
 if __name__ == "__main__":
     chosen = [each.main(sys.argv[1:]) for each in (matrix, faults, locks)]
-    sys.exit(max([*chosen, *(each.main([]) for each in (brokers, clocks, large, access))]))
+    sys.exit(max([*chosen, *(each.main([]) for each in (brokers, clocks, large, access, schemas))]))

@@ -65,7 +65,7 @@ def wrap(points: Points) -> None:
     client = kplan.servers.kafka.second_client.SecondClient
     client.request = _quotas(points, client.request)  # type: ignore[method-assign]
     requests.Session.request = _request(points, requests.Session.request)  # type: ignore[method-assign]
-    vars(kplan.servers.access)["Pacing"] = partial(kplan.servers.connect.access.Pacing, steady=STEADY)
+    vars(kplan.servers.access)["Pacing"] = partial(kplan.servers.access.Pacing, steady=STEADY)
 
 
 def _producer(points: Points) -> type[confluent_kafka.Producer]:

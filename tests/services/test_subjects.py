@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from tests.faults import schemas as faults
 from tests.services import KafkaCluster
 from tests.services.registry import Registry
 from tests.shell import Shell
@@ -192,3 +193,14 @@ def test_plan_from_a_snapshot_refuses_what_avro_refuses(shop: Shell, registry: R
     assert "K341" in ended.err and "order.avsc:" in ended.err
     write_schema(shop, add_field(ORDER, CHANNEL))
     assert "K461" in shop.kplan("plan", "stack.yaml", "--live", "live.json").out
+
+
+def test_killed_apply_is_recovered(kafka: KafkaCluster, registry: Registry) -> None:
+    """Some points of `python -m tests.faults.schemas`, which tries all of them."""
+    trials = faults.Trials(kafka, registry)
+    points = [
+        point for point in enumerate(trials.list_points(), 1) if "/versions " in point[1] or "/config/" in point[1]
+    ]
+    outcomes = faults.run(trials, points[:: len(points) // 3][:3])
+    assert [outcome for outcome in outcomes if outcome.verdict == "LOST"] == []
+    assert len(outcomes) == 3
