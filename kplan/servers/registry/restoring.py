@@ -41,10 +41,9 @@ class Restoring:
 
     def _register_ids(self, subject: str, ids: Iterable[int]) -> None:
         """Add schemas again that were deleted softly: they keep their ids, and get other version numbers."""
-        level = self.registry.read_level(subject)
-        if level is not None:
-            self.registry.set_level(subject, NONE)  # each was accepted once, by the level of its time
-        for schema_id in ids:
+        for number, schema_id in enumerate(ids):
+            if number == 1:
+                self.registry.set_level(subject, NONE)  # each was accepted once, by the level of its time
             self.registry.register(subject, self.registry.read_schema(schema_id))
 
     def _delete_own(self, subject: str, change: Change, new: Sequence[int]) -> str:
