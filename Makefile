@@ -1,7 +1,7 @@
 # The chores of kplan, one word each. `make setup` is done by the others when needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo unit test check golden docs faults bench format package clean
+.PHONY: help setup demo unit test check confluent golden docs faults bench format package clean
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
@@ -32,6 +32,10 @@ check: $(DEVELOPMENT)  ## formatting, lint, types, and the limits of the code's 
 	$(BIN)/mypy --strict kplan stacks/plan_from_python.py || status=1; \
 	$(PYTHON) -m tests.shape || status=1; \
 	exit $$status
+
+confluent: $(DEVELOPMENT)  ## run the contract of subjects on a registry of yours: URL=https://NAME:PASSWORD@HOST
+	@test -n '$(URL)' || { echo "error: say which registry: make confluent URL=https://NAME:PASSWORD@HOST" >&2; exit 2; }
+	@KPLAN_TEST_REGISTRY='$(URL)' $(PYTHON) -m pytest -q -k yours tests/contract/test_subjects.py
 
 golden: $(DEVELOPMENT)  ## rewrite all expected outputs: tests/cases, tests/import; review the diff
 	@$(PYTHON) -m pytest tests/cases tests/import --golden

@@ -126,7 +126,9 @@ def _group(item: pytest.Item, needs: set[str]) -> str:
     if needs == {"browser"}:
         return "browser"
     known = getattr(item, "callspec", None)
-    offline = known is not None and {"simulated", "sqlite"} & {str(value) for value in known.params.values()}
+    offline = known is not None and {"simulated", "sqlite", "confluent"} & {
+        str(value) for value in known.params.values()
+    }
     shared = needs or (item.path.parent.name in ("contract", "services") and not offline)
     return SHARED if shared else ""
 

@@ -2,6 +2,7 @@
 
 Apicurio Registry 3.0.9, as tried: an own level is stored as a rule of the artifact, NONE as the lack of one; GET
 /config/S gives the registry's level where there is no rule; it has no modes, and gives no reasons with `verbose`.
+A schema that is deleted softly still counts as a reference: what it refers to cannot be deleted, not even softly.
 """
 
 from __future__ import annotations
