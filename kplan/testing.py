@@ -6,7 +6,7 @@ It refuses what Kafka and Connect refuse. With pytest the fixture `kplan_cluster
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.execution.run import Result
+    from kplan.kinds.subject.subject import Subject
     from kplan.model.events import Event
     from kplan.project.loading import Loaded
     from kplan.servers.base import Backend, Cluster
@@ -108,6 +109,30 @@ class SimulatedCluster:
         with self._connect() as connect:
             return {a.name: cast("Connector", r) for a, r in connect.read(None).resources.items()}
 
+    @property
+    def subjects(self) -> dict[str, Subject]:
+        """Return the subjects of the schema registry by name, each with its latest schema and its level."""
+        with self._cluster() as cluster:
+            found = cluster.by_kind["subject", "registry"].read(None).resources.values()
+            return {subject.subject_name: subject for subject in cast("Iterable[Subject]", found)}
+
+    def register(self, subject: str, schema: str, *, type: str = "avro", level: str = "") -> int:
+        """Register a schema as another program would, and return its id; `level` is the subject's from then on.
+
+        Raises Rejected where the registry refuses it: Avro schemas are judged by the subject's level.
+        """
+        from kplan.servers.registry.api import RegisteredSchema
+        from kplan.servers.simulated_registry import SimulatedRegistry
+
+        registry = SimulatedRegistry(Path(self.folder, "cluster.db"))
+        try:
+            schema_id = registry.register(subject, RegisteredSchema(type, schema))
+            if level:
+                registry.set_level(subject, level)
+            return schema_id
+        finally:
+            registry.close()
+
     def can(self, principal: str, operation: str, resource: str, *, host: str = "*") -> bool:
         """Whether the principal may do the operation here, as Kafka's StandardAuthorizer decides by the bindings.
 
@@ -171,7 +196,7 @@ class SimulatedCluster:
         """Return the same environment with this cluster in place of its servers."""
         simulated = Simulated(self.brokers, tuple(self.fail))
         state = str(Path(self.folder, "cluster.db").resolve())
-        return replace(like, kafka={}, connect={}, sqlite=state, simulated=simulated, notify=())
+        return replace(like, kafka={}, connect={}, schema_registry={}, sqlite=state, simulated=simulated, notify=())
 
     def _stack_file(self, source: str | os.PathLike[str], env: str) -> Path:
         """Return the stack's file. A text becomes a file, with the working folder's `kplan.yaml` if `env` is given."""

@@ -29,6 +29,7 @@ from tests.bench.chart import Points
 from tests.bench.measure import KPLAN, Comparison, Sample, called, compared, environment, floor
 from tests.services import ConnectWorker, KafkaCluster
 from tests.services.kafka import java_command
+from tests.services.registry import Registry
 
 T = TypeVar("T")
 
@@ -38,6 +39,7 @@ MANY = 10_000  # changes of a plan that is shown, topics in files
 FEW = 10  # topics for a tool that makes them one by one
 CONNECTORS = 300
 BINDINGS = 1_000
+SUBJECTS = 1_000
 # Of a broker with thousands of topics on a busy machine: it is not taken for dead, and may be slow.
 PATIENT = {"broker.session.timeout.ms": "120000", "broker.heartbeat.interval.ms": "5000"}
 HEAP = "1g"  # with 512m and 10,000 topics the broker does little else than collect garbage
@@ -299,6 +301,37 @@ def access(bench: Bench) -> Iterator[Figure]:
                   lambda: ended(bench.where(*begun())()))  # fmt: skip
 
 
+def subjects(bench: Bench) -> Iterator[Figure]:
+    """Plans of subjects that are as declared, each with a file of its own."""
+    folder = bench.folder / "subjects"
+    folder.mkdir()
+    fields = [{"name": f"field{number}", "type": "string"} for number in range(10)]
+    lines = []
+    for number in range(SUBJECTS):
+        schema = {"type": "record", "name": f"Record{number}", "fields": fields}
+        (folder / f"bench.s{number}-value.avsc").write_text(json.dumps(schema, indent=1))
+        lines.append(
+            f"  bench.s{number}-value: {{file: subjects/bench.s{number}-value.avsc, compatibility: BACKWARD}}\n"
+        )
+    (bench.folder / "subjects.yaml").write_text(f"version: 1\nstack: subjects\nschemas:\n{''.join(lines)}")
+    with Registry() as registry:
+        here = {
+            "kafka": {"bootstrap.servers": bench.kafka.bootstrap},
+            "schema_registry": {"url": registry.url},
+            "state": {"sqlite": "subjects.db"},
+        }
+        (bench.folder / "kplan.yaml").write_text(json.dumps({"version": 1, "environments": {"here": here}}))
+        try:
+            bench.kplan("apply", "subjects.yaml", "--env", "here", "--yes", "--brief")
+            asked = ("plan", "subjects.yaml", "--env", "here", "--brief")
+            taken = compared(lambda: bench.kplan(*asked), lambda: bench.floor("subjects", registry.url, folder))
+            yield _figure(f"plan of {SUBJECTS:,} unchanged subjects",
+                          "bare client: one list, then lookups and levels, 16 at a time", taken, 2.0,
+                          bench.where(*asked))  # fmt: skip
+        finally:
+            (bench.folder / "kplan.yaml").unlink()
+
+
 # -- connectors -------------------------------------------------------------------------------------------------------
 def connectors(bench: Bench) -> Iterator[Figure]:
     """A plan of connectors that all run as declared, each with a task that waits for lines of an empty file."""
@@ -374,6 +407,7 @@ ROWS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "apply": apply,
     "peers": peers,
     "access": access,
+    "subjects": subjects,
     "connectors": connectors,
     "plan": plan,  # the last: it leaves many topics behind
 }
