@@ -117,7 +117,7 @@ class SimulatedCluster:
             return {subject.subject_name: subject for subject in cast("Iterable[Subject]", found)}
 
     def register(self, subject: str, schema: str, *, type: str = "avro", level: str = "") -> int:
-        """Register a schema as another program would, and return its id; `level` is the subject's from then on.
+        """Add a version of a subject as another program would, and return its id; `level` is its from then on.
 
         Raises Rejected where the registry refuses it: Avro schemas are judged by the subject's level.
         """
