@@ -48,8 +48,9 @@ def alone(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 def test_the_guide_is_true(alone: pytest.Pytester) -> None:
     for name, text in FILES:
         (alone.path / name).write_text(text, "utf-8")
-    assert {name for name, _ in FILES} == {"test_stacks.py", "shop.yaml", "kplan.yaml", "test_access.py", "access.yaml"}
-    alone.runpytest_subprocess("-p", "kplan.pytest_plugin", "-p", "no:cacheprovider").assert_outcomes(passed=5)
+    stacks = {"shop.yaml", "kplan.yaml", "access.yaml", "schemas.yaml"}
+    assert {name for name, _ in FILES} == {"test_stacks.py", "test_access.py", "test_schemas.py", *stacks}
+    alone.runpytest_subprocess("-p", "kplan.pytest_plugin", "-p", "no:cacheprovider").assert_outcomes(passed=6)
 
 
 def test_the_guide_names_what_there_is() -> None:
