@@ -42,11 +42,14 @@ K347 = Code(
     "K347",
     "a schema is used by others",
     level="error",
-    cause="A subject cannot be deleted while the schema of another subject refers to it (422, error code 42206).",
+    cause="""
+        A subject cannot be deleted while the schema of another subject refers to it (422, error code 42206). Apicurio
+        counts schemas that were deleted softly, too.
+        """,
     example="""
         One or more references exist to the schema {magic=1, keytype=SCHEMA, subject=common.money, version=1}
         """,
-    remedy="Delete, or change, the subjects that refer to it first.",
+    remedy="Delete, or change, the subjects that refer to it first; for Apicurio with `hard: true` under `removed:`.",
 )
 
 K348 = Code(

@@ -14,7 +14,6 @@ from kplan.kinds.subject.subject import Reference, Subject, name_subject
 from kplan.kinds.topic.settings import rules
 from kplan.language.template import Scope
 from kplan.model import Address, Origin
-from kplan.text import count
 
 SUBJECT_KEYS = ("for_each", "subject", "file", "text", "type", "compatibility", "references", "protect", "ignore",
                 "accept")  # fmt: skip
@@ -58,7 +57,7 @@ class SubjectLanguage(Language):
             yield error(
                 codes.K275,
                 "this environment has no schema registry",
-                f"{count(len(subjects), 'subject')}, such as {first.subject_name}; environment {context.surroundings.name}",
+                f"{first.subject_name}, one of {len(subjects)}; environment {context.surroundings.name}",
                 help="add `schema_registry: {url: …}` to the environment",
                 span=first.origin.span,
                 address=first.address,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -30,8 +30,7 @@ class Restoring:
         had = captured.get("versions", [])
         kept = ""
         if captured.get("restore"):
-            if not present:
-                self._register_ids(subject, captured.get("schemas", ()))
+            self._register_ids(subject, captured.get("schemas", ()), present)
         elif not is_level_only(change) and (new := [number for number in present if number not in had]):
             kept = self._delete_own(subject, change, new)
         level = captured.get("level")
@@ -39,10 +38,15 @@ class Restoring:
             set_level(self.registry, subject, level)
         return Outcome(kept=kept)
 
-    def _register_ids(self, subject: str, ids: Iterable[int]) -> None:
-        """Add schemas again that were deleted softly: they keep their ids, and get other version numbers."""
-        for number, schema_id in enumerate(ids):
-            if number == 1:
+    def _register_ids(self, subject: str, ids: Sequence[int], present: Sequence[int]) -> None:
+        """Add those schemas again that are not `present` as versions: an earlier undo may have added some.
+
+        They keep their ids, and get other version numbers.
+        """
+        there = {schema.id for number in present if (schema := self.registry.read_version(subject, number)) is not None}
+        missing = [schema_id for schema_id in ids if schema_id not in there]
+        for schema_id in missing:
+            if schema_id != ids[0]:
                 self.registry.set_level(subject, NONE)  # each was accepted once, by the level of its time
             self.registry.register(subject, self.registry.read_schema(schema_id))
 
