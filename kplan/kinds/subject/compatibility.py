@@ -6,27 +6,21 @@ https://docs.confluent.io/platform/current/schema-registry/fundamentals/schema-e
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from kplan.kinds.subject.avro import AvroProblem, parse_avro
+from kplan.kinds.subject.resolution import Definitions, Mismatch, find_mismatches
 from kplan.kinds.subject.subject import LEVELS, is_transitive
 from kplan.values import dataclass
 
-if TYPE_CHECKING:
-    from avro.schema import Schema
-
 NOT_JUDGED: Final = None
-MISSING_DEFAULT: Final = re.compile(r"/fields/\d+\Z")
-
-
-ENDS: Final = {"/symbols": "MISSING_ENUM_SYMBOLS", "/size": "FIXED_SIZE_MISMATCH", "/name": "NAME_MISMATCH"}
+CANNOT_READ_OLD, CANNOT_READ_NEW = "the new schema cannot read old data", "the old schema cannot read new data"
 
 
 @dataclass(frozen=True, slots=True)
 class Incompatibility:
-    """Why a schema does not fit. `path` is a JSON pointer into the new schema, empty where the old one has the place.
+    """Why a schema does not fit. `path` is a JSON pointer into the new schema: the place, or what holds it no more.
 
     `rule` is Avro's word for it; `version` counts the old versions from the newest, which is 1.
     """
@@ -44,68 +38,37 @@ def check_compatibility(
 
     Return NOT_JUDGED for a type that has no rules here, and for schemas that cannot be parsed.
     """
-    promises = LEVELS.get(level, frozenset())
     if schema_type != "avro":
         return NOT_JUDGED
     compared = list(reversed(olds)) if is_transitive(level) else list(olds)[-1:]
-    found: list[Incompatibility] = []
     try:
-        reader = parse_avro(new, references)
-        for number, old in enumerate(compared, 1):
-            writer = parse_avro(old, references)
-            if "backward" in promises:
-                found += _find_failures(reader, writer, "the new schema cannot read old data", number, True)
-            if "forward" in promises:
-                found += _find_failures(writer, reader, "the old schema cannot read new data", number, False)
-    except AvroProblem:
+        own = _define(new, references)
+        others = [_define(old, references) for old in compared]
+        reasons = [each for number, old in enumerate(others, 1) for each in _find_failures(level, own, old, number)]
+    except (AvroProblem, RecursionError):
         return NOT_JUDGED
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(reasons))
 
 
-def _find_failures(
-    reader: Schema, writer: Schema, promise: str, version: int, is_reader_new: bool
-) -> Iterator[Incompatibility]:
-    """Yield why `reader` cannot read what `writer` writes."""
-    from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
-
-    checker: Any = ReaderWriterCompatibilityChecker
-    result = checker().get_compatibility(reader, writer)
-    if result.compatibility is not SchemaCompatibilityType.incompatible:
-        return
-    data = reader.to_json()
-    for location in sorted(result.locations - {"/"}) or ["/"]:
-        rule, reason = _name_failure(location, data, sorted(result.messages), sorted(result.incompatibilities, key=str))
-        yield Incompatibility(rule, f"{promise}: {reason}", location if is_reader_new else "", version)
+def _define(text: str, references: Sequence[str]) -> Definitions:
+    """Return the types of a schema. Raises AvroProblem."""
+    parse_avro(text, references)
+    return Definitions(text, references)
 
 
-def _name_failure(location: str, reader: Any, messages: Sequence[str], rules: Sequence[Any]) -> tuple[str, str]:
-    """Return Avro's rule, and a sentence, for one place in the reader's schema."""
-    node = find_node(reader, location)
-    if MISSING_DEFAULT.search(location) and isinstance(node, dict):
-        name = node.get("name")
-        return "READER_FIELD_MISSING_DEFAULT_VALUE", f"field `{name}` has no default, and the other schema lacks it"
-    if rule := next((rule for end, rule in ENDS.items() if location.endswith(end)), ""):
-        return rule, f"{location}: {'; '.join(messages)}"
-    own = [rule for rule in rules if rule.value in ("type_mismatch", "missing_union_branch")] or rules
-    words = [message for message in messages if "reader" in message] or messages
-    return own[0].value.upper(), f"{_name_place(reader, location)}{'; '.join(words)}"
+def _find_failures(level: str, new: Definitions, old: Definitions, version: int) -> Iterator[Incompatibility]:
+    """Yield what the level refuses between two versions."""
+    promises = LEVELS.get(level, frozenset())
+    if "backward" in promises:
+        for each in find_mismatches(new, old):
+            yield Incompatibility(each.rule, f"{CANNOT_READ_OLD}: {_describe(each)}", each.reader_at, version)
+    if "forward" in promises:
+        for each in find_mismatches(old, new):
+            yield Incompatibility(each.rule, f"{CANNOT_READ_NEW}: {_describe(each)}", each.writer_at, version)
 
 
-def _name_place(schema: Any, location: str) -> str:
-    """Return the name of the field that holds a place, with a colon behind it; empty where no field does."""
-    parts = location.split("/")
-    for end in range(len(parts), 0, -1):
-        node = find_node(schema, "/".join(parts[:end]))
-        if isinstance(node, dict) and "name" in node and len(parts[:end]) >= 2 and parts[end - 2] == "fields":
-            return f"field `{node['name']}`: "
-    return ""
-
-
-def find_node(data: Any, pointer: str) -> Any:
-    """Return what a JSON pointer leads to; None where it leads nowhere."""
-    for part in pointer.split("/")[1:]:
-        try:
-            data = data[int(part)] if isinstance(data, list) else data[part] if part else data
-        except (KeyError, IndexError, ValueError, TypeError):
-            return None
-    return data
+def _describe(mismatch: Mismatch) -> str:
+    """Return the reason as a sentence about its field, if it is about one."""
+    if mismatch.rule == "READER_FIELD_MISSING_DEFAULT_VALUE":
+        return f"field `{mismatch.field}` {mismatch.reason}"
+    return f"field `{mismatch.field}`: {mismatch.reason}" if mismatch.field else mismatch.reason
