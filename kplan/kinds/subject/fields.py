@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from kplan.kinds.subject.avro import NAMED
+from kplan.kinds.subject.protobuf import list_protobuf_fields
 from kplan.values import dataclass
 
 MAX_DEPTH: Final = 20
-_TOKEN: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|//[^\n]*|/\*.*?\*/|[\w.]+|\S', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +38,11 @@ def list_fields(schema_type: str, text: str) -> Mapping[str, str]:
     """
     try:
         if schema_type == "protobuf":
-            return dict(_list_protobuf(text))
+            return dict(list_protobuf_fields(text))
         data = json.loads(text)
         found = _list_avro(data, "", {}, "", 0) if schema_type == "avro" else _list_json(data, "", 0)
         return dict(found)
-    except (ValueError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
 
 
@@ -119,29 +118,3 @@ def _name_json(schema: Any) -> str:
     words = " | ".join(map(str, kind)) if isinstance(kind, list) else str(kind or schema.get("$ref") or "any")
     limits = {key: value for key, value in schema.items() if key in ("format", "enum", "const", "default", "pattern")}
     return words + "".join(f", {key} {json.dumps(value, ensure_ascii=False)}" for key, value in limits.items())
-
-
-# -- protobuf ---------------------------------------------------------------------------------------------------------
-def _list_protobuf(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the fields of messages and the values of enums; a field's number is a part of its type: `string = 3`."""
-    scope: list[str] = []
-    statement: list[str] = []
-    for token in (match[0] for match in _TOKEN.finditer(text) if not match[0].startswith(("//", "/*"))):
-        if token == "{":
-            is_type = statement[:1] in (["message"], ["enum"], ["service"])
-            scope.append(statement[1] if is_type and len(statement) > 1 else "")
-            statement = []
-        elif token in ("}", ";"):
-            if token == "}":
-                scope = scope[:-1]
-            elif scope and "=" in statement and statement[0] not in ("option", "reserved"):
-                yield _read_protobuf_field(statement, ".".join(part for part in scope if part))
-            statement = []
-        else:
-            statement.append(token)
-
-
-def _read_protobuf_field(statement: list[str], scope: str) -> tuple[str, str]:
-    place = statement.index("=")
-    name, kind, number = statement[place - 1], statement[: place - 1], statement[place + 1 : place + 2]
-    return f"{scope}.{name}", f"{''.join(kind) if '<' in kind else ' '.join(kind)} = {''.join(number)}".strip()

@@ -7,7 +7,8 @@ import re
 from typing import Final
 
 _SPACE: Final = re.compile(r"\s*")
-_LEAF: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s,:\[\]{}"]+')
+_LEAF: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[^\s,:\[\]{}"]+', re.DOTALL)
+_TOKEN: Final = re.compile(rf"{_LEAF.pattern}|[,:\[\]{{}}]", re.DOTALL)
 
 
 def locate(text: str, pointer: str) -> tuple[int, int]:
@@ -21,8 +22,31 @@ def locate(text: str, pointer: str) -> tuple[int, int]:
         if found is None:
             break
         offset = found
-    line = text.count("\n", 0, offset) + 1
-    return line, offset - text.rfind("\n", 0, offset)
+    return find_line(text, offset)
+
+
+def find_line(text: str, offset: int) -> tuple[int, int]:
+    """Return the line and the column, both from 1, of an offset."""
+    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
+
+
+def find_repeated_key(text: str) -> tuple[str, int] | None:
+    """Return the first key that one object has twice, and the offset of its second place. The text is JSON."""
+    scopes: list[set[str] | None] = []
+    is_key = False
+    for token in _TOKEN.finditer(text):
+        word = token[0]
+        if word in "{[":
+            scopes.append(set() if word == "{" else None)
+        elif word in "}]":
+            scopes.pop()
+        elif is_key and scopes and (names := scopes[-1]) is not None and word not in ",:":
+            name = str(json.loads(word))
+            if name in names:
+                return name, token.start()
+            names.add(name)
+        is_key = word in "{,"
+    return None
 
 
 def _skip(text: str, offset: int) -> int:

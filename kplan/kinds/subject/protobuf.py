@@ -47,8 +47,12 @@ def list_protobuf_fields(text: str) -> Iterator[tuple[str, str]]:
     """Yield the fields of messages and the values of enums; a field's number is a part of its type: `string = 3`."""
     scope: list[str] = []
     statement: list[str] = []
+    is_option = False  # of a field, between brackets
     for word, _ in list_tokens(text):
-        if word == "{":
+        is_option = word == "[" or (is_option and word != "]")
+        if is_option:
+            statement.append(word)
+        elif word == "{":
             is_type = len(statement) > 1 and statement[0] in TYPES
             scope.append(statement[1] if is_type else "")
             statement = []

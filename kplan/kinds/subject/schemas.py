@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from kplan.kinds.subject.places import locate
+from kplan.kinds.subject.places import find_line, find_repeated_key, locate
+from kplan.kinds.subject.protobuf import find_problem, list_tokens
 
 SUFFIXES: Final = {".avsc": "avro", ".avro": "avro", ".json": "json", ".proto": "protobuf"}
 SCHEMA_TYPES: Final = ("avro", "json", "protobuf")
-_COMMENT: Final = re.compile(r'("(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\')|//[^\n]*|/\*.*?\*/', re.DOTALL)
+MAX_MESSAGE: Final = 300
+INNER: Final = ("type", "items", "values")  # keys of an Avro type whose value is a type
+DEEP: Final = "it is nested too deeply"
 
 
 class SchemaProblem(ValueError):
@@ -46,86 +48,113 @@ def check_schema(schema_type: str, text: str, names: Sequence[str] = (), referen
 def normalize(schema_type: str, text: str) -> str:
     """Return the same text for texts that differ in white space, in the order of keys, or in comments alone.
 
-    A type that is an object with a primitive's name alone is that name: both are one schema to every registry.
+    An Avro type that is an object with a primitive's name alone is that name: both are one schema to every registry.
     """
     if schema_type == "protobuf":
-        return " ".join(_COMMENT.sub(lambda match: match[1] or " ", text).split())
+        return " ".join(word for word, _ in list_tokens(text))
     try:
-        return json.dumps(_simplify(json.loads(text)), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        data = json.loads(text)
+        simple = _simplify(data) if schema_type == "avro" else data
+        return json.dumps(simple, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     except (ValueError, RecursionError):
         return text
 
 
 def fingerprint(schema_type: str, text: str) -> str:
     """Return the sha256 of the normalized text, in hex."""
-    return hashlib.sha256(f"{schema_type}\n{normalize(schema_type, text)}".encode()).hexdigest()
+    normalized = f"{schema_type}\n{normalize(schema_type, text)}"
+    return hashlib.sha256(normalized.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _simplify(node: Any) -> Any:
-    if isinstance(node, dict):
-        if node.keys() == {"type"} and isinstance(node["type"], str):
-            return node["type"]
-        return {key: value if key == "default" else _simplify(value) for key, value in node.items()}
-    return [_simplify(each) for each in node] if isinstance(node, list) else node
+    """Return an Avro type, with each type in it that is an object with a name alone as that name."""
+    if isinstance(node, list):
+        return [_simplify(branch) for branch in node]
+    if not isinstance(node, dict):
+        return node
+    if node.keys() == {"type"} and isinstance(node["type"], str):
+        return node["type"]
+    inner = {key: _simplify(node[key]) for key in INNER if key in node}
+    if isinstance(node.get("fields"), list):
+        inner["fields"] = [
+            field | {"type": _simplify(field["type"])} if isinstance(field, dict) and "type" in field else field
+            for field in node["fields"]
+        ]
+    return node | inner
 
 
 def _load(text: str) -> Any:
+    """Return what JSON holds. Raises SchemaProblem with the place."""
     try:
-        return json.loads(text, object_pairs_hook=_refuse_repeated_keys)
+        return json.loads(text, object_pairs_hook=_refuse_repeated_keys, parse_constant=_refuse_constant)
     except json.JSONDecodeError as e:
         raise SchemaProblem(f"it is not JSON: {e.msg}", e.lineno, e.colno, "correct the JSON there") from e
+    except _RepeatedKeyError as e:
+        name, offset = find_repeated_key(text) or ("a key", 0)
+        message = f"one object has {_shorten(repr(name))} twice"
+        raise SchemaProblem(message, *find_line(text, offset), "remove one of the two") from e
     except RecursionError as e:
-        raise SchemaProblem("it is nested too deeply", help="name its types, and use their names") from e
+        raise SchemaProblem(DEEP, help="name its types, and use their names") from e
     except ValueError as e:
-        raise SchemaProblem(str(e), help="correct the JSON") from e
+        raise SchemaProblem(_shorten(str(e)), help="correct the JSON") from e
+
+
+class _RepeatedKeyError(ValueError):
+    """One object has a key twice."""
 
 
 def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"one object has {next(name for name in names if names.count(name) > 1)!r} twice")
-    return found
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise _RepeatedKeyError
+    return members
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _shorten(message: str) -> str:
+    return message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}…"
 
 
 def _check_avro(text: str, names: Sequence[str], references: Sequence[str]) -> None:
-    from kplan.kinds.subject.avro import AvroProblem, find_problems, parse_avro
+    from kplan.kinds.subject.avro import AvroProblem, find_problems, list_names, parse_avro
 
     data = _load(text)
-    for problem in find_problems(data, names):
-        raise SchemaProblem(str(problem), *locate(text, problem.pointer), help="see the Avro specification")
+    for problem in find_problems(data, [*names, *list_names(references)]):
+        place = locate(text, problem.pointer)
+        raise SchemaProblem(_shorten(str(problem)), *place, help="see the Avro specification")
     if len(references) < len(names):
         return  # what it refers to is not in this stack: the registry knows it
     try:
         parse_avro(text, references)
     except AvroProblem as e:
-        raise SchemaProblem(str(e), help="see the Avro specification") from e
+        raise SchemaProblem(_shorten(str(e)), help="see the Avro specification") from e
 
 
 def _check_json_schema(text: str) -> None:
     from jsonschema.exceptions import SchemaError
-    from jsonschema.validators import validator_for
+    from jsonschema.validators import Draft202012Validator, validator_for
 
     data: Any = _load(text)
     if not isinstance(data, dict | bool):
         raise SchemaProblem("a JSON Schema is an object")
+    if isinstance(data, dict) and not isinstance(data.get("$schema", ""), str):
+        raise SchemaProblem("/$schema: it is the address of a metaschema, a string", *locate(text, "/$schema"))
     try:
-        checker: Any = validator_for(data)
+        checker: Any = validator_for(data, default=Draft202012Validator)  # of a $schema that is not known
         checker.check_schema(data)
     except SchemaError as e:
-        pointer = "".join(f"/{part}" for part in e.path)
-        raise SchemaProblem(f"{pointer or 'it'}: {e.message}"[:300], *locate(text, pointer)) from e
+        pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in e.path)
+        raise SchemaProblem(_shorten(f"{pointer or 'it'}: {e.message}"), *locate(text, pointer)) from e
     except RecursionError as e:
-        raise SchemaProblem("it is nested too deeply") from e
+        raise SchemaProblem(DEEP) from e
 
 
 def _check_protobuf(text: str) -> None:
     """Raise SchemaProblem for what cannot be protobuf; the registry judges the rest."""
-    plain = _COMMENT.sub(lambda match: match[1] or " ", text)
-    depth = 0
-    for match in re.finditer(r'"(?:[^"\\\n]|\\.)*"|[{}]', plain):
-        depth += {"{": 1, "}": -1}.get(match[0], 0)
-        if depth < 0:
-            raise SchemaProblem("a } without its {", plain.count("\n", 0, match.start()) + 1)
-    if depth or not re.search(r"\b(message|enum)\s+\w+\s*\{", plain):
-        raise SchemaProblem("a { is not closed" if depth else "it has neither a message nor an enum")
+    problem = find_problem(text)
+    if problem is not None:
+        message, offset = problem
+        raise SchemaProblem(message, *find_line(text, offset))
