@@ -486,7 +486,7 @@ def complete_waiting(run: Run) -> Failure | None:
             outcome = outcomes[step.change.address]
             if outcome.error is not None:
                 return Failure(step, outcome.error)
-            run.emit(StepDone(run.describe_step(step), run.clock() - start, note=outcome.note))
+            run.emit(StepDone(run.describe_step(step), run.clock() - start, note=outcome.note, waits=outcome.waits))
             if not outcome.waits:
                 del run.waiting[step.number]
     return None

@@ -84,12 +84,14 @@ class StepDone:
     """`seconds`: None where nothing was sent. `adopted`: another client had created the topic as planned.
 
     `note` is what the backend adds, in its words.
+    `waits`: it is not made yet, as `note` says, and the next plan shows it again.
     """
 
     step: PlannedChange
     seconds: float | None = None
     adopted: bool = False
     note: str = ""
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

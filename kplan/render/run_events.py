@@ -104,6 +104,8 @@ def write_sentence(event: RunEvent) -> str:
             return f"no answer: watched for {event.seconds:g} s, in case it still takes effect"
         case LateEffectAwaited():
             return f"waiting {event.seconds:g} s: a request of the interrupted run may still take effect"
+        case StepDone(waits=True):
+            return event.note
         case StepDone(step):
             words = f"{ADOPTED_MEANWHILE}: adopted" if event.adopted else _describe_done(step.change)
             return words + (f", {event.note}" if event.note else "")

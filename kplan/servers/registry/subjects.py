@@ -26,7 +26,7 @@ PARALLEL: Final = 16  # requests at a time
 POLL_S: Final = 0.1
 WRITABLE: Final = ("", "READWRITE")
 SUBJECT_POLL_S: Final = 0.5  # between two looks for the first record of a topic
-WAITS: Final = "this registry sets no level of a subject that does not exist: it waits for the first record"
+WAITS: Final = "waits: this registry sets no level of a subject that does not exist"
 V = TypeVar("V")
 T = TypeVar("T")
 
@@ -269,7 +269,7 @@ class RegistrySubjects(PlainBackend):
             for address in waiting:
                 progress(address, WAITS)
             time.sleep(SUBJECT_POLL_S)
-        note = f"{codes.K348.number}: no record came in {self._settle_timeout:g} s; the next plan shows the level again"
+        note = f"{codes.K348.number}: waits for the first record"
         return outcomes | {address: Outcome(note=note, waits=True) for address in waiting}
 
     def _is_shown(self, change: Change, live: Resource | None) -> bool:
