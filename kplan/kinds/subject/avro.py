@@ -24,11 +24,15 @@ INTEGERS: Final = {"int": 1 << 31, "long": 1 << 63}
 
 
 class AvroProblem(ValueError):
-    """Why a text is not an Avro schema; `pointer` is the JSON pointer of the place."""
+    """Why a text is not an Avro schema; `pointer` is the JSON pointer of the place.
 
-    def __init__(self, message: str, pointer: str = "") -> None:
+    `is_unknown_name`: it uses a type that neither it nor what is known of its references defines.
+    """
+
+    def __init__(self, message: str, pointer: str = "", is_unknown_name: bool = False) -> None:
         super().__init__(message)
         self.pointer = pointer
+        self.is_unknown_name = is_unknown_name
 
 
 def parse_avro(text: str, references: Sequence[str] = ()) -> Schema:
@@ -91,19 +95,11 @@ def find_problems(schema: Any, known: Sequence[str] = ()) -> Iterator[AvroProble
     yield from _Walk(set(known)).check(schema, "", "", 0)
 
 
-def list_unknown_names(schema: Any) -> list[str]:
-    """Return the names of types that a schema uses and does not define."""
-    walk = _Walk(set())
-    list(walk.check(schema, "", "", 0))
-    return list(dict.fromkeys(walk.unknown))
-
-
 class _Walk:
     """Walks through a schema, and knows the names that were defined before each place."""
 
     def __init__(self, known: set[str]) -> None:
         self.known = known
-        self.unknown: list[str] = []
 
     def check(self, node: Any, at: str, space: str, depth: int) -> Iterator[AvroProblem]:
         if depth > MAX_DEPTH:
@@ -132,8 +128,7 @@ class _Walk:
     def _check_name(self, name: str, at: str, space: str) -> Iterator[AvroProblem]:
         if name in PRIMITIVES or name in self.known or f"{space}.{name}" in self.known:
             return
-        self.unknown.append(name)
-        yield AvroProblem(f"there is no type {_quote(name)}: it is neither primitive nor defined before", at)
+        yield AvroProblem(f"there is no type {_quote(name)}: it is neither primitive nor defined before", at, True)
 
     def _check_map(self, node: Mapping[str, Any], at: str, space: str, depth: int) -> Iterator[AvroProblem]:
         kind = node.get("type")

@@ -166,6 +166,12 @@ def _find_unverified(change: Change, context: RiskContext) -> str:
     new = next((a for a in uses if context.world.after.get(a) is not live.resources.get(a)), None)
     if new is not None:
         return f"it refers to {new}, which gets a new version in this plan"
+    if (
+        after.schema_type != "avro"
+        and isinstance(change.before, Subject)
+        and is_looser(after.level, change.before.level)
+    ):
+        return "the level changes with it, and kplan has no rules of its own for this type"
     if live.target.snapshot:
         return "the registry was not asked: kplan compared it with the latest version in the snapshot, as Avro does"
     return ""

@@ -18,11 +18,13 @@ DESCRIPTION: Final = re.compile(r"description:'(.*?)', additionalInfo", re.DOTAL
 HELP: Final = "change the schema, usually by a default; or the level, once all clients are ready for it"
 
 
-def list_reasons(level: str, subject: Subject, versions: Sequence[str]) -> list[Incompatibility] | None:
+def list_reasons(
+    level: str, subject: Subject, versions: Sequence[str], references: Sequence[str] = ()
+) -> list[Incompatibility] | None:
     """Return what the level refuses of a schema, given its earlier texts; None where its type has no rules here."""
     if level == NONE or not versions:
         return []
-    reasons = check_compatibility(level, subject.schema_type, subject.text, versions)
+    reasons = check_compatibility(level, subject.schema_type, subject.text, versions, references)
     return None if reasons is NOT_JUDGED else list(reasons)
 
 

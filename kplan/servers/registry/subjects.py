@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -146,20 +146,33 @@ class RegistrySubjects(PlainBackend):
         before = change.before if isinstance(change.before, Subject) else None
         level = self._find_judging_level(subject, before)
         if before is not None and is_looser(subject.level, before.level):
-            versions = self._read_versions(name, level)
-            reasons = list_reasons(level, subject, [each.text for each in versions])
+            reasons = self._list_reasons(subject, level)
             return None if reasons is None else _explain(subject, level, reasons)
         verdict = self._registry.check(name, self._resolve(subject), all_versions=is_transitive(level))
         if verdict.is_compatible:
             return ()
         said: Sequence[Incompatibility | str] = select_reasons(verdict.messages)
-        said = said or list_reasons(level, subject, [each.text for each in self._read_versions(name, level)]) or ()
+        said = said or self._list_reasons(subject, level) or ()
         return _explain(subject, level, said or ["the registry gives no reason"])
 
     def _find_judging_level(self, subject: Subject, before: Subject | None) -> str:
         """Return the level that a new schema is judged by: a looser one comes before it, a stricter one after it."""
         own = before.level if before is not None else None
         return (subject.level if is_looser(subject.level, own) else own) or self._registry.read_global_level()
+
+    def _list_reasons(self, subject: Subject, level: str) -> Sequence[Incompatibility] | None:
+        """Return what the level refuses by kplan's own rules; None where its type has none."""
+        versions = self._read_versions(subject.subject_name, level)
+        texts = dict.fromkeys(t for s in (*versions, self._resolve(subject)) for t in self._read_reference_texts(s))
+        return list_reasons(level, subject, [each.text for each in versions], list(texts))
+
+    def _read_reference_texts(self, schema: RegisteredSchema) -> Iterator[str]:
+        """Yield the texts of what a schema refers to, those that they refer to first."""
+        for reference in schema.references:
+            found = self._registry.read_version(reference.subject, reference.version)
+            if found is not None:
+                yield from self._read_reference_texts(found)
+                yield found.text
 
     def _read_versions(self, subject: str, level: str) -> list[RegisteredSchema]:
         """Return the versions that the level is about, the newest last."""
