@@ -132,6 +132,10 @@ def test_reference_to_a_schema_of_the_same_plan(shop: Shell, registry: Registry)
     latest = registry.call("GET", "/subjects/ref.item/versions/latest")
     assert (latest["version"], latest["references"][0]["version"]) == (2, 2)
     assert "No changes" in shop.kplan("plan", "stack.yaml").out
+    destroyed = shop.kplan("destroy", "stack.yaml", "--yes")
+    assert "K347: stays" in destroyed.out, "this registry counts schemas that were deleted softly"
+    assert read_versions(registry, "ref.item") == []
+    assert read_versions(registry, "ref.money") == [1, 2]
 
 
 def test_removed_subject_is_deleted_softly_and_destroyed(shop: Shell, registry: Registry) -> None:

@@ -44,7 +44,7 @@ K347 = Code(
     level="error",
     cause="""
         A subject cannot be deleted while the schema of another subject refers to it (422, error code 42206). Apicurio
-        counts schemas that were deleted softly, too.
+        counts schemas that were deleted softly, too: a subject that only these use stays, and the run goes on.
         """,
     example="""
         One or more references exist to the schema {magic=1, keytype=SCHEMA, subject=common.money, version=1}

@@ -26,6 +26,7 @@ PARALLEL: Final = 16  # requests at a time
 POLL_S: Final = 0.1
 WRITABLE: Final = ("", "READWRITE")
 SUBJECT_POLL_S: Final = 0.5  # between two looks for the first record of a topic
+STAYS: Final = f"{codes.K347.number}: stays, schemas that were deleted softly refer to it"
 WAITS: Final = "waits: this registry sets no level of a subject that does not exist"
 V = TypeVar("V")
 T = TypeVar("T")
@@ -214,8 +215,7 @@ class RegistrySubjects(PlainBackend):
         if change.reason == "undo":
             return Restoring(self._registry, self._resolve).undo(subject, change, captured)
         if change.action is Action.DELETE:
-            self._delete(subject, change)
-            return Outcome()
+            return self._delete(subject, change)
         after, before = change.after, change.before
         assert isinstance(after, Subject)
         old = before.level if isinstance(before, Subject) else None
@@ -237,14 +237,27 @@ class RegistrySubjects(PlainBackend):
             set_level(self._registry, subject, after.level)
         return Outcome()
 
-    def _delete(self, subject: str, change: Change) -> None:
+    def _delete(self, subject: str, change: Change) -> Outcome:
+        """Delete a subject, or its level; one that only deleted schemas refer to may have to stay."""
         before = change.before
         if not is_level_only(change):
-            self._registry.delete_subject(subject)
+            try:
+                self._registry.delete_subject(subject)
+            except Rejected as refusal:
+                if refusal.code != codes.K347.number or self._is_used(subject):
+                    raise
+                self._deferred.add(change.address)
+                return Outcome(note=STAYS, waits=True)
             if is_hard(change):
                 self._registry.delete_subject(subject, permanent=True)
         if isinstance(before, Subject) and before.level is not None:
             self._registry.delete_level(subject)
+        return Outcome()
+
+    def _is_used(self, subject: str) -> bool:
+        """Whether the latest schema of another subject refers to one of this subject."""
+        latest = self._map(self._registry.read_version, self._registry.list_subjects())
+        return any(reference.subject == subject for each in latest if each is not None for reference in each.references)
 
     # -- settling -------------------------------------------------------------------------------------------------
     def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
