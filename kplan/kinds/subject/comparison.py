@@ -36,7 +36,7 @@ class SubjectComparison(Comparison[Subject]):
     def compare(self, declared: Subject, live: Subject, applied: Subject | None) -> Compared:
         diffs: list[AttrDiff] = []
         unchanged = 0
-        if declared.fingerprint and not _is_registered(declared, live):
+        if declared.fingerprint and not is_registered(declared, live):
             cause = find_cause(
                 declared.fingerprint, live.fingerprint, applied.fingerprint if applied else None, applied is not None
             )
@@ -100,7 +100,7 @@ def is_same_schema(one: Subject, other: Subject) -> bool:
     return (is_known or other.fingerprint in one.equals) and not _differ(one.references, other.references)
 
 
-def _is_registered(declared: Subject, live: Subject) -> bool:
+def is_registered(declared: Subject, live: Subject) -> bool:
     """Whether the schema is that of a live version, which need not be the latest: a warning says so then."""
     return is_same_schema(declared, live) or declared.fingerprint in live.earlier
 

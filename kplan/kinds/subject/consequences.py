@@ -8,7 +8,15 @@ from kplan.diagnostics import Diagnostic, codes, warning
 from kplan.kinds.base import Consequences
 from kplan.kinds.phases import Phase
 from kplan.kinds.risks import RiskContext, make_risk
-from kplan.kinds.subject.comparison import LEVEL, REFERENCES, SCHEMA, describe_references, is_same_schema, name_schema
+from kplan.kinds.subject.comparison import (
+    LEVEL,
+    REFERENCES,
+    SCHEMA,
+    describe_references,
+    is_registered,
+    is_same_schema,
+    name_schema,
+)
 from kplan.kinds.subject.options import SubjectOptions, is_hard
 from kplan.kinds.subject.subject import NONE, Subject, is_looser, name_subject
 from kplan.model import (
@@ -61,9 +69,9 @@ class SubjectConsequences(Consequences[Subject]):
         wrong: Collection[Address],
     ) -> Iterator[Change]:
         """Yield an update of each subject whose reference without a version is to a schema that gets a new version."""
-        renewed = {address for address in acting if address.kind == Subject.kind and address in live.resources}
-        subjects = {a: each for a, each in stack.resources.items() if isinstance(each, Subject) and each.references}
-        waiting = {a: each for a, each in subjects.items() if a not in acting and a not in wrong}
+        subjects = {a: each for a, each in stack.resources.items() if isinstance(each, Subject)}
+        renewed = {a for a, each in subjects.items() if a in acting and _gets_new_version(each, live)}
+        waiting = {a: each for a, each in subjects.items() if each.references and a not in acting and a not in wrong}
         while found := [(a, each) for a, each in waiting.items() if _follows(each, renewed)]:
             for address, subject in found:
                 del waiting[address]
@@ -127,6 +135,12 @@ class SubjectConsequences(Consequences[Subject]):
             writers = _find_writers(change, context)
             if writers and (after.level == NONE or is_looser(after.level, old)):
                 yield make_risk(codes.K463, f"{writers} writes with schemas that were refused until now")
+
+
+def _gets_new_version(subject: Subject, live: Live) -> bool:
+    """Whether a schema that is registered already changes."""
+    now = live.resources.get(subject.address)
+    return isinstance(now, Subject) and not subject.is_level_only and not is_registered(subject, now)
 
 
 def _follows(subject: Subject, renewed: Collection[Address]) -> bool:

@@ -14,17 +14,17 @@ from kplan.model import EMPTY, Resource
 from kplan.values import dataclass
 
 NONE: Final = "NONE"
-_LATEST_READS, _ALL_READ = ({"backward"}, {"backward", "all backward"})
-_LATEST_READ, _ALL_READ_BY = ({"forward"}, {"forward", "all forward"})
+_BACKWARD, _FORWARD = frozenset({"backward"}), frozenset({"forward"})
+_ALL_BACKWARD, _ALL_FORWARD = _BACKWARD | {"backward to all"}, _FORWARD | {"forward to all"}
 # What each level promises; a level is looser than another one if it does not promise all that the other one does.
 LEVELS: Final[Mapping[str, frozenset[str]]] = {
     NONE: frozenset(),
-    "BACKWARD": frozenset(_LATEST_READS),
-    "BACKWARD_TRANSITIVE": frozenset(_ALL_READ),
-    "FORWARD": frozenset(_LATEST_READ),
-    "FORWARD_TRANSITIVE": frozenset(_ALL_READ_BY),
-    "FULL": frozenset(_LATEST_READS | _LATEST_READ),
-    "FULL_TRANSITIVE": frozenset(_ALL_READ | _ALL_READ_BY),
+    "BACKWARD": _BACKWARD,
+    "BACKWARD_TRANSITIVE": _ALL_BACKWARD,
+    "FORWARD": _FORWARD,
+    "FORWARD_TRANSITIVE": _ALL_FORWARD,
+    "FULL": _BACKWARD | _FORWARD,
+    "FULL_TRANSITIVE": _ALL_BACKWARD | _ALL_FORWARD,
 }
 
 
