@@ -169,6 +169,7 @@ class Connector(Resource):
     reads: tuple[str, ...] = field(default=(), compare=False)
     unique: tuple[str, ...] = field(default=(), compare=False)  # config keys that no other connector may share
     heartbeat: str = field(default="", compare=False)  # the topic that moves while the connector really works
+    ddl: tuple[str, str] = field(default=("", ""), compare=False)  # path and text of a file that describes its tables
 
     @property
     def java_class(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -31,6 +32,7 @@ from kplan.model import (
     Resource,
     Secret,
     Stack,
+    Target,
 )
 from kplan.planning import facts
 from kplan.planning.diff import Ledger, diff, refuse_internal
@@ -43,7 +45,7 @@ from kplan.planning.selection import find_unmatched, find_unmatched_accepts, kno
 from kplan.planning.server_checks import ask_servers, reads_databases
 from kplan.planning.stacks import Circle, in_order, ledger_for
 from kplan.planning.undo import decide_undo
-from kplan.servers.base import Cluster
+from kplan.servers.base import REGISTRY, Cluster
 from kplan.state.base import Store
 from kplan.values import dataclass
 
@@ -95,7 +97,9 @@ def make_all(
     draft = place_replicas(draft, cluster)
     draft = refuse_shared(draft, live, options)
     ids = start_call(partial(facts.read_ids, cluster, draft.all))
+    predicting = start_predicting(draft, cluster, live.target, options)
     draft = refuse_immovable(draft) if options.offline else ask_servers(draft, cluster, live.target)
+    draft = draft.report(predicting.result() if predicting is not None else [])
     draft = assess_risks(draft, cluster, store, live, ledger, options)
     draft = remember_ids(draft, ids.result())
     draft = draft.edit(lambda change: replace(change, undo=decide_undo(change, live.target)))
@@ -178,6 +182,24 @@ def refuse_shared(draft: Draft, live: Live, options: Options) -> Draft:
     for kind in kinds_of(together.resources):
         draft = draft.report(list(kind.consequences.find_shared(together, live, draft.all)))
     return draft
+
+
+def start_predicting(
+    draft: Draft, cluster: Cluster, target: Target, options: Options
+) -> Future[list[Diagnostic]] | None:
+    """Ask what the registry will say of the connectors' tables; None where no connector of this plan writes schemas.
+
+    A plan that is narrowed looks at the connectors that it changes.
+    """
+    asks_nobody = options.offline and not target.snapshot
+    if options.mode == "destroy" or asks_nobody or ("subject", REGISTRY) not in cluster.by_kind:
+        return None
+    from kplan.planning.schema_prediction import check_schemas, find_connectors
+
+    changed = {change.address for change in draft.all}
+    is_narrowed = bool(options.targets or options.excluded)
+    connectors = [each for each in find_connectors(draft.stacks) if not is_narrowed or each.address in changed]
+    return start_call(lambda: check_schemas(connectors, draft.stacks, cluster, target)) if connectors else None
 
 
 def assess_risks(draft: Draft, cluster: Cluster, store: Store, live: Live, ledger: Ledger, options: Options) -> Draft:

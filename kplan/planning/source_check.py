@@ -43,12 +43,12 @@ def look(cluster: Cluster, changes: Sequence[Change], target: Target) -> Looked:
         try:
             asks[key] = ask(changes[key[0]], connector, login_from_here(connector, target.connect_url))
         except KplanError as e:
-            why[key] = _in_short(e)
+            why[key] = describe_failure(e)
     answers = cluster.databases.read_states(asks) if asks else {}
     found: dict[Key, DatabaseState] = {
         key: answer for key, answer in answers.items() if not isinstance(answer, KplanError)
     }
-    why |= {key: _reason(asks[key].login, e) for key, e in answers.items() if isinstance(e, KplanError)}
+    why |= {key: describe_failure(e, asks[key].login) for key, e in answers.items() if isinstance(e, KplanError)}
     diagnostics = _ready(asks, {key: seen for key, seen in found.items() if not key[1]}, why)
     for key in (key for key in wanted if key[1]):
         change = changes[key[0]]
@@ -78,7 +78,7 @@ def _ready(
         try:
             diagnostics += problems(asks[key], seen, slots[login.host, login.port])
         except KplanError as e:
-            why[key] = _in_short(e)
+            why[key] = describe_failure(e)
     return diagnostics
 
 
@@ -86,13 +86,11 @@ def _check(change: Change, why: str | None) -> SourceCheck:
     return SourceCheck(change.address.name, why is None, why or "")
 
 
-def _reason(login: Login, problem: KplanError) -> str:
+def describe_failure(problem: KplanError, login: Login | None = None) -> str:
     """Return why there was no look, in words that are the same each time."""
+    if login is None:
+        return NOT_AT_HAND.get(problem.code, problem.message)
     where = f"{login.host}:{login.port}"
     if isinstance(problem, Denied):
         return f"{where} does not let {login.user} in from here"
-    return f"{where} does not answer" if isinstance(problem, Unreachable) else _in_short(problem)
-
-
-def _in_short(problem: KplanError) -> str:
-    return NOT_AT_HAND.get(problem.code, problem.message)
+    return f"{where} does not answer" if isinstance(problem, Unreachable) else describe_failure(problem)

@@ -14,6 +14,7 @@ from kplan.model.masks import Mask
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
+    from kplan.kinds.subject.proposals import Proposal, Ruling
     from kplan.servers.databases.base import Databases
 
 Progress = Callable[[Address, str], None]  # "config accepted, waiting for RUNNING"
@@ -156,6 +157,13 @@ class DeferringBackend(Backend, Protocol):
 
     def complete(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
         """Make what had to wait, at the end of a run; an outcome that still waits says why in its note."""
+
+
+class JudgingBackend(Backend, Protocol):
+    """A backend whose server judges what others are going to make there."""
+
+    def judge(self, proposals: Sequence[Proposal]) -> Mapping[str, Ruling]:
+        """Return what the server will say of each proposal that it can judge, by subject."""
 
 
 @dataclass(frozen=True, slots=True)

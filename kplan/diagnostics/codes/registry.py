@@ -65,3 +65,44 @@ K348 = Code(
         """,
     remedy="Apply again once the first record is written; the next plan shows the level again.",
 )
+
+K353 = Code(
+    "K353",
+    "a change of a table breaks its schema",
+    level="error",
+    cause="""
+        The table has changed since its schema was registered. The connector will register the schema of the table as it
+        is now with the next row, and the registry will refuse it: the connector fails, and no change of the table
+        arrives until its schema fits.
+        """,
+    example="""
+        ALTER TABLE orders ADD COLUMN channel text NOT NULL: BACKWARD refuses a new field without a default
+        """,
+    remedy="Change the column as the message says, or set a level that allows it once all consumers are ready.",
+)
+
+K354 = Code(
+    "K354",
+    "schemas that were not predicted",
+    level="note",
+    cause="""
+        kplan predicts what a Debezium connector will register for its tables, and asks the registry whether that is
+        compatible. It says what it could not predict, and why: the registry alone checks these schemas, when the
+        connector registers them.
+        """,
+    example="""
+        public.places: column area is of type geography
+        """,
+    remedy="Nothing, if you know these columns. Where no database can be reached: `schemas: {ddl: FILE}`.",
+)
+
+K355 = Code(
+    "K355",
+    "a file of DDL cannot be read",
+    level="error",
+    cause="The file that `ddl:` names is not SQL of the connector's database, as far as kplan can read it.",
+    example="""
+        schemas: {format: avro, ddl: shop.sql}
+        """,
+    remedy="Write the file with `pg_dump --schema-only` or `mysqldump --no-data`.",
+)

@@ -24,7 +24,7 @@ from kplan.kinds.connector.tables import (
     wording,
 )
 from kplan.kinds.connector.topics import Feeds
-from kplan.kinds.expansion import KEY, AskedLevel
+from kplan.kinds.expansion import KEY, AskedLevel, ExpansionContext
 from kplan.kinds.topic.settings import BUILT_IN, layer, only, rules, stack_layers
 from kplan.language import limits as bounded
 from kplan.language import schema as schemas
@@ -50,6 +50,7 @@ COMMON = frozenset(
     + ("tables", "topics", "new_tables", "dead_letter", "for_each", "description", "on_delete", "schemas")
 )
 CONNECTOR_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
+MAX_DDL_BYTES = 20_000_000
 EXCLUSION = "!"  # before an entry of `tables:`: what the patterns beside it leave out
 
 
@@ -351,9 +352,17 @@ class ConnectorBuilder(ConnectorBlock):
             reads,
             unique,
             feeds.heartbeat,
+            _read_ddl(self.expansion, own, self.path),
             origin=origin,
             rules=rules(own),
         )
+
+
+def _read_ddl(expansion: ExpansionContext, own: Mapping[str, Any], path: KEY) -> tuple[str, str]:
+    """Return the path and the text of the file that describes the connector's tables; empty where there is none."""
+    name = (own.get("schemas") or {}).get("ddl")
+    found = expansion.read_text(str(name), (*path, "schemas", "ddl"), MAX_DDL_BYTES) if name else None
+    return found or ("", "")
 
 
 def _fill_defaults(value: Any, schema: Mapping[str, Any]) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from kplan.diagnostics import Denied, KplanError, Unreachable, codes
 from kplan.kinds.connector.debezium.discovery import DiscoveredTable
 from kplan.kinds.connector.debezium.engine import DatabaseQuestion, DatabaseState, Login
+from kplan.kinds.connector.debezium.prediction.structure import TableStructure
 from kplan.kinds.connector.debezium.readiness import K
 
 CONNECT_TIMEOUT_S = 10
@@ -24,6 +25,9 @@ class Driver(Protocol):
 
     def read_state(self, question: DatabaseQuestion) -> DatabaseState:
         """Read the state of a connector's database. Raises KplanError."""
+
+    def read_structures(self, login: Login) -> list[TableStructure]:
+        """Read the columns of all tables that a login sees. Raises KplanError."""
 
 
 class DroppingDriver(Driver, Protocol):
@@ -41,6 +45,9 @@ class Databases(Protocol):
 
     def read_states(self, questions: Mapping[K, DatabaseQuestion]) -> Mapping[K, DatabaseState | KplanError]:
         """Read the state of each connector's database, or why it failed; all at once, in bounded time."""
+
+    def read_structures(self, logins: Collection[Login]) -> Mapping[Login, Sequence[TableStructure] | KplanError]:
+        """Read the columns of the tables in each database, or why it failed; all at once, in bounded time."""
 
     def find_existing(self, login: Login, drops: Sequence[str]) -> list[str]:
         """Return which of `slot NAME` and `publication NAME` the database has. Raises KplanError."""

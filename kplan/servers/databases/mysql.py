@@ -10,6 +10,7 @@ from typing import Any
 from kplan.kinds.connector.debezium.binlog import BinlogState
 from kplan.kinds.connector.debezium.discovery import DiscoveredTable
 from kplan.kinds.connector.debezium.engine import DatabaseQuestion, Login, Relation
+from kplan.kinds.connector.debezium.prediction.structure import Column, TableStructure
 from kplan.servers.databases.base import (
     CONNECT_TIMEOUT_S,
     PLAN_CONNECT_TIMEOUT_S,
@@ -100,6 +101,47 @@ def read_state(question: DatabaseQuestion) -> BinlogState:
         return BinlogState(
             tuple(Relation(str(n), bool(r), bool(w)) for n, r, w in rows), settings, _find_missing_rights(grants)
         )
+
+
+# MariaDB writes defaults as SQL does, with quotes around texts and NULL for none. MySQL writes texts without quotes,
+# and marks expressions.
+STRUCTURES = f"""
+SELECT c.table_schema, c.table_name, c.column_name, c.column_type, c.is_nullable, c.column_default, c.extra,
+  c.generation_expression, (SELECT MAX(s.seq_in_index) FROM information_schema.statistics s WHERE
+    (s.table_schema, s.table_name, s.column_name, s.index_name)
+    = (c.table_schema, c.table_name, c.column_name, 'PRIMARY'))
+FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
+WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND c.table_schema NOT IN {SYSTEM_SCHEMAS}
+ORDER BY c.table_schema, c.table_name, c.ordinal_position
+"""
+
+
+def read_structures(login: Login) -> list[TableStructure]:
+    """Read the columns of all tables of the server that the user sees. Raises KplanError."""
+    with _connect(login, PLAN_CONNECT_TIMEOUT_S, PLAN_TIMEOUT_S) as cursor:
+        cursor.execute("SELECT VERSION()")
+        is_mariadb = "mariadb" in str(cursor.fetchone()[0]).lower()
+        cursor.execute(STRUCTURES)
+        columns: dict[str, list[Column]] = {}
+        keys: dict[str, list[tuple[int, str]]] = {}
+        for schema, table, name, kind, nullable, default, extra, generated, place in cursor.fetchall():
+            full = f"{schema}.{table}"
+            written = None if generated or default is None else _write_default(str(default), extra, kind, is_mariadb)
+            columns.setdefault(full, []).append(Column(name, kind, nullable == "YES", written))
+            keys.setdefault(full, []).extend([(int(place), name)] if place else [])
+    return [
+        TableStructure(table, tuple(own), tuple(name for _, name in sorted(keys[table])))
+        for table, own in columns.items()
+    ]
+
+
+def _write_default(default: str, extra: str, kind: str, is_mariadb: bool) -> str:
+    """Return a default as SQL writes it."""
+    if is_mariadb or kind.startswith("bit"):
+        return default
+    if "DEFAULT_GENERATED" in extra.upper():
+        return default if default.upper().startswith("CURRENT_TIMESTAMP") else f"({default})"
+    return "'" + default.replace("'", "''") + "'"
 
 
 def _find_missing_rights(grants: Sequence[str]) -> tuple[str, ...]:

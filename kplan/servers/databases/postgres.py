@@ -17,6 +17,7 @@ from kplan.kinds.connector.debezium.engines.postgres import (
     quote_identifier,
     slot_of,
 )
+from kplan.kinds.connector.debezium.prediction.structure import Column, TableStructure
 from kplan.servers.databases.base import (
     CONNECT_TIMEOUT_S,
     PLAN_CONNECT_TIMEOUT_S,
@@ -153,6 +154,36 @@ def _make_table(login: Login, name: str, rows: int, stored: int, unlogged: bool,
     return DiscoveredTable(
         name, tuple(key or ()), tuple(unique or ()), None if rows < 0 else rows, stored, tuple(notes)
     )
+
+
+# -- what the columns of tables are -----------------------------------------------------------------------------------
+# The type of an array's items counts for the array; a row type of a table is composite, too.
+STRUCTURES = f"""
+SELECT n.nspname::text || '.' || c.relname, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+  CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END, COALESCE(e.typtype, t.typtype)::text,
+  CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) END,
+  (SELECT {COLUMNS} FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
+  LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND a.attnum > 0 AND NOT a.attisdropped
+  AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
+ORDER BY c.oid, a.attnum
+"""
+USER_TYPES = {"e": "enum", "d": "domain", "c": "composite"}
+
+
+def read_structures(login: Login) -> list[TableStructure]:
+    """Read the columns of all tables of the login's database. Raises KplanError."""
+    with _connect_read_only(login, PLAN_CONNECT_TIMEOUT_S) as connection:
+        connection.execute(f"SET LOCAL statement_timeout = '{PLAN_TIMEOUT_S - PLAN_CONNECT_TIMEOUT_S}s'")
+        columns: dict[str, list[Column]] = {}
+        keys: dict[str, tuple[str, ...]] = {}
+        for table, name, kind, is_required, default, family, base, key in connection.execute(STRUCTURES).fetchall():
+            user_type = USER_TYPES.get(family, "")
+            columns.setdefault(table, []).append(Column(name, kind, not is_required, default, user_type, base or ""))
+            keys[table] = tuple(key or ())
+    return [TableStructure(table, tuple(own), keys[table]) for table, own in columns.items()]
 
 
 # -- what outlives a connector ----------------------------------------------------------------------------------------

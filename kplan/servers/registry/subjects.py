@@ -15,11 +15,13 @@ from kplan.kinds.subject.comparison import LEVEL, SCHEMA, SubjectComparison
 from kplan.kinds.subject.compatibility import Incompatibility
 from kplan.kinds.subject.judging import explain, list_reasons, select_reasons
 from kplan.kinds.subject.options import is_hard
+from kplan.kinds.subject.proposals import Proposal, Ruling
 from kplan.kinds.subject.subject import NONE, Subject, is_looser, is_transitive, name_subject
 from kplan.model import Action, Address, Change, Resource, Target
 from kplan.servers.base import REGISTRY, BackendState, Outcome, Progress
 from kplan.servers.plain import PlainBackend
 from kplan.servers.registry.api import NotFound, RegisteredSchema, Registry
+from kplan.servers.registry.judging import judge
 from kplan.servers.registry.restoring import Restoring, compute_fingerprint, is_level_only, set_level
 
 PARALLEL: Final = 16  # requests at a time
@@ -181,6 +183,10 @@ class RegistrySubjects(PlainBackend):
         read = partial(self._registry.read_version, subject)
         found = (read(number) for number in (numbers if is_transitive(level) else numbers[-1:]))
         return [version for version in found if version is not None]
+
+    def judge(self, proposals: Sequence[Proposal]) -> Mapping[str, Ruling]:
+        """Return what the registry will say of schemas that connectors are going to register, by subject."""
+        return judge(self._registry, proposals, self._read_versions, self._map)
 
     # -- changing -------------------------------------------------------------------------------------------------
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:

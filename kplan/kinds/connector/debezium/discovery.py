@@ -158,7 +158,7 @@ def discovery(connector: Connector, login: Login, tables: Iterable[DiscoveredTab
     cannot be read.
     """
     there = sorted(tables, key=lambda table: table.name)
-    captures = _filter(connector.config)
+    captures = make_table_filter(connector.config)
     keyed = _any(_find_keyed_tables(connector.config))
     seen = [
         Seen(t, captures(t.name), bool(t.primary_key or t.unique or (keyed is not None and keyed(t.name))))
@@ -174,16 +174,16 @@ def discovery(connector: Connector, login: Login, tables: Iterable[DiscoveredTab
     )
 
 
-def _filter(config: Mapping[str, Text]) -> Callable[[str], bool]:
-    """Whether a table passes: its own lists, and those of the database or schema that is the name's first part.
+def make_table_filter(config: Mapping[str, Text]) -> Callable[[str], bool]:
+    """Return whether a table passes: its own lists, and those of the database or schema that is the name's first part.
 
     Of an include list and an exclude list the first counts (io.debezium.relational.RelationalTableFilters); the table
     of signals is captured whatever they say.
     """
     signals = _entries(config, "signal.data.collection")
-    own = _make_list_filter(config, "table.include.list", "table.exclude.list")
+    own = make_list_filter(config, "table.include.list", "table.exclude.list")
     outer = [
-        _make_list_filter(config, f"{each}.include.list", f"{each}.exclude.list") for each in ("schema", "database")
+        make_list_filter(config, f"{each}.include.list", f"{each}.exclude.list") for each in ("schema", "database")
     ]
 
     def captures(name: str) -> bool:
@@ -193,7 +193,8 @@ def _filter(config: Mapping[str, Text]) -> Callable[[str], bool]:
     return captures
 
 
-def _make_list_filter(config: Mapping[str, Text], include: str, exclude: str) -> Callable[[str], bool]:
+def make_list_filter(config: Mapping[str, Text], include: str, exclude: str) -> Callable[[str], bool]:
+    """Return whether a name passes a pair of a connector's lists, of which an include list decides alone."""
     wanted, unwanted = _any(_entries(config, include)), _any(_entries(config, exclude))
     if wanted is not None:
         return wanted
