@@ -27,6 +27,11 @@ class Ended:
         return self.out + self.err
 
     @property
+    def words(self) -> str:
+        """All that was said, without the frames and breaks of lines that a terminal needs."""
+        return " ".join(self.all.replace("|", " ").replace(" = ", " ").split())
+
+    @property
     def json(self) -> Any:
         return json.loads(self.out)
 

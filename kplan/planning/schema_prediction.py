@@ -6,7 +6,6 @@ looks, whether a connector changes or not.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
@@ -25,7 +24,6 @@ from kplan.servers.base import Backend, Cluster, JudgingBackend
 from kplan.values import dataclass
 
 SHOWN = 5  # phrases of one note
-FIELD = re.compile(r"field `(\w+)`")
 NEW_FIELD = "READER_FIELD_MISSING_DEFAULT_VALUE"
 
 
@@ -133,14 +131,14 @@ def _read_file(connector: Connector) -> KnownTables | Diagnostic:
 # -- how it is said ---------------------------------------------------------------------------------------------------
 def _explain(part: PredictedSchema, level: str, reason: Incompatibility | str) -> Diagnostic:
     """Return the error for one reason, at the line of the table in the stack."""
-    message = reason if isinstance(reason, str) else reason.message
-    found = FIELD.search(message)
-    column = part.find_column(found[1]) if found else ""
+    message, field, rule = (reason, "", "") if isinstance(reason, str) else (reason.message, reason.field, reason.rule)
+    column = part.find_column(field)
     where = f"{part.table}, column {column}" if column else part.table
+    message = message.replace(f"field `{field}`", f"`{column}`") if column else message
     help = (
         f"undo the change of the table, or set a level of {part.subject} that allows it, once its consumers are ready"
     )
-    if not isinstance(reason, str) and reason.rule == NEW_FIELD and column:
+    if rule == NEW_FIELD and column:
         help = f"give `{column}` a default in the database, or let it be NULL; or set a level of {part.subject}"
         help += " that allows it"
     origin = part.connector.origin

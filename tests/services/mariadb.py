@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import pymysql
+from pymysql.constants import CLIENT
 
 from tests.services.process import Process, Service, free_port, program, run, unprivileged
 
@@ -72,6 +74,24 @@ class MariaDB(Service):
         with connection, connection.cursor() as cursor:
             cursor.execute(statement, params or None)
             return list(cursor.fetchall())
+
+    def execute_script(self, database: str, text: str) -> None:
+        """Several statements, run as the superuser in a database."""
+        connection = pymysql.connect(
+            host=self.host, port=self.port, user=self.superuser, password=self.superuser_password, database=database,
+            charset="utf8mb4", autocommit=True, client_flag=CLIENT.MULTI_STATEMENTS,
+        )  # fmt: skip
+        with connection, connection.cursor() as cursor:
+            cursor.execute(text)
+            while cursor.nextset():
+                pass
+
+    def dump(self, database: str) -> str:
+        """The DDL of a database, as mariadb-dump writes it."""
+        name = program(["mariadb-dump", "mysqldump"], [], "apt-get install mariadb-client")
+        login = [f"-h{self.host}", f"-P{self.port}", f"-u{self.superuser}", f"-p{self.superuser_password}"]
+        ended = subprocess.run([name, "--no-data", *login, database], capture_output=True, text=True, check=True)
+        return ended.stdout
 
     def database(self, name: str) -> None:
         """A database of that name is there and empty."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import subprocess
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -105,6 +107,15 @@ class Postgres(Service):
         self.execute(f"DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")
         self.execute(f"CREATE DATABASE {quoted} OWNER {self.user} TEMPLATE template0")
         return PostgresDatabase(self.host, self.port, name)
+
+    def dump(self, database: str) -> str:
+        """The DDL of a database, as pg_dump writes it."""
+        command = [str(self._programs / "pg_dump"), "--schema-only", "-h", self.host, "-p", str(self.port)]
+        environment = {**os.environ, "PGPASSWORD": self.superuser_password}
+        ended = subprocess.run(
+            [*command, "-U", self.superuser, database], env=environment, capture_output=True, text=True, check=True
+        )
+        return ended.stdout
 
     def stop(self) -> None:
         """The server has shut down after ending its connections."""

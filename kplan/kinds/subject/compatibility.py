@@ -22,13 +22,15 @@ CANNOT_READ_OLD, CANNOT_READ_NEW = "the new schema cannot read old data", "the o
 class Incompatibility:
     """Why a schema does not fit. `path` is a JSON pointer into the new schema: the place, or what holds it no more.
 
-    `rule` is Avro's word for it; `version` counts the old versions from the newest, which is 1.
+    `rule` is Avro's word for it; `version` counts the old versions from the newest, which is 1. `field` is what it is
+    about, as `before.channel`; empty for a whole schema.
     """
 
     rule: str
     message: str
     path: str = ""
     version: int = 1
+    field: str = ""
 
 
 def check_compatibility(
@@ -61,10 +63,12 @@ def _find_failures(level: str, new: Definitions, old: Definitions, version: int)
     promises = LEVELS.get(level, frozenset())
     if "backward" in promises:
         for each in find_mismatches(new, old):
-            yield Incompatibility(each.rule, f"{CANNOT_READ_OLD}: {_describe(each)}", each.reader_at, version)
+            message = f"{CANNOT_READ_OLD}: {_describe(each)}"
+            yield Incompatibility(each.rule, message, each.reader_at, version, each.field)
     if "forward" in promises:
         for each in find_mismatches(old, new):
-            yield Incompatibility(each.rule, f"{CANNOT_READ_NEW}: {_describe(each)}", each.writer_at, version)
+            message = f"{CANNOT_READ_NEW}: {_describe(each)}"
+            yield Incompatibility(each.rule, message, each.writer_at, version, each.field)
 
 
 def _describe(mismatch: Mismatch) -> str:

@@ -34,7 +34,7 @@ class Ruling:
 def judge_by_rules(
     proposals: Sequence[Proposal], live: Mapping[str, Subject], usual_level: str = "BACKWARD"
 ) -> dict[str, Ruling]:
-    """Return the rulings on proposals without a registry, by Avro's rules and the subjects in `live`, by the names of addresses."""
+    """Return the rulings on proposals without a registry, by Avro's rules; `live` is by names of addresses."""
     rulings: dict[str, Ruling] = {}
     for proposal in proposals:
         now = live.get(name_subject(proposal.subject))

@@ -20,9 +20,9 @@ def judge(
     read_versions: ReadVersions,
     map_all: Callable[[Callable[[Proposal], Ruling | None], Sequence[Proposal]], Iterable[Ruling | None]],
 ) -> dict[str, Ruling]:
-    """Return the rulings on the proposals whose subjects are registered, and Avro. The registry decides by the level that it has.
+    """Return the rulings on the proposals whose subjects are registered, and Avro.
 
-    Where the level will be a looser one by then, Avro's rules decide.
+    The registry decides by the level that it has; where that will be a looser one by then, Avro's rules decide.
     """
     listed = frozenset(registry.list_subjects())
     usual_level = lru_cache(registry.read_global_level)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
 
 from kplan.kinds.connector.config import plain
 from kplan.kinds.connector.debezium.discovery import make_table_filter
@@ -13,6 +15,8 @@ from kplan.kinds.connector.routing import Lost, routing
 from kplan.language.template import topic_name
 from kplan.model import Connector
 from kplan.values import dataclass
+
+SEPARATORS: Final = re.compile(r"[.\[\]{}]+")  # in the path of a field
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +33,12 @@ class PredictedSchema:
         """Return the registered schema with these fields; None where it is not one of Debezium's."""
         return self.graft(registered, self.fields)
 
-    def find_column(self, field: str) -> str:
-        """Return the column that a field is of."""
-        return next((each.column for name, each in self.fields if name == field), field)
+    def find_column(self, path: str) -> str:
+        """Return the column that a field such as `before.place.x` is of; empty where it is of none."""
+        columns = {name: each.column for name, each in self.fields}
+        names = SEPARATORS.split(path)
+        inside = names[1:] if self.graft is graft_value else names
+        return columns.get(inside[0], inside[0]) if inside else ""
 
 
 def predict_parts(

@@ -42,7 +42,7 @@ LEFT_OUT: Final = frozenset((
 ITEMS: Final = frozenset((
     "int2", "int4", "int8", "text", "varchar", "bpchar", "numeric", "float4", "float8", "bool", "date", "uuid", "json",
     "jsonb", "time", "timetz", "timestamp", "timestamptz", "bytea", "inet", "cidr", "macaddr", "macaddr8", *RANGES,
-    "oid", "citext", "hstore", "ltree", "tsvector",
+    "oid", "citext", "hstore", "ltree",
 ))  # fmt: skip
 ARRAYS_LEFT_OUT: Final = frozenset(("money", "name", "interval", "varbit", "xml", "point"))
 TYPE: Final = re.compile(
@@ -134,8 +134,8 @@ def _decide_scalar(name: str, args: tuple[int, ...], modes: Modes) -> Avro:
 
 
 def _decide_array(column: Column, name: str, args: tuple[int, ...], modes: Modes) -> Avro | None:
-    """Return the type of an array; that of bits is as if it were none, and an enum's items cannot be null."""
-    if column.user_type == "enum":
+    """Return the type of an array; that of bits is as if it were none, and items of enums cannot be null."""
+    if column.user_type == "enum" or name == "tsvector":
         return {"type": "array", "items": "string"}
     if column.user_type:
         return {"type": "array", "items": "bytes"} if modes.includes_unknown else None
