@@ -10,6 +10,7 @@ import psycopg
 from tests.guides import DOCS, Reader, only_shown
 from tests.services import ConnectWorker, KafkaCluster, Postgres
 from tests.services.registry import Registry
+from tests.services.test_facts import until
 from tests.shell import Shell
 
 GUIDE = (DOCS / "schemas.md").read_text("utf-8")
@@ -38,6 +39,8 @@ class Operator(Reader):
 
     def sql(self, where: str, text: str) -> None:
         database, _, role = where.partition(" as ")
+        if "ALTER TABLE" in text:  # by now a reader's connector has registered the table
+            until(lambda: self.registry.call("GET", "/subjects/avrodoc.public.orders-value/versions") is not None)
         user, password = (ROLE, PASSWORD) if role else (self.postgres.superuser, self.postgres.superuser_password)
         with psycopg.connect(host=self.postgres.host, port=self.postgres.port, dbname=database, user=user,
                              password=password, autocommit=True) as connection:  # fmt: skip

@@ -52,7 +52,7 @@ def test_change_of_a_table_that_the_registry_will_refuse_is_an_error_of_the_plan
     assert made.kplan("plan", "--target", "topic/*").code == 0, "the connector is not in this plan"
     made.declare(block=SCHEMAS.replace("BACKWARD", "FORWARD"))
     assert "K353" not in made.kplan("plan", expect=3).all, "by then the level is the one that the stack asks for"
-    made.execute("ALTER TABLE public.orders DROP COLUMN note")
+    made.execute("ALTER TABLE public.orders ALTER COLUMN note TYPE int USING 1")
     assert "column note: predicted would stop, FORWARD refuses" in made.kplan("plan", expect=4).words
     made.execute("DROP TABLE public.orders")
     made.destroy()

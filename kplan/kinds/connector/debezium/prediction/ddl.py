@@ -417,7 +417,8 @@ class _Reader:
 
     def _rename(self, name: str, table: _Table, cursor: _Cursor) -> None:
         if cursor.take("TO") or cursor.take("AS"):
-            self.tables[self._name(cursor)] = self.tables.pop(name)
+            new = self._fold(cursor.words[-1])
+            self.tables[".".join([*name.split(".")[:-1], new])] = self.tables.pop(name)
             return
         if cursor.next in ("CONSTRAINT", "INDEX", "KEY"):
             return
