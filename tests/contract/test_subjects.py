@@ -348,6 +348,29 @@ def test_a_subject_that_only_deleted_schemas_use_stays_in_apicurio_alone(world: 
     assert list(world.registry.list_versions(money.name)) == ([1] if is_apicurio else [])
 
 
+def test_later_versions_are_deleted_and_come_back_with_their_ids_and_other_numbers(world: World) -> None:
+    first = world.make(ORDER)
+    note = {**NOTE, "default": ""}
+    ids = [register(world, first.name, add_field(ORDER, *fields)) for fields in ([CHANNEL], [CHANNEL, note])]
+    wanted = replace(declare(first.name, ORDER, "BACKWARD"), unwanted=(2, 3, 7))
+    live = world.live(first.name, wanted)
+    assert live is not None and (live.version, live.unwanted) == (3, (2, 3))
+    change = update(live, wanted)
+    assert [(diff.path, diff.before) for diff in change.diffs] == [("/versions", "2, 3")]
+    captured = world.backend.capture([change])[change.address]
+    assert run(world, change, captured).ok
+    assert list(world.registry.list_versions(first.name)) == [1]
+    now = world.live(first.name, wanted)
+    assert now is not None and SubjectComparison().compare(wanted, now, wanted).diffs == ()
+    for _ in range(2):  # an undo that was cut short is made again
+        assert undo(world, change, captured).ok
+        versions = world.registry.list_versions(first.name)
+        assert len(versions) == 3
+        assert {found.id for number in versions if (found := world.registry.read_version(first.name, number))} > {*ids}
+        latest = world.registry.read_version(first.name)
+        assert latest is not None and latest.id == ids[-1]
+
+
 def test_a_reference_to_nothing_is_rejected(world: World) -> None:
     wanted = declare(world.name(), ITEM, references=(Reference("common.Money", world.name(), 1),))
     assert isinstance(run(world, create(wanted)).error, Rejected)

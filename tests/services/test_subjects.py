@@ -169,6 +169,30 @@ def test_schema_that_exists_is_adopted_and_one_that_is_older_is_said(shop: Shell
     assert "adopt" in shop.kplan("plan", "stack.yaml").out
 
 
+def test_versions_are_removed_so_that_the_declared_one_is_the_latest_again(shop: Shell, registry: Registry) -> None:
+    for schema in (ORDER, add_field(ORDER, CHANNEL)):
+        registry.call("POST", "/subjects/newer-value/versions", {"schema": json.dumps(schema)})
+
+    def remove(entry: str, subject: str = "newer-value") -> None:
+        declare(
+            shop, "newer", f"  {subject}: {{file: order.avsc}}\n", f"removed: [{{subject: newer-value, {entry}}}]\n"
+        )
+
+    remove("versions: [2]")
+    planned = shop.kplan("plan", "stack.yaml", expect=3)
+    assert "K464" in planned.out and "K462" not in planned.err
+    remove("versions: [2], accept: [schema]")
+    assert "- versions" in shop.kplan("plan", "stack.yaml").out
+    shop.kplan("apply", "stack.yaml", "--yes")
+    assert read_versions(registry, "newer-value") == [1]
+    assert "No changes" in shop.kplan("plan", "stack.yaml").out
+    remove("versions: [1]", "other")
+    refused = shop.kplan("validate", "stack.yaml", expect=4).all
+    assert "K278" in refused and "versions of a subject that is not declared" in refused
+    remove("versions: [1], hard: true")
+    assert "versions are deleted softly" in shop.kplan("validate", "stack.yaml", expect=4).all
+
+
 def test_drift_of_the_level_and_of_the_schema(shop: Shell, registry: Registry) -> None:
     declare(shop, "drift", "  drift-value: {file: order.avsc, compatibility: BACKWARD}\n")
     shop.kplan("apply", "stack.yaml", "--yes")

@@ -11,6 +11,7 @@ from kplan.kinds.subject.subject import Reference, Subject, name_subject
 from kplan.model import Action, Address, AttrDiff, Change, Secret
 
 SCHEMA, TYPE, REFERENCES, LEVEL, FIELD = "/schema", "/type", "/references", "/level", "/fields/"
+VERSIONS = "/versions"  # that are deleted, while the subject stays
 
 
 class SubjectComparison(Comparison[Subject]):
@@ -49,6 +50,8 @@ class SubjectComparison(Comparison[Subject]):
             diffs += _compare_fields(live, declared, cause)
         elif declared.fingerprint:
             unchanged += 1
+        if live.unwanted:
+            diffs.append(AttrDiff(VERSIONS, ", ".join(map(str, live.unwanted)), None))
         is_ours = declared.level is not None or (applied is not None and applied.level is not None)
         if not is_ours or "level" in declared.rules.ignore or declared.level == live.level:
             unchanged += is_ours
@@ -69,6 +72,8 @@ class SubjectComparison(Comparison[Subject]):
         differing: list[Differing] = []
         if then.fingerprint and not is_same_schema(then, now):
             differing.append((SCHEMA, name_schema(then), name_schema(now)))
+        if then.version is None and now.unwanted:  # a declared state; a live one has its version, and these with it
+            differing.append((VERSIONS, None, ", ".join(map(str, now.unwanted))))
         if then.level is not None and then.level != now.level:
             differing.append((LEVEL, then.level, now.level))
         return differing

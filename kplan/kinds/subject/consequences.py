@@ -12,6 +12,7 @@ from kplan.kinds.subject.comparison import (
     LEVEL,
     REFERENCES,
     SCHEMA,
+    VERSIONS,
     describe_references,
     is_registered,
     is_same_schema,
@@ -85,12 +86,12 @@ class SubjectConsequences(Consequences[Subject]):
         if not isinstance(now, Subject) or subject.is_level_only or is_same_schema(subject, now):
             return
         version = now.earlier.get(subject.fingerprint)
-        if version is not None:
+        if version is not None and now.version not in subject.unwanted:
             yield warning(
                 codes.K462,
                 "the declared schema is not the latest one",
                 f"{subject.subject_name}: declared is version {version}, the latest is {now.version}",
-                help="declare the latest schema, or delete the later versions in the registry",
+                help="declare the latest schema, or list the later versions under `removed:`, with `versions: […]`",
                 span=subject.origin.at(SCHEMA),
                 address=subject.address,
             )
@@ -128,6 +129,9 @@ class SubjectConsequences(Consequences[Subject]):
             facts = context.world.facts.get(Address("topic", _find_topic(change)))
             if facts is not None and facts.records != 0:
                 yield make_risk(codes.K464, f"topic {_find_topic(change)} has records, whose schema it is.", facts)
+        elif any(diff.path == VERSIONS for diff in change.diffs):
+            topic = _find_topic(change)
+            yield make_risk(codes.K464, f"records of {topic or 'its users'} may have been written with these versions.")
         if why := _find_unverified(change, context):
             yield make_risk(codes.K461, why)
         if isinstance(after, Subject) and any(diff.path == LEVEL for diff in change.diffs):

@@ -23,6 +23,7 @@ class SubjectEncoding(Encoding[Subject]):
             "references": [encode_reference(each) for each in subject.references],
             "level": subject.level,
             "version": subject.version,
+            "unwanted": list(subject.unwanted),
         })  # fmt: skip
 
     def decode(self, name: str, fields: Mapping[str, Any], origin: Origin, rules: Rules) -> Subject:
@@ -33,6 +34,7 @@ class SubjectEncoding(Encoding[Subject]):
             tuple(read_each(fields, "references", _decode_reference)),
             read_text(fields, "level") or None,
             version=read_integer(fields, "version", 0) or None,
+            unwanted=tuple(fields.get("unwanted", ())),
             origin=origin,
             rules=rules,
         )

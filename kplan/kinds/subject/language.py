@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.kinds.expansion import KEY, AskedLevel, ExpansionContext
 from kplan.kinds.language import Language
-from kplan.kinds.subject.comparison import LEVEL, SCHEMA
+from kplan.kinds.subject.comparison import LEVEL, SCHEMA, VERSIONS
 from kplan.kinds.subject.schemas import SchemaProblem, check_schema, find_type, fingerprint
 from kplan.kinds.subject.subject import Reference, Subject, name_subject
 from kplan.kinds.topic.settings import rules
@@ -23,7 +24,7 @@ MAX_BYTES: Final = 1_000_000  # a record of the registry's own topic, and of kpl
 
 class SubjectLanguage(Language):
     removal_words = ("subject",)
-    removal_keys = ("hard",)
+    removal_keys = ("versions", "hard")
     key_order = {
         "stack": {
             ("schemas", "*"): SUBJECT_KEYS,
@@ -45,9 +46,15 @@ class SubjectLanguage(Language):
 
         for asked in context.asked_levels:
             _declare_level(context, asked)
+        for number, entry in enumerate(context.document.data.get("removed") or []):
+            if isinstance(entry, Mapping) and entry.get("versions"):
+                _remove_versions(context, ("removed", number), entry)
 
     def read_removal(self, entry: Mapping[str, Any]) -> tuple[str, bool] | None:
-        return None if entry.get("subject") is None else (name_subject(str(entry["subject"])), False)
+        """Return the subject; None, too, where single versions of it go, because the subject stays."""
+        if entry.get("subject") is None or entry.get("versions"):
+            return None
+        return name_subject(str(entry["subject"])), False
 
     def check(self, context: ExpansionContext) -> Iterator[Diagnostic]:
         """Yield what no registry would take: schemas that cannot be parsed, and an environment without a registry."""
@@ -142,6 +149,29 @@ def _declare(context: ExpansionContext, subject: str, own: Mapping[str, Any], pa
             rules=rules(own),
         )
     )
+
+
+def _remove_versions(context: ExpansionContext, path: KEY, entry: Mapping[str, Any]) -> None:
+    """Note the versions that are to go with the subject that stays."""
+    subject = context.value(entry.get("subject"), path, context.scope)
+    address = Address(Subject.kind, name_subject(str(subject)))
+    declared = context.resources.get(address)
+    if not isinstance(declared, Subject) or declared.is_level_only:
+        help = "declare the schema that is to be the latest, or remove the whole subject"
+        context.report(
+            codes.K278, "versions of a subject that is not declared", str(subject), (*path, "versions"), help
+        )
+        return
+    if entry.get("hard") or entry.get("keep"):
+        key = "hard" if entry.get("hard") else "keep"
+        help = "versions are deleted softly: leave the key out"
+        context.report(codes.K278, f"versions with `{key}`", str(subject), (*path, key), help)
+        return
+    accepted = replace(declared.rules, accept=declared.rules.accept | frozenset(entry.get("accept") or ()))
+    spans = {**declared.origin.spans, VERSIONS: context.document.at(*path, "versions")}
+    origin = replace(declared.origin, spans=spans)
+    versions = tuple(sorted(set(entry["versions"])))
+    context.resources[address] = replace(declared, unwanted=versions, rules=accepted, origin=origin)
 
 
 def _read_references(entries: Collection[Any]) -> Iterator[Reference]:

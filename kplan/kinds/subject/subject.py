@@ -43,7 +43,8 @@ class Subject(Resource):
 
     `fingerprint` is the sha256 of the normalized `text`, which only a declared subject and a live one have. Of a live
     subject `version` is the latest; `equals` has the fingerprints of other texts that the registry takes for it, and
-    `earlier` those that are registered, by their older version. `file` is where a declared text was read.
+    `earlier` those that are registered, by their older version. `file` is where a declared text was read. `unwanted`
+    are versions that are to be deleted or, of a live subject, those of them that are there.
     """
 
     kind: ClassVar[str] = "subject"
@@ -57,6 +58,7 @@ class Subject(Resource):
     equals: frozenset[str] = field(default=frozenset(), compare=False)
     earlier: Mapping[str, int] = field(default_factory=lambda: EMPTY, compare=False)
     file: str = field(default="", compare=False)
+    unwanted: tuple[int, ...] = field(default=(), compare=False)
 
     @property
     def subject_name(self) -> str:

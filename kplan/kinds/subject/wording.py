@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from kplan.kinds.subject.comparison import LEVEL, SCHEMA
+from kplan.kinds.subject.comparison import LEVEL, SCHEMA, VERSIONS
 from kplan.kinds.subject.subject import Subject
 from kplan.kinds.wording import Wording
 from kplan.model import Change
@@ -24,6 +24,8 @@ class SubjectWording(Wording):
         return self.deletion_undo if deleted.get("sha256") else "set the level again"
 
     def say_update_undo(self, paths: Collection[str]) -> str:
+        if VERSIONS in paths:
+            return "register these schemas again: with the same ids, and other version numbers"
         if SCHEMA not in paths:
             return ""
         return "delete the new version (soft)" + (", restore the level" if LEVEL in paths else "")

@@ -31,12 +31,23 @@ class Restoring:
         kept = ""
         if captured.get("restore"):
             self._register_ids(subject, captured.get("schemas", ()), present)
-        elif not is_level_only(change) and (new := [number for number in present if number not in had]):
-            kept = self._delete_own(subject, change, new)
+        elif not is_level_only(change):
+            deleted = captured.get("deleted", ())
+            new = self._find_new(subject, [number for number in present if number not in had], deleted)
+            kept = self._delete_own(subject, change, new) if new else ""
+            if deleted and not kept:
+                self._register_ids(subject, deleted, self.registry.list_versions(subject))
         level = captured.get("level")
         if not kept and self.registry.read_level(subject) != level:
             set_level(self.registry, subject, level)
         return Outcome(kept=kept)
+
+    def _find_new(self, subject: str, numbers: Sequence[int], deleted: Sequence[int]) -> list[int]:
+        """Return those of the numbers that are not of schemas which an earlier undo has registered again."""
+        if not deleted:
+            return list(numbers)
+        found = {number: self.registry.read_version(subject, number) for number in numbers}
+        return [number for number, schema in found.items() if schema is None or schema.id not in deleted]
 
     def _register_ids(self, subject: str, ids: Sequence[int], present: Sequence[int]) -> None:
         """Add those schemas again that are not `present` as versions: an earlier undo may have added some.

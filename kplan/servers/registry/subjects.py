@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from kplan.diagnostics import Diagnostic, KplanError, Rejected, Timeout, codes, error
 from kplan.kinds.parts import decode_part
-from kplan.kinds.subject.comparison import LEVEL, SCHEMA, SubjectComparison
+from kplan.kinds.subject.comparison import LEVEL, SCHEMA, VERSIONS, SubjectComparison
 from kplan.kinds.subject.compatibility import Incompatibility
 from kplan.kinds.subject.judging import explain, list_reasons, select_reasons
 from kplan.kinds.subject.options import is_hard
@@ -94,6 +94,9 @@ class RegistrySubjects(PlainBackend):
             text=latest.text,
             version=latest.version,
         )
+        if unwanted := {version for state in own for version in state.unwanted}:
+            there = self._registry.list_versions(live.subject_name)
+            live = replace(live, unwanted=tuple(sorted(unwanted.intersection(there))))
         return self._compare(live, own)
 
     def _read_level(self, subject: str, states: Sequence[Subject]) -> str | None:
@@ -201,6 +204,9 @@ class RegistrySubjects(PlainBackend):
         if change.action is Action.DELETE and not is_level_only(change):
             schemas = (self._registry.read_version(subject, number) for number in versions)
             kept["schemas"] = [schema.id for schema in schemas if schema is not None]
+        elif unwanted := _find_unwanted(change):
+            schemas = (self._registry.read_version(subject, number) for number in unwanted)
+            kept["deleted"] = [schema.id for schema in schemas if schema is not None]
         return kept
 
     def act(
@@ -239,6 +245,8 @@ class RegistrySubjects(PlainBackend):
             if not after.text:
                 raise Rejected("its text is not in the journal", help="roll the run back, and apply again")
             self._registry.register(subject, self._resolve(after))
+        for version in _find_unwanted(change):
+            self._registry.delete_version(subject, version)
         if sets_level and not is_first:
             set_level(self._registry, subject, after.level)
         return Outcome()
@@ -325,6 +333,12 @@ def _registers(change: Change) -> bool:
     if change.is_ledger_only or not isinstance(change.after, Subject) or change.after.is_level_only:
         return False
     return change.action is Action.CREATE or _has_diff(change, SCHEMA)
+
+
+def _find_unwanted(change: Change) -> tuple[int, ...]:
+    """Return the versions that an update deletes."""
+    now = change.before
+    return now.unwanted if isinstance(now, Subject) and _has_diff(change, VERSIONS) else ()
 
 
 def _has_diff(change: Change, path: str) -> bool:
