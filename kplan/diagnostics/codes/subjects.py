@@ -91,12 +91,12 @@ K462 = Code(
     level="warning",
     cause="""
         The schema is registered as an older version of the subject. A registry does not make an old version the latest
-        again, so there is nothing that kplan could do.
+        again while there are later ones.
         """,
     example="""
         orders-value: declared is version 1, the latest is 3
         """,
-    remedy="Declare the latest schema; or delete the later versions in the registry.",
+    remedy="Declare the latest schema; or delete the later versions: `removed: [{subject: …, versions: [2, 3]}]`.",
 )
 
 K463 = Code(
