@@ -24,15 +24,23 @@ READY_SECONDS = 90
 class KafkaCluster(Service):
     """A cluster of `brokers` nodes; `properties` go over the defaults in each node's server.properties.
 
-    `heap` is each node's, as java writes it: 512m hold some thousand partitions.
+    `heap` is each node's, as java writes it: 512m hold some thousand partitions. `flags` are those of its JVM.
     """
 
-    def __init__(self, brokers: int = 1, properties: Mapping[str, str] | None = None, heap: str = "512m") -> None:
+    def __init__(
+        self,
+        brokers: int = 1,
+        properties: Mapping[str, str] | None = None,
+        heap: str = "512m",
+        flags: tuple[str, ...] = (),
+    ) -> None:
         super().__init__("kafka")
         places = [(node, free_port(), free_port()) for node in range(1, brokers + 1)]
         self.cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
         self.brokers = {
-            node: Broker(node, port, self.folder, _server_properties(self.folder, node, places, properties or {}), heap)
+            node: Broker(
+                node, port, self.folder, _server_properties(self.folder, node, places, properties or {}), heap, flags
+            )
             for node, port, _ in places
         }
 
@@ -88,6 +96,7 @@ class Broker:
     folder: Path
     properties: Mapping[str, str]
     heap: str
+    flags: tuple[str, ...] = ()
     _process: Process | None = field(default=None, init=False)
 
     def format(self, cluster_id: str) -> None:
@@ -105,7 +114,9 @@ class Broker:
 
     def launch(self) -> None:
         """The node's process has been started."""
-        self._process = Process([*java_command(f"-Xmx{self.heap}"), "kafka.Kafka", str(self._file)], self._log)
+        self._process = Process(
+            [*java_command(f"-Xmx{self.heap}", *self.flags), "kafka.Kafka", str(self._file)], self._log
+        )
 
     def await_port(self) -> None:
         """The node accepts connections."""

@@ -136,6 +136,49 @@ class SecureKafka(KafkaCluster):
             future.result(10)
 
 
+class OAuthKafka(KafkaCluster):
+    """A broker with a listener for OAUTHBEARER over TLS (`TOKENS`) and one without TLS (`PLAIN_TOKENS`).
+
+    It verifies tokens by the keys at `keys_url`, which it reads over http; the token must be for `audience`, of
+    `issuer`.
+    """
+
+    def __init__(self, certificates: Path, keys_url: str, audience: str, issuer: str) -> None:
+        self.servers = Authority("oauth-servers", certificates)
+        super().__init__(flags=(f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={keys_url}",))
+        self.ports = {"TOKENS": free_port(), "PLAIN_TOKENS": free_port()}
+        certificate, key = self.servers.sign("oauth-broker")
+        both = certificate.with_suffix(".both.pem")
+        both.write_bytes(key.read_bytes() + certificate.read_bytes())
+        package = "org.apache.kafka.common.security.oauthbearer"
+        places = "".join(f",{name}://127.0.0.1:{port}" for name, port in self.ports.items())
+        own = self.brokers[1].properties
+        self.brokers[1].properties = {
+            **own,
+            "listeners": own["listeners"] + places,
+            "advertised.listeners": own["advertised.listeners"] + places,
+            "listener.security.protocol.map": own["listener.security.protocol.map"]
+            + ",TOKENS:SASL_SSL,PLAIN_TOKENS:SASL_PLAINTEXT",
+            "sasl.enabled.mechanisms": "OAUTHBEARER",
+            "sasl.oauthbearer.jwks.endpoint.url": keys_url,
+            "sasl.oauthbearer.expected.audience": audience,
+            "sasl.oauthbearer.expected.issuer": issuer,
+            "listener.name.tokens.ssl.keystore.type": "PEM",
+            "listener.name.tokens.ssl.keystore.location": str(both),
+            **{
+                f"listener.name.{name.lower()}.oauthbearer.sasl.{key}": value
+                for name in self.ports
+                for key, value in (
+                    ("server.callback.handler.class", f"{package}.OAuthBearerValidatorCallbackHandler"),
+                    ("jaas.config", f"{package}.OAuthBearerLoginModule required;"),
+                )
+            },
+        }
+
+    def at(self, listener: str) -> str:
+        return f"127.0.0.1:{self.ports[listener]}"
+
+
 def _java_stores(certificate: Path, key: Path, trusted: Path, folder: Path) -> dict[str, str]:
     """Connect's settings for these; its web server reads no PEM."""
     word = "changeit"
@@ -190,4 +233,4 @@ class SecureConnect(ConnectWorker):
         return answer.json() if answer.content else None
 
 
-__all__ = ["Authority", "SecureConnect", "SecureKafka"]
+__all__ = ["Authority", "OAuthKafka", "SecureConnect", "SecureKafka"]
