@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.servers.connection_errors import refused_setting
+from kplan.servers.mechanisms import find_unusable_mechanism
 
 if TYPE_CHECKING:
     from kplan.language.source import Document
@@ -121,7 +122,7 @@ def is_listed(name: str, value: str) -> bool:
 
 
 def find_refused(
-    document: Document, environment: str, settings: Mapping[str, str], unknown: Container[str] = ()
+    document: Document, environment: str, settings: Mapping[str, str], unknown: Collection[str] = ()
 ) -> list[Diagnostic]:
     """Return an error for each setting under `kafka:` of the environment that librdkafka refuses, at its line.
 
@@ -137,6 +138,10 @@ def find_refused(
             problems.append(_unknown_name_error(name, document.key_at(*path)))
         elif objection and name not in unknown:
             problems.append(refused_setting(objection, document.at(*path), _range_help(name)))
+    mechanism = None if problems or unknown else find_unusable_mechanism(settings, ask_librdkafka)
+    if mechanism is not None:
+        span = document.at("environments", environment, "kafka", mechanism.key)
+        problems.append(refused_setting(mechanism.reason, span, mechanism.help))
     return problems
 
 

@@ -17,6 +17,7 @@ from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from kplan.diagnostics import Denied, Diagnostic, ErrorClass, Invalid, KplanError, Span, Unreachable, codes, error
 from kplan.model.masks import Mask
@@ -48,11 +49,22 @@ _HTTP_SIZE = "1213486160"  # the letters HTTP, read as the size of an answer
 _NO_MECHANISM = re.compile(r"supported mechanisms:\s*$")
 _CONTINUES = re.compile(r"PLAINTEXT broker listener\?|SSL listener\?")
 
+_NO_TOKEN = re.compile(r"^Failed to acquire SASL OAUTHBEARER token: ")
+TOKEN_URL: Final = "sasl.oauthbearer.token.endpoint.url"
+# The words of libcurl, which fetches tokens for librdkafka, where the endpoint gave no answer.
+_NO_ANSWER = re.compile(
+    r"could(?: not|n't) (?:connect|resolve)|failed to connect|timed out|timeout|empty reply|recv failure", re.IGNORECASE
+)
+_NO_TRUST = re.compile(r"certificate|SSL|TLS")
+
 # Messages of librdkafka or OpenSSL, and what to do; the first match counts.
 _REMEDIES: Final = (
     ("no provider for sasl mechanism gssapi",
      "write a `sasl.mechanism` into `kafka:`, such as PLAIN or SCRAM-SHA-512; without one it is GSSAPI"),
     ("unsupported sasl mechanism", "set `sasl.mechanism` to one that the brokers support"),
+    ("invalid_token",
+     "the brokers refuse the token: compare its issuer, audience and signing keys with their "
+     "`sasl.oauthbearer.expected.*` and `sasl.oauthbearer.jwks.endpoint.url`"),
     ("sasl authentication error|authentication failed|invalid credentials",
      "check `sasl.username`, `sasl.password` and `sasl.mechanism` of the environment"),
     ("certificate has expired", "renew the broker's certificate, or correct the clock of this machine"),
@@ -217,6 +229,8 @@ class Contact:
 
     def _make_refusal(self, message: str) -> KplanError:
         """Return the error of a refused authentication."""
+        if _NO_TOKEN.search(message):
+            return missing_token_error(_NO_TOKEN.sub("", message), self._config.get(TOKEN_URL, ""))
         server, cause = split_message(message)
         if "certificate verify failed" in cause:
             reason = find_certificate_problem(server, self._config)
@@ -333,6 +347,26 @@ class Contact:
 def _wrong_port_error(server: str, protocol: PortProtocol) -> Unreachable:
     message, help = _WRONG_PORTS[protocol]
     return misdirected_error(f"{server}: {message}", help)
+
+
+def missing_token_error(cause: str, url: str) -> KplanError:
+    """Return the error for a token endpoint that gave no token: it cannot be reached, is not trusted, or refuses."""
+    parts = urlsplit(url)
+    endpoint = f"token endpoint {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    if _NO_ANSWER.search(cause):
+        failure = Unreachable(
+            f"{endpoint}: {cause}", help=f"check `{TOKEN_URL}`, and that the issuer is up and reachable from here"
+        )
+        failure.error_class = ErrorClass.FATAL  # librdkafka asks again only after ten seconds
+        return failure
+    if _NO_TRUST.search(cause):
+        help = "put the authority that signed the endpoint's certificate into `https.ca.location`"
+        return Denied(f"{endpoint}: {cause}", code=codes.K317, help=help)
+    help = (
+        f"check `sasl.oauthbearer.client.id`, `sasl.oauthbearer.client.secret`, `sasl.oauthbearer.scope` and the path "
+        f"of `{TOKEN_URL}`"
+    )
+    return Denied(f"{endpoint} issues no token: {cause}", code=codes.K313, help=help)
 
 
 def misdirected_error(message: str, help: str) -> Unreachable:

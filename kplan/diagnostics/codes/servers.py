@@ -64,7 +64,8 @@ K313 = Code(
     "not allowed",
     level="error",
     cause="""
-        User or password are wrong, or the user lacks a right. For a right that the brokers miss, the message names the
+        User or password are wrong, an issuer refuses the client's secret, the brokers refuse a token, or the user lacks
+        a right. For a right that the brokers miss, the message names the
         ACL and the line of kafka-acls.sh that grants it; docs/permissions.md lists all that kplan needs.
         """,
     remedy="""

@@ -20,6 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from kplan.diagnostics import (
     Denied,
     ErrorClass,
+    Invalid,
     KplanError,
     Span,
     Timeout,
@@ -27,6 +28,7 @@ from kplan.diagnostics import (
 )
 from kplan.kinds.acl.permissions import Acl, describe_missing
 from kplan.model.masks import Mask, MaskingFilter
+from kplan.servers.client_properties import ask_librdkafka
 from kplan.servers.connection_errors import (
     ATTEMPT_TIMEOUT_S,
     NO_PLACES,
@@ -34,9 +36,11 @@ from kplan.servers.connection_errors import (
     Contact,
     Retry,
     refresh_metadata,
+    refused_setting,
     unusable_settings,
 )
 from kplan.servers.kafka.errors import Forbidden, make_error, map_exception
+from kplan.servers.mechanisms import find_unusable_mechanism
 from kplan.servers.waits import RETRY, WAITS
 
 K = TypeVar("K")
@@ -52,6 +56,14 @@ def _find_client_name() -> str:
     except (KeyError, OSError):  # there is no such user in a container
         user = "unknown"
     return f"kplan/{user}@{socket.gethostname()}"
+
+
+def _refuse_unusable_mechanism(config: Mapping[str, str], places: Mapping[str, Span]) -> None:
+    """Raise Invalid where the login cannot work. A kplan.yaml is checked before; the process's variables are not."""
+    mechanism = find_unusable_mechanism(config, ask_librdkafka)
+    if mechanism is not None:
+        span = places.get(mechanism.key) or places.get("")
+        raise Invalid([refused_setting(mechanism.reason, span, mechanism.help)])
 
 
 class Client:
@@ -75,6 +87,7 @@ class Client:
         self._contact = Contact(config, self._mask, self._retry)
         self._failed: tuple[float, KplanError] | None = None  # when the first contact failed, and why
         self.name = _find_client_name()
+        _refuse_unusable_mechanism(config, places)
         properties: dict[str, Any] = {**config, "client.id": self.name, "allow.auto.create.topics": False}
         properties |= {"error_cb": self._contact.note_error, "throttle_cb": self._report_throttle}
         try:

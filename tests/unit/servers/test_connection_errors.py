@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from kplan.diagnostics import Timeout
 from kplan.model.masks import Mask
-from kplan.servers.connection_errors import Contact
+from kplan.servers.connection_errors import Contact, missing_token_error
 from kplan.state.kafka.clients import Clients
 
 
@@ -64,3 +64,19 @@ def test_a_retry_of_the_store_is_a_warning_with_its_cause_and_pause(caplog: pyte
         ("DEBUG", f"__kplan: list offsets: {words}"),
         ("WARNING", f"__kplan: describe groups: {words}"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("cause", "code", "words"),
+    [
+        ("Failed to connect to 127.0.0.1:9 after 0 ms: Could not connect to server", "K310", "the issuer is up"),
+        ("Could not resolve host: issuer", "K310", "the issuer is up"),
+        ("SSL certificate problem: self-signed certificate", "K317", "https.ca.location"),
+        ('{"error": "invalid_client"}', "K313", "client.secret"),
+    ],
+)
+def test_a_missing_token_names_its_endpoint_without_a_login(cause: str, code: str, words: str) -> None:
+    problem = missing_token_error(cause, "https://me:hunter2@issuer:8443/token?key=hunter2")
+    assert problem.message.startswith("token endpoint https://issuer:8443/token")
+    assert cause in problem.message and "hunter2" not in problem.message
+    assert problem.code == code and words in (problem.help or "")
