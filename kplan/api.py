@@ -21,6 +21,7 @@ from kplan.model import EMPTY, Stack, Target
 from kplan.model.events import Emit, silent
 from kplan.model.masks import Mask
 from kplan.project.loading import Loaded, Request
+from kplan.project.secrets import ProviderOutputs
 
 if TYPE_CHECKING:
     from kplan.app.plan import PlanRequest
@@ -73,6 +74,7 @@ def load(
         connect=connect,
         process=dict(os.environ) if process is None else process,
         offline_target=Target() if without_servers else None,
+        outputs=ProviderOutputs(runtime.mask.add),
     )
     try:
         loaded = load_stacks(request, runtime)
@@ -96,8 +98,10 @@ def load_environment(
     from kplan.app.load import load_environment
 
     known = dict(os.environ) if process is None else process
-    request = Request(env=env, bootstrap=bootstrap, connect=connect, folder=os.fspath(folder), process=known)
-    return load_environment(request, _runtime())
+    runtime = _runtime()
+    request = Request(env=env, bootstrap=bootstrap, connect=connect, folder=os.fspath(folder), process=known,
+                      outputs=ProviderOutputs(runtime.mask.add))  # fmt: skip
+    return load_environment(request, runtime)
 
 
 # -- plans ------------------------------------------------------------------------------------------------------------

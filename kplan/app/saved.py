@@ -105,6 +105,7 @@ def load_environment_of(plans: Sequence[Plan], request: Request, runtime: Runtim
             bootstrap=request.bootstrap,
             connect=request.connect,
             process=request.process,
+            outputs=request.outputs,
         ),
         runtime,
     )
@@ -134,7 +135,11 @@ def read_listed(plan: Plan, environment: Environment, request: Request) -> Liste
         return Listed()
     path = Path(environment.folder, plan.files[0].path)
     try:
-        loaded = load_project(replace(request, paths=(str(path),), env=plan.env)) if path.is_file() else None
+        loaded = (
+            load_project(replace(request, paths=(str(path),), env=plan.env, asks_providers=False))
+            if path.is_file()
+            else None
+        )
     except KplanError:
         return Listed()
     stacks = [stack for stack in loaded.stacks if stack.name == plan.stack] if loaded else []
@@ -196,8 +201,14 @@ def _declared_values(
             continue
         document, _ = source.load(path.read_bytes(), str(path))
         if document is not None and isinstance(document.data, dict):
-            given = Given(request.flags, {}, request.process, environment.variables)
-            values |= {k: v for k, v in settle(document, given)[0].sensitive.items() if k in names}
+            secret_source = request.make_secret_source(environment)
+            given = Given(
+                request.flags, {}, request.process, environment.variables, find_secret=secret_source.find_reference
+            )
+            settled, problems = settle(document, given, plan.stack)
+            if refused := [problem for problem in problems if problem.path.endswith("/from")]:
+                raise Invalid(refused)
+            values |= {k: v for k, v in settled.sensitive.items() if k in names}
     missing = [name for name in names if values.get(name) is None]
     if missing:
         raise Invalid(

@@ -143,6 +143,7 @@ def _list_schemas(ctx: click.Context) -> Iterable[str]:
 WORDS: Mapping[str, Any] = {
     "paths": FILES,
     "var_files": FILES,
+    "env_file": FILES,
     "out": FILES,
     "live": FILES,
     "comment path": FILES,

@@ -28,6 +28,25 @@ def parse_drop(values: Sequence[str]) -> tuple[str, ...]:
     return tuple(words)
 
 
+def read_env_files(files: Sequence[str]) -> None:
+    """Set the variables of dotenv files that the process does not have; the last file counts. Raises BadParameter."""
+    if not files:
+        return
+    from kplan.language.dotenv import parse_dotenv
+    from kplan.project.reading import read_file
+
+    values: dict[str, str] = {}
+    for file in files:
+        try:
+            values |= parse_dotenv(read_file(file).decode())
+        except (OSError, ValueError) as e:
+            reason = "not UTF-8 text" if isinstance(e, UnicodeDecodeError) else getattr(e, "strerror", None) or str(e)
+            raise click.BadParameter(f"{file}: {reason}", param_hint="--env-file")
+    for name, value in values.items():
+        if "\0" not in value:
+            os.environ.setdefault(name, value)
+
+
 LOADING = combine(
     option("--env", metavar="NAME", default="", help="Environment from kplan.yaml (default: its `default`)."),
     option("--var", "flags", metavar="NAME=VALUE", multiple=True, help="Set a variable. Repeatable."),
@@ -36,7 +55,16 @@ LOADING = combine(
         "var_files",
         metavar="FILE",
         multiple=True,
-        help="A YAML or JSON map of variables. Repeatable.",
+        help="A YAML or JSON map of variables, or a SOPS file of one. Repeatable.",
+    ),
+    option(
+        "--env-file",
+        metavar="FILE",
+        multiple=True,
+        is_eager=True,
+        expose_value=False,
+        callback=lambda context, parameter, files: read_env_files(files),
+        help="Variables of the process from a dotenv file; those that are set keep their values. Repeatable.",
     ),
     option("--bootstrap", default="", metavar="HOST:PORT", help="Brokers; overrides the environment."),
     option("--connect", default="", metavar="URL", help="Kafka Connect; overrides the environment."),

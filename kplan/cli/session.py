@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kplan.model.masks import Mask
     from kplan.project.environment import Environment
     from kplan.project.loading import Loaded, Request
+    from kplan.project.secrets import ProviderOutputs
     from kplan.render.progress import ProgressMeter, Ticker
     from kplan.render.text import Context, Style
     from kplan.state.base import Store
@@ -45,6 +46,7 @@ class Session:
     texts: dict[str, str] = field(default_factory=dict)
     shown: dict[str, str] = field(default_factory=dict)
     unasked: Target | None = None  # no server is asked; these are their addresses, as far as known
+    asks_providers: bool = True  # whether providers of secrets run; none does where no server is asked
     connect_alone: bool = False  # whether the command needs no brokers where none are named
     environment_name: str = ""  # as far as it is known
     reported: bool = False  # whether the reports were written
@@ -57,6 +59,13 @@ class Session:
         from kplan.model.masks import Mask
 
         return Mask()
+
+    @cached_property
+    def provider_outputs(self) -> ProviderOutputs:
+        """Return the outputs of providers of secrets, which run once in this call."""
+        from kplan.project.secrets import ProviderOutputs
+
+        return ProviderOutputs(self.secrets.add)
 
     @cached_property
     def progress(self) -> ProgressMeter:
@@ -106,6 +115,8 @@ class Session:
             folder=flags.folder,
             process=dict(os.environ),
             offline_target=self.unasked,
+            asks_providers=self.asks_providers,
+            outputs=self.provider_outputs,
         )
 
     @property

@@ -186,6 +186,7 @@ def _show_stacks(session: Session) -> int:
     from kplan.render.text import clean
     from kplan.render.wording import format_value
 
+    session.asks_providers = False
     loaded = session.load()
     session.show(sort_diagnostics(loaded.diagnostics))
     if session.as_json:

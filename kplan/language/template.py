@@ -232,6 +232,8 @@ def _instead_of(name: str, names: Mapping[str, Any]) -> str:
         return "`env` is for kplan.yaml; in a stack: `variables: {name: {env: NAME}}`, then {{ var.name }}"
     if name == "var":
         return "`var` is for stacks; kplan.yaml takes {{ env.NAME }}, a variable of the process"
+    if name == "secret":
+        return "`secret` is for kplan.yaml; in a stack: `variables: {name: {from: secret.…, sensitive: true}}`"
     if name == "each":
         return "`each` is there with `for_each:` only"
     return _nearest(name, names) or _list_known(names)
@@ -366,6 +368,37 @@ def _read(tree: nodes.Template) -> tuple[tuple[str, str], ...]:
     names = [n.name for n in tree.find_all(nodes.Name)]
     whole = names.count("var") - len(found)
     return (*found, *((name, "") for name in names if name != "var"), *((("var", ""),) * whole))
+
+
+def find_paths(text: str, name: str) -> tuple[tuple[str, ...], ...]:
+    """Return what a template reads below `name`: `("a", "b")` for `name.a.b`, without a method that it calls there."""
+    from jinja2 import TemplateSyntaxError, nodes
+
+    try:
+        tree = _environment().parse(text)
+    except (TemplateSyntaxError, RecursionError):  # rendering it reports this
+        return ()
+    inner = {id(call.node) for call in tree.find_all(nodes.Call)}  # a method, not a part of the path
+    outer = [node for kind in (nodes.Getattr, nodes.Getitem) for node in tree.find_all(kind) if id(node) not in inner]
+    below = {id(node.node) for node in outer}
+    paths = (_read_path(node, name) for node in outer if id(node) not in below)
+    return tuple(dict.fromkeys(path for path in paths if path))
+
+
+def _read_path(node: nodes.Node, name: str) -> tuple[str, ...]:
+    """Return the parts of `name.a["b"]`; nothing where it begins otherwise or a part is not written out."""
+    from jinja2 import nodes
+
+    parts: list[str] = []
+    while isinstance(node, nodes.Getattr | nodes.Getitem):
+        if isinstance(node, nodes.Getattr):
+            parts.append(node.attr)
+        elif isinstance(node.arg, nodes.Const):
+            parts.append(str(node.arg.value))
+        else:
+            return ()
+        node = node.node
+    return tuple(reversed(parts)) if isinstance(node, nodes.Name) and node.name == name else ()
 
 
 def _is_var(node: nodes.Node) -> bool:

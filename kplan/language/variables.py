@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import field, replace
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, Span, codes, error, warning
@@ -24,15 +24,22 @@ PYTHON: Mapping[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Values from outside the stack, highest first: `--var`, `--var-file`, the process's and the environment's."""
+    """Values from outside the stack, highest first: `--var`, `--var-file`, the process's, those of providers of
+    secrets, and the environment's.
+
+    `encrypted` are the names that `--var-file` has encrypted; without servers, their value is None.
+    `find_secret` takes a reference and the stack's name, and returns None where no provider is asked.
+    """
 
     flags: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, Any] = field(default_factory=dict)
     process: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     passwords: tuple[str, ...] = ()  # of the environment: no variable may show one
+    encrypted: frozenset[str] = frozenset()
+    find_secret: Callable[[str, str], str | Diagnostic | None] = lambda reference, stack: None
 
-    def find(self, name: str, variable: str | None) -> tuple[Any, str] | None:
+    def find(self, name: str, variable: str | None, reference: str = "", stack: str = "") -> tuple[Any, str] | None:
         """Return the value and the words for where it comes from; None where there is none."""
         if name in self.flags:
             return self.flags[name], "--var"
@@ -42,6 +49,8 @@ class Given:
             return self.process[PREFIX + name], PREFIX + name
         if variable and variable in self.process:
             return self.process[variable], variable
+        if reference:
+            return self.find_secret(reference, stack) if stack else None, reference
         if name in self.environment:
             return self.environment[name], "the environment's variables"
         return None
@@ -64,9 +73,9 @@ class Values:
         return Scope({"var": {**self.plain, **placeholders}, **names}, self.sensitive)
 
 
-def settle(document: Document, given: Given) -> tuple[Values, list[Diagnostic]]:
+def settle(document: Document, given: Given, stack: str = "") -> tuple[Values, list[Diagnostic]]:
     """Return the values of what the stack declares, and what is wrong with them. An unset sensitive one is no problem
-    here.
+    here. Without the name of the `stack`, a variable with `from:` is unset unless something else sets it.
     """
     declared = document.data.get("variables") or {}
     plain: dict[str, Any] = {}
@@ -75,7 +84,11 @@ def settle(document: Document, given: Given) -> tuple[Values, list[Diagnostic]]:
     problems: list[Diagnostic] = []
     for name, rule in declared.items():
         rule = rule or {}
-        found = given.find(name, rule.get("env"))
+        found = given.find(name, rule.get("env"), rule.get("from", ""), stack)
+        if found is not None and isinstance(found[0], Diagnostic):
+            place = document.at("variables", name, "from")
+            problems.append(replace(found[0], span=place, path=f"/variables/{name}/from"))
+            found = (None, found[1])
         if found is None and "default" in rule:
             found = (rule["default"], "default")
         if rule.get("sensitive"):
@@ -153,6 +166,7 @@ def _shown_secret(
     """
     value, source = found
     secret = source == rule.get("env") and (is_sensitive_key(source) or source == SIGNING_KEY)
+    secret = secret or bool(rule.get("from")) or (source == "--var-file" and name in given.encrypted)
     if not secret and not any(password in str(value) for password in given.passwords):
         return None
     return error(

@@ -13,8 +13,9 @@ from kplan.kinds.schemas import read_schema
 from kplan.kinds.topic import configs as catalog
 from kplan.language.durations import seconds
 from kplan.language.source import Document
-from kplan.language.template import Scope, TemplateProblem, is_template, render
+from kplan.language.template import Scope, TemplateProblem, find_paths, is_template, render
 from kplan.model import STATE_TOPIC, File, Guards, Target
+from kplan.project import secrets as keeping
 from kplan.project.process import AUTO_CREATE, ProcessSettings, read_client, read_settings
 from kplan.values import dataclass
 
@@ -39,6 +40,8 @@ OPTIONAL_SECTIONS = (
     "notify",
     "simulated",
 )  # none is "not set"
+SECRET_SECTIONS = ("kafka", "connect", "schema_registry", "notify", "variables")
+ADDRESS_SETTINGS = ("bootstrap.servers", "url", "connect_url", "group_id")  # plans and the state contain them
 ADDRESS_KEYS = (("kafka", "bootstrap.servers"), ("connect", "url"))
 
 
@@ -99,6 +102,7 @@ class Environment:
     client_places: Mapping[str, Span] = field(default_factory=dict, repr=False)  # of `kafka:` ("") and its settings
     secrets: tuple[str, ...] = field(default=(), repr=False)
     passwords: tuple[str, ...] = field(default=(), repr=False)  # those of the secrets that are certainly secret
+    providers: Mapping[str, keeping.Provider] = field(default_factory=dict, repr=False)  # of secrets, by name
 
     @property
     def bootstrap(self) -> str:
@@ -165,12 +169,13 @@ def build_environment(
     offline_target: Target | None = None,
     broken_names: Sequence[str] = (),
     addresses: tuple[str, str] = ("", ""),
+    outputs: keeping.ProviderOutputs | None = None,
 ) -> tuple[Environment | None, list[Diagnostic]]:
     """Build the environment `name` of a `kplan.yaml` that meets its schema. `broken_names`: further names in the file.
 
     `addresses` of brokers and Connect replace those of the file where they are not empty. With `offline_target` no
     server will be contacted: what `process` lacks to reach them is not a problem then, and `offline_target` has their
-    addresses.
+    addresses. `outputs` are those of the providers of secrets; without them, or offline, no provider is asked.
     """
     if name not in list_names(document):
         from kplan.language.variables import _nearest
@@ -185,7 +190,14 @@ def build_environment(
                 span=document.key_at("environments"),
             )
         ]
-    reader = _Reader(document, process, offline_target)
+    source = keeping.SecretSource(
+        keeping.read_providers(document.data.get("secrets") or {}),
+        folder,
+        process,
+        outputs or keeping.ProviderOutputs(),
+        offline_target is not None or outputs is None,
+    )
+    reader = _Reader(document, process, offline_target, source)
     written = _replace_addresses(document.data["environments"][name] or {}, addresses, PLACEHOLDER_URL)
     data = reader.render_tree(written, ("environments", name))
     if not reader.problems:
@@ -217,12 +229,16 @@ def _check_rendered(document: Document, name: str, data: Any) -> list[Diagnostic
 class _Reader:
     """Render `{{ env.X }}` and collect the values that came from there."""
 
-    def __init__(self, document: Document, process: Mapping[str, str], unasked: Target | None = None) -> None:
+    def __init__(
+        self, document: Document, process: Mapping[str, str], unasked: Target | None, source: keeping.SecretSource
+    ) -> None:
         self.document = document
         self.offline_target = unasked
+        self.source = source
         self.scope = Scope({"env": dict(process)})
         self.problems: list[Diagnostic] = []
         self.secrets: list[str] = []
+        self.passwords: list[str] = []  # those of providers
 
     def render_tree(self, data: Any, path: tuple[str | int, ...]) -> Any:
         if isinstance(data, dict):
@@ -233,6 +249,8 @@ class _Reader:
             return [item for item in items if item is not OMITTED]
         if not is_template(data):
             return data
+        if keeping.PREFIX in data and (paths := find_paths(data, keeping.PREFIX)):
+            return self.render_secrets(data, path, paths)
         try:
             value = render(data, self.scope)
         except TemplateProblem as e:
@@ -253,6 +271,31 @@ class _Reader:
         if isinstance(value, str) and len(value) >= 4 and not PUBLIC_SETTINGS.search(str(path[-1])):
             self.secrets.append(value)
         return value
+
+    def render_secrets(self, text: str, path: tuple[str | int, ...], paths: Sequence[tuple[str, ...]]) -> Any:
+        """Return the text with the secrets of providers in it."""
+        if path[2] not in SECRET_SECTIONS or str(path[-1]) in ADDRESS_SETTINGS:
+            detail = ".".join(map(str, path[2:]))
+            help = "plans and the state contain this setting; use `env.NAME` or write the value"
+            self.report(path, codes.K209, "a sensitive value would be shown", detail, help)
+            return None
+        values: dict[tuple[str, ...], str] = {}
+        try:
+            for each in paths:
+                value = self.source.find(each)
+                if value is None:
+                    return _make_placeholder(path, self.offline_target or Target())
+                values[each] = value
+            rendered = str(render(text, self.scope.with_names(secret=keeping.PathTree(values))))
+        except keeping.SecretProblem as e:
+            self.problems.append(e.at(self.document.at(*path)))
+            return None
+        except TemplateProblem as e:
+            self.report(path, codes.K201, "a template cannot be rendered", str(e), e.help)
+            return None
+        self.source.outputs.learn([rendered])
+        self.passwords += [value for value in (*values.values(), rendered) if len(value) >= 4]
+        return rendered
 
     def report(self, path: tuple[str | int, ...], code: Code, summary: str, detail: str, help: str = "") -> None:
         self.problems.append(error(code, summary, detail, help=help, span=self.document.at(*path)))
@@ -304,7 +347,7 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
     kafka = {key: _format_value(value) for key, value in (data.get("kafka") or {}).items() if value is not None}
     connect = data.get("connect") or {}
     registry = data.get("schema_registry") or {}
-    passwords = _collect_secrets(kafka, connect, registry)
+    passwords = [*_collect_secrets(kafka, connect, registry), *reader.passwords]
     state = data.get("state") or {}
     retry = data.get("retry") or {}
     authorizer = data.get("authorizer") or {}
@@ -345,6 +388,7 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
         client_places=_find_client_places(reader.document, (*at, "kafka"), kafka),
         secrets=tuple(dict.fromkeys([*reader.secrets, *passwords, *_collect_webhook_secrets(data)])),
         passwords=tuple(passwords),
+        providers=reader.source.providers,
     )
 
 

@@ -54,7 +54,6 @@ class Expansion(ExpansionContext):
     def run(self) -> Stack | None:
         data = self.document.data
         values, problems = variables.settle(self.document, self.inputs.given)
-        self.problems += problems
         env = self.inputs.environment
         name_scope = values.scope(kplan={"env": env.name})
         name = self.value(data["stack"], ("stack",), name_scope)
@@ -62,6 +61,9 @@ class Expansion(ExpansionContext):
             if name is not None:
                 self.report(codes.K212, "bad stack name", f"{name!r}", ("stack",), "1 to 63 of a-z, 0-9 and -")
             name = "unnamed"
+        elif any((rule or {}).get("from") for rule in (data.get("variables") or {}).values()):
+            values, problems = variables.settle(self.document, self.inputs.given, name)
+        self.problems += problems
         self.scope = values.scope(kplan={"env": env.name, "stack": name, "bootstrap": env.bootstrap})
         languages = [kind.language for kind in KINDS.values() if kind.is_in_every_plan or _is_used(kind, data)]
         for language in languages:

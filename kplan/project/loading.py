@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from functools import lru_cache, partial
 from itertools import islice
@@ -27,6 +27,7 @@ from kplan.project import reading
 from kplan.project.environment import Environment
 from kplan.project.expand import Inputs, expand
 from kplan.project.process import BOOTSTRAP, CONNECT_URL, find_referenced_variables, list_set_connection_variables
+from kplan.project.secrets import ProviderOutputs, SecretProblem, SecretSource
 from kplan.project.stacks import find_conflicts, find_shared_addresses
 from kplan.text import join_names
 from kplan.values import dataclass
@@ -43,6 +44,7 @@ MAX_FOLDERS, MAX_FILES, MAX_BEGINNING_BYTES = 200, 50, 16 * 1024
 MAX_NAMES = 1000  # names of a folder that are compared with a missing one
 MAX_JSON_STACK_BYTES = 1024 * 1024  # of files that are searched for in folders
 MAX_SNAPSHOT_BYTES = 16 * reading.MAX_FILE_BYTES
+SOPS_KEY = "sops"  # of the map that SOPS adds to a file
 URL = re.compile(r"\s*https?://")
 # Problems with YAML after which the rest of the data is still usable.
 TOLERABLE_CODES = (codes.K102.number, codes.K103.number)
@@ -64,6 +66,7 @@ class Request:
     """Describe what to load. `process` are the process's environment variables.
 
     With `offline_target` no server will be contacted: it has the addresses of those that the environment does not know.
+    Providers of secrets run where servers will be contacted, unless `asks_providers` is False.
     """
 
     paths: Sequence[str] = ()
@@ -76,6 +79,13 @@ class Request:
     folder: str = "."
     process: Mapping[str, str] = field(default_factory=dict)
     offline_target: Target | None = None
+    asks_providers: bool = True
+    outputs: ProviderOutputs = field(default_factory=ProviderOutputs, repr=False, compare=False)
+
+    def make_secret_source(self, environment: Environment) -> SecretSource:
+        """Return the providers of the environment's kplan.yaml."""
+        is_offline = self.offline_target is not None or not self.asks_providers
+        return SecretSource(environment.providers, environment.folder, self.process, self.outputs, is_offline)
 
 
 @dataclass(slots=True)
@@ -104,7 +114,13 @@ def load_project(request: Request, on_environment: Callable[[Environment], None]
         on_environment(environment)
     loaded = Loaded(environment, texts=reader.texts)
     given_values = Given(
-        request.flags, reader.read_variables(), request.process, environment.variables, environment.passwords
+        request.flags,
+        reader.read_variables(),
+        request.process,
+        environment.variables,
+        environment.passwords,
+        frozenset(reader.encrypted_names),
+        request.make_secret_source(environment).find_reference,
     )
     for path in paths:
         stack = reader.read_stack(path, environment, given_values)
@@ -214,6 +230,7 @@ class ProjectReader:
     stack_variables: list[frozenset[str]] = field(default_factory=list)  # of each stack that could be read
     variable_places: dict[str, Span] = field(default_factory=dict)  # of names in files of variables
     declared_variables: set[str] = field(default_factory=set)  # variables of the process that stacks name
+    encrypted_names: set[str] = field(default_factory=set)  # of variables, in SOPS files
 
     # -- files ----------------------------------------------------------------------------------------------------
     def find_stack_paths(self) -> list[Path]:
@@ -367,6 +384,7 @@ class ProjectReader:
             request.offline_target,
             broken,
             (request.bootstrap, request.connect),
+            request.outputs if request.asks_providers else None,
         )
         self.problems += problems
         if environment is None:
@@ -422,18 +440,11 @@ class ProjectReader:
         for name in self.request.var_files:
             document = self.read_document(Path(self.request.folder, name), "")
             if document is not None and isinstance(document.data, dict):
-                values |= document.data
-                self.variable_places |= {key: document.key_at(key) for key in document.data}
+                values |= (data := _decrypt_variables(self, Path(self.request.folder, name), document))
+                self.variable_places |= {key: document.key_at(key) for key in data if (key,) in document.spans}
             elif document is not None:
-                self.problems.append(
-                    error(
-                        codes.K106,
-                        "a file of variables is not a map",
-                        name,
-                        span=document.at(),
-                        help="write NAME: VALUE lines",
-                    )
-                )
+                summary, help = "a file of variables is not a map", "write NAME: VALUE lines"
+                self.problems.append(error(codes.K106, summary, name, span=document.at(), help=help))
         return values
 
     def read_stack(self, path: Path, environment: Environment, given_values: Given) -> Stack | None:
@@ -495,6 +506,44 @@ class ProjectReader:
             problems, self.problems[count:] = self.problems[count:], []
             return document, problems
         return load_built_in(name), []
+
+
+def _decrypt_variables(reader: ProjectReader, path: Path, document: Document) -> dict[str, Any]:
+    """Return the file's variables. `sops -d` decrypts those of a SOPS file; offline, each encrypted one is None.
+
+    https://getsops.io/docs/ : a mapping with the key `sops`, whose encrypted values are texts `ENC[…]`.
+    """
+    request = reader.request
+    if not isinstance(document.data.get(SOPS_KEY), dict):
+        return dict(document.data)
+    written = {key: value for key, value in document.data.items() if key != SOPS_KEY}
+    encrypted = {key for key, value in written.items() if _is_encrypted(value)}
+    reader.encrypted_names |= encrypted
+    unknown = {key: None if key in encrypted else value for key, value in written.items()}
+    if request.offline_target is not None or not request.asks_providers:
+        return unknown
+    try:
+        command = ("sops", "-d", str(path.resolve()))
+        data = request.outputs.read(command, str(reader.root), request.process, reader.show_path(path))
+    except SecretProblem as e:
+        reader.problems.append(e.at(document.key_at(SOPS_KEY)))
+        return unknown
+    decrypted = {key: data[key] for key in written if key in data} if isinstance(data, dict) else {}
+    request.outputs.learn(text for key in encrypted for text in _iterate_texts(decrypted.get(key)))
+    return {**unknown, **decrypted}
+
+
+def _is_encrypted(value: Any) -> bool:
+    return any(text.startswith("ENC[") for text in _iterate_texts(value))
+
+
+def _iterate_texts(value: Any) -> Iterator[str]:
+    """Yield the scalars of a value as texts."""
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _iterate_texts(each)
+    elif value is not None:
+        yield str(value)
 
 
 def _read_named_file(reader: ProjectReader, folder: Path, used: dict[str, File], name: str) -> tuple[str, bytes]:

@@ -18,6 +18,7 @@ from kplan.diagnostics.codes.registry import *  # noqa: F403
 from kplan.diagnostics.codes.replicas import *  # noqa: F403
 from kplan.diagnostics.codes.risks import *  # noqa: F403
 from kplan.diagnostics.codes.runs import *  # noqa: F403
+from kplan.diagnostics.codes.secrets import *  # noqa: F403
 from kplan.diagnostics.codes.servers import *  # noqa: F403
 from kplan.diagnostics.codes.state import *  # noqa: F403
 from kplan.diagnostics.codes.subjects import *  # noqa: F403

@@ -36,6 +36,7 @@ class ReservedRange:
 RESERVED_RANGES = (
     ReservedRange(260, 279, "access, users and subjects: errors that need no server",
                   frozenset({"access", "users", "subjects"})),
+    ReservedRange(280, 289, "providers of secrets", frozenset({"secrets"})),
     ReservedRange(340, 359, "the schema registry and the authorizer", frozenset({"registry", "authorizer"})),
     ReservedRange(440, 449, "access", frozenset({"access"})),
     ReservedRange(450, 459, "users and quotas", frozenset({"users"})),

@@ -32,7 +32,8 @@ K202 = Code(
         """,
     remedy="""
         Give it one: `--var client_id=2`, a file with `--var-file`, KPLAN_VAR_client_id, the variable under its `env:`,
-        `variables:` of the environment, or a `default:`. The first of these that is there wins.
+        a provider under its `from:`, `variables:` of the environment, or a `default:`. The first of these that is
+        there wins.
         """,
 )
 
