@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import requests
-from requests.auth import HTTPBasicAuth
+from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.exceptions import NewConnectionError
 
 from kplan.diagnostics import (
@@ -329,14 +329,24 @@ def create_tls_context(ca: str, certificate: str, key: str, password: str, secti
                              help="the files are PEM, and their paths begin at kplan.yaml")]) from failure  # fmt: skip
 
 
+class BearerAuth(AuthBase):
+    """Sends a bearer token. A header of the session would give way to a netrc file."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
 def create_session(
     username: str, password: str, context: ssl.SSLContext | None, parallel: int, token: str = ""
 ) -> requests.Session:
     session = create_limited_session(MAX_ANSWER_BYTES, context, max(parallel, 10))
     session.headers["Accept"] = "application/json"
     if token:
-        session.headers["Authorization"] = f"Bearer {token}"
-        session.trust_env = False  # a netrc file would take the header's place
+        session.auth = BearerAuth(token)
     elif username:
         session.auth = HTTPBasicAuth(username.encode(), password.encode())
     return session

@@ -62,7 +62,7 @@ def _find_help(status: int, kind: type[KplanError]) -> str:
     if status in (301, 302, 303, 307, 308):
         return "this address redirects; put the final one into `connect.url`"
     return {
-        Denied: "check `connect.username` and `connect.password`",
+        Denied: "check `connect.username` and `connect.password`, or `connect.token`",
         Busy: "Connect rebalances or starts; try again",
         Unsupported: "see which version of Connect this needs",
     }.get(kind, "")
