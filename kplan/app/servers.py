@@ -172,14 +172,21 @@ def _open_connectors(opening: Opening) -> Backend | None:
     if environment.simulated:
         from kplan.servers.simulated import SimulatedConnectors
 
-        return SimulatedConnectors(state_file(environment), fail=environment.simulated.fail)
+        options = environment.simulated
+        return SimulatedConnectors(state_file(environment), fail=options.fail, connects=options.connects)
     if not environment.connect:
         return None
     if environment.kafka:
         from kplan.servers.databases.looking import RealDatabases
 
         opening.databases = RealDatabases()
-    return _connectors(opening)
+    default = _open_connect(opening, "", environment.connect)
+    if not environment.other_connects:
+        return default
+    from kplan.servers.connect.several import SeveralConnects
+
+    others = {alias: _open_connect(opening, alias, options) for alias, options in environment.other_connects.items()}
+    return SeveralConnects({"": default, **others})
 
 
 def _open_acls(opening: Opening) -> Backend | None:
@@ -264,14 +271,14 @@ BACKENDS: dict[str, Callable[[Opening], Backend | None]] = {
 }
 
 
-def _connectors(opening: Opening) -> ConnectConnectors:
-    """Return the client of the environment's Connect; without Kafka it looks at no heartbeats and sends no signals."""
+def _open_connect(opening: Opening, alias: str, options: Mapping[str, Any]) -> ConnectConnectors:
+    """Return the client of one Connect; without Kafka it looks at no heartbeats and sends no signals."""
     from kplan.servers.access import Pacing
     from kplan.servers.connect.connectors import ConnectConnectors
 
     environment = opening.environment
     topics: Any = opening.backends[TOPIC.name] if environment.kafka else None
-    access = _read_access(environment, "connect", environment.connect)
+    access = _read_access(environment, f"connect.{alias}" if alias else "connect", options)
     pacing = Pacing(
         environment.request_timeout,
         environment.settle_timeout,
@@ -287,6 +294,7 @@ def _connectors(opening: Opening) -> ConnectConnectors:
         databases=opening.databases,
         mask=opening.mask,
         tell=opening.tell,
+        alias=alias,
     )
 
 

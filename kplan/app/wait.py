@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kplan.app.servers import open_cluster
-from kplan.diagnostics import KplanError, Locked, codes
+from kplan.diagnostics import KplanError, Locked, Unreachable, codes
+from kplan.kinds.connector.names import qualify
 from kplan.kinds.registry import KINDS
 from kplan.servers.waits import WAITS
 from kplan.text import join_names
@@ -85,7 +86,7 @@ def find_missing(
     cluster = open_cluster(environment, runtime.mask)
     checks: dict[str, Callable[[], object]] = {"kafka": cluster.topics.identify}
     if cluster.connectors is not None:
-        checks["connect"] = cluster.connectors.identify
+        checks["connect"] = lambda: _require_connects(cluster, environment)
     try:
         for thing in things:
             if thing in checks:
@@ -97,6 +98,15 @@ def find_missing(
     finally:
         cluster.close()
     return ""
+
+
+def _require_connects(cluster: Cluster, environment: Environment) -> None:
+    """Raise Unreachable unless each Connect of the environment answers."""
+    assert cluster.connectors is not None
+    target = cluster.connectors.identify()
+    silent = [each for each in environment.connects if not target.find_connect(qualify(each, "").rstrip("/"))[0]]
+    if silent:
+        raise Unreachable(f"Connect {join_names(silent)} does not answer")
 
 
 def _find_lacking(cluster: Cluster, noun: str, addresses: Collection[Address]) -> list[str]:

@@ -32,16 +32,15 @@ KEY_WIDTH = 30  # columns of a setting's name
 @SHOWING
 @run_command
 def command(session: Session) -> int:
-    from dataclasses import asdict
-
     from kplan.app.drift import find_drift, notify_drift
     from kplan.inspect.drift import make_document
+    from kplan.planning.document import encode_target
 
     loaded = session.load_valid()
     with session.open(loaded.environment) as opened, session.show_progress():
         outcome = find_drift(loaded, opened, session.runtime)
     if session.as_json:
-        target, at = {key: value for key, value in asdict(outcome.target).items() if value}, format_time()
+        target, at = {key: value for key, value in encode_target(outcome.target).items() if value}, format_time()
         documents = [make_document(stack, target, at) for stack in outcome.stacks]
         product: Any = documents[0] if len(documents) == 1 else {"format_version": "1.0", "stacks": documents}
         session.say(json.dumps(product, indent=2, sort_keys=True, ensure_ascii=False))

@@ -288,6 +288,12 @@ class Target:
     connect_version: str = ""
     simulated: str = ""
     snapshot: str = ""
+    connects: tuple[tuple[str, str, str], ...] = ()  # of further Connects: alias, URL, version
+
+    def find_connect(self, alias: str) -> tuple[str, str]:
+        """Return URL and version of a Connect; the alias is empty for the default one."""
+        own = (self.connect_url, self.connect_version)
+        return own if not alias else next(((url, version) for a, url, version in self.connects if a == alias), ("", ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kplan.diagnostics import Span
-from kplan.model import USUAL, AttrDiff, Config, Facts, Reader, Risk, Rules, Secret, Text, Undo
+from kplan.model import USUAL, AttrDiff, Config, Facts, Reader, Risk, Rules, Secret, Target, Text, Undo
 from kplan.model.fields import (
     Json,
     drop_empty,
@@ -241,3 +241,17 @@ def _item_from_json(data: Any) -> Item:
         captured=None if captured is None else read_mapping(captured),
         outcome=read_text(fields, "outcome"),
     )
+
+
+# -- further Connects -------------------------------------------------------------------------------------------------
+CONNECT_KEYS = ("alias", "url", "version")
+
+
+def connects_to_json(target: Target) -> list[dict[str, str]]:
+    """Return the Connects beside the default one."""
+    return [dict(zip(CONNECT_KEYS, each, strict=True)) for each in target.connects]
+
+
+def connects_from_json(data: Any) -> tuple[tuple[str, str, str], ...]:
+    """Return what `connects_to_json` wrote. Raises KeyError or TypeError for data of another shape."""
+    return tuple((str(each["alias"]), str(each["url"]), str(each["version"])) for each in data or ())

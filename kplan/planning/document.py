@@ -28,7 +28,7 @@ from kplan.model import (
     SourceCheck,
     Target,
 )
-from kplan.model.codec import text_from_json, text_to_json
+from kplan.model.codec import connects_from_json, connects_to_json, text_from_json, text_to_json
 from kplan.model.fields import read_text_map
 from kplan.planning.comparison import compare, find_differing
 from kplan.planning.diff import Ledger
@@ -156,7 +156,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "kplan_version": plan.kplan_version,
         "created_at": plan.created_at,
         "stack": {"name": plan.stack, "env": plan.env, "files": [asdict(f) for f in plan.files], "commit": plan.commit},
-        "target": {key: value for key, value in asdict(plan.target).items() if key != "snapshot" or value},
+        "target": encode_target(plan.target),
         "mode": plan.mode,
         "checked": plan.checked,
         "applyable": plan.applyable,
@@ -237,6 +237,18 @@ def _severity(word: str) -> Severity:
     return Severity(word) if word in tuple(Severity) else Severity.NOTE
 
 
+def encode_target(target: Target) -> dict[str, Any]:
+    """Return a target as documents hold it: without what most have not."""
+    data = {key: value for key, value in asdict(target).items() if key not in ("snapshot", "connects") or value}
+    if target.connects:
+        data["connects"] = connects_to_json(target)
+    return data
+
+
+def _decode_target(data: Mapping[str, Any]) -> Target:
+    return Target(**{**_known_fields(Target, data), "connects": connects_from_json(data.get("connects"))})
+
+
 def _known_fields(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of the fields that the dataclass has, without the keys that a later kplan added."""
     return {field.name: data[field.name] for field in fields(kind) if field.name in data}
@@ -259,7 +271,7 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
         plan = Plan(
             stack=data["stack"]["name"],
             env=data["stack"]["env"],
-            target=Target(**_known_fields(Target, data["target"])),
+            target=_decode_target(data["target"]),
             steps=tuple(
                 Step(c["step"], c["wave"], with_contents(change_from_json(c), contents)) for c in data["changes"]
             ),

@@ -329,7 +329,7 @@ def _unread(live: Live) -> list[Diagnostic]:
             codes.K335,
             f"{KINDS[kind].server.capitalize()} could not be read",
             why,
-            help=f"the plan has no {kind}, so it goes on{KINDS[kind].unread_effect}",
+            help=f"the plan has no {kind} there, so it goes on{KINDS[kind].unread_effect}",
         )
         for kind, why in live.unread.items()
     ]

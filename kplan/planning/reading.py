@@ -138,8 +138,8 @@ def read_live_state(
         prefetch.targets[key].result()
     overview = prefetch.recorded.result()
     ledger, names = overview.ledger, {stack.name for stack in stacks}
-    kinds = {address.kind for stack in stacks for address in find_needed_addresses(stack, ledger)}
-    live = _collect({**named, **prefetch.readings}, prefetch.targets, kinds)
+    needed = {address for stack in stacks for address in find_needed_addresses(stack, ledger)}
+    live = _collect({**named, **prefetch.readings}, prefetch.targets, needed)
     live = replace(live, state=store.topic, principal=cluster.principal)
     owned = {a for a, o in ledger.items() if o.stack in names}
     overview.refuse_unreadable(names, declared | owned)
@@ -177,30 +177,38 @@ def read_addresses(
     compares with its own, where it does.
     """
     wanted = None if addresses is None else list(addresses)
-    kinds = KINDS.keys() if wanted is None else {address.kind for address in wanted}
     whole = _start_reading_all(cluster)
     readings = {**_start_reading_named(cluster, wanted, states), **whole}
-    live = _collect(readings, _start_identifying(cluster, whole), kinds)
+    live = _collect(readings, _start_identifying(cluster, whole), wanted)
     return conceal_settings(cluster, live, settings)
 
 
 def _collect(
-    readings: Mapping[Key, Future[BackendState]], targets: Mapping[Key, Future[Target]], kinds: Collection[str]
+    readings: Mapping[Key, Future[BackendState]],
+    targets: Mapping[Key, Future[Target]],
+    needed: Collection[Address] | None,
 ) -> Live:
-    """Return the live state. A server that does not answer is left out where nothing of its kind is in `kinds`.
+    """Return the live state. A server that does not answer is left out where nothing of it is `needed` (None: all is).
 
     Kinds that are read by names are always needed: what they have in common with a stack is not known otherwise.
     """
+    kinds = KINDS.keys() if needed is None else {address.kind for address in needed}
     answers: dict[Key, tuple[BackendState, Target]] = {}
     unread: dict[str, str] = {}
     for key, reading in readings.items():
         kind = KINDS[key[0]]
         try:
-            answers[key] = reading.result(), targets[key].result()
+            state, target = reading.result(), targets[key].result()
         except KplanError as failure:
             if not kind.reads_all or kind.name in kinds or failure.error_class is not ErrorClass.RETRIABLE:
                 raise
             unread[kind.name] = failure.message.rstrip(".")
+            continue
+        answers[key] = state, target
+        for alias, reason in state.unread.items():
+            if needed is None or any(a.kind == kind.name and a.name.rpartition("/")[0] == alias for a in needed):
+                raise reason
+            unread[kind.name] = reason.message.rstrip(".")
     return replace(_join(answers), unread=unread)
 
 
@@ -214,8 +222,9 @@ def _join(answers: Mapping[Key, tuple[BackendState, Target]]) -> Live:
                 code=codes.K332,
                 help="name the Connect of this cluster in the environment",
             )
-        if other.connect_url:
-            target = replace(target, connect_url=other.connect_url, connect_version=other.connect_version)
+        if other.connect_url or other.connects:
+            url, version = other.connect_url, other.connect_version
+            target = replace(target, connect_url=url, connect_version=version, connects=other.connects)
     readings = [reading for reading, _ in answers.values()]
     return Live(
         target,

@@ -15,6 +15,7 @@ from kplan.kinds.connector.debezium.engine import Login
 from kplan.kinds.connector.debezium.prediction.parts import PredictedSchema, predict_parts
 from kplan.kinds.connector.debezium.prediction.predict import find_dialect, writes_avro
 from kplan.kinds.connector.debezium.prediction.structure import TableStructure
+from kplan.kinds.connector.names import alias_of
 from kplan.kinds.subject.compatibility import Incompatibility
 from kplan.kinds.subject.proposals import Proposal, Ruling, judge_by_rules
 from kplan.kinds.subject.subject import Subject, name_subject
@@ -102,7 +103,8 @@ def _read_tables(
             yield connector, "no database is asked from here, and no file of DDL describes the tables"
         else:
             try:
-                logins[connector.address] = login_from_here(connector, target.connect_url)
+                url, _ = target.find_connect(alias_of(connector.name))
+                logins[connector.address] = login_from_here(connector, url)
             except KplanError as e:
                 yield connector, describe_failure(e)
     answers = cluster.databases.read_structures(set(logins.values())) if cluster.databases and logins else {}

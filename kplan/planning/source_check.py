@@ -9,6 +9,7 @@ from kplan.kinds.connector.debezium.discovery import login_from_here
 from kplan.kinds.connector.debezium.drops import hindrances, report_hindered_drop
 from kplan.kinds.connector.debezium.engine import DatabaseQuestion, DatabaseState, Login
 from kplan.kinds.connector.debezium.readiness import ask, count_new_slots, problems, wants
+from kplan.kinds.connector.names import alias_of
 from kplan.kinds.connector.options import drops_of
 from kplan.model import Change, Connector, SourceCheck, Target
 from kplan.servers.base import Cluster
@@ -41,7 +42,8 @@ def look(cluster: Cluster, changes: Sequence[Change], target: Target) -> Looked:
     why: dict[Key, str] = {}
     for key, connector in wanted.items():
         try:
-            asks[key] = ask(changes[key[0]], connector, login_from_here(connector, target.connect_url))
+            url, _ = target.find_connect(alias_of(connector.name))
+            asks[key] = ask(changes[key[0]], connector, login_from_here(connector, url))
         except KplanError as e:
             why[key] = describe_failure(e)
     answers = cluster.databases.read_states(asks) if asks else {}

@@ -9,6 +9,7 @@ from typing import Any
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.diagnostics.codes.code import Code
+from kplan.kinds.connector.names import DEFAULT
 from kplan.kinds.schemas import read_schema
 from kplan.kinds.topic import configs as catalog
 from kplan.language.durations import seconds
@@ -52,6 +53,7 @@ class Simulated:
     brokers: int = 3
     fail: tuple[str, ...] = ()
     capabilities: Mapping[str, bool] = field(default_factory=dict)
+    connects: tuple[str, ...] = (DEFAULT,)  # aliases
 
     def has(self, capability: str) -> bool:
         """Whether the cluster has an `authorizer`, `scram` users or `quotas`."""
@@ -77,7 +79,8 @@ class Environment:
     name: str
     folder: str = "."
     kafka: Mapping[str, str] = field(default_factory=dict, repr=False)
-    connect: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    connect: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the default one
+    other_connects: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)  # by alias
     schema_registry: Mapping[str, Any] = field(default_factory=dict, repr=False)
     sqlite: str = ""
     kafka_topic: str = STATE_TOPIC
@@ -117,9 +120,17 @@ class Environment:
         return bool(self.simulated or self.connect)
 
     @property
-    def connect_group_id(self) -> str:
-        """Return the workers' `group.id`, where they write exactly once; empty where that is not known."""
-        return str(self.connect.get("group_id") or "")
+    def connects(self) -> tuple[str, ...]:
+        """Return the aliases of the Connect clusters, the default one's first."""
+        if self.simulated:
+            return self.simulated.connects
+        return (DEFAULT, *self.other_connects) if self.connect else ()
+
+    @property
+    def connect_group_ids(self) -> Mapping[str, str]:
+        """Return each Connect's `group.id`, as far as it is known, by alias; that of the default one is empty."""
+        given = {"": self.connect, **self.other_connects}
+        return {alias: str(options["group_id"]) for alias, options in given.items() if options.get("group_id")}
 
     @property
     def has_registry(self) -> bool:
@@ -213,7 +224,10 @@ def _replace_addresses(data: Any, addresses: tuple[str, str], placeholder: str =
     """Return the environment's data with these addresses of brokers and Connect, or with `placeholder`."""
     for (section, key), address in zip(ADDRESS_KEYS, addresses, strict=True):
         if address and isinstance(data, dict):
-            data = {**data, section: {**(data.get(section) or {}), key: placeholder or address}}
+            own = data.get(section) or {}
+            value = placeholder or address
+            own = {**own, DEFAULT: {**own[DEFAULT], key: value}} if own.get(DEFAULT) else {**own, key: value}
+            data = {**data, section: own}
             data = {k: v for k, v in data.items() if k != "simulated"}
     return data
 
@@ -327,7 +341,7 @@ class _Reader:
 
 def _is_optional_offline(path: tuple[str | int, ...]) -> bool:
     """Return whether a plan can be made without the value at `path`."""
-    if path[2:] == ("connect", "group_id"):  # bindings of source connectors are made of it
+    if path[2] == "connect" and path[-1] == "group_id":  # bindings of source connectors are made of it
         return False
     is_optional = path[2] in ("kafka", "connect", "schema_registry", "state", "notify")
     return is_optional or (path[2] == "variables" and len(path) == 4)
@@ -345,9 +359,9 @@ def _make_placeholder(path: tuple[str | int, ...], offline_target: Target) -> An
 def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: File | None, folder: str) -> Environment:
     at = ("environments", name)
     kafka = {key: _format_value(value) for key, value in (data.get("kafka") or {}).items() if value is not None}
-    connect = data.get("connect") or {}
+    connect, other_connects = split_connects(data.get("connect") or {})
     registry = data.get("schema_registry") or {}
-    passwords = [*_collect_secrets(kafka, connect, registry), *reader.passwords]
+    passwords = [*_collect_secrets(kafka, connect, *other_connects.values(), registry), *reader.passwords]
     state = data.get("state") or {}
     retry = data.get("retry") or {}
     authorizer = data.get("authorizer") or {}
@@ -355,13 +369,17 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
     if not kafka and not connect:
         options = data.get("simulated") or {}
         simulated = Simulated(
-            int(options.get("brokers", 3)), tuple(options.get("fail") or ()), options.get("capabilities") or {}
+            int(options.get("brokers", 3)),
+            tuple(options.get("fail") or ()),
+            options.get("capabilities") or {},
+            tuple(dict.fromkeys((DEFAULT, *(options.get("connects") or ())))),
         )
     return Environment(
         name=name,
         folder=folder,
         kafka=kafka,
         connect=connect,
+        other_connects=other_connects,
         schema_registry=registry,
         sqlite=str(state.get("sqlite") or ""),
         kafka_topic=str(state.get("kafka_topic") or STATE_TOPIC),
@@ -390,6 +408,13 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
         passwords=tuple(passwords),
         providers=reader.source.providers,
     )
+
+
+def split_connects(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]:
+    """Return the options of the default Connect, and those of the others by alias."""
+    named = {key: value for key, value in data.items() if isinstance(value, dict)}
+    default = named.pop(DEFAULT, None)
+    return default or {key: value for key, value in data.items() if key not in named}, named
 
 
 def _find_client_places(document: Document, path: tuple[str, ...], settings: Mapping[str, str]) -> dict[str, Span]:

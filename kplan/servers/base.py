@@ -61,6 +61,7 @@ class BackendState:
     `refused` has, for what is hidden, the reason and the remedy. `unknown` counts what is there and cannot be named:
     this kplan, or its client, does not know the type of it. `operations` is what this user may do on the cluster,
     and `allows_by_default` whether everybody may use what has no binding; None where that was not asked, or not told.
+    `unread` says why one of several servers could not be read, by its alias: names that begin with it are not known.
     """
 
     resources: Mapping[Address, Resource] = field(default_factory=dict)
@@ -71,6 +72,7 @@ class BackendState:
     operations: frozenset[str] | None = None
     allows_by_default: bool | None = None
     unknown: int = 0
+    unread: Mapping[str, KplanError] = field(default_factory=dict)
 
 
 KAFKA, CONNECT, REGISTRY = "kafka", "connect", "registry"  # the names of an environment's servers, one of each

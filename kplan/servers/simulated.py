@@ -28,6 +28,7 @@ from typing import Any
 
 from kplan.diagnostics import Conflict, Diagnostic, JournalBroken, KplanError, Rejected, Timeout, codes, error
 from kplan.kinds.connector import sinks
+from kplan.kinds.connector.names import DEFAULT
 from kplan.kinds.connector.options import keeps_offsets
 from kplan.kinds.groups import name_sink_group
 from kplan.kinds.topic import configs as catalog
@@ -509,6 +510,9 @@ def _find_setting_path(change: Change, message: str) -> str:
     return next((f"/config/{key}" for key in sorted(keys, key=len, reverse=True) if key in message), "")
 
 
+VERSION = "4.3.1 (simulated)"
+
+
 class SimulatedConnectors:
     """A Connect worker. A connector in `fail` is accepted, and then its task fails."""
 
@@ -517,12 +521,15 @@ class SimulatedConnectors:
     check_name = "config/validate"
     retries = 0
 
-    def __init__(self, path: Path | str, *, fail: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path | str, *, fail: Sequence[str] = (), connects: Sequence[str] = ()) -> None:
+        """`connects` are aliases of Connect clusters: their connectors have other names, so they share a table."""
         self.file = SimulatedFile(path)
         self.fail = frozenset(fail)
+        self.others = tuple(alias for alias in connects if alias != DEFAULT)
 
     def identify(self) -> Target:
-        return Target(self.file.identity, connect_url="simulated", connect_version="4.3.1 (simulated)")
+        others = tuple((alias, f"simulated/{alias}", VERSION) for alias in self.others)
+        return Target(self.file.identity, connect_url="simulated", connect_version=VERSION, connects=others)
 
     def read(self, names: Collection[str] | None) -> BackendState:
         rows = self.file.read(

@@ -34,6 +34,7 @@ from kplan.model import (
     Text,
     frozen,
 )
+from kplan.model.codec import connects_from_json, connects_to_json
 from kplan.model.comparison import equal
 from kplan.values import dataclass
 from kplan.version import __version__
@@ -81,6 +82,7 @@ def to_json(snapshot: Snapshot) -> dict[str, Any]:
         "brokers": target.brokers,
         "connect_url": target.connect_url,
         "connect_version": target.connect_version,
+        **({"connects": connects_to_json(target)} if target.connects else {}),
         "simulated": target.simulated,
         **_resources_to_json(snapshot),
         "hidden": sorted(map(str, live.hidden)),
@@ -162,7 +164,12 @@ def _parse_target(data: Mapping[str, Any]) -> Target:
     texts |= {key: data.get(key, "") for key in ("bootstrap", "connect_url", "simulated")}
     if not_texts := [key for key, value in texts.items() if not isinstance(value, str)]:
         raise ValueError(f"`{not_texts[0]}` is not text")
-    return Target(brokers=data["brokers"], snapshot=str(data["taken_at"]), **texts)
+    return Target(
+        brokers=data["brokers"],
+        snapshot=str(data["taken_at"]),
+        connects=connects_from_json(data.get("connects")),
+        **texts,
+    )
 
 
 def _live_from_json(data: Mapping[str, Any], path: str) -> Live:

@@ -16,6 +16,7 @@ from kplan.diagnostics.codes.code import Code
 from kplan.kinds.acl.operations import PatternType, ResourceType
 from kplan.kinds.acl.rights import ResourcePattern, Right
 from kplan.kinds.connector import sinks
+from kplan.kinds.connector.names import alias_of, name_in_connect
 from kplan.kinds.expansion import ExpansionContext
 from kplan.model import Address, Connector, Secret
 from kplan.values import dataclass
@@ -154,14 +155,14 @@ class ConnectorNeeds:
 
     def _write_exactly_once(self, login: str) -> Iterator[Right]:
         """Yield the right to the tasks' transactional ids, `GROUP-NAME-TASK` (`Worker.taskTransactionalId`)."""
-        group = self.context.surroundings.connect_group_id
+        group = self.context.surroundings.connect_group_ids.get(alias_of(self.connector.name), "")
         if not group and self.read(EXACTLY_ONCE).lower() == "required":
             detail = f"{EXACTLY_ONCE} is required, and the transactional ids begin with the workers' `group.id`"
             help = "write it into kplan.yaml: `connect: {group_id: …}`"
             self.report(codes.K274, "the group of Connect's workers is not known", detail, help)
         if group:
             place = ResourcePattern(
-                ResourceType.TRANSACTIONAL_ID, f"{group}-{self.connector.name}-", PatternType.PREFIXED
+                ResourceType.TRANSACTIONAL_ID, f"{group}-{name_in_connect(self.connector)}-", PatternType.PREFIXED
             )
             yield Right("Write", place, "exactly once", login)
 

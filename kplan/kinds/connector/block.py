@@ -8,6 +8,7 @@ from typing import Any
 
 from kplan.diagnostics import codes
 from kplan.diagnostics.codes.code import Code
+from kplan.kinds.connector.names import qualify
 from kplan.kinds.connector.templates import Blueprint
 from kplan.kinds.expansion import KEY, ExpansionContext
 from kplan.kinds.topic.settings import Layer, layer
@@ -26,10 +27,16 @@ class ConnectorBlock:
     scope: Scope
     name: str = ""
     template: Blueprint = field(default_factory=lambda: Blueprint(""))
+    alias: str = ""  # of the Connect that runs it
 
     @property
     def key(self) -> str:
         return str(self.path[1])
+
+    @property
+    def full_name(self) -> str:
+        """Return the name that the connector's address has."""
+        return qualify(self.alias, self.name)
 
     def entries(self, part: str, own: Mapping[str, Any], scope: Scope) -> Iterator[tuple[str, Mapping[str, Any], KEY]]:
         """Yield the named blocks of `tables:` or `topics:`, each with its place; a list holds names alone."""

@@ -191,7 +191,7 @@ class ConfigBuilder:
         return [(key, value, names[value]) for key, value, names in values if isinstance(value, str) and value in names]
 
     def _warn_of_old_value(self, key: str, value: str, today: str, help: str) -> None:
-        span, address = self.of.expansion.document.at(*self._says(key)), f"connector/{self.of.name}"
+        span, address = self.of.expansion.document.at(*self._says(key)), f"connector/{self.of.full_name}"
         detail = f"{key}: {value} is {today} today"
         self.of.expansion.problems.append(
             warning(codes.K217, "an old name", detail, help=help, span=span, address=address)

@@ -10,6 +10,7 @@ from kplan.diagnostics import codes, warning
 from kplan.kinds.connector.block import ConnectorBlock
 from kplan.kinds.connector.config import OF_DEAD_LETTERS, ConfigBuilder, plain, text_of
 from kplan.kinds.connector.debezium.engines import is_readable
+from kplan.kinds.connector.names import DEFAULT
 from kplan.kinds.connector.routing import routing
 from kplan.kinds.connector.tables import (
     Table,
@@ -47,7 +48,7 @@ COMMON = frozenset(
         "ignore",
         "accept",
     )
-    + ("tables", "topics", "new_tables", "dead_letter", "for_each", "description", "on_delete", "schemas")
+    + ("on", "tables", "topics", "new_tables", "dead_letter", "for_each", "description", "on_delete", "schemas")
 )
 CONNECTOR_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 MAX_DDL_BYTES = 20_000_000
@@ -70,6 +71,7 @@ class ConnectorBuilder(ConnectorBlock):
         own = self.expansion.block(given, self.path, self.scope, secret=given.keys() - COMMON | {"config"})
         if own is None:
             return
+        self.alias = str(own.get("on") or DEFAULT)
         parameters = self._parameters(own)
         if parameters is None:
             return
@@ -94,11 +96,22 @@ class ConnectorBuilder(ConnectorBlock):
         dead = self._dead_letter(own, settings)
         feeds.expect(own, tables, config, scope.with_names(config=plain(config)))
         self._ask_for_levels(own, feeds)
-        if not self.expansion.surroundings.has_connect:
-            environment = self.expansion.surroundings
+        if not self._find_connect(own):
+            return
+        self.expansion.add(self._connector(own, settings, feeds, dead, tables, known.unique if known else ()))
+
+    def _find_connect(self, own: Mapping[str, Any]) -> bool:
+        """Say on which Connect the connector is; False where the environment does not have that, which is a problem."""
+        environment = self.expansion.surroundings
+        if not environment.connects:
             help = "add `connect: {url: …}` to the environment" if environment.file else "add --connect URL"
             self.report(codes.K218, "this environment has no Connect", self.name, help)
-        self.expansion.add(self._connector(own, settings, feeds, dead, tables, known.unique if known else ()))
+        elif self.alias not in environment.connects:
+            at, help = (*self.path, "on"), f"it has {', '.join(environment.connects)}"
+            detail = f"{self.alias}; environment {environment.name}"
+            self.expansion.report(codes.K218, "this environment has no such Connect", detail, at, help)
+            return False
+        return True
 
     def _ask_for_levels(self, own: Mapping[str, Any], feeds: Feeds) -> None:
         """Ask for the level of the subjects that the converters will register for the tables' topics."""
@@ -113,7 +126,7 @@ class ConnectorBuilder(ConnectorBlock):
         elif asked.get("compatibility"):
             topics = [name for name in feeds.names if name not in self.expansion.internal]
             path = (*self.path, "schemas")
-            level = AskedLevel(self.name, topics, asked["compatibility"], path, rules(asked))
+            level = AskedLevel(self.full_name, topics, asked["compatibility"], path, rules(asked))
             self.expansion.asked_levels.append(level)
 
     # -- which template, which name -------------------------------------------------------------------------------
@@ -312,7 +325,7 @@ class ConnectorBuilder(ConnectorBlock):
         )  # Kafka refuses records without a key where a topic is compacted
         layers = stack_layers([BUILT_IN, internal, layer(block, "dead_letter", spans)])
         topic = self.expansion.topics.topic(
-            name, layers, self.expansion.document.at(*at), f"dead letters of connector/{self.name}", rules(block)
+            name, layers, self.expansion.document.at(*at), f"dead letters of connector/{self.full_name}", rules(block)
         )
         self.expansion.add(topic)
         values = ("all", name, str(topic.replication_factor), "true")
@@ -345,7 +358,7 @@ class ConnectorBuilder(ConnectorBlock):
         topics = settings.config.get("topics")
         reads = tuple(n.strip() for n in topics.split(",") if n.strip()) if isinstance(topics, str) else ()
         return Connector(
-            self.name,
+            self.full_name,
             settings.config,
             own.get("state") or "running",
             tuple(feeds.names) + tuple(names),

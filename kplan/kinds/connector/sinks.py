@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from kplan.diagnostics import Diagnostic, codes, warning
+from kplan.kinds.connector.names import name_in_connect
 from kplan.kinds.groups import name_sink_group
 from kplan.language import limits as bounded
 from kplan.model import Action, Address, Change, Connector, Facts, Live, Resource, Stack
@@ -31,7 +32,7 @@ def reads(connector: Connector, topic: str) -> bool:
 def group(connector: Connector) -> str:
     """Return the sink's consumer group: KIP-458 lets `consumer.override.group.id` name another than connect-NAME."""
     own = connector.config.get("consumer.override.group.id")
-    return own if isinstance(own, str) and own else name_sink_group(connector.name)
+    return own if isinstance(own, str) and own else name_sink_group(name_in_connect(connector))
 
 
 # -- in a plan --------------------------------------------------------------------------------------------------------

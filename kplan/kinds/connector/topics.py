@@ -49,7 +49,7 @@ class Feeds:
             self._cannot_follow(lost, any(not table.settings.get("topic") for table in tables))
         for name, (settings, at) in declared.items():
             self.names[name] = None
-            span, note = self.expansion.document.key_at(*at), f"of connector/{self.of.name}"
+            span, note = self.expansion.document.key_at(*at), f"of connector/{self.of.full_name}"
             layers = [BUILT_IN, self.of.defaults(), *self.expansion.outer, self._own_layer("topic", settings, at)]
             self.expansion.add(self.expansion.topics.topic(name, stack_layers(layers), span, note, rules(settings)))
 
@@ -112,7 +112,7 @@ class Feeds:
             own.append(self._own_layer("topic", settings, at))
         layers = stack_layers([BUILT_IN, self.of.defaults(), *self.expansion.outer, *own])
         span = self._place(table.at)
-        note = f"for table {table.name} of connector/{self.of.name}"
+        note = f"for table {table.name} of connector/{self.of.full_name}"
         made = self.expansion.topics.topic(topic, layers, span, note, rules({**table.settings, **settings}))
         if again:
             self.expansion.resources[made.address] = made
@@ -129,7 +129,7 @@ class Feeds:
         """Report that something else decides the topic, so the stack has to name the topics; `guessed`: kplan named
         some.
         """
-        name = f"connector/{self.of.name}"
+        name = f"connector/{self.of.full_name}"
         help = "name the topics under the connector's `topics:`, or a table's with `topic:`"
         for problem in lost:
             found = error(codes.K227, "a transform decides the topic", f"{name}, {problem.key}: {problem}", help=help)
@@ -144,7 +144,7 @@ class Feeds:
         known = key in (self.of.block.get("config") or {})
         at = (*self.of.path, "config", key) if known else self.of.path
         span = self.expansion.document.key_at(*at)
-        self.expansion.problems.append(replace(problem, span=span, address=f"connector/{self.of.name}"))
+        self.expansion.problems.append(replace(problem, span=span, address=f"connector/{self.of.full_name}"))
 
     def _internal_topics(self, declared: dict[str, tuple[Mapping[str, Any], KEY]], scope: Scope) -> None:
         """Declares the topics that the template itself needs; from outside only replicas reach them."""
@@ -195,7 +195,7 @@ class Feeds:
             layers.append(self._own_layer("topic", said, at))
         place = self.expansion.document.key_at(*(at or self.of.path))
         span, its_rules = (other.origin.span, other.rules) if other is not None else (place, rules(said))
-        note = f"{role} of connector/{self.of.name}"
+        note = f"{role} of connector/{self.of.full_name}"
         topic = self.expansion.topics.topic(name, stack_layers(layers), span, note, its_rules)
         self._safe(topic, role)
         if other is None or at:
@@ -226,7 +226,7 @@ class Feeds:
             )
 
     def _warn_mixed(self, name: str, role: str) -> None:
-        detail = f"connector/{self.of.name}: the {role} topic becomes {name}, too"
+        detail = f"connector/{self.of.full_name}: the {role} topic becomes {name}, too"
         help = "let its regular expression match the tables' topics alone, or give it a predicate"
         self._report(
             warning(codes.K227, "a transform sends more to a table's topic than its changes", detail, help=help)
@@ -265,7 +265,7 @@ class Feeds:
         if patterns and not told and not self.of.block.get("topics"):
             self._warn_undeclared([f"those of {pattern}" for pattern in patterns])
         undeclared = [name for name in expected if name not in self.names]
-        self.expansion.undeclared[self.of.name] = undeclared
+        self.expansion.undeclared[self.of.full_name] = undeclared
         self.expansion.expected.append((self.tell_undeclared, undeclared))
 
     def known_class(self, config: Mapping[str, Text]) -> Blueprint | None:
@@ -293,7 +293,7 @@ class Feeds:
 
     def _warn_undeclared(self, topics: Sequence[str]) -> None:
         more = f" and {len(topics) - SHOWN:,} more" if len(topics) > SHOWN else ""
-        detail = f"connector/{self.of.name}: {', '.join(topics[:SHOWN])}{more}"
+        detail = f"connector/{self.of.full_name}: {', '.join(topics[:SHOWN])}{more}"
         help = (
             "list the tables under `tables:` or the topics under `topics:`; where brokers create no topics by "
             "themselves, the connector waits without an error"

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 from kplan.diagnostics import codes
+from kplan.kinds.connector.names import alias_of
 from kplan.kinds.connector.options import connector_options, drops_of
 from kplan.model import Action, Change, Connector, Secret, Target, Undo
 
@@ -15,7 +16,7 @@ STOP_AND_OFFSETS, CREATE_STOPPED, PATCH_CONFIG = (3, 6), (3, 7), (3, 8)
 
 def decide_undo(change: Change, target: Target) -> Undo:
     """Say how `change`, whose risks are known, is put back by the worker of `target`."""
-    version = _version(target)
+    version = _version(target, change)
     needed = {
         Action.CREATE: STOP_AND_OFFSETS,
         Action.DELETE: CREATE_STOPPED,
@@ -44,8 +45,8 @@ def _has_secrets(change: Change) -> bool:
     return isinstance(change.before, Connector) and bool(change.before.secrets)
 
 
-def _version(target: Target) -> tuple[int, int]:
-    match = re.match(r"(\d+)\.(\d+)", target.connect_version)
+def _version(target: Target, change: Change) -> tuple[int, int]:
+    match = re.match(r"(\d+)\.(\d+)", target.find_connect(alias_of(change.address.name))[1])
     return (int(match.group(1)), int(match.group(2))) if match else (99, 0)
 
 

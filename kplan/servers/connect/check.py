@@ -14,6 +14,7 @@ from kplan.diagnostics import Diagnostic, KplanError, Rejected, codes, error, wa
 from kplan.diagnostics.codes.code import Code
 from kplan.kinds.connector import transforms
 from kplan.kinds.connector.debezium.engines import engine_by_simple_name
+from kplan.kinds.connector.names import name_in_connect
 from kplan.model import Action, Change, Config, Connector, Secret
 from kplan.model.masks import Mask
 from kplan.servers.connect.documents import changed_keys, config_of, to_literal, unknown_keys
@@ -165,7 +166,7 @@ class Validator:
         }
         changed = changed_keys(change)
         stand_in = {k: PLACEHOLDER if k in changed else live.get(k, PLACEHOLDER) for k in unknown_keys(after.config)}
-        body = {**to_literal({**after.config, **stand_in}), "name": after.name}
+        body = {**to_literal({**after.config, **stand_in}), "name": name_in_connect(after)}
         path = plugin_path(after.java_class, "config", "validate")
         return self._rest.send_once("PUT", path, body, self._timeout) or {}
 

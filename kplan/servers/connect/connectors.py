@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, TypeVar
 
-from kplan.diagnostics import Conflict, Diagnostic, KplanError, Unsupported
+from kplan.diagnostics import Conflict, Diagnostic, KplanError, Rejected, Unsupported
 from kplan.kinds.acl.binding import AclBinding
+from kplan.kinds.connector.names import alias_of, qualify
 from kplan.kinds.connector.options import connector_options, drops_of, keeps_offsets, snapshots_of
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Action, Address, Change, Connector, Facts, Resource, Target
@@ -29,7 +30,7 @@ from kplan.servers.connect.passwords import create_lookup, passwords_of
 from kplan.servers.connect.rest import NAME, PEER, path_of, supports
 from kplan.servers.connect.settle import Heartbeat, Settler
 from kplan.servers.databases.base import Databases
-from kplan.servers.rest import open_rest
+from kplan.servers.rest import Rest, open_rest
 
 T = TypeVar("T")
 
@@ -51,8 +52,12 @@ class ConnectConnectors:
         databases: Databases | None = None,
         mask: Mask | None = None,
         tell: ReportProgress = ignore_progress,
+        alias: str = "",
     ) -> None:
+        """`alias` is what the environment calls this Connect; empty for the default one."""
         self._tell = tell
+        self.alias = alias
+        self.find_peer: Callable[[str], ConnectConnectors] = self._find_self  # the Connect of a connector
         self.mask = Mask() if mask is None else mask
         self._parallel = max(pacing.parallel, 1)
         self._version = ""
@@ -62,6 +67,20 @@ class ConnectConnectors:
         )
         self._signals, self._settle_timeout, self._clock = signals, pacing.settle_timeout, pacing.clock
         self._drops = Drops(databases, self._rest.url, self._rest.patience.wait_until)
+
+    def _find_self(self, name: str) -> ConnectConnectors:
+        """Return this Connect, where it is the only one. Raises Rejected for a name of another one."""
+        if alias_of(name) != self.alias:
+            raise Rejected(
+                f"{name!r} is not a name for a connector",
+                help="use letters, digits, dot, underscore and hyphen; this environment has one Connect",
+            )
+        return self
+
+    @property
+    def rest(self) -> Rest:
+        """Return the client of this Connect."""
+        return self._rest
 
     @property
     def retries(self) -> int:
@@ -84,10 +103,14 @@ class ConnectConnectors:
             self._version = str((self._rest.call("GET", "/") or {}).get("version", ""))
         return self._version
 
+    def select(self, names: Iterable[str]) -> list[str]:
+        """Return those of the names that are of this Connect."""
+        return [name for name in names if alias_of(name) == self.alias]
+
     def read(self, names: Collection[str] | None) -> BackendState:
         """Read the live connectors, by one request unless a requested one is missing from its answer."""
         # Connect leaves out connectors without a status (for 0.2 s after a 201, and longer on another worker).
-        listed = list_connectors(self._rest.call)
+        listed = {qualify(self.alias, name): data for name, data in list_connectors(self._rest.call).items()}
         if names is not None and not set(names) <= listed.keys():
             listed = {**self._read_unreported(listed), **listed}
         wanted = listed.keys() if names is None else listed.keys() & set(names)
@@ -101,8 +124,9 @@ class ConnectConnectors:
     def _read_unreported(self, listed: Collection[str]) -> dict[str, Mapping[str, Any]]:
         """Read the connectors that exist and were left out, as far as they are known."""
         entries: dict[str, Mapping[str, Any]] = {}
-        for name in self._rest.call("GET", "/connectors") or ():
-            if name in listed or not NAME.match(name):
+        for known in self._rest.call("GET", "/connectors") or ():
+            name = qualify(self.alias, known)
+            if name in listed or not NAME.match(known):
                 continue
             try:
                 entries[name] = {"info": self._rest.call("GET", path_of(name))}
@@ -130,11 +154,12 @@ class ConnectConnectors:
             return dict(zip([c.address for c in to_delete], pool.map(self._capture_offsets, to_delete), strict=True))
 
     def _capture_offsets(self, change: Change) -> Mapping[str, Any]:
-        if not supports(self.version, "read_offsets"):
-            return {"existed": change.before is not None}
         name = (change.source or change.address).name
+        peer = self.find_peer(name)
+        if not supports(peer.version, "read_offsets"):
+            return {"existed": change.before is not None}
         try:
-            data = self._rest.call("GET", path_of(name, "offsets")) or {}
+            data = peer.rest.call("GET", path_of(name, "offsets")) or {}
         except Conflict:
             return {"existed": False}
         return {"existed": True, "offsets": list(data.get("offsets") or [])}
@@ -171,10 +196,17 @@ class ConnectConnectors:
                 return Outcome(kept=reason)
             if drops_of(change) and change.action in (Action.DELETE, Action.REPLACE):
                 self._drops.refuse_unreachable(change)
-            note = Job(self._rest, self.version, change, captured, self._drops.drop).run()
+            note = self._make_job(change, captured).run()
         except KplanError as failure:
             return Outcome(failure)
         return Outcome(note=note)
+
+    def _make_job(self, change: Change, captured: Captured) -> Job:
+        """Return the change's requests; a move from another Connect sends some of them there."""
+        self.find_peer(change.address.name)
+        peer = self.find_peer(change.source.name) if change.source is not None else self
+        there = None if peer is self else Job(peer.rest, peer.version, change, captured)
+        return Job(self._rest, self.version, change, captured, self._drops.drop, there)
 
     def settle(self, changes: Sequence[Change], progress: Progress) -> Mapping[Address, Outcome]:
         """Wait until all changes hold or have failed; then read the existing rows of new tables, where declared."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from kplan.diagnostics import Conflict, KplanError, Unsupported
+from kplan.kinds.connector.names import name_in_connect
 from kplan.kinds.connector.options import connector_options, drops_of, keeps_offsets
 from kplan.model import Action, Change, Connector
 from kplan.servers.connect.documents import changed_keys, complete_secrets, state_of, to_literal, unknown_keys
@@ -29,6 +30,7 @@ class Job:
     change: Change
     captured: Captured
     drop: Callable[[Change], str] = lambda change: ""  # in the database, after a deletion
+    there: Job | None = None  # the requests to another Connect, from which the connector moves
     sent: bool = False
     note: str = ""
 
@@ -78,7 +80,7 @@ class Job:
 
     def _post(self, connector: Connector, config: Mapping[str, str], state: str) -> None:
         """Create it; "already exists" is accepted where an earlier answer was lost and the config is ours."""
-        name, has_looked = connector.name, False
+        name, has_looked = name_in_connect(connector), False
 
         def is_ours() -> bool:
             nonlocal has_looked
@@ -198,17 +200,20 @@ class Job:
         """Create `after` with the offsets of `source`, and delete that, even after an interrupted attempt."""
         if not supports(self.version, "initial_state"):
             raise Unsupported(f"Connect {self.version} cannot move a connector", help="this needs 3.7 (KIP-980)")
-        live = self._read_config(source)
+        there = self.there or self
+        live = there._read_config(source)
         if live is None:
             self._end_move(source, after)
             return
         config = complete_secrets(after.config, live, changed_keys(self.change))
-        offsets = self._stop_and_read_offsets(source)
+        offsets = there._stop_and_read_offsets(source)
+        self.sent = True
         self._create_target(after, config)
         if offsets:
             self._put_offsets(after.name, offsets)
         self._set_state(after.name, after.state, "stopped")
-        self._delete(source)
+        there._delete(source)
+        self.note = self.note or there.note
 
     def _end_move(self, source: str, after: Connector) -> None:
         """Finish an earlier attempt that deleted the source: only the target's state is left."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from kplan.diagnostics import ErrorClass, KplanError
 from kplan.kinds.connector.debezium.discovery import describe_database
+from kplan.kinds.connector.names import alias_of, local_name
 from kplan.kinds.connector.options import connector_options
 from kplan.kinds.connector.sensitivity import masked_causes
 from kplan.model import Action, Address, Change, Connector, Health, Secret
@@ -115,7 +116,8 @@ class Watch:
 
     @property
     def name(self) -> str:
-        return self.change.address.name
+        """Return the name that Connect knows."""
+        return local_name(self.change.address.name)
 
     def record(self, now: float, observation: Observation) -> None:
         """Remember since when it has been good or bad without a break."""
@@ -277,8 +279,10 @@ class Settler:
         if watch.wanted == "gone" and watch.name in names:
             return Observation(description="waiting until it is gone")
         source = watch.change.source
-        if source is not None and source.name in names and source.name != watch.name:
-            return Observation(description=f"waiting until {source.name} is gone")
+        if source is not None and alias_of(source.name) == alias_of(watch.change.address.name):
+            old = local_name(source.name)
+            if old in names and old != watch.name:
+                return Observation(description=f"waiting until {old} is gone")
         health = None if data is None else masked_causes(health_of(data, self._mask), self._mask.mask)
         observation = observe(watch.wanted, health, len(((data or {}).get("info") or {}).get("tasks") or ()))
         if observation.good and not self._has_new_config(watch):

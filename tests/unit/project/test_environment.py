@@ -79,9 +79,9 @@ def test_what_brokers_do_without_a_binding_is_known_only_if_the_file_says_it(bod
 
 
 def test_connects_group_comes_from_the_file_and_is_no_secret() -> None:
-    assert environment_of("{connect: {url: 'http://x'}}").connect_group_id == ""
+    assert environment_of("{connect: {url: 'http://x'}}").connect_group_ids == {}
     environment = environment_of("{connect: {url: 'http://x', group_id: '{{ env.GROUP }}'}}", GROUP="workers")
-    assert environment.connect_group_id == "workers"
+    assert environment.connect_group_ids == {"": "workers"}
     assert environment.secrets == ()
     assert environment_of("{authorizer: {principal: '{{ env.WHO }}'}}", WHO="User:kplan").secrets == ()
 

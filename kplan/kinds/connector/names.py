@@ -1,0 +1,31 @@
+"""Names of connectors where an environment has several Connect clusters.
+
+A connector of the default one has its own name. One of another has that one's alias before it: `sinks/orders`. Connect
+itself knows only the last part.
+"""
+
+from __future__ import annotations
+
+from kplan.model import Connector
+
+DEFAULT = "default"  # the alias of the Connect that is meant where none is named
+
+
+def qualify(alias: str, name: str) -> str:
+    """Return the name that the address of a connector has."""
+    return f"{alias}/{name}" if alias not in ("", DEFAULT) else name
+
+
+def alias_of(name: str) -> str:
+    """Return the alias of the Connect that a name says; empty for the default one."""
+    return name.rpartition("/")[0]
+
+
+def local_name(name: str) -> str:
+    """Return the name that Connect knows."""
+    return name.rpartition("/")[2]
+
+
+def name_in_connect(connector: Connector) -> str:
+    """Return the name that Connect knows the connector by."""
+    return local_name(connector.name)
