@@ -30,6 +30,7 @@ EXPANSION_RATIO: Final = 10  # and to a large one, for each node that is written
 MOST_NODES: Final = 1_000_000  # that are written, and as many that aliases add
 NODE_CHARACTERS: Final = 100  # a long text counts as one node more for each so many
 
+PLAIN_KEYS = ("on",)  # of connectors: a key is always text, and nobody means `true` by it
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _KEY_ALONE = re.compile(r"(?:\s|#[^\r\n]*)*[,}]")
@@ -543,7 +544,7 @@ class _Composer:
                 self._take_key(_MERGE, text, place)
                 return
             reading = self._read(text)
-            if reading.complaint or type(reading.value) is not str:
+            if text not in PLAIN_KEYS and (reading.complaint or type(reading.value) is not str):
                 self._odd_key(event, reading)
         elif not event.implicit[1]:
             self._read_tagged(event)

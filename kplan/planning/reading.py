@@ -11,11 +11,12 @@ from typing import TypeAlias, TypeVar, cast
 
 from kplan.diagnostics import ErrorClass, InterruptedRun, KplanError, Unsupported, codes
 from kplan.kinds.connector import sensitivity
+from kplan.kinds.connector.names import alias_of
 from kplan.kinds.connector.sensitivity import Setting
 from kplan.kinds.registry import KINDS
-from kplan.model import Address, Live, Resource, Stack, Target
+from kplan.model import Address, Connector, Live, Resource, Stack, Target
 from kplan.planning.diff import Ledger, find_needed_addresses
-from kplan.servers.base import Backend, BackendState, Cluster, ComparingBackend
+from kplan.servers.base import CONNECT, Backend, BackendState, Cluster, ComparingBackend
 from kplan.state.base import Overview, Store
 from kplan.values import dataclass
 
@@ -140,6 +141,7 @@ def read_live_state(
     ledger, names = overview.ledger, {stack.name for stack in stacks}
     needed = {address for stack in stacks for address in find_needed_addresses(stack, ledger)}
     live = _collect({**named, **prefetch.readings}, prefetch.targets, needed)
+    _refuse_unknown_connects(live, needed, named, prefetch)
     live = replace(live, state=store.topic, principal=cluster.principal)
     owned = {a for a, o in ledger.items() if o.stack in names}
     overview.refuse_unreadable(names, declared | owned)
@@ -155,6 +157,24 @@ def read_live_state(
             refused={**live.refused, **more.refused},
         )
     return conceal_settings(cluster, live, [*sensitivity.of_ledger(ledger), *sensitivity.of_stacks(stacks)]), ledger
+
+
+def _refuse_unknown_connects(
+    live: Live, needed: Collection[Address], named: Mapping[Key, Future[BackendState]], prefetch: Prefetch
+) -> None:
+    """Raise KplanError where a stack has a connector on a Connect that the environment does not name any more."""
+    wanted = {alias_of(address.name): address for address in needed if address.kind == Connector.kind}
+    known = {"", *(alias for alias, _, _ in live.target.connects)}
+    readings = {**named, **prefetch.readings}
+    known.update(alias for (kind, _), reading in readings.items() if kind == Connector.kind and not reading.exception()
+                 for alias in reading.result().unread)  # fmt: skip
+    for alias, address in wanted.items():
+        if alias not in known and (Connector.kind, CONNECT) in readings:
+            raise KplanError(
+                f"{address} is on Connect {alias}, which this environment does not have",
+                code=codes.K218,
+                help=f"name `{alias}` under `connect:` in kplan.yaml; a connector leaves it by `moved:`",
+            )
 
 
 def conceal_settings(cluster: Cluster, live: Live, settings: Iterable[Setting]) -> Live:

@@ -361,6 +361,7 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
     kafka = {key: _format_value(value) for key, value in (data.get("kafka") or {}).items() if value is not None}
     connect, other_connects = split_connects(data.get("connect") or {})
     registry = data.get("schema_registry") or {}
+    _refuse_same_connects(reader, (*at, "connect"), {DEFAULT: connect, **other_connects})
     passwords = [*_collect_secrets(kafka, connect, *other_connects.values(), registry), *reader.passwords]
     state = data.get("state") or {}
     retry = data.get("retry") or {}
@@ -415,6 +416,20 @@ def split_connects(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[
     named = {key: value for key, value in data.items() if isinstance(value, dict)}
     default = named.pop(DEFAULT, None)
     return default or {key: value for key, value in data.items() if key not in named}, named
+
+
+def _refuse_same_connects(reader: _Reader, path: tuple[str, ...], connects: Mapping[str, Mapping[str, Any]]) -> None:
+    """Report two aliases with one worker: a connector that moves between them would be deleted as its own source."""
+    seen: dict[str, str] = {}
+    for alias, options in connects.items():
+        urls = options.get("url") or []
+        for url in urls if isinstance(urls, list) else str(urls).split(","):
+            other = seen.setdefault(url.strip().rstrip("/"), alias)
+            if other != alias:
+                detail = f"{alias} and {other}: {url.strip()}"
+                reader.report(
+                    (*path, alias), codes.K203, "two aliases name one Connect", detail, "remove one of the two"
+                )
 
 
 def _find_client_places(document: Document, path: tuple[str, ...], settings: Mapping[str, str]) -> dict[str, Span]:

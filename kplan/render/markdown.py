@@ -439,6 +439,9 @@ def _describe_cluster(document: Json) -> Iterator[str]:
                 f"Connect {format_code(target['connect_url'])}, version "
                 f"{escape_text(truncate(target['connect_version'], 40))}"
             )
+        for other in target.get("connects", ()):
+            version = escape_text(truncate(other["version"], 40))
+            yield f"Connect {format_code(other['alias'])} at {format_code(other['url'])}, version {version}"
         if not target.get("snapshot"):
             yield format_prose(truncate(text.describe_checks(document), 200))
     if document["used_env"]:

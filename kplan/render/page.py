@@ -361,6 +361,8 @@ def _list_facts(document: Json) -> Iterator[tuple[str, str]]:
         yield "Kafka", f"{target['bootstrap']}, {count(target['brokers'], 'broker')}"
         if target["connect_url"]:
             yield "Connect", f"{target['connect_url']}, version {target['connect_version']}"
+        for other in target.get("connects", ()):
+            yield f"Connect {other['alias']}", f"{other['url']}, version {other['version']}"
     yield "Cluster id", target["cluster_id"]
     yield "Made", _format_time(document["created_at"])
     yield "Commit", stack["commit"] or "not known"

@@ -139,6 +139,9 @@ def render_header(document: Mapping[str, Any], style: Style, context: Context) -
             connectors = count(document["read"]["connectors"], "connector")
             connect_line = f"Connect  {target['connect_url']}   {connectors}   version {target['connect_version']}"
             yield from _wrap(connect_line, style, 2, 11)
+        for other in target.get("connects", ()):
+            line = f"Connect  {other['alias']}: {other['url']}   version {other['version']}"
+            yield from _wrap(line, style, 2, 11)
         yield from _wrap(describe_checks(document).strip(), style, 2)
     if document["used_env"]:
         yield from _wrap(f"Defaults from {', '.join(document['used_env'])}", style, 2)

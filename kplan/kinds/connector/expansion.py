@@ -96,22 +96,9 @@ class ConnectorBuilder(ConnectorBlock):
         dead = self._dead_letter(own, settings)
         feeds.expect(own, tables, config, scope.with_names(config=plain(config)))
         self._ask_for_levels(own, feeds)
-        if not self._find_connect(own):
+        if not _has_connect(self):
             return
         self.expansion.add(self._connector(own, settings, feeds, dead, tables, known.unique if known else ()))
-
-    def _find_connect(self, own: Mapping[str, Any]) -> bool:
-        """Say on which Connect the connector is; False where the environment does not have that, which is a problem."""
-        environment = self.expansion.surroundings
-        if not environment.connects:
-            help = "add `connect: {url: …}` to the environment" if environment.file else "add --connect URL"
-            self.report(codes.K218, "this environment has no Connect", self.name, help)
-        elif self.alias not in environment.connects:
-            at, help = (*self.path, "on"), f"it has {', '.join(environment.connects)}"
-            detail = f"{self.alias}; environment {environment.name}"
-            self.expansion.report(codes.K218, "this environment has no such Connect", detail, at, help)
-            return False
-        return True
 
     def _ask_for_levels(self, own: Mapping[str, Any], feeds: Feeds) -> None:
         """Ask for the level of the subjects that the converters will register for the tables' topics."""
@@ -376,6 +363,20 @@ def _read_ddl(expansion: ExpansionContext, own: Mapping[str, Any], path: KEY) ->
     name = (own.get("schemas") or {}).get("ddl")
     found = expansion.read_text(str(name), (*path, "schemas", "ddl"), MAX_DDL_BYTES) if name else None
     return found or ("", "")
+
+
+def _has_connect(block: ConnectorBlock) -> bool:
+    """Report a connector whose Connect the environment does not have; False where it has others."""
+    environment = block.expansion.surroundings
+    if not environment.connects:
+        help = "add `connect: {url: …}` to the environment" if environment.file else "add --connect URL"
+        block.report(codes.K218, "this environment has no Connect", block.name, help)
+    elif block.alias not in environment.connects:
+        at, help = (*block.path, "on"), f"it has {', '.join(environment.connects)}"
+        detail = f"{block.alias}; environment {environment.name}"
+        block.expansion.report(codes.K218, "this environment has no such Connect", detail, at, help)
+        return False
+    return True
 
 
 def _fill_defaults(value: Any, schema: Mapping[str, Any]) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from kplan.diagnostics import Conflict, KplanError, Unsupported
-from kplan.kinds.connector.names import name_in_connect
+from kplan.kinds.connector.names import local_name, name_in_connect
 from kplan.kinds.connector.options import connector_options, drops_of, keeps_offsets
 from kplan.model import Action, Change, Connector
 from kplan.servers.connect.documents import changed_keys, complete_secrets, state_of, to_literal, unknown_keys
@@ -205,6 +205,7 @@ class Job:
         if live is None:
             self._end_move(source, after)
             return
+        self._refuse_same_connect(source, after)
         config = complete_secrets(after.config, live, changed_keys(self.change))
         offsets = there._stop_and_read_offsets(source)
         self.sent = True
@@ -214,6 +215,17 @@ class Job:
         self._set_state(after.name, after.state, "stopped")
         there._delete(source)
         self.note = self.note or there.note
+
+    def _refuse_same_connect(self, source: str, after: Connector) -> None:
+        """Raise Conflict where two aliases name one Connect: source and target would be one connector."""
+        if self.there is None or local_name(source) != name_in_connect(after):
+            return
+        here, there = self._read_worker(after.name), self.there._read_worker(source)
+        if here and here == there:
+            raise Conflict(
+                f"{source} and {after.name} are one connector, on worker {here}",
+                help="two aliases in kplan.yaml name the same Connect: remove one",
+            )
 
     def _end_move(self, source: str, after: Connector) -> None:
         """Finish an earlier attempt that deleted the source: only the target's state is left."""
@@ -247,6 +259,14 @@ class Job:
 
     def _read_offsets(self, name: str) -> list[Any]:
         return list((self.rest.call("GET", path_of(name, "offsets")) or {}).get("offsets") or [])
+
+    def _read_worker(self, name: str) -> str:
+        """Return the id of the worker that runs the connector; empty where there is none."""
+        try:
+            status = self.rest.call("GET", path_of(name, "status"))
+        except Conflict:
+            return ""
+        return str((status.get("connector") or {}).get("worker_id", ""))
 
     def _has_stopped(self, name: str) -> bool:
         try:
