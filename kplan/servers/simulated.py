@@ -28,7 +28,7 @@ from typing import Any
 
 from kplan.diagnostics import Conflict, Diagnostic, JournalBroken, KplanError, Rejected, Timeout, codes, error
 from kplan.kinds.connector import sinks
-from kplan.kinds.connector.names import DEFAULT
+from kplan.kinds.connector.names import DEFAULT, alias_of, name_in_connect
 from kplan.kinds.connector.options import keeps_offsets
 from kplan.kinds.groups import name_sink_group
 from kplan.kinds.topic import configs as catalog
@@ -550,7 +550,7 @@ class SimulatedConnectors:
         for change in changes:
             if isinstance(change.after, Connector) and not change.is_ledger_only:
                 diagnostics[change.address] = [
-                    _to_diagnostic(problem, change) for problem in _find_connector_problems(change.after)
+                    _to_diagnostic(problem, change) for problem in _find_connector_problems(change.after, self.others)
                 ]
         return diagnostics
 
@@ -675,7 +675,7 @@ class SimulatedConnectors:
             raise Conflict(f"Connector {name} not found")
         if change.action is Action.MOVE and change.source is not None and not {change.source.name, name} & set(live):
             raise Conflict(f"neither {change.source.name} nor {name} is there")
-        if problems := _find_connector_problems(after):
+        if problems := _find_connector_problems(after, self.others):
             message = "; ".join(problem.message for problem in problems)
             raise Rejected(message, code=codes.K303 if NO_CLASS in message else None, help=problems[0].help)
 
@@ -705,9 +705,13 @@ def _to_diagnostic(problem: Rejected, change: Change) -> Diagnostic:
     return replace(problem.diagnostic(change.address), path=f"/config/{key}" if key else "")
 
 
-def _find_connector_problems(connector: Connector) -> list[Rejected]:
-    """Return what Connect 4.3.1 and its connectors refuse, in their words (tests/contract/test_connectors.py)."""
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", connector.name):
+def _find_connector_problems(connector: Connector, others: Collection[str]) -> list[Rejected]:
+    """Return what Connect 4.3.1 and its connectors refuse, in their words (tests/contract/test_connectors.py).
+
+    `others` are the aliases of further Connects.
+    """
+    name = name_in_connect(connector) if alias_of(connector.name) in others else connector.name
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
         return [Rejected(f"{connector.name!r} is not a name of a connector: a-z A-Z 0-9 . _ - are allowed")]
     if connector.state not in STATES:
         return [Rejected(f"{connector.state!r} is not a state of a connector: {', '.join(STATES)}")]

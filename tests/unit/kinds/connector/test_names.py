@@ -1,0 +1,77 @@
+"""Several Connect clusters in one environment, on the simulated cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kplan.model import Target
+from kplan.planning.document import _decode_target, encode_target
+from tests.shell import Shell
+
+SETTINGS = "version: 1\nenvironments:\n  local: {simulated: {connects: [sinks]}}\n"
+STACK = """version: 1
+stack: shop
+topics: {lines: }
+connectors:
+  out:
+    ON
+    class: org.apache.kafka.connect.file.FileStreamSinkConnector
+    config: {file: /tmp/out.txt, topics: lines}
+"""
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    made = Shell(tmp_path)
+    made.write("kplan.yaml", SETTINGS)
+    return made
+
+
+def test_a_connector_is_on_the_connect_that_it_names_and_moves(shell: Shell) -> None:
+    shell.write("a.yaml", STACK.replace("ON", "on: sinks"))
+    shell.kplan("apply", "a.yaml", "--yes")
+    assert "connector/sinks/out" in shell.kplan("list").out
+    assert "No changes" in shell.kplan("plan", "a.yaml").out
+    shell.write("a.yaml", STACK.replace("    ON\n", "") + "moved: [{from: connector/sinks/out, to: connector/out}]\n")
+    shell.kplan("apply", "a.yaml", "--yes")
+    listed = shell.kplan("list").out
+    assert "connector/out" in listed and "connector/sinks/out" not in listed
+
+
+def test_the_same_name_on_two_connects_is_two_connectors(shell: Shell) -> None:
+    both = STACK.replace("ON", "on: sinks") + "  other: {name: out" + ", class: org.apache.kafka.connect.file."
+    both += "FileStreamSourceConnector, config: {file: /tmp/in.txt, topic: lines}}\n"
+    shell.write("a.yaml", both)
+    shell.kplan("apply", "a.yaml", "--yes")
+    listed = shell.kplan("list").out
+    assert "connector/out" in listed and "connector/sinks/out" in listed
+
+
+def test_an_alias_that_is_not_there_is_an_error_at_its_line(shell: Shell) -> None:
+    shell.write("a.yaml", STACK.replace("ON", "on: elsewhere"))
+    assert "a.yaml:6:9" in shell.kplan("validate", "a.yaml", expect=4).all
+
+
+@pytest.mark.parametrize(
+    ("connect", "words"),
+    [
+        ('{default: {url: "http://a"}, sinks: {url: "http://b, http://a/"}}', "two aliases name one Connect"),
+        ('{sinks: {url: "http://b"}}', "A Connect needs `url`; of several one is the `default`"),
+        ('{default: {url: "http://a"}, Sinks: {url: "http://b"}}', "An alias has small letters"),
+        ('{default: {url: "http://a"}, sinks: {user: x}}', "url"),
+    ],
+)
+def test_mistakes_in_kplan_yaml_are_said(tmp_path: Path, connect: str, words: str) -> None:
+    shell = Shell(tmp_path)
+    shell.write("kplan.yaml", "version: 1\nenvironments:\n  e:\n"
+                f'    kafka: {{bootstrap.servers: "k:1"}}\n    connect: {connect}\n')  # fmt: skip
+    assert words in shell.kplan("validate", "kplan.yaml", expect=4).words
+
+
+def test_the_connects_of_a_plan_come_back_from_its_document() -> None:
+    target = Target("id", connect_url="http://a", connects=(("sinks", "http://b", "4.3.1"),))
+    assert _decode_target(encode_target(target)) == target
+    assert "connects" not in encode_target(Target("id"))
+    assert target.find_connect("sinks") == ("http://b", "4.3.1") and target.find_connect("none") == ("", "")
