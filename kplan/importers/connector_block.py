@@ -17,6 +17,7 @@ from typing import Any, Final
 from kplan.diagnostics import Diagnostic
 from kplan.importers.writing import escape_template, to_setting, write_draft
 from kplan.kinds.connector.debezium.engines import table_names_of
+from kplan.kinds.connector.names import alias_of, name_in_connect
 from kplan.kinds.connector.templates import Blueprint
 from kplan.kinds.schemas import read_schema
 from kplan.language import limits as bounded
@@ -100,7 +101,11 @@ def write_block(
 
 def _other_attributes(connector: Connector) -> dict[str, Any]:
     """Return the block's attributes other than the configuration."""
-    attributes: dict[str, Any] = {} if connector.state == "running" else {"state": connector.state}
+    attributes: dict[str, Any] = {}
+    if alias := alias_of(connector.name):
+        attributes = {"name": name_in_connect(connector), "on": alias}
+    if connector.state != "running":
+        attributes["state"] = connector.state
     if connector.rules.protect:
         attributes["protect"] = True
     if connector.rules.ignore:

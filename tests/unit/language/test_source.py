@@ -88,7 +88,14 @@ def test_what_yaml_versions_read_differently_is_refused_with_the_other_way_to_wr
     assert load(f'key: "{text}"\n', "f")[1] == ()
 
 
-@pytest.mark.parametrize("key", ["no", "on", "1", "1.5", "true", "null", "0123", "2024-01-02"])
+def test_on_is_a_key_as_it_is() -> None:
+    """Nobody means `true` by it, and connectors have it; as a value it is ambiguous."""
+    document, problems = load("on: sinks\n", "f")
+    assert problems == () and document is not None and document.data == {"on": "sinks"}
+    assert only_problem("key: on\n").code == "K103"
+
+
+@pytest.mark.parametrize("key", ["no", "off", "On", "1", "1.5", "true", "null", "0123", "2024-01-02"])
 def test_a_key_that_is_read_as_no_text_must_be_quoted(key: str) -> None:
     problem = only_problem(f"{key}: x\n")
     assert (problem.code, problem.span) == ("K103", Span("f.yaml", 1, 1, 1, 1 + len(key)))

@@ -75,3 +75,13 @@ def test_the_connects_of_a_plan_come_back_from_its_document() -> None:
     assert _decode_target(encode_target(target)) == target
     assert "connects" not in encode_target(Target("id"))
     assert target.find_connect("sinks") == ("http://b", "4.3.1") and target.find_connect("none") == ("", "")
+
+
+def test_an_import_says_on_which_connect_a_connector_is(shell: Shell) -> None:
+    shell.write("a.yaml", STACK.replace("ON", "on: sinks"))
+    shell.kplan("apply", "a.yaml", "--yes")
+    kept = "removed: [{connector: sinks/out, keep: true}, {topic: lines, keep: true}]\n"
+    shell.write("a.yaml", f"version: 1\nstack: shop\n{kept}")
+    shell.kplan("apply", "a.yaml", "--yes")
+    shell.write("b.yaml", shell.kplan("import", "--stack", "again").out)
+    assert "2 to adopt" in shell.kplan("plan", "b.yaml").out
