@@ -8,6 +8,7 @@ from typing import Final
 
 from kplan.kinds.connector.config import plain
 from kplan.kinds.connector.debezium.discovery import make_table_filter
+from kplan.kinds.connector.debezium.listed_tables import listed_names
 from kplan.kinds.connector.debezium.prediction.grafts import graft_key, graft_value
 from kplan.kinds.connector.debezium.prediction.predict import find_obstacle, predict
 from kplan.kinds.connector.debezium.prediction.structure import Fields, TableStructure
@@ -46,8 +47,8 @@ def predict_parts(
 ) -> Iterator[PredictedSchema | str]:
     """Yield the schemas of the tables that the connector captures, and a phrase for what is not predicted.
 
-    `unread` says of a table why its structure is not known. Raises KplanError for a list of tables that kplan cannot
-    read.
+    `unread` says of a table why its structure is not known, and under "" what may be about any table. Raises KplanError
+    for a list of tables that kplan cannot read.
     """
     if obstacle := find_obstacle(connector):
         yield obstacle
@@ -55,6 +56,13 @@ def predict_parts(
     captures = make_table_filter(connector.config)
     signals = connector.config.get("signal.data.collection")
     find_topic = routing(plain(connector.config)).topic
+    settings = {key: value for key, value in connector.config.items() if isinstance(value, str)}
+    if "" in unread:
+        yield unread[""]
+    there = {table.name for table in tables}
+    yield from (
+        f"{name}: it is not there" for name in listed_names(settings, "table.include.list") if name not in there
+    )
     for table in tables:
         if table.name == signals or not captures(table.name):
             continue

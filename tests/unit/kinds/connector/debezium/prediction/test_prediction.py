@@ -108,6 +108,12 @@ def test_routed_topics_give_the_subjects_and_what_is_not_captured_gives_none() -
     assert [each.subject for each in parts] == ["t.orders-value", "t.orders-key"]
 
 
+def test_what_is_listed_and_not_there_and_what_may_be_about_any_table_is_named() -> None:
+    gone = list_gaps(ORDERS, table_include_list=r"public.orders,public\.gone,public.some.*")
+    assert gone == ["public.gone: it is not there"]
+    assert list(predict_parts(make_connector(), [], {"": "f.sql:1:2"})) == ["f.sql:1:2"]
+
+
 def test_tables_without_key_and_with_keys_of_the_connector_have_no_predicted_key() -> None:
     assert list_gaps(TableStructure("public.t", ORDERS.columns)) == ["public.t: key, it has no primary key"]
     given = list_gaps(ORDERS, message_key_columns="public.orders:note")
