@@ -138,7 +138,7 @@ def main(arguments: Sequence[str]) -> int:
     with (
         KafkaCluster() as kafka,
         ConnectWorker(kafka.bootstrap, plugin_path()) as connect,
-        ConnectWorker(kafka.bootstrap, plugin_path(), group="sinks") as sinks,
+        ConnectWorker(kafka.bootstrap, plugin_path(), group="sinks-connect") as sinks,
     ):
         trials = Trials(kafka, {"default": connect, "sinks": sinks})
         points = list(enumerate(trials.list_points(), 1))

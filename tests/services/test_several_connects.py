@@ -39,7 +39,8 @@ VALUE = "value.converter: org.apache.kafka.connect.storage.StringConverter"
 
 @pytest.fixture(scope="module")
 def sinks(kafka: KafkaCluster) -> Iterator[ConnectWorker]:
-    with ConnectWorker(kafka.bootstrap, plugin_path(), group="sinks") as worker:
+    """A second Connect; kplan knows the names of its internal topics, which stay on the broker of all tests."""
+    with ConnectWorker(kafka.bootstrap, plugin_path(), group="sinks-connect") as worker:
         yield worker
 
 
