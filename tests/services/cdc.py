@@ -22,7 +22,7 @@ environments:
   dev:
     kafka: {{bootstrap.servers: "{kafka.bootstrap}"}}
     connect: {{url: "{connect.url}"}}
-    timeouts: {{request: 10s, settle: 30s}}
+    timeouts: {{request: 10s, settle: 60s}}
 """
 
 

@@ -4,6 +4,7 @@ rows and offsets comes along.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from pathlib import Path
 
@@ -15,22 +16,23 @@ from tests.services.test_walk import ask, topics
 from tests.shell import Shell
 
 PINNED = {
-    "debezium-postgres": "    slot: rename\n    publication: rename\n",
-    "debezium-mariadb": "    server_id: 72\n    config: {schema.history.internal.kafka.topic: schema-changes.rename}\n",
+    "debezium-postgres": "    slot: {name}\n    publication: {name}\n",
+    "debezium-mariadb": "    server_id: 72\n    config: {{schema.history.internal.kafka.topic: schema-changes.{name}}}\n",
 }
+NUMBERS = itertools.count()  # a test that runs again has a database and a connector of its own
 
 
 @pytest.fixture(params=["postgres", "mariadb"])
 def capture(request: pytest.FixtureRequest, kafka: KafkaCluster, connect: ConnectWorker, tmp_path: Path) -> Capture:
     server: Postgres | MariaDB = request.getfixturevalue(request.param)
     test = request.node.name.removeprefix("test_").split("_")[1]  # what is renamed
-    return captured(Shell(tmp_path), kafka, connect, server, f"{test}{request.param}")
+    return captured(Shell(tmp_path), kafka, connect, server, f"{test}{request.param}{next(NUMBERS)}")
 
 
 def test_a_connector_of_another_name_goes_on_where_it_was_while_rows_come(
     capture: Capture, connect: ConnectWorker
 ) -> None:
-    pinned = PINNED[capture.template]
+    pinned = PINNED[capture.template].format(name=capture.name)
     capture.create("orders")
     capture.declare(block=pinned)
     capture.apply()
