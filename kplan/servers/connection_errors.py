@@ -5,22 +5,26 @@ from __future__ import annotations
 import logging
 import random
 import re
-import socket
 import ssl
-import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from contextlib import suppress
 from dataclasses import field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from kplan.diagnostics import Denied, Diagnostic, ErrorClass, Invalid, KplanError, Span, Unreachable, codes, error
 from kplan.model.masks import Mask
+from kplan.servers.ports import (
+    PROBE_TIMEOUT_S,
+    PortProtocol,
+    create_unverified_context,
+    detect_protocol,
+    open_connection,
+)
 from kplan.servers.waits import RETRY, WAITS
 from kplan.values import dataclass
 
@@ -35,10 +39,8 @@ UNLIMITED_TIMEOUT_S: Final = 3600.0
 SILENT_ERRORS: Final = ("_TIMED_OUT", "_TIMED_OUT_QUEUE", "_TRANSPORT", "REQUEST_TIMED_OUT")
 CERTIFICATE_TIMEOUT_S: Final = 5.0  # for a handshake that shows a certificate
 PROBE_AFTER_S: Final = 2.0  # without an answer; ordinary brokers answer in less
-PROBE_TIMEOUT_S: Final = 2.0
 MAX_PROBED: Final = 5  # servers
 MAX_PAUSE_S: Final = 30.0
-_API_VERSIONS, _METADATA = 18, 3  # https://kafka.apache.org/protocol#protocol_api_keys
 _SERVER = re.compile(r"(?:\w+://)?(?P<server>[^/\s]+)/\S+: ")
 _TAIL = re.compile(r" \(after \d+ms in state .*\)$")
 _INTERNAL = re.compile(r"error:[0-9A-F]{8}:SSL routines::")
@@ -122,16 +124,6 @@ def refused_setting(message: str, span: Span | None, help: str = "") -> Diagnost
     """Return the error for librdkafka's message about a setting, or about several together."""
     help = help or "correct it under `kafka:` of the environment; the names are librdkafka's"
     return error(codes.K203, "a setting of the Kafka client is wrong", message, help=help, span=span)
-
-
-class PortProtocol(StrEnum):
-    """The protocol of a port, as far as one small request can show."""
-
-    BROKER = "a Kafka broker"
-    CONTROLLER = "a KRaft controller"
-    HTTP = "HTTP"
-    TLS = "TLS"
-    UNKNOWN = ""
 
 
 _WRONG_PORTS: Final[Mapping[PortProtocol, tuple[str, str]]] = {
@@ -376,43 +368,6 @@ def misdirected_error(message: str, help: str) -> Unreachable:
     return failure
 
 
-def detect_protocol(server: str, uses_tls: bool) -> PortProtocol:
-    """Return the protocol of the port, by its answer to an ApiVersions request, which brokers answer to anyone.
-
-    https://kafka.apache.org/protocol#The_Messages_ApiVersions
-    """
-    body = struct.pack(">hhih", _API_VERSIONS, 0, 1, -1)
-    try:
-        with _connect(server, PROBE_TIMEOUT_S) as connection:
-            stream = _unverified_context().wrap_socket(connection) if uses_tls else connection
-            stream.sendall(struct.pack(">i", len(body)) + body)
-            end = time.monotonic() + PROBE_TIMEOUT_S
-            head = _receive(stream, 14, end)
-            if head.startswith(b"HTTP"):
-                return PortProtocol.HTTP
-            if head[:1] == b"\x15":  # a TLS alert record
-                return PortProtocol.TLS
-            _, correlation, _, count = struct.unpack(">iihi", head)
-            if correlation != 1 or not 0 < count < 1000:
-                return PortProtocol.UNKNOWN
-            keys = {key for key, _, _ in struct.iter_unpack(">hhh", _receive(stream, 6 * count, end))}
-    except (OSError, ValueError, struct.error):
-        return PortProtocol.UNKNOWN
-    return PortProtocol.BROKER if _METADATA in keys else PortProtocol.CONTROLLER
-
-
-def _receive(stream: socket.socket, size: int, end: float) -> bytes:
-    """Return the next bytes, fewer where the stream ends. Raises OSError where they do not come before `end`."""
-    data = b""
-    while len(data) < size:
-        stream.settimeout(max(0.001, end - time.monotonic()))
-        part = stream.recv(size - len(data))
-        if not part:
-            break
-        data += part
-    return data
-
-
 def refresh_metadata(admin: Any, seconds: float) -> None:
     """Ask any living broker for metadata: requests wait for the broker that it names, even if that one is dead."""
     with suppress(Exception):  # the next request reports the error
@@ -434,27 +389,14 @@ def find_certificate_problem(server: str, config: Mapping[str, str]) -> str:
 
 def _speaks_tls(server: str) -> bool:
     try:
-        _shake_hands(server, _unverified_context())
+        _shake_hands(server, create_unverified_context())
     except (OSError, ValueError):
         return False
     return True
 
 
-def _unverified_context() -> ssl.SSLContext:
-    """Return a context to probe a port: nothing secret is sent, only the answer matters."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 def _shake_hands(server: str, context: ssl.SSLContext) -> None:
     """Perform a TLS handshake with the server. Raises OSError or ValueError."""
     host = server.rpartition(":")[0].strip("[]")
-    with _connect(server, CERTIFICATE_TIMEOUT_S) as connection:
+    with open_connection(server, CERTIFICATE_TIMEOUT_S) as connection:
         context.wrap_socket(connection, server_hostname=host).close()
-
-
-def _connect(server: str, seconds: float) -> socket.socket:
-    host, _, port = server.rpartition(":")
-    return socket.create_connection((host.strip("[]"), int(port)), seconds)

@@ -34,8 +34,9 @@ from kplan.diagnostics import (
 )
 from kplan.model.masks import Mask
 from kplan.servers.access import Access, Pacing
-from kplan.servers.connection_errors import PortProtocol, detect_protocol, misdirected_error
+from kplan.servers.connection_errors import misdirected_error
 from kplan.servers.http_limits import MIB, TooLarge, create_limited_session, has_timed_out
+from kplan.servers.ports import PortProtocol, detect_protocol
 from kplan.servers.waits import RETRY, WAITS
 from kplan.values import dataclass
 

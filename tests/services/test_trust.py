@@ -86,7 +86,9 @@ def test_the_workers_own_topics_stay(shell: Shell, admin: AdminClient) -> None:
     shell.write("stack.yaml", f"version: 1\nstack: trust-own\ntopics: {{}}\nremoved:\n{listed}")
     refused = shell.kplan("plan", "stack.yaml", "--accept", "delete:*", "--format", "json", expect=4)
     problems = json.loads(refused.out)["diagnostics"]
-    assert [problem["address"] for problem in problems if problem["code"] == "K234"] == [f"topic/{name}" for name in own]
+    assert [problem["address"] for problem in problems if problem["code"] == "K234"] == [
+        f"topic/{name}" for name in own
+    ]
 
     make(admin, "trust.harmless")
     shell.write("stack.yaml", "version: 1\nstack: trust-own\ntopics: {}\nremoved: [{topic: trust.harmless}]\n")
