@@ -17,7 +17,8 @@ from tests.shell import Shell
 
 PINNED = {
     "debezium-postgres": "    slot: {name}\n    publication: {name}\n",
-    "debezium-mariadb": "    server_id: 72\n    config: {{schema.history.internal.kafka.topic: schema-changes.{name}}}\n",
+    "debezium-mariadb": "    server_id: 72\n"
+    "    config: {{schema.history.internal.kafka.topic: schema-changes.{name}}}\n",
 }
 NUMBERS = itertools.count()  # a test that runs again has a database and a connector of its own
 
