@@ -67,7 +67,8 @@ def read_live_resources(request: ImportRequest, opened: OpenEnvironment, runtime
     passwords = cluster.connectors.passwords(connectors) if cluster.connectors and connectors else {}
     hidden = {address for reading in readings for address in reading.hidden}
     _refuse_unmatched(request.globs, [*resources, *hidden])
-    found, free = select_live(resources, passwords, ledger, request.globs, request.stack, cluster.principal)
+    internal = cluster.internal_topics
+    found, free = select_live(resources, passwords, ledger, request.globs, request.stack, cluster.principal, internal)
     for address in sorted(hidden):
         found.note(f"{address} is left out: this user may not describe it")
     for reason in unread:

@@ -14,7 +14,7 @@ from kplan.values import dataclass
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment
     from kplan.app.runtime import Runtime
-    from kplan.model import Address, Health, Resource
+    from kplan.model import Address, Health, Owned, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,15 @@ class ListRequest:
         named = {glob.partition("/")[0] for glob in self.globs}
         return frozenset(name for name, kind in KINDS.items() if kind.is_in_every_plan or name in (*owned, *named))
 
-    def is_wanted(self, address: Address) -> bool:
-        """Whether the globs name the address."""
+    def is_wanted(self, address: Address, owner: Owned | None, internal_topics: Collection[str]) -> bool:
+        """Whether to list the address. `internal_topics` are those of Connect that kplan.yaml names."""
+        if self.unowned and owner is not None:
+            return False
         if self.globs:
             texts = (str(address), address.name)
             return any(fnmatch.fnmatchcase(text, glob) for glob in self.globs for text in texts)
-        return self.internal or not KINDS[address.kind].views.is_internal(address.name)
+        is_internal = KINDS[address.kind].views.is_internal
+        return self.internal or not is_internal(address.name, owner is not None, internal_topics)
 
 
 def list_resources(request: ListRequest, opened: OpenEnvironment, runtime: Runtime) -> list[dict[str, Any]]:
@@ -58,7 +61,7 @@ def list_resources(request: ListRequest, opened: OpenEnvironment, runtime: Runti
     rows = []
     for address, resource in sorted(resources.items()):
         owner = ledger.get(address)
-        if not request.is_wanted(address) or (request.unowned and owner):
+        if not request.is_wanted(address, owner, opened.cluster.internal_topics):
             continue
         row = {"address": str(address), "stack": owner.stack if owner else None}
         rows.append({**row, **KINDS[address.kind].views.describe_row(resource, health.get(address))})

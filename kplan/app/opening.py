@@ -67,7 +67,8 @@ def open_snapshot(environment: Environment, snapshot: Snapshot, path: str) -> Op
     from kplan.servers.snapshots import refuse_other
 
     refuse_other(snapshot, environment.name)
-    return OpenEnvironment(environment, *open_recorded(snapshot, path))
+    cluster, store = open_recorded(snapshot, path)
+    return OpenEnvironment(environment, replace(cluster, internal_topics=environment.internal_topics), store)
 
 
 def begin_reading(environment: Environment, runtime: Runtime) -> OpenEnvironment | None:

@@ -134,7 +134,13 @@ def open_cluster(
             opening.backends[kind] = backend
     backends = opening.backends.values()
     principal = "" if environment.is_super_user else environment.own_principal  # no binding takes from a super user
-    return Cluster.of(*backends, databases=opening.databases, mask=mask, principal=principal)
+    return Cluster.of(
+        *backends,
+        databases=opening.databases,
+        mask=mask,
+        principal=principal,
+        internal_topics=environment.internal_topics,
+    )
 
 
 def _open_topics(opening: Opening) -> Backend:

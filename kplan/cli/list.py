@@ -26,7 +26,11 @@ from kplan.kinds.registry import KINDS
     type=click.Choice(sorted(KINDS)),
     help="Only this kind; repeatable. Default: topics, connectors, and each kind of which a stack owns something.",
 )
-@option("--internal", is_flag=True, help="Include internal topics (__…).")
+@option(
+    "--internal",
+    is_flag=True,
+    help="Include internal topics: __…, and those of Connect and registries that no stack owns.",
+)
 @option("--unowned", is_flag=True, help="Only resources without an owner.")
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="A table, or JSON.")
 @SHOWING

@@ -115,7 +115,7 @@ def make_reader(plan: Plan, cluster: Cluster, store: Store) -> Callable[[], tupl
     def read_both() -> tuple[Live, Ledger]:
         ledger = store.ledger()
         live = read_addresses(cluster, addresses, [*of_ledger(ledger), *of_changes(plan.changes)], states)
-        return replace(live, state=store.topic), ledger
+        return replace(live, state=store.topic, internal=cluster.internal_topics), ledger
 
     return read_both
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -20,9 +20,9 @@ from kplan.text import count
 BY_SYSTEM: Final = "used by kplan or brokers"
 
 
-def is_selected(address: Address, globs: Sequence[str]) -> bool:
+def is_selected(address: Address, globs: Sequence[str], internal: Collection[str] = ()) -> bool:
     """Return whether the globs select the address: internal topics only by their exact name."""
-    if address.kind == "topic" and is_internal(address.name):
+    if address.kind == "topic" and (is_internal(address.name) or address.name in internal):
         return any(glob in (address.name, str(address)) for glob in globs)
     return not globs or any(_matches(address, glob) for glob in globs)
 
@@ -44,10 +44,11 @@ def select_live(
     globs: Sequence[str],
     stack: str,
     principal: str = "",
+    internal: Collection[str] = (),
 ) -> tuple[ImportedResources, dict[str, Topic]]:
     """Return the selected resources, and all topics that no other stack owns: a connector's topics come with it.
 
-    `principal` is kplan's own user.
+    `principal` is kplan's own user; `internal` are topics of Connect that kplan.yaml names.
     """
     imported = ImportedResources()
     free_topics: dict[str, Topic] = {}
@@ -58,7 +59,7 @@ def select_live(
         is_available = owner is None or owner.stack == stack
         if isinstance(resource, Topic) and is_available:
             free_topics[resource.name] = resource
-        if not is_selected(address, globs):
+        if not is_selected(address, globs, internal):
             continue
         if owner is not None and not is_available:
             left_out.setdefault(f"stack {owner.stack} owns it", []).append(resource)

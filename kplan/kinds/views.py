@@ -54,8 +54,10 @@ class Views(Protocol[R_contra]):
     undo_omits: frozenset[str] = frozenset()  # paths of attributes that an undo does not simply set back
 
     # -- list -----------------------------------------------------------------------------------------------------
-    def is_internal(self, name: str) -> bool:
-        """Whether a list shows the resource only to who asks for it."""
+    def is_internal(self, name: str, is_owned: bool, internal_topics: Collection[str]) -> bool:
+        """Whether a list shows the resource only to who asks for it; `internal_topics` are those of Connect that
+        kplan.yaml names.
+        """
         return False
 
     def describe_row(self, resource: R_contra, health: Health | None) -> Json:

@@ -361,6 +361,7 @@ class Live:
         default_factory=dict
     )  # by kind: why its server could not be read, where nothing here needs it
     state: str = ""  # the topic that holds kplan's own state
+    internal: frozenset[str] = frozenset()  # topics of Connect's workers, as kplan.yaml names them
     principal: str = ""  # kplan's own user, as brokers see it; empty where it is not known, or a super user
     operations: frozenset[str] | None = None  # what it may do on the cluster; None where it was not asked
     allows_by_default: bool | None = None  # whether everybody may use what has no binding; None: not known

@@ -70,7 +70,7 @@ def refuse_internal(found: Difference, live: Live, ledger: Ledger) -> None:
     """Turn each change that no internal topic may have into a problem."""
     allowed = []
     for change in found.changes:
-        if refusal := find_refusal(change, ledger.get(change.address), live.state):
+        if refusal := find_refusal(change, ledger.get(change.address), live.state, live.internal):
             found.diagnostics.append(_internal(change, refusal))
         else:
             allowed.append(change)
@@ -361,7 +361,7 @@ def _destroy(stack: Stack, live: Live, mine: Ledger, found: Difference) -> None:
             change = Change(
                 address, Action.DELETE, now, None, (), "destroy", span=span, owner=owned, created=owned.created
             )
-            stays = not owned.created or find_refusal(change, owned, live.state)
+            stays = not owned.created or find_refusal(change, owned, live.state, live.internal)
             found.changes.append(replace(change, action=Action.RELEASE) if stays else change)
 
 

@@ -142,7 +142,7 @@ def read_live_state(
     needed = {address for stack in stacks for address in find_needed_addresses(stack, ledger)}
     live = _collect({**named, **prefetch.readings}, prefetch.targets, needed)
     _refuse_unknown_connects(live, needed, named, prefetch)
-    live = replace(live, state=store.topic, principal=cluster.principal)
+    live = replace(live, state=store.topic, internal=cluster.internal_topics, principal=cluster.principal)
     owned = {a for a, o in ledger.items() if o.stack in names}
     overview.refuse_unreadable(names, declared | owned)
     refuse_interrupted(store, names, overview)

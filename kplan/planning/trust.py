@@ -26,7 +26,7 @@ def find_forbidden(changes: Iterable[Change], live: Live, ledger: Ledger) -> lis
     found = []
     for change in changes:
         owner = ledger.get(change.address)
-        if refusal := find_refusal(change, owner, live.state):
+        if refusal := find_refusal(change, owner, live.state, live.internal):
             found.append(f"{change.address}: {refusal}")
         elif change.action in (Action.DELETE, Action.REPLACE) and owner is not None and owner.protect:
             found.append(f"{change.address}: it is protected now")
@@ -90,7 +90,7 @@ def find_undo_refusals(
     The journal may be forged, so it is held against the ledger and the live state.
     """
     owner = _owner(change, ledger)
-    if refusal := find_refusal(back, owner, live.state):
+    if refusal := find_refusal(back, owner, live.state, live.internal):
         yield refusal
         return
     if owner is not None and owner.stack != stack:

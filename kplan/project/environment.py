@@ -22,7 +22,7 @@ from kplan.values import dataclass
 
 INTEGER_KEYS = ("attempts", "brokers", "partitions", "replication_factor")  # a process's environment holds only texts
 PUBLIC_SETTINGS = re.compile(  # settings that errors may show though they come from outside
-    r"(?:^|\.)(?:bootstrap\.servers|url|location|username|protocol|mechanisms?|ca|certificate|key|principal|group_id)\Z"
+    r"(?:^|\.)(?:bootstrap\.servers|url|location|username|protocol|mechanisms?|ca|certificate|key|principal|group_id|internal_topics)\Z"
 )
 PLACEHOLDER_URL = "http://replaced"  # in place of an address until templates are rendered
 NOTIFY = "KPLAN_NOTIFY"  # a webhook, with or without a kplan.yaml
@@ -42,7 +42,13 @@ OPTIONAL_SECTIONS = (
     "simulated",
 )  # none is "not set"
 SECRET_SECTIONS = ("kafka", "connect", "schema_registry", "notify", "variables")
-ADDRESS_SETTINGS = ("bootstrap.servers", "url", "connect_url", "group_id")  # plans and the state contain them
+ADDRESS_SETTINGS = (
+    "bootstrap.servers",
+    "url",
+    "connect_url",
+    "group_id",
+    "internal_topics",
+)  # plans and the state contain them
 ADDRESS_KEYS = (("kafka", "bootstrap.servers"), ("connect", "url"))
 
 
@@ -131,6 +137,12 @@ class Environment:
         """Return each Connect's `group.id`, as far as it is known, by alias; that of the default one is empty."""
         given = {"": self.connect, **self.other_connects}
         return {alias: str(options["group_id"]) for alias, options in given.items() if options.get("group_id")}
+
+    @property
+    def internal_topics(self) -> frozenset[str]:
+        """Return the topics in which Connect's workers keep their state, as far as the file names them."""
+        clusters = (self.connect, *self.other_connects.values())
+        return frozenset(str(name) for options in clusters for name in options.get("internal_topics") or ())
 
     @property
     def has_registry(self) -> bool:
@@ -282,13 +294,13 @@ class _Reader:
             return OMITTED  # `{{ env.CA | default(none) }}`
         if path[-1] in INTEGER_KEYS and isinstance(value, str) and re.fullmatch(r"-?\d{1,9}", value):
             return int(value)
-        if isinstance(value, str) and len(value) >= 4 and not PUBLIC_SETTINGS.search(str(path[-1])):
+        if isinstance(value, str) and len(value) >= 4 and not PUBLIC_SETTINGS.search(_find_key(path)):
             self.secrets.append(value)
         return value
 
     def render_secrets(self, text: str, path: tuple[str | int, ...], paths: Sequence[tuple[str, ...]]) -> Any:
         """Return the text with the secrets of providers in it."""
-        if path[2] not in SECRET_SECTIONS or str(path[-1]) in ADDRESS_SETTINGS:
+        if path[2] not in SECRET_SECTIONS or _find_key(path) in ADDRESS_SETTINGS:
             detail = ".".join(map(str, path[2:]))
             help = "plans and the state contain this setting; use `env.NAME` or write the value"
             self.report(path, codes.K209, "a sensitive value would be shown", detail, help)
@@ -341,17 +353,22 @@ class _Reader:
 
 def _is_optional_offline(path: tuple[str | int, ...]) -> bool:
     """Return whether a plan can be made without the value at `path`."""
-    if path[2] == "connect" and path[-1] == "group_id":  # bindings of source connectors are made of it
+    if path[2] == "connect" and _find_key(path) in ("group_id", "internal_topics"):  # bindings and refusals need them
         return False
     is_optional = path[2] in ("kafka", "connect", "schema_registry", "state", "notify")
     return is_optional or (path[2] == "variables" and len(path) == 4)
+
+
+def _find_key(path: tuple[str | int, ...]) -> str:
+    """Return the last key of the path, which is that of the list where the path ends at an item."""
+    return next(part for part in reversed(path) if isinstance(part, str))
 
 
 def _make_placeholder(path: tuple[str | int, ...], offline_target: Target) -> Any:
     """Return a placeholder for an unknown value. A variable is omitted, so the stack decides whether it is needed."""
     if path[2] == "variables":
         return OMITTED
-    key = next(part for part in reversed(path) if isinstance(part, str))
+    key = _find_key(path)
     addresses = {"bootstrap.servers": offline_target.bootstrap, "url": offline_target.connect_url}
     return addresses.get(key) or ("http://unknown" if key in ("url", "webhook") else "?")  # too short to be masked
 

@@ -180,6 +180,7 @@ class Cluster:
     databases: Databases | None = None
     mask: Mask = field(default_factory=Mask)
     principal: str = ""  # kplan's own user, as brokers see it; empty where it is not known, or a super user
+    internal_topics: frozenset[str] = frozenset()  # of Connect's workers, as kplan.yaml names them
 
     @classmethod
     def of(
@@ -188,10 +189,11 @@ class Cluster:
         databases: Databases | None = None,
         mask: Mask | None = None,
         principal: str = "",
+        internal_topics: frozenset[str] = frozenset(),
     ) -> Cluster:
         """Return the cluster of these backends; None stands for a server that the environment does not have."""
         by_kind = {(backend.kind, backend.server): backend for backend in backends if backend is not None}
-        return cls(by_kind, databases, Mask() if mask is None else mask, principal)
+        return cls(by_kind, databases, Mask() if mask is None else mask, principal, internal_topics)
 
     def find(self, address: Address) -> Backend | None:
         """Return the backend of a resource; None where the environment does not have its server."""

@@ -63,15 +63,16 @@ K234 = Code(
     "an internal topic is never deleted or emptied",
     level="error",
     cause="""
-        Names that begin with `__` or `_confluent`, `_schemas`, and names that end like those of Connect's own topics
-        (`connect-configs`, `connect-offsets`, `connect-status`) hold the state of Kafka, Connect, a schema registry or
-        kplan. kplan neither deletes nor replaces them, and sets no policy that deletes their records. The only ones it
-        deletes are those that begin with `__` and that a connector template created, such as a heartbeat topic.
+        Names that begin with `__` or `_confluent`, `_schemas`, names that end like those of Connect's own topics
+        (`connect-configs`, `connect-offsets`, `connect-status`), and those under `internal_topics` of a Connect in
+        kplan.yaml hold the state of Kafka, Connect, a schema registry or kplan. kplan neither deletes nor replaces
+        them, and sets no policy that deletes their records. The only ones it deletes are those that begin with `__` and
+        that a connector template created, such as a heartbeat topic.
         """,
     remedy="""
         Take the entry out of `removed:`, or the setting out of the topic. With `keep: true` an entry gives up ownership
-        and deletes nothing. Connect does not report the names of its own topics: with names unlike these, set
-        `protect: true` on them.
+        and deletes nothing. Connect does not report the names of its own topics: list names unlike these in kplan.yaml
+        (`connect: {url: …, internal_topics: [sinks-configs, sinks-offsets, sinks-status]}`).
         """,
 )
 

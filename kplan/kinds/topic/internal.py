@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Final
 
 from kplan.kinds.topic.losses import may_lose
@@ -34,16 +35,17 @@ def is_state_topic(address: Address, stack: Stack) -> bool:
     return address == state_address(stack.state_topic)
 
 
-def find_refusal(change: Change, owner: Owned | None, state: str) -> str:
+def find_refusal(change: Change, owner: Owned | None, state: str, internal: Collection[str] = ()) -> str:
     """Say why `change` is never made; empty where it may be.
 
-    `owner` is the ledger's record of its topic, `state` the topic that holds kplan's own state. A topic that a template
-    made for its connector, such as a heartbeat topic, may go again.
+    `owner` is the ledger's record of its topic, `state` the topic that holds kplan's own state, `internal` are the
+    topics that kplan.yaml names as those of Connect. A topic that a template made for its connector, such as a
+    heartbeat topic, may go again.
     """
     name = change.address.name
-    if change.address.kind != "topic" or not (is_internal(name) or name == state):
+    if change.address.kind != "topic" or not (is_internal(name) or name == state or name in internal):
         return ""
-    if name != state and name.startswith("__") and is_made_by_template(change, owner):
+    if name != state and name not in internal and name.startswith("__") and is_made_by_template(change, owner):
         return ""
     if change.action in (Action.DELETE, Action.REPLACE):
         return f"{name} is an internal topic, so it is never deleted"

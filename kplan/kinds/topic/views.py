@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from kplan.kinds.topic.internal import is_left_out
+from kplan.kinds.topic.internal import is_internal, is_left_out
 from kplan.kinds.views import LiveResource, Shape, Views
 from kplan.model import Health, Live, Resource, Topic
 from kplan.model.codec import facts_from_json, facts_to_json
@@ -22,8 +22,9 @@ class TopicViews(Views[Topic]):
     holds_records = True
     undo_omits = frozenset({"/partitions", "/replication_factor"})
 
-    def is_internal(self, name: str) -> bool:
-        return name.startswith("__")
+    def is_internal(self, name: str, is_owned: bool, internal_topics: Collection[str]) -> bool:
+        """Whether it is Kafka's or kplan's, or nobody's and Connect's or a registry's."""
+        return name.startswith("__") or (not is_owned and (is_internal(name) or name in internal_topics))
 
     def describe_row(self, topic: Topic, health: Health | None) -> Json:
         return {"partitions": topic.partitions, "replication_factor": topic.replication_factor}

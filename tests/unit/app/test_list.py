@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from kplan.app.list import ListRequest
+from kplan.model import Address, Owned
 from tests.shell import Shell
 
 STACK = """
@@ -36,3 +38,20 @@ def test_list_shows_what_is_live_and_whose_it_is(shell: Shell) -> None:
     rows = shell.kplan("list", "shop.c*", "--format", "json").json
     assert [(row["address"], row["stack"]) for row in rows] == [("topic/shop.customers", "shop")]
     assert "0 resources." in shell.kplan("list", "--unowned").out
+
+
+TOPICS = [("topic/a.connect-offsets", False), ("topic/_schemas", False), ("topic/sinks-offsets", False),
+          ("topic/__consumer_offsets", False), ("topic/orders", True), ("connector/sinks-offsets", True)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("address", "is_shown"), TOPICS)
+def test_topics_of_connect_and_registries_are_listed_to_who_asks_or_owns_them(address: str, is_shown: bool) -> None:
+    resource = Address(*address.split("/"))
+    owner = Owned(resource, "platform", "prod", created=True)
+    internal = frozenset({"sinks-offsets"})
+    assert ListRequest().is_wanted(resource, None, internal) is is_shown
+    assert ListRequest(unowned=True).is_wanted(resource, None, internal) is is_shown
+    assert ListRequest(internal=True).is_wanted(resource, None, internal)
+    assert ListRequest((address,)).is_wanted(resource, None, internal)
+    assert ListRequest().is_wanted(resource, owner, internal) is not resource.name.startswith("__")
+    assert not ListRequest((address,), unowned=True).is_wanted(resource, owner, internal)

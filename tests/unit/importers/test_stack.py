@@ -295,6 +295,16 @@ def test_internal_topics_are_told_by_their_names(name: str, internal: bool) -> N
     assert is_internal(name) is internal
 
 
+def test_topics_that_kplan_yaml_names_as_connects_own_are_taken_only_by_their_very_name(tmp_path: Path) -> None:
+    _, cluster, store = there(str(tmp_path), [Topic("orders", 1, 3), Topic("sinks-offsets", 25, 3)])
+    resources = {a: r for backend in cluster.backends for a, r in backend.read(None).resources.items()}
+    for globs, names in (((), {"orders"}), (("sinks-*",), set()), (("sinks-offsets",), {"sinks-offsets"})):
+        found, _ = select_live(resources, {}, {}, globs, "imported", internal=frozenset({"sinks-offsets"}))
+        assert {topic.name for topic in found.topics.values()} == names
+    cluster.close()
+    store.close()
+
+
 # -- the command
 STACK = """
 version: 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -98,7 +98,7 @@ class OtherComparison:
 class PolicyViews(Views[Policy]):
     plural = "policies"
 
-    def is_internal(self, name: str) -> bool:
+    def is_internal(self, name: str, is_owned: bool, internal_topics: Collection[str]) -> bool:
         return name.startswith("_")
 
     def describe_row(self, policy: Policy, health: Health | None) -> Json:

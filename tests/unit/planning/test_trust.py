@@ -118,6 +118,25 @@ def test_destroy_gives_up_internal_topics_that_the_stack_made(place: Place) -> N
     }
 
 
+def test_topics_that_kplan_yaml_names_as_connects_own_are_never_deleted(place: Place) -> None:
+    """Neither by a plan, nor by a saved one, nor by destroy."""
+    place.somebody(None, Topic("sinks-offsets", 1, 3, {"cleanup.policy": "compact"}))
+    plan = plan_deletion(place, "sinks-offsets")
+    place.apply(Topic("a", 1, 3), Topic("sinks-status", 1, 3))
+    place.cluster = replace(place.cluster, internal_topics=frozenset({"sinks-offsets", "sinks-status"}))
+    removed = (Removal(Address("topic", "sinks-offsets")),)
+    refused = planned(replace(stack(Topic("a", 1, 3)), removed=removed), place.cluster, place.store)
+    assert {problem.address for problem in refused.diagnostics if problem.code == "K234"} == {
+        "topic/sinks-offsets", "topic/sinks-status",
+    }  # fmt: skip
+    with pytest.raises(Stale, match="sinks-offsets is an internal topic, so it is never deleted"):
+        Apply(
+            place.run(plan), saved=True, list_entries=lambda: Listed(removed=frozenset({removed[0].address}))
+        ).execute()
+    destroyed = planned(stack(), place.cluster, place.store, mode="destroy")
+    assert {c.address.name: c.action for c in destroyed.changes} == {"a": Action.DELETE, "sinks-status": Action.RELEASE}
+
+
 # -- what a saved plan says of itself ---------------------------------------------------------------------------------
 def test_what_no_stack_owns_is_deleted_only_where_the_file_lists_it(place: Place) -> None:
     place.somebody(None, Topic("theirs", 1, 3))

@@ -12,6 +12,7 @@ import pytest
 from kplan.app.servers import open_cluster
 from kplan.diagnostics import Diagnostic
 from kplan.language import source
+from kplan.model import Target
 from kplan.project.environment import Environment, build_environment
 from kplan.servers.simulated_access import SimulatedAcls
 
@@ -86,6 +87,23 @@ def test_connects_group_comes_from_the_file_and_is_no_secret() -> None:
     assert environment_of("{authorizer: {principal: '{{ env.WHO }}'}}", WHO="User:kplan").secrets == ()
 
 
+def test_connects_own_topics_come_from_the_file_and_are_no_secrets() -> None:
+    assert environment_of("{connect: {url: 'http://x'}}").internal_topics == frozenset()
+    body = "{connect: {default: {url: 'http://x', internal_topics: ['{{ env.TEAM }}-configs']}, sinks: SINKS}}"
+    sinks = "{url: 'http://y', internal_topics: [b-configs, b-offsets]}"
+    environment = environment_of(body.replace("SINKS", sinks), TEAM="team-a")
+    assert environment.internal_topics == {"team-a-configs", "b-configs", "b-offsets"}
+    assert environment.secrets == ()
+
+
+def test_connects_own_topics_are_never_guessed_offline() -> None:
+    body = "{connect: {url: 'http://x', internal_topics: ['{{ env.TEAM }}-configs']}}"
+    document, _ = source.load(f"version: 1\nenvironments: {{prod: {body}}}\n", "kplan.yaml")
+    assert document is not None
+    environment, problems = build_environment(document, "prod", {}, offline_target=Target())
+    assert environment is None and "the process's environment has no TEAM" in problems[0].detail
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -93,6 +111,9 @@ def test_connects_group_comes_from_the_file_and_is_no_secret() -> None:
         ("{authorizer: {principal: '{{ env.WHO }}'}}", "the process's environment has no WHO"),
         ("{authorizer: {allow_everyone_if_no_acl: perhaps}}", "allow_everyone_if_no_acl"),
         ("{connect: {url: 'http://x', group_id: ''}}", "group_id"),
+        ("{connect: {url: 'http://x', internal_topics: ['a b']}}", "A topic's name has letters"),
+        ("{connect: {url: 'http://x', internal_topics: []}}", "sinks-offsets"),
+        ("{connect: {url: 'http://x', internal_topics: ['{{ secret.vault.name }}']}}", "plans and the state contain"),
     ],
 )
 def test_a_wrong_value_is_an_error_at_its_place(body: str, words: str) -> None:
