@@ -25,7 +25,7 @@ from kplan.values import dataclass
 if TYPE_CHECKING:
     from kplan.kinds.connector.debezium.discovery import DiscoveredTable
     from kplan.kinds.connector.debezium.engine import Login
-    from kplan.servers.access import Access
+    from kplan.servers.access import Access, OidcLogin
     from kplan.servers.connect.connectors import ConnectConnectors
     from kplan.servers.connect.incremental import Signals
     from kplan.servers.databases.base import Databases
@@ -259,7 +259,7 @@ def _open_subjects(opening: Opening) -> Backend | None:
     from kplan.servers.registry.client import PARALLEL, PEER, RegistryClient
     from kplan.servers.registry.subjects import RegistrySubjects
 
-    access = _read_access(environment, PEER.section, environment.schema_registry)
+    access = read_access(environment, PEER.section, environment.schema_registry)
     pacing = Pacing(
         environment.request_timeout, environment.settle_timeout, environment.attempts, environment.delay, PARALLEL
     )
@@ -284,7 +284,7 @@ def _open_connect(opening: Opening, alias: str, options: Mapping[str, Any]) -> C
 
     environment = opening.environment
     topics: Any = opening.backends[TOPIC.name] if environment.kafka else None
-    access = _read_access(environment, f"connect.{alias}" if alias else "connect", options)
+    access = read_access(environment, f"connect.{alias}" if alias else "connect", options)
     pacing = Pacing(
         environment.request_timeout,
         environment.settle_timeout,
@@ -304,11 +304,11 @@ def _open_connect(opening: Opening, alias: str, options: Mapping[str, Any]) -> C
     )
 
 
-def _read_access(environment: Environment, section: str, options: Mapping[str, Any]) -> Access:
+def read_access(environment: Environment, section: str, options: Mapping[str, Any]) -> Access:
     """Return how a server is reached, as its section of the environment says it."""
     from kplan.servers.access import Access
 
-    url = options["url"]
+    url, oidc = options["url"], options.get("oidc")
 
     def file(key: str) -> str:
         return _file(environment, f"{section}.{key}", str(options[key])) if options.get(key) else ""
@@ -322,6 +322,28 @@ def _read_access(environment: Environment, section: str, options: Mapping[str, A
         key=file("key"),
         key_password=str(options.get("key_password") or ""),
         token=str(options.get("token") or ""),
+        oidc=_read_oidc(environment, f"{section}.oidc", oidc) if oidc else None,
+        proxy=str(options.get("proxy") or ""),
+    )
+
+
+def _read_oidc(environment: Environment, section: str, options: Mapping[str, Any]) -> OidcLogin:
+    """Return how tokens are fetched for a server. The headers are those of Confluent Cloud's clients."""
+    from kplan.servers.access import OidcLogin
+
+    headers = {"target-sr-cluster": "logical_cluster", "Confluent-Identity-Pool-Id": "identity_pool_id"}
+    ca = _file(environment, f"{section}.ca", str(options["ca"])) if options.get("ca") else ""
+    return OidcLogin(
+        section,
+        str(options["token_url"]),
+        str(options["client_id"]),
+        str(options["client_secret"]),
+        scope=str(options.get("scope") or ""),
+        client_authentication=str(options.get("client_authentication") or "client_secret_basic"),
+        parameters={key: str(value) for key, value in (options.get("parameters") or {}).items()},
+        headers={header: str(options[key]) for header, key in headers.items() if options.get(key)},
+        ca=ca,
+        proxy=str(options.get("proxy") or ""),
     )
 
 

@@ -22,7 +22,8 @@ from kplan.values import dataclass
 
 INTEGER_KEYS = ("attempts", "brokers", "partitions", "replication_factor")  # a process's environment holds only texts
 PUBLIC_SETTINGS = re.compile(  # settings that errors may show though they come from outside
-    r"(?:^|\.)(?:bootstrap\.servers|url|location|username|protocol|mechanisms?|ca|certificate|key|principal|group_id|internal_topics)\Z"
+    r"(?:^|\.)(?:bootstrap\.servers|url|location|username|protocol|mechanisms?|ca|certificate|key|principal"
+    r"|group_id|internal_topics|token_url|client_id|scope|proxy)\Z"
 )
 PLACEHOLDER_URL = "http://replaced"  # in place of an address until templates are rendered
 NOTIFY = "KPLAN_NOTIFY"  # a webhook, with or without a kplan.yaml
@@ -49,6 +50,8 @@ ADDRESS_SETTINGS = (
     "group_id",
     "internal_topics",
 )  # plans and the state contain them
+URL_SETTINGS = ("url", "webhook", "token_url", "proxy")
+OIDC = "oidc"  # the only options of a Connect that are a block of their own
 ADDRESS_KEYS = (("kafka", "bootstrap.servers"), ("connect", "url"))
 
 
@@ -370,7 +373,7 @@ def _make_placeholder(path: tuple[str | int, ...], offline_target: Target) -> An
         return OMITTED
     key = _find_key(path)
     addresses = {"bootstrap.servers": offline_target.bootstrap, "url": offline_target.connect_url}
-    return addresses.get(key) or ("http://unknown" if key in ("url", "webhook") else "?")  # too short to be masked
+    return addresses.get(key) or ("http://unknown" if key in URL_SETTINGS else "?")  # too short to be masked
 
 
 def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: File | None, folder: str) -> Environment:
@@ -379,7 +382,8 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
     connect, other_connects = split_connects(data.get("connect") or {})
     registry = data.get("schema_registry") or {}
     _refuse_same_connects(reader, (*at, "connect"), {DEFAULT: connect, **other_connects})
-    passwords = [*_collect_secrets(kafka, connect, *other_connects.values(), registry), *reader.passwords]
+    logins = _read_token_logins(reader, at, connect, other_connects, registry)
+    passwords = [*_collect_secrets(kafka, connect, *other_connects.values(), registry, *logins), *reader.passwords]
     state = data.get("state") or {}
     retry = data.get("retry") or {}
     authorizer = data.get("authorizer") or {}
@@ -430,9 +434,43 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
 
 def split_connects(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]:
     """Return the options of the default Connect, and those of the others by alias."""
-    named = {key: value for key, value in data.items() if isinstance(value, dict)}
+    named = {key: value for key, value in data.items() if isinstance(value, dict) and key != OIDC}
     default = named.pop(DEFAULT, None)
     return default or {key: value for key, value in data.items() if key not in named}, named
+
+
+def _read_token_logins(
+    reader: _Reader,
+    path: tuple[str, ...],
+    connect: Mapping[str, Any],
+    other_connects: Mapping[str, Mapping[str, Any]],
+    registry: Mapping[str, Any],
+) -> list[Mapping[str, Any]]:
+    """Return the blocks `oidc:` of the servers, and their further parameters; report a second login next to one."""
+    servers = {"connect": connect, **{f"connect.{alias}": each for alias, each in other_connects.items()}}
+    servers["schema_registry"] = registry
+    blocks: list[Mapping[str, Any]] = []
+    for section, options in servers.items():
+        login = options.get(OIDC)
+        if not login:
+            continue
+        blocks += [login, {f"secret {key}": value for key, value in (login.get("parameters") or {}).items()}]
+        others = [key for key in ("username", "password", "token") if options.get(key)]
+        if others:
+            reader.report(
+                _find_login(reader.document, path, section),
+                codes.K203,
+                "two logins for one server",
+                f"{section} has `{OIDC}` and `{others[0]}`",
+                "remove one of the two",
+            )
+    return blocks
+
+
+def _find_login(document: Document, path: tuple[str, ...], section: str) -> tuple[str, ...]:
+    """Return the path of the section's `oidc:`; that of the default Connect has two forms."""
+    plain = (*path, *section.split("."), OIDC)
+    return plain if plain in document.spans else (*path, section, DEFAULT, OIDC)
 
 
 def _refuse_same_connects(reader: _Reader, path: tuple[str, ...], connects: Mapping[str, Mapping[str, Any]]) -> None:
@@ -464,7 +502,7 @@ def _collect_secrets(*maps: Mapping[str, Any]) -> list[str]:
     """Return the values of passwords, and those within a URL."""
     from kplan.model import CREDENTIALS, is_sensitive_key
 
-    secrets = [str(v) for m in maps for k, v in m.items() if is_sensitive_key(k)]
+    secrets = [str(v) for m in maps for k, v in m.items() if is_sensitive_key(k) and k not in URL_SETTINGS]
     urls = [
         secrets[0] for m in maps for v in m.values() for secrets in CREDENTIALS.finditer(str(v)) if "://" in secrets[0]
     ]

@@ -4,14 +4,37 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
 
 from kplan.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class OidcLogin:
+    """How an issuer gives bearer tokens (client credentials). `section` is where that is written, for errors.
+
+    `parameters` are further fields of the request; `headers` go to the server with each token.
+    """
+
+    section: str
+    token_url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    scope: str = ""
+    client_authentication: str = "client_secret_basic"
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ca: str = ""
+    proxy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
-    """The URLs of its nodes, the login or a bearer `token`, and the files for TLS; a URL may have the login in it."""
+    """The URLs of its nodes, the login, a bearer `token` or an issuer of them, and the files for TLS.
+
+    A URL may have the login in it. `proxy` is a URL, or `direct` for none.
+    """
 
     urls: Sequence[str]
     username: str = ""
@@ -21,6 +44,8 @@ class Access:
     key: str = ""
     key_password: str = ""
     token: str = ""
+    oidc: OidcLogin | None = None
+    proxy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

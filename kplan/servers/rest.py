@@ -9,34 +9,30 @@ import base64
 import json
 import logging
 import random
-import re
-import ssl
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import requests
-from requests.auth import AuthBase, HTTPBasicAuth
-from urllib3.exceptions import NewConnectionError
+from requests.auth import HTTPBasicAuth
 
-from kplan.diagnostics import (
-    Denied,
-    ErrorClass,
-    Invalid,
-    KplanError,
-    Timeout,
-    Unreachable,
-    Unsupported,
-    codes,
-    error,
-)
+from kplan.diagnostics import Denied, ErrorClass, KplanError, Timeout, Unreachable, Unsupported, codes
 from kplan.model.masks import Mask
 from kplan.servers.access import Access, Pacing
 from kplan.servers.connection_errors import misdirected_error
+from kplan.servers.http_failures import find_innermost_reason, find_tls_reason, was_not_sent
 from kplan.servers.http_limits import MIB, TooLarge, create_limited_session, has_timed_out
+from kplan.servers.http_logins import (
+    BearerAuth,
+    create_tls_context,
+    make_proxies,
+    proxy_error,
+    read_proxy_password,
+    split_login,
+)
 from kplan.servers.ports import PortProtocol, detect_protocol
+from kplan.servers.tokens import TokenSource
 from kplan.servers.waits import RETRY, WAITS
 from kplan.values import dataclass
 
@@ -90,16 +86,52 @@ class Peer:
     is_temporary: Callable[[KplanError], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How requests reach the server: the session with its login, the authority to trust, proxies, and tokens that
+    expire.
+    """
+
+    session: requests.Session
+    verify: bool | str
+    proxies: Mapping[str, str]
+    tokens: TokenSource | None = None
+
+    def request(self, method: str, url: str, body: Any, timeout: float, token: str) -> requests.Response:
+        return self.session.request(
+            method,
+            url,
+            json=body,
+            timeout=(min(timeout, 10), timeout),
+            verify=self.verify,
+            proxies=dict(self.proxies),
+            auth=BearerAuth(token) if token else None,
+            allow_redirects=False,
+        )
+
+    def close(self) -> None:
+        self.session.close()
+        if self.tokens is not None:
+            self.tokens.close()
+
+
+class _TokenRefused(Exception):
+    """The server answers 401 to a token that an issuer gave; `failure` is what that means."""
+
+    def __init__(self, failure: KplanError) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
 class Rest:
     """Sends requests to whichever node answers; every failure is a KplanError without a secret in it."""
 
-    def __init__(self, peer: Peer, urls: Sequence[str], session: requests.Session, verify: bool | str, timeout: float,
-                 policy: RetryPolicy, mask: Mask) -> None:  # fmt: skip
+    def __init__(self, peer: Peer, urls: Sequence[str], connection: Connection, timeout: float, policy: RetryPolicy,
+                 mask: Mask) -> None:  # fmt: skip
         self._peer = peer
         self.urls = tuple(urls)
         self.patience = policy
-        self._session = session
-        self._verify = verify
+        self._connection = connection
         self._timeout = timeout
         self._mask = mask
         self._first = 0
@@ -140,12 +172,27 @@ class Rest:
         )
 
     def send_once(self, method: str, path: str, body: Any = None, timeout: float | None = None) -> Any:
+        """Return the answer to one request; with a new token where the server knows the present one no longer."""
+        tokens = self._connection.tokens
+        if tokens is None:
+            return self._send_to_any(method, path, body, timeout or self._timeout)
+        token = tokens.find()
+        try:
+            return self._send_to_any(method, path, body, timeout or self._timeout, token)
+        except _TokenRefused:
+            token = tokens.replace(token)
+        try:
+            return self._send_to_any(method, path, body, timeout or self._timeout, token)
+        except _TokenRefused as refusal:
+            raise tokens.refusal_error(refusal.failure, self._peer.node) from None
+
+    def _send_to_any(self, method: str, path: str, body: Any, timeout: float, token: str = "") -> Any:
         """Return the answer to one request, of the next node where one refuses the connection."""
         refusals = []
         for offset in range(len(self.urls)):
             index = (self._first + offset) % len(self.urls)
             try:
-                answer = self._send(method, self.urls[index], path, body, timeout or self._timeout)
+                answer = self._send(method, self.urls[index], path, body, timeout, token)
             except Unreachable as failure:
                 refusals.append(failure)
                 continue
@@ -159,24 +206,24 @@ class Rest:
             help=refusals[0].help,
         )  # fmt: skip
 
-    def _send(self, method: str, url: str, path: str, body: Any, timeout: float) -> Any:
+    def _send(self, method: str, url: str, path: str, body: Any, timeout: float, token: str) -> Any:
         start = time.monotonic()
         status: object = "no answer"
         try:
             with WAITS.add(f"reading {url}", timeout), _map_errors(self._peer, url, self._mask, timeout, self._met):
-                response = self._session.request(method, url + path, json=body, timeout=(min(timeout, 10), timeout),
-                                                 verify=self._verify, allow_redirects=False)  # fmt: skip
+                response = self._connection.request(method, url + path, body, timeout, token)
                 text = response.content.decode("utf-8", "replace")
             status = response.status_code
             self._met = True
         finally:
             self._peer.log.debug("%s %s -> %s %.3f s", method, path, status, time.monotonic() - start)
-        return self._parse_answer(url, response.status_code, text, f"{method} {path}")
+        return self._parse_answer(url, response.status_code, text, f"{method} {path}", bool(token))
 
-    def _parse_answer(self, url: str, status: int, text: str, request: str) -> Any:
+    def _parse_answer(self, url: str, status: int, text: str, request: str, has_token: bool) -> Any:
         if status < 300:
             return self._parse_json(url, text)
-        raise self._peer.make_error(status, text, request, urlsplit(url).netloc, self._mask)
+        failure = self._peer.make_error(status, text, request, urlsplit(url).netloc, self._mask)
+        raise _TokenRefused(failure) if status == 401 and has_token else failure
 
     def _parse_json(self, url: str, text: str) -> Any:
         if not text:
@@ -189,10 +236,10 @@ class Rest:
 
     def at(self, urls: Sequence[str]) -> Rest:
         """Return a client of other paths of the same server, with the same session."""
-        return Rest(self._peer, urls, self._session, self._verify, self._timeout, self.patience, self._mask)
+        return Rest(self._peer, urls, self._connection, self._timeout, self.patience, self._mask)
 
     def close(self) -> None:
-        self._session.close()
+        self._connection.close()
 
 
 class AnswerTooLarge(KplanError):
@@ -219,9 +266,11 @@ class _map_errors:
         if not isinstance(failure, requests.RequestException):
             return
         peer, lost = self._peer, f"see the log of the {self._peer.name} {self._peer.node}"
-        reason = self._mask.mask(_innermost_reason(failure))
+        reason = self._mask.mask(find_innermost_reason(failure))
+        if isinstance(failure, requests.exceptions.ProxyError):
+            raise proxy_error(self._url, reason, peer.section) from None
         if isinstance(failure, requests.exceptions.SSLError):
-            reason = re.sub(r"^\w+\] | \(_ssl\.c:\d+\)$", "", reason)
+            reason = self._mask.mask(find_tls_reason(failure))
             raise Denied(
                 f"no TLS connection to {self._url}: {reason}", code=codes.K317, help=_find_tls_help(reason, self._peer)
             ) from None
@@ -237,7 +286,7 @@ class _map_errors:
                                   help=f"write https:// in `{peer.section}.url`")  # fmt: skip
             refused.error_class = ErrorClass.FATAL
             raise refused from None
-        if _was_not_sent(failure):
+        if was_not_sent(failure):
             raise Unreachable(f"{peer.name} does not answer at {self._url}: {reason}",
                               help=f"check `{peer.section}.url`, and that the {peer.node} runs") from None  # fmt: skip
         timed_out = has_timed_out(failure)
@@ -259,20 +308,6 @@ def _is_not_http(failure: requests.RequestException, url: str) -> bool:
         PortProtocol.BROKER,
         PortProtocol.CONTROLLER,
     )
-
-
-def _was_not_sent(failure: requests.RequestException) -> bool:
-    if isinstance(failure, requests.ConnectTimeout | requests.exceptions.ProxyError | ValueError):
-        return True
-    reason = getattr(failure.args[0], "reason", None) if failure.args else None
-    return isinstance(reason, NewConnectionError)
-
-
-def _innermost_reason(failure: requests.RequestException) -> str:
-    """Return the innermost reason: `Connection refused`, `Read timed out. (read timeout=30)`."""
-    text = str((getattr(failure.args[0], "reason", None) if failure.args else None) or failure)
-    errno = re.search(r"(?:\(\d+, '|\[Errno -?\d+\] )([^'\")]+)", text)
-    return errno[1] if errno else text.rpartition(": ")[2].strip("'\"") or type(failure).__name__
 
 
 def _find_tls_help(reason: str, peer: Peer) -> str:
@@ -303,64 +338,16 @@ def open_rest(peer: Peer, access: Access, pacing: Pacing, mask: Mask) -> Rest:
     plain, login = split_login(access.urls)
     user, secret = access.username or login[0], access.password or login[1]
     context = create_tls_context(access.ca, access.certificate, access.key, access.key_password, peer.section)
-    session = create_session(user, secret, context, max(pacing.parallel, 1), access.token)
-    header = base64.b64encode(f"{user}:{secret}".encode()).decode() if secret else ""
-    mask.add([secret, access.key_password, access.token, header])
-    return Rest(peer, plain, session, access.ca or True, pacing.request_timeout, policy, mask)
-
-
-def create_tls_context(ca: str, certificate: str, key: str, password: str, section: str) -> ssl.SSLContext | None:
-    """Return kplan's client certificate, None without one. Raises Invalid where a file cannot be used."""
-    file, setting = ca, f"{section}.ca"
-    try:
-        if ca:
-            is_folder = Path(ca).is_dir()
-            ssl.create_default_context(cafile=None if is_folder else ca, capath=ca if is_folder else None)
-        if not certificate:
-            return None
-        file, setting = certificate, f"{section}.certificate"
-        context = ssl.create_default_context()
-        context.load_cert_chain(certificate, key or None, lambda: password)
-        return context
-    except (OSError, ValueError) as failure:
-        reason = failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
-        if isinstance(failure, ssl.SSLError):
-            reason = "it holds no certificate" if setting == f"{section}.ca" else "key and password do not fit it"
-        raise Invalid([error(codes.K203, "a file for TLS cannot be used", f"{setting} {file}: {reason}",
-                             help="the files are PEM, and their paths begin at kplan.yaml")]) from failure  # fmt: skip
-
-
-class BearerAuth(AuthBase):
-    """Sends a bearer token. A header of the session would give way to a netrc file."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-
-def create_session(
-    username: str, password: str, context: ssl.SSLContext | None, parallel: int, token: str = ""
-) -> requests.Session:
-    session = create_limited_session(MAX_ANSWER_BYTES, context, max(parallel, 10))
+    session = create_limited_session(MAX_ANSWER_BYTES, context, max(pacing.parallel, 10))
     session.headers["Accept"] = "application/json"
-    if token:
-        session.auth = BearerAuth(token)
-    elif username:
-        session.auth = HTTPBasicAuth(username.encode(), password.encode())
-    return session
-
-
-def split_login(urls: Sequence[str]) -> tuple[list[str], tuple[str, str]]:
-    """Return the URLs as they may be shown, and the first name and password in them."""
-    login = ("", "")
-    plain = []
-    for url in urls:
-        parts = urlsplit(url)
-        if parts.username and not login[0]:
-            login = unquote(parts.username), unquote(parts.password or "")
-        host = parts.netloc.rpartition("@")[2]
-        plain.append(urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", "")))
-    return plain, login
+    if access.oidc is not None:
+        session.headers.update(access.oidc.headers)
+    elif access.token:
+        session.auth = BearerAuth(access.token)
+    elif user:
+        session.auth = HTTPBasicAuth(user.encode(), secret.encode())
+    header = base64.b64encode(f"{user}:{secret}".encode()).decode() if secret else ""
+    mask.add([secret, access.key_password, access.token, header, read_proxy_password(access.proxy)])
+    tokens = None if access.oidc is None else TokenSource(access.oidc, mask, pacing.request_timeout)
+    connection = Connection(session, access.ca or True, make_proxies(access.proxy), tokens)
+    return Rest(peer, plain, connection, pacing.request_timeout, policy, mask)

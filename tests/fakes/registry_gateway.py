@@ -9,7 +9,7 @@ import base64
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -46,21 +46,25 @@ def is_write(method: str, path: str) -> bool:
 
 @contextmanager
 def guard_registry(
-    url: str, logins: Mapping[str, bool] | None = None, tls: ssl.SSLContext | None = None
+    url: str,
+    logins: Mapping[str, bool] | Callable[[str], bool | None] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[str]:
     """Serve inside the `with`; yields the gateway's URL, with the path of the registry's `url`.
 
-    `logins` maps headers to whether their user may write; without it everyone may, whom `tls` lets in.
+    `logins` maps headers to whether their user may write, None for unknown ones; without it everyone may, whom `tls`
+    lets in.
     """
+    judge = logins.get if isinstance(logins, Mapping) else logins
     parts = urlsplit(url)
 
     class Gate(Handler):
         def do_GET(self) -> None:
             body = self.read_body()
-            login = self.headers.get("Authorization", "")
-            if logins is not None and login not in logins:
+            may_write = True if judge is None else judge(self.headers.get("Authorization", ""))
+            if may_write is None:
                 self.refuse(401, "Unauthorized", {"WWW-Authenticate": 'Basic realm="registry"'})
-            elif logins is not None and not logins[login] and is_write(self.command, self.path):
+            elif not may_write and is_write(self.command, self.path):
                 self.refuse(403, "Forbidden")
             else:
                 self.send(*forward(f"{parts.scheme}://{parts.netloc}{self.path}", self.command, body))

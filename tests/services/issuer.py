@@ -10,12 +10,13 @@ import hmac
 import json
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
@@ -28,13 +29,16 @@ SECONDS = 300  # a token is valid for so long
 
 @dataclass
 class Issuer:
-    """Signs tokens for clients with a secret. `audience` and `name` are those of the tokens it issues from now on."""
+    """Signs tokens for clients with a secret. `audience`, `name` and `seconds` are those of the tokens from now on."""
 
     clients: Mapping[str, str]
     url: str = ""
     audience: str = AUDIENCE
     name: str = "https://issuer.tests"
+    seconds: int = SECONDS
     issued: list[str] = field(default_factory=list)  # every token
+    forms: list[Mapping[str, str]] = field(default_factory=list)  # the fields of every request
+    answer: Callable[[], tuple[int, bytes]] | None = None  # in place of its own answers
     refused: int = 0
     _key: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
 
@@ -46,16 +50,30 @@ class Issuer:
     def keys_url(self) -> str:
         return f"{self.url}/keys"
 
-    def issue(self, client: str, seconds: int = SECONDS) -> str:
-        """Return a signed token whose subject is the client."""
+    def issue(self, client: str) -> str:
+        """Return a signed token whose subject is the client; no two are the same."""
         now = int(time.time())
-        claims = {"iss": self.name, "sub": client, "aud": self.audience, "iat": now, "exp": now + seconds}
+        number = len(self.issued)
+        claims = {"iss": self.name, "sub": client, "aud": self.audience, "iat": now}
+        claims["exp"] = now + 1 + self.seconds  # `now` is rounded down
+        claims["jti"] = f"{self.url}/{number}"
         head = {"alg": "RS256", "typ": "JWT", "kid": KEY_ID}
         content = f"{_encode(json.dumps(head).encode())}.{_encode(json.dumps(claims).encode())}"
         signature = self._key.sign(content.encode(), padding.PKCS1v15(), hashes.SHA256())
         token = f"{content}.{_encode(signature)}"
         self.issued.append(token)
         return token
+
+    def accepts(self, login: str) -> bool:
+        """Return whether a header has a token of this issuer that has not expired."""
+        scheme, _, token = login.partition(" ")
+        content, _, signature = token.rpartition(".")
+        try:
+            self._key.public_key().verify(_decode(signature), content.encode(), padding.PKCS1v15(), hashes.SHA256())
+            claims = json.loads(_decode(content.partition(".")[2]))
+        except (InvalidSignature, ValueError):
+            return False
+        return scheme == "Bearer" and time.time() < float(claims["exp"])
 
     def describe_keys(self) -> dict[str, Any]:
         """Return the public key as a JSON Web Key Set."""
@@ -66,6 +84,7 @@ class Issuer:
 
     def answer_token_request(self, login: str, form: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
         """Return status and body of the answer to a request for a token, by Basic login or by the form's fields."""
+        self.forms.append(form)
         client, secret = form.get("client_id", ""), form.get("client_secret", "")
         if login.startswith("Basic "):
             client, _, secret = (unquote(part) for part in base64.b64decode(login[6:]).decode().partition(":"))
@@ -74,7 +93,11 @@ class Issuer:
         if client not in self.clients or not hmac.compare_digest(self.clients[client], secret):
             self.refused += 1
             return 401, {"error": "invalid_client", "error_description": "the client or its secret is wrong"}
-        return 200, {"access_token": self.issue(client), "token_type": "Bearer", "expires_in": SECONDS}
+        return 200, {"access_token": self.issue(client), "token_type": "Bearer", "expires_in": self.seconds}
+
+
+def _decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def _encode(data: bytes) -> str:
@@ -95,6 +118,8 @@ def run_issuer(clients: Mapping[str, str], tls: ssl.SSLContext | None = None) ->
             form = {key: values[0] for key, values in parse_qs(self.read_body().decode()).items()}
             if self.path != "/token":
                 self.reply(404, {"error": "not_found"})
+            elif issuer.answer is not None:
+                self.send(*issuer.answer())
             else:
                 self.reply(*issuer.answer_token_request(self.headers.get("Authorization", ""), form))
 

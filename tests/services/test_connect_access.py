@@ -1,10 +1,11 @@
-"""How kplan reaches a real Connect: by a bearer token, below a path of a gateway, and through a proxy."""
+"""How kplan reaches a real Connect: by tokens of its own or an issuer's, below a path of a gateway, through a proxy."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,20 +14,22 @@ import pytest
 from tests.fakes.http import Handler, serving
 from tests.fakes.registry_gateway import forward, write_bearer
 from tests.services import ConnectWorker, KafkaCluster
+from tests.services.issuer import Issuer, run_issuer
 from tests.shell import Shell
 
 TOKEN, WRONG = "canary-connect-token-1", "wrong-canary-token-2"
+SECRET = "canary-connect-client/3"
 PREFIX = "/teams/cdc"
 
 
 @contextmanager
-def guard_connect(url: str) -> Iterator[str]:
-    """Serve the worker below PREFIX to those who have the token; yields the URL."""
+def guard_connect(url: str, accepts: Callable[[str], bool]) -> Iterator[str]:
+    """Serve the worker below PREFIX to those whose header `accepts` takes; yields the URL."""
 
     class Gate(Handler):
         def do_GET(self) -> None:
             body = self.read_body()
-            if self.headers.get("Authorization") != write_bearer(TOKEN):
+            if not accepts(self.headers.get("Authorization", "")):
                 self.send(401, b"<html><title>Unauthorized</title></html>")
             elif not self.path.startswith(f"{PREFIX}/"):
                 self.send(404, b"<html><title>Not Found</title></html>")
@@ -63,16 +66,28 @@ def run_proxy(seen: list[str]) -> Iterator[str]:
 
 @pytest.fixture
 def gateway(connect: ConnectWorker) -> Iterator[str]:
-    with guard_connect(connect.url) as url:
+    with guard_connect(connect.url, write_bearer(TOKEN).__eq__) as url:
         yield url
 
 
-def use_connect(tmp_path: Path, kafka: KafkaCluster, url: str, name: str) -> Shell:
-    """A project with one connector, and the way to Connect by the token in CONNECT_TOKEN."""
-    shell = Shell(tmp_path, {"CONNECT_TOKEN": TOKEN}, (TOKEN, WRONG))
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Issuer]:
+    with run_issuer({"kplan": SECRET}) as running:
+        yield running
+
+
+BY_TOKEN = {"token": "{{ env.CONNECT_TOKEN }}"}
+BY_OIDC = {"oidc": {"token_url": "{{ env.TOKEN_URL }}", "client_id": "kplan", "client_secret": "{{ env.SECRET }}"}}
+
+
+def use_connect(
+    tmp_path: Path, kafka: KafkaCluster, url: str, name: str, login: Mapping[str, object] = BY_TOKEN
+) -> Shell:
+    """A project with one connector, and this way to Connect."""
+    shell = Shell(tmp_path, {"CONNECT_TOKEN": TOKEN, "SECRET": SECRET}, (TOKEN, WRONG, SECRET))
     environment = {
         "kafka": {"bootstrap.servers": kafka.bootstrap},
-        "connect": {"url": url, "token": "{{ env.CONNECT_TOKEN }}"},
+        "connect": {"url": url, **login},
         "state": {"sqlite": "s.db"},
     }
     shell.write("kplan.yaml", json.dumps({"version": 1, "default": "dev", "environments": {"dev": environment}}))
@@ -115,3 +130,78 @@ def test_the_variables_of_a_proxy_count_with_a_token(tmp_path: Path, kafka: Kafk
         host = urlsplit(gateway).hostname or ""
         shell.kplan("plan", "stack.yaml", HTTP_PROXY=proxy, http_proxy=proxy, NO_PROXY=host, no_proxy=host)
         assert seen == []
+
+
+@dataclass
+class Door:
+    """Lets the issuer's tokens in, and notes them; `revoked` ones it refuses although they are valid."""
+
+    issuer: Issuer
+    used: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    revokes_after: int | None = None  # requests with one token
+
+    def accepts(self, login: str) -> bool:
+        is_revoked = self.revokes_after is not None and self.used.count(login) >= self.revokes_after
+        is_accepted = self.issuer.accepts(login) and not is_revoked
+        (self.used if is_accepted else self.refused).append(login)
+        return is_accepted
+
+
+def test_tokens_of_a_few_seconds_are_renewed_before_they_expire(
+    tmp_path: Path, kafka: KafkaCluster, connect: ConnectWorker, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issuer, "seconds", 2)
+    door = Door(issuer)
+    with guard_connect(connect.url, door.accepts) as url:
+        shell = use_connect(tmp_path, kafka, url, "oidc-source", BY_OIDC)
+        shell.environment["TOKEN_URL"] = issuer.token_url
+        shell.kplan("apply", "stack.yaml", "--yes", "--log-file", "run.log", "--log-level", "debug")
+        assert connect.request("GET", "/connectors/oidc-source/status")["connector"]["state"] == "RUNNING"
+        assert len(set(door.used)) > 1, "the run outlived its first token"
+        assert door.refused == []
+        shell.kplan("destroy", "stack.yaml", "--yes", "--accept", "*")
+    shell.secrets += tuple(issuer.issued)
+    shell.assert_no_secret_on_disk()
+
+
+def test_a_revoked_token_is_replaced_once(
+    tmp_path: Path, kafka: KafkaCluster, connect: ConnectWorker, issuer: Issuer
+) -> None:
+    door = Door(issuer, revokes_after=2)
+    with guard_connect(connect.url, door.accepts) as url:
+        shell = use_connect(tmp_path, kafka, url, "revoked-source", BY_OIDC)
+        shell.environment["TOKEN_URL"] = issuer.token_url
+        shell.kplan("apply", "stack.yaml", "--yes")
+        assert door.refused and all(issuer.accepts(login) for login in door.refused)
+        door.revokes_after = 0
+        words = shell.kplan("plan", "stack.yaml", expect=1).words
+        assert "error[K313]" in words and "401" in words, words
+        assert "connect.oidc.scope" in words.partition("help:")[2], words
+        door.revokes_after = None
+        shell.kplan("destroy", "stack.yaml", "--yes", "--accept", "*")
+
+
+def test_an_issuer_without_a_token_is_named(
+    tmp_path: Path, kafka: KafkaCluster, connect: ConnectWorker, issuer: Issuer
+) -> None:
+    shell = use_connect(tmp_path, kafka, connect.url, "untold-source", BY_OIDC)
+    words = shell.kplan("plan", "stack.yaml", expect=1, SECRET=WRONG, TOKEN_URL=issuer.token_url).words
+    assert "error[K336]" in words and "invalid_client" in words, words
+    assert "connect.oidc.client_secret" in words.partition("help:")[2], words
+    words = shell.kplan("plan", "stack.yaml", expect=1, TOKEN_URL="http://127.0.0.1:9/token").words
+    assert "error[K310]" in words and "token endpoint http://127.0.0.1:9/token" in words, words
+
+
+def test_the_setting_of_a_proxy_counts_before_the_variables(tmp_path: Path, kafka: KafkaCluster, gateway: str) -> None:
+    seen: list[str] = []
+    with run_proxy(seen) as proxy:
+        shell = use_connect(tmp_path, kafka, gateway, "set-source", {**BY_TOKEN, "proxy": proxy})
+        shell.kplan("plan", "stack.yaml", NO_PROXY="*", no_proxy="*")
+        assert any(request.startswith(f"GET {gateway}/") for request in seen), seen
+    shell = use_connect(tmp_path, kafka, gateway, "set-source", {**BY_TOKEN, "proxy": "direct"})
+    nowhere = "http://127.0.0.1:9"
+    shell.kplan("plan", "stack.yaml", HTTP_PROXY=nowhere, http_proxy=nowhere, NO_PROXY="", no_proxy="")
+    shell = use_connect(tmp_path, kafka, gateway, "set-source", {**BY_TOKEN, "proxy": nowhere})
+    words = shell.kplan("plan", "stack.yaml", expect=1).words
+    assert "error[K310]" in words and "connect.proxy" in words.partition("help:")[2], words

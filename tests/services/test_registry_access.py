@@ -15,6 +15,7 @@ from tests.fakes.registry_gateway import forward, guard_registry, require_certif
 from tests.services import ConnectWorker, KafkaCluster, Postgres
 from tests.services.cdc import SETTINGS as CDC_SETTINGS
 from tests.services.cdc import captured
+from tests.services.issuer import run_issuer
 from tests.services.registry import CCOMPAT, Registry
 from tests.services.secure import Authority
 from tests.services.test_cdc_schemas import SCHEMAS, decode_rows
@@ -32,7 +33,7 @@ def gateway(registry: Registry) -> Iterator[str]:
         yield url
 
 
-def use_registry(tmp_path: Path, kafka: KafkaCluster, login: Mapping[str, str], stack: str) -> Shell:
+def use_registry(tmp_path: Path, kafka: KafkaCluster, login: Mapping[str, object], stack: str) -> Shell:
     """A project with one subject, and this way to the registry."""
     shell = Shell(tmp_path, secrets=(PASSWORD, TOKEN))
     environment = {
@@ -61,6 +62,22 @@ def test_a_login_and_a_token_let_kplan_in(
     shell.kplan("apply", "stack.yaml", "--yes", "--log-level", "debug")
     assert read_versions(registry, f"{stack}-value") == [1]
     shell.assert_no_secret_on_disk()
+
+
+def test_tokens_of_an_issuer_let_kplan_in(tmp_path: Path, kafka: KafkaCluster, registry: Registry) -> None:
+    login = {"token_url": "{{ env.TOKEN_URL }}", "client_id": "kplan", "client_secret": "{{ env.REGISTRY_PASSWORD }}"}
+    with (
+        run_issuer({"kplan": PASSWORD}) as issuer,
+        guard_registry(registry.url, lambda header: issuer.accepts(header) or None) as url,
+    ):
+        shell = use_registry(tmp_path, kafka, {"url": url, "oidc": login}, "by-issuer")
+        shell.environment["TOKEN_URL"] = issuer.token_url
+        shell.kplan("apply", "stack.yaml", "--yes", "--log-level", "debug")
+        assert read_versions(registry, "by-issuer-value") == [1]
+        shell.secrets += tuple(issuer.issued)
+        shell.assert_no_secret_on_disk()
+        refused = shell.kplan("plan", "stack.yaml", expect=1, REGISTRY_PASSWORD="not-this")
+    assert "K336" in refused.err and "schema_registry.oidc.client_secret" in refused.words
 
 
 def test_a_certificate_lets_kplan_in(tmp_path: Path, kafka: KafkaCluster, registry: Registry) -> None:

@@ -70,7 +70,14 @@ BUILT_ON = {
         "state.kafka.producer",
         "state.kafka.topic",
     },
-    "requests": {"servers.rest", "ci.hosting", "servers.http_limits"},
+    "requests": {
+        "servers.rest",
+        "servers.tokens",
+        "servers.http_failures",
+        "servers.http_limits",
+        "servers.http_logins",
+        "ci.hosting",
+    },
 }
 OUTSIDE = frozenset({
     "asyncio", "datetime", "getpass", "glob", "http", "logging", "multiprocessing", "os", "random", "secrets", "select",

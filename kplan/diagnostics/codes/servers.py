@@ -187,6 +187,24 @@ K335 = Code(
         """,
 )
 
+K336 = Code(
+    "K336",
+    "no token from the issuer",
+    level="error",
+    cause="""
+        The token endpoint of a login by OIDC answers without a token: the client or its secret is wrong, the client may
+        not have the scope, or the address is another one. The message has the issuer's own words.
+        """,
+    example="""
+        oidc: {token_url: https://issuer/token, client_id: kplan, client_secret: "{{ env.SECRET }}"}
+        """,
+    remedy="""
+        Ask it yourself: `curl -u ID:SECRET -d grant_type=client_credentials URL`. If it wants the secret in the body,
+        write `client_authentication: client_secret_post`. An endpoint that does not answer is K310, one that is not
+        trusted K317; a server that refuses the token is K313.
+        """,
+)
+
 K399 = Code(
     "K399",
     "kplan could not go on",

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from kplan.app.servers import open_cluster
+from kplan.app.servers import open_cluster, read_access
 from kplan.diagnostics import Diagnostic
 from kplan.language import source
 from kplan.model import Target
@@ -128,3 +128,52 @@ def test_a_wrong_value_is_an_error_at_its_place(body: str, words: str) -> None:
     (problem,) = problems
     assert problem.span is not None and problem.span.line == 2
     assert words in f"{problem.summary} {problem.detail} {problem.help}"
+
+
+OIDC = """{{token_url: 'https://issuer/token', client_id: kplan-client, client_secret: canary-{0},
+    parameters: {{audience: canary-audience-{0}}}}}"""
+BLOCK = OIDC.format(1)
+
+
+def test_secrets_of_logins_by_token_are_masked_wherever_they_are(tmp_path: Path) -> None:
+    default, sinks, registry = (OIDC.format(number) for number in (1, 2, 3))
+    environment = environment_of(f"""{{kafka: {{bootstrap.servers: x}},
+    connect: {{default: {{url: 'http://x', oidc: {default}}}, sinks: {{url: 'http://y', oidc: {sinks}}}}},
+    schema_registry: {{url: 'http://z', oidc: {registry}, proxy: 'http://me:canary-4@proxy:1'}}}}""")
+    masked = {f"canary-{number}" for number in (1, 2, 3, 4)} | {f"canary-audience-{number}" for number in (1, 2, 3)}
+    assert set(environment.passwords) == masked
+    assert "canary" not in repr(environment)
+
+
+def test_the_login_of_the_only_connect_is_no_alias() -> None:
+    environment = environment_of(f"{{kafka: {{bootstrap.servers: x}}, connect: {{url: 'http://x', oidc: {BLOCK}}}}}")
+    assert environment.connects == ("default",)
+    access = read_access(environment, "connect", environment.connect)
+    assert access.oidc is not None and "canary" not in repr(access)
+    assert (access.oidc.section, access.oidc.client_id) == ("connect.oidc", "kplan-client")
+    assert access.oidc.parameters == {"audience": "canary-audience-1"}
+
+
+def test_the_ids_of_confluent_cloud_become_headers() -> None:
+    login = BLOCK.replace("parameters", "logical_cluster: lsrc-1, identity_pool_id: pool-2, parameters")
+    environment = environment_of(f"{{schema_registry: {{url: 'http://x', oidc: {login}}}}}")
+    access = read_access(environment, "schema_registry", environment.schema_registry)
+    assert access.oidc is not None
+    assert access.oidc.headers == {"target-sr-cluster": "lsrc-1", "Confluent-Identity-Pool-Id": "pool-2"}
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "words"),
+    [
+        (f"\n  connect: {{url: 'http://x', token: t0ken,\n   oidc: {BLOCK}}}", 5, "connect has `oidc` and `token`"),
+        (f"\n  connect: {{default: {{url: 'http://x',\n   username: u, oidc: {BLOCK}}}}}", 5, "`oidc` and `username`"),
+        (f"\n  connect: {{default: {{url: 'http://x'}},\n   s: {{url: 'http://y', token: t, oidc: {BLOCK}}}}}", 5,
+         "connect.s has `oidc` and `token`"),
+        (f"\n  schema_registry: {{url: 'http://x', password: p, oidc: {BLOCK}}}", 4, "`oidc` and `password`"),
+    ],
+)  # fmt: skip
+def test_two_logins_for_one_server_are_an_error(body: str, line: int, words: str) -> None:
+    environment, problems = build(f"version: 1\nenvironments:\n prod:{body}\n")
+    assert environment is not None
+    assert [(each.code, each.span.line if each.span else 0) for each in problems] == [("K203", line)], problems
+    assert words in problems[0].detail
