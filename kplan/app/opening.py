@@ -61,13 +61,14 @@ def open_state(environment: Environment, runtime: Runtime) -> Store:
 def open_snapshot(environment: Environment, snapshot: Snapshot, path: str) -> OpenEnvironment:
     """Open what stands for the servers and the state: the snapshot that was read from `path`.
 
-    Raises Stale where it is of another environment.
+    What kplan.yaml says of the servers counts here, too. Raises Stale where it is of another environment.
     """
     from kplan.app.servers import open_snapshot as open_recorded
     from kplan.servers.snapshots import refuse_other
 
     refuse_other(snapshot, environment.name)
-    cluster, store = open_recorded(snapshot, path)
+    live = replace(snapshot.live, allows_by_default=environment.allows_by_default)
+    cluster, store = open_recorded(replace(snapshot, live=live), path)
     return OpenEnvironment(environment, replace(cluster, internal_topics=environment.internal_topics), store)
 
 

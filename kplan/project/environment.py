@@ -26,6 +26,7 @@ PUBLIC_SETTINGS = re.compile(  # settings that errors may show though they come 
     r"|group_id|internal_topics|token_url|client_id|scope|proxy)\Z"
 )
 PLACEHOLDER_URL = "http://replaced"  # in place of an address until templates are rendered
+UNKNOWN_URL = "http://unknown"  # of a server that is not contacted
 NOTIFY = "KPLAN_NOTIFY"  # a webhook, with or without a kplan.yaml
 DEFAULT_TRIGGERS = ("failure", "rollback", "recovery")  # ends of runs that receivers are notified of
 UNSET_VARIABLE = re.compile(r"there is no '(\w+)' here")
@@ -372,8 +373,9 @@ def _make_placeholder(path: tuple[str | int, ...], offline_target: Target) -> An
     if path[2] == "variables":
         return OMITTED
     key = _find_key(path)
-    addresses = {"bootstrap.servers": offline_target.bootstrap, "url": offline_target.connect_url}
-    return addresses.get(key) or ("http://unknown" if key in URL_SETTINGS else "?")  # too short to be masked
+    alias = str(path[3]) if path[2] == "connect" and DEFAULT != path[3] != key else ""
+    addresses = {"bootstrap.servers": offline_target.bootstrap, "url": offline_target.find_connect(alias)[0]}
+    return addresses.get(key) or (UNKNOWN_URL if key in URL_SETTINGS else "?")  # too short to be masked
 
 
 def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: File | None, folder: str) -> Environment:
@@ -479,6 +481,8 @@ def _refuse_same_connects(reader: _Reader, path: tuple[str, ...], connects: Mapp
     for alias, options in connects.items():
         urls = options.get("url") or []
         for url in urls if isinstance(urls, list) else str(urls).split(","):
+            if url == UNKNOWN_URL:
+                continue
             other = seen.setdefault(url.strip().rstrip("/"), alias)
             if other != alias:
                 detail = f"{alias} and {other}: {url.strip()}"

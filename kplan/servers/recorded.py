@@ -44,7 +44,8 @@ class Recorded:
         health = {a: h for a, h in self._live.health.items() if a in resources}
         hidden = frozenset(a for a in self._live.hidden if a.kind == self.kind)
         names_of_kind = frozenset(a.name for a in self._live.resources if a.kind == self.kind)
-        return BackendState(resources, names_of_kind, hidden, health)
+        default = self._live.allows_by_default
+        return BackendState(resources, names_of_kind, hidden, health, allows_by_default=default)
 
     def read_compared(self, names: Collection[str] | None, states: Collection[Resource]) -> BackendState:
         """Read as far as the states are about the resources; no server says which of them it takes for its own."""

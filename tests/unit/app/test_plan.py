@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from kplan.app.plan import PlanRequest, find_holders, plan_stacks, refuse_unplan
 from kplan.app.problems import problems_by_stack
 from kplan.app.snapshot import take_snapshot
 from kplan.diagnostics import Invalid, Stale
+from kplan.planning.reading import read_live_state
 from tests.unit.app.conftest import Caller
 
 SECRET = "only-a-test-9d1c"
@@ -93,6 +95,18 @@ def test_a_plan_is_made_of_a_snapshot_of_the_same_environment_alone(caller: Call
     Path(caller.folder, "kplan.yaml").write_text("version: 1\nenvironments: {prod: {}}\n")
     with pytest.raises(Stale, match="of environment dev"):
         open_snapshot(caller.load(str(caller.folder / "a.yaml")).environment, snapshot, "live.json")
+
+
+@pytest.mark.parametrize("is_open", [True, False, None])
+def test_a_snapshot_is_judged_by_what_kplan_yaml_says_of_the_servers(caller: Caller, is_open: bool | None) -> None:
+    loaded = caller.load(caller.topics("a", "a.x"))
+    with caller.open(loaded) as opened:
+        snapshot = take_snapshot(loaded, opened, "managed", caller.runtime())
+    connect = {"url": "http://x", "internal_topics": ["x-configs"]}
+    environment = replace(loaded.environment, allows_by_default=is_open, connect=connect)
+    with open_snapshot(environment, snapshot, "live.json") as opened:
+        live, _ = read_live_state(loaded.stacks, opened.cluster, opened.store)
+    assert live.allows_by_default is is_open and live.internal == {"x-configs"}
 
 
 def test_who_holds_a_stack_is_asked_where_its_plan_has_steps(caller: Caller) -> None:

@@ -104,6 +104,22 @@ def test_connects_own_topics_are_never_guessed_offline() -> None:
     assert environment is None and "the process's environment has no TEAM" in problems[0].detail
 
 
+CONNECTS = "{connect: {default: {url: '{{ env.A }}'}, sinks: {url: ['{{ env.B }}']}}}"
+
+
+def test_offline_two_connects_with_unknown_urls_are_not_one() -> None:
+    document, _ = source.load(f"version: 1\nenvironments: {{prod: {CONNECTS}}}\n", "kplan.yaml")
+    assert document is not None
+    environment, problems = build_environment(document, "prod", {}, offline_target=Target())
+    assert environment is not None and environment.connects == ("default", "sinks"), problems
+    taken = Target(connect_url="http://a", connects=(("sinks", "http://b", "4.0.0"),))
+    environment, _ = build_environment(document, "prod", {}, offline_target=taken)
+    assert environment is not None
+    assert (environment.connect["url"], environment.other_connects["sinks"]["url"]) == ("http://a", ["http://b"])
+    _, problems = build_environment(document, "prod", {"A": "http://a", "B": "http://a/"})
+    assert [problem.summary for problem in problems] == ["two aliases name one Connect"]
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
