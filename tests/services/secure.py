@@ -140,12 +140,20 @@ class OAuthKafka(KafkaCluster):
     """A broker with a listener for OAUTHBEARER over TLS (`TOKENS`) and one without TLS (`PLAIN_TOKENS`).
 
     It verifies tokens by the keys at `keys_url`, which it reads over http; the token must be for `audience`, of
-    `issuer`.
+    `issuer`. `properties` go over the broker's others.
     """
 
-    def __init__(self, certificates: Path, keys_url: str, audience: str, issuer: str) -> None:
+    def __init__(
+        self,
+        certificates: Path,
+        keys_url: str,
+        audience: str,
+        issuer: str,
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
         self.servers = Authority("oauth-servers", certificates)
-        super().__init__(flags=(f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={keys_url}",))
+        flags = (f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={keys_url}",)
+        super().__init__(properties=properties, flags=flags)
         self.ports = {"TOKENS": free_port(), "PLAIN_TOKENS": free_port()}
         certificate, key = self.servers.sign("oauth-broker")
         both = certificate.with_suffix(".both.pem")
