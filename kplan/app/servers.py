@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -25,6 +25,7 @@ from kplan.values import dataclass
 if TYPE_CHECKING:
     from kplan.kinds.connector.debezium.discovery import DiscoveredTable
     from kplan.kinds.connector.debezium.engine import Login
+    from kplan.model.checkup import ServerCheck
     from kplan.servers.access import Access, OidcLogin
     from kplan.servers.connect.connectors import ConnectConnectors
     from kplan.servers.connect.incremental import Signals
@@ -390,6 +391,37 @@ def open_snapshot(snapshot: Snapshot, path: str) -> tuple[Cluster, Store]:
     unread = {kind: None if snapshot.has_read(kind) else unread_error(path, kind) for kind in KINDS}
     cluster = Cluster.of(*(Recorded(kind, snapshot.live, unread[kind]) for kind in KINDS))
     return cluster, RecordedStore(path, snapshot.ledger, snapshot.unknown)
+
+
+def check_brokers(
+    cluster: Cluster, kinds: Collection[str], topics: Sequence[str], keeps_state: bool
+) -> list[ServerCheck]:
+    """Return what the brokers are and can do. `kinds` and `topics` are what stacks declare."""
+    from kplan.servers.kafka.checkup import BrokerCheckup
+
+    backend: Any = cluster.topics
+    return list(BrokerCheckup(backend.client, kinds, topics, keeps_state).run())
+
+
+def check_connects(cluster: Cluster, cluster_id: str) -> list[ServerCheck]:
+    """Return what each Connect is and can do, which are asked side by side."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from kplan.servers.connect.checkup import check_connect
+
+    backend: Any = cluster.connectors
+    connects = getattr(backend, "members", [backend])
+    with ThreadPoolExecutor(len(connects)) as pool:
+        answers = pool.map(lambda connect: list(check_connect(connect, cluster_id)), connects)
+        return [check for answer in answers for check in answer]
+
+
+def check_registry_of(cluster: Cluster) -> list[ServerCheck]:
+    """Return what the schema registry is and can do."""
+    from kplan.servers.registry.checkup import check_registry
+
+    subjects: Any = cluster.by_kind[SUBJECT.name, REGISTRY]
+    return list(check_registry(subjects.registry))
 
 
 def tables_of(login: Login, databases: Sequence[str]) -> list[DiscoveredTable]:

@@ -98,7 +98,7 @@ def make_all(
     draft = refuse_shared(draft, live, options)
     ids = start_call(partial(facts.read_ids, cluster, draft.all))
     predicting = start_predicting(draft, cluster, live.target, options)
-    draft = refuse_immovable(draft) if options.offline else ask_servers(draft, cluster, live.target)
+    draft = refuse_immovable(draft) if options.offline else ask_servers(draft, cluster, store, live.target)
     draft = draft.report(predicting.result() if predicting is not None else [])
     draft = assess_risks(draft, cluster, store, live, ledger, options)
     draft = remember_ids(draft, ids.result())

@@ -13,6 +13,7 @@ from kplan.model import Action, Address, Change, Target
 from kplan.planning.draft import Draft
 from kplan.planning.reading import start_call
 from kplan.servers.base import Backend, Cluster
+from kplan.state.base import Store
 
 if TYPE_CHECKING:
     from kplan.planning.source_check import Looked
@@ -23,10 +24,13 @@ def reads_databases(changes: Sequence[Change]) -> bool:
     return any(KINDS[change.address.kind].reads_databases for change in changes)
 
 
-def ask_servers(draft: Draft, cluster: Cluster, target: Target) -> Draft:
-    """Let the servers and the source databases judge the changes."""
+def ask_servers(draft: Draft, cluster: Cluster, store: Store, target: Target) -> Draft:
+    """Let the servers and the source databases judge the changes, and find out whether a run can be recorded."""
     looking = _looking(cluster, draft.all, target)
+    recording = start_call(store.find_obstacle) if draft.all else None
     verified, problems = check(cluster, draft.all)
+    if recording is not None and (obstacle := recording.result()) is not None:
+        problems.append(obstacle.diagnostic())
     draft = draft.edit(
         lambda change: replace(change, options=replace(change.options, verified=_find_check(change, verified)))
     ).report(problems)

@@ -83,6 +83,10 @@ _REMEDIES: Final = (
 )  # fmt: skip
 NO_PLACES: Final[Mapping[str, Span]] = {}
 QUOTA: Final = "a quota of the brokers (`kafka-configs.sh --describe --entity-type clients`, or `users`)"
+ADVERTISED_REMEDY: Final = (
+    "a broker is advertised by that name: `advertised.listeners` in its server.properties needs one that this machine "
+    "reaches; is the broker up?"
+)
 USUAL_REMEDY: Final = "check `bootstrap.servers`, `security.protocol`, and that the brokers are up"
 
 
@@ -250,6 +254,8 @@ class Contact:
             return _wrong_port_error(servers, PortProtocol.HTTP)
         if not cause:
             return Unreachable(f"no broker answered at {servers}", help=USUAL_REMEDY)
+        if server and server not in self.servers and find_remedy(cause) == USUAL_REMEDY:
+            return Unreachable(f"the brokers send clients to {server}: {cause}", help=ADVERTISED_REMEDY)
         failure = Unreachable(f"{servers}: {cause}", help=find_remedy(cause))
         if _CONTINUES.search(cause):  # another attempt would reach the same port
             failure.error_class = ErrorClass.FATAL

@@ -10,7 +10,8 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ import requests
 from requests.auth import HTTPBasicAuth
 
 from kplan.diagnostics import Denied, ErrorClass, KplanError, Timeout, Unreachable, Unsupported, codes
+from kplan.model.checkup import CheckResult, ServerCheck
 from kplan.model.masks import Mask
 from kplan.servers.access import Access, Pacing
 from kplan.servers.connection_errors import misdirected_error
@@ -38,6 +40,7 @@ from kplan.values import dataclass
 
 # 2,000 connectors with 64 KiB each of settings, states and traces; Connect itself takes at most 1 MiB for one config.
 MAX_ANSWER_BYTES = 128 * MIB
+MAX_CLOCK_LEAD_S = 5  # of a server, before it is worth a word: dates are exact to a second, and answers take time
 TLS_ALERT = "x15\\x03"  # in the representation of a TLS port's answer to plain HTTP
 
 # -- requests
@@ -136,6 +139,7 @@ class Rest:
         self._mask = mask
         self._first = 0
         self._met = False  # whether any node has answered
+        self.clock_lead_s: float | None = None  # how far the clock of who answered last is ahead of this one
         self.retries = 0
 
     @property
@@ -215,6 +219,7 @@ class Rest:
                 text = response.content.decode("utf-8", "replace")
             status = response.status_code
             self._met = True
+            self.clock_lead_s = _measure_lead(response.headers.get("Date", ""))
         finally:
             self._peer.log.debug("%s %s -> %s %.3f s", method, path, status, time.monotonic() - start)
         return self._parse_answer(url, response.status_code, text, f"{method} {path}", bool(token))
@@ -240,6 +245,27 @@ class Rest:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _measure_lead(date: str) -> float | None:
+    """Return the seconds that the date of an answer is ahead of this machine's clock; it is exact to a second."""
+    try:
+        return parsedate_to_datetime(date).timestamp() - time.time()
+    except ValueError:
+        return None
+
+
+def check_clock(server: str, rest: Rest) -> Iterator[ServerCheck]:
+    """Yield how far the server's clock and this machine's are apart, where its answers have a date."""
+    if rest.clock_lead_s is None:
+        return
+    seconds = round(rest.clock_lead_s)
+    if abs(seconds) <= MAX_CLOCK_LEAD_S:
+        yield ServerCheck(server, "clock", CheckResult.OK, "as on this machine")
+        return
+    words = f"{abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} this machine"
+    help = "set the clocks: tokens, certificates and the times of records are judged by them"
+    yield ServerCheck(server, "clock", CheckResult.LACKING, words, help)
 
 
 class AnswerTooLarge(KplanError):

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import field, replace
 from typing import Any, Final, Protocol
 
-from kplan.diagnostics import JournalBroken, Timeout, codes
+from kplan.diagnostics import JournalBroken, KplanError, Timeout, codes
 from kplan.kinds.registry import find_unknown_kind
 from kplan.model import Address, Owned
 from kplan.model.history import PastChange, RunSummary
@@ -227,6 +227,9 @@ class Store(Protocol):
 
     def records(self) -> Sequence[Record]:
         """Return every record of the ledger and the journal, damaged ones too, oldest first."""
+
+    def find_obstacle(self) -> KplanError | None:
+        """Return why no run could be recorded here, as far as that shows before the first one."""
 
     def holder(self, stack: str) -> Holder | None:
         """Return who holds the lock now."""

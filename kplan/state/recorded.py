@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from kplan.diagnostics import Unsupported
+from kplan.diagnostics import KplanError, Unsupported
 from kplan.model import EMPTY, Address, Owned
 from kplan.model.history import PastChange, RunSummary
 from kplan.model.journal import Entry
@@ -46,6 +46,9 @@ class RecordedStore:
 
     def records(self) -> Sequence[Record]:
         return ()
+
+    def find_obstacle(self) -> KplanError | None:
+        return None
 
     def holder(self, stack: str) -> Holder | None:
         return None

@@ -159,6 +159,9 @@ class SqliteStore:
         fault = "" if record.damage else self._signer.find_fault(record.key, record.data)
         return replace(record, fault=fault) if fault else record
 
+    def find_obstacle(self) -> KplanError | None:
+        return None
+
     def holder(self, stack: str) -> Holder | None:
         """Return who holds the lock now; None where it is free, whatever a killed holder left behind."""
         with _explain_errors(self.where):

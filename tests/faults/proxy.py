@@ -107,10 +107,16 @@ class Proxy:
 
 
 class KafkaProxy(Proxy):
-    """Listens on `port` for one broker, whose listener must be advertised with that port."""
+    """Listens on `port` for one broker, whose listener must be advertised with that port.
+
+    `edit` gets the API key and the version of each request, the request, and the broker's answer; both are frames. What
+    it returns is the answer.
+    """
 
     def __init__(self, port: int, upstream: int) -> None:
         super().__init__()
+        self.edit: Callable[[int, int, bytes, bytes], bytes] | None = None
+        self._edited: dict[tuple[socket.socket, int], tuple[int, int, bytes]] = {}
         self.port = port
         self._upstream = upstream
         self._listener = socket.create_server(("127.0.0.1", port), backlog=64)
@@ -143,7 +149,9 @@ class KafkaProxy(Proxy):
     def _up(self, client: socket.socket, server: socket.socket, fates: dict[int, Fault]) -> None:
         """Requests go to the broker. After the client's end the broker's side stays open while an answer is due."""
         while (frame := _frame(client)) is not None:
-            api, _, correlation = struct.unpack(">hhi", frame[4:12])
+            api, version, correlation = struct.unpack(">hhi", frame[4:12])
+            if self.edit is not None:
+                self._edited[client, correlation] = (api, version, frame)
             fault = self.fate(Request(APIS.get(api, f"api {api}")))
             if fault is not None:
                 if fault.kind == "reset":
@@ -163,6 +171,8 @@ class KafkaProxy(Proxy):
     def _down(self, client: socket.socket, server: socket.socket, fates: dict[int, Fault]) -> None:
         while (frame := _frame(server)) is not None:
             (correlation,) = struct.unpack(">i", frame[4:8])
+            if self.edit is not None and (request := self._edited.pop((client, correlation), None)):
+                frame = self.edit(*request, frame)
             fault = fates.get(correlation)
             if fault is None or fault.kind in ("slow", "pass"):
                 _sent(client, frame)

@@ -28,7 +28,8 @@ from tests.services.connect import ConnectWorker
 from tests.services.kafka import KafkaCluster
 from tests.services.process import free_port
 
-LISTENERS = {"SCRAM": "SASL_SSL", "MUTUAL": "SSL", "EXPIRED": "SASL_SSL"}
+LISTENERS = {"SCRAM": "SASL_SSL", "MUTUAL": "SSL", "EXPIRED": "SASL_SSL", "NOWHERE": "PLAINTEXT"}
+ADVERTISED = {"NOWHERE": "broker.invalid"}  # a name that never resolves (RFC 2606)
 BASIC_AUTH = "org.apache.kafka.connect.rest.basic.auth.extension"
 
 
@@ -77,7 +78,8 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 
 class SecureKafka(KafkaCluster):
-    """Brokers with an authorizer, and listeners for SCRAM over TLS, for mutual TLS, and with an old certificate.
+    """Brokers with an authorizer, and listeners for SCRAM over TLS, for mutual TLS, with an old certificate, and
+    with an advertised name that resolves nowhere.
 
     The plain listener (`bootstrap`) is the harness's own: who comes in by it is a super user. `properties` go over the
     brokers' others.
@@ -104,12 +106,14 @@ class SecureKafka(KafkaCluster):
             "listener.name.mutual.ssl.truststore.location": str(self.clients.file),
         }
         for node, broker in self.brokers.items():
-            places = "".join(f",{name}://127.0.0.1:{port}" for name, port in self.ports[node].items())
+            ports = self.ports[node].items()
+            places = "".join(f",{name}://127.0.0.1:{port}" for name, port in ports)
+            shown = "".join(f",{name}://{ADVERTISED.get(name, '127.0.0.1')}:{port}" for name, port in ports)
             own = broker.properties
             broker.properties = {
                 **own,
                 "listeners": own["listeners"] + places,
-                "advertised.listeners": own["advertised.listeners"] + places,
+                "advertised.listeners": own["advertised.listeners"] + shown,
                 "listener.security.protocol.map": own["listener.security.protocol.map"] + protocols,
                 **secured,
             }

@@ -205,6 +205,35 @@ K336 = Code(
         """,
 )
 
+K337 = Code(
+    "K337",
+    "this cluster cannot hold the state",
+    level="error",
+    cause="""
+        kplan keeps its ledger and journal in a compacted topic that it writes in transactions, and its lock is a
+        consumer group. The topic is not there yet, and the brokers refuse such a topic or do not know these requests.
+        """,
+    example="""
+        environments: {prod: {kafka: …, state: {sqlite: /shared/kplan/prod.db}}}
+        """,
+    remedy="""
+        Keep the state in a file that all runs of the environment share.
+        """,
+)
+
+K338 = Code(
+    "K338",
+    "the brokers lack what the plan needs",
+    level="error",
+    cause="""
+        Some services speak only a part of Kafka's protocol, and older brokers know fewer requests: for example none to
+        change a topic's settings one by one (IncrementalAlterConfigs), or to add partitions.
+        """,
+    remedy="""
+        The message says what to do without it. `kplan doctor` prints what the servers of an environment can do.
+        """,
+)
+
 K399 = Code(
     "K399",
     "kplan could not go on",

@@ -137,20 +137,22 @@ def find_principal(config: Mapping[str, str]) -> str:
     return UNKNOWN_SUBJECT if protocol == "SSL" and has_certificate else "User:ANONYMOUS"
 
 
-# Rights that another right includes.
-INCLUDING_RIGHTS: Mapping[tuple[str, str], str] = {
-    ("Describe", "Topic"): "Read, Write, Alter and Delete include it",
-    ("Describe", "Group"): "Read includes it",
-    ("DescribeConfigs", "Topic"): "AlterConfigs includes it",
-    ("Describe", "Cluster"): "Alter includes it",
-    ("DescribeConfigs", "Cluster"): "AlterConfigs includes it",
+# The operations that include another one (https://kafka.apache.org/documentation/#operations_in_kafka).
+INCLUDING_OPERATIONS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("Describe", "Topic"): ("Read", "Write", "Alter", "Delete"),
+    ("Describe", "Group"): ("Read",),
+    ("DescribeConfigs", "Topic"): ("AlterConfigs",),
+    ("Describe", "Cluster"): ("Alter",),
+    ("DescribeConfigs", "Cluster"): ("AlterConfigs",),
 }
 
 
 def describe_missing(acl: Acl, config: Mapping[str, str]) -> tuple[str, str]:
     """Return the missing right and its principal, and the remedy."""
     own_principal = find_principal(config)
-    including = INCLUDING_RIGHTS.get((acl.operation, acl.kind))
+    operations = INCLUDING_OPERATIONS.get((acl.operation, acl.kind), ())
+    names = " and ".join(filter(None, (", ".join(operations[:-1]), *operations[-1:])))
+    including = f"{names} include{'' if operations[1:] else 's'} it" if operations else ""
     help = f"let an administrator run: {acl.command(own_principal, config.get('bootstrap.servers', ''))}"
     if own_principal == UNKNOWN_SUBJECT:
         file = config.get("ssl.certificate.location") or "CERTIFICATE"

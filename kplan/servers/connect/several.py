@@ -33,6 +33,11 @@ class SeveralConnects:
     def retries(self) -> int:
         return sum(member.retries for member in self._members.values())
 
+    @property
+    def members(self) -> Sequence[ConnectConnectors]:
+        """Return the Connects, the default one first."""
+        return list(self._members.values())
+
     def find(self, name: str) -> ConnectConnectors:
         """Return the Connect of a connector. Raises KplanError where the environment has no Connect of that alias."""
         alias = alias_of(name)

@@ -47,6 +47,10 @@ POLL_S: Final = 0.1
 READINGS_APART_S: Final = 0.5  # two readings in a row must agree: brokers learn of bindings one after the other
 
 
+# librdkafka's client (2.16) drops the error of a broker without authorizer: it answers DescribeAcls with an empty list.
+AUTHORIZER: Final = "authorizer.class.name"
+
+
 class KafkaAcls(PlainBackend):
     """The bindings of a Kafka cluster's authorizer."""
 
@@ -67,18 +71,20 @@ class KafkaAcls(PlainBackend):
         """
         operations = self._own.require_describe()
         wire = self._read_wire([None])
+        default = self._allows_by_default
+        if default is None or not wire:
+            settings = self._own.read_broker_settings()
+            if not wire and settings.get(AUTHORIZER) == "":
+                raise _make_missing_authorizer()
+            default = self._own.find_default(settings) if default is None else default
         bindings = {binding.address: binding for binding in map(_from_wire, wire) if binding is not None}
         return BackendState(
             {address: binding for address, binding in bindings.items() if names is None or address.name in names},
             frozenset(address.name for address in bindings),
             operations=operations,
-            allows_by_default=self._find_default(),
+            allows_by_default=default,
             unknown=sum(_from_wire(each) is None for each in wire),
         )
-
-    def _find_default(self) -> bool | None:
-        """Return what the environment says of access by default; else what the brokers do."""
-        return self._own.find_default() if self._allows_by_default is None else self._allows_by_default
 
     def _find_there(self, changes: Sequence[Change]) -> set[Address]:
         """Return the live bindings of those principals that the changes are about, or of all where these are many."""
@@ -100,11 +106,7 @@ class KafkaAcls(PlainBackend):
             answers = self._client.request(send, "describe acls").values()
             for answer in answers:
                 if isinstance(answer, Unsupported):
-                    raise CapabilityMissing(
-                        "the cluster has no authorizer, so it has no bindings",
-                        code=codes.K340,
-                        help="set `authorizer.class.name` on the brokers, or remove `access:` for this environment",
-                    )
+                    raise _make_missing_authorizer()
                 if isinstance(answer, KplanError):
                     raise answer
             return [wire for answer in answers for wire in answer]
@@ -210,6 +212,14 @@ class KafkaAcls(PlainBackend):
             help="a binding for a single host, or for another name of this user, takes it away",
         )
         return {change.address: Outcome(refusal, accepted=True) for change in taking} if lost else {}
+
+
+def _make_missing_authorizer() -> CapabilityMissing:
+    return CapabilityMissing(
+        "the cluster has no authorizer, so it has no bindings",
+        code=codes.K340,
+        help="set `authorizer.class.name` on the brokers, or remove `access:` for this environment",
+    )
 
 
 def _filter_principal(principal: str | None) -> AclBindingFilter:

@@ -36,6 +36,7 @@ NAMES: Final = {wire: name for name, wire in OPERATIONS.items()}
 ALLOWS_BY_DEFAULT: Final = "allow.everyone.if.no.acl.found"
 MOST_TOPICS: Final = 1000  # that are asked about
 
+BrokerSettings = Mapping[str, str | None]
 ResourcePattern = tuple[str, str]  # `topic` and a name, or `cluster` and nothing
 CLUSTER: Final = ("cluster", "")
 
@@ -61,12 +62,13 @@ class OwnOperations:
 
         Brokers answer DescribeAcls of a user without it with an empty list, not with an error.
         """
-        operations = self._client.retry(self._ask_cluster)
+        operations = self._client.retry(self.ask_cluster)
         if "Describe" not in operations:
             raise self._client.missing_right_error(Acl("Describe", "Cluster"))
         return operations
 
-    def _ask_cluster(self) -> frozenset[str]:
+    def ask_cluster(self) -> frozenset[str]:
+        """Return the operations on the cluster."""
         seconds = self._client.attempt_timeout
 
         def send() -> Mapping[str, Any]:
@@ -78,15 +80,19 @@ class OwnOperations:
             raise answer
         return _name_all(answer.authorized_operations)
 
-    def find_default(self) -> bool | None:
+    def find_default(self, settings: BrokerSettings) -> bool | None:
         """Return whether everybody may use what has no binding; None where that is not known.
 
         Brokers list the settings of their authorizer without their values, so only an absent one tells something:
         its default, false.
         """
+        return False if settings and ALLOWS_BY_DEFAULT not in settings else None
+
+    def read_broker_settings(self) -> BrokerSettings:
+        """Return the settings of one broker, with their values where they are shown; empty without that right."""
         node = next(iter(self._client.cluster().nodes), None)
         if node is None:
-            return None
+            return {}
         resource = ConfigResource(ConfigResource.Type.BROKER, str(node.id))
         seconds = self._client.attempt_timeout
 
@@ -94,19 +100,17 @@ class OwnOperations:
             return self._client.admin.describe_configs([resource], request_timeout=seconds)
 
         (answer,) = self._client.request(send, "broker configs").values()
-        if isinstance(answer, KplanError):
-            return None
-        return None if ALLOWS_BY_DEFAULT in answer else False
+        return {} if isinstance(answer, KplanError) else {name: entry.value for name, entry in answer.items()}
 
     def remember(self, bindings: Sequence[AclBinding]) -> None:
         """Note what this user may do with what these bindings are about; none: nothing is to be compared."""
-        self._before = self._ask(self._find_places(bindings)) if bindings else {}
+        self._before = self.ask(self._find_places(bindings)) if bindings else {}
 
     def find_lost(self) -> str:
         """Return what this user could do before, and can no longer do; empty where nothing is lost."""
         if not self._before:
             return ""
-        now = self._ask(self._before)
+        now = self.ask(self._before)
         lost = [
             f"{operation} on {' '.join(filter(None, place))}"
             for place, before in self._before.items()
@@ -125,11 +129,11 @@ class OwnOperations:
         matching = [name for name in topics if any(_is_about(binding, name) for binding in about_topics)]
         return [*places, *(("topic", name) for name in matching[:MOST_TOPICS])]
 
-    def _ask(self, places: Collection[ResourcePattern]) -> dict[ResourcePattern, frozenset[str]]:
+    def ask(self, places: Collection[ResourcePattern]) -> dict[ResourcePattern, frozenset[str]]:
         """Return the operations on each place; one that this user may not even see has none."""
         found: dict[ResourcePattern, frozenset[str]] = {}
         if CLUSTER in places:
-            found[CLUSTER] = self._client.retry(self._ask_cluster)
+            found[CLUSTER] = self._client.retry(self.ask_cluster)
         names = [name for kind, name in places if kind == "topic"]
         if not names:
             return found

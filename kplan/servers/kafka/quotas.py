@@ -13,6 +13,7 @@ from kplan.kinds.quota.quota import Entity, Quota, name_entity
 from kplan.model import Action, Address, Change, frozen
 from kplan.servers.base import BackendState, Outcome, Progress
 from kplan.servers.kafka.client import Client
+from kplan.servers.kafka.features import QUOTAS, make_missing_error
 from kplan.servers.kafka.second_client import SecondClient, is_installed
 from kplan.servers.plain import PlainBackend
 
@@ -119,7 +120,10 @@ class KafkaQuotas(PlainBackend):
             manager = admin._manager  # the library has the messages, and no method for them
             return manager.run(manager.send, request)
 
-        return self._client.request(ask)
+        try:
+            return self._client.request(ask)
+        except Unsupported as missing:
+            raise missing if missing.code == codes.K328.number else make_missing_error(QUOTAS) from missing
 
     def _make_error(self, code: int, message: str | None, right: Acl) -> KplanError:
         client = self._client.client

@@ -56,7 +56,7 @@ def convert_settings(config: Mapping[str, str]) -> dict[str, Any]:
             "sasl_plain_username": config.get("sasl.username", ""),
             "sasl_plain_password": config.get("sasl.password", ""),
         }
-    return converted | ({"ssl_context": _create_tls_context(config)} if protocol.endswith("SSL") else {})
+    return converted | ({"ssl_context": create_tls_context(config)} if protocol.endswith("SSL") else {})
 
 
 def unsupported_setting_error(name: str) -> Unsupported:
@@ -70,7 +70,7 @@ def unsupported_setting_error(name: str) -> Unsupported:
     return missing
 
 
-def _create_tls_context(config: Mapping[str, str]) -> ssl.SSLContext:
+def create_tls_context(config: Mapping[str, str]) -> ssl.SSLContext:
     """Return trust and certificate as librdkafka has them: names are checked unless that is turned off."""
     location = config.get("ssl.ca.location", "")
     authority = location if location != "probe" else ""

@@ -16,11 +16,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     NewTopic,
 )
 
-from kplan.diagnostics import KplanError, Rejected
+from kplan.diagnostics import KplanError, Rejected, Unsupported
 from kplan.kinds.acl.permissions import Acl
 from kplan.model import Topic
 from kplan.servers import topics as shared
 from kplan.servers.kafka.client import Client
+from kplan.servers.kafka.features import PARTITIONS, SETTINGS, TOPICS, make_missing_error
 from kplan.values import dataclass
 
 Failures = dict[str, KplanError | None]  # by topic; None: it succeeded
@@ -29,6 +30,7 @@ ConfigChanges = Mapping[str, tuple[Mapping[str, str], Sequence[str]]]  # by topi
 _REQUESTS: Final = {
     "Create": "create topics", "Delete": "delete topics", "AlterConfigs": "alter configs", "Alter": "add partitions",
 }  # by the right that they take  # fmt: skip
+_FEATURES: Final = {"Create": TOPICS, "Delete": TOPICS, "AlterConfigs": SETTINGS, "Alter": PARTITIONS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +50,15 @@ class TopicRequests:
             return dict.fromkeys(names, self.client.map_error(exception))
         by_name = {getattr(key, "name", key): answer for key, answer in answers.items()}
         return {
-            name: self.client.add_acl(answer, Acl(right, "Topic", name)) if isinstance(answer, KplanError) else None
+            name: self._explain(answer, Acl(right, "Topic", name)) if isinstance(answer, KplanError) else None
             for name, answer in by_name.items()
         }
+
+    def _explain(self, refusal: KplanError, right: Acl) -> KplanError:
+        """Return the refusal with the missing right, or with what to do where brokers do not know the request."""
+        if isinstance(refusal, Unsupported):
+            return make_missing_error(_FEATURES[right.operation], refusal.message)
+        return self.client.add_acl(refusal, right)
 
     def create(self, topics: Sequence[Topic], validate: bool = False) -> Failures:
         """Create the topics."""

@@ -18,7 +18,7 @@ from kplan.model.masks import Mask
 from kplan.servers.access import Access, Pacing
 from kplan.servers.registry.api import NotCompatible, NotFound, RegisteredSchema, Verdict
 from kplan.servers.registry.dialect import find_dialect
-from kplan.servers.rest import Peer, open_rest
+from kplan.servers.rest import Peer, Rest, open_rest
 
 PARALLEL: Final = 16  # requests at a time, each on a connection that is kept
 NOT_SOFT_DELETED, REFERENCED, READ_ONLY = 40405, 42206, 42205
@@ -84,6 +84,11 @@ class RegistryClient:
         self._global_level: str | None = None
 
     @property
+    def rest(self) -> Rest:
+        """Return the client of its paths."""
+        return self._rest
+
+    @property
     def retries(self) -> int:
         return self._rest.retries
 
@@ -146,7 +151,7 @@ class RegistryClient:
 
     def read_mode(self, subject: str) -> str:
         try:
-            answer = self._get(f"/mode/{quote(subject, safe='')}?defaultToGlobal=true")
+            answer = self._get(f"/mode/{quote(subject, safe='')}?defaultToGlobal=true" if subject else "/mode")
         except (Denied, Unsupported):
             return ""
         return str(answer.get("mode", "")) if isinstance(answer, dict) else ""

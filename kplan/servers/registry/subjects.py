@@ -49,6 +49,11 @@ class RegistrySubjects(PlainBackend):
         self._deferred: set[Address] = set()  # whose levels are refused until their subjects are there
 
     @property
+    def registry(self) -> Registry:
+        """Return the client of the registry."""
+        return self._registry
+
+    @property
     def retries(self) -> int:  # type: ignore[override]
         return self._registry.retries
 

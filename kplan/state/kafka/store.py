@@ -111,6 +111,15 @@ class KafkaStore:
         """Return every record of the ledger and the journal, damaged ones too."""
         return self._read(Log.list_records)
 
+    def find_obstacle(self) -> KplanError | None:
+        """Return why the brokers would refuse the topic, or what is written to it; None where it is there."""
+        with self._turn, self._explain_errors():
+            if self._cluster.describe_topic() is not None:
+                return None
+            from kplan.state.kafka.obstacles import find_obstacle
+
+            return find_obstacle(self._clients, self._cluster)
+
     def holder(self, stack: str) -> Holder | None:
         """Return who holds the lock now, asked of the group's coordinator; that neither fences nor moves a member."""
         with self._explain_errors():

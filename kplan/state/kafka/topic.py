@@ -288,7 +288,7 @@ class StateCluster:
         records."""
         description = self.describe_topic()
         if description is None:
-            self._create()
+            self.create()
             description = self._wait_until_visible()
         if len(description.partitions) != 1:
             raise JournalBroken(f"topic {self._clients.topic} has {len(description.partitions)} partitions, not 1",
@@ -320,7 +320,8 @@ class StateCluster:
                 self._clients.topic, problem.message, ", ".join(f"{name}={value}" for name, value in missing.items()),
             )  # fmt: skip
 
-    def _create(self) -> None:
+    def create(self, validate: bool = False) -> None:
+        """Create the topic; with `validate` the brokers only say whether they would."""
         topic = self._clients.topic
         try:
             nodes = self._wait_for_answer(
@@ -329,7 +330,7 @@ class StateCluster:
             replicas = min(MAX_REPLICAS, max(1, len(nodes)))
             config = {**SETTINGS, "min.insync.replicas": str(max(1, replicas - 1))}
             futures = self._admin.create_topics(
-                [NewTopic(topic, 1, replicas, config=config)], request_timeout=self._timeout
+                [NewTopic(topic, 1, replicas, config=config)], validate_only=validate, request_timeout=self._timeout
             )
             self._wait_for_answer("create topics", futures[topic])
         except KafkaException as exception:
