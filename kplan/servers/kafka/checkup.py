@@ -77,7 +77,7 @@ class BrokerCheckup:
     def _check_features(self) -> Iterator[ServerCheck]:
         known = read_known_requests(self.client.config)
         if known is None:
-            words = "the brokers do not tell which requests they know"
+            words = "the brokers do not list the requests that they know"
             yield ServerCheck(SERVER, "features", CheckResult.UNKNOWN, words)
             return
         for feature in FEATURES:

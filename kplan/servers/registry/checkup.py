@@ -21,7 +21,7 @@ def check_registry(registry: RegistryClient) -> Iterator[ServerCheck]:
     except KplanError as failure:
         yield make_failure(SERVER, "connection", failure)
         return
-    words = f"{registry.rest.url}: {count(len(subjects), 'subject')}, level {level or 'not told'}"
+    words = f"{registry.rest.url}: {count(len(subjects), 'subject')}, level {level or 'not known'}"
     yield ServerCheck(SERVER, "connection", CheckResult.OK, words)
     if mode := registry.read_mode(""):
         is_writable = mode == "READWRITE"
