@@ -18,6 +18,7 @@ from kplan.execution.run import make_reader
 from kplan.model.journal import replay
 from kplan.planning.risk import Accepted
 from kplan.planning.trust import escape
+from kplan.project.loading import read_variable_files
 from kplan.state.base import UnfinishedWrite
 from kplan.values import dataclass
 
@@ -132,7 +133,7 @@ def plan_runs(
     plans = [rebuild_plan(progress) for progress in runs]
     if request.forward:
         return fill_secrets(plans, opened.environment, asked, runtime)
-    return fill_logins(plans, asked, runtime)
+    return fill_logins(plans, asked, runtime, read_variable_files(asked))
 
 
 def read_open_run(progress: Progress, plan: Plan, opened: OpenEnvironment, runtime: Runtime) -> OpenRun:

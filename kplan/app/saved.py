@@ -14,7 +14,8 @@ from kplan.diagnostics import Blocked, Invalid, KplanError, Stale, codes, error
 from kplan.kinds.connector.debezium import drops
 from kplan.kinds.registry import comparison_of
 from kplan.language.template import references
-from kplan.model import Change, Secret
+from kplan.language.variables import PREFIX
+from kplan.model import EMPTY, Change, Secret
 from kplan.planning.document import (
     from_json,
     parse,
@@ -25,7 +26,7 @@ from kplan.planning.document import (
     with_undo_secrets,
 )
 from kplan.planning.trust import Listed
-from kplan.project.loading import Request, load_project
+from kplan.project.loading import Request, load_project, read_variable_files
 from kplan.project.reading import read_file
 from kplan.values import dataclass
 
@@ -153,22 +154,25 @@ def fill_secrets(plans: Sequence[Plan], environment: Environment, request: Reque
 
     Raises Invalid where a variable has no value, Stale where it is not what it was when the plan was made.
     """
-    filled = fill_logins(plans, request, runtime)
-    values = _given_values([name for plan in plans for name in secret_names(plan)], request)
+    files = read_variable_files(request)
+    filled = fill_logins(plans, request, runtime, files)
+    values = _given_values([name for plan in plans for name in secret_names(plan)], request, files)
     values |= _declared_values(plans, environment, request, [name for name, v in values.items() if v is None])
     filled = [with_secrets(plan, values, runtime.key) for plan in filled]
     runtime.learn(replace(environment, secrets=(*environment.secrets, *(v for v in values.values() if v))))
     return filled
 
 
-def fill_logins(plans: Sequence[Plan], request: Request, runtime: Runtime) -> list[Plan]:
+def fill_logins(
+    plans: Sequence[Plan], request: Request, runtime: Runtime, files: Mapping[str, Any] = EMPTY
+) -> list[Plan]:
     """Return the plans with the logins of what they drop in databases, as far as the variables have values here.
 
-    So have the secrets that an undo sets, and no server tells.
+    So have the secrets that an undo sets, and no server tells. `files` are the variables of `--var-file`.
     """
     changes = [change for plan in plans for change in plan.changes]
     names = [*drops.secret_names(changes), *undo_secret_names(changes)]
-    values = _given_values(names, request)
+    values = _given_values(names, request, files)
     runtime.mask.add([value for value in values.values() if value])
 
     def fill(change: Change) -> Change:
@@ -177,9 +181,11 @@ def fill_logins(plans: Sequence[Plan], request: Request, runtime: Runtime) -> li
     return [replace(plan, steps=tuple(replace(s, change=fill(s.change)) for s in plan.steps)) for plan in plans]
 
 
-def _given_values(names: Sequence[str], request: Request) -> dict[str, str | None]:
-    """Return the values that --var or KPLAN_VAR_NAME give the variables; None for one without."""
-    return {name: request.flags.get(name, request.process.get(f"KPLAN_VAR_{name}")) for name in names}
+def _given_values(names: Sequence[str], request: Request, files: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the values that --var, a file of variables or KPLAN_VAR_NAME give them; None for one without."""
+    texts = {name: str(value) for name, value in files.items() if value is not None}
+    process = {name: request.process.get(f"{PREFIX}{name}") for name in names}
+    return {name: request.flags.get(name, texts.get(name, process[name])) for name in names}
 
 
 def _declared_values(

@@ -152,6 +152,17 @@ def load_environment(request: Request, warn: Callable[[Diagnostic], None] = lamb
     return environment
 
 
+def read_variable_files(request: Request) -> Mapping[str, Any]:
+    """Return the variables of the request's files, where no stack is loaded. Raises Invalid."""
+    reader = ProjectReader(request)
+    if request.var_files:
+        reader.load_environment([])  # a SOPS file is decrypted in the folder of kplan.yaml
+    values = reader.read_variables()
+    if any(diagnostic.is_error for diagnostic in reader.problems):
+        raise Invalid(reader.problems)
+    return values
+
+
 def check_environments(request: Request) -> tuple[list[Environment], list[Diagnostic], dict[str, str]]:
     """Return the environments of the `kplan.yaml`s at the request's paths, their problems, and the files' texts."""
     reader = ProjectReader(request)

@@ -223,3 +223,17 @@ def test_a_file_without_a_plan_in_it_is_none(shell: Shell, view: str) -> None:
     shell.write("none.json", '{"format_version": "1.0", "plans": []}')
     assert "K521" in shell.kplan("show", "none.json", "--format", view, expect=4).all
     assert parse('{"format_version": "1.0", "plans": []}') is None
+
+
+def test_a_saved_plan_takes_its_secrets_from_a_file_of_variables(shell: Shell) -> None:
+    secret = "canary-of-a-file"
+    shell.secrets = (secret,)
+    shell.write("kplan.yaml", "version: 1\nenvironments: {dev: {simulated: {}}}\n")
+    shell.write("stack.yaml", "version: 1\nstack: files\nvariables: {word: {sensitive: true}}\n"
+                "users: {etl: {mechanism: SCRAM-SHA-512, password: '{{ var.word }}'}}\n")  # fmt: skip
+    shell.write("variables.yaml", f"word: {secret}\n")
+    shell.kplan("plan", "stack.yaml", "--var-file", "variables.yaml", "--out", "plan.json")
+    assert "K219" in shell.kplan("apply", "plan.json", "--yes", expect=4).err
+    assert "missing.yaml" in shell.kplan("apply", "plan.json", "--yes", "--var-file", "missing.yaml", expect=4).err
+    shell.kplan("apply", "plan.json", "--yes", "--var-file", "variables.yaml")
+    assert "No changes." in shell.kplan("plan", "stack.yaml", "--var-file", "variables.yaml").out
