@@ -41,12 +41,20 @@ def state_file(environment: Environment) -> Path:
     return Path(environment.folder, environment.sqlite or f".kplan/{environment.name}.db")
 
 
-def client_settings(environment: Environment) -> dict[str, str]:
-    """Return librdkafka's settings; the paths of files among them begin at kplan.yaml, as all paths in it do."""
-    return {
+def client_settings(environment: Environment) -> dict[str, Any]:
+    """Return librdkafka's settings; the paths of files among them begin at kplan.yaml, as all paths in it do.
+
+    Of a login to a cloud they have the callback that gives tokens, and its first one.
+    """
+    settings: dict[str, Any] = {
         key: _file(environment, f"kafka.{key}", value) if key.endswith(".location") and value != "probe" else value
         for key, value in environment.kafka.items()
     }
+    if environment.login:
+        from kplan.servers.kafka.cloud_tokens import create_callback
+
+        settings["oauth_cb"] = create_callback(environment.login)
+    return settings
 
 
 def _file(environment: Environment, setting: str, value: str) -> str:

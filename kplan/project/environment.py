@@ -23,7 +23,7 @@ from kplan.values import dataclass
 INTEGER_KEYS = ("attempts", "brokers", "partitions", "replication_factor")  # a process's environment holds only texts
 PUBLIC_SETTINGS = re.compile(  # settings that errors may show though they come from outside
     r"(?:^|\.)(?:bootstrap\.servers|url|location|username|protocol|mechanisms?|ca|certificate|key|principal"
-    r"|group_id|internal_topics|token_url|client_id|scope|proxy)\Z"
+    r"|group_id|internal_topics|token_url|client_id|scope|proxy|region|role|profile)\Z"
 )
 PLACEHOLDER_URL = "http://replaced"  # in place of an address until templates are rendered
 UNKNOWN_URL = "http://unknown"  # of a server that is not contacted
@@ -109,6 +109,7 @@ class Environment:
     simulated: Simulated | None = None
     principal: str = ""  # kplan's own, as the file says it
     is_super_user: bool = False  # whether kplan's own user is one, as the file says it
+    login: Mapping[str, Any] = field(default_factory=dict)  # to a cloud's brokers, by its name
     login_check: bool = False  # whether a plan tries the password of every user
     allows_by_default: bool | None = None  # the brokers' `allow.everyone.if.no.acl.found`; None: not known
     file: File | None = None
@@ -359,7 +360,7 @@ def _is_optional_offline(path: tuple[str | int, ...]) -> bool:
     """Return whether a plan can be made without the value at `path`."""
     if path[2] == "connect" and _find_key(path) in ("group_id", "internal_topics"):  # bindings and refusals need them
         return False
-    is_optional = path[2] in ("kafka", "connect", "schema_registry", "state", "notify")
+    is_optional = path[2] in ("kafka", "login", "connect", "schema_registry", "state", "notify")
     return is_optional or (path[2] == "variables" and len(path) == 4)
 
 
@@ -380,7 +381,7 @@ def _make_placeholder(path: tuple[str | int, ...], offline_target: Target) -> An
 
 def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: File | None, folder: str) -> Environment:
     at = ("environments", name)
-    kafka = {key: _format_value(value) for key, value in (data.get("kafka") or {}).items() if value is not None}
+    kafka = _read_client_settings(reader, (*at, "login"), data)
     connect, other_connects = split_connects(data.get("connect") or {})
     registry = data.get("schema_registry") or {}
     _refuse_same_connects(reader, (*at, "connect"), {DEFAULT: connect, **other_connects})
@@ -402,6 +403,7 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
         name=name,
         folder=folder,
         kafka=kafka,
+        login=data.get("login") or {},
         connect=connect,
         other_connects=other_connects,
         schema_registry=registry,
@@ -432,6 +434,27 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
         passwords=tuple(passwords),
         providers=reader.source.providers,
     )
+
+
+def _read_client_settings(reader: _Reader, path: tuple[str, ...], data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the Kafka client's settings with those that a login to a cloud needs; report others than these."""
+    kafka = {key: _format_value(value) for key, value in (data.get("kafka") or {}).items() if value is not None}
+    if not data.get("login"):
+        return kafka
+    if not kafka:
+        reader.report(path, codes.K203, "a login without brokers", "", "name them: `kafka: {bootstrap.servers: …}`")
+        return kafka
+    protocol, mechanism = kafka.get("security.protocol", ""), kafka.get("sasl.mechanism", kafka.get("sasl.mechanisms"))
+    wrong = {
+        f"security.protocol: {protocol}": protocol and protocol.upper() not in ("SASL_SSL", "SASL_PLAINTEXT"),
+        f"sasl.mechanism: {mechanism}": mechanism and mechanism.upper() != "OAUTHBEARER",
+        "sasl.oauthbearer.method: oidc": kafka.get("sasl.oauthbearer.method", "default").lower() != "default",
+    }
+    for setting in (text for text, is_wrong in wrong.items() if is_wrong):
+        help = "remove it: `login:` sets SASL_SSL and OAUTHBEARER"
+        reader.report(path, codes.K203, "a setting of the Kafka client contradicts the login", setting, help)
+    usual = {"security.protocol": "SASL_SSL", **({} if mechanism else {"sasl.mechanism": "OAUTHBEARER"})}
+    return {**usual, **kafka}
 
 
 def split_connects(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]:

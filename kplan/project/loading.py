@@ -724,7 +724,7 @@ def _check_client(document: Document, environment: Environment, request: Request
     unknown = (
         {key for key, value in written.items() if is_template(value)} if request.offline_target is not None else ()
     )
-    return find_refused(document, environment.name, environment.kafka, unknown)
+    return find_refused(document, environment.name, environment.kafka, unknown, bool(environment.login))
 
 
 def _report_missing_brokers(name: str, source: str) -> Diagnostic:

@@ -122,11 +122,16 @@ def is_listed(name: str, value: str) -> bool:
 
 
 def find_refused(
-    document: Document, environment: str, settings: Mapping[str, str], unknown: Collection[str] = ()
+    document: Document,
+    environment: str,
+    settings: Mapping[str, str],
+    unknown: Collection[str] = (),
+    has_login: bool = False,
 ) -> list[Diagnostic]:
     """Return an error for each setting under `kafka:` of the environment that librdkafka refuses, at its line.
 
-    Of the settings in `unknown` the name alone is judged: their values come from somewhere else.
+    Of the settings in `unknown` the name alone is judged: their values come from somewhere else. `has_login`: tokens
+    come from the environment's `login:`.
     """
     problems = []
     for name, value in settings.items():
@@ -138,7 +143,7 @@ def find_refused(
             problems.append(_unknown_name_error(name, document.key_at(*path)))
         elif objection and name not in unknown:
             problems.append(refused_setting(objection, document.at(*path), _range_help(name)))
-    mechanism = None if problems or unknown else find_unusable_mechanism(settings, ask_librdkafka)
+    mechanism = None if problems or unknown or has_login else find_unusable_mechanism(settings, ask_librdkafka)
     if mechanism is not None:
         span = document.at("environments", environment, "kafka", mechanism.key)
         problems.append(refused_setting(mechanism.reason, span, mechanism.help))

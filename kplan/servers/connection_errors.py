@@ -225,6 +225,9 @@ class Contact:
 
     def _make_refusal(self, message: str) -> KplanError:
         """Return the error of a refused authentication."""
+        own_failure = getattr(self._config.get("oauth_cb"), "failure", None)
+        if _NO_TOKEN.search(message) and isinstance(own_failure, KplanError):
+            return own_failure
         if _NO_TOKEN.search(message):
             return missing_token_error(_NO_TOKEN.sub("", message), self._config.get(TOKEN_URL, ""))
         server, cause = split_message(message)

@@ -12,8 +12,9 @@ METHOD: Final = "sasl.oauthbearer.method"
 UNSECURED: Final = "enable.sasl.oauthbearer.unsecure.jwt"
 PROVIDERS: Final = (
     f"write `{METHOD}: oidc` with `sasl.oauthbearer.token.endpoint.url`, `sasl.oauthbearer.client.id` and "
-    "`sasl.oauthbearer.client.secret`"
+    "`sasl.oauthbearer.client.secret`; or `login:` next to `kafka:`"
 )
+CALLBACK: Final = "oauth_cb"  # the setting of a program, which gives the tokens itself
 KERBEROS_RECIPE: Final = (
     "install librdkafka with libsasl2 (Debian: `apt install librdkafka-dev libsasl2-modules-gssapi-mit`), then "
     "`pip install --no-binary confluent-kafka confluent-kafka`; or use a listener with SCRAM or OAUTHBEARER"
@@ -50,4 +51,4 @@ def find_unusable_mechanism(
 
 
 def _has_token_source(config: Mapping[str, str]) -> bool:
-    return config.get(METHOD, "").lower() == "oidc" or config.get(UNSECURED, "").lower() == "true"
+    return CALLBACK in config or config.get(METHOD, "").lower() == "oidc" or config.get(UNSECURED, "").lower() == "true"

@@ -17,13 +17,14 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from tests.fakes.http import Handler, serving
 
 AUDIENCE = "kafka"
 KEY_ID = "tests"
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SECONDS = 300  # a token is valid for so long
 
 
@@ -36,6 +37,7 @@ class Issuer:
     audience: str = AUDIENCE
     name: str = "https://issuer.tests"
     seconds: int = SECONDS
+    accounts: dict[str, rsa.RSAPublicKey] = field(default_factory=dict)  # those that sign what they ask with, by name
     issued: list[str] = field(default_factory=list)  # every token
     forms: list[Mapping[str, str]] = field(default_factory=list)  # the fields of every request
     answer: Callable[[], tuple[int, bytes]] | None = None  # in place of its own answers
@@ -67,13 +69,17 @@ class Issuer:
     def accepts(self, login: str) -> bool:
         """Return whether a header has a token of this issuer that has not expired."""
         scheme, _, token = login.partition(" ")
-        content, _, signature = token.rpartition(".")
-        try:
-            self._key.public_key().verify(_decode(signature), content.encode(), padding.PKCS1v15(), hashes.SHA256())
-            claims = json.loads(_decode(content.partition(".")[2]))
-        except (InvalidSignature, ValueError):
-            return False
-        return scheme == "Bearer" and time.time() < float(claims["exp"])
+        claims = _verify(token, self._key.public_key())
+        return scheme == "Bearer" and claims is not None and time.time() < float(claims["exp"])
+
+    def _answer_assertion(self, assertion: str) -> tuple[int, dict[str, Any]]:
+        """Return the answer to a client that signs its request: RFC 7523, as Google's service accounts do."""
+        for email, key in self.accounts.items():
+            claims = _verify(assertion, key)
+            if claims is not None and claims["iss"] == email:
+                return 200, {"access_token": self.issue(email), "token_type": "Bearer", "expires_in": self.seconds}
+        self.refused += 1
+        return 400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."}
 
     def describe_keys(self) -> dict[str, Any]:
         """Return the public key as a JSON Web Key Set."""
@@ -85,6 +91,8 @@ class Issuer:
     def answer_token_request(self, login: str, form: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
         """Return status and body of the answer to a request for a token, by Basic login or by the form's fields."""
         self.forms.append(form)
+        if form.get("grant_type") == JWT_BEARER:
+            return self._answer_assertion(form.get("assertion", ""))
         client, secret = form.get("client_id", ""), form.get("client_secret", "")
         if login.startswith("Basic "):
             client, _, secret = (unquote(part) for part in base64.b64decode(login[6:]).decode().partition(":"))
@@ -94,6 +102,27 @@ class Issuer:
             self.refused += 1
             return 401, {"error": "invalid_client", "error_description": "the client or its secret is wrong"}
         return 200, {"access_token": self.issue(client), "token_type": "Bearer", "expires_in": self.seconds}
+
+
+def _verify(token: str, key: rsa.RSAPublicKey) -> dict[str, Any] | None:
+    """Return the claims of a token; None where another key has signed it."""
+    content, _, signature = token.rpartition(".")
+    try:
+        key.verify(_decode(signature), content.encode(), padding.PKCS1v15(), hashes.SHA256())
+        return dict(json.loads(_decode(content.partition(".")[2])))
+    except (InvalidSignature, ValueError):
+        return None
+
+
+def create_service_account(issuer: Issuer, email: str) -> dict[str, str]:
+    """Return a service account's key as Google hands it out, which gets its tokens from this issuer."""
+    key = rsa.generate_private_key(65537, 2048)
+    issuer.accounts[email] = key.public_key()
+    encoded = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return {"type": "service_account", "client_email": email, "private_key_id": "1", "private_key": encoded.decode(),
+            "token_uri": issuer.token_url}  # fmt: skip
 
 
 def _decode(text: str) -> bytes:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from kplan.servers.kafka.cloud_tokens import BrokerToken, TokenCallback
+from kplan.servers.kafka.topics import KafkaTopics
+from kplan.state.base import Holder
+from kplan.state.kafka.store import KafkaStore
 from tests.fakes.registry_gateway import require_certificate
 from tests.services import ServiceMissing
 from tests.services.fixtures import without
-from tests.services.issuer import AUDIENCE, Issuer, run_issuer
+from tests.services.issuer import AUDIENCE, Issuer, create_service_account, run_issuer
 from tests.services.secure import OAuthKafka
 from tests.shell import Shell
 
@@ -154,3 +161,64 @@ def require_other_authority(folder: Path) -> str:
     from tests.services.secure import Authority
 
     return Authority("unknown", folder).file.read_text()
+
+
+# -- logins to clouds, whose tokens kplan itself gives to librdkafka ---------------------------------------------------
+def test_admin_producer_and_consumer_log_in_by_a_callback_that_renews(services: Services) -> None:
+    issued = len(services.issuer.issued)
+
+    def issue() -> BrokerToken:
+        return BrokerToken(services.issuer.issue("kplan"), time.time() + 3)
+
+    callback = TokenCallback(issue)
+    config: Any = {
+        "bootstrap.servers": services.kafka.at("TOKENS"), "ssl.ca.location": str(services.kafka.servers.file),
+        "security.protocol": "SASL_SSL", "sasl.mechanism": "OAUTHBEARER", "oauth_cb": callback,
+    }  # fmt: skip
+    topics = KafkaTopics(config)
+    store = KafkaStore(config, "__kplan_callback", session_timeout=6)
+    try:
+        assert topics.identify().cluster_id
+        with store.lock("cloud", Holder("me@here", "r1", "apply", "2026-01-01T00:00:00Z"), 10):
+            assert store.holder("cloud") is not None
+        first = len(services.issuer.issued)
+        assert first > issued
+        time.sleep(3)  # the life of a token, of which librdkafka renews it after four fifths
+        assert len(services.issuer.issued) > first and callback.failure is None
+        assert topics.identify().cluster_id
+    finally:
+        store.close()
+        topics.close()
+
+
+def test_tokens_of_google_reach_the_brokers(shell: Shell, services: Services) -> None:
+    """Only Google's brokers accept them; these refuse a token that they have read."""
+    config = {
+        "bootstrap.servers": services.kafka.at("TOKENS"), "ssl.ca.location": str(services.kafka.servers.file)
+    }  # fmt: skip
+    environment = {"kafka": config, "login": {"gcp": {}}, "timeouts": {"request": "10s"}}
+    shell.write("kplan.yaml", json.dumps({"version": 1, "environments": {"cloud": environment}, "default": "cloud"}))
+    key = create_service_account(services.issuer, "kplan@project.iam.gserviceaccount.com")
+    shell.environment["GOOGLE_APPLICATION_CREDENTIALS"] = str(shell.write("key.json", json.dumps(key)))
+    shell.kplan("validate", "stack.yaml", "kplan.yaml")
+    issued = len(services.issuer.issued)
+    assert_refused(shell, Refusal("K313", "invalid_token", "the brokers refuse the token"))
+    assert len(services.issuer.issued) > issued
+    wrong = create_service_account(services.stranger, "kplan@project.iam.gserviceaccount.com")
+    shell.write("key.json", json.dumps({**wrong, "token_uri": services.issuer.token_url}))
+    assert_refused(shell, Refusal("K336", "invalid_grant: Invalid JWT Signature.", "GOOGLE_APPLICATION_CREDENTIALS"))
+
+
+def test_tokens_of_amazon_reach_the_brokers(shell: Shell, services: Services) -> None:
+    """Only Amazon's brokers accept them."""
+    config = {
+        "bootstrap.servers": services.kafka.at("TOKENS"), "ssl.ca.location": str(services.kafka.servers.file)
+    }  # fmt: skip
+    login = {"aws_msk_iam": {"region": "{{ env.REGION }}"}}
+    environment = {"kafka": config, "login": login, "timeouts": {"request": "10s"}}
+    shell.write("kplan.yaml", json.dumps({"version": 1, "environments": {"cloud": environment}, "default": "cloud"}))
+    shell.environment |= {"REGION": "eu-central-1", "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "missing"}
+    shell.environment |= {"AWS_SHARED_CREDENTIALS_FILE": "missing"}
+    assert_refused(shell, Refusal("K336", "it finds no credentials here", "AWS_ACCESS_KEY_ID"))
+    shell.environment |= {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRET}
+    assert_refused(shell, Refusal("K313", "invalid_token", "the brokers refuse the token"))

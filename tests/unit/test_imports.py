@@ -45,7 +45,7 @@ PURE = ("version", "text", "values", "diagnostics", "model", "language", "kinds"
 IMPURE = frozenset({"model.masks", "planning.pipeline", "planning.reading", "planning.server_checks"})
 HEAVY = frozenset({
     "yaml", "jsonschema", "jinja2", "regex", "requests", "confluent_kafka", "deepdiff", "rich", "ruamel", "psycopg",
-    "pymysql", "kafka",
+    "pymysql", "kafka", "aws_msk_iam_sasl_signer", "boto3", "botocore", "google",
 })  # fmt: skip
 # The modules whose whole purpose is the library may import it at their top: they are themselves imported when used.
 BUILT_ON = {

@@ -23,7 +23,7 @@ UNTELLING: Final = re.compile(
     "unsupported|not enabled|enabled mechanisms|handshake failed|SaslAuthenticateRequest failed|disconnected",
     re.IGNORECASE,
 )
-_OWN: Final = ("sasl.username", "sasl.password", "sasl.mechanism", "sasl.mechanisms")
+_OWN: Final = ("sasl.username", "sasl.password", "sasl.mechanism", "sasl.mechanisms", "oauth_cb")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import pytest
 
 from kplan.app.servers import open_cluster, read_access
 from kplan.diagnostics import Diagnostic
-from kplan.language import source
+from kplan.kinds.schemas import read_schema
+from kplan.language import schema, source
 from kplan.model import Target
 from kplan.project.environment import Environment, build_environment
 from kplan.servers.simulated_access import SimulatedAcls
@@ -193,3 +194,39 @@ def test_two_logins_for_one_server_are_an_error(body: str, line: int, words: str
     assert environment is not None
     assert [(each.code, each.span.line if each.span else 0) for each in problems] == [("K203", line)], problems
     assert words in problems[0].detail
+
+
+@pytest.mark.parametrize(
+    ("login", "given", "settings"),
+    [
+        ("{aws_msk_iam: {region: eu-central-1}}", "",
+         {"security.protocol": "SASL_SSL", "sasl.mechanism": "OAUTHBEARER"}),
+        ("{gcp: {}}", ", security.protocol: sasl_plaintext, sasl.mechanisms: oauthbearer",
+         {"security.protocol": "sasl_plaintext", "sasl.mechanisms": "oauthbearer"}),
+    ],
+)  # fmt: skip
+def test_a_login_to_a_cloud_sets_what_the_client_needs(login: str, given: str, settings: dict[str, str]) -> None:
+    environment = environment_of(f"{{kafka: {{bootstrap.servers: x{given}}}, login: {login}}}")
+    assert environment.kafka == {"bootstrap.servers": "x", **settings}
+    assert environment.own_principal == "", "only the cloud knows it"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("login: {gcp: {}}", "a login without brokers"),
+        ("kafka: {bootstrap.servers: x, security.protocol: SSL}, login: {gcp: {}}", "security.protocol: SSL"),
+        ("kafka: {bootstrap.servers: x, sasl.mechanism: PLAIN}, login: {gcp: {}}", "sasl.mechanism: PLAIN"),
+        ("kafka: {bootstrap.servers: x, sasl.oauthbearer.method: oidc}, login: {gcp: {}}", "method: oidc"),
+        ("kafka: {bootstrap.servers: x}, login: {gcp: {}, aws_msk_iam: {region: r1}}", "either `aws_msk_iam` or `gcp`"),
+        ("kafka: {bootstrap.servers: x}, login: {aws_msk_iam: {region: r1, role: r, profile: p}}", "at most one of"),
+        ("kafka: {bootstrap.servers: x}, login: {aws_msk_iam: {}}", "region"),
+    ],
+)
+def test_a_login_that_contradicts_is_an_error_at_its_place(body: str, words: str) -> None:
+    document, _ = source.load(f"version: 1\nenvironments:\n prod: {{{body}}}\n", "kplan.yaml")
+    assert document is not None
+    problems = [*schema.check(document, read_schema("environments.v1"))]
+    problems += [] if problems else build_environment(document, "prod", {})[1]
+    assert len(problems) == 1 and problems[0].span is not None and problems[0].span.line == 3, problems
+    assert words in str(problems[0]), problems
