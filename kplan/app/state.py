@@ -1,4 +1,4 @@
-"""Correct the records of the state: write them without the values of sensitive settings, or sign them."""
+"""Correct the records of the state: remove values of sensitive settings, sign records, rename a Connect in them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kplan.diagnostics import KplanError
+from kplan.diagnostics import Conflict, InterruptedRun, KplanError, codes
 from kplan.kinds.codec import owned_from_json
+from kplan.kinds.connector.names import DEFAULT, alias_of, local_name, qualify
 from kplan.kinds.connector.sensitivity import of_ledger, of_passwords
 from kplan.kinds.registry import parse_address
-from kplan.model import Address
+from kplan.model import Address, Connector
 from kplan.model.masks import Mask
 from kplan.state.cleaning import Cleaner, find_connectors, find_settings
 from kplan.values import dataclass
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from kplan.app.runtime import Runtime
     from kplan.kinds.connector.sensitivity import Setting
     from kplan.model import Owned
+    from kplan.project.environment import Environment
     from kplan.state.base import Record, Store
 
 
@@ -106,6 +108,50 @@ def find_open_runs(records: Sequence[Record]) -> frozenset[str]:
     return frozenset(
         {record.run for record in records} - {record.run for record in records if record.data.get("event") == "end"}
     )
+
+
+# -- renaming a Connect ---------------------------------------------------------------------------------------------
+def find_connectors_of(store: Store, alias: str) -> list[Owned]:
+    """Return the ledger's connectors of the Connect with that alias."""
+    return [
+        owned
+        for address, owned in sorted(store.ledger().items())
+        if address.kind == Connector.kind and (alias_of(address.name) or DEFAULT) == alias
+    ]
+
+
+def refuse_unfit_names(environment: Environment, old: str, new: str) -> None:
+    """Raise KplanError unless the environment has a Connect `new`, and none that is called `old`."""
+    known = ", ".join(environment.connects)
+    if new not in environment.connects:
+        raise KplanError(f"this environment has no Connect {new}", code=codes.K218, help=f"it has {known}")
+    if old in environment.connects:
+        raise KplanError(f"this environment still has a Connect {old}", code=codes.K218,
+                         help="a connector leaves a Connect that is there by `moved:`")  # fmt: skip
+
+
+def rename_server(store: Store, stack: str, old: str, new: str, lock_timeout: float, runtime: Runtime) -> int:
+    """Write the stack's connectors of one Connect under the alias `new`; return how many these are.
+
+    Raises InterruptedRun where a run of the stack has no end, Conflict where one of the new addresses is taken.
+    """
+    with store.lock(stack, runtime.holder("kplan state rename-server"), lock_timeout) as lock:
+        if runs := [run for run, of_stack in store.overview().open_runs.items() if of_stack == stack]:
+            raise InterruptedRun(f"run {runs[0]} of stack {stack} was interrupted", help="`kplan recover` ends it")
+        mine = [owned for owned in find_connectors_of(store, old) if owned.stack == stack]
+        renamed = [_rename_owned(owned, new) for owned in mine]
+        taken = store.ledger().keys() & {owned.address for owned in renamed}
+        if taken:
+            raise Conflict(f"{min(taken)} is in the ledger already", help="nothing was changed")
+        changes: dict[Address, Owned | None] = {owned.address: None for owned in mine}
+        lock.write(ledger={**changes, **{owned.address: owned for owned in renamed}})
+    return len(mine)
+
+
+def _rename_owned(owned: Owned, alias: str) -> Owned:
+    name = qualify("" if alias == DEFAULT else alias, local_name(owned.address.name))
+    applied = replace(owned.applied, name=name) if isinstance(owned.applied, Connector) else owned.applied
+    return replace(owned, address=Address(Connector.kind, name), applied=applied)
 
 
 # -- signing ----------------------------------------------------------------------------------------------------------

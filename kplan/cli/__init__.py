@@ -30,7 +30,7 @@ COMMANDS = {
     "comment": "Post a plan as a comment in its pull or merge request, or replace the previous one.",
     "fetch": "Download the reviewed plan of the merged pull or merge request.",
     "recover": "Roll back or complete an interrupted run, or finish a rollback.",
-    "state": "Clean or sign the records of the ledger and the journal.",
+    "state": "Clean or sign the records of the ledger and the journal, or rename a Connect.",
     "explain": "Explain a code such as K104.",
     "schema": "Print a JSON Schema, or list them.",
     "completion": "Print the completion script of a shell.",

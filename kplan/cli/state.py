@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kplan.state.base import Record, Store
 
 
-@click.group("state", help="Clean or sign the records of the ledger and the journal.")
+@click.group("state", help="Clean or sign the records of the ledger and the journal, or rename a Connect.")
 def command() -> None:
     """Group the commands; apply, destroy and recover write the state, and these commands correct it."""
 
@@ -91,6 +91,42 @@ def sign(session: Session, yes: bool, lock_timeout: str) -> int:
     finally:
         store.close()
     return 2 if left_count else 0
+
+
+@command.command(
+    "rename-server",
+    help="Rename a Connect in the ledger, where kplan.yaml calls it NEW from now on. Nothing live is changed. A "
+    "connector that goes to another Connect needs `moved:` instead.",
+)
+@click.argument("old", metavar="OLD")
+@click.argument("new", metavar="NEW")
+@LOADING
+@option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+@option("--lock-timeout", metavar="TIME", default="60s", show_default=True, help="How long to wait for each lock.")
+@SHOWING
+@run_command
+def rename(session: Session, old: str, new: str, yes: bool, lock_timeout: str) -> int:
+    from kplan.app.state import find_connectors_of, refuse_unfit_names, rename_server
+    from kplan.render.text import clean as printable
+
+    timeout = parse_lock_timeout(lock_timeout)
+    environment = session.load_environment()
+    refuse_unfit_names(environment, old, new)
+    store = session.open_store(environment)
+    try:
+        connectors = find_connectors_of(store, old)
+        for owned in connectors:
+            session.say(printable(f"stack {owned.stack}  {owned.address}"))
+        if not connectors:
+            session.say(f"No connector of {old} is in {store.where}.")
+            return 0
+        _confirm(session, f"rename {old} to {new} in {_count_records(len(connectors))} of {store.where}", yes)
+        for stack in dict.fromkeys(owned.stack for owned in connectors):
+            number = rename_server(store, stack, old, new, timeout, session.runtime)
+            session.say(f"stack {stack}: {_count_records(number)} renamed")
+    finally:
+        store.close()
+    return 0
 
 
 def _refuse_without_key() -> None:

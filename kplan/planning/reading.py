@@ -173,7 +173,8 @@ def _refuse_unknown_connects(
             raise KplanError(
                 f"{address} is on Connect {alias}, which this environment does not have",
                 code=codes.K218,
-                help=f"name `{alias}` under `connect:` in kplan.yaml; a connector leaves it by `moved:`",
+                help=f"name `{alias}` under `connect:` in kplan.yaml; a connector leaves it by `moved:`; where only "
+                "the alias has changed, run `kplan state rename-server OLD NEW`",
             )
 
 

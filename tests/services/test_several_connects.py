@@ -92,12 +92,26 @@ def test_each_connector_is_on_its_own_connect(
     assert "connectors  2 of 2" in shell.kplan("status", "stack.yaml").out
     shell.kplan("snapshot", "--out", "live.json")
     assert "No changes" in shell.kplan("plan", "stack.yaml", "--live", "live.json").out
+    check_another_alias(shell)
     shell.kplan("connector", "pause", "sinks/two-out")
     assert sinks.request("GET", "/connectors/two-out/status")["connector"]["state"] == "PAUSED"
     assert "state" in shell.kplan("drift", "stack.yaml", expect=2).out
     shell.kplan("apply", "stack.yaml", "--yes")
     shell.kplan("destroy", "stack.yaml", "--yes", "--accept", "*")
     assert (list_names(connect, "two"), list_names(sinks, "two")) == ([], [])
+
+
+def check_another_alias(shell: Shell) -> None:
+    """The alias alone changes, and later changes back: nothing live is touched, and nobody owns anything else."""
+    for old, new in (("sinks", "lake"), ("lake", "sinks")):
+        for name, before in (("kplan.yaml", f" {old}: {{"), ("stack.yaml", f"on: {old}")):
+            text = (shell.folder / name).read_text()
+            shell.write(name, text.replace(before, before.replace(old, new)))
+        refused = shell.kplan("plan", "stack.yaml", expect=1).err
+        assert "K218" in refused and "kplan state rename-server" in refused
+        assert "1 record renamed" in shell.kplan("state", "rename-server", old, new, "--yes").out
+        planned = shell.kplan("plan", "stack.yaml").out
+        assert "No changes" in planned and "Drift" not in planned
 
 
 def test_a_connector_moves_to_another_connect_with_its_offsets(
@@ -110,7 +124,6 @@ def test_a_connector_moves_to_another_connect_with_its_offsets(
     moved = "moved: [{from: connector/mover-in, to: connector/sinks/mover-in}]\n"
     declare(shell, "mover", ("  mover-in:\n", "  mover-in:\n    on: sinks\n"), moved)
     planned = shell.kplan("plan", "stack.yaml").out
-    print(planned)
     assert "connector/mover-in" in planned and "connector/sinks/mover-in" in planned
     shell.kplan("apply", "stack.yaml", "--yes")
     assert (list_names(connect, "mover"), list_names(sinks, "mover")) == ([], ["mover-in", "mover-out"])

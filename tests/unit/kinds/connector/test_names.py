@@ -70,6 +70,19 @@ def test_mistakes_in_kplan_yaml_are_said(tmp_path: Path, connect: str, words: st
     assert words in shell.kplan("validate", "kplan.yaml", expect=4).words
 
 
+def test_only_an_alias_that_is_gone_is_renamed_in_the_ledger(shell: Shell) -> None:
+    shell.write("a.yaml", STACK.replace("ON", "on: sinks"))
+    shell.kplan("apply", "a.yaml", "--yes")
+    rename = ("state", "rename-server")
+    assert "no Connect lake" in shell.kplan(*rename, "sinks", "lake", "--yes", expect=1).err
+    assert "still has a Connect sinks" in shell.kplan(*rename, "sinks", "default", "--yes", expect=1).err
+    shell.write("kplan.yaml", SETTINGS.replace("[sinks]", "[lake]"))
+    shell.kplan(*rename, "sinks", "lake", expect=9)  # there is no terminal to confirm on
+    assert "No connector of old" in shell.kplan(*rename, "old", "lake", "--yes").out
+    assert "connector/sinks/out" in shell.kplan(*rename, "sinks", "lake", "--yes").out
+    assert "No connector of sinks" in shell.kplan(*rename, "sinks", "lake", "--yes").out
+
+
 def test_the_connects_of_a_plan_come_back_from_its_document() -> None:
     target = Target("id", connect_url="http://a", connects=(("sinks", "http://b", "4.3.1"),))
     assert _decode_target(encode_target(target)) == target
