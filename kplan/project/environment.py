@@ -374,9 +374,12 @@ def _make_placeholder(path: tuple[str | int, ...], offline_target: Target) -> An
     if path[2] == "variables":
         return OMITTED
     key = _find_key(path)
-    alias = str(path[3]) if path[2] == "connect" and DEFAULT != path[3] != key else ""
-    addresses = {"bootstrap.servers": offline_target.bootstrap, "url": offline_target.find_connect(alias)[0]}
-    return addresses.get(key) or (UNKNOWN_URL if key in URL_SETTINGS else "?")  # too short to be masked
+    alias = next((str(part) for part in path[3:4] if part not in (DEFAULT, key)), "")
+    addresses = {
+        ("kafka", "bootstrap.servers"): offline_target.bootstrap,
+        ("connect", "url"): offline_target.find_connect(alias)[0],
+    }
+    return addresses.get((str(path[2]), key)) or (UNKNOWN_URL if key in URL_SETTINGS else "?")  # too short to be masked
 
 
 def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: File | None, folder: str) -> Environment:

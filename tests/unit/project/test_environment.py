@@ -105,6 +105,23 @@ def test_connects_own_topics_are_never_guessed_offline() -> None:
     assert environment is None and "the process's environment has no TEAM" in problems[0].detail
 
 
+def test_offline_the_registry_is_not_at_the_address_of_connect() -> None:
+    body = "{connect: {url: '{{ env.A }}'}, schema_registry: {url: '{{ env.B }}'}}"
+    document, _ = source.load(f"version: 1\nenvironments: {{prod: {body}}}\n", "kplan.yaml")
+    assert document is not None
+    environment, _ = build_environment(document, "prod", {}, offline_target=Target(connect_url="http://a"))
+    assert environment is not None
+    assert (environment.connect["url"], environment.registry_url) == ("http://a", "http://unknown")
+
+
+@pytest.mark.parametrize("section", ["kafka", "connect", "schema_registry", "state"])
+def test_offline_a_whole_section_that_is_unknown_is_an_error_or_left_out(section: str) -> None:
+    document, _ = source.load(f"version: 1\nenvironments: {{prod: {{{section}: '{{{{ env.A }}}}'}}}}\n", "kplan.yaml")
+    assert document is not None
+    environment, problems = build_environment(document, "prod", {}, offline_target=Target())
+    assert environment is None and all(problem.is_error for problem in problems)
+
+
 CONNECTS = "{connect: {default: {url: '{{ env.A }}'}, sinks: {url: ['{{ env.B }}']}}}"
 
 
