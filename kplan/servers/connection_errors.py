@@ -225,7 +225,8 @@ class Contact:
 
     def _make_refusal(self, message: str) -> KplanError:
         """Return the error of a refused authentication."""
-        own_failure = getattr(self._config.get("oauth_cb"), "failure", None)
+        callback: Any = self._config.get("oauth_cb")  # of a login to a cloud
+        own_failure = getattr(callback, "failure", None)
         if _NO_TOKEN.search(message) and isinstance(own_failure, KplanError):
             return own_failure
         if _NO_TOKEN.search(message):
@@ -237,7 +238,8 @@ class Contact:
         if _NO_MECHANISM.search(cause):
             return self._no_sasl_error(server)
         code = codes.K313 if "SASL" in cause else codes.K317
-        return Denied(f"{server}: {cause}" if server else cause, code=code, help=find_remedy(cause))
+        help = getattr(callback, "remedy", "") if code is codes.K313 else ""
+        return Denied(f"{server}: {cause}" if server else cause, code=code, help=help or find_remedy(cause))
 
     def _no_sasl_error(self, server: str) -> Unreachable:
         """Return the error for a listener that has no SASL mechanism at all."""
@@ -256,7 +258,9 @@ class Contact:
         if _HTTP_SIZE in cause:
             return _wrong_port_error(servers, PortProtocol.HTTP)
         if not cause:
-            return Unreachable(f"no broker answered at {servers}", help=USUAL_REMEDY)
+            token_url = self._config.get(TOKEN_URL, "")  # librdkafka may still be trying there, without a word
+            help = f"; or the token endpoint {_strip_login(token_url)} gives no token yet" if token_url else ""
+            return Unreachable(f"no broker answered at {servers}", help=USUAL_REMEDY + help)
         if server and server not in self.servers and find_remedy(cause) == USUAL_REMEDY:
             return Unreachable(f"the brokers send clients to {server}: {cause}", help=ADVERTISED_REMEDY)
         failure = Unreachable(f"{servers}: {cause}", help=find_remedy(cause))
@@ -352,8 +356,7 @@ def _wrong_port_error(server: str, protocol: PortProtocol) -> Unreachable:
 
 def missing_token_error(cause: str, url: str) -> KplanError:
     """Return the error for a token endpoint that gave no token: it cannot be reached, is not trusted, or refuses."""
-    parts = urlsplit(url)
-    endpoint = f"token endpoint {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    endpoint = f"token endpoint {_strip_login(url)}"
     if _NO_ANSWER.search(cause):
         failure = Unreachable(
             f"{endpoint}: {cause}", help=f"check `{TOKEN_URL}`, and that the issuer is up and reachable from here"
@@ -367,7 +370,13 @@ def missing_token_error(cause: str, url: str) -> KplanError:
         f"check `sasl.oauthbearer.client.id`, `sasl.oauthbearer.client.secret`, `sasl.oauthbearer.scope` and the path "
         f"of `{TOKEN_URL}`"
     )
-    return Denied(f"{endpoint} issues no token: {cause}", code=codes.K313, help=help)
+    return Denied(f"{endpoint} issues no token: {cause}", code=codes.K336, help=help)
+
+
+def _strip_login(url: str) -> str:
+    """Return the URL as it may be shown: without a login or a query."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def misdirected_error(message: str, help: str) -> Unreachable:

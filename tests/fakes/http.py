@@ -43,9 +43,9 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(handler: type[Handler], tls: ssl.SSLContext | None = None) -> Iterator[str]:
+def serving(handler: type[Handler], tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[str]:
     """Serve inside the `with`, each connection in a thread of its own; the URL without a slash at its end."""
-    server = _Server(("127.0.0.1", 0), handler)
+    server = _Server(("127.0.0.1", port), handler)
     if tls is not None:  # the thread of a connection does the handshake
         server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True)

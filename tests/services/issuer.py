@@ -137,6 +137,14 @@ def _encode(data: bytes) -> str:
 def run_issuer(clients: Mapping[str, str], tls: ssl.SSLContext | None = None) -> Iterator[Issuer]:
     """Serve an issuer inside the `with`, over https where `tls` is given."""
     issuer = Issuer(clients)
+    with serve_issuer(issuer, tls) as url:
+        issuer.url = url
+        yield issuer
+
+
+@contextmanager
+def serve_issuer(issuer: Issuer, tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[str]:
+    """Serve the issuer inside the `with`, at one more address if it has one already."""
 
     class Endpoint(Handler):
         def do_GET(self) -> None:
@@ -155,6 +163,5 @@ def run_issuer(clients: Mapping[str, str], tls: ssl.SSLContext | None = None) ->
         def reply(self, status: int, body: Mapping[str, Any]) -> None:
             self.send(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
-    with serving(Endpoint, tls) as url:
-        issuer.url = url
-        yield issuer
+    with serving(Endpoint, tls, port) as url:
+        yield url

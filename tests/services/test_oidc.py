@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from kplan.state.kafka.store import KafkaStore
 from tests.fakes.registry_gateway import require_certificate
 from tests.services import ServiceMissing
 from tests.services.fixtures import without
-from tests.services.issuer import AUDIENCE, Issuer, create_service_account, run_issuer
+from tests.services.issuer import AUDIENCE, Issuer, create_service_account, run_issuer, serve_issuer
+from tests.services.process import free_port
 from tests.services.secure import OAuthKafka
 from tests.shell import Shell
 
@@ -131,9 +133,32 @@ def test_an_unreachable_token_endpoint_is_named(shell: Shell) -> None:
 
 def test_a_wrong_client_secret_is_refused_by_the_issuer(shell: Shell, services: Services) -> None:
     refused = services.issuer.refused
-    refusal = Refusal("K313", 'issues no token: {"error": "invalid_client"', "sasl.oauthbearer.client.secret")
+    refusal = Refusal("K336", 'issues no token: {"error": "invalid_client"', "sasl.oauthbearer.client.secret")
     assert_refused(shell, refusal, CLIENT_SECRET=WRONG)
     assert services.issuer.refused > refused
+
+
+def test_apply_waits_for_an_issuer_that_is_starting(shell: Shell, services: Services) -> None:
+    port = free_port()
+    with contextlib.ExitStack() as stack:
+        starting = threading.Timer(2, lambda: stack.enter_context(serve_issuer(services.issuer, port=port)))
+        starting.start()
+        url = f"http://127.0.0.1:{port}/token"
+        ended = shell.kplan("apply", "stack.yaml", "--yes", "--wait", "60s", TOKEN_URL=url)
+        starting.join()
+    assert f"token endpoint {url}" in ended.err, ended.err
+    shell.kplan("destroy", "stack.yaml", "--yes", "--accept", "delete:topic/*")
+
+
+def test_an_issuer_that_only_refuses_for_now_is_a_possible_cause(
+    shell: Shell, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """librdkafka tries again by itself for a while, without a word."""
+    monkeypatch.setattr(services.issuer, "answer", lambda: (503, b"starting"))
+    shell.write("kplan.yaml", CONFIG.replace(" &kafka", "").replace("request: 10s", "request: 2s"))
+    words = shell.kplan("plan", "stack.yaml", expect=1).words
+    assert "no broker answered" in words
+    assert f"the token endpoint {services.issuer.token_url}" in words.partition("help:")[2], words
 
 
 def test_an_issuer_with_other_keys_is_refused_by_the_brokers(shell: Shell, services: Services) -> None:
@@ -168,7 +193,7 @@ def test_admin_producer_and_consumer_log_in_by_a_callback_that_renews(services: 
     issued = len(services.issuer.issued)
 
     def issue() -> BrokerToken:
-        return BrokerToken(services.issuer.issue("kplan"), time.time() + 3)
+        return BrokerToken(services.issuer.issue("kplan"), time.time() + 2)
 
     callback = TokenCallback(issue)
     config: Any = {
@@ -183,7 +208,7 @@ def test_admin_producer_and_consumer_log_in_by_a_callback_that_renews(services: 
             assert store.holder("cloud") is not None
         first = len(services.issuer.issued)
         assert first > issued
-        time.sleep(3)  # the life of a token, of which librdkafka renews it after four fifths
+        time.sleep(2)  # the life of a token, of which librdkafka renews it after four fifths
         assert len(services.issuer.issued) > first and callback.failure is None
         assert topics.identify().cluster_id
     finally:
@@ -202,7 +227,7 @@ def test_tokens_of_google_reach_the_brokers(shell: Shell, services: Services) ->
     shell.environment["GOOGLE_APPLICATION_CREDENTIALS"] = str(shell.write("key.json", json.dumps(key)))
     shell.kplan("validate", "stack.yaml", "kplan.yaml")
     issued = len(services.issuer.issued)
-    assert_refused(shell, Refusal("K313", "invalid_token", "the brokers refuse the token"))
+    assert_refused(shell, Refusal("K313", "invalid_token", "roles/managedkafka.client"))
     assert len(services.issuer.issued) > issued
     wrong = create_service_account(services.stranger, "kplan@project.iam.gserviceaccount.com")
     shell.write("key.json", json.dumps({**wrong, "token_uri": services.issuer.token_url}))
@@ -221,4 +246,4 @@ def test_tokens_of_amazon_reach_the_brokers(shell: Shell, services: Services) ->
     shell.environment |= {"AWS_SHARED_CREDENTIALS_FILE": "missing"}
     assert_refused(shell, Refusal("K336", "it finds no credentials here", "AWS_ACCESS_KEY_ID"))
     shell.environment |= {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRET}
-    assert_refused(shell, Refusal("K313", "invalid_token", "the brokers refuse the token"))
+    assert_refused(shell, Refusal("K313", "invalid_token", "kafka-cluster:Connect"))

@@ -64,9 +64,9 @@ K313 = Code(
     "not allowed",
     level="error",
     cause="""
-        User or password are wrong, an issuer refuses the client's secret, the brokers refuse a token, or the user lacks
-        a right. For a right that the brokers miss, the message names the
-        ACL and the line of kafka-acls.sh that grants it; docs/permissions.md lists all that kplan needs.
+        User or password are wrong, a server refuses a token, or the user lacks a right. For a right that the brokers
+        miss, the message names the ACL and the line of kafka-acls.sh that grants it; docs/permissions.md lists all that
+        kplan needs.
         """,
     remedy="""
         Without Describe a topic is invisible rather than refused, so kplan asks for it by name. Connect has no rights
@@ -192,8 +192,8 @@ K336 = Code(
     "no token from the issuer",
     level="error",
     cause="""
-        The token endpoint of a login by OIDC answers without a token: the client or its secret is wrong, the client may
-        not have the scope, or the address is another one. The message has the issuer's own words.
+        The token endpoint of a login by OIDC, or the library of a cloud, gives no token: the client or its secret is
+        wrong, the client may not have the scope, or the address is another one. The message has the issuer's words.
         """,
     example="""
         oidc: {token_url: https://issuer/token, client_id: kplan, client_secret: "{{ env.SECRET }}"}

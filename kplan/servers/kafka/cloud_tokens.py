@@ -47,20 +47,25 @@ class BrokerToken:
 class TokenCallback:
     """Gives tokens to librdkafka, which asks for one in a thread of its own, and again at four fifths of its life."""
 
-    def __init__(self, issue: Callable[[], BrokerToken], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, issue: Callable[[], BrokerToken], clock: Callable[[], float] = time.time, remedy: str = ""
+    ) -> None:
+        """`remedy` is what to do where the brokers refuse a token."""
+        self.remedy = remedy
         self._issue = issue
         self._clock = clock
         self._lock = threading.Lock()
         self._token: BrokerToken | None = None
-        self._issued = 0.0
+        self._reuse_end = 0.0
         self.failure: KplanError | None = None  # why the last renewal failed
 
     def fetch(self) -> BrokerToken:
         """Return a token that is seconds old at most. Raises KplanError."""
         with self._lock:
-            if self._token is None or self._clock() >= min(self._issued + REUSE_S, self._token.end):
+            if self._token is None or self._clock() >= self._reuse_end:
                 self._token = self._issue()
-                self._issued = self._clock()
+                now = self._clock()
+                self._reuse_end = now + min(REUSE_S, (self._token.end - now) / 2)
                 self.failure = None
             return self._token
 
@@ -83,12 +88,13 @@ def create_callback(login: Mapping[str, Any]) -> TokenCallback:
     librdkafka itself would wait for ten seconds, and not say why there is no token.
     """
     name, options = next(iter(login.items()))
-    signer, extra, module = _SIGNERS[name]
-    if not _is_installed(module):
+    cloud = _CLOUDS[name]
+    if not _is_installed(cloud.module):
         raise CapabilityMissing(
-            f"`login: {{{name}: …}}` needs the Python package {module}", help=f"pip install 'kplan[{extra}]'"
+            f"`login: {{{name}: …}}` needs the Python package {cloud.module}",
+            help=f"pip install 'kplan[{cloud.extra}]'",
         )
-    callback = TokenCallback(signer(options or {}))
+    callback = TokenCallback(cloud.create_signer(options or {}), remedy=cloud.remedy)
     callback.fetch()
     return callback
 
@@ -184,7 +190,28 @@ def _no_token_error(source: str, reason: str, help: str, exception: Exception) -
     return Denied(message, code=codes.K336, help=help)
 
 
-_SIGNERS: Final[Mapping[str, tuple[Callable[[Mapping[str, Any]], Callable[[], BrokerToken]], str, str]]] = {
-    "aws_msk_iam": (create_aws_signer, "aws", "aws_msk_iam_sasl_signer"),
-    "gcp": (create_google_signer, "gcp", "google.auth"),
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """What makes its tokens, the extra of kplan and the module for that, and what to do about a refused token."""
+
+    create_signer: Callable[[Mapping[str, Any]], Callable[[], BrokerToken]]
+    extra: str
+    module: str
+    remedy: str
+
+
+_CLOUDS: Final[Mapping[str, Cloud]] = {
+    "aws_msk_iam": Cloud(
+        create_aws_signer,
+        "aws",
+        "aws_msk_iam_sasl_signer",
+        "the brokers refuse the token: allow its user or role `kafka-cluster:Connect` on this cluster, and check "
+        "`login.aws_msk_iam.region` and the port (9098, or 9198 from outside)",
+    ),
+    "gcp": Cloud(
+        create_google_signer,
+        "gcp",
+        "google.auth",
+        "the brokers refuse the token: give its account `roles/managedkafka.client` in the cluster's project",
+    ),
 }

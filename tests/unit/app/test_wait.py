@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,3 +42,14 @@ def test_after_the_last_try_it_is_not_ready(answers: list[str]) -> None:
     noted: list[Any] = []
     assert not try_with(2, noted)
     assert noted == [("a", 1), ("b", 0)]
+
+
+def test_a_cloud_that_gives_no_token_yet_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.services.issuer import Issuer, create_service_account
+
+    key = {**create_service_account(Issuer({}), "kplan@example.com"), "token_uri": "http://127.0.0.1:9/token"}
+    (tmp_path / "key.json").write_text(json.dumps(key))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+    environment = Environment("e", str(tmp_path), {"bootstrap.servers": "127.0.0.1:9"}, login={"gcp": {}})
+    missing = wait.find_missing(environment, ["kafka"], (), Runtime(Mask(), now=lambda: datetime.now(UTC)))
+    assert missing.startswith("Google's library gives no token for the brokers") and "127.0.0.1" in missing

@@ -72,7 +72,7 @@ def test_a_retry_of_the_store_is_a_warning_with_its_cause_and_pause(caplog: pyte
         ("Failed to connect to 127.0.0.1:9 after 0 ms: Could not connect to server", "K310", "the issuer is up"),
         ("Could not resolve host: issuer", "K310", "the issuer is up"),
         ("SSL certificate problem: self-signed certificate", "K317", "https.ca.location"),
-        ('{"error": "invalid_client"}', "K313", "client.secret"),
+        ('{"error": "invalid_client"}', "K336", "client.secret"),
     ],
 )
 def test_a_missing_token_names_its_endpoint_without_a_login(cause: str, code: str, words: str) -> None:
