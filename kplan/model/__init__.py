@@ -20,7 +20,7 @@ STATE_TOPIC = "__kplan"
 
 # Keys whose literal value is taken for a secret. Connect returns literals in plain text.
 SENSITIVE_KEY = re.compile(
-    r"password|passphrase|secret|token(?!ize|\.)|credential|private\.key|api[._-]?key|jaas\.config|basic\.auth\.user\.info"
+    r"password|passphrase|secret|token(?!ize|\.|_url\b)|credential|private\.key|api[._-]?key|jaas\.config|basic\.auth\.user\.info"
     r"|ssl\.key(?:\.pem|store\.key)",
     re.IGNORECASE,
 )

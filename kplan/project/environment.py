@@ -485,12 +485,10 @@ def _read_token_logins(
         blocks += [login, {f"secret {key}": value for key, value in (login.get("parameters") or {}).items()}]
         others = [key for key in ("username", "password", "token") if options.get(key)]
         if others:
-            reader.report(
-                _find_login(reader.document, path, section),
-                codes.K203,
-                "two logins for one server",
-                f"{section} has `{OIDC}` and `{others[0]}`",
-                "remove one of the two",
+            detail = f"{section} has `{OIDC}` and `{others[0]}`"
+            span = reader.document.key_at(*_find_login(reader.document, path, section))
+            reader.problems.append(
+                error(codes.K203, "two logins for one server", detail, help="remove one of the two", span=span)
             )
     return blocks
 
@@ -532,7 +530,7 @@ def _collect_secrets(*maps: Mapping[str, Any]) -> list[str]:
     """Return the values of passwords, and those within a URL."""
     from kplan.model import CREDENTIALS, is_sensitive_key
 
-    secrets = [str(v) for m in maps for k, v in m.items() if is_sensitive_key(k) and k not in URL_SETTINGS]
+    secrets = [str(v) for m in maps for k, v in m.items() if is_sensitive_key(k)]
     urls = [
         secrets[0] for m in maps for v in m.values() for secrets in CREDENTIALS.finditer(str(v)) if "://" in secrets[0]
     ]

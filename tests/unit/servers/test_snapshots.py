@@ -106,6 +106,11 @@ def test_keys_of_kafka_clients_are_named_like_secrets(key: str) -> None:
     assert is_sensitive_key(key)
 
 
+@pytest.mark.parametrize("key", ["sasl.oauthbearer.token.endpoint.url", "token_url", "tokenizer"])
+def test_the_address_of_an_issuer_is_no_secret(key: str) -> None:
+    assert not is_sensitive_key(key) and is_sensitive_key("token_urls") and is_sensitive_key("access_token")
+
+
 def test_what_the_plugin_declares_as_a_password_is_left_out() -> None:
     bare = without_secrets(snapshot(connector(login=SECRET, host="db")), {SHOP: {"login"}})
     assert shown(bare)["login"] == {"sensitive": True}
