@@ -40,6 +40,7 @@ def run(args: Sequence[str] | None = None) -> int:
         return 130
     except click.ClickException as e:
         e.show()
+        _show_hint(e, sys.argv[1:] if args is None else args)
         return USAGE
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -49,6 +50,22 @@ def run(args: Sequence[str] | None = None) -> int:
         return 130
     except Exception as e:
         return _report_failure(e)
+
+
+def _show_hint(e: click.ClickException, args: Sequence[str]) -> None:
+    """Say what another tool's flag, or command of a command, is called here."""
+    if not isinstance(e, click.UsageError) or e.ctx is None:
+        return
+    from kplan.cli.habits import COMMAND_HINTS, find_flag_hint
+
+    if isinstance(e, click.NoSuchOption):
+        known = {name for parameter in e.ctx.command.get_params(e.ctx) for name in parameter.opts}
+        hint = find_flag_hint(args, known)
+    else:
+        words = " ".join([word for word in args if not word.startswith("-")][:2])
+        hint = f"In kplan: {COMMAND_HINTS[words]}" if " " in words and words in COMMAND_HINTS else ""
+    if hint:
+        click.echo(hint, err=True)
 
 
 def _report_failure(e: Exception) -> int:

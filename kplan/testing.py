@@ -17,7 +17,7 @@ from kplan.language.variables import PREFIX
 from kplan.model import EMPTY, Action, AttrDiff, Change, Connector, Topic, conceal
 from kplan.planning.document import Plan
 from kplan.project.environment import Environment, Simulated
-from kplan.project.loading import CONFIG
+from kplan.project.stack_files import CONFIG
 from kplan.values import dataclass
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kplan.diagnostics import codes, warning
 from kplan.kinds.registry import KINDS
-from kplan.project import loading
+from kplan.project import loading, stack_files
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class EnvironmentsCheck:
 
 def check_environments(request: Request, runtime: Runtime) -> EnvironmentsCheck:
     """Check the kplan.yaml files among the paths of the request; the secrets in them are masked."""
-    files = tuple(path for path in request.paths if Path(path).name == loading.CONFIG)
+    files = tuple(path for path in request.paths if Path(path).name == stack_files.CONFIG)
     if not files:
         return EnvironmentsCheck()
     environments, problems, texts = loading.check_environments(replace(request, paths=files))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 import click
@@ -67,29 +68,56 @@ class Commands(click.Group):
         module = importlib.import_module(f"kplan.cli.{name}")
         command = module.command
         assert isinstance(command, click.Command)
+        _group_help(command)
         if ctx.resilient_parsing:  # a shell asks for completions
             importlib.import_module("kplan.cli.completing").attach_completions(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        from kplan.cli.help import format_commands
+
+        format_commands(formatter, COMMANDS)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args[:1] == ["help"]:  # as with git
+            args = [*(word for word in args[1:] if not word.startswith("-")), "--help"]
+            if args == ["--help"]:
+                click.echo(ctx.get_help())
+                ctx.exit()
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            import difflib
+            from kplan.cli.habits import find_command_hint
 
-            close = difflib.get_close_matches(args[0], COMMANDS, 1)
-            hint = f" Did you mean `{close[0]}`?" if close else ""
-            ctx.fail(f"No such command '{args[0]}'.{hint}")
+            ctx.fail(f"No such command '{args[0]}'.{find_command_hint(args, COMMANDS)}")
         return super().resolve_command(ctx, args)
+
+
+def _group_help(command: click.Command) -> None:
+    """Let the command's help have its flags in groups, and examples."""
+
+    def format_options(context: click.Context, formatter: click.HelpFormatter) -> None:
+        from kplan.cli import help
+
+        help.format_flags(command, context, formatter)
+        if isinstance(command, click.Group):
+            command.format_commands(context, formatter)
+        help.format_examples(command, formatter)
+
+    command.format_options = format_options  # type: ignore[method-assign, assignment]
 
 
 @click.group(
     cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EXIT_CODES
 )
 @click.version_option(__version__, prog_name="kplan", message="%(prog)s %(version)s")
-def cli() -> None:
+@click.option(
+    "-C",
+    "--dir",
+    "folder",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False),
+    help="Work in this folder.",
+)
+def cli(folder: str | None) -> None:
     """Terraform for Kafka topics and Kafka Connect connectors.
 
     Stack files declare what should exist. `plan` shows what would change. `apply` makes the changes in a safe order and
@@ -97,3 +125,5 @@ def cli() -> None:
 
     Each --flag can be set as KPLAN_FLAG in the environment, except --yes, --accept, --replace, --forget and --var.
     """
+    if folder is not None:
+        os.chdir(folder)  # -C of a command is relative to it, as with git

@@ -11,7 +11,7 @@ from kplan.cli.session import Session
 @click.command(
     "apply", help="Apply the changes. STACK is a stack file, a folder of them, or a plan saved with `plan --out`."
 )
-@click.argument("paths", metavar="STACK...|PLAN.json", nargs=-1, required=True)
+@click.argument("paths", metavar="[STACK...|PLAN.json]", nargs=-1)
 @LOADING
 @PLANNING
 @RUNNING

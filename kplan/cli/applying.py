@@ -53,7 +53,7 @@ def _apply_request(session: Session, mode: str, running: RunFlags, saved: bool) 
     from kplan.app.apply import ApplyRequest
 
     return ApplyRequest(
-        f"kplan {mode} {' '.join(session.paths)}",
+        " ".join(("kplan", mode, *session.paths)),
         running.on_failure,
         parse_lock_timeout(running.lock_timeout),
         parse_seconds(running.wait_time, "--wait"),

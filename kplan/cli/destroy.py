@@ -12,7 +12,7 @@ from kplan.cli.session import Session
     "destroy",
     help="Delete what the stacks own and kplan created; release what was adopted. `plan --destroy` shows it.",
 )
-@click.argument("paths", metavar="STACK...", nargs=-1, required=True)
+@click.argument("paths", metavar="[STACK...]", nargs=-1)
 @LOADING
 @PLANNING
 @RUNNING
@@ -21,4 +21,14 @@ from kplan.cli.session import Session
 @SHOWING
 @run_command
 def command(session: Session, planning: PlanFlags, running: RunFlags) -> int:
+    if not session.paths:
+        raise click.UsageError(f"name the stacks to destroy, such as {_list_stacks(session)}")
     return applying.apply(session, "destroy", planning, running)
+
+
+def _list_stacks(session: Session) -> str:
+    """Return the stack files of the project."""
+    from kplan.project.loading import ProjectReader
+    from kplan.text import join_names
+
+    return join_names([str(path) for path in ProjectReader(session.request).find_stack_paths()])

@@ -26,7 +26,7 @@ KEY_WIDTH = 30  # columns of a setting's name
     "would change it. A live change that the stack also declares is listed, but is not drift. Receivers under "
     "`notify:` with `when: [drift]` are notified. Nothing is changed; suitable for cron.",
 )
-@click.argument("paths", metavar="STACK...", nargs=-1, required=True)
+@click.argument("paths", metavar="[STACK...]", nargs=-1)
 @LOADING
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="The view on standard output.")
 @SHOWING
@@ -87,7 +87,7 @@ def _stack_lines(stack: DriftReport, target: Target, session: Session) -> Iterat
 
     cluster = f"SIMULATED cluster {target.simulated}" if target.simulated else target.bootstrap
     yield session.style.paint(clean(f"{stack.stack} · env {stack.env} · {cluster}"), "1")
-    plan = clean(f"kplan plan {' '.join(session.paths)}")
+    plan = clean(" ".join(("kplan plan", *session.paths)))
     if not stack.owned:
         yield "Nothing has been applied: the ledger has no resource of this stack, so nothing can have drifted."
         yield f"`{plan}` shows what an apply would do."

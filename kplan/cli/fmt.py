@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("fmt", help="Rewrite stack files in canonical order and spacing. Comments survive; data never changes.")
-@click.argument("paths", metavar="STACK...", nargs=-1, required=True)
+@click.argument("paths", metavar="[STACK...]", nargs=-1)
 @option(
     "-C",
     "--dir",

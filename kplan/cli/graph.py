@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     help="Show what feeds what: source tables, connectors, topics and the sinks that read them, within one stack and "
     "across several. Contacts no server.",
 )
-@click.argument("paths", metavar="STACK...", nargs=-1, required=True)
+@click.argument("paths", metavar="[STACK...]", nargs=-1)
 @LOADING
 @option(
     "--format",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("plan", help="Show what would change, in order, and the undo of each step. Nothing is changed.")
-@click.argument("paths", metavar="STACK...", nargs=-1, required=True)
+@click.argument("paths", metavar="[STACK...]", nargs=-1)
 @LOADING
 @PLANNING
 @option(

@@ -120,7 +120,7 @@ def make_documents(
     for problem, place in zip(problems, places, strict=True):
         if problem.span and place not in names and (found := STACK_NAME.search(session.text(problem.span.path))):
             names[place] = found[1]
-    paths = ", ".join(session.paths)
+    paths = ", ".join(session.paths) or "."
     names = names or {paths: paths}
     problems_by_place: dict[str, list[Diagnostic]] = {place: [] for place in names}
     for problem, place in zip(problems, places, strict=True):

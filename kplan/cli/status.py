@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     help="Show the health of what the stacks declare: resources that are missing or misconfigured, states, tasks "
     "with the causes of failures, and lag. Exit 0 healthy, 2 degraded, 1 if a server does not answer.",
 )
-@click.argument("paths", metavar="STACK...", nargs=-1, required=True)
+@click.argument("paths", metavar="[STACK...]", nargs=-1)
 @LOADING
 @option(
     "--watch",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "validate",
     help="Check stacks and kplan.yaml without a server. Reports every error at once; exit 4 if there are any.",
 )
-@click.argument("paths", metavar="STACK...", nargs=-1, required=True)
+@click.argument("paths", metavar="[STACK...]", nargs=-1)
 @LOADING
 @option(
     "--format",

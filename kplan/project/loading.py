@@ -28,21 +28,16 @@ from kplan.project.environment import Environment
 from kplan.project.expand import Inputs, expand
 from kplan.project.process import BOOTSTRAP, CONNECT_URL, find_referenced_variables, list_set_connection_variables
 from kplan.project.secrets import ProviderOutputs, SecretProblem, SecretSource
+from kplan.project.stack_files import CONFIG, SUFFIXES, find_in_folder, find_in_project, read_listed
 from kplan.project.stacks import find_conflicts, find_shared_addresses
-from kplan.text import join_names
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.kinds.connector.templates import Blueprint
     from kplan.servers.snapshots import Snapshot
 
-CONFIG = "kplan.yaml"
 TEMPLATES = Path(__file__).parents[1] / "connectors"
-SUFFIXES = (".yaml", ".yml", ".json")
-SKIPPED_FOLDERS = ("templates", "node_modules", "__pycache__")  # folders that are not searched for stacks
-MAX_FOLDERS, MAX_FILES, MAX_BEGINNING_BYTES = 200, 50, 16 * 1024
 MAX_NAMES = 1000  # names of a folder that are compared with a missing one
-MAX_JSON_STACK_BYTES = 1024 * 1024  # of files that are searched for in folders
 MAX_SNAPSHOT_BYTES = 16 * reading.MAX_FILE_BYTES
 SOPS_KEY = "sops"  # of the map that SOPS adds to a file
 URL = re.compile(r"\s*https?://")
@@ -246,40 +241,28 @@ class ProjectReader:
     # -- files ----------------------------------------------------------------------------------------------------
     def find_stack_paths(self) -> list[Path]:
         """Return the stack files that were named, those of a folder in order of their names."""
+        if not self.request.paths:
+            return self._find_project_stacks(Path(self.request.folder))
         paths: list[Path] = []
-        requested = {Path(self.request.folder, name).resolve() for name in self.request.paths}
         for name in self.request.paths:
             path = Path(self.request.folder, name)
-            if path.is_dir():
-                inside = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES and p.name != CONFIG)
-                nested = [folder for folder in _find_folders_with_stacks(path) if folder.resolve() not in requested]
-                if not inside:
-                    raise Invalid([self._report_empty_folder(name, nested)])
-                if nested:
-                    self.problems.append(self._warn_of_nested(name, nested))
+            if path.is_dir() and (path / CONFIG).is_file():
+                paths += self._find_project_stacks(path)
+            elif path.is_dir():
+                inside = find_in_folder(path, self.show_path)
                 paths += inside
                 self.search_folders |= dict.fromkeys(inside, path)
             else:
                 paths.append(path)
         return list(dict.fromkeys(paths))
 
-    def _report_empty_folder(self, name: str, nested: Sequence[Path]) -> Diagnostic:
-        help = "it holds no .yaml file"
-        if nested:
-            help += (
-                " itself, and folders in it are not read: name "
-                f"{join_names([self.show_path(folder) for folder in nested])}"
-            )
-        return error(codes.K107, "a folder without stacks", str(name), help=help)
-
-    def _warn_of_nested(self, name: str, nested: Sequence[Path]) -> Diagnostic:
-        folders = [self.show_path(folder) for folder in nested]
-        return warning(
-            codes.K112,
-            "stacks in folders below are not read",
-            f"{name} was asked for, and there are stacks in {join_names(folders)}, too",
-            help=f"name each folder whose stacks are meant: {name} {join_names(folders, 1)}",
-        )
+    def _find_project_stacks(self, start: Path) -> list[Path]:
+        """Return the stacks of the project whose kplan.yaml is in that folder or above it."""
+        config = self._find_config_above(start)
+        root = config.parent if config else start
+        paths = find_in_project(root, read_listed(config), self.show_path)
+        self.search_folders |= dict.fromkeys(paths, root)
+        return paths
 
     def show_path(self, path: Path) -> str:
         """Return the path as a person knows it: relative to the working folder where it is below it."""
@@ -430,7 +413,11 @@ class ProjectReader:
 
     def _find_config(self, paths: Sequence[Path]) -> Path | None:
         """Return `kplan.yaml` in the first stack's folder, the working folder, or above."""
-        start = (paths[0].parent if paths else Path(self.request.folder)).resolve()
+        return self._find_config_above(paths[0].parent if paths else Path(self.request.folder))
+
+    def _find_config_above(self, start: Path) -> Path | None:
+        """Return `kplan.yaml` in that folder, or above it."""
+        start = start.resolve()
         for folder in (start, *start.parents):
             if (folder / CONFIG).is_file():
                 if (
@@ -583,39 +570,6 @@ def _suggest_similar_file(path: Path) -> str:
         names = sorted(entry.name for entry in islice(entries, MAX_NAMES) if entry.name.endswith(SUFFIXES))
     similar = get_close_matches(path.name, names, 1, 0.7) or [name for name in names if Path(name).stem == path.name]
     return f"did you mean {path.parent / similar[0]}?" if similar else ""
-
-
-def _find_folders_with_stacks(folder: Path) -> list[Path]:
-    """Return the folders below that hold stacks of the same project; their number is limited to save time."""
-    with_stacks: list[Path] = []
-    visited = 0
-    for current, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS)
-        if Path(current) == folder:
-            continue
-        visited += 1
-        if visited > MAX_FOLDERS:
-            break
-        if CONFIG in files:  # another project
-            folders.clear()
-        elif any(_is_stack(Path(current, name)) for name in sorted(files)[:MAX_FILES]):
-            with_stacks.append(Path(current))
-    return with_stacks
-
-
-def _is_stack(path: Path) -> bool:
-    """Return whether the file has the two keys that each stack begins with."""
-    try:
-        if path.suffix not in SUFFIXES or path.is_symlink() or not path.is_file():
-            return False
-        if path.suffix == ".json":  # a JSON Schema describes such keys, deeper in it
-            data = json.loads(path.read_bytes()) if path.stat().st_size <= MAX_JSON_STACK_BYTES else None
-            return isinstance(data, dict) and {"version", "stack"} <= data.keys()
-        with path.open("rb") as file:
-            beginning = file.read(MAX_BEGINNING_BYTES)
-    except (OSError, ValueError, RecursionError):
-        return False
-    return all(re.search(rb"(?m)^[\s{,]*\"?" + key + rb"\"?\s*:", beginning) for key in (b"version", b"stack"))
 
 
 @lru_cache(maxsize=64)

@@ -206,22 +206,6 @@ K111 = Code(
         """,
 )
 
-K112 = Code(
-    "K112",
-    "stacks in folders below are not read",
-    level="warning",
-    cause="""
-        A folder stands for the files that are directly in it, so stacks in folders below are neither planned nor
-        applied with it.
-        """,
-    example="""
-        kplan plan stacks stacks/search                  # both folders
-        """,
-    remedy="""
-        Name each folder that is meant, or move the files up.
-        """,
-)
-
 K113 = Code(
     "K113",
     "this file is not a stack",

@@ -1,0 +1,82 @@
+"""How help is printed: commands by what they are for, flags by what they are about, and examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Final
+
+import click
+
+from kplan.cli.flags import Display, LoadFlags, PlanFlags, RunFlags
+
+COMMAND_GROUPS: Final[Mapping[str, Sequence[str]]] = {
+    "Write stacks": ("init", "validate", "fmt", "discover", "import", "schema"),
+    "Plan and apply": ("plan", "apply", "destroy", "recover"),
+    "Look": ("status", "drift", "list", "show", "graph", "doctor"),
+    "Operate": ("connector", "wait", "state"),
+    "Review": ("snapshot", "comment", "fetch"),
+    "Help": ("explain", "completion", "version"),
+}
+FLAG_GROUPS: Final[Mapping[str, type]] = {
+    "Project and values": LoadFlags,
+    "What is planned": PlanFlags,
+    "How it is applied": RunFlags,
+    "Output and log": Display,
+}
+OUTPUT_FLAGS: Final = ("format", "reports", "help")
+EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
+    "plan": (
+        ("kplan plan", "the stacks of the project"),
+        ("kplan plan stacks/shop.yaml --env prod --out plan.json", "a plan to review and to apply exactly so"),
+        ("kplan plan --target 'topic/shop.*'", "some resources, and what they need"),
+    ),
+    "apply": (
+        ("kplan apply stacks/shop.yaml", "plan, ask, apply"),
+        ("kplan apply plan.json", "exactly the plan that was saved"),
+        ("kplan apply --yes --accept delete:topic/shop.old", "with a danger that was accepted"),
+    ),
+    "destroy": (("kplan destroy stacks/shop.yaml --env dev", "delete what the stack owns"),),
+    "validate": (("kplan validate", "every error of the project's stacks"),),
+    "status": (("kplan status --watch", "health, again and again"),),
+    "drift": (("kplan drift stacks", "what was changed live since the last apply"),),
+    "list": (("kplan list 'topic/shop.*'", "live topics and their owners"), ("kplan list --unowned", "of no stack")),
+    "recover": (("kplan recover --list", "interrupted runs"), ("kplan recover", "put back the only one")),
+    "import": (("kplan import 'shop.*' --out shop.yaml", "a stack of what is live"),),
+    "doctor": (("kplan doctor --env staging", "what is wrong with its servers, and what to do"),),
+    "connector": (("kplan connector restart shop --failed-only", "restart the tasks that failed"),),
+}
+
+
+def format_commands(formatter: click.HelpFormatter, commands: Mapping[str, str]) -> None:
+    """Write the commands, each with its first line, by what they are for."""
+    for title, names in COMMAND_GROUPS.items():
+        with formatter.section(title):
+            formatter.write_dl([(name, commands[name]) for name in names])
+
+
+def format_flags(command: click.Command, context: click.Context, formatter: click.HelpFormatter) -> None:
+    """Write the flags of a command: its own first, the others by what they are about."""
+    groups: dict[str, list[tuple[str, str]]] = {title: [] for title in ("Options", *FLAG_GROUPS)}
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record is not None:
+            groups[_find_group(parameter.name or "")].append(record)
+    for title, records in groups.items():
+        if records:
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def _find_group(name: str) -> str:
+    if name in OUTPUT_FLAGS:
+        return "Output and log"
+    owners = (title for title, flags in FLAG_GROUPS.items() if name in {field.name for field in fields(flags)})
+    return "Project and values" if name == "env_file" else next(owners, "Options")
+
+
+def format_examples(command: click.Command, formatter: click.HelpFormatter) -> None:
+    """Write the examples of a command, where it has some."""
+    if examples := EXAMPLES.get(command.name or ""):
+        with formatter.section("Examples"):
+            formatter.write_dl(examples)

@@ -1,0 +1,97 @@
+"""Which files commands take: of a folder, of a project, and where none is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.shell import Shell
+
+STACK = "version: 1\nstack: shop\ntopics: {shop.orders: {}}\n"
+SETTINGS = "version: 1\nenvironments: {local: {simulated: {}}}\n"
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+def write_stack(shell: Shell, path: str, name: str) -> None:
+    shell.write(path, STACK.replace("shop", name))
+
+
+def planned(shell: Shell, *arguments: str) -> list[str]:
+    """The names of the stacks of a plan."""
+    plans = shell.kplan("plan", *arguments, "--format", "json").json
+    return [plan["stack"]["name"] for plan in plans.get("plans", [plans])]
+
+
+# -- folders ----------------------------------------------------------------------------------------------------------
+def test_a_folder_means_its_files_and_the_stacks_below(shell: Shell) -> None:
+    write_stack(shell, "stacks/shop.yaml", "shop")
+    write_stack(shell, "stacks/a/b/search.yaml", "search")
+    shell.write("stacks/a/values.yaml", "version: 1\nname: x\n")  # no stack, and below
+    assert sorted(planned(shell, "stacks")) == ["search", "shop"]
+    assert planned(shell, "stacks/a/b") == ["search"]
+    shell.write("stacks/values.yaml", "version: 1\nname: x\n")
+    assert "stacks/values.yaml" in shell.kplan("validate", "stacks", expect=4).all, "it was asked for"
+
+
+@pytest.mark.parametrize("path", [
+    "stacks/templates/own.yaml", "stacks/.git/old.yaml", "stacks/node_modules/x/old.yaml", "stacks/notes/stack.txt",
+    "stacks/old/stack.yaml", "stacks/drafts/a/stack.yaml", "stacks/old.yaml",
+])  # fmt: skip
+def test_what_is_no_stack_of_this_project_is_not_read(shell: Shell, path: str) -> None:
+    write_stack(shell, "stacks/shop.yaml", "shop")
+    shell.write("stacks/.kplanignore", "old/\n# a comment\ndrafts/**\n/old.yaml\n")
+    write_stack(shell, path, "another")
+    shell.write("stacks/other/kplan.yaml", SETTINGS)
+    write_stack(shell, "stacks/other/stack.yaml", "other")
+    assert planned(shell, "stacks") == ["shop"]
+
+
+def test_a_folder_without_stacks_is_an_error(shell: Shell) -> None:
+    shell.write("empty/readme.txt", "")
+    assert (
+        "K107 a folder without stacks: empty" in shell.kplan("validate", "empty", "--format", "concise", expect=4).out
+    )
+    shell.write("empty/.kplanignore", b"\xff\xfe".decode("latin-1"))
+    (shell.folder / "empty/.kplanignore").write_bytes(b"\xff\xfe")
+    assert "K107 a file cannot be read" in shell.kplan("validate", "empty", "--format", "concise", expect=4).out
+
+
+# -- projects ---------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("arguments", [(), (".",)])
+def test_without_a_stack_the_project_is_meant(shell: Shell, arguments: tuple[str, ...]) -> None:
+    shell.write("kplan.yaml", SETTINGS)
+    write_stack(shell, "stacks/shop.yaml", "shop")
+    write_stack(shell, "teams/search/stack.yaml", "search")
+    shell.write("docker-compose.yml", "services: {}\n")
+    assert sorted(planned(shell, *arguments)) == ["search", "shop"]
+    shell.write("kplan.yaml", SETTINGS + "stacks: [teams]\n")
+    assert planned(shell, *arguments) == ["search"]
+    shell.write("kplan.yaml", SETTINGS + "stacks: [teams/search/stack.yaml, stacks]\n")
+    assert sorted(planned(shell, *arguments)) == ["search", "shop"]
+
+
+def test_every_command_takes_the_project_and_destroy_lists_it(shell: Shell) -> None:
+    shell.write("kplan.yaml", SETTINGS)
+    write_stack(shell, "stacks/shop.yaml", "shop")
+    shell.kplan("validate")
+    shell.kplan("fmt")
+    shell.kplan("apply", "--yes")
+    assert "shop: HEALTHY" in shell.kplan("status").out
+    assert "No drift" in shell.kplan("drift").out
+    assert "shop.orders" in shell.kplan("graph").out
+    assert "name the stacks to destroy, such as stacks/shop.yaml" in shell.kplan("destroy", expect=64).err
+    (shell.folder / "teams").mkdir()
+    assert planned(shell, "-C", "teams") == ["shop"], "kplan.yaml is above"
+
+
+def test_a_project_without_stacks_says_what_to_do(shell: Shell) -> None:
+    shell.write("kplan.yaml", SETTINGS)
+    refused = shell.kplan("plan", expect=4).err
+    assert "K107" in refused and "`stacks:` in kplan.yaml" in " ".join(refused.split())
+    shell.write("kplan.yaml", SETTINGS + "stacks: [nowhere]\n")
+    assert "nowhere" in shell.kplan("plan", expect=4).err
