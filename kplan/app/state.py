@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kplan.diagnostics import Conflict, InterruptedRun, KplanError, codes
 from kplan.kinds.codec import owned_from_json
-from kplan.kinds.connector.names import DEFAULT, alias_of, local_name, qualify
+from kplan.kinds.connector.names import DEFAULT, alias_of, rename_connect
 from kplan.kinds.connector.sensitivity import of_ledger, of_passwords
 from kplan.kinds.registry import parse_address
 from kplan.model import Address, Connector
@@ -139,19 +139,13 @@ def rename_server(store: Store, stack: str, old: str, new: str, lock_timeout: fl
         if runs := [run for run, of_stack in store.overview().open_runs.items() if of_stack == stack]:
             raise InterruptedRun(f"run {runs[0]} of stack {stack} was interrupted", help="`kplan recover` ends it")
         mine = [owned for owned in find_connectors_of(store, old) if owned.stack == stack]
-        renamed = [_rename_owned(owned, new) for owned in mine]
+        renamed = [rename_connect(owned, new) for owned in mine]
         taken = store.ledger().keys() & {owned.address for owned in renamed}
         if taken:
             raise Conflict(f"{min(taken)} is in the ledger already", help="nothing was changed")
         changes: dict[Address, Owned | None] = {owned.address: None for owned in mine}
         lock.write(ledger={**changes, **{owned.address: owned for owned in renamed}})
     return len(mine)
-
-
-def _rename_owned(owned: Owned, alias: str) -> Owned:
-    name = qualify("" if alias == DEFAULT else alias, local_name(owned.address.name))
-    applied = replace(owned.applied, name=name) if isinstance(owned.applied, Connector) else owned.applied
-    return replace(owned, address=Address(Connector.kind, name), applied=applied)
 
 
 # -- signing ----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,9 @@ itself knows only the last part.
 
 from __future__ import annotations
 
-from kplan.model import Connector
+from dataclasses import replace
+
+from kplan.model import Address, Connector, Owned
 
 DEFAULT = "default"  # the alias of the Connect that is meant where none is named
 
@@ -24,6 +26,13 @@ def alias_of(name: str) -> str:
 def local_name(name: str) -> str:
     """Return the name that Connect knows."""
     return name.rpartition("/")[2]
+
+
+def rename_connect(owned: Owned, alias: str) -> Owned:
+    """Return the ledger's record of a connector whose Connect has another alias from now on."""
+    name = qualify(alias, local_name(owned.address.name))
+    applied = replace(owned.applied, name=name) if isinstance(owned.applied, Connector) else owned.applied
+    return replace(owned, address=Address(Connector.kind, name), applied=applied)
 
 
 def name_in_connect(connector: Connector) -> str:
