@@ -20,4 +20,5 @@ from kplan.cli.session import Session
 @SHOWING
 @run_command
 def command(session: Session, planning: PlanFlags, running: RunFlags) -> int:
+    session.takes_project = True
     return applying.apply(session, "apply", planning, running)

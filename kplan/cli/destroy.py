@@ -21,6 +21,7 @@ from kplan.cli.session import Session
 @SHOWING
 @run_command
 def command(session: Session, planning: PlanFlags, running: RunFlags) -> int:
+    session.takes_project = True
     if not session.paths:
         raise click.UsageError(f"name the stacks to destroy, such as {_list_stacks(session)}")
     return applying.apply(session, "destroy", planning, running)

@@ -32,6 +32,7 @@ KEY_WIDTH = 30  # columns of a setting's name
 @SHOWING
 @run_command
 def command(session: Session) -> int:
+    session.takes_project = True
     from kplan.app.drift import find_drift, notify_drift
     from kplan.inspect.drift import make_document
     from kplan.planning.document import encode_target

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @SHOWING
 @run_command
 def command(session: Session, check: bool, diff: bool) -> int:
+    session.takes_project = True
     from kplan.app.fmt import UnreadableStack, read_stack_texts
 
     changed_count = 0

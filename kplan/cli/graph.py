@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @SHOWING
 @run_command
 def command(session: Session, shape: str, every: bool, out: str | None) -> int:
+    session.takes_project = True
     from kplan.app.graph import find_lineage
     from kplan.model import Target
 

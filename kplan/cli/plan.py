@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 def command(
     session: Session, planning: PlanFlags, out: str | None, live: str | None, destroy: bool, detailed_exitcode: bool
 ) -> int:
+    session.takes_project = True
     from kplan.app.plan import find_holders, plan_stacks, refuse_unplannable
     from kplan.planning.document import sign_documents, to_json
 

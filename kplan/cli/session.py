@@ -47,6 +47,7 @@ class Session:
     shown: dict[str, str] = field(default_factory=dict)
     unasked: Target | None = None  # no server is asked; these are their addresses, as far as known
     asks_providers: bool = True  # whether providers of secrets run; none does where no server is asked
+    takes_project: bool = False  # whether the stacks of the project are meant where none is named
     connect_alone: bool = False  # whether the command needs no brokers where none are named
     environment_name: str = ""  # as far as it is known
     reported: bool = False  # whether the reports were written
@@ -117,6 +118,7 @@ class Session:
             offline_target=self.unasked,
             asks_providers=self.asks_providers,
             outputs=self.provider_outputs,
+            takes_project=self.takes_project,
         )
 
     @property

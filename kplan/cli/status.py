@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @SHOWING
 @run_command
 def command(session: Session, watch: bool, interval: str, logins: bool) -> int:
+    session.takes_project = True
     if logins and watch:
         raise click.UsageError("--logins tries each password once: leave out --watch")
     pause = max(0.5, parse_seconds(interval, "--interval"))

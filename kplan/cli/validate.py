@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @SHOWING
 @run_command
 def command(session: Session) -> int:
+    session.takes_project = True
     from kplan.app.validate import check_environments, find_problems
     from kplan.diagnostics import Invalid
     from kplan.model import Target

@@ -60,6 +60,8 @@ TEMPLATE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 class Request:
     """Describe what to load. `process` are the process's environment variables.
 
+    Without `paths` nothing is loaded, or where `takes_project` the stacks of the project.
+
     With `offline_target` no server will be contacted: it has the addresses of those that the environment does not know.
     Providers of secrets run where servers will be contacted, unless `asks_providers` is False.
     """
@@ -76,6 +78,7 @@ class Request:
     offline_target: Target | None = None
     asks_providers: bool = True
     outputs: ProviderOutputs = field(default_factory=ProviderOutputs, repr=False, compare=False)
+    takes_project: bool = False
 
     def make_secret_source(self, environment: Environment) -> SecretSource:
         """Return the providers of the environment's kplan.yaml."""
@@ -241,7 +244,7 @@ class ProjectReader:
     # -- files ----------------------------------------------------------------------------------------------------
     def find_stack_paths(self) -> list[Path]:
         """Return the stack files that were named, those of a folder in order of their names."""
-        if not self.request.paths:
+        if not self.request.paths and self.request.takes_project:
             return self._find_project_stacks(Path(self.request.folder))
         paths: list[Path] = []
         for name in self.request.paths:

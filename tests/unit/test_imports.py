@@ -288,7 +288,7 @@ def loaded(*arguments: str, code: int, folder: Path = ROOT) -> set[str]:
     ("arguments", "code"),
     [
         (["--help"], 0), (["--version"], 0), (["plan", "--help"], 0), (["apply", "--help"], 0), ([], 64),
-        (["explain", "K104"], 0), (["paln"], 64), (["plan"], 64), (["plan", "--tarhet", "x", "a.yaml"], 64),
+        (["explain", "K104"], 0), (["paln"], 64), (["plan", "--tarhet", "x", "a.yaml"], 64),
     ],
     ids=lambda value: " ".join(value) or "nothing" if isinstance(value, list) else "",
 )  # fmt: skip

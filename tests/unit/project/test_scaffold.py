@@ -156,5 +156,4 @@ def test_a_second_stack_of_a_real_environment_needs_the_real_password(shell: She
 
 def test_schemas_are_no_stacks(shell: Shell) -> None:
     shell.kplan("init", "m", "--name", "shop")
-    said = shell.kplan("validate", "m", expect=4).all
-    assert "m/stacks" in said and "m/schemas" not in said
+    assert "in 1 file" in shell.kplan("validate", "m").all
