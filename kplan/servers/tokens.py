@@ -5,6 +5,7 @@ Source: https://www.rfc-editor.org/rfc/rfc6749#section-4.4
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import threading
@@ -48,7 +49,9 @@ class TokenSource:
         self._renew_at = self._end = float("inf")
         create_tls_context(login.ca, "", "", "", login.section)
         self._session = create_limited_session(MAX_ANSWER_BYTES)
-        mask.add([login.client_secret, read_proxy_password(login.proxy)])
+        self._login_pair = quote(login.client_id, safe=""), quote(login.client_secret, safe="")
+        header = base64.b64encode(":".join(self._login_pair).encode()).decode()
+        mask.add([login.client_secret, self._login_pair[1], header, read_proxy_password(login.proxy)])
 
     @property
     def endpoint(self) -> str:
@@ -106,9 +109,7 @@ class TokenSource:
         login = self._login
         form = {"grant_type": "client_credentials", **({"scope": login.scope} if login.scope else {})}
         form |= login.parameters
-        auth: HTTPBasicAuth | Callable[[Any], Any] = HTTPBasicAuth(
-            quote(login.client_id, safe=""), quote(login.client_secret, safe="")
-        )
+        auth: HTTPBasicAuth | Callable[[Any], Any] = HTTPBasicAuth(*self._login_pair)
         if login.client_authentication == IN_BODY:
             form |= {"client_id": login.client_id, "client_secret": login.client_secret}
             auth = _keep_headers

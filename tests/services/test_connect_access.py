@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -192,6 +193,21 @@ def test_an_issuer_without_a_token_is_named(
     shell.environment |= {"TOKEN_URL": "http://127.0.0.1:9/token", "KAFKA_TOPIC_CREATION_RETRIES": "1"}
     words = shell.kplan("plan", "stack.yaml", expect=1).words
     assert "error[K310]" in words and "token endpoint http://127.0.0.1:9/token" in words, words
+
+
+def test_no_secret_of_a_login_is_shown_even_if_the_issuer_repeats_it(
+    tmp_path: Path, kafka: KafkaCluster, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = base64.b64encode(f"kplan:{quote(SECRET, safe='')}".encode()).decode()
+    repeated = {"error": f"no client {SECRET}", "error_description": f"{quote(SECRET, safe='')} in Basic {header}"}
+    monkeypatch.setattr(issuer, "answer", lambda: (400, json.dumps(repeated).encode()))
+    login = {"oidc": {**BY_OIDC["oidc"], "token_url": issuer.token_url, "client_secret": SECRET}}
+    shell = use_connect(tmp_path, kafka, "http://127.0.0.1:9", "canary-source", login)
+    shell.secrets += (header, quote(SECRET, safe=""))
+    words = shell.kplan("plan", "stack.yaml", "--log-file", "run.log", "--log-level", "debug", expect=1).words
+    assert "error[K336]" in words and "no client (sensitive): (sensitive) in Basic (sensitive)" in words, words
+    (tmp_path / "kplan.yaml").unlink()  # the person's own file
+    shell.assert_no_secret_on_disk()
 
 
 def test_the_setting_of_a_proxy_counts_before_the_variables(tmp_path: Path, kafka: KafkaCluster, gateway: str) -> None:
