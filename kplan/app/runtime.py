@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kplan.kinds.registry import KINDS, comparison_of
 from kplan.values import dataclass
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from kplan.project.environment import Environment
     from kplan.servers.base import ReportProgress
     from kplan.state.base import Holder
+
+MAX_WORD: Final = 80  # characters of a name that a CI service gives
 
 
 def discard(text: str) -> None:
@@ -99,4 +102,17 @@ def identify_holder(command: str, now: datetime) -> Holder:
     except (KeyError, OSError, ImportError):
         user = f"uid {os.getuid()}" if hasattr(os, "getuid") else "someone"
     run = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-    return Holder(f"{user}@{socket.gethostname()}", run, command, f"{now:%Y-%m-%dT%H:%M:%SZ}", os.getpid())
+    who, since = f"{user}@{socket.gethostname()}", f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    return Holder(who, run, command, since, os.getpid(), *find_author(os.environ))
+
+
+def find_author(process: Mapping[str, str]) -> tuple[str, str]:
+    """Return for whom a CI service runs kplan, and the pull or merge request; KPLAN_REQUEST names it elsewhere.
+
+    https://docs.github.com/actions/reference/variables-reference, https://docs.gitlab.com/ci/variables/predefined_variables/
+    """
+    actor = process.get("GITHUB_ACTOR") or process.get("GITLAB_USER_LOGIN") or ""
+    pull = re.fullmatch(r"refs/pull/(\d+)/(?:merge|head)", process.get("GITHUB_REF", ""))
+    merge = process.get("CI_MERGE_REQUEST_IID", "")
+    request = process.get("KPLAN_REQUEST") or (f"#{pull[1]}" if pull else f"!{merge}" if merge else "")
+    return actor[:MAX_WORD], request[:MAX_WORD]

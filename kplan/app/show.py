@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kplan.model.journal import Entry
     from kplan.state.base import Store
 
+LATEST = "latest"  # a word for the newest run
 NOT_SETTINGS = ("note", "heartbeat")
 
 
@@ -61,15 +62,26 @@ class RunRecord:
 
 
 def read_run(store: Store, run: str) -> RunRecord:
-    """Return what is known of the run. Raises Invalid where there is none of this id."""
+    """Return what is known of the run: `latest`, or an id or the beginning of one.
+
+    Raises Invalid where none or several begin so.
+    """
     from kplan.diagnostics import Invalid, codes, error
 
     if entries := store.entries(run):
         return RunRecord(entries)
-    summary = next((s for s in store.summaries() if s.run == run), None)
-    if summary is None:
-        raise Invalid([error(codes.K606, "there is no such file or run", run, help="`kplan show` lists the runs")])
-    return RunRecord((), summary)
+    summaries = store.summaries()
+    chosen = summaries[-1:] if run == LATEST else [each for each in summaries if each.run.startswith(run)]
+    if len(chosen) != 1:
+        several = ", ".join(each.run for each in chosen[:3])
+        detail = f"{run}: {several} begin so" if chosen else run
+        help = "`kplan history` lists the runs"
+        if run in {summary.stack for summary in summaries}:
+            help = f"it is a stack: `kplan history {run}` lists its runs"
+        raise Invalid([error(codes.K606, "there is no such file or run", detail, help=help)])
+    if entries := store.entries(chosen[0].run):
+        return RunRecord(entries)
+    return RunRecord((), chosen[0])
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ COMMANDS = {
     "connector": "Show, pause, resume, stop or restart a live connector; manage its offsets.",
     "graph": "Show what feeds what: tables, connectors, topics, sinks.",
     "show": "Show a saved plan, a run, or the expanded stack.",
+    "history": "Show who changed what, when and why.",
     "import": "Write a stack from live resources or from other tools' files.",
     "snapshot": "Save the live state without secrets, to plan from it without servers.",
     "comment": "Post a plan as a comment in its pull or merge request, or replace the previous one.",

@@ -148,6 +148,7 @@ WORDS: Mapping[str, Any] = {
     "live": FILES,
     "comment path": FILES,
     "env": _list_environments,
+    "what": _list_addresses,
     "targets": _list_addresses,
     "excluded": _list_addresses,
     "replaced": _list_addresses,

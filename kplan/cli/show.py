@@ -125,7 +125,7 @@ def _show_run(session: Session, run: str) -> None:
     if session.as_json:
         session.say(json.dumps([_entry_to_json(e) for e in entries], indent=2, ensure_ascii=False))
         return
-    session.say(f"run {run} of stack {entries[0].stack}, journaled in {store.where}")
+    session.say(f"run {entries[0].run} of stack {entries[0].stack}, journaled in {store.where}")
     for entry in entries:
         about = f"  {entry.about.get('outcome') or entry.about.get('who', '')}" if entry.about else ""
         session.say(f"{entry.at}  {entry.event}{about}")

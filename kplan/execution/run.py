@@ -166,9 +166,14 @@ class Run:
             "who": self.holder.who,
             "steps": len(steps),
             "files": [file.path for file in plan.files],
-            **({"commit": plan.commit} if plan.commit else {}),
+            **{key: value for key, value in self._list_reasons() if value},
         }
         self.records.write(lock, "begin", steps, ledger=claims, about=about)
+
+    def _list_reasons(self) -> Sequence[tuple[str, str]]:
+        """Return for whom and why the run is, as far as it is known."""
+        holder = self.holder
+        return [("commit", self.plan.commit), ("actor", holder.actor), ("request", holder.request)]
 
     def finish(self, lock: Lock, steps: Sequence[Step], skipped: Sequence[Step]) -> Result:
         """Close the run with the ledger's records of what it did and what it found done."""

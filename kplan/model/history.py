@@ -22,8 +22,11 @@ MAX_HISTORY_BYTES: Final = 4096
 MAX_SUMMARY_BYTES: Final = 1024
 MAX_TEXT: Final = 120  # characters of one value
 MAX_PATHS: Final = 8  # of one change
-ABOUT: Final = ("env", "mode", "who", "commit", "steps", "digest", "created_at", "cluster", "connect", "retries")
-OPTIONAL: Final = ("connect", "cluster", "commit")  # left out, in this order, where a summary is too large
+ABOUT: Final = (
+    "env", "mode", "who", "actor", "request", "commit", "steps", "digest", "created_at", "cluster", "connect",
+    "retries",
+)  # fmt: skip
+OPTIONAL: Final = ("connect", "cluster", "commit", "request")  # left out, in this order, where a summary is too large
 
 
 @dataclass(frozen=True, slots=True)

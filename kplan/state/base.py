@@ -25,6 +25,8 @@ class Holder:
     command: str
     since: str  # UTC, ISO 8601
     pid: int = 0
+    actor: str = ""  # the person for whom a CI service runs kplan; the journal alone has it, and what follows
+    request: str = ""  # the pull or merge request, such as `#17`
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +218,8 @@ class Store(Protocol):
     def summaries(self) -> Sequence[RunSummary]:
         """Return every run in short, oldest first; also those whose details are gone."""
 
-    def changes(self, stack: str, address: Address) -> Sequence[PastChange]:
-        """Return the last changes that runs of the stack made to the resource, newest first."""
+    def changes(self, address: Address) -> Mapping[str, Sequence[PastChange]]:
+        """Return the last changes of the resource by the stack whose runs made them, newest first."""
 
     def entries(self, run: str) -> Sequence[Entry]:
         """Return the records of the run's journal, signed or not. Raises RecordUnreadable where one cannot be read."""

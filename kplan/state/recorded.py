@@ -35,8 +35,8 @@ class RecordedStore:
     def summaries(self) -> Sequence[RunSummary]:
         return ()
 
-    def changes(self, stack: str, address: Address) -> Sequence[PastChange]:
-        return ()
+    def changes(self, address: Address) -> Mapping[str, Sequence[PastChange]]:
+        return {}
 
     def entries(self, run: str) -> Sequence[Entry]:
         return ()

@@ -124,9 +124,9 @@ class SqliteStore:
         with _explain_errors(self.where), self._open_to_read() as connection:
             return _read_summaries(connection)
 
-    def changes(self, stack: str, address: Address) -> Sequence[PastChange]:
+    def changes(self, address: Address) -> Mapping[str, Sequence[PastChange]]:
         with _explain_errors(self.where), self._open_to_read() as connection:
-            return _read_changes(connection, stack, str(address))
+            return _read_all_changes(connection, str(address))
 
     def entries(self, run: str) -> Sequence[Entry]:
         """Return the records of `run` by their `seq`; empty if there is no such run.
@@ -523,9 +523,14 @@ def _read_summaries(connection: sqlite3.Connection | None) -> list[RunSummary]:
     return sorted((summary for summary in summaries.values() if summary is not None), key=lambda summary: summary.began)
 
 
-def _read_changes(connection: sqlite3.Connection | None, stack: str, address: str) -> list[PastChange]:
+def _read_all_changes(connection: sqlite3.Connection | None, address: str) -> dict[str, list[PastChange]]:
     if connection is None or not _has_table(connection, "kplan_history"):
-        return []
+        return {}
+    stacks = connection.execute("SELECT stack FROM kplan_history WHERE address = ?", (address,)).fetchall()
+    return {stack: _read_changes(connection, stack, address) for (stack,) in stacks}
+
+
+def _read_changes(connection: sqlite3.Connection, stack: str, address: str) -> list[PastChange]:
     query = "SELECT record FROM kplan_history WHERE stack = ? AND address = ?"
     row = connection.execute(query, (stack, address)).fetchone()
     return [] if row is None else changes_from_json(_decode(row[0]))

@@ -366,7 +366,7 @@ def test_a_later_key_in_a_row_of_the_file_is_ignored(tmp_path: Path) -> None:
         lock.write([ENTRY, replace(ENTRY, seq=1, event="end", items=(), about={"outcome": "applied"})],
                    {CDC: owned(CDC)})  # fmt: skip
     before = SqliteStore(path)
-    expected = before.ledger(), before.summaries(), before.changes("shop", ORDERS), before.entries("run-1")
+    expected = before.ledger(), before.summaries(), before.changes(ORDERS), before.entries("run-1")
     assert expected[0] and expected[1] and expected[2]
     with sqlite3.connect(path) as database:
         for table in ("kplan_ledger", "kplan_journal", "kplan_runs", "kplan_history"):
@@ -374,4 +374,4 @@ def test_a_later_key_in_a_row_of_the_file_is_ignored(tmp_path: Path) -> None:
     database.close()
     after = SqliteStore(path)
     assert not after.overview().unreadable
-    assert (after.ledger(), after.summaries(), after.changes("shop", ORDERS), after.entries("run-1")) == expected
+    assert (after.ledger(), after.summaries(), after.changes(ORDERS), after.entries("run-1")) == expected

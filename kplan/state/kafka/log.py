@@ -367,9 +367,13 @@ class Log:
                 and not log.unreadable]  # fmt: skip
 
     def list_changes(self, stack: str, address: str) -> list[PastChange]:
-        """Return the last changes of the resource, newest first. Raises ValueError where they cannot be read."""
+        """Return the stack's last changes of the resource, newest first. Raises ValueError for an unreadable record."""
         data = _decode(self.histories.get((stack, address)))
         return [] if data is None else changes_from_json(data)
+
+    def find_changes(self, address: str) -> dict[str, list[PastChange]]:
+        """Return the last changes of the resource by stack. Raises ValueError for an unreadable record."""
+        return {stack: self.list_changes(stack, address) for stack, of in self.histories if of == address}
 
     def copy_for_stack(self, stack: str) -> Log:
         """Return a copy of what belongs to this stack, for the holder of its lock to continue with."""

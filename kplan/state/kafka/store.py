@@ -85,8 +85,8 @@ class KafkaStore:
     def summaries(self) -> Sequence[RunSummary]:
         return self._read(Log.list_summaries)
 
-    def changes(self, stack: str, address: Address) -> Sequence[PastChange]:
-        return self._read(lambda log: log.list_changes(stack, str(address)))
+    def changes(self, address: Address) -> Mapping[str, Sequence[PastChange]]:
+        return self._read(lambda log: log.find_changes(str(address)))
 
     def entries(self, run: str) -> Sequence[Entry]:
         """Return the records of `run` by their `seq`; empty if there is no such run."""
