@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +16,7 @@ from kplan import api
 from kplan.language.variables import PREFIX
 from kplan.model import EMPTY, Action, AttrDiff, Change, Connector, Topic, conceal
 from kplan.planning.document import Plan
-from kplan.project.environment import Environment, Simulated
+from kplan.project.environment import ANY_PLUGIN, Environment, Simulated
 from kplan.project.stack_files import CONFIG
 from kplan.values import dataclass
 
@@ -36,13 +36,17 @@ UNSET_SECRET = "not-a-secret"  # the value of a sensitive variable that a test d
 class SimulatedCluster:
     """Brokers and a Connect worker in one file below `folder`, at first empty.
 
-    `brokers` may be set before the first plan. Steps at the addresses in `fail` are accepted and then fail:
+    `brokers`, `plugins`, `tiered_storage` and `capabilities` may be set before the first plan; they are those of
+    `simulated:` in kplan.yaml. Steps at the addresses in `fail` are accepted and then fail:
     `cluster.fail = ["connector/shop"]`.
     """
 
     folder: Path
     brokers: int = 3
     fail: Sequence[str] = ()
+    plugins: str | Sequence[str] = ANY_PLUGIN
+    tiered_storage: bool = True
+    capabilities: Mapping[str, bool] = field(default_factory=dict)
 
     # -- kplan ----------------------------------------------------------------------------------------------------
     def load(self, source: str | os.PathLike[str], /, *, env: str = "", var: Mapping[str, object] = EMPTY,
@@ -194,9 +198,17 @@ class SimulatedCluster:
     # -- how ------------------------------------------------------------------------------------------------------
     def environment(self, like: Environment) -> Environment:
         """Return the same environment with this cluster in place of its servers."""
-        simulated = Simulated(self.brokers, tuple(self.fail))
+        simulated = replace(self._simulated, fail=tuple(self.fail))
         state = str(Path(self.folder, "cluster.db").resolve())
         return replace(like, kafka={}, connect={}, schema_registry={}, sqlite=state, simulated=simulated, notify=())
+
+    @property
+    def _simulated(self) -> Simulated:
+        """Return what the cluster is like, without what fails on it."""
+        plugins = None if self.plugins == ANY_PLUGIN else tuple(self.plugins)
+        return Simulated(
+            self.brokers, capabilities=self.capabilities, plugins=plugins, tiered_storage=self.tiered_storage
+        )
 
     def _stack_file(self, source: str | os.PathLike[str], env: str) -> Path:
         """Return the stack's file. A text becomes a file, with the working folder's `kplan.yaml` if `env` is given."""
@@ -219,7 +231,7 @@ class SimulatedCluster:
     def _cluster(self) -> Iterator[Cluster]:
         from kplan.app.servers import open_cluster
 
-        cluster = open_cluster(replace(self.environment(Environment("local")), simulated=Simulated(self.brokers)))
+        cluster = open_cluster(replace(self.environment(Environment("local")), simulated=self._simulated))
         try:
             yield cluster
         finally:

@@ -159,7 +159,12 @@ def _open_topics(opening: Opening) -> Backend:
 
         options = environment.simulated
         return SimulatedTopics(
-            state_file(environment), brokers=options.brokers, fail=options.fail, throttle=environment.throttle
+            state_file(environment),
+            brokers=options.brokers,
+            fail=options.fail,
+            throttle=environment.throttle,
+            has_tiered_storage=options.tiered_storage,
+            missing=options.missing,
         )
     if not environment.kafka:
         from kplan.servers.recorded import Recorded
@@ -188,7 +193,13 @@ def _open_connectors(opening: Opening) -> Backend | None:
         from kplan.servers.simulated import SimulatedConnectors
 
         options = environment.simulated
-        return SimulatedConnectors(state_file(environment), fail=options.fail, connects=options.connects)
+        return SimulatedConnectors(
+            state_file(environment),
+            fail=options.fail,
+            connects=options.connects,
+            plugins=options.plugins,
+            missing=options.missing,
+        )
     if not environment.connect:
         return None
     if environment.kafka:

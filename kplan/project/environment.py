@@ -31,6 +31,7 @@ NOTIFY = "KPLAN_NOTIFY"  # a webhook, with or without a kplan.yaml
 DEFAULT_TRIGGERS = ("failure", "rollback", "recovery")  # ends of runs that receivers are notified of
 UNSET_VARIABLE = re.compile(r"there is no '(\w+)' here")
 OMITTED = object()
+ANY_PLUGIN = "any"
 OPTIONAL_SECTIONS = (
     "kafka",
     "connect",
@@ -64,10 +65,17 @@ class Simulated:
     fail: tuple[str, ...] = ()
     capabilities: Mapping[str, bool] = field(default_factory=dict)
     connects: tuple[str, ...] = (DEFAULT,)  # aliases
+    plugins: tuple[str, ...] | None = None  # classes beside the known ones; None is any
+    tiered_storage: bool = True
 
     def has(self, capability: str) -> bool:
-        """Whether the cluster has an `authorizer`, `scram` users or `quotas`."""
+        """Whether the cluster has a capability, such as an `authorizer`, `scram` users or `quotas`."""
         return self.capabilities.get(capability, True)
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """Return the capabilities that it lacks."""
+        return frozenset(name for name, is_there in self.capabilities.items() if not is_there)
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,6 +390,17 @@ def _make_placeholder(path: tuple[str | int, ...], offline_target: Target) -> An
     return addresses.get((str(path[2]), key)) or (UNKNOWN_URL if key in URL_SETTINGS else "?")  # too short to be masked
 
 
+def _make_simulated(options: Mapping[str, Any]) -> Simulated:
+    return Simulated(
+        int(options.get("brokers", 3)),
+        tuple(options.get("fail") or ()),
+        options.get("capabilities") or {},
+        tuple(dict.fromkeys((DEFAULT, *(options.get("connects") or ())))),
+        None if options.get("plugins") in (None, ANY_PLUGIN) else tuple(options["plugins"]),
+        bool(options.get("tiered_storage", True)),
+    )
+
+
 def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: File | None, folder: str) -> Environment:
     at = ("environments", name)
     kafka = _read_client_settings(reader, (*at, "login"), data)
@@ -393,15 +412,7 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
     state = data.get("state") or {}
     retry = data.get("retry") or {}
     authorizer = data.get("authorizer") or {}
-    simulated = None
-    if not kafka and not connect:
-        options = data.get("simulated") or {}
-        simulated = Simulated(
-            int(options.get("brokers", 3)),
-            tuple(options.get("fail") or ()),
-            options.get("capabilities") or {},
-            tuple(dict.fromkeys((DEFAULT, *(options.get("connects") or ())))),
-        )
+    simulated = None if kafka or connect else _make_simulated(data.get("simulated") or {})
     return Environment(
         name=name,
         folder=folder,

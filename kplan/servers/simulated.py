@@ -2,33 +2,27 @@
 
 It refuses what Kafka and Connect refuse, with the same class of error; the contract suite compares it with the real
 ones. It stores no secret: a connector's secret settings are kept as digests, salted by file.
-
-It refuses what Kafka and Connect refuse, with the same class of error; the contract suite holds it to the real ones.
-No secret is stored: a connector's secret settings are kept as digests, salted by file.
 """
 
 from __future__ import annotations
 
 import base64
-import difflib
 import hashlib
 import hmac
 import json
 import os
-import re
 import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from kplan.diagnostics import Conflict, Diagnostic, JournalBroken, KplanError, Rejected, Timeout, codes, error
 from kplan.kinds.connector import sinks
-from kplan.kinds.connector.names import DEFAULT, alias_of, name_in_connect
+from kplan.kinds.connector.names import DEFAULT
 from kplan.kinds.connector.options import keeps_offsets
 from kplan.kinds.groups import name_sink_group
 from kplan.kinds.topic import configs as catalog
@@ -53,6 +47,8 @@ from kplan.model import (
 )  # fmt: skip
 from kplan.model.codec import text_from_json, text_to_json
 from kplan.servers.base import CONNECT, KAFKA, BackendState, Outcome, Progress
+from kplan.servers.simulated_limits import find_missing_state, refuse_config, refuse_topic
+from kplan.servers.simulated_plugins import NO_CLASS, Plugins, find_connector_problems, is_sink_class
 from kplan.servers.sqlite_file import is_read_only, open_to_read
 from kplan.servers.topics import (  # fmt: skip
     NOT_IN_TIME,
@@ -69,7 +65,6 @@ from kplan.servers.topics import (  # fmt: skip
 )
 
 MAX_PARTITIONS = 10_000  # of one request: "Excessively large number of partitions per request."
-STATES = ("running", "paused", "stopped")
 FAILURE = "org.apache.kafka.connect.errors.ConnectException: simulated failure"
 WORKER = "simulated:8083"
 TABLES = """
@@ -92,19 +87,6 @@ CREATE TABLE IF NOT EXISTS sim_versions (subject TEXT NOT NULL, version INTEGER 
     deleted INTEGER NOT NULL, PRIMARY KEY (subject, version));
 CREATE TABLE IF NOT EXISTS sim_levels (subject TEXT PRIMARY KEY, level TEXT NOT NULL);
 """
-
-
-@cache
-def list_plugins() -> Mapping[str, Sequence[str]]:
-    """Return the connector classes that are installed, and the settings that each insists on."""
-    from kplan.kinds.connector.debezium.engines import ENGINES
-
-    return {
-        **{engine.java_class: engine.required for engine in ENGINES.values()},
-        "org.apache.kafka.connect.file.FileStreamSinkConnector": (),
-        "org.apache.kafka.connect.file.FileStreamSourceConnector": ("topic",),
-        "org.apache.kafka.connect.mirror.MirrorSourceConnector": (),
-    }
 
 
 class SimulatedFile:
@@ -193,10 +175,20 @@ class SimulatedTopics:
     retries = 0
 
     def __init__(
-        self, path: Path | str, *, brokers: int = 3, fail: Sequence[str] = (), throttle: int | None = None
+        self,
+        path: Path | str,
+        *,
+        brokers: int = 3,
+        fail: Sequence[str] = (),
+        throttle: int | None = None,
+        has_tiered_storage: bool = False,
+        missing: Collection[str] = (),
     ) -> None:
+        """`missing` are capabilities of simulated_limits."""
         self.file = SimulatedFile(path)
         self.brokers = brokers
+        self.has_tiered_storage = has_tiered_storage
+        self.missing = frozenset(missing)
         self.fail = frozenset(fail)
         self.throttle = throttle
 
@@ -424,6 +416,7 @@ class SimulatedTopics:
         after, name = change.after, change.address.name
         if not isinstance(after, Topic):
             return
+        refuse_topic(change, self.missing)
         if change.action is Action.UPDATE:
             self._refuse_update(change, live.get(name))
             return
@@ -434,7 +427,7 @@ class SimulatedTopics:
         collision = next((n for n in before if catalog.metric_name(n) == catalog.metric_name(name)), None)
         if collision:
             raise Rejected(f"Topic '{name}' collides with existing topic: {collision}")
-        _refuse_config(after.config)
+        refuse_config(after.config, self.has_tiered_storage)
         if after.replication_factor == 0:
             raise Rejected("Replication factor must be larger than 0, or -1 to use the default value.")
         if after.partitions > MAX_PARTITIONS:
@@ -442,7 +435,10 @@ class SimulatedTopics:
         if count_records(after) > MAX_PARTITIONS:
             raise Rejected("Unable to perform excessively large batch operation.")
         if after.replication_factor > self.brokers:
-            raise too_many_replicas_error(after.replication_factor, self.brokers)
+            problem = too_many_replicas_error(after.replication_factor, self.brokers)
+            setting = f"`simulated: {{brokers: {after.replication_factor}}}`"
+            problem.help += f"; the cluster is simulated, {setting} in kplan.yaml gives it more brokers"
+            raise problem
 
     def _refuse_update(self, change: Change, live: Topic | None) -> None:
         if live is None:
@@ -452,7 +448,7 @@ class SimulatedTopics:
             raise problem
         sets, resets = config_changes(change)
         kept = {key: value for key, value in live.config.items() if key not in resets}
-        _refuse_config({**kept, **sets})
+        refuse_config({**kept, **sets}, self.has_tiered_storage, live.config)
         count = new_partitions(change)
         if count is not None and count < live.partitions:
             raise Rejected(
@@ -484,22 +480,6 @@ def _is_to_fail(change: Change, fail: Collection[str]) -> bool:
     return str(change.address) in fail and change.action is not Action.DELETE and change.reason != "undo"
 
 
-def _refuse_config(config: Mapping[str, str]) -> None:
-    for key, value in config.items():
-        if key not in catalog.CONFIGS:
-            raise Rejected(f"Unknown topic config name: {key}")
-        try:
-            catalog.canonical(key, value)
-        except ValueError as e:
-            raise Rejected(f"Invalid value {value} for configuration {key}: {e}") from e
-    if config.get("remote.storage.enable", "").strip().lower() == "true":
-        raise Rejected(
-            "Tiered Storage functionality is disabled in the broker, so remote.storage.enable cannot be true."
-        )
-    for _, problem in catalog.cross_check(config):
-        raise Rejected(problem)
-
-
 def _find_setting_path(change: Change, message: str) -> str:
     """Return the path of the setting that the message names."""
     if "replicat" in message.lower():
@@ -521,9 +501,23 @@ class SimulatedConnectors:
     check_name = "config/validate"
     retries = 0
 
-    def __init__(self, path: Path | str, *, fail: Sequence[str] = (), connects: Sequence[str] = ()) -> None:
-        """`connects` are aliases of Connect clusters: their connectors have other names, so they share a table."""
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        fail: Sequence[str] = (),
+        connects: Sequence[str] = (),
+        plugins: Sequence[str] | None = (),
+        missing: Collection[str] = (),
+    ) -> None:
+        """`connects` are aliases of Connect clusters: their connectors have other names, so they share a table.
+
+        `plugins` are installed beside the known ones; None stands for any class with a plausible name. `missing` are
+        capabilities of simulated_limits.
+        """
         self.file = SimulatedFile(path)
+        self.plugins = Plugins(None if plugins is None else tuple(plugins))
+        self.missing = frozenset(missing)
         self.fail = frozenset(fail)
         self.others = tuple(alias for alias in connects if alias != DEFAULT)
 
@@ -542,16 +536,18 @@ class SimulatedConnectors:
             if names is None or name in names:
                 connector = _read_connector(name, json.loads(config), state, salt)
                 connectors[connector.address] = connector
-                health[connector.address] = _make_health(connector, cause)
+                health[connector.address] = _make_health(connector, cause, self.plugins)
         return BackendState(connectors, frozenset(row[0] for row in rows), health=health)
 
     def check(self, changes: Sequence[Change]) -> Mapping[Address, Sequence[Diagnostic]]:
         diagnostics: dict[Address, Sequence[Diagnostic]] = {}
         for change in changes:
             if isinstance(change.after, Connector) and not change.is_ledger_only:
-                diagnostics[change.address] = [
-                    _to_diagnostic(problem, change) for problem in _find_connector_problems(change.after, self.others)
-                ]
+                problems = find_connector_problems(change.after, self.others, self.plugins)
+                of_change = [_to_diagnostic(problem, change) for problem in problems]
+                if missing := find_missing_state(change.after, self.missing):
+                    of_change.append(replace(missing.diagnostic(change.address), path="/state"))
+                diagnostics[change.address] = of_change
         return diagnostics
 
     def capture(self, changes: Sequence[Change]) -> Mapping[Address, Mapping[str, Any]]:
@@ -675,99 +671,16 @@ class SimulatedConnectors:
             raise Conflict(f"Connector {name} not found")
         if change.action is Action.MOVE and change.source is not None and not {change.source.name, name} & set(live):
             raise Conflict(f"neither {change.source.name} nor {name} is there")
-        if problems := _find_connector_problems(after, self.others):
+        if missing := find_missing_state(after, self.missing):
+            raise missing
+        if problems := find_connector_problems(after, self.others, self.plugins):
             message = "; ".join(problem.message for problem in problems)
             raise Rejected(message, code=codes.K303 if NO_CLASS in message else None, help=problems[0].help)
-
-
-NO_CLASS = "Failed to find any class"
-
-
-class SettingRejected(Rejected):
-    """Connect rejected a connector's settings."""
-
-    entry = codes.K302
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(message)
-        self.key = key
-
-
-class ClassMissing(Rejected):
-    """Connect has no such connector class."""
-
-    entry = codes.K303
-    key = "connector.class"
 
 
 def _to_diagnostic(problem: Rejected, change: Change) -> Diagnostic:
     key = getattr(problem, "key", "")
     return replace(problem.diagnostic(change.address), path=f"/config/{key}" if key else "")
-
-
-def _find_connector_problems(connector: Connector, others: Collection[str]) -> list[Rejected]:
-    """Return what Connect 4.3.1 and its connectors refuse, in their words (tests/contract/test_connectors.py).
-
-    `others` are the aliases of further Connects.
-    """
-    name = name_in_connect(connector) if alias_of(connector.name) in others else connector.name
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
-        return [Rejected(f"{connector.name!r} is not a name of a connector: a-z A-Z 0-9 . _ - are allowed")]
-    if connector.state not in STATES:
-        return [Rejected(f"{connector.state!r} is not a state of a connector: {', '.join(STATES)}")]
-    if not connector.java_class:
-        return [ClassMissing("Connector config contains no connector type")]
-    plugin = _find_plugin(connector.java_class)
-    if plugin is None:
-        similar_classes = difflib.get_close_matches(connector.java_class, list_plugins(), 2, 0.5)
-        suggestion = f"installed and near it: {', '.join(similar_classes)}" if similar_classes else ""
-        message = f"{NO_CLASS} that implements Connector and which name matches {connector.java_class}"
-        return [ClassMissing(message, help=suggestion)]
-    return [SettingRejected(key, words) for key, words in _find_refused_settings(plugin, connector.config)]
-
-
-def _find_plugin(name: str) -> str | None:
-    """Return the installed class that Connect finds by its full name, its simple name, or that without `Connector`."""
-    for java_class in list_plugins():
-        simple_name = java_class.rpartition(".")[2]
-        if name in (java_class, simple_name, simple_name.removesuffix("Connector")):
-            return java_class
-    return None
-
-
-def _find_refused_settings(plugin: str, config: Config) -> Iterator[tuple[str, str]]:
-    for key in list_plugins()[plugin]:
-        if key not in config and plugin.startswith("org.apache.kafka."):
-            yield key, f'Missing required configuration "{key}" which has no default value.'
-        elif not config.get(key):
-            yield key, f"The '{key}' value is invalid: A value is required"
-    if plugin.endswith("SinkConnector"):
-        yield from _find_refused_topics(config)
-    for key in ("tasks.max", "batch.size") if ".file." in plugin else ("tasks.max",):
-        yield from _find_refused_count(key, config.get(key, "1"))
-    if (tolerance := config.get("errors.tolerance", "none")) not in ("none", "all"):
-        message = f"Invalid value {tolerance} for configuration errors.tolerance: String must be one of: none, all"
-        yield "errors.tolerance", message
-    for alias in filter(None, map(str.strip, str(config.get("transforms", "")).split(","))):
-        if f"transforms.{alias}.type" not in config:
-            key = f"transforms.{alias}.type"
-            yield key, f'Missing required configuration "{key}" which has no default value.'
-
-
-def _find_refused_topics(config: Config) -> Iterator[tuple[str, str]]:
-    topic_settings = [key for key in ("topics", "topics.regex") if config.get(key)]
-    if not topic_settings:
-        yield "topics", "Must configure one of topics or topics.regex"
-    elif len(topic_settings) == 2:
-        yield "topics", "topics and topics.regex are mutually exclusive options, but both are set."
-
-
-def _find_refused_count(key: str, value: Text) -> Iterator[tuple[str, str]]:
-    text = str(value).strip()
-    if not re.fullmatch(r"[+-]?\d{1,10}", text):
-        yield key, f"Invalid value {value} for configuration {key}: Not a number of type INT"
-    elif key == "tasks.max" and int(text) < 1:
-        yield key, f"Invalid value {value} for configuration {key}: Value must be at least 1"
 
 
 def _task_is_to_fail(change: Change, fail: Collection[str]) -> bool:
@@ -807,16 +720,13 @@ def _read_connector(name: str, stored: Mapping[str, Any], state: str, salt: str)
     return Connector(name, config, state, reads=_sink_topics(config))
 
 
-def _make_health(connector: Connector, cause: str | None) -> Health:
+def _make_health(connector: Connector, cause: str | None, plugins: Plugins) -> Health:
     """Return the health: a stopped connector has no tasks, a source has one, a sink as many as it may."""
     if connector.state == "stopped":
         return Health("STOPPED")
     max_tasks = str(connector.config.get("tasks.max", "1"))
-    count = (
-        int(max_tasks)
-        if (_find_plugin(connector.java_class) or "").endswith("SinkConnector") and max_tasks.isdecimal()
-        else 1
-    )
+    is_sink = is_sink_class(plugins.find_connector(connector.java_class) or "")
+    count = int(max_tasks) if is_sink and max_tasks.isdecimal() else 1
     state = connector.state.upper()
     tasks = [Task(number, state, worker=WORKER) for number in range(count)]
     if cause and state == "RUNNING":

@@ -23,6 +23,7 @@ from kplan.model import Action, Address, Change, Resource, frozen
 from kplan.servers.base import BackendState, Outcome, Progress
 from kplan.servers.plain import PlainBackend
 from kplan.servers.simulated import SimulatedFile
+from kplan.servers.simulated_limits import HELP
 from kplan.servers.topics import NOT_IN_TIME
 
 SUPER_USERS = frozenset({"User:kplan", "User:connect"})
@@ -44,7 +45,7 @@ class _SimulatedKind(PlainBackend):
     def _require(self) -> None:
         if self._missing:
             raise CapabilityMissing(self._missing, code=codes.K340 if self.kind == AclBinding.kind else None,
-                              help="the environment says so, under `simulated: {capabilities: …}`")  # fmt: skip
+                              help=HELP)  # fmt: skip
 
     def read(self, names: Collection[str] | None) -> BackendState:
         self._require()

@@ -102,7 +102,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of processes side by side one does the tests of the session's services, and begins with them: they take longest.
+    """Of processes side by side two do the tests of the session's services, and begin with them: they take longest.
 
     Tests that start services of their own say in which group they are. With KPLAN_TEST_AGAIN a test that fails is run
     once more, and named at the end (`RERUN`) even if it passes then: that is a bug to be found, in it or in kplan.
@@ -117,6 +117,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 SHARED = "services"
+BROKER = "broker"  # tests that need no other service of the session, by a second process with a broker of its own
 AGAIN = bool(os.environ.get("KPLAN_TEST_AGAIN"))
 
 
@@ -130,11 +131,11 @@ def _group(item: pytest.Item, needs: set[str]) -> str:
         str(value) for value in known.params.values()
     }
     shared = needs or (item.path.parent.name in ("contract", "services") and not offline)
-    return SHARED if shared else ""
+    return "" if not shared else BROKER if needs <= {"kafka"} else SHARED
 
 
 def _turn(mark: pytest.Mark | None) -> int:
-    return 2 if mark is None else int(mark.args[0] != SHARED)
+    return 2 if mark is None else int(mark.args[0] not in (SHARED, BROKER))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -83,7 +83,14 @@ CASES: dict[str, tuple[dict[str, str], Callable[[Loaded], object], object]] = {
     },
     "KPLAN_VAR_name": ({"KPLAN_VAR_name": "x"}, lambda f: next(iter(f.stacks[0].resources)).name, "a.x"),
 }  # fmt: skip
-BY_COMMAND = {"KPLAN_ENV", "KPLAN_BOOTSTRAP", "KPLAN_CONNECT", "KPLAN_KEY", "KPLAN_TRACEBACK"}  # tested with commands
+BY_COMMAND = {
+    "KPLAN_ENV",
+    "KPLAN_BOOTSTRAP",
+    "KPLAN_CONNECT",
+    "KPLAN_REQUEST",
+    "KPLAN_KEY",
+    "KPLAN_TRACEBACK",
+}  # tested with commands
 
 
 def test_the_table_has_a_row_for_each_variable() -> None:
