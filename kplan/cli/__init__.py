@@ -28,6 +28,7 @@ COMMANDS = {
     "show": "Show a saved plan, a run, or the expanded stack.",
     "history": "Show who changed what, when and why.",
     "import": "Write a stack from live resources or from other tools' files.",
+    "rehearse": "Run a saved plan on a simulated cluster, with a failure at each step.",
     "snapshot": "Save the live state without secrets, to plan from it without servers.",
     "comment": "Post a plan as a comment in its pull or merge request, or replace the previous one.",
     "fetch": "Download the reviewed plan of the merged pull or merge request.",

@@ -15,7 +15,7 @@ COMMAND_GROUPS: Final[Mapping[str, Sequence[str]]] = {
     "Plan and apply": ("plan", "apply", "destroy", "recover"),
     "Look": ("status", "drift", "list", "show", "history", "graph", "doctor"),
     "Operate": ("connector", "wait", "state"),
-    "Review": ("snapshot", "comment", "fetch"),
+    "Review": ("rehearse", "snapshot", "comment", "fetch"),
     "Help": ("explain", "completion", "version"),
 }
 FLAG_GROUPS: Final[Mapping[str, type]] = {
@@ -45,6 +45,7 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kplan history", "the last runs"),
         ("kplan history topic/shop.orders", "who changed it, when and why"),
     ),
+    "rehearse": (("kplan rehearse plan.json", "would every failure be put back?"),),
     "recover": (("kplan recover --list", "interrupted runs"), ("kplan recover", "put back the only one")),
     "import": (("kplan import 'shop.*' --out shop.yaml", "a stack of what is live"),),
     "doctor": (("kplan doctor --env staging", "what is wrong with its servers, and what to do"),),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from kplan.cli.showing import show_plans, show_view
 
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment
+    from kplan.planning.document import Plan
     from kplan.project.loading import Loaded
     from kplan.state.base import Holder
 
@@ -41,13 +43,25 @@ if TYPE_CHECKING:
     help="Plan from this file of `kplan snapshot`, without servers and credentials.",
 )
 @option("--destroy", is_flag=True, help="Plan to delete what the stacks own.")
+@option(
+    "--rehearse",
+    is_flag=True,
+    help="Run the plan on a simulated cluster, too: to the end, and with a failure at each step. Exit 4 if something "
+    "would not be put back.",
+)
 @option("--detailed-exitcode", is_flag=True, help="Exit 2 if there are changes.")
 @report_flags.VIEW
 @report_flags.report_option()
 @SHOWING
 @run_command
 def command(
-    session: Session, planning: PlanFlags, out: str | None, live: str | None, destroy: bool, detailed_exitcode: bool
+    session: Session,
+    planning: PlanFlags,
+    out: str | None,
+    live: str | None,
+    destroy: bool,
+    rehearse: bool,
+    detailed_exitcode: bool,
 ) -> int:
     session.takes_project = True
     from kplan.app.plan import find_holders, plan_stacks, refuse_unplannable
@@ -59,7 +73,7 @@ def command(
     with opened or session.open(loaded.environment) as opened:
         outcome = plan_stacks(loaded, loaded.stacks, request, opened, session.runtime)
         holders = find_holders(opened.store, outcome.plans)
-    plans, seconds = outcome.plans, outcome.seconds
+    plans, seconds = _rehearse(session, outcome.plans) if rehearse else outcome.plans, outcome.seconds
     notes = {stack: (_describe_holder(holder),) for stack, holder in holders.items()}
     documents = sign_documents([to_json(plan) for plan in plans], os.environ.get("KPLAN_KEY"))
     extra = {"saved": out or "", "notes": [note for notes_of_stack in notes.values() for note in notes_of_stack]}
@@ -77,9 +91,16 @@ def command(
     sys.stdout.flush()
     if not live:
         session.runtime.notifier(loaded.environment).notify_blocked(plans)
-    code = max(plan.exit_code for plan in plans)
+    code = max(4 if plan.rehearsal and plan.rehearsal.problems else plan.exit_code for plan in plans)
     changes = any(plan.has_changes for plan in plans)
     return code or (2 if detailed_exitcode and changes else 0)
+
+
+def _rehearse(session: Session, plans: Sequence[Plan]) -> Sequence[Plan]:
+    from kplan.app.rehearse import rehearse_plans
+
+    with session.show_progress():
+        return rehearse_plans(plans, session.runtime)
 
 
 def _load(session: Session, path: str | None) -> tuple[Loaded, OpenEnvironment | None]:

@@ -30,6 +30,7 @@ from kplan.model import (
 )
 from kplan.model.codec import connects_from_json, connects_to_json, text_from_json, text_to_json
 from kplan.model.fields import read_text_map
+from kplan.model.rehearsal import NOT_MODELLED, Rehearsal, RehearsalProblem
 from kplan.planning.comparison import compare, find_differing
 from kplan.planning.diff import Ledger
 from kplan.planning.order import Step
@@ -81,6 +82,7 @@ class Plan:
     kplan_version: str = __version__
     sources: tuple[SourceCheck, ...] = ()  # the connectors whose databases matter
     owned: int = 0  # resources that the stack owned when the plan was made
+    rehearsal: Rehearsal | None = None  # what came of it on a simulation
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -176,6 +178,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "used_env": list(plan.used_env),
         **({"sources": [asdict(source) for source in plan.sources]} if plan.sources else {}),
         **({"contents": contents} if (contents := find_contents(plan.changes)) else {}),
+        **({"rehearsal": _encode_rehearsal(plan.rehearsal)} if plan.rehearsal else {}),
     }
     document["digest"] = document_digest(document)
     return document
@@ -290,6 +293,7 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
             kplan_version=data["kplan_version"],
             sources=tuple(SourceCheck(**_known_fields(SourceCheck, source)) for source in data.get("sources", ())),
             owned=data["read"].get("owned", 0),
+            rehearsal=_decode_rehearsal(data.get("rehearsal")),
         )
         document = to_json(plan)
         del document["digest"]  # a newer kplan's is of more than this one knows
@@ -347,6 +351,18 @@ DERIVED_WORDS: Mapping[str, Collection[str]] = {"severity": tuple(Severity), "op
 def _is_later_word(key: str, word: Any) -> bool:
     """Return whether it is a word of a later kplan for something that this one does not keep as it was written."""
     return key in DERIVED_WORDS and isinstance(word, str) and word not in DERIVED_WORDS[key]
+
+
+def _encode_rehearsal(rehearsal: Rehearsal) -> dict[str, Any]:
+    problems = [asdict(problem) for problem in rehearsal.problems]
+    return {"on": "simulation", **asdict(rehearsal), "problems": problems, "not_modelled": list(NOT_MODELLED)}
+
+
+def _decode_rehearsal(data: Mapping[str, Any] | None) -> Rehearsal | None:
+    if data is None:
+        return None
+    problems = tuple(RehearsalProblem(**_known_fields(RehearsalProblem, each)) for each in data["problems"])
+    return replace(Rehearsal(**{**_known_fields(Rehearsal, data), "problems": ()}), problems=problems)
 
 
 def document_digest(document: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from kplan.diagnostics import codes
+from kplan.render.rehearsal import describe_rehearsal
 from kplan.render.text import Context, Style, clean, format_counts
 from kplan.text import count, join_names
 
@@ -106,7 +107,10 @@ def _list_reasons(changing: Sequence[Json]) -> list[str]:
 def _render_verdict(
     documents: Sequence[Json], changing: Sequence[Json], style: Style, context: Context
 ) -> Iterator[str]:
-    """Yield whether they can be applied, and how."""
+    """Yield what came of rehearsals, whether the plans can be applied, and how."""
+    for document in documents:
+        if words := describe_rehearsal(document):
+            yield from _wrap(f"{clean(document['stack']['name'])}: {words}", style)
     refused = [document["stack"]["name"] for document in documents if not document["applyable"]]
     if refused:
         verb = "is" if len(refused) == 1 else "are"

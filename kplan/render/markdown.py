@@ -37,6 +37,7 @@ from kplan.render.gfm import (
 from kplan.render.graph import draw_graph
 from kplan.render.many import has_content
 from kplan.render.patch import write_fold, write_patch
+from kplan.render.rehearsal import describe_rehearsal
 from kplan.render.review import (
     FORMS,
     Detail,
@@ -315,7 +316,8 @@ def _describe_rest(document: Json, context: Context) -> str:
     if not document["changes"] and not document["errored"]:
         sentences = [_describe_no_changes(document, context)]
     sentences += [f"Drift: {count(drift, 'attribute')} changed live since the last apply." if drift else "Drift: none."]
-    return f"\n{' '.join(sentences)}\n"
+    sentences += [escape_text(describe_rehearsal(document))]
+    return f"\n{' '.join(filter(None, sentences))}\n"
 
 
 def _fold_block(summary: str, head: str = "", tail: str = "") -> tuple[str, str]:

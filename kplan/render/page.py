@@ -18,6 +18,7 @@ from kplan.render.excerpt import Excerpt, Stretch, make_excerpts, split_steps
 from kplan.render.facts import describe_snapshot, format_age
 from kplan.render.flow import Drawing, draw
 from kplan.render.folding import Fold, find_failing, fold_steps
+from kplan.render.rehearsal import describe_rehearsal
 from kplan.render.steps import (
     Row,
     describe_unchanged,
@@ -368,6 +369,8 @@ def _list_facts(document: Json) -> Iterator[tuple[str, str]]:
     yield "Commit", stack["commit"] or "not known"
     yield "Digest", document["digest"]
     yield "Checked", text.describe_checks(document).strip().removeprefix("Checked by the servers: ")
+    if rehearsed := describe_rehearsal(document):
+        yield "Rehearsal", rehearsed
     yield "Files", ", ".join(file["path"] for file in stack["files"])
     if document["used_env"]:
         yield "Defaults from", ", ".join(document["used_env"])

@@ -97,6 +97,21 @@ K524 = Code(
         """,
 )
 
+K526 = Code(
+    "K526",
+    "a failure would not be put back",
+    level="warning",
+    cause="""
+        The plan was rehearsed on a simulated cluster, once with a failure at each step. After the failure that the
+        message names, kplan did not leave what it names as it was, although the plan promises an undo. The command
+        ends with exit code 4.
+        """,
+    remedy="""
+        This is a fault of kplan, or of its simulation: report it with the plan. Until then, apply the step on its own
+        (`--target`), so that no other step has to be put back with it.
+        """,
+)
+
 K530 = Code(
     "K530",
     "the servers were not ready in time",
