@@ -369,8 +369,10 @@ def _brief(given: object) -> str:
 
 def _refuse(plan: Plan, environment: Environment) -> None:
     """Raises where the plan cannot be applied here."""
-    from kplan.app.saved import find_unset_variables
+    from kplan.app.saved import find_unset_variables, judge_again
+    from kplan.diagnostics import Blocked
 
+    plan = judge_again(plan, environment, lambda problem: log.warning("%s", problem))
     if plan.errored:
         raise Invalid(plan.diagnostics, "the plan has errors")
     if plan.env != environment.name:
@@ -379,6 +381,8 @@ def _refuse(plan: Plan, environment: Environment) -> None:
         raise Invalid(
             [error(codes.K219, "a sensitive variable has no value", n, help="give it to `from_json`") for n in missing]
         )
+    if denied := [problem for problem in plan.diagnostics if problem.code == codes.K470.number]:
+        raise Blocked("; ".join(" ".join(problem.detail.split()) for problem in denied), code=codes.K470)
 
 
 def _unbreakable(on_event: Emit) -> Emit:

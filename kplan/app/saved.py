@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kplan.app.load import load_environment
-from kplan.diagnostics import Blocked, Invalid, KplanError, Stale, codes, error
+from kplan.diagnostics import Blocked, Diagnostic, Invalid, KplanError, Stale, codes, error, sort_diagnostics
 from kplan.kinds.connector.debezium import drops
 from kplan.kinds.registry import comparison_of
 from kplan.language.template import references
@@ -25,6 +25,7 @@ from kplan.planning.document import (
     with_secrets,
     with_undo_secrets,
 )
+from kplan.planning.pipeline import judge_steps
 from kplan.planning.trust import Listed
 from kplan.project.loading import Request, load_project, read_variable_files
 from kplan.project.reading import read_file
@@ -89,9 +90,10 @@ def _refuse_without_files(plan: Plan) -> None:
 
 def _refuse_blocked(plan: Plan) -> None:
     if plan.blocked:
+        is_denied = any(entry.startswith(codes.K470.number) for entry in plan.blocked)
+        verb = "accept the dangers and change what policies deny" if is_denied else "accept the dangers"
         raise Blocked(
-            f"the saved plan is blocked: {', '.join(plan.blocked)}",
-            help="accept the dangers, then create the plan again",
+            f"the saved plan is blocked: {', '.join(plan.blocked)}", help=f"{verb}, then create the plan again"
         )
     if plan.errored:
         raise Blocked("the saved plan has errors", help="correct them, then create the plan again")
@@ -113,11 +115,30 @@ def load_environment_of(plans: Sequence[Plan], request: Request, runtime: Runtim
 
 
 def complete_plans(plans: Sequence[Plan], environment: Environment, request: Request, runtime: Runtime) -> SavedPlans:
-    """Give the plans the values of their secrets. Raises Stale where a file has changed, Invalid without a value."""
+    """Give the plans the values of their secrets, and judge them by the policies of the environment.
+
+    A plan that a policy denies is returned with the denial among its diagnostics. Raises Stale where a file has
+    changed, Invalid without a value.
+    """
     for plan in plans:
         _refuse_changed_files(plan, environment, runtime)
+    plans = [judge_again(plan, environment, runtime.show_problem) for plan in plans]
     listed = {} if runtime.key else {plan.stack: partial(read_listed, plan, environment, request) for plan in plans}
     return SavedPlans(environment, fill_secrets(plans, environment, request, runtime), listed)
+
+
+def judge_again(plan: Plan, environment: Environment, warn: Callable[[Diagnostic], None]) -> Plan:
+    """Return the plan as the policies of the environment judge it here and now.
+
+    What they deny is added to its diagnostics; `warn` gets a warning that the plan does not contain. A plan that they
+    allow stays as it is: its digest says whether it was applied before.
+    """
+    problems = sort_diagnostics(judge_steps(environment.policies, plan.steps, plan.stack, plan.env))
+    for problem in problems:
+        if not problem.is_error and problem.detail not in {known.detail for known in plan.diagnostics}:
+            warn(problem)
+    errors = [problem for problem in problems if problem.is_error]
+    return replace(plan, diagnostics=sort_diagnostics([*errors, *plan.diagnostics])) if errors else plan
 
 
 def _refuse_changed_files(plan: Plan, environment: Environment, runtime: Runtime) -> None:

@@ -160,7 +160,7 @@ class Notifier:
         """Notify of plans that cannot be applied: they have errors, or dangers that are not accepted."""
         for plan in plans:
             problems = [diagnostic for diagnostic in plan.diagnostics if diagnostic.is_error]
-            if problems:
+            if plan.errored:
                 first = problems[0]
                 about = {"address": first.address, "code": first.code, "cause": first.detail or first.summary}
                 self._notify_run(NotBegunNotice([plan.stack], "not_begun", "", list(map(str, problems)), about))
@@ -168,7 +168,7 @@ class Notifier:
                 self.notify_blocked([plan])
 
     def notify_blocked(self, plans: Sequence[Plan]) -> None:
-        """Notify of plans that dangers, `protect` or `max_changes` block."""
+        """Notify of plans that dangers, `protect`, `max_changes` or policies block."""
         for plan in plans:
             if plan.blocked and not plan.errored:
                 self._notify_run(BlockedNotice(plan.stack, plan.blocked))

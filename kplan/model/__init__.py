@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from kplan.diagnostics import KplanError, Span
+from kplan.model.policies import Policy
 from kplan.values import dataclass
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
@@ -250,6 +251,7 @@ class Stack:
     )  # sensitive variables without a value, and where they are declared
     unset_env: Mapping[str, str] = field(default_factory=dict)  # by variable: what its `env:` names
     state_topic: str = STATE_TOPIC  # kplan's own: given up where the stack owns it, never deleted
+    policies: tuple[Policy, ...] = ()  # the project's
 
     @property
     def path(self) -> str:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, Severity, Span, Stale, codes
+from kplan.diagnostics.codes.ranges import BLOCKING_ERRORS
 from kplan.kinds.codec import change_from_json, change_to_json, find_contents, with_contents
 from kplan.kinds.connector.options import drops_of
 from kplan.kinds.registry import comparison_of, consequences_of, parse_address
@@ -99,13 +100,15 @@ class Plan:
 
     @property
     def errored(self) -> bool:
-        return any(d.is_error and d.code != codes.K419.number for d in self.diagnostics)
+        return any(d.is_error and d.code not in BLOCKING_ERRORS for d in self.diagnostics)
 
     @property
     def blocked(self) -> tuple[str, ...]:
-        """Return what must be accepted first: the code and the address of each such danger."""
+        """Return what must be accepted or corrected first: code and address of each danger and each denied change."""
         found = [f"{r.code} {s.change.address}" for s in self.steps for r in s.change.risks if r.blocks]
-        return tuple(found + [d.code for d in self.diagnostics if d.code == codes.K419.number])
+        problems = [d for d in self.diagnostics if d.code in BLOCKING_ERRORS]
+        found += [f"{d.code} {address}".rstrip() for d in problems for address in d.addresses or (d.address,)]
+        return tuple(dict.fromkeys(found))
 
     @property
     def applyable(self) -> bool:

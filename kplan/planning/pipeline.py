@@ -34,11 +34,12 @@ from kplan.model import (
     Stack,
     Target,
 )
+from kplan.model.policies import Policy
 from kplan.planning import facts
 from kplan.planning.diff import Ledger, diff, refuse_internal
 from kplan.planning.document import Plan
 from kplan.planning.draft import Draft
-from kplan.planning.order import Cycle, Needs, narrow_changes, order
+from kplan.planning.order import Cycle, Needs, Step, narrow_changes, order
 from kplan.planning.reading import Prefetch, conceal_settings, read_live_state, start_call
 from kplan.planning.risk import Accepted, accepted_releases, assess_change, reliable, too_many
 from kplan.planning.selection import find_unmatched, find_unmatched_accepts, known_addresses
@@ -281,6 +282,7 @@ def _plan(draft: Draft, place: int, live: Live, ledger: Ledger, options: Options
         problems.append(
             error(codes.K235, "changes wait for each other", str(e), help="apply one of them first, with --target")
         )
+    problems += judge_steps(stack.policies, steps, stack.name, stack.env)
     names = {change.address.name for change in changes if KINDS[change.address.kind].reads_databases}
     return Plan(
         stack.name,
@@ -302,6 +304,16 @@ def _plan(draft: Draft, place: int, live: Live, ledger: Ledger, options: Options
         sources=tuple(check for check in draft.sources if check.connector in names),
         owned=managed,
     )
+
+
+def judge_steps(policies: Sequence[Policy], steps: Sequence[Step], stack: str, env: str) -> list[Diagnostic]:
+    """Return what the policies say of the steps of a plan."""
+    if not policies or not steps:
+        return []
+    from kplan.project.policy import JudgedStep, check_policies
+
+    judged = [JudgedStep(step.change, step.number, step.wave, stack, env) for step in steps]
+    return check_policies(policies, judged)
 
 
 def _place_changes(changes: Sequence[Change], stack: Stack) -> list[Change]:

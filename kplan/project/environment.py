@@ -16,6 +16,7 @@ from kplan.language.durations import seconds
 from kplan.language.source import Document
 from kplan.language.template import Scope, TemplateProblem, find_paths, is_template, render
 from kplan.model import STATE_TOPIC, File, Guards, Target
+from kplan.model.policies import Policy
 from kplan.project import secrets as keeping
 from kplan.project.process import AUTO_CREATE, ProcessSettings, read_client, read_settings
 from kplan.values import dataclass
@@ -106,6 +107,7 @@ class Environment:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     fills: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # path -> (value, KAFKA_TOPIC_…)
     guards: Guards = Guards()
+    policies: tuple[Policy, ...] = ()  # the project's; those of other environments, too
     request_timeout: float = 30.0
     settle_timeout: float = 120.0
     session_timeout: float = 10.0  # a killed holder keeps the lock in Kafka for so long

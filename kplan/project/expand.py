@@ -90,6 +90,7 @@ class Expansion(ExpansionContext):
             {name: self.document.key_at("variables", name) for name in values.unset},
             {name: variable for name in values.unset if (variable := (data["variables"][name] or {}).get("env"))},
             env.kafka_topic,
+            env.policies,
         )
 
     def _merge_guards(self, data: Mapping[str, Any], env: Environment) -> Guards:

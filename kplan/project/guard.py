@@ -9,7 +9,7 @@ from typing import Any
 from kplan.diagnostics import Diagnostic, codes, error
 from kplan.kinds.registry import KINDS
 from kplan.language import limits as bounded
-from kplan.model import Address, Guards, Resource, Secret, Text
+from kplan.model import Address, Guards, Resource, Secret
 
 
 def check_guards(resources: Mapping[Address, Resource], guards: Guards, internal: Collection[str]) -> list[Diagnostic]:
@@ -52,7 +52,7 @@ def _check_schemas(resources: Mapping[Address, Resource], guards: Guards) -> lis
     problems = []
     for kind, schemas in guards.schemas.items():
         for schema in schemas:
-            whole_schema = _complete_schema(schema)
+            whole_schema = complete_schema(schema)
             checked = [resource for address, resource in resources.items() if address.kind == kind]
             problem = bounded.schema_problem(whole_schema)
             if not problem and bounded.size(whole_schema) * len(checked) > bounded.MOST_STEPS:
@@ -70,10 +70,10 @@ def _check_schemas(resources: Mapping[Address, Resource], guards: Guards) -> lis
     return problems
 
 
-def _complete_schema(schema: Any) -> Any:
+def complete_schema(schema: Any) -> Any:
     """Return the JSON Schema: other keys than its keywords name properties, as in `{partitions: {maximum: 200}}`."""
     properties = (
-        {k: _complete_schema(v) for k, v in schema.items() if k not in _KEYWORDS} if isinstance(schema, dict) else {}
+        {k: complete_schema(v) for k, v in schema.items() if k not in _KEYWORDS} if isinstance(schema, dict) else {}
     )
     if not properties:
         return schema
@@ -97,15 +97,21 @@ _KEYWORDS = frozenset({
 
 def _describe_resource(resource: Resource) -> dict[str, Any]:
     """Return the resource as a guard sees it: configs that are numbers are numbers, secrets are words."""
-    view = KINDS[resource.address.kind].encoding.describe(resource)
+    return parse_numbers(KINDS[resource.address.kind].encoding.describe(resource))
+
+
+def parse_numbers(view: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes; in a map of settings, texts that are numbers or booleans are numbers and booleans."""
     return {
         name: {key: _simplify(item) for key, item in value.items()} if isinstance(value, Mapping) else value
         for name, value in view.items()
     }
 
 
-def _simplify(value: Text) -> Any:
-    return "(sensitive)" if isinstance(value, Secret) else _parse_number(value)
+def _simplify(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return "(sensitive)"
+    return _parse_number(value) if isinstance(value, str) else value
 
 
 def _parse_number(value: str) -> Any:

@@ -23,7 +23,7 @@ from kplan.language.template import is_template
 from kplan.language.variables import Given, find_undeclared
 from kplan.model import File, Stack, Target
 from kplan.project import environment as environments
-from kplan.project import reading
+from kplan.project import policy_file, reading
 from kplan.project.environment import Environment
 from kplan.project.expand import Inputs, expand
 from kplan.project.process import BOOTSTRAP, CONNECT_URL, find_referenced_variables, list_set_connection_variables
@@ -34,11 +34,13 @@ from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.kinds.connector.templates import Blueprint
+    from kplan.model.policies import Policy
     from kplan.servers.snapshots import Snapshot
 
 TEMPLATES = Path(__file__).parents[1] / "connectors"
 MAX_NAMES = 1000  # names of a folder that are compared with a missing one
 MAX_SNAPSHOT_BYTES = 16 * reading.MAX_FILE_BYTES
+POLICIES_SCHEMA = "policies"  # of the file that kplan.yaml names
 SOPS_KEY = "sops"  # of the map that SOPS adds to a file
 URL = re.compile(r"\s*https?://")
 # Problems with YAML after which the rest of the data is still usable.
@@ -177,6 +179,7 @@ def check_environments(request: Request) -> tuple[list[Environment], list[Diagno
             if environment:
                 reader.problems += _check_client(document, environment, request)
                 checked.append(environment)
+        _read_policies(reader, document, Path(request.folder, path))
     return checked, reader.problems, reader.texts
 
 
@@ -387,6 +390,7 @@ class ProjectReader:
         if environment is None:
             raise Invalid(self.problems)
         self.problems += _check_client(document, environment, request)
+        environment = replace(environment, policies=_read_policies(self, document, config))
         referenced = find_referenced_variables(document.data["environments"][name])
         self.unused_variables = [
             variable for variable in list_set_connection_variables(request.process) if variable not in referenced
@@ -590,7 +594,23 @@ def list_built_in_templates() -> tuple[str, ...]:
     return tuple(name for name in names if (document := load_built_in(name)) and "class" in document.data)
 
 
+def _read_policies(reader: ProjectReader, document: Document, config: Path) -> tuple[Policy, ...]:
+    """Return the policies of kplan.yaml and of the file that it names."""
+    if not document.data.get(policy_file.SECTION):
+        return ()
+    policies, problems = policy_file.read_policies(document, (policy_file.SECTION,))
+    if name := policy_file.find_file(document):
+        further = reader.read_document(config.parent / name, POLICIES_SCHEMA, config.parent)
+        if further is not None:
+            more, more_problems = policy_file.read_policies(further)
+            policies, problems = [*policies, *more], [*problems, *more_problems]
+    reader.problems += [*problems, *policy_file.find_same_names(policies)]
+    return tuple(policies)
+
+
 def _read_schema(name: str) -> Mapping[str, Any]:
+    if name == POLICIES_SCHEMA:
+        return policy_file.read_file_schema()
     return read_schema(name) if name else {}
 
 

@@ -22,6 +22,7 @@ from kplan.values import dataclass
 
 ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML 1.0, 2.2
 GUARDS = (codes.K213.number, codes.K419.number)
+POLICIES = (codes.K470.number, codes.K471.number)
 
 Json = Mapping[str, Any]
 
@@ -101,7 +102,7 @@ def _remove_illegal(text: str) -> str:
 # -- cases ------------------------------------------------------------------------------------------------------------
 def _make_cases(document: Json, context: Context) -> Iterator[Case]:
     all_findings = collect_findings([document], context)
-    problems: dict[str, list[Finding]] = {"stack": [], "guards": [], "servers": [], "run": []}
+    problems: dict[str, list[Finding]] = {"stack": [], "guards": [], "policies": [], "servers": [], "run": []}
     for finding in all_findings:
         if not finding.level:
             problems[_name_family(finding.diagnostic.code)].append(finding)
@@ -112,6 +113,7 @@ def _make_cases(document: Json, context: Context) -> Iterator[Case]:
     yield from _make_problem_cases("stack", problems["stack"], "" if stopped else "the stack is valid")
     unknown = stopped or _has_error(problems["stack"])  # guards check only what could be read from the files
     yield from _make_problem_cases("guards", problems["guards"], "" if unknown else "no guard is broken")
+    yield from _make_problem_cases("policies", problems["policies"], "")
     for family in ("servers", "run"):
         yield from _make_problem_cases(family, problems[family], "", "failure" if planned else "error")
     if planned:
@@ -120,6 +122,8 @@ def _make_cases(document: Json, context: Context) -> Iterator[Case]:
 
 
 def _name_family(code: str) -> str:
+    if code in POLICIES:
+        return "policies"
     return "guards" if code in GUARDS else {"K1": "stack", "K2": "stack", "K3": "servers"}.get(code[:2], "run")
 
 

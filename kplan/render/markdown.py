@@ -169,6 +169,8 @@ def _list_verdict(documents: Sequence[Json]) -> Iterator[str]:
         yield f"**{count(refused, 'danger')} not accepted**"
     if any(codes.K419.number in document["blocked"] for document in documents):
         yield "**too many changes at once**"
+    if denied := sum(len(text.list_denied(document)) for document in documents):
+        yield f"**{text.count_denied(denied)}**"
     if errors := sum(is_error(diagnostic) for document in documents for diagnostic in document["diagnostics"]):
         yield f"**{count(errors, 'error')}, nothing can be applied**"
 

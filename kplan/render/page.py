@@ -403,16 +403,21 @@ def _make_verdict(document: Json, context: text.Context) -> VerdictView:
 
 def _make_blocked_verdict(document: Json, context: text.Context) -> VerdictView:
     dangers = sum(len(text.list_open_dangers(change)) for change in document["changes"])
-    problem = f"{count(dangers, 'danger')} {'is' if dangers == 1 else 'are'} not accepted" if dangers else ""
+    denied = len(text.list_denied(document))
+    problems = [f"{count(dangers, 'danger')} {'is' if dangers == 1 else 'are'} not accepted"] if dangers else []
+    problems += [f"{text.count_denied(denied)} (K470)"] if denied else []
     if codes.K419.number not in document["blocked"]:
-        return VerdictView(
-            "blocked", f"Blocked: {problem}", "Nothing can be applied until each is accepted or left out."
-        )
+        hint = "Nothing can be applied until each is accepted or left out."
+        if denied:
+            hint = (
+                "Nothing can be applied until that is corrected or left out; no --accept allows what a policy denies."
+            )
+        return VerdictView("blocked", f"Blocked: {' and '.join(problems)}", hint)
     limit = "more changes than the guard `max_changes` allows in one run (K419)"
     command_line = context.command_line or f"kplan {context.command} {' '.join(context.paths)}"
     return VerdictView(
         "blocked",
-        "Blocked: " + " and ".join(filter(None, [problem, limit])),
+        "Blocked: " + " and ".join([*problems, limit]),
         "To allow that many changes once:",
         f"{command_line} --accept max_changes",
     )

@@ -71,7 +71,8 @@ def _render_lines(document: Mapping[str, Any], context: Context) -> Iterator[str
         errors = sum(problem["severity"] == "error" for problem in document["diagnostics"])
         yield f"NOT POSSIBLE: {count(errors, 'error')}."
     elif document["blocked"]:
-        yield f"BLOCKED: {len(document['blocked'])} not accepted: {clean(', '.join(document['blocked']))}"
+        words = "not accepted or denied" if terminal.list_denied(document) else "not accepted"
+        yield f"BLOCKED: {len(document['blocked'])} {words}: {clean(', '.join(document['blocked']))}"
 
 
 def _list_parts(item: Fold | Mapping[str, Any]) -> Sequence[str]:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from kplan.diagnostics import codes
+from kplan.diagnostics.codes.ranges import BLOCKING_ERRORS
 from kplan.render import text
 from kplan.render.facts import format_sentence
 from kplan.render.gfm import escape_text, format_code, format_lines, format_prose
@@ -19,7 +20,7 @@ from kplan.values import dataclass
 MAX_SIMILAR = 3  # more similar steps are listed as one
 MAX_NAMES = 10  # similar steps that are named
 MAX_SENTENCE_LENGTH = 2_000  # of a sentence that others wrote
-TOO_MANY = "BLOCKED"
+BLOCKED = "BLOCKED"
 MAX_CODE_LENGTH = 600  # of code that a reader copies: an address, and what goes with it
 
 Json = Mapping[str, Any]
@@ -143,7 +144,7 @@ def render_review(review: Review, form: Form) -> Iterator[Part]:
         yield _make_bullets(
             [PageItem(Rank.ALWAYS, entry.short if form.dangers else entry.whole) for entry in review.entries]
         )
-    if any(document["blocked"] for document in review.plans.documents):
+    if any(text.can_be_accepted(document) for document in review.plans.documents):
         yield _make_bullets(
             [PageItem(Rank.ALWAYS, partial(_explain_acceptance if form.dangers else _explain_options, review.plans))]
         )
@@ -154,17 +155,18 @@ def render_review(review: Review, form: Form) -> Iterator[Part]:
 
 
 def is_error(diagnostic: Json) -> bool:
-    """Return whether nothing can be applied because of it; `max_changes` (K419) can be accepted instead."""
-    return bool(diagnostic["severity"] == "error" and diagnostic["code"] != codes.K419.number)
+    """Return whether there is no plan because of it; `max_changes` (K419) and policies (K470) block one instead."""
+    return bool(diagnostic["severity"] == "error" and diagnostic["code"] not in BLOCKING_ERRORS)
 
 
 def format_diagnostic(problem: Json, title: str, of: str = "") -> str:
     """Return a problem with its place, its cause and its remedy."""
-    help = "" if title == TOO_MANY else problem["help"]
+    is_limit = problem["code"] == codes.K419.number and title == BLOCKED
+    help = "" if is_limit else problem["help"]
     parts = [_format_problem(problem, title, of, MAX_SENTENCE_LENGTH)]
     parts += [format_lines(truncate(problem["detail"], MAX_SENTENCE_LENGTH))] if problem["detail"] else []
     parts += [f"Help: {format_lines(truncate(help, MAX_SENTENCE_LENGTH))}"] if help else []
-    parts += ["To allow it for one run: `--accept max_changes`"] if title == TOO_MANY else []
+    parts += ["To allow it for one run: `--accept max_changes`"] if is_limit else []
     return "<br>".join(parts)
 
 
@@ -194,7 +196,7 @@ def _list_errors(plans: Plans) -> Iterator[ReviewEntry]:
     for document in plans.documents:
         for problem in document["diagnostics"]:
             if problem["severity"] == "error":
-                title, of = "ERROR" if is_error(problem) else TOO_MANY, plans.name_stack(document)
+                title, of = "ERROR" if is_error(problem) else BLOCKED, plans.name_stack(document)
                 yield ReviewEntry(
                     Rank.ERROR,
                     (

@@ -580,6 +580,24 @@ def render_blocked(document: Mapping[str, Any], style: Style, context: Context) 
         yield from (style.paint(line, "1;31") for line in _wrap(words, style, 0))
         yield "  To allow it once:"
         yield f"      {command_line} --accept max_changes"
+    if denied := len(list_denied(document)):
+        words = f"BLOCKED: {count_denied(denied)} (K470), above. No --accept allows that."
+        yield from (style.paint(line, "1;31") for line in _wrap(words, style, 0))
+
+
+def count_denied(number: int) -> str:
+    return f"{count(number, 'change')} {'is' if number == 1 else 'are'} denied by policies"
+
+
+def list_denied(document: Mapping[str, Any]) -> list[str]:
+    """Return the addresses of the changes that policies deny."""
+    entries = (entry.partition(" ") for entry in document["blocked"])
+    return [address for code, _, address in entries if code == codes.K470.number]
+
+
+def can_be_accepted(document: Mapping[str, Any]) -> bool:
+    """Return whether flags allow something that blocks the plan."""
+    return len(document["blocked"]) > len(list_denied(document))
 
 
 def list_open_dangers(change: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -14,6 +14,7 @@ from kplan.diagnostics.codes.hosting import *  # noqa: F403
 from kplan.diagnostics.codes.importing import *  # noqa: F403
 from kplan.diagnostics.codes.pipelines import *  # noqa: F403
 from kplan.diagnostics.codes.planning import *  # noqa: F403
+from kplan.diagnostics.codes.policies import *  # noqa: F403
 from kplan.diagnostics.codes.registry import *  # noqa: F403
 from kplan.diagnostics.codes.replicas import *  # noqa: F403
 from kplan.diagnostics.codes.risks import *  # noqa: F403

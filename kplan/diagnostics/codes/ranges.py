@@ -20,6 +20,9 @@ FAMILIES: Mapping[str, str] = MappingProxyType({
 })  # fmt: skip
 
 
+BLOCKING_ERRORS = frozenset({"K419", "K470"})  # the plan can be made, and may not be applied: exit code 3, not 4
+
+
 @dataclass(frozen=True, slots=True)
 class ReservedRange:
     """The numbers `first` to `last`, both included, which only the codes of these modules of `codes` have."""
@@ -37,10 +40,12 @@ RESERVED_RANGES = (
     ReservedRange(260, 279, "access, users and subjects: errors that need no server",
                   frozenset({"access", "users", "subjects"})),
     ReservedRange(280, 289, "providers of secrets", frozenset({"secrets"})),
+    ReservedRange(290, 299, "policies: errors in their file", frozenset({"policies"})),
     ReservedRange(340, 359, "the schema registry and the authorizer", frozenset({"registry", "authorizer"})),
     ReservedRange(440, 449, "access", frozenset({"access"})),
     ReservedRange(450, 459, "users and quotas", frozenset({"users"})),
     ReservedRange(460, 469, "subjects", frozenset({"subjects"})),
+    ReservedRange(470, 479, "policies", frozenset({"policies"})),
 )  # fmt: skip
 
 
