@@ -600,7 +600,8 @@ def _read_policies(reader: ProjectReader, document: Document, config: Path) -> t
         return ()
     policies, problems = policy_file.read_policies(document, (policy_file.SECTION,))
     if name := policy_file.find_file(document):
-        further = reader.read_document(config.parent / name, POLICIES_SCHEMA, config.parent)
+        path = config.parent / name
+        further = reader.read_document(path, POLICIES_SCHEMA, config.parent if path.exists() else None)
         if further is not None:
             more, more_problems = policy_file.read_policies(further)
             policies, problems = [*policies, *more], [*problems, *more_problems]

@@ -38,8 +38,8 @@ LAYERS = (
 )
 # Values in, values out: no I/O, no clock, nothing random, no process.
 PURE = ("version", "text", "values", "diagnostics", "model", "language", "kinds", "planning", "inspect.drift",
-        "inspect.lineage", "project.environment", "project.process", "project.expand", "project.guard", "project.policy",
-        "project.policy_file",
+        "inspect.lineage", "project.environment", "project.process", "project.expand", "project.guard",
+        "project.policy", "project.policy_file",
         "project.scaffold", "project.stacks", "render.drift", "render.run_events", "render.wording",
         "servers.snapshots", "state.cleaning", "state.signing")  # fmt: skip
 # `masks` filters the log and masks URLs; the pipeline reads servers side by side, and its clock is a default.
