@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kplan.app.ledger import read_ledger
 from kplan.kinds.nouns import describe_unknown
 from kplan.kinds.registry import KINDS
+from kplan.text import count
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
@@ -66,3 +67,15 @@ def list_resources(request: ListRequest, opened: OpenEnvironment, runtime: Runti
         row = {"address": str(address), "stack": owner.stack if owner else None}
         rows.append({**row, **KINDS[address.kind].views.describe_row(resource, health.get(address))})
     return rows
+
+
+def find_similar(globs: Collection[str], opened: OpenEnvironment) -> str:
+    """Return what begins with a glob that is a plain word, where nothing has exactly that name; else empty."""
+    names = {f"{each.kind}/{name}" for each in opened.cluster.backends if KINDS[each.kind].is_in_every_plan
+             for name in each.read(()).names}  # fmt: skip
+    for glob in globs:
+        beginning = glob if "/" in glob else f"topic/{glob}"
+        matching = sorted(name for name in names if name.startswith(beginning))
+        if matching and not set(glob) & set("*?["):
+            return f"nothing is named {glob}; {count(len(matching), 'name')} with this beginning: kplan list '{glob}*'"
+    return ""

@@ -41,6 +41,14 @@ def state_file(environment: Environment) -> Path:
     return Path(environment.folder, environment.sqlite or f".kplan/{environment.name}.db")
 
 
+def describe_cluster(environment: Environment) -> str:
+    """Return the environment with the cluster that it names, for the head of what a command prints."""
+    if environment.simulated:
+        return f"env {environment.name} · SIMULATED cluster {state_file(environment)}"
+    servers = environment.bootstrap or environment.connect.get("url", "")
+    return f"env {environment.name} · {servers}"
+
+
 def client_settings(environment: Environment) -> dict[str, Any]:
     """Return librdkafka's settings; the paths of files among them begin at kplan.yaml, as all paths in it do.
 

@@ -67,6 +67,7 @@ def read_run(store: Store, run: str) -> RunRecord:
     Raises Invalid where none or several begin so.
     """
     from kplan.diagnostics import Invalid, codes, error
+    from kplan.kinds.registry import KINDS
 
     if entries := store.entries(run):
         return RunRecord(entries)
@@ -76,6 +77,8 @@ def read_run(store: Store, run: str) -> RunRecord:
         several = ", ".join(each.run for each in chosen[:3])
         detail = f"{run}: {several} begin so" if chosen else run
         help = "`kplan history` lists the runs"
+        if run.partition("/")[0] in KINDS and "/" in run:
+            help = f"it is an address: `kplan describe {run}` shows what is known of it"
         if run in {summary.stack for summary in summaries}:
             help = f"it is a stack: `kplan history {run}` lists its runs"
         raise Invalid([error(codes.K606, "there is no such file or run", detail, help=help)])

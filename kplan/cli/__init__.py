@@ -26,6 +26,7 @@ COMMANDS = {
     "connector": "Show, pause, resume, stop or restart a live connector; manage its offsets.",
     "graph": "Show what feeds what: tables, connectors, topics, sinks.",
     "show": "Show a saved plan, a run, or the expanded stack.",
+    "describe": "Show all that is known of one resource.",
     "history": "Show who changed what, when and why.",
     "import": "Write a stack from live resources or from other tools' files.",
     "rehearse": "Run a saved plan on a simulated cluster, with a failure at each step.",

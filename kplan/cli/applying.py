@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kplan.cli import reports
+from kplan.cli.asking import ask
 from kplan.cli.command import report_failure
 from kplan.cli.flags import PlanFlags, RunFlags, make_plan_request, parse_lock_timeout, parse_seconds
 from kplan.cli.options import option
@@ -138,29 +139,18 @@ def _name_place(plan: Plan) -> str:
 
 def _confirm(session: Session, plans: Sequence[Plan]) -> None:
     """Return when the user typed what was asked for. Raises Declined."""
-    from kplan.diagnostics import Declined
     from kplan.text import count
 
     steps = sum(len(plan.steps) for plan in plans)
     place = _name_place(plans[0])
-    if session.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Declined(
-            "there is no terminal to confirm on", help="use --yes, or save the plan, review it, and apply the file"
-        )
+    help = "use --yes, or save the plan, review it, and apply the file"
     dangerous = [p for p in plans for c in p.changes for r in c.risks if r.level == "danger" and r.accepted]
     if dangerous:
         stack = dangerous[0].stack
         request = f"This plan includes accepted dangers. Type the stack's name ({stack}) to apply it to {place}"
-        expected = stack
+        ask(session, request, stack, help=help)
     else:
-        request, expected = f"Type yes to apply {count(steps, 'step')} to {place}", "yes"
-    try:
-        answer = input(f"\n{request}: ")
-    except (EOFError, KeyboardInterrupt):
-        answer = ""
-        session.say()
-    if answer.strip() != expected:
-        raise Declined("nothing was changed")
+        ask(session, f"Type yes to apply {count(steps, 'step')} to {place}", help=help)
 
 
 # -- running ----------------------------------------------------------------------------------------------------------

@@ -74,9 +74,12 @@ def _take_flags(group: Callable[..., T], settings: dict[str, Any]) -> T:
 
 def report_failure(e: Exception, session: Session | None = None) -> int:
     """Report what went wrong; return the exit code."""
-    from kplan.diagnostics import Invalid, KplanError
+    from kplan.diagnostics import Declined, Invalid, KplanError
 
     session = session or Session()
+    if isinstance(e, Declined) and e.is_answer:
+        write(e.message, sys.stderr)
+        return e.exit_code
     if isinstance(e, Invalid):
         diagnostics: Sequence[Diagnostic] = e.diagnostics
     elif isinstance(e, KplanError):

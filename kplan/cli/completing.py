@@ -149,6 +149,7 @@ WORDS: Mapping[str, Any] = {
     "comment path": FILES,
     "env": _list_environments,
     "what": _list_addresses,
+    "address": _list_addresses,
     "targets": _list_addresses,
     "excluded": _list_addresses,
     "replaced": _list_addresses,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kplan.cli.asking import ask
 from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING, parse_seconds
 from kplan.cli.options import option
@@ -188,7 +188,7 @@ def offsets(session: Session, name: str, out: str | None, source: str | None, re
             _write_offsets(session, out, text)
             return 0
         if not yes:
-            _confirm(name, "restored" if source else "reset")
+            _confirm(session, name, "restored" if source else "reset")
         if out:
             _write_offsets(session, out, text)
         replace_offsets(backend, resource, new_offsets, old_offsets, session.runtime)
@@ -232,10 +232,5 @@ def _write_offsets(session: Session, path: str | None, text: str) -> None:
         raise KplanError(f"the offsets could not be saved to {path}: {e.strerror}", help="choose another place") from e
 
 
-def _confirm(name: str, action: str) -> None:
-    from kplan.diagnostics import Declined
-
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Declined("there is no terminal to confirm on", help="use --yes")
-    if input(f"Type the connector's name ({name}) to have its offsets {action}: ").strip() != name:
-        raise Declined("nothing was changed")
+def _confirm(session: Session, name: str, action: str) -> None:
+    ask(session, f"Type the connector's name ({name}) to have its offsets {action}", name)

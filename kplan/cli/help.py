@@ -13,7 +13,7 @@ from kplan.cli.flags import Display, LoadFlags, PlanFlags, RunFlags
 COMMAND_GROUPS: Final[Mapping[str, Sequence[str]]] = {
     "Write stacks": ("init", "validate", "fmt", "discover", "import", "schema"),
     "Plan and apply": ("plan", "apply", "destroy", "recover"),
-    "Look": ("status", "drift", "list", "show", "history", "graph", "doctor"),
+    "Look": ("status", "drift", "list", "describe", "show", "history", "graph", "doctor"),
     "Operate": ("connector", "wait", "state"),
     "Review": ("rehearse", "snapshot", "comment", "fetch"),
     "Help": ("explain", "completion", "version"),
@@ -41,6 +41,10 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "status": (("kplan status --watch", "health, again and again"),),
     "drift": (("kplan drift stacks", "what was changed live since the last apply"),),
     "list": (("kplan list 'topic/shop.*'", "live topics and their owners"), ("kplan list --unowned", "of no stack")),
+    "describe": (
+        ("kplan describe topic/shop.orders", "settings, readers, access, last changes"),
+        ("kplan describe connector/shop", "its tasks with the whole trace, and what it feeds"),
+    ),
     "history": (
         ("kplan history", "the last runs"),
         ("kplan history topic/shop.orders", "who changed it, when and why"),

@@ -36,7 +36,8 @@ from kplan.kinds.registry import KINDS
 @SHOWING
 @run_command
 def command(session: Session, globs: tuple[str, ...], kinds: tuple[str, ...], internal: bool, unowned: bool) -> int:
-    from kplan.app.list import ListRequest, list_resources
+    from kplan.app.list import ListRequest, find_similar, list_resources
+    from kplan.app.servers import describe_cluster
 
     session.connect_alone = True
     environment = session.load_environment()
@@ -47,9 +48,13 @@ def command(session: Session, globs: tuple[str, ...], kinds: tuple[str, ...], in
     request = ListRequest(globs, kinds, internal, unowned)
     with session.open(environment) as opened, session.show_progress():
         rows = list_resources(request, opened, session.runtime)
+        hint = "" if rows or not globs else find_similar(globs, opened)
     if session.as_json:
         session.say(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0
+    session.note(describe_cluster(environment))
+    if hint:
+        session.note(hint)
     for line in _table_lines(rows):
         session.say(line)
     return 0

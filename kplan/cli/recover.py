@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kplan.cli.applying import create_view, handle_ctrl_c, show_run
+from kplan.cli.asking import ask
 from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING, parse_lock_timeout
 from kplan.cli.options import option
@@ -135,18 +135,7 @@ def _show_holder(session: Session, progress: Progress, other: Holder) -> None:
 
 
 def _confirm(session: Session, forward: bool, place: str) -> None:
-    from kplan.diagnostics import Declined
-
-    if session.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Declined("there is no terminal to confirm on", help="use --yes")
-    action = f"complete the run in {place}" if forward else f"undo this in {place}"
-    try:
-        answer = input(f"\nType yes to {action}: ")
-    except (EOFError, KeyboardInterrupt):
-        answer = ""
-        session.say()
-    if answer.strip() != "yes":
-        raise Declined("nothing was changed")
+    ask(session, f"Type yes to {f'complete the run in {place}' if forward else f'undo this in {place}'}")
 
 
 def _show_run(session: Session, run: OpenRun) -> None:

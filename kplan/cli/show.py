@@ -89,6 +89,7 @@ def _show_plans(session: Session, files: list[str]) -> None:
 
 
 def _show_runs(session: Session) -> int:
+    from kplan.render.history import render_runs
     from kplan.render.text import clean
     from kplan.state.base import shorten_problems
 
@@ -102,10 +103,11 @@ def _show_runs(session: Session) -> int:
             for s in summaries
         ]  # fmt: skip
         session.say(json.dumps(rows, indent=2))
-    for s in () if session.as_json else summaries:
-        session.say(clean(f"{s.run}  {s.stack:<24} {s.outcome or 'open':<12} {s.about.get('who', '')}"))
-    if not summaries and not session.as_json:
-        session.say(f"No runs in {store.where}.")
+    else:
+        for line in render_runs([*reversed(summaries)]):
+            session.say(clean(line))
+        if not summaries:
+            session.say(f"No runs in {store.where}.")
     for problem in shorten_problems(overview.unreadable):
         session.note(f"warning: stack {clean(problem.stack)}: {clean(problem.message)}")
     return 0

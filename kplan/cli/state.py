@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
+from kplan.cli.asking import ask
 from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING, parse_lock_timeout
 from kplan.cli.options import option
@@ -201,19 +201,8 @@ def _show_damaged(session: Session, records: Sequence[Record]) -> Sequence[Recor
 
 
 def _confirm(session: Session, action: str, yes: bool) -> None:
-    from kplan.diagnostics import Declined
-
-    if yes:
-        return
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Declined("there is no terminal to confirm on", help="use --yes")
-    try:
-        answer = input(f"\nType yes to {action}: ")
-    except (EOFError, KeyboardInterrupt):
-        answer = ""
-        session.say()
-    if answer.strip() != "yes":
-        raise Declined("nothing was changed")
+    if not yes:
+        ask(session, f"Type yes to {action}")
 
 
 def _show_old_versions(session: Session, environment: Environment) -> None:

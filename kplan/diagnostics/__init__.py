@@ -327,10 +327,14 @@ class JournalBroken(KplanError):
 
 
 class Declined(KplanError):
-    """Declined."""
+    """Declined. `is_answer`: a person was asked, and said no."""
 
     exit_code = 9
     entry = codes.K603
+
+    def __init__(self, message: str, *, help: str = "", is_answer: bool = False) -> None:
+        super().__init__(message, help=help)
+        self.is_answer = is_answer
 
 
 class Interrupted(KplanError):

@@ -42,7 +42,7 @@ Remains = tuple[Mapping[Address, Resource], Ledger]  # what is live, and the led
 
 
 def rehearse(plan: Plan, open_stage: OpenStage, now: Callable[[], datetime], max_work: int) -> Rehearsal:
-    """Return what came of the plan in copies of a world that is as before it.
+    """Return what came of the plan on copies of a stage that is as before it.
 
     With more than `max_work` steps in all runs together, some of each sort of failure are rehearsed. A failure comes
     after the request had its effect, and before its answer: that is the hardest to put back.
@@ -81,7 +81,7 @@ def rehearse(plan: Plan, open_stage: OpenStage, now: Callable[[], datetime], max
 def _run(
     plan: Plan, open_stage: OpenStage, now: Callable[[], datetime], failing: Address | None
 ) -> tuple[Remains, Remains, Result | KplanError]:
-    """Run the plan in a world of its own, and return what was there before, what is after, and how it ended."""
+    """Run the plan on a stage of its own, and return what was there before, what is after, and how it ended."""
     with open_stage() as stage:
         before = read_remains(stage)
         cluster = replace(stage.cluster, by_kind={
@@ -158,7 +158,7 @@ def choose_failures(steps: Sequence[Step], max_work: int) -> list[Step]:
 
 # -- what is left -----------------------------------------------------------------------------------------------------
 def read_remains(stage: Stage) -> Remains:
-    """Return everything that is live in the world, and its ledger."""
+    """Return everything that is live on the stage, and its ledger."""
     resources: dict[Address, Resource] = {}
     for backend in stage.cluster.backends:
         resources |= backend.read(None).resources
@@ -230,7 +230,7 @@ def _invent(secret: Secret, path: str, changed: Collection[str], word: str, othe
 
 
 def seed(plan: Plan, stage: Stage, now: str) -> None:
-    """Make in an empty world what the plan found, and the ledger's records of it. Raises KplanError where it cannot."""
+    """Make on an empty stage what the plan found, and the ledger's records of it. Raises KplanError where it cannot."""
     existing = [change for change in plan.changes if change.before is not None]
     for kind in dict.fromkeys(change.before.address.kind for change in existing if change.before):
         created = [

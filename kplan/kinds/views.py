@@ -64,6 +64,19 @@ class Views(Protocol[R_contra]):
         """Return what the row of a list says of a live resource in addition to its address and its stack."""
         return {}
 
+    # -- describe -------------------------------------------------------------------------------------------------
+    def list_related_names(self, address: Address) -> Collection[str] | None:
+        """Return the names of this kind that may be about a resource of another kind; None: any name may be."""
+        return ()
+
+    def is_related(self, resource: R_contra, address: Address, principals: Collection[str]) -> bool:
+        """Whether a live resource is about the one of another kind, or about one of the `principals` that use it."""
+        return True
+
+    def find_principals(self, resource: R_contra) -> Collection[str]:
+        """Return the principals that the resource is about."""
+        return ()
+
     # -- status ---------------------------------------------------------------------------------------------------
     def find_watched_topics(self, resource: R_contra) -> Iterable[str]:
         """Return the names of topics whose facts tell how far the resource is."""

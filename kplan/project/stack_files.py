@@ -21,6 +21,7 @@ SKIPPED_FOLDERS: Final = ("templates", "node_modules", "__pycache__")  # folders
 MAX_FOLDERS: Final = 5000
 MAX_BEGINNING_BYTES: Final = 16 * 1024
 MAX_JSON_STACK_BYTES: Final = 1024 * 1024
+NO_STACKS: Final = "a project without stacks"
 
 
 def find_in_folder(folder: Path, show: Callable[[Path], str]) -> list[Path]:
@@ -49,7 +50,7 @@ def find_in_project(root: Path, listed: Sequence[str], show: Callable[[Path], st
     found = list(_find_stacks(root, _read_ignored(root), show))
     if not found:
         help = "name a stack file or a folder, or list them under `stacks:` in kplan.yaml; `kplan init` writes one"
-        raise Invalid([error(codes.K107, "a project without stacks", show(root), help=help)])
+        raise Invalid([error(codes.K107, NO_STACKS, show(root), help=help)])
     return found
 
 

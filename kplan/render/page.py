@@ -30,6 +30,7 @@ from kplan.render.steps import (
     summarize_resource,
     summarize_step,
 )
+from kplan.render.wording import format_bytes
 from kplan.text import count, format_ranges
 from kplan.values import dataclass
 
@@ -579,15 +580,6 @@ def _format_reader(reader: Json) -> str:
 def _list_first_names(names: Sequence[str]) -> str:
     more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
     return ", ".join(names[:MAX_NAMES]) + more
-
-
-def format_bytes(number: float) -> str:
-    """Return the bytes in the largest unit that leaves a whole one: `1.5 KiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:,.0f} {unit}" if unit == "B" else f"{number:,.1f} {unit}"
-        number /= 1024
-    return f"{number:,.1f} TiB"
 
 
 def _format_time(timestamp: str) -> str:

@@ -37,3 +37,12 @@ def describe_difference(diff: AttrDiff) -> str:
         return f"{diff.key} (sensitive)"
     before, after = format_short_value(diff.key, diff.before), format_short_value(diff.key, diff.after)
     return f"{diff.key} {before} -> {after}" if len(before) + len(after) < 60 else diff.key
+
+
+def format_bytes(number: float) -> str:
+    """Return the bytes in the largest unit that leaves a whole one: `1.5 KiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:,.0f} {unit}" if unit == "B" else f"{number:,.1f} {unit}"
+        number /= 1024
+    return f"{number:,.1f} TiB"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from kplan.kinds.acl.authorizer import covers
 from kplan.kinds.acl.binding import PERMISSIONS, AclBinding, describe_binding, make_binding, name_operation
 from kplan.kinds.acl.operations import ANY_HOST, PatternType, ResourceType
 from kplan.kinds.views import FoldWords, Shape, Views
-from kplan.model import Health, Live
+from kplan.model import Address, Health, Live
 from kplan.model.fields import Json
 
 UNTYPED = ("transactional_id", "streams")  # lines whose names are all of one sort
@@ -22,6 +24,18 @@ class AclViews(Views[AclBinding]):
 
     def describe_row(self, binding: AclBinding, health: Health | None) -> Json:
         return {"grant": describe_binding(binding)}
+
+    def list_related_names(self, address: Address) -> Collection[str] | None:
+        return None if address.kind in ("topic", "user") else ()
+
+    def is_related(self, binding: AclBinding, address: Address, principals: Collection[str]) -> bool:
+        if address.kind != ResourceType.TOPIC:
+            return binding.principal in principals
+        own = make_binding("User:any", "allow", "Read", ResourceType.TOPIC, address.name)
+        return covers(replace(binding, host=ANY_HOST), own)
+
+    def find_principals(self, binding: AclBinding) -> Collection[str]:
+        return (binding.principal,)
 
     def describe_presence(self, declared: Sequence[AclBinding], live: Live, tries_logins: bool) -> Json:
         """Return by principal how many bindings are declared, how many of these are there, and how many it has."""

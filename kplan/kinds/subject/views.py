@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from kplan.kinds.subject.comparison import SCHEMA
 from kplan.kinds.subject.subject import Subject
 from kplan.kinds.views import LiveResource, Shape, Views
-from kplan.model import Health, Live, Resource
+from kplan.model import Address, Health, Live, Resource
 from kplan.model.fields import Json, drop_empty, read_text
 
 
@@ -20,6 +20,10 @@ class SubjectViews(Views[Subject]):
 
     def describe_row(self, subject: Subject, health: Health | None) -> Json:
         return drop_empty({"schema": subject.schema_type, "version": subject.version, "level": subject.level})
+
+    def list_related_names(self, address: Address) -> Collection[str]:
+        """Return the subjects of a topic's keys and values, as serializers name them (TopicNameStrategy)."""
+        return (f"{address.name}-key", f"{address.name}-value") if address.kind == "topic" else ()
 
     def encode_live(self, subject: Subject, live: Live, encoded: Json) -> Json:
         """Return the encoding with the text, so that a plan from the snapshot can judge what changes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from kplan.kinds.user.comparison import is_another_password
@@ -20,6 +20,9 @@ class UserViews(Views[ScramUser]):
 
     def describe_row(self, user: ScramUser, health: Health | None) -> Json:
         return {"mechanisms": ", ".join(f"{name} {number}" for name, number in user.mechanisms.items())}
+
+    def find_principals(self, user: ScramUser) -> Collection[str]:
+        return (user.principal,)
 
     def describe_presence(self, declared: Sequence[ScramUser], live: Live, tries_logins: bool) -> Json:
         """Return what each user's login said, where users have logged in."""

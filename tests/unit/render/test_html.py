@@ -16,8 +16,8 @@ import pytest
 
 from kplan.render import html
 from kplan.render.flow import draw, format_ranges
-from kplan.render.page import format_bytes
 from kplan.render.text import Context
+from kplan.render.wording import format_bytes
 from tests import plans
 
 CONTEXT = Context(("stack.yaml",), command_line="kplan plan stack.yaml")
