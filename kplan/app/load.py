@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kplan.diagnostics import Invalid
@@ -19,7 +22,7 @@ def load_stacks(request: Request, runtime: Runtime) -> Loaded:
 
     Other problems are in the result: see `refuse_errors`.
     """
-    loaded = loading.load_project(request)
+    loaded = _keep_changed(loading.load_project(request), request)
     runtime.learn(loaded.environment, loaded.stacks)
     return loaded
 
@@ -34,9 +37,26 @@ def load_and_begin(request: Request, runtime: Runtime) -> tuple[Loaded, OpenEnvi
         nonlocal opened
         opened = begin_reading(environment, runtime)
 
-    loaded = loading.load_project(request, begin)
+    loaded = _keep_changed(loading.load_project(request, begin), request)
     runtime.learn(loaded.environment, loaded.stacks)
     return loaded, opened
+
+
+def _keep_changed(loaded: Loaded, request: Request) -> Loaded:
+    """Leave out the stacks that did not change since a revision, with their problems, where that is asked for."""
+    if not request.changed_since:
+        return loaded
+    from kplan.planning.stacks import find_dependents
+    from kplan.project.changed import find_changed_stacks, find_git_changes, report_deleted
+
+    root = Path(loaded.environment.folder)
+    changes = find_git_changes(Path(request.folder), request.changed_since)
+    places = find_dependents(loaded.stacks, find_changed_stacks(loaded.stacks, root, changes))
+    chosen = [stack for place, stack in enumerate(loaded.stacks) if place in places]
+    kept = {os.path.realpath(root / stack.path) for stack in chosen} | changes.files
+    others = {shown for shown, path in loaded.paths.items() if os.path.realpath(path) not in kept}
+    problems = [each for each in loaded.diagnostics if each.span is None or each.span.path not in others]
+    return replace(loaded, stacks=chosen, diagnostics=[*problems, *report_deleted(changes)])
 
 
 def refuse_errors(loaded: Loaded) -> None:

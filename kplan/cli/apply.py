@@ -4,7 +4,7 @@ import click
 
 from kplan.cli import applying, report_flags
 from kplan.cli.command import run_command
-from kplan.cli.flags import LOADING, PLANNING, RUNNING, SHOWING, PlanFlags, RunFlags
+from kplan.cli.flags import CHANGED_SINCE, LOADING, PLANNING, RUNNING, SHOWING, PlanFlags, RunFlags
 from kplan.cli.session import Session
 
 
@@ -13,6 +13,7 @@ from kplan.cli.session import Session
 )
 @click.argument("paths", metavar="[STACK...|PLAN.json]", nargs=-1)
 @LOADING
+@CHANGED_SINCE
 @PLANNING
 @RUNNING
 @applying.FORMAT

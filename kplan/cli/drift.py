@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kplan.cli.command import run_command
-from kplan.cli.flags import LOADING, SHOWING
+from kplan.cli.flags import CHANGED_SINCE, LOADING, SHOWING
 from kplan.cli.options import option
 from kplan.cli.session import Session, format_time
 
@@ -28,6 +28,7 @@ KEY_WIDTH = 30  # columns of a setting's name
 )
 @click.argument("paths", metavar="[STACK...]", nargs=-1)
 @LOADING
+@CHANGED_SINCE
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="The view on standard output.")
 @SHOWING
 @run_command

@@ -129,6 +129,12 @@ PLANNING = combine(
 )
 
 
+CHANGED_SINCE = option(
+    "--changed-since",
+    metavar="REF",
+    default="",
+    help="Only the stacks that git says changed since this revision, and those that depend on them.",
+)
 RUNNING = combine(
     option("--yes", "-y", is_flag=True, help="Do not ask for confirmation."),
     option(
@@ -167,6 +173,7 @@ class LoadFlags:
     bootstrap: str = ""
     connect: str = ""
     folder: str = "."
+    changed_since: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kplan.cli.command import run_command
-from kplan.cli.flags import LOADING, SHOWING
+from kplan.cli.flags import CHANGED_SINCE, LOADING, SHOWING
 from kplan.cli.options import option
 from kplan.cli.session import Session
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 )
 @click.argument("paths", metavar="[STACK...]", nargs=-1)
 @LOADING
+@CHANGED_SINCE
 @option(
     "--format",
     "shape",

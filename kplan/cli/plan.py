@@ -12,7 +12,7 @@ import click
 
 from kplan.cli import report_flags, reports
 from kplan.cli.command import run_command
-from kplan.cli.flags import LOADING, PLANNING, SHOWING, PlanFlags, make_plan_request
+from kplan.cli.flags import CHANGED_SINCE, LOADING, PLANNING, SHOWING, PlanFlags, make_plan_request
 from kplan.cli.options import option
 from kplan.cli.session import Session
 from kplan.cli.showing import show_plans, show_view
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.command("plan", help="Show what would change, in order, and the undo of each step. Nothing is changed.")
 @click.argument("paths", metavar="[STACK...]", nargs=-1)
 @LOADING
+@CHANGED_SINCE
 @PLANNING
 @option(
     "--out",

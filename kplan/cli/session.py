@@ -119,6 +119,7 @@ class Session:
             asks_providers=self.asks_providers,
             outputs=self.provider_outputs,
             takes_project=self.takes_project,
+            changed_since=flags.changed_since,
         )
 
     @property
@@ -222,8 +223,13 @@ class Session:
         return loaded
 
     def remember(self, loaded: Loaded) -> None:
-        """Keep what showing problems needs of the files."""
+        """Keep what showing problems needs of the files. Ends the call where --changed-since leaves nothing to do."""
         self.texts, self.environment_name = loaded.texts, loaded.environment.name
+        if self.flags.changed_since and not loaded.stacks and not loaded.has_errors:
+            self.show(loaded.diagnostics)
+            since = f"No stack has changed since {self.flags.changed_since}."
+            self.say('{"format_version": "1.0", "plans": []}' if self.as_json else since)
+            raise SystemExit(0)
 
     def load_environment(self) -> Environment:
         """Load the environment alone, where no stack is read; show its warnings."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kplan.cli.command import run_command
-from kplan.cli.flags import LOADING, SHOWING, parse_seconds
+from kplan.cli.flags import CHANGED_SINCE, LOADING, SHOWING, parse_seconds
 from kplan.cli.options import option
 from kplan.cli.session import Session
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 )
 @click.argument("paths", metavar="[STACK...]", nargs=-1)
 @LOADING
+@CHANGED_SINCE
 @option(
     "--watch",
     is_flag=True,

@@ -10,7 +10,7 @@ import click
 
 from kplan.cli import report_flags, reports
 from kplan.cli.command import run_command
-from kplan.cli.flags import LOADING, SHOWING
+from kplan.cli.flags import CHANGED_SINCE, LOADING, SHOWING
 from kplan.cli.options import option
 from kplan.cli.session import Session
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 )
 @click.argument("paths", metavar="[STACK...]", nargs=-1)
 @LOADING
+@CHANGED_SINCE
 @option(
     "--format",
     type=click.Choice(["text", "concise", "json", "github", "sarif"]),

@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
 from kplan.diagnostics import Diagnostic, codes, error
-from kplan.kinds.registry import KINDS
+from kplan.kinds.registry import KINDS, comparison_of
 from kplan.model import Action, Address, Change, Connector, Stack
 from kplan.planning.diff import Ledger
 
@@ -65,6 +65,24 @@ def in_order(stacks: Sequence[Stack], changes: Sequence[Sequence[Change]], *, de
     except CycleError as e:
         circle = e.args[1][::-1]  # graphlib gives each as the one that the next one waits for
         raise Circle(list(pairwise(circle)), waits) from e
+
+
+def find_dependents(stacks: Sequence[Stack], changed: Collection[int]) -> set[int]:
+    """Return the places of the changed stacks, and of all that use their topics or read what they feed."""
+    users, readers = _find_preferred_order(stacks)
+    uses = [(place, other) for place, stack in enumerate(stacks) for other in _find_used_stacks(stack, place, stacks)]
+    chosen = set(changed)
+    while more := {place for place, other in (*users, *readers, *uses) if other in chosen} - chosen:
+        chosen |= more
+    return chosen
+
+
+def _find_used_stacks(stack: Stack, own: int, stacks: Sequence[Stack]) -> Iterator[int]:
+    """Yield the places of the other stacks that declare what this one's resources need."""
+    needed = {need for resource in stack.resources.values() for need in comparison_of(resource.address).uses(resource)}
+    for place, other in enumerate(stacks):
+        if place != own and not needed.isdisjoint(other.resources):
+            yield place
 
 
 def _waits(changes: Sequence[Sequence[Change]]) -> Waits:

@@ -81,6 +81,7 @@ class Request:
     asks_providers: bool = True
     outputs: ProviderOutputs = field(default_factory=ProviderOutputs, repr=False, compare=False)
     takes_project: bool = False
+    changed_since: str = ""  # a revision of git: only stacks that changed since then, and those that depend on them
 
     def make_secret_source(self, environment: Environment) -> SecretSource:
         """Return the providers of the environment's kplan.yaml."""
@@ -96,6 +97,7 @@ class Loaded:
     stacks: list[Stack] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict, repr=False)  # by path as shown, for snippets
+    paths: Mapping[str, Path] = field(default_factory=dict)  # of the stacks' files, by the path as shown
 
     @property
     def has_errors(self) -> bool:
@@ -112,7 +114,7 @@ def load_project(request: Request, on_environment: Callable[[Environment], None]
     environment = reader.load_environment(paths)
     if not any(problem.is_error for problem in reader.problems):
         on_environment(environment)
-    loaded = Loaded(environment, texts=reader.texts)
+    loaded = Loaded(environment, texts=reader.texts, paths={reader.show_path(path): path for path in paths})
     given_values = Given(
         request.flags,
         reader.read_variables(),

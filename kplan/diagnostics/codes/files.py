@@ -224,6 +224,36 @@ K113 = Code(
         """,
 )
 
+K114 = Code(
+    "K114",
+    "git cannot say what changed",
+    level="error",
+    cause="""
+        `--changed-since` asks git which files differ from a revision. git is not installed, the stacks are in no
+        repository, or the revision is not known there: in CI a shallow clone often lacks it.
+        """,
+    example="""
+        kplan plan --changed-since origin/main
+        """,
+    remedy="""
+        Name a branch, a tag or a commit that `git log` shows. In GitHub's checkout action, `fetch-depth: 0` fetches
+        all of them.
+        """,
+)
+
+K115 = Code(
+    "K115",
+    "the file of a stack was deleted",
+    level="warning",
+    cause="""
+        `--changed-since` found that the file of a stack is gone since the revision. What the stack owns is neither
+        deleted nor shown: no file says that this was meant.
+        """,
+    remedy="""
+        To destroy it, check the file out again, and run `kplan destroy` on it.
+        """,
+)
+
 K245 = Code(
     "K245",
     "a file is there already",
