@@ -148,7 +148,8 @@ class Session:
         from kplan.render.text import Context
 
         defaults = {"paths": self.paths, "command_line": self.command_line, "include_unchanged": self.display.verbose}
-        return Context(**{**defaults, "base": find_base(), "log_url": find_log_url(), **known})
+        links = {"log_url": find_log_url(), "source_url": find_source_url(), "author": find_author()}
+        return Context(**{**defaults, "base": find_base(), **links, **known})
 
     @property
     def style(self) -> Style:
@@ -324,3 +325,22 @@ def find_log_url() -> str:
     if server and repository and run:
         return f"{server}/{repository}/actions/runs/{run}"
     return os.environ.get("CI_JOB_URL", "")
+
+
+def find_source_url() -> str:
+    """Return the address of a file at a commit in the CI service's repository; empty where there is none.
+
+    https://docs.github.com/repositories/working-with-files/using-files/getting-permanent-links-to-files
+    """
+    server, repository = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_REPOSITORY")
+    if server and repository:
+        return f"{server}/{repository}/blob/{{commit}}/{{path}}#L{{line}}"
+    project = os.environ.get("CI_PROJECT_URL", "")
+    return f"{project}/-/blob/{{commit}}/{{path}}#L{{line}}" if project else ""
+
+
+def find_author() -> str:
+    """Return for whom a CI service runs kplan, and the pull or merge request: `ana, #17`."""
+    from kplan.app.runtime import find_author as find
+
+    return ", ".join(filter(None, find(os.environ)))

@@ -35,6 +35,7 @@ from kplan.render.gfm import (
     format_row,
 )
 from kplan.render.graph import draw_graph
+from kplan.render.links import add_source_urls
 from kplan.render.many import has_content
 from kplan.render.patch import write_fold, write_patch
 from kplan.render.rehearsal import describe_rehearsal
@@ -66,7 +67,7 @@ Json = Mapping[str, Any]
 
 def render(documents: Sequence[Json], context: Context, limit: int = MAX_CHARACTERS) -> str:
     """Return the comment; one line where there are no changes and no problems."""
-    documents = [_move_to_root(document, context.base) for document in documents]
+    documents = [_move_to_root(add_source_urls(document, context), context.base) for document in documents]
     if not any(has_content(document) for document in documents):
         return f"{format_marker(documents, context)}\n{_render_unchanged(documents, context)}\n"
     content = make_review(documents, context.command_line or " ".join(["kplan", context.command, *context.paths]))
@@ -412,7 +413,8 @@ def _format_footer(documents: Sequence[Json], context: Context) -> str:
     commit = f"commit {format_code(first['stack']['commit'][:7])}" if first["stack"]["commit"] else ""
     digest = _format_digest(first) if len(documents) == 1 and first["mode"] != "validate" else ""
     apply = _describe_apply(documents, context) if first["mode"] != "validate" else ""
-    facts = [digest, commit, _format_time(first["created_at"]), apply, format_link("run log", context.log_url)]
+    author = f"for {escape_text(truncate(context.author, 80))}" if context.author else ""
+    facts = [digest, commit, author, _format_time(first["created_at"]), apply, format_link("run log", context.log_url)]
     lines = [" · ".join(filter(None, part)) for part in (facts, [*_describe_cluster(first)])]
     return "".join(f"\n{part}\n" for part in lines if part)
 

@@ -18,6 +18,7 @@ from kplan.render.excerpt import Excerpt, Stretch, make_excerpts, split_steps
 from kplan.render.facts import describe_snapshot, format_age
 from kplan.render.flow import Drawing, draw
 from kplan.render.folding import Fold, find_failing, fold_steps
+from kplan.render.links import add_source_urls, find_url
 from kplan.render.rehearsal import describe_rehearsal
 from kplan.render.steps import (
     Row,
@@ -77,6 +78,7 @@ class MemberView:
     address: str
     brief: str
     place: str
+    link: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class StepView:
     kind: str
     address: str
     place: str
+    link: str
     brief: str
     final: bool
     tags: str
@@ -228,6 +231,7 @@ class PageView:
 
 def make_page(documents: Sequence[Json], context: text.Context) -> PageView:
     """Return the page, of one document a stack."""
+    documents = [add_source_urls(document, context) for document in documents]
     pairs = zip(documents, make_excerpts(documents), strict=True)
     stacks = [_make_stack(f"s{i}", document, excerpt, context) for i, (document, excerpt) in enumerate(pairs, 1)]
     steps = [step for stack in stacks for step in stack.steps]
@@ -327,7 +331,7 @@ def _make_stack(id: str, document: Json, excerpt: Excerpt, context: text.Context
         drawing=draw(document),
         waves=waves[:MAX_WAVES],
         more_waves=f"and {count(len(waves) - MAX_WAVES, 'more wave')}" if len(waves) > MAX_WAVES else "",
-        facts=list(_list_facts(document)),
+        facts=list(_list_facts(document, context)),
         stamp=list(_make_stamp(document)),
     )
 
@@ -353,7 +357,7 @@ def _describe_hidden(document: Json) -> str:
     return f"Partial: --target or --exclude hides {count(document['summary']['hidden'], 'change')}."
 
 
-def _list_facts(document: Json) -> Iterator[tuple[str, str]]:
+def _list_facts(document: Json, context: text.Context) -> Iterator[tuple[str, str]]:
     """Yield the other facts of a plan: which, when, of what, and for which cluster."""
     stack, target = document["stack"], document["target"]
     yield "Stack", f"{stack['name']}, environment {stack['env']}"
@@ -368,6 +372,8 @@ def _list_facts(document: Json) -> Iterator[tuple[str, str]]:
     yield "Cluster id", target["cluster_id"]
     yield "Made", _format_time(document["created_at"])
     yield "Commit", stack["commit"] or "not known"
+    if context.author:
+        yield "Made for", context.author
     yield "Digest", document["digest"]
     yield "Checked", text.describe_checks(document).strip().removeprefix("Checked by the servers: ")
     if rehearsed := describe_rehearsal(document):
@@ -479,6 +485,7 @@ def _make_step(
             step["address"],
             summarize_resource(step),
             place(step.get("source")),
+            find_url(step.get("source")),
         )
         for n, step in enumerate(item.steps)
     ]
@@ -514,6 +521,7 @@ def _make_single_step(
         kind=change["kind"],
         address=change["address"],
         place=place(change.get("source")),
+        link=find_url(change.get("source")),
         brief=summarize_step(change),
         final=final,
         tags=" ".join(tags) or "none",

@@ -11,7 +11,8 @@ from kplan.diagnostics import codes
 from kplan.diagnostics.codes.ranges import BLOCKING_ERRORS
 from kplan.render import text
 from kplan.render.facts import format_sentence
-from kplan.render.gfm import escape_text, format_code, format_lines, format_prose
+from kplan.render.gfm import escape_text, format_code, format_lines, format_link, format_prose
+from kplan.render.links import find_url
 from kplan.render.room import PageItem, Part
 from kplan.render.steps import find_common_beginning, name_action, place, summarize_step
 from kplan.text import count, truncate
@@ -170,8 +171,15 @@ def format_diagnostic(problem: Json, title: str, of: str = "") -> str:
     return "<br>".join(parts)
 
 
+def _format_place(source: Json | None) -> str:
+    """Return the place of a change or a problem, as a link where it can be seen on the web."""
+    words = format_code(shown, MAX_CODE_LENGTH) if (shown := place(source)) else ""
+    return format_link(words, find_url(source)) or words if words else ""
+
+
 def _format_problem(problem: Json, title: str, of: str, max_length: int) -> str:
-    places = [format_code(words, MAX_CODE_LENGTH) for words in (place(problem), problem["address"]) if words]
+    address = format_code(problem["address"], MAX_CODE_LENGTH) if problem["address"] else ""
+    places = filter(None, (_format_place(problem), address))
     return " ".join(
         [
             (
@@ -238,7 +246,7 @@ def _format_danger(plans: Plans, document: Json, change: Json) -> str:
 
 def _summarize_danger(plans: Plans, document: Json, change: Json, title: str) -> str:
     summary = next(risk["summary"] for risk in change["risks"] if risk["level"] == "danger")
-    where = f" {format_code(source, MAX_CODE_LENGTH)}" if (source := place(change.get("source"))) else ""
+    where = f" {written}" if (written := _format_place(change.get("source"))) else ""
     step = f"{plans.name_stack(document)}{name_action(change)} {format_code(change['address'], MAX_CODE_LENGTH)}{where}"
     return (
         f"**{title}:** {step}{'' if change['undo']['complete'] else ', no undo'}: {format_prose(truncate(summary, 80))}"
@@ -248,7 +256,7 @@ def _summarize_danger(plans: Plans, document: Json, change: Json, title: str) ->
 def _format_step(plans: Plans, document: Json, change: Json) -> str:
     """Return `delete topic/x, at stacks/shop.yaml:19`."""
     brief = f" ({format_prose(truncate(summarize_step(change), 200))})" if name_action(change) == "change" else ""
-    where = f", at {format_code(source, MAX_CODE_LENGTH)}" if (source := place(change.get("source"))) else ""
+    where = f", at {written}" if (written := _format_place(change.get("source"))) else ""
     return (
         f"{plans.name_stack(document)}{name_action(change)} "
         f"{format_code(change['address'], MAX_CODE_LENGTH)}{brief}{where}"

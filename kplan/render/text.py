@@ -62,6 +62,8 @@ class Context:
     notes: Sequence[str] = field(default_factory=tuple)
     base: str = ""  # the working folder, where the document's paths start, as seen from the repository's root
     log_url: str = ""  # the web address of the run that created the plan, with its whole output
+    source_url: str = ""  # of a file at a commit on the web, with {commit}, {path} and {line} in it
+    author: str = ""  # for whom a CI service runs kplan, and the pull or merge request
     include_unchanged: bool = False  # of several stacks, show those without changes, too
 
 

@@ -308,6 +308,30 @@ def test_the_address_of_the_run_is_in_the_comment(applied: Shell) -> None:
     )
 
 
+@pytest.mark.parametrize(("known", "address"), [
+    ({"GITHUB_SERVER_URL": "https://git.example", "GITHUB_REPOSITORY": "shop/kafka", "GITHUB_SHA": "3f2a1bc8" * 5,
+      "GITHUB_ACTOR": "ana", "GITHUB_REF": "refs/pull/17/merge"}, "https://git.example/shop/kafka/blob/COMMIT/FILE"),
+    ({"CI_PROJECT_URL": "https://lab.example/shop/kafka", "CI_COMMIT_SHA": "3f2a1bc8" * 5, "GITLAB_USER_LOGIN": "ana",
+      "CI_MERGE_REQUEST_IID": "17"}, "https://lab.example/shop/kafka/-/blob/COMMIT/FILE"),
+    ({"CI_PROJECT_URL": "javascript:alert(1)//", "CI_COMMIT_SHA": "3f2a1bc8" * 5}, ""),
+    ({}, ""),
+])  # fmt: skip
+def test_a_place_is_a_link_to_the_commit_and_the_author_is_named(
+    known: dict[str, str], address: str, applied: Shell
+) -> None:
+    known = {**known, "GITHUB_WORKSPACE": str(applied.folder.parent)}
+    reports = ("--report", "md=r.md", "--report", "html=r.html")
+    applied.kplan("plan", "stack.yaml", *reports, expect=3, **known)
+    comment, page = ((applied.folder / name).read_text("utf-8") for name in ("r.md", "r.html"))
+    expected = address.replace("COMMIT", "3f2a1bc8" * 5).replace("FILE", f"{applied.folder.name}/stack.yaml#L")
+    if not address:
+        assert "/blob/" not in comment + page and "javascript:" not in comment + page
+    else:
+        assert f"](<{expected}" in comment and f'<a href="{expected}' in page
+        request = "#17" if "GITHUB_ACTOR" in known else "!17"
+        assert "for ana, " in comment and f"ana, {request}" in page
+
+
 # -- other commands ---------------------------------------------------------------------------------------------------
 def test_validate_reports_what_needs_no_server(shell: Shell) -> None:
     reports = [word for kind in ("sarif", "junit", "json") for word in ("--report", f"{kind}={FILES[kind]}")]
