@@ -47,7 +47,7 @@ Exit codes:
   0   success (a plan is made, with or without changes)
   1   failed, nothing changed (a server is unreachable, a bug)
   2   differences found: plan --detailed-exitcode, drift, status, fmt --check
-  3   blocked by a danger, by protect or by max_changes
+  3   blocked by a danger, by protect, by max_changes or by a policy
   4   stack invalid, refused by the servers, or owned by another stack
   5   saved plan is stale, or for another stack or cluster
   6   another apply holds the lock

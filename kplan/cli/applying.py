@@ -127,6 +127,8 @@ def _show_saved(session: Session, plans: Sequence[Plan], documents: Sequence[dic
         for line in render_header(document, session.style, narrow_context(document, documents, context)):
             session.say(line)
         session.say(f"  plan {plan.digest[7:15]} made {plan.created_at}")
+    if problems := [problem for plan in plans for problem in plan.diagnostics if problem.is_error]:
+        session.show(problems, closing="Nothing was changed.")  # policies deny it here
     for line in render_unchanged(documents, session.style, context):
         session.say(line)
 

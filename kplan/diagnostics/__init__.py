@@ -11,7 +11,7 @@ The error tree (class, exit code when nothing was changed yet):
     ├── Conflict               4   EXPECTED   already exists or already gone; live state decides
     ├── Unsupported            1   FATAL      this server or client cannot do it
     ├── Invalid                4   FATAL      files with errors; carries the diagnostics
-    ├── Blocked                3   FATAL      a danger, `protect` or `max_changes`
+    ├── Blocked                3   FATAL      a danger, `protect`, `max_changes` or a policy
     ├── Stale                  5   FATAL      a saved plan no longer fits
     ├── Locked                 6   FATAL      someone else holds the stack
     ├── InterruptedRun         8   FATAL      an earlier run has no end: recover it first

@@ -602,8 +602,13 @@ def _read_policies(reader: ProjectReader, document: Document, config: Path) -> t
         return ()
     policies, problems = policy_file.read_policies(document, (policy_file.SECTION,))
     if name := policy_file.find_file(document):
-        path = config.parent / name
+        path, place, known = (
+            config.parent / name,
+            document.at(policy_file.SECTION, policy_file.FILE),
+            len(reader.problems),
+        )
         further = reader.read_document(path, POLICIES_SCHEMA, config.parent if path.exists() else None)
+        reader.problems[known:] = [problem.with_span(place) for problem in reader.problems[known:]]
         if further is not None:
             more, more_problems = policy_file.read_policies(further)
             policies, problems = [*policies, *more], [*problems, *more_problems]

@@ -19,7 +19,8 @@ from tests.guides import DOCS, Reader, blocks, compare, only_shown
 from tests.shell import Shell
 
 ROOT = DOCS.parent
-GUIDES = ("tutorial.md", "recover.md", "environments.md", "import.md", "reassign.md", "operate.md", "rehearsal.md")
+GUIDES = ("tutorial.md", "recover.md", "environments.md", "import.md", "reassign.md", "operate.md", "rehearsal.md",
+          "policies.md")  # fmt: skip
 PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
 TESTS = re.compile(r"`(tests/[\w./-]+)`")
 YAML = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)

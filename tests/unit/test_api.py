@@ -216,6 +216,19 @@ def test_variables_are_taken_as_what_they_are(folder: Path) -> None:
     assert [problem.code for problem in wrong.diagnostics] == ["K203"]
 
 
+def test_a_policy_denies_a_plan_that_was_made_without_it(folder: Path) -> None:
+    stack = folder / "topics.yaml"
+    stack.write_text("version: 1\nstack: topics\ntopics: {a.b: {partitions: 3}}\n")
+    made = kplan.plan(kplan.load(stack))
+    config = folder / "kplan.yaml"
+    config.write_text(config.read_text() + "policies: {few: {require: {after: {partitions: {maximum: 1}}}}}\n")
+    assert kplan.plan(kplan.load(stack)).exit_code == 3
+    with pytest.raises(kplan.Blocked, match=r"policy few, topic/a\.b") as caught:
+        kplan.apply(made, kplan.load_environment())
+    assert caught.value.exit_code == 3
+    assert kplan.plan(kplan.load(stack)).has_changes, "nothing was applied"
+
+
 def test_errors_are_values_and_a_plan_of_them_is_refused(folder: Path) -> None:
     (folder / "bad.yaml").write_text(f"version: 1\nstack: a\ntopics: {{a.b: {{password: {PRODUCTION}}}}}\n")
     loaded = kplan.load("bad.yaml")

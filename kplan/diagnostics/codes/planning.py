@@ -179,7 +179,8 @@ K400 = Code(
     level="error",
     cause="""
         The plan has a danger that is not accepted, would delete something under `protect`, or changes more than
-        `guards: {max_changes: …}` allows. The whole plan is printed, and then the words that would allow each step.
+        `guards: {max_changes: …}` allows, or a policy denies a change. The whole plan is printed, and then the words
+        that would allow each step.
         """,
     example="""
         accept: [data-loss]                              # in the stack, reviewed with it

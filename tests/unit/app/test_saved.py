@@ -237,3 +237,60 @@ def test_a_saved_plan_takes_its_secrets_from_a_file_of_variables(shell: Shell) -
     assert "missing.yaml" in shell.kplan("apply", "plan.json", "--yes", "--var-file", "missing.yaml", expect=4).err
     shell.kplan("apply", "plan.json", "--yes", "--var-file", "variables.yaml")
     assert "No changes." in shell.kplan("plan", "stack.yaml", "--var-file", "variables.yaml").out
+
+
+DENYING = "few: {match: {kind: topic}, require: {after: {partitions: {maximum: 1}}}, message: Ask first.}\n"
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Shell:
+    """A folder with a plan that was saved while there were no policies."""
+    made = Shell(tmp_path)
+    made.write("kplan.yaml", "version: 1\nenvironments: {local: {}}\npolicies: {file: policies.yaml}\n")
+    made.write("policies.yaml", "[]\n")
+    made.write("stack.yaml", "version: 1\nstack: shop\ntopics: {shop.orders: {partitions: 3}}\n")
+    made.kplan("plan", "stack.yaml", "--out", "plan.json")
+    return made
+
+
+def test_a_saved_plan_is_judged_by_the_policies_of_who_applies_it(judged: Shell) -> None:
+    judged.write("policies.yaml", DENYING)
+    refused = judged.kplan("apply", "plan.json", "--yes", expect=3)
+    assert "policies.yaml:1:1" in refused.err and "K470" in refused.err and "Ask first." in refused.err
+    assert not judged.kplan("list", "--format", "json").json
+    judged.write("policies.yaml", DENYING.replace("maximum: 1}", "maximum: 5}"))
+    judged.kplan("apply", "plan.json", "--yes")
+
+
+def test_a_saved_plan_that_policies_only_warn_of_is_applied_once(judged: Shell) -> None:
+    judged.write("policies.yaml", DENYING.replace("{match", "{level: warn, match"))
+    assert "K471" in judged.kplan("apply", "plan.json", "--yes").err
+    judged.kplan("apply", "plan.json", "--yes", expect=5)
+
+
+def test_a_saved_plan_is_not_applied_with_a_policy_that_cannot_be_used(judged: Shell) -> None:
+    judged.write("policies.yaml", "few: {match: {knd: topic}}\n")
+    assert "policies.yaml:1:15" in judged.kplan("apply", "plan.json", "--yes", expect=4).err
+
+
+def test_a_plan_that_was_saved_denied_is_refused(judged: Shell) -> None:
+    judged.write("policies.yaml", DENYING)
+    judged.kplan("plan", "stack.yaml", "--out", "plan.json", expect=3)
+    refused = judged.kplan("apply", "plan.json", "--yes", expect=3)
+    assert "K470 topic/shop.orders" in refused.err and "what policies deny" in refused.err
+
+
+@pytest.mark.parametrize("accepted", ["*", "K470", "change:topic/shop.orders", "few"])
+def test_no_accept_allows_what_a_policy_denies(judged: Shell, accepted: str) -> None:
+    judged.write("policies.yaml", DENYING)
+    for command in (("plan", "stack.yaml"), ("apply", "stack.yaml", "--yes")):
+        assert judged.kplan(*command, "--accept", accepted, expect=None).code in (3, 4)
+    assert not judged.kplan("list", "--format", "json").json
+
+
+def test_policies_judge_what_destroy_does(judged: Shell) -> None:
+    judged.kplan("apply", "plan.json", "--yes")
+    judged.write("policies.yaml", "stay: {match: {action: delete}, unless: {address: topic/tmp.*}}\n")
+    refused = judged.kplan("destroy", "stack.yaml", "--yes", expect=3)
+    assert "policy stay" in refused.err
+    assert judged.kplan("list", "--format", "json").json
