@@ -112,7 +112,7 @@ class Place:
         return text
 
     def last_run(self) -> None:
-        run = self.shell.kplan("show").out.strip().splitlines()[-1].split()[0]
+        run = self.shell.kplan("history", "--format", "json").json["runs"][0]["run"]
         for kind in ("json", "text"):
             self.kplan("show", run, "--format", kind, s=None)
 
