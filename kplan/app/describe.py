@@ -13,7 +13,7 @@ from kplan.diagnostics import CapabilityMissing, Invalid, KplanError, codes, err
 from kplan.inspect.lineage import build_graph
 from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
 from kplan.kinds.registry import KINDS, comparison_of
-from kplan.model import Address, Facts, Live, Owned, Resource, Secret, Stack
+from kplan.model import USUAL, Address, Facts, Live, Owned, Resource, Secret, Stack
 from kplan.planning import facts
 from kplan.planning.reading import read_addresses
 from kplan.render.history import encode_change
@@ -124,6 +124,7 @@ def encode_description(description: Description) -> dict[str, Any]:
         "address": address,
         "stack": description.stack or None,
         "declared_at": f"{span.path}:{span.line}" if span else None,
+        **_describe_ownership(description),
         "is_live": resource is not None,
         "is_owned": description.owned is not None,
         "live": views.describe_row(resource, health) if resource else None,
@@ -135,6 +136,17 @@ def encode_description(description: Description) -> dict[str, Any]:
         "related": list(description.related),
         "changes": list(description.changes),
         "unread": list(description.unread),
+    }
+
+
+def _describe_ownership(description: Description) -> dict[str, Any]:
+    """Return team, labels and description: as declared, else as they were applied last."""
+    known = description.declared or (description.owned.applied if description.owned else None)
+    rules = known.rules if known else USUAL
+    return {
+        "team": rules.team or None,
+        "labels": dict(sorted(rules.labels.items())),
+        "description": rules.description or None,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from kplan.app.problems import mask_problems, problems_by_stack
@@ -28,7 +28,8 @@ class PlanRequest:
 
     `listed` are those of the patterns that come from a file of addresses. `drop` names what goes in the databases of
     deleted connectors: slot, publication, publication=NAME. `offline`: the servers do not check the changes.
-    `checks_logins`: users log in where only that shows whether a password is right.
+    `checks_logins`: users log in where only that shows whether a password is right. `selector` has labels of what is
+    planned, `team` among them.
     `from_snapshot`: a snapshot stands for the servers, so that no value of a secret is needed either. `commit` is the
     commit that the files are at.
     """
@@ -44,6 +45,7 @@ class PlanRequest:
     commit: str = ""
     listed: frozenset[str] = frozenset()
     checks_logins: bool = True
+    selector: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def needs_secrets(self) -> bool:
@@ -65,6 +67,7 @@ class PlanRequest:
             self.drop,
             self.listed,
             self.checks_logins and not self.offline and not self.from_snapshot,
+            self.selector,
         )
 
 

@@ -104,6 +104,13 @@ PLANNING = combine(
         multiple=True,
         help="Plan only this address (globs, @FILE) and what it needs.",
     ),
+    option(
+        "--selector",
+        "selectors",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Plan only what has this label, or this team (team=NAME), and what it needs. Repeatable: all must fit.",
+    ),
     option("--exclude", "excluded", metavar="ADDR", multiple=True, help="Leave out this address (globs, @FILE)."),
     option("--replace", "replaced", metavar="ADDR", multiple=True, help="Delete and recreate; always a danger."),
     option(
@@ -201,6 +208,7 @@ class PlanFlags:
     drop: tuple[str, ...] = ()
     offline: bool = False
     no_login_check: bool = False
+    selectors: tuple[str, ...] = ()
 
     @property
     def address_files(self) -> tuple[str, ...]:
@@ -218,6 +226,7 @@ class PlanFlags:
             "--drop": self.drop,
             "--offline": self.offline,
             "--no-login-check": self.no_login_check,
+            "--selector": self.selectors,
         }
         return [flag for flag, value in values.items() if value]
 
@@ -278,7 +287,17 @@ def make_plan_request(flags: PlanFlags, mode: str, *, from_snapshot: bool = Fals
         read_commit(os.environ),
         frozenset(read_patterns(flags.address_files)),
         not flags.no_login_check,
+        parse_selector(flags.selectors),
     )
+
+
+def parse_selector(selectors: Sequence[str]) -> dict[str, str]:
+    """Return the labels of KEY=VALUE, several with commas between them. Raises BadParameter."""
+    pairs = [word.strip().partition("=") for text in selectors for word in text.split(",")]
+    for key, equals, value in pairs:
+        if not (key and equals and value):
+            raise click.BadParameter("it takes KEY=VALUE, such as team=cdc", param_hint="--selector")
+    return {key: value for key, _, value in pairs}
 
 
 def parse_seconds(text: str, flag: str) -> float:

@@ -117,7 +117,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a stack says about how a resource may be changed, rather than what it is."""
+    """What a stack says about a resource, rather than what it is: how it may be changed, and to whom it belongs."""
 
     protect: bool | None = None
     ignore: frozenset[str] = frozenset()
@@ -126,6 +126,14 @@ class Rules:
     restart_failed: tuple[int, float] | None = None  # attempts, delay in seconds
     new_tables: str = "none"  # none | incremental
     drop: frozenset[str] = frozenset()  # with it, in its database: slot, publication, publication=NAME
+    team: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
+
+    def has(self, selector: Mapping[str, str]) -> bool:
+        """Whether the resource has each of these labels; `team` counts as one."""
+        own = {"team": self.team, **self.labels}
+        return all(own.get(key) == value for key, value in selector.items())
 
 
 USUAL = Rules()  # nearly every topic's

@@ -69,6 +69,9 @@ def rules_to_json(rules: Rules) -> Json:
         "restart_failed": list(rules.restart_failed) if rules.restart_failed else None,
         "new_tables": rules.new_tables,
         "drop": sorted(rules.drop),
+        "team": rules.team,
+        "labels": dict(sorted(rules.labels.items())),
+        "description": rules.description,
     }
     return {key: value for key, value in data.items() if value is False or (value and value != getattr(USUAL, key))}
 
@@ -84,6 +87,9 @@ def rules_from_json(data: Any) -> Rules:
         restart_failed=None if restarts is None else _restarts(restarts),
         new_tables=read_text(fields, "new_tables", "none"),
         drop=frozenset(read_texts(fields, "drop")),
+        team=read_text(fields, "team"),
+        labels=read_text_map(fields, "labels"),
+        description=read_text(fields, "description"),
     )
 
 

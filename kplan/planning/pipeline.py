@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import field, replace
 from datetime import datetime
 from functools import partial
+from glob import escape
 from typing import TypeVar
 
 from kplan.diagnostics import (
@@ -69,6 +70,7 @@ class Options:
     drop: frozenset[str] = frozenset()  # in the databases of connectors that go
     listed: frozenset[str] = frozenset()  # patterns that come from a file of them
     checks_logins: bool = True  # users log in where only that shows whether a password is right
+    selector: Mapping[str, str] = field(default_factory=dict)  # labels of what is planned, `team` among them
 
 
 def make(stack: Stack, cluster: Cluster, store: Store, options: Options) -> Plan:
@@ -142,7 +144,13 @@ def narrow(draft: Draft, options: Options) -> Draft:
     needs = Needs.of(draft.all, draft.by_stack())
     draft = draft.edit(needs.add)
     draft = draft.report(_report_unmatched(draft, options))
-    kept, clashes = narrow_changes(draft.all, options.targets, options.excluded)
+    targets = options.targets
+    if options.selector:
+        selected = _select(draft.all, options.selector)
+        targets = (*targets, *(escape(str(change.address)) for change in selected))
+        if not selected:
+            return draft.report([_report_unselected(draft, options.selector)]).keep([])
+    kept, clashes = narrow_changes(draft.all, targets, options.excluded)
     return draft.report(_clashes(clashes)).keep(kept)
 
 
@@ -198,7 +206,7 @@ def start_predicting(
     from kplan.planning.schema_prediction import check_schemas, find_connectors
 
     changed = {change.address for change in draft.all}
-    is_narrowed = bool(options.targets or options.excluded)
+    is_narrowed = bool(options.targets or options.excluded or options.selector)
     connectors = [each for each in find_connectors(draft.stacks) if not is_narrowed or each.address in changed]
     return start_call(lambda: check_schemas(connectors, draft.stacks, cluster, target)) if connectors else None
 
@@ -378,6 +386,27 @@ def _clashes(clashes: Sequence[str]) -> list[Diagnostic]:
         )
         for clash in clashes
     ]
+
+
+def _select(changes: Sequence[Change], selector: Mapping[str, str]) -> list[Change]:
+    """Return the changes of resources with these labels: declared, else as they were applied last."""
+    return [change for change in changes if (owner := _find_labelled(change)) and owner.rules.has(selector)]
+
+
+def _find_labelled(change: Change) -> Resource | None:
+    return change.after or (change.owner.applied if change.owner else None) or change.before
+
+
+def _report_unselected(draft: Draft, selector: Mapping[str, str]) -> Diagnostic:
+    """Return the problem of a selector with which nothing is changed: an error where no stack has such labels."""
+    declared = [resource for stack in draft.stacks for resource in stack.resources.values()]
+    words = ", ".join(f"{key}={value}" for key, value in selector.items())
+    is_known = any(resource.rules.has(selector) for resource in declared)
+    teams = sorted({resource.rules.team for resource in declared if resource.rules.team})
+    help = f"teams here: {', '.join(teams[:8])}" if teams else "write `team:` or `labels:` in the stack"
+    report = warning if is_known else error
+    title = "nothing selected is changed" if is_known else "a pattern matches nothing"
+    return report(codes.K237, title, f"--selector {words}", help="" if is_known else help)
 
 
 def _report_unmatched(draft: Draft, options: Options) -> list[Diagnostic]:

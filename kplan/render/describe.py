@@ -36,6 +36,9 @@ def _describe_state(document: Json) -> Iterator[str]:
         yield f"owned by stack {stack}, which does not declare it here"
     else:
         yield "no stack declares or owns it"
+    labels = [f"{key}={value}" for key, value in document["labels"].items()]
+    team = [f"team {document['team']}"] if document["team"] else []
+    yield from filter(None, (document["description"], ", ".join([*team, *labels])))
     if not document["is_live"]:
         yield "it is not there"
     elif place and not document["is_owned"]:

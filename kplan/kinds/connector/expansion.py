@@ -49,6 +49,7 @@ COMMON = frozenset(
         "accept",
     )
     + ("on", "tables", "topics", "new_tables", "dead_letter", "for_each", "description", "on_delete", "schemas")
+    + ("team", "labels")
 )
 CONNECTOR_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 MAX_DDL_BYTES = 20_000_000

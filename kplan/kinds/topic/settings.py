@@ -9,7 +9,7 @@ from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.kinds.topic import configs as catalog
 from kplan.language.durations import seconds
 from kplan.language.keys import missing_blank
-from kplan.model import USUAL, Origin, Rules, Topic
+from kplan.model import USUAL, Origin, Rules, Topic, frozen
 from kplan.values import dataclass
 
 
@@ -201,7 +201,7 @@ def _origin(settings: Layer, span: Span | None, note: str) -> Origin:
 
 
 def rules(block: Mapping[str, Any]) -> Rules:
-    """Return what a block says about how its resource may be changed."""
+    """Return what a block says about its resource: how it may be changed, and to whom it belongs."""
     failed = block.get("restart_failed")
     new = block.get("new_tables") or {}
     made = Rules(
@@ -212,5 +212,8 @@ def rules(block: Mapping[str, Any]) -> Rules:
         restart_failed=(int(failed.get("attempts", 3)), seconds(failed.get("delay", "10s"))) if failed else None,
         new_tables=new.get("snapshot", "none"),
         drop=frozenset((block.get("on_delete") or {}).get("drop") or ()),
+        team=block.get("team") or "",
+        labels=frozen(block.get("labels") or {}),
+        description=block.get("description") or "",
     )
     return USUAL if made == USUAL else made  # one for nearly all
