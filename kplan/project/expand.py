@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import field
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
@@ -18,7 +18,6 @@ from kplan.language import variables
 from kplan.language.source import Document
 from kplan.language.template import TooMuch
 from kplan.model import (
-    USUAL,
     Address,
     File,
     Guards,
@@ -26,11 +25,11 @@ from kplan.model import (
     Removal,
     Resource,
     Stack,
-    frozen,
 )
 from kplan.project import environment as environments
 from kplan.project import guard
 from kplan.project.environment import Environment
+from kplan.project.ownership import spread_ownership
 from kplan.values import dataclass
 
 STACK_NAME = re.compile(r"[a-z0-9-]{1,63}\Z")
@@ -74,7 +73,8 @@ class Expansion(ExpansionContext):
         for report_undeclared, topics in self.expected:
             report_undeclared(topics)
         self.problems += self.topics.problems
-        self._spread_ownership(data)
+        own = self.block({key: data[key] for key in ("team", "labels") if key in data}, ()) or {}
+        self.resources.update(spread_ownership(self.resources, rules(own)))
         guards = self._merge_guards(data, env)
         removed, moved = self._read_removals(data), self._read_moves(data)
         self._find_contradictions(removed, moved)
@@ -96,28 +96,6 @@ class Expansion(ExpansionContext):
             env.kafka_topic,
             env.policies,
         )
-
-    def _spread_ownership(self, data: Mapping[str, Any]) -> None:
-        """Give each resource the team and the labels of its stack, and of the connector that feeds it."""
-        of_stack = rules(self.block({key: data[key] for key in ("team", "labels") if key in data}, ()) or {})
-        of_feeders = {
-            name: connector.rules
-            for connector in self.resources.values()
-            for name in getattr(connector, "feeds", ())
-            if connector.rules.team or connector.rules.labels
-        }
-        if not (of_stack.team or of_stack.labels or of_feeders):
-            return
-        for address, resource in self.resources.items():
-            outer = of_feeders.get(address.name, USUAL) if KINDS[address.kind].views.holds_records else USUAL
-            self.resources[address] = replace(
-                resource,
-                rules=replace(
-                    resource.rules,
-                    team=resource.rules.team or outer.team or of_stack.team,
-                    labels=frozen({**of_stack.labels, **outer.labels, **resource.rules.labels}),
-                ),
-            )
 
     def _merge_guards(self, data: Mapping[str, Any], env: Environment) -> Guards:
         stack_guards = environments.read_guards(self.block(data.get("guards") or {}, ("guards",)) or {})

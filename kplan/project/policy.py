@@ -46,6 +46,17 @@ def _read_addresses(step: JudgedStep) -> Sequence[str]:
     return [str(address) for address in (step.change.source, step.change.address) if address is not None]
 
 
+def _read_labels(step: JudgedStep) -> Sequence[str]:
+    """Return the labels of what is there afterwards, else of what was applied last; `team` is one."""
+    change = step.change
+    resource = change.after or (change.owner.applied if change.owner else None) or change.before
+    return (
+        [f"{key}={value}" for key, value in {"team": resource.rules.team, **resource.rules.labels}.items()]
+        if resource
+        else []
+    )
+
+
 def _read_risks(step: JudgedStep) -> Sequence[str]:
     return [word for risk in step.change.risks for word in (risk.code, risk.kind) if word]
 
@@ -54,6 +65,7 @@ CRITERIA: Mapping[str, Criterion] = {
     "kind": Criterion(lambda step: [step.change.address.kind], is_pattern=False),
     "action": Criterion(_read_actions, is_pattern=False),
     "address": Criterion(_read_addresses),
+    "labels": Criterion(_read_labels),
     "stack": Criterion(lambda step: [step.stack]),
     "env": Criterion(lambda step: [step.env]),
     "risks": Criterion(_read_risks, is_pattern=False),

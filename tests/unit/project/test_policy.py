@@ -10,7 +10,7 @@ import pytest
 from kplan.diagnostics import Severity, Span, codes
 from kplan.kinds.risks import ACCEPT_WORDS, RULES, make_risk
 from kplan.kinds.schemas import read_schema
-from kplan.model import Action, Address, AttrDiff, Change, Connector, Topic
+from kplan.model import Action, Address, AttrDiff, Change, Connector, Owned, Rules, Topic
 from kplan.model.policies import DENY, WARN, Policy, Selector
 from kplan.project.policy import CRITERIA, JudgedStep, check_policies, describe_change, is_judged
 
@@ -78,6 +78,16 @@ def test_a_replacement_is_a_deletion_and_a_creation() -> None:
 )
 def test_an_exemption_for_creations_exempts_no_replacement(exempt: str | list[str], judged: bool) -> None:
     assert is_judged(Policy("p", unless=(select(action=exempt),)), step(Action.REPLACE)) is judged
+
+
+@pytest.mark.parametrize(("labels", "matched"), [("team=web", True), (["tier=*"], True), ("team=cdc", False)])
+def test_labels_are_those_afterwards_or_of_the_last_apply(labels: str | list[str], matched: bool) -> None:
+    policy = Policy("p", select(labels=labels))
+    labelled = replace(TOPIC, rules=Rules(team="web", labels={"tier": "gold"}))
+    assert is_judged(policy, step(after=labelled)) is matched
+    owner = Owned(TOPIC.address, "shop", "prod", True, applied=labelled)
+    assert is_judged(policy, step(Action.DELETE, owner=owner)) is matched
+    assert not is_judged(policy, step())
 
 
 def test_a_move_has_two_addresses() -> None:
