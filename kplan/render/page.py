@@ -332,7 +332,7 @@ def _make_stack(id: str, document: Json, excerpt: Excerpt, context: text.Context
         waves=waves[:MAX_WAVES],
         more_waves=f"and {count(len(waves) - MAX_WAVES, 'more wave')}" if len(waves) > MAX_WAVES else "",
         facts=list(_list_facts(document, context)),
-        stamp=list(_make_stamp(document)),
+        stamp=list(_make_stamp(document, context)),
     )
 
 
@@ -384,12 +384,16 @@ def _list_facts(document: Json, context: text.Context) -> Iterator[tuple[str, st
     yield "Made by", f"kplan {document['kplan_version']}, format {document['format_version']}"
 
 
-def _make_stamp(document: Json) -> Iterator[tuple[str, str]]:
+def _make_stamp(document: Json, context: text.Context) -> Iterator[tuple[str, str]]:
     """Yield which plan it is, in short."""
     yield "digest", document["digest"].removeprefix("sha256:")[:8]
     if document["stack"]["commit"]:
         yield "commit", document["stack"]["commit"][:7]
     yield "made", _format_time(document["created_at"])
+    if context.author:
+        yield "for", context.author
+    if rehearsed := describe_rehearsal(document):
+        yield "", rehearsed
 
 
 def _make_verdict(document: Json, context: text.Context) -> VerdictView:
