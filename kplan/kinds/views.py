@@ -138,6 +138,13 @@ class Views(Protocol[R_contra]):
         """Return the words for steps with the same key."""
         return FoldWords("", "")
 
+    def count_units(self, fields: Mapping[str, Any]) -> Mapping[str, int | None]:
+        """Return how much of what costs something the resource has, by the noun; None: the server decides it.
+
+        `fields` are its encoding.
+        """
+        return {}
+
     # -- lineage --------------------------------------------------------------------------------------------------
     def find_flows(self, address: str, fields: Mapping[str, Any]) -> Iterable[Flow]:
         """Return what flows into the resource and out of it, each flow once; `fields` are its encoding."""

@@ -35,6 +35,7 @@ from kplan.render.gfm import (
     format_row,
 )
 from kplan.render.graph import draw_graph
+from kplan.render.growth import describe_growth
 from kplan.render.links import add_source_urls
 from kplan.render.many import has_content
 from kplan.render.patch import write_fold, write_patch
@@ -319,7 +320,8 @@ def _describe_rest(document: Json, context: Context) -> str:
     if not document["changes"] and not document["errored"]:
         sentences = [_describe_no_changes(document, context)]
     sentences += [f"Drift: {count(drift, 'attribute')} changed live since the last apply." if drift else "Drift: none."]
-    sentences += [escape_text(describe_rehearsal(document))]
+    growth = describe_growth(document)
+    sentences += [f"Size: {growth}." if growth else "", escape_text(describe_rehearsal(document))]
     return f"\n{' '.join(filter(None, sentences))}\n"
 
 

@@ -18,6 +18,7 @@ from kplan.render.excerpt import Excerpt, Stretch, make_excerpts, split_steps
 from kplan.render.facts import describe_snapshot, format_age
 from kplan.render.flow import Drawing, draw
 from kplan.render.folding import Fold, find_failing, fold_steps
+from kplan.render.growth import describe_growth
 from kplan.render.links import add_source_urls, find_url
 from kplan.render.rehearsal import describe_rehearsal
 from kplan.render.steps import (
@@ -376,6 +377,8 @@ def _list_facts(document: Json, context: text.Context) -> Iterator[tuple[str, st
         yield "Made for", context.author
     yield "Digest", document["digest"]
     yield "Checked", text.describe_checks(document).strip().removeprefix("Checked by the servers: ")
+    if growth := describe_growth(document):
+        yield "Size", growth
     if rehearsed := describe_rehearsal(document):
         yield "Rehearsal", rehearsed
     yield "Files", ", ".join(file["path"] for file in stack["files"])

@@ -314,7 +314,7 @@ def list_notes(change: Mapping[str, Any]) -> Iterator[str]:
         yield note
     if change["actions"] == ["move"]:
         yield f"was {change['moved_from']}; its offsets come along"
-    if change.get("adopts") and change["actions"] == ["update"]:
+    if _is_adopted(change):
         yield "it exists without an owner: this stack adopts and changes it"
     reason = REASONS.get(change["reason"])
     if reason:
@@ -530,9 +530,16 @@ def render_verdict(document: Mapping[str, Any], style: Style, context: Context) 
         yield from _wrap(words, style, 0)
 
 
+def _is_adopted(change: Mapping[str, Any]) -> bool:
+    """Whether the step changes what no stack owned."""
+    return bool(change.get("adopts")) and change["actions"] == ["update"]
+
+
 def format_counts(document: Mapping[str, Any]) -> str:
     s = document["summary"]
-    parts = [f"{s['add']} to add", f"{s['change']} to change", f"{s['delete']} to delete"]
+    adopted = sum(1 for change in document.get("changes", ()) if _is_adopted(change))
+    also = f" ({adopted} adopted)" if adopted else ""
+    parts = [f"{s['add']} to add", f"{s['change']} to change{also}", f"{s['delete']} to delete"]
     parts += [
         f"{s[key]} {words}"
         for key, words in (

@@ -54,6 +54,15 @@ class TopicViews(Views[Topic]):
     def list_main_attributes(self, fields: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:
         return [("partitions", fields.get("partitions")), ("replication", fields.get("replication_factor"))]
 
+    def count_units(self, fields: Mapping[str, Any]) -> Mapping[str, int | None]:
+        """Return partitions and replicas; None where the brokers and not the stack decide how many."""
+        partitions, factor = int(fields["partitions"]), int(fields["replication_factor"])
+        own_partitions = partitions if partitions > 0 else None
+        return {
+            "partition": own_partitions,
+            "replica": own_partitions and (own_partitions * factor if factor > 0 else None),
+        }
+
     def summarize(self, fields: Mapping[str, Any]) -> str:
         """Return the partitions, and the cleanup policy where it is not the usual one."""
         policy = (fields.get("config") or {}).get("cleanup.policy")

@@ -1,0 +1,30 @@
+"""Count what a plan adds to a cluster, and takes from it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from kplan.kinds.registry import KINDS
+from kplan.text import count
+
+
+def describe_growth(document: Mapping[str, Any]) -> str:
+    """Return `+12 partitions, -36 replicas`; what stays, or is not known before the apply, is left out."""
+    growth: Counter[str] = Counter()
+    unknown: set[str] = set()
+    for change in document["changes"]:
+        before, after = (_count_units(change["kind"], change[side]) for side in ("before", "after"))
+        for unit in dict.fromkeys((*after, *before)):
+            old, new = before.get(unit, 0), after.get(unit, 0)
+            if old is not None and new is not None:
+                growth[unit] += new - old
+            elif {**before, unit: 0} != {**after, unit: 0}:
+                unknown.add(unit)
+    shown = {unit: number for unit, number in growth.items() if number and unit not in unknown}
+    return ", ".join(f"{'+' if number > 0 else '-'}{count(abs(number), unit)}" for unit, number in shown.items())
+
+
+def _count_units(kind: str, fields: Mapping[str, Any] | None) -> Mapping[str, int | None]:
+    return KINDS[kind].views.count_units(fields) if fields else {}
