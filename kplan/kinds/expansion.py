@@ -26,6 +26,15 @@ MOST_RESOURCES = 100_000  # of one stack: ten times what a large cluster has
 MOST_PROBLEMS = 2_000  # that are reported for one stack
 
 
+@dataclass(frozen=True, slots=True)
+class Override:
+    """What an environment says of one resource, in place of what the stack says: the block's `data`, its places by the
+    keys within it, that of the block itself under ()."""
+
+    data: Mapping[str, Any]
+    spans: Mapping[KEY, Span] = field(default_factory=dict)
+
+
 class Surroundings(Protocol):
     """What expansion asks of an environment."""
 
@@ -47,6 +56,8 @@ class Surroundings(Protocol):
     def registry_url(self) -> str: ...
     @property
     def file(self) -> File | None: ...
+    @property
+    def overrides(self) -> Mapping[str, Mapping[str, Override]]: ...  # by section and name
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.diagnostics.codes.code import Code
 from kplan.kinds.connector.names import DEFAULT
+from kplan.kinds.expansion import Override
 from kplan.kinds.schemas import read_schema
 from kplan.kinds.topic import configs as catalog
 from kplan.language.durations import seconds
@@ -18,6 +19,7 @@ from kplan.language.template import Scope, TemplateProblem, find_paths, is_templ
 from kplan.model import STATE_TOPIC, File, Guards, Target
 from kplan.model.policies import Policy
 from kplan.project import secrets as keeping
+from kplan.project.overrides import read_overrides
 from kplan.project.process import AUTO_CREATE, ProcessSettings, read_client, read_settings
 from kplan.values import dataclass
 
@@ -127,6 +129,7 @@ class Environment:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     passwords: tuple[str, ...] = field(default=(), repr=False)  # those of the secrets that are certainly secret
     providers: Mapping[str, keeping.Provider] = field(default_factory=dict, repr=False)  # of secrets, by name
+    overrides: Mapping[str, Mapping[str, Override]] = field(default_factory=dict)  # of resources, by section and name
 
     @property
     def bootstrap(self) -> str:
@@ -449,6 +452,7 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
         secrets=tuple(dict.fromkeys([*reader.secrets, *passwords, *_collect_webhook_secrets(data)])),
         passwords=tuple(passwords),
         providers=reader.source.providers,
+        overrides=read_overrides(reader.document, at, data),
     )
 
 

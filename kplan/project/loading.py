@@ -26,6 +26,7 @@ from kplan.project import environment as environments
 from kplan.project import policy_file, reading
 from kplan.project.environment import Environment
 from kplan.project.expand import Inputs, expand
+from kplan.project.overrides import find_unmatched
 from kplan.project.process import BOOTSTRAP, CONNECT_URL, find_referenced_variables, list_set_connection_variables
 from kplan.project.secrets import ProviderOutputs, SecretProblem, SecretSource
 from kplan.project.stack_files import CONFIG, SUFFIXES, find_in_folder, find_in_project, read_listed
@@ -133,6 +134,8 @@ def load_project(request: Request, on_environment: Callable[[Environment], None]
         reader.problems += find_undeclared(
             given_values, reader.variable_places, frozenset().union(*reader.stack_variables)
         )
+    if reader.has_whole_project:
+        reader.problems += find_unmatched(environment.overrides, loaded.stacks, environment.name)
     loaded.diagnostics = [
         *without_answered(loaded.stacks, reader.problems),
         *find_shared_addresses(loaded.stacks),
@@ -245,6 +248,7 @@ class ProjectReader:
     variable_places: dict[str, Span] = field(default_factory=dict)  # of names in files of variables
     declared_variables: set[str] = field(default_factory=set)  # variables of the process that stacks name
     encrypted_names: set[str] = field(default_factory=set)  # of variables, in SOPS files
+    has_whole_project: bool = False  # whether all stacks of the project were found
 
     # -- files ----------------------------------------------------------------------------------------------------
     def find_stack_paths(self) -> list[Path]:
@@ -270,6 +274,7 @@ class ProjectReader:
         root = config.parent if config else start
         paths = find_in_project(root, read_listed(config), self.show_path)
         self.search_folders |= dict.fromkeys(paths, root)
+        self.has_whole_project = True
         return paths
 
     def show_path(self, path: Path) -> str:

@@ -16,6 +16,25 @@ K205 = Code(
         """,
 )
 
+K257 = Code(
+    "K257",
+    "an override of a resource that no stack declares",
+    level="warning",
+    cause="""
+        `topics:` or `connectors:` of an environment in `kplan.yaml` names a resource that none of the project's stacks
+        declares in this environment. Only commands that load all stacks of the project report this.
+        """,
+    example="""
+        prod:
+          topics:
+            shop.orders: {partitions: 12}
+        """,
+    remedy="""
+        Write the name that the topic has on the cluster, or remove the block. A connector on a further Connect is
+        `ALIAS/NAME`.
+        """,
+)
+
 K218 = Code(
     "K218",
     "this environment has no Connect",

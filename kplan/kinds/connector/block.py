@@ -10,7 +10,7 @@ from kplan.diagnostics import codes
 from kplan.diagnostics.codes.code import Code
 from kplan.kinds.connector.names import qualify
 from kplan.kinds.connector.templates import Blueprint
-from kplan.kinds.expansion import KEY, ExpansionContext
+from kplan.kinds.expansion import KEY, ExpansionContext, Override
 from kplan.kinds.topic.settings import Layer, layer
 from kplan.language import keys
 from kplan.language.template import Scope, is_template
@@ -37,6 +37,11 @@ class ConnectorBlock:
     def full_name(self) -> str:
         """Return the name that the connector's address has."""
         return qualify(self.alias, self.name)
+
+    @property
+    def override(self) -> Override:
+        """Return what the environment says of this connector, in place of what the stack says."""
+        return self.expansion.surroundings.overrides.get("connectors", {}).get(self.full_name) or Override({})
 
     def entries(self, part: str, own: Mapping[str, Any], scope: Scope) -> Iterator[tuple[str, Mapping[str, Any], KEY]]:
         """Yield the named blocks of `tables:` or `topics:`, each with its place; a list holds names alone."""

@@ -58,6 +58,7 @@ class ConfigBuilder:
             config[key], sources[f"/config/{key}"] = text, "tables"
         for key, value in (own.get("config") or {}).items():
             self._set(key, value)
+        self._override()
         self._report_keys_without_value()
         self._rename_old_values()
 
@@ -158,6 +159,17 @@ class ConfigBuilder:
             return
         self.config[name], self.sources[f"/config/{name}"] = text_of(value), "connector"
 
+    def _override(self) -> None:
+        """Set what the environment says of this connector."""
+        environment = self.of.expansion.surroundings
+        for key, value in (self.of.override.data.get("config") or {}).items():
+            name = self.of.template.renamed.get(key, key)
+            if value is None:
+                self.config.pop(name, None)
+            else:
+                self.config[name] = text_of(value)
+                self.sources[f"/config/{name}"] = f"override of environment {environment.name}"
+
     def conceal_literals(self, origin: Origin) -> None:
         """Report each secret that is written out, and take it for one from here on."""
         for key, value in list(self.config.items()):
@@ -191,7 +203,11 @@ class ConfigBuilder:
         return [(key, value, names[value]) for key, value, names in values if isinstance(value, str) and value in names]
 
     def _warn_of_old_value(self, key: str, value: str, today: str, help: str) -> None:
-        span, address = self.of.expansion.document.at(*self._says(key)), f"connector/{self.of.full_name}"
+        overridden = self.of.override.spans.get(("config", key))
+        span, address = (
+            overridden or self.of.expansion.document.at(*self._says(key)),
+            f"connector/{self.of.full_name}",
+        )
         detail = f"{key}: {value} is {today} today"
         self.of.expansion.problems.append(
             warning(codes.K217, "an old name", detail, help=help, span=span, address=address)

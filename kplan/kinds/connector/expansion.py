@@ -338,6 +338,11 @@ class ConnectorBuilder(ConnectorBlock):
         named = next((key for key in ("class", "template") if key in self.block), "")
         spans.setdefault("/config/connector.class", document.at(*self.path, *filter(None, [named])))
         spans |= {f"/tables/{table.name}": document.key_at(*table.at) for table in tables if table.at}
+        spans |= {
+            f"/config/{self.template.renamed.get(str(path[1]), str(path[1]))}": span
+            for path, span in self.override.spans.items()
+            if path[:1] == ("config",) and len(path) == 2
+        }
         if "on_delete" in self.block:
             spans["/on_delete"] = document.key_at(*self.path, "on_delete")
         origin = Origin(document.key_at(*self.path), spans, settings.sources)
@@ -348,7 +353,7 @@ class ConnectorBuilder(ConnectorBlock):
         return Connector(
             self.full_name,
             settings.config,
-            own.get("state") or "running",
+            self.override.data.get("state") or own.get("state") or "running",
             tuple(feeds.names) + tuple(names),
             reads,
             unique,

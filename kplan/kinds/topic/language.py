@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from kplan.diagnostics import Diagnostic, codes, error
-from kplan.kinds.expansion import KEY, ExpansionContext
+from kplan.diagnostics import Diagnostic, Span, codes, error
+from kplan.kinds.expansion import KEY, ExpansionContext, Override
 from kplan.kinds.language import Language
 from kplan.kinds.topic import collisions, internal
 from kplan.kinds.topic.settings import BUILT_IN, Layer, TopicSetting, layer, rules, stack_layers
@@ -28,6 +28,7 @@ class TopicLanguage(Language):
     def expand(self, context: ExpansionContext) -> None:
         data = context.document.data
         context.outer = find_defaults(context, data)
+        context.topics.overrides = find_overrides(context)
         for key in data.get("topics") or {}:
             _expand_block(context, key)
 
@@ -46,6 +47,25 @@ def find_defaults(context: ExpansionContext, data: Mapping[str, Any]) -> list[La
         layer(environment.defaults.get("topic") or {}, f"environment {environment.name}", {}),
         {path: TopicSetting(value.strip(), name) for path, (value, name) in environment.fills.items()},
     ]
+
+
+def find_overrides(context: ExpansionContext) -> dict[str, Layer]:
+    """Return what the environment says of single topics, by their names."""
+    environment = context.surroundings
+    source = f"override of environment {environment.name}"
+    return {
+        name: layer(override.data, source, _flatten_places(override))
+        for name, override in environment.overrides.get("topics", {}).items()
+    }
+
+
+def _flatten_places(override: Override) -> dict[str, Span]:
+    """Return the places of the settings by their paths, those of values with `=` behind, as `layer` takes them."""
+    places: dict[str, Span] = {}
+    for path, span in override.spans.items():
+        if path and path != ("config",):
+            places |= dict.fromkeys(("/" + "/".join(map(str, path)), "/" + "/".join(map(str, path)) + "="), span)
+    return places
 
 
 def _expand_block(context: ExpansionContext, key: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from kplan.diagnostics import Diagnostic, Span, codes, error
@@ -60,12 +61,15 @@ def only(outside: Layer, paths: Iterable[str] = FROM_OUTSIDE) -> Layer:
 class Builder:
     """Makes Topics of layers, and collects what is wrong. What was parsed once is not parsed again."""
 
-    def __init__(self) -> None:
+    def __init__(self, overrides: Mapping[str, Layer] = MappingProxyType({})) -> None:
         self.problems: list[Diagnostic] = []
+        self.overrides = overrides  # by topic: what wins over all that the stack says
         self._parsed: dict[tuple[str, Any, type], str | None] = {}
 
     def topic(self, name: str, settings: Layer, span: Span | None, note: str, rules: Rules) -> Topic:
         address = f"topic/{name}"
+        if name in self.overrides:
+            settings = stack_layers([settings, self.overrides[name]])
         problem = catalog.check_name(name)
         if problem:
             self.problems.append(
