@@ -17,6 +17,7 @@ COMMANDS = {
     "plan": "Show what would change.",
     "apply": "Apply the changes in a safe order; roll back if a step fails.",
     "destroy": "Delete what the stacks own.",
+    "diff": "Compare two environments, and say why they differ.",
     "discover": "List the tables of a connector's database, and which are not captured.",
     "drift": "Show what was changed live since the last apply.",
     "list": "List live resources and their owners.",

@@ -30,8 +30,14 @@ def parse_drop(values: Sequence[str]) -> tuple[str, ...]:
 
 def read_env_files(files: Sequence[str]) -> None:
     """Set the variables of dotenv files that the process does not have; the last file counts. Raises BadParameter."""
+    for name, value in parse_env_files(files).items():
+        os.environ.setdefault(name, value)
+
+
+def parse_env_files(files: Sequence[str]) -> dict[str, str]:
+    """Return the variables of dotenv files; the last file counts. Raises BadParameter."""
     if not files:
-        return
+        return {}
     from kplan.language.dotenv import parse_dotenv
     from kplan.project.reading import read_file
 
@@ -42,9 +48,7 @@ def read_env_files(files: Sequence[str]) -> None:
         except (OSError, ValueError) as e:
             reason = "not UTF-8 text" if isinstance(e, UnicodeDecodeError) else getattr(e, "strerror", None) or str(e)
             raise click.BadParameter(f"{file}: {reason}", param_hint="--env-file")
-    for name, value in values.items():
-        if "\0" not in value:
-            os.environ.setdefault(name, value)
+    return {name: value for name, value in values.items() if "\0" not in value}
 
 
 LOADING = combine(

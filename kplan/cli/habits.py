@@ -13,7 +13,6 @@ COMMAND_HINTS: Final[Mapping[str, str]] = {
     "create": "`kplan apply` creates what a stack declares",
     "delete": "`kplan destroy STACK` deletes a stack; a single resource goes to `removed:` in its stack",
     "deploy": "`kplan apply` makes the changes",
-    "diff": "`kplan plan` shows the difference to what is live",
     "down": "`kplan destroy STACK` deletes what a stack owns",
     "env": "--env NAME chooses an environment of kplan.yaml",
     "force-unlock": "there is nothing to unlock: a lock ends with its process",

@@ -13,7 +13,7 @@ from kplan.cli.flags import Display, LoadFlags, PlanFlags, RunFlags
 COMMAND_GROUPS: Final[Mapping[str, Sequence[str]]] = {
     "Write stacks": ("init", "validate", "fmt", "discover", "import", "schema"),
     "Plan and apply": ("plan", "apply", "destroy", "recover"),
-    "Look": ("status", "drift", "list", "describe", "show", "history", "graph", "doctor"),
+    "Look": ("status", "drift", "list", "describe", "show", "history", "diff", "graph", "doctor"),
     "Operate": ("connector", "wait", "state"),
     "Review": ("rehearse", "snapshot", "comment", "fetch"),
     "Help": ("explain", "completion", "version"),
@@ -48,6 +48,10 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "history": (
         ("kplan history", "the last runs"),
         ("kplan history topic/shop.orders", "who changed it, when and why"),
+    ),
+    "diff": (
+        ("kplan diff --env staging --env prod", "what the stacks declare in each, and why"),
+        ("kplan diff --env staging --env prod --read-live", "and what is live otherwise"),
     ),
     "rehearse": (("kplan rehearse plan.json", "would every failure be put back?"),),
     "recover": (("kplan recover --list", "interrupted runs"), ("kplan recover", "put back the only one")),

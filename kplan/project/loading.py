@@ -115,6 +115,31 @@ def load_project(request: Request, on_environment: Callable[[Environment], None]
     environment = reader.load_environment(paths)
     if not any(problem.is_error for problem in reader.problems):
         on_environment(environment)
+    return _load_stacks(reader, paths, environment)
+
+
+def load_stacks_in(request: Request, environment: Environment) -> Loaded:
+    """Load the stacks for an environment that is not of a file, such as a mixture of two."""
+    reader = ProjectReader(request)
+    paths = reader.find_stack_paths()
+    reader.enter_project(paths)
+    return _load_stacks(reader, paths, environment)
+
+
+def find_environment_places(request: Request, name: str) -> Mapping[tuple[str | int, ...], Span]:
+    """Return the places of what an environment of kplan.yaml says, by the keys within it."""
+    reader = ProjectReader(request)
+    config = reader.enter_project(reader.find_stack_paths())
+    document = reader.read_document(config, "environments.v1") if config else None
+    if document is None:
+        return {}
+    at = ("environments", name)
+    return {path[2:]: document.key_at(*path) for path in document.spans if path[:2] == at}
+
+
+def _load_stacks(reader: ProjectReader, paths: Sequence[Path], environment: Environment) -> Loaded:
+    """Load the stacks at these paths, and find every problem."""
+    request = reader.request
     loaded = Loaded(environment, texts=reader.texts, paths={reader.show_path(path): path for path in paths})
     given_values = Given(
         request.flags,
@@ -345,9 +370,7 @@ class ProjectReader:
     def load_environment(self, paths: Sequence[Path]) -> Environment:
         """Return the requested environment. Raises Invalid if there is none."""
         request = self.request
-        config = self._find_config(paths)
-        self.root = config.parent if config else Path(request.folder)
-        self.project = (config.parent,) if config else ()
+        config = self.enter_project(paths)
         if request.connect and not URL.match(request.connect):
             raise Invalid([error(codes.K203, "not a URL", "--connect", help="a URL begins with http:// or https://")])
         environment = self._read_config(config) if config else self._make_without_config()
@@ -356,6 +379,13 @@ class ProjectReader:
             source = "--connect" if request.connect else f"`connect:` in {CONFIG}" if config else CONNECT_URL
             raise Invalid([_report_missing_brokers(environment.name, source)])
         return environments.add_receiver(environment, request.process)
+
+    def enter_project(self, paths: Sequence[Path]) -> Path | None:
+        """Take the folder of the kplan.yaml for these paths as the project's, and return the file."""
+        config = self._find_config(paths)
+        self.root = config.parent if config else Path(self.request.folder)
+        self.project = (config.parent,) if config else ()
+        return config
 
     def _make_without_config(self) -> Environment:
         request, process = self.request, self.request.process

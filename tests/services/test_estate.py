@@ -168,6 +168,10 @@ def test_staging_has_two_connects_and_a_login_by_token(operator: Operator, tmp_p
     where = ("--env", "staging", "--env-file", "staging.env")
     assert "error[K234]" in shell.kplan("plan", "greedy.yaml", *where, expect=4).err
     assert "sinks-offsets" not in shell.kplan("list", "--unowned", *where).out
+    compared = ("diff", "teams", "--env", "dev", "--env", "staging", "--env-file", "staging=staging.env", "--read-live")
+    differences = shell.kplan(*compared).out
+    assert "live in dev: 25 resources not as declared" in differences
+    assert "live in staging: all as declared" in differences
     operator.follow(middle + after)
     assert_removed(servers)
     shell.secrets += tuple(servers.issuer.issued[issued:])
