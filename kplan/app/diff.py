@@ -148,8 +148,8 @@ def _join_connects(one: Environment, other: Environment) -> Environment:
     if one.simulated is not None:
         aliases = tuple(dict.fromkeys((*one.simulated.connects, *other.connects)))
         return replace(one, simulated=replace(one.simulated, connects=aliases))
-    missing = {alias: {} for alias in other.connects if alias not in one.connects}
-    default = one.connect or missing.pop(DEFAULT, None) or {}
+    missing: dict[str, Mapping[str, Any]] = {alias: {} for alias in other.connects if alias not in one.connects}
+    default = one.connect or missing.pop(DEFAULT, {})
     return replace(one, connect=default, other_connects={**missing, **one.other_connects})
 
 

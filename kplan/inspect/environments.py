@@ -152,7 +152,7 @@ def _find_causes_of_presence(
 
 
 def _read_attribute(pair: Pair, path: str, state: State) -> Any:
-    resource = next((state[address] for address in reversed(pair) if address in state), None)
+    resource = next((state[address] for address in reversed(pair) if address and address in state), None)
     return None if resource is None else comparison_of(resource.address).read_attribute(resource, path)
 
 

@@ -66,7 +66,7 @@ def _find_kind(resource: Json) -> str:
 
 
 def _name(resource: Json) -> str:
-    return next(address for address in resource["addresses"].values() if address)
+    return next(str(address) for address in resource["addresses"].values() if address)
 
 
 def _describe_resources(resources: Sequence[Json], one: str, other: str) -> Iterator[str]:
