@@ -68,7 +68,8 @@ def command(
     from kplan.render.text import clean
 
     if len(set(environments)) != 2:
-        raise click.UsageError("Name two environments: kplan diff --env staging --env prod")
+        help = "`kplan plan` shows the difference to what is live."
+        raise click.UsageError(f"Name two environments: kplan diff --env staging --env prod. {help}")
     session.takes_project = True
     session.unasked = None if read_live else Target()
     one, other = (_make_request(session, name, environments, variable_files, process_files) for name in environments)
@@ -77,7 +78,7 @@ def command(
     if session.as_json:
         session.say(json.dumps(document, indent=2, ensure_ascii=False))
     else:
-        for i, line in enumerate(render_diff(document)):
+        for i, line in enumerate(render_diff(document, session.width)):
             session.say(session.style.paint(clean(line), "1") if i == 0 else clean(line))
     return 2 if detailed_exitcode and diff.has_differences else 0
 

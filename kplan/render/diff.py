@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -23,10 +24,18 @@ CAUSES: Final[Mapping[str, str]] = {
 }
 
 
-def render_diff(document: Json) -> Iterator[str]:
-    """Yield the lines of the comparison; resources that differ alike are one block."""
+def render_diff(document: Json, width: int) -> Iterator[str]:
+    """Yield the lines of the comparison, at most `width` columns; resources that differ alike are one block."""
+    for line in _list_lines(document):
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        yield from textwrap.wrap(line, width, subsequent_indent=indent, drop_whitespace=True) or [""]
+
+
+def _list_lines(document: Json) -> Iterator[str]:
     one, other = document["environments"]
     yield _summarize(document)
+    if "live" not in document:
+        yield "No server was asked: --read-live compares what is live as well."
     for resources in _group_alike(document["resources"], one, other):
         yield ""
         yield from _describe_resources(resources, one, other)
@@ -41,11 +50,10 @@ def render_diff(document: Json) -> Iterator[str]:
 def _summarize(document: Json) -> str:
     one, other = document["environments"]
     differing, same = len(document["resources"]), document["same"]
-    asked = "" if "live" in document else " No server was asked: --read-live compares what is live as well."
     if not differing:
-        return f"{one} and {other} declare the same: {count(same, 'resource')}.{asked}"
+        return f"{one} and {other} declare the same: {count(same, 'resource')}."
     verb = "differs" if differing == 1 else "differ"
-    return f"{one} and {other}: {count(differing, 'resource')} {verb}, {same} are the same.{asked}"
+    return f"{one} and {other}: {count(differing, 'resource')} {verb}, {same} are the same."
 
 
 def _group_alike(resources: Sequence[Json], one: str, other: str) -> list[list[Json]]:

@@ -16,7 +16,6 @@ from tests.shell import Shell
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("diff", "`kplan plan` shows the difference"),
         ("state list", "`kplan list` shows live resources"),
         ("state mv a b", "`moved:` in the stack"),
         ("lint stacks", "`kplan validate`"),
