@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from kplan.app.history import read_changes
@@ -14,7 +15,9 @@ from kplan.inspect.lineage import build_graph
 from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
 from kplan.kinds.registry import KINDS, comparison_of
 from kplan.model import USUAL, Address, Facts, Live, Owned, Resource, Secret, Stack
+from kplan.model.forecast import StorageForecast
 from kplan.planning import facts
+from kplan.planning.forecast import encode_storage
 from kplan.planning.reading import read_addresses
 from kplan.render.history import encode_change
 from kplan.values import dataclass
@@ -43,6 +46,7 @@ class Description:
     related: Sequence[Mapping[str, Any]]
     changes: Sequence[Mapping[str, Any]]
     unread: Sequence[str]
+    storage: StorageForecast | None = None
 
 
 def describe_resource(address: Address, loaded: Loaded, opened: OpenEnvironment, runtime: Runtime) -> Description:
@@ -73,7 +77,20 @@ def describe_resource(address: Address, loaded: Loaded, opened: OpenEnvironment,
         list(_read_related(address, resource or declared, opened.cluster, ledger, unread)),
         [encode_change(change, run) for change, run in history],
         unread,
+        _read_storage(resource, opened.cluster, runtime.now()) if found is not None and resource is not None else None,
     )
+
+
+def _read_storage(resource: Resource, cluster: Cluster, now: datetime) -> StorageForecast | None:
+    """Return what is stored and how that goes on; None where the cluster stores nothing."""
+    try:
+        state = cluster.read_storage([resource.name])
+    except KplanError as failure:
+        return StorageForecast(unknown=failure.message)
+    storage = state.topics.get(resource.name) if state else None
+    if storage is None:
+        return None
+    return KINDS[resource.kind].consequences.forecast_unchanged(resource, storage, int(now.timestamp() * 1000))
 
 
 def _find_declared(address: Address, stacks: Sequence[Stack]) -> tuple[Stack | None, Resource | None]:
@@ -132,6 +149,7 @@ def encode_description(description: Description) -> dict[str, Any]:
         "health": asdict(health) if health else None,
         "facts": asdict(description.facts) if description.facts else None,
         "fed_by": [source for source, target in description.flows if target == address],
+        "storage": encode_storage(description.storage) if description.storage else None,
         "feeds": [target for source, target in description.flows if source == address],
         "related": list(description.related),
         "changes": list(description.changes),

@@ -30,6 +30,7 @@ from kplan.model import (
     Undo,
 )
 from kplan.model.fields import Json
+from kplan.model.forecast import Storage, StorageForecast
 
 R = TypeVar("R", bound=Resource)
 R_contra = TypeVar("R_contra", bound=Resource, contravariant=True)
@@ -77,6 +78,18 @@ class Consequences(Protocol[R_contra]):
 
     def decide_undo(self, change: Change, target: Target) -> Undo:
         """Say how `change`, whose risks are known, is put back on this cluster."""
+
+    def changes_storage(self, change: Change) -> bool:
+        """Whether the change decides how many bytes the resource stores."""
+        return False
+
+    def forecast(self, change: Change, storage: Storage, now: int | None) -> StorageForecast | None:
+        """Return what the resource will store after the change; `now` is in milliseconds since 1970."""
+        return None
+
+    def forecast_unchanged(self, resource: R_contra, storage: Storage, now: int) -> StorageForecast | None:
+        """Return what the resource will store if it stays as it is."""
+        return None
 
     def choose_options(self, resource: R_contra, diffs: Sequence[AttrDiff]) -> ChangeOptions:
         """Return the options that a stack asks for with each change of the resource."""

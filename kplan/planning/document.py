@@ -31,9 +31,11 @@ from kplan.model import (
 )
 from kplan.model.codec import connects_from_json, connects_to_json, text_from_json, text_to_json
 from kplan.model.fields import read_text_map
+from kplan.model.forecast import Forecast
 from kplan.model.rehearsal import NOT_MODELLED, Rehearsal, RehearsalProblem
 from kplan.planning.comparison import compare, find_differing
 from kplan.planning.diff import Ledger
+from kplan.planning.forecast import decode_forecast, encode_forecast, encode_storage_of
 from kplan.planning.order import Step
 from kplan.planning.trust import is_another_topic
 from kplan.planning.unknown_words import find_unknown_change, later_version
@@ -84,6 +86,7 @@ class Plan:
     sources: tuple[SourceCheck, ...] = ()  # the connectors whose databases matter
     owned: int = 0  # resources that the stack owned when the plan was made
     rehearsal: Rehearsal | None = None  # what came of it on a simulation
+    forecast: Forecast | None = None  # what the topics that change will store
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -170,7 +173,10 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "blocked": list(plan.blocked),
         "summary": asdict(plan.summary),
         "point_of_no_return": plan.point_of_no_return,
-        "changes": [change_to_json(s.change, s.number, s.wave) for s in plan.steps],
+        "changes": [
+            {**change_to_json(s.change, s.number, s.wave), **encode_storage_of(plan.forecast, s.change.address)}
+            for s in plan.steps
+        ],
         "drift": [drift_to_json(d) for d in plan.drift],
         "diagnostics": [diagnostic_to_json(d) for d in plan.diagnostics],
         "read": {
@@ -182,6 +188,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         **({"sources": [asdict(source) for source in plan.sources]} if plan.sources else {}),
         **({"contents": contents} if (contents := find_contents(plan.changes)) else {}),
         **({"rehearsal": _encode_rehearsal(plan.rehearsal)} if plan.rehearsal else {}),
+        **({"forecast": encode_forecast(plan.forecast)} if plan.forecast and plan.forecast.replicas else {}),
     }
     document["digest"] = document_digest(document)
     return document
@@ -297,6 +304,7 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
             sources=tuple(SourceCheck(**_known_fields(SourceCheck, source)) for source in data.get("sources", ())),
             owned=data["read"].get("owned", 0),
             rehearsal=_decode_rehearsal(data.get("rehearsal")),
+            forecast=decode_forecast(data),
         )
         document = to_json(plan)
         del document["digest"]  # a newer kplan's is of more than this one knows

@@ -35,11 +35,13 @@ from kplan.model import (
     Stack,
     Target,
 )
+from kplan.model.forecast import StorageState
 from kplan.model.policies import Policy
 from kplan.planning import facts
 from kplan.planning.diff import Ledger, diff, refuse_internal
 from kplan.planning.document import Plan
 from kplan.planning.draft import Draft
+from kplan.planning.forecast import make_forecast, start_reading
 from kplan.planning.order import Cycle, Needs, Step, narrow_changes, order
 from kplan.planning.reading import Prefetch, conceal_settings, read_live_state, start_call
 from kplan.planning.risk import Accepted, accepted_releases, assess_change, reliable, too_many
@@ -100,6 +102,7 @@ def make_all(
     draft = place_replicas(draft, cluster)
     draft = refuse_shared(draft, live, options)
     ids = start_call(partial(facts.read_ids, cluster, draft.all))
+    storing = start_reading(draft.all, cluster)
     predicting = start_predicting(draft, cluster, live.target, options)
     draft = refuse_immovable(draft) if options.offline else ask_servers(draft, cluster, store, live.target)
     draft = draft.report(predicting.result() if predicting is not None else [])
@@ -107,7 +110,8 @@ def make_all(
     draft = remember_ids(draft, ids.result())
     draft = draft.edit(lambda change: replace(change, undo=decide_undo(change, live.target)))
     places, draft = order_stacks(draft, options)
-    return [_plan(draft, place, live, ledger, options) for place in places]
+    state = storing.result() if storing is not None else None
+    return [_plan(draft, place, live, ledger, options, state) for place in places]
 
 
 # -- the stages -------------------------------------------------------------------------------------------------------
@@ -279,7 +283,9 @@ def _is_plain(live: Live, setting: Setting) -> bool:
     return resource is not None and isinstance(comparison_of(resource.address).read_attribute(resource, path), str)
 
 
-def _plan(draft: Draft, place: int, live: Live, ledger: Ledger, options: Options) -> Plan:
+def _plan(
+    draft: Draft, place: int, live: Live, ledger: Ledger, options: Options, state: StorageState | None = None
+) -> Plan:
     stack, changes, problems = draft.stacks[place], draft.of_stack(place), draft.problems_of(place)
     managed = sum(1 for owned in ledger.values() if owned.stack == stack.name)
     limit = None if options.mode == "destroy" else too_many(changes, managed, stack.guards, options.accept)
@@ -311,6 +317,7 @@ def _plan(draft: Draft, place: int, live: Live, ledger: Ledger, options: Options
         created_at=options.created_at,
         sources=tuple(check for check in draft.sources if check.connector in names),
         owned=managed,
+        forecast=make_forecast(changes, state, milliseconds(options.created_at)),
     )
 
 

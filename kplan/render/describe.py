@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kplan.render.forecast import describe_storage
 from kplan.render.history import SIGNS
 from kplan.render.wording import format_bytes, format_value
 
@@ -19,7 +20,7 @@ def render_description(document: Json) -> Iterator[Section]:
     if health := document["health"]:
         yield "health", list(_list_health(health))
     if facts := document["facts"]:
-        yield "records", list(_list_facts(facts))
+        yield "records", [*_list_facts(facts), *_list_storage(document["storage"])]
         yield "readers", list(_list_readers(facts))
     yield "fed by", list(document["fed_by"])
     yield "feeds", list(document["feeds"])
@@ -89,6 +90,11 @@ def _list_facts(facts: Json) -> Iterator[str]:
         else:
             text = f"{value:,}" if key == "records" else _format_time(value)
         yield f"{key.replace('_', ' '):<32} {text}"
+
+
+def _list_storage(storage: Json | None) -> Iterator[str]:
+    if storage is not None:
+        yield f"{'on all brokers':<32} {describe_storage(storage)}"
 
 
 def _list_readers(facts: Json) -> Iterator[str]:

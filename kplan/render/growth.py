@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from kplan.kinds.registry import KINDS
+from kplan.render.forecast import describe_broker_load
 from kplan.text import count
+
+REPLICA = "replica"  # the unit of brokers' load
 
 
 def describe_growth(document: Mapping[str, Any]) -> str:
@@ -23,7 +26,9 @@ def describe_growth(document: Mapping[str, Any]) -> str:
             elif {**before, unit: 0} != {**after, unit: 0}:
                 unknown.add(unit)
     shown = {unit: number for unit, number in growth.items() if number and unit not in unknown}
-    return ", ".join(f"{'+' if number > 0 else '-'}{count(abs(number), unit)}" for unit, number in shown.items())
+    parts = [f"{'+' if number > 0 else '-'}{count(abs(number), unit)}" for unit, number in shown.items()]
+    load = describe_broker_load(document, shown.get(REPLICA, 0))
+    return ", ".join(parts) + (f" ({load})" if load else "")
 
 
 def _count_units(kind: str, fields: Mapping[str, Any] | None) -> Mapping[str, int | None]:

@@ -24,6 +24,7 @@ from kplan.render import text
 from kplan.render.facts import describe_snapshot
 from kplan.render.findings import move_to_root
 from kplan.render.folding import Fold, find_failing, fold_steps
+from kplan.render.forecast import describe_forecast
 from kplan.render.gfm import (
     count_characters,
     encode_name,
@@ -321,7 +322,9 @@ def _describe_rest(document: Json, context: Context) -> str:
         sentences = [_describe_no_changes(document, context)]
     sentences += [f"Drift: {count(drift, 'attribute')} changed live since the last apply." if drift else "Drift: none."]
     growth = describe_growth(document)
-    sentences += [f"Size: {growth}." if growth else "", escape_text(describe_rehearsal(document))]
+    stored = describe_forecast(document)
+    sentences += [f"Size: {growth}." if growth else "", f"Storage: {escape_text(stored)}." if stored else ""]
+    sentences += [escape_text(describe_rehearsal(document))]
     return f"\n{' '.join(filter(None, sentences))}\n"
 
 

@@ -18,6 +18,7 @@ from kplan.render.excerpt import Excerpt, Stretch, make_excerpts, split_steps
 from kplan.render.facts import describe_snapshot, format_age
 from kplan.render.flow import Drawing, draw
 from kplan.render.folding import Fold, find_failing, fold_steps
+from kplan.render.forecast import describe_forecast, describe_storage
 from kplan.render.growth import describe_growth
 from kplan.render.links import add_source_urls, find_url
 from kplan.render.rehearsal import describe_rehearsal
@@ -379,6 +380,8 @@ def _list_facts(document: Json, context: text.Context) -> Iterator[tuple[str, st
     yield "Checked", text.describe_checks(document).strip().removeprefix("Checked by the servers: ")
     if growth := describe_growth(document):
         yield "Size", growth
+    if stored := describe_forecast(document):
+        yield "Storage", stored
     if rehearsed := describe_rehearsal(document):
         yield "Rehearsal", rehearsed
     yield "Files", ", ".join(file["path"] for file in stack["files"])
@@ -536,7 +539,7 @@ def _make_single_step(
         rows=list_rows(change) if shows_differences(change) else (),
         attributes=() if shows_differences(change) else tuple((row.key, row.after) for row in list_rows(change)),
         rest=describe_unchanged(change),
-        effects=change.get("effects", ()),
+        effects=[*change.get("effects", ()), *_list_storage(change)],
         risks=risks,
         undo=text.describe_undo(change),
         check=_describe_order_and_check(change, numbers),
@@ -544,6 +547,11 @@ def _make_single_step(
         badges=[_make_badge(tag, risks) for tag in tags],
         stack=stack,
     )
+
+
+def _list_storage(change: Json) -> Iterator[str]:
+    if "storage" in change:
+        yield f"storage: {describe_storage(change['storage'])}"
 
 
 def _make_badge(tag: str, risks: Sequence[RiskView]) -> tuple[str, str]:

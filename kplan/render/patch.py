@@ -12,6 +12,7 @@ from kplan.render import text
 from kplan.render.diagnostics import escape_controls
 from kplan.render.facts import format_sentence
 from kplan.render.folding import Fold
+from kplan.render.forecast import describe_storage
 from kplan.render.steps import (
     Row,
     describe_unchanged,
@@ -149,6 +150,8 @@ def _write_effects(change: Json, created_at: str) -> Iterator[str]:
     if unchanged := describe_unchanged(change):
         yield _write_note(unchanged)
     yield from (_write_note(f"effect: {effect}") for effect in change.get("effects", ()))
+    if "storage" in change:
+        yield _write_note(f"storage: {describe_storage(change['storage'])}")
     for risk in change["risks"]:
         yield _write_note(f"{risk['level']} {risk['code']}: {format_sentence(risk, created_at)}")
     yield _write_note(f"undo: {text.describe_undo(change)}")

@@ -15,6 +15,7 @@ from kplan.kinds.nouns import views_of, wording_of
 from kplan.render.alike import group_similar_steps
 from kplan.render.facts import describe_snapshot, format_sentence
 from kplan.render.folding import Fold, find_failing, fold_steps
+from kplan.render.forecast import describe_forecast, describe_storage
 from kplan.render.rehearsal import describe_rehearsal
 from kplan.render.wording import format_value
 from kplan.text import count, join_names
@@ -305,6 +306,8 @@ def _render_details(change: Mapping[str, Any], style: Style) -> Iterator[str]:
         )
     for effect in change.get("effects", ()):
         yield from _wrap(f"effect: {effect}", style)
+    if "storage" in change:
+        yield from _wrap(f"storage: {describe_storage(change['storage'])}", style)
 
 
 def list_notes(change: Mapping[str, Any]) -> Iterator[str]:
@@ -511,6 +514,8 @@ def render_verdict(document: Mapping[str, Any], style: Style, context: Context) 
     drift = len(document["drift"])
     drift_text = f"{count(drift, 'attribute')} changed live since the last apply" if drift else "none"
     yield from _wrap(f"Digest {document['digest'].removeprefix('sha256:')[:8]}.  Drift: {drift_text}.", style, 0)
+    if stored := describe_forecast(document):
+        yield from _wrap(f"Storage: {stored}.", style, 0)
     yield from _wrap(describe_rehearsal(document), style, 0)
     yield from _render_warning_count(document)
     if document["errored"]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from kplan.diagnostics import Diagnostic, KplanError
 from kplan.kinds.registry import KINDS
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Address, Change, Facts, Health, Live, Resource, Target
+from kplan.model.forecast import StorageState
 from kplan.model.masks import Mask
 from kplan.values import dataclass
 
@@ -161,6 +162,13 @@ class DeferringBackend(Backend, Protocol):
         """Make what had to wait, at the end of a run; an outcome that still waits says why in its note."""
 
 
+class StoringBackend(Backend, Protocol):
+    """A backend whose server knows how much it stores."""
+
+    def read_storage(self, names: Collection[str]) -> StorageState:
+        """Return what the named topics store, and how many replicas each broker holds."""
+
+
 class JudgingBackend(Backend, Protocol):
     """A backend whose server judges what others are going to make there."""
 
@@ -224,6 +232,11 @@ class Cluster:
             if names := [address.name for address in addresses if address.kind == backend.kind]:
                 ids |= backend.read_ids(names)
         return ids
+
+    def read_storage(self, names: Collection[str]) -> StorageState | None:
+        """Return what topics store; None where this cluster stores nothing, such as a snapshot."""
+        backend = self.topics
+        return cast(StoringBackend, backend).read_storage(names) if hasattr(backend, "read_storage") else None
 
     @property
     def backends(self) -> tuple[Backend, ...]:

@@ -46,6 +46,7 @@ from kplan.model import (
     conceal,
 )  # fmt: skip
 from kplan.model.codec import text_from_json, text_to_json
+from kplan.model.forecast import Storage, StorageState
 from kplan.servers.base import CONNECT, KAFKA, BackendState, Outcome, Progress
 from kplan.servers.simulated_limits import find_missing_state, refuse_config, refuse_topic
 from kplan.servers.simulated_plugins import NO_CLASS, Plugins, find_connector_problems, is_sink_class
@@ -65,6 +66,10 @@ from kplan.servers.topics import (  # fmt: skip
 )
 
 MAX_PARTITIONS = 10_000  # of one request: "Excessively large number of partitions per request."
+SIZES = (
+    "SELECT topic, bytes, bytes * replicas, first_write FROM sim_sizes"
+    " JOIN sim_topics ON topic = name LEFT JOIN sim_oldest USING (topic)"
+)
 FAILURE = "org.apache.kafka.connect.errors.ConnectException: simulated failure"
 WORKER = "simulated:8083"
 TABLES = """
@@ -74,6 +79,7 @@ CREATE TABLE IF NOT EXISTS sim_topics (name TEXT PRIMARY KEY, partitions INTEGER
 CREATE TABLE IF NOT EXISTS sim_readers (topic TEXT NOT NULL, reader TEXT NOT NULL, lag INTEGER NOT NULL,
     active INTEGER NOT NULL, PRIMARY KEY (topic, reader));
 CREATE TABLE IF NOT EXISTS sim_oldest (topic TEXT PRIMARY KEY, first_write INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS sim_sizes (topic TEXT PRIMARY KEY, bytes INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS sim_replicas (topic TEXT PRIMARY KEY, replicas TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sim_ids (topic TEXT PRIMARY KEY, id TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sim_connectors (name TEXT PRIMARY KEY, config TEXT NOT NULL, state TEXT NOT NULL);
@@ -311,6 +317,11 @@ class SimulatedTopics:
             group = Reader(sinks.group(sink), 0, state != "stopped" and not cause)
             yield from ((topic, group) for topic in sorted(topics) if sinks.reads(sink, topic))
 
+    def read_storage(self, names: Collection[str]) -> StorageState:
+        """Return what is stored in those topics whose records have a size."""
+        rows = self.file.read(SIZES)
+        return StorageState({topic: Storage(total, one, first) for topic, one, total, first in rows if topic in names})
+
     def watch(self, addresses: Collection[Address], state: str) -> None:
         """Do nothing: no change of this kind takes a right of kplan's own user."""
 
@@ -330,8 +341,8 @@ class SimulatedTopics:
         self.file.close()
 
     # -- what others do to a cluster --------------------------------------------------------------------------------
-    def produce(self, topic: str, count: int, *, at: int | None = None) -> None:
-        """Add `count` records that were written now, or at this time in milliseconds since 1970."""
+    def produce(self, topic: str, count: int, *, at: int | None = None, size: int = 0) -> None:
+        """Add `count` records of `size` bytes together, written now or at this time in milliseconds since 1970."""
         timestamp = int(time.time() * 1000) if at is None else at
         with self.file.write() as db:
             db.execute(
@@ -340,6 +351,9 @@ class SimulatedTopics:
                 (count, timestamp, topic),
             )
             db.execute("INSERT OR IGNORE INTO sim_oldest VALUES (?, ?)", (topic, timestamp))
+            if size:
+                db.execute("INSERT OR IGNORE INTO sim_sizes VALUES (?, 0)", (topic,))
+                db.execute("UPDATE sim_sizes SET bytes = bytes + ? WHERE topic = ?", (size, topic))
 
     def subscribe(self, group: str, topic: str, lag: int = 0, *, active: bool = True) -> None:
         """Let a consumer group read the topic."""
@@ -369,6 +383,7 @@ class SimulatedTopics:
             db.execute("DELETE FROM sim_topics WHERE name = ?", (name,))
             db.execute("DELETE FROM sim_readers WHERE topic = ?", (name,))
             db.execute("DELETE FROM sim_oldest WHERE topic = ?", (name,))
+            db.execute("DELETE FROM sim_sizes WHERE topic = ?", (name,))
             db.execute("DELETE FROM sim_ids WHERE topic = ?", (name,))
             db.execute("DELETE FROM sim_replicas WHERE topic = ?", (name,))
             live.pop(name, None)

@@ -4,7 +4,7 @@
     kplan.yaml   the environments (without it: a simulated cluster of three brokers)
     before*.yaml stacks that are applied first, in the order of their names
     live.json    what happens on the cluster besides kplan, after that:
-                 {"topics": {NAME: {"partitions": 1, "config": {}}}, "records": {NAME: 5},
+                 {"topics": {NAME: {"partitions": 1, "config": {}}}, "records": {NAME: 5}, "bytes": {NAME: 5000},
                  "oldest": {NAME: SECONDS}, "readers": {NAME: {GROUP: LAG}}, "idle": {NAME: {GROUP: LAG}},
                  "deleted": [CONNECTOR], "gone": [TOPIC], "bindings": [NAME], "unbound": [NAME],
                  "users": {NAME: [MECHANISM]}, "quotas": {NAME: {LIMIT: NUMBER}},
@@ -113,6 +113,7 @@ def happen(folder: Path) -> None:
         for name, count in said.get("records", {}).items():
             for age, new in ((said.get("oldest", {}).get(name, 180), 0), (180, count)):
                 topics.produce(name, new, at=(int(EPOCH) - age) * 1000)
+            topics.produce(name, 0, at=(int(EPOCH) - 180) * 1000, size=said.get("bytes", {}).get(name, 0))
         for key, active in (("readers", True), ("idle", False)):
             for name, groups in said.get(key, {}).items():
                 for group, lag in groups.items():

@@ -653,7 +653,7 @@ def reassign(inside: Inside) -> str:
         problem = replicas._find_missing_right(more.values())
         if problem is not None:
             with contextlib.suppress(KplanError):
-                replicas._mover.list_running({name: [0]})
+                replicas.mover.list_running({name: [0]})
                 replicas._set_throttle(more)
                 raise AssertionError("it is allowed all the same")
             return " ".join(f"{problem.message} {problem.help} ".split()) + " "

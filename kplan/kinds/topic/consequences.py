@@ -9,7 +9,7 @@ from kplan.diagnostics import Diagnostic
 from kplan.kinds.base import Consequences
 from kplan.kinds.phases import Phase
 from kplan.kinds.risks import RiskContext
-from kplan.kinds.topic import placement, risks, undo
+from kplan.kinds.topic import forecast, placement, risks, undo
 from kplan.kinds.topic.options import reassignment_of
 from kplan.model import (
     Action,
@@ -21,6 +21,7 @@ from kplan.model import (
     Topic,
     Undo,
 )
+from kplan.model.forecast import Storage, StorageForecast
 
 
 class TopicConsequences(Consequences[Topic]):
@@ -55,6 +56,15 @@ class TopicConsequences(Consequences[Topic]):
 
     def wants_facts(self, change: Change) -> bool:
         return risks.wants_facts(change)
+
+    def changes_storage(self, change: Change) -> bool:
+        return forecast.changes_storage(change)
+
+    def forecast(self, change: Change, storage: Storage, now: int | None) -> StorageForecast | None:
+        return forecast.forecast_change(change, storage, now)
+
+    def forecast_unchanged(self, resource: Topic, storage: Storage, now: int) -> StorageForecast:
+        return forecast.forecast_topic(resource, resource, storage, now)
 
     def find_risks(self, change: Change, context: RiskContext) -> Iterator[Risk]:
         return risks.find_risks(change, context.facts or Facts(), context.now)

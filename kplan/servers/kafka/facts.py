@@ -1,10 +1,7 @@
 """What topics of real brokers store and who reads them, requested for all topics together and within a time limit.
 
 Brokers return offsets, times and consumer groups. Only DescribeLogDirs returns the stored bytes; librdkafka (2.16) does
-not have it, so they stay unknown.
-
-Brokers tell offsets, times and consumer groups. How many bytes they store only DescribeLogDirs tells, which librdkafka
-does not speak (2.16), so that stays unknown.
+not have it, so they stay unknown here (see `storage`).
 """
 
 from __future__ import annotations
@@ -125,6 +122,13 @@ class FactsReader:
             )
             for name, ids in listed.items()
         }
+
+    def read_first_writes(self, partitions: Mapping[str, Collection[int]]) -> dict[str, int]:
+        """Return the time of the oldest record of each topic that has one and of which all partitions answer."""
+        answers = self._read_offsets([(name, p) for name, ids in partitions.items() for p in ids], OLDEST)
+        own = {name: [(name, p) for p in ids] for name, ids in partitions.items()}
+        times = {n: _list_times(places, answers) for n, places in own.items() if not _find_problem(places, answers)}
+        return {name: min(found) for name, found in times.items() if found}
 
     def find_groups_with_positions(self, groups: Collection[str]) -> frozenset[str]:
         """Return those groups that have committed offsets. Raises why one could not be asked."""

@@ -133,11 +133,11 @@ class Reassignments:
 
     def __init__(self, client: Client, timeout: float, throttle: int | None) -> None:
         self.client, self._timeout, self._throttle = client, timeout, throttle
-        self._mover = Mover(client)
+        self.mover = Mover(client)
         self._kept: dict[str, frozenset[str]] = {}  # by topic: the throttles that others had set before
 
     def close(self) -> None:
-        self._mover.close()
+        self.mover.close()
 
     # -- reading ------------------------------------------------------------------------------------------------------
     def placement(self, names: Iterable[str]) -> Placement:
@@ -164,7 +164,7 @@ class Reassignments:
     def _read_sizes(self, replicas: Mapping[str, Replicas], brokers: Iterable[int]) -> dict[tuple[str, int], int]:
         """Return the largest replica of each partition: those that are behind are smaller."""
         sizes: dict[tuple[str, int], int] = {}
-        for (_, name, partition), size in self._mover.read_sizes(replicas, brokers).items():
+        for (_, name, partition), size in self.mover.read_sizes(replicas, brokers).items():
             sizes[name, partition] = max(size, sizes.get((name, partition), 0))
         return sizes
 
@@ -203,7 +203,7 @@ class Reassignments:
         try:
             if problem := self._find_missing_right(moves.values()):
                 return dict.fromkeys(moves, problem)
-            running = self._mover.list_running({name: move.before for name, move in moves.items()})
+            running = self.mover.list_running({name: move.before for name, move in moves.items()})
         except KplanError as problem:
             return dict.fromkeys(moves, self.client.add_acl(problem, Acl("Describe", "Cluster")))
         busy = {name for name, _ in running}
@@ -271,7 +271,7 @@ class Reassignments:
         except KplanError as problem:
             self._try_to_lift_throttle(moves)
             return dict.fromkeys(moves, problem)
-        answers = self._mover.send({name: move.after for name, move in moves.items()})
+        answers = self.mover.send({name: move.after for name, move in moves.items()})
         failures: Failures = {
             name: None if problem is None else self.client.add_acl(problem, Acl("Alter", "Cluster"))
             for name, problem in answers.items()
@@ -405,7 +405,7 @@ class Reassignments:
 
     def _list_unfinished(self, waiting: Mapping[str, Reassignment]) -> dict[str, set[int]]:
         """Return the partitions of each topic that are not in their place, or have a replica that is not in sync."""
-        running = self._mover.list_running({name: move.after for name, move in waiting.items()})
+        running = self.mover.list_running({name: move.after for name, move in waiting.items()})
         listed = self.client.metadata().topics
         unfinished = {}
         for name, move in waiting.items():
@@ -424,7 +424,7 @@ class Reassignments:
             return {}
         topics = {name: move.after for name, move in waiting.items()}
         copied: dict[str, int] = {}
-        for place, size in self._mover.read_sizes(topics, {broker for broker, _, _ in targets}).items():
+        for place, size in self.mover.read_sizes(topics, {broker for broker, _, _ in targets}).items():
             if place in targets:
                 copied[place[1]] = copied.get(place[1], 0) + size
         return copied

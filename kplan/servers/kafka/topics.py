@@ -9,6 +9,7 @@ from typing import Any
 from kplan.diagnostics import Diagnostic, Span
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Action, Address, Change, Facts, Resource, Target
+from kplan.model.forecast import StorageState
 from kplan.servers.base import KAFKA, BackendState, Outcome, Progress, ReportProgress, ignore_progress
 from kplan.servers.connection_errors import NO_PLACES
 from kplan.servers.kafka.client import Client
@@ -102,6 +103,12 @@ class KafkaTopics:
     def facts(self, names: Collection[str]) -> Mapping[Address, Facts]:
         """Return records, the times of the oldest and the newest, and the consumer groups with their lag; not bytes."""
         return FactsReader(self.client).read(names) if names else {}
+
+    def read_storage(self, names: Collection[str]) -> StorageState:
+        """Return the bytes of these topics as far as they are known, and the replicas of each broker."""
+        from kplan.servers.kafka.storage import read_storage
+
+        return read_storage(self.client, self._replicas.mover, names)
 
     def watch(self, addresses: Collection[Address], state: str) -> None:
         """Do nothing: no change of this kind takes a right of kplan's own user."""
