@@ -39,8 +39,12 @@ def run(args: Sequence[str] | None = None) -> int:
         click.echo("interrupted; nothing was changed", err=True)
         return 130
     except click.ClickException as e:
+        hint = _find_hint(e, sys.argv[1:] if args is None else args)
+        if hint and isinstance(e, click.NoSuchOption):
+            e = click.NoSuchOption(e.option_name, ctx=e.ctx)  # without a similar name that means something else
         e.show()
-        _show_hint(e, sys.argv[1:] if args is None else args)
+        if hint:
+            click.echo(hint, err=True)
         return USAGE
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -52,20 +56,17 @@ def run(args: Sequence[str] | None = None) -> int:
         return _report_failure(e)
 
 
-def _show_hint(e: click.ClickException, args: Sequence[str]) -> None:
-    """Say what another tool's flag, or command of a command, is called here."""
+def _find_hint(e: click.ClickException, args: Sequence[str]) -> str:
+    """Return what another tool's flag, or command of a command, is called here; empty where there is no hint."""
     if not isinstance(e, click.UsageError) or e.ctx is None:
-        return
+        return ""
     from kplan.cli.habits import COMMAND_HINTS, find_flag_hint
 
     if isinstance(e, click.NoSuchOption):
         known = {name for parameter in e.ctx.command.get_params(e.ctx) for name in parameter.opts}
-        hint = find_flag_hint(args, known)
-    else:
-        words = " ".join([word for word in args if not word.startswith("-")][:2])
-        hint = f"In kplan: {COMMAND_HINTS[words]}" if " " in words and words in COMMAND_HINTS else ""
-    if hint:
-        click.echo(hint, err=True)
+        return find_flag_hint(args, known)
+    words = " ".join([word for word in args if not word.startswith("-")][:2])
+    return f"In kplan: {COMMAND_HINTS[words]}" if " " in words and words in COMMAND_HINTS else ""
 
 
 def _report_failure(e: Exception) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from kplan.app.ledger import read_ledger
@@ -26,6 +27,7 @@ class ListRequest:
     kinds: tuple[str, ...] = ()  # only these; without them those of every plan, those that are owned, and the globs'
     internal: bool = False  # what is internal too, such as topics whose name begins with __
     unowned: bool = False  # only what no stack owns
+    selector: Mapping[str, str] = field(default_factory=dict)  # labels of what is listed, `team` among them
 
     def choose_kinds(self, owned: Collection[str]) -> frozenset[str]:
         """Return the kinds to read; `owned` are those of which the ledger has resources."""
@@ -37,6 +39,8 @@ class ListRequest:
     def is_wanted(self, address: Address, owner: Owned | None, internal_topics: Collection[str]) -> bool:
         """Whether to list the address. `internal_topics` are those of Connect that kplan.yaml names."""
         if self.unowned and owner is not None:
+            return False
+        if self.selector and not (owner and owner.applied and owner.applied.rules.has(self.selector)):
             return False
         if self.globs:
             texts = (str(address), address.name)

@@ -18,6 +18,7 @@ from kplan.kinds.user.kind import USER
 from kplan.model import Live, Target
 from kplan.model.masks import Mask
 from kplan.project.environment import Environment
+from kplan.project.stack_files import CONFIG
 from kplan.servers.base import CONNECT, KAFKA, REGISTRY, Backend, Cluster, ReportProgress, ignore_progress
 from kplan.state.base import Store
 from kplan.values import dataclass
@@ -44,7 +45,8 @@ def state_file(environment: Environment) -> Path:
 def describe_cluster(environment: Environment) -> str:
     """Return the environment with the cluster that it names, for the head of what a command prints."""
     if environment.simulated:
-        return f"env {environment.name} · SIMULATED cluster {state_file(environment)}"
+        reason = "" if environment.file else f", no {CONFIG} here or above"
+        return f"env {environment.name} · SIMULATED cluster {state_file(environment)}{reason}"
     servers = environment.bootstrap or environment.connect.get("url", "")
     return f"env {environment.name} · {servers}"
 

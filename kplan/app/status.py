@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kplan.diagnostics import KplanError
+from kplan.diagnostics import Invalid, KplanError, codes, error
 from kplan.inspect import status
 from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
 from kplan.planning.reading import read_addresses
@@ -51,6 +53,23 @@ def read_status(
         )
     millis = int(runtime.now().timestamp() * 1000)
     return status.make_document(loaded.stacks, live, facts, runs, settings, at, millis, environment.name)
+
+
+def select_labelled(loaded: Loaded, selector: Mapping[str, str]) -> Loaded:
+    """Return the stacks with those resources alone that have all labels of the selector. Raises Invalid where there
+    are none."""
+    if not selector:
+        return loaded
+    selected = [
+        replace(stack, resources={a: each for a, each in stack.resources.items() if each.rules.has(selector)})
+        for stack in loaded.stacks
+    ]
+    kept = [stack for stack in selected if stack.resources]
+    if not kept:
+        words = ", ".join(f"{key}={value}" for key, value in selector.items())
+        help = "`kplan show --stack STACK` prints the labels of a stack's resources"
+        raise Invalid([error(codes.K237, "a pattern matches nothing", f"--selector {words}", help=help)])
+    return replace(loaded, stacks=kept)
 
 
 def restart_failed(opened: OpenEnvironment, address: Address, attempt: str, runtime: Runtime) -> None:

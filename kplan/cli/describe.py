@@ -31,12 +31,17 @@ if TYPE_CHECKING:
 def command(session: Session, address: str) -> int:
     from kplan.app.describe import describe_resource, encode_description
     from kplan.app.servers import describe_cluster
-    from kplan.kinds.registry import parse_address
+    from kplan.kinds.registry import KINDS, parse_address
     from kplan.render.describe import render_description
     from kplan.render.text import clean
 
     session.takes_project = True
-    parsed = parse_address(address)
+    try:
+        parsed = parse_address(address)
+    except ValueError as e:
+        is_split = address in KINDS and session.paths
+        help = f"Did you mean {address}/{session.paths[0]}?" if is_split else f"{str(e)[:1].upper()}{str(e)[1:]}."
+        raise click.UsageError(help) from e
     loaded = _load(session)
     with session.open(loaded.environment) as opened, session.show_progress():
         document = encode_description(describe_resource(parsed, loaded, opened, session.runtime))

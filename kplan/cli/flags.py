@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from kplan.cli.options import combine, option
+from kplan.cli.options import F, combine, option
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
@@ -49,6 +49,13 @@ def parse_env_files(files: Sequence[str]) -> dict[str, str]:
             reason = "not UTF-8 text" if isinstance(e, UnicodeDecodeError) else getattr(e, "strerror", None) or str(e)
             raise click.BadParameter(f"{file}: {reason}", param_hint="--env-file")
     return {name: value for name, value in values.items() if "\0" not in value}
+
+
+def make_selector(help: str) -> Callable[[F], F]:
+    """Return the option --selector, which may be repeated."""
+    return option(
+        "--selector", "selectors", metavar="KEY=VALUE", multiple=True, help=f"{help} Repeatable: all must fit."
+    )
 
 
 LOADING = combine(
@@ -108,13 +115,7 @@ PLANNING = combine(
         multiple=True,
         help="Plan only this address (globs, @FILE) and what it needs.",
     ),
-    option(
-        "--selector",
-        "selectors",
-        metavar="KEY=VALUE",
-        multiple=True,
-        help="Plan only what has this label, or this team (team=NAME), and what it needs. Repeatable: all must fit.",
-    ),
+    make_selector("Plan only what has this label, or this team (team=NAME), and what it needs."),
     option("--exclude", "excluded", metavar="ADDR", multiple=True, help="Leave out this address (globs, @FILE)."),
     option("--replace", "replaced", metavar="ADDR", multiple=True, help="Delete and recreate; always a danger."),
     option(

@@ -9,6 +9,8 @@ from typing import Final
 # By the words of a command that kplan does not have.
 COMMAND_HINTS: Final[Mapping[str, str]] = {
     "check": "`kplan validate` reports every error of the stacks",
+    "acls": "`kplan list 'acl/*'` shows bindings",
+    "connectors": "`kplan list 'connector/*'` shows live connectors, and `kplan status` their health",
     "console": "`kplan show --stack STACK` prints a stack with its variables and topics",
     "create": "`kplan apply` creates what a stack declares",
     "delete": "`kplan destroy STACK` deletes a stack; a single resource goes to `removed:` in its stack",
@@ -19,6 +21,8 @@ COMMAND_HINTS: Final[Mapping[str, str]] = {
     "format": "`kplan fmt` brings stack files into canonical order",
     "get": "`kplan list` shows live resources, and `kplan list 'topic/shop.*'` some of them",
     "lint": "`kplan validate` reports every error of the stacks",
+    "lock": "a plan and an apply name who holds the lock, and it ends with its process",
+    "locks": "a plan and an apply name who holds the lock, and it ends with its process",
     "log": "`kplan history` lists the runs",
     "ls": "`kplan list` shows live resources",
     "output": "`kplan show --stack STACK` prints a stack with its variables and topics",
@@ -34,6 +38,7 @@ COMMAND_HINTS: Final[Mapping[str, str]] = {
     "state show": "`kplan list` shows live resources and their owners",
     "taint": "`kplan plan --replace ADDR` deletes and recreates a resource",
     "test": "stacks are tested in pytest: see docs/testing.md",
+    "topics": "`kplan list 'topic/*'` shows live topics",
     "undo": "`kplan recover` puts back an interrupted run",
     "unlock": "there is nothing to unlock: a lock ends with its process",
     "up": "`kplan apply` makes the changes",
@@ -78,6 +83,7 @@ def find_flag_hint(words: Sequence[str], known: Collection[str]) -> str:
         name = word.lstrip("-").partition("=")[0]
         if len(name) > 1 and not word.startswith("--") and f"--{name}" in known:
             return f"Flags have two dashes: --{name}"
-        if hint := FLAG_HINTS.get(name):
+        hint = FLAG_HINTS.get(name, "")
+        if hint and ("--format json" not in hint or "--format" in known):
             return f"In kplan: {hint}"
     return ""

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from kplan.cli.command import run_command
-from kplan.cli.flags import LOADING, SHOWING
+from kplan.cli.flags import LOADING, SHOWING, make_selector, parse_selector
 from kplan.cli.options import option
 from kplan.cli.session import Session
 from kplan.kinds.registry import KINDS
@@ -31,11 +31,19 @@ from kplan.kinds.registry import KINDS
     is_flag=True,
     help="Include internal topics: __…, and those of Connect and registries that no stack owns.",
 )
+@make_selector("Only what has this label, or belongs to this team (team=NAME), as it was applied.")
 @option("--unowned", is_flag=True, help="Only resources without an owner.")
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="A table, or JSON.")
 @SHOWING
 @run_command
-def command(session: Session, globs: tuple[str, ...], kinds: tuple[str, ...], internal: bool, unowned: bool) -> int:
+def command(
+    session: Session,
+    globs: tuple[str, ...],
+    kinds: tuple[str, ...],
+    internal: bool,
+    unowned: bool,
+    selectors: tuple[str, ...],
+) -> int:
     from kplan.app.list import ListRequest, find_similar, list_resources
     from kplan.app.servers import describe_cluster
 
@@ -45,7 +53,7 @@ def command(session: Session, globs: tuple[str, ...], kinds: tuple[str, ...], in
         if unowned:
             raise click.UsageError("--unowned needs --bootstrap: who owns what is in Kafka")
         session.note("warning: topics and owners are not listed: no brokers given (--bootstrap HOST:PORT)")
-    request = ListRequest(globs, kinds, internal, unowned)
+    request = ListRequest(globs, kinds, internal, unowned, parse_selector(selectors))
     with session.open(environment) as opened, session.show_progress():
         rows = list_resources(request, opened, session.runtime)
         hint = "" if rows or not globs else find_similar(globs, opened)

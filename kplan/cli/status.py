@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kplan.cli.command import run_command
-from kplan.cli.flags import CHANGED_SINCE, LOADING, SHOWING, parse_seconds
+from kplan.cli.flags import CHANGED_SINCE, LOADING, SHOWING, make_selector, parse_seconds, parse_selector
 from kplan.cli.options import option
 from kplan.cli.session import Session
 
@@ -32,17 +32,20 @@ if TYPE_CHECKING:
     help="Repeat until Ctrl-C, and restart what failed where `restart_failed` is set.",
 )
 @option("--interval", metavar="TIME", default="5s", show_default=True, help="Interval of --watch.")
+@make_selector("Only what has this label, or this team (team=NAME).")
 @option("--logins", is_flag=True, help="Try the password of every user; brokers log each failure.")
 @option("--format", type=click.Choice(["text", "json"]), default="text", help="The view on standard output.")
 @SHOWING
 @run_command
-def command(session: Session, watch: bool, interval: str, logins: bool) -> int:
+def command(session: Session, watch: bool, interval: str, logins: bool, selectors: tuple[str, ...]) -> int:
     session.takes_project = True
     if logins and watch:
         raise click.UsageError("--logins tries each password once: leave out --watch")
     pause = max(0.5, parse_seconds(interval, "--interval"))
     loaded = session.load_valid()
-    from kplan.app.status import read_status, restart_failed
+    from kplan.app.status import read_status, restart_failed, select_labelled
+
+    loaded = select_labelled(loaded, parse_selector(selectors))
     from kplan.inspect.status import FailedConnectors, Restarts
 
     opened = session.open(loaded.environment)

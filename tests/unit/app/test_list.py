@@ -55,3 +55,21 @@ def test_topics_of_connect_and_registries_are_listed_to_who_asks_or_owns_them(ad
     assert ListRequest((address,)).is_wanted(resource, None, internal)
     assert ListRequest().is_wanted(resource, owner, internal) is not resource.name.startswith("__")
     assert not ListRequest((address,), unowned=True).is_wanted(resource, owner, internal)
+
+
+def test_labels_select_what_is_listed(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.write("stack.yaml", STACK.replace("shop.customers:", "shop.customers: {team: crm, labels: {tier: gold}}"))
+    shell.kplan("apply", "stack.yaml", "--yes")
+    rows = shell.kplan("list", "--selector", "team=crm,tier=gold", "--format", "json").json
+    assert [row["address"] for row in rows] == ["topic/shop.customers"]
+    assert "0 resources." in shell.kplan("list", "--selector", "team=crm,tier=silver").out
+    shell.kplan("list", "--selector", "crm", expect=64)
+
+
+def test_labels_select_what_has_a_status(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.write("stack.yaml", STACK.replace("shop.customers:", "shop.customers: {team: crm}"))
+    shell.kplan("apply", "stack.yaml", "--yes")
+    assert "1 of 1 there" in shell.kplan("status", "stack.yaml", "--selector", "team=crm").out
+    assert "K237" in shell.kplan("status", "stack.yaml", "--selector", "team=web", expect=4).err

@@ -32,6 +32,10 @@ from tests.shell import Shell
         ("plan --json", "--format json"),
         ("plan --watch", "`kplan status --watch`"),
         ("plan -f stack.yaml", "without a flag"),
+        ("version --json", "--format json"),
+        ("topics", "`kplan list 'topic/*'`"),
+        ("describe topic shop.orders", "Did you mean topic/shop.orders?"),
+        ("describe shop.orders", "is not an address: write topic/NAME"),
     ],
 )
 def test_another_tools_word_has_a_hint(line: str, words: str, tmp_path: Path) -> None:
@@ -43,6 +47,17 @@ def test_another_tools_word_has_a_hint(line: str, words: str, tmp_path: Path) ->
 def test_what_nobody_calls_so_has_none(line: str, tmp_path: Path) -> None:
     ended = Shell(tmp_path).kplan(*shlex.split(line), expect=None)
     assert "In kplan" not in ended.err and "Did you mean" not in ended.err
+
+
+def test_a_hint_is_not_beside_a_similar_name_with_another_meaning(tmp_path: Path) -> None:
+    assert "--width" not in Shell(tmp_path).kplan("plan", "--watch", expect=64).err
+    assert "In kplan" not in Shell(tmp_path).kplan("completion", "--json", expect=64).err
+
+
+def test_versions_are_a_document_too(tmp_path: Path) -> None:
+    assert Shell(tmp_path).kplan("version", "--format", "json").json.keys() == {
+        "kplan", "python", "confluent_kafka", "librdkafka"
+    }  # fmt: skip
 
 
 def test_hints_name_what_is_there() -> None:
