@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +17,11 @@ from kplan.text import format_ranges
 if TYPE_CHECKING:
     from kplan.app.runtime import Runtime
     from kplan.execution.rehearsal import Stage
+    from kplan.model import Address, Owned
     from kplan.planning.document import Plan
     from kplan.project.environment import Simulated
 
-MAX_WORK: Final = 24_000  # steps in all runs of a rehearsal together
+MAX_WORK: Final = 82_000  # steps in all runs of a rehearsal together
 MIN_BROKERS: Final = 3
 IN_MEMORY: Final = Path("/dev/shm")  # of Linux; elsewhere a plain temporary folder
 
@@ -58,8 +59,9 @@ def rehearse_plan(plan: Plan, runtime: Runtime, max_work: int = MAX_WORK) -> Reh
     with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
         original = Path(folder, "before.db")
         try:
-            with _open_stage(prepared, original) as stage:
+            with _open_stage(prepared, original, {}) as stage:
                 seed(prepared, stage, moment)
+                ledger = stage.store.ledger()
         except KplanError as failure:
             return Rehearsal(len(plan.steps), obstacle=failure.message)
 
@@ -69,7 +71,7 @@ def rehearse_plan(plan: Plan, runtime: Runtime, max_work: int = MAX_WORK) -> Reh
             if original.exists():  # something was there before
                 shutil.copyfile(original, copy)
             try:
-                with _open_stage(prepared, copy) as stage:
+                with _open_stage(prepared, copy, ledger) as stage:
                     yield stage
             finally:
                 for file in original.parent.glob("now.db*"):
@@ -79,20 +81,19 @@ def rehearse_plan(plan: Plan, runtime: Runtime, max_work: int = MAX_WORK) -> Reh
 
 
 @contextmanager
-def _open_stage(plan: Plan, path: Path) -> Iterator[Stage]:
-    """Open the simulated cluster and the state in the file, which need not exist yet."""
-    from kplan.app.servers import open_cluster, open_store
+def _open_stage(plan: Plan, path: Path, ledger: Mapping[Address, Owned]) -> Iterator[Stage]:
+    """Open the simulated cluster in the file, which need not exist yet, with this ledger in memory."""
+    from kplan.app.servers import open_cluster
     from kplan.execution.rehearsal import Stage
     from kplan.project.environment import Environment
+    from kplan.state.memory import MemoryStore
 
     environment = Environment(plan.env, folder=str(path.parent), simulated=_make_simulated(plan), sqlite=path.name)
     cluster = open_cluster(environment)
-    store = open_store(environment)
     try:
-        yield Stage(environment, cluster, store)
+        yield Stage(environment, cluster, MemoryStore(ledger))
     finally:
         cluster.close()
-        store.close()
 
 
 def _make_simulated(plan: Plan) -> Simulated:
