@@ -8,8 +8,8 @@ from kplan.kinds.registry import KINDS
 from kplan.language.fmt import KeyOrders, Order
 
 _VARIABLE = ("type", "default", "env", "sensitive", "minimum", "maximum", "pattern", "enum", "description")
-_ENVIRONMENT = ("kafka", "connect", "authorizer", "state", "variables", "defaults", "topics", "connectors", "guards",
-                "timeouts", "retry", "notify", "simulated")  # fmt: skip
+_ENVIRONMENT = ("kafka", "connect", "authorizer", "state", "variables", "defaults", "topics", "connectors", "links",
+                "guards", "timeouts", "retry", "notify", "simulated")  # fmt: skip
 _TEMPLATE = ("version", "template", "description", "extends", "class", "parameters", "config", "table", "columns",
              "topics", "defaults", "unique", "values", "renamed")  # fmt: skip
 

@@ -260,6 +260,7 @@ class Stack:
     unset_env: Mapping[str, str] = field(default_factory=dict)  # by variable: what its `env:` names
     state_topic: str = STATE_TOPIC  # kplan's own: given up where the stack owns it, never deleted
     policies: tuple[Policy, ...] = ()  # the project's
+    links: Mapping[str, str] = field(default_factory=dict)  # patterns of a user interface's addresses, by kind
 
     @property
     def path(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -87,6 +87,7 @@ class Plan:
     owned: int = 0  # resources that the stack owned when the plan was made
     rehearsal: Rehearsal | None = None  # what came of it on a simulation
     forecast: Forecast | None = None  # what the topics that change will store
+    links: Mapping[str, str] = field(default_factory=dict)  # patterns of a user interface's addresses, by kind
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -188,6 +189,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         **({"sources": [asdict(source) for source in plan.sources]} if plan.sources else {}),
         **({"contents": contents} if (contents := find_contents(plan.changes)) else {}),
         **({"rehearsal": _encode_rehearsal(plan.rehearsal)} if plan.rehearsal else {}),
+        **({"links": dict(plan.links)} if plan.links else {}),
         **({"forecast": encode_forecast(plan.forecast)} if plan.forecast and plan.forecast.replicas else {}),
     }
     document["digest"] = document_digest(document)
@@ -305,6 +307,7 @@ def from_json(data: Mapping[str, Any], *, verify: bool = True) -> Plan:
             owned=data["read"].get("owned", 0),
             rehearsal=_decode_rehearsal(data.get("rehearsal")),
             forecast=decode_forecast(data),
+            links=read_text_map(data, "links"),
         )
         document = to_json(plan)
         del document["digest"]  # a newer kplan's is of more than this one knows

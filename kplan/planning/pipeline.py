@@ -318,6 +318,7 @@ def _plan(
         sources=tuple(check for check in draft.sources if check.connector in names),
         owned=managed,
         forecast=make_forecast(changes, state, milliseconds(options.created_at)),
+        links=stack.links,
     )
 
 

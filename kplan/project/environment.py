@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
@@ -56,6 +57,7 @@ ADDRESS_SETTINGS = (
     "internal_topics",
 )  # plans and the state contain them
 URL_SETTINGS = ("url", "webhook", "token_url", "proxy")
+LINK_PLACEHOLDERS = ("name", "server", "env")
 OIDC = "oidc"  # the only options of a Connect that are a block of their own
 ADDRESS_KEYS = (("kafka", "bootstrap.servers"), ("connect", "url"))
 
@@ -129,6 +131,7 @@ class Environment:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     passwords: tuple[str, ...] = field(default=(), repr=False)  # those of the secrets that are certainly secret
     providers: Mapping[str, keeping.Provider] = field(default_factory=dict, repr=False)  # of secrets, by name
+    links: Mapping[str, str] = field(default_factory=dict)  # to a user interface, by kind
     overrides: Mapping[str, Mapping[str, Override]] = field(default_factory=dict)  # of resources, by section and name
 
     @property
@@ -452,8 +455,22 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
         secrets=tuple(dict.fromkeys([*reader.secrets, *passwords, *_collect_webhook_secrets(data)])),
         passwords=tuple(passwords),
         providers=reader.source.providers,
+        links=_read_links(reader, (*at, "links"), data.get("links") or {}),
         overrides=read_overrides(reader.document, at, data),
     )
+
+
+def _read_links(reader: _Reader, path: tuple[str, ...], links: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the patterns of links; report the placeholders that have no meaning."""
+    for kind, pattern in links.items():
+        for placeholder in re.findall(r"\{([^{}]*)\}", pattern):
+            if placeholder not in LINK_PLACEHOLDERS:
+                close = difflib.get_close_matches(placeholder, LINK_PLACEHOLDERS, 1)
+                known = ", ".join(f"{{{each}}}" for each in LINK_PLACEHOLDERS)
+                help = f"did you mean {{{close[0]}}}?" if close else f"known: {known}"
+                summary = "an unknown placeholder of a link"
+                reader.report((*path, kind), codes.K203, summary, f"{{{placeholder}}} in {pattern}", help)
+    return links
 
 
 def _read_client_settings(reader: _Reader, path: tuple[str, ...], data: Mapping[str, Any]) -> dict[str, str]:

@@ -95,6 +95,7 @@ class Expansion(ExpansionContext):
             {name: variable for name in values.unset if (variable := (data["variables"][name] or {}).get("env"))},
             env.kafka_topic,
             env.policies,
+            env.links,
         )
 
     def _merge_guards(self, data: Mapping[str, Any], env: Environment) -> Guards:

@@ -18,12 +18,14 @@ from kplan.inspect.lineage import (
     name_kind,
     split_table_id,
 )
+from kplan.kinds.groups import name_sink_group
 from kplan.kinds.nouns import count_kind, name_several
 from kplan.kinds.registry import KINDS
 from kplan.render.text import format_sign
 from kplan.text import format_ranges
 from kplan.values import dataclass
 
+GROUP = "group"  # the kind of boxes of consumer groups
 MAX_BOXES = 60  # in one drawing
 MAX_SIMILAR = 4  # more topics or tables with the same lines become one box
 MAX_LABEL_LETTERS, LETTER_WIDTH = 38, 7.25  # a box's longest label, and the width of a letter
@@ -93,9 +95,9 @@ class Drawing:
 
 
 def draw(document: Json) -> Drawing | None:
-    """Return the drawing of a plan; None where no connector is among its changes."""
+    """Return the drawing of a plan; None where no connector is among its changes, and no group reads its topics."""
     changes = {change["address"]: change for change in document["changes"]}
-    lines = _make_lines(changes.values())
+    lines = [*_make_lines(changes.values()), *_list_reader_lines(changes)]
     if not lines:
         return None
     linked = {end for line in lines for end in (line.start, line.end)}
@@ -134,6 +136,23 @@ def _make_lines(changes: Iterable[Json]) -> list[Line]:
                 state = "gone" if ends not in new else "same" if ends in old else "new"
                 lines.append(Line(*ends, state))
     return lines
+
+
+def _list_reader_lines(changes: Mapping[str, Json]) -> Iterator[Line]:
+    """Yield the lines from topics that change to who reads them, as far as the plan knows: consumer groups, and sinks
+    that the plan does not change."""
+    moving = [address for address in changes if moves_records(name_kind(address))]
+    own = {name_sink_group(address.partition("/")[2]) for address in moving}
+    for address, change in changes.items():
+        facts = [risk["facts"] for risk in change["risks"] if risk.get("facts")]
+        if not facts:
+            continue
+        state = "gone" if change["after"] is None else "same"
+        sinks = {name for each in facts for name in each.get("sinks", ())}
+        groups = {reader["group"] for each in facts for reader in each.get("readers", ())} - own
+        readers = [f"connector/{name}" for name in sorted(sinks) if f"connector/{name}" not in changes]
+        readers += [f"{GROUP}/{group}" for group in sorted(groups - set(map(name_sink_group, sinks)))]
+        yield from (Line(address, reader, state) for reader in readers)
 
 
 def _complete_live(change: Json) -> Json | None:
@@ -227,9 +246,13 @@ def _choose_boxes(boxes: Mapping[str, FlowBox], lines: Sequence[Line]) -> set[st
         neighbours[line.start].append(line.end)
         neighbours[line.end].append(line.start)
     weight = {key: (_rank_box(box), box.step or 1 << 30) for key, box in boxes.items()}
-    connectors = [key for key, box in boxes.items() if moves_records(box.kind)]
+    anchors = [
+        key
+        for key, box in boxes.items()
+        if moves_records(box.kind) or any(name_kind(each) == GROUP for each in neighbours[key])
+    ]
     chosen: set[str] = set()
-    for key in sorted(connectors, key=lambda k: min(weight[member] for member in (k, *neighbours[k]))):
+    for key in sorted(anchors, key=lambda k: min(weight[member] for member in (k, *neighbours[k]))):
         group = {key, *neighbours[key]}
         if len(chosen | group) <= MAX_BOXES:
             chosen |= group
@@ -248,7 +271,7 @@ def _describe_left_out(hidden: Sequence[FlowBox], unconnected: Mapping[str, int]
     if hidden:
         kinds = Counter(box.kind for box in hidden)
         boxes = [count_kind(kinds[kind], kind) for kind in KINDS if kinds[kind] and moves_records(kind)]
-        others = [TABLE, *(kind for kind in KINDS if not moves_records(kind))]
+        others = [TABLE, GROUP, *(kind for kind in KINDS if not moves_records(kind))]
         boxes += [f"{kinds[kind]} boxes of {name_several(kind)}" for kind in others if kinds[kind]]
         sentences.append(f"Left out to keep the drawing readable: {' and '.join(boxes)}. The list of steps has all.")
     for kind in KINDS:
@@ -331,7 +354,7 @@ def _draw_curve(a: FlowBox, b: FlowBox) -> str:
 def _write_sentences(boxes: Mapping[str, FlowBox], lines: Sequence[Line]) -> Iterator[str]:
     """Yield the drawing in words: a sentence for each connector and direction."""
     for key, box in boxes.items():
-        if moves_records(box.kind):
+        if moves_records(box.kind) or box.kind == GROUP:
             for verb, ends in (
                 ("feeds", [(line.end, line.state) for line in lines if line.start == key]),
                 ("reads", [(line.start, line.state) for line in lines if line.end == key]),

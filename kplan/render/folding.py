@@ -23,6 +23,7 @@ class Fold:
     title: str
     noun: str
     parts: Sequence[str]
+    is_alike: bool = False  # all have the same attributes
 
     @property
     def first(self) -> Json:

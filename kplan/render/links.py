@@ -1,4 +1,4 @@
-"""Link places in files to the commit that holds them, where the CI service shows its files on the web."""
+"""Link places in files to the commit that holds them, and resources to a user interface, where these are on the web."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from kplan.render.findings import move_to_root
 from kplan.render.text import Context
 
 WEB_ADDRESS = re.compile(r"https?://[!-~]{1,500}")
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
 COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
 
@@ -31,8 +32,25 @@ def make_source_url(document: Mapping[str, Any], source: Mapping[str, Any] | Non
     return address if WEB_ADDRESS.fullmatch(address) else ""
 
 
-def add_source_urls(document: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-    """Return the document with a `url` at the place of each step and problem that can be seen on the web."""
+def make_resource_url(document: Mapping[str, Any], change: Mapping[str, Any]) -> str:
+    """Return the address of a resource in the environment's user interface; empty for one that is not there yet."""
+    pattern = (document.get("links") or {}).get(change["kind"], "")
+    if not pattern or change["before"] is None:
+        return ""
+    name = change.get("moved_from", change["address"]).partition("/")[2]
+    server, _, own = name.rpartition("/")
+    values = {"name": own, "server": server or "default", "env": document["stack"]["env"]}
+    address = PLACEHOLDER.sub(lambda match: quote(values.get(match[1], match[0]), safe=""), pattern)
+    return address if WEB_ADDRESS.fullmatch(address) else ""
+
+
+def add_urls(document: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+    """Return the document with a `url` at each resource that a user interface shows, and at each place of a step or a
+    problem that can be seen on the web."""
+    if document.get("links"):
+        urls = [make_resource_url(document, change) for change in document["changes"]]
+        changes = [{**each, "url": url} if url else each for each, url in zip(document["changes"], urls, strict=True)]
+        document = {**document, "changes": changes}
     if not context.source_url:
         return document
 

@@ -21,9 +21,10 @@ from typing import Any
 
 from kplan.diagnostics import Span, codes
 from kplan.render import text
+from kplan.render.blocks import fold_blocks
 from kplan.render.facts import describe_snapshot
 from kplan.render.findings import move_to_root
-from kplan.render.folding import Fold, find_failing, fold_steps
+from kplan.render.folding import Fold, find_failing
 from kplan.render.forecast import describe_forecast
 from kplan.render.gfm import (
     count_characters,
@@ -37,7 +38,7 @@ from kplan.render.gfm import (
 )
 from kplan.render.graph import draw_graph
 from kplan.render.growth import describe_growth
-from kplan.render.links import add_source_urls
+from kplan.render.links import add_urls
 from kplan.render.many import has_content
 from kplan.render.patch import write_fold, write_patch
 from kplan.render.rehearsal import describe_rehearsal
@@ -69,7 +70,7 @@ Json = Mapping[str, Any]
 
 def render(documents: Sequence[Json], context: Context, limit: int = MAX_CHARACTERS) -> str:
     """Return the comment; one line where there are no changes and no problems."""
-    documents = [_move_to_root(add_source_urls(document, context), context.base) for document in documents]
+    documents = [_move_to_root(add_urls(document, context), context.base) for document in documents]
     if not any(has_content(document) for document in documents):
         return f"{format_marker(documents, context)}\n{_render_unchanged(documents, context)}\n"
     content = make_review(documents, context.command_line or " ".join(["kplan", context.command, *context.paths]))
@@ -229,7 +230,7 @@ def _format_note(note: str) -> str:
 # -- one stack --------------------------------------------------------------------------------------------------------
 def _render_stack(document: Json, context: Context, form: Form, several: bool) -> Iterator[Part]:
     """Yield the stack's steps in their order, and what opens with a click: warnings, drift, diffs, the graph."""
-    items = list(fold_steps(document["changes"], find_failing(document)))
+    items = list(fold_blocks(document["changes"], find_failing(document)))
     rows = [_make_fold_row(item) if isinstance(item, Fold) else _make_row(item, form) for item in items]
     if several:
         needed = any(item.rank is Rank.ALWAYS for item in rows)
@@ -281,6 +282,7 @@ def _rank_step(change: Json) -> tuple[Rank, str]:
 def _format_row(change: Json) -> str:
     mark = text.format_sign(change) + ("" if change["undo"]["complete"] else "!")
     address = format_code(change["address"], MAX_ADDRESS_LENGTH)
+    address = format_link(address, change.get("url", "")) or address
     return format_row([str(change["step"]), f"`{mark}`", address, _describe_step(change), _describe_undo(change)])
 
 
@@ -366,7 +368,7 @@ def _format_drift(difference: Json) -> str:
 
 
 def _render_diffs(document: Json) -> Part:
-    changes = list(fold_steps(document["changes"], find_failing(document)))
+    changes = list(fold_blocks(document["changes"], find_failing(document)))
     is_brief = sum(len(change.steps) for change in changes if isinstance(change, Fold)) > MAX_DESCRIBED
     ranks = {Rank.CREATE: Rank.CREATE_DIFF, Rank.LEDGER: Rank.CREATE_DIFF}
     items = []

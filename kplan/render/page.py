@@ -14,13 +14,14 @@ from typing import Any
 from kplan.diagnostics import codes
 from kplan.kinds.nouns import count_kind
 from kplan.render import text
+from kplan.render.blocks import fold_blocks
 from kplan.render.excerpt import Excerpt, Stretch, make_excerpts, split_steps
 from kplan.render.facts import describe_snapshot, format_age
 from kplan.render.flow import Drawing, draw
-from kplan.render.folding import Fold, find_failing, fold_steps
+from kplan.render.folding import Fold, find_failing
 from kplan.render.forecast import describe_forecast, describe_storage
 from kplan.render.growth import describe_growth
-from kplan.render.links import add_source_urls, find_url
+from kplan.render.links import add_urls, find_url
 from kplan.render.rehearsal import describe_rehearsal
 from kplan.render.steps import (
     Row,
@@ -116,6 +117,7 @@ class StepView:
     stack: str
     numbers: str = ""
     members: Sequence[MemberView] = ()
+    url: str = ""  # of the resource in a user interface
 
     @property
     def total(self) -> int:
@@ -233,7 +235,7 @@ class PageView:
 
 def make_page(documents: Sequence[Json], context: text.Context) -> PageView:
     """Return the page, of one document a stack."""
-    documents = [add_source_urls(document, context) for document in documents]
+    documents = [add_urls(document, context) for document in documents]
     pairs = zip(documents, make_excerpts(documents), strict=True)
     stacks = [_make_stack(f"s{i}", document, excerpt, context) for i, (document, excerpt) in enumerate(pairs, 1)]
     steps = [step for stack in stacks for step in stack.steps]
@@ -479,7 +481,7 @@ def _fold_parts(items: Iterable[Json | Stretch], alone: Collection[str]) -> Iter
         if is_stretch:
             yield from group
         else:
-            yield from fold_steps([item for item in group if not isinstance(item, Stretch)], alone)
+            yield from fold_blocks([item for item in group if not isinstance(item, Stretch)], alone)
 
 
 def _make_step(
@@ -500,14 +502,16 @@ def _make_step(
         for n, step in enumerate(item.steps)
     ]
     notes = [note for note in (text.REASONS.get(item.first["reason"]),) if note]
+    first = _make_single_step(id, stack, item.first, numbers, command_line, created_at)
     return replace(
-        _make_single_step(id, stack, item.first, numbers, command_line, created_at),
+        first,
         address=item.title,
         place=item.place,
         brief=item.summary,
         notes=notes,
-        rows=(),
-        attributes=(),
+        rows=first.rows if item.is_alike else (),
+        attributes=first.attributes if item.is_alike else (),
+        effects=(),
         risks=[_make_risk(risk, created_at) for risk in item.notes],
         undo=f"{text.describe_undo(item.first)}, for each",
         numbers=item.numbers,
@@ -546,6 +550,7 @@ def _make_single_step(
         remedies=list(text.list_remedies(change, command_line)) if text.list_open_dangers(change) else (),
         badges=[_make_badge(tag, risks) for tag in tags],
         stack=stack,
+        url=change.get("url", ""),
     )
 
 

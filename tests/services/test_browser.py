@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,11 @@ from tests import plans
 from tests.services.browser import Browser
 
 PHONE, DESK = (390, 844), (1280, 900)
+HOST = "https://ui.example.com"
+MAX_RENDERING_MS = 2000  # of 500 steps
 SIZES = pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
 PLANS = pytest.mark.parametrize("name", ["small", "large"])
+ALL_PLANS = pytest.mark.parametrize("name", ["small", "large", "rich"])
 THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
 CONTEXT = Context(("stack.yaml",), command_line="kplan plan stack.yaml")
 
@@ -47,7 +50,32 @@ def pages(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> dict[st
         path = folder / "plan.html"
         path.write_text(html.render([document], CONTEXT), "utf-8")
         found[name] = Page(document, path)
-    return found
+    folder = tmp_path_factory.mktemp("rich")
+    document = enrich(found["small"].document)
+    context = replace(CONTEXT, source_url=f"{HOST}/shop/blob/{{commit}}/{{path}}#L{{line}}", author="ana, #17")
+    path = folder / "plan.html"
+    path.write_text(html.render([document], context), "utf-8")
+    return {**found, "rich": Page(document, path)}
+
+
+def enrich(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plan with all that a page can have in addition: links, a rehearsal, forecasts, a denied change."""
+    storage = {"bytes": 3 << 40, "rate": 2e6, "window": 604_800, "after": 9 << 40, "seconds": 1_500_000}
+    changes = [{**change, "storage": storage} if change["before"] else change for change in document["changes"]]
+    denied = {
+        "code": "K470", "severity": "error", "summary": "a policy denies a change", "detail": "no-deletes: ask",
+        "help": "ask the team", "address": "topic/shop.old", "attribute": "", "path": "kplan.yaml", "line": 9,
+        "column": 5, "end_line": 9, "end_column": 9, "addresses": ["topic/shop.old"],
+    }  # fmt: skip
+    return {
+        **document,
+        "stack": {**document["stack"], "commit": "0123456789abcdef0123456789abcdef01234567"},
+        "changes": changes,
+        "links": {"topic": f"{HOST}/{{env}}/topics/{{name}}", "connector": f"{HOST}/{{server}}/{{name}}"},
+        "forecast": {"replicas": {"1": 40_000, "2": 39_999, "3": 40_001}},
+        "rehearsal": {"points": 10, "tried": 10, "restored": 6, "kept": 4, "problems": [], "obstacle": ""},
+        "diagnostics": [*document["diagnostics"], denied],
+    }
 
 
 def shown(browser: Browser) -> list[str]:
@@ -92,7 +120,7 @@ def until(browser: Browser, condition: str, seconds: float = 10) -> None:
 
 
 # -- what it asks for, and how it fits --------------------------------------------------------------------------------
-@PLANS
+@ALL_PLANS
 @SIZES
 @THEMES
 def test_it_fits_and_asks_nobody_for_anything(
@@ -301,13 +329,63 @@ return [...found].map(([what, [has, least]]) => [what, has, least]);
 def test_contrast_is_what_wcag_aa_asks(
     browser: Browser, pages: dict[str, Page], size: tuple[int, int], theme: str
 ) -> None:
-    browser.open(pages["small"].path, *size, prefers_color_scheme=theme)
+    browser.open(pages["rich"].path, *size, prefers_color_scheme=theme)
     browser.run("for (const each of document.querySelectorAll('details')) each.open = true;"
                 "document.querySelector('fieldset input').click()")  # fmt: skip
     found = browser.run(CONTRAST)
     assert len(found) > 40
     weak = [f"{what}: {has:.2f} < {least}" for what, has, least in found if has < least]
     assert not weak
+
+
+@THEMES
+def test_500_steps_are_rendered_at_once(browser: Browser, tmp_path: Path, theme: str) -> None:
+    path = tmp_path / "plan.html"
+    path.write_text(html.render([plans.large(tmp_path / "made", 500)], CONTEXT), "utf-8")
+    taken = []
+    for _ in range(3):  # another test may have the machine
+        browser.open(path, *PHONE, prefers_color_scheme=theme)
+        taken.append(browser.run(
+            "document.body.getBoundingClientRect(); const [page] = performance.getEntriesByType('navigation');"
+            "return Math.max(page.domComplete, page.loadEventEnd)"
+        ))  # fmt: skip
+    print(f"500 steps: {min(taken):.0f} ms")
+    assert min(taken) < MAX_RENDERING_MS
+
+
+def test_a_command_is_copied_by_a_button(browser: Browser, pages: dict[str, Page]) -> None:
+    browser.open(pages["small"].path)
+    commands = browser.run("return [...document.querySelectorAll('code.words')].map(e => e.textContent)")
+    labels = browser.run("return [...document.querySelectorAll('.copy')].map(e => e.getAttribute('aria-label'))")
+    assert labels == [f"Copy {command}" for command in commands] and labels
+    browser.run("document.querySelector('.copy').click()")
+    until(browser, "['Copied', 'Selected'].includes(document.querySelector('.copy').textContent)")
+    until(browser, "document.querySelector('.copy').textContent === 'Copy'")
+    console, _ = browser.taken()
+    assert not console
+
+
+def test_a_command_is_selected_where_the_clipboard_is_refused(browser: Browser, pages: dict[str, Page]) -> None:
+    browser.open(pages["small"].path)
+    browser.run(
+        "Object.defineProperty(navigator, 'clipboard', {value: {writeText: () => Promise.reject(new Error('no'))}});"
+        "document.execCommand = () => false; document.querySelector('.copy').click()"
+    )
+    until(browser, "document.querySelector('.copy').textContent === 'Selected'")
+    command = browser.run("return document.querySelector('code.words').textContent")
+    assert browser.run("return String(getSelection())").strip() == command
+
+
+def test_resources_that_are_there_link_to_the_user_interface(browser: Browser, pages: dict[str, Page]) -> None:
+    page = pages["rich"]
+    browser.open(page.path)
+    links = browser.run("return [...document.querySelectorAll('.step a[rel=noreferrer]')].map(e => e.href)")
+    expected = [
+        f"{HOST}/{'local/topics' if change['kind'] == 'topic' else 'default'}/{change['name']}"
+        for change in page.document["changes"]
+        if change["before"]
+    ]
+    assert links == expected and expected
 
 
 def test_nothing_moves_for_who_wants_it_so(browser: Browser, pages: dict[str, Page]) -> None:

@@ -88,6 +88,25 @@
       show();
     }
 
+    // -- a command is copied by a button beside it; where the browser refuses, it is selected
+    for (const command of document.querySelectorAll("code.words")) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "copy";
+      button.textContent = "Copy";
+      button.setAttribute("aria-label", `Copy ${command.textContent}`);
+      button.addEventListener("click", async () => {
+        let done = "Copied";
+        try { await navigator.clipboard.writeText(command.textContent); } catch {
+          getSelection().selectAllChildren(command);
+          done = document.execCommand("copy") ? "Copied" : "Selected";
+        }
+        button.textContent = done;
+        setTimeout(() => { button.textContent = "Copy"; }, 2000);
+      });
+      command.after(button);
+    }
+
     // -- a link to a step shows it and opens it
     const follow = () => {
       const target = document.getElementById(location.hash.slice(1));

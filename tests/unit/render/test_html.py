@@ -653,8 +653,33 @@ def test_lines_that_were_and_that_will_be(document: Json) -> None:
         ("topic/shop.public.shipments", "connector/search", "new"),
         ("topic/shop.public.customers", "connector/search", "same"),
         ("topic/shop.public.orders", "connector/search", "same"),
+        ("topic/shop.public.products", "group/stock-api", "gone"),
     }
     assert drawing.left_out.startswith("4 topics that no connector")
+
+
+def test_who_reads_a_topic_that_goes_is_drawn(document: Json) -> None:
+    drawing = draw(document)
+    assert drawing is not None
+    assert "group/stock-api" in [box.label for box in drawing.boxes]
+    assert ("topic/shop.public.products", "group/stock-api", "gone") in [
+        (line.start, line.end, line.state) for line in drawing.lines
+    ]
+    assert any("group/stock-api reads topic/shop.public.products" in said for said in drawing.sentences)
+
+
+def test_readers_of_topics_alone_are_drawn_and_many_are_one_box(document: Json) -> None:
+    readers = [{"group": f"reader-{n}", "lag": 0, "active": True} for n in range(12)]
+    topics = [
+        {**change, "risks": [{**change["risks"][0], "facts": {"readers": readers, "sinks": ["elsewhere"]}}]}
+        for change in document["changes"]
+        if change["address"] == "topic/shop.public.products"
+    ]
+    drawing = draw({**document, "changes": topics})
+    assert drawing is not None
+    labels = [box.label for box in drawing.boxes]
+    assert len(labels) == 3 and "connector/elsewhere" in labels
+    assert any(label.startswith("12 groups, reader-") for label in labels)
 
 
 def test_topics_alone_are_not_drawn() -> None:

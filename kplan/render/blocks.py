@@ -1,0 +1,50 @@
+"""Fold alike steps of resources that one block of a stack declares, for views that show each of them on request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final
+
+from kplan.kinds.nouns import name_several
+from kplan.render.folding import Fold, fold_steps
+from kplan.render.steps import find_common_beginning, summarize_step
+
+MIN_BLOCK_SIZE: Final = 10  # of alike resources that one block declares with `for_each`
+
+Json = Mapping[str, Any]
+
+
+def fold_blocks(changes: Sequence[Json], alone: Collection[str] = ()) -> Iterator[Fold | Json]:
+    """Yield the steps as `fold_steps` does; alike steps of one block in a row are folded as well."""
+
+    def find_key(item: Fold | Json) -> Hashable:
+        key = None if isinstance(item, Fold) or item["address"] in alone else _make_key(item)
+        return id(item) if key is None else key
+
+    for _, group in groupby(fold_steps(changes, alone), find_key):
+        items = list(group)
+        steps = [item for item in items if not isinstance(item, Fold)]
+        if len(steps) < MIN_BLOCK_SIZE:
+            yield from items
+        else:
+            yield _fold_block(steps)
+
+
+def _fold_block(steps: Sequence[Json]) -> Fold:
+    summary = summarize_step(steps[0])
+    first, last = min(step["address"] for step in steps), max(step["address"] for step in steps)
+    parts = [f"{summary} each"] if summary else []
+    return Fold(steps, f"{find_common_beginning(first, last)}*", name_several(steps[0]["kind"]), parts, is_alike=True)
+
+
+def _make_key(change: Json) -> Hashable | None:
+    """Return what steps of one row have in common; None for a step that needs to be seen by itself."""
+    source = change.get("source") or {}
+    if any(risk["level"] != "note" for risk in change["risks"]) or change.get("effects") or not source.get("line"):
+        return None
+    resource = change["after"] or change["before"] or {}
+    content = {name: value for name, value in resource.items() if name not in ("name", "note")}
+    keys = ("kind", "wave", "actions", "reason", "diff", "undo", "unchanged", "unmanaged", "adopts", "risks")
+    return json.dumps([source["path"], source["line"], content, *map(change.get, keys)], sort_keys=True)
