@@ -53,14 +53,15 @@ def write_fold(fold: Fold, is_brief: bool = False) -> str:
     mark = text.format_sign(fold.first) + ("" if fold.first["undo"]["complete"] else "!")
     head = f"{sign} {fold.numbers:>4}  {mark:<2} {fold.title}  {fold.size}  {fold.place}".rstrip()
     column = min(MAX_NAME_WIDTH, max(len(step["address"]) for step in fold.steps))
-    words = ["" if is_brief else summarize_resource(step) for step in fold.steps]
+    words = ["" if is_brief or fold.is_alike else summarize_resource(step) for step in fold.steps]
     lines = [
         f"{sign} {step['step']:>4}     {step['address']:<{column}}  {brief}".rstrip()
         for step, brief in zip(fold.steps, words, strict=True)
     ]
     notes = [_write_note(f"note {note['code']}: {note['summary']}") for note in fold.notes]
     undo = _write_note(f"undo of each: {text.describe_undo(fold.first)}")
-    return "".join(f"{line}\n" for line in (*map(escape_controls, (head, *lines)), *notes, undo, ""))
+    attributes = list(_write_attributes(fold.first))[:MAX_LINES] if fold.is_alike else []
+    return "".join(f"{line}\n" for line in (*map(escape_controls, (head, *lines)), *attributes, *notes, undo, ""))
 
 
 def _write_head(change: Json) -> str:

@@ -118,7 +118,8 @@ def repeated(document: Json, number: int) -> Json:
     last = document["changes"][-1]
     for step in range(last["step"] + 1, number + 1):
         name = f"more.{step}"
-        document["changes"].append({**last, "step": step, "name": name, "address": f"topic/{name}"})
+        source = {**last["source"], "line": step}
+        document["changes"].append({**last, "step": step, "name": name, "address": f"topic/{name}", "source": source})
     return document
 
 
@@ -302,7 +303,8 @@ def large(document: Json, number: int) -> Json:
     start = document["changes"][-1]["step"] + 1
     for step in range(start, number + 1):
         name = f"more.{step}"
-        document["changes"].append({**create, "step": step, "name": name, "address": f"topic/{name}"})
+        source = {**create["source"], "line": step}
+        document["changes"].append({**create, "step": step, "name": name, "address": f"topic/{name}", "source": source})
     return document
 
 
