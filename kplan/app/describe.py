@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,7 @@ class Description:
     changes: Sequence[Mapping[str, Any]]
     unread: Sequence[str]
     storage: StorageForecast | None = None
+    inherited: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def describe_resource(address: Address, loaded: Loaded, opened: OpenEnvironment, runtime: Runtime) -> Description:
@@ -78,7 +79,16 @@ def describe_resource(address: Address, loaded: Loaded, opened: OpenEnvironment,
         [encode_change(change, run) for change, run in history],
         unread,
         _read_storage(resource, opened.cluster, runtime.now()) if found is not None and resource is not None else None,
+        _read_inherited(address, opened.cluster, unread) if resource is not None else {},
     )
+
+
+def _read_inherited(address: Address, cluster: Cluster, unread: list[str]) -> Mapping[str, tuple[str, str]]:
+    try:
+        return cluster.read_inherited(address)
+    except KplanError as failure:
+        unread.append(f"inherited settings: {failure.message}")
+        return {}
 
 
 def _read_storage(resource: Resource, cluster: Cluster, now: datetime) -> StorageForecast | None:
@@ -146,6 +156,9 @@ def encode_description(description: Description) -> dict[str, Any]:
         "is_owned": description.owned is not None,
         "live": views.describe_row(resource, health) if resource else None,
         "settings": list(_list_settings(description)),
+        "inherited": [
+            {"key": key, "value": value, "from": source} for key, (value, source) in description.inherited.items()
+        ],
         "health": asdict(health) if health else None,
         "facts": asdict(description.facts) if description.facts else None,
         "fed_by": [source for source, target in description.flows if target == address],

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kplan.render.forecast import describe_storage
 from kplan.render.history import SIGNS
 from kplan.render.wording import format_bytes, format_value
+from kplan.text import count
 
 Json = Mapping[str, Any]
 Section = tuple[str, list[str]]
@@ -17,6 +18,7 @@ def render_description(document: Json) -> Iterator[Section]:
     """Yield each part that is known with its title, and its lines."""
     yield "", list(_describe_state(document))
     yield "settings", list(_list_settings(document))
+    yield "inherited", list(_list_inherited(document["inherited"]))
     if health := document["health"]:
         yield "health", list(_list_health(health))
     if facts := document["facts"]:
@@ -59,6 +61,14 @@ def _list_settings(document: Json) -> Iterator[str]:
         else:
             note = f"declared {_format(key, declared)} ({origin})" if origin else f"declared {_format(key, declared)}"
         yield f"{key:<32} {value:<28} {note}".rstrip()
+
+
+def _list_inherited(inherited: Sequence[Json]) -> Iterator[str]:
+    """Yield what brokers set, and how much has Kafka's own defaults."""
+    own = [row for row in inherited if row["from"] == "broker"]
+    yield from (f"{row['key']:<32} {format_value(row['key'], row['value']):<28} set on the broker" for row in own)
+    if others := len(inherited) - len(own):
+        yield f"{count(others, 'setting')} with Kafka's own default (--format json lists them)"
 
 
 def _format(key: str, value: Any) -> str:

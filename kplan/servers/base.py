@@ -169,6 +169,13 @@ class StoringBackend(Backend, Protocol):
         """Return what the named topics store, and how many replicas each broker holds."""
 
 
+class InheritingBackend(Backend, Protocol):
+    """A backend whose server gives a resource what it does not set itself."""
+
+    def read_inherited(self, name: str) -> Mapping[str, tuple[str, str]]:
+        """Return settings that the resource inherits, each with its value and who sets it. Raises KplanError."""
+
+
 class JudgingBackend(Backend, Protocol):
     """A backend whose server judges what others are going to make there."""
 
@@ -237,6 +244,13 @@ class Cluster:
         """Return what topics store; None where this cluster stores nothing, such as a snapshot."""
         backend = self.topics
         return cast(StoringBackend, backend).read_storage(names) if hasattr(backend, "read_storage") else None
+
+    def read_inherited(self, address: Address) -> Mapping[str, tuple[str, str]]:
+        """Return the settings that a resource inherits from its server; empty where that is not known."""
+        backend = self.find(address)
+        if not hasattr(backend, "read_inherited"):
+            return {}
+        return cast(InheritingBackend, backend).read_inherited(address.name)
 
     @property
     def backends(self) -> tuple[Backend, ...]:

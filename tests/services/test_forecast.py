@@ -66,6 +66,10 @@ def test_a_longer_retention_is_forecast_from_the_logs(kafka: KafkaCluster, shell
     shell.kplan("apply", "stack.yaml", "--yes")
     described = shell.kplan("describe", "topic/forecast.longer", "stack.yaml").out
     assert "on all brokers" in described and " in 10 d (" in described
+    assert "with Kafka's own default" in described
+    inherited = shell.kplan("describe", "topic/forecast.longer", "stack.yaml", "--format", "json").json["inherited"]
+    values = {row["key"]: (row["value"], row["from"]) for row in inherited}
+    assert values["cleanup.policy"] == ("delete", "kafka") and "retention.ms" not in values
 
 
 def test_new_topics_are_counted_on_the_brokers(kafka: KafkaCluster, shell: Shell) -> None:

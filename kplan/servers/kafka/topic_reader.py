@@ -24,6 +24,7 @@ MAX_DESCRIBED_PER_REQUEST: Final = 250  # topics in a DescribeConfigs request: 1
 MAX_PARALLEL_REQUESTS: Final = 2  # a broker answers the requests of one connection one after the other
 NO_IDS: Final = ("", "None", "AAAAAAAAAAAAAAAAAAAAAA")  # the last is Kafka's zero
 TOPIC_SOURCES: Final = frozenset({1, ConfigSource.DYNAMIC_TOPIC_CONFIG})  # `source` is an int in current versions
+DEFAULT_SOURCES: Final = frozenset({5, ConfigSource.DEFAULT_CONFIG})
 _TOPIC: Final = ConfigResource.Type.TOPIC
 
 
@@ -122,6 +123,23 @@ class TopicReader:
         return {
             name: answer if isinstance(answer, KplanError) else _configs_of_topic(answer)
             for name, answer in answers.items()
+        }
+
+    def read_inherited(self, name: str) -> dict[str, tuple[str, str]]:
+        """Return the configs that the topic does not set itself, each with its value and who sets it: `broker`, or
+        `kafka` for Kafka's own default. Raises KplanError."""
+        resource = ConfigResource(_TOPIC, name)
+        answers = self.client.request(
+            lambda: self.client.admin.describe_configs([resource], request_timeout=self.client.attempt_timeout),
+            "describe configs",
+        )
+        entries = next(iter(answers.values()))
+        if isinstance(entries, KplanError):
+            raise entries
+        return {
+            key: (entry.value or "", "kafka" if entry.source in DEFAULT_SOURCES else "broker")
+            for key, entry in sorted(entries.items())
+            if entry.source not in TOPIC_SOURCES and not entry.is_sensitive
         }
 
     def _read_by_name(self, names: Sequence[str]) -> tuple[dict[str, tuple[int, int]], set[str]]:

@@ -110,6 +110,10 @@ class KafkaTopics:
 
         return read_storage(self.client, self._replicas.mover, names)
 
+    def read_inherited(self, name: str) -> Mapping[str, tuple[str, str]]:
+        """Return what the topic takes from its brokers, and from Kafka itself. Raises KplanError."""
+        return self._reader.read_inherited(name)
+
     def watch(self, addresses: Collection[Address], state: str) -> None:
         """Do nothing: no change of this kind takes a right of kplan's own user."""
 
