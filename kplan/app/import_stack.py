@@ -44,6 +44,7 @@ class ImportRequest:
     where: str
     globs: tuple[str, ...] = ()
     format: str = ""
+    listed: frozenset[str] = frozenset()  # files that were found in a folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def parse_files(request: ImportRequest, files: Sequence[tuple[str, bytes]], runt
     """Parse files of other tools: their paths and contents. Raises Invalid where a glob or the files name nothing."""
     from kplan.importers.files import parse_all
 
-    found = parse_all(list(files), request.format)
+    found = parse_all(list(files), request.format, request.listed)
     _refuse_nothing(found.resources, found.notes, request.where, runtime)
     _learn(found, runtime)
     _refuse_unmatched(request.globs, [resource.address for resource in found.resources])

@@ -13,12 +13,16 @@ from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING
 from kplan.cli.options import option
 from kplan.cli.session import Session
+from kplan.text import join_names
 
 if TYPE_CHECKING:
     from kplan.importers.stack import ImportedStack
 
+ENDINGS = (".json", ".tf", ".tfstate", ".tfvars", ".yaml", ".yml", ".properties")  # of files in a folder
+MAX_FILES = 8  # that are named as the source
 FORMATS = (
-    "connect", "strimzi", "jikkou", "kafka-gitops", "julie", "topicctl", "terraform", "topics", "describe",
+    "connect", "strimzi", "jikkou", "kafka-gitops", "julie", "topicctl", "terraform", "terraform-state", "topics",
+    "describe",
 )  # fmt: skip
 
 
@@ -34,8 +38,8 @@ FORMATS = (
     "files",
     metavar="FILE",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
-    help="Read this file, `-` for standard input, instead of the servers. Repeatable.",
+    type=click.Path(exists=True, allow_dash=True),
+    help="Read this file, the files of this folder, or `-` for standard input, instead of the servers. Repeatable.",
 )
 @option(
     "--file-format",
@@ -64,10 +68,12 @@ def command(
         raise click.BadParameter(f"{stack!r}: 1 to 63 of a-z, 0-9 and -", param_hint="--stack")
     if out and Path(out).is_file():
         raise click.BadParameter(f"{out} already exists: move it, or write to another", param_hint="--out")
+    files, globs = _take_files(files, globs)
+    files, listed = _list_folders(files)
     if files:
         session.unasked = Target()
     environment = session.load_environment()
-    request = ImportRequest(stack, _describe_source(files) or environment.bootstrap, globs, file_format or "")
+    request = ImportRequest(stack, _describe_source(files) or environment.bootstrap, globs, file_format or "", listed)
     if files:
         resources = parse_files(request, _read_files(session, files), session.runtime)
     else:
@@ -82,6 +88,38 @@ def command(
         session.write_product(imported.text)
     _show_summary(session, imported, out)
     return 0
+
+
+def _take_files(files: tuple[str, ...], globs: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return files and globs apart: of `--file *.tf`, the shell gives all but the first file as globs."""
+    if not files:
+        return files, globs
+    more = tuple(glob for glob in globs if Path(glob).is_file())
+    return (*files, *more), tuple(glob for glob in globs if glob not in more)
+
+
+def _list_folders(paths: Iterable[str]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the files, those of folders and the folders in them too, and which were not named. Raises BadParameter."""
+    files: list[str] = []
+    listed: set[str] = set()
+    for path in paths:
+        if path == "-" or not Path(path).is_dir():
+            files.append(path)
+            continue
+        inside = [
+            str(file)
+            for file in sorted(Path(path).rglob("*"))
+            if file.is_file() and file.name.endswith(ENDINGS) and not _is_hidden(file.relative_to(path))
+        ]
+        if not inside:
+            raise click.BadParameter(f"{path}: there are no files of {', '.join(ENDINGS)}", param_hint="--file")
+        files += inside
+        listed |= {*inside}
+    return tuple(dict.fromkeys(files)), frozenset(listed)
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _read_files(session: Session, paths: Sequence[str]) -> list[tuple[str, bytes]]:
@@ -104,8 +142,8 @@ def _read_bytes(path: str) -> bytes:
         raise Invalid([error(codes.K107, "a file cannot be read", detail, help=help)]) from e
 
 
-def _describe_source(files: Iterable[str]) -> str:
-    return ", ".join("standard input" if path == "-" else path for path in files)
+def _describe_source(files: Sequence[str]) -> str:
+    return join_names(["standard input" if path == "-" else path for path in files], MAX_FILES)
 
 
 def _show_summary(session: Session, imported: ImportedStack, path: str | None) -> None:

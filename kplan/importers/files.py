@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from kplan.diagnostics import Invalid, Span, codes, error
 from kplan.importers.reading import file_error, read_documents
 from kplan.importers.resources import ImportedResources
+from kplan.importers.terraform_state import is_state
 from kplan.kinds.expansion import MOST_RESOURCES
 from kplan.language import source
 from kplan.language.mistaken import DESCRIBED, TERRAFORM, recognize
@@ -23,6 +24,7 @@ MODULES: Final[Mapping[str, str]] = {
     "jikkou": "jikkou",
     "kafka-gitops": "gitops",
     "julie": "julie",
+    "terraform-state": "terraform_state",
     "topicctl": "topicctl",
     "topics": "topics",
 }
@@ -33,8 +35,11 @@ def parse(path: str, data: bytes, format: str = "") -> ImportedResources:
     return parse_all([(path, data)], format)
 
 
-def parse_all(files: Sequence[tuple[str, bytes]], format: str = "") -> ImportedResources:
-    """Parse the files, given by path; files of one tool may need each other. Raises as `parse` does."""
+def parse_all(files: Sequence[tuple[str, bytes]], format: str = "", listed: Collection[str] = ()) -> ImportedResources:
+    """Parse the files, given by path; files of one tool may need each other. Raises as `parse` does.
+
+    Of the files that were `listed` in a folder, not named, those of no known format are noted and left out.
+    """
     imported = ImportedResources()
     terraform: list[tuple[str, str]] = []
     for path, data in files:
@@ -44,8 +49,13 @@ def parse_all(files: Sequence[tuple[str, bytes]], format: str = "") -> ImportedR
         format_name = format or _detect_text_format(path, text)
         if format_name == "terraform":
             terraform.append((path, text))
-        else:
+            continue
+        try:
             imported.merge(_parse_text(path, text, format_name))
+        except Invalid as failure:
+            if path not in listed or {each.code for each in failure.diagnostics} != {codes.K630.number}:
+                raise
+            imported.note("left out: a file of no known format", Span(path))
     if terraform:  # its files are one configuration
         module = importlib.import_module("kplan.importers.terraform")
         imported.merge(module.parse_all(terraform))
@@ -119,6 +129,7 @@ def _detect_format(document: Document) -> str:
     version = str(data.get("apiVersion", ""))
     candidates: tuple[tuple[str, bool], ...] = (
         ("strimzi", _is_strimzi(data)),
+        ("terraform-state", is_state(data)),
         ("jikkou", "jikkou" in version),
         ("topicctl", isinstance(data.get("meta"), dict) and isinstance(data.get("spec"), dict)),
         ("julie", isinstance(data.get("projects"), list)),

@@ -25,6 +25,7 @@ from kplan.importers.reading import (
     to_text,
 )
 from kplan.importers.resources import ImportedResources, shorten_names
+from kplan.importers.terraform_resources import READERS, ResourceValues, add_resource
 from kplan.language.source import NODE_CHARACTERS, Document
 from kplan.model import Rules, Secret, is_sensitive_key
 from kplan.values import dataclass
@@ -35,6 +36,17 @@ ESCAPE: Final = re.compile(r'\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([nrt"\\])
 ESCAPED_LETTERS: Final = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
 ENTRY: Final = re.compile(r"""config(?:_sensitive)?\[\\?["']([^"'\\]+)\\?["']\]""")
 VARIABLES_SUFFIXES: Final = (".tfvars", ".tfvars.json")
+OF_PROVIDERS: Final = (
+    "credentials",
+    "environment",
+    "id",
+    "kafka_cluster",
+    "password",
+    "project",
+    "rest_endpoint",
+    "schema_registry_cluster",
+    "service_name",
+)  # which cluster, and as whom
 META: Final = ("__is_block__", "depends_on", "provider", "lifecycle")
 READ_KEYS: Final = ("variable", "locals", "resource", "terraform", "provider", "//", *META)
 MAX_CHARACTERS: Final = 2 << 20  # of a file in HCL: its reader takes a second for some 20 KB of resources
@@ -127,11 +139,14 @@ def parse_all(files: Sequence[tuple[str, str]]) -> ImportedResources:
 def _parse_resources(blocks: _Blocks) -> None:
     for kind, label, body, span in blocks.resources:
         if {"count", "for_each"} & body.keys():
-            blocks.imported.note(f"{kind}.{label} is left out: it is made by count or for_each", span)
+            help = "`terraform show -json | kplan import --file -` has all of them"
+            blocks.imported.note(f"{kind}.{label} is left out: it is made by count or for_each; {help}", span)
         elif kind == "kafka_topic":
             _parse_topic(blocks, label, body, span)
         elif kind == "kafka-connect_connector":
             _parse_connector(blocks, label, body, span)
+        elif kind in READERS:
+            _parse_other(blocks, kind, label, body, span)
         else:
             blocks.imported.note(f"{kind}.{label} is not carried over", span)
 
@@ -389,6 +404,26 @@ def _parse_connector(blocks: _Blocks, label: str, body: dict[str, Any], span: Sp
             connector, config={**connector.config, **{key: Secret() for key in secrets}}
         )
     _note_unread_attributes(blocks, address, body, ("name", "config", "config_sensitive"), span)
+
+
+def _parse_other(blocks: _Blocks, kind: str, label: str, body: dict[str, Any], span: Span) -> None:
+    """Parse a resource that is only names and settings; one with a name that only Terraform knows is left out."""
+    address, values = f"{kind}.{label}", {}
+    for key, value in body.items():
+        if key in META or key in OF_PROVIDERS:
+            continue
+        if key.startswith("config"):
+            entries = _resolve_map(blocks, f"{address}: {key}", value, span)
+            for name in entries.unknown:
+                blocks.imported.note(f"{address}: {key} {name} is left out: only Terraform knows it", span)
+            values[key] = {**entries.kept, **dict.fromkeys(entries.secrets, "")}
+            continue
+        resolved = _resolve_attribute(blocks, address, body, key, span, required=True)
+        if resolved is Ellipsis:
+            return
+        values[key] = resolved
+    document = _make_document(blocks, span)
+    add_resource(blocks.imported, kind, ResourceValues(document, (), address, values))
 
 
 def _parse_lifecycle(blocks: _Blocks, address: str, body: Mapping[str, Any], keys: Iterable[str], span: Span) -> Rules:

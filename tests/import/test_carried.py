@@ -342,3 +342,76 @@ def test_a_duration_in_a_list_of_topics_is_carried_over(tmp_path: Path) -> None:
     )
     assert "retention.ms: 7d" in ended.out and "segment.bytes: 1GiB" in ended.out
     assert "flush.ms: " not in ended.out.partition("version: 1")[2] and "topic/a: flush.ms (K108" in ended.err
+
+
+# -- folders, and what the shell makes of them
+TOPIC = 'resource "kafka_topic" "x" {\n  name = "NAME"\n  partitions = 1\n  replication_factor = 1\n}\n'
+
+
+def test_a_folder_is_its_files_and_what_has_no_known_format_is_noted(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.write("estate/a/main.tf", TOPIC.replace("NAME", "from.terraform"))
+    shell.write("estate/b/topics.yaml", "kafka:\n  topics:\n    from.yaml: {partitions: 2}\n")
+    shell.write("estate/compose.yaml", "services:\n  web: {image: nginx}\nvolumes: {}\n")
+    shell.write("estate/.git/config.json", "{")
+    shell.write("estate/readme.md", "words")
+    ended = shell.kplan("import", "--file", "estate")
+    assert "from.terraform:" in ended.out and "from.yaml:" in ended.out
+    assert "note: estate/compose.yaml: left out: a file of no known format" in ended.err
+    assert ".git" not in ended.err and "readme" not in ended.err
+
+
+def test_a_folder_with_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.write("estate/topics.yaml", "kafka:\n  topics:\n    a: {partitions: [1]}\n")
+    assert "estate/topics.yaml:3" in shell.kplan("import", "--file", "estate", expect=4).err
+
+
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "there are no files of" in Shell(tmp_path).kplan("import", "--file", "empty", expect=64).err
+
+
+def test_files_that_the_shell_named_after_the_first_are_files(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    for name in ("a", "b", "c"):
+        shell.write(f"{name}.tf", TOPIC.replace("NAME", f"shop.{name}").replace('"x"', f'"{name}"'))
+    ended = shell.kplan("import", "--file", "a.tf", "b.tf", "c.tf", "shop.[ab]")
+    assert "shop.a:" in ended.out and "shop.b:" in ended.out and "shop.c" not in ended.out
+
+
+# -- access
+ACL = """\
+resource "kafka_acl" "x" {
+  acl_principal                = "User:a"
+  acl_host                     = "*"
+  acl_operation                = "OPERATION"
+  acl_permission_type          = "Allow"
+  resource_name                = NAME
+  resource_type                = "TransactionalID"
+  resource_pattern_type_filter = "Prefixed"
+}
+"""
+
+
+def test_a_binding_with_a_name_that_only_terraform_knows_is_left_out(tmp_path: Path) -> None:
+    text = ACL.replace("OPERATION", "Write").replace("NAME", "aws_x.y.name") + TOPIC.replace("NAME", "t")
+    ended = imported(tmp_path, main__tf=text)
+    assert "kafka_acl.x: resource_name is left out: only Terraform knows" in ended.err and "access" not in ended.out
+
+
+def test_an_unknown_operation_is_an_error_at_its_resource(tmp_path: Path) -> None:
+    text = ACL.replace("OPERATION", "Raed").replace("NAME", '"t"')
+    ended = imported(tmp_path, main__tf=text, expect=4)
+    assert "main.tf:1" in ended.err and "'Raed' is not a word of Kafka's bindings" in ended.err
+
+
+def test_what_only_a_state_knows_is_asked_for(tmp_path: Path) -> None:
+    text = TOPIC.replace("NAME", "t") + TOPIC.replace('"x"', '"y"').replace("  name", "  count = 2\n  name", 1)
+    assert "terraform show -json" in imported(tmp_path, main__tf=text).err
+
+
+def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
+    text = json.dumps({"version": 3, "terraform_version": "0.11.0", "resources": []})
+    ended = imported(tmp_path, state__json=text, expect=4)
+    assert "a state of version 3: 4 is known" in ended.err and "terraform show -json" in ended.err
