@@ -13,13 +13,11 @@ from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING
 from kplan.cli.options import option
 from kplan.cli.session import Session
-from kplan.text import join_names
 
 if TYPE_CHECKING:
     from kplan.importers.stack import ImportedStack
 
 ENDINGS = (".json", ".tf", ".tfstate", ".tfvars", ".yaml", ".yml", ".properties")  # of files in a folder
-MAX_FILES = 8  # that are named as the source
 FORMATS = (
     "connect", "strimzi", "jikkou", "kafka-gitops", "julie", "topicctl", "terraform", "terraform-state", "topics",
     "describe",
@@ -69,11 +67,12 @@ def command(
     if out and Path(out).is_file():
         raise click.BadParameter(f"{out} already exists: move it, or write to another", param_hint="--out")
     files, globs = _take_files(files, globs)
+    where = _describe_source(files)
     files, listed = _list_folders(files)
     if files:
         session.unasked = Target()
     environment = session.load_environment()
-    request = ImportRequest(stack, _describe_source(files) or environment.bootstrap, globs, file_format or "", listed)
+    request = ImportRequest(stack, where or environment.bootstrap, globs, file_format or "", listed)
     if files:
         resources = parse_files(request, _read_files(session, files), session.runtime)
     else:
@@ -143,7 +142,7 @@ def _read_bytes(path: str) -> bytes:
 
 
 def _describe_source(files: Sequence[str]) -> str:
-    return join_names(["standard input" if path == "-" else path for path in files], MAX_FILES)
+    return ", ".join("standard input" if path == "-" else path for path in files)
 
 
 def _show_summary(session: Session, imported: ImportedStack, path: str | None) -> None:

@@ -93,7 +93,7 @@ def test_a_file_of_many_documents_is_read_in_time(tmp_path: Path) -> None:
 
 
 def test_a_large_file_of_terraform_is_placed_in_time() -> None:
-    text = "".join(f'resource "kafka_acl" "a{n}" {{\n  x = 1\n}}\n' for n in range(800))
+    text = "".join(f'resource "other_acl" "a{n}" {{\n  x = 1\n}}\n' for n in range(800))
     with within():
         found = parse("a.tf", text.encode())
     assert [note.span.line for note in found.notes if note.span][-1] == 3 * 799 + 1
