@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 ENDINGS = (".json", ".tf", ".tfstate", ".tfvars", ".yaml", ".yml", ".properties")  # of files in a folder
 FORMATS = (
-    "connect", "strimzi", "jikkou", "kafka-gitops", "julie", "topicctl", "terraform", "terraform-state", "topics",
-    "describe",
+    "connect", "confluent", "strimzi", "jikkou", "kafka-gitops", "julie", "topicctl", "terraform", "terraform-state",
+    "topics", "properties", "describe",
 )  # fmt: skip
 
 

@@ -12,14 +12,17 @@ from kplan.importers.resources import ImportedResources
 from kplan.importers.terraform_state import is_state
 from kplan.kinds.expansion import MOST_RESOURCES
 from kplan.language import source
-from kplan.language.mistaken import DESCRIBED, TERRAFORM, recognize
+from kplan.language.mistaken import CLASS_PROPERTY, DESCRIBED, TERRAFORM, recognize
 from kplan.language.source import Document
 
+TEXTS: Final = ("properties", "describe")  # formats that are neither YAML nor JSON, each with a module of its name
+CONFLUENT: Final = "platform.confluent.io"
 MAX_BYTES: Final = 64 << 20  # of one file
 Parse = Callable[[Sequence[Document], ImportedResources], None]
 
 MODULES: Final[Mapping[str, str]] = {
     "connect": "connect",
+    "confluent": "confluent",
     "strimzi": "strimzi",
     "jikkou": "jikkou",
     "kafka-gitops": "gitops",
@@ -77,10 +80,10 @@ def _decode(path: str, data: bytes) -> str:
 
 def _parse_text(path: str, text: str, format_name: str) -> ImportedResources:
     """Parse the text of a file in YAML or JSON, or of `kafka-topics.sh --describe`."""
-    if format_name == "describe":
-        from kplan.importers import describe
-
-        return describe.parse(path, text)
+    if format_name in TEXTS:
+        module = importlib.import_module(f"kplan.importers.{format_name}")
+        parsed: ImportedResources = module.parse(path, text)
+        return parsed
     imported = ImportedResources()
     try:
         groups = _group_by_format(read_documents(path, text, imported), format_name)
@@ -95,7 +98,7 @@ def _parse_text(path: str, text: str, format_name: str) -> ImportedResources:
 def _recognize_other_format(path: str, text: str, format_name: str) -> Invalid | None:
     """Return the error that names a format that cannot be imported; None where the format is not recognized."""
     recognized = recognize(path, text, document.data if (document := source.load(text, path)[0]) else None)
-    if recognized is None or recognized.format in (format_name or (*MODULES, "terraform", "describe")):
+    if recognized is None or recognized.format in (format_name or (*MODULES, "terraform", *TEXTS)):
         return None
     return Invalid([recognized.not_importable(path, text)])
 
@@ -104,15 +107,17 @@ def _detect_text_format(path: str, text: str) -> str:
     """Return the format of a text that is not YAML or JSON; empty for all others."""
     if path.endswith((".tf", ".tf.json", ".tfvars", ".tfvars.json")) or TERRAFORM.search(text):
         return "terraform"
+    if path.endswith(".properties") or (CLASS_PROPERTY.search(text) and text.lstrip()[:1] not in ("{", "[")):
+        return "properties"
     return "describe" if DESCRIBED.search(text) else ""
 
 
 def _group_by_format(documents: Sequence[Document], format_name: str) -> dict[str, list[Document]]:
     """Return the documents by the name of their format."""
     groups: dict[str, list[Document]] = {}
-    has_strimzi = not format_name and any(_is_strimzi(document.data) for document in documents)
+    found = "" if format_name else _find_kubernetes_format(documents)
     for part in documents:
-        name = format_name or ("strimzi" if has_strimzi and _is_kubernetes_object(part.data) else _detect_format(part))
+        name = format_name or (found if found and _is_kubernetes_object(part.data) else _detect_format(part))
         if name != "connect" and not isinstance(part.data, dict):
             raise file_error("it is not a map", part.at())
         groups.setdefault(name, []).append(part)
@@ -130,6 +135,7 @@ def _detect_format(document: Document) -> str:
     candidates: tuple[tuple[str, bool], ...] = (
         ("strimzi", _is_strimzi(data)),
         ("terraform-state", is_state(data)),
+        ("confluent", _is_of(data, CONFLUENT)),
         ("jikkou", "jikkou" in version),
         ("topicctl", isinstance(data.get("meta"), dict) and isinstance(data.get("spec"), dict)),
         ("julie", isinstance(data.get("projects"), list)),
@@ -147,16 +153,28 @@ def _detect_format(document: Document) -> str:
         raise unknown_format_error(document.path, "it is a stack of kplan's already", document.at("stack"))
     if version:
         raise unknown_format_error(
-            document.path, f"apiVersion {version}: neither Strimzi's nor Jikkou's", document.at("apiVersion")
+            document.path,
+            f"apiVersion {version}: neither Strimzi's, Confluent's nor Jikkou's",
+            document.at("apiVersion"),
         )
     raise unknown_format_error(document.path, f"its keys are {', '.join(map(str, list(data)[:6]))}", document.at())
 
 
+def _find_kubernetes_format(documents: Sequence[Document]) -> str:
+    """Return whose objects are among the documents; others beside them are noted. Empty where there are none."""
+    if any(_is_strimzi(document.data) for document in documents):
+        return "strimzi"
+    return "confluent" if any(_is_of(document.data, CONFLUENT) for document in documents) else ""
+
+
 def _is_strimzi(data: Any) -> bool:
     """Return whether it is an object of Strimzi's, or a Kubernetes `List` with one."""
-    if not isinstance(data, dict):
-        return False
-    return "strimzi.io" in str(data.get("apiVersion", "")) or _has_items_of(data, "strimzi.io")
+    return _is_of(data, "strimzi.io")
+
+
+def _is_of(data: Any, group: str) -> bool:
+    """Return whether it is an object of a group, or a Kubernetes `List` with one."""
+    return isinstance(data, dict) and (group in str(data.get("apiVersion", "")) or _has_items_of(data, group))
 
 
 def _is_kubernetes_object(data: Any) -> bool:
@@ -185,7 +203,7 @@ def _is_connect(data: Mapping[str, Any]) -> bool:
 
 def unknown_format_error(path: str, detail: str, span: Span | None = None) -> Invalid:
     """Return the error of a file whose format is unknown."""
-    help = f"`--file-format` says what it is: {', '.join([*MODULES, 'terraform', 'describe'])}"
+    help = f"`--file-format` says what it is: {', '.join([*MODULES, 'terraform', *TEXTS])}"
     return Invalid(
         [error(codes.K630, "a file of no known format", f"{path}: {detail}", help=help, span=span or Span(path))]
     )

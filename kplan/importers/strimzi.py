@@ -1,6 +1,6 @@
-"""Strimzi's KafkaTopic and KafkaConnector (`kafka.strimzi.io`), one or many to a file, a Kubernetes `List` too.
+"""Strimzi's KafkaTopic, KafkaConnector and KafkaUser (`kafka.strimzi.io`), many to a file, a Kubernetes `List` too.
 
-Source: Strimzi's API reference, KafkaTopicSpec and KafkaConnectorSpec.
+Source: Strimzi's API reference, KafkaTopicSpec, KafkaConnectorSpec and KafkaUserSpec.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from kplan.importers.grants import add_binding, add_quota, add_user
 from kplan.importers.reading import (
     Path,
     add_connector,
@@ -21,18 +22,30 @@ from kplan.importers.reading import (
     read_state,
     to_text,
 )
-from kplan.importers.resources import ImportedResources
+from kplan.importers.resources import ImportedResources, shorten_names
 from kplan.language.source import Document
+
+QUOTAS = {
+    "producerByteRate": "producer_byte_rate",
+    "consumerByteRate": "consumer_byte_rate",
+    "requestPercentage": "request_percentage",
+    "controllerMutationRate": "controller_mutation_rate",
+}
 
 
 def parse(documents: Sequence[Document], imported: ImportedResources) -> None:
     """Add the resources of the files to `imported`. Raises Invalid."""
+    others: dict[str, list[str]] = {}
     for document in documents:
-        for path, data in _list_resources(document):
-            _parse_resource(document, path, read_map(document, path, data, required=True), imported)
+        for path, data in list_resources(document):
+            _parse_resource(document, path, read_map(document, path, data, required=True), imported, others)
+    for kind, names in others.items():
+        imported.note(
+            f"{kind} {shorten_names(names)} is not carried over: only KafkaTopic, KafkaConnector and KafkaUser are"
+        )
 
 
-def _list_resources(document: Document) -> Iterator[tuple[Path, Any]]:
+def list_resources(document: Document) -> Iterator[tuple[Path, Any]]:
     """Yield the document's resource, or those of a `List`."""
     if "items" not in document.data:
         yield (), document.data
@@ -41,17 +54,23 @@ def _list_resources(document: Document) -> Iterator[tuple[Path, Any]]:
         yield ("items", i), item
 
 
-def _parse_resource(document: Document, path: Path, data: dict[str, Any], imported: ImportedResources) -> None:
+def _parse_resource(
+    document: Document,
+    path: Path,
+    data: dict[str, Any],
+    imported: ImportedResources,
+    others: dict[str, list[str]],
+) -> None:
     kind = data.get("kind")
     if kind == "KafkaTopic":
         _parse_topic(document, path, data, imported)
     elif kind == "KafkaConnector":
         _parse_connector(document, path, data, imported)
+    elif kind == "KafkaUser":
+        _parse_user(document, path, data, imported)
     else:
         name = read_map(document, (*path, "metadata"), data.get("metadata")).get("name", "")
-        imported.note(
-            f"{kind} {name} is not carried over: only KafkaTopic and KafkaConnector are", document.key_at(*path)
-        )
+        others.setdefault(str(kind), []).append(str(name))
 
 
 def _parse_topic(document: Document, path: Path, data: dict[str, Any], imported: ImportedResources) -> None:
@@ -92,6 +111,45 @@ def _parse_connector(document: Document, path: Path, data: dict[str, Any], impor
     _add_to_cluster(document, path, metadata, name, "Connect cluster", imported)
     note_unread_keys(imported, document, spec_path, ("class", "tasksMax", "config", "state", "pause"))
     _note_annotations(document, path, metadata, imported)
+
+
+def _parse_user(document: Document, path: Path, data: dict[str, Any], imported: ImportedResources) -> None:
+    """Add a user's mechanism, bindings and quotas. With a certificate, its name is that of the certificate."""
+    spec_path: Path = (*path, "spec")
+    metadata = read_map(document, (*path, "metadata"), data.get("metadata"), required=True)
+    spec = read_map(document, spec_path, data.get("spec"))
+    name = read_name(document, (*path, "metadata", "name"), metadata.get("name"))
+    login = read_map(document, (*spec_path, "authentication"), spec.get("authentication")).get("type")
+    if login == "scram-sha-512":
+        add_user(imported, document.key_at(*path, "metadata", "name"), name, login)
+    user = f"CN={name}" if login in ("tls", "tls-external") else name
+    authorization = read_map(document, (*spec_path, "authorization"), spec.get("authorization"))
+    for i, entry in enumerate(read_list(document, (*spec_path, "authorization", "acls"), authorization.get("acls"))):
+        _add_rule(document, (*spec_path, "authorization", "acls", i), user, entry, imported)
+    quotas = read_map(document, (*spec_path, "quotas"), spec.get("quotas"))
+    if quotas:
+        values = {QUOTAS.get(key, key): value for key, value in quotas.items()}
+        add_quota(imported, document.key_at(*spec_path, "quotas"), {"user": user}, values)
+    if spec:
+        note_unread_keys(imported, document, spec_path, ("authentication", "authorization", "quotas"))
+
+
+def _add_rule(document: Document, path: Path, user: str, entry: Any, imported: ImportedResources) -> None:
+    rule = read_map(document, path, entry, required=True)
+    resource = read_map(document, (*path, "resource"), rule.get("resource"), required=True)
+    operations = read_list(document, (*path, "operations"), rule.get("operations")) or [rule.get("operation")]
+    for operation in operations:
+        add_binding(
+            imported,
+            document.at(*path),
+            f"User:{user}",
+            operation,
+            resource.get("type"),
+            resource.get("name"),
+            permission=rule.get("type") or "allow",
+            pattern=resource.get("patternType"),
+            host=rule.get("host"),
+        )
 
 
 def _add_to_cluster(

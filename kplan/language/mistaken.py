@@ -32,7 +32,7 @@ _SCRIPT: Final = re.compile(r"\A#!.*\b(?:ba|z|da|k)?sh\b")
 _PLAN_COMMENT: Final = re.compile(r"\A<!-- kplan:")
 _MARKDOWN: Final = re.compile(r"^(?:```|~~~|\|[ :|-]*-[ :|-]*\|[ \t]*$)", re.M)
 _PROPERTY: Final = re.compile(r"[\w.$-]+[ \t]*=.*")
-_CLASS_PROPERTY: Final = re.compile(r"^connector\.class[ \t]*=", re.M)
+CLASS_PROPERTY: Final = re.compile(r"^connector\.class[ \t]*=", re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,11 @@ def _kubernetes(path: str, text: str) -> Mistaken | None:
     versions = list(_VERSION.finditer(text))
     if not versions:
         return None
-    tools = (("strimzi", "strimzi.io", "Strimzi"), ("jikkou", "jikkou.io", "Jikkou"))
+    tools = (
+        ("strimzi", "strimzi.io", "Strimzi"),
+        ("confluent", "platform.confluent.io", "Confluent"),
+        ("jikkou", "jikkou.io", "Jikkou"),
+    )
     for format, group, tool in tools:
         found = next((each for each in versions if group in each[1]), None)
         if found:
@@ -166,7 +170,10 @@ def _kubernetes(path: str, text: str) -> Mistaken | None:
     kind = _KIND.search(text)
     if not kind:
         return None
-    help = "of Kubernetes, `kplan import --file FILE` reads Strimzi's KafkaTopic and KafkaConnector"
+    help = (
+        "of Kubernetes, `kplan import --file FILE` reads KafkaTopic and KafkaConnector of Strimzi, its KafkaUser, "
+        "and KafkaTopic and Connector of Confluent"
+    )
     return Mistaken(f"a Kubernetes manifest ({kind[1]})", help, versions[0].start())
 
 
@@ -211,7 +218,7 @@ def _script(path: str, text: str) -> Mistaken | None:
 
 
 def _properties(path: str, text: str) -> Mistaken | None:
-    found = _CLASS_PROPERTY.search(text)
+    found = CLASS_PROPERTY.search(text)
     lines = [line.strip() for line in text.splitlines()[:MOST_LINES]]
     lines = [line for line in lines if line and not line.startswith(("#", "!"))]
     fitting = sum(1 for line in lines if _PROPERTY.fullmatch(line))
@@ -219,11 +226,8 @@ def _properties(path: str, text: str) -> Mistaken | None:
         return None
     if not found:
         return Mistaken("a file of properties", _WRITTEN)
-    help = (
-        'write its lines as Connect\'s JSON, {"name": "…", "config": {"connector.class": "…"}}, '
-        "then `kplan import --file connector.json`"
-    )
-    return Mistaken("a .properties file of Kafka Connect", help)
+    help = f"make a stack of it: `{_read(path)}`"
+    return Mistaken("a .properties file of Kafka Connect", help, format="properties")
 
 
 _TESTS: Final[tuple[Callable[[str, str], Mistaken | None], ...]] = (

@@ -27,6 +27,12 @@ JIKKOU = "apiVersion: kafka.jikkou.io/v1beta2\nkind: KafkaTopicList\nitems:\n{% 
 
 # What can be imported as it is, and what cannot: name of the file, its text, what it is, a part of the help.
 IMPORTABLE = [
+    (
+        "c.properties",
+        "# sink\nname=x\nconnector.class=FileStreamSink\ntopics=a\n",
+        "a .properties file",
+        "kplan import --file c.properties",
+    ),
     ("s.yaml", STRIMZI, "a Strimzi KafkaTopic", "kplan import --file s.yaml"),
     ("two.yaml", f"{NAMESPACE}---\n{STRIMZI}", "a Strimzi KafkaTopic", "kplan import --file two.yaml"),
     ("main.tf", 'resource "kafka_topic" "a" {\n  name = "a"\n  partitions = 3\n}\n', "Terraform", "--file main.tf"),
@@ -45,7 +51,6 @@ FOREIGN = [
      "a Helm template", "helm template"),
     ("j.yaml", JIKKOU, "a Jikkou template", "jikkou prepare --files j.yaml"),
     ("k.yaml", "apiVersion: apps/v1\nkind: Deployment\n", "a Kubernetes manifest (Deployment)", "KafkaConnector"),
-    ("c.properties", "# sink\nname=x\nconnector.class=FileStreamSink\ntopics=a\n", "a .properties file", "JSON"),
     ("t.sh", "#!/bin/sh\nkafka-topics.sh --create --topic a\n", "a script that calls Kafka's tools", "--describe"),
     ("curl.json", "curl -X POST http://c:8083/connectors -d '{\n \"name\": \"x\"}'\n",
      "a script that calls curl", "JSON"),
