@@ -53,6 +53,10 @@ def test_the_simulated_environment_is_as_the_page_shows_it(shell: Shell) -> None
     Reader(shell).follow(SECTIONS["dev, simulated"])
 
 
+def test_two_environments_differ_as_the_page_shows_it(shell: Shell) -> None:
+    Reader(shell).follow(SECTIONS["staging and prod compared"])
+
+
 @pytest.mark.parametrize("environment", ["staging", "prod"])
 def test_an_environment_validates_and_plans_without_servers_and_passwords(
     shell: Shell, environment: str, tmp_path: Path
@@ -86,7 +90,7 @@ def test_the_internal_topics_of_the_sinks_are_refused(shell: Shell) -> None:
 def test_the_page_shows_nothing_that_no_test_runs() -> None:
     assert not only_shown(README)
     assert {title for title, text in SECTIONS.items() if "$ kplan" in text} == {
-        "dev, simulated", "dev, on your machine", "staging", "prod",
+        "dev, simulated", "dev, on your machine", "staging", "prod", "staging and prod compared",
     }  # fmt: skip
 
 
