@@ -142,7 +142,8 @@ def _read_bytes(path: str) -> bytes:
 
 
 def _describe_source(files: Sequence[str]) -> str:
-    return ", ".join("standard input" if path == "-" else path for path in files)
+    names = {"-": "standard input", ".": "this folder"}
+    return ", ".join(names.get(path, path) for path in files)
 
 
 def _show_summary(session: Session, imported: ImportedStack, path: str | None) -> None:

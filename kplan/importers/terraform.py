@@ -1,7 +1,7 @@
 """Terraform's `kafka_topic` and `kafka-connect_connector` (the Mongey providers), in HCL or JSON syntax.
 
-python-hcl2 reads HCL; `pip install 'kplan[terraform]'` installs it. `.tf.json` needs nothing. Only literals count,
-and variables and locals of files in the same folder that are literals; `.tfvars` set variables.
+python-hcl2 reads HCL; `pip install 'kplan[terraform]'` installs it. `.tf.json` needs nothing. Expressions count as far
+as they are about literals, and about variables and locals of the same folder; `.tfvars` set variables.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from kplan.importers.reading import (
     read_documents,
     read_map,
     read_settings,
-    to_text,
 )
 from kplan.importers.resources import ImportedResources, shorten_names
+from kplan.importers.terraform_expressions import UnknownValue, evaluate
 from kplan.importers.terraform_resources import READERS, ResourceValues, add_resource
 from kplan.language.source import NODE_CHARACTERS, Document
 from kplan.model import Rules, Secret, is_sensitive_key
 from kplan.values import dataclass
 
-REFERENCE: Final = re.compile(r"(?<![$%])\$\{\s*((?:var|local)\.[\w-]+)\s*\}")
+MAX_REFERENCES: Final = 9  # that lead from one to the next
 EXPRESSION: Final = re.compile(r"(?<![$%])[$%]\{")
 ESCAPE: Final = re.compile(r'\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([nrt"\\]))|([$%])\4(?=\{)')
 ESCAPED_LETTERS: Final = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
@@ -58,10 +58,6 @@ HEADING: Final = re.compile(r'^[ \t]*([\w-]+)((?:[ \t]+(?:"[^"\n]*"|[\w-]+))*)',
 LABEL: Final = re.compile(r'"([^"\n]*)"|([\w-]+)')
 
 
-class UnknownValue(Exception):
-    """Only Terraform can compute the value."""
-
-
 @dataclass(slots=True)
 class _Scope:
     """The values of the names `var.…` and `local.…` of a folder, as far as they are literals."""
@@ -71,6 +67,7 @@ class _Scope:
     defaults: set[str] = field(default_factory=set)  # variables that no file sets
     used: set[str] = field(default_factory=set)
     value_count: list[int] = field(default_factory=lambda: [0])  # over all uses
+    bound: Mapping[str, Any] = field(default_factory=dict)  # `each` and `count` of one resource
 
     def count_values(self, number: int) -> None:
         """Count values. Raises Invalid where references make too many values."""
@@ -138,17 +135,47 @@ def parse_all(files: Sequence[tuple[str, str]]) -> ImportedResources:
 
 def _parse_resources(blocks: _Blocks) -> None:
     for kind, label, body, span in blocks.resources:
-        if {"count", "for_each"} & body.keys():
-            help = "`terraform show -json | kplan import --file -` has all of them"
-            blocks.imported.note(f"{kind}.{label} is left out: it is made by count or for_each; {help}", span)
-        elif kind == "kafka_topic":
-            _parse_topic(blocks, label, body, span)
-        elif kind == "kafka-connect_connector":
-            _parse_connector(blocks, label, body, span)
-        elif kind in READERS:
-            _parse_other(blocks, kind, label, body, span)
-        else:
+        if kind not in READERS:
             blocks.imported.note(f"{kind}.{label} is not carried over", span)
+            continue
+        try:
+            instances = _list_instances(blocks.scope, body, span)
+        except UnknownValue as e:
+            help = "`terraform show -json | kplan import --file -` has all of them"
+            words = f"{kind}.{label} is left out: its count or for_each is known to Terraform alone ({e}); {help}"
+            blocks.imported.note(words, span)
+            continue
+        own_body = {key: value for key, value in body.items() if key not in ("count", "for_each")}
+        for index, bound in instances:
+            own = replace(blocks, scope=replace(blocks.scope, bound=bound)) if bound else blocks
+            _parse_resource(own, kind, f"{label}{index}", own_body, span)
+
+
+def _parse_resource(blocks: _Blocks, kind: str, label: str, body: dict[str, Any], span: Span) -> None:
+    if kind == "kafka_topic":
+        _parse_topic(blocks, label, body, span)
+    elif kind == "kafka-connect_connector":
+        _parse_connector(blocks, label, body, span)
+    else:
+        _parse_other(blocks, kind, label, body, span)
+
+
+def _list_instances(scope: _Scope, body: Mapping[str, Any], span: Span) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the index of each instance of a resource, with what is bound in it. Raises UnknownValue and Invalid."""
+    if "count" in body:
+        count = _resolve_at(body["count"], scope, span)
+        number = int(count) if str(count).isdigit() else -1
+        if number < 0:
+            raise file_error(f"count is {count!r}", span, "it is a whole number")
+        scope.count_values(number)
+        return [(f"[{n}]", {"count": {"index": n}}) for n in range(number)]
+    if "for_each" not in body:
+        return [("", {})]
+    items = _resolve_at(body["for_each"], scope, span)
+    if not isinstance(items, dict | list):
+        raise file_error("for_each is neither a map nor a set", span)
+    pairs = items.items() if isinstance(items, dict) else ((item, item) for item in items)
+    return [(f"[{key!r}]", {"each": {"key": key, "value": value}}) for key, value in pairs]
 
 
 # -- syntax -----------------------------------------------------------------------------------------------------------
@@ -275,19 +302,23 @@ def _resolve(value: Any, scope: _Scope, depth: int = 0) -> Any:
     if isinstance(value, list):
         scope.count_values(len(value))
         return [_resolve(each, scope, depth) for each in value]
+    if isinstance(value, dict):
+        scope.count_values(len(value))
+        return {str(_resolve(key, scope, depth)): _resolve(each, scope, depth) for key, each in value.items()}
     if not isinstance(value, str):
         return value
-    reference = REFERENCE.fullmatch(value)
-    if reference:
-        scope.used.add(reference[1])
-        if reference[1] not in scope.values or depth > 9:
-            raise UnknownValue(reference[1])
-        return _resolve(scope.values[reference[1]], scope, depth + 1)
-    text = REFERENCE.sub(lambda match: to_text(_resolve(match[0], scope, depth + 1)), value)
-    scope.count_values(len(text) // NODE_CHARACTERS)
-    if EXPRESSION.search(text):
-        raise UnknownValue(value)
-    return ESCAPE.sub(_unescape, text)
+    if not EXPRESSION.search(value):
+        scope.count_values(len(value) // NODE_CHARACTERS)
+        return ESCAPE.sub(_unescape, value)
+
+    def find(kind: str, name: str) -> Any:
+        reference = f"{kind}.{name}"
+        scope.used.add(reference)
+        if reference not in scope.values or depth > MAX_REFERENCES:
+            raise UnknownValue(reference)
+        return _resolve(scope.values[reference], scope, depth + 1)
+
+    return evaluate(value, find, scope.bound, scope.count_values)
 
 
 def _unescape(match: re.Match[str]) -> str:
@@ -323,23 +354,36 @@ class _MapEntries:
     sensitive: set[str] = field(default_factory=set)
     unknown: list[str] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)  # of which no more is known than that
+    is_known: bool = True  # whether it is known which entries there are
 
 
 def _resolve_map(blocks: _Blocks, address: str, value: Any, span: Span) -> _MapEntries:
     entries = _MapEntries()
     if isinstance(value, list) and len(value) == 1:  # a block, as providers had it before maps
         value = value[0]
-    if value is not None and not isinstance(value, dict):
-        if isinstance(value, str) and EXPRESSION.search(value):
-            blocks.imported.note(f"{address} is left out: only Terraform knows it", span)
+    scope = replace(blocks.scope, used=set())
+    if isinstance(value, str) and EXPRESSION.search(value):
+        try:
+            value = _resolve_at(value, scope, span)
+        except UnknownValue as e:
+            blocks.imported.note(f"{address} is left out: only Terraform knows {e}", span)
+            entries.is_known = False
             return entries
+        blocks.scope.used |= scope.used
+        if isinstance(value, dict) and scope.used & scope.sensitive:
+            entries.sensitive |= {*map(str, value)}
+    if value is not None and not isinstance(value, dict):
         raise file_error(f"{address} is not a map", span)
-    for key, entry in (value or {}).items():
-        if key in META:
+    for written_key, entry in (value or {}).items():
+        if written_key in META:
             continue
         scope = replace(blocks.scope, used=set())
+        key = written_key
         try:
-            entries.kept[key] = _resolve_at(entry, scope, span)
+            key = str(_resolve_at(written_key, scope, span))
+            resolved = _resolve_at(entry, scope, span)
+            if resolved is not None:
+                entries.kept[key] = resolved
         except UnknownValue:
             is_secret = is_sensitive_key(key) or scope.used & scope.sensitive
             (entries.secrets if is_secret else entries.unknown).append(key)
@@ -381,6 +425,8 @@ def _parse_connector(blocks: _Blocks, label: str, body: dict[str, Any], span: Sp
     document = _make_document(blocks, span)
     config = _resolve_map(blocks, f"{address}: config", body.get("config"), span)
     sensitive_config = _resolve_map(blocks, f"{address}: config_sensitive", body.get("config_sensitive"), span)
+    if not config.is_known:
+        return
     for key in config.unknown:
         blocks.imported.note(f"{address}: config {key} is left out: only Terraform knows it", span)
     config_texts = read_settings(

@@ -249,7 +249,11 @@ def test_a_list_of_jikkou_holds_connectors(kind: str) -> None:
     ("name", "text", "why"),
     [
         ("c.json", '{"name": "a b/c", "config": {"connector.class": "X"}}', "connector 'a b/c' is left out"),
-        ("main.tf", RESOURCE.replace("name  ", 'for_each = toset(["b"])\n  name  '), "made by count or for_each"),
+        (
+            "main.tf",
+            RESOURCE.replace("name  ", "for_each = data.a.b\n  name  "),
+            "count or for_each is known to Terraform alone",
+        ),
         ("j.yaml", "apiVersion: kafka.jikkou.io/v1\nkind: KafkaUser\nmetadata: {name: u}\n", "KafkaUser u"),
         ("d.txt", DESCRIBED.format("a").replace("\n", "\tMarkedForDelete: true\n"), "it was being deleted"),
         ("n.yaml", "kafka: {topics: {a: {name: a b, partitions: 1}}}\n", "topic 'a b'"),
@@ -407,7 +411,9 @@ def test_an_unknown_operation_is_an_error_at_its_resource(tmp_path: Path) -> Non
 
 
 def test_what_only_a_state_knows_is_asked_for(tmp_path: Path) -> None:
-    text = TOPIC.replace("NAME", "t") + TOPIC.replace('"x"', '"y"').replace("  name", "  count = 2\n  name", 1)
+    text = TOPIC.replace("NAME", "t") + TOPIC.replace('"x"', '"y"').replace(
+        "  name", "  count = length(data.aws_x.y.ids)\n  name", 1
+    )
     assert "terraform show -json" in imported(tmp_path, main__tf=text).err
 
 

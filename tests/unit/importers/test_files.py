@@ -68,19 +68,18 @@ def test_a_file_that_nobody_can_mean_is_refused_soon(name: str) -> None:
         assert len(problem.detail) < 2_000, "what the file holds is not repeated at length"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "locals {\n  a = [local.a, local.a]\n}\n" + TOPIC % "  config = { x = local.a }",
-        doubled(f'"{"x" * 50}"', '"' + "${{local.a{n}}}" * 10 + '"'),
-    ],
-    ids=["a list of itself", "texts of texts"],
-)
-def test_what_only_terraform_can_work_out_is_left_out(text: str) -> None:
+def test_what_only_terraform_can_work_out_is_left_out() -> None:
+    text = "locals {\n  a = [local.a, local.a]\n}\n" + TOPIC % "  config = { x = local.a }"
     with within():
         found = parse("a.tf", text.encode())
     assert not found.topics["a"].config
     assert any("only Terraform knows it" in note.text for note in found.notes)
+
+
+def test_texts_of_texts_are_refused_soon() -> None:
+    text = doubled(f'"{"x" * 50}"', '"' + "${{local.a{n}}}" * 10 + '"')
+    with within(), pytest.raises(Invalid, match="make more than 100,000 values"):
+        parse("a.tf", text.encode())
 
 
 def test_a_file_of_many_documents_is_read_in_time(tmp_path: Path) -> None:

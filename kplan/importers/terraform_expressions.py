@@ -1,0 +1,539 @@
+"""Evaluate Terraform's expressions over values that are known: references, operators, `for`, and functions on them.
+
+Source: https://developer.hashicorp.com/terraform/language/expressions and .../functions. What depends on a resource, a
+file or the time raises UnknownValue, as does what is not understood.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NoReturn
+
+from kplan.importers.reading import to_text
+
+Bound = Mapping[str, Any]  # values of `each`, `count` and the names of `for`
+Node = Callable[[Bound], Any]
+FindValue = Callable[[str, str], Any]  # the value of `var.NAME` or `local.NAME`; raises UnknownValue
+Spend = Callable[[int], None]  # counts the values that are made; raises Invalid where they are too many
+
+MAX_RANGE: Final = 1024  # as in Terraform
+MAX_DEPTH: Final = 60  # of nested expressions
+NUMBER: Final = re.compile(r"\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+NAME: Final = re.compile(r"[A-Za-z_][\w-]*")
+OPERATOR: Final = re.compile(r"=>|==|!=|<=|>=|&&|\|\||\.\.\.|[-+*/%!<>?:.,(){}\[\]=]")
+BLANK: Final = re.compile(r"\s*")
+ESCAPE: Final = re.compile(r'\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([nrt"\\]))')
+ESCAPED_LETTERS: Final = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
+LITERALS: Final[Mapping[str, Any]] = {"true": True, "false": False, "null": None}
+FORMAT: Final = re.compile(r"%[sdv]|%%")
+LEVELS: Final[Sequence[Sequence[str]]] = (
+    ("||",),
+    ("&&",),
+    ("==", "!="),
+    ("<", ">", "<=", ">="),
+    ("+", "-"),
+    ("*", "/", "%"),
+)
+
+
+class UnknownValue(Exception):
+    """Only Terraform can compute the value."""
+
+
+class InvalidValue(UnknownValue):
+    """Terraform would refuse the expression, too: `try` takes its next argument."""
+
+
+def evaluate(text: str, find: FindValue, bound: Bound, spend: Spend) -> Any:
+    """Return the value of a text with `${…}` in it: of an expression's own type where it is one alone.
+
+    Raises UnknownValue.
+    """
+    parser = _Parser(text, find, spend)
+    parts = parser.read_template(None)
+    values = [part if isinstance(part, str) else part(bound) for part in parts]
+    if len(values) == 1:
+        return values[0]
+    joined = "".join(_to_string(value) for value in values)
+    spend(len(joined) // 64)
+    return joined
+
+
+def _to_string(value: Any) -> str:
+    if value is None or isinstance(value, dict | list):
+        raise InvalidValue("a value that is not text")
+    return to_text(value)
+
+
+class _Parser:
+    """Reads one text; each method returns what computes the value of its part."""
+
+    def __init__(self, text: str, find: FindValue, spend: Spend) -> None:
+        self.text, self.find, self.spend = text, find, spend
+        self.position = self.depth = 0
+
+    # -- templates ----------------------------------------------------------------------------------------------------
+    def read_template(self, end: str | None) -> list[str | Node]:
+        """Return the literal and the computed parts up to `end`, which is a quotation mark or the end of the text."""
+        parts: list[str | Node] = []
+        literal: list[str] = []
+
+        def close() -> None:
+            if literal:
+                parts.append("".join(literal))
+                literal.clear()
+
+        text = self.text
+        while self.position < len(text):
+            rest = text[self.position : self.position + 3]
+            if end is not None and rest[:1] == end:
+                break
+            if rest in ("$${", "%%{"):
+                literal.append(rest[1:])
+                self.position += 3
+            elif rest[:2] == "${":
+                close()
+                self.position += 2
+                self._skip("~")
+                parts.append(self.read_expression())
+                self._skip("~")
+                self.expect("}")
+            elif rest[:2] == "%{":
+                raise UnknownValue("a template with %{…}")
+            elif escape := ESCAPE.match(text, self.position):
+                code = escape[1] or escape[2]
+                literal.append(_to_character(int(code, 16)) if code else ESCAPED_LETTERS[escape[3]])
+                self.position = escape.end()
+            else:
+                literal.append(rest[:1])
+                self.position += 1
+        close()
+        return parts or [""]
+
+    def _skip(self, mark: str) -> None:
+        if self.text.startswith(mark, self.position):
+            self.position += len(mark)
+
+    # -- tokens -------------------------------------------------------------------------------------------------------
+    def peek(self) -> str:
+        """Return the next operator, or the first letter of another token; empty at the end."""
+        blank = BLANK.match(self.text, self.position)
+        self.position = blank.end() if blank else self.position
+        operator = OPERATOR.match(self.text, self.position)
+        return operator[0] if operator else self.text[self.position : self.position + 1]
+
+    def take(self, operator: str) -> bool:
+        if self.peek() != operator:
+            return False
+        self.position += len(operator)
+        return True
+
+    def expect(self, operator: str) -> None:
+        if not self.take(operator):
+            self.refuse()
+
+    def take_word(self, word: str) -> bool:
+        self.peek()
+        match = NAME.match(self.text, self.position)
+        if match is None or match[0] != word:
+            return False
+        self.position = match.end()
+        return True
+
+    def read_word(self) -> str:
+        self.peek()
+        match = NAME.match(self.text, self.position)
+        if match is None:
+            self.refuse()
+        self.position = match.end()
+        return match[0]
+
+    def refuse(self) -> NoReturn:
+        raise UnknownValue(self.text[:80])
+
+    # -- expressions --------------------------------------------------------------------------------------------------
+    def read_expression(self) -> Node:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            self.refuse()
+        condition = self.read_level(0)
+        if self.take("?"):
+            chosen = self.read_expression()
+            self.expect(":")
+            other = self.read_expression()
+            self.depth -= 1
+            return lambda bound: chosen(bound) if _to_boolean(condition(bound)) else other(bound)
+        self.depth -= 1
+        return condition
+
+    def read_level(self, level: int) -> Node:
+        """Read operators of this precedence and of higher ones."""
+        if level == len(LEVELS):
+            return self.read_unary()
+        left = self.read_level(level + 1)
+        while (operator := self.peek()) in LEVELS[level]:
+            self.position += len(operator)
+            left = _apply(operator, left, self.read_level(level + 1))
+        return left
+
+    def read_unary(self) -> Node:
+        if self.take("-"):
+            negated = self.read_steps(self.read_primary())
+            return lambda bound: -_to_number(negated(bound))
+        if self.take("!"):
+            denied = self.read_steps(self.read_primary())
+            return lambda bound: not _to_boolean(denied(bound))
+        return self.read_steps(self.read_primary())
+
+    def read_steps(self, value: Node) -> Node:
+        """Read what follows a value: attributes, indices, and a splat, after which each element has the rest."""
+        while True:
+            mark = self.peek()
+            if mark == ".":
+                self.position += 1
+                if self.take("*"):
+                    return self._read_splat(value)
+                self.peek()
+                number = NUMBER.match(self.text, self.position)
+                value = (
+                    self._read_index(value, int(self._take_match(number))) if number else _get(value, self.read_word())
+                )
+            elif mark == "[":
+                self.position += 1
+                if self.take("*"):
+                    self.expect("]")
+                    return self._read_splat(value)
+                index = self.read_expression()
+                self.expect("]")
+                value = _get_index(value, index)
+            else:
+                return value
+
+    def _take_match(self, match: re.Match[str]) -> str:
+        self.position = match.end()
+        return match[0]
+
+    def _read_index(self, value: Node, index: int) -> Node:
+        return _get_index(value, lambda bound: index)
+
+    def _read_splat(self, value: Node) -> Node:
+        element = "each of a splat"
+        rest = self.read_steps(lambda bound: bound[element])
+
+        def read(bound: Bound) -> list[Any]:
+            items = value(bound)
+            items = items if isinstance(items, list) else [] if items is None else [items]
+            self.spend(len(items))
+            return [rest({**bound, element: item}) for item in items]
+
+        return read
+
+    def read_primary(self) -> Node:
+        mark = self.peek()
+        if number := NUMBER.match(self.text, self.position):
+            literal = _parse_number(self._take_match(number))
+            return lambda bound: literal
+        if mark == '"':
+            return self._read_string()
+        if mark in ("(", "[", "{"):
+            self.position += 1
+            return {"(": self._read_group, "[": self._read_list, "{": self._read_object}[mark]()
+        name = self.read_word()
+        if self.take("("):
+            return self._read_call(name)
+        if name in LITERALS:
+            return lambda bound: LITERALS[name]
+        if name in ("var", "local"):
+            self.expect(".")
+            attribute = self.read_word()
+            return lambda bound: self.find(name, attribute)
+
+        def read(bound: Bound) -> Any:
+            if name not in bound:
+                raise UnknownValue(name)
+            return bound[name]
+
+        return read
+
+    def _read_string(self) -> Node:
+        self.position += 1
+        parts = self.read_template('"')
+        self.expect('"')
+        if len(parts) == 1:
+            only = parts[0]
+            return (lambda bound: only) if isinstance(only, str) else only
+        return lambda bound: "".join(part if isinstance(part, str) else _to_string(part(bound)) for part in parts)
+
+    def _read_group(self) -> Node:
+        inner = self.read_expression()
+        self.expect(")")
+        return inner
+
+    def _read_list(self) -> Node:
+        if self.take_word("for"):
+            return self._read_for("]")
+        items: list[Node] = []
+        while not self.take("]"):
+            items.append(self.read_expression())
+            if not self.take(","):
+                self.expect("]")
+                break
+        return lambda bound: [item(bound) for item in items]
+
+    def _read_object(self) -> Node:
+        if self.take_word("for"):
+            return self._read_for("}")
+        entries: list[tuple[Node, Node]] = []
+        while not self.take("}"):
+            entries.append((self._read_key(), self.read_expression()))
+            self.take(",")
+        return lambda bound: {_to_string(key(bound)): value(bound) for key, value in entries}
+
+    def _read_key(self) -> Node:
+        if self.peek() in ('"', "("):
+            key = self.read_primary()
+        else:
+            word = self.read_word()
+            key = lambda bound: word  # noqa: E731
+        if not self.take("="):
+            self.expect(":")
+        return key
+
+    def _read_for(self, end: str) -> Node:
+        first = self.read_word()
+        second = self.read_word() if self.take(",") else ""
+        if not self.take_word("in"):
+            self.refuse()
+        source = self.read_expression()
+        self.expect(":")
+        result = self.read_expression()
+        value = self.read_expression() if end == "}" and self._take_arrow() else None
+        condition = self.read_expression() if self.take_word("if") else None
+        self.expect(end)
+
+        def iterate(bound: Bound) -> Iterable[Bound]:
+            items = source(bound)
+            if not isinstance(items, dict | list):
+                raise InvalidValue("`for` over a single value")
+            self.spend(len(items))
+            pairs = items.items() if isinstance(items, dict) else enumerate(items)
+            for key, item in pairs:
+                own = {**bound, **({first: key, second: item} if second else {first: item})}
+                if condition is None or _to_boolean(condition(own)):
+                    yield own
+
+        if value is not None:
+            return lambda bound: {_to_string(result(own)): value(own) for own in iterate(bound)}
+        return lambda bound: [result(own) for own in iterate(bound)]
+
+    def _take_arrow(self) -> bool:
+        self.expect("=>")
+        return True
+
+    def _read_call(self, name: str) -> Node:
+        arguments: list[Node] = []
+        is_spread = False
+        while not self.take(")"):
+            arguments.append(self.read_expression())
+            is_spread = self.take("...")
+            if not self.take(","):
+                self.expect(")")
+                break
+        if name == "try":
+            return lambda bound: _try(arguments, bound)
+        if name == "can":
+            return lambda bound: _can(arguments[0], bound)
+        function = FUNCTIONS.get(name)
+        if function is None:
+            raise UnknownValue(f"{name}(…)")
+
+        def call(bound: Bound) -> Any:
+            values = [argument(bound) for argument in arguments]
+            if is_spread and values and isinstance(values[-1], list):
+                values = [*values[:-1], *values[-1]]
+            try:
+                result = function(*values)
+            except UnknownValue:
+                raise
+            except (TypeError, ValueError, KeyError, IndexError, AttributeError, ZeroDivisionError) as e:
+                raise InvalidValue(f"{name}(…)") from e
+            self.spend(len(result) if isinstance(result, dict | list) else 1 + len(str(result)) // 64)
+            return result
+
+        return call
+
+
+# -- operators and values ---------------------------------------------------------------------------------------------
+def _to_character(code: int) -> str:
+    if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
+        raise InvalidValue("an escape that is not a character")
+    return chr(code)
+
+
+def _parse_number(text: str) -> int | float:
+    return int(text) if text.isdigit() else float(text)
+
+
+def _to_number(value: Any) -> int | float:
+    if isinstance(value, str) and re.fullmatch(rf"-?{NUMBER.pattern}", value):
+        return -_parse_number(value[1:]) if value[0] == "-" else _parse_number(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidValue(f"{value!r} is not a number")
+    return value
+
+
+def _to_boolean(value: Any) -> bool:
+    if value in ("true", "false"):
+        return bool(value == "true")
+    if not isinstance(value, bool):
+        raise InvalidValue(f"{value!r} is not a boolean")
+    return value
+
+
+def _apply(operator: str, left: Node, right: Node) -> Node:
+    if operator == "||":
+        return lambda bound: _to_boolean(left(bound)) or _to_boolean(right(bound))
+    if operator == "&&":
+        return lambda bound: _to_boolean(left(bound)) and _to_boolean(right(bound))
+    if operator in ("==", "!="):
+        return lambda bound: (left(bound) == right(bound)) == (operator == "==")
+    return lambda bound: _calculate(operator, _to_number(left(bound)), _to_number(right(bound)))
+
+
+def _calculate(operator: str, one: int | float, other: int | float) -> Any:
+    if operator in ("/", "%") and not other:
+        raise InvalidValue("a division by zero")
+    if operator == "/":
+        quotient = one / other
+        return int(quotient) if quotient.is_integer() else quotient
+    results: Mapping[str, Callable[[], Any]] = {
+        "+": lambda: one + other, "-": lambda: one - other, "*": lambda: one * other, "%": lambda: one % other,
+        "<": lambda: one < other, ">": lambda: one > other, "<=": lambda: one <= other, ">=": lambda: one >= other,
+    }  # fmt: skip
+    return results[operator]()
+
+
+def _get(value: Node, name: str) -> Node:
+    return _get_index(value, lambda bound: name)
+
+
+def _get_index(value: Node, index: Node) -> Node:
+    def read(bound: Bound) -> Any:
+        whole, key = value(bound), index(bound)
+        if isinstance(whole, dict) and str(key) in whole:
+            return whole[str(key)]
+        if isinstance(whole, list):
+            number = int(_to_number(key))
+            if 0 <= number < len(whole):
+                return whole[number]
+        raise InvalidValue(f"there is no {key}")
+
+    return read
+
+
+def _try(arguments: Sequence[Node], bound: Bound) -> Any:
+    for argument in arguments:
+        try:
+            return argument(bound)
+        except InvalidValue:
+            continue
+    raise InvalidValue("try(…)")
+
+
+def _can(argument: Node, bound: Bound) -> bool:
+    try:
+        argument(bound)
+    except InvalidValue:
+        return False
+    return True
+
+
+# -- functions --------------------------------------------------------------------------------------------------------
+def _merge(*maps: Any) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for each in maps:
+        merged |= each or {}
+    return merged
+
+
+def _to_set(items: Any) -> list[Any]:
+    return sorted(dict.fromkeys(items if isinstance(items, list) else list(items)), key=str)
+
+
+def _flatten(items: list[Any]) -> list[Any]:
+    return [inner for item in items for inner in (_flatten(item) if isinstance(item, list) else [item])]
+
+
+def _lookup(values: dict[str, Any], key: str, *default: Any) -> Any:
+    return values[key] if key in values else default[0]
+
+
+def _coalesce(*values: Any) -> Any:
+    return next(value for value in (*values, None) if value not in (None, "")) if any(values) else _refuse("coalesce")
+
+
+def _refuse(name: str) -> NoReturn:
+    raise InvalidValue(f"{name}(…)")
+
+
+def _format(text: str, *values: Any) -> str:
+    rest = list(values)
+    if re.sub(FORMAT, "", text).count("%"):
+        raise UnknownValue("format(…)")
+    return FORMAT.sub(lambda match: "%" if match[0] == "%%" else _to_string(rest.pop(0)), text)
+
+
+def _replace(text: str, old: str, new: str) -> str:
+    if old[:1] == old[-1:] == "/" and len(old) > 1:
+        raise UnknownValue("replace(…) with a regular expression")
+    return text.replace(old, new)
+
+
+def _concat(*lists: list[Any]) -> list[Any]:
+    return [item for each in lists for item in each]
+
+
+def _choose_element(items: list[Any], index: Any) -> Any:
+    return items[int(_to_number(index)) % len(items)]
+
+
+FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
+    "abs": lambda number: abs(_to_number(number)),
+    "coalesce": _coalesce,
+    "compact": lambda items: [item for item in items if item not in (None, "")],
+    "concat": _concat,
+    "contains": lambda items, item: item in items,
+    "distinct": lambda items: list(dict.fromkeys(items)),
+    "element": _choose_element,
+    "endswith": lambda text, end: str(text).endswith(end),
+    "flatten": _flatten,
+    "format": _format,
+    "join": lambda separator, items: separator.join(_to_string(item) for item in items),
+    "keys": lambda values: sorted(values),
+    "length": len,
+    "lookup": _lookup,
+    "lower": lambda text: str(text).lower(),
+    "max": lambda *numbers: max(map(_to_number, numbers)),
+    "merge": _merge,
+    "min": lambda *numbers: min(map(_to_number, numbers)),
+    "range": lambda *numbers: list(range(*(int(_to_number(number)) for number in numbers))[:MAX_RANGE]),
+    "replace": _replace,
+    "reverse": lambda items: items[::-1],
+    "sort": lambda items: sorted(items),
+    "split": lambda separator, text: text.split(separator),
+    "startswith": lambda text, beginning: str(text).startswith(beginning),
+    "title": lambda text: re.sub(r"(?<!\S)\w", lambda match: match[0].upper(), text),
+    "tobool": lambda value: None if value is None else _to_boolean(value),
+    "tolist": lambda items: list(items),
+    "tomap": lambda values: dict(values),
+    "tonumber": lambda value: None if value is None else _to_number(value),
+    "toset": _to_set,
+    "tostring": lambda value: None if value is None else _to_string(value),
+    "trimprefix": lambda text, prefix: text.removeprefix(prefix),
+    "trimspace": lambda text: text.strip(),
+    "trimsuffix": lambda text, suffix: text.removesuffix(suffix),
+    "upper": lambda text: str(text).upper(),
+    "values": lambda values: [values[key] for key in sorted(values)],
+    "zipmap": lambda keys, values: dict(zip(keys, values, strict=True)),
+}
