@@ -1,7 +1,7 @@
 # The chores of kplan, one word each. `make setup` is done by the others when needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo unit test check confluent golden docs faults bench format package clean
+.PHONY: help setup demo unit test check confluent corpus golden docs faults bench format package clean
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
@@ -36,6 +36,9 @@ check: $(DEVELOPMENT)  ## formatting, lint, types, and the limits of the code's 
 confluent: $(DEVELOPMENT)  ## run the contract of subjects on a registry of yours: URL=https://NAME:PASSWORD@HOST
 	@test -n '$(URL)' || { echo "error: say which registry: make confluent URL=https://NAME:PASSWORD@HOST" >&2; exit 2; }
 	@KPLAN_TEST_REGISTRY='$(URL)' $(PYTHON) -m pytest -q -k yours tests/contract/test_subjects.py
+
+corpus: $(DEVELOPMENT)  ## import every file of a folder, and judge what came of each: DIR=FOLDER
+	@$(PYTHON) -m tests.corpus '$(DIR)'
 
 golden: $(DEVELOPMENT)  ## rewrite all expected outputs: tests/cases, tests/import; review the diff
 	@$(PYTHON) -m pytest tests/cases tests/import --golden

@@ -24,6 +24,7 @@ from kplan.importers.resources import ImportedResources
 from kplan.importers.strimzi import list_resources
 from kplan.language.source import Document
 
+GROUP: Final = "platform.confluent.io/"
 REFERENCES: Final = ("kafkaClusterRef", "kafkaRestClassRef", "kafkaRest", "connectClusterRef", "connectRest")
 
 
@@ -34,9 +35,10 @@ def parse(documents: Sequence[Document], imported: ImportedResources) -> None:
         for path, entry in list_resources(document):
             data = read_map(document, path, entry, required=True)
             kind = str(data.get("kind"))
-            if "platform.confluent.io" in str(data.get("apiVersion")) and kind == "KafkaTopic":
+            is_own = str(data.get("apiVersion")).startswith(GROUP)
+            if is_own and kind == "KafkaTopic":
                 _parse_topic(document, path, data, imported)
-            elif "platform.confluent.io" in str(data.get("apiVersion")) and kind == "Connector":
+            elif is_own and kind == "Connector":
                 _parse_connector(document, path, data, imported)
             else:
                 others[kind] += 1

@@ -23,7 +23,7 @@ from kplan.importers.reading import (
     read_state,
     to_text,
 )
-from kplan.importers.resources import ImportedResources
+from kplan.importers.resources import ImportedResources, shorten_names
 from kplan.language.source import Document
 
 Maps = dict[str, dict[str, str]]
@@ -40,6 +40,8 @@ def parse(documents: Sequence[Document], imported: ImportedResources) -> None:
         for document, path, data in resources
         if data.get("kind") == CONFIG_MAP
     )
+    if maps and not any(data.get("kind") == "KafkaTopic" for _, _, data in resources):
+        imported.note(f"ConfigMap {shorten_names(list(maps))} is left out: no topic in the file refers to it")
     for document, path, data in resources:
         kind = data.get("kind")
         if kind == "KafkaTopic":

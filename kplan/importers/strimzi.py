@@ -132,6 +132,9 @@ def _parse_user(document: Document, path: Path, data: dict[str, Any], imported: 
         add_quota(imported, document.key_at(*spec_path, "quotas"), {"user": user}, values)
     if spec:
         note_unread_keys(imported, document, spec_path, ("authentication", "authorization", "quotas"))
+    if not (login == "scram-sha-512" or authorization.get("acls") or quotas):
+        words = f"KafkaUser {name} has neither a SCRAM login nor rights nor quotas"
+        imported.note(words, document.key_at(*path, "metadata", "name"))
 
 
 def _add_rule(document: Document, path: Path, user: str, entry: Any, imported: ImportedResources) -> None:

@@ -145,6 +145,9 @@ def _parse_resources(blocks: _Blocks) -> None:
             words = f"{kind}.{label} is left out: its count or for_each is known to Terraform alone ({e}); {help}"
             blocks.imported.note(words, span)
             continue
+        if not instances:
+            key = "count is 0" if "count" in body else "for_each is empty"
+            blocks.imported.note(f"{kind}.{label} is left out: its {key}", span)
         own_body = {key: value for key, value in body.items() if key not in ("count", "for_each")}
         for index, bound in instances:
             own = replace(blocks, scope=replace(blocks.scope, bound=bound)) if bound else blocks

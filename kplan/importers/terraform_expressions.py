@@ -524,6 +524,7 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "split": lambda separator, text: text.split(separator),
     "startswith": lambda text, beginning: str(text).startswith(beginning),
     "title": lambda text: re.sub(r"(?<!\S)\w", lambda match: match[0].upper(), text),
+    "strcontains": lambda text, part: part in str(text),
     "tobool": lambda value: None if value is None else _to_boolean(value),
     "tolist": lambda items: list(items),
     "tomap": lambda values: dict(values),

@@ -417,6 +417,11 @@ def test_what_only_a_state_knows_is_asked_for(tmp_path: Path) -> None:
     assert "terraform show -json" in imported(tmp_path, main__tf=text).err
 
 
+def test_a_resource_without_instances_is_noted(tmp_path: Path) -> None:
+    text = TOPIC.replace("NAME", "t") + TOPIC.replace('"x"', '"y"').replace("  name", "  count = 0\n  name", 1)
+    assert "kafka_topic.y is left out: its count is 0" in imported(tmp_path, main__tf=text).err
+
+
 def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
     text = json.dumps({"version": 3, "terraform_version": "0.11.0", "resources": []})
     ended = imported(tmp_path, state__json=text, expect=4)
