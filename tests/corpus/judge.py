@@ -71,7 +71,7 @@ def _apply(folder: Path, stack: str) -> tuple[str, str] | None:
 
 
 def _list_names(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield the names of topics and connectors of a file, as a reader of its own finds them, and what a note calls each."""
+    """Yield the names of topics and connectors, as a reader of its own finds them, and what a note calls each."""
     text = path.read_text("utf-8", "replace")
     if path.suffix == ".tf":
         for label, block in TOPIC.findall(text):
