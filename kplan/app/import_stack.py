@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -130,6 +131,28 @@ def compose_stack(
     )
     _refuse_nothing(imported.counts, imported.notes, request.where, runtime)
     return imported
+
+
+def compose_stacks(
+    resources: Resources, request: ImportRequest, environment: Environment, runtime: Runtime
+) -> dict[str, ImportedStack]:
+    """Compose the texts of several stacks, by name: one for each prefix of names. Raises Invalid where there is
+    nothing."""
+    from kplan.importers.splitting import split_by_prefix
+
+    _refuse_nothing(resources.found.resources, resources.found.notes, request.where, runtime)
+    groups = split_by_prefix(resources.found)
+    connectors = resources.found.connectors.values()
+    stacks: dict[str, ImportedStack] = {}
+    with runtime.show_progress(False):
+        for number, (name, own) in enumerate(groups.items()):
+            runtime.report_progress("stacks composed", number, len(groups))
+            elsewhere = resources.found.topics.keys() - own.topics.keys()
+            free = {topic: each for topic, each in resources.free.items() if topic not in elsewhere}
+            others = [each for each in connectors if each.name not in own.connectors]
+            part = Resources(own, free, [*resources.others, *others], resources.live)
+            stacks[name] = compose_stack(part, replace(request, stack=name), environment, runtime)
+    return stacks
 
 
 def _learn(found: ImportedResources, runtime: Runtime) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,13 @@ FORMATS = (
     help="Format of the files (default: recognized by content).",
 )
 @option("--out", metavar="FILE", default=None, type=click.Path(dir_okay=False), help="Write the stack to this file.")
+@option(
+    "--out-dir",
+    metavar="DIR",
+    default=None,
+    type=click.Path(file_okay=False),
+    help="Write several stacks into this folder: one for each prefix of names, and one for access.",
+)
 @option("--stack", metavar="NAME", default="imported", show_default=True, help="The stack's name.")
 @LOADING
 @SHOWING
@@ -56,14 +63,17 @@ def command(
     files: tuple[str, ...],
     file_format: str | None,
     out: str | None,
+    out_dir: str | None,
     stack: str,
 ) -> int:
-    from kplan.app.import_stack import ImportRequest, compose_stack, parse_files, read_live_resources
+    from kplan.app.import_stack import ImportRequest, compose_stack, compose_stacks, parse_files, read_live_resources
     from kplan.model import Target
     from kplan.project.expand import STACK_NAME
 
     if not STACK_NAME.match(stack):
         raise click.BadParameter(f"{stack!r}: 1 to 63 of a-z, 0-9 and -", param_hint="--stack")
+    if out and out_dir:
+        raise click.UsageError("--out writes one stack, --out-dir several: leave one of them out")
     if out and Path(out).is_file():
         raise click.BadParameter(f"{out} already exists: move it, or write to another", param_hint="--out")
     files, globs = _take_files(files, globs)
@@ -72,12 +82,15 @@ def command(
     if files:
         session.unasked = Target()
     environment = session.load_environment()
-    request = ImportRequest(stack, where or environment.bootstrap, globs, file_format or "", listed)
+    request = ImportRequest("" if out_dir else stack, where or environment.bootstrap, globs, file_format or "", listed)
     if files:
         resources = parse_files(request, _read_files(session, files), session.runtime)
     else:
         with session.open(environment) as opened, session.show_progress():
             resources = read_live_resources(request, opened, session.runtime)
+    if out_dir:
+        _write_stacks(session, out_dir, compose_stacks(resources, request, environment, session.runtime))
+        return 0
     imported = compose_stack(resources, request, environment, session.runtime)
     if out:
         from kplan.cli.snapshot import save_output
@@ -87,6 +100,20 @@ def command(
         session.write_product(imported.text)
     _show_summary(session, imported, out)
     return 0
+
+
+def _write_stacks(session: Session, folder: str, stacks: Mapping[str, ImportedStack]) -> None:
+    """Write the stacks into the folder. Raises BadParameter where one is there already."""
+    from kplan.cli.snapshot import save_output
+
+    files = {name: Path(folder, f"{name}.yaml") for name in stacks}
+    if present := [str(file) for file in files.values() if file.exists()]:
+        raise click.BadParameter(f"{present[0]} already exists: move it, or write elsewhere", param_hint="--out-dir")
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name, file in files.items():
+        save_output(str(file), stacks[name].text)
+        _show_summary(session, stacks[name], str(file))
+    session.note(f"{len(stacks)} stacks. `kplan plan {folder}` shows what adopts them.")
 
 
 def _take_files(files: tuple[str, ...], globs: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

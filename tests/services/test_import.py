@@ -149,6 +149,15 @@ def test_a_cluster_made_by_other_means_is_adopted_whole(
     secrets = {f"KPLAN_VAR_{name}": made.password for name in variables}
     shell.kplan("fmt", "--check", "all.yaml")
     shell.kplan("validate", "all.yaml")
+    shell.kplan("import", "--out-dir", "stacks")
+    several = [line.split(":")[0].strip() for file in (tmp_path / "stacks").iterdir()
+               for line in file.read_text().splitlines() if "sensitive: true" in line]  # fmt: skip
+    passwords = {f"KPLAN_VAR_{name}": made.password for name in several}
+    plans = json.loads(shell.kplan("plan", "stacks", "--format", "json", "--detailed-exitcode", **passwords).out)[
+        "plans"
+    ]
+    assert {action for each in plans for change in each["changes"] for action in change["actions"]} == {"adopt"}
+    assert sum(len(each["changes"]) for each in plans) >= 221
     plan = shell.kplan("plan", "all.yaml", "--detailed-exitcode", "--out", "plan.json", **secrets)
     changes = json.loads((tmp_path / "plan.json").read_text())["changes"]
     assert {tuple(each["actions"]) for each in changes} == {("adopt",)}

@@ -1,0 +1,94 @@
+"""A whole cluster becomes a folder of stacks, one for each prefix, and the first plan of them changes nothing."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+from kplan.importers.resources import ImportedResources
+from kplan.importers.splitting import split_by_prefix
+from kplan.kinds.acl.binding import parse_binding
+from kplan.kinds.subject.subject import Subject
+from kplan.model import Connector, Resource, Topic
+from tests.shell import Shell
+
+STACK = """\
+version: 1
+stack: all
+variables: {password: {type: string, sensitive: true}}
+topics:
+  shop.audit: {partitions: 2}
+  web.clicks: {config: {retention.ms: 1d}}
+  web.views:
+  alone:
+  lonely.topic:
+connectors:
+  cdc:
+    template: debezium-postgres
+    topic_prefix: shop
+    database: {hostname: db, name: shop, user: cdc, password: "{{ var.password }}"}
+    tables: {public.orders: {partitions: 3}, public.lines: {}}
+  web-sink: {class: org.apache.kafka.connect.file.FileStreamSinkConnector, config: {topics: web.clicks, file: /tmp/x}}
+access:
+  User:app: {consume: {topics: [web.clicks], group: app}}
+"""
+SECRET = "a-secret-of-tests"
+
+
+def split(*resources: Resource) -> dict[str, list[str]]:
+    imported = ImportedResources()
+    for resource in resources:
+        imported.add(resource)
+    return {name: [each.name for each in own.resources] for name, own in split_by_prefix(imported).items()}
+
+
+def topic(name: str) -> Topic:
+    return Topic(name, 1, 1)
+
+
+def test_names_are_split_at_their_first_mark() -> None:
+    assert split(topic("shop.a"), topic("shop-b"), topic("Shop_c"), topic("web.x"), topic("web.y")) == {
+        "shop": ["shop.a", "shop-b", "Shop_c"],
+        "web": ["web.x", "web.y"],
+    }
+
+
+def test_what_is_alone_is_together() -> None:
+    assert split(topic("a"), topic("b.c"), topic("web.x"), topic("web.y")) == {
+        "others": ["a", "b.c"],
+        "web": ["web.x", "web.y"],
+    }
+
+
+def test_connectors_and_subjects_are_with_their_topics_and_access_is_apart() -> None:
+    binding = parse_binding("User:app/allow/Read/topic/shop.a")
+    cdc, sink = Connector("cdc", {"topic.prefix": "shop"}), Connector("s3", {"topics": "web.x,shop.a"})
+    parts = split(topic("shop.a"), topic("web.x"), cdc, sink, Subject("shop.a-value", level="NONE"), binding)
+    assert parts == {
+        "access": [binding.name], "shop": ["shop.a", "cdc", "shop.a-value"], "web": ["web.x", "s3"]
+    }  # fmt: skip
+
+
+def test_a_cluster_becomes_stacks_whose_first_plan_changes_nothing(tmp_path: Path) -> None:
+    shell = Shell(tmp_path, {"KPLAN_VAR_password": SECRET, "KPLAN_VAR_cdc_database_password": SECRET}, (SECRET,))
+    shell.write("kplan.yaml", "version: 1\nenvironments: {local: {simulated: {}}}\n")
+    shell.write("all.yaml", STACK)
+    shell.kplan("apply", "all.yaml", "--yes")
+    with sqlite3.connect(tmp_path / ".kplan" / "local.db") as connection:
+        connection.execute("DELETE FROM kplan_ledger")  # as if it were made by other means
+    ended = shell.kplan("import", "--out-dir", "stacks")
+    assert "4 stacks. `kplan plan stacks` shows what adopts them." in ended.err
+    assert sorted(file.stem for file in (tmp_path / "stacks").iterdir()) == ["access", "others", "shop", "web"]
+    assert "already exists" in shell.kplan("import", "--out-dir", "stacks", "topic/web.*", expect=64).err
+    shell.kplan("fmt", "--check", "stacks")
+    plans = json.loads(shell.kplan("plan", "stacks", "--format", "json", "--detailed-exitcode").out)["plans"]
+    assert {action for plan in plans for each in plan["changes"] for action in each["actions"]} == {"adopt"}
+    assert sum(len(plan["changes"]) for plan in plans) == 12
+    shell.kplan("apply", "stacks", "--yes")
+    assert not any(each["changes"] for each in shell.kplan("plan", "stacks", "--format", "json").json["plans"])
+
+
+def test_one_stack_or_several(tmp_path: Path) -> None:
+    ended = Shell(tmp_path).kplan("import", "--out", "a.yaml", "--out-dir", "stacks", expect=64)
+    assert "leave one of them out" in ended.err
