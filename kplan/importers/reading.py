@@ -258,11 +258,8 @@ def add_topic(
     *,
     rules: Rules = NO_RULES,
 ) -> None:
-    """Add the topic; one partition is assumed, and noted, where the number is missing (-1)."""
+    """Add the topic; -1 partitions or replicas are the broker's own number."""
     span = document.key_at(*path)
-    if partitions == -1:
-        imported.note(f"topic/{name}: its number of partitions is the broker's own there; it is 1 here", span)
-        partitions = 1
     plain_config = {key: value for key, value in config.items() if not TEMPLATE.search(value)}
     for key in config.keys() - plain_config.keys():
         imported.note(f"topic/{name}: {key} is a template of another tool's and left out", span)

@@ -106,7 +106,7 @@ def _key(path: str) -> str:
 
 
 def _format(key: str, value: Any) -> str:
-    if key == "replication_factor" and value == -1:
+    if key in ("partitions", "replication_factor") and value == -1:
         return "the broker's default"
     return "not set" if value is None else format_value(key, value)
 

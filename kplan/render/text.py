@@ -26,6 +26,7 @@ ACCEPTED = {"stack": "accepted in the stack", "flag": "accepted for this run"}
 COLORS = {"+": "32", "~": "33", "-": "31", "±": "31", ">": "36", "=": "36", "o": "36", "!": "1;31"}
 LISTS = re.compile(r"(\.include\.list|\.exclude\.list|^topics|\.list)$")
 KEY_WIDTH = 21
+COUNTS = ("partitions", "replication")  # attributes that -1 leaves to the brokers
 MAX_SIMILAR_NAMES, MAX_SIMILAR_LINES = 200, 12  # names shown of similar steps, and the lines that they take
 MAX_DETAILED_STEPS = 400  # a plan of more steps has one line for each step
 MAX_FULL_REMEDIES = 5  # of more blocked steps, only the first shows its remedies as whole commands
@@ -361,11 +362,12 @@ def _choose_column_width(keys: Iterable[str]) -> int:
 def list_main_attributes(kind: str, resource: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what the resource is in addition to its config, in words."""
     rows = views_of(kind).list_main_attributes(resource)
-    return [(key, format_replication(raw) if key == "replication" else _format_attribute(raw)) for key, raw in rows]
+    return [(key, format_count(raw) if key in COUNTS else _format_attribute(raw)) for key, raw in rows]
 
 
-def format_replication(factor: Any) -> str:
-    return "the broker's default" if factor == -1 else str(factor)
+def format_count(number: Any) -> str:
+    """Return a number of partitions or replicas; -1 is the broker's own."""
+    return "the broker's default" if number == -1 else str(number)
 
 
 def _format_attribute(raw: Any) -> str:

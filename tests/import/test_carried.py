@@ -132,7 +132,7 @@ def test_variables_of_other_files_of_the_folder_count() -> None:
     assert result.topics["a"].partitions == 6
     assert "defaults of variables count (var.partitions)" in notes
     result, notes = found(main__tf=RESOURCE, other_in_variables__tf=VARIABLE)
-    assert result.topics["a"].partitions == 1 and "only Terraform knows var.partitions" in notes
+    assert result.topics["a"].partitions == -1 and "only Terraform knows var.partitions" in notes
 
 
 def test_a_tfvars_file_sets_variables() -> None:

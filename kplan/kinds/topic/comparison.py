@@ -15,7 +15,7 @@ PARTITIONS, FACTOR, CONFIG = "/partitions", "/replication_factor", "/config/"
 
 
 class TopicComparison(Comparison[Topic]):
-    """A config that the stack does not name is left alone; a replication factor of -1 is the broker's own."""
+    """A config that the stack does not name is left alone; -1 partitions or replicas are the broker's own."""
 
     def attributes(self, topic: Topic) -> Mapping[str, Value]:
         config = {CONFIG + key: value for key, value in topic.config.items()}
@@ -65,7 +65,7 @@ class TopicComparison(Comparison[Topic]):
 
     def find_differing(self, then: Topic, now: Topic) -> list[Differing]:
         differing: list[Differing] = []
-        if then.partitions != now.partitions:
+        if then.partitions not in (-1, now.partitions):
             differing.append((PARTITIONS, then.partitions, now.partitions))
         if then.replication_factor not in (-1, now.replication_factor):
             differing.append((FACTOR, then.replication_factor, now.replication_factor))

@@ -106,17 +106,15 @@ class Builder:
         value = setting.value
         if isinstance(value, str) and value.strip().lstrip("+-").isdigit() and len(value) < 10:
             value = int(value)
-        minus_one = path == "/replication_factor" and value == -1
         most = 100_000 if path == "/partitions" else 32_767
-        if isinstance(value, int) and not isinstance(value, bool) and (1 <= value <= most or minus_one):
+        if isinstance(value, int) and not isinstance(value, bool) and (1 <= value <= most or value == -1):
             return value
-        allowed = "1 or more" if path == "/partitions" else "1 or more, or -1 for the broker's own default"
         self._report(
             error(
                 codes.K108,
                 "a topic setting has a value that Kafka refuses",
                 f"{path[1:]} is {setting.value!r}{_from(setting)}",
-                help=f"{path[1:]} is an integer, {allowed}",
+                help=f"{path[1:]} is an integer, 1 or more, or -1 for the broker's own default",
                 span=setting.span,
                 path=path,
             )

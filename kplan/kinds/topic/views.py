@@ -66,6 +66,6 @@ class TopicViews(Views[Topic]):
     def summarize(self, fields: Mapping[str, Any]) -> str:
         """Return the partitions, and the cleanup policy where it is not the usual one."""
         policy = (fields.get("config") or {}).get("cleanup.policy")
-        return ", ".join(
-            [count(fields["partitions"], "partition"), *([policy] if policy not in (None, "delete") else [])]
-        )
+        partitions = fields["partitions"]
+        number = count(partitions, "partition") if partitions > 0 else "the broker's number of partitions"
+        return ", ".join([number, *([policy] if policy not in (None, "delete") else [])])

@@ -238,7 +238,7 @@ def test_a_section_whose_entries_are_all_commented_out_is_allowed(section: str) 
         ("topics: {a: {partitions: '6'}}", (3, 26), "wrong type", "write 6 without quotes"),
         ("topics: {a: {partitions: six}}", (3, 26), "wrong type", "a whole number, or a template"),
         ("topics: {a: {partitions: 1.5}}", (3, 26), "wrong type", "a whole number"),
-        ("topics: {a: {partitions: 0}}", (3, 26), "out of range", "at least 1"),
+        ("topics: {a: {partitions: 0}}", (3, 26), "right form", "-1 for the broker's own"),
         ("topics: {a: {replication_factor: 0}}", (3, 34), "right form", "-1 for the broker's own"),
         ("topics: {a: {protect: 'true'}}", (3, 23), "wrong type", "write true without quotes"),
         ("topics: {a: {accept: [data-los]}}", (3, 23), "not one of", "did you mean `data-loss`?"),
