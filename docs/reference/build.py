@@ -24,6 +24,7 @@ from kplan.project.loading import list_built_in_templates, load_built_in  # noqa
 PAGE = ROOT / "docs" / "reference" / "templates.md"
 SCHEMA = ROOT / "schemas" / "stack.v1.json"
 ENVIRONMENTS = ROOT / "schemas" / "environments.v1.json"
+TITLE = "a connector of template "  # of the parameters' part of the schema
 TEMPLATE = r"\{\{"  # the pattern that lets a template stand for a value
 ROLES = {
     "heartbeat": "proves that the connector works",
@@ -56,26 +57,73 @@ def schema() -> dict[str, Any]:
     """schemas/stack.v1.json with the parameters that the templates have now."""
     whole: dict[str, Any] = json.loads(SCHEMA.read_text("utf-8"))
     made = templates()
-    definitions = {k: v for k, v in whole["$defs"].items() if not k.startswith(("debezium", "parameter"))}
+    definitions = {k: v for k, v in whole["$defs"].items() if not k.startswith("parameter") and not _is_made(v)}
     connector = definitions["connector"]
     connector["properties"]["template"]["examples"] = [each.name for each in made]
     plain = connector["allOf"][-1]
     connector["allOf"] = [*map(_chosen, made), plain]
     common = list(connector["properties"])
-    parameters = {each.name: _offered(each.parameters) for each in made}
+    asked = {each.name: _offered(each.parameters) for each in made}
+    parameters = {name: _optional(offered) for name, offered in asked.items()}
     shared = _shared(parameters.values())
     definitions |= {_parameter(name): each for name, each in shared.items()}
     for each in made:
         offered = parameters[each.name]
         own = {name: _by_reference(name, form, shared) for name, form in offered["properties"].items()}
         definitions[definition(each.name)] = {
-            "title": f"a connector of template {each.name}",
+            "title": f"{TITLE}{each.name}",
             "properties": {**dict.fromkeys(common, True), **own},
-            "required": offered["required"],
             "additionalProperties": False,
         }
-    definitions["plainConnector"] = definitions.pop("plainConnector")
+    for last in ("plainConnector", "connectorRequired", "connectorDefaults"):
+        definitions[last] = definitions.pop(last)
+    definitions["connectorRequired"]["allOf"] = [_asking(name, offered) for name, offered in asked.items()]
+    forms = definitions["connectorDefaults"]["properties"]
+    inherited = {key: form for key, form in forms.items() if key in common}
+    definitions["connectorDefaults"]["properties"] = {**inherited, **_inherited(parameters.values(), shared)}
     return with_configs({**whole, "$defs": definitions})
+
+
+def _optional(form: Mapping[str, Any]) -> dict[str, Any]:
+    """The form without what it requires."""
+    result = {key: value for key, value in form.items() if key != "required"}
+    if "properties" in result:
+        result["properties"] = {name: _optional(each) for name, each in result["properties"].items()}
+    return result
+
+
+def _is_made(form: Mapping[str, Any]) -> bool:
+    return str(form.get("title", "")).startswith(TITLE)
+
+
+def _asking(name: str, offered: Mapping[str, Any]) -> dict[str, Any]:
+    """What a connector of a template must have; the stack's `defaults.connector` can have it for all."""
+    return {"if": _has_template(name), "then": _required(offered)}
+
+
+def _required(form: Mapping[str, Any]) -> dict[str, Any]:
+    names = form.get("required") or ()
+    below = {
+        name: {**_required(each), **({"examples": each["examples"]} if name in names else {})}
+        for name, each in (form.get("properties") or {}).items()
+    }
+    required = {"required": names} if names else {}
+    properties = {name: each for name, each in below.items() if each}
+    return {**required, **({"properties": properties} if properties else {})}
+
+
+def _inherited(offered: Iterable[Mapping[str, Any]], shared: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of all templates as `defaults.connector` has them: where their forms differ, any value."""
+    forms: dict[str, list[Any]] = {}
+    for each in offered:
+        for name, form in each["properties"].items():
+            forms.setdefault(name, []).append(form)
+    return {
+        name: _by_reference(name, found[0], shared)
+        if all(form == found[0] for form in found)
+        else {"description": found[0]["description"], "examples": found[0]["examples"]}
+        for name, found in sorted(forms.items())
+    }
 
 
 def with_configs(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,8 +151,11 @@ def _values(key: ConfigKey) -> list[Any]:
 
 
 def _chosen(template: Blueprint) -> dict[str, Any]:
-    condition = {"properties": {"template": {"const": template.name}}, "required": ["template"]}
-    return {"if": condition, "then": {"$ref": f"#/$defs/{definition(template.name)}"}}
+    return {"if": _has_template(template.name), "then": {"$ref": f"#/$defs/{definition(template.name)}"}}
+
+
+def _has_template(name: str) -> dict[str, Any]:
+    return {"properties": {"template": {"const": name}}, "required": ["template"]}
 
 
 def _by_reference(name: str, form: Mapping[str, Any], shared: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -189,5 +189,4 @@ def _show_summary(session: Session, imported: ImportedStack, path: str | None) -
     more = f"; {', '.join(others)}" if others else ""
     session.note(f"{main}{templates}{more}{f': {path}' if path else '.'}")
     if imported.variables:
-        names = ", ".join(name.upper() for name in imported.variables)
-        session.note(f"Secrets are variables; before `kplan plan` set {names}.")
+        session.note(f"Secrets are variables; before `kplan plan` set {', '.join(imported.variables)}.")

@@ -16,15 +16,16 @@ from typing import Any, Final
 
 from kplan.diagnostics import Diagnostic
 from kplan.importers.writing import escape_template, to_setting, write_draft
+from kplan.kinds.connector.comparison import is_same_setting
 from kplan.kinds.connector.debezium.engines import table_names_of
 from kplan.kinds.connector.names import alias_of, name_in_connect
+from kplan.kinds.connector.shorthands import shorten
 from kplan.kinds.connector.templates import Blueprint
 from kplan.kinds.schemas import read_schema
 from kplan.language import limits as bounded
 from kplan.language import schema, source
 from kplan.language.template import PLAIN_NAME
 from kplan.model import Address, Connector, Guards, Secret, Stack, Text
-from kplan.model.comparison import equal
 from kplan.project.environment import Environment
 from kplan.project.expand import Inputs, expand
 from kplan.values import dataclass
@@ -83,20 +84,33 @@ def write_block(
     """Return the block of exactly this connector. `refs` name its secrets' variables by key. Raises UnfitTemplate."""
     blueprint = expander.templates.get(connector.java_class)
     if level < RAW and blueprint is not None:
-        return _TemplateBlock(connector, refs, expander, blueprint, level).write()
+        return min(_write_variants(connector, refs, level, expander, blueprint), key=_count_lines)
     own = {key: value for key, value in connector.config.items() if key != "connector.class"}
     block: dict[str, Any] = {}
     if connector.java_class:
         block["class"] = escape_template(connector.java_class)
     block |= _other_attributes(connector)
-    if own:
-        block["config"] = {escape_template(key): _write_setting(refs, key, value) for key, value in sorted(own.items())}
+    block |= shorten({escape_template(key): _write_setting(refs, key, value) for key, value in sorted(own.items())})
     connector_block = ImportedConnector(block, RAW)
     expanded = _expand_block(connector, connector_block, refs, expander)
     differing = _find_differing_keys(connector, expanded)
     if differing:
         raise UnfitTemplate(f"{', '.join(sorted(differing))} cannot be written in a stack")
     return connector_block
+
+
+def _write_variants(
+    connector: Connector, refs: Mapping[str, str], level: int, expander: BlockExpander, blueprint: Blueprint
+) -> Iterator[ImportedConnector]:
+    """Yield the block with the template's defaults, and without them where some do not fit. Raises UnfitTemplate."""
+    block = _TemplateBlock(connector, refs, expander, blueprint, level).write()
+    yield block
+    if None in (block.block.get("config") or {}).values():
+        yield _TemplateBlock(connector, refs, expander, blueprint, level, has_defaults=False).write()
+
+
+def _count_lines(block: ImportedConnector) -> int:
+    return write_draft({"connectors": {"NAME": block.block}}).count("\n")
 
 
 def _other_attributes(connector: Connector) -> dict[str, Any]:
@@ -118,9 +132,10 @@ def _write_setting(refs: Mapping[str, str], key: str, value: Text) -> Any:
     return f"{{{{ var.{refs[key]} }}}}" if isinstance(value, Secret) else to_setting(value)
 
 
-def declare_variables(refs: Iterable[str]) -> dict[str, Any]:
-    """Return the declarations of sensitive variables."""
-    return {name: {"type": "string", "env": name.upper(), "sensitive": True} for name in sorted(dict.fromkeys(refs))}
+def declare_variables(refs: Iterable[str], owner: str = "") -> dict[str, Any]:
+    """Return the declarations of sensitive variables; `owner` is in front of the names that the environment has."""
+    begin = f"{owner}_".upper() if owner else ""
+    return {name: {"env": f"{begin}{name.upper()}", "sensitive": True} for name in sorted(dict.fromkeys(refs))}
 
 
 def to_identifier(words: str) -> str:
@@ -164,7 +179,7 @@ def _describe_problem(problem: Diagnostic) -> str:
 def _find_differing_keys(live: Connector, expanded: Connector) -> list[str]:
     """Return the keys of the settings that differ."""
     keys = (live.config.keys() | expanded.config.keys()) - {"name"}
-    return sorted(key for key in keys if not equal(expanded.config.get(key), live.config.get(key)))
+    return sorted(key for key in keys if not is_same_setting(key, expanded.config.get(key), live.config.get(key)))
 
 
 @dataclass(slots=True)
@@ -176,6 +191,7 @@ class _TemplateBlock:
     expander: BlockExpander
     blueprint: Blueprint
     level: int
+    has_defaults: bool = True
 
     @property
     def plain_settings(self) -> dict[str, str]:
@@ -210,11 +226,12 @@ class _TemplateBlock:
     ) -> ImportedConnector:
         """Return the block of these parameters, tables and settings."""
         block: dict[str, Any] = {"template": self.blueprint.name, **parameters}
+        if not self.has_defaults:
+            block["template_defaults"] = False
         if tables:
             block["tables"] = {key: {} for key in tables.values()}
         block |= _other_attributes(self.connector)
-        if config:
-            block["config"] = dict(config)
+        block |= shorten(config)
         return ImportedConnector(block, self.level, self.blueprint, tables)
 
     def _override(self, key: str) -> Any:

@@ -74,14 +74,13 @@ def compose_stack(
     data, access_notes = add_access(composition.compose(), imported, expander)
     notes = tuple(dict.fromkeys([*map(str, imported.notes), *composition.notes, *composition.missing, *access_notes]))
     head = [*comments, *_legend_lines(composition.connector_blocks.values()), *list_legends(data)]
-    if notes:
-        head += ["", "Not carried over, or written in another way:", *(f"- {note}" for note in notes)]
+    head += [f"Note: {note}" for note in notes]
     stack = expander.expand(data)[0]
     return ImportedStack(
         write_stack(data, head),
         Counter(address.kind for address in stack.resources) if stack else {},
         sum(block.blueprint is not None for block in composition.connector_blocks.values()),
-        tuple(data.get("variables", {})),
+        tuple(variable["env"] for variable in data.get("variables", {}).values()),
         notes,
     )
 
@@ -257,7 +256,9 @@ class _Composition:
         data: dict[str, Any] = {"version": 1, "stack": self.name}
         refs = [ref for name in self.connector_blocks for ref in self.refs[name].values()]
         if refs:
-            data["variables"] = declare_variables(refs)
+            # the names of an only connector's variables do not repeat its name
+            owner = to_identifier(next(iter(self.refs))) if len(self.refs) == 1 else ""
+            data["variables"] = declare_variables(refs, owner)
         data |= {key: value for key, value in sections.items() if value}
         if blocks:
             data["connectors"] = dict(sorted(blocks.items()))
@@ -331,11 +332,6 @@ class _Composition:
                 _put_settings(data, places[name].path, own)
         return data
 
-    def _explicit_paths(self) -> frozenset[str]:
-        """Return the paths of the environment's defaults: topics repeat them, as environments differ."""
-        defaults = layer(self.expander.environment.defaults.get("topic") or {}, "", {})
-        return frozenset(defaults) | frozenset(self.expander.environment.fills)
-
     def _choose_defaults(
         self, without_defaults: Mapping[str, Topic], places: Mapping[str, _TopicPlace]
     ) -> dict[str, Any]:
@@ -344,7 +340,8 @@ class _Composition:
                 for name, topic in sorted(self.topics.items())
                 if name in without_defaults and not places[name].role]  # fmt: skip
         defaults: dict[str, Any] = {}
-        for path in sorted({path for row in rows for each in row for path in each} - self._explicit_paths()):
+        paths = {path for row in rows for each in row for path in each}
+        for path in sorted(paths - _list_explicit_paths(self.expander)):
             value = _choose_default(path, rows)
             if value is not NO_DEFAULT:
                 defaults[path] = value
@@ -353,7 +350,7 @@ class _Composition:
     def _own_settings(self, topic: Topic, inherited: Topic | None, place: _TopicPlace) -> dict[str, Any]:
         """Return the settings that the topic declares itself."""
         expected, existing = flatten_topic(topic), flatten_topic(inherited) if inherited else {}
-        explicit = self._explicit_paths() & ONLY_REPLICAS if place.role else self._explicit_paths()
+        explicit = _list_explicit_paths(self.expander) & (ONLY_REPLICAS if place.role else expected.keys())
         own = {path: expected.get(path) for path in sorted(expected.keys() | existing.keys())
                if not _is_same(path, expected.get(path), existing.get(path))
                or (path in explicit and path in expected)}  # fmt: skip
@@ -439,6 +436,12 @@ def _is_listed(table: str, patterns: str) -> bool:
         return False
 
 
+def _list_explicit_paths(expander: BlockExpander) -> frozenset[str]:
+    """Return the paths of the environment's defaults: topics repeat them, as environments differ."""
+    defaults = layer(expander.environment.defaults.get("topic") or {}, "", {})
+    return frozenset(defaults) | frozenset(expander.environment.fills)
+
+
 def _topics_of(stack: Stack | None) -> dict[str, Topic]:
     return {r.name: r for r in stack.resources.values() if isinstance(r, Topic)} if stack else {}
 
@@ -488,7 +491,8 @@ def _put_settings(data: dict[str, Any], path: tuple[str, ...], own: dict[str, An
 
 
 def name_secrets(connectors: Mapping[str, Connector]) -> dict[str, dict[str, str]]:
-    """Return a variable's name for each secret: its key where connectors share the value, else with its owner."""
+    """Return a variable's name for each secret: its key where one connector has it, or several share the value; else
+    with its owner."""
     owners: dict[tuple[str, str], list[str]] = {}
     for name, connector in sorted(connectors.items()):
         for key in connector.secrets:
@@ -498,7 +502,8 @@ def name_secrets(connectors: Mapping[str, Connector]) -> dict[str, dict[str, str
     refs: dict[str, dict[str, str]] = {name: {} for name in connectors}
     taken: set[str] = set()
     for (key, _), names in owners.items():
-        ref = choose_free_name(to_identifier(key if len(names) > 1 else f"{names[0]}_{key}"), taken)
+        is_short = len(names) > 1 or len(connectors) == 1
+        ref = choose_free_name(to_identifier(key if is_short else f"{names[0]}_{key}"), taken)
         for name in names:
             refs[name][key] = ref
     return refs

@@ -14,8 +14,9 @@ from kplan.language import fmt
 from kplan.language.source import read_plain
 from kplan.language.template import OPENING
 
-WIDTH: Final = 100
-MAX_LEAVES_IN_LINE: Final = 5  # of a map that is written in one line
+WIDTH: Final = 120
+COMMENT_WIDTH: Final = 100
+MAX_LEAVES_IN_LINE: Final = 6  # of a map that is written in one line
 PLAIN: Final = re.compile(r"[A-Za-z0-9_./\\$(^<=+][A-Za-z0-9_./\\$()^<>=+;*|@~-]*(?: [A-Za-z0-9_./\\$()^<>=+;*|@~-]+)*")
 UNITS: Final = {"GB": 10**9, "GiB": 2**30, "MB": 10**6, "MiB": 2**20, "kB": 10**3, "KiB": 2**10}
 PRINCIPAL: Final = re.compile(r"User:[A-Za-z][A-Za-z0-9_.-]*")
@@ -29,12 +30,12 @@ READABLE: Final = re.compile(
 def write_stack(data: Mapping[str, Any], comments: Iterable[str] = ()) -> str:
     """Return the stack as a file that `kplan fmt` does not change; the comments are at its top."""
     head = [f"# {printable(line)}".rstrip() for line in comments]
-    return fmt.format("\n".join([*head, *([""] if head else []), write_draft(data)]), "stack", read_key_orders())
+    return fmt.format("\n".join([*head, write_draft(data)]), "stack", read_key_orders())
 
 
 def wrap_comment(line: str) -> list[str]:
-    """Return the comment in lines of WIDTH characters; a longer word, such as a path, stays whole."""
-    return wrap(line, WIDTH - len("# "), break_long_words=False, break_on_hyphens=False) or [""]
+    """Return the comment in lines of COMMENT_WIDTH characters; a longer word, such as a path, stays whole."""
+    return wrap(line, COMMENT_WIDTH - len("# "), break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def write_draft(data: Mapping[str, Any]) -> str:
@@ -79,8 +80,9 @@ def to_rate(value: float) -> Any:
 # -- lines ------------------------------------------------------------------------------------------------------------
 def _block_lines(data: Mapping[str, Any], indent: int, path: tuple[str, ...]) -> Iterable[str]:
     """Yield the lines of a map, indented."""
-    for key, value in data.items():
+    for key, content in data.items():
         head = f"{' ' * indent}{to_scalar(key)}:"
+        value = list(content) if _holds_names_only(content, (*path, key)) else content
         if isinstance(value, Mapping) and value and not _fits_in_line(head, value, (*path, key)):
             yield head
             yield from _block_lines(value, indent + fmt.INDENT, (*path, key))
@@ -91,9 +93,17 @@ def _block_lines(data: Mapping[str, Any], indent: int, path: tuple[str, ...]) ->
             yield f"{head} {_to_flow(value)}".rstrip() if value != {} else head
 
 
+def _holds_names_only(value: Any, path: tuple[str, ...]) -> bool:
+    """Return whether these are a connector's tables without settings, which are a list of names."""
+    are_tables = len(path) == 3 and path[0] == "connectors" and path[2] == "tables"
+    return are_tables and isinstance(value, Mapping) and value != {} and not any(value.values())
+
+
 def _fits_in_line(head: str, value: Mapping[str, Any], path: tuple[str, ...]) -> bool:
     """Return whether a map is written behind its key: sections and connectors never are."""
-    if len(path) < 2 or (path[0] == "connectors" and (len(path) == 2 or path[-1] in ("tables", "topics"))):
+    if (len(path) < 2 and path != ("variables",)) or (
+        path[0] == "connectors" and (len(path) == 2 or path[-1] in ("tables", "topics"))
+    ):
         return False
     return _count_leaves(value) <= MAX_LEAVES_IN_LINE and len(f"{head} {_to_flow(value)}") <= WIDTH
 

@@ -11,7 +11,7 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final
@@ -127,6 +127,21 @@ class _Spans(Mapping[Path, Span]):
         return sum(1 for _ in self)
 
 
+class _SpansWithDefaults(_Spans):
+    """Spans in which a path below an entry of a section leads, where the entry has no such key, to the defaults'."""
+
+    def __init__(self, spans: _Spans, section: str, defaults: Path) -> None:
+        super().__init__(spans._root, spans._lines, of_keys=spans._of_keys)
+        self._section = section
+        self._defaults = defaults
+
+    def find(self, path: Path) -> Place | None:
+        place = super().find(path)
+        if place is None and len(path) > 2 and path[0] == self._section:
+            return super().find((*self._defaults, *path[2:]))
+        return place
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A file's data with the span of every value and key. An alias shares its anchor's data: do not change it."""
@@ -148,6 +163,13 @@ class Document:
     def key_at(self, *path: str | int) -> Span:
         """Return the span of the key at the end of `path`; without one (a list's item) that of the value."""
         return self.key_spans.get(path) or self.at(*path)
+
+    def with_defaults(self, section: str, defaults: Path) -> Document:
+        """Return the document in which entries of `section` have the places of the defaults where they have none."""
+        if not isinstance(self.spans, _Spans) or not isinstance(self.key_spans, _Spans):
+            return self
+        spans, key_spans = (_SpansWithDefaults(each, section, defaults) for each in (self.spans, self.key_spans))
+        return replace(self, spans=spans, key_spans=key_spans)
 
     def has_no_colon(self, *path: str | int) -> bool:
         """Tell whether the key stands without quotes and alone in a flow map: `b` in `{a: 1, b}`."""

@@ -216,7 +216,7 @@ def test_page_of_the_case(case: Path, tmp_path: Path, golden: bool) -> None:
 
 def test_lines_fit_the_width() -> None:
     """But for commands to be copied and views for machines."""
-    texts = [case for case in CASES if "--format" not in read(case, "args")]
+    texts = [case for case in CASES if not re.search("--format|^import", read(case, "args"))]
     long = [f"{case.name}: {line}" for case in texts for line in read(case, "plan.txt").splitlines()
             if len(line) > 100 and " kplan " not in line]  # fmt: skip
     assert not long, "\n".join(long)

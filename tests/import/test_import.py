@@ -53,7 +53,7 @@ def test_what_is_left_behind_is_said_twice(name: str) -> None:
     text = (HERE / name / "stack.yaml").read_text()
     notes = [line for line in (HERE / name / "notes.txt").read_text().splitlines() if line.startswith("note: ")]
     for note in notes:
-        assert f"# - {note.removeprefix('note: ')}" in text
+        assert f"# Note: {note.removeprefix('note: ')}" in text
 
 
 DAMAGED = {

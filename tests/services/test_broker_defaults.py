@@ -1,4 +1,4 @@
-"""Partitions and replicas that a stack leaves to the brokers: a new topic gets theirs, an existing one keeps its own."""
+"""Partitions that a stack leaves to the brokers: a new topic gets theirs, an existing one keeps its own."""
 
 from __future__ import annotations
 

@@ -63,6 +63,23 @@ K214 = Code(
         """,
 )
 
+K258 = Code(
+    "K258",
+    "defaults that no table takes",
+    level="warning",
+    cause="""
+        A pattern under the `defaults.tables` of a connector matches none of its tables, so its settings have no effect.
+        """,
+    example="""
+        tables: [orders, audit_log]
+        defaults: {tables: {"audit": {config: {retention.ms: 90d}}}}
+        """,
+    remedy="""
+        Write a regular expression that matches the whole name, such as `audit_.*`. The name is the table's as
+        `tables:` has it, or with its database or schema.
+        """,
+)
+
 K216 = Code(
     "K216",
     "a pattern of tables has no topics",

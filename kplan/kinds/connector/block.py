@@ -28,6 +28,8 @@ class ConnectorBlock:
     name: str = ""
     template: Blueprint = field(default_factory=lambda: Blueprint(""))
     alias: str = ""  # of the Connect that runs it
+    inheritable: frozenset[str] = frozenset()  # keys of `defaults.connector` that the block could take
+    inherited: frozenset[str] = frozenset()  # keys of its `config:` that it has from there alone
 
     @property
     def key(self) -> str:

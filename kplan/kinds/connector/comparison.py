@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,12 +10,37 @@ from typing import Any
 from kplan.diagnostics import codes
 from kplan.kinds.comparison import Blocker, Compared, Comparison, Differing, Value, find_cause
 from kplan.kinds.connector.schemas import uses_registry
+from kplan.kinds.connector.tables import split, unescape_name
 from kplan.kinds.parts import encode_part
-from kplan.model import Address, AttrDiff, Change, Connector, Secret
+from kplan.model import Address, AttrDiff, Change, Connector, Secret, Text
 from kplan.model.comparison import equal
 
 STATE, CONFIG = "/state", "/config/"
 IDENTIFYING = ("connector.class", "topic.prefix")  # Debezium's offsets are keyed by the prefix
+
+
+TABLE_LISTS = frozenset(("table.include.list", "table.exclude.list", "collection.include.list"))
+TABLE_NAME = re.compile(r"[A-Za-z0-9_]+\.[A-Za-z0-9_]+")
+
+
+def is_same_setting(key: str, one: Text | None, other: Text | None) -> bool:
+    """Whether two values of a setting mean the same to Connect and to the connector.
+
+    `db.table` and `db\\.table` do, as entries of a list of tables: each name that Debezium compares has a dot
+    (io.debezium.function.Predicates matches the whole name), and the entry has one place only where it can be.
+    """
+    if equal(one, other):
+        return True
+    if key not in TABLE_LISTS or not isinstance(one, str) or not isinstance(other, str):
+        return False
+    entries = [[_read_name(entry) for entry in split(text)] for text in (one, other)]
+    return entries[0] == entries[1]
+
+
+def _read_name(entry: str) -> str:
+    """Return the name of an entry that stands for one table; else the entry as it is."""
+    name = unescape_name(entry)
+    return name if TABLE_NAME.fullmatch(name) else entry
 
 
 class ConnectorComparison(Comparison[Connector]):
@@ -33,7 +59,7 @@ class ConnectorComparison(Comparison[Connector]):
         if isinstance(one, Secret) and isinstance(other, str):
             other = Secret(value=other)
         texts = [value if isinstance(value, str | Secret) else None for value in (one, other)]
-        return equal(texts[0], texts[1])
+        return is_same_setting(path.removeprefix(CONFIG), texts[0], texts[1])
 
     def uses(self, connector: Connector) -> frozenset[Address]:
         topics = {Address("topic", name) for name in (*connector.feeds, *connector.reads)}
@@ -56,7 +82,7 @@ class ConnectorComparison(Comparison[Connector]):
             wanted, present = declared.config.get(key), live.config.get(key)
             if isinstance(wanted, Secret) and isinstance(present, str):
                 present = Secret(value=present)
-            if equal(wanted, present):
+            if is_same_setting(key, wanted, present):
                 unchanged += 1
             else:
                 cause = find_cause(wanted, present, old.get(key), applied is not None)
@@ -71,7 +97,7 @@ class ConnectorComparison(Comparison[Connector]):
             value, present = then.config.get(key), now.config.get(key)
             if isinstance(value, Secret) and isinstance(present, str):
                 present = Secret(value=present)
-            if not equal(value, present):
+            if not is_same_setting(key, value, present):
                 differing.append((CONFIG + key, value, present))
         return differing
 

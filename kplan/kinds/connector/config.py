@@ -9,6 +9,8 @@ from typing import Any
 
 from kplan.diagnostics import codes, error, warning
 from kplan.kinds.connector.block import ConnectorBlock
+from kplan.kinds.connector.defaults import read_defaults
+from kplan.kinds.connector.shorthands import ShortSetting, find_place, list_settings
 from kplan.kinds.connector.tables import (
     Table,
     UnsupportedPattern,
@@ -31,6 +33,8 @@ OF_DEAD_LETTERS = (
     "errors.deadletterqueue.topic.replication.factor",
     "errors.deadletterqueue.context.headers.enable",
 )
+PARAMETER = re.compile(r"\bp\.(\w+)")  # in a template's text; of a map, such as `database`, the whole
+OF_TABLES = re.compile(r"\b(tables|databases)\b")
 LONGEST = 10_000  # characters of a setting that templates for names of topics may read
 
 
@@ -46,6 +50,8 @@ class ConfigBuilder:
         """Set what the template, the tables and the block's own `config:` say; the later wins."""
         config, sources = self.config, self.sources
         for key, text in self.of.template.config.items():
+            if key not in self.of.template.always and not self._is_asked(own, text):
+                continue
             value = self.of.own_text(text, scope, self.of.path) if isinstance(text, str) else text
             if value is not None and key not in (own.get("config") or {}):
                 config[key], sources[f"/config/{key}"] = text_of(value), f"template {self.of.template.name}"
@@ -56,11 +62,23 @@ class ConfigBuilder:
             config[key], sources[f"/config/{key}"] = text, "schemas"
         for key, text in self._columns(own, with_signals(tables, plain(config), own), scope).items():
             config[key], sources[f"/config/{key}"] = text, "tables"
+        for setting in list_settings(own):
+            self._set_short(setting, own.get("config") or {})
         for key, value in (own.get("config") or {}).items():
             self._set(key, value)
         self._override()
         self._report_keys_without_value()
         self._rename_old_values()
+
+    def _is_asked(self, own: Mapping[str, Any], text: Any) -> bool:
+        """Whether a template's setting counts: without its defaults only what the block's own keys make."""
+        if own.get("template_defaults", True):
+            return True
+        if not isinstance(text, str):
+            return False
+        if OF_TABLES.search(text) and self.of.block.get("tables"):
+            return True
+        return any(self.of.block.get(name) is not None for name in PARAMETER.findall(text))
 
     def _converters(self, own: Mapping[str, Any]) -> Mapping[str, str]:
         """Return the settings that the block's `schemas:` asks for."""
@@ -86,6 +104,7 @@ class ConfigBuilder:
         if not isinstance(written, dict) or None not in written.values():
             return
         known = {*self.of.template.config, *self.of.template.renamed, "connector.class"}
+        known |= (read_defaults(self.of.expansion.document.data).get("config") or {}).keys()
         known |= {*OF_DEAD_LETTERS} if self.of.block.get("dead_letter") else set()
         path = (*self.of.path, "config")
         self.of.expansion.problems += keys.problems(self.of.expansion.document, path, written, known)
@@ -135,6 +154,21 @@ class ConfigBuilder:
             )
         return found
 
+    def _set_short(self, setting: ShortSetting, config: Mapping[str, Any]) -> None:
+        """Set what the block's converters, transforms and predicates stand for."""
+        at: KEY = (*self.of.path, *setting.path)
+        if isinstance(setting.value, dict):
+            help = "Connect's settings are texts: write the whole name, such as `json.schemas.enable: false`"
+            detail = ".".join(map(str, setting.path))
+            self.of.expansion.report(codes.K108, "a connector setting is a map", detail, at, help)
+        elif setting.key in config:
+            help = f"keep it under `config:` or `{setting.path[0]}:`"
+            detail = f"{setting.key}, by `{setting.path[0]}:` and here"
+            path: KEY = (*self.of.path, "config", setting.key)
+            self.of.expansion.report(codes.K211, "declared twice", detail, path, help, key=True)
+        elif setting.value is not None:
+            self.config[setting.key], self.sources[f"/config/{setting.key}"] = text_of(setting.value), "connector"
+
     def _set(self, key: str, value: Any) -> None:
         """Set one property as the stack says it, under the name that it has today."""
         at: KEY = (*self.of.path, "config", key)
@@ -157,7 +191,8 @@ class ConfigBuilder:
         if value is None:
             self.config.pop(name, None)
             return
-        self.config[name], self.sources[f"/config/{name}"] = text_of(value), "connector"
+        source = "stack defaults" if key in self.of.inherited else "connector"
+        self.config[name], self.sources[f"/config/{name}"] = text_of(value), source
 
     def _override(self) -> None:
         """Set what the environment says of this connector."""
@@ -215,11 +250,8 @@ class ConfigBuilder:
 
     def _says(self, key: str) -> KEY:
         """Return where the block says what the connector's property `key` is."""
-        return (
-            (*self.of.path, "config", key)
-            if key in (self.of.block.get("config") or {})
-            else self.mention(self.of.template.config.get(key))
-        )
+        place = find_place(self.of.block, key)
+        return (*self.of.path, *place) if place else self.mention(self.of.template.config.get(key))
 
     def mention(self, text: Any) -> KEY:
         """Return where the block says what the template's setting `text` is made of."""

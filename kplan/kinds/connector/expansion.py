@@ -10,8 +10,11 @@ from kplan.diagnostics import codes, warning
 from kplan.kinds.connector.block import ConnectorBlock
 from kplan.kinds.connector.config import OF_DEAD_LETTERS, ConfigBuilder, plain, text_of
 from kplan.kinds.connector.debezium.engines import is_readable
+from kplan.kinds.connector.defaults import INHERITED, fill_block, read_defaults
 from kplan.kinds.connector.names import DEFAULT
+from kplan.kinds.connector.parameters import read_parameters
 from kplan.kinds.connector.routing import routing
+from kplan.kinds.connector.shorthands import SHORTHANDS, list_settings
 from kplan.kinds.connector.tables import (
     Table,
     as_entry,
@@ -27,10 +30,8 @@ from kplan.kinds.connector.tables import (
 from kplan.kinds.connector.topics import Feeds
 from kplan.kinds.expansion import KEY, AskedLevel, ExpansionContext
 from kplan.kinds.topic.settings import BUILT_IN, layer, only, rules, stack_layers
-from kplan.language import limits as bounded
-from kplan.language import schema as schemas
-from kplan.language.keys import DEFAULTS_PLACE, missing_blank
-from kplan.language.template import Scope, show_references, snake
+from kplan.language.keys import missing_blank
+from kplan.language.template import Scope, snake
 from kplan.model import Connector, Origin, Secret
 from kplan.values import dataclass
 
@@ -49,7 +50,8 @@ COMMON = frozenset(
         "accept",
     )
     + ("on", "tables", "topics", "new_tables", "dead_letter", "for_each", "description", "on_delete", "schemas")
-    + ("team", "labels")
+    + ("team", "labels", "defaults", "template_defaults")
+    + SHORTHANDS
 )
 CONNECTOR_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 MAX_DDL_BYTES = 20_000_000
@@ -68,12 +70,14 @@ class ConnectorBuilder(ConnectorBlock):
     def build(self) -> None:
         if not self._find_blueprint() or not self._find_name():
             return
+        self._inherit()
         given = {k: v for k, v in self.block.items() if k not in ("for_each", "template")}
-        own = self.expansion.block(given, self.path, self.scope, secret=given.keys() - COMMON | {"config"})
+        secret = given.keys() - COMMON | {"config", *SHORTHANDS}
+        own = self.expansion.block(given, self.path, self.scope, secret=secret)
         if own is None:
             return
         self.alias = str(own.get("on") or DEFAULT)
-        parameters = self._parameters(own)
+        parameters = read_parameters(self, own)
         if parameters is None:
             return
         scope = self.scope.with_names(p=parameters)
@@ -117,6 +121,14 @@ class ConnectorBuilder(ConnectorBlock):
             level = AskedLevel(self.full_name, topics, asked["compatibility"], path, rules(asked))
             self.expansion.asked_levels.append(level)
 
+    def _inherit(self) -> None:
+        """Give the block what `defaults.connector` says of the keys that it can have."""
+        self.inheritable = INHERITED | (self.template.parameters.get("properties") or {}).keys()
+        defaults = read_defaults(self.expansion.document.data)
+        if defaults:
+            self.inherited = frozenset((defaults.get("config") or {}).keys() - (self.block.get("config") or {}).keys())
+            self.block = fill_block(self.block, defaults, self.inheritable)
+
     # -- which template, which name -------------------------------------------------------------------------------
     def _find_blueprint(self) -> bool:
         name = self.block.get("template")
@@ -153,7 +165,6 @@ class ConnectorBuilder(ConnectorBlock):
                     f"{key}: {what} has no such key",
                     (*self.path, key),
                     missing_blank(key, self.block[key])
-                    or (DEFAULTS_PLACE if key == "defaults" else "")
                     or (f"did you mean `{close[0]}`?" if close else "write a raw Connect property under `config:`"),
                     key=True,
                 )
@@ -180,50 +191,6 @@ class ConnectorBuilder(ConnectorBlock):
         self.expansion.problems.append(
             warning(codes.K247, "a derived name loses letters", detail, help=help, span=span)
         )
-
-    # -- parameters -----------------------------------------------------------------------------------------------
-    def _parameters(self, own: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the block's own keys with the template's defaults, None where one is missing or wrong."""
-        if not self.template.name:
-            return {}
-        known = self.template.parameters.get("properties") or {}
-        given = {k: v for k, v in own.items() if k in known}
-        before = len(self.expansion.problems)
-        self._judge(given, self.template.parameters, self.path)
-        return None if len(self.expansion.problems) > before else _fill_defaults(given, self.template.parameters)
-
-    def _judge(self, value: Any, schema: Mapping[str, Any], path: KEY) -> None:
-        """Reports what of `value` does not meet the JSON Schema of the template's parameters."""
-        if not bounded.reference_in(schema) and schemas.meets(show_references(value), schema):
-            return
-        problem = bounded.schema_problem(schema)
-        try:
-            failures = [] if problem else list(bounded.violations(schema, show_references(value)))
-        except (ValueError, RecursionError) as e:
-            problem = str(e)
-        if problem:
-            detail = f"{self.template.name}: {problem}"
-            self.report(codes.K221, "a template's parameters are not a JSON Schema", detail, "correct the template")
-            return
-        for failure in failures:
-            at = (*path, *failure.absolute_path)
-            if failure.validator == "required":
-                missing = [key for key in failure.validator_value if key not in failure.instance]
-                dotted = ".".join(map(str, [*at[2:], missing[0] if missing else ""]))
-                detail = f"{self.template.name} needs `{dotted}`"
-                self.expansion.report(codes.K221, "a template's parameter is missing", detail, at, "add it", key=True)
-            elif (
-                failure.validator == "type" and isinstance(failure.instance, dict) is False and failure.instance is None
-            ):
-                continue  # a template that could not be rendered, reported there
-            else:
-                self.expansion.report(
-                    codes.K221,
-                    "a template's parameter has a value that it may not have",
-                    f"{'.'.join(map(str, at[2:]))}: {failure.message}",
-                    at,
-                    str(failure.schema.get("description", "")),
-                )
 
     # -- tables and topics ----------------------------------------------------------------------------------------
     def _tables(self, own: Mapping[str, Any], scope: Scope) -> tuple[list[Table], list[str]]:
@@ -332,7 +299,8 @@ class ConnectorBuilder(ConnectorBlock):
         unique: tuple[str, ...],
     ) -> Connector:
         document = self.expansion.document
-        spans = {f"/config/{key}": document.key_at(*self.path, "config", key) for key in self.block.get("config") or {}}
+        spans = {f"/config/{each.key}": document.key_at(*self.path, *each.path) for each in list_settings(self.block)}
+        spans |= {f"/config/{k}": document.key_at(*self.path, "config", k) for k in self.block.get("config") or {}}
         for key, text in self.template.config.items():
             spans.setdefault(f"/config/{key}", document.at(*settings.mention(text)))
         named = next((key for key in ("class", "template") if key in self.block), "")
@@ -383,14 +351,3 @@ def _has_connect(block: ConnectorBlock) -> bool:
         block.expansion.report(codes.K218, "this environment has no such Connect", detail, at, help)
         return False
     return True
-
-
-def _fill_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Return `value` with the schema's defaults; a declared property without one is None, so a template may
-    ask for it.
-    """
-    properties = schema.get("properties")
-    if not isinstance(properties, Mapping):
-        return schema.get("default") if value is None else value
-    given = value if isinstance(value, Mapping) else {}
-    return {**given, **{key: _fill_defaults(given.get(key), each) for key, each in properties.items()}}

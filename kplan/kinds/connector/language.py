@@ -14,9 +14,11 @@ from kplan.model import Connector, Resource
 if TYPE_CHECKING:
     from kplan.kinds.acl.rights import Right
 
+DEFAULTS = ("defaults", "connector")  # the place of what connectors get unless they say otherwise
 CONNECTOR_KEYS = ("description", "template", "class", "for_each", "name", "client", "topic_prefix", "database",
                   "server_id", "slot", "publication", "…", "tables", "topics", "snapshot", "state", "restart",
-                  "restart_failed", "new_tables", "on_delete", "dead_letter", "config", "protect", "ignore",
+                  "restart_failed", "new_tables", "on_delete", "dead_letter", "defaults", "template_defaults",
+                  "converters", "transforms", "predicates", "config", "protect", "ignore",
                   "accept")  # fmt: skip
 
 
@@ -30,12 +32,25 @@ class ConnectorLanguage(Language):
             ("connectors", "*", "tables", "*"): TOPIC_KEYS,
             ("connectors", "*", "topics", "*"): TOPIC_KEYS,
             ("connectors", "*", "dead_letter"): TOPIC_KEYS,
+            ("connectors", "*", "defaults", "topic"): TOPIC_KEYS,
+            ("connectors", "*", "defaults", "tables", "*"): TOPIC_KEYS,
+            DEFAULTS: CONNECTOR_KEYS,
         },
     }
 
     def expand(self, context: ExpansionContext) -> None:
-        for key in context.document.data.get("connectors") or {}:
-            _expand_block(context, key)
+        connectors = context.document.data.get("connectors") or {}
+        if not connectors:
+            return
+        from kplan.kinds.connector.defaults import read_defaults, report_unused_keys
+
+        defaults = read_defaults(context.document.data)
+        if defaults:
+            context.document = context.document.with_defaults("connectors", DEFAULTS)
+        used: set[str] = set()
+        for key in connectors:
+            used |= _expand_block(context, key)
+        report_unused_keys(context, defaults, used)
 
     def find_rights(self, resource: Resource, context: ExpansionContext) -> Iterable[Right]:
         from kplan.kinds.connector import access
@@ -55,10 +70,15 @@ class ConnectorLanguage(Language):
         yield from drops.problems(context.resources.values())
 
 
-def _expand_block(context: ExpansionContext, key: str) -> None:
+def _expand_block(context: ExpansionContext, key: str) -> set[str]:
+    """Declare what the block makes; return the keys of `defaults.connector` that it could take."""
     from kplan.kinds.connector.expansion import ConnectorBuilder
 
     path: KEY = ("connectors", key)
     block = context.document.data["connectors"][key] or {}
+    used: set[str] = set()
     for scope in context.scopes(block, path, key, block.get("name"), block.get("client")):
-        ConnectorBuilder(context, path, block, scope).build()
+        builder = ConnectorBuilder(context, path, block, scope)
+        builder.build()
+        used |= builder.inheritable
+    return used

@@ -24,6 +24,7 @@ class Blueprint:
     topics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     unique: tuple[str, ...] = ()
+    always: tuple[str, ...] = ()  # settings that count although a block says `template_defaults: false`
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
 
@@ -67,6 +68,7 @@ def blueprint(
         merge_schemas(parent.topics, data.get("topics") or {}),
         merge_schemas(parent.defaults, data.get("defaults") or {}),
         tuple(dict.fromkeys([*parent.unique, *(data.get("unique") or ())])),
+        tuple(dict.fromkeys([*parent.always, *(data.get("always") or ())])),
         merge_schemas(parent.values, data.get("values") or {}),
         merge_schemas(parent.renamed, data.get("renamed") or {}),
     ), []

@@ -10,7 +10,9 @@ from typing import Any
 from kplan.diagnostics import Diagnostic, Span, codes, error, warning
 from kplan.kinds.connector.block import ConnectorBlock
 from kplan.kinds.connector.debezium.engines import ENGINES
+from kplan.kinds.connector.defaults import TableDefaults
 from kplan.kinds.connector.routing import Lost, Routing
+from kplan.kinds.connector.shorthands import find_place
 from kplan.kinds.connector.tables import Table, describes_topic, include_list, is_pattern, split, unescape_name
 from kplan.kinds.connector.templates import Blueprint
 from kplan.kinds.expansion import KEY, ExpansionContext
@@ -42,19 +44,25 @@ class Feeds:
 
     def declare(self, own: Mapping[str, Any], tables: Sequence[Table], scope: Scope) -> None:
         """Declares every topic that the connector writes or reads for itself."""
+        defaults = TableDefaults(self.of, own)
         declared = {name: (settings, at) for name, settings, at in self.of.entries("topics", own, self.of.scope)}
-        lost = self._topics_of_tables(tables, declared, for_tables(scope))
+        lost = self._topics_of_tables(tables, declared, defaults, for_tables(scope))
         self._internal_topics(declared, scope)
         if not declared:
             self._cannot_follow(lost, any(not table.settings.get("topic") for table in tables))
         for name, (settings, at) in declared.items():
             self.names[name] = None
             span, note = self.expansion.document.key_at(*at), f"of connector/{self.of.full_name}"
-            layers = [BUILT_IN, self.of.defaults(), *self.expansion.outer, self._own_layer("topic", settings, at)]
+            above = [BUILT_IN, self.of.defaults(), *self.expansion.outer, *defaults.list_layers()]
+            layers = [*above, self._own_layer("topic", settings, at)]
             self.expansion.add(self.expansion.topics.topic(name, stack_layers(layers), span, note, rules(settings)))
 
     def _topics_of_tables(
-        self, tables: Sequence[Table], declared: dict[str, tuple[Mapping[str, Any], KEY]], scope: Scope
+        self,
+        tables: Sequence[Table],
+        declared: dict[str, tuple[Mapping[str, Any], KEY]],
+        defaults: TableDefaults,
+        scope: Scope,
     ) -> Iterable[Lost]:
         """Declares each table's topic, and gives what keeps some from being told.
 
@@ -72,10 +80,11 @@ class Feeds:
             if table.settings.get("ignore_topic"):
                 continue
             if after in shared and (before != after or table.settings.get("topic")):
-                self._share(shared[after], table, after)
+                self._share(shared[after], table, after, defaults)
             else:
                 shared.setdefault(after, [table])
-                self._topic_of_table(after, table, *declared.pop(after, ({}, ())))
+                self._topic_of_table(after, table, defaults, *declared.pop(after, ({}, ())))
+        defaults.report_unmatched()
         return lost.values()
 
     def _topic_of(self, table: Table, scope: Scope, lost: dict[str, Lost]) -> tuple[str, str]:
@@ -93,7 +102,7 @@ class Feeds:
         inner = scope.with_names(table=written, name=name)
         return topic_name(self.of.own_text(self.of.template.table["topic"], inner, at) or "")
 
-    def _share(self, tables: list[Table], table: Table, topic: str) -> None:
+    def _share(self, tables: list[Table], table: Table, topic: str, defaults: TableDefaults) -> None:
         """Report several tables that go to one topic, which one of them at most may describe."""
         if describes_topic(table.settings) and any(describes_topic(each.settings) for each in tables):
             other = next(each.name for each in tables if describes_topic(each.settings))
@@ -101,13 +110,20 @@ class Feeds:
             help = "a transform sends both there: say it once, under the connector's `topics:`"
             self.expansion.report(codes.K211, "declared twice", detail, table.at, help)
         elif describes_topic(table.settings):
-            self._topic_of_table(topic, table, {}, (), again=True)
+            self._topic_of_table(topic, table, defaults, {}, (), again=True)
         tables.append(table)
 
     def _topic_of_table(
-        self, topic: str, table: Table, settings: Mapping[str, Any], at: KEY, *, again: bool = False
+        self,
+        topic: str,
+        table: Table,
+        defaults: TableDefaults,
+        settings: Mapping[str, Any],
+        at: KEY,
+        *,
+        again: bool = False,
     ) -> None:
-        own = [self._own_layer("table", table.settings, table.at)]
+        own = [*defaults.list_layers(table), self._own_layer("table", table.settings, table.at)]
         if at:
             own.append(self._own_layer("topic", settings, at))
         layers = stack_layers([BUILT_IN, self.of.defaults(), *self.expansion.outer, *own])
@@ -141,8 +157,7 @@ class Feeds:
 
     def _report(self, problem: Diagnostic, key: str = "") -> None:
         """Reports it at the property `key`, at the connector where that is not in its block."""
-        known = key in (self.of.block.get("config") or {})
-        at = (*self.of.path, "config", key) if known else self.of.path
+        at = (*self.of.path, *find_place(self.of.block, key))
         span = self.expansion.document.key_at(*at)
         self.expansion.problems.append(replace(problem, span=span, address=f"connector/{self.of.full_name}"))
 

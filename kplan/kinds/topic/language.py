@@ -39,9 +39,10 @@ class TopicLanguage(Language):
 
 def find_defaults(context: ExpansionContext, data: Mapping[str, Any]) -> list[Layer]:
     """Return what topics have where they say nothing: from the stack, the environment and the process."""
-    own = (context.block(data.get("defaults") or {}, ("defaults",)) or {}).get("topic") or {}
+    written = (data.get("defaults") or {}).get("topic") or {}
+    own = (context.block({"topic": written}, ("defaults",)) or {}).get("topic") or {}
     environment = context.surroundings
-    spans = context.spans(("defaults", "topic"), (data.get("defaults") or {}).get("topic") or {})
+    spans = context.spans(("defaults", "topic"), written)
     return [
         layer(own, "stack defaults", spans),
         layer(environment.defaults.get("topic") or {}, f"environment {environment.name}", {}),

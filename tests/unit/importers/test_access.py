@@ -120,9 +120,7 @@ def test_what_a_principal_may_do_is_in_generated_lines() -> None:
     assert text.endswith(
         """
 access:
-  User:orders:
-    produce: [shop.events.*, shop.orders]
-    consume: {topics: [shop.customers], group: orders}
+  User:orders: {produce: [shop.events.*, shop.orders], consume: {topics: [shop.customers], group: orders}}
   User:worker: {worker: {group_id: connect, topics: [c, o, s]}}
 """
     )

@@ -71,7 +71,7 @@ def test_connectors_and_subjects_are_with_their_topics_and_access_is_apart() -> 
 
 
 def test_a_cluster_becomes_stacks_whose_first_plan_changes_nothing(tmp_path: Path) -> None:
-    shell = Shell(tmp_path, {"KPLAN_VAR_password": SECRET, "KPLAN_VAR_cdc_database_password": SECRET}, (SECRET,))
+    shell = Shell(tmp_path, {"KPLAN_VAR_password": SECRET, "KPLAN_VAR_database_password": SECRET}, (SECRET,))
     shell.write("kplan.yaml", "version: 1\nenvironments: {local: {simulated: {}}}\n")
     shell.write("all.yaml", STACK)
     shell.kplan("apply", "all.yaml", "--yes")

@@ -124,12 +124,15 @@ def properties(schema: Any, root: Mapping[str, Any], at: str = "") -> Iterator[t
     for key, each in schema.items():
         if key in ("properties", "$defs"):
             for name, child in each.items():
-                if key == "properties" and isinstance(child, dict) and "if" not in at.split("/"):
+                if key == "properties" and isinstance(child, dict) and not CONDITIONS & {*at.split("/")}:
                     reference = child.get("$ref", "").removeprefix("#/$defs/")
                     yield f"{at}/{name}", root["$defs"][reference] if reference else child
                 yield from properties(child, root, f"{at}/{name}")
         elif key not in ("examples", "enum", "const", "default"):
             yield from properties(each, root, f"{at}/{key}")
+
+
+CONDITIONS = {"if", "else", "connectorRequired"}  # what they name is described elsewhere
 
 
 @pytest.mark.parametrize("name", NAMES)
