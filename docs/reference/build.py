@@ -34,6 +34,7 @@ ROLES = {
     "signal table": "changes of the table of signals, with `signal.table`",
     "history": "the tables' structure over time; the connector cannot restart without it",
     "schema-changes": "changes of the tables' structure, for other readers",
+    "control": "by which the tasks agree on commits",
     "messages": "of `pg_logical_emit_message`, with `message.prefix.include.list` under `config:`",
 }
 
@@ -232,6 +233,8 @@ def _names(made: list[Blueprint]) -> Iterator[str]:
         "|---|---|---|---|",
     )
     for each in made:
+        if not each.name.startswith("debezium-") or not each.table:
+            continue
         for table in (
             ("orders", "a.Orders", "b.a.orders") if each.name == "debezium-sqlserver" else ("orders", "a.Orders")
         ):
@@ -265,15 +268,22 @@ def _section(template: Blueprint) -> Iterator[str]:
     yield from (f"## {template.name}", "", f"{_description(template)}: `{template.java_class}`", "")
     yield from ("| parameter | type | default | |", "|---|---|---|---|")
     yield from _rows(template.parameters, "")
-    yield from ("", "The connector's own topics; from the defaults only replication factor and `min.insync.replicas`")
-    yield from ("apply to them:", "", "| role | settings | |", "|---|---|---|")
+    yield ""
+    if template.topics:
+        yield "The connector's own topics; from the defaults only replication factor and `min.insync.replicas`"
+        yield from ("apply to them:", "", "| role | settings | |", "|---|---|---|")
     for settings in template.topics.values():
         role = str(settings.get("role", ""))
         config = ", ".join(f"{key} {value}" for key, value in (settings.get("config") or {}).items())
         yield f"| {role} | {settings.get('partitions', 1)} partition, {config} | {ROLES.get(role, '')} |"
-    yield from ("", f"Two connectors never share: {_listed(template.unique)}.", "")
-    yield from (f"Settings of a table for its columns: {_listed(template.columns)}.", "")
-    yield from ("Old names, accepted with a warning:", "")
+    if template.topics:
+        yield ""
+    if template.unique:
+        yield from (f"Two connectors never share: {_listed(template.unique)}.", "")
+    if template.columns:
+        yield from (f"Settings of a table for its columns: {_listed(template.columns)}.", "")
+    if template.renamed or template.values:
+        yield from ("Old names, accepted with a warning:", "")
     for old, new in sorted(template.renamed.items()):
         yield f"- `{old}` is `{new}`"
     for key, values in template.values.items():

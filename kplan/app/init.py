@@ -6,8 +6,12 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kplan.values import dataclass
+
+if TYPE_CHECKING:
+    from kplan.kinds.connector.templates import Blueprint
 
 IGNORED_FOLDER = ".kplan/"
 Save = Callable[[str, str], object]  # writes a text to a path, whole or not at all
@@ -38,7 +42,6 @@ class WrittenFile:
 # -- files ------------------------------------------------------------------------------------------------------------
 def make_texts(new_files: NewFiles) -> dict[str, str]:
     """Return the text of each file, by its path below the folder."""
-    from kplan.kinds.connector.templates import blueprint
     from kplan.kinds.key_order import read_key_orders
     from kplan.kinds.schemas import read_schema
     from kplan.language.fmt import format
@@ -46,9 +49,8 @@ def make_texts(new_files: NewFiles) -> dict[str, str]:
     from kplan.project.scaffold import SCHEMA_NAMES, write_environments, write_stack
 
     orders = read_key_orders()
-    template, description = None, ""
-    if new_files.template:
-        template, _ = blueprint(new_files.template, lambda name: (load_built_in(name), []))
+    template, description = _load_template(new_files), ""
+    if template:
         document = load_built_in(new_files.template)
         description = document.data["description"] if document else ""
     return {
@@ -59,6 +61,20 @@ def make_texts(new_files: NewFiles) -> dict[str, str]:
             for name in SCHEMA_NAMES
         },
     }
+
+
+def list_secret_variables(new_files: NewFiles) -> list[str]:
+    """Return the environment variables that hold the stack's secrets."""
+    from kplan.project.scaffold import list_variables
+
+    return list(list_variables(new_files.name, _load_template(new_files)).values())
+
+
+def _load_template(new_files: NewFiles) -> Blueprint | None:
+    from kplan.kinds.connector.templates import blueprint
+    from kplan.project.loading import load_built_in
+
+    return blueprint(new_files.template, lambda name: (load_built_in(name), []))[0] if new_files.template else None
 
 
 def refuse_to_overwrite(folder: Path, new_files: NewFiles, force: bool) -> None:

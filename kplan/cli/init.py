@@ -167,12 +167,12 @@ def _check_files(new_files: NewFiles) -> NewFiles:
 # -- what comes next --------------------------------------------------------------------------------------------------
 def _next_lines(folder: Path, new_files: NewFiles, simulated: bool) -> Iterator[str]:
     """Yield the next commands, to be copied."""
-    from kplan.project.scaffold import name_password_variable
+    from kplan.app.init import list_secret_variables
 
     yield ""
     yield f"Next, once {new_files.stack} declares what you want:"
     yield ""
-    for command in _next_commands(folder, new_files, name_password_variable(new_files.name), simulated):
+    for command in _next_commands(folder, new_files, list_secret_variables(new_files), simulated):
         yield f"  {command}"
     if new_files.bootstrap:
         yield ""
@@ -181,13 +181,13 @@ def _next_lines(folder: Path, new_files: NewFiles, simulated: bool) -> Iterator[
         yield f"  kplan plan {new_files.stack} --env dev"
 
 
-def _next_commands(folder: Path, new_files: NewFiles, variable: str, simulated: bool) -> Sequence[str]:
+def _next_commands(folder: Path, new_files: NewFiles, variables: Sequence[str], simulated: bool) -> Sequence[str]:
     change_folder = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
     comment = "the simulated cluster takes any" if simulated else "enough for a plan; apply needs the real one"
-    password = [f"export {variable}=anything  # {comment}"] if new_files.template else []
+    secrets = [f"export {variable}=anything  # {comment}" for variable in variables]
     return [
         *change_folder,
-        *password,
+        *secrets,
         f"kplan validate {new_files.stack}",
         f"kplan plan {new_files.stack}",
         f"kplan apply {new_files.stack}",

@@ -12,6 +12,7 @@ from kplan.kinds.connector.templates import Blueprint
 
 SCHEMA_NAMES = ("stack.v1", "environments.v1")  # by which editors check both files
 MAX_WIDTH = 100
+VARIABLE = re.compile(r"\{\{ var\.(\w+) \}\}")
 EXAMPLE_TABLES = ("orders", "customers")
 
 Schema = Mapping[str, Any]
@@ -22,9 +23,15 @@ def make_slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].strip("-")
 
 
-def name_password_variable(name: str) -> str:
-    """Return the environment variable that holds the database's password for the stack."""
-    return re.sub(r"\A(?=\d)", "_", name.replace("-", "_").upper()) + "_DB_PASSWORD"
+def name_environment_variable(name: str, variable: str) -> str:
+    """Return the environment variable that holds a secret for the stack."""
+    return re.sub(r"\A(?=\d)", "_", name.replace("-", "_").upper()) + f"_{variable.upper()}"
+
+
+def list_variables(name: str, template: Blueprint | None) -> dict[str, str]:
+    """Return the stack's secret variables, each with the environment variable that holds it."""
+    names = VARIABLE.findall("".join(_write_required(template))) if template else ()
+    return {variable: name_environment_variable(name, variable) for variable in names}
 
 
 def write_environments(bootstrap: str = "", connect: str = "") -> str:
@@ -87,26 +94,51 @@ def _write_defaults(partitions: int) -> Iterator[str]:
 
 
 def _write_connector(name: str, template: Blueprint, description: str) -> Iterator[str]:
-    database = template.parameters["properties"]["database"]
-    yield f"description: {json.dumps(f'{description}: one topic a table', ensure_ascii=False)}"
+    properties = template.parameters["properties"]
+    text = f"{description}: one topic a table" if template.table else description
+    yield f"description: {json.dumps(text, ensure_ascii=False)}"
     yield ""
-    yield "variables:"
-    yield "  # The value is never printed, logged or saved."
-    yield f"  db_password: {{type: string, env: {name_password_variable(name)}, sensitive: true}}"
-    yield ""
-    yield from _write_defaults(1)
-    yield ""
+    if variables := list_variables(name, template):
+        yield "variables:"
+        yield "  # The value is never printed, logged or saved."
+        yield from (f"  {each}: {{type: string, env: {env}, sensitive: true}}" for each, env in variables.items())
+        yield ""
+    if template.table or "reads" in properties:
+        yield from _write_defaults(1)
+        yield ""
+    if "reads" in properties:
+        yield "topics:"
+        yield f"  {name}.orders: {{partitions: 3}}"
+        yield ""
     yield "connectors:"
     yield f"  {name}:"
     yield f"    template: {template.name}"
-    yield f"    topic_prefix: {name} # of every topic's name; another prefix is another connector"
-    yield "    database:"
-    yield from (f"      {line}" for line in _write_example(database))
-    yield "    # Each table has a topic. A setting beside its name is its topic's."
-    yield "    tables:"
-    yield f"      {EXAMPLE_TABLES[0]}: {{partitions: 6, config: {{compression.type: zstd}}}}"
-    yield f"      {EXAMPLE_TABLES[1]}:"
+    if "topic_prefix" in properties:
+        yield f"    topic_prefix: {name} # of every topic's name; another prefix is another connector"
+    if "reads" in properties:
+        yield f"    reads: [{name}.orders]"
+    yield from (f"    {line}" for line in _write_required(template))
+    if template.table:
+        yield "    # Each table has a topic. A setting beside its name is its topic's."
+        yield "    tables:"
+        yield f"      {EXAMPLE_TABLES[0]}: {{partitions: 6, config: {{compression.type: zstd}}}}"
+        yield f"      {EXAMPLE_TABLES[1]}:"
     yield from (f"    # {line}" for line in _list_other_parameters(template))
+
+
+def _write_required(template: Blueprint) -> Iterator[str]:
+    """Yield what the template insists on, with the examples of its parameters."""
+    for key in _list_required(template):
+        parameter = template.parameters["properties"][key]
+        if "properties" in parameter:
+            yield f"{key}:"
+            yield from (f"  {line}" for line in _write_example(parameter))
+        else:
+            yield f"{key}: {_write_scalar(parameter['examples'][0])}"
+
+
+def _list_required(template: Blueprint) -> list[str]:
+    return [key for key in dict.fromkeys(template.parameters.get("required") or ()) if key != "topic_prefix"]
 
 
 def _write_example(parameter: Schema) -> Iterator[str]:
@@ -118,12 +150,15 @@ def _write_example(parameter: Schema) -> Iterator[str]:
 
 
 def _write_scalar(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_write_scalar, value))}]"
     text = str(value)
     return text if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.]*", text) else json.dumps(value, ensure_ascii=False)
 
 
 def _list_other_parameters(template: Blueprint) -> list[str]:
     """Return the template's parameters that are left out here."""
-    others = [name for name in template.parameters["properties"] if name not in ("topic_prefix", "database")]
+    written = ("topic_prefix", "reads", *_list_required(template))
+    others = [name for name in template.parameters["properties"] if name not in written]
     text = f"Also: {', '.join(others)}; and any other property of the connector under `config:`."
     return textwrap.wrap(text, MAX_WIDTH - 6, break_on_hyphens=False, break_long_words=False)

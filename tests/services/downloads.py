@@ -37,7 +37,7 @@ def kafka_jars() -> Path:
 
 def plugin_path() -> Path:
     """A Connect plugin path with the Debezium connectors that kplan has templates for."""
-    return _fetched("debezium", HERE / "plugins.xml", _unpack)
+    return _fetched("debezium", HERE / "plugins.xml", _unpack_plugins)
 
 
 def registry_app() -> Path:
@@ -104,6 +104,20 @@ def _unpack(folder: Path) -> None:
         with tarfile.open(archive) as opened:
             opened.extractall(folder, filter="data")
         archive.unlink()
+
+
+def _unpack_plugins(folder: Path) -> None:
+    """Unpack Debezium's archives, and put MongoDB's jar into a folder with the list of its classes that it lacks."""
+    _unpack(folder)
+    target = folder / "mongodb"
+    target.mkdir()
+    for jar in folder.glob("*.jar"):
+        jar.rename(target / jar.name)
+    with zipfile.ZipFile(target / "services.jar", "w") as services:
+        services.writestr(
+            "META-INF/services/org.apache.kafka.connect.sink.SinkConnector",
+            "com.mongodb.kafka.connect.MongoSinkConnector",
+        )
 
 
 def _gather(folder: Path) -> None:

@@ -28,7 +28,15 @@ NO_DATABASE = re.compile(
     r"|the tcp/ip connection to the host|socket",
     re.IGNORECASE,
 )
-WHERE = {"database.hostname", "mongodb.connection.string"}
+WHERE = {"database.hostname", "mongodb.connection.string", "connection.uri", "connection.url"}
+DEBEZIUM = [name for name in list_built_in_templates() if name.startswith("debezium-") and not name.endswith("-sink")]
+# Those of Kafka, and those whose plugin is on Maven Central.
+OTHERS = ("debezium-jdbc-sink", "mongodb-sink", "mirror-source", "mirror-checkpoint", "mirror-heartbeat",
+          "file-source", "file-sink")  # fmt: skip
+# What the worker reads, a policy, and the clients of MirrorMaker 2.
+UNLISTED = {"consumer.override.group.id", "replication.policy.class"} | {
+    f"{side}.cluster.bootstrap.servers" for side in ("source", "target")
+}
 ONE_OF = re.compile(r"one of (.*)")
 # Debezium's other word for `skip`; and what MySQL's and MariaDB's connectors list and then refuse.
 NOT_OFFERED = {"ignore", "adaptive"}
@@ -76,7 +84,8 @@ def somewhere(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def expanded(folder: Path, block: Mapping[str, Any], kafka: KafkaCluster, connect: ConnectWorker) -> Connector:
-    stack = {"version": 1, "stack": "templates", "connectors": {"cdc": block}}
+    topics = dict.fromkeys(block.get("reads", ()))
+    stack = {"version": 1, "stack": "templates", "topics": topics, "connectors": {"cdc": block}}
     (folder / "stack.yaml").write_text(yaml.safe_dump(stack, sort_keys=False))
     request = Request([str(folder / "stack.yaml")], bootstrap=kafka.bootstrap, connect=connect.url, folder=str(folder))
     loaded = load_project(request)
@@ -101,7 +110,7 @@ def only_lacks_its_database(problem: Diagnostic) -> bool:
 
 
 @pytest.mark.parametrize("much", ["every parameter", "what is required"])
-@pytest.mark.parametrize("name", list_built_in_templates())
+@pytest.mark.parametrize("name", DEBEZIUM)
 def test_the_plugin_misses_nothing_but_its_database(
     name: str, much: str, kafka: KafkaCluster, connect: ConnectWorker, tmp_path: Path
 ) -> None:
@@ -124,7 +133,7 @@ def choices(schema: Mapping[str, Any], path: str = "p") -> Iterator[tuple[str, l
             yield from choices(each, f"{path}.{key}")
 
 
-@pytest.mark.parametrize("name", list_built_in_templates())
+@pytest.mark.parametrize("name", DEBEZIUM)
 def test_a_template_offers_what_the_plugin_takes(
     name: str, kafka: KafkaCluster, connect: ConnectWorker, tmp_path: Path
 ) -> None:
@@ -147,3 +156,26 @@ def test_a_template_offers_what_the_plugin_takes(
     for key, allowed in taken.items():
         others = NOT_OFFERED | set(found.values.get(key, ()))
         assert offered[key] - others == allowed - others, key
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_plugin_takes_what_a_template_sets(
+    name: str, kafka: KafkaCluster, connect: ConnectWorker, tmp_path: Path
+) -> None:
+    """It knows every setting, and refuses none: only a server may be missing."""
+    schema = template(name).parameters
+    parameters = {key: example(each) for key, each in schema["properties"].items() if key != "reads_pattern"}
+    if name == "mongodb-sink":
+        uri = f"mongodb://127.0.0.1:{free_port()}/?serverSelectionTimeoutMS=500"
+        parameters["connection_string"] = uri
+        parameters["write_strategy"] = "com.mongodb.kafka.connect.sink.writemodel.strategy.ReplaceOneDefaultStrategy"
+        del parameters["changes_of"]
+    if "connection" in parameters:
+        parameters["connection"] |= {"url": f"jdbc:postgresql://127.0.0.1:{free_port()}/x", "password": "${env:PATH}"}
+    connector = expanded(tmp_path, {"template": name, **parameters}, kafka, connect)
+    problems = [problem for problem in said(connect, connector) if not only_lacks_its_database(problem)]
+    assert problems == []
+    config = {**to_literal(connector.config), "name": connector.name}
+    answer = connect.request("PUT", f"/connector-plugins/{connector.java_class}/config/validate", config)
+    known = {item["definition"]["name"] for item in answer["configs"] if item["definition"]}
+    assert connector.config.keys() - known - UNLISTED == set()

@@ -55,6 +55,7 @@ COMMON = frozenset(
 )
 CONNECTOR_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 MAX_DDL_BYTES = 20_000_000
+MIRROR_SOURCE = "org.apache.kafka.connect.mirror.MirrorSourceConnector"
 EXCLUSION = "!"  # before an entry of `tables:`: what the patterns beside it leave out
 
 
@@ -316,7 +317,8 @@ class ConnectorBuilder(ConnectorBlock):
         origin = Origin(document.key_at(*self.path), spans, settings.sources)
         settings.conceal_literals(origin)
         names = [] if dead == "" else [dead]
-        topics = settings.config.get("topics")
+        is_mirror = settings.config.get("connector.class") == MIRROR_SOURCE  # its topics are those of another cluster
+        topics = None if is_mirror else settings.config.get("topics")
         reads = tuple(n.strip() for n in topics.split(",") if n.strip()) if isinstance(topics, str) else ()
         return Connector(
             self.full_name,

@@ -13,7 +13,7 @@ import yaml
 from kplan.diagnostics import Diagnostic
 from kplan.kinds.connector.tables import split
 from kplan.model import Address, Connector, Stack, Topic
-from kplan.project.loading import Loaded, Request, list_built_in_templates, load_project
+from kplan.project.loading import Loaded, Request, load_project
 from kplan.render.text import split_items
 
 ROOT = Path(__file__).parents[4]
@@ -141,7 +141,7 @@ SIGNAL_TABLES = {
 }
 
 
-@pytest.mark.parametrize("template", list_built_in_templates())
+@pytest.mark.parametrize("template", DATABASE)
 def test_no_default_reaches_retention_policy_or_partitions_of_a_connectors_own_topics(
     template: str, tmp_path: Path
 ) -> None:
@@ -236,7 +236,7 @@ def test_what_the_engine_does_not_take_is_an_error_at_its_place(
     assert found.code == "K106" and found.path.startswith("/connectors/cdc/")
 
 
-@pytest.mark.parametrize("template", list_built_in_templates())
+@pytest.mark.parametrize("template", DATABASE)
 def test_old_snapshot_modes_are_mapped_with_a_warning(template: str, tmp_path: Path) -> None:
     for old, new in (("schema_only", "no_data"), ("never", "no_data"), ("schema_only_recovery", "recovery")):
         if new == "recovery" and template in ("debezium-postgres", "debezium-mongodb"):
