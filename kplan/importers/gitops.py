@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from kplan.importers.gitops_access import ACCESS_KEYS, parse_access
 from kplan.importers.reading import Path, add_topic, note_unread_keys, read_count, read_map, read_name, read_settings
 from kplan.importers.resources import ImportedResources
 from kplan.language.source import Document
 
 
 def parse(documents: Sequence[Document], imported: ImportedResources) -> None:
-    """Add the topics of the files to `imported`. Raises Invalid."""
+    """Add the topics and bindings of the files to `imported`. Raises Invalid."""
     for document in documents:
         _parse_state(document, imported)
 
 
 def _parse_state(document: Document, imported: ImportedResources) -> None:
-    """Add the topics of one desired state file."""
+    """Add what one desired state file declares."""
     defaults_path: Path = ("settings", "topics", "defaults", "replication")
     defaults: Any = document.data
     for step in defaults_path[:-1]:
@@ -36,9 +37,10 @@ def _parse_state(document: Document, imported: ImportedResources) -> None:
             read_settings(document, (*path, "configs"), settings_of_topic.get("configs"), imported),
         )
         note_unread_keys(imported, document, path, ("partitions", "replication", "configs"))
-    note_unread_keys(imported, document, (), ("topics", "settings"), "kplan has no access control and no schemas")
+    parse_access(document, imported)
+    note_unread_keys(imported, document, (), ("topics", "settings", *ACCESS_KEYS))
     if "settings" in document.data:
-        note_unread_keys(imported, document, ("settings",), ("topics",))
+        note_unread_keys(imported, document, ("settings",), ("topics", "services"))
     if read_map(document, ("settings",), document.data.get("settings")).get("topics"):
         reason = "what no stack declares or owns is left alone"
         note_unread_keys(imported, document, ("settings", "topics"), ("defaults",), reason)

@@ -64,8 +64,8 @@ def add_binding(
         imported.note(f"{what} is left out: a stack has no bindings of this type", span)
         return
     if kind is None or known_operation is None or known_pattern is None or word not in ("allow", "deny"):
-        words = {resource_type: kind, operation: known_operation, pattern: known_pattern}
-        unknown = next((text for text, known in words.items() if known is None), permission)
+        words = ((resource_type, kind), (operation, known_operation), (pattern, known_pattern))
+        unknown = next((text for text, known in words if known is None), permission)
         raise file_error(f"{what}: {unknown!r} is not a word of Kafka's bindings", span)
     name = str(resource_name or ANY_NAME)
     binding = make_binding(str(principal), word, known_operation, kind, name, known_pattern, str(host or ANY_HOST))

@@ -1,4 +1,4 @@
-"""Jikkou's KafkaTopic and KafkaConnector, one by one or in lists, with the ConfigMaps that topics refer to.
+"""Jikkou's resources, one by one or in lists, with the ConfigMaps that topics refer to.
 
 Source: Jikkou's reference, `kafka.jikkou.io/v1beta2` (topics), `kafka.jikkou.io/v1beta1` (connectors) and
 `core.jikkou.io/v1beta2` (ConfigMap); a topic's own configs win over those of its ConfigMaps.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from kplan.importers.jikkou_access import PARSERS, ROLE, JikkouResource
 from kplan.importers.reading import (
     Path,
     add_connector,
@@ -42,16 +43,21 @@ def parse(documents: Sequence[Document], imported: ImportedResources) -> None:
     )
     if maps and not any(data.get("kind") == "KafkaTopic" for _, _, data in resources):
         imported.note(f"ConfigMap {shorten_names(list(maps))} is left out: no topic in the file refers to it")
+    roles = {
+        role.read_name(): role for role in (JikkouResource(*each) for each in resources if each[2].get("kind") == ROLE)
+    }
     for document, path, data in resources:
         kind = data.get("kind")
         if kind == "KafkaTopic":
             _parse_topic(document, path, maps, imported)
         elif kind == "KafkaConnector":
             _parse_connector(document, path, imported)
-        elif kind != CONFIG_MAP:
+        elif parse_resource := PARSERS.get(str(kind)):
+            parse_resource(JikkouResource(document, path, data), roles, imported)
+        elif kind not in (CONFIG_MAP, ROLE):
             name = read_map(document, (*path, "metadata"), data.get("metadata")).get("name", "")
             note = f"{kind} {name}".strip()
-            imported.note(f"{note} is not carried over: only topics and connectors are", document.at(*path, "kind"))
+            imported.note(f"{note} is not carried over: a stack has no such thing", document.at(*path, "kind"))
 
 
 def _list_resources(document: Document) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from kplan.importers.julie_access import OF_PROJECTS, OF_TOPICS, parse_project_access, parse_topic_access
 from kplan.importers.reading import (
     Path,
     add_topic,
@@ -28,13 +29,13 @@ PARTITIONS, REPLICAS = "num.partitions", "replication.factor"
 
 
 def parse(documents: Sequence[Document], imported: ImportedResources) -> None:
-    """Add the topics of the files to `imported`. Raises Invalid."""
+    """Add the topics and bindings of the files to `imported`. Raises Invalid."""
     for document in documents:
         _parse_topology(document, imported)
 
 
 def _parse_topology(document: Document, imported: ImportedResources) -> None:
-    """Add the topics of one topology."""
+    """Add what one topology declares."""
     data = document.data
     texts = {key: str(value) for key, value in data.items() if isinstance(value, str | int) and key != "context"}
     prefix = [str(data["context"])] if data.get("context") else []
@@ -45,7 +46,7 @@ def _parse_topology(document: Document, imported: ImportedResources) -> None:
         )
     for i, topic in enumerate(read_list(document, (SPECIAL,), data.get(SPECIAL))):
         _parse_topic(document, (SPECIAL, i), topic, None, imported)
-    note_unread_keys(imported, document, (), ("context", "projects", SPECIAL, *texts), "kplan has no access control")
+    note_unread_keys(imported, document, (), ("context", "projects", SPECIAL, *texts))
     if prefix:
         imported.note(f"topics' names begin with {'.'.join(prefix)}, as JulieOps makes them by default", document.at())
 
@@ -54,16 +55,20 @@ def _parse_project(
     document: Document, path: Path, project: dict[str, Any], prefix: Sequence[str], imported: ImportedResources
 ) -> None:
     name = read_name(document, (*path, "name"), project.get("name"))
-    for i, topic in enumerate(read_list(document, (*path, "topics"), project.get("topics"))):
+    topics = [
         _parse_topic(document, (*path, "topics", i), topic, [*prefix, name], imported)
-    _note_connectors(document, path, project.get("connectors"), imported)
-    note_unread_keys(imported, document, path, ("name", "topics", "connectors"), "kplan has no access control")
+        for i, topic in enumerate(read_list(document, (*path, "topics"), project.get("topics")))
+    ]
+    _note_artifacts(document, path, project, imported)
+    parse_topic_access(document, path, project, topics, imported)
+    parse_project_access(document, path, project, "".join(f"{part}." for part in (*prefix, name)), imported)
+    note_unread_keys(imported, document, path, ("name", "topics", *OF_PROJECTS))
 
 
 def _parse_topic(
     document: Document, path: Path, topic: Any, prefix: Sequence[str] | None, imported: ImportedResources
-) -> None:
-    """Add a project's topic with its prefix, or with None a special one, whose name is complete."""
+) -> str:
+    """Add a project's topic with its prefix, or with None a special one, whose name is complete; return the name."""
     entry = read_map(document, path, topic, required=True)
     config = read_settings(document, (*path, "config"), entry.get("config"), imported)
     name = read_name(document, (*path, "name"), entry.get("name"))
@@ -81,11 +86,17 @@ def _parse_topic(
         read_count(document, (*path, "config", REPLICAS), config.pop(REPLICAS, None), -1, imported),
         config,
     )
-    note_unread_keys(imported, document, path, ("name", "config", "dataType"))
+    parse_topic_access(document, path, entry, [name], imported)
+    note_unread_keys(imported, document, path, ("name", "config", "dataType", *OF_TOPICS))
+    return name
 
 
-def _note_connectors(document: Document, path: Path, connectors: Any, imported: ImportedResources) -> None:
-    """Note the connectors, which JulieOps keeps in separate JSON files; the rest of that key is access control."""
+def _note_artifacts(document: Document, path: Path, project: dict[str, Any], imported: ImportedResources) -> None:
+    """Note the connectors, which JulieOps keeps in separate JSON files, and the queries of ksql."""
+    for key in ("connectors", "ksql"):
+        if isinstance(project.get(key), dict):
+            note_unread_keys(imported, document, (*path, key), ("artifacts", "access_control"))
+    connectors = project.get("connectors")
     connectors_path: Path = (*path, "connectors")
     artifacts = connectors.get("artifacts") if isinstance(connectors, dict) else None
     for i, artifact in enumerate(read_list(document, (*connectors_path, "artifacts"), artifacts)):
@@ -94,7 +105,3 @@ def _note_connectors(document: Document, path: Path, connectors: Any, imported: 
             f"connector file {file} is one of its own: give it with --file too",
             document.at(*connectors_path, "artifacts", i),
         )
-    if connectors and not artifacts:
-        imported.note("connectors is not carried over: kplan has no access control", document.key_at(*connectors_path))
-    if artifacts:
-        note_unread_keys(imported, document, connectors_path, ("artifacts",), "kplan has no access control")
