@@ -9,13 +9,18 @@ from typing import Any, Final
 from kplan.diagnostics import Invalid, Span, codes, error
 from kplan.importers.reading import file_error, read_documents
 from kplan.importers.resources import ImportedResources
+from kplan.importers.script import is_script
 from kplan.importers.terraform_state import is_state
 from kplan.kinds.expansion import MOST_RESOURCES
 from kplan.language import source
 from kplan.language.mistaken import CLASS_PROPERTY, DESCRIBED, TERRAFORM, recognize
 from kplan.language.source import Document
 
-TEXTS: Final = ("properties", "describe")  # formats that are neither YAML nor JSON, each with a module of its name
+TEXTS: Final = (
+    "properties",
+    "describe",
+    "script",
+)  # formats that are neither YAML nor JSON, each with a module of its name
 CONFLUENT: Final = "platform.confluent.io"
 MAX_BYTES: Final = 64 << 20  # of one file
 Parse = Callable[[Sequence[Document], ImportedResources], None]
@@ -109,7 +114,9 @@ def _detect_text_format(path: str, text: str) -> str:
         return "terraform"
     if path.endswith(".properties") or (CLASS_PROPERTY.search(text) and text.lstrip()[:1] not in ("{", "[")):
         return "properties"
-    return "describe" if DESCRIBED.search(text) else ""
+    if DESCRIBED.search(text):
+        return "describe"
+    return "script" if is_script(path, text) else ""
 
 
 def _group_by_format(documents: Sequence[Document], format_name: str) -> dict[str, list[Document]]:

@@ -205,13 +205,11 @@ def _script(path: str, text: str) -> Mistaken | None:
         return None
     found = _TOOL.search(text)
     if found:
-        help = (
-            "once its topics exist: `kafka-topics.sh --bootstrap-server HOST:PORT --describe | kplan import --file -`"
-        )
-        return Mistaken("a script that calls Kafka's tools", help)
+        help = f"make a stack of what it creates: `{_read(path)}`; kplan reads it and runs nothing"
+        return Mistaken("a script that calls Kafka's tools", help, format="script")
     if _CURL.search(text):
-        help = "save the JSON that it sends as a file of its own, then `kplan import --file connector.json`"
-        return Mistaken("a script that calls curl", help)
+        help = f"make a stack of the connectors that it sends: `{_read(path)}`; kplan reads it and runs nothing"
+        return Mistaken("a script that calls curl", help, format="script")
     if not _SCRIPT.search(text):
         return None
     return Mistaken("a shell script", _WRITTEN)

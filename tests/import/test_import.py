@@ -166,7 +166,7 @@ def test_whatever_a_file_holds_it_is_taken_or_refused(name: str) -> None:
             except KplanError as e:
                 refusals += 1
                 assert isinstance(e, Invalid) and e.diagnostics
-    assert refusals or name in ("terraform", "terraform-loops", "describe", "properties"), (
+    assert refusals or name in ("terraform", "terraform-loops", "describe", "properties", "script"), (
         "these are no JSON that could be changed"
     )
 

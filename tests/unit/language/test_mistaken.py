@@ -27,6 +27,13 @@ JIKKOU = "apiVersion: kafka.jikkou.io/v1beta2\nkind: KafkaTopicList\nitems:\n{% 
 
 # What can be imported as it is, and what cannot: name of the file, its text, what it is, a part of the help.
 IMPORTABLE = [
+    ("t.sh", "#!/bin/sh\nkafka-topics.sh --create --topic a\n", "a script that calls Kafka's tools", "kplan import"),
+    (
+        "curl.json",
+        'curl -X PUT http://c:8083/connectors/x/config -d \'{"connector.class": "org.example.X"}\'\n',
+        "a script that calls curl",
+        "kplan import",
+    ),
     (
         "c.properties",
         "# sink\nname=x\nconnector.class=FileStreamSink\ntopics=a\n",
@@ -51,9 +58,6 @@ FOREIGN = [
      "a Helm template", "helm template"),
     ("j.yaml", JIKKOU, "a Jikkou template", "jikkou prepare --files j.yaml"),
     ("k.yaml", "apiVersion: apps/v1\nkind: Deployment\n", "a Kubernetes manifest (Deployment)", "KafkaConnector"),
-    ("t.sh", "#!/bin/sh\nkafka-topics.sh --create --topic a\n", "a script that calls Kafka's tools", "--describe"),
-    ("curl.json", "curl -X POST http://c:8083/connectors -d '{\n \"name\": \"x\"}'\n",
-     "a script that calls curl", "JSON"),
     ("readme.md", "# Topics\n\n| a | b |\n|---|---|\n", "a Markdown text", "kplan init"),
     ("kplan.yaml", "version: 1\nenvironments: {local: {}}\n",
      "the file of the environments", "kplan validate kplan.yaml"),

@@ -1,0 +1,169 @@
+"""Shell scripts with `kafka-topics`, `kafka-configs`, `kafka-acls` and `curl` to Connect: they are read, never run.
+
+A command counts with its literal words and the variables that the script itself sets. What is in a loop or needs
+another program is noted. Source: the options of Kafka 4.3's tools, and POSIX shell grammar.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Final
+
+from kplan.diagnostics import Span
+from kplan.importers.reading import file_error
+from kplan.importers.resources import ImportedResources
+from kplan.importers.script_commands import COMMANDS
+from kplan.values import dataclass
+
+SHEBANG: Final = re.compile(r"\A#!.*sh\b")
+TOOL: Final = re.compile(
+    r"^[ \t]*(?:[\w./-]*/)?(?:kafka-(?:topics|configs|acls)(?:\.sh)?[ \t]+-|curl[ \t])", re.MULTILINE
+)
+ENDINGS: Final = (".sh", ".bash")
+HERE: Final = re.compile(r"<<-?[ \t]*(['\"]?)(\w+)\1")
+ASSIGNMENT: Final = re.compile(r"(?:export[ \t]+)?([A-Za-z_]\w*)=(.*)", re.DOTALL)
+VARIABLE: Final = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})")
+OPERATORS: Final = frozenset(";&|()")
+MAX_LINES: Final = 2_000  # of one command
+BLOCKS: Final = {"for", "while", "until", "function", "case"}  # of which a command is not the whole truth
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: its words after those that stand before the program's name, and what it reads as its input."""
+
+    program: str
+    words: tuple[str, ...]
+    input: str
+    line: int
+    is_repeated: bool = False
+
+
+def is_script(path: str, text: str) -> bool:
+    """Return whether it is a shell script with a command of these tools at the beginning of a line."""
+    return bool(SHEBANG.match(text) or path.endswith(ENDINGS) or TOOL.match(text.lstrip()))
+
+
+def parse(path: str, text: str) -> ImportedResources:
+    """Parse one script. Raises Invalid where its quotes do not end."""
+    imported = ImportedResources()
+    for command in list_commands(path, text):
+        span = Span(path, command.line, 1, command.line, 1)
+        unknown = next((word for word in (*command.words, command.input) if _is_unknown(word, command.program)), "")
+        if command.is_repeated or unknown:
+            reason = (
+                "it is in a loop or a function" if command.is_repeated else f"only the shell knows {_name(unknown)}"
+            )
+            imported.note(f"a command of {command.program} is left out: {reason}", span)
+        else:
+            COMMANDS[command.program](command.words, command.input, span, imported)
+    return imported
+
+
+def _is_unknown(word: str, program: str) -> bool:
+    """Whether a word holds what only the shell can tell; a connector's settings may hold `${…}` of their own."""
+    return bool(word.endswith("$") or "$(" in word or "`" in word or (program != "curl" and VARIABLE.search(word)))
+
+
+def _name(word: str) -> str:
+    found = VARIABLE.search(word)
+    return found[0] if found else "what another program prints"
+
+
+def list_commands(path: str, text: str) -> Iterator[Command]:
+    """Yield the commands that COMMANDS knows, in their order. Raises Invalid where a quote does not end."""
+    body, inputs = _take_here_documents(text)
+    variables: dict[str, str] = {}
+    depth = 0
+    for line, words in _split(path, body):
+        if words[0] in BLOCKS or words[-1] == "{":
+            depth += 1
+        elif words[0] in ("done", "esac", "}"):
+            depth = max(0, depth - 1)
+        words = [word for word in words if word not in ("do", "then", "else", "{")]
+        if words and all(ASSIGNMENT.fullmatch(word) for word in words if word != "export"):
+            for word in words:
+                if match := ASSIGNMENT.fullmatch(word):
+                    variables[match[1]] = _substitute(match[2], variables)
+            continue
+        start = next((i for i, word in enumerate(words) if _name_program(word) in COMMANDS), None)
+        if start is not None:
+            given = tuple(_substitute(word, variables) for word in words[start + 1 :])
+            here = next((inputs[word] for word in given if word in inputs), "")
+            given = tuple(word for word in given if word not in inputs)
+            yield Command(_name_program(words[start]), given, _substitute(here, variables), line, depth > 0)
+
+
+def _name_program(word: str) -> str:
+    return PurePosixPath(word).name.removesuffix(".sh")
+
+
+def _substitute(word: str, variables: Mapping[str, str]) -> str:
+    """Return the word with the variables that are known, or have a default."""
+
+    def choose(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        return variables.get(name, match[3] if match[3] is not None else match[0])
+
+    return VARIABLE.sub(choose, word)
+
+
+def _take_here_documents(text: str) -> tuple[str, dict[str, str]]:
+    """Return the script with a mark for each here-document, its lines kept empty, and the documents by their marks."""
+    lines, inputs = text.split("\n"), {}
+    number = 0
+    while number < len(lines):
+        match = HERE.search(lines[number])
+        if match is None:
+            number += 1
+            continue
+        mark = f"\x00{number}"
+        lines[number] = f"{lines[number][: match.start()]} {mark} {lines[number][match.end() :]}"
+        start = end = number + 1
+        while end < len(lines) and lines[end].strip() != match[2]:
+            end += 1
+        inputs[mark] = "\n".join(lines[start:end])
+        lines[start : end + 1] = [""] * len(lines[start : end + 1])
+        number = end + 1
+    return "\n".join(lines), inputs
+
+
+def _split(path: str, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the words of each command, with the number of its first line."""
+    lines = text.split("\n")
+    number = 0
+    while number < len(lines):
+        first, content = number, lines[number]
+        words = None if content.endswith("\\") else _read_words(content)
+        while words is None:
+            number += 1
+            if number == len(lines) or number - first > MAX_LINES:
+                problem = "a quote or a line that goes on does not end"
+                raise file_error(problem, Span(path, first + 1, 1, first + 1, 1))
+            is_joined = content.endswith("\\")
+            content = f"{content[:-1]} {lines[number]}" if is_joined else f"{content}\n{lines[number]}"
+            words = None if lines[number].endswith("\\") and is_joined else _read_words(content)
+        number += 1
+        command: list[str] = []
+        for word in [*words, ";"]:
+            if set(word) <= OPERATORS:
+                if command:
+                    yield first + 1, command
+                command = []
+            else:
+                command.append(word)
+
+
+def _read_words(line: str) -> list[str] | None:
+    """Return the words and operators of a line; None where a quote does not end in it."""
+    if line.lstrip().startswith("#"):
+        return []
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="".join(OPERATORS))
+    lexer.whitespace_split, lexer.commenters = True, ""
+    try:
+        return list(lexer)
+    except ValueError:
+        return None
