@@ -93,11 +93,21 @@ def _parse_text(path: str, text: str, format_name: str) -> ImportedResources:
     try:
         groups = _group_by_format(read_documents(path, text, imported), format_name)
     except Invalid as failure:
+        if not format_name and _holds_commands(path, text):
+            return _parse_text(path, text, "script")
         raise _recognize_other_format(path, text, format_name) or failure from failure
     for name, documents_of_format in groups.items():
         module = importlib.import_module(f"kplan.importers.{MODULES[name]}")
         module.parse(documents_of_format, imported)
     return imported
+
+
+def _holds_commands(path: str, text: str) -> bool:
+    """Return whether a text that is neither a map nor a list has commands, such as a page with examples."""
+    document = source.load(text, path)[0]
+    recognized = recognize(path, text)
+    is_text = document is None or not isinstance(document.data, dict | list)
+    return is_text and recognized is not None and recognized.format == "script"
 
 
 def _recognize_other_format(path: str, text: str, format_name: str) -> Invalid | None:
