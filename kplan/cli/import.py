@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ENDINGS = (".json", ".tf", ".tfstate", ".tfvars", ".yaml", ".yml", ".properties")  # of files in a folder
 FORMATS = (
     "connect", "confluent", "strimzi", "jikkou", "kafka-gitops", "julie", "topicctl", "terraform", "terraform-state",
-    "topics", "properties", "describe", "script",
+    "topics", "ns4kafka", "bitnami", "ansible", "properties", "describe", "script",
 )  # fmt: skip
 
 

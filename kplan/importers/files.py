@@ -7,6 +7,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from kplan.diagnostics import Invalid, Span, codes, error
+from kplan.importers.ansible import holds_tasks
+from kplan.importers.bitnami import find_provisioning
+from kplan.importers.ns4kafka import is_own as is_of_ns4kafka
 from kplan.importers.reading import file_error, read_documents
 from kplan.importers.resources import ImportedResources
 from kplan.importers.script import is_script
@@ -35,6 +38,9 @@ MODULES: Final[Mapping[str, str]] = {
     "terraform-state": "terraform_state",
     "topicctl": "topicctl",
     "topics": "topics",
+    "ns4kafka": "ns4kafka",
+    "bitnami": "bitnami",
+    "ansible": "ansible",
 }
 
 
@@ -135,7 +141,7 @@ def _group_by_format(documents: Sequence[Document], format_name: str) -> dict[st
     found = "" if format_name else _find_kubernetes_format(documents)
     for part in documents:
         name = format_name or (found if found and _is_kubernetes_object(part.data) else _detect_format(part))
-        if name != "connect" and not isinstance(part.data, dict):
+        if name not in ("connect", "ansible") and not isinstance(part.data, dict):
             raise file_error("it is not a map", part.at())
         groups.setdefault(name, []).append(part)
     return groups
@@ -150,6 +156,9 @@ def _detect_format(document: Document) -> str:
         raise unknown_format_error(document.path, "it is not a map", document.at())
     version = str(data.get("apiVersion", ""))
     candidates: tuple[tuple[str, bool], ...] = (
+        ("ansible", holds_tasks(document.data)),
+        ("ns4kafka", is_of_ns4kafka(data)),
+        ("bitnami", find_provisioning(data) is not None),
         ("strimzi", _is_strimzi(data)),
         ("terraform-state", is_state(data)),
         ("confluent", _is_of(data, CONFLUENT)),
@@ -181,7 +190,9 @@ def _find_kubernetes_format(documents: Sequence[Document]) -> str:
     """Return whose objects are among the documents; others beside them are noted. Empty where there are none."""
     if any(_is_strimzi(document.data) for document in documents):
         return "strimzi"
-    return "confluent" if any(_is_of(document.data, CONFLUENT) for document in documents) else ""
+    if any(_is_of(document.data, CONFLUENT) for document in documents):
+        return "confluent"
+    return "ns4kafka" if any(is_of_ns4kafka(document.data) for document in documents) else ""
 
 
 def _is_strimzi(data: Any) -> bool:

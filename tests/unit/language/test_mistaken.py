@@ -27,7 +27,12 @@ JIKKOU = "apiVersion: kafka.jikkou.io/v1beta2\nkind: KafkaTopicList\nitems:\n{% 
 
 # What can be imported as it is, and what cannot: name of the file, its text, what it is, a part of the help.
 IMPORTABLE = [
-    ("notes.txt", "Run this.\n\n  kafka-topics --create --topic a\n", "a script that calls Kafka's tools", "kplan import"),
+    (
+        "notes.txt",
+        "Run this.\n\n  kafka-topics --create --topic a\n",
+        "a script that calls Kafka's tools",
+        "kplan import",
+    ),
     ("t.sh", "#!/bin/sh\nkafka-topics.sh --create --topic a\n", "a script that calls Kafka's tools", "kplan import"),
     (
         "curl.json",
