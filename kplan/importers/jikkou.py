@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kplan.importers.jikkou_access import PARSERS, ROLE, JikkouResource
+from kplan.importers.jikkou_access import AUTHORIZATION, PARSERS, ROLE, JikkouResource
 from kplan.importers.reading import (
     Path,
     add_connector,
@@ -46,6 +46,8 @@ def parse(documents: Sequence[Document], imported: ImportedResources) -> None:
     roles = {
         role.read_name(): role for role in (JikkouResource(*each) for each in resources if each[2].get("kind") == ROLE)
     }
+    if roles and not any(data.get("kind") == AUTHORIZATION for _, _, data in resources):
+        imported.note(f"{ROLE} {shorten_names(list(roles))} is left out: no principal in the file has the role")
     for document, path, data in resources:
         kind = data.get("kind")
         if kind == "KafkaTopic":

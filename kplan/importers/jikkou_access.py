@@ -16,6 +16,7 @@ from kplan.importers.resources import ImportedResources
 from kplan.language.source import Document
 from kplan.values import dataclass
 
+AUTHORIZATION: Final = "KafkaPrincipalAuthorization"
 ROLE: Final = "KafkaPrincipalRole"
 QUOTAS: Final[Mapping[str, str]] = {
     "requestPercentage": "request_percentage",
@@ -143,7 +144,7 @@ def parse_subject(resource: JikkouResource, roles: Roles, imported: ImportedReso
 
 
 PARSERS: Final[Mapping[str, Callable[[JikkouResource, Roles, ImportedResources], None]]] = {
-    "KafkaPrincipalAuthorization": parse_authorization,
+    AUTHORIZATION: parse_authorization,
     "KafkaClientQuota": parse_quota,
     "KafkaUser": parse_user,
     "User": parse_user,
