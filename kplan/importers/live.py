@@ -122,7 +122,7 @@ def _add_connector(imported: ImportedResources, connector: Connector, passwords:
 
 def select_from_files(imported: ImportedResources, globs: Sequence[str]) -> ImportedResources:
     """Return the resources that `globs` select; without globs all but internal topics, which are noted."""
-    selection = ImportedResources(notes=list(imported.notes))
+    selection = ImportedResources(notes=list(imported.notes), loops=imported.loops)
     internal = []
     for resource in imported.resources:
         if is_selected(resource.address, globs):

@@ -33,7 +33,7 @@ def split_by_prefix(imported: ImportedResources) -> Mapping[str, ImportedResourc
         groups[OTHERS] = [*groups.get(OTHERS, []), *(resource for name in single for resource in groups.pop(name))]
     stacks: dict[str, ImportedResources] = {}
     for name in sorted(groups):
-        own = stacks.setdefault(name, ImportedResources())
+        own = stacks.setdefault(name, ImportedResources(loops=imported.loops))
         for resource in groups[name]:
             own.add(resource, resource.origin.span)
     if stacks:

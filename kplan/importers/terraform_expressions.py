@@ -14,7 +14,7 @@ from kplan.importers.reading import to_text
 
 Bound = Mapping[str, Any]  # values of `each`, `count` and the names of `for`
 Node = Callable[[Bound], Any]
-FindValue = Callable[[str, str], Any]  # the value of `var.NAME` or `local.NAME`; raises UnknownValue
+FindValue = Callable[[str, str], Any]  # of `var.NAME`, `local.NAME` or `kafka_topic.NAME`; raises UnknownValue
 Spend = Callable[[int], None]  # counts the values that are made; raises Invalid where they are too many
 
 MAX_RANGE: Final = 1024  # as in Terraform
@@ -45,6 +45,43 @@ class InvalidValue(UnknownValue):
     """Terraform would refuse the expression, too: `try` takes its next argument."""
 
 
+class Opaque:
+    """Stands in a map or a list for a value that only Terraform knows; nothing can be computed with it."""
+
+    def __init__(self, reference: str) -> None:
+        self.reference = reference
+
+    def refuse(self) -> NoReturn:
+        raise UnknownValue(self.reference)
+
+    def compute(self, bound: Bound) -> NoReturn:
+        self.refuse()
+
+    def __eq__(self, other: object) -> bool:
+        self.refuse()
+
+    def __hash__(self) -> int:
+        self.refuse()
+
+    def __str__(self) -> str:
+        self.refuse()
+
+
+def _compute(node: Node, bound: Bound) -> Any:
+    """Return the value of a part of a map or list, which may be unknown."""
+    try:
+        return node(bound)
+    except InvalidValue:
+        raise
+    except UnknownValue as e:
+        return Opaque(str(e))
+
+
+def _known(value: Any) -> Any:
+    """Return the value. Raises UnknownValue where it is Opaque."""
+    return value.refuse() if isinstance(value, Opaque) else value
+
+
 def evaluate(text: str, find: FindValue, bound: Bound, spend: Spend) -> Any:
     """Return the value of a text with `${…}` in it: of an expression's own type where it is one alone.
 
@@ -61,17 +98,62 @@ def evaluate(text: str, find: FindValue, bound: Bound, spend: Spend) -> Any:
 
 
 def _to_string(value: Any) -> str:
-    if value is None or isinstance(value, dict | list):
+    if _known(value) is None or isinstance(value, dict | list):
         raise InvalidValue("a value that is not text")
     return to_text(value)
 
 
-class _Parser:
+class _Tokens:
+    """Walks through one text, from token to token."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.position = 0
+
+    def peek(self) -> str:
+        """Return the next operator, or the first letter of another token; empty at the end."""
+        blank = BLANK.match(self.text, self.position)
+        self.position = blank.end() if blank else self.position
+        operator = OPERATOR.match(self.text, self.position)
+        return operator[0] if operator else self.text[self.position : self.position + 1]
+
+    def take(self, operator: str) -> bool:
+        if self.peek() != operator:
+            return False
+        self.position += len(operator)
+        return True
+
+    def expect(self, operator: str) -> None:
+        if not self.take(operator):
+            self.refuse()
+
+    def take_word(self, word: str) -> bool:
+        self.peek()
+        match = NAME.match(self.text, self.position)
+        if match is None or match[0] != word:
+            return False
+        self.position = match.end()
+        return True
+
+    def read_word(self) -> str:
+        self.peek()
+        match = NAME.match(self.text, self.position)
+        if match is None:
+            self.refuse()
+        self.position = match.end()
+        return match[0]
+
+    def refuse(self) -> NoReturn:
+        raise UnknownValue(self.text[:80])
+
+
+class _Parser(_Tokens):
     """Reads one text; each method returns what computes the value of its part."""
 
     def __init__(self, text: str, find: FindValue, spend: Spend) -> None:
-        self.text, self.find, self.spend = text, find, spend
-        self.position = self.depth = 0
+        super().__init__(text)
+        self.find, self.spend = find, spend
+        self.depth = 0
 
     # -- templates ----------------------------------------------------------------------------------------------------
     def read_template(self, end: str | None) -> list[str | Node]:
@@ -114,43 +196,6 @@ class _Parser:
     def _skip(self, mark: str) -> None:
         if self.text.startswith(mark, self.position):
             self.position += len(mark)
-
-    # -- tokens -------------------------------------------------------------------------------------------------------
-    def peek(self) -> str:
-        """Return the next operator, or the first letter of another token; empty at the end."""
-        blank = BLANK.match(self.text, self.position)
-        self.position = blank.end() if blank else self.position
-        operator = OPERATOR.match(self.text, self.position)
-        return operator[0] if operator else self.text[self.position : self.position + 1]
-
-    def take(self, operator: str) -> bool:
-        if self.peek() != operator:
-            return False
-        self.position += len(operator)
-        return True
-
-    def expect(self, operator: str) -> None:
-        if not self.take(operator):
-            self.refuse()
-
-    def take_word(self, word: str) -> bool:
-        self.peek()
-        match = NAME.match(self.text, self.position)
-        if match is None or match[0] != word:
-            return False
-        self.position = match.end()
-        return True
-
-    def read_word(self) -> str:
-        self.peek()
-        match = NAME.match(self.text, self.position)
-        if match is None:
-            self.refuse()
-        self.position = match.end()
-        return match[0]
-
-    def refuse(self) -> NoReturn:
-        raise UnknownValue(self.text[:80])
 
     # -- expressions --------------------------------------------------------------------------------------------------
     def read_expression(self) -> Node:
@@ -244,17 +289,24 @@ class _Parser:
             return self._read_call(name)
         if name in LITERALS:
             return lambda bound: LITERALS[name]
-        if name in ("var", "local"):
-            self.expect(".")
-            attribute = self.read_word()
-            return lambda bound: self.find(name, attribute)
+        attribute = self._read_attribute()
 
         def read(bound: Bound) -> Any:
             if name not in bound:
-                raise UnknownValue(name)
-            return bound[name]
+                return _known(self.find(name, attribute)) if attribute else self.refuse()
+            return _look_up(bound[name], attribute) if attribute else _known(bound[name])
 
         return read
+
+    def _read_attribute(self) -> str:
+        """Read the attribute behind a name; empty where there is a splat, an index or nothing."""
+        position = self.position
+        if self.take("."):
+            self.peek()
+            if NAME.match(self.text, self.position):
+                return self.read_word()
+        self.position = position
+        return ""
 
     def _read_string(self) -> Node:
         self.position += 1
@@ -279,7 +331,7 @@ class _Parser:
             if not self.take(","):
                 self.expect("]")
                 break
-        return lambda bound: [item(bound) for item in items]
+        return lambda bound: [_compute(item, bound) for item in items]
 
     def _read_object(self) -> Node:
         if self.take_word("for"):
@@ -288,7 +340,7 @@ class _Parser:
         while not self.take("}"):
             entries.append((self._read_key(), self.read_expression()))
             self.take(",")
-        return lambda bound: {_to_string(key(bound)): value(bound) for key, value in entries}
+        return lambda bound: {_to_string(key(bound)): _compute(value, bound) for key, value in entries}
 
     def _read_key(self) -> Node:
         if self.peek() in ('"', "("):
@@ -324,8 +376,8 @@ class _Parser:
                     yield own
 
         if value is not None:
-            return lambda bound: {_to_string(result(own)): value(own) for own in iterate(bound)}
-        return lambda bound: [result(own) for own in iterate(bound)]
+            return lambda bound: {_to_string(result(own)): _compute(value, own) for own in iterate(bound)}
+        return lambda bound: [_compute(result, own) for own in iterate(bound)]
 
     def _take_arrow(self) -> bool:
         self.expect("=>")
@@ -346,14 +398,14 @@ class _Parser:
             return lambda bound: _can(arguments[0], bound)
         function = FUNCTIONS.get(name)
         if function is None:
-            raise UnknownValue(f"{name}(…)")
+            return Opaque(f"{name}(…)").compute
 
         def call(bound: Bound) -> Any:
             values = [argument(bound) for argument in arguments]
             if is_spread and values and isinstance(values[-1], list):
                 values = [*values[:-1], *values[-1]]
             try:
-                result = function(*values)
+                result = _known(function(*map(_known, values)))
             except UnknownValue:
                 raise
             except (TypeError, ValueError, KeyError, IndexError, AttributeError, ZeroDivisionError) as e:
@@ -419,17 +471,17 @@ def _get(value: Node, name: str) -> Node:
 
 
 def _get_index(value: Node, index: Node) -> Node:
-    def read(bound: Bound) -> Any:
-        whole, key = value(bound), index(bound)
-        if isinstance(whole, dict) and str(key) in whole:
-            return whole[str(key)]
-        if isinstance(whole, list):
-            number = int(_to_number(key))
-            if 0 <= number < len(whole):
-                return whole[number]
-        raise InvalidValue(f"there is no {key}")
+    return lambda bound: _look_up(value(bound), index(bound))
 
-    return read
+
+def _look_up(whole: Any, key: Any) -> Any:
+    if isinstance(_known(whole), dict) and str(key) in whole:
+        return _known(whole[str(key)])
+    if isinstance(whole, list):
+        number = int(_to_number(key))
+        if 0 <= number < len(whole):
+            return _known(whole[number])
+    raise InvalidValue(f"there is no {key}")
 
 
 def _try(arguments: Sequence[Node], bound: Bound) -> Any:

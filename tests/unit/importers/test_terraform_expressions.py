@@ -121,3 +121,33 @@ def test_hostile_text_ends_soon(text: str) -> None:
     except UnknownValue:
         return
     assert len(found) <= 1024
+
+
+# -- values that only Terraform knows, inside maps and lists
+def test_the_rest_of_a_map_with_an_unknown_value_is_known() -> None:
+    merged = compute('${merge({a = var.nowhere, b = file("x")}, {c = var.prefix})}')
+    assert merged["c"] == "shop"
+    assert [merged[key].reference for key in "ab"] == ["var.nowhere", "file(…)"]
+    assert compute("${length([var.nowhere, 1])}") == 2
+    assert compute('${{a = var.nowhere, b = "x"}.b}') == "x"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "${{a = var.nowhere}.a}",
+        "${[var.nowhere][0] == 1}",
+        '${contains([var.nowhere], "a")}',
+        '${join(",", ["a", var.nowhere])}',
+        "${distinct([var.nowhere])}",
+        "${[for x in [var.nowhere] : upper(x)][0]}",
+        "${[{a = data.x.y}][0].a ? 1 : 2}",
+        '${lookup({a = var.nowhere}, "a", 1)}',
+        "x${element([var.nowhere], 0)}",
+    ],
+)
+def test_nothing_is_computed_with_an_unknown_value(text: str) -> None:
+    with pytest.raises(UnknownValue) as raised:
+        compute(text)
+    assert not isinstance(raised.value, InvalidValue)
+    assert str(raised.value) in ("var.nowhere", "data.x")

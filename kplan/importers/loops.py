@@ -1,0 +1,108 @@
+"""Write the topics that one `for_each` of Terraform's makes as one block with `for_each`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from kplan.importers.connector_block import BlockExpander
+from kplan.importers.parts import Data
+from kplan.importers.writing import escape_template, write_draft
+from kplan.model import Address, Origin, Resource
+
+KEY: Final = "{{ each.key }}"
+PLAIN_KEY: Final = re.compile(r"[\w.-]+\Z")
+SEPARATORS: Final = ("", ".", "_", "-")
+FEWEST: Final = 2  # topics that are worth a loop
+Path = tuple[str, ...]
+
+
+def fold_loops(data: Data, loops: Mapping[str, Mapping[str, str]], expander: BlockExpander) -> dict[str, Any]:
+    """Return the data with one block for each loop that it can express. `loops` are names of topics by their keys."""
+    folded = dict(data)
+    for loop in loops.values():
+        topics = folded.get("topics") or {}
+        names = {key: name for key, name in loop.items() if name in topics}
+        block = _fold_topics(topics, names) if len(names) >= FEWEST else None
+        if block is None:
+            continue
+        name, settings = block
+        rest = {topic: own for topic, own in folded["topics"].items() if topic not in names.values()}
+        candidate = {**folded, "topics": dict(sorted({**rest, name: settings}.items()))}
+        is_shorter = _count_lines(candidate) <= _count_lines(folded)
+        if is_shorter and _list_resources(candidate, expander) == _list_resources(folded, expander) is not None:
+            folded = candidate
+    return folded
+
+
+def _fold_topics(topics: Mapping[str, Any], names: Mapping[str, str]) -> tuple[str, dict[str, Any]] | None:
+    """Return the name and the block of the loop; None where the topics have too little in common."""
+    frame = _find_frame(names)
+    if frame is None:
+        return None
+    rows = {key: _flatten(topics[name] or {}) for key, name in names.items()}
+    paths = dict.fromkeys(path for row in rows.values() for path in row)
+    same = [path for path in paths if len({repr(row.get(path, ...)) for row in rows.values()}) == 1]
+    different = [path for path in paths if path not in same]
+    if any(path not in row or row[path] is None for path in different for row in rows.values()):
+        return None
+    words = {path: path[-1].rpartition(".")[0].replace(".", "_") or path[-1] for path in different}
+    if len({*words.values()}) < len(words) or any(not word.isidentifier() for word in words.values()):
+        return None
+    first = next(iter(rows.values()))
+    block = {"for_each": _write_items(rows, words)}
+    one = "{{ each.value }}" if len(words) == 1 else ""
+    for path in paths:
+        _put(block, path, first[path] if path in same else one or f"{{{{ each.value.{words[path]} }}}}")
+    return f"{escape_template(frame[0])}{KEY}{escape_template(frame[1])}", block
+
+
+def _write_items(rows: Mapping[str, Mapping[Path, Any]], words: Mapping[Path, str]) -> Any:
+    """Return what the loop is over: keys alone, or with what is different."""
+    if not words:
+        return list(rows)
+    if len(words) == 1:
+        return {key: row[path] for key, row in rows.items() for path in words}
+    return {key: {word: row[path] for path, word in words.items()} for key, row in rows.items()}
+
+
+def _find_frame(names: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return what is before and after the key in all names."""
+    if not all(PLAIN_KEY.match(key) for key in names):
+        return None
+    key, name = next(iter(names.items()))
+    for start in (i for i in range(len(name)) if name.startswith(key, i)):
+        before, after = name[:start], name[start + len(key) :]
+        is_part = before[-1:] in SEPARATORS and after[:1] in SEPARATORS
+        if is_part and all(other == f"{before}{own}{after}" for own, other in names.items()):
+            return before, after
+    return None
+
+
+def _flatten(block: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:
+    """Return the settings of a topic's block by their paths."""
+    flat: dict[Path, Any] = {}
+    for key, value in block.items():
+        flat |= _flatten(value, (*above, key)) if isinstance(value, Mapping) else {(*above, key): value}
+    return flat
+
+
+def _put(block: dict[str, Any], path: Path, value: Any) -> None:
+    inner = block
+    for part in path[:-1]:
+        inner = inner.setdefault(part, {})
+    inner[path[-1]] = value
+
+
+def _count_lines(data: Data) -> int:
+    return write_draft(data).count("\n")
+
+
+def _list_resources(data: Data, expander: BlockExpander) -> Mapping[Address, Resource] | None:
+    """Return what the data declares; None where that cannot be expanded."""
+    stack, _ = expander.expand(data)
+    if stack is None:
+        return None
+    return {address: replace(resource, origin=Origin()) for address, resource in stack.resources.items()}

@@ -1,0 +1,169 @@
+"""The values of names in Terraform's configuration, as far as literals, variables and locals give them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import field, replace
+from typing import Any, Final
+
+from kplan.diagnostics import Invalid, Span
+from kplan.importers.reading import file_error
+from kplan.importers.terraform_expressions import Opaque, UnknownValue, evaluate
+from kplan.language.source import NODE_CHARACTERS
+from kplan.model import is_sensitive_key
+from kplan.values import dataclass
+
+MAX_REFERENCES: Final = 9  # that lead from one to the next
+MAX_VALUES: Final = 100_000  # that references to locals and variables may make of the ones that are written
+EXPRESSION: Final = re.compile(r"(?<![$%])[$%]\{")
+ESCAPE: Final = re.compile(r'\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([nrt"\\]))|([$%])\4(?=\{)')
+ESCAPED_LETTERS: Final = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
+
+
+@dataclass(slots=True)
+class TerraformScope:
+    """The values of the names `var.…` and `local.…` of a folder: as they are written, or `given` to a module."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)  # computed by the caller
+    sensitive: set[str] = field(default_factory=set)
+    defaults: set[str] = field(default_factory=set)  # variables that no file sets
+    used: set[str] = field(default_factory=set)
+    value_count: list[int] = field(default_factory=lambda: [0])  # over all uses
+    bound: Mapping[str, Any] = field(default_factory=dict)  # `each` and `count` of one resource
+    hides_secrets: bool = False  # whether sensitive values count as unknown
+
+    def count_values(self, number: int) -> None:
+        """Count values. Raises Invalid where references make too many values."""
+        self.value_count[0] += number
+        if self.value_count[0] > MAX_VALUES:
+            raise file_error(f"its locals and variables make more than {MAX_VALUES:,} values of each other", None)
+
+    def merge(self, other: TerraformScope) -> None:
+        self.values |= other.values
+        self.sensitive |= other.sensitive
+        self.defaults |= other.defaults
+
+    def find(self, reference: str, depth: int) -> Any:
+        """Return the value of `var.…` or `local.…`. Raises UnknownValue."""
+        self.used.add(reference)
+        if depth > MAX_REFERENCES or (self.hides_secrets and reference in self.sensitive):
+            raise UnknownValue(reference)
+        if reference in self.given and not isinstance(self.given[reference], Opaque):
+            return self.given[reference]
+        if reference in self.given or reference not in self.values:
+            raise UnknownValue(reference)
+        return resolve(self.values[reference], self, depth + 1)
+
+
+def resolve(value: Any, scope: TerraformScope, depth: int = 0) -> Any:
+    """Return the value with variables and locals put in; what is unknown inside it is Opaque. Raises UnknownValue."""
+    if isinstance(value, list):
+        scope.count_values(len(value))
+        return [_resolve_inside(each, scope, depth) for each in value]
+    if isinstance(value, dict):
+        scope.count_values(len(value))
+        return {str(resolve(key, scope, depth)): _resolve_inside(each, scope, depth) for key, each in value.items()}
+    if not isinstance(value, str):
+        return value
+    if not EXPRESSION.search(value):
+        scope.count_values(len(value) // NODE_CHARACTERS)
+        return ESCAPE.sub(_unescape, value)
+    find = lambda kind, name: scope.find(f"{kind}.{name}", depth)  # noqa: E731
+    return evaluate(value, find, scope.bound, scope.count_values)
+
+
+def _resolve_inside(value: Any, scope: TerraformScope, depth: int) -> Any:
+    try:
+        return resolve(value, scope, depth)
+    except UnknownValue as e:
+        return Opaque(str(e))
+
+
+def _unescape(match: re.Match[str]) -> str:
+    code = int(match[1] or match[2] or "0", 16)
+    if code > sys.maxunicode or 0xD800 <= code <= 0xDFFF:
+        raise file_error(f"{match[0]} is not a character", None)
+    return chr(code) if match[1] or match[2] else ESCAPED_LETTERS[match[3]] if match[3] else match[4]
+
+
+def resolve_at(value: Any, scope: TerraformScope, span: Span) -> Any:
+    """Resolve as `resolve`; an error has the place of the resource. Raises UnknownValue and Invalid."""
+    try:
+        return resolve(value, scope)
+    except Invalid as e:
+        raise Invalid([replace(each, span=each.span or span) for each in e.diagnostics]) from e
+
+
+def resolve_whole(value: Any, scope: TerraformScope, span: Span) -> Any:
+    """Resolve a value of which all must be known. Raises UnknownValue and Invalid."""
+    resolved = resolve_at(value, scope, span)
+    if unknown := find_opaque(resolved):
+        raise UnknownValue(unknown.reference)
+    return resolved
+
+
+def find_opaque(value: Any) -> Opaque | None:
+    """Return the first part of a value that only Terraform knows."""
+    if isinstance(value, Opaque):
+        return value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((found for each in inner if (found := find_opaque(each))), None)
+
+
+@dataclass(slots=True)
+class MapEntries:
+    """The entries whose values are known, which of them are secret, and the keys of unknown values."""
+
+    kept: dict[str, Any] = field(default_factory=dict)
+    sensitive: set[str] = field(default_factory=set)
+    unknown: list[str] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)  # of which no more is known than that
+
+    def add_unknown(self, key: str, is_secret: bool) -> None:
+        (self.secrets if is_secret or is_sensitive_key(key) else self.unknown).append(key)
+
+
+def resolve_map(value: Any, scope: TerraformScope, span: Span) -> MapEntries:
+    """Return the entries of a map, or of an expression that makes one. Raises UnknownValue and Invalid."""
+    if isinstance(value, str) and EXPRESSION.search(value):
+        return _resolve_expression(value, scope, span)
+    entries = MapEntries()
+    for written_key, entry in (value or {}).items():
+        own_scope = replace(scope, used=set())
+        key = written_key
+        try:
+            key = str(resolve_at(written_key, own_scope, span))
+            resolved = resolve_whole(entry, own_scope, span)
+            if resolved is not None:
+                entries.kept[key] = resolved
+        except UnknownValue:
+            entries.add_unknown(key, bool(own_scope.used & scope.sensitive))
+        if own_scope.used & scope.sensitive:
+            entries.sensitive.add(key)
+        scope.used |= own_scope.used
+    return entries
+
+
+def _resolve_expression(value: str, scope: TerraformScope, span: Span) -> MapEntries:
+    """Return the entries of a map that an expression makes; where a secret decides about it, all of them are secret."""
+    entries = MapEntries()
+    try:
+        resolved = resolve_at(value, replace(scope, hides_secrets=True), span)
+        is_secret = False
+    except UnknownValue:
+        own_scope = replace(scope, used=set())
+        resolved = resolve_at(value, own_scope, span)
+        is_secret = bool(own_scope.used & scope.sensitive)
+        scope.used |= own_scope.used
+    if not isinstance(resolved, dict | None):
+        raise file_error("an expression does not make a map", span)
+    for key, entry in (resolved or {}).items():
+        if unknown := find_opaque(entry):
+            entries.add_unknown(key, unknown.reference in scope.sensitive)
+        elif entry is not None:
+            entries.kept[key] = entry
+    entries.sensitive |= {*entries.kept} if is_secret else set()
+    return entries
