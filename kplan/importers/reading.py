@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from kplan.diagnostics import Diagnostic, Invalid, Span, codes, error
 from kplan.importers.resources import ImportedResources, conceal_secrets
-from kplan.kinds.connector.expansion import CONNECTOR_NAME
+from kplan.kinds.connector.names import ALLOWED, CONNECTOR_NAME
 from kplan.language import source
 from kplan.language.source import Document
 from kplan.model import Connector, Rules, Topic
@@ -279,7 +279,7 @@ def add_connector(
     """Add the connector, or note that a stack cannot have one of its name."""
     span = document.key_at(*path)
     if not CONNECTOR_NAME.match(name):
-        imported.note(f"connector {name!r} is left out: a stack's connectors have names of a-z A-Z 0-9 . _ -", span)
+        imported.note(f"connector {name!r} is left out: a stack's connectors have names of {ALLOWED}", span)
         return
     if not config.get("connector.class"):
         raise file_error(f"connector {name} has no connector.class", document.at(*path, "config"))

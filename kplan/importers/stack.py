@@ -500,7 +500,7 @@ def name_secrets(connectors: Mapping[str, Connector]) -> dict[str, dict[str, str
         for key in connector.secrets:
             value = connector.config[key]
             assert isinstance(value, Secret)
-            owners.setdefault((key, value.value or f"{name} {key}"), []).append(name)
+            owners.setdefault((key, value.value or value.ref or f"{name} {key}"), []).append(name)
     refs: dict[str, dict[str, str]] = {name: {} for name in connectors}
     taken: set[str] = set()
     for (key, _), names in owners.items():

@@ -1,4 +1,4 @@
-"""Strimzi's KafkaTopic, KafkaConnector and KafkaUser (`kafka.strimzi.io`), many to a file, a Kubernetes `List` too.
+"""Strimzi's KafkaTopic, KafkaConnector, KafkaUser and KafkaMirrorMaker2 (`kafka.strimzi.io`), in files and `List`s.
 
 Source: Strimzi's API reference, KafkaTopicSpec, KafkaConnectorSpec and KafkaUserSpec.
 """
@@ -23,6 +23,7 @@ from kplan.importers.reading import (
     to_text,
 )
 from kplan.importers.resources import ImportedResources, shorten_names
+from kplan.importers.strimzi_mirrors import parse_mirrors
 from kplan.language.source import Document
 
 QUOTAS = {
@@ -41,7 +42,8 @@ def parse(documents: Sequence[Document], imported: ImportedResources) -> None:
             _parse_resource(document, path, read_map(document, path, data, required=True), imported, others)
     for kind, names in others.items():
         imported.note(
-            f"{kind} {shorten_names(names)} is not carried over: only KafkaTopic, KafkaConnector and KafkaUser are"
+            f"{kind} {shorten_names(names)} is not carried over: only KafkaTopic, KafkaConnector, KafkaUser and "
+            "the connectors of KafkaMirrorMaker2 are"
         )
 
 
@@ -68,6 +70,8 @@ def _parse_resource(
         _parse_connector(document, path, data, imported)
     elif kind == "KafkaUser":
         _parse_user(document, path, data, imported)
+    elif kind == "KafkaMirrorMaker2":
+        parse_mirrors(document, path, data, imported)
     else:
         name = read_map(document, (*path, "metadata"), data.get("metadata")).get("name", "")
         others.setdefault(str(kind), []).append(str(name))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from kplan.kinds.connector.block import ConnectorBlock
 from kplan.kinds.connector.config import OF_DEAD_LETTERS, ConfigBuilder, plain, text_of
 from kplan.kinds.connector.debezium.engines import is_readable
 from kplan.kinds.connector.defaults import INHERITED, fill_block, read_defaults
-from kplan.kinds.connector.names import DEFAULT
+from kplan.kinds.connector.names import ALLOWED, CONNECTOR_NAME, DEFAULT
 from kplan.kinds.connector.parameters import read_parameters
 from kplan.kinds.connector.routing import routing
 from kplan.kinds.connector.shorthands import SHORTHANDS, list_settings
@@ -53,7 +52,6 @@ COMMON = frozenset(
     + ("team", "labels", "defaults", "template_defaults")
     + SHORTHANDS
 )
-CONNECTOR_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}\Z")
 MAX_DDL_BYTES = 20_000_000
 MIRROR_SOURCE = "org.apache.kafka.connect.mirror.MirrorSourceConnector"
 EXCLUSION = "!"  # before an entry of `tables:`: what the patterns beside it leave out
@@ -182,7 +180,7 @@ class ConnectorBuilder(ConnectorBlock):
             self._warn_of_lost_letters(lost)
         if CONNECTOR_NAME.match(self.name):
             return True
-        self.report(codes.K109, "illegal connector name", repr(self.name), "1 to 249 of a-z A-Z 0-9 . _ -")
+        self.report(codes.K109, "illegal connector name", repr(self.name), f"1 to 249 of {ALLOWED}")
         return False
 
     def _warn_of_lost_letters(self, lost: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from kplan.diagnostics import Conflict, Diagnostic, KplanError, Rejected, Unsupported
 from kplan.kinds.acl.binding import AclBinding
-from kplan.kinds.connector.names import alias_of, qualify
+from kplan.kinds.connector.names import CONNECTOR_NAME, alias_of, qualify
 from kplan.kinds.connector.options import connector_options, drops_of, keeps_offsets, snapshots_of
 from kplan.kinds.topic.placement import Placement
 from kplan.model import Action, Address, Change, Connector, Facts, Resource, Target
@@ -27,7 +27,7 @@ from kplan.servers.connect.drops import Drops
 from kplan.servers.connect.incremental import IncrementalSnapshots, Signals
 from kplan.servers.connect.job import Captured, Job
 from kplan.servers.connect.passwords import create_lookup, passwords_of
-from kplan.servers.connect.rest import NAME, PEER, path_of, supports
+from kplan.servers.connect.rest import PEER, path_of, supports
 from kplan.servers.connect.settle import Heartbeat, Settler
 from kplan.servers.databases.base import Databases
 from kplan.servers.rest import Rest, open_rest
@@ -126,7 +126,7 @@ class ConnectConnectors:
         entries: dict[str, Mapping[str, Any]] = {}
         for known in self._rest.call("GET", "/connectors") or ():
             name = qualify(self.alias, known)
-            if name in listed or not NAME.match(known):
+            if name in listed or not CONNECTOR_NAME.match(known):
                 continue
             try:
                 entries[name] = {"info": self._rest.call("GET", path_of(name))}

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from kplan.diagnostics import Busy, Denied, KplanError, Rejected, Unsupported, codes
-from kplan.kinds.connector.names import local_name
+from kplan.kinds.connector.names import ALLOWED, CONNECTOR_NAME, local_name
 from kplan.model.masks import Mask
 from kplan.servers.connect.errors import NO_CLASS, classify, connect_message, html_title, is_temporary
 from kplan.servers.rest import Peer
@@ -80,20 +80,15 @@ PEER = Peer(
     is_temporary,
 )
 
+
 # -- paths
-
-NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
-
-
 def path_of(name: str, *parts: str) -> str:
     """Return `/connectors/NAME/…`, without the alias of its Connect. Raises Rejected for a name that the REST API
     cannot address, such as `a b`.
     """
     name = local_name(name)
-    if not NAME.match(name) or name in (".", ".."):
-        raise Rejected(
-            f"{name!r} is not a name for a connector", help="use letters, digits, dot, underscore and hyphen"
-        )
+    if not CONNECTOR_NAME.match(name) or name in (".", ".."):
+        raise Rejected(f"{name!r} is not a name for a connector", help=f"it has {ALLOWED}")
     return "/".join(["/connectors", quote(name, safe=""), *parts])
 
 
