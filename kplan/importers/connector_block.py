@@ -1,8 +1,5 @@
 """One connector as a block of a stack: with a template where that makes exactly the same configuration.
 
-A block is proposed, expanded as `plan` expands it, and compared with the connector; what still differs is written
-under `config:`, which overrides the template.
-
 Nothing is worked out backwards for certain: a block is proposed, expanded as `plan` expands it, and compared; what
 still differs is written out under `config:`, where it wins over the template.
 """

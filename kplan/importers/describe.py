@@ -1,8 +1,6 @@
 """The output of `kafka-topics.sh --describe`, of current and of older releases (without spaces after the colons).
 
 Source: Kafka's TopicCommand, `TopicDescription.printDescription`.
-
-Source: Kafka's TopicCommand, `TopicDescription.printDescription`.
 """
 
 from __future__ import annotations
