@@ -31,8 +31,8 @@ def fold_loops(data: Data, loops: Mapping[str, Mapping[str, str]], expander: Blo
         name, settings = block
         rest = {topic: own for topic, own in folded["topics"].items() if topic not in names.values()}
         candidate = {**folded, "topics": dict(sorted({**rest, name: settings}.items()))}
-        is_shorter = _count_lines(candidate) <= _count_lines(folded)
-        if is_shorter and _list_resources(candidate, expander) == _list_resources(folded, expander) is not None:
+        is_shorter = count_lines(candidate) <= count_lines(folded)
+        if is_shorter and list_resources(candidate, expander) == list_resources(folded, expander) is not None:
             folded = candidate
     return folded
 
@@ -42,7 +42,7 @@ def _fold_topics(topics: Mapping[str, Any], names: Mapping[str, str]) -> tuple[s
     frame = _find_frame(names)
     if frame is None:
         return None
-    rows = {key: _flatten(topics[name] or {}) for key, name in names.items()}
+    rows = {key: flatten(topics[name] or {}) for key, name in names.items()}
     paths = dict.fromkeys(path for row in rows.values() for path in row)
     same = [path for path in paths if len({repr(row.get(path, ...)) for row in rows.values()}) == 1]
     different = [path for path in paths if path not in same]
@@ -55,7 +55,7 @@ def _fold_topics(topics: Mapping[str, Any], names: Mapping[str, str]) -> tuple[s
     block = {"for_each": _write_items(rows, words)}
     one = "{{ each.value }}" if len(words) == 1 else ""
     for path in paths:
-        _put(block, path, first[path] if path in same else one or f"{{{{ each.value.{words[path]} }}}}")
+        put(block, path, first[path] if path in same else one or f"{{{{ each.value.{words[path]} }}}}")
     return f"{escape_template(frame[0])}{KEY}{escape_template(frame[1])}", block
 
 
@@ -81,26 +81,28 @@ def _find_frame(names: Mapping[str, str]) -> tuple[str, str] | None:
     return None
 
 
-def _flatten(block: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:
-    """Return the settings of a topic's block by their paths."""
+def flatten(block: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:
+    """Return the settings of a block by their paths."""
     flat: dict[Path, Any] = {}
     for key, value in block.items():
-        flat |= _flatten(value, (*above, key)) if isinstance(value, Mapping) else {(*above, key): value}
+        flat |= flatten(value, (*above, key)) if isinstance(value, Mapping) else {(*above, key): value}
     return flat
 
 
-def _put(block: dict[str, Any], path: Path, value: Any) -> None:
+def put(block: dict[str, Any], path: Path, value: Any) -> None:
+    """Set the value at the path."""
     inner = block
     for part in path[:-1]:
         inner = inner.setdefault(part, {})
     inner[path[-1]] = value
 
 
-def _count_lines(data: Data) -> int:
+def count_lines(data: Data) -> int:
+    """Return the number of lines that the data takes."""
     return write_draft(data).count("\n")
 
 
-def _list_resources(data: Data, expander: BlockExpander) -> Mapping[Address, Resource] | None:
+def list_resources(data: Data, expander: BlockExpander) -> Mapping[Address, Resource] | None:
     """Return what the data declares; None where that cannot be expanded."""
     stack, _ = expander.expand(data)
     if stack is None:

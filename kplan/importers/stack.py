@@ -25,6 +25,7 @@ from kplan.importers.connector_block import (
 from kplan.importers.legacy import list_outdated_names, modernize_connector, modernize_transforms
 from kplan.importers.loops import fold_loops
 from kplan.importers.resources import ImportedResources
+from kplan.importers.sharing import share_connector_settings
 from kplan.importers.writing import escape_template, to_topic_setting, write_stack
 from kplan.kinds.connector.debezium.engines import table_names_of
 from kplan.kinds.connector.exclusive import claim
@@ -73,7 +74,7 @@ def compose_stack(
     """
     composition = _Composition(imported, dict(free), name, expander, live, tuple(others))
     data, access_notes = add_access(composition.compose(), imported, expander)
-    data = fold_loops(data, imported.loops, expander)
+    data = share_connector_settings(fold_loops(data, imported.loops, expander), expander)
     notes = tuple(dict.fromkeys([*map(str, imported.notes), *composition.notes, *composition.missing, *access_notes]))
     head = [*comments, *_legend_lines(composition.connector_blocks.values()), *list_legends(data)]
     head += [f"Note: {note}" for note in notes]
