@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -111,7 +112,7 @@ def restart(connector: LiveConnector, request: RestartRequest, runtime: Runtime)
         raise KplanError(
             f"{now.name} is {now.state.upper()}, and a restart does not change that",
             code=codes.K514,
-            help=f"kplan connector resume {now.name}",
+            help=f"kplan connector resume {shlex.quote(now.name)}",
         )
     if request.failed_only and not health.failed and health.state != "FAILED":
         return False

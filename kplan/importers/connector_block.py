@@ -12,7 +12,8 @@ from dataclasses import field, replace
 from typing import Any, Final
 
 from kplan.diagnostics import Diagnostic
-from kplan.importers.writing import escape_template, to_setting, write_draft
+from kplan.importers.parts import set_at
+from kplan.importers.writing import count_lines, escape_template, to_setting, write_draft
 from kplan.kinds.connector.comparison import is_same_setting
 from kplan.kinds.connector.debezium.engines import table_names_of
 from kplan.kinds.connector.names import alias_of, name_in_connect
@@ -22,7 +23,7 @@ from kplan.kinds.schemas import read_schema
 from kplan.language import limits as bounded
 from kplan.language import schema, source
 from kplan.language.template import PLAIN_NAME
-from kplan.model import Address, Connector, Guards, Secret, Stack, Text
+from kplan.model import Address, Connector, Guards, Origin, Resource, Secret, Stack, Text
 from kplan.project.environment import Environment
 from kplan.project.expand import Inputs, expand
 from kplan.values import dataclass
@@ -63,6 +64,18 @@ class BlockExpander:
         if document is None or errors:
             return None, errors
         return expand(document, Inputs(self.environment, find_template=self.find_template))
+
+    def declares_same(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+        """Return whether both can be expanded, to the same resources."""
+        resources = self._list_resources(one)
+        return resources is not None and resources == self._list_resources(other)
+
+    def _list_resources(self, data: Mapping[str, Any]) -> Mapping[Address, Resource] | None:
+        """Return what the data declares, wherever it stands; None where it cannot be expanded."""
+        stack, _ = self.expand(data)
+        if stack is None:
+            return None
+        return {address: replace(resource, origin=Origin()) for address, resource in stack.resources.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +120,7 @@ def _write_variants(
 
 
 def _count_lines(block: ImportedConnector) -> int:
-    return write_draft({"connectors": {"NAME": block.block}}).count("\n")
+    return count_lines({"connectors": {"NAME": block.block}})
 
 
 def _other_attributes(connector: Connector) -> dict[str, Any]:
@@ -269,11 +282,7 @@ class _TemplateBlock:
         typed = self._to_parameter(key, value, _rule_at(self.blueprint.parameters, path))
         if typed is None:
             return
-        section = parameters
-        *above, last = path.split(".")
-        for part in above:
-            section = section.setdefault(part, {})
-        section[last] = typed
+        set_at(parameters, path.split("."), typed)
 
     def _parameter_path(self, key: str) -> str:
         """Return the path of the parameter that the setting is made of; empty where there is none."""

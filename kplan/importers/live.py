@@ -9,7 +9,7 @@ from typing import Final
 
 from kplan.importers.resources import ImportedResources, conceal_secrets, shorten_names
 from kplan.kinds.acl.binding import AclBinding
-from kplan.kinds.connector.names import ALLOWED, CONNECTOR_NAME, name_in_connect
+from kplan.kinds.connector.names import CONNECTOR_NAME, NAME_CHARACTERS, name_in_connect
 from kplan.kinds.parts import encode_part
 from kplan.kinds.topic.internal import is_internal
 from kplan.kinds.user.user import ScramUser
@@ -112,7 +112,7 @@ def _describe_left_out(reason: str, resources: Iterable[Resource]) -> Iterator[s
 def _add_connector(imported: ImportedResources, connector: Connector, passwords: Iterable[str]) -> None:
     """Add a live connector, or note why it cannot be declared."""
     if not CONNECTOR_NAME.match(name_in_connect(connector)):
-        imported.note(f"connector {connector.name!r} is left out: a stack's connectors have names of {ALLOWED}")
+        imported.note(f"connector {connector.name!r} is left out: a stack's connectors have names of {NAME_CHARACTERS}")
         return
     secrets = {key: value for key, value in connector.config.items() if isinstance(value, Secret)}
     plain = {key: value for key, value in connector.config.items() if isinstance(value, str)}

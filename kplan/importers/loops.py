@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from kplan.importers.connector_block import BlockExpander
-from kplan.importers.parts import Data
-from kplan.importers.writing import escape_template, write_draft
-from kplan.model import Address, Origin, Resource
+from kplan.importers.parts import Data, KeyPath, flatten_block, set_at
+from kplan.importers.writing import count_lines, escape_template
 
 KEY: Final = "{{ each.key }}"
 PLAIN_KEY: Final = re.compile(r"[\w.-]+\Z")
 SEPARATORS: Final = ("", ".", "_", "-")
 FEWEST: Final = 2  # topics that are worth a loop
-Path = tuple[str, ...]
 
 
-def fold_loops(data: Data, loops: Mapping[str, Mapping[str, str]], expander: BlockExpander) -> dict[str, Any]:
-    """Return the data with one block for each loop that it can express. `loops` are names of topics by their keys."""
+def fold_loops(data: Data, loops: Iterable[Mapping[str, str]], expander: BlockExpander) -> dict[str, Any]:
+    """Return the data with one block for each loop, where it then declares the same in no more lines.
+
+    `loops` are names of topics by the key, or the value, of each instance.
+    """
     folded = dict(data)
-    for loop in loops.values():
+    for loop in loops:
         topics = folded.get("topics") or {}
         names = {key: name for key, name in loop.items() if name in topics}
         block = _fold_topics(topics, names) if len(names) >= FEWEST else None
@@ -31,8 +31,7 @@ def fold_loops(data: Data, loops: Mapping[str, Mapping[str, str]], expander: Blo
         name, settings = block
         rest = {topic: own for topic, own in folded["topics"].items() if topic not in names.values()}
         candidate = {**folded, "topics": dict(sorted({**rest, name: settings}.items()))}
-        is_shorter = count_lines(candidate) <= count_lines(folded)
-        if is_shorter and list_resources(candidate, expander) == list_resources(folded, expander) is not None:
+        if count_lines(candidate) <= count_lines(folded) and expander.declares_same(candidate, folded):
             folded = candidate
     return folded
 
@@ -42,24 +41,24 @@ def _fold_topics(topics: Mapping[str, Any], names: Mapping[str, str]) -> tuple[s
     frame = _find_frame(names)
     if frame is None:
         return None
-    rows = {key: flatten(topics[name] or {}) for key, name in names.items()}
+    rows = {key: flatten_block(topics[name] or {}) for key, name in names.items()}
     paths = dict.fromkeys(path for row in rows.values() for path in row)
     same = [path for path in paths if len({repr(row.get(path, ...)) for row in rows.values()}) == 1]
     different = [path for path in paths if path not in same]
     if any(path not in row or row[path] is None for path in different for row in rows.values()):
         return None
-    words = {path: path[-1].rpartition(".")[0].replace(".", "_") or path[-1] for path in different}
-    if len({*words.values()}) < len(words) or any(not word.isidentifier() for word in words.values()):
+    words = {path: path[-1].replace(".", "_") for path in different}  # `retention_ms` for `retention.ms`
+    if not all(word.isidentifier() for word in words.values()):
         return None
     first = next(iter(rows.values()))
-    block = {"for_each": _write_items(rows, words)}
-    one = "{{ each.value }}" if len(words) == 1 else ""
+    block: dict[str, Any] = {"for_each": _write_items(rows, words)}
     for path in paths:
-        put(block, path, first[path] if path in same else one or f"{{{{ each.value.{words[path]} }}}}")
+        reference = "each.value" if len(words) == 1 else f"each.value.{words.get(path)}"
+        set_at(block, path, first[path] if path in same else f"{{{{ {reference} }}}}")
     return f"{escape_template(frame[0])}{KEY}{escape_template(frame[1])}", block
 
 
-def _write_items(rows: Mapping[str, Mapping[Path, Any]], words: Mapping[Path, str]) -> Any:
+def _write_items(rows: Mapping[str, Mapping[KeyPath, Any]], words: Mapping[KeyPath, str]) -> Any:
     """Return what the loop is over: keys alone, or with what is different."""
     if not words:
         return list(rows)
@@ -79,32 +78,3 @@ def _find_frame(names: Mapping[str, str]) -> tuple[str, str] | None:
         if is_part and all(other == f"{before}{own}{after}" for own, other in names.items()):
             return before, after
     return None
-
-
-def flatten(block: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:
-    """Return the settings of a block by their paths."""
-    flat: dict[Path, Any] = {}
-    for key, value in block.items():
-        flat |= flatten(value, (*above, key)) if isinstance(value, Mapping) else {(*above, key): value}
-    return flat
-
-
-def put(block: dict[str, Any], path: Path, value: Any) -> None:
-    """Set the value at the path."""
-    inner = block
-    for part in path[:-1]:
-        inner = inner.setdefault(part, {})
-    inner[path[-1]] = value
-
-
-def count_lines(data: Data) -> int:
-    """Return the number of lines that the data takes."""
-    return write_draft(data).count("\n")
-
-
-def list_resources(data: Data, expander: BlockExpander) -> Mapping[Address, Resource] | None:
-    """Return what the data declares; None where that cannot be expanded."""
-    stack, _ = expander.expand(data)
-    if stack is None:
-        return None
-    return {address: replace(resource, origin=Origin()) for address, resource in stack.resources.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -10,6 +10,7 @@ from kplan.model import Resource
 from kplan.values import dataclass
 
 Data = Mapping[str, Any]
+KeyPath = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +26,19 @@ class StackPart:
     @property
     def name(self) -> str:
         return f"{self.section}: {self.key or self.resources[0].name}"
+
+
+def flatten_block(block: Data, above: KeyPath = ()) -> dict[KeyPath, Any]:
+    """Return the settings of a block by their paths; a list is one setting."""
+    flat: dict[KeyPath, Any] = {}
+    for key, value in block.items():
+        flat |= flatten_block(value, (*above, key)) if isinstance(value, Mapping) else {(*above, key): value}
+    return flat
+
+
+def set_at(block: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    """Set the setting at a path, with the maps that are above it."""
+    inner = block
+    for part in path[:-1]:
+        inner = inner.setdefault(part, {})
+    inner[path[-1]] = value

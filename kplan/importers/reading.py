@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from kplan.diagnostics import Diagnostic, Invalid, Span, codes, error
 from kplan.importers.resources import ImportedResources, conceal_secrets
-from kplan.kinds.connector.names import ALLOWED, CONNECTOR_NAME
+from kplan.kinds.connector.names import CONNECTOR_NAME, NAME_CHARACTERS
 from kplan.language import source
 from kplan.language.source import Document
-from kplan.model import Connector, Rules, Topic
+from kplan.model import Connector, Rules, Secret, Topic
 from kplan.text import join_names, truncate
 
 DIVIDER: Final = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
@@ -26,6 +26,7 @@ MAX_DETAIL: Final = 400  # characters of a file that an error repeats
 MAX_DIGITS: Final = 400  # of a number in JSON: a double has no more
 SURROGATE: Final = re.compile("[\ud800-\udfff]")
 NO_RULES: Final = Rules()
+NO_SECRETS: Final[Mapping[str, Secret]] = {}
 LEADING_ZERO: Final = re.compile(r"[-+]?0[0-9_]")  # octal to some readers
 STATES: Final = ("running", "paused", "stopped")
 
@@ -275,15 +276,19 @@ def add_connector(
     state: str = "running",
     sensitive: Iterable[str] = (),
     rules: Rules = NO_RULES,
+    secrets: Mapping[str, Secret] = NO_SECRETS,
 ) -> None:
-    """Add the connector, or note that a stack cannot have one of its name."""
+    """Add the connector, or note that a stack cannot have one of its name.
+
+    Of `secrets` no value is known; those with the same `ref` are the same.
+    """
     span = document.key_at(*path)
     if not CONNECTOR_NAME.match(name):
-        imported.note(f"connector {name!r} is left out: a stack's connectors have names of {ALLOWED}", span)
+        imported.note(f"connector {name!r} is left out: a stack's connectors have names of {NAME_CHARACTERS}", span)
         return
     if not config.get("connector.class"):
         raise file_error(f"connector {name} has no connector.class", document.at(*path, "config"))
-    imported.add(Connector(name, conceal_secrets(config, sensitive), state, rules=rules), span)
+    imported.add(Connector(name, {**conceal_secrets(config, sensitive), **secrets}, state, rules=rules), span)
 
 
 def read_state(document: Document, path: Path, value: Any) -> str:

@@ -50,7 +50,7 @@ class ImportedResources:
         default_factory=dict
     )  # kind of cluster, its name, the names of its resources
 
-    loops: dict[str, dict[str, str]] = field(default_factory=dict)  # names of topics by their keys, of each `for_each`
+    loops: list[Mapping[str, str]] = field(default_factory=list)  # of each `for_each`: names of topics by key or value
 
     def add_to_cluster(self, kind: str, cluster: object, name: str) -> None:
         """Record the cluster of `name`, where the file has it; one stack is about one cluster of a kind."""
@@ -99,7 +99,7 @@ class ImportedResources:
         for kind, clusters in other.clusters.items():
             for cluster, names in clusters.items():
                 self.clusters.setdefault(kind, {}).setdefault(cluster, []).extend(names)
-        self.loops |= other.loops
+        self.loops += other.loops
         for resource in other.resources:
             self.add(resource, resource.origin.span)
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from kplan.importers.connector_block import BlockExpander
-from kplan.importers.loops import count_lines, flatten, list_resources, put
-from kplan.importers.parts import Data
+from kplan.importers.parts import Data, flatten_block, set_at
+from kplan.importers.writing import count_lines
 from kplan.kinds.connector.defaults import INHERITED
 
+# Parameters of templates that read as defaults; others, such as a slot or what a sink reads, are of one connector.
 OF_TEMPLATES: Final = (
     "database",
     "connection",
@@ -21,7 +22,7 @@ OF_TEMPLATES: Final = (
     "tombstones",
     "snapshot",
 )
-SHARED: Final = INHERITED.union(OF_TEMPLATES)  # keys that read as defaults; tables and topics are of one connector
+SHARED: Final = INHERITED.union(OF_TEMPLATES)
 FEWEST: Final = 2  # connectors that share
 
 
@@ -30,7 +31,7 @@ def share_connector_settings(data: Data, expander: BlockExpander) -> dict[str, A
     blocks = data.get("connectors") or {}
     if len(blocks) < FEWEST:
         return dict(data)
-    rows = [flatten({key: value for key, value in block.items() if key in SHARED}) for block in blocks.values()]
+    rows = [flatten_block({key: value for key, value in block.items() if key in SHARED}) for block in blocks.values()]
     common = {
         path: value for path, value in rows[0].items() if all(repr(row.get(path, ...)) == repr(value) for row in rows)
     }
@@ -38,7 +39,7 @@ def share_connector_settings(data: Data, expander: BlockExpander) -> dict[str, A
         return dict(data)
     defaults: dict[str, Any] = {}
     for path, value in common.items():
-        put(defaults, path, value)
+        set_at(defaults, path, value)
     sections = {**(data.get("defaults") or {}), "connector": defaults}
     shared = {name: _remove(block, defaults) for name, block in blocks.items()}
     candidate: dict[str, Any] = {}
@@ -46,9 +47,8 @@ def share_connector_settings(data: Data, expander: BlockExpander) -> dict[str, A
         if key in ("topics", "connectors"):
             candidate.setdefault("defaults", sections)
         candidate[key] = sections if key == "defaults" else shared if key == "connectors" else value
-    is_shorter = count_lines(candidate) < count_lines(data)
-    is_same = is_shorter and list_resources(candidate, expander) == list_resources(data, expander) is not None
-    return candidate if is_same else dict(data)
+    is_better = count_lines(candidate) < count_lines(data) and expander.declares_same(candidate, data)
+    return candidate if is_better else dict(data)
 
 
 def _remove(block: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

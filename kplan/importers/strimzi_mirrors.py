@@ -6,8 +6,9 @@ Source: Strimzi's API reference, KafkaMirrorMaker2Spec, in `v1` (a target, and a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import field
 from typing import Any, Final
 
 from kplan.importers.reading import (
@@ -17,6 +18,7 @@ from kplan.importers.reading import (
     read_count,
     read_list,
     read_map,
+    read_name,
     read_settings,
     read_state,
 )
@@ -45,25 +47,29 @@ MECHANISMS: Final[Mapping[str, str]] = {
     "scram-sha-512": "SCRAM-SHA-512",
 }
 OF_CLUSTERS: Final = ("alias", "bootstrapServers", "tls", "authentication", "config")
-OF_WORKERS: Final = ("groupId", "configStorageTopic", "offsetStorageTopic", "statusStorageTopic")
+OF_WORKERS: Final = ("groupId", "configStorageTopic", "offsetStorageTopic", "statusStorageTopic")  # of a target
 
 
 @dataclass(frozen=True, slots=True)
 class _Cluster:
-    """A cluster of a mirror: the settings of a connector for it, without the prefix, and which of them are secret."""
+    """A cluster of a mirror: its settings in a connector, without the prefix, and those that Kubernetes keeps."""
 
-    alias: str
     settings: Mapping[str, str]
-    secrets: tuple[str, ...] = ()
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+
+    @property
+    def alias(self) -> str:
+        return self.settings["alias"]
 
 
 def parse_mirrors(document: Document, path: Path, data: dict[str, Any], imported: ImportedResources) -> None:
     """Add the connectors of each mirror. Raises Invalid."""
-    reader = _Reader(document, (*path, "spec"), imported)
+    metadata = read_map(document, (*path, "metadata"), data.get("metadata"), required=True)
+    name = read_name(document, (*path, "metadata", "name"), metadata.get("name"))
+    reader = _Reader(document, (*path, "spec"), imported, str(metadata.get("namespace", "")))
     spec = read_map(document, reader.path, data.get("spec"), required=True)
-    name = str(read_map(document, (*path, "metadata"), data.get("metadata")).get("name", ""))
     clusters = dict(reader.list_clusters(spec))
-    target = reader.read_cluster("target", spec["target"]) if spec.get("target") else None
+    target = reader.read_cluster(("target",), spec["target"]) if spec.get("target") else None
     for i, entry in enumerate(read_list(document, (*reader.path, "mirrors"), spec.get("mirrors"))):
         mirror = read_map(document, (*reader.path, "mirrors", i), entry, required=True)
         source = reader.read_cluster(("mirrors", i, "source"), mirror.get("source")) if "source" in mirror else None
@@ -85,6 +91,7 @@ class _Reader:
     document: Document
     path: Path
     imported: ImportedResources
+    namespace: str
 
     def list_clusters(self, spec: Mapping[str, Any]) -> Iterator[tuple[str, _Cluster]]:
         """Yield the clusters of `v1beta2` by their aliases."""
@@ -92,38 +99,39 @@ class _Reader:
             cluster = self.read_cluster(("clusters", i), entry)
             yield cluster.alias, cluster
 
-    def read_cluster(self, at: str | Path, data: Any) -> _Cluster:
+    def read_cluster(self, at: Path, data: Any) -> _Cluster:
         """Return a cluster's settings, with the protocol and the login that its keys say."""
-        path: Path = (*self.path, *((at,) if isinstance(at, str) else at))
+        path: Path = (*self.path, *at)
         cluster = read_map(self.document, path, data, required=True)
         settings = {
-            "alias": str(cluster.get("alias") or ""),
-            "bootstrap.servers": str(cluster.get("bootstrapServers") or ""),
+            "alias": read_name(self.document, (*path, "alias"), cluster.get("alias")),
+            "bootstrap.servers": read_name(self.document, (*path, "bootstrapServers"), cluster.get("bootstrapServers")),
         }
-        secrets: list[str] = []
+        secrets: dict[str, Secret] = {}
         tls = cluster.get("tls")
         if isinstance(tls, dict) and tls.get("trustedCertificates"):
             settings["ssl.truststore.type"] = "PEM"
-            secrets.append("ssl.truststore.certificates")
+            secrets["ssl.truststore.certificates"] = self._refer_to(tls)
         login = read_map(self.document, (*path, "authentication"), cluster.get("authentication"))
         kind = str(login.get("type") or "")
         if kind in MECHANISMS:
             settings["sasl.mechanism"] = MECHANISMS[kind]
-            secrets.append("sasl.jaas.config")
+            secrets["sasl.jaas.config"] = self._refer_to(login)
         elif kind == "tls":
             settings["ssl.keystore.type"] = "PEM"
-            secrets += ["ssl.keystore.certificate.chain", "ssl.keystore.key"]
+            secrets |= dict.fromkeys(("ssl.keystore.certificate.chain", "ssl.keystore.key"), self._refer_to(login))
         elif kind:
             place = self.document.at(*path, "authentication")
             self.imported.note(f"authentication of type {kind} is not carried over", place)
-        protocol = "SSL" if tls is not None else "PLAINTEXT"
-        settings["security.protocol"] = (
-            protocol if kind not in MECHANISMS else "SASL_SSL" if tls is not None else "SASL_PLAINTEXT"
-        )
+        protocol = "PLAINTEXT" if tls is None else "SSL"
+        settings["security.protocol"] = f"SASL_{protocol}" if kind in MECHANISMS else protocol
         own = read_settings(self.document, (*path, "config"), cluster.get("config"), self.imported)
-        is_target = at == "target"
-        note_unread_keys(self.imported, self.document, path, (*OF_CLUSTERS, *(OF_WORKERS if is_target else ())))
-        return _Cluster(settings["alias"], {**settings, **own}, tuple(secrets))
+        note_unread_keys(self.imported, self.document, path, (*OF_CLUSTERS, *OF_WORKERS))
+        return _Cluster({**settings, **own}, {key: secret for key, secret in secrets.items() if key not in own})
+
+    def _refer_to(self, section: Mapping[str, Any]) -> Secret:
+        """Return what a Secret of Kubernetes holds; connectors that name the same one share a variable."""
+        return Secret(f"{self.namespace} {json.dumps(section, sort_keys=True, default=str)}")
 
     def add_connectors(
         self, index: int, mirror: Mapping[str, Any], source: _Cluster, target: _Cluster, owner: str
@@ -131,11 +139,15 @@ class _Reader:
         """Add the connectors of one mirror, named as the operator names them."""
         path: Path = (*self.path, "mirrors", index)
         patterns = {PATTERNS[key]: str(value) for key, value in mirror.items() if key in PATTERNS and value is not None}
+        secrets = {f"source.cluster.{key}": secret for key, secret in source.secrets.items()}
+        secrets |= {f"target.cluster.{key}": secret for key, secret in target.secrets.items()}
         for key, java_class in CONNECTORS.items():
             if mirror.get(key) is None:
                 continue
             spec = read_map(self.document, (*path, key), mirror[key])
-            config = {"connector.class": PACKAGE + java_class, **_join(source, target)}
+            config = {"connector.class": PACKAGE + java_class}
+            config |= {f"source.cluster.{key}": value for key, value in source.settings.items()}
+            config |= {f"target.cluster.{key}": value for key, value in target.settings.items()}
             config |= read_settings(self.document, (*path, key, "config"), spec.get("config"), self.imported)
             config |= patterns
             if spec.get("tasksMax") is not None:
@@ -143,29 +155,9 @@ class _Reader:
                 config["tasks.max"] = str(count)
             name = f"{source.alias}->{target.alias}.{java_class}"
             state = spec.get("state") or ("paused" if spec.get("pause") is True else "running")
-            add_connector(
-                self.imported, self.document, (*path, key), name, config, read_state(self.document, (*path, key), state)
-            )
-            self._add_secrets(name, source, target)
+            initial_state = read_state(self.document, (*path, key), state)
+            add_connector(self.imported, self.document, (*path, key), name, config, initial_state, secrets=secrets)
             self.imported.add_to_cluster("Connect cluster", owner, name)
             note_unread_keys(self.imported, self.document, (*path, key), ("tasksMax", "config", "state", "pause"))
         known = (*CONNECTORS, *PATTERNS, "source", "sourceCluster", "targetCluster")
         note_unread_keys(self.imported, self.document, path, known)
-
-    def _add_secrets(self, name: str, source: _Cluster, target: _Cluster) -> None:
-        """Add the settings that only a Secret of Kubernetes holds: they become variables."""
-        secrets = {
-            f"{side}.cluster.{key}": Secret(f"{key} of {cluster.alias}")
-            for side, cluster in (("source", source), ("target", target))
-            for key in cluster.secrets
-        }
-        if secrets and (connector := self.imported.connectors.get(name)):
-            self.imported.connectors[name] = replace(connector, config={**secrets, **connector.config})
-
-
-def _join(source: _Cluster, target: _Cluster) -> dict[str, str]:
-    return {
-        f"{side}.cluster.{key}": value
-        for side, each in (("source", source), ("target", target))
-        for key, value in each.settings.items()
-    }

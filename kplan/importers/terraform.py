@@ -23,6 +23,7 @@ from kplan.importers.terraform_scope import (
     EXPRESSION,
     MapEntries,
     TerraformScope,
+    require_whole,
     resolve_at,
     resolve_map,
     resolve_whole,
@@ -55,7 +56,7 @@ class _Folder:
     files: list[TerraformFile] = field(default_factory=list)
     scope: TerraformScope = field(default_factory=TerraformScope)
 
-    def find(self, source: str) -> PurePath:
+    def locate(self, source: str) -> PurePath:
         """Return the path of the folder of a local module."""
         return PurePath(posixpath.normpath((self.path / source).as_posix()))
 
@@ -88,8 +89,7 @@ def parse_all(files: Sequence[tuple[str, str]]) -> ImportedResources:
             folder = folders.setdefault(path, _Folder(path))
             folder.files.append(file)
             folder.scope.merge(file.scope)
-    called = {folder.find(source) for folder in folders.values() for source in _list_local_sources(folder)}
-    roots = [folder for folder in folders.values() if folder.path not in called]
+    roots = _find_roots(folders)
     for file in files_read:
         for folder in roots if file.is_variables_file else ():
             folder.scope.values |= file.scope.values
@@ -126,13 +126,17 @@ def _parse_resources(context: _Context, block: Block) -> None:
         context.imported.note(f"{address} is not carried over", block.span)
         return
     own_body = {key: value for key, value in block.body.items() if key not in LOOPS}
+    topics = context.imported.topics
+    loops: dict[str, dict[str, str]] = {"key": {}, "value": {}}
     for index, own in _list_contexts(context, address, block):
-        before = {*context.imported.topics}
+        count = len(topics)
         _parse_resource(own, block.kind, f"{address}{index}", own_body, block.span)
-        for name in context.imported.topics.keys() - before:
-            for word, value in own.scope.bound.get("each", {}).items():
-                if isinstance(value, str):
-                    context.imported.loops.setdefault(f"{address} by {word}", {})[value] = name
+        if len(topics) == count:
+            continue
+        for word, value in own.scope.bound.get("each", {}).items():
+            if isinstance(value, str):
+                loops[word][value] = next(reversed(topics))
+    context.imported.loops += [loop for loop in loops.values() if loop]
 
 
 def _parse_resource(context: _Context, kind: str, address: str, body: dict[str, Any], span: Span) -> None:
@@ -177,32 +181,58 @@ def _list_instances(scope: TerraformScope, body: Mapping[str, Any], span: Span) 
     if not isinstance(items, dict | list):
         raise file_error("for_each is neither a map nor a set", span)
     if isinstance(items, list):
-        resolve_whole(items, scope, span)
+        require_whole(items)
     pairs = items.items() if isinstance(items, dict) else ((item, item) for item in items)
     return [(f"[{key!r}]", {"each": {"key": key, "value": value}}) for key, value in pairs]
 
 
 # -- modules ----------------------------------------------------------------------------------------------------------
-def _list_local_sources(folder: _Folder) -> list[str]:
-    sources = [block.body.get("source") for file in folder.files for block in file.modules]
-    return [source for source in sources if isinstance(source, str) and source.startswith(("./", "../"))]
+def _find_roots(folders: Folders) -> list[_Folder]:
+    """Return the folders that no other calls. Raises Invalid where modules call each other in a circle."""
+    calls = {path: {folder.locate(source): block.span for source, block in _list_local_calls(folder)}
+             for path, folder in folders.items()}  # fmt: skip
+    called = {path for targets in calls.values() for path in targets}
+    reached: set[PurePath] = set()
+    waiting = [path for path in folders if path not in called]
+    while waiting:
+        path = waiting.pop()
+        if path not in reached:
+            reached.add(path)
+            waiting += [target for target in calls[path] if target in folders]
+    circular = [span for path in folders.keys() - reached for target, span in calls[path].items() if target in folders]
+    if circular:
+        first = min(circular, key=lambda span: (span.path, span.line))
+        raise file_error("modules call each other in a circle", first, "`terraform validate` says more")
+    return [folder for path, folder in folders.items() if path not in called]
+
+
+def _list_local_calls(folder: _Folder) -> list[tuple[str, Block]]:
+    blocks = [block for file in folder.files for block in file.modules]
+    return [(source, block) for block in blocks if (source := _read_local_source(block))]
+
+
+def _read_local_source(block: Block) -> str:
+    """Return the folder of a module relative to its call; empty where the module is elsewhere."""
+    source = block.body.get("source")
+    return source if isinstance(source, str) and source.startswith(("./", "../")) else ""
 
 
 def _call_module(context: _Context, block: Block, folder: _Folder, folders: Folders) -> None:
     """Parse the resources of a module with the values of one call."""
-    address, source = f"{context.prefix}module.{block.label}", block.body.get("source")
-    if not isinstance(source, str) or not source.startswith(("./", "../")):
+    address, source = f"{context.prefix}module.{block.label}", _read_local_source(block)
+    if not source:
         help = "`terraform show -json | kplan import --file -` has its resources"
         context.imported.note(f"{address} is left out: its source is not a folder of yours; {help}", block.span)
         return
-    target = folders.get(folder.find(source))
+    target = folders.get(folder.locate(source))
     if target is None:
-        help = f"give {folder.find(source)} with --file too"
+        help = f"give {folder.locate(source)} with --file too"
         context.imported.note(f"{address} is left out: its folder is not among the files: {help}", block.span)
         return
     if context.prefix.count("module.") >= MAX_MODULES:
         raise file_error(f"{address}: more than {MAX_MODULES} modules are within each other", block.span)
     for index, own in _list_contexts(context, address, block):
+        own.scope.count_values(1)
         scope = _pass_inputs(own, block, target.scope)
         _parse_folder(target, scope, own.imported, folders, f"{address}{index}.")
 
@@ -292,7 +322,6 @@ def _parse_connector(context: _Context, address: str, body: dict[str, Any], span
     )
     secrets = [*config.secrets, *sensitive_config.unknown, *sensitive_config.secrets]
     rules = _parse_lifecycle(context, address, body, {*config_texts, *secrets}, span)
-    is_duplicate = name in context.imported.connectors
     add_connector(
         context.imported,
         document,
@@ -301,12 +330,8 @@ def _parse_connector(context: _Context, address: str, body: dict[str, Any], span
         config_texts,
         sensitive={*sensitive_config.kept, *config.sensitive},
         rules=rules,
+        secrets={key: Secret() for key in secrets},
     )
-    connector = context.imported.connectors.get(name)
-    if connector is not None and not is_duplicate:  # of these no more is known than that they are secrets
-        context.imported.connectors[name] = replace(
-            connector, config={**connector.config, **{key: Secret() for key in secrets}}
-        )
     _note_unread_attributes(context, address, body, ("name", "config", "config_sensitive"), span)
 
 

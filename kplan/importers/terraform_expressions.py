@@ -60,6 +60,12 @@ class Opaque:
     def __eq__(self, other: object) -> bool:
         self.refuse()
 
+    def __lt__(self, other: object) -> bool:
+        self.refuse()
+
+    def __gt__(self, other: object) -> bool:
+        self.refuse()
+
     def __hash__(self) -> int:
         self.refuse()
 
@@ -77,7 +83,7 @@ def _compute(node: Node, bound: Bound) -> Any:
         return Opaque(str(e))
 
 
-def _known(value: Any) -> Any:
+def _require_known(value: Any) -> Any:
     """Return the value. Raises UnknownValue where it is Opaque."""
     return value.refuse() if isinstance(value, Opaque) else value
 
@@ -98,7 +104,7 @@ def evaluate(text: str, find: FindValue, bound: Bound, spend: Spend) -> Any:
 
 
 def _to_string(value: Any) -> str:
-    if _known(value) is None or isinstance(value, dict | list):
+    if _require_known(value) is None or isinstance(value, dict | list):
         raise InvalidValue("a value that is not text")
     return to_text(value)
 
@@ -293,8 +299,8 @@ class _Parser(_Tokens):
 
         def read(bound: Bound) -> Any:
             if name not in bound:
-                return _known(self.find(name, attribute)) if attribute else self.refuse()
-            return _look_up(bound[name], attribute) if attribute else _known(bound[name])
+                return _require_known(self.find(name, attribute)) if attribute else self.refuse()
+            return _look_up(bound[name], attribute) if attribute else _require_known(bound[name])
 
         return read
 
@@ -405,7 +411,7 @@ class _Parser(_Tokens):
             if is_spread and values and isinstance(values[-1], list):
                 values = [*values[:-1], *values[-1]]
             try:
-                result = _known(function(*map(_known, values)))
+                result = _require_known(function(*map(_require_known, values)))
             except UnknownValue:
                 raise
             except (TypeError, ValueError, KeyError, IndexError, AttributeError, ZeroDivisionError) as e:
@@ -475,12 +481,12 @@ def _get_index(value: Node, index: Node) -> Node:
 
 
 def _look_up(whole: Any, key: Any) -> Any:
-    if isinstance(_known(whole), dict) and str(key) in whole:
-        return _known(whole[str(key)])
+    if isinstance(_require_known(whole), dict) and str(key) in whole:
+        return _require_known(whole[str(key)])
     if isinstance(whole, list):
         number = int(_to_number(key))
         if 0 <= number < len(whole):
-            return _known(whole[number])
+            return _require_known(whole[number])
     raise InvalidValue(f"there is no {key}")
 
 

@@ -99,10 +99,14 @@ def resolve_at(value: Any, scope: TerraformScope, span: Span) -> Any:
 
 def resolve_whole(value: Any, scope: TerraformScope, span: Span) -> Any:
     """Resolve a value of which all must be known. Raises UnknownValue and Invalid."""
-    resolved = resolve_at(value, scope, span)
-    if unknown := find_opaque(resolved):
-        raise UnknownValue(unknown.reference)
-    return resolved
+    return require_whole(resolve_at(value, scope, span))
+
+
+def require_whole(value: Any) -> Any:
+    """Return the value. Raises UnknownValue where a part of it is unknown."""
+    if unknown := find_opaque(value):
+        unknown.refuse()
+    return value
 
 
 def find_opaque(value: Any) -> Opaque | None:

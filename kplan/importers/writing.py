@@ -43,6 +43,11 @@ def write_draft(data: Mapping[str, Any]) -> str:
     return "\n".join(_block_lines(data, 0, ())) + "\n"
 
 
+def count_lines(data: Mapping[str, Any]) -> int:
+    """Return the number of lines that the data takes."""
+    return write_draft(data).count("\n")
+
+
 def printable(line: str) -> str:
     """Return one line without characters that a file cannot have."""
     return "".join(c if READABLE.match(c) else "?" for c in " ".join(line.split("\n")))

@@ -44,8 +44,9 @@ class Address:
 class Secret:
     """A sensitive value: `ref` says where it comes from and may be shown, `value` never is.
 
-    `ref` is the text with `{{ var.NAME }}` in place of what is sensitive; it is empty for a secret that was read
-    from a server. `value` is None where it is unknown: in a saved plan, or with the variable unset.
+    `ref` is the text with `{{ var.NAME }}` in place of what is sensitive. It is empty for a secret that was read from
+    a server; of another tool's file, it names the place that holds the value. `value` is None where it is unknown: in
+    a saved plan, or with the variable unset.
     `fingerprint` is a keyed digest, kept where a key is at hand: `SCHEME:DIGEST`. `matches` tells whether a value is
     the secret's, where it was read from a place that keeps digests alone.
     """

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Final
 
 from kplan.diagnostics import Rejected, codes
-from kplan.kinds.connector.names import ALLOWED, CONNECTOR_NAME, alias_of, name_in_connect
+from kplan.kinds.connector.names import CONNECTOR_NAME, NAME_CHARACTERS, alias_of, name_in_connect
 from kplan.model import Config, Connector, Text
 from kplan.values import dataclass
 
@@ -114,7 +114,7 @@ def find_connector_problems(connector: Connector, aliases: Collection[str], plug
     """
     name = name_in_connect(connector) if alias_of(connector.name) in aliases else connector.name
     if not CONNECTOR_NAME.match(name):
-        return [Rejected(f"{connector.name!r} is not a name of a connector: {ALLOWED} are allowed")]
+        return [Rejected(f"{connector.name!r} is not a name of a connector: {NAME_CHARACTERS} are allowed")]
     if connector.state not in STATES:
         return [Rejected(f"{connector.state!r} is not a state of a connector: {', '.join(STATES)}")]
     if not connector.java_class:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kplan.diagnostics import Invalid
 from kplan.importers.files import parse_all
 from kplan.importers.resources import ImportedResources
 from kplan.model import Secret
@@ -426,3 +427,22 @@ def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
     text = json.dumps({"version": 3, "terraform_version": "0.11.0", "resources": []})
     ended = imported(tmp_path, state__json=text, expect=4)
     assert "a state of version 3: 4 is known" in ended.err and "terraform show -json" in ended.err
+
+
+# -- modules of Terraform
+def test_modules_that_call_each_other_are_an_error_with_a_place() -> None:
+    call = 'module "m" {{ source = "../{}" }}\n'.format
+    topic = 'resource "kafka_topic" "t" {\n name = "t"\n partitions = 1\n replication_factor = 1\n}\n'
+    files = {"root/main.tf": topic, "a/main.tf": call("b"), "b/main.tf": topic + call("a")}
+    with pytest.raises(Invalid) as raised:
+        parse_all([(path, text.encode()) for path, text in files.items()])
+    [problem] = raised.value.diagnostics
+    assert "in a circle" in problem.detail and problem.span is not None
+    assert (problem.span.path, problem.span.line) == ("a/main.tf", 1)
+
+
+def test_a_called_folder_is_not_read_on_its_own() -> None:
+    inner = 'variable "name" {}\nresource "kafka_topic" "t" {\n name = var.name\n partitions = 1\n}\n'
+    outer = 'module "m" {\n source = "./inner"\n name = "shop"\n}\n'
+    imported = parse_all([("inner/main.tf", inner.encode()), ("main.tf", outer.encode())])
+    assert list(imported.topics) == ["shop"] and not imported.notes

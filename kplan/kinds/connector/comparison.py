@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -115,7 +116,7 @@ class ConnectorComparison(Comparison[Connector]):
             "this would be another connector",
             f"{diff.key} of {declared.name} differs; its offsets are kept under the old one",
             "declare a connector of another name, or recreate it without its offsets: "
-            f"kplan plan … --replace {declared.address}",
+            f"kplan plan … --replace {shlex.quote(str(declared.address))}",
         )
 
     def secrets(self, connector: Connector) -> Mapping[str, Secret]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -81,7 +82,8 @@ def warn_of_health(connector: Connector, live: Live) -> Iterator[Diagnostic]:
     health = live.health.get(connector.address)
     if health is None or connector.state != "running":
         return
-    place, restart = connector.origin.span, f"a plan does not repair health: kplan connector restart {connector.name}"
+    place = connector.origin.span
+    restart = f"a plan does not repair health: kplan connector restart {shlex.quote(connector.name)}"
     for task in health.failed:
         yield warning(
             codes.K417,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from kplan.kinds.connector.block import ConnectorBlock
 from kplan.kinds.connector.config import OF_DEAD_LETTERS, ConfigBuilder, plain, text_of
 from kplan.kinds.connector.debezium.engines import is_readable
 from kplan.kinds.connector.defaults import INHERITED, fill_block, read_defaults
-from kplan.kinds.connector.names import ALLOWED, CONNECTOR_NAME, DEFAULT
+from kplan.kinds.connector.names import CONNECTOR_NAME, DEFAULT, NAME_CHARACTERS
 from kplan.kinds.connector.parameters import read_parameters
 from kplan.kinds.connector.routing import routing
 from kplan.kinds.connector.shorthands import SHORTHANDS, list_settings
@@ -180,7 +181,7 @@ class ConnectorBuilder(ConnectorBlock):
             self._warn_of_lost_letters(lost)
         if CONNECTOR_NAME.match(self.name):
             return True
-        self.report(codes.K109, "illegal connector name", repr(self.name), f"1 to 249 of {ALLOWED}")
+        self.report(codes.K109, "illegal connector name", repr(self.name), f"1 to 249 of {NAME_CHARACTERS}")
         return False
 
     def _warn_of_lost_letters(self, lost: str) -> None:
@@ -192,6 +193,11 @@ class ConnectorBuilder(ConnectorBlock):
         )
 
     # -- tables and topics ----------------------------------------------------------------------------------------
+    def _how_to_list_tables(self) -> str:
+        """Return the command that lists the tables; empty where kplan cannot read the database."""
+        is_known = is_readable(self.template.java_class)
+        return f": `kplan discover {shlex.quote(self.name)} STACK` prints them" if is_known else ""
+
     def _tables(self, own: Mapping[str, Any], scope: Scope) -> tuple[list[Table], list[str]]:
         """Return the tables and patterns of `tables:`, and what the patterns exclude."""
         found: dict[str, Table] = {}
@@ -216,7 +222,7 @@ class ConnectorBuilder(ConnectorBlock):
         if excluded and not found and not self.block.get("topics"):
             all_others = f"all tables but {', '.join(excluded)}"
             help = "name the topics under the connector's `topics:`, or list the tables one by one"
-            help += f": `kplan discover {self.name} STACK` prints them" if is_readable(self.template.java_class) else ""
+            help += self._how_to_list_tables()
             self.expansion.report(
                 codes.K216, "a pattern of tables has no topics", all_others, (*self.path, "tables"), help
             )
@@ -259,7 +265,7 @@ class ConnectorBuilder(ConnectorBlock):
         if needs_topics and not self.block.get("topics"):
             problem = "a pattern of tables has no topics"
             help += ", or list the tables one by one"
-            help += f": `kplan discover {self.name} STACK` prints them" if is_readable(self.template.java_class) else ""
+            help += self._how_to_list_tables()
         elif describes_topic(settings):
             problem = "settings of a topic at a pattern of tables"
         if problem:

@@ -12,7 +12,7 @@ from typing import Final
 
 from kplan.model import Address, Connector, Owned
 
-ALLOWED: Final = "a-z A-Z 0-9 . _ - >"  # MirrorMaker's own have an arrow: `east->west.MirrorSourceConnector`
+NAME_CHARACTERS: Final = "a-z A-Z 0-9 . _ - >"  # MirrorMaker's own have an arrow: `east->west.MirrorSourceConnector`
 CONNECTOR_NAME: Final = re.compile(r"[A-Za-z0-9._>-]{1,249}\Z")
 DEFAULT = "default"  # the alias of the Connect that is meant where none is named
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from kplan.diagnostics import Busy, Denied, KplanError, Rejected, Unsupported, codes
-from kplan.kinds.connector.names import ALLOWED, CONNECTOR_NAME, local_name
+from kplan.kinds.connector.names import CONNECTOR_NAME, NAME_CHARACTERS, local_name
 from kplan.model.masks import Mask
 from kplan.servers.connect.errors import NO_CLASS, classify, connect_message, html_title, is_temporary
 from kplan.servers.rest import Peer
@@ -88,7 +88,7 @@ def path_of(name: str, *parts: str) -> str:
     """
     name = local_name(name)
     if not CONNECTOR_NAME.match(name) or name in (".", ".."):
-        raise Rejected(f"{name!r} is not a name for a connector", help=f"it has {ALLOWED}")
+        raise Rejected(f"{name!r} is not a name for a connector", help=f"it has {NAME_CHARACTERS}")
     return "/".join(["/connectors", quote(name, safe=""), *parts])
 
 

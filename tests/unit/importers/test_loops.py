@@ -45,4 +45,4 @@ def test_what_differs_is_the_value_of_each() -> None:
 
 
 def test_data_without_topics_stays() -> None:
-    assert fold_loops({"stack": "a"}, {"t": {"a": "shop.a", "b": "shop.b"}}, EXPANDER) == {"stack": "a"}
+    assert fold_loops({"stack": "a"}, [{"a": "shop.a", "b": "shop.b"}], EXPANDER) == {"stack": "a"}

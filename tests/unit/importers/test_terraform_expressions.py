@@ -144,6 +144,7 @@ def test_the_rest_of_a_map_with_an_unknown_value_is_known() -> None:
         "${[{a = data.x.y}][0].a ? 1 : 2}",
         '${lookup({a = var.nowhere}, "a", 1)}',
         "x${element([var.nowhere], 0)}",
+        '${try(sort(["a", var.nowhere]), ["b"])}',
     ],
 )
 def test_nothing_is_computed_with_an_unknown_value(text: str) -> None:

@@ -5,6 +5,7 @@ What depends on the engine is judged by `Engine.access`; the tables themselves a
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import TypeVar
@@ -121,8 +122,8 @@ def _check_tables(question: DatabaseQuestion, tables: CapturedTables) -> Iterato
         tables.absent,
         lambda name: database_error(
             question, codes.K322, f"{name} is not in the {where}, or {user} may not see it",
-            f"correct the name, or create the table; `kplan discover {question.connector.name} STACK` lists "
-            "those that are there", place_of_table(question, name)),
+            f"correct the name, or create the table; `kplan discover {shlex.quote(question.connector.name)} STACK` "
+            "lists those that are there", place_of_table(question, name)),
     )  # fmt: skip
     for name in tables.signals:
         yield database_error(

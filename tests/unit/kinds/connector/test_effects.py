@@ -76,12 +76,13 @@ def test_a_replaced_topic_without_records_is_said_to_hold_none(shell: Shell) -> 
     assert risk["summary"] == "deleted and recreated. It holds no records."
 
 
-def test_a_failed_task_is_reported_with_the_command_that_restarts_it(shell: Shell) -> None:
-    shell.write("kplan.yaml", "version: 1\nenvironments:\n  local: {simulated: {fail: [connector/feed]}}\n")
-    shell.write("stack.yaml", stack("never", "t: {partitions: 1}"))
+@pytest.mark.parametrize(("name", "word"), [("feed", "feed"), ("east->west", "'east->west'")])
+def test_a_failed_task_is_reported_with_the_command_that_restarts_it(name: str, word: str, shell: Shell) -> None:
+    shell.write("kplan.yaml", f"version: 1\nenvironments:\n  local: {{simulated: {{fail: [connector/{name}]}}}}\n")
+    shell.write("stack.yaml", stack("never", "t: {partitions: 1}").replace("feed:", f"{name}:"))
     shell.kplan("apply", "stack.yaml", "--yes", "--on-failure", "stop", expect=8)
     said = shell.kplan("plan", "stack.yaml").err
-    assert "warning[K417]" in said and "kplan connector restart feed --failed-only" in said
+    assert "warning[K417]" in said and f"kplan connector restart {word} --failed-only" in said
 
 
 def test_what_does_not_run_is_not_restarted(shell: Shell) -> None:

@@ -7,6 +7,7 @@ replication. Names left out: https://debezium.io/documentation/reference/stable/
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator, Mapping
 
 from kplan.diagnostics import Diagnostic, codes
@@ -280,7 +281,7 @@ def _check_creation(
     if mode == "filtered" and not tables.captured and not tables.absent:
         yield database_error(
             question, codes.K324, f"no table passes the connector's lists, so publication {name} cannot be made",
-            f"`kplan discover {question.connector.name} STACK` lists the tables",
+            f"`kplan discover {shlex.quote(question.connector.name)} STACK` lists the tables",
             at.at(f"/config/{POSTGRES.table_list}"))  # fmt: skip
     elif mode == "filtered":
         yield from _check_ownership(question, tables)
