@@ -41,6 +41,7 @@ def test_files_become_a_stack(name: str, tmp_path: Path, golden: bool) -> None:
         (tmp_path / relative).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / relative).write_bytes(file.read_bytes())
         given += ["--file", relative.as_posix()]
+    assert given, "the case has no file"
     ended = shell.kplan("import", *given, "--out", "stack.yaml")
     text = (tmp_path / "stack.yaml").read_text()
     assert not any(secret in text for secret in SECRETS)
