@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,8 @@ MAX_NOTE = 1_000  # characters of one
 class ImportRequest:
     """What to import. `globs` match an address or a name; `where` says in words where it comes from.
 
-    `format` is that of the files; empty, their content tells it.
+    `format` is that of the files; empty, their content tells it. Of several stacks, `groups` has the globs of some, and
+    `label` names the others where a resource has it.
     """
 
     stack: str
@@ -46,6 +47,8 @@ class ImportRequest:
     globs: tuple[str, ...] = ()
     format: str = ""
     listed: frozenset[str] = frozenset()  # files that were found in a folder
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +139,12 @@ def compose_stack(
 def compose_stacks(
     resources: Resources, request: ImportRequest, environment: Environment, runtime: Runtime
 ) -> dict[str, ImportedStack]:
-    """Compose the texts of several stacks, by name: one for each prefix of names. Raises Invalid where there is
-    nothing."""
-    from kplan.importers.splitting import split_by_prefix
+    """Compose the texts of several stacks, by name: one for each group, label or prefix of names. Raises Invalid where
+    there is nothing."""
+    from kplan.importers.splitting import split_into_stacks
 
     _refuse_nothing(resources.found.resources, resources.found.notes, request.where, runtime)
-    groups = split_by_prefix(resources.found)
+    groups = split_into_stacks(resources.found, request.groups, request.label)
     connectors = resources.found.connectors.values()
     stacks: dict[str, ImportedStack] = {}
     with runtime.show_progress(False):

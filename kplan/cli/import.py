@@ -53,6 +53,15 @@ FORMATS = (
     type=click.Path(file_okay=False),
     help="Write several stacks into this folder: one for each prefix of names, and one for access.",
 )
+@option(
+    "--group",
+    "groups",
+    metavar="NAME=GLOB",
+    multiple=True,
+    help="With --out-dir: the stack NAME has what GLOB matches, several with commas between them. Repeatable: the "
+    "first match counts.",
+)
+@option("--by", "label", metavar="LABEL", default="", help="With --out-dir: one stack for each value of this label.")
 @option("--stack", metavar="NAME", default="imported", show_default=True, help="The stack's name.")
 @LOADING
 @SHOWING
@@ -64,6 +73,8 @@ def command(
     file_format: str | None,
     out: str | None,
     out_dir: str | None,
+    groups: tuple[str, ...],
+    label: str,
     stack: str,
 ) -> int:
     from kplan.app.import_stack import ImportRequest, compose_stack, compose_stacks, parse_files, read_live_resources
@@ -74,6 +85,8 @@ def command(
         raise click.BadParameter(f"{stack!r}: 1 to 63 of a-z, 0-9 and -", param_hint="--stack")
     if out and out_dir:
         raise click.UsageError("--out writes one stack, --out-dir several: leave one of them out")
+    if (groups or label) and not out_dir:
+        raise click.UsageError(f"{'--group' if groups else '--by'} is about the stacks of --out-dir: give a folder")
     if out and Path(out).is_file():
         raise click.BadParameter(f"{out} already exists: move it, or write to another", param_hint="--out")
     files, globs = _take_files(files, globs)
@@ -82,7 +95,9 @@ def command(
     if files:
         session.unasked = Target()
     environment = session.load_environment()
-    request = ImportRequest("" if out_dir else stack, where or environment.bootstrap, globs, file_format or "", listed)
+    where = where or environment.bootstrap
+    name = "" if out_dir else stack
+    request = ImportRequest(name, where, globs, file_format or "", listed, _parse_groups(groups), label)
     if files:
         resources = parse_files(request, _read_files(session, files), session.runtime)
     else:
@@ -114,6 +129,20 @@ def _write_stacks(session: Session, folder: str, stacks: Mapping[str, ImportedSt
         save_output(str(file), stacks[name].text)
         _show_summary(session, stacks[name], str(file))
     session.note(f"{len(stacks)} stacks. `kplan plan {folder}` shows what adopts them.")
+
+
+def _parse_groups(groups: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the globs of each stack. Raises BadParameter where one has no name or no glob."""
+    from kplan.project.expand import STACK_NAME
+
+    parsed: dict[str, tuple[str, ...]] = {}
+    for group in groups:
+        name, _, globs = group.partition("=")
+        own = tuple(glob for glob in globs.split(",") if glob)
+        if not STACK_NAME.match(name) or not own:
+            raise click.BadParameter(f"{group!r}: a stack's name, = and a GLOB: shop='shop.*'", param_hint="--group")
+        parsed[name] = parsed.get(name, ()) + own
+    return parsed
 
 
 def _take_files(files: tuple[str, ...], globs: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

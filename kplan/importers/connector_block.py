@@ -12,7 +12,7 @@ from dataclasses import field, replace
 from typing import Any, Final
 
 from kplan.diagnostics import Diagnostic
-from kplan.importers.parts import set_at
+from kplan.importers.parts import set_at, write_rules
 from kplan.importers.writing import count_lines, escape_template, to_setting, write_draft
 from kplan.kinds.connector.comparison import is_same_setting
 from kplan.kinds.connector.debezium.engines import table_names_of
@@ -130,11 +130,7 @@ def _other_attributes(connector: Connector) -> dict[str, Any]:
         attributes = {"name": name_in_connect(connector), "on": alias}
     if connector.state != "running":
         attributes["state"] = connector.state
-    if connector.rules.protect:
-        attributes["protect"] = True
-    if connector.rules.ignore:
-        attributes["ignore"] = sorted(map(escape_template, connector.rules.ignore))
-    return attributes
+    return attributes | write_rules(connector.rules)
 
 
 def _write_setting(refs: Mapping[str, str], key: str, value: Text) -> Any:

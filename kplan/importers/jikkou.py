@@ -17,6 +17,7 @@ from kplan.importers.reading import (
     file_error,
     note_unread_keys,
     read_count,
+    read_labels,
     read_list,
     read_map,
     read_name,
@@ -115,6 +116,7 @@ def _parse_topic(document: Document, path: Path, maps: Maps, imported: ImportedR
         read_count(document, (*spec_path, "partitions"), spec.get("partitions"), -1, imported),
         read_count(document, (*spec_path, "replicas"), spec.get("replicas"), -1, imported),
         config,
+        rules=read_labels(document, (*path, "metadata"), metadata, imported),
     )
     note_unread_keys(imported, document, spec_path, ("partitions", "replicas", "configs", "configMapRefs"))
 
@@ -131,7 +133,8 @@ def _parse_connector(document: Document, path: Path, imported: ImportedResources
     if spec.get("tasksMax") is not None:
         config["tasks.max"] = str(read_count(document, (*spec_path, "tasksMax"), spec["tasksMax"], 1, imported))
     initial_state = read_state(document, (*spec_path, "state"), spec.get("state"))
-    add_connector(imported, document, (*path, "metadata", "name"), name, config, initial_state)
+    rules = read_labels(document, (*path, "metadata"), metadata, imported)
+    add_connector(imported, document, (*path, "metadata", "name"), name, config, initial_state, rules=rules)
     labels = read_map(document, (*path, "metadata", "labels"), metadata.get("labels"))
     imported.add_to_cluster("Connect cluster", labels.get(CLUSTER_LABEL), name)
     note_unread_keys(imported, document, spec_path, ("connectorClass", "tasksMax", "config", "state", "status"))

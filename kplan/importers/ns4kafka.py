@@ -16,12 +16,14 @@ from kplan.importers.reading import (
     add_topic,
     note_unread_keys,
     read_count,
+    read_labels,
     read_map,
     read_name,
     read_settings,
 )
 from kplan.importers.resources import ImportedResources
 from kplan.language.source import Document
+from kplan.model import Rules
 
 CLUSTER: Final = "connectCluster"
 
@@ -61,6 +63,7 @@ def _parse_topic(document: Document, imported: ImportedResources) -> None:
         read_count(document, (*path, "partitions"), spec.get("partitions"), -1, imported),
         read_count(document, (*path, "replicationFactor"), spec.get("replicationFactor"), -1, imported),
         read_settings(document, (*path, "configs"), spec.get("configs"), imported),
+        rules=_read_labels(document, imported),
     )
     note_unread_keys(imported, document, path, ("partitions", "replicationFactor", "configs"))
 
@@ -74,10 +77,15 @@ def _parse_connector(document: Document, imported: ImportedResources) -> None:
     else:
         own = {key: value for key, value in spec.items() if key != CLUSTER}
         config = read_settings(document, ("spec",), own, imported)
-    add_connector(imported, document, ("metadata", "name"), name, config)
+    add_connector(imported, document, ("metadata", "name"), name, config, rules=_read_labels(document, imported))
     imported.add_to_cluster("Connect cluster", spec.get(CLUSTER), name)
 
 
 def _read_name(document: Document) -> str:
     metadata = read_map(document, ("metadata",), document.data.get("metadata"), required=True)
     return read_name(document, ("metadata", "name"), metadata.get("name"))
+
+
+def _read_labels(document: Document, imported: ImportedResources) -> Rules:
+    metadata = read_map(document, ("metadata",), document.data.get("metadata"), required=True)
+    return read_labels(document, ("metadata",), metadata, imported)

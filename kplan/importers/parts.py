@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
-from kplan.model import Resource
+from kplan.importers.writing import escape_template
+from kplan.model import Resource, Rules
 from kplan.values import dataclass
 
 Data = Mapping[str, Any]
@@ -26,6 +27,20 @@ class StackPart:
     @property
     def name(self) -> str:
         return f"{self.section}: {self.key or self.resources[0].name}"
+
+
+def write_rules(rules: Rules) -> dict[str, Any]:
+    """Return what a block says about its resource, beside what it is."""
+    ignored = sorted(map(escape_template, rules.ignore))
+    labels = {key: escape_template(value) for key, value in rules.labels.items()}
+    said = {
+        "protect": rules.protect,
+        "team": rules.team,
+        "labels": labels,
+        "description": escape_template(rules.description),
+        "ignore": ignored,
+    }
+    return {key: value for key, value in said.items() if value}
 
 
 def flatten_block(block: Data, above: KeyPath = ()) -> dict[KeyPath, Any]:

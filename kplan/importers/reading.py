@@ -13,7 +13,7 @@ from kplan.importers.resources import ImportedResources, conceal_secrets
 from kplan.kinds.connector.names import CONNECTOR_NAME, NAME_CHARACTERS
 from kplan.language import source
 from kplan.language.source import Document
-from kplan.model import Connector, Rules, Secret, Topic
+from kplan.model import Connector, Rules, Secret, Topic, frozen
 from kplan.text import join_names, truncate
 
 DIVIDER: Final = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
@@ -28,6 +28,9 @@ SURROGATE: Final = re.compile("[\ud800-\udfff]")
 NO_RULES: Final = Rules()
 NO_SECRETS: Final[Mapping[str, Secret]] = {}
 LEADING_ZERO: Final = re.compile(r"[-+]?0[0-9_]")  # octal to some readers
+LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+TEAM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,62}")
+MAX_LABEL: Final = 200  # characters of its value
 STATES: Final = ("running", "paused", "stopped")
 
 Path = tuple[str | int, ...]
@@ -248,6 +251,26 @@ def to_text(value: Any) -> str:
 
 
 # -- resources --------------------------------------------------------------------------------------------------------
+def read_labels(
+    document: Document, path: Path, metadata: Mapping[str, Any], imported: ImportedResources, key: str = "labels"
+) -> Rules:
+    """Return the labels of a resource's metadata at `path`, of which `team` is its team.
+
+    Those with a prefix (`strimzi.io/cluster`) are for programs and left out. Raises Invalid.
+    """
+    labels: dict[str, str] = {}
+    for name, value in read_map(document, (*path, key), metadata.get(key)).items():
+        text = to_text(value)
+        if "/" in str(name):
+            continue
+        if LABEL.fullmatch(str(name)) and 0 < len(text) <= MAX_LABEL and not TEMPLATE.search(text):
+            labels[str(name)] = text
+        else:
+            imported.note(f"label {name} is not carried over", document.key_at(*path, key, name))
+    team = labels.pop("team") if TEAM.fullmatch(labels.get("team", "")) else ""
+    return Rules(team=team, labels=frozen(labels))
+
+
 def add_topic(
     imported: ImportedResources,
     document: Document,

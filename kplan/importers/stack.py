@@ -24,9 +24,10 @@ from kplan.importers.connector_block import (
 )
 from kplan.importers.legacy import list_outdated_names, modernize_connector, modernize_transforms
 from kplan.importers.loops import fold_loops
+from kplan.importers.parts import write_rules
 from kplan.importers.resources import ImportedResources
 from kplan.importers.sharing import share_connector_settings
-from kplan.importers.writing import escape_template, to_topic_setting, write_stack
+from kplan.importers.writing import to_topic_setting, write_stack
 from kplan.kinds.connector.debezium.engines import table_names_of
 from kplan.kinds.connector.exclusive import claim
 from kplan.kinds.topic import configs as catalog
@@ -327,10 +328,7 @@ class _Composition:
         data = self._make_base(blocks, defaults=defaults, topics=topics)
         for name, topic in self.topics.items():
             own = self._own_settings(topic, inherited.get(name), places[name])
-            if topic.rules.protect:
-                own["protect"] = True
-            if topic.rules.ignore:
-                own["ignore"] = sorted(map(escape_template, topic.rules.ignore))
+            own |= write_rules(topic.rules)
             if own:
                 _put_settings(data, places[name].path, own)
         return data

@@ -44,6 +44,7 @@ OF_PROVIDERS: Final = (
     "schema_registry_cluster",
     "service_name",
 )  # which cluster, and as whom
+SHARED: Final = re.compile(r"\$\{\s*(?:var|local)\.[\w-]+\s*\}")  # an expression that is one value throughout a module
 MAX_MODULES: Final = 9  # within each other
 OF_MODULES: Final = frozenset(("source", "version", "providers", *LOOPS, *META))  # keys of a call that are no inputs
 
@@ -320,7 +321,7 @@ def _parse_connector(context: _Context, address: str, body: dict[str, Any], span
     config_texts = read_settings(
         document, (address, "config"), {**config.kept, **sensitive_config.kept}, context.imported
     )
-    secrets = [*config.secrets, *sensitive_config.unknown, *sensitive_config.secrets]
+    secrets = {**dict.fromkeys(sensitive_config.unknown, ""), **sensitive_config.secrets, **config.secrets}
     rules = _parse_lifecycle(context, address, body, {*config_texts, *secrets}, span)
     add_connector(
         context.imported,
@@ -330,9 +331,15 @@ def _parse_connector(context: _Context, address: str, body: dict[str, Any], span
         config_texts,
         sensitive={*sensitive_config.kept, *config.sensitive},
         rules=rules,
-        secrets={key: Secret() for key in secrets},
+        secrets={key: _refer_to(context, expression, span) for key, expression in secrets.items()},
     )
     _note_unread_attributes(context, address, body, ("name", "config", "config_sensitive"), span)
+
+
+def _refer_to(context: _Context, expression: str, span: Span) -> Secret:
+    """Return the secret of an expression; connectors of one module share what a variable or a local names."""
+    is_name = SHARED.fullmatch(expression)
+    return Secret(f"{PurePath(span.path).parent} {context.prefix}{expression}") if is_name else Secret()
 
 
 def _parse_other(context: _Context, kind: str, address: str, body: dict[str, Any], span: Span) -> None:

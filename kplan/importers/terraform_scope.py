@@ -124,10 +124,13 @@ class MapEntries:
     kept: dict[str, Any] = field(default_factory=dict)
     sensitive: set[str] = field(default_factory=set)
     unknown: list[str] = field(default_factory=list)
-    secrets: list[str] = field(default_factory=list)  # of which no more is known than that
+    secrets: dict[str, str] = field(default_factory=dict)  # by key, of which no more is known than their expression
 
-    def add_unknown(self, key: str, is_secret: bool) -> None:
-        (self.secrets if is_secret or is_sensitive_key(key) else self.unknown).append(key)
+    def add_unknown(self, key: str, is_secret: bool, expression: str = "") -> None:
+        if is_secret or is_sensitive_key(key):
+            self.secrets[key] = expression
+        else:
+            self.unknown.append(key)
 
 
 def resolve_map(value: Any, scope: TerraformScope, span: Span) -> MapEntries:
@@ -144,7 +147,7 @@ def resolve_map(value: Any, scope: TerraformScope, span: Span) -> MapEntries:
             if resolved is not None:
                 entries.kept[key] = resolved
         except UnknownValue:
-            entries.add_unknown(key, bool(own_scope.used & scope.sensitive))
+            entries.add_unknown(key, bool(own_scope.used & scope.sensitive), str(entry))
         if own_scope.used & scope.sensitive:
             entries.sensitive.add(key)
         scope.used |= own_scope.used

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kplan.importers.reading import (
     Path,
@@ -10,6 +11,7 @@ from kplan.importers.reading import (
     file_error,
     note_unread_keys,
     read_count,
+    read_labels,
     read_map,
     read_name,
     read_settings,
@@ -48,7 +50,9 @@ def _parse_topic(document: Document, imported: ImportedResources) -> None:
     name_path: Path = ("meta", "name")
     partitions = read_count(document, ("spec", "partitions"), spec.get("partitions"), -1, imported)
     replicas = read_count(document, ("spec", "replicationFactor"), spec.get("replicationFactor"), -1, imported)
-    add_topic(imported, document, name_path, name, partitions, replicas, config)
+    labels = read_labels(document, ("meta",), meta, imported)
+    rules = replace(labels, description=str(meta.get("description") or "").strip())
+    add_topic(imported, document, name_path, name, partitions, replicas, config, rules=rules)
     placement = read_map(document, ("spec", "placement"), spec.get("placement"))
     if placement.get("strategy", "any") != "any":
         note = f"placement {placement['strategy']} is not carried over: kplan leaves it to the brokers"

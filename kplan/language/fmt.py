@@ -39,7 +39,7 @@ class KeyOrders:
 
     @property
     def sections(self) -> frozenset[str]:
-        """Return the keys of a stack before which a blank line stands: all but the first, which name it."""
+        """Return the keys of a stack that a blank line sets apart where they hold a block."""
         return frozenset(self.stack[()][HEAD_KEYS:])
 
     def choose(self, data: Mapping[str, Any]) -> Order:
@@ -409,12 +409,14 @@ class _Printer:
 
     def _block(self, node: _Node, indent: int, path: tuple[str, ...]) -> list[_Line]:
         lines: list[_Line] = []
+        above: _Entry | None = None
         for entry in self._order_entries(node, path):
             section = not path and entry.key is not None and entry.key.value in self.sections
             apart = entry is not node.entries[0] and self.tree.blank_before(_top(entry))
-            if lines and (section or apart):
+            if above and (apart or (section and (entry.value.is_block or above.value.is_block))):
                 lines.append(_BLANK)
             lines += self._entry(entry, indent, path)
+            above = entry
         if node.foot:
             if self.tree.blank_before(node.foot[0].offset):
                 lines.append(_BLANK)

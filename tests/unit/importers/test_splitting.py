@@ -7,10 +7,10 @@ import sqlite3
 from pathlib import Path
 
 from kplan.importers.resources import ImportedResources
-from kplan.importers.splitting import split_by_prefix
+from kplan.importers.splitting import split_into_stacks
 from kplan.kinds.acl.binding import parse_binding
 from kplan.kinds.subject.subject import Subject
-from kplan.model import Connector, Resource, Topic
+from kplan.model import Connector, Resource, Rules, Topic
 from tests.shell import Shell
 
 STACK = """\
@@ -40,7 +40,7 @@ def split(*resources: Resource) -> dict[str, list[str]]:
     imported = ImportedResources()
     for resource in resources:
         imported.add(resource)
-    return {name: [each.name for each in own.resources] for name, own in split_by_prefix(imported).items()}
+    return {name: [each.name for each in own.resources] for name, own in split_into_stacks(imported).items()}
 
 
 def topic(name: str) -> Topic:
@@ -92,3 +92,57 @@ def test_a_cluster_becomes_stacks_whose_first_plan_changes_nothing(tmp_path: Pat
 def test_one_stack_or_several(tmp_path: Path) -> None:
     ended = Shell(tmp_path).kplan("import", "--out", "a.yaml", "--out-dir", "stacks", expect=64)
     assert "leave one of them out" in ended.err
+
+
+def split_by(*resources: Resource, label: str = "", **patterns: str) -> dict[str, list[str]]:
+    imported = ImportedResources()
+    for resource in resources:
+        imported.add(resource)
+    globs = {name: tuple(own.split(",")) for name, own in patterns.items()}
+    return {
+        name: [each.name for each in own.resources] for name, own in split_into_stacks(imported, globs, label).items()
+    }
+
+
+def test_patterns_come_before_labels_and_these_before_prefixes() -> None:
+    def labelled(name: str, **labels: str) -> Topic:
+        return Topic(name, 1, 1, rules=Rules(team=labels.pop("team", ""), labels=labels))
+
+    resources = (
+        labelled("shop.a", team="Web Shop"),
+        labelled("shop.b", team="Web Shop"),
+        labelled("pay.a", team="pay", tier="gold"),
+        topic("log.a"),
+        topic("log.b"),
+        Connector("cdc", {"topic.prefix": "pay"}),
+    )
+    assert split_by(*resources, label="team", money="topic/pay.*,pay") == {
+        "log": ["log.a", "log.b"],
+        "money": ["pay.a", "cdc"],
+        "web-shop": ["shop.a", "shop.b"],
+    }
+    assert split_by(*resources, label="tier")["gold"] == ["pay.a"]
+
+
+def test_files_are_split_by_the_labels_of_their_objects(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    head = "apiVersion: kafka.strimzi.io/v1\nkind: KafkaTopic\n"
+    files = [
+        f"{head}metadata: {{name: {name}, labels: {{strimzi.io/cluster: c, team: {team}, tier: '{{{{x}}}}'}}}}\n"
+        for name, team in (("orders", "shop"), ("lines", "shop"), ("clicks", "web"))
+    ]
+    shell.write("topics.yaml", "---\n".join(files))
+    ended = shell.kplan("import", "--file", "topics.yaml", "--out-dir", "stacks", "--by", "team")
+    assert "label tier is not carried over" in ended.err
+    assert sorted(file.name for file in (tmp_path / "stacks").iterdir()) == ["shop.yaml", "web.yaml"]
+    assert "orders: {team: shop}" in (tmp_path / "stacks/shop.yaml").read_text()
+    shell.kplan("validate", "stacks")
+
+
+def test_groups_that_say_nothing_are_usage_errors(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    assert "--group is about the stacks of --out-dir" in shell.kplan("import", "--group", "a=x", expect=64).err
+    assert "--by is about" in shell.kplan("import", "--by", "team", expect=64).err
+    for group in ("shop", "Shop=x", "shop=,"):
+        ended = shell.kplan("import", "--out-dir", "x", "--group", group, expect=64)
+        assert "a stack's name, = and a GLOB" in ended.err

@@ -88,7 +88,6 @@ variables: {b: {default: 1, type: integer}}
 version: 1
 # the name
 stack: x  # unique
-
 variables: {b: {type: integer, default: 1}}
 
 topics:  # all of them
