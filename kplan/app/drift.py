@@ -15,6 +15,7 @@ from kplan.values import dataclass
 if TYPE_CHECKING:
     from kplan.app.opening import OpenEnvironment
     from kplan.app.runtime import Runtime
+    from kplan.execution.notify import DriftNotice
     from kplan.inspect.drift import DriftReport
     from kplan.model import Target
     from kplan.project.environment import Environment
@@ -47,12 +48,15 @@ def find_drift(loaded: Loaded, opened: OpenEnvironment, runtime: Runtime) -> Dri
 
 def notify_drift(outcome: DriftOutcome, environment: Environment, runtime: Runtime) -> None:
     """Notify the environment's receivers of each stack that drifted, without secrets."""
-    from kplan.execution.notify import DriftNotice
-
     notifier = runtime.notifier(environment)
     for stack in outcome.stacks:
         if stack.drift:
-            lines = [
-                f"{judged.drift.address}: {describe_change(judged)}; {describe_next(judged)}" for judged in stack.drift
-            ]
-            notifier.notify_drift(DriftNotice(stack.stack, f"drift: {summarize(stack.drift)}.", lines))
+            notifier.notify_drift(make_drift_notice(stack))
+
+
+def make_drift_notice(stack: DriftReport) -> DriftNotice:
+    """Return what receivers are notified of a stack that drifted."""
+    from kplan.execution.notify import DriftNotice
+
+    lines = [f"{judged.drift.address}: {describe_change(judged)}; {describe_next(judged)}" for judged in stack.drift]
+    return DriftNotice(stack.stack, f"drift: {summarize(stack.drift)}.", lines)

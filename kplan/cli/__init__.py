@@ -22,6 +22,7 @@ COMMANDS = {
     "drift": "Show what was changed live since the last apply.",
     "list": "List live resources and their owners.",
     "status": "Show the health of topics, connectors and tasks.",
+    "agent": "Watch status and drift, serve metrics, and call webhooks.",
     "doctor": "Say what is wrong with the servers, what they can do, and what kplan may do.",
     "wait": "Return once the servers are ready.",
     "connector": "Show, pause, resume, stop or restart a live connector; manage its offsets.",

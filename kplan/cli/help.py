@@ -14,7 +14,7 @@ COMMAND_GROUPS: Final[Mapping[str, Sequence[str]]] = {
     "Write stacks": ("init", "validate", "fmt", "discover", "import", "schema"),
     "Plan and apply": ("plan", "apply", "destroy", "recover"),
     "Look": ("status", "drift", "list", "describe", "show", "history", "diff", "graph", "doctor"),
-    "Operate": ("connector", "wait", "state"),
+    "Operate": ("connector", "agent", "wait", "state"),
     "Review": ("rehearse", "snapshot", "comment", "fetch"),
     "Help": ("explain", "completion", "version"),
 }
@@ -57,6 +57,10 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "recover": (("kplan recover --list", "interrupted runs"), ("kplan recover", "put back the only one")),
     "import": (("kplan import 'shop.*' --out shop.yaml", "a stack of what is live"),),
     "doctor": (("kplan doctor --env staging", "what is wrong with its servers, and what to do"),),
+    "agent": (
+        ("kplan agent --interval 1m --listen 0.0.0.0:9464", "watch the stacks of the project"),
+        ("kplan agent --heal config --env prod", "and put configs back that someone changed"),
+    ),
     "connector": (("kplan connector restart shop --failed-only", "restart the tasks that failed"),),
 }
 

@@ -99,7 +99,7 @@ def publish_problems(session: Session, problems: Sequence[Diagnostic], exit_code
     failure = encode_failure(problems, exit_code) + "\n"
     try:
         documents, context = make_documents(session, problems), session.context()
-        if session.view not in ("text", "concise"):
+        if session.view not in ("text", "concise", "prometheus"):
             session.write_product(failure if session.as_json else render(session.view, documents, context))
         annotate(session, publish(session, documents, context, {"json": failure}))
     except Exception as e:

@@ -34,7 +34,12 @@ if TYPE_CHECKING:
 @option("--interval", metavar="TIME", default="5s", show_default=True, help="Interval of --watch.")
 @make_selector("Only what has this label, or this team (team=NAME).")
 @option("--logins", is_flag=True, help="Try the password of every user; brokers log each failure.")
-@option("--format", type=click.Choice(["text", "json"]), default="text", help="The view on standard output.")
+@option(
+    "--format",
+    type=click.Choice(["text", "json", "prometheus"]),
+    default="text",
+    help="The view on standard output; prometheus: metrics for a textfile collector.",
+)
 @SHOWING
 @run_command
 def command(session: Session, watch: bool, interval: str, logins: bool, selectors: tuple[str, ...]) -> int:
@@ -73,6 +78,11 @@ def _show_status(session: Session, status: dict[str, Any], clear: bool) -> None:
     from kplan.render.status import render_lines
     from kplan.render.text import clean, fold_line
 
+    if session.view == "prometheus":
+        from kplan.render.metrics import render_status
+
+        session.say(session.secrets.mask(render_status(status)))
+        return
     if session.as_json:
         session.say(json.dumps(status, indent=None if clear else 2, ensure_ascii=False))
         return

@@ -84,15 +84,23 @@ class HealthNotice:
 
 
 @dataclass(frozen=True, slots=True)
+class OutageNotice:
+    """Why nothing is known of the stacks: a server does not answer. Without a cause it does again."""
+
+    stacks: Sequence[str]
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class DriftNotice:
-    """What differs from the last apply: a summary, and a line for each resource."""
+    """What differs from the last apply: a summary, and a line for each resource; none where the drift is over."""
 
     stack: str
     summary: str
     drift: Sequence[str]
 
 
-Notice = RunNotice | NotBegunNotice | BlockedNotice | HealthNotice | DriftNotice
+Notice = RunNotice | NotBegunNotice | BlockedNotice | HealthNotice | OutageNotice | DriftNotice
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +187,10 @@ class Notifier:
             if connectors:
                 self._notify(HealthNotice(stacks, connectors, has_failed), {"health"})
 
+    def notify_outage(self, notice: OutageNotice) -> None:
+        """Notify that servers do not answer, or answer again."""
+        self._notify(notice, {"health"})
+
     def notify_drift(self, notice: DriftNotice) -> None:
         """Notify of the drift of one stack."""
         self._notify(notice, {"drift"})
@@ -209,6 +221,8 @@ def mask_notice(notice: Notice, mask: Callable[[str], str]) -> Notice:
             return replace(notice, dangers=list(map(mask, notice.dangers)))
         case HealthNotice():
             return replace(notice, connectors=list(map(mask, notice.connectors)))
+        case OutageNotice():
+            return replace(notice, cause=mask(notice.cause))
         case DriftNotice():
             return replace(notice, drift=list(map(mask, notice.drift)))
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         HealthNotice,
         NotBegunNotice,
         Notice,
+        OutageNotice,
         RunNotice,
         Undelivered,
     )
@@ -23,7 +24,7 @@ MAX_LINES = 20  # of details in one message
 
 def write_message(notice: Notice, env: str) -> dict[str, Any]:
     """Return the JSON that is posted: `text` for people (Slack, Mattermost, Google Chat), the rest for programs."""
-    from kplan.execution.notify import BlockedNotice, HealthNotice, NotBegunNotice, RunNotice
+    from kplan.execution.notify import BlockedNotice, HealthNotice, NotBegunNotice, OutageNotice, RunNotice
 
     match notice:
         case RunNotice():
@@ -34,17 +35,21 @@ def write_message(notice: Notice, env: str) -> dict[str, Any]:
             return _write_blocked(notice, env)
         case HealthNotice():
             return _write_health(notice, env)
+        case OutageNotice():
+            return _write_outage(notice, env)
         case _:
             return _write_drift(notice, env)
 
 
 def describe_undelivered(notice: Notice, lost: Undelivered) -> str:
     """Return the warning that a receiver did not take the notice."""
-    from kplan.execution.notify import DriftNotice, HealthNotice
+    from kplan.execution.notify import DriftNotice, HealthNotice, OutageNotice
 
     subject = "how the run ended"
     if isinstance(notice, HealthNotice):
         subject = "of a connector's health"
+    elif isinstance(notice, OutageNotice):
+        subject = "of the servers"
     elif isinstance(notice, DriftNotice):
         subject = "of the drift"
     if lost.error:
@@ -95,8 +100,16 @@ def _write_health(notice: HealthNotice, env: str) -> dict[str, Any]:
     return {"text": "\n".join(_make_lines(stacks, env, summary, connectors)), "kplan": about}
 
 
+def _write_outage(notice: OutageNotice, env: str) -> dict[str, Any]:
+    stacks, outcome = ", ".join(notice.stacks), "unreachable" if notice.cause else "reachable"
+    summary = f"the servers do not answer: {notice.cause}" if notice.cause else "the servers answer again."
+    about = {"stack": stacks, "env": env, "outcome": outcome, "cause": notice.cause}
+    return {"text": "\n".join(_make_lines(stacks, env, summary, [])), "kplan": about}
+
+
 def _write_drift(notice: DriftNotice, env: str) -> dict[str, Any]:
-    about = {"stack": notice.stack, "env": env, "outcome": "drift", "drift": list(notice.drift)}
+    outcome = "drift" if notice.drift else "drift_over"
+    about = {"stack": notice.stack, "env": env, "outcome": outcome, "drift": list(notice.drift)}
     return {"text": "\n".join(_make_lines(notice.stack, env, notice.summary, notice.drift)), "kplan": about}
 
 

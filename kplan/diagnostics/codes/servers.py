@@ -234,6 +234,22 @@ K338 = Code(
         """,
 )
 
+K339 = Code(
+    "K339",
+    "an address cannot be listened on",
+    level="error",
+    cause="""
+        `kplan agent` serves its metrics at the address of `--listen`. Another process listens there already, the host
+        is not one of this machine, or the port needs more rights.
+        """,
+    example="""
+        kplan agent --listen 0.0.0.0:80
+        """,
+    remedy="""
+        Name another port, such as `--listen 127.0.0.1:9465`, or serve nothing with `--listen ''`.
+        """,
+)
+
 K399 = Code(
     "K399",
     "kplan could not go on",

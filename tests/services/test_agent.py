@@ -1,0 +1,210 @@
+"""The agent on real services: a broker that restarts, a task that fails, drift that is put back, and its memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from tests.fakes.webhook import Receiver, receiving
+from tests.services import ConnectWorker, KafkaCluster
+from tests.services.downloads import plugin_path
+from tests.services.process import free_port
+from tests.services.test_walk import set_on
+from tests.shell import Shell
+
+READINGS = (60, 600) if os.environ.get("KPLAN_TEST_READINGS") else (60, 240)
+PASSWORD = "a-password-of-the-agent"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as given:
+        yield given
+
+
+class RunningAgent:
+    """An agent in a process of its own, with the metrics that it serves."""
+
+    def __init__(self, folder: Path, environment: dict[str, str], *arguments: str) -> None:
+        self.address = f"http://127.0.0.1:{free_port()}"
+        self.log = folder / f"agent-{time.monotonic_ns()}.log"
+        words = ["agent", "--listen", self.address.removeprefix("http://"), *arguments]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "kplan", *words], cwd=folder, env={**os.environ, **environment}, stderr=log
+            )
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of a metric whose labels include these; -1 where there is none."""
+        try:
+            text = requests.get(f"{self.address}/metrics", timeout=5).text
+        except requests.ConnectionError:
+            return -1
+        for found in re.finditer(rf"^{name}\{{(.*)\}} (\S+)$", text, re.MULTILINE):
+            if all(f'{key}="{value}"' in found[1] for key, value in labels.items()):
+                return float(found[2])
+        return -1
+
+    def wait(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, f"the agent ended: {self.log.read_text()}"
+            assert time.monotonic() < deadline, f"{what}: {self.log.read_text()}"
+            time.sleep(0.05)
+
+    def readings(self) -> float:
+        return self.metric("kplan_agent_readings_total", result="active")
+
+    def usage(self) -> tuple[int, int]:
+        """Kibibytes of memory, and open descriptors."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        [resident] = re.findall(r"VmRSS:\s+(\d+)", status)
+        return int(resident), len([*Path(f"/proc/{self.process.pid}/fd").iterdir()])
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+@pytest.mark.slow
+def test_an_agent_watches_through_all_that_happens(tmp_path: Path, receiver: Receiver) -> None:
+    url, bodies = receiver
+    with KafkaCluster() as kafka, ConnectWorker(kafka.bootstrap, plugin_path()) as connect:
+        environment = {"HOOK": url, "PASSWORD": PASSWORD}
+        shell = Shell(tmp_path, environment, (PASSWORD,))
+        shell.write(
+            "kplan.yaml",
+            f"""\
+version: 1
+default: dev
+environments:
+  dev:
+    kafka: {{bootstrap.servers: "{kafka.bootstrap}"}}
+    connect: {{url: "{connect.url}"}}
+    timeouts: {{request: 3s, settle: 60s}}
+    notify: [{{webhook: "{{{{ env.HOOK }}}}", when: [drift, health, success]}}]
+""",
+        )
+        shell.write(
+            "stacks/lines.yaml",
+            f"""\
+version: 1
+stack: lines
+variables: {{password: {{env: PASSWORD, sensitive: true}}}}
+topics:
+  agent.lines: {{partitions: 1, config: {{retention.ms: 1d}}}}
+connectors:
+  agent-sink:
+    class: org.apache.kafka.connect.file.FileStreamSinkConnector
+    converters: {{key: string, value: json}}
+    config: {{topics: agent.lines, file: {tmp_path}/lines.txt, x.password: "{{{{ var.password }}}}"}}
+""",
+        )
+        shell.kplan("apply", "--yes")
+        bodies.clear()
+        agent = RunningAgent(tmp_path, environment, "--interval", "0.2s", "--heal", "config")
+        try:
+            agent.wait(lambda: agent.readings() > 2, "it reads")
+            assert agent.metric("kplan_healthy", env="dev") == 1
+            assert agent.metric("kplan_connector_tasks", connector="agent-sink", state="running") == 1
+            watch_standby(agent, RunningAgent(tmp_path, environment, "--interval", "0.2s"))
+            put_back_a_config(agent, kafka, bodies)
+            find_a_failed_task(agent, kafka, connect, bodies)
+            outlive_a_broker(agent, kafka, bodies)
+        finally:
+            agent.stop()
+        assert agent.process.returncode == 0, agent.log.read_text()
+        assert PASSWORD not in agent.log.read_text() + json.dumps(bodies)
+        assert "Traceback" not in agent.log.read_text()
+        keep_its_size(tmp_path, environment)
+
+
+def outcomes(bodies: list[dict[str, Any]]) -> list[str]:
+    return [body["kplan"]["outcome"] for body in bodies]
+
+
+def watch_standby(agent: RunningAgent, second: RunningAgent) -> None:
+    """Of two agents one watches, and /healthz of both says that they live."""
+    try:
+        second.wait(lambda: second.metric("kplan_agent_readings_total", result="standby") > 1, "it waits")
+        assert (agent.metric("kplan_agent_active"), second.metric("kplan_agent_active")) == (1, 0)
+        assert requests.get(f"{second.address}/healthz", timeout=5).json()["phase"] == "standby"
+        assert "another agent watches" in second.log.read_text()
+    finally:
+        second.stop()
+
+
+def put_back_a_config(agent: RunningAgent, kafka: KafkaCluster, bodies: list[dict[str, Any]]) -> None:
+    """A config that someone changed is put back in a run of its own; receivers hear of both."""
+    change = ConfigEntry("retention.ms", "3600000", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, "agent.lines", incremental_configs=[change])
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    [changed] = admin.incremental_alter_configs([resource]).values()
+    changed.result(20)
+    agent.wait(lambda: agent.metric("kplan_agent_healed_total", stack="lines") == 1, "it puts back")
+    assert set_on(kafka, "agent.lines") == {"retention.ms": "86400000"}
+    agent.wait(lambda: "drift_over" in outcomes(bodies), "the drift is over")
+    assert outcomes(bodies) == ["drift", "applied", "drift_over"]
+    assert agent.metric("kplan_drift_resources", stack="lines") == 0
+    bodies.clear()
+
+
+def find_a_failed_task(
+    agent: RunningAgent, kafka: KafkaCluster, connect: ConnectWorker, bodies: list[dict[str, Any]]
+) -> None:
+    """A task that fails is a metric and a message with its cause; so is its recovery."""
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    producer.produce("agent.lines", b"this is no JSON")
+    producer.flush(20)
+    agent.wait(lambda: agent.metric("kplan_connector_tasks", connector="agent-sink", state="failed") == 1, "it fails")
+    agent.wait(lambda: "connector_failed" in outcomes(bodies), "a message of the failure")
+    assert agent.metric("kplan_connector_healthy", connector="agent-sink") == 0
+    assert "Unrecognized token" in bodies[0]["text"]
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    [deleted] = admin.delete_records([TopicPartition("agent.lines", 0, 1)]).values()
+    deleted.result(20)
+    requests.post(f"{connect.url}/connectors/agent-sink/tasks/0/restart", timeout=20).raise_for_status()
+    agent.wait(lambda: "connector_recovered" in outcomes(bodies), "a message of the recovery")
+    assert outcomes(bodies) == ["connector_failed", "connector_recovered"]
+    bodies.clear()
+
+
+def outlive_a_broker(agent: RunningAgent, kafka: KafkaCluster, bodies: list[dict[str, Any]]) -> None:
+    """While the broker is away the metrics say so; afterwards the same agent watches again."""
+    kafka.kill()
+    agent.wait(lambda: agent.metric("kplan_servers_reachable") == 0, "it sees that the broker is away")
+    assert requests.get(f"{agent.address}/healthz", timeout=5).status_code == 200
+    kafka.restart()
+    readings = agent.readings()
+    agent.wait(lambda: agent.readings() > readings + 3, "it reads again", 90)
+    agent.wait(lambda: "reachable" in outcomes(bodies), "a message that the servers answer")
+    assert outcomes(bodies)[0] == "unreachable"
+    assert agent.metric("kplan_agent_active") == 1
+
+
+def keep_its_size(folder: Path, environment: dict[str, str]) -> None:
+    """Many readings later it has the memory and the descriptors of the first ones."""
+    agent = RunningAgent(folder, environment, "--interval", "0.05s")
+    try:
+        first, last = READINGS
+        agent.wait(lambda: agent.readings() >= first, f"{first} readings", 120)
+        before = agent.usage()
+        agent.wait(lambda: agent.readings() >= last, f"{last} readings", 480)
+        after = agent.usage()
+    finally:
+        agent.stop()
+    assert after[0] <= 1.1 * before[0], f"{before} then {after}"
+    assert after[1] == before[1], f"{before} then {after}"

@@ -1,0 +1,194 @@
+"""The agent on the simulated cluster: what it tells, what it puts back, and what it goes on after."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from kplan.app.agent import Agent, AgentRequest
+from kplan.app.load import load_stacks
+from kplan.app.runtime import Runtime
+from kplan.diagnostics import KplanError
+from kplan.inspect.watch import ACTIVE, FAILED, STANDBY
+from kplan.model.masks import Mask
+from kplan.project.loading import Request
+from kplan.render.metrics import render_status, render_watched
+from tests.fakes.webhook import Receiver, receiving
+from tests.shell import Shell
+from tests.unit.inspect.test_drift import change
+
+STACK = """\
+version: 1
+stack: shop
+topics:
+  shop.orders: {partitions: 3, config: {retention.ms: 7d}}
+  shop.lines: {accept: [data-loss]}
+"""
+KPLAN = """\
+version: 1
+environments:
+  local: {simulated: {}, notify: [{webhook: "{{ env.HOOK }}", when: [drift, health, success]}]}
+"""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as given:
+        yield given
+
+
+class Watched:
+    """A folder with an applied stack, and agents that watch it."""
+
+    def __init__(self, folder: Path, hook: str = "http://127.0.0.1:9") -> None:
+        self.folder = folder
+        self.shell = Shell(folder, {"HOOK": hook})
+        self.shell.write("kplan.yaml", KPLAN)
+        self.shell.write("stack.yaml", STACK)
+        self.shell.kplan("apply", "stack.yaml", "--yes")
+        self.notes: list[str] = []
+
+    def agent(self, **request: object) -> Agent:
+        runtime = Runtime(Mask(), lambda: datetime.now(UTC), note=self.notes.append)
+        process = {**os.environ, **self.shell.environment}
+        path = str(self.folder / "stack.yaml")
+        loading = Request(paths=(path,), folder=str(self.folder), process=process)
+        made = Agent(AgentRequest(**{"interval": 0.0, **request}), lambda: load_stacks(loading, runtime), runtime)  # type: ignore[arg-type]
+        made._loaded = made._load_valid()
+        return made
+
+
+def test_drift_is_told_once_and_is_put_back_where_that_is_asked_for(tmp_path: Path, receiver: Receiver) -> None:
+    url, bodies = receiver
+    watched = Watched(tmp_path, url)
+    bodies.clear()
+    agent = watched.agent()
+    change(watched.shell, "shop.orders", "retention.ms", "1000")
+    agent.read_once()
+    agent.read_once()
+    assert [body["kplan"]["outcome"] for body in bodies] == ["drift"]
+    assert 'kplan_drift_attributes{env="local",stack="shop"} 1.0' in render_watched(agent.seen)
+    agent.close()
+    healing = watched.agent(heals_config=True)
+    healing.read_once()
+    healing.read_once()
+    healing.close()
+    assert [body["kplan"]["outcome"] for body in bodies] == ["drift", "drift", "applied", "drift_over"]
+    assert healing.seen.healed == {"shop": 1}
+    assert 'kplan_agent_healed_total{env="local",stack="shop"} 1.0' in render_watched(healing.seen)
+    assert watched.shell.kplan("history", "topic/shop.orders").out.count("retention.ms") >= 1
+
+
+def test_what_is_gone_or_a_danger_is_told_and_left_alone(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    change(watched.shell, "shop.lines", "x", None)
+    agent = watched.agent(heals_config=True)
+    agent.read_once()
+    assert agent.seen.status and agent.seen.status["topics"]["missing"] == ["shop.lines"]
+    assert agent.seen.healed == {} and 'state="missing"} 1.0' in render_watched(agent.seen)
+    agent.close()
+
+
+def test_a_file_with_errors_leaves_the_stacks_as_they_were(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    agent = watched.agent()
+    watched.shell.write("stack.yaml", "version: 1\nstack: shop\ntopics: [")
+    agent.read_once()
+    agent.read_once()
+    assert agent.seen.phase == ACTIVE and not agent.seen.files_are_valid
+    assert len([note for note in watched.notes if "the files cannot be loaded" in note]) == 1
+    assert 'kplan_agent_files_valid{env="local"} 0.0' in render_watched(agent.seen)
+    watched.shell.write("stack.yaml", STACK)
+    agent.read_once()
+    assert agent.seen.files_are_valid
+    agent.close()
+
+
+def test_one_of_two_watches_and_the_other_goes_on_for_it(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    first, second, other = watched.agent(), watched.agent(), watched.agent(name="other")
+    for agent in (first, second, other, second):
+        agent.read_once()
+    assert [agent.seen.phase for agent in (first, second, other)] == [ACTIVE, STANDBY, ACTIVE]
+    assert 'kplan_agent_active{env="local"} 0.0' in render_watched(second.seen)
+    assert len([note for note in watched.notes if "another agent watches" in note]) == 1
+    first.close()
+    second.read_once()
+    assert second.seen.phase == ACTIVE
+    second.close()
+    other.close()
+
+
+def test_servers_that_do_not_answer_are_told_at_the_start_and_at_the_end(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, bodies = receiver
+    watched = Watched(tmp_path, url)
+    bodies.clear()
+    agent = watched.agent()
+    agent.read_once()
+
+    def fail(*arguments: object) -> None:
+        raise KplanError("nobody answers")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("kplan.app.agent.read_status", fail)
+        agent.read_once()
+        agent.read_once()
+        assert agent.seen.phase == FAILED
+        assert 'kplan_servers_reachable{env="local"} 0.0' in render_watched(agent.seen)
+    agent.read_once()
+    assert [body["kplan"]["outcome"] for body in bodies] == ["unreachable", "reachable"]
+    assert "nobody answers" in bodies[0]["text"]
+    assert agent.seen.readings == {ACTIVE: 2, FAILED: 2}
+    agent.close()
+
+
+def test_a_loop_that_hangs_is_not_alive(tmp_path: Path) -> None:
+    agent = Watched(tmp_path).agent(interval=10.0)
+    assert agent.is_alive(datetime.now(UTC).timestamp() + 149)
+    assert not agent.is_alive(datetime.now(UTC).timestamp() + 151)
+    agent.close()
+
+
+def test_six_hundred_readings_take_no_more_memory_than_sixty(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    watched.agent(cycles=60).run(threading.Event())
+    before = usage()
+    watched.agent(cycles=600).run(threading.Event())
+    after = usage()
+    assert after[0] <= 1.1 * before[0] and after[1] == before[1], (before, after)
+
+
+def usage() -> tuple[int, int]:
+    """Kibibytes of memory of this process, and its open descriptors, without what earlier tests left."""
+    gc.collect()
+    [resident] = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmRSS" in line]
+    return int(resident), len([*Path("/proc/self/fd").iterdir()])
+
+
+def test_a_status_is_a_file_of_metrics_too(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    printed = watched.shell.kplan("status", "stack.yaml", "--format", "prometheus").out
+    document = watched.shell.kplan("status", "stack.yaml", "--format", "json").json
+    assert 'kplan_resources{env="local",kind="topic",state="declared"} 2.0' in printed
+    assert printed.strip() == render_status(document).strip()
+
+
+def test_the_command_says_what_is_wrong_with_its_flags(tmp_path: Path) -> None:
+    shell = Watched(tmp_path).shell
+    for flags, words in (
+        (("--listen", "nowhere"), "HOST:PORT"),
+        (("--name", "A b"), "--name"),
+        (("--interval", "soon"), "--interval"),
+    ):
+        assert words in shell.kplan("agent", "stack.yaml", *flags, expect=64).err
+    ended = shell.kplan("agent", "stack.yaml", "--listen", "", "--readings", "2", "--interval", "50ms")
+    assert "watching shop in local" in ended.err
+    assert "K339" in shell.kplan("agent", "stack.yaml", "--listen", "203.0.113.1:1", expect=1).err
