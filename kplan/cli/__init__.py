@@ -27,6 +27,7 @@ COMMANDS = {
     "wait": "Return once the servers are ready.",
     "connector": "Show, pause, resume, stop or restart a live connector; manage its offsets.",
     "graph": "Show what feeds what: tables, connectors, topics, sinks.",
+    "docs": "Write a catalogue of all stacks as one page to search.",
     "show": "Show a saved plan, a run, or the expanded stack.",
     "describe": "Show all that is known of one resource.",
     "history": "Show who changed what, when and why.",

@@ -13,7 +13,7 @@ from kplan.cli.flags import Display, LoadFlags, PlanFlags, RunFlags
 COMMAND_GROUPS: Final[Mapping[str, Sequence[str]]] = {
     "Write stacks": ("init", "validate", "fmt", "discover", "import", "schema"),
     "Plan and apply": ("plan", "apply", "destroy", "recover"),
-    "Look": ("status", "drift", "list", "describe", "show", "history", "diff", "graph", "doctor"),
+    "Look": ("status", "drift", "list", "describe", "show", "history", "diff", "graph", "docs", "doctor"),
     "Operate": ("connector", "agent", "wait", "state"),
     "Review": ("rehearse", "snapshot", "comment", "fetch"),
     "Help": ("explain", "completion", "version"),
@@ -53,6 +53,7 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kplan diff --env staging --env prod", "what the stacks declare in each, and why"),
         ("kplan diff --env staging --env prod --read-live", "and what is live otherwise"),
     ),
+    "docs": (("kplan docs site --env prod", "site/index.html: what is declared, by whom, and what feeds what"),),
     "rehearse": (("kplan rehearse plan.json", "would every failure be put back?"),),
     "recover": (("kplan recover --list", "interrupted runs"), ("kplan recover", "put back the only one")),
     "import": (("kplan import 'shop.*' --out shop.yaml", "a stack of what is live"),),

@@ -22,19 +22,20 @@ def render(documents: Sequence[Mapping[str, Any]], context: Context) -> str:
     """Return the page of one or several plans; all text of a stack or a server in it is escaped."""
     from markupsafe import Markup
 
-    style, script = _read_part("plan.css"), _read_part("plan.js")
-    text = _make_environment().get_template("plan.html.j2").render(
+    style, script = read_part("plan.css"), read_part("plan.js")
+    text = make_environment().get_template("plan.html.j2").render(
         page=make_page(documents, context),
         table=_make_table(),
         style=Markup(style),
         script=Markup(script),
-        policy=_make_policy(style, script),
+        policy=make_policy(style, script),
     )  # fmt: skip
     return SURROGATES.sub("�", clean(text))
 
 
 @cache
-def _make_environment() -> Environment:
+def make_environment() -> Environment:
+    """Return the environment of the pages' templates, which escapes everything."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
@@ -48,17 +49,18 @@ def _make_environment() -> Environment:
 
 def _make_table() -> Callable[[tuple[tuple[str, str], ...]], str]:
     """Return the macro for a table of attributes; topics with the same attributes share one table."""
-    macros: Any = _make_environment().get_template("attributes.html.j2").module
+    macros: Any = make_environment().get_template("attributes.html.j2").module
     return lru_cache(1024)(macros.table)
 
 
-def _read_part(name: str) -> str:
-    environment = _make_environment()
+def read_part(name: str) -> str:
+    """Return the text of a style or a script of this package."""
+    environment = make_environment()
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]
 
 
-def _make_policy(style: str, script: str) -> str:
+def make_policy(style: str, script: str) -> str:
     """Return what the browser may load and run: this style and this script, and nothing else."""
     sources = f"style-src {_hash_source(style)}; script-src {_hash_source(script)}"
     return f"default-src 'none'; {sources}; img-src data:; base-uri 'none'; form-action 'none'"

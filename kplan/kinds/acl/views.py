@@ -16,6 +16,13 @@ from kplan.model.fields import Json
 UNTYPED = ("transactional_id", "streams")  # lines whose names are all of one sort
 
 
+def _may_name(binding: AclBinding, topic: str) -> bool:
+    """Return whether the binding is about a topic of this name, as far as the pattern says."""
+    if binding.pattern == PatternType.PREFIXED:
+        return topic.startswith(binding.resource_name)
+    return binding.resource_name in (topic, "*")
+
+
 class AclViews(Views[AclBinding]):
     plural = "bindings"
     singular = "binding"
@@ -31,6 +38,8 @@ class AclViews(Views[AclBinding]):
     def is_related(self, binding: AclBinding, address: Address, principals: Collection[str]) -> bool:
         if address.kind != ResourceType.TOPIC:
             return binding.principal in principals
+        if not _may_name(binding, address.name):
+            return False
         own = make_binding("User:any", "allow", "Read", ResourceType.TOPIC, address.name)
         return covers(replace(binding, host=ANY_HOST), own)
 
