@@ -18,6 +18,7 @@ COMMANDS = {
     "apply": "Apply the changes in a safe order; roll back if a step fails.",
     "destroy": "Delete what the stacks own.",
     "diff": "Compare two environments, and say why they differ.",
+    "modules": "Fetch the repositories that kplan.yaml pins, and lock them.",
     "discover": "List the tables of a connector's database, and which are not captured.",
     "drift": "Show what was changed live since the last apply.",
     "list": "List live resources and their owners.",

@@ -11,7 +11,7 @@ import click
 from kplan.cli.flags import Display, LoadFlags, PlanFlags, RunFlags
 
 COMMAND_GROUPS: Final[Mapping[str, Sequence[str]]] = {
-    "Write stacks": ("init", "validate", "fmt", "discover", "import", "schema"),
+    "Write stacks": ("init", "validate", "fmt", "discover", "import", "modules", "schema"),
     "Plan and apply": ("plan", "apply", "destroy", "recover"),
     "Look": ("status", "drift", "list", "describe", "show", "history", "diff", "graph", "docs", "doctor"),
     "Operate": ("connector", "agent", "wait", "state"),
@@ -54,6 +54,7 @@ EXAMPLES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
         ("kplan diff --env staging --env prod --read-live", "and what is live otherwise"),
     ),
     "docs": (("kplan docs site --env prod", "site/index.html: what is declared, by whom, and what feeds what"),),
+    "modules": (("kplan modules", "fetch what is missing"), ("kplan modules --check", "is all here, and unchanged?")),
     "rehearse": (("kplan rehearse plan.json", "would every failure be put back?"),),
     "recover": (("kplan recover --list", "interrupted runs"), ("kplan recover", "put back the only one")),
     "import": (("kplan import 'shop.*' --out shop.yaml", "a stack of what is live"),),

@@ -23,12 +23,13 @@ from kplan.language.template import is_template
 from kplan.language.variables import Given, find_undeclared
 from kplan.model import File, Stack, Target
 from kplan.project import environment as environments
-from kplan.project import policy_file, reading
+from kplan.project import including, modules, policy_file, reading
 from kplan.project.environment import Environment
 from kplan.project.expand import Inputs, expand
 from kplan.project.overrides import find_unmatched
 from kplan.project.process import BOOTSTRAP, CONNECT_URL, find_referenced_variables, list_set_connection_variables
 from kplan.project.secrets import ProviderOutputs, SecretProblem, SecretSource
+from kplan.project.sharing import SharedFiles
 from kplan.project.stack_files import CONFIG, SUFFIXES, find_in_folder, find_in_project, read_listed
 from kplan.project.stacks import find_conflicts, find_shared_addresses
 from kplan.values import dataclass
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parents[1] / "connectors"
 MAX_NAMES = 1000  # names of a folder that are compared with a missing one
 MAX_SNAPSHOT_BYTES = 16 * reading.MAX_FILE_BYTES
+PART_SCHEMA = "part"  # of a file that stacks include
 POLICIES_SCHEMA = "policies"  # of the file that kplan.yaml names
 SOPS_KEY = "sops"  # of the map that SOPS adds to a file
 URL = re.compile(r"\s*https?://")
@@ -122,7 +124,8 @@ def load_stacks_in(request: Request, environment: Environment) -> Loaded:
     """Load the stacks for an environment that is not of a file, such as a mixture of two."""
     reader = ProjectReader(request)
     paths = reader.find_stack_paths()
-    reader.enter_project(paths)
+    if (config := reader.enter_project(paths)) and (document := reader.read_document(config, "environments.v1")):
+        reader.shared = SharedFiles.create(document, reader.root)
     return _load_stacks(reader, paths, environment)
 
 
@@ -213,6 +216,16 @@ def check_environments(request: Request) -> tuple[list[Environment], list[Diagno
     return checked, reader.problems, reader.texts
 
 
+def load_modules(request: Request) -> tuple[Path, dict[str, modules.Module]]:
+    """Return the folder of kplan.yaml and the modules that it pins. Raises Invalid."""
+    reader = ProjectReader(request)
+    config = reader.enter_project([])
+    document = reader.read_document(config, "environments.v1") if config else None
+    if any(problem.is_error for problem in reader.problems):
+        raise Invalid(reader.problems)
+    return reader.root, modules.read_modules(document) if document else {}
+
+
 def list_environment_names(request: Request) -> tuple[str, ...]:
     """Return the environments of the `kplan.yaml` for these paths; without one there is only `local`."""
     reader = ProjectReader(request)
@@ -274,6 +287,8 @@ class ProjectReader:
     declared_variables: set[str] = field(default_factory=set)  # variables of the process that stacks name
     encrypted_names: set[str] = field(default_factory=set)  # of variables, in SOPS files
     has_whole_project: bool = False  # whether all stacks of the project were found
+    shared: SharedFiles = field(default_factory=SharedFiles)
+    template_files: set[str] = field(default_factory=set)  # that were read, as they are shown
 
     # -- files ----------------------------------------------------------------------------------------------------
     def find_stack_paths(self) -> list[Path]:
@@ -339,7 +354,7 @@ class ProjectReader:
         if (
             schema_name == "stack.v1"
             and (problems or schema_problems)
-            and (mistaken := self._recognize_other_format(name, document))
+            and (mistaken := _recognize_other_format(self, name, document))
         ):
             self.problems.append(mistaken)
             return None
@@ -358,13 +373,6 @@ class ProjectReader:
             block.path == problem.span.path and _is_within(problem.span, block) for block in self.damaged_blocks
         )
         return is_inside and problem.code not in INDEPENDENT_CODES
-
-    def _recognize_other_format(self, name: str, document: Document | None) -> Diagnostic | None:
-        """Return a problem for a file that is something else than a stack with errors."""
-        from kplan.language.mistaken import recognize
-
-        format = recognize(name, self.texts[name], document.data if document else None)
-        return format.not_a_stack(name, self.texts[name]) if format else None
 
     # -- kplan.yaml -----------------------------------------------------------------------------------------------
     def load_environment(self, paths: Sequence[Path]) -> Environment:
@@ -427,6 +435,7 @@ class ProjectReader:
         if environment is None:
             raise Invalid(self.problems)
         self.problems += _check_client(document, environment, request)
+        self.shared = SharedFiles.create(document, self.root)
         environment = replace(environment, policies=_read_policies(self, document, config))
         referenced = find_referenced_variables(document.data["environments"][name])
         self.unused_variables = [
@@ -493,14 +502,19 @@ class ProjectReader:
         document = self.read_document(path, "stack.v1", self.search_folders.get(path))
         if document is None:
             return None
-        used_files: dict[str, File] = {self.show_path(path): self.files[self.show_path(path)]}
+        document, included = _include(self, document)
+        if document is None:
+            return None
+        document, problems_of_classes = including.apply_classes(document)
+        self.problems += problems_of_classes
+        used_files: dict[str, File] = {shown: self.files[shown] for shown in (self.show_path(path), *included)}
         rules = (document.data.get("variables") or {}).values()
         self.declared_variables |= {str(rule["env"]) for rule in rules if isinstance(rule, dict) and rule.get("env")}
         self.stack_variables.append(frozenset(map(str, document.data.get("variables") or {})))
 
         def find(name: str) -> tuple[Blueprint | None, Sequence[Diagnostic]]:
             template = self._find_template(path.parent, name)
-            used_files.update({k: v for k, v in self.files.items() if Path(k).parent.name == "templates"})
+            used_files.update({k: v for k, v in self.files.items() if k in self.template_files})
             return template
 
         own, read_file = tuple(used_files.values()), partial(_read_named_file, self, path.parent, used_files)
@@ -541,13 +555,56 @@ class ProjectReader:
     def _read_template(self, folder: Path, name: str) -> tuple[Document | None, Sequence[Diagnostic]]:
         if not TEMPLATE_NAME.match(name):
             return None, []
-        path = folder / "templates" / f"{name}.yaml"
-        if path.is_file():
-            count = len(self.problems)
-            document = self.read_document(path, "template.v1", folder)
-            problems, self.problems[count:] = self.problems[count:], []
-            return document, problems
+        for place, home in ((folder / "templates", folder), *_list_template_folders(self)):
+            path = place / f"{name}.yaml"
+            if path.is_file():
+                count = len(self.problems)
+                self.template_files.add(self.show_path(path))
+                document = self.read_document(path, "template.v1", home)
+                problems, self.problems[count:] = self.problems[count:], []
+                return document, problems
         return load_built_in(name), []
+
+
+def _recognize_other_format(reader: ProjectReader, name: str, document: Document | None) -> Diagnostic | None:
+    """Return a problem for a file that is something else than a stack with errors."""
+    from kplan.language.mistaken import recognize
+
+    format = recognize(name, reader.texts[name], document.data if document else None)
+    return format.not_a_stack(name, reader.texts[name]) if format else None
+
+
+def _list_template_folders(reader: ProjectReader) -> Iterator[tuple[Path, Path]]:
+    """Yield the folders of kplan.yaml that may hold a template, each with the one that it must not lead out of."""
+    for name, span in reader.shared.template_folders:
+        try:
+            yield reader.shared.locate(name, span)
+        except Invalid as e:
+            reader.problems += [problem for problem in e.diagnostics if problem not in reader.problems]
+
+
+def _include(reader: ProjectReader, document: Document) -> tuple[Document | None, list[str]]:
+    """Return the stack with the files that it includes, and their paths; None where one cannot be used."""
+    parts: list[Document] = []
+    shown: list[str] = []
+    for i, name in enumerate(document.data.get(including.INCLUDE) or []):
+        span = document.at(including.INCLUDE, i)
+        try:
+            path, home = reader.shared.locate(str(name), span)
+        except Invalid as e:
+            reader.problems += [problem for problem in e.diagnostics if problem not in reader.problems]
+            return None, []
+        if not path.is_file():
+            help = _suggest_similar_file(path) or "paths begin at the folder of kplan.yaml"
+            detail = f"{reader.show_path(path)}: there is no such file"
+            reader.problems.append(error(codes.K116, "an included file cannot be used", detail, span=span, help=help))
+            return None, []
+        part = reader.read_document(path, PART_SCHEMA, home)
+        if part is None or not isinstance(part.data, dict):
+            return None, []
+        parts.append(part)
+        shown.append(reader.show_path(path))
+    return including.merge_included(document, parts) if parts else document, shown
 
 
 def _decrypt_variables(reader: ProjectReader, path: Path, document: Document) -> dict[str, Any]:
@@ -654,6 +711,8 @@ def _read_policies(reader: ProjectReader, document: Document, config: Path) -> t
 def _read_schema(name: str) -> Mapping[str, Any]:
     if name == POLICIES_SCHEMA:
         return policy_file.read_file_schema()
+    if name == PART_SCHEMA:
+        return including.read_part_schema()
     return read_schema(name) if name else {}
 
 

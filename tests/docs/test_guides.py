@@ -19,8 +19,8 @@ from tests.guides import DOCS, Reader, blocks, compare, only_shown
 from tests.shell import Shell
 
 ROOT = DOCS.parent
-GUIDES = ("tutorial.md", "recover.md", "environments.md", "agent.md", "catalogue.md", "import.md", "reassign.md",
-          "operate.md", "rehearsal.md", "policies.md")  # fmt: skip
+GUIDES = ("tutorial.md", "recover.md", "environments.md", "agent.md", "catalogue.md", "modules.md", "import.md",
+          "reassign.md", "operate.md", "rehearsal.md", "policies.md")  # fmt: skip
 PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
 TESTS = re.compile(r"`(tests/[\w./-]+)`")
 YAML = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -254,6 +254,73 @@ K115 = Code(
         """,
 )
 
+K116 = Code(
+    "K116",
+    "an included file cannot be used",
+    level="error",
+    cause="""
+        `include:` names a file that is not there, or that is outside of the project and its modules.
+        """,
+    example="""
+        include: [common/defaults.yaml, "platform:cdc.yaml"]
+        """,
+    remedy="""
+        Paths begin at the folder of kplan.yaml; those of a module begin with its name and a colon. Such a file has
+        `version: 1` and what a stack has, without `stack:`, `include:`, `removed:` and `moved:`.
+        """,
+)
+
+K117 = Code(
+    "K117",
+    "there is no such class",
+    level="error",
+    cause="""
+        A topic or a table names a class that neither the stack nor a file that it includes has under `classes:`.
+        """,
+    example="""
+        classes:
+          compacted: {config: {cleanup.policy: compact}}
+        topics:
+          shop.customers: {class: compacted}
+        """,
+    remedy="""
+        Check the spelling, or include the file that has the class.
+        """,
+)
+
+K118 = Code(
+    "K118",
+    "a module is not as it is locked",
+    level="error",
+    cause="""
+        A path names a module that kplan.yaml does not pin, that was not fetched, or whose files are not those that
+        kplan.lock knows by their SHA-256.
+        """,
+    example="""
+        modules:
+          platform:
+            git: https://git.example.com/kafka/platform.git
+            commit: 3f2c1e0b9a8d7c6f5e4d3c2b1a0f9e8d7c6b5a49
+        """,
+    remedy="""
+        Run `kplan modules` and commit kplan.lock. If the files were changed in place, find out who did it, and remove
+        the folder under .kplan/modules first.
+        """,
+)
+
+K119 = Code(
+    "K119",
+    "a module cannot be fetched",
+    level="error",
+    cause="""
+        git could not fetch the pinned commit: the address is wrong, the commit does not exist there, or you may not
+        read it.
+        """,
+    remedy="""
+        Try `git ls-remote ADDRESS`. kplan uses your own git with its logins, and never asks for a password.
+        """,
+)
+
 K245 = Code(
     "K245",
     "a file is there already",
