@@ -1,7 +1,7 @@
 # The chores of kplan, one word each. `make setup` is done by the others when needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo unit test check confluent corpus golden docs faults bench format package clean
+.PHONY: help setup demo unit test check confluent corpus golden docs faults bench format site release package clean
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
@@ -55,6 +55,12 @@ bench: $(DEVELOPMENT)  ## measure kplan against the least that any tool could ta
 format: $(DEVELOPMENT)  ## format the code and mend what lint can mend
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+site: $(DEVELOPMENT)  ## build the documentation as a site into build/site
+	@$(PYTHON) docs/site/build.py
+
+release: $(DEVELOPMENT)  ## make all files of a release in dist/, and upload nothing: TAG=v1.2.3
+	@$(PYTHON) .ci/release.py $(TAG)
 
 package: $(DEVELOPMENT)  ## build the sdist and the wheel into dist/
 	@$(PYTHON) -m hatchling build

@@ -51,12 +51,13 @@ class SavedPlans:
 
 def read_documents(path: str) -> list[dict[str, Any]] | None:
     """Read the plans of a file; None where it holds none, and may be a stack in JSON. Raises Stale."""
-    if not path.endswith(".json"):
+    if path.endswith((".yaml", ".yml")):
         return None
     try:
-        return parse(read_file(path).decode())
+        text = read_file(path).decode()
     except (OSError, UnicodeDecodeError):
         return None
+    return parse(text) if path.endswith(".json") or text.startswith("{") else None  # Atlantis names the file
 
 
 def check_documents(documents: Sequence[Mapping[str, Any]], env: str, key: str | None) -> list[Plan]:

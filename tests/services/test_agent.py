@@ -25,7 +25,7 @@ from tests.services.process import free_port
 from tests.services.test_walk import set_on
 from tests.shell import Shell
 
-READINGS = (60, 600) if os.environ.get("KPLAN_TEST_READINGS") else (60, 240)
+READINGS = (60, 600) if os.environ.get("KPLAN_TEST_READINGS") else (60, 150)
 PASSWORD = "a-password-of-the-agent"
 
 
