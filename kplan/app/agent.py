@@ -141,6 +141,7 @@ class Agent:
                 raise KplanError(str(status["cause"]))
         except KplanError as e:
             self._end_outage(notifier, e.message)
+            self.close()  # librdkafka's client of before an outage asks groups for as long as its timeouts allow
             raise
         self._end_outage(notifier, "")
         self._observe(status=status)

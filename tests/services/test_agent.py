@@ -69,10 +69,14 @@ class RunningAgent:
         return self.metric("kplan_agent_readings_total", result="active")
 
     def usage(self) -> tuple[int, int]:
-        """Kibibytes of memory, and open descriptors."""
+        """Kibibytes of memory, and open descriptors while it answers no request and no connection is new."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         [resident] = re.findall(r"VmRSS:\s+(\d+)", status)
-        return int(resident), len([*Path(f"/proc/{self.process.pid}/fd").iterdir()])
+        samples = []
+        for _ in range(10):
+            time.sleep(0.1)
+            samples.append(len([*Path(f"/proc/{self.process.pid}/fd").iterdir()]))
+        return int(resident), min(samples)
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -124,6 +128,7 @@ connectors:
             put_back_a_config(agent, kafka, bodies)
             find_a_failed_task(agent, kafka, connect, bodies)
             outlive_a_broker(agent, kafka, bodies)
+            outlive_a_worker(agent, connect, bodies)
         finally:
             agent.stop()
         assert agent.process.returncode == 0, agent.log.read_text()
@@ -193,6 +198,16 @@ def outlive_a_broker(agent: RunningAgent, kafka: KafkaCluster, bodies: list[dict
     agent.wait(lambda: "reachable" in outcomes(bodies), "a message that the servers answer")
     assert outcomes(bodies)[0] == "unreachable"
     assert agent.metric("kplan_agent_active") == 1
+
+
+def outlive_a_worker(agent: RunningAgent, connect: ConnectWorker, bodies: list[dict[str, Any]]) -> None:
+    """A worker that goes and comes back is the same."""
+    bodies.clear()
+    connect.kill()
+    agent.wait(lambda: agent.metric("kplan_servers_reachable") == 0, "it sees that Connect is away")
+    connect.start()
+    agent.wait(lambda: agent.metric("kplan_connector_healthy", connector="agent-sink") == 1, "the connector runs", 90)
+    assert outcomes(bodies)[:2] == ["unreachable", "reachable"]
 
 
 def keep_its_size(folder: Path, environment: dict[str, str]) -> None:
