@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -51,14 +52,15 @@ def command(session: Session, watch: bool, interval: str, logins: bool, selector
     from kplan.app.status import read_status, restart_failed, select_labelled
 
     loaded = select_labelled(loaded, parse_selector(selectors))
-    from kplan.inspect.status import FailedConnectors, Restarts
+    from kplan.inspect.status import ERROR, FailedConnectors, Restarts
 
-    opened = session.open(loaded.environment)
+    connections = ExitStack()
+    opened = connections.enter_context(session.open(loaded.environment))
     notifier = session.runtime.notifier(loaded.environment)
     restarts, failed_connectors = Restarts(), FailedConnectors()
     names = [stack.name for stack in loaded.stacks]
     try:
-        with opened:
+        with connections:
             while True:
                 with session.show_progress():
                     status = read_status(loaded, opened, session.runtime, logins)
@@ -66,6 +68,9 @@ def command(session: Session, watch: bool, interval: str, logins: bool, selector
                 notifier.notify_health(names, *failed_connectors.update(status))
                 if not watch:
                     return {"healthy": 0, "degraded": 2}.get(status["status"], 1)
+                if status["status"] == ERROR:  # clients of before an outage are slow after it
+                    connections.close()
+                    opened = connections.enter_context(session.open(loaded.environment))
                 for address, attempt in restarts.find_due(loaded.stacks, status, time.monotonic()):
                     restart_failed(opened, address, attempt, session.runtime)
                 time.sleep(pause)
