@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kplan.kinds.registry import KINDS
 from kplan.render.html import SURROGATES, make_environment, make_policy, read_part
@@ -14,6 +14,9 @@ from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.inspect.catalogue import CatalogueEntry
+
+
+KEPT: Final = ("retention.ms", "retention.bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def _encode_entry(entry: CatalogueEntry, head: CatalogueHead) -> Mapping[str, An
         "description": entry.description,
         "place": ":".join(map(str, entry.place)) if entry.place else "",
         "url": _find_url(entry, head),
-        "summary": KINDS[entry.kind].views.summarize(entry.fields) if entry.fields else "",
+        "summary": _summarize(entry),
         "attributes": [[key, value, entry.sources.get(path, "")] for path, key, value in _list_attributes(entry)],
         "text": entry.text,
         "fed_by": entry.fed_by,
@@ -66,6 +69,16 @@ def _encode_entry(entry: CatalogueEntry, head: CatalogueHead) -> Mapping[str, An
         "related": entry.related,
     }
     return {key: value for key, value in known.items() if value}
+
+
+def _summarize(entry: CatalogueEntry) -> str:
+    """Return a line about the resource: of one that keeps records, for how long."""
+    if not entry.fields:
+        return ""
+    config = entry.fields.get("config") or {}
+    kept = [_format(key, config[key]) for key in KEPT if config.get(key) not in (None, "-1")]
+    times = [text.rpartition("(")[2].rstrip(")") for text in kept if "(" in text]
+    return ", ".join([KINDS[entry.kind].views.summarize(entry.fields), *(f"kept {text}" for text in times)])
 
 
 def _find_url(entry: CatalogueEntry, head: CatalogueHead) -> str:

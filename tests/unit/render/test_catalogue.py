@@ -40,6 +40,7 @@ def test_what_a_stack_says_cannot_become_markup() -> None:
 def test_settings_are_readable_and_secrets_are_not_there(tmp_path: Path) -> None:
     page = render_catalogue(list(entries(tmp_path).values()), HEAD)
     found = {str(each["address"]): each for each in data(page)}
+    assert found["topic/shop.audit"]["summary"] == "1 partition, kept 90d"
     assert ["retention.ms", "7776000000 (90d)", "topic"] in found["topic/shop.audit"]["attributes"]  # type: ignore[operator]
     assert next(
         each[:2]
