@@ -14,6 +14,7 @@ from kplan.app.saved import check_documents, complete_plans, load_environment_of
 from kplan.app.wait import wait_for_others, wait_until_ready
 from kplan.diagnostics import KplanError
 from kplan.execution.apply import Apply, find_applied_runs, prepare_run, refuse_applied
+from kplan.phases import phase
 from kplan.servers.base import needs_connect
 from kplan.values import dataclass
 
@@ -134,7 +135,8 @@ def run_plan(
     """Carry out one plan under the lock of its stack. Raises, with nothing changed, as `Apply.execute` does."""
     narrator = Narrator(holder.run, emit)
     run = prepare_run(plan, opened.environment, opened.cluster, opened.store, holder, narrator, stop, runtime.now)
-    result = Apply(run, request.on_failure, request.saved, listed).execute(request.lock_timeout)
+    with phase(f"apply {plan.stack}"):
+        result = Apply(run, request.on_failure, request.saved, listed).execute(request.lock_timeout)
     return narrator.add_summary(result)
 
 

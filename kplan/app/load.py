@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kplan.diagnostics import Invalid
+from kplan.phases import phase
 from kplan.project import loading
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ def load_stacks(request: Request, runtime: Runtime) -> Loaded:
 
     Other problems are in the result: see `refuse_errors`.
     """
-    loaded = _keep_changed(loading.load_project(request), request)
+    with phase("load the files"):
+        loaded = _keep_changed(loading.load_project(request), request)
     runtime.learn(loaded.environment, loaded.stacks)
     return loaded
 
@@ -37,7 +39,8 @@ def load_and_begin(request: Request, runtime: Runtime) -> tuple[Loaded, OpenEnvi
         nonlocal opened
         opened = begin_reading(environment, runtime)
 
-    loaded = _keep_changed(loading.load_project(request, begin), request)
+    with phase("load the files"):
+        loaded = _keep_changed(loading.load_project(request, begin), request)
     runtime.learn(loaded.environment, loaded.stacks)
     return loaded, opened
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from kplan.app.servers import open_cluster, open_store
 from kplan.diagnostics import KplanError
+from kplan.phases import phase
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
@@ -37,10 +38,11 @@ class OpenEnvironment:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self.cluster.close()
-        finally:
-            self.store.close()
+        with phase("close the connections"):
+            try:
+                self.cluster.close()
+            finally:
+                self.store.close()
 
 
 def open_environment(environment: Environment, runtime: Runtime, parallel: int = PARALLEL) -> OpenEnvironment:

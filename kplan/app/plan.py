@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kplan.app.problems import mask_problems, problems_by_stack
 from kplan.diagnostics import Invalid, sort_diagnostics
+from kplan.phases import phase
 from kplan.planning.pipeline import Options, make_all, not_for_apply
 from kplan.planning.risk import Accepted
 from kplan.values import dataclass
@@ -103,7 +104,7 @@ def plan_stacks(
     if not stacks:
         return PlanOutcome([])
     options = request.options(runtime.key, runtime.timestamp)
-    with runtime.show_progress(True):
+    with phase("plan"), runtime.show_progress(True):
         plans = make_all(stacks, opened.cluster, opened.store, options, opened.begun)
     of_files = problems_by_stack(loaded, stacks)
     problems = [sort_diagnostics([*of_files[plan.stack], *plan.diagnostics]) for plan in plans]

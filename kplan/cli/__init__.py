@@ -124,7 +124,14 @@ def _group_help(command: click.Command) -> None:
     type=click.Path(exists=True, file_okay=False),
     help="Work in this folder.",
 )
-def cli(folder: str | None) -> None:
+@click.option(
+    "--profile",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Write where the time of the command goes: FILE.html is a page, FILE.json a trace, anything else text.",
+)
+@click.pass_context
+def cli(context: click.Context, folder: str | None, profile: str | None) -> None:
     """Terraform for Kafka topics and Kafka Connect connectors.
 
     Stack files declare what should exist. `plan` shows what would change. `apply` makes the changes in a safe order and
@@ -134,3 +141,7 @@ def cli(folder: str | None) -> None:
     """
     if folder is not None:
         os.chdir(folder)  # -C of a command is relative to it, as with git
+    if profile is not None:
+        from kplan.cli.profiling import profile_call
+
+        profile_call(context, os.path.abspath(profile))  # noqa: PTH100

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "kplan"
 
 # Bottom to top: a package imports only its own modules and what is above it in this list, for types too.
 LAYERS = (
-    ("version", "text", "values"),
+    ("version", "text", "values", "phases"),
     ("diagnostics",),
     ("model",),
     ("language",),
