@@ -207,6 +207,8 @@ def start_predicting(
     asks_nobody = options.offline and not target.snapshot
     if options.mode == "destroy" or asks_nobody or ("subject", REGISTRY) not in cluster.by_kind:
         return None
+    if not any(KINDS[kind].views.moves_records for kind in {a.kind for stack in draft.stacks for a in stack.resources}):
+        return None
     from kplan.planning.schema_prediction import check_schemas, find_connectors
 
     changed = {change.address for change in draft.all}
