@@ -51,13 +51,13 @@ READINGS_TO_COLLECT: Final = 10
 class AgentRequest:
     """How to watch. `interval` is in seconds; of several agents of one `name` on an environment, one watches.
 
-    `cycles` is how often to read, 0 without an end.
+    `readings` is how often to read, 0 without an end.
     """
 
     name: str = "default"
     interval: float = 60.0
     heals_config: bool = False
-    cycles: int = 0
+    readings: int = 0
 
     @property
     def lock_name(self) -> str:
@@ -82,7 +82,8 @@ class Agent:
         self._restarts = Restarts()
         self._memory = DriftMemory()
         self._pauses = HealingPauses(request.interval)
-        self._said: dict[str, str] = {}
+        self._outage = ""  # why servers do not answer
+        self._noted: dict[str, str] = {}  # the last note about each subject
 
     def run(self, stop: threading.Event) -> None:
         """Read until `stop` is set, or as often as the request says. Raises Invalid where nothing can be loaded."""
@@ -93,10 +94,10 @@ class Agent:
                 started = time.monotonic()
                 self.read_once()
                 number += 1
-                if number == self.request.cycles:
+                if number == self.request.readings:
                     return
                 if number % READINGS_TO_COLLECT == 0:
-                    gc.collect()  # cycles of a reading survive until Python looks at old objects, which it seldom does
+                    gc.collect()  # what a reading leaves refers to itself, and Python seldom looks at old objects
                 stop.wait(max(0.0, self.request.interval - (time.monotonic() - started)))
         finally:
             self.close()
@@ -118,10 +119,10 @@ class Agent:
         started = time.monotonic()
         try:
             phase = self._read()
-            self._say("error", "")
+            self._note_once("error", "")
         except KplanError as e:
             phase = FAILED
-            self._say("error", e.message)
+            self._note_once("error", e.message)
         readings = {**self.seen.readings, phase: self.seen.readings.get(phase, 0) + 1}
         seconds = time.monotonic() - started
         at = self._runtime.now().timestamp()
@@ -140,10 +141,10 @@ class Agent:
             if status["status"] == ERROR:
                 raise KplanError(str(status["cause"]))
         except KplanError as e:
-            self._end_outage(notifier, e.message)
+            self._update_outage(notifier, e.message)
             self.close()  # librdkafka's client of before an outage asks groups for as long as its timeouts allow
             raise
-        self._end_outage(notifier, "")
+        self._update_outage(notifier, "")
         self._observe(status=status)
         notifier.notify_health(self.seen.stacks, *self._failed.update(status))
         self._restart(loaded, opened, status)
@@ -153,23 +154,21 @@ class Agent:
     def _observe(self, **values: Any) -> None:
         self.seen = replace(self.seen, **values)
 
-    def _say(self, subject: str, text: str) -> None:
-        """Write what is said of a subject, once for as long as it is the same."""
-        if text and self._said.get(subject) != text:
+    def _note_once(self, subject: str, text: str) -> None:
+        """Note what is new about a subject; the same text again is not."""
+        if text and self._noted.get(subject) != text:
             self._runtime.note(f"{self._runtime.timestamp} {self._runtime.mask.mask(text)}")
-        self._said[subject] = text
+        self._noted[subject] = text
 
-    def _end_outage(self, notifier: Notifier, cause: str) -> None:
-        """Notify when servers no longer answer, and when they do again."""
-        before = self._said.get("outage", "")
+    def _update_outage(self, notifier: Notifier, cause: str) -> None:
+        """Notify when servers no longer answer, with the cause, and without one when they do again."""
+        before, self._outage = self._outage, cause
         if bool(before) != bool(cause) and self._lock is not None:
             notifier.notify_outage(OutageNotice(self.seen.stacks, cause))
-        if before and not cause:
-            self._say("outage", "")
-            self._runtime.note(f"{self._runtime.timestamp} the servers answer again")
-        self._said["outage"] = cause
         if cause:
             self._observe(status=None, drift=())
+        elif before:
+            self._runtime.note(f"{self._runtime.timestamp} the servers answer again")
 
     # -- files and servers --------------------------------------------------------------------------------------------
     def _load_valid(self) -> Loaded:
@@ -183,15 +182,15 @@ class Agent:
             self._loaded = self._load_valid()
         except KplanError as e:
             assert self._loaded is not None
-            self._say("files", f"the files cannot be loaded, and what they were before counts: {e.message}")
+            self._note_once("files", f"the files cannot be loaded, and what they were before counts: {e.message}")
             self._observe(files_are_valid=False)
         else:
-            self._say("files", "")
+            self._note_once("files", "")
             self._observe(files_are_valid=True)
         return self._loaded
 
     def _open(self, environment: Environment) -> OpenEnvironment:
-        """Return the open environment, opened anew where kplan.yaml says something else now."""
+        """Return the open environment, opened again where kplan.yaml says something else now."""
         if self._opened is not None and self._opened.environment != environment:
             self.close()
         if self._opened is None:
@@ -205,7 +204,7 @@ class Agent:
             holder = opened.store.holder(name)
             if holder is not None and holder.run == self._holder.run:
                 return True
-            self._say("lock", "the lock was lost")
+            self._note_once("lock", "the lock was lost")
             self._release()
         own = self._runtime.holder("kplan agent")
         entered = ExitStack()
@@ -213,10 +212,10 @@ class Agent:
         try:
             entered.enter_context(lock)
         except Locked as e:
-            self._say("lock", f"waiting: another agent watches: {e.message}")
+            self._note_once("lock", f"waiting: another agent watches: {e.message}")
             return False
         self._lock, self._holder = entered, own
-        self._say("lock", f"watching {', '.join(self.seen.stacks)} in {opened.environment.name}")
+        self._note_once("lock", f"watching {', '.join(self.seen.stacks)} in {opened.environment.name}")
         return True
 
     def _release(self) -> None:
@@ -225,7 +224,7 @@ class Agent:
             try:
                 entered.close()
             except KplanError as e:
-                self._say("lock", f"the lock could not be released: {e.message}")
+                self._note_once("lock", f"the lock could not be released: {e.message}")
 
     # -- what is done -------------------------------------------------------------------------------------------------
     def _restart(self, loaded: Loaded, opened: OpenEnvironment, status: Mapping[str, Any]) -> None:
@@ -262,6 +261,8 @@ class Agent:
         try:
             refuse_unplannable(loaded, [stack], request)
             [plan] = plan_stacks(loaded, [stack], request, opened, self._runtime).plans
+            if not plan.steps and not plan.errored:  # somebody else was faster
+                return
             if obstacle := find_obstacle_to_healing(plan, {address: healable[address] for address in due}):
                 self._refuse_healing(report.stack, due, obstacle)
                 return
@@ -286,4 +287,4 @@ class Agent:
     def _refuse_healing(self, stack: str, addresses: Sequence[Address], reason: str) -> None:
         self._pauses.record(addresses, time.monotonic())
         self._observe(refused={**self.seen.refused, stack: self.seen.refused.get(stack, 0) + 1})
-        self._say(f"healing {stack}", f"{stack}: not put back: {reason}")
+        self._note_once(f"healing {stack}", f"{stack}: not put back: {reason}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 
 from kplan.diagnostics import KplanError, codes
@@ -33,8 +35,22 @@ class Answers:
         return 404, "text/plain; charset=utf-8", "/metrics and /healthz are here\n"
 
 
+class _Server(ThreadingMixIn, TCPServer):
+    """Answer each request in a thread of its own. A client that goes away in between is not an error."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Print nothing."""
+
+
 @contextmanager
-def serving_http(host: str, port: int, answers: Answers) -> Iterator[str]:
+def open_http_server(host: str, port: int, answers: Answers) -> Iterator[str]:
     """Open the server for as long as the context is; yield the address, `http://HOST:PORT`.
 
     Raises KplanError (K339) where it cannot be listened on.
@@ -58,16 +74,16 @@ def serving_http(host: str, port: int, answers: Answers) -> Iterator[str]:
             """Log nothing: a scrape a second is no news."""
 
     try:
-        server = ThreadingHTTPServer((host, port), Handler)
+        server = _Server((host, port), Handler)
     except (OSError, OverflowError) as e:
         reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
         help = "name another one with --listen, or none with --listen ''"
         raise KplanError(f"{host}:{port}: {reason}", help=help, code=codes.K339) from e
-    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name="exposition", daemon=True)
     thread.start()
     try:
-        yield f"http://{host}:{server.server_port}"
+        shown = f"[{host}]" if ":" in host else host or "0.0.0.0"
+        yield f"http://{shown}:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

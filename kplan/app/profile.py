@@ -31,7 +31,7 @@ class _Requests(logging.Handler):
         args = record.args if isinstance(record.args, tuple) else ()
         if args and isinstance(args[-1], float) and record.msg.endswith("%.3f s"):
             ended = time.monotonic()
-            text = record.getMessage().rpartition(" ")[0].rpartition(" ")[0]
+            text = record.getMessage().rpartition(" ")[0].rpartition(" ")[0].partition(" -> ")[0]  # without answers
             self._recorder.add(text, REQUEST, ended - args[-1], ended)
 
 

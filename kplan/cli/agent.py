@@ -60,7 +60,7 @@ def command(session: Session, interval: str, listen: str, heal: str | None, name
         raise click.BadParameter(f"{listen!r}: HOST:PORT, or nothing", param_hint="--listen")
     seconds = max(MIN_INTERVAL_S, parse_seconds(interval, "--interval"))
     from kplan.app.agent import Agent, AgentRequest
-    from kplan.app.exposition import Answers, serving_http
+    from kplan.app.exposition import Answers, open_http_server
     from kplan.render import metrics
 
     request = AgentRequest(name, seconds, heal == "config", readings or 0)
@@ -74,7 +74,9 @@ def command(session: Session, interval: str, listen: str, heal: str | None, name
         metrics.require_client()
     with (
         _stopped_by_signals() as stop,
-        serving_http(match["host"].strip("[]"), int(match["port"]), answers) if match else nullcontext("") as address,
+        open_http_server(match["host"].strip("[]"), int(match["port"]), answers)
+        if match
+        else nullcontext("") as address,
     ):
         if address:
             session.note(f"{session.time} {address}/metrics")

@@ -9,7 +9,7 @@ import click
 
 from kplan.cli.command import run_command
 from kplan.cli.flags import LOADING, SHOWING
-from kplan.cli.session import Session, find_base, find_source_url
+from kplan.cli.session import Session
 
 
 @click.command(
@@ -35,10 +35,10 @@ def command(session: Session, out: str) -> int:
     loaded = session.load_valid()
     session.show(loaded.diagnostics)
     entries = list_entries(loaded.stacks)
-    head = CatalogueHead(loaded.environment.name, session.time, find_source_url(), read_commit(os.environ), find_base())
+    head = CatalogueHead(loaded.environment.name, session.time, read_commit(os.environ))
     Path(out).mkdir(parents=True, exist_ok=True)
     file = Path(out, "index.html")
-    save_output(str(file), session.secrets.mask(render_catalogue(entries, head)))
+    save_output(str(file), session.secrets.mask(render_catalogue(entries, head, session.context())))
     declared = sum(bool(entry.stack) for entry in entries)
     session.note(f"{count(declared, 'resource')} of {count(len(loaded.stacks), 'stack')}: {file}")
     return 0

@@ -14,12 +14,8 @@ def profile_call(context: click.Context, path: str) -> None:
     """Record the command of this context; write the profile when it ends, whatever came of it."""
     from kplan.app.profile import profiling
 
-    recording = profiling()
-    recorder = recording.__enter__()
-
     def finish() -> None:
         ended = time.monotonic()
-        recording.__exit__(None, None, None)
         from kplan.render.profile import render_lines, render_page, render_trace
 
         command = " ".join(["kplan", context.invoked_subcommand or ""]).strip()
@@ -36,4 +32,5 @@ def profile_call(context: click.Context, path: str) -> None:
         else:
             write(f"profile: {path}", sys.stderr)
 
-    context.call_on_close(finish)
+    context.call_on_close(finish)  # after the recording, which was opened later
+    recorder = context.with_resource(profiling())

@@ -24,7 +24,6 @@ from kplan.importers.reading import (
 from kplan.importers.resources import ImportedResources
 from kplan.importers.strimzi import list_resources
 from kplan.language.source import Document
-from kplan.model import Rules
 
 GROUP: Final = "platform.confluent.io/"
 REFERENCES: Final = ("kafkaClusterRef", "kafkaRestClassRef", "kafkaRest", "connectClusterRef", "connectRest")
@@ -59,7 +58,7 @@ def _parse_topic(document: Document, path: Path, data: dict[str, Any], imported:
         read_count(document, (*spec_path, "partitionCount"), spec.get("partitionCount"), -1, imported),
         read_count(document, (*spec_path, "replicas"), spec.get("replicas"), -1, imported),
         read_settings(document, (*spec_path, "configs"), spec.get("configs"), imported),
-        rules=_read_labels(document, path, data, imported),
+        rules=read_labels(document, (*path, "metadata"), imported),
     )
     if spec:
         note_unread_keys(imported, document, spec_path, ("name", "partitionCount", "replicas", "configs", *REFERENCES))
@@ -73,7 +72,7 @@ def _parse_connector(document: Document, path: Path, data: dict[str, Any], impor
         config["connector.class"] = to_text(spec["class"])
     if spec.get("taskMax") is not None:
         config["tasks.max"] = str(read_count(document, (*spec_path, "taskMax"), spec["taskMax"], 1, imported))
-    rules = _read_labels(document, path, data, imported)
+    rules = read_labels(document, (*path, "metadata"), imported)
     add_connector(imported, document, (*path, "metadata", "name"), name, config, rules=rules)
     note_unread_keys(imported, document, spec_path, ("name", "class", "taskMax", "configs", *REFERENCES))
 
@@ -87,8 +86,3 @@ def _read_name(document: Document, path: Path, data: dict[str, Any]) -> str:
     metadata = read_map(document, (*path, "metadata"), data.get("metadata"), required=True)
     given = _read_spec(document, path, data).get("name")
     return read_name(document, (*path, "metadata", "name"), given or metadata.get("name"))
-
-
-def _read_labels(document: Document, path: Path, data: dict[str, Any], imported: ImportedResources) -> Rules:
-    metadata = read_map(document, (*path, "metadata"), data.get("metadata"), required=True)
-    return read_labels(document, (*path, "metadata"), metadata, imported)

@@ -116,7 +116,7 @@ def _parse_topic(document: Document, path: Path, maps: Maps, imported: ImportedR
         read_count(document, (*spec_path, "partitions"), spec.get("partitions"), -1, imported),
         read_count(document, (*spec_path, "replicas"), spec.get("replicas"), -1, imported),
         config,
-        rules=read_labels(document, (*path, "metadata"), metadata, imported),
+        rules=read_labels(document, (*path, "metadata"), imported),
     )
     note_unread_keys(imported, document, spec_path, ("partitions", "replicas", "configs", "configMapRefs"))
 
@@ -133,7 +133,7 @@ def _parse_connector(document: Document, path: Path, imported: ImportedResources
     if spec.get("tasksMax") is not None:
         config["tasks.max"] = str(read_count(document, (*spec_path, "tasksMax"), spec["tasksMax"], 1, imported))
     initial_state = read_state(document, (*spec_path, "state"), spec.get("state"))
-    rules = read_labels(document, (*path, "metadata"), metadata, imported)
+    rules = read_labels(document, (*path, "metadata"), imported)
     add_connector(imported, document, (*path, "metadata", "name"), name, config, initial_state, rules=rules)
     labels = read_map(document, (*path, "metadata", "labels"), metadata.get("labels"))
     imported.add_to_cluster("Connect cluster", labels.get(CLUSTER_LABEL), name)

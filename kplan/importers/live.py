@@ -23,17 +23,18 @@ def is_selected(address: Address, globs: Sequence[str], internal: Collection[str
     """Return whether the globs select the address: internal topics only by their exact name."""
     if address.kind == "topic" and (is_internal(address.name) or address.name in internal):
         return any(glob in (address.name, str(address)) for glob in globs)
-    return not globs or any(_matches(address, glob) for glob in globs)
+    return not globs or any(matches_glob(address, glob) for glob in globs)
 
 
-def _matches(address: Address, glob: str) -> bool:
+def matches_glob(address: Address, glob: str) -> bool:
+    """Return whether a glob matches an address, or its name alone."""
     return fnmatch.fnmatchcase(str(address), glob) or fnmatch.fnmatchcase(address.name, glob)
 
 
 def find_unmatched_globs(globs: Iterable[str], addresses: Iterable[Address]) -> tuple[str, ...]:
     """Return the globs that match nothing."""
     all_addresses = list(addresses)
-    return tuple(glob for glob in globs if not any(_matches(address, glob) for address in all_addresses))
+    return tuple(glob for glob in globs if not any(matches_glob(address, glob) for address in all_addresses))
 
 
 def select_live(

@@ -23,7 +23,6 @@ from kplan.importers.reading import (
 )
 from kplan.importers.resources import ImportedResources
 from kplan.language.source import Document
-from kplan.model import Rules
 
 CLUSTER: Final = "connectCluster"
 
@@ -63,7 +62,7 @@ def _parse_topic(document: Document, imported: ImportedResources) -> None:
         read_count(document, (*path, "partitions"), spec.get("partitions"), -1, imported),
         read_count(document, (*path, "replicationFactor"), spec.get("replicationFactor"), -1, imported),
         read_settings(document, (*path, "configs"), spec.get("configs"), imported),
-        rules=_read_labels(document, imported),
+        rules=read_labels(document, ("metadata",), imported),
     )
     note_unread_keys(imported, document, path, ("partitions", "replicationFactor", "configs"))
 
@@ -77,15 +76,12 @@ def _parse_connector(document: Document, imported: ImportedResources) -> None:
     else:
         own = {key: value for key, value in spec.items() if key != CLUSTER}
         config = read_settings(document, ("spec",), own, imported)
-    add_connector(imported, document, ("metadata", "name"), name, config, rules=_read_labels(document, imported))
+    add_connector(
+        imported, document, ("metadata", "name"), name, config, rules=read_labels(document, ("metadata",), imported)
+    )
     imported.add_to_cluster("Connect cluster", spec.get(CLUSTER), name)
 
 
 def _read_name(document: Document) -> str:
     metadata = read_map(document, ("metadata",), document.data.get("metadata"), required=True)
     return read_name(document, ("metadata", "name"), metadata.get("name"))
-
-
-def _read_labels(document: Document, imported: ImportedResources) -> Rules:
-    metadata = read_map(document, ("metadata",), document.data.get("metadata"), required=True)
-    return read_labels(document, ("metadata",), metadata, imported)

@@ -251,22 +251,23 @@ def to_text(value: Any) -> str:
 
 
 # -- resources --------------------------------------------------------------------------------------------------------
-def read_labels(
-    document: Document, path: Path, metadata: Mapping[str, Any], imported: ImportedResources, key: str = "labels"
-) -> Rules:
-    """Return the labels of a resource's metadata at `path`, of which `team` is its team.
+def read_labels(document: Document, path: Path, imported: ImportedResources) -> Rules:
+    """Return the `labels` of a resource's metadata, which are at `path`; of them `team` is its team.
 
     Those with a prefix (`strimzi.io/cluster`) are for programs and left out. Raises Invalid.
     """
     labels: dict[str, str] = {}
-    for name, value in read_map(document, (*path, key), metadata.get(key)).items():
+    metadata: Any = document.data
+    for step in path:
+        metadata = metadata[step]
+    for name, value in read_map(document, (*path, "labels"), metadata.get("labels")).items():
         text = to_text(value)
         if "/" in str(name):
             continue
         if LABEL.fullmatch(str(name)) and 0 < len(text) <= MAX_LABEL and not TEMPLATE.search(text):
             labels[str(name)] = text
         else:
-            imported.note(f"label {name} is not carried over", document.key_at(*path, key, name))
+            imported.note(f"label {name} is not carried over", document.key_at(*path, "labels", name))
     team = labels.pop("team") if TEAM.fullmatch(labels.get("team", "")) else ""
     return Rules(team=team, labels=frozen(labels))
 

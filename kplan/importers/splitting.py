@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Final
 
+from kplan.importers.live import matches_glob
 from kplan.importers.resources import ImportedResources
 from kplan.kinds.acl.binding import AclBinding
 from kplan.kinds.quota.quota import Quota
@@ -54,9 +55,9 @@ def split_into_stacks(
 
 
 def _find_pattern(resource: Resource, patterns: Mapping[str, tuple[str, ...]]) -> str:
-    names = (str(resource.address), resource.name, _name_of_topics(resource))
+    topics = _name_of_topics(resource)
     for stack, globs in patterns.items():
-        if any(fnmatchcase(name, glob) for glob in globs for name in names):
+        if any(matches_glob(resource.address, glob) or fnmatchcase(topics, glob) for glob in globs):
             return stack
     return ""
 

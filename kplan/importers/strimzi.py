@@ -92,7 +92,7 @@ def _parse_topic(document: Document, path: Path, data: dict[str, Any], imported:
         read_count(document, (*spec_path, "partitions"), spec.get("partitions"), -1, imported),
         read_count(document, (*spec_path, "replicas"), spec.get("replicas"), -1, imported),
         read_settings(document, (*spec_path, "config"), spec.get("config"), imported),
-        rules=read_labels(document, (*path, "metadata"), metadata, imported),
+        rules=read_labels(document, (*path, "metadata"), imported),
     )
     if spec:
         note_unread_keys(imported, document, spec_path, ("topicName", "partitions", "replicas", "config"))
@@ -113,7 +113,7 @@ def _parse_connector(document: Document, path: Path, data: dict[str, Any], impor
     )  # `pause` is the older one
     name = read_name(document, (*path, "metadata", "name"), metadata.get("name"))
     initial_state = read_state(document, (*spec_path, "state"), declared_state)
-    rules = read_labels(document, (*path, "metadata"), metadata, imported)
+    rules = read_labels(document, (*path, "metadata"), imported)
     add_connector(imported, document, (*path, "metadata", "name"), name, config, initial_state, rules=rules)
     _add_to_cluster(document, path, metadata, name, "Connect cluster", imported)
     note_unread_keys(imported, document, spec_path, ("class", "tasksMax", "config", "state", "pause"))

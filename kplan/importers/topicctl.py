@@ -50,7 +50,7 @@ def _parse_topic(document: Document, imported: ImportedResources) -> None:
     name_path: Path = ("meta", "name")
     partitions = read_count(document, ("spec", "partitions"), spec.get("partitions"), -1, imported)
     replicas = read_count(document, ("spec", "replicationFactor"), spec.get("replicationFactor"), -1, imported)
-    labels = read_labels(document, ("meta",), meta, imported)
+    labels = read_labels(document, ("meta",), imported)
     rules = replace(labels, description=str(meta.get("description") or "").strip())
     add_topic(imported, document, name_path, name, partitions, replicas, config, rules=rules)
     placement = read_map(document, ("spec", "placement"), spec.get("placement"))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from kplan.diagnostics import Diagnostic, Invalid, codes, error, warning
 from kplan.model import Stack
+from kplan.project.git import GitFailure, run_git
 from kplan.project.stack_files import SUFFIXES
 from kplan.values import dataclass
 
@@ -75,12 +75,11 @@ def _split(output: bytes) -> list[str]:
 def _run_git(folder: Path, *words: str, may_fail: bool = False) -> bytes:
     """Return what git prints. Raises Invalid where it fails, unless it may."""
     try:
-        ended = subprocess.run(["git", *words], cwd=folder, capture_output=True, timeout=GIT_TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as e:
+        return run_git(folder, words, GIT_TIMEOUT_S)
+    except GitFailure as e:
+        if may_fail:
+            return b""
         raise _make_error(str(e)) from e
-    if ended.returncode and not may_fail:
-        raise _make_error(ended.stderr.decode(errors="replace").strip() or f"git {words[0]} failed")
-    return b"" if ended.returncode else ended.stdout
 
 
 def _make_error(reason: str) -> Invalid:

@@ -29,7 +29,7 @@ from kplan.project.expand import Inputs, expand
 from kplan.project.overrides import find_unmatched
 from kplan.project.process import BOOTSTRAP, CONNECT_URL, find_referenced_variables, list_set_connection_variables
 from kplan.project.secrets import ProviderOutputs, SecretProblem, SecretSource
-from kplan.project.sharing import SharedFiles
+from kplan.project.shared_files import SharedFiles
 from kplan.project.stack_files import CONFIG, SUFFIXES, find_in_folder, find_in_project, read_listed
 from kplan.project.stacks import find_conflicts, find_shared_addresses
 from kplan.values import dataclass

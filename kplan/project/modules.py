@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Final
 
 from kplan.diagnostics import Diagnostic, Invalid, Span, codes, error
 from kplan.language.source import Document
+from kplan.project.git import GitFailure, run_git
 from kplan.values import dataclass
 
 LOCK: Final = "kplan.lock"
@@ -25,6 +25,7 @@ LOCK_VERSION: Final = 1
 MAX_FILES: Final = 20_000
 ALLOWED_PROTOCOLS: Final = "https:http:ssh:git:file"
 CREDENTIALS: Final = re.compile(r"//[^/@\s]+@")
+OF_ANOTHER_REPOSITORY: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # variables of git
 FETCH_HELP: Final = "`kplan modules` fetches what kplan.yaml pins"
 
 
@@ -128,9 +129,11 @@ def fetch_module(module: Module, root: Path) -> LockedModule:
         work = Path(made, "work")
         work.mkdir()
         _run_git(module, work, "init", "--quiet")
-        if not _try_git(module, work, "fetch", "--quiet", "--depth=1", "--", module.git, module.commit):
-            everything = ("+refs/heads/*:refs/kplan/*", "+refs/tags/*:refs/kplan-tags/*")  # of servers without wants
-            _run_git(module, work, "fetch", "--quiet", "--", module.git, *everything)
+        try:
+            _run_git(module, work, "fetch", "--quiet", "--depth=1", "--", module.git, module.commit)
+        except Invalid:  # a server that gives only what a branch or a tag names
+            _run_git(module, work, "fetch", "--quiet", "--", module.git, "+refs/heads/*:refs/kplan/*",
+                     "+refs/tags/*:refs/kplan-tags/*")  # fmt: skip
         _run_git(module, work, "checkout", "--quiet", "--detach", module.commit)
         shutil.rmtree(work / ".git")
         if sum(1 for _ in _list_files(work)) > MAX_FILES:
@@ -141,41 +144,17 @@ def fetch_module(module: Module, root: Path) -> LockedModule:
 
 
 def _run_git(module: Module, folder: Path, *words: str) -> None:
-    problem = _call_git(folder, words)
-    if problem is not None:
-        summary, help = "a module cannot be fetched", "kplan calls git as you would: check the address and your access"
-        detail = f"module {module.name}, git {words[0]}: {problem}"
-        raise Invalid([error(codes.K119, summary, detail, span=module.span, help=help)])
-
-
-def _try_git(module: Module, folder: Path, *words: str) -> bool:
-    return _call_git(folder, words) is None
-
-
-def _call_git(folder: Path, words: tuple[str, ...]) -> str | None:
-    """Return why git failed; None where it did not. No hook runs, and no link is made."""
-    command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.symlinks=false", "-c", "core.autocrlf=false",
-               "-c", "advice.detachedHead=false", *words]  # fmt: skip
-    process = {**_without_git(os.environ), "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": ALLOWED_PROTOCOLS}
+    """Run git without hooks, links and questions. Raises Invalid."""
+    settings = ("core.hooksPath=/dev/null", "core.symlinks=false", "core.autocrlf=false", "advice.detachedHead=false")
+    own = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_REPOSITORY}
+    process = {**own, "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": ALLOWED_PROTOCOLS}
     try:
-        ended = subprocess.run(
-            command, cwd=folder, env=process, capture_output=True, timeout=GIT_TIMEOUT_S, check=False
-        )
-    except FileNotFoundError:
-        return "git is not installed"
-    except (OSError, subprocess.TimeoutExpired) as e:
-        return str(e)
-    lines = ended.stderr.decode("utf-8", "replace").strip().splitlines()
-    return (
-        None if ended.returncode == 0 else CREDENTIALS.sub("//…@", lines[-1] if lines else f"exit {ended.returncode}")
-    )
-
-
-def _without_git(process: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables without those by which git finds another repository."""
-    return {
-        name: value for name, value in process.items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
-    }
+        run_git(folder, [*(word for each in settings for word in ("-c", each)), *words], GIT_TIMEOUT_S, process)
+    except GitFailure as e:
+        reason = CREDENTIALS.sub("//…@", str(e).splitlines()[-1])
+        detail = f"module {module.name}, git {words[0]}: {reason}"
+        help = "kplan calls git as you would: check the address and your access"
+        raise Invalid([error(codes.K119, "a module cannot be fetched", detail, span=module.span, help=help)]) from e
 
 
 def report_unknown_module(name: str, modules: Mapping[str, Module], span: Span) -> Diagnostic:

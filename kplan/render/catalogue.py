@@ -4,38 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from kplan.kinds.registry import KINDS
 from kplan.render.html import SURROGATES, make_environment, make_policy, read_part
+from kplan.render.links import make_source_url
 from kplan.render.steps import format_attribute
-from kplan.render.text import clean
+from kplan.render.text import Context, clean
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from kplan.inspect.catalogue import CatalogueEntry
 
 
-KEPT: Final = ("retention.ms", "retention.bytes")
-
-
 @dataclass(frozen=True, slots=True)
 class CatalogueHead:
-    """What the page says about itself. `source_url` has {commit}, {path} and {line}; empty without a repository."""
+    """What the page says about itself, and the commit of the files; empty where it is not known."""
 
     env: str
     made_at: str
-    source_url: str = ""
     commit: str = ""
-    base: str = ""  # the working folder in the repository
 
 
-def render_catalogue(entries: Sequence[CatalogueEntry], head: CatalogueHead) -> str:
+def render_catalogue(entries: Sequence[CatalogueEntry], head: CatalogueHead, context: Context) -> str:
     """Return the page. What comes from a stack is data in it, and only its script shows it, as text."""
     from markupsafe import Markup
 
     style, script = read_part("plan.css") + read_part("catalogue.css"), read_part("catalogue.js")
-    data = json.dumps([_encode_entry(entry, head) for entry in entries], ensure_ascii=False, separators=(",", ":"))
+    data = json.dumps(
+        [_encode_entry(entry, head, context) for entry in entries], ensure_ascii=False, separators=(",", ":")
+    )
     for character in "<>&\u2028\u2029":
         data = data.replace(character, f"\\u{ord(character):04x}")
     text = make_environment().get_template("catalogue.html.j2").render(
@@ -49,8 +47,10 @@ def render_catalogue(entries: Sequence[CatalogueEntry], head: CatalogueHead) -> 
     return SURROGATES.sub("�", text)
 
 
-def _encode_entry(entry: CatalogueEntry, head: CatalogueHead) -> Mapping[str, Any]:
+def _encode_entry(entry: CatalogueEntry, head: CatalogueHead, context: Context) -> Mapping[str, Any]:
     """Return what the page's script reads; keys that would be empty are left out."""
+    place = dict(zip(("path", "line"), entry.place, strict=True)) if entry.place else None
+    attributes = list(_list_attributes(entry))
     known = {
         "address": entry.address,
         "kind": entry.kind,
@@ -60,32 +60,15 @@ def _encode_entry(entry: CatalogueEntry, head: CatalogueHead) -> Mapping[str, An
         "labels": [f"{key}={value}" for key, value in entry.labels.items()],
         "description": entry.description,
         "place": ":".join(map(str, entry.place)) if entry.place else "",
-        "url": _find_url(entry, head),
-        "summary": _summarize(entry),
-        "attributes": [[key, value, entry.sources.get(path, "")] for path, key, value in _list_attributes(entry)],
+        "url": make_source_url({"stack": {"commit": head.commit}}, place, context),
+        "summary": KINDS[entry.kind].views.summarize(entry.fields) if entry.fields else "",
+        "attributes": [[key, value, entry.sources.get(path, "")] for path, key, value in attributes],
         "text": entry.text,
         "fed_by": entry.fed_by,
         "feeds": entry.feeds,
         "related": entry.related,
     }
     return {key: value for key, value in known.items() if value}
-
-
-def _summarize(entry: CatalogueEntry) -> str:
-    """Return a line about the resource: of one that keeps records, for how long."""
-    if not entry.fields:
-        return ""
-    config = entry.fields.get("config") or {}
-    kept = [_format(key, config[key]) for key in KEPT if config.get(key) not in (None, "-1")]
-    times = [text.rpartition("(")[2].rstrip(")") for text in kept if "(" in text]
-    return ", ".join([KINDS[entry.kind].views.summarize(entry.fields), *(f"kept {text}" for text in times)])
-
-
-def _find_url(entry: CatalogueEntry, head: CatalogueHead) -> str:
-    if not (entry.place and head.source_url and head.commit):
-        return ""
-    path = "/".join(filter(None, (head.base, entry.place[0])))
-    return head.source_url.format(commit=head.commit, path=path, line=entry.place[1])
 
 
 def _list_attributes(entry: CatalogueEntry) -> Iterator[tuple[str, str, str]]:

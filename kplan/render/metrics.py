@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from kplan.diagnostics import CapabilityMissing
-from kplan.inspect.status import ERROR
+from kplan.inspect.status import ERROR, HEALTHY
 from kplan.inspect.watch import ACTIVE, FAILED, STANDBY
 from kplan.kinds.registry import KINDS
 from kplan.values import dataclass
@@ -93,7 +93,7 @@ def _list_status_series(document: Mapping[str, Any], env: str) -> Iterator[_Seri
     yield _Series("kplan_servers_reachable", "Whether the servers answer.", [(base, reachable)])
     if not reachable:
         return
-    healthy = document["status"] == "healthy"
+    healthy = document["status"] == HEALTHY
     yield _Series("kplan_healthy", "Whether all that the stacks declare is there and runs.", [(base, healthy)])
     counts: list[tuple[Labels, float]] = []
     for name, kind in KINDS.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from kplan.kinds.acl.authorizer import covers
@@ -16,11 +17,10 @@ from kplan.model.fields import Json
 UNTYPED = ("transactional_id", "streams")  # lines whose names are all of one sort
 
 
-def _may_name(binding: AclBinding, topic: str) -> bool:
-    """Return whether the binding is about a topic of this name, as far as the pattern says."""
-    if binding.pattern == PatternType.PREFIXED:
-        return topic.startswith(binding.resource_name)
-    return binding.resource_name in (topic, "*")
+@lru_cache(maxsize=16)
+def _make_example(topic: str) -> AclBinding:
+    """Return a binding of the topic alone, to compare others with."""
+    return make_binding("User:any", "allow", "Read", ResourceType.TOPIC, topic)
 
 
 class AclViews(Views[AclBinding]):
@@ -38,10 +38,8 @@ class AclViews(Views[AclBinding]):
     def is_related(self, binding: AclBinding, address: Address, principals: Collection[str]) -> bool:
         if address.kind != ResourceType.TOPIC:
             return binding.principal in principals
-        if not _may_name(binding, address.name):
-            return False
-        own = make_binding("User:any", "allow", "Read", ResourceType.TOPIC, address.name)
-        return covers(replace(binding, host=ANY_HOST), own)
+        anywhere = binding if binding.host == ANY_HOST else replace(binding, host=ANY_HOST)
+        return covers(anywhere, _make_example(address.name))
 
     def find_principals(self, binding: AclBinding) -> Collection[str]:
         return (binding.principal,)

@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import requests
 
 from kplan.app.agent import Agent, AgentRequest
+from kplan.app.exposition import Answers, open_http_server
 from kplan.app.load import load_stacks
 from kplan.app.runtime import Runtime
 from kplan.diagnostics import KplanError
@@ -95,6 +97,20 @@ def test_what_is_gone_or_a_danger_is_told_and_left_alone(tmp_path: Path) -> None
     agent.close()
 
 
+def test_what_somebody_else_put_back_meanwhile_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched(tmp_path)
+    change(watched.shell, "shop.orders", "retention.ms", "1000")
+    agent = watched.agent(heals_config=True)
+    monkeypatch.setattr(
+        "kplan.app.agent.refuse_unplannable",
+        lambda *arguments: change(watched.shell, "shop.orders", "retention.ms", "604800000"),
+    )
+    agent.read_once()
+    agent.close()
+    assert agent.seen.phase == ACTIVE and agent.seen.healed == {} and agent.seen.refused == {}
+    assert len(watched.shell.kplan("history", "--format", "json").json["runs"]) == 1
+
+
 def test_a_file_with_errors_leaves_the_stacks_as_they_were(tmp_path: Path) -> None:
     watched = Watched(tmp_path)
     agent = watched.agent()
@@ -159,9 +175,9 @@ def test_a_loop_that_hangs_is_not_alive(tmp_path: Path) -> None:
 
 def test_six_hundred_readings_take_no_more_memory_than_sixty(tmp_path: Path) -> None:
     watched = Watched(tmp_path)
-    watched.agent(cycles=60).run(threading.Event())
+    watched.agent(readings=60).run(threading.Event())
     before = usage()
-    watched.agent(cycles=600).run(threading.Event())
+    watched.agent(readings=600).run(threading.Event())
     after = usage()
     assert after[0] <= 1.1 * before[0] and after[1] == before[1], (before, after)
 
@@ -192,3 +208,17 @@ def test_the_command_says_what_is_wrong_with_its_flags(tmp_path: Path) -> None:
     ended = shell.kplan("agent", "stack.yaml", "--listen", "", "--readings", "2", "--interval", "50ms")
     assert "watching shop in local" in ended.err
     assert "K339" in shell.kplan("agent", "stack.yaml", "--listen", "203.0.113.1:1", expect=1).err
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_metrics_are_served_at_both_sorts_of_addresses(host: str) -> None:
+    answers = Answers(lambda: "metrics", "text/plain", lambda: (503, {"phase": "failed"}))
+    try:
+        with open_http_server(host.strip("[]"), 0, answers) as address:
+            assert address.startswith(f"http://{host}:")
+            assert requests.get(f"{address}/metrics", timeout=5).text == "metrics"
+            assert requests.get(f"{address}/healthz", timeout=5).status_code == 503
+            assert requests.get(f"{address}/", timeout=5).status_code == 404
+    except KplanError as e:
+        assert host == "[::1]", e
+        pytest.skip("this machine has no IPv6")
