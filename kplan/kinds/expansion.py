@@ -92,6 +92,7 @@ class ExpansionContext:
     resources: dict[Address, Resource] = field(default_factory=dict)
     internal: set[str] = field(default_factory=set)  # topics that only a template asked for
     undeclared: dict[str, list[str]] = field(default_factory=dict)  # topics a connector writes besides, by its name
+    classes: dict[str, tuple[Layer, Mapping[str, Any]]] = field(default_factory=dict)  # of topics, as far as read
     written: dict[str, Layer] = field(default_factory=dict)  # what `topics:` itself says of a topic
     # Topics that connectors write to, with what reports those of them that nothing declares.
     expected: list[tuple[Callable[[Sequence[str]], None], list[str]]] = field(default_factory=list)

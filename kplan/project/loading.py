@@ -505,8 +505,6 @@ class ProjectReader:
         document, included = _include(self, document)
         if document is None:
             return None
-        document, problems_of_classes = including.apply_classes(document)
-        self.problems += problems_of_classes
         used_files: dict[str, File] = {shown: self.files[shown] for shown in (self.show_path(path), *included)}
         rules = (document.data.get("variables") or {}).values()
         self.declared_variables |= {str(rule["env"]) for rule in rules if isinstance(rule, dict) and rule.get("env")}

@@ -22,7 +22,7 @@ from tests.fakes.webhook import Receiver, receiving
 from tests.services import ConnectWorker, KafkaCluster
 from tests.services.downloads import plugin_path
 from tests.services.process import free_port
-from tests.services.test_walk import set_on
+from tests.services.test_walk import environment, set_on
 from tests.shell import Shell
 
 READINGS = (60, 600) if os.environ.get("KPLAN_TEST_READINGS") else (60, 150)
@@ -87,21 +87,11 @@ class RunningAgent:
 def test_an_agent_watches_through_all_that_happens(tmp_path: Path, receiver: Receiver) -> None:
     url, bodies = receiver
     with KafkaCluster() as kafka, ConnectWorker(kafka.bootstrap, plugin_path()) as connect:
-        environment = {"HOOK": url, "PASSWORD": PASSWORD}
-        shell = Shell(tmp_path, environment, (PASSWORD,))
-        shell.write(
-            "kplan.yaml",
-            f"""\
-version: 1
-default: dev
-environments:
-  dev:
-    kafka: {{bootstrap.servers: "{kafka.bootstrap}"}}
-    connect: {{url: "{connect.url}"}}
-    timeouts: {{request: 3s, settle: 60s}}
-    notify: [{{webhook: "{{{{ env.HOOK }}}}", when: [drift, health, success]}}]
-""",
-        )
+        variables = {"HOOK": url, "PASSWORD": PASSWORD}
+        shell = Shell(tmp_path, variables, (PASSWORD,))
+        short = environment(kafka, connect).replace("request: 10s", "request: 3s")  # an outage is seen sooner
+        hook = '    notify: [{webhook: "{{ env.HOOK }}", when: [drift, health, success]}]\n'
+        shell.write("kplan.yaml", short + hook)
         shell.write(
             "stacks/lines.yaml",
             f"""\
@@ -119,12 +109,12 @@ connectors:
         )
         shell.kplan("apply", "--yes")
         bodies.clear()
-        agent = RunningAgent(tmp_path, environment, "--interval", "0.2s", "--heal", "config")
+        agent = RunningAgent(tmp_path, variables, "--interval", "0.2s", "--heal", "config")
         try:
             agent.wait(lambda: agent.readings() > 2, "it reads")
             assert agent.metric("kplan_healthy", env="dev") == 1
             assert agent.metric("kplan_connector_tasks", connector="agent-sink", state="running") == 1
-            watch_standby(agent, RunningAgent(tmp_path, environment, "--interval", "0.2s"))
+            watch_standby(agent, RunningAgent(tmp_path, variables, "--interval", "0.2s"))
             put_back_a_config(agent, kafka, bodies)
             find_a_failed_task(agent, kafka, connect, bodies)
             outlive_a_broker(agent, kafka, bodies)
@@ -134,7 +124,7 @@ connectors:
         assert agent.process.returncode == 0, agent.log.read_text()
         assert PASSWORD not in agent.log.read_text() + json.dumps(bodies)
         assert "Traceback" not in agent.log.read_text()
-        keep_its_size(tmp_path, environment)
+        keep_its_size(tmp_path, variables)
 
 
 def outcomes(bodies: list[dict[str, Any]]) -> list[str]:
@@ -210,9 +200,9 @@ def outlive_a_worker(agent: RunningAgent, connect: ConnectWorker, bodies: list[d
     assert outcomes(bodies)[:2] == ["unreachable", "reachable"]
 
 
-def keep_its_size(folder: Path, environment: dict[str, str]) -> None:
+def keep_its_size(folder: Path, variables: dict[str, str]) -> None:
     """Many readings later it has the memory and the descriptors of the first ones."""
-    agent = RunningAgent(folder, environment, "--interval", "0.05s")
+    agent = RunningAgent(folder, variables, "--interval", "0.05s")
     try:
         first, last = READINGS
         agent.wait(lambda: agent.readings() >= first, f"{first} readings", 120)

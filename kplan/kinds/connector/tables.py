@@ -11,7 +11,7 @@ from kplan.language import limits as bounded
 from kplan.language.template import PLAIN_NAME, regex
 from kplan.values import dataclass
 
-TOPIC_SETTINGS = ("partitions", "replication_factor", "config")
+TOPIC_SETTINGS = ("class", "partitions", "replication_factor", "config")
 DATABASE = re.compile(r"([\w$#@ -]+)\\?\.")  # what a pattern begins with, where that is no pattern itself
 ENTRY = re.compile(r"(?:\\.?|[^\\,])+", re.DOTALL)  # of a list: a comma of an expression has a backslash before it
 COMMA = re.compile(r"(\\.)|,", re.DOTALL)

@@ -16,9 +16,10 @@ from kplan.kinds.connector.shorthands import find_place
 from kplan.kinds.connector.tables import Table, describes_topic, include_list, is_pattern, split, unescape_name
 from kplan.kinds.connector.templates import Blueprint
 from kplan.kinds.expansion import KEY, ExpansionContext
-from kplan.kinds.topic.settings import BUILT_IN, Layer, layer, only, rules, stack_layers
+from kplan.kinds.topic.classes import find_own_layer, find_own_rules
+from kplan.kinds.topic.settings import BUILT_IN, Layer, layer, only, stack_layers
 from kplan.language.template import Scope, topic_name
-from kplan.model import Address, Text, Topic
+from kplan.model import Address, Rules, Text, Topic
 from kplan.values import dataclass
 
 BESIDE_CONNECT = ("history", "signals")  # roles of topics that the connector reads or writes itself: no transform
@@ -55,7 +56,9 @@ class Feeds:
             span, note = self.expansion.document.key_at(*at), f"of connector/{self.of.full_name}"
             above = [BUILT_IN, self.of.defaults(), *self.expansion.outer, *defaults.list_layers()]
             layers = [*above, self._own_layer("topic", settings, at)]
-            self.expansion.add(self.expansion.topics.topic(name, stack_layers(layers), span, note, rules(settings)))
+            self.expansion.add(
+                self.expansion.topics.topic(name, stack_layers(layers), span, note, self._own_rules(settings, at))
+            )
 
     def _topics_of_tables(
         self,
@@ -129,14 +132,19 @@ class Feeds:
         layers = stack_layers([BUILT_IN, self.of.defaults(), *self.expansion.outer, *own])
         span = self._place(table.at)
         note = f"for table {table.name} of connector/{self.of.full_name}"
-        made = self.expansion.topics.topic(topic, layers, span, note, rules({**table.settings, **settings}))
+        made = self.expansion.topics.topic(
+            topic, layers, span, note, self._own_rules({**table.settings, **settings}, at or table.at)
+        )
         if again:
             self.expansion.resources[made.address] = made
         else:
             self.expansion.add(made)
 
+    def _own_rules(self, settings: Mapping[str, Any], at: KEY) -> Rules:
+        return find_own_rules(self.expansion, settings, at)
+
     def _own_layer(self, source: str, settings: Mapping[str, Any], at: KEY) -> Layer:
-        return layer(settings, source, self.expansion.spans(at, settings))
+        return find_own_layer(self.expansion, source, settings, at)
 
     def _place(self, at: KEY) -> Span:
         return self.expansion.document.key_at(*at) if isinstance(at[-1], str) else self.expansion.document.at(*at)
@@ -209,7 +217,7 @@ class Feeds:
         if at:
             layers.append(self._own_layer("topic", said, at))
         place = self.expansion.document.key_at(*(at or self.of.path))
-        span, its_rules = (other.origin.span, other.rules) if other is not None else (place, rules(said))
+        span, its_rules = (other.origin.span, other.rules) if other is not None else (place, self._own_rules(said, at))
         note = f"{role} of connector/{self.of.full_name}"
         topic = self.expansion.topics.topic(name, stack_layers(layers), span, note, its_rules)
         self._safe(topic, role)

@@ -9,7 +9,8 @@ from kplan.diagnostics import Diagnostic, Span, codes, error
 from kplan.kinds.expansion import KEY, ExpansionContext, Override
 from kplan.kinds.language import Language
 from kplan.kinds.topic import collisions, internal
-from kplan.kinds.topic.settings import BUILT_IN, Layer, TopicSetting, layer, rules, stack_layers
+from kplan.kinds.topic.classes import find_own_layer, find_own_rules
+from kplan.kinds.topic.settings import BUILT_IN, Layer, TopicSetting, layer, stack_layers
 from kplan.model import STATE_TOPIC
 
 TOPIC_KEYS = ("for_each", "topic", "role", "partitions", "replication_factor", "config", "ignore_topic", "…",
@@ -79,10 +80,10 @@ def _expand_block(context: ExpansionContext, key: str) -> None:
         own = context.block({k: v for k, v in block.items() if k != "for_each"}, path, scope)
         if own is None:
             continue
-        settings = context.written[str(name)] = layer(own, "topic", context.spans(path, block))
+        settings = context.written[str(name)] = find_own_layer(context, "topic", own, path)
         span = context.document.key_at(*path)
         layers = stack_layers([BUILT_IN, *context.outer, settings])
-        context.add(context.topics.topic(str(name), layers, span, "", rules(own)))
+        context.add(context.topics.topic(str(name), layers, span, "", find_own_rules(context, own, path)))
 
 
 def _refuse_own_state(context: ExpansionContext) -> Iterable[Diagnostic]:

@@ -70,6 +70,26 @@ def test_maps_are_merged_and_the_stack_wins(tmp_path: Path) -> None:
     assert {file.path for file in loaded.stacks[0].files} == {"kplan.yaml", "common/a.yaml", "stacks/shop.yaml"}
 
 
+def test_the_source_of_a_setting_is_its_class_and_rules_are_the_classes_too(tmp_path: Path) -> None:
+    common = COMMON.replace("compacted: {", "compacted: {protect: true, team: core, labels: {a: '1', b: '2'}, ")
+    stack = (
+        STACK.replace("class: compacted, part", "class: compacted, labels: {b: '3'}, part")
+        .replace("{orders: {class: compacted}}", '{orders: {class: "{{ var.kind }}"}}')
+        .replace("variables: {", "variables: {kind: {default: compacted}, ")
+    )
+    loaded = load(project(tmp_path, **{"common__a.yaml": common, "stacks__shop.yaml": stack}))
+    assert not loaded.has_errors, loaded.diagnostics
+    topics = {a.name: r for a, r in loaded.stacks[0].resources.items() if a.kind == "topic"}
+    table, of_table = topics["shop.table"], topics["cdc.public.orders"]
+    assert table.origin.sources["/config/cleanup.policy"] == "class compacted"
+    assert table.origin.sources["/partitions"] == "topic"
+    assert of_table.origin.sources["/partitions"] == "class compacted"
+    span = of_table.origin.spans["/partitions"]
+    assert (span.path, span.line) == ("common/a.yaml", 5)
+    assert (table.rules.protect, table.rules.team, dict(table.rules.labels)) == (True, "core", {"a": "1", "b": "3"})
+    assert of_table.rules.protect
+
+
 def test_a_later_file_wins_and_places_are_those_of_the_file(tmp_path: Path) -> None:
     second = "version: 1\ndefaults: {topic: {partitions: 9}}\n"
     stack = "version: 1\nstack: shop\ninclude: [common/a.yaml, common/b.yaml]\ntopics: {x: {class: typo}}\n"
