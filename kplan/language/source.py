@@ -267,10 +267,21 @@ _SYNTAX_HELP = (
 )  # fmt: skip
 
 
+# libyaml 0.2.6 and later refuse it themselves, sometimes before they pass on the first event.
+_NESTING_REFUSED = "exceeded maximum nesting depth"
+
+
+def _nested_too_deeply(span: Span) -> Diagnostic:
+    detail = f"More than {MAX_DEPTH} maps and lists are inside each other."
+    return error(codes.K105, "nested too deeply", detail, help="no stack needs more than a few levels", span=span)
+
+
 def _syntax_error(failure: yaml.MarkedYAMLError, lines: Lines) -> Diagnostic:
     mark = failure.problem_mark or failure.context_mark
     offset = min(mark.index, len(lines.text)) if mark else 0
     problem = failure.problem or "unknown"
+    if problem == _NESTING_REFUSED:
+        return _nested_too_deeply(lines.span(offset, min(offset + 1, len(lines.text))))
     context = failure.context or ""
     if failure.context_mark and failure.context_mark.line != (mark.line if mark else -1):
         context += f" that begins in line {failure.context_mark.line + 1 + lines.above}"
@@ -612,12 +623,7 @@ class _Composer:
             self._anchors[event.anchor] = None
         self._stack.append(_Open(event, is_map=is_map, is_key=is_key))
         if len(self._stack) > MAX_DEPTH:
-            self._too_deep(event)
-
-    def _too_deep(self, event: Any) -> None:
-        detail = f"More than {MAX_DEPTH} maps and lists are inside each other."
-        help = "no stack needs more than a few levels"
-        raise _Stop(error(codes.K105, "nested too deeply", detail, help=help, span=self._span(event)))
+            raise _Stop(_nested_too_deeply(self._span(event)))
 
     def _collection_as_key(self, event: Any, parent: _Open) -> None:
         if parent.flow and event.start_mark.index == parent.start + 1 and type(event) is yaml.MappingStartEvent:
@@ -654,7 +660,7 @@ class _Composer:
             help = "write the values out, or use fewer aliases of aliases"
             raise _Stop(error(codes.K105, "aliases grow too large", detail, help=help, span=self._span(event)))
         if len(self._stack) + node.height > MAX_DEPTH:
-            self._too_deep(event)
+            raise _Stop(_nested_too_deeply(self._span(event)))
         start, end = event.start_mark.index, event.end_mark.index
         if self._stack and self._stack[-1].wants_key:
             self._alias_key(event, node, Place(start, end))
