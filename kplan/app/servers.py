@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from kplan.servers.connect.connectors import ConnectConnectors
     from kplan.servers.connect.incremental import Signals
     from kplan.servers.databases.base import Databases
+    from kplan.servers.kafka.topics import KafkaTopics
     from kplan.servers.snapshots import Snapshot
+    from kplan.state.kafka.store import KafkaStore
 
 
 SECTIONS = {KAFKA: "kafka", CONNECT: "connect", REGISTRY: "schema_registry"}  # of an environment, by server
@@ -180,10 +183,28 @@ def _open_topics(opening: Opening) -> Backend:
         from kplan.servers.recorded import Recorded
 
         return Recorded(TOPIC.name, Live())
+    settings = client_settings(environment)
+    if _needs_librdkafka(settings):
+        return _open_all_of_topics(opening, settings)
+    from kplan.servers.kafka.quick_topics import QuickTopics
+
+    open_full = partial(_open_all_of_topics, opening, settings)
+    return cast("Backend", QuickTopics(settings, open_full, environment.request_timeout, opening.tell))
+
+
+def _needs_librdkafka(settings: Mapping[str, Any]) -> bool:
+    """Return whether librdkafka alone can follow these settings."""
+    from kplan.servers.kafka.wire.connection import find_unsuited_setting
+
+    return bool(find_unsuited_setting(settings))
+
+
+def _open_all_of_topics(opening: Opening, settings: Mapping[str, Any]) -> KafkaTopics:
     from kplan.servers.kafka.topics import KafkaTopics
 
+    environment = opening.environment
     return KafkaTopics(
-        client_settings(environment),
+        settings,
         request_timeout=environment.request_timeout,
         settle_timeout=environment.settle_timeout,
         attempts=environment.attempts,
@@ -389,19 +410,14 @@ def open_store(environment: Environment, key: str | None = None) -> Store:
     With a `key`, as KPLAN_KEY is one, its records are signed.
     """
     if environment.kafka and not environment.sqlite:
-        from kplan.state.kafka.store import KafkaStore
+        settings = client_settings(environment)
+        if _needs_librdkafka(settings):
+            return _open_all_of_store(environment, settings, key)
+        from kplan.state.kafka.quick_store import QuickStore
 
-        return KafkaStore(
-            client_settings(environment),
-            environment.kafka_topic,
-            request_timeout=environment.request_timeout,
-            secrets=environment.secrets,
-            session_timeout=environment.session_timeout,
-            attempts=environment.attempts,
-            delay=environment.delay,
-            key=key,
-            places=environment.client_places,
-        )
+        open_full = partial(_open_all_of_store, environment, settings, key)
+        topic, timeout = environment.kafka_topic, environment.request_timeout
+        return cast("Store", QuickStore(settings, topic, key, open_full, timeout))
     if environment.connect and not environment.kafka and not environment.sqlite:
         from kplan.state.recorded import RecordedStore
 
@@ -409,6 +425,22 @@ def open_store(environment: Environment, key: str | None = None) -> Store:
     from kplan.state.sqlite import SqliteStore
 
     return SqliteStore(state_file(environment), key=key)
+
+
+def _open_all_of_store(environment: Environment, settings: Mapping[str, Any], key: str | None) -> KafkaStore:
+    from kplan.state.kafka.store import KafkaStore
+
+    return KafkaStore(
+        settings,
+        environment.kafka_topic,
+        request_timeout=environment.request_timeout,
+        secrets=environment.secrets,
+        session_timeout=environment.session_timeout,
+        attempts=environment.attempts,
+        delay=environment.delay,
+        key=key,
+        places=environment.client_places,
+    )
 
 
 def open_snapshot(snapshot: Snapshot, path: str) -> tuple[Cluster, Store]:

@@ -28,6 +28,7 @@ from kplan.model.history import (
 from kplan.model.journal import Entry
 from kplan.state.base import (
     Holder,
+    Overview,
     UnknownKind,
     Unreadable,
     make_history_key,
@@ -312,6 +313,10 @@ class Log:
         """
         return {address: min(claims.values(), key=lambda claim: (bool(claim.fault), claim.claimed)).owned
                 for address, claims in sorted(self.claims.items()) if claims}  # fmt: skip
+
+    def overview(self) -> Overview:
+        """Return what plans need to know of the state."""
+        return Overview(self.find_owners(), self.open_runs(), self.list_unreadable())
 
     def list_runs(self) -> list[RunLog]:
         """Return the runs that have details, oldest first."""

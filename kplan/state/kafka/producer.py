@@ -53,7 +53,8 @@ class StackProducer:
             "linger.ms": 0,
             "message.max.bytes": 8_000_000,
             "batch.size": 900_000,
-            "compression.type": "lz4",
+            "compression.type": "gzip",  # which Python can read, too
+            "compression.level": 1,
         }
         name = f"{CLIENT_PREFIX}{holder.who}/{holder.run}"
         self._producer = Producer(clients.make_settings(name, **own), logger=clients.library)

@@ -72,7 +72,7 @@ class KafkaStore:
             return self._opened_cluster
 
     def overview(self) -> Overview:
-        return self._read(lambda log: Overview(log.find_owners(), log.open_runs(), log.list_unreadable()))
+        return self._read(Log.overview)
 
     def ledger(self) -> Mapping[Address, Owned]:
         """Return every stack's records. Where two stacks claim one address, the first one owns it."""
