@@ -16,7 +16,28 @@ COLLECTED = 50_000  # objects more than before, until Python looks for cycles: i
 def main(args: Sequence[str] | None = None) -> None:
     """Runs the command line and exits with one of the documented codes; no traceback is shown."""
     gc.set_threshold(COLLECTED)
-    sys.exit(run(args))
+    code = run(args)
+    _leave_quickly(code)
+    sys.exit(code)
+
+
+def _leave_quickly(code: int) -> None:
+    """End the process without taking its objects apart, which costs a plan a tenth of its time.
+
+    Returns where something is still to be done: a thread works, or what was written cannot be flushed.
+    """
+    import atexit
+    import threading
+
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        return
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+    os._exit(code)
 
 
 def run(args: Sequence[str] | None = None) -> int:

@@ -12,7 +12,6 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field, replace
-from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final
 
@@ -373,6 +372,8 @@ def _read_float(text: str) -> Reading:
 
 
 def _read_exponent(text: str) -> Reading:
+    from decimal import Decimal
+
     value = float(text)
     if not math.isfinite(value):
         return Reading(text, "is too large a number")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 import logging
 import re
@@ -72,6 +71,8 @@ class Mask:
 
 def _forms(value: str) -> Iterator[str]:
     """Yield every way in which a server may write `value`, or the part of it that is the secret."""
+    import html
+
     for part in {value, value.strip(), *_parts(value)}:
         yield part
         for coded in (quote(part, safe=""), quote(part), quote_plus(part)):

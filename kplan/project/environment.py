@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
@@ -462,6 +461,8 @@ def _make_environment(name: str, data: dict[str, Any], reader: _Reader, file: Fi
 
 def _read_links(reader: _Reader, path: tuple[str, ...], links: Mapping[str, str]) -> Mapping[str, str]:
     """Return the patterns of links; report the placeholders that have no meaning."""
+    import difflib
+
     for kind, pattern in links.items():
         for placeholder in re.findall(r"\{([^{}]*)\}", pattern):
             if placeholder not in LINK_PLACEHOLDERS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,8 @@ class GitFailure(Exception):
 
 def run_git(folder: Path, words: Sequence[str], timeout: float, process: Mapping[str, str] | None = None) -> bytes:
     """Return what git prints in `folder`; `timeout` is in seconds, `process` its variables. Raises GitFailure."""
+    import subprocess
+
     try:
         ended = subprocess.run(
             ["git", *words], cwd=folder, env=process, capture_output=True, timeout=timeout, check=False

@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -123,6 +121,9 @@ def _list_files(folder: Path) -> Iterator[Path]:
 # -- git --------------------------------------------------------------------------------------------------------------
 def fetch_module(module: Module, root: Path) -> LockedModule:
     """Load the module's commit with the user's own git, and return what to lock. Raises Invalid where git cannot."""
+    import shutil
+    import tempfile
+
     target = module.locate(root)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as made:

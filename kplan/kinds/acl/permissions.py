@@ -6,7 +6,6 @@ Kafka includes Describe in Read, Write, Alter and Delete, and DescribeConfigs in
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -32,6 +31,8 @@ class Acl:
 
     def command(self, principal: str, bootstrap: str) -> str:
         """Return the command that grants the right; ADMIN.properties holds an administrator's login."""
+        import shlex
+
         flag = {"Topic": "--topic", "Group": "--group", "TransactionalId": "--transactional-id"}.get(self.kind)
         arguments = ["kafka-acls.sh", "--bootstrap-server", bootstrap, "--command-config", "ADMIN.properties", "--add"]
         arguments += ["--allow-principal", principal, "--operation", self.operation]

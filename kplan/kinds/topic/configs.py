@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from decimal import Decimal
 from functools import lru_cache
 from typing import Final, TypeAlias
 
@@ -163,6 +162,8 @@ def _ratio(key: ConfigKey, value: str) -> str:
 
 def _java_double(number: float) -> str:
     """Return `Double.toString`: below 0.001 the scientific notation of Java, `1.0E-4`."""
+    from decimal import Decimal
+
     if number == 0 or 1e-3 <= abs(number) < 1e7:
         return repr(abs(number) if number == 0 else number)
     exponent = Decimal(repr(number)).adjusted()

@@ -12,12 +12,12 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from kplan.servers.kafka.wire.encoding import Cursor, Unsuited, encode_bytes, encode_string
-from kplan.servers.kafka.wire.login import MECHANISMS, log_in
 from kplan.values import dataclass
 
 CONNECT_TIMEOUT_S: Final = 2.0
 ANSWER_TIMEOUT_S: Final = 10.0  # without a byte; librdkafka then gets its own time
 MAX_ANSWER_BYTES: Final = 100_000_000  # librdkafka's receive.message.max.bytes
+_MECHANISMS: Final = frozenset({"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"})
 # Settings that this client follows, and those that are nothing to a few requests that only read.
 _FOLLOWED: Final = frozenset({
     "bootstrap.servers", "security.protocol", "sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password",
@@ -51,7 +51,7 @@ def find_unsuited_setting(config: Mapping[str, Any]) -> str:
     protocol = _protocol_of(config)
     if protocol not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
         return "security.protocol"
-    if protocol.startswith("SASL") and _mechanism_of(config) not in MECHANISMS:
+    if protocol.startswith("SASL") and _mechanism_of(config) not in _MECHANISMS:
         return "sasl.mechanism"
     if not str(config.get("sasl.password", "")).isascii():  # SCRAM prepares other passwords by RFC 4013
         return "sasl.password"
@@ -109,6 +109,8 @@ class Connection:
 
     def log_in(self, config: Mapping[str, Any]) -> None:
         """Log in as the settings say. Raises Unsuited where the broker refuses."""
+        from kplan.servers.kafka.wire.login import log_in
+
         mechanism = _mechanism_of(config)
         answer = self.ask(SASL_HANDSHAKE, encode_string(mechanism))
         if answer.take_int16():
@@ -148,7 +150,8 @@ def _connect(server: str, config: Mapping[str, Any], client: str) -> Connection:
     host = host.rpartition("://")[2].strip("[]")
     if not host or not port.isdigit():
         raise Unsuited(f"{server} has no port")
-    stream = socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S)
+    address = host.encode() if host.isascii() else host  # as bytes it needs no rules for international names
+    stream = socket.create_connection((address, int(port)), CONNECT_TIMEOUT_S)
     try:
         stream.settimeout(ANSWER_TIMEOUT_S)
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -12,7 +12,6 @@ from typing import Final
 from kplan.servers.kafka.wire.encoding import Unsuited
 
 HASHES: Final = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
-MECHANISMS: Final = frozenset({"PLAIN", *HASHES})
 MAX_ITERATIONS: Final = 1_000_000  # a server that wants more would only keep this process busy
 
 
