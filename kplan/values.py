@@ -41,10 +41,9 @@ def _make_dataclass(
         bases: list[Any] = [base for base in cls.__mro__[1:] if hasattr(base, "__dataclass_params__")]
         if any(base.__dataclass_params__.frozen is not frozen for base in bases):
             raise TypeError("a frozen class and one that is not do not inherit from each other")
-        made: Any = _add_slots(cls, own)
         inherited = bases[0].__match_args__ if bases else ()
-        made.__match_args__ = (*inherited, *(name for name in own if name not in inherited
-                                             and _is_positional(defaults.get(name))))  # fmt: skip
+        positional = [name for name in own if name not in inherited and _is_positional(defaults.get(name))]
+        made: Any = _add_slots(cls, own, (*inherited, *positional))
         made.__dataclass_params__ = _PARAMETERS[frozen, eq]
         made.__dataclass_fields__ = _LateFields(made, {name: annotations[name] for name in own}, defaults)
         if "__init__" not in made.__dict__:
@@ -56,7 +55,8 @@ def _make_dataclass(
             made.__setattr__, made.__delattr__ = _refuse_value, _refuse_deletion
             _add(made, "__getstate__", _get_state)
             _add(made, "__setstate__", _set_state)
-        return made
+        result: type = made
+        return result
 
     return make
 
@@ -76,11 +76,12 @@ _PARAMETERS = {(frozen, eq): _make_parameters(frozen, eq) for frozen in (True, F
 _OWN_TYPE: Any = dataclasses.fields(dataclasses.make_dataclass("Example", ["a"], eq=False, repr=False))[0]._field_type  # type: ignore[attr-defined]
 
 
-def _add_slots(cls: type, names: Sequence[str]) -> type:
-    """Return the class again, with slots instead of a dictionary."""
+def _add_slots(cls: type, names: Sequence[str], match_args: tuple[str, ...]) -> type:
+    """Return the class again, with slots instead of a dictionary, and what patterns match by position."""
     inherited = {slot for base in cls.__mro__[1:] for slot in base.__dict__.get("__slots__", ())}
     members = {name: value for name, value in cls.__dict__.items()
                if name not in names and name not in ("__dict__", "__weakref__")}  # fmt: skip
+    members["__match_args__"] = match_args
     members["__slots__"] = tuple(name for name in names if name not in inherited)
     made = type(cls)(cls.__name__, cls.__bases__, members)
     made.__qualname__ = cls.__qualname__

@@ -79,7 +79,7 @@ def notifying_refusals(notifier: Notifier, stacks: Sequence[str]) -> Iterator[No
 # -- preparing --------------------------------------------------------------------------------------------------------
 def prepare_stacks(loaded: Loaded, request: PlanRequest, runtime: Runtime) -> Work:
     """Prepare to plan and apply the loaded stacks. Raises Invalid where they cannot be planned."""
-    from kplan.planning.diff import find_needed_addresses
+    from kplan.planning.needed import find_needed_addresses
 
     refuse_unplannable(loaded, loaded.stacks, request)
     return Work(

@@ -42,6 +42,8 @@ def load_and_begin(request: Request, runtime: Runtime) -> tuple[Loaded, OpenEnvi
     with phase("load the files"):
         loaded = _keep_changed(loading.load_project(request, begin), request)
     runtime.learn(loaded.environment, loaded.stacks)
+    if opened is not None and loaded.stacks and not loaded.has_errors:
+        opened = opened.begin_reading(loaded.stacks)
     return loaded, opened
 
 

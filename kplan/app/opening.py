@@ -13,7 +13,10 @@ from kplan.phases import phase
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kplan.app.runtime import Runtime
+    from kplan.model import Stack
     from kplan.planning.reading import Prefetch
     from kplan.project.environment import Environment
     from kplan.servers.base import Cluster
@@ -31,6 +34,14 @@ class OpenEnvironment:
     cluster: Cluster
     store: Store
     begun: Prefetch | None = None
+
+    def begin_reading(self, stacks: Sequence[Stack]) -> OpenEnvironment:
+        """Begin to ask for what the stacks declare, too."""
+        from kplan.planning.reading import begin_reading_declared
+
+        if self.begun is None:
+            return self
+        return replace(self, begun=begin_reading_declared(self.begun, self.cluster, stacks))
 
     def __enter__(self) -> Self:
         return self

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 from kplan.app.problems import mask_problems, problems_by_stack
 from kplan.diagnostics import Invalid, sort_diagnostics
 from kplan.phases import phase
-from kplan.planning.pipeline import Options, make_all, not_for_apply
-from kplan.planning.risk import Accepted
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from kplan.app.runtime import Runtime
     from kplan.model import Stack
     from kplan.planning.document import Plan
+    from kplan.planning.pipeline import Options
     from kplan.project.loading import Loaded
     from kplan.state.base import Holder, Store
 
@@ -55,6 +54,9 @@ class PlanRequest:
 
     def options(self, key: str | None, created_at: str) -> Options:
         """Return what the pipeline is asked for. `key` signs the digests of secrets."""
+        from kplan.planning.pipeline import Options
+        from kplan.planning.risk import Accepted
+
         return Options(
             self.mode,
             self.targets,
@@ -87,6 +89,8 @@ class PlanOutcome:
 
 def refuse_unplannable(loaded: Loaded, stacks: Sequence[Stack], request: PlanRequest) -> None:
     """Raise Invalid where the files have errors, or where a variable of `stacks` has no value that the plan needs."""
+    from kplan.planning.pipeline import not_for_apply
+
     unset = [problem for stack in stacks for problem in not_for_apply(stack)] if request.needs_secrets else []
     if loaded.has_errors or unset:
         raise Invalid([*loaded.diagnostics, *unset])
@@ -100,6 +104,8 @@ def plan_stacks(
     Each plan has the problems of its stack's files among its diagnostics, without secrets. A plan with errors or
     dangers is returned like any other. Raises Unreachable, Denied, Timeout, InterruptedRun and JournalBroken.
     """
+    from kplan.planning.pipeline import make_all
+
     started = time.monotonic()
     if not stacks:
         return PlanOutcome([])

@@ -13,7 +13,7 @@ from kplan.kinds.connector.sensitivity import of_ledger, of_stacks
 from kplan.kinds.nouns import name_several
 from kplan.kinds.registry import KINDS, comparison_of
 from kplan.model import Secret
-from kplan.planning.diff import find_needed_addresses
+from kplan.planning.needed import find_needed_addresses
 from kplan.planning.reading import read_addresses
 from kplan.servers.snapshots import Snapshot, without_secrets
 from kplan.text import count

@@ -65,11 +65,13 @@ def command(
     detailed_exitcode: bool,
 ) -> int:
     session.takes_project = True
-    from kplan.app.plan import find_holders, plan_stacks, refuse_unplannable
-    from kplan.planning.document import sign_documents, to_json
-
     request = make_plan_request(planning, "destroy" if destroy else "apply", from_snapshot=bool(live))
     loaded, opened = _load(session, live)
+    # The servers are answering by now, and meanwhile the rest is imported.
+    from kplan.app.plan import find_holders, plan_stacks, refuse_unplannable
+    from kplan.planning.document import sign_documents, to_json
+    from kplan.render import plain  # noqa: F401
+
     refuse_unplannable(loaded, loaded.stacks, request)
     with opened or session.open(loaded.environment) as opened:
         outcome = plan_stacks(loaded, loaded.stacks, request, opened, session.runtime)

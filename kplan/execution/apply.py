@@ -14,8 +14,8 @@ from kplan.kinds.connector.sensitivity import find_remembered_settings
 from kplan.model import Address, Live, Owned, Target
 from kplan.model.events import EmitRunEvent, Purpose, StepSkipped
 from kplan.planning import facts
-from kplan.planning.diff import Ledger
 from kplan.planning.document import Plan, judge
+from kplan.planning.needed import Ledger
 from kplan.planning.order import Step
 from kplan.planning.trust import NEVER, Listed, find_forbidden, find_unlisted
 from kplan.planning.unknown_words import find_unknown_words, later_version

@@ -22,8 +22,8 @@ from kplan.model.events import LateEffectAwaited, Purpose
 from kplan.model.journal import Entry, Item, Progress, replay
 from kplan.planning import facts
 from kplan.planning.comparison import find_differing
-from kplan.planning.diff import Ledger
 from kplan.planning.document import Plan, judge
+from kplan.planning.needed import Ledger
 from kplan.planning.order import Step
 from kplan.planning.risk import accept_name
 from kplan.planning.trust import escape, find_forbidden, find_undo_refusals, is_claimed, is_run_id

@@ -16,8 +16,8 @@ from kplan.model import Action, Address, Change, Owned, Resource, Secret, Target
 from kplan.model.events import ignore_event
 from kplan.model.rehearsal import Rehearsal, RehearsalProblem
 from kplan.planning.comparison import find_differing
-from kplan.planning.diff import Ledger
 from kplan.planning.document import Plan
+from kplan.planning.needed import Ledger
 from kplan.planning.order import Step
 from kplan.project.environment import Environment
 from kplan.servers.base import Backend, Cluster, Outcome

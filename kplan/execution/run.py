@@ -32,8 +32,8 @@ from kplan.model.events import (
 )
 from kplan.model.journal import ADOPTED_MEANWHILE
 from kplan.planning.comparison import find_differing
-from kplan.planning.diff import Ledger
 from kplan.planning.document import Plan
+from kplan.planning.needed import Ledger
 from kplan.planning.order import Step
 from kplan.servers.base import Backend, Cluster, DeferringBackend, Outcome, Progress
 from kplan.state.base import Holder, Lock, Store

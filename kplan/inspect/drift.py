@@ -9,7 +9,7 @@ from kplan.kinds.registry import comparison_of
 from kplan.model import Address, AttrDiff, Drift, Live, Resource, Secret, Stack, Text
 from kplan.model.codec import text_to_json
 from kplan.planning.comparison import compare, find_blocker
-from kplan.planning.diff import Ledger
+from kplan.planning.needed import Ledger
 from kplan.values import dataclass
 
 GONE = "/"  # the path of a resource that no longer exists

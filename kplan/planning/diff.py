@@ -25,9 +25,8 @@ from kplan.model import (
     Text,
 )
 from kplan.planning.comparison import compare, find_blocker
+from kplan.planning.needed import Ledger
 from kplan.values import dataclass
-
-Ledger = Mapping[Address, Owned]
 
 
 @dataclass(slots=True)
@@ -363,14 +362,3 @@ def _destroy(stack: Stack, live: Live, mine: Ledger, found: Difference) -> None:
             )
             stays = not owned.created or find_refusal(change, owned, live.state, live.internal)
             found.changes.append(replace(change, action=Action.RELEASE) if stays else change)
-
-
-def find_needed_addresses(stack: Stack, ledger: Ledger) -> frozenset[Address]:
-    """Return the addresses whose live state a plan of `stack` depends on."""
-    mine = {a for a, o in ledger.items() if o.stack == stack.name}
-    return (
-        frozenset(stack.resources)
-        | mine
-        | {e.address for e in stack.removed if not e.is_prefix}
-        | {m.source for m in stack.moved}
-    )

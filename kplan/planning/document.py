@@ -34,8 +34,8 @@ from kplan.model.fields import read_text_map
 from kplan.model.forecast import Forecast
 from kplan.model.rehearsal import NOT_MODELLED, Rehearsal, RehearsalProblem
 from kplan.planning.comparison import compare, find_differing
-from kplan.planning.diff import Ledger
 from kplan.planning.forecast import decode_forecast, encode_forecast, encode_storage_of
+from kplan.planning.needed import Ledger
 from kplan.planning.order import Step
 from kplan.planning.trust import is_another_topic
 from kplan.planning.unknown_words import find_unknown_change, later_version

@@ -10,7 +10,7 @@ from kplan.kinds.user.comparison import is_another_password
 from kplan.kinds.user.logins import try_mechanisms
 from kplan.kinds.user.user import Credentials, ScramUser
 from kplan.model import Address, Live, Resource, Secret, Stack
-from kplan.planning.diff import Ledger
+from kplan.planning.needed import Ledger
 from kplan.servers.base import KAFKA, Cluster
 
 

@@ -38,10 +38,11 @@ from kplan.model import (
 from kplan.model.forecast import StorageState
 from kplan.model.policies import Policy
 from kplan.planning import facts
-from kplan.planning.diff import Ledger, diff, refuse_internal
+from kplan.planning.diff import diff, refuse_internal
 from kplan.planning.document import Plan
 from kplan.planning.draft import Draft
 from kplan.planning.forecast import make_forecast, start_reading
+from kplan.planning.needed import Ledger
 from kplan.planning.order import Cycle, Needs, Step, narrow_changes, order
 from kplan.planning.reading import Prefetch, conceal_settings, read_live_state, start_call
 from kplan.planning.risk import Accepted, accepted_releases, assess_change, reliable, too_many

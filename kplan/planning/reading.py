@@ -15,7 +15,7 @@ from kplan.kinds.connector.names import alias_of
 from kplan.kinds.connector.sensitivity import Setting
 from kplan.kinds.registry import KINDS
 from kplan.model import Address, Connector, Live, Resource, Stack, Target
-from kplan.planning.diff import Ledger, find_needed_addresses
+from kplan.planning.needed import Ledger, find_needed_addresses
 from kplan.servers.base import CONNECT, Backend, BackendState, Cluster, ComparingBackend
 from kplan.state.base import Overview, Store
 from kplan.values import dataclass
@@ -31,12 +31,28 @@ class Prefetch:
     targets: Mapping[Key, Future[Target]]
     readings: Mapping[Key, Future[BackendState]]  # of kinds of which all resources are read
     recorded: Future[Overview]
+    declared: frozenset[Address] = frozenset()
+    named: Mapping[Key, Future[BackendState]] | None = None  # of the other kinds, of what is `declared`
 
 
 def begin_reading(cluster: Cluster, store: Store) -> Prefetch:
     """Begin to ask the servers and the store. Nobody has to wait for it: its threads end with the process."""
     readings = _start_reading_all(cluster)
     return Prefetch(_start_identifying(cluster, readings), readings, start_call(store.overview))
+
+
+def begin_reading_declared(prefetch: Prefetch, cluster: Cluster, stacks: Sequence[Stack]) -> Prefetch:
+    """Begin to ask for what the stacks declare, as soon as they are loaded."""
+    declared = _find_declared(stacks)
+    return replace(prefetch, declared=declared, named=_start_reading_named(cluster, declared, _list_states(stacks)))
+
+
+def _find_declared(stacks: Sequence[Stack]) -> frozenset[Address]:
+    return frozenset().union(*(find_needed_addresses(stack, {}) for stack in stacks))
+
+
+def _list_states(stacks: Sequence[Stack]) -> list[Resource]:
+    return [resource for stack in stacks for resource in stack.resources.values()]
 
 
 def _start_reading_all(cluster: Cluster) -> dict[Key, Future[BackendState]]:
@@ -131,9 +147,10 @@ def read_live_state(
     asked at once.
     """
     prefetch = prefetch or begin_reading(cluster, store)
-    declared = {a for stack in stacks for a in find_needed_addresses(stack, {})}
-    states = [resource for stack in stacks for resource in stack.resources.values()]
-    named = _start_reading_named(cluster, declared, states)
+    declared = _find_declared(stacks)
+    named = prefetch.named
+    if named is None or declared != prefetch.declared:
+        named = _start_reading_named(cluster, declared, _list_states(stacks))
     for key, reading in named.items():
         reading.result()
         prefetch.targets[key].result()

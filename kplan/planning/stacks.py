@@ -10,7 +10,7 @@ from itertools import pairwise
 from kplan.diagnostics import Diagnostic, codes, error
 from kplan.kinds.registry import KINDS, comparison_of
 from kplan.model import Action, Address, Change, Connector, Stack
-from kplan.planning.diff import Ledger
+from kplan.planning.needed import Ledger
 
 Waits = dict[tuple[int, int], tuple[Change, Address]]  # the one stack waits for the other: this change, for that
 

@@ -11,7 +11,7 @@ from kplan.kinds.topic.internal import find_refusal
 from kplan.kinds.topic.losses import may_lose
 from kplan.kinds.topic.options import topic_options
 from kplan.model import Action, Address, AttrDiff, Change, Facts, Live, Owned
-from kplan.planning.diff import Ledger
+from kplan.planning.needed import Ledger
 from kplan.planning.risk import accept_name, new_dangers
 from kplan.text import CONTROL_CHARACTERS
 from kplan.values import dataclass

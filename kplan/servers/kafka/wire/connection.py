@@ -150,7 +150,7 @@ def _connect(server: str, config: Mapping[str, Any], client: str) -> Connection:
     host = host.rpartition("://")[2].strip("[]")
     if not host or not port.isdigit():
         raise Unsuited(f"{server} has no port")
-    address = host.encode() if host.isascii() else host  # as bytes it needs no rules for international names
+    address: Any = host.encode() if host.isascii() else host  # as bytes it needs no rules for international names
     stream = socket.create_connection((address, int(port)), CONNECT_TIMEOUT_S)
     try:
         stream.settimeout(ANSWER_TIMEOUT_S)
