@@ -108,8 +108,9 @@ def test_what_git_refuses_is_an_error_without_its_password(tmp_path: Path, repos
     assert not (shell.folder / "kplan.lock").exists()
     lines = f"git: 'https://me:canary@127.0.0.1:9/x'\n    commit: {'b' * 40}"
     shell.write("kplan.yaml", f"version: 1\nmodules:\n  p:\n    {lines}\nenvironments: {{local: {{}}}}\n")
-    ended = shell.kplan("modules", expect=4)
-    assert "K119" in ended.err and "canary" not in ended.words
+    for words in (("modules",), ("modules", "--check")):
+        ended = shell.kplan(*words, expect=4)
+        assert ("K118" if "--check" in words else "K119") in ended.err and "canary" not in ended.words
 
 
 @pytest.mark.parametrize("entry", ["{git: --upload-pack=x, commit: %s}", "{git: 'ext::sh -c x', commit: %s}"])
