@@ -122,6 +122,7 @@ class Agent:
             self._note_once("error", "")
         except KplanError as e:
             phase = FAILED
+            self._observe(drift=())  # it is not known
             self._note_once("error", e.message)
         readings = {**self.seen.readings, phase: self.seen.readings.get(phase, 0) + 1}
         seconds = time.monotonic() - started
@@ -135,6 +136,7 @@ class Agent:
         notifier = self._runtime.notifier(loaded.environment)
         try:
             if not self._hold(opened):
+                self._update_outage(notifier, "")
                 self._observe(status=None, drift=())
                 return STANDBY
             status = read_status(loaded, opened, self._runtime)
