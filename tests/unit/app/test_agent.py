@@ -228,6 +228,28 @@ def test_an_agent_that_takes_over_is_silent_about_an_outage_of_long_ago(
     assert first.seen.phase == ACTIVE and bodies == []
 
 
+def test_an_agent_whose_former_lock_still_counts_reports_that_the_servers_answer_again(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, bodies = receiver
+    watched = Watched(tmp_path, url)
+    bodies.clear()
+    agent = watched.agent()
+    agent.read_once()
+    assert agent._holder is not None
+    former = agent._holder
+    with monkeypatch.context() as patched:
+        patched.setattr("kplan.app.agent.read_status", lambda *arguments: {"status": "error", "cause": "no answer"})
+        agent.read_once()
+    store = open_store(Environment("local", str(tmp_path), simulated=Simulated()), None)
+    with store.lock("agent.default", former, 0.0):
+        agent.read_once()
+    assert agent.seen.phase == STANDBY and "this agent's former lock ends soon" in watched.notes[-1]
+    agent.read_once()
+    agent.close()
+    assert [body["kplan"]["outcome"] for body in bodies] == ["unreachable", "reachable"]
+
+
 def test_a_loop_that_hangs_is_not_alive(tmp_path: Path) -> None:
     agent = Watched(tmp_path).agent(interval=10.0)
     assert agent.is_alive(datetime.now(UTC).timestamp() + 149)
