@@ -69,7 +69,7 @@ def find_module_folder(module: Module, root: Path) -> Path:
         address = _hide_login(module.git)
         raise _refuse(module, f"module {module.name} {reason}: {address} at {module.commit[:12]}", FETCH_HELP)
     if hash_folder(folder) != locked.sha256:
-        help = f"remove {folder}, look at who changed it, and fetch it again: `kplan modules`"
+        help = f"find out who changed {folder} or {LOCK}; then remove the folder, and fetch it again: `kplan modules`"
         raise _refuse(module, f"module {module.name} was changed since it was locked", help)
     return folder
 
