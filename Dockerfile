@@ -2,7 +2,7 @@
 FROM python:3.11-slim AS build
 WORKDIR /src
 COPY . .
-RUN pip install --no-cache-dir --prefix=/installed ".[postgres,mysql]"
+RUN pip install --no-cache-dir --prefix=/installed ".[postgres,mysql,agent]"
 
 FROM python:3.11-slim
 COPY --from=build /installed /usr/local

@@ -78,6 +78,8 @@ class Agent:
         self._opened: OpenEnvironment | None = None
         self._lock: ExitStack | None = None
         self._holder: Holder | None = None
+        self._last_run = ""  # that of the lock that it had last
+        self._is_locked_by_itself = False  # brokers keep a lock whose connection ended for its session's time
         self._failed = FailedConnectors()
         self._restarts = Restarts()
         self._memory = DriftMemory()
@@ -122,6 +124,7 @@ class Agent:
             self._note_once("error", "")
         except KplanError as e:
             phase = FAILED
+            self._observe(drift=())  # it is not known
             self._note_once("error", e.message)
         readings = {**self.seen.readings, phase: self.seen.readings.get(phase, 0) + 1}
         seconds = time.monotonic() - started
@@ -135,6 +138,8 @@ class Agent:
         notifier = self._runtime.notifier(loaded.environment)
         try:
             if not self._hold(opened):
+                if not self._is_locked_by_itself:
+                    self._update_outage(notifier, "")
                 self._observe(status=None, drift=())
                 return STANDBY
             status = read_status(loaded, opened, self._runtime)
@@ -212,9 +217,12 @@ class Agent:
         try:
             entered.enter_context(lock)
         except Locked as e:
-            self._note_once("lock", f"waiting: another agent watches: {e.message}")
+            holder = opened.store.holder(name)
+            self._is_locked_by_itself = holder is not None and holder.run == self._last_run
+            reason = "this agent's former lock ends soon" if self._is_locked_by_itself else "another agent watches"
+            self._note_once("lock", f"waiting: {reason}: {e.message}")
             return False
-        self._lock, self._holder = entered, own
+        self._lock, self._holder, self._last_run = entered, own, own.run
         self._note_once("lock", f"watching {', '.join(self.seen.stacks)} in {opened.environment.name}")
         return True
 

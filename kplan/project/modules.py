@@ -64,11 +64,17 @@ def find_module_folder(module: Module, root: Path) -> Path:
     is_other = locked is not None and (locked.git, locked.commit) != (module.git, module.commit)
     if locked is None or is_other or not folder.is_dir():
         reason = f"is another one in {LOCK}" if is_other else "is not fetched"
-        raise _refuse(module, f"module {module.name} {reason}: {module.git} at {module.commit[:12]}", FETCH_HELP)
+        address = _hide_login(module.git)
+        raise _refuse(module, f"module {module.name} {reason}: {address} at {module.commit[:12]}", FETCH_HELP)
     if hash_folder(folder) != locked.sha256:
-        help = f"remove {folder}, look at who changed it, and fetch it again: `kplan modules`"
+        help = f"find out who changed {folder} or {LOCK}; then remove the folder, and fetch it again: `kplan modules`"
         raise _refuse(module, f"module {module.name} was changed since it was locked", help)
     return folder
+
+
+def _hide_login(text: str) -> str:
+    """Return the text with `…` instead of the login in each address."""
+    return CREDENTIALS.sub("//…@", text)
 
 
 def _refuse(module: Module, detail: str, help: str) -> Invalid:
@@ -152,7 +158,7 @@ def _run_git(module: Module, folder: Path, *words: str) -> None:
     try:
         run_git(folder, [*(word for each in settings for word in ("-c", each)), *words], GIT_TIMEOUT_S, process)
     except GitFailure as e:
-        reason = CREDENTIALS.sub("//…@", str(e).splitlines()[-1])
+        reason = _hide_login(str(e).splitlines()[-1])
         detail = f"module {module.name}, git {words[0]}: {reason}"
         help = "kplan calls git as you would: check the address and your access"
         raise Invalid([error(codes.K119, "a module cannot be fetched", detail, span=module.span, help=help)]) from e

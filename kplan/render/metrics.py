@@ -166,6 +166,11 @@ def _list_drift_series(reports: Sequence[DriftReport], env: str) -> Iterator[_Se
         "Resources with such an attribute, or that are gone.",
         [({"env": env, "stack": r.stack}, len({d.drift.address for d in r.drift})) for r in reports],
     )
+    yield _Series(
+        "kplan_drift_unseen_resources",
+        "Resources that cannot be compared, because kplan may not read them.",
+        [({"env": env, "stack": report.stack}, len(report.unseen)) for report in reports],
+    )
 
 
 def _list_agent_series(seen: Watched) -> Iterator[_Series]:

@@ -16,9 +16,10 @@ import yaml
 
 from tests.guides import DOCS
 from tests.shell import Shell
+from tests.unit.inspect.test_drift import change
 
 PAGE = (DOCS / "pipelines.md").read_text("utf-8")
-STACK = "version: 1\nstack: shop\ntopics: {shop.orders: {partitions: 1}}\n"
+STACK = "version: 1\nstack: shop\ntopics: {shop.orders: {partitions: 1, config: {retention.ms: 7d}}}\n"
 
 
 def block(heading: str, language: str) -> str:
@@ -98,9 +99,8 @@ def test_kubernetes_runs_each_command_with_its_exit_code(shell: Shell) -> None:
     run(shell, wait)
     drift = arguments("A CronJob for drift")
     run(shell, drift)
-    shell.write("other.yaml", "version: 1\nstack: other\nremoved: []\n")
-    run(shell, "kplan destroy stacks/shop.yaml --env prod --yes")
-    run(shell, drift)
+    change(shell, "shop.orders", "retention.ms", "1000", env="prod")
+    assert "retention.ms" in run(shell, drift, expect=2)
 
 
 def test_the_hooks_of_the_page_are_those_of_the_repository() -> None:
@@ -113,9 +113,7 @@ def test_the_hooks_do_what_they_say(shell: Shell) -> None:
     entries = {
         hook["id"]: hook["entry"] for hook in yaml.safe_load((DOCS.parent / ".pre-commit-hooks.yaml").read_text())
     }
-    shell.write("stacks/shop.yaml", STACK.replace("{partitions: 1}", "{  partitions:   1 }"))
+    shell.write("stacks/shop.yaml", STACK.replace("{partitions: 1,", "{  partitions:   1,"))
     run(shell, f"{entries['kplan-fmt']} stacks/shop.yaml")
-    assert (shell.folder / "stacks/shop.yaml").read_text() == (
-        "version: 1\nstack: shop\ntopics: {shop.orders: {partitions: 1}}\n"
-    )
+    assert (shell.folder / "stacks/shop.yaml").read_text() == STACK
     run(shell, entries["kplan-validate"])

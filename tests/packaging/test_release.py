@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -95,6 +96,11 @@ def test_the_workflow_runs_that_command_with_few_rights_and_pinned_actions() -> 
                             env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}, capture_output=True,
                             text=True, check=False)  # fmt: skip
     assert judged.returncode == 0, judged.stdout + judged.stderr
+
+
+def test_the_image_has_what_the_agent_and_the_databases_need() -> None:
+    extras = re.search(r'"\.\[([\w,]+)\]"', (ROOT / "Dockerfile").read_text())
+    assert extras and {"agent", "postgres", "mysql"} <= set(extras[1].split(","))
 
 
 def test_the_hooks_of_pre_commit_are_commands_that_exist() -> None:

@@ -211,5 +211,6 @@ def keep_its_size(folder: Path, variables: dict[str, str]) -> None:
         after = agent.usage()
     finally:
         agent.stop()
+    print(f"KiB, descriptors: {before} after {first} readings, {after} after {last}")
     assert after[0] <= 1.1 * before[0], f"{before} then {after}"
     assert after[1] == before[1], f"{before} then {after}"

@@ -73,6 +73,9 @@ def test_a_topic_is_found_and_followed_to_what_feeds_it(browser: Browser, estate
     assert "stack shop-cdc" in page and "teams/shop-cdc.yaml:" in page and "cleanup.policy" in page
     assert "Bindings" in page and "User:connect-sinks/allow/Read/topic/shop.public.orders" in page
     assert browser.run("return document.querySelectorAll('svg g').length") >= 3
+    own = "const box = document.querySelector('.self rect').getBoundingClientRect(); return [box.left, box.right]"
+    left, right = browser.run(own)
+    assert 0 <= left < right <= size[0], "the drawing does not show what the page is about"
     follow(browser, "shop-tables")
     assert "(sensitive)" in shown(browser) and "template debezium-postgres" in shown(browser)
     follow(browser, "All")
@@ -91,6 +94,36 @@ def test_a_schema_is_with_its_subject(browser: Browser, estate: Path) -> None:
     follow(browser, "platform.audit-value")
     assert "Schema" in shown(browser) and '"record"' in shown(browser)
     assert "platform.audit" in shown(browser)
+
+
+def test_teams_are_those_of_the_stacks(browser: Browser, estate: Path) -> None:
+    browser.open(estate)
+    choose(browser, "team", "shop")
+    assert "shop.public.orders" in rows(browser) and "platform.audit" not in rows(browser)
+    follow(browser, "shop.public.orders")
+    assert "team shop" in shown(browser)
+
+
+def test_a_list_without_teams_has_no_filter_for_them(browser: Browser, tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.write("stack.yaml", "version: 1\nstack: plain\ntopics: {a.b: }\n")
+    shell.kplan("docs", "site", "stack.yaml")
+    browser.open(tmp_path / "site" / "index.html")
+    hidden = "return ['stack', 'team'].map((id) => document.getElementById(id).offsetParent === null)"
+    assert browser.run(hidden) == [False, True]
+
+
+def test_back_from_a_topic_the_list_is_where_it_was(browser: Browser, large: Path) -> None:
+    browser.open(large)
+    choose(browser, "search", "t1")
+    browser.run("scrollTo(0, 2000)")
+    time.sleep(0.2)
+    for go_back in (lambda: browser.driver.back(), lambda: follow(browser, "All")):
+        follow(browser, rows(browser)[60])
+        assert browser.run("return scrollY") == 0
+        go_back()
+        time.sleep(0.2)
+        assert browser.run("return [scrollY, document.getElementById('search').value]") == [2000, "t1"]
 
 
 def test_thousands_of_topics_are_searched_at_once(browser: Browser, large: Path) -> None:

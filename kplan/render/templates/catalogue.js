@@ -48,6 +48,7 @@
   const row = (entry) => {
     const name = join(make("td", "", { class: "name" }), link(entry.address));
     if (entry.description) name.append(make("div", entry.description, { class: "where" }));
+    name.append(make("div", [entry.summary, entry.stack, entry.team].filter(Boolean).join(" · "), { class: "where narrow" }));
     return join(make("tr"), name, make("td", entry.summary), make("td", entry.stack), make("td", entry.team));
   };
   const list = () => {
@@ -61,7 +62,7 @@
   for (const box of boxes) {
     const values = [...new Set(entries.map((entry) => entry[box.id]).filter(Boolean))].sort();
     box.append(...values.map((value) => make("option", value, { value })));
-    box.disabled = !values.length;
+    box.parentElement.hidden = !values.length;
   }
   const again = () => { limit = part; list(); };
   document.getElementById("filters").addEventListener("submit", (event) => event.preventDefault());
@@ -156,16 +157,25 @@
     if (entry.text) shown.push(heading("Schema"), make("pre", entry.text));
     return shown;
   };
+  let place = 0;  // where the list was left
   const route = () => {
     let address = "";
     try { address = decodeURIComponent(location.hash.slice(2)); } catch { /* a broken link shows the list */ }
     const entry = byAddress.get(address), page = document.getElementById("detail");
-    document.getElementById("list").hidden = Boolean(entry);
+    const box = document.getElementById("list"), wasList = !box.hidden;
+    box.hidden = Boolean(entry);
     page.hidden = !entry;
     page.replaceChildren(...(entry ? detail(entry) : []));
     document.title = entry ? `${entry.name} · Kafka catalogue` : "Kafka catalogue";
-    if (entry) scrollTo(0, 0);
+    const drawing = page.querySelector(".lineage");
+    if (drawing) {  // where it does not fit, what the page is about is in its middle
+      const middle = (box) => { const { left, width } = box.getBoundingClientRect(); return left + width / 2; };
+      drawing.scrollLeft = middle(drawing.querySelector(".self rect")) - middle(drawing);
+    }
+    if (entry || !wasList) scrollTo(0, entry ? 0 : place);
   };
+  history.scrollRestoration = "manual";  // the browser would restore it before the list is there again
+  addEventListener("scroll", () => { if (!document.getElementById("list").hidden) place = scrollY; }, { passive: true });
   addEventListener("hashchange", route);
   list();
   route();

@@ -16,11 +16,14 @@ from kplan.app.agent import Agent, AgentRequest
 from kplan.app.exposition import Answers, open_http_server
 from kplan.app.load import load_stacks
 from kplan.app.runtime import Runtime
+from kplan.app.servers import open_cluster, open_store
 from kplan.diagnostics import KplanError
 from kplan.inspect.watch import ACTIVE, FAILED, STANDBY
 from kplan.model.masks import Mask
+from kplan.project.environment import Environment, Simulated
 from kplan.project.loading import Request
 from kplan.render.metrics import render_status, render_watched
+from kplan.state.base import Holder
 from tests.fakes.webhook import Receiver, receiving
 from tests.shell import Shell
 from tests.unit.inspect.test_drift import change
@@ -87,7 +90,14 @@ def test_drift_is_told_once_and_is_put_back_where_that_is_asked_for(tmp_path: Pa
     assert watched.shell.kplan("history", "topic/shop.orders").out.count("retention.ms") >= 1
 
 
-def test_what_is_gone_or_a_danger_is_told_and_left_alone(tmp_path: Path) -> None:
+def add_records(shell: Shell, topic: str) -> None:
+    """Somebody wrote records a month ago."""
+    written = int((datetime.now(UTC).timestamp() - 30 * 86400) * 1000)
+    topics = open_cluster(Environment("local", str(shell.folder), simulated=Simulated())).topics
+    topics.produce(topic, 100, at=written)
+
+
+def test_what_is_gone_is_reported_and_not_created(tmp_path: Path) -> None:
     watched = Watched(tmp_path)
     change(watched.shell, "shop.lines", "x", None)
     agent = watched.agent(heals_config=True)
@@ -95,6 +105,37 @@ def test_what_is_gone_or_a_danger_is_told_and_left_alone(tmp_path: Path) -> None
     assert agent.seen.status and agent.seen.status["topics"]["missing"] == ["shop.lines"]
     assert agent.seen.healed == {} and 'state="missing"} 1.0' in render_watched(agent.seen)
     agent.close()
+
+
+@pytest.mark.parametrize("accept", ["", "accept: [data-loss], "])
+def test_a_danger_is_left_alone_even_if_it_is_accepted(tmp_path: Path, accept: str) -> None:
+    watched = Watched(tmp_path)
+    watched.shell.write("stack.yaml", STACK.replace("{partitions: 3", f"{{{accept}partitions: 3"))
+    add_records(watched.shell, "shop.orders")
+    change(watched.shell, "shop.orders", "retention.ms", "31536000000")  # the 7d of before would delete records
+    agent = watched.agent(heals_config=True)
+    agent.read_once()
+    agent.close()
+    assert agent.seen.healed == {} and agent.seen.refused == {"shop": 1}
+    [reason] = [note for note in watched.notes if "not put back" in note]
+    assert "K4" in reason
+    assert 'kplan_drift_resources{env="local",stack="shop"} 1.0' in render_watched(agent.seen)
+
+
+def test_configs_are_put_back_under_the_lock_of_their_stack(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    change(watched.shell, "shop.orders", "retention.ms", "1000")
+    agent = watched.agent(heals_config=True)
+    store = open_store(Environment("local", str(tmp_path), simulated=Simulated()), None)
+    with store.lock("shop", Holder("someone@else", "a-run", "kplan apply", "2026-01-01T00:00:00Z"), 0.0):
+        agent.read_once()
+    assert agent.seen.healed == {} and agent.seen.refused == {"shop": 1}
+    assert "someone@else" in watched.notes[-1]
+    agent.read_once()
+    agent.close()
+    assert agent.seen.healed == {"shop": 1}
+    runs = watched.shell.kplan("history", "--format", "json").json["runs"]
+    assert [run["outcome"] for run in runs] == ["applied", "applied"]
 
 
 def test_what_somebody_else_put_back_meanwhile_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,6 +205,49 @@ def test_servers_that_do_not_answer_are_told_at_the_start_and_at_the_end(
     assert "nobody answers" in bodies[0]["text"]
     assert agent.seen.readings == {ACTIVE: 2, FAILED: 2}
     agent.close()
+
+
+def test_an_agent_that_takes_over_is_silent_about_an_outage_of_long_ago(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, bodies = receiver
+    watched = Watched(tmp_path, url)
+    first, second = watched.agent(), watched.agent()
+    first.read_once()
+    with monkeypatch.context() as patched:
+        patched.setattr("kplan.app.agent.read_status", lambda *arguments: {"status": "error", "cause": "no answer"})
+        first.read_once()
+        assert first.seen.drift == ()
+    second.read_once()
+    first.read_once()
+    assert (first.seen.phase, second.seen.phase) == (STANDBY, ACTIVE)
+    second.close()
+    bodies.clear()
+    first.read_once()
+    first.close()
+    assert first.seen.phase == ACTIVE and bodies == []
+
+
+def test_an_agent_whose_former_lock_still_counts_reports_that_the_servers_answer_again(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, bodies = receiver
+    watched = Watched(tmp_path, url)
+    bodies.clear()
+    agent = watched.agent()
+    agent.read_once()
+    assert agent._holder is not None
+    former = agent._holder
+    with monkeypatch.context() as patched:
+        patched.setattr("kplan.app.agent.read_status", lambda *arguments: {"status": "error", "cause": "no answer"})
+        agent.read_once()
+    store = open_store(Environment("local", str(tmp_path), simulated=Simulated()), None)
+    with store.lock("agent.default", former, 0.0):
+        agent.read_once()
+    assert agent.seen.phase == STANDBY and "this agent's former lock ends soon" in watched.notes[-1]
+    agent.read_once()
+    agent.close()
+    assert [body["kplan"]["outcome"] for body in bodies] == ["unreachable", "reachable"]
 
 
 def test_a_loop_that_hangs_is_not_alive(tmp_path: Path) -> None:

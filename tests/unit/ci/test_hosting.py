@@ -830,3 +830,51 @@ def test_every_script_is_one_that_bash_reads() -> None:
 
 def test_the_manual_names_each_input() -> None:
     assert not [name for name in ACTION["inputs"] if f"`{name}`" not in MANUAL]
+
+
+# -- the action's installation ----------------------------------------------------------------------------------------
+PYTHON = """\
+#!/bin/sh
+# `python3 -m venv FOLDER` makes a python that writes down what it installs
+mkdir -p "$3/bin"
+cat > "$3/bin/python" <<END
+#!/bin/sh
+echo "\\$@" >> "$RUNNER_TEMP/installed"
+printf '#!/bin/sh\\nexit 0\\n' > "$3/bin/kplan"
+chmod +x "$3/bin/kplan"
+END
+chmod +x "$3/bin/python"
+"""
+
+
+def install(folder: Path, version: str) -> str:
+    """Run the action's installation with a python3 that only writes; return all that was installed so far."""
+    [step] = [step for step in ACTION["runs"]["steps"] if step["name"] == "Install kplan"]
+    python = folder / "bin" / "python3"
+    python.parent.mkdir(exist_ok=True)
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    process = {
+        "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}", "RUNNER_TEMP": str(folder), "IN_VERSION": version,
+        "GITHUB_PATH": str(folder / "path"), "GITHUB_ACTION_PATH": "/the/action",
+    }  # fmt: skip
+    subprocess.run(["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]], env=process, check=True)
+    assert (folder / "path").read_text().splitlines()[-1] == str(folder / "kplan" / "bin")
+    return (folder / "installed").read_text()
+
+
+def test_the_action_installs_a_released_version_once_and_again_where_the_cache_is_broken(tmp_path: Path) -> None:
+    assert install(tmp_path, "1.2.3").splitlines()[-1].endswith(" kplan==1.2.3")
+    assert install(tmp_path, "1.2.3").count("pip install") == 1
+    (tmp_path / "kplan" / "bin" / "kplan").write_text("#!/no/such/python\n")
+    assert install(tmp_path, "1.2.3").count("kplan==1.2.3") == 2
+
+
+def test_the_action_installs_itself_where_no_version_is_named(tmp_path: Path) -> None:
+    assert install(tmp_path, "").splitlines()[-1].endswith(" /the/action")
+
+
+def test_the_cache_of_the_action_has_the_folder_of_the_installation_for_each_version_and_python() -> None:
+    [cache] = [step for step in ACTION["runs"]["steps"] if step.get("uses", "").startswith("actions/cache@")]
+    assert cache["if"] == "inputs.version != ''" and cache["with"]["path"] == "${{ runner.temp }}/kplan"
+    assert "inputs.version" in cache["with"]["key"] and "inputs.python-version" in cache["with"]["key"]

@@ -57,9 +57,9 @@ connectors:
 APPLIED = Topic("t", 6, 3, {"retention.ms": "100"})
 
 
-def change(shell: Shell, name: str, key: str, text: str | None) -> None:
+def change(shell: Shell, name: str, key: str, text: str | None, env: str = "local") -> None:
     """Someone sets a config of a topic by hand; with None deletes the topic."""
-    topics = open_cluster(Environment("local", str(shell.folder), simulated=Simulated())).topics
+    topics = open_cluster(Environment(env, str(shell.folder), simulated=Simulated())).topics
     address = Address("topic", name)
     now = topics.read([name]).resources[address]
     assert isinstance(now, Topic)

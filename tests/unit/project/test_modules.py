@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -86,6 +87,21 @@ def test_a_module_that_was_changed_is_refused_by_all_that_reads_stacks(
         assert "K118" in ended.all and "was changed since it was locked" in ended.words
 
 
+def test_files_that_are_not_those_of_the_lock_file_are_refused_when_they_are_fetched(
+    tmp_path: Path, repository: Path
+) -> None:
+    shell = project(tmp_path, repository, git(repository, "rev-parse", "HEAD"))
+    shell.kplan("modules")
+    lock = shell.folder / "kplan.lock"
+    locked = json.loads(lock.read_text())
+    locked["modules"]["platform"]["sha256"] = "0" * 64
+    lock.write_text(json.dumps(locked))
+    shutil.rmtree(shell.folder / ".kplan/modules")
+    for words in (("modules",), ("validate", "stack.yaml")):
+        assert "K118" in shell.kplan(*words, expect=4).all
+    assert json.loads(lock.read_text()) == locked
+
+
 def test_another_commit_is_fetched_and_the_former_one_removed(tmp_path: Path, repository: Path) -> None:
     first = git(repository, "rev-parse", "HEAD")
     shell = project(tmp_path, repository, first)
@@ -108,8 +124,9 @@ def test_what_git_refuses_is_an_error_without_its_password(tmp_path: Path, repos
     assert not (shell.folder / "kplan.lock").exists()
     lines = f"git: 'https://me:canary@127.0.0.1:9/x'\n    commit: {'b' * 40}"
     shell.write("kplan.yaml", f"version: 1\nmodules:\n  p:\n    {lines}\nenvironments: {{local: {{}}}}\n")
-    ended = shell.kplan("modules", expect=4)
-    assert "K119" in ended.err and "canary" not in ended.words
+    for words in (("modules",), ("modules", "--check")):
+        ended = shell.kplan(*words, expect=4)
+        assert ("K118" if "--check" in words else "K119") in ended.err and "canary" not in ended.words
 
 
 @pytest.mark.parametrize("entry", ["{git: --upload-pack=x, commit: %s}", "{git: 'ext::sh -c x', commit: %s}"])
