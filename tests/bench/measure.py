@@ -76,9 +76,12 @@ def called(command: Sequence[str], folder: Path, codes: Sequence[int] = (0,)) ->
     return Sample(seconds, used.ru_utime + used.ru_stime, peak)
 
 
-def compared(kplan: Callable[[], Sample], floor: Callable[[], Sample], rounds: int = ROUNDS) -> Comparison:
-    """Both in turns, after one of each that is not counted."""
-    kplan(), floor()
+def compared(
+    kplan: Callable[[], Sample], floor: Callable[[], Sample], rounds: int = ROUNDS, warm: bool = True
+) -> Comparison:
+    """Both in turns, after one of each that is not counted; without `warm` all count."""
+    if warm:
+        kplan(), floor()
     return Comparison(tuple((kplan(), floor()) for _ in range(rounds)))
 
 

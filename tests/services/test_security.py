@@ -648,7 +648,7 @@ def reassign(inside: Inside) -> str:
     environment = load_environment(Request(folder=str(inside.folder), process={"SASL_WORD": SASL}))
     name = f"{inside.case.prefix}there"
     with contextlib.closing(open_cluster(environment).topics) as backend:
-        replicas: Reassignments = backend._replicas  # type: ignore[attr-defined]
+        replicas: Reassignments = backend.find_full()._replicas  # type: ignore[attr-defined]
         more = {name: Reassignment({0: (1,)}, {0: (1, 1_000)}, None, 1_048_576)}
         problem = replicas._find_missing_right(more.values())
         if problem is not None:

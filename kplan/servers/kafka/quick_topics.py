@@ -75,9 +75,10 @@ class QuickTopics:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        return getattr(self._find_full(), name)
+        return getattr(self.find_full(), name)
 
-    def _find_full(self) -> KafkaTopics:
+    def find_full(self) -> KafkaTopics:
+        """Return the backend for all that is not a reading, opened at the first call."""
         with self._opening:
             if self._full is None:
                 self._full = self._open_full()
@@ -93,7 +94,7 @@ class QuickTopics:
             with suppress(*FAILURES), self._reading:
                 listing = self._begin().listing
                 return Target(listing.cluster_id, self._bootstrap, len(listing.brokers))
-        return self._find_full().identify()
+        return self.find_full().identify()
 
     def read(self, names: Collection[str] | None) -> BackendState:
         """Read the live topics: metadata of all, and the configs of the named ones (None: of all)."""
@@ -103,7 +104,7 @@ class QuickTopics:
                     return self._read(names)
             except FAILURES as failure:
                 log.debug("topics are read by librdkafka: %s", failure)
-        return self._find_full().read(names)
+        return self.find_full().read(names)
 
     def _begin(self) -> _Begun:
         """Return a connection and a fresh listing of all topics."""

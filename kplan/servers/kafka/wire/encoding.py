@@ -81,9 +81,3 @@ class Cursor:
     def take_array(self, take: Callable[[], T]) -> list[T]:
         """Take as many items as the array has; a null one is empty."""
         return [take() for _ in range(self.take_int32())]
-
-    def skip_int32_array(self) -> int:
-        """Return the number of its items."""
-        length = max(0, self.take_int32())
-        self.at += 4 * length
-        return length
