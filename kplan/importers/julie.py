@@ -60,9 +60,12 @@ def _parse_project(
         for i, topic in enumerate(read_list(document, (*path, "topics"), project.get("topics")))
     ]
     _note_artifacts(document, path, project, imported)
+    has_roles = isinstance(project.get("rbac"), list)
+    if has_roles:
+        _note_roles(document, path, project["rbac"], imported)
     parse_topic_access(document, path, project, topics, imported)
     parse_project_access(document, path, project, "".join(f"{part}." for part in (*prefix, name)), imported)
-    note_unread_keys(imported, document, path, ("name", "topics", *OF_PROJECTS))
+    note_unread_keys(imported, document, path, ("name", "topics", *(("rbac",) if has_roles else ()), *OF_PROJECTS))
 
 
 def _parse_topic(
@@ -89,6 +92,16 @@ def _parse_topic(
     parse_topic_access(document, path, entry, [name], imported)
     note_unread_keys(imported, document, path, ("name", "config", "dataType", *OF_TOPICS))
     return name
+
+
+def _note_roles(document: Document, path: Path, roles: list[Any], imported: ImportedResources) -> None:
+    """Note the bindings of Confluent's roles, which are no ACLs."""
+    for i, entry in enumerate(roles):
+        for role in entry if isinstance(entry, dict) else ():
+            imported.note(
+                f"role {role} is not carried over: RBAC is Confluent's, and a stack declares ACLs",
+                document.at(*path, "rbac", i),
+            )
 
 
 def _note_artifacts(document: Document, path: Path, project: dict[str, Any], imported: ImportedResources) -> None:

@@ -7,7 +7,7 @@ template's `renamed` and `values` come first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -46,6 +46,7 @@ DELETE_MODES: Final = {
 def modernize_connector(connector: Connector, blueprint: Blueprint, note: Callable[[str], None]) -> Connector:
     """Return the connector with Debezium's current names and values; `note` receives every change."""
     config: dict[str, Text] = {}
+    renames: dict[str, str] = {}
     prefix = f"connector/{connector.name}"
     for key, value in connector.config.items():
         name = _current_name(key, blueprint)
@@ -56,8 +57,10 @@ def modernize_connector(connector: Connector, blueprint: Blueprint, note: Callab
             if name in connector.config:
                 note(f"{prefix}: {key} is left out: {name}, its name today, is there too")
                 continue
-            note(f"{prefix}: {key} is {name} today")
+            renames[key] = name
         config[name] = _current_value(prefix, name, value, blueprint, note)
+    for text in _describe_renames(renames):
+        note(f"{prefix}: {text}")
     return replace(connector, config=_modernize_hosts(prefix, config, note))
 
 
@@ -104,6 +107,19 @@ def list_outdated_names(connector: Connector, blueprint: Blueprint) -> list[str]
         if isinstance(value, str) and value in values:
             texts.append(f"{key}: {value} is {values[value]} today")
     return texts
+
+
+def _describe_renames(renames: Mapping[str, str]) -> Iterator[str]:
+    """Yield a text for each renamed setting; those of the schema history are one."""
+    of_history = {
+        key: key.removeprefix(OLD_HISTORY_PREFIX)
+        for key, name in renames.items()
+        if key.startswith(OLD_HISTORY_PREFIX) and name == HISTORY_PREFIX + key.removeprefix(OLD_HISTORY_PREFIX)
+    }
+    is_merged = len(of_history) > 1
+    yield from (f"{key} is {name} today" for key, name in renames.items() if not (is_merged and key in of_history))
+    if is_merged:
+        yield f"{OLD_HISTORY_PREFIX}* ({', '.join(of_history.values())}) is {HISTORY_PREFIX}* today"
 
 
 def _current_name(key: str, blueprint: Blueprint) -> str:

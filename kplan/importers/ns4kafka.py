@@ -1,7 +1,7 @@
 """Topics and connectors of ns4kafka (`apiVersion: v1`, kinds `Topic` and `Connector`).
 
 Source: ns4kafka's RESOURCE.md. Access control entries are of namespaces, whose users other files name: they are
-counted.
+noted, each with what it grants.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def parse(documents: Sequence[Document], imported: ImportedResources) -> None:
             _parse_topic(document, imported)
         elif kind == "Connector":
             _parse_connector(document, imported)
+        elif kind == "AccessControlEntry":
+            _note_access(document, imported)
         else:
             others[kind] += 1
     for kind, number in others.items():
@@ -80,6 +82,18 @@ def _parse_connector(document: Document, imported: ImportedResources) -> None:
         imported, document, ("metadata", "name"), name, config, rules=read_labels(document, ("metadata",), imported)
     )
     imported.add_to_cluster("Connect cluster", spec.get(CLUSTER), name)
+
+
+def _note_access(document: Document, imported: ImportedResources) -> None:
+    """Note what an access control entry grants, and to which namespace."""
+    spec, name = read_map(document, ("spec",), document.data.get("spec")), _read_name(document)
+    words = (spec.get("permission"), "of", spec.get("resourcePatternType"), spec.get("resourceType"))
+    grant = " ".join(str(word) for word in words if word)
+    imported.note(
+        f"AccessControlEntry {name} is not carried over: {grant} {spec.get('resource')} for namespace "
+        f"{spec.get('grantedTo')}: write it under `access:` with the namespace's user",
+        document.key_at("spec"),
+    )
 
 
 def _read_name(document: Document) -> str:

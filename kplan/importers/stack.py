@@ -27,7 +27,7 @@ from kplan.importers.loops import fold_loops
 from kplan.importers.parts import write_rules
 from kplan.importers.resources import ImportedResources
 from kplan.importers.sharing import share_connector_settings
-from kplan.importers.writing import to_topic_setting, write_stack
+from kplan.importers.writing import to_topic_setting, wrap_comment, write_notes, write_stack
 from kplan.kinds.connector.debezium.engines import table_names_of
 from kplan.kinds.connector.exclusive import claim
 from kplan.kinds.topic import configs as catalog
@@ -77,8 +77,8 @@ def compose_stack(
     data, access_notes = add_access(composition.compose(), imported, expander)
     data = share_connector_settings(fold_loops(data, imported.loops, expander), expander)
     notes = tuple(dict.fromkeys([*map(str, imported.notes), *composition.notes, *composition.missing, *access_notes]))
-    head = [*comments, *_legend_lines(composition.connector_blocks.values()), *list_legends(data)]
-    head += [f"Note: {note}" for note in notes]
+    introduction = " ".join([*comments, *_list_conventions(composition.connector_blocks.values())])
+    head = [*(wrap_comment(introduction) if introduction else ()), *list_legends(data), *write_notes(notes)]
     stack = expander.expand(data)[0]
     return ImportedStack(
         write_stack(data, head),
@@ -89,7 +89,7 @@ def compose_stack(
     )
 
 
-def _legend_lines(blocks: Iterable[ImportedConnector]) -> Iterator[str]:
+def _list_conventions(blocks: Iterable[ImportedConnector]) -> Iterator[str]:
     """Yield what a reader of the file must know about how connectors are written."""
     blocks_with_config = [(each, each.block.get("config") or {}) for each in blocks if each.blueprint]
     if any(None in config.values() for _, config in blocks_with_config):

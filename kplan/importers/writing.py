@@ -15,12 +15,12 @@ from kplan.language.source import read_plain
 from kplan.language.template import OPENING
 
 WIDTH: Final = 120
-COMMENT_WIDTH: Final = 100
-MAX_LEAVES_IN_LINE: Final = 6  # of a map that is written in one line
+MAX_LEAVES_IN_LINE: Final = 8  # of a map that is written in one line
 PLAIN: Final = re.compile(r"[A-Za-z0-9_./\\$(^<=+][A-Za-z0-9_./\\$()^<>=+;*|@~-]*(?: [A-Za-z0-9_./\\$()^<>=+;*|@~-]+)*")
 UNITS: Final = {"GB": 10**9, "GiB": 2**30, "MB": 10**6, "MiB": 2**20, "kB": 10**3, "KiB": 2**10}
 PRINCIPAL: Final = re.compile(r"User:[A-Za-z][A-Za-z0-9_.-]*")
 NUMBER: Final = re.compile(r"-?[1-9]\d{0,17}|0")
+ADDRESSED: Final = re.compile(r"(\w+/[^\s:]+): (.+)", re.DOTALL)  # a note about one resource
 ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 READABLE: Final = re.compile(
     "[\x20-\x7e\xa0-\u200d\u2010-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
@@ -34,8 +34,18 @@ def write_stack(data: Mapping[str, Any], comments: Iterable[str] = ()) -> str:
 
 
 def wrap_comment(line: str) -> list[str]:
-    """Return the comment in lines of COMMENT_WIDTH characters; a longer word, such as a path, stays whole."""
-    return wrap(line, COMMENT_WIDTH - len("# "), break_long_words=False, break_on_hyphens=False) or [""]
+    """Return the comment in lines of WIDTH characters; a longer word, such as a path, stays whole."""
+    return wrap(line, WIDTH - len("# "), break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def write_notes(notes: Iterable[str]) -> list[str]:
+    """Return the notes as lines of a comment; all that is noted about one resource is one note."""
+    texts: dict[str, list[str]] = {}
+    for note in notes:
+        match = ADDRESSED.fullmatch(note)
+        texts.setdefault(f"{match[1]}: " if match else note, []).extend([match[2]] if match else [])
+    merged = (f"Note: {begin}{'; '.join(parts)}" for begin, parts in texts.items())
+    return [line for note in merged for line in wrap_comment(note)]
 
 
 def write_draft(data: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Import every file of a folder, and judge what came of each: `make corpus DIR`.
 
 A unit is a file, or all files of Terraform in one folder. A folder DIR/OWNER+NAME is a repository; its file `.commit`
-names the commit. The table goes to standard output: repository, commit, path, sha256, outcome, and why.
+names the commit. The table goes to standard output: repository, commit, path, sha256, outcome, and why. The numbers of
+outcomes, and of the lines of Debezium stacks and of their JSON, go to standard error.
 
     exact     a stack without a note
     noted     a stack, and a note about what it does not declare
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.corpus.judge import judge
+from tests.corpus.lines import LineCounts, compare_lines, describe_lines
 
 TERRAFORM = (".tf", ".tfvars")
 ENDINGS = (*TERRAFORM, ".yaml", ".yml", ".json", ".properties", ".txt")
@@ -62,11 +64,18 @@ def list_units(root: Path) -> Iterator[Unit]:
 
 def main(root: Path) -> int:
     outcomes: Counter[str] = Counter()
+    counts: list[LineCounts] = []
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
 
         def run(numbered: tuple[int, Unit]) -> tuple[Unit, str, str]:
             number, unit = numbered
-            return unit, *judge(unit.repository, unit.files, Path(folder, str(number)))
+            target = Path(folder, str(number))
+            outcome, reason = judge(unit.repository, unit.files, target)
+            if unit.path.endswith(".json") and (target / "stack.yaml").exists():
+                original = (unit.repository / unit.path).read_text("utf-8", "replace")
+                lines = compare_lines(original, (target / "stack.yaml").read_text("utf-8"))
+                counts.extend([lines] if lines else [])
+            return unit, outcome, reason
 
         for unit, outcome, reason in pool.map(run, enumerate(list_units(root))):
             outcomes[outcome] += 1
@@ -81,6 +90,8 @@ def main(root: Path) -> int:
             )
             print("\t".join(row), flush=True)
     print(", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common()), file=sys.stderr)
+    if counts:
+        print(describe_lines(counts), file=sys.stderr)
     return 1 if outcomes["unclear"] + outcomes["lost"] + outcomes["changing"] else 0
 
 

@@ -446,3 +446,20 @@ def test_a_called_folder_is_not_read_on_its_own() -> None:
     outer = 'module "m" {\n source = "./inner"\n name = "shop"\n}\n'
     imported = parse_all([("inner/main.tf", inner.encode()), ("main.tf", outer.encode())])
     assert list(imported.topics) == ["shop"] and not imported.notes
+
+
+# -- access that no ACL says
+def test_each_role_of_julie_is_named_with_its_place(tmp_path: Path) -> None:
+    roles = '  rbac:\n  - ResourceOwner:\n    - principal: "User:o"\n  - DeveloperRead:\n    - principal: "User:r"\n'
+    text = f"context: shop\nprojects:\n- name: orders\n{roles}  topics:\n  - name: created\n"
+    ended = imported(tmp_path, topology__yaml=text)
+    assert "topology.yaml:5: role ResourceOwner is not carried over" in ended.err
+    assert "topology.yaml:7: role DeveloperRead is not carried over" in ended.err
+
+
+def test_an_access_control_entry_is_named_with_what_it_grants(tmp_path: Path) -> None:
+    spec = "{resourceType: TOPIC, resource: a, resourcePatternType: LITERAL, permission: READ, grantedTo: billing}"
+    topic = "apiVersion: v1\nkind: Topic\nmetadata: {name: a}\nspec: {partitions: 3}\n"
+    entry = f"apiVersion: v1\nkind: AccessControlEntry\nmetadata: {{name: acl-1}}\nspec: {spec}\n"
+    ended = imported(tmp_path, namespace__yaml=f"{topic}---\n{entry}")
+    assert "acl-1 is not carried over: READ of LITERAL TOPIC a for namespace billing" in ended.err

@@ -58,8 +58,10 @@ def test_files_become_a_stack(name: str, tmp_path: Path, golden: bool) -> None:
 def test_what_is_left_behind_is_said_twice(name: str) -> None:
     text = (HERE / name / "stack.yaml").read_text()
     notes = [line for line in (HERE / name / "notes.txt").read_text().splitlines() if line.startswith("note: ")]
+    comments = " ".join(line.removeprefix("# ") for line in text.splitlines() if line.startswith("# "))
     for note in notes:
-        assert f"# Note: {note.removeprefix('note: ')}" in text
+        about, _, what = note.removeprefix("note: ").partition(": ")
+        assert f"Note: {about}" in comments and what in comments
 
 
 DAMAGED = {
