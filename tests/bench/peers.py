@@ -99,7 +99,7 @@ def _once(*words: str) -> Callable[[Work], Commands]:
 def write_kplan(work: Work) -> dict[str, str]:
     head = f"version: 1\nstack: {work.prefix.strip('.').replace('.', '-')}\n"
     if work.connect:
-        block = "{class: %s, config: {file: /dev/null, topic: lines, tasks.max: 1}}" % FILE_SOURCE
+        block = f"{{class: {FILE_SOURCE}, config: {{file: /dev/null, topic: lines, tasks.max: 1}}}}"
         lines = "".join(f"  {name}: {block}\n" for name in work.names)
         return {"stack.yaml": f"{head}connectors:\n{lines}"}
     lines = "".join(f"  {name}:\n" for name in work.names)
@@ -231,8 +231,8 @@ OURS = Peer(
         "connectors-plan": _run_kplan("plan"), "connectors-create": _APPLY,
     },
     "`make setup`",
-    "The brokers judge the changes first. It takes a lock, writes a journal and the ledger in transactions, waits until "
-    "the changes are visible or the tasks run, and reads everything back. It can roll the changes back.",
+    "The brokers judge the changes first. It takes a lock, writes a journal and the ledger in transactions, waits "
+    "until the changes are visible or the tasks run, and reads everything back. It can roll the changes back.",
     unchanged="(?i)no changes",
 )  # fmt: skip
 

@@ -29,9 +29,10 @@ TITLES = {
 TOP = """# Benchmarks
 
 `make bench` repeats the measurement and writes this page; `make bench PEERS=DIR` also runs the other tools in a folder.
-`python -m tests.bench ROW…` prints single rows ({rows}) and writes nothing. Absolute times say little about another machine, so each figure is a ratio of kplan to the least work
-that any tool needs. Both run in turns, A B A B, as whole processes. The median of the {rounds} pairs' ratios counts (11
-for start-up). The next column is the same ratio of processor time, which depends less on the load of the machine.
+`python -m tests.bench ROW…` prints single rows ({rows}) and writes nothing.
+Absolute times say little about another machine, so each figure is a ratio of kplan to the least work that any tool
+needs. Both run in turns, A B A B, as whole processes. The median of the {rounds} pairs' ratios counts (11 for
+start-up). The next column is the same ratio of processor time, which depends less on the load of the machine.
 
 {machine}
 """

@@ -412,10 +412,11 @@ def _draw_sizes(table: Sides, word: str) -> dict[str, Points]:
     """Return the points of each tool: topics and seconds of the jobs that begin with this word."""
     curves: dict[str, list[tuple[float, float]]] = {}
     for job, cells in table.cells.items():
-        first, size, *rest = job.split()
-        for name, cell in cells.items() if first == word and rest == ["topics"] else ():
-            if cell.seconds:
-                curves.setdefault(name, []).append((int(size.replace(",", "")), cell.median))
+        match job.split():
+            case [first, size, "topics"] if first == word:
+                for name, cell in cells.items():
+                    if cell.seconds:
+                        curves.setdefault(name, []).append((int(size.replace(",", "")), cell.median))
     return dict(curves)
 
 
