@@ -49,8 +49,8 @@ docs: $(DEVELOPMENT)  ## write docs/reference from the templates, the schemas, t
 faults: $(DEVELOPMENT)  ## kill kplan at every point, break everything around it, and look what is left; takes hours
 	@$(PYTHON) -m tests.faults
 
-bench: $(DEVELOPMENT)  ## measure kplan against the least that any tool could take
-	@$(PYTHON) -m tests.bench
+bench: $(DEVELOPMENT)  ## measure kplan against the least that any tool could take, and other tools: PEERS=DIR
+	@KPLAN_BENCH_PEERS='$(if $(PEERS),$(abspath $(PEERS)))' $(PYTHON) -m tests.bench
 
 format: $(DEVELOPMENT)  ## format the code and mend what lint can mend
 	$(BIN)/ruff check --fix-only .

@@ -1,13 +1,14 @@
 """`make bench`: how much longer kplan takes than the least that any tool could take.
 
 `python -m tests.bench` measures every row and writes docs/benchmarks.md; with names of rows it measures and shows those
-alone. KPLAN_BENCH_ROUNDS (5) and KPLAN_BENCH_SIZES (10,100,1000,3000,10000) make it shorter. Needs Java and Maven, as
-the tests of services do.
+alone. KPLAN_BENCH_ROUNDS (5) and KPLAN_BENCH_SIZES (10,100,1000,3000,10000) make it shorter. KPLAN_BENCH_PEERS is the
+folder of other tools (`make bench PEERS=DIR`). Needs Java and Maven, as the tests of services do.
 """
 
 from __future__ import annotations
 
 import compileall
+import os
 import sys
 import tempfile
 import time
@@ -18,10 +19,7 @@ from pathlib import Path
 from tests.bench import report
 from tests.bench.measure import ROOT
 from tests.bench.rows import ROWS, Bench
-
-ABSENT = (
-    "gafkalo, topicctl, kafka-gitops, jikkou and terraform with its Kafka provider: they were not built for this run.",
-)
+from tests.bench.sides import render_absent, render_sides
 
 
 def main(asked: Sequence[str]) -> int:
@@ -33,14 +31,17 @@ def main(asked: Sequence[str]) -> int:
     began = time.monotonic()
     with ExitStack() as closing:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="kplan-bench-")))
-        bench = Bench(folder, closing)
+        tools = os.environ.get("KPLAN_BENCH_PEERS")
+        bench = Bench(folder, closing, tools=Path(tools).resolve() if tools else None)
         figures = []
         for name in asked or ROWS:
             for figure in ROWS[name](bench):
                 figures.append(figure)
                 print(report.line(figure), flush=True)
         if not asked:
-            report.write(bench, figures, ABSENT, tuple(ROWS))
+            report.write(bench, figures, render_absent(bench.sides), tuple(ROWS))
+        elif "peers" in asked:
+            print("\n".join([*render_sides(bench.sides), *bench.sides.absent]))
     missed = sum(not figure.meets for figure in figures)
     print(f"{len(figures)} figures, {missed} missed, in {(time.monotonic() - began) / 60:.1f} min")
     return 0

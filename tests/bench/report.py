@@ -14,18 +14,25 @@ import confluent_kafka
 from tests.bench.chart import growth
 from tests.bench.measure import ROOT, ROUNDS
 from tests.bench.rows import Bench, Figure
+from tests.bench.sides import render_sides
 from tests.services.downloads import java, kafka_jars
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 CHARTS = ROOT / "docs" / "benchmarks"
-TITLES = {"plan": "Plan without changes", "apply": "First apply"}
+TITLES = {
+    "plan": "Plan without changes",
+    "apply": "First apply",
+    "peers-plan": "Plan without changes, each tool",
+    "peers-create": "First apply, each tool",
+}
 
 TOP = """# Benchmarks
 
-`make bench` repeats the measurement and writes this page; `python -m tests.bench ROW…` prints single rows ({rows}) and
-writes nothing. Absolute times say little about another machine, so each figure is a ratio of kplan to the least work
-that any tool needs. Both run in turns, A B A B, as whole processes. The median of the {rounds} pairs' ratios counts (11
-for start-up). The next column is the same ratio of processor time, which depends less on the load of the machine.
+`make bench` repeats the measurement and writes this page; `make bench PEERS=DIR` also runs the other tools in a folder.
+`python -m tests.bench ROW…` prints single rows ({rows}) and writes nothing.
+Absolute times say little about another machine, so each figure is a ratio of kplan to the least work that any tool
+needs. Both run in turns, A B A B, as whole processes. The median of the {rounds} pairs' ratios counts (11 for
+start-up). The next column is the same ratio of processor time, which depends less on the load of the machine.
 
 {machine}
 """
@@ -69,7 +76,7 @@ def page(bench: Bench, figures: Sequence[Figure], absent: Sequence[str], rows: S
     parts = [TOP.format(rows=", ".join(rows), rounds=ROUNDS, machine=machine()), table(figures), ""]
     for name in bench.curves:
         parts += [f"![{TITLES[name]}: seconds by topics](benchmarks/{name}.svg)", ""]
-    parts += [*_missed(figures), "", *_notes(absent)]
+    parts += [*render_sides(bench.sides), *_missed(figures), "", *_notes(absent)]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -90,7 +97,7 @@ def _missed(figures: Sequence[Figure]) -> list[str]:
 
 
 def _notes(absent: Sequence[str]) -> list[str]:
-    return ["## Missing rows", "", *(f"- {each}" for each in absent)] if absent else []
+    return ["## Absent tools", "", *(f"- {each}" for each in absent)] if absent else []
 
 
 def write(bench: Bench, figures: Sequence[Figure], absent: Sequence[str], rows: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -31,8 +32,8 @@ from tests.bench import sampler
 from tests.bench.chart import Points
 from tests.bench.delay import DelayingProxy
 from tests.bench.measure import KPLAN, Comparison, Sample, called, compared, environment, floor
+from tests.bench.sides import Arena, Cell, Sides, start_sides
 from tests.services import ConnectWorker, KafkaCluster
-from tests.services.kafka import java_command
 from tests.services.process import free_port
 from tests.services.registry import Registry
 
@@ -41,7 +42,7 @@ T = TypeVar("T")
 SIZES = [int(size) for size in os.environ.get("KPLAN_BENCH_SIZES", "10,100,1000,3000,10000").split(",")]
 NEW = 1_000  # topics of a first apply
 MANY = 10_000  # changes of a plan that is shown, topics in files
-FEW = 10  # topics for a tool that makes them one by one
+CHANGED = 100  # topics that the tools change and destroy
 CONNECTORS = 300
 FEW_CONNECTORS = 20
 RUNS = int(os.environ.get("KPLAN_BENCH_RUNS", "1000"))  # of the long history
@@ -110,6 +111,12 @@ class Bench:
     folder: Path
     closing: ExitStack
     curves: dict[str, dict[str, Points]] = field(default_factory=dict)
+    tools: Path | None = None  # the folder of other tools
+
+    @cached_property
+    def sides(self) -> Sides:
+        """The table of the tools, which the row of peers fills."""
+        return start_sides(self.tools)
 
     @cached_property
     def kafka(self) -> KafkaCluster:
@@ -295,7 +302,7 @@ def apply(bench: Bench) -> Iterator[Figure]:
         taken = compared(ours, least)
         curve["kplan"].append((size, taken.ours.seconds))
         curve["bare client"].append((size, taken.floor.seconds))
-        yield _figure(f"first apply of {size:,} topics, journal in Kafka", "bare client: validate, journal, create, wait, read",
+        yield _figure(f"first apply of {size:,} topics, journal in Kafka", "bare client with the same duties",
                       taken, 1.3 if size == NEW else None, look, SAFELY)  # fmt: skip
     bench.curves["apply"] = dict(curve)
 
@@ -484,30 +491,44 @@ def files(bench: Bench) -> Iterator[Figure]:
 
 # -- other tools ------------------------------------------------------------------------------------------------------
 def peers(bench: Bench) -> Iterator[Figure]:
-    """Other tools on the same work, as far as they are on this machine: Kafka's own is among the jars of the tests."""
-    size, prefix = NEW, "peers."
-    path, at = bench.stack("peers", size, prefix), ("--bootstrap", bench.kafka.bootstrap)
-    bench.kplan("apply", path, "--yes", "--quiet", *at)
-    topics = [*java_command("-Xmx256m"), "org.apache.kafka.tools.TopicCommand", "--bootstrap-server",
-              bench.kafka.bootstrap]  # fmt: skip
-    taken = compared(lambda: bench.kplan("plan", path, *at), lambda: called([*topics, "--describe"], bench.folder), 3)
-    yield _figure(f"plan of {size:,} topics, no changes", "`kafka-topics.sh --describe`", taken, 1.0)
-    number = iter(range(1_000_000))
+    """kplan beside the other tools that this machine has: a figure for each job, against the fastest of them."""
+    folder = bench.folder / "peers"
+    folder.mkdir()
+    arena, table = Arena(folder, bench.kafka.bootstrap, bench.admin, bench.tools), bench.sides
+    arena.read_versions(table)
+    arena.compare_starts(table)
+    arena.compare_plans(table, [size for size in SIZES if size <= NEW])
+    for size in [size for size in SIZES if size <= NEW]:
+        arena.compare_changes(table, size, ["create", "change", "destroy"] if size == CHANGED else ["create"])
+    if any("connectors-create" in peer.jobs for peer in table.peers[1:]):
+        arena.compare_connectors(
+            table, bench.connect.url, lambda: list(bench.connect.request("GET", "/connectors")),
+            lambda name: bench.connect.request("DELETE", f"/connectors/{name}"),
+        )  # fmt: skip
+    for job, cells in table.cells.items():
+        name, ours = table.find_fastest(job), cells.get("kplan", Cell())
+        if name is None or not ours.seconds:
+            continue
+        theirs = cells[name]
+        ratio = statistics.median(a / b for a, b in zip(ours.seconds, theirs.seconds, strict=True))
+        goal = 1.0 if job.split()[0] in ("create", "change", "destroy") and "connectors" not in job else None
+        yield Figure(
+            job, f"{name}, the fastest other tool", ratio, f"{ours.median:.3f} s", f"{theirs.median:.3f} s", goal
+        )
+    for word in ("plan", "create"):
+        bench.curves[f"peers-{word}"] = _draw_sizes(table, word)
 
-    def ours() -> Sample:
-        name = f"few-{next(number)}"  # an earlier one's stack owns its topics, though they are gone
-        took = bench.kplan("apply", bench.stack(name, FEW, f"few.{name}."), "--yes", "--quiet", *at)
-        bench.forget("few.few-")
-        return took
 
-    def theirs() -> Sample:
-        one_by_one = [called([*topics, "--create", "--topic", f"few.s{each}", "--partitions", "1"], bench.folder)
-                      for each in range(FEW)]  # fmt: skip
-        bench.forget("few.s")
-        return Sample(sum(s.seconds for s in one_by_one), sum(s.processor for s in one_by_one), one_by_one[0].peak)
-
-    taken = compared(ours, theirs, 3)
-    yield _figure(f"first apply of {FEW} topics", "`kafka-topics.sh --create`, once a topic", taken, 1.0)
+def _draw_sizes(table: Sides, word: str) -> dict[str, Points]:
+    """Return the points of each tool: topics and seconds of the jobs that begin with this word."""
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for job, cells in table.cells.items():
+        match job.split():
+            case [first, size, "topics"] if first == word:
+                for name, cell in cells.items():
+                    if cell.seconds:
+                        curves.setdefault(name, []).append((int(size.replace(",", "")), cell.median))
+    return dict(curves)
 
 
 ROWS: dict[str, Callable[[Bench], Iterator[Figure]]] = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kplan.kinds.topic import configs as catalog
 from kplan.model import Target, Topic
 from kplan.servers.base import KAFKA, BackendState, ReportProgress, ignore_progress
-from kplan.servers.kafka.wire.connection import Connection, connect
+from kplan.servers.kafka.wire.connection import BrokerConnection, connect
 from kplan.servers.kafka.wire.encoding import FAILURES
 from kplan.servers.kafka.wire.topics import (
     TOPICS_PER_REQUEST,
@@ -41,7 +41,7 @@ log = logging.getLogger("kplan.servers.kafka")
 class _Begun:
     """A connection with the listing that was read over it, and when, on the monotonic clock."""
 
-    connection: Connection
+    connection: BrokerConnection
     listing: Listing
     read_at: float
 
@@ -145,7 +145,7 @@ class QuickTopics:
         topics = [Topic(name, *shape, configs[name]) for name, shape in shapes.items()]
         return BackendState({topic.address: topic for topic in topics}, frozenset(listed))
 
-    def _read_configs(self, connection: Connection, names: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+    def _read_configs(self, connection: BrokerConnection, names: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
         """Return what is set on each topic; of many topics, over several connections side by side."""
         started = time.monotonic()
         parts = [names[start::CONNECTIONS] for start in range(CONNECTIONS)] if len(names) > MANY else [names]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from kplan.kinds.acl.permissions import group_prefix
-from kplan.servers.kafka.wire.connection import Connection, connect
+from kplan.servers.kafka.wire.connection import BrokerConnection, connect
 from kplan.servers.kafka.wire.encoding import FAILURES, Unsuited
 from kplan.servers.kafka.wire.groups import ABANDONED, find_coordinator, read_state
 from kplan.servers.kafka.wire.records import read_records, request_records
@@ -102,11 +102,11 @@ class QuickStore:
         log.debug("read %s, %d bytes (%d) %.3f s", self.topic, newest.size, newest.count, time.monotonic() - started)
         return result
 
-    def _read_listing(self, connection: Connection) -> Listing:
+    def _read_listing(self, connection: BrokerConnection) -> Listing:
         request_listing(connection, [self.topic])
         return receive_listing(connection)
 
-    def _reach(self, listing: Listing, connection: Connection) -> Connection:
+    def _reach(self, listing: Listing, connection: BrokerConnection) -> BrokerConnection:
         """Return a connection to the leader of the topic; this one where there is only one broker."""
         if len(listing.brokers) == 1:
             return connection

@@ -1,4 +1,4 @@
-"""The least that an apply of COUNT new connectors can do: PUT each, PARALLEL at a time, and wait until all tasks run."""
+"""The least that an apply of COUNT new connectors can do: PUT each, PARALLEL at a time, and wait for all tasks."""
 
 import json
 import sys

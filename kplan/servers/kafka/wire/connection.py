@@ -31,16 +31,16 @@ _NUMBERS_WITHOUT_EFFECT: Final = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
-class Api:
+class RequestKind:
     """A kind of request, in the version in which it is sent."""
 
     key: int
     version: int
 
 
-METADATA, DESCRIBE_CONFIGS, FETCH = Api(3, 4), Api(32, 1), Api(1, 5)
-FIND_COORDINATOR, DESCRIBE_GROUPS = Api(10, 1), Api(15, 1)
-SASL_HANDSHAKE, SASL_AUTHENTICATE = Api(17, 1), Api(36, 0)
+METADATA, DESCRIBE_CONFIGS, FETCH = RequestKind(3, 4), RequestKind(32, 1), RequestKind(1, 5)
+FIND_COORDINATOR, DESCRIBE_GROUPS = RequestKind(10, 1), RequestKind(15, 1)
+SASL_HANDSHAKE, SASL_AUTHENTICATE = RequestKind(17, 1), RequestKind(36, 0)
 
 
 def find_unsuited_setting(config: Mapping[str, Any]) -> str:
@@ -66,7 +66,7 @@ def _mechanism_of(config: Mapping[str, Any]) -> str:
     return str(config.get("sasl.mechanism") or config.get("sasl.mechanisms") or "")
 
 
-class Connection:
+class BrokerConnection:
     """An open connection to one broker. It is used by one thread at a time."""
 
     def __init__(self, stream: socket.socket, client: str) -> None:
@@ -75,7 +75,7 @@ class Connection:
         self._number = 0
         self._waiting: deque[int] = deque()  # the numbers of the requests in flight, in their order
 
-    def send(self, api: Api, body: bytes) -> None:
+    def send(self, api: RequestKind, body: bytes) -> None:
         """Send a request without waiting for its answer; brokers answer in the order of the requests."""
         self._number += 1
         head = struct.pack(">hhi", api.key, api.version, self._number) + self._client
@@ -92,7 +92,7 @@ class Connection:
             raise Unsuited("the answer belongs to another request")
         return answer
 
-    def ask(self, api: Api, body: bytes) -> Cursor:
+    def ask(self, api: RequestKind, body: bytes) -> Cursor:
         """Send a request and return its answer; none is in flight before."""
         self.send(api, body)
         return self.receive()
@@ -137,7 +137,7 @@ class Connection:
         self.close()
 
 
-def connect(servers: str, config: Mapping[str, Any], client: str) -> Connection:
+def connect(servers: str, config: Mapping[str, Any], client: str) -> BrokerConnection:
     """Connect to the first server of the list that accepts. Raises one of FAILURES."""
     for server in filter(None, map(str.strip, servers.split(","))):
         with suppress(ConnectionRefusedError):
@@ -145,7 +145,7 @@ def connect(servers: str, config: Mapping[str, Any], client: str) -> Connection:
     raise Unsuited("no broker accepts a connection")
 
 
-def _connect(server: str, config: Mapping[str, Any], client: str) -> Connection:
+def _connect(server: str, config: Mapping[str, Any], client: str) -> BrokerConnection:
     host, _, port = server.rpartition(":")
     host = host.rpartition("://")[2].strip("[]")
     if not host or not port.isdigit():
@@ -157,7 +157,7 @@ def _connect(server: str, config: Mapping[str, Any], client: str) -> Connection:
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if _protocol_of(config).endswith("SSL"):
             stream = _make_tls_context(config).wrap_socket(stream, server_hostname=host)
-        connection = Connection(stream, client)
+        connection = BrokerConnection(stream, client)
         if _protocol_of(config).startswith("SASL"):
             connection.log_in(config)
         return connection

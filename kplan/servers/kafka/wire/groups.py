@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from kplan.servers.kafka.wire.connection import DESCRIBE_GROUPS, FIND_COORDINATOR, Connection
+from kplan.servers.kafka.wire.connection import DESCRIBE_GROUPS, FIND_COORDINATOR, BrokerConnection
 from kplan.servers.kafka.wire.encoding import Unsuited, encode_array, encode_string
 
 ABANDONED: Final = frozenset({"Empty", "Dead"})  # a group without members; one that does not exist is Dead
 _GROUP_KEY: Final = b"\0"
 
 
-def find_coordinator(connection: Connection, group: str) -> str:
+def find_coordinator(connection: BrokerConnection, group: str) -> str:
     """Return where the group's coordinator is reached. Raises Unsuited where there is none."""
     answer = connection.ask(FIND_COORDINATOR, encode_string(group) + _GROUP_KEY)
     answer.take_int32()  # throttle time
@@ -24,7 +24,7 @@ def find_coordinator(connection: Connection, group: str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def read_state(connection: Connection, group: str) -> str:
+def read_state(connection: BrokerConnection, group: str) -> str:
     """Return the group's state as its coordinator names it: Stable, Empty, Dead, PreparingRebalance … Raises Unsuited.
 
     An `Empty` or `Dead` group has no members.

@@ -24,7 +24,7 @@ def log_in(mechanism: str, name: str, password: str, exchange: Callable[[bytes],
 
 
 def _log_in_with_scram(hash: str, name: str, password: str, exchange: Callable[[bytes], bytes]) -> None:
-    """Prove the password without sending it, and have the server prove that it knows it too."""
+    """Log in without sending the password, and have the server prove that it knows it too."""
     own_nonce = base64.b64encode(os.urandom(24)).decode()
     first = f"n={name.replace('=', '=3D').replace(',', '=2C')},r={own_nonce}"
     challenge = exchange(f"n,,{first}".encode()).decode()

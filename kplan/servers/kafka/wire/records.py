@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
-from kplan.servers.kafka.wire.connection import FETCH, Connection
+from kplan.servers.kafka.wire.connection import FETCH, BrokerConnection
 from kplan.servers.kafka.wire.encoding import Cursor, Unsuited, encode_array, encode_string
 
 MAX_FETCH_BYTES: Final = 16_777_216
@@ -23,14 +23,14 @@ _COMPRESSION, _TRANSACTIONAL, _CONTROL = 0x07, 0x10, 0x20
 Record = tuple[bytes | None, int, bytes | None]  # key, offset, value
 
 
-def request_records(connection: Connection, topic: str, offset: int) -> None:
+def request_records(connection: BrokerConnection, topic: str, offset: int) -> None:
     """Ask for the committed records of the topic's only partition from this offset on, without waiting for new ones."""
     partition = struct.pack(">iqqi", 0, offset, -1, MAX_FETCH_BYTES)
     topics = encode_array([encode_string(topic) + encode_array([partition])])
     connection.send(FETCH, struct.pack(">iiiib", -1, 0, 0, MAX_FETCH_BYTES, 1) + topics)
 
 
-def read_records(connection: Connection, topic: str) -> Iterator[Record]:
+def read_records(connection: BrokerConnection, topic: str) -> Iterator[Record]:
     """Yield the records; the first request for them has been sent. Raises Unsuited for an unfinished transaction."""
     position, end = 0, -1
     while True:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
-from kplan.servers.kafka.wire.connection import DESCRIBE_CONFIGS, METADATA, Connection
+from kplan.servers.kafka.wire.connection import DESCRIBE_CONFIGS, METADATA, BrokerConnection
 from kplan.servers.kafka.wire.encoding import NULL_ARRAY, Cursor, Unsuited, encode_array, encode_string
 from kplan.values import dataclass
 
@@ -60,13 +60,13 @@ class Listing:
         raise Unsuited(f"broker {broker} is not there")
 
 
-def request_listing(connection: Connection, names: Collection[str] | None = None) -> None:
+def request_listing(connection: BrokerConnection, names: Collection[str] | None = None) -> None:
     """Ask for the metadata of the named topics (None: all); none is created by that."""
     body = NULL_ARRAY if names is None else encode_array(map(encode_string, names))
     connection.send(METADATA, body + b"\0")
 
 
-def receive_listing(connection: Connection) -> Listing:
+def receive_listing(connection: BrokerConnection) -> Listing:
     """Return the answer to `request_listing`; topics that do not exist are left out. Raises Unsuited."""
     answer = connection.receive()
     answer.take_int32()  # throttle time
@@ -110,7 +110,7 @@ def _take_topics(answer: Cursor) -> tuple[dict[str, tuple[int, int]], dict[str, 
 
 
 def read_configs(
-    connection: Connection, names: Collection[str], report: Callable[[int], None] = lambda count: None
+    connection: BrokerConnection, names: Collection[str], report: Callable[[int], None] = lambda count: None
 ) -> dict[str, Mapping[str, str]]:
     """Return what is set on each topic itself. Raises Unsuited where one of them is refused or unknown."""
     remaining, in_flight = iter(names), 0

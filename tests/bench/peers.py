@@ -1,0 +1,333 @@
+"""Other tools as data: how each is found, what it reads, its commands, and what it does in the time it takes.
+
+Nothing here starts a program. `sides` runs the commands, in turns with kplan's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.bench.measure import KPLAN
+from tests.services.kafka import java_command
+
+Words = tuple[str, ...]
+Commands = tuple[Words, ...]
+PROVIDERS = "peers.local/mongey"
+FILE_SOURCE = "org.apache.kafka.connect.file.FileStreamSourceConnector"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """So many topics with a prefix, or so many connectors, on servers of this machine.
+
+    `others` are prefixes of topics on the same brokers that a tool must leave alone.
+    """
+
+    bootstrap: str
+    prefix: str
+    count: int
+    retention_ms: int = 604_800_000
+    others: tuple[str, ...] = ()
+    connect: str = ""
+    tools: Path = Path()
+
+    @property
+    def names(self) -> list[str]:
+        return [f"{self.prefix}{number:05}" for number in range(self.count)]
+
+    @property
+    def connector_config(self) -> dict[str, str]:
+        return {"connector.class": FILE_SOURCE, "file": "/dev/null", "topic": "lines", "tasks.max": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A tool. A job that `jobs` lacks is one that it cannot do.
+
+    The jobs: validate, plan, create, change (one config), destroy; connectors-plan and connectors-create.
+    `most` limits the number of topics of a job. `needs` are the programs that DIR or DIR/bin must hold.
+    """
+
+    name: str
+    needs: Words
+    version: Words
+    write: Callable[[Work], Mapping[str, str]]
+    jobs: Mapping[str, Callable[[Work], Commands]]
+    build: str
+    duties: str
+    most: Mapping[str, int] = field(default_factory=dict)
+    environment: Callable[[Work], Mapping[str, str]] = lambda work: {}
+    unchanged: str = ""  # what its plan prints if nothing changes
+
+
+def find_program(tools: Path | None, name: str) -> Path | None:
+    """Return the executable of this name in the folder of tools, if there is one."""
+    places = () if tools is None else (tools / name, tools / "bin" / name)
+    return next((path for path in places if path.is_file() and path.stat().st_mode & 0o111), None)
+
+
+def find_peers(tools: Path | None) -> tuple[list[Peer], list[str]]:
+    """Return the tools that the folder holds, and a sentence for each that it lacks."""
+    present, absent = [], []
+    for peer in PEERS:
+        missing = [name for name in peer.needs if find_program(tools, name) is None]
+        if not missing:
+            present.append(peer)
+        elif tools is None:
+            absent.append(f"{peer.name}: no folder of tools was given (`make bench PEERS=DIR`).")
+        else:
+            absent.append(
+                f"{peer.name}: the folder of tools does not hold {', '.join(f'`{name}`' for name in missing)}."
+            )
+    return present, absent
+
+
+def resolve_command(words: Words, tools: Path | None) -> list[str]:
+    """Return the command with the path of its program where the folder of tools holds that."""
+    program = find_program(tools, words[0])
+    return [str(program) if program else words[0], *words[1:]]
+
+
+def _once(*words: str) -> Callable[[Work], Commands]:
+    return lambda work: (words,)
+
+
+# -- files of each tool -----------------------------------------------------------------------------------------------
+def write_kplan(work: Work) -> dict[str, str]:
+    head = f"version: 1\nstack: {work.prefix.strip('.').replace('.', '-')}\n"
+    if work.connect:
+        block = f"{{class: {FILE_SOURCE}, config: {{file: /dev/null, topic: lines, tasks.max: 1}}}}"
+        lines = "".join(f"  {name}: {block}\n" for name in work.names)
+        return {"stack.yaml": f"{head}connectors:\n{lines}"}
+    lines = "".join(f"  {name}:\n" for name in work.names)
+    defaults = f"defaults: {{topic: {{config: {{retention.ms: {work.retention_ms}}}}}}}\n"
+    return {"stack.yaml": f"{head}{defaults}topics:\n{lines}"}
+
+
+def write_gafkalo(work: Work) -> dict[str, str]:
+    config = (
+        f'connections:\n  kafka:\n    bootstrapBrokers: ["{work.bootstrap}"]\nkafkalo:\n  input_dirs: ["topics.yaml"]\n'
+    )
+    lines = "".join(
+        f"  - name: {name}\n    partitions: 1\n    replication_factor: 1\n"
+        f'    configs:\n      retention.ms: "{work.retention_ms}"\n'
+        for name in work.names
+    )
+    return {"config.yaml": config, "topics.yaml": f"topics:\n{lines}"}
+
+
+def write_topicctl(work: Work) -> dict[str, str]:
+    place = "  environment: bench\n  region: here\n"
+    cluster = f'meta:\n  name: bench\n{place}spec:\n  bootstrapAddrs: ["{work.bootstrap}"]\n'
+    topics = [
+        f"meta:\n  name: {name}\n  cluster: bench\n{place}spec:\n  partitions: 1\n  replicationFactor: 1\n"
+        f"  retentionMinutes: {work.retention_ms // 60_000}\n  placement:\n    strategy: any\n"
+        for name in work.names
+    ]
+    return {"cluster.yaml": cluster, "topics.yaml": "---\n".join(topics)}
+
+
+def write_terraform(work: Work) -> dict[str, str]:
+    """Write the resources, and the state that has them: a plan of unchanged topics needs no create of its own."""
+    kind = "kafka-connect" if work.connect else "kafka"
+    provider = f'url = "{work.connect}"' if work.connect else f'bootstrap_servers = ["{work.bootstrap}"]'
+    resource = "kafka-connect_connector" if work.connect else "kafka_topic"
+    bodies, instances = [], []
+    for number, name in enumerate(work.names):
+        settings = {"name": name, **work.connector_config} if work.connect else {"retention.ms": str(work.retention_ms)}
+        sizes = {} if work.connect else {"partitions": 1, "replication_factor": 1}
+        lines = [f"  name = {json.dumps(name)}", *(f"  {key} = {value}" for key, value in sizes.items())]
+        lines += ["  config = {", *(f"    {json.dumps(k)} = {json.dumps(v)}" for k, v in settings.items()), "  }"]
+        bodies.append(f'resource "{resource}" "r{number}" {{\n  provider = {kind}\n' + "\n".join(lines) + "\n}\n")
+        attributes = {"id": name, "name": name, **sizes, "config": settings}
+        instances.append({
+            "mode": "managed", "type": resource, "name": f"r{number}",
+            "provider": f'provider["{PROVIDERS}/{kind}"]',
+            "instances": [{"schema_version": 0, "attributes": attributes}],
+        })  # fmt: skip
+    requires = f'terraform {{\n  required_providers {{\n    {kind} = {{ source = "{PROVIDERS}/{kind}" }}\n  }}\n}}\n'
+    head = f'{requires}provider "{kind}" {{\n  {provider}\n}}\n'
+    state = {"version": 4, "terraform_version": "1.5.7", "serial": 1, "lineage": "bench", "outputs": {}}
+    found = [find_program(work.tools, f"terraform-provider-{each}") for each in ("kafka", "kafka-connect")]
+    folder = next((path.parent for path in found if path), work.tools)
+    overrides = "".join(
+        f'    "{PROVIDERS}/{each}" = {json.dumps(str(folder))}\n' for each in ("kafka", "kafka-connect")
+    )
+    return {
+        "main.tf": head + "".join(bodies),
+        "unchanged.tfstate": json.dumps({**state, "resources": instances}),
+        "terraform.rc": f"provider_installation {{\n  dev_overrides {{\n{overrides}  }}\n  direct {{}}\n}}\n",
+    }
+
+
+def write_kafka_gitops(work: Work) -> dict[str, str]:
+    """Write the wanted state, and one without topics. It deletes all topics that a file lacks and does not exclude."""
+    excluded = "".join(f"        - {json.dumps(prefix)}\n" for prefix in ("_", *work.others))
+    head = f"settings:\n  topics:\n    blacklist:\n      prefixed:\n{excluded}"
+    lines = "".join(
+        f'  {name}:\n    partitions: 1\n    replication: 1\n    configs:\n      retention.ms: "{work.retention_ms}"\n'
+        for name in work.names
+    )
+    return {"state.yaml": f"{head}topics:\n{lines}", "nothing.yaml": f"{head}topics: {{}}\n"}
+
+
+def write_jikkou(work: Work) -> dict[str, str]:
+    items = "".join(
+        f"  - metadata: {{name: {name}}}\n    spec: {{partitions: 1, replicas: 1, "
+        f"configs: {{retention.ms: {work.retention_ms}}}}}\n"
+        for name in work.names
+    )
+    head = "apiVersion: kafka.jikkou.io/v1beta2\nkind: KafkaTopicList\n"
+    settings = {"currentContext": "bench", "bench": {"configFile": None, "configProps": {}}}
+    return {"topics.yaml": f"{head}items:\n{items}", "jikkou.json": json.dumps(settings)}
+
+
+def write_connectctl(work: Work) -> dict[str, str]:
+    listed = [{"name": name, "config": {"name": name, **work.connector_config}} for name in work.names]
+    return {"connectors.json": json.dumps(listed, indent=1)}
+
+
+# -- the tools --------------------------------------------------------------------------------------------------------
+def _topics_tool(work: Work, *words: str) -> Words:
+    main = "org.apache.kafka.tools.TopicCommand"
+    return (*java_command("-Xmx256m"), main, "--bootstrap-server", work.bootstrap, *words)
+
+
+def _create_one_by_one(work: Work) -> Commands:
+    config = ("--config", f"retention.ms={work.retention_ms}")
+    return tuple(_topics_tool(work, "--create", "--topic", name, "--partitions", "1", *config) for name in work.names)
+
+
+def _run_kplan(command: str, *more: str) -> Callable[[Work], Commands]:
+    def build(work: Work) -> Commands:
+        connect = ("--connect", work.connect) if work.connect else ()
+        return ((*KPLAN, command, "stack.yaml", *more, "--bootstrap", work.bootstrap, *connect),)
+
+    return build
+
+
+_APPLY = _run_kplan("apply", "--yes", "--brief")
+_TERRAFORM_APPLY = ("terraform", "apply", "-auto-approve", "-input=false", "-no-color")
+_TERRAFORM_PLAN = ("terraform", "plan", "-input=false", "-no-color", "-detailed-exitcode", "-state=unchanged.tfstate")
+_TOPICCTL_APPLY = ("topicctl", "apply", "--skip-confirm", "--sleep-loop-duration=0s", "--cluster-config=cluster.yaml",
+                   "topics.yaml")  # fmt: skip
+_TOPICCTL_CHECK = ("topicctl", "check", "--cluster-config=cluster.yaml")
+
+
+def _manage_connectors(work: Work) -> Commands:
+    words = ("connectctl", "connectors", "manage", "--cluster", work.connect, "--files", "connectors.json", "--once")
+    return (words,)
+
+
+OURS = Peer(
+    "kplan", (), (*KPLAN, "--version"), write_kplan,
+    {
+        "validate": lambda work: ((*KPLAN, "validate", "stack.yaml"),),
+        "plan": _run_kplan("plan"), "create": _APPLY, "change": _APPLY,
+        "destroy": _run_kplan("destroy", "--yes", "--brief"),
+        "connectors-plan": _run_kplan("plan"), "connectors-create": _APPLY,
+    },
+    "`make setup`",
+    "The brokers judge the changes first. It takes a lock, writes a journal and the ledger in transactions, waits "
+    "until the changes are visible or the tasks run, and reads everything back. It can roll the changes back.",
+    unchanged="(?i)no changes",
+)  # fmt: skip
+
+PEERS: tuple[Peer, ...] = (
+    Peer(
+        "gafkalo", ("gafkalo",), ("gafkalo", "--help"), write_gafkalo,
+        {
+            "validate": _once("gafkalo", "--config", "config.yaml", "lint"),
+            "plan": _once("gafkalo", "--config", "config.yaml", "plan"),
+            "create": _once("gafkalo", "--config", "config.yaml", "apply"),
+            "change": _once("gafkalo", "--config", "config.yaml", "apply"),
+        },
+        "`go install github.com/kmetaxas/gafkalo@VERSION`",
+        "One request for each topic; a plan has the brokers judge new topics. No lock, no journal, no wait for "
+        "visibility, no reading back, no deletion. An error of one topic does not change the exit code.",
+    ),
+    Peer(
+        "topicctl", ("topicctl",), ("topicctl", "--version"), write_topicctl,
+        {
+            "validate": _once(*_TOPICCTL_CHECK, "--validate-only", "topics.yaml"),
+            "plan": _once(*_TOPICCTL_CHECK, "topics.yaml"),
+            "create": _once(*_TOPICCTL_APPLY), "change": _once(*_TOPICCTL_APPLY),
+        },
+        "`go install github.com/segmentio/topicctl/cmd/topicctl@VERSION`",
+        "One topic after the other. It checks the file, reads a new topic back for its placement and leaders, and has "
+        "a lock only with ZooKeeper. No journal, no deletion. Its pause after each new topic is turned off here.",
+    ),
+    Peer(
+        "terraform", ("terraform", "terraform-provider-kafka"), ("terraform", "version"), write_terraform,
+        {
+            "validate": _once("terraform", "validate", "-no-color"),
+            "plan": _once(*_TERRAFORM_PLAN),
+            "create": _once(*_TERRAFORM_APPLY), "change": _once(*_TERRAFORM_APPLY),
+            "destroy": _once("terraform", "destroy", "-auto-approve", "-input=false", "-no-color"),
+        },
+        "`go install github.com/hashicorp/terraform@v1.5.7` and "
+        "`go install github.com/Mongey/terraform-provider-kafka@VERSION`",
+        "It checks the types of the file, locks and writes a state file on this machine, and has ten resources under "
+        "way at a time. After a change and a deletion the provider waits until the brokers show it. No rollback.",
+        environment=lambda work: {"TF_CLI_CONFIG_FILE": "terraform.rc", "CHECKPOINT_DISABLE": "1"},
+    ),
+    Peer(
+        "terraform (connectors)", ("terraform", "terraform-provider-kafka-connect"), ("terraform", "version"),
+        write_terraform,
+        {"connectors-plan": _once(*_TERRAFORM_PLAN), "connectors-create": _once(*_TERRAFORM_APPLY)},
+        "`go install github.com/Mongey/terraform-provider-kafka-connect@VERSION`, beside terraform",
+        "One request for each connector, and its state file. It does not wait for tasks.",
+        environment=lambda work: {"TF_CLI_CONFIG_FILE": "terraform.rc", "CHECKPOINT_DISABLE": "1"},
+    ),
+    Peer(
+        "kafka-gitops", ("kafka-gitops",), ("kafka-gitops", "--version"), write_kafka_gitops,
+        {
+            "validate": _once("kafka-gitops", "-f", "state.yaml", "validate"),
+            "plan": _once("kafka-gitops", "--skip-acls", "-f", "state.yaml", "plan"),
+            "create": _once("kafka-gitops", "--skip-acls", "--no-delete", "-f", "state.yaml", "apply"),
+            "change": _once("kafka-gitops", "--skip-acls", "--no-delete", "-f", "state.yaml", "apply"),
+            "destroy": _once("kafka-gitops", "--skip-acls", "-f", "nothing.yaml", "apply"),
+        },
+        "a release of its project, with an executable `kafka-gitops` that starts its jar",
+        "A new client and one request for each topic. It checks the file. No lock, no journal, no wait for visibility, "
+        "no reading back. It deletes every topic that its file lacks and does not exclude.",
+        environment=lambda work: {"KAFKA_BOOTSTRAP_SERVERS": work.bootstrap},
+        unchanged="(?i)no changes|up to date|up-to-date",
+    ),
+    Peer(
+        "jikkou", ("jikkou",), ("jikkou", "--version"), write_jikkou,
+        {
+            "validate": _once("jikkou", "validate", "-f", "topics.yaml"),
+            "plan": _once("jikkou", "diff", "-f", "topics.yaml"),
+            "create": _once("jikkou", "create", "-f", "topics.yaml"),
+            "change": _once("jikkou", "update", "-f", "topics.yaml"),
+        },
+        "a release of its project, or an executable `jikkou` that starts its jars",
+        "It checks the file with its own rules and sends its requests together. No lock, no journal.",
+        environment=lambda work: {
+            "JIKKOU_DEFAULT_KAFKA_BOOTSTRAP_SERVERS": work.bootstrap, "JIKKOUCONFIG": "jikkou.json",
+        },
+    ),
+    Peer(
+        "kafka-topics.sh", (), (), lambda work: {},
+        {
+            "plan": lambda work: (_topics_tool(work, "--describe"),),
+            "create": _create_one_by_one,
+            "destroy": lambda work: (_topics_tool(work, "--delete", "--topic", f"{work.prefix}.*"),),
+        },
+        "the jars that the tests download; `org.apache.kafka.tools.TopicCommand` is what the script starts",
+        "Its plan only prints the topics and compares nothing. It creates one topic for each start of the JVM, and "
+        "deletes those of a pattern at once. No file, no lock, no journal, no wait for visibility.",
+        most={"create": 10, "change": 0, "destroy": 0},
+    ),
+    Peer(
+        "connectctl", ("connectctl",), ("connectctl", "version"), write_connectctl,
+        {"connectors-plan": _manage_connectors, "connectors-create": _manage_connectors},
+        "`go install github.com/90poe/connectctl/cmd/connectctl@VERSION`",
+        "One request for each connector. It has no plan: what is measured is a run that finds nothing to do. No lock, "
+        "no journal, no wait for tasks.",
+    ),
+)  # fmt: skip
