@@ -726,6 +726,21 @@ def test_exactly_these_rights_are_enough_and_one_less_is_named(case: Case, users
     assert f"--allow-principal User:{case.user} --operation {operation}" in line
 
 
+def test_a_login_by_scram_over_tls_reads_by_the_protocol(users: Secure, tmp_path: Path) -> None:
+    from kplan.app.servers import open_cluster
+    from kplan.project.loading import Request, load_environment
+    from kplan.servers.kafka.quick_topics import QuickTopics
+
+    case = next(c for c in CASES if c.activity.name == "topics" and c.missing is None)
+    inside = Inside(case, users, tmp_path)
+    environment = load_environment(Request(folder=str(inside.folder), process={"SASL_WORD": SASL}))
+    with contextlib.closing(open_cluster(environment).topics) as topics:
+        assert isinstance(topics, QuickTopics)
+        reading = topics.read([f"{case.prefix}there"])
+        assert [address.name for address in reading.resources] == [f"{case.prefix}there"]
+        assert topics._full is None
+
+
 def test_altering_configs_is_named_where_they_may_be_seen(users: Secure, tmp_path: Path) -> None:
     """Who may not see them is told that first."""
     case = next(c for c in CASES if c.activity.name == "topics" and c.missing and c.missing.operation == "AlterConfigs")
