@@ -171,7 +171,9 @@ def write_kafka_gitops(work: Work) -> dict[str, str]:
         f'  {name}:\n    partitions: 1\n    replication: 1\n    configs:\n      retention.ms: "{work.retention_ms}"\n'
         for name in work.names
     )
-    return {"state.yaml": f"{head}topics:\n{lines}", "nothing.yaml": f"{head}topics: {{}}\n"}
+    client = f"bootstrap.servers={work.bootstrap}\n"  # its 0.2.15 ends with an error without a file of the client
+    files = {"state.yaml": f"{head}topics:\n{lines}", "nothing.yaml": f"{head}topics: {{}}\n"}
+    return {**files, "client.properties": client}
 
 
 def write_jikkou(work: Work) -> dict[str, str]:
@@ -212,6 +214,7 @@ def _run_kplan(command: str, *more: str) -> Callable[[Work], Commands]:
 _APPLY = _run_kplan("apply", "--yes", "--brief")
 _TERRAFORM_APPLY = ("terraform", "apply", "-auto-approve", "-input=false", "-no-color")
 _TERRAFORM_PLAN = ("terraform", "plan", "-input=false", "-no-color", "-detailed-exitcode", "-state=unchanged.tfstate")
+_GITOPS = ("kafka-gitops", "-c", "client.properties")
 _TOPICCTL_APPLY = ("topicctl", "apply", "--skip-confirm", "--sleep-loop-duration=0s", "--cluster-config=cluster.yaml",
                    "topics.yaml")  # fmt: skip
 _TOPICCTL_CHECK = ("topicctl", "check", "--cluster-config=cluster.yaml")
@@ -285,17 +288,17 @@ PEERS: tuple[Peer, ...] = (
     Peer(
         "kafka-gitops", ("kafka-gitops",), ("kafka-gitops", "--version"), write_kafka_gitops,
         {
-            "validate": _once("kafka-gitops", "-f", "state.yaml", "validate"),
-            "plan": _once("kafka-gitops", "--skip-acls", "-f", "state.yaml", "plan"),
-            "create": _once("kafka-gitops", "--skip-acls", "--no-delete", "-f", "state.yaml", "apply"),
-            "change": _once("kafka-gitops", "--skip-acls", "--no-delete", "-f", "state.yaml", "apply"),
-            "destroy": _once("kafka-gitops", "--skip-acls", "-f", "nothing.yaml", "apply"),
+            "validate": _once(*_GITOPS, "-f", "state.yaml", "validate"),
+            "plan": _once(*_GITOPS, "--skip-acls", "-f", "state.yaml", "plan"),
+            "create": _once(*_GITOPS, "--skip-acls", "--no-delete", "-f", "state.yaml", "apply"),
+            "change": _once(*_GITOPS, "--skip-acls", "--no-delete", "-f", "state.yaml", "apply"),
+            "destroy": _once(*_GITOPS, "--skip-acls", "-f", "nothing.yaml", "apply"),
         },
         "a release of its project, with an executable `kafka-gitops` that starts its jar",
         "A new client and one request for each topic. It checks the file. No lock, no journal, no wait for visibility, "
         "no reading back. It deletes every topic that its file lacks and does not exclude.",
         environment=lambda work: {"KAFKA_BOOTSTRAP_SERVERS": work.bootstrap},
-        unchanged="(?i)no changes|up to date|up-to-date",
+        unchanged="no necessary changes",
     ),
     Peer(
         "jikkou", ("jikkou",), ("jikkou", "--version"), write_jikkou,
@@ -306,7 +309,7 @@ PEERS: tuple[Peer, ...] = (
             "change": _once("jikkou", "update", "-f", "topics.yaml"),
         },
         "a release of its project, or an executable `jikkou` that starts its jars",
-        "It checks the file with its own rules and sends its requests together. No lock, no journal.",
+        "It checks the file with rules of its own. The rest was not examined.",
         environment=lambda work: {
             "JIKKOU_DEFAULT_KAFKA_BOOTSTRAP_SERVERS": work.bootstrap, "JIKKOUCONFIG": "jikkou.json",
         },
