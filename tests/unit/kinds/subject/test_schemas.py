@@ -180,6 +180,13 @@ def test_a_name_of_a_reference_cannot_be_defined_again() -> None:
 
 # -- JSON Schema, protobuf -------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
+    "text", ['{"$schema": ""}', '{"$id": "::"}', '{"$schema": "http://json-schema.org/draft-07/schema#"}']
+)
+def test_what_depends_on_optional_packages_of_jsonschema_refuses_nothing(text: str) -> None:
+    check_schema("json", text)
+
+
+@pytest.mark.parametrize(
     ("schema_type", "text", "line", "column", "message"),
     [
         ("json", '{"type":\n "objekt"}', 2, 2, "/type: 'objekt' is not valid"),
