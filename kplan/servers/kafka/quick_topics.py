@@ -91,7 +91,7 @@ class QuickTopics:
     def identify(self) -> Target:
         """Return which cluster this is. Raises Unreachable or Denied, with the reason that only librdkafka has."""
         if self._full is None:
-            with suppress(*FAILURES), self._reading:
+            with suppress(*FAILURES), self._reading, WAITS.add(f"reading {self._bootstrap}", self._timeout):
                 listing = self._begin().listing
                 return Target(listing.cluster_id, self._bootstrap, len(listing.brokers))
         return self.find_full().identify()
@@ -101,7 +101,8 @@ class QuickTopics:
         if self._full is None:
             try:
                 with self._reading, WAITS.add(f"reading {self._bootstrap}", self._timeout):
-                    return self._read(names)
+                    if self._full is None:  # who waited for a reading that failed does not try again
+                        return self._read(names)
             except FAILURES as failure:
                 log.debug("topics are read by librdkafka: %s", failure)
         return self.find_full().read(names)
@@ -113,7 +114,7 @@ class QuickTopics:
             return begun
         self._forget()
         started = time.monotonic()
-        connection = connect(self._bootstrap, self._config, CLIENT)
+        connection = connect(self._bootstrap, self._config, CLIENT, self._timeout)
         try:
             request_listing(connection)
             listing = receive_listing(connection)
@@ -156,7 +157,7 @@ class QuickTopics:
             self._tell("topics read", sum(counts), len(names))
 
         def read_part(part: int) -> Mapping[str, Mapping[str, str]]:
-            with connect(self._bootstrap, self._config, CLIENT) if part else connection as own:
+            with connect(self._bootstrap, self._config, CLIENT, self._timeout) if part else connection as own:
                 return read_configs(own, parts[part], partial(report, part))
 
         self._tell("topics read", 0, len(names))

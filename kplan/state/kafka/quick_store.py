@@ -85,7 +85,7 @@ class QuickStore:
 
     def _read_log(self) -> Log:
         started, newest, result = time.monotonic(), NewestRecords(is_whole=True), Log(signer=self._signer)
-        with connect(self._bootstrap, self._config, CLIENT) as connection:
+        with connect(self._bootstrap, self._config, CLIENT, self._timeout) as connection:
             listing = self._read_listing(connection)
             if self.topic not in listing.shapes:
                 return result
@@ -95,11 +95,13 @@ class QuickStore:
                 request_records(leader, self.topic, 0)
                 for key, offset, value in read_records(leader, self.topic):
                     newest.add(key, offset, value)
+        end = 0
         for key, offset, value in newest:
             result.put(offset, key, value)
+            end = offset + 1
         if result.foreign or time.monotonic() - started > MAX_READING_S:
             raise Unsuited("records that are not kplan's, or a slow connection")
-        log.debug("read %s, %d bytes (%d) %.3f s", self.topic, newest.size, newest.count, time.monotonic() - started)
+        log.debug("read to offset %d, %d bytes (%d) %.3f s", end, newest.size, newest.count, time.monotonic() - started)
         return result
 
     def _read_listing(self, connection: BrokerConnection) -> Listing:
@@ -110,12 +112,12 @@ class QuickStore:
         """Return a connection to the leader of the topic; this one where there is only one broker."""
         if len(listing.brokers) == 1:
             return connection
-        return connect(listing.find_server(listing.leaders[self.topic]), self._config, CLIENT)
+        return connect(listing.find_server(listing.leaders[self.topic]), self._config, CLIENT, self._timeout)
 
     def _is_free(self, stack: str) -> bool:
         """Return whether the lock's group certainly has no members."""
         started, group = time.monotonic(), group_prefix(self.topic) + stack
-        with connect(self._bootstrap, self._config, CLIENT) as connection:
+        with connect(self._bootstrap, self._config, CLIENT, self._timeout) as connection:
             listing = self._read_listing(connection)
             if self.topic not in listing.shapes:  # the next request would create Kafka's topic of offsets
                 return True
@@ -123,7 +125,7 @@ class QuickStore:
             if len(listing.brokers) == 1:
                 state = read_state(connection, group)
             else:
-                with connect(coordinator, self._config, CLIENT) as own:
+                with connect(coordinator, self._config, CLIENT, self._timeout) as own:
                     state = read_state(own, group)
         log.debug("describe groups (1) %.3f s", time.monotonic() - started)
         return state in ABANDONED

@@ -73,10 +73,10 @@ def test_every_kind_is_a_view() -> None:
 
 def test_all_reports_of_one_run_are_of_one_plan(applied: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plan is made once, and every view is given the very same document."""
-    import kplan.app.plan
+    import kplan.planning.pipeline
     import kplan.render.views
 
-    make_all, made, seen = kplan.app.plan.make_all, [], set()
+    make_all, made, seen = kplan.planning.pipeline.make_all, [], set()
 
     def counted(*arguments: Any) -> Any:
         made.append(make_all(*arguments))
@@ -88,7 +88,7 @@ def test_all_reports_of_one_run_are_of_one_plan(applied: Shell, monkeypatch: pyt
 
     monkeypatch.chdir(applied.folder)
     monkeypatch.setenv("KPLAN_VAR_password", SECRET)
-    monkeypatch.setattr(kplan.app.plan, "make_all", counted)
+    monkeypatch.setattr(kplan.planning.pipeline, "make_all", counted)
     monkeypatch.setattr(kplan.render.views, "render", watched)
     assert run(["plan", "stack.yaml", *REPORTS, "--out", "plan.json", "--format", "json", "--quiet"]) == 3
     assert len(made) == 1 and len(seen) == 1

@@ -15,7 +15,8 @@ from kplan.servers.kafka.wire.encoding import Cursor, Unsuited, encode_bytes, en
 from kplan.values import dataclass
 
 CONNECT_TIMEOUT_S: Final = 2.0
-ANSWER_TIMEOUT_S: Final = 10.0  # without a byte; librdkafka then gets its own time
+FIRST_TIMEOUT_S: Final = 2.0  # for the first answer: a server that is silent is left to librdkafka soon
+ANSWER_TIMEOUT_S: Final = 10.0  # without a byte, for the others
 MAX_ANSWER_BYTES: Final = 100_000_000  # librdkafka's receive.message.max.bytes
 _MECHANISMS: Final = frozenset({"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"})
 # Settings that this client follows, and those that are nothing to a few requests that only read.
@@ -69,8 +70,9 @@ def _mechanism_of(config: Mapping[str, Any]) -> str:
 class BrokerConnection:
     """An open connection to one broker. It is used by one thread at a time."""
 
-    def __init__(self, stream: socket.socket, client: str) -> None:
+    def __init__(self, stream: socket.socket, client: str, timeout: float) -> None:
         self._stream = stream
+        self._timeout = min(ANSWER_TIMEOUT_S, timeout)
         self._client = encode_string(client)
         self._number = 0
         self._waiting: deque[int] = deque()  # the numbers of the requests in flight, in their order
@@ -85,6 +87,7 @@ class BrokerConnection:
     def receive(self) -> Cursor:
         """Return the answer to the oldest request in flight. Raises Unsuited or OSError."""
         (length,) = struct.unpack(">i", self._read(4))
+        self._stream.settimeout(self._timeout)
         if not 4 <= length <= MAX_ANSWER_BYTES:
             raise Unsuited("this is not an answer of a broker")
         answer = Cursor(self._read(length))
@@ -137,27 +140,30 @@ class BrokerConnection:
         self.close()
 
 
-def connect(servers: str, config: Mapping[str, Any], client: str) -> BrokerConnection:
-    """Connect to the first server of the list that accepts. Raises one of FAILURES."""
+def connect(servers: str, config: Mapping[str, Any], client: str, timeout: float) -> BrokerConnection:
+    """Connect to the first server of the list that accepts. `timeout` is that of a request, in seconds.
+
+    A server that does not answer at all is given up after a part of it. Raises one of FAILURES.
+    """
     for server in filter(None, map(str.strip, servers.split(","))):
         with suppress(ConnectionRefusedError):
-            return _connect(server, config, client)
+            return _connect(server, config, client, timeout)
     raise Unsuited("no broker accepts a connection")
 
 
-def _connect(server: str, config: Mapping[str, Any], client: str) -> BrokerConnection:
+def _connect(server: str, config: Mapping[str, Any], client: str, timeout: float) -> BrokerConnection:
     host, _, port = server.rpartition(":")
     host = host.rpartition("://")[2].strip("[]")
     if not host or not port.isdigit():
         raise Unsuited(f"{server} has no port")
     address: Any = host.encode() if host.isascii() else host  # as bytes it needs no rules for international names
-    stream = socket.create_connection((address, int(port)), CONNECT_TIMEOUT_S)
+    stream = socket.create_connection((address, int(port)), min(CONNECT_TIMEOUT_S, timeout / 3))
     try:
-        stream.settimeout(ANSWER_TIMEOUT_S)
+        stream.settimeout(min(FIRST_TIMEOUT_S, timeout / 3))
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if _protocol_of(config).endswith("SSL"):
             stream = _make_tls_context(config).wrap_socket(stream, server_hostname=host)
-        connection = BrokerConnection(stream, client)
+        connection = BrokerConnection(stream, client, timeout)
         if _protocol_of(config).startswith("SASL"):
             connection.log_in(config)
         return connection
