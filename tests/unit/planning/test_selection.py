@@ -17,7 +17,8 @@ OTHER = (
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    monkeypatch.chdir(tmp_path)  # where the simulated cluster is: tests side by side may not share it
     shell = Shell(tmp_path)
     shell.write("s.yaml", STACK)
     shell.write("t.yaml", OTHER)
