@@ -55,7 +55,7 @@ SUBJECTS = 1_000
 PATIENT = {"broker.session.timeout.ms": "120000", "broker.heartbeat.interval.ms": "5000"}
 HEAP = "1g"  # with 512m and 10,000 topics the broker does little else than collect garbage
 PYTHON = (sys.executable, "-c")
-PLAN_GOALS = {10: 1.4, 100: 1.4, 1_000: 0.8, 10_000: 0.5}  # by topics; the last size has at least its own
+PLAN_GOALS = {10: 1.4, 100: 1.4, 1_000: 0.8, 10_000: 0.5}  # by topics
 SAFELY = """The bare client has no lock. kplan joins a consumer group for it, reads the state again under it, reads what
 it is about to change a second time, and writes four transactions instead of two."""
 BOTH = """The other one asks one server one thing. kplan reads the state, the topics and the brokers as well, at the

@@ -126,7 +126,7 @@ class QuickTopics:
         return self._begun
 
     def _forget(self) -> None:
-        """Close what was begun: the next reading begins anew."""
+        """Close the connection of a listing; the next reading makes another."""
         begun, self._begun = self._begun, None
         if begun is not None:
             begun.connection.close()

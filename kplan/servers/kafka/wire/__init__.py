@@ -11,7 +11,7 @@ refusal, a lost connection) raises `Unsuited`, and the caller asks again through
 | login.py      | SASL PLAIN and SCRAM                                                     |
 | topics.py     | metadata of topics, and their configs                                    |
 | records.py    | the committed records of a partition                                     |
-| groups.py     | the members of a consumer group                                          |
+| groups.py     | whether a consumer group has members                                     |
 
 The versions of the requests are the newest without tagged fields; brokers from 2.1 to 4.3 have them (the schemas of the
 messages are in kafka-clients.jar under common/message).

@@ -44,7 +44,7 @@ def read_records(connection: BrokerConnection, topic: str) -> Iterator[Record]:
             position = max(position, record[1] + 1)
             if record[1] >= previous and record[2] is not _SKIPPED:
                 yield record
-        if position >= end or (not data and position == 0 and end == 0):
+        if position >= end:
             return
         if position == previous:
             raise Unsuited("the partition has no records up to its end")
