@@ -731,7 +731,7 @@ def test_a_login_by_scram_over_tls_reads_by_the_protocol(users: Secure, tmp_path
     from kplan.project.loading import Request, load_environment
     from kplan.servers.kafka.quick_topics import QuickTopics
 
-    case = next(c for c in CASES if c.activity.name == "topics" and c.missing is None)
+    case = next(c for c in CASES if c.activity.name == "look" and c.missing is None)
     inside = Inside(case, users, tmp_path)
     environment = load_environment(Request(folder=str(inside.folder), process={"SASL_WORD": SASL}))
     with contextlib.closing(open_cluster(environment).topics) as topics:
