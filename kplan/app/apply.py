@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import wait
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from kplan.app.narrator import Narrator
@@ -19,6 +20,8 @@ from kplan.servers.base import needs_connect
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from kplan.app.audience import ApplyAudience
     from kplan.app.runtime import Runtime
     from kplan.execution.notify import Notifier
@@ -54,7 +57,10 @@ class ApplyRequest:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What an apply is about. `plan` returns the plans to apply; `listed` is that of `SavedPlans`."""
+    """What an apply is about. `plan` returns the plans to apply; `listed` is that of `SavedPlans`.
+
+    `begun` is the open environment, where its servers are being asked already.
+    """
 
     environment: Environment
     stacks: Sequence[str]
@@ -62,6 +68,7 @@ class Work:
     plan: Callable[[OpenEnvironment], PlanOutcome]
     notifier: Notifier
     listed: Mapping[str, Callable[[], Listed]] = field(default_factory=dict)
+    begun: OpenEnvironment | None = None
 
 
 @contextmanager
@@ -77,7 +84,9 @@ def notifying_refusals(notifier: Notifier, stacks: Sequence[str]) -> Iterator[No
 
 
 # -- preparing --------------------------------------------------------------------------------------------------------
-def prepare_stacks(loaded: Loaded, request: PlanRequest, runtime: Runtime) -> Work:
+def prepare_stacks(
+    loaded: Loaded, request: PlanRequest, runtime: Runtime, begun: OpenEnvironment | None = None
+) -> Work:
     """Prepare to plan and apply the loaded stacks. Raises Invalid where they cannot be planned."""
     from kplan.planning.needed import find_needed_addresses
 
@@ -88,6 +97,7 @@ def prepare_stacks(loaded: Loaded, request: PlanRequest, runtime: Runtime) -> Wo
         needs_connect(address for stack in loaded.stacks for address in find_needed_addresses(stack, {})),
         lambda opened: plan_stacks(loaded, loaded.stacks, request, opened, runtime),
         runtime.notifier(loaded.environment),
+        begun=begun,
     )
 
 
@@ -108,8 +118,10 @@ def apply_work(work: Work, request: ApplyRequest, runtime: Runtime, audience: Ap
     with notifying_refusals(work.notifier, work.stacks):
         if request.wait:
             wait_until_ready(work.environment, work.needs_connect, request.wait, runtime)
-        with open_environment(work.environment, runtime, request.parallel) as opened:
-            wait_for_others(opened.store, work.stacks, request.lock_timeout, runtime)
+        with work.begun or open_environment(work.environment, runtime, request.parallel) as opened:
+            if wait_for_others(opened.store, work.stacks, request.lock_timeout, runtime):
+                opened = replace(opened, begun=None)  # what was read before is out of date
+            ahead = _connect_ahead(work, request, runtime, opened)
             outcome = work.plan(opened)
             audience.show_plans(outcome)
             if code := max((plan.exit_code for plan in outcome.plans), default=0):
@@ -119,7 +131,23 @@ def apply_work(work: Work, request: ApplyRequest, runtime: Runtime, audience: Ap
             waiting = [plan for plan in outcome.plans if plan.steps]
             if waiting and not request.saved and not request.confirmed:
                 audience.confirm(waiting)
-            return _Runs(work, request, runtime, audience, opened).run_all(waiting)
+            return _Runs(work, request, runtime, audience, opened, ahead).run_all(waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """The holder of the only stack's lock, which is being connected while the stack is planned."""
+
+    holder: Holder
+    connecting: Future[None]
+
+
+def _connect_ahead(work: Work, request: ApplyRequest, runtime: Runtime, opened: OpenEnvironment) -> _Ahead | None:
+    """Connect in advance what the run will need, where nobody is asked between the plan and the run."""
+    if not (request.confirmed or request.saved) or len(work.stacks) != 1:
+        return None
+    holder = runtime.holder(request.command)
+    return _Ahead(holder, opened.connect_lock(work.stacks[0], holder))
 
 
 def run_plan(
@@ -149,6 +177,7 @@ class _Runs:
     runtime: Runtime
     audience: ApplyAudience
     opened: OpenEnvironment
+    ahead: _Ahead | None = None
     ends: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def run_all(self, plans: Sequence[Plan]) -> int:
@@ -185,12 +214,19 @@ class _Runs:
             return self.audience.show_failure(e)
 
     def _run(self, plan: Plan) -> int:
-        holder = self.runtime.holder(self.request.command)
+        holder = self._find_holder()
         with self.audience.stoppable(holder.run) as stop:
             result = self.work.notifier.run_and_notify(plan, holder.run, lambda: self._watch(plan, holder, stop))
         self.ends[plan.stack] = (ENDS.get(result.outcome, result.outcome), holder.run)
         self.audience.end_run(result)
         return result.exit_code
+
+    def _find_holder(self) -> Holder:
+        """Return the holder of the lock, once its connections are made."""
+        if self.ahead is None:
+            return self.runtime.holder(self.request.command)
+        wait([self.ahead.connecting])  # taking the lock reports what is wrong
+        return self.ahead.holder
 
     def _watch(self, plan: Plan, holder: Holder, stop: Stop) -> Result:
         listed = self.work.listed.get(plan.stack)

@@ -29,15 +29,18 @@ def load_stacks(request: Request, runtime: Runtime) -> Loaded:
     return loaded
 
 
-def load_and_begin(request: Request, runtime: Runtime) -> tuple[Loaded, OpenEnvironment | None]:
-    """Load the stacks while the servers are asked already; return the open environment where they are."""
-    from kplan.app.opening import begin_reading
+def load_and_begin(request: Request, runtime: Runtime, parallel: int = 0) -> tuple[Loaded, OpenEnvironment | None]:
+    """Load the stacks while the servers are asked already; return the open environment where they are.
+
+    At most `parallel` connectors change at once.
+    """
+    from kplan.app.opening import PARALLEL, begin_reading
 
     opened: OpenEnvironment | None = None
 
     def begin(environment: Environment) -> None:
         nonlocal opened
-        opened = begin_reading(environment, runtime)
+        opened = begin_reading(environment, runtime, parallel or PARALLEL)
 
     with phase("load the files"):
         loaded = _keep_changed(loading.load_project(request, begin), request)

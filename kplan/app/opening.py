@@ -14,6 +14,7 @@ from kplan.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Future
 
     from kplan.app.runtime import Runtime
     from kplan.model import Stack
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from kplan.project.environment import Environment
     from kplan.servers.base import Cluster
     from kplan.servers.snapshots import Snapshot
-    from kplan.state.base import Store
+    from kplan.state.base import Holder, Store
 
 PARALLEL = 6  # connectors that are changed at the same time, unless a request says otherwise
 
@@ -42,6 +43,17 @@ class OpenEnvironment:
         if self.begun is None:
             return self
         return replace(self, begun=begin_reading_declared(self.begun, self.cluster, stacks))
+
+    def connect_lock(self, stack: str, holder: Holder) -> Future[None]:
+        """Begin to connect what the stack's lock needs, once the state was read. Nobody has to wait for it."""
+        from kplan.planning.reading import start_call
+
+        def connect() -> None:
+            if self.begun is not None:
+                self.begun.recorded.result()  # it tries again where no broker answers, and says so
+            self.store.connect_lock(stack, holder)
+
+        return start_call(connect)
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +97,7 @@ def open_snapshot(environment: Environment, snapshot: Snapshot, path: str) -> Op
     return OpenEnvironment(environment, replace(cluster, internal_topics=environment.internal_topics), store)
 
 
-def begin_reading(environment: Environment, runtime: Runtime) -> OpenEnvironment | None:
+def begin_reading(environment: Environment, runtime: Runtime, parallel: int = PARALLEL) -> OpenEnvironment | None:
     """Ask the servers, while the stacks are loaded, for what does not depend on them.
 
     None for a simulated cluster, which answers at once, and where a setting is wrong: opening reports it again, after
@@ -97,6 +109,6 @@ def begin_reading(environment: Environment, runtime: Runtime) -> OpenEnvironment
         return None
     runtime.learn(environment)
     with suppress(KplanError):
-        opened = open_environment(environment, runtime)
+        opened = open_environment(environment, runtime, parallel)
         return replace(opened, begun=begin_reading(opened.cluster, opened.store))
     return None

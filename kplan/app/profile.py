@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from kplan.phases import IMPORT, REQUEST, Recorder, start_recording, stop_record
 
 LOGGERS: Final = ("kplan.servers", "kplan.state")
 MIN_IMPORT_S: Final = 0.002  # shorter imports are not worth a line
+_REQUEST: Final = re.compile(r"(?P<what>.*?)(?: -> .*)? (?P<seconds>\d+\.\d{3}) s", re.DOTALL)  # without answers
 START: Final = "Python starts, and kplan's command line is imported"
 
 
@@ -28,11 +30,9 @@ class _Requests(logging.Handler):
         self._recorder = recorder
 
     def emit(self, record: logging.LogRecord) -> None:
-        args = record.args if isinstance(record.args, tuple) else ()
-        if args and isinstance(args[-1], float) and record.msg.endswith("%.3f s"):
-            ended = time.monotonic()
-            text = record.getMessage().rpartition(" ")[0].rpartition(" ")[0].partition(" -> ")[0]  # without answers
-            self._recorder.add(text, REQUEST, ended - args[-1], ended)
+        ended = time.monotonic()
+        if found := _REQUEST.fullmatch(record.getMessage()):  # not its arguments, which masking merges into it
+            self._recorder.add(found["what"], REQUEST, ended - float(found["seconds"]), ended)
 
 
 @contextmanager

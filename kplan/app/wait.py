@@ -124,18 +124,23 @@ def _find_lacking(cluster: Cluster, noun: str, addresses: Collection[Address]) -
 
 
 # -- locks ------------------------------------------------------------------------------------------------------------
-def wait_for_others(store: Store, stacks: Iterable[str], timeout: float, runtime: Runtime) -> None:
-    """Return once no process holds one of the stacks: what is planned meanwhile would be outdated. Raises Locked."""
+def wait_for_others(store: Store, stacks: Iterable[str], timeout: float, runtime: Runtime) -> bool:
+    """Return once no process holds one of the stacks: what is planned meanwhile would be outdated. Raises Locked.
+
+    The result is whether one had to be waited for.
+    """
     deadline = time.monotonic() + timeout
+    has_waited = False
     with runtime.show_progress(False):
         for stack in stacks:
-            _wait_for_other(store, stack, deadline, runtime)
+            has_waited |= _wait_for_other(store, stack, deadline, runtime)
+    return has_waited
 
 
-def _wait_for_other(store: Store, stack: str, deadline: float, runtime: Runtime) -> None:
+def _wait_for_other(store: Store, stack: str, deadline: float, runtime: Runtime) -> bool:
     other = store.holder(stack)
     if other is None:
-        return
+        return False
     next_report = time.monotonic()
     what = f"waiting for the lock of stack {stack}, which {other.who} holds"
     with WAITS.add(what, max(0.0, deadline - time.monotonic())):
@@ -152,3 +157,4 @@ def _wait_for_other(store: Store, stack: str, deadline: float, runtime: Runtime)
                 next_report = time.monotonic() + REPORT_INTERVAL_S
             time.sleep(min(LOCK_POLL_S, left))
             other = store.holder(stack)
+    return True

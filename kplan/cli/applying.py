@@ -22,12 +22,13 @@ from kplan.cli.showing import show_plans
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
-    from kplan.app.apply import ApplyRequest, Work
+    from kplan.app.opening import OpenEnvironment
     from kplan.app.plan import PlanOutcome
     from kplan.diagnostics import KplanError
     from kplan.execution.run import Result, Stop
     from kplan.model.events import Emit
     from kplan.planning.document import Plan
+    from kplan.project.loading import Loaded
     from kplan.render.events import View
     from kplan.render.text import Context
     from kplan.state.base import Store
@@ -38,38 +39,45 @@ FORMAT = option(
 
 def apply(session: Session, mode: str, planning: PlanFlags, running: RunFlags) -> int:
     """Plan (or take a saved plan), ask, and run. Return the exit code."""
-    from kplan.app.apply import apply_work
+    planned = make_plan_request(planning, mode)
+    lock_timeout, wait = parse_lock_timeout(running.lock_timeout), parse_seconds(running.wait_time, "--wait")
+    saved = _read_saved(session, planning) if mode == "apply" else None
+    loaded, begun = _load(session, running, asks_early=not wait) if saved is None else (None, None)
+    # The servers are answering by now, and meanwhile the rest is imported.
+    from kplan.app.apply import ApplyRequest, apply_work, prepare_saved, prepare_stacks
+
+    command = " ".join(("kplan", mode, *session.paths))
+    is_saved = saved is not None
+    request = ApplyRequest(command, running.on_failure, lock_timeout, wait, running.parallel, running.yes, is_saved)
+    if loaded is None:
+        work = prepare_saved(saved or (), session.request, session.runtime)
+    else:
+        work = prepare_stacks(loaded, planned, session.runtime, begun)
+    return apply_work(work, request, session.runtime, Terminal(session, mode, is_saved))
+
+
+def _read_saved(session: Session, planning: PlanFlags) -> Sequence[Mapping[str, Any]] | None:
+    """Return the plans of the only file, where it has some. Raises UsageError for flags that they do not take."""
+    if len(session.paths) != 1 or session.paths[0].endswith((".yaml", ".yml")):
+        return None
     from kplan.app.saved import read_documents
 
-    saved = read_documents(session.paths[0]) if mode == "apply" and len(session.paths) == 1 else None
+    saved = read_documents(session.paths[0]) or None
     if saved and planning.flags_set:
         flags = ", ".join(planning.flags_set)
         raise click.UsageError(f"{flags}: a saved plan is applied unchanged; pass this to `kplan plan --out`")
-    request = _apply_request(session, mode, running, bool(saved))
-    work = _prepare(session, mode, planning, saved)
-    return apply_work(work, request, session.runtime, Terminal(session, mode, request.saved))
+    return saved
 
 
-def _apply_request(session: Session, mode: str, running: RunFlags, saved: bool) -> ApplyRequest:
-    from kplan.app.apply import ApplyRequest
+def _load(session: Session, running: RunFlags, asks_early: bool) -> tuple[Loaded, OpenEnvironment | None]:
+    """Load the stacks; with `asks_early` the servers are asked meanwhile."""
+    if not asks_early:
+        return session.load(), None
+    from kplan.app.load import load_and_begin
 
-    return ApplyRequest(
-        " ".join(("kplan", mode, *session.paths)),
-        running.on_failure,
-        parse_lock_timeout(running.lock_timeout),
-        parse_seconds(running.wait_time, "--wait"),
-        running.parallel,
-        running.yes,
-        saved,
-    )
-
-
-def _prepare(session: Session, mode: str, planning: PlanFlags, saved: Sequence[Mapping[str, Any]] | None) -> Work:
-    from kplan.app.apply import prepare_saved, prepare_stacks
-
-    if saved:
-        return prepare_saved(saved, session.request, session.runtime)
-    return prepare_stacks(session.load(), make_plan_request(planning, mode), session.runtime)
+    loaded, begun = load_and_begin(session.request, session.runtime, running.parallel)
+    session.remember(loaded)
+    return loaded, begun
 
 
 # -- showing and asking -----------------------------------------------------------------------------------------------

@@ -236,6 +236,9 @@ class Store(Protocol):
     def holder(self, stack: str) -> Holder | None:
         """Return who holds the lock now."""
 
+    def connect_lock(self, stack: str, holder: Holder) -> None:
+        """Connect in advance what the lock of `holder` will need. It claims and writes nothing."""
+
     def lock(self, stack: str, holder: Holder, timeout: float) -> AbstractContextManager[Lock]:
         """Hold the lock inside the `with`. Raises Locked, with its holder, after `timeout` seconds.
 

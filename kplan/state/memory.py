@@ -52,6 +52,9 @@ class MemoryStore:
     def holder(self, stack: str) -> Holder | None:
         return None
 
+    def connect_lock(self, stack: str, holder: Holder) -> None:
+        """Do nothing: no server has this lock."""
+
     @contextmanager
     def lock(self, stack: str, holder: Holder, timeout: float) -> Iterator[Lock]:
         """Yield the only lock: no other process knows this store."""

@@ -53,6 +53,9 @@ class RecordedStore:
     def holder(self, stack: str) -> Holder | None:
         return None
 
+    def connect_lock(self, stack: str, holder: Holder) -> None:
+        """Do nothing: no server has this lock."""
+
     def lock(self, stack: str, holder: Holder, timeout: float) -> AbstractContextManager[Lock]:
         raise Unsupported("a snapshot is only read", help="apply to the environment itself")
 

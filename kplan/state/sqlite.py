@@ -174,6 +174,9 @@ class SqliteStore:
                     return None
             return self._read_holder(stack)
 
+    def connect_lock(self, stack: str, holder: Holder) -> None:
+        """Do nothing: no server has this lock."""
+
     def lock(self, stack: str, holder: Holder, timeout: float) -> AbstractContextManager[Lock]:
         return self._hold_lock(stack, holder, timeout)
 

@@ -41,6 +41,7 @@ from kplan.model.journal import Entry, Item, replay
 from kplan.state.base import Holder, UnfinishedWrite
 from kplan.state.kafka import topic as state_topic
 from kplan.state.kafka.log import Log, make_ledger_key
+from kplan.state.kafka.producer import StackProducer
 from kplan.state.kafka.store import KafkaStore
 from kplan.state.kafka.topic import COMPACTION, EARLIER_COMPACTION, LedgerTopicReader
 from tests.schemas import published, strict
@@ -155,6 +156,16 @@ def processes() -> Iterator[Callable[[subprocess.Popen[str]], subprocess.Popen[s
         yield keep
 
 
+def begin_foreign(world: World, key: bytes) -> Producer:
+    """Write a record of another program, and leave its transaction open."""
+    producer = Producer({"bootstrap.servers": world.bootstrap, "transactional.id": f"other-{uuid.uuid4().hex}"})
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    producer.produce(world.topic, b"{}", key)
+    producer.flush(10)
+    return producer
+
+
 def line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
@@ -177,6 +188,47 @@ HOLD = """
             print(type(refused).__name__, refused, flush=True)
 """
 Keep = Callable[[subprocess.Popen[str]], subprocess.Popen[str]]
+
+
+class TestConnectingAhead:
+    def test_the_lock_takes_what_is_connected_and_claims_nothing_before(self, world: World, store: KafkaStore) -> None:
+        with store.lock("a", me("run-0"), 10):
+            pass
+        written = world.records()
+        store.connect_lock("a", me())
+        assert store._connected is not None
+        assert store.holder("a") is None and world.records() == written
+        member = store._connected.member
+        with store.lock("a", me(), 10) as lock:
+            assert store._connected is None and lock._membership._consumer is member  # type: ignore[attr-defined]
+            lock.write([entry(0, "begin")], {ORDERS: owned()})
+            with pytest.raises(Locked), world.store().lock("a", me("run-2"), 0):
+                pass
+        assert set(store.ledger()) == {ORDERS} and store.holder("a") is None
+
+    def test_another_holder_takes_its_own(self, world: World, store: KafkaStore) -> None:
+        with store.lock("a", me("run-0"), 10):
+            pass
+        store.connect_lock("a", me())
+        with store.lock("a", me("run-2"), 10):
+            assert store._connected is not None
+        store.close()
+        assert store._connected is None
+
+    def test_no_topic_is_made(self, world: World, store: KafkaStore) -> None:
+        before = world.topics()
+        store.connect_lock("a", me())
+        assert world.topics() == before and store._connected is None
+
+    def test_a_store_that_is_closed_meanwhile_keeps_nothing(
+        self, world: World, store: KafkaStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with store.lock("a", me("run-0"), 10):
+            pass
+        connect = StackProducer.connect
+        monkeypatch.setattr(StackProducer, "connect", lambda each: (store.close(), connect(each))[1])
+        store.connect_lock("a", me())
+        assert store._connected is None
 
 
 class TestTopic:
@@ -276,6 +328,7 @@ class TestTopic:
             print(f"before compaction {decoded} are decoded")
             assert counts[1] < 2 * counts[0], counts
             assert decoded[1] < 2 * decoded[0] < 400, decoded
+            store.close()  # here removals are kept for less time than there is between two readings
             assert len(store.summaries()) == 100 and len(store.runs()) == 20
             store.close()
 
@@ -300,7 +353,7 @@ class TestTopic:
         """The clock goes on by so many seconds with each look at it: at the beginning and the end of a reading."""
         with store.lock("a", me(), 0) as lock:
             lock.write([entry(0, "begin")], {ORDERS: owned()})
-        opened = LedgerTopicReader._open_consumer
+        read_to = LedgerTopicReader._read_to
 
         def read(reader: KafkaStore, *clock: float) -> list[int]:
             """Where the readings that this takes begin."""
@@ -309,8 +362,9 @@ class TestTopic:
             with monkeypatch.context() as patch:
                 patch.setattr(state_topic, "_read_clock", lambda: next(times))
                 patch.setattr(
-                    LedgerTopicReader, "_open_consumer", lambda each: (starts.append(each._position), opened(each))[1]
-                )
+                    LedgerTopicReader, "_read_to",
+                    lambda each, *asked: (starts.append(each._position), read_to(each, *asked))[1],
+                )  # fmt: skip
                 assert set(reader.ledger()) == {ORDERS}
             with world.store().lock("b", me(), 0) as lock:  # else there is nothing more to read
                 lock.write([entry(0, "begin", stack="b", run=uuid.uuid4().hex)])
@@ -327,6 +381,32 @@ class TestTopic:
         with pytest.raises(Timeout, match="could not be read within 600 s"):
             read(world.store(), 1000, 1700, 2000, 2700)
         reader.close()
+
+    def test_the_protocol_and_a_consumer_read_on_alike(self, world: World, store: KafkaStore) -> None:
+        by_consumer = KafkaStore({"bootstrap.servers": world.bootstrap, "queued.min.messages": "1000"}, world.topic)
+        for number in range(3):
+            with store.lock("a", me(f"run-{number}"), 10) as lock:
+                lock.write([entry(0, "begin", f"run-{number}")], {ORDERS: owned() if number % 2 == 0 else None})
+                begin_foreign(world, b"stack/b/topic/orders").abort_transaction(10)
+                lock.write([entry(1, "end", f"run-{number}", about={"outcome": "applied"})])
+            assert store.records() == by_consumer.records()
+            assert store.overview() == by_consumer.overview()
+        assert store._reader is not None and store._reader._consumer is None
+        assert by_consumer._reader is not None and by_consumer._reader._consumer is not None
+        assert len(store.summaries()) == 3
+        by_consumer.close()
+
+    def test_what_is_beyond_an_open_transaction_is_read_once_it_ends(self, world: World, store: KafkaStore) -> None:
+        with store.lock("a", me(), 10) as lock:
+            lock.write([entry(0, "begin")], {ORDERS: owned()})
+        assert set(store.ledger()) == {ORDERS}
+        producer = begin_foreign(world, b"stack/b/topic/payments")
+        threading.Timer(1.0, lambda: producer.abort_transaction(10)).start()
+        assert set(store.ledger()) == {ORDERS}
+        assert store._reader is not None and store._reader._consumer is not None  # it waits, and reads from then on
+        with store.lock("a", me("run-2"), 10) as lock:
+            lock.write([entry(0, "begin", "run-2")], {ORDERS: None})
+        assert not store.ledger()
 
     @pytest.mark.parametrize("policy", ["delete", "compact,delete"])
     def test_a_topic_whose_records_expire_is_refused(self, world: World, store: KafkaStore, policy: str) -> None:

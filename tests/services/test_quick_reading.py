@@ -83,7 +83,9 @@ def test_the_state_is_as_librdkafka_reads_it(kafka: KafkaCluster, shell: Shell) 
     assert store.holder("quick") is None
     assert store._full is None
     full = store._find_full()
+    full._clients.config = {**full._clients.config, "queued.min.messages": "1000"}  # which only librdkafka follows
     assert full.overview() == quick
+    assert full._reader is not None and full._reader._consumer is not None
     assert [str(address) for address in quick.ledger] == ["topic/quick.own"]
     with full.lock("quick", HOLDER, 10):
         assert store.holder("quick") is not None

@@ -47,23 +47,19 @@ class KafkaLock:
     """Hold the lock of one stack. Brokers accept a write only while it is held."""
 
     def __init__(self, clients: Clients, cluster: StateCluster, stack: str, holder: Holder, membership: Membership,
-                 signer: Signer) -> None:  # fmt: skip
+                 signer: Signer, producer: StackProducer) -> None:  # fmt: skip
         self._clients = clients
         self._signer = signer
         self._cluster = cluster
         self._stack = stack
         self._holder = holder
         self._membership = membership
-        self._producer = StackProducer(clients, stack, holder)
+        self._producer = producer
         self._turn = threading.Lock()
         self._log = Log(signer=signer)
         self._released = False
         self._lost = ""
         self._reader: Callable[[], Log] | None = None  # set when the lock is held
-
-    def connect(self) -> None:
-        """Connect the producer, and learn the topic's leader, without claiming anything yet."""
-        self._producer.connect()
 
     def begin(self, reader: Callable[[], Log]) -> None:
         """Fence predecessors, abort their open transaction, record the holder, and read what predecessors wrote."""

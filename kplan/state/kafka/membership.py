@@ -22,10 +22,27 @@ GAP_SECONDS: Final = 0.01  # without it, polling starves every other call of a c
 LONGEST_POLL_SECONDS: Final = 30.0  # a thread that does not poll for so long gives the lock up
 
 
-class Membership:
-    """One try to hold a group's partition. Its thread makes every call of the consumer, with a gap between polls."""
+def make_member(clients: Clients, group: str, holder: Holder, session: float) -> Consumer:
+    """Return a consumer that can join the group, and has not."""
+    own = {
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": round(session * 1000),
+        "heartbeat.interval.ms": round(session * 200),
+        "max.poll.interval.ms": round(max(LONGEST_POLL_SECONDS, session) * 1000),
+        "auto.offset.reset": "latest",
+    }
+    return clients.make_consumer(f"{CLIENT_PREFIX}{holder.who}/{holder.run}", group, **own)
 
-    def __init__(self, clients: Clients, group: str, holder: Holder, session: float) -> None:
+
+class Membership:
+    """One try to hold a group's partition, with `consumer` where that is there already.
+
+    Its thread makes every call of the consumer, with a gap between polls.
+    """
+
+    def __init__(
+        self, clients: Clients, group: str, holder: Holder, session: float, consumer: Consumer | None = None
+    ) -> None:
         self.held = threading.Event()
         self.settled = threading.Event()  # the group has said who holds it, or there was an error
         self.lost = threading.Event()  # for ever: another may have held it since
@@ -38,14 +55,7 @@ class Membership:
         self._member: tuple[int, str] | None = None
         self._metadata = b""
         self._turn = threading.Lock()
-        own = {
-            "partition.assignment.strategy": "cooperative-sticky",
-            "session.timeout.ms": round(session * 1000),
-            "heartbeat.interval.ms": round(session * 200),
-            "max.poll.interval.ms": round(max(LONGEST_POLL_SECONDS, session) * 1000),
-            "auto.offset.reset": "latest",
-        }
-        self._consumer = clients.make_consumer(f"{CLIENT_PREFIX}{holder.who}/{holder.run}", group, **own)
+        self._consumer = consumer or make_member(clients, group, holder, session)
         self._thread = threading.Thread(target=self._run, name=f"lock-{group}", daemon=True)
         self._thread.start()
 

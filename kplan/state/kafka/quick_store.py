@@ -93,8 +93,7 @@ class QuickStore:
                 raise Unsuited("the topic has not one partition")
             with self._reach(listing, connection) as leader:
                 request_records(leader, self.topic, 0)
-                for key, offset, value in read_records(leader, self.topic):
-                    newest.add(key, offset, value)
+                read_records(leader, self.topic, 0, newest.add)
         end = 0
         for key, offset, value in newest:
             result.put(offset, key, value)

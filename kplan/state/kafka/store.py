@@ -10,10 +10,10 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from kplan.diagnostics import Denied, Invalid, JournalBroken, KplanError, Locked, Span, Unreachable, Unsupported
 from kplan.model import Address, Owned
@@ -22,12 +22,14 @@ from kplan.model.journal import Entry
 from kplan.model.masks import Mask, MaskingFilter
 from kplan.servers.connection_errors import NO_PLACES, Contact, Retry
 from kplan.state.base import UNREADABLE_HELP, Holder, Lock, Overview, Record, RecordUnreadable
-from kplan.state.kafka.clients import Clients
+from kplan.state.kafka.clients import ATTEMPT_TIMEOUT_S, Clients
 from kplan.state.kafka.lock import KafkaLock
 from kplan.state.kafka.log import Log
-from kplan.state.kafka.membership import Membership
+from kplan.state.kafka.membership import Membership, make_member
+from kplan.state.kafka.producer import StackProducer
 from kplan.state.kafka.topic import LedgerTopicReader, Members, StateCluster
 from kplan.state.signing import Signer
+from kplan.values import dataclass
 
 T = TypeVar("T")
 
@@ -53,20 +55,22 @@ class KafkaStore:
         self._signer = Signer(key or "")
         mask = Mask(secrets)
         loggers = logging.Logger("kplan.state"), logging.Logger("kplan.kafka")  # own ones: their filters end with them
-        for logger, parent in zip(loggers, ("kplan", "kplan.kafka"), strict=True):
+        for logger, parent in zip(loggers, ("kplan.state", "kplan.kafka"), strict=True):
             logger.parent = logging.getLogger(parent)
             logger.addFilter(MaskingFilter(mask))
         self._clients = Clients(config, topic, request_timeout, mask, *loggers,
                                 Contact(config, mask, Retry(attempts, delay)), places)  # fmt: skip
         self._session = session_timeout
-        self._turn = threading.RLock()
+        self._turn, self._opening = threading.RLock(), threading.Lock()
         self._opened_cluster: StateCluster | None = None
         self._reader: LedgerTopicReader | None = None
+        self._connected: _LockClients | None = None  # in advance
+        self._closings = 0
         self._expected = False  # the topic is known to exist: its absence is a broker's ignorance
 
     @property
     def _cluster(self) -> StateCluster:
-        with self._turn:
+        with self._opening:  # not the turn, which a reading that waits for a broker holds
             if self._opened_cluster is None:
                 self._opened_cluster = StateCluster(self._clients)
             return self._opened_cluster
@@ -133,12 +137,34 @@ class KafkaStore:
                     return current_holder
                 time.sleep(0.1)
 
+    def connect_lock(self, stack: str, holder: Holder) -> None:
+        """Connect in advance what the lock needs, where the topic is there."""
+        closings = self._closings
+        if self._cluster.describe_topic() is None:  # asking for the group would create Kafka's topic of offsets
+            return
+        group = self._clients.name_group(stack)
+        member = make_member(self._clients, group, holder, self._session)
+        started = time.monotonic()
+        with suppress(KafkaException):  # joining reports what is wrong
+            member.committed([TopicPartition(self.topic, 0)], timeout=ATTEMPT_TIMEOUT_S)  # asks the coordinator
+        self._clients.log_request(f"find the coordinator of {group}", started)
+        producer = _connect_producer(self._clients, stack, holder)
+        with self._turn:
+            if closings == self._closings:
+                self._connected = _LockClients(stack, holder, member, producer)
+                return
+        member.close()  # the store was closed meanwhile
+
     def lock(self, stack: str, holder: Holder, timeout: float) -> AbstractContextManager[Lock]:
         return self._hold_lock(stack, holder, timeout)
 
     def close(self) -> None:
         """Close the connections; a later call opens them again."""
         with self._turn:
+            self._closings += 1
+            if self._connected is not None:
+                self._connected.member.close()
+                self._connected = None
             if self._reader is not None:
                 self._reader.close()
             self._reader = self._opened_cluster = None
@@ -211,10 +237,12 @@ class KafkaStore:
     def _join(self, stack: str, holder: Holder) -> KafkaLock | None:
         """Return the lock; None where another one got it first."""
         started, group = time.monotonic(), self._clients.name_group(stack)
-        membership = Membership(self._clients, group, holder, self._session)
+        connected = self._take_connected(stack, holder)
+        membership = Membership(self._clients, group, holder, self._session, connected and connected.member)
         try:
-            lock = KafkaLock(self._clients, self._cluster, stack, holder, membership, self._signer)
-            lock.connect()  # while the group settles
+            # A new producer is connected while the group settles.
+            producer = connected.producer if connected else _connect_producer(self._clients, stack, holder)
+            lock = KafkaLock(self._clients, self._cluster, stack, holder, membership, self._signer, producer)
             membership.settled.wait(max(self._clients.timeout, 2 * self._session))
             if membership.problem is not None:
                 self._clients.log_request(f"join group {group}", started, refusal=KafkaException(membership.problem))
@@ -233,12 +261,37 @@ class KafkaStore:
         membership.leave(self._clients.timeout)
         return None
 
+    def _take_connected(self, stack: str, holder: Holder) -> _LockClients | None:
+        """Return the clients that are connected for this lock, once."""
+        connected = self._connected
+        if connected is None or (connected.stack, connected.holder) != (stack, holder):
+            return None
+        self._connected = None
+        return connected
+
     def _explain_join_failure(self, problem: KafkaError, stack: str) -> KplanError:
         group = self._clients.name_group(stack)
         if problem.code() == 26:  # INVALID_SESSION_TIMEOUT
             return Unsupported(f"the brokers do not allow a session of {self._session:g} s",
                                help="see the brokers' group.min.session.timeout.ms and …max…")  # fmt: skip
         return self._clients.explain_problem(problem, f"group {group} cannot be joined", "Read")
+
+
+@dataclass(frozen=True, slots=True)
+class _LockClients:
+    """The clients for the lock of `stack`, connected, which claim nothing yet."""
+
+    stack: str
+    holder: Holder
+    member: Consumer
+    producer: StackProducer
+
+
+def _connect_producer(clients: Clients, stack: str, holder: Holder) -> StackProducer:
+    """Return a producer that is connected and knows the topic's leader, without claiming anything yet."""
+    producer = StackProducer(clients, stack, holder)
+    producer.connect()
+    return producer
 
 
 def _make_refusal(stack: str, holder: Holder | None, session: float) -> Locked:

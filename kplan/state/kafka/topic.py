@@ -7,6 +7,7 @@ otherwise one of two stacks that claim an address at once could miss the other's
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
@@ -32,6 +33,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from kplan.diagnostics import JournalBroken, KplanError, Timeout, Unreachable, Unsupported
 from kplan.servers.connection_errors import UNLIMITED_TIMEOUT_S, refresh_metadata
+from kplan.servers.kafka.wire.connection import BrokerConnection, connect, find_unsuited_setting
+from kplan.servers.kafka.wire.encoding import FAILURES, Unsuited
+from kplan.servers.kafka.wire.records import read_records, request_records
 from kplan.servers.waits import WAITS
 from kplan.state.base import Holder, UnfinishedWrite
 from kplan.state.kafka.clients import (
@@ -68,6 +72,7 @@ COMPACTION: Final[Mapping[str, str]] = {
     "delete.retention.ms": "600000",  # a reader that takes longer begins again: see Reader.read
     "message.timestamp.type": "LogAppendTime",
 }
+READER: Final = "kplan-reader"  # the id of the clients that only read
 RETENTION_SECONDS: Final = 600.0  # delete.retention.ms: so long brokers keep a removal, and the markers of transactions
 REREAD_SECONDS: Final = 300.0  # half of it: an older reading may miss a removal
 WHOLE_READS: Final = 2  # of a topic that takes longer to read than removals are kept
@@ -101,6 +106,8 @@ class StateCluster:
         self._admin = self._make_admin()
         self._abandoned: list[Any] = []  # clients with a request that may never be answered
         self._has_contact = False
+        self._contacting = threading.Lock()
+        self._contact_failure: KplanError | None = None
 
     def _make_admin(self) -> Any:
         clients = self._clients
@@ -172,9 +179,7 @@ class StateCluster:
 
     def _refresh_metadata(self) -> None:
         """Make the client know the living brokers: it asks the one it took for the controller, and that may be dead."""
-        if not self._has_contact:
-            self._clients.contact.describe_cluster(self._admin, self._timeout, self._explain_refusal)
-            self._has_contact = True
+        self._make_contact()
         end = time.monotonic() + self._timeout
         while True:
             started = time.monotonic()
@@ -190,6 +195,21 @@ class StateCluster:
                     raise
                 cause = exception
             self._clients.pause("list topics", cause, 0.1)
+
+    def _make_contact(self) -> None:
+        """Reach a broker for the first time. A thread that waited for another's failing try does not try again."""
+        has_waited = self._contacting.locked()
+        with self._contacting:
+            if self._has_contact:
+                return
+            if has_waited and self._contact_failure is not None:
+                raise self._contact_failure
+            try:
+                self._clients.contact.describe_cluster(self._admin, self._timeout, self._explain_refusal)
+            except KplanError as failure:
+                self._contact_failure = failure
+                raise
+            self._has_contact = True
 
     def _explain_refusal(self, exception: BaseException) -> KplanError:
         return self._clients.to_kplan_error(exception, f"{self._clients.topic} cannot be read", "Read")
@@ -446,6 +466,8 @@ class LedgerTopicReader:
         self._cluster = cluster
         self._signer = signer
         self._consumer: Consumer | None = None
+        self._connection: BrokerConnection | None = None
+        self._has_protocol = not find_unsuited_setting(clients.config)
         self._id: object = None
         self._position = 0
         self._read_at = 0.0
@@ -487,7 +509,7 @@ class LedgerTopicReader:
             self.close()
         self._id = identity
         try:
-            self._read_to(end, timeout)
+            self._read_to(description.partitions[0].leader, end, timeout)
         except BaseException:
             self.close()  # the next read starts from the beginning
             raise
@@ -499,12 +521,50 @@ class LedgerTopicReader:
             time.sleep(0.1)
         return description
 
-    def _read_to(self, end: int, timeout: float | None) -> None:
-        max_seconds = max(self._clients.timeout, 2 * TRANSACTION_TIMEOUT_S) if timeout is None else timeout
-        deadline = time.monotonic() + max_seconds
+    def _read_to(self, leader: Any, end: int, timeout: float | None) -> None:
         if self._position >= end:
             return
-        started, newest = time.monotonic(), NewestRecords(is_whole=not self._position)
+        started = time.monotonic()
+        newest = self._read_by_protocol(leader, end) if timeout is None else None
+        if newest is None:
+            newest = self._read_by_consumer(end, timeout)
+        for key, offset, value in newest:
+            self._apply_record(key, offset, value)
+        self._clients.log_request(f"read to offset {end}, {newest.size} bytes", started, newest.count)
+
+    def _read_by_protocol(self, leader: Any, end: int) -> NewestRecords | None:
+        """Return what is new, asked over a connection of its own; None where only a consumer can read it.
+
+        A consumer learns that there is nothing more from an answer that the broker holds back.
+        """
+        if not self._has_protocol or self._consumer is not None or leader is None:
+            return None
+        newest = NewestRecords(is_whole=not self._position)
+        try:
+            if self._connection is None:
+                server, seconds = f"{leader.host}:{leader.port}", min(self._clients.timeout, ATTEMPT_TIMEOUT_S)
+                self._connection = connect(server, self._clients.config, READER, seconds)
+            request_records(self._connection, self._clients.topic, self._position)
+            position = read_records(self._connection, self._clients.topic, self._position, newest.add)
+            if position < end:
+                raise Unsuited("the leader has less than the end that it named")
+        except FAILURES as failure:
+            self._clients.logger.debug("%s is read by a consumer: %s", self._clients.topic, failure)
+            self._disconnect()
+            return None
+        self._position = position
+        return newest
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _read_by_consumer(self, end: int, timeout: float | None) -> NewestRecords:
+        """Return what is new; with `timeout`, what arrived in so many seconds. Raises where the end is not reached."""
+        max_seconds = max(self._clients.timeout, 2 * TRANSACTION_TIMEOUT_S) if timeout is None else timeout
+        deadline = time.monotonic() + max_seconds
+        newest = NewestRecords(is_whole=not self._position)
         consumer = self._open_consumer()
         while self._position < end:
             message = consumer.poll(0.1)
@@ -514,9 +574,7 @@ class LedgerTopicReader:
                 if timeout is not None:
                     break
                 raise self._explain_open_end(end)
-        for key, offset, value in newest:
-            self._apply_record(key, offset, value)
-        self._clients.log_request(f"read to offset {end}, {newest.size} bytes", started, newest.count)
+        return newest
 
     def _explain_open_end(self, end: int) -> KplanError:
         """Return why it cannot be read to its end: a transaction is open longer than brokers allow, or there is no
@@ -537,7 +595,7 @@ class LedgerTopicReader:
         """Return the stacks of the records from here on, committed or not."""
         stacks: set[str] = set()
         settings = {"isolation.level": "read_uncommitted", "enable.partition.eof": True}
-        consumer = self._clients.make_consumer("kplan-reader", self._clients.prefix + "reader", **settings)
+        consumer = self._clients.make_consumer(READER, self._clients.prefix + "reader", **settings)
         try:
             consumer.assign([TopicPartition(self._clients.topic, 0, self._position)])
             deadline = time.monotonic() + ATTEMPT_TIMEOUT_S
@@ -560,7 +618,7 @@ class LedgerTopicReader:
         if self._consumer is None:
             settings = {"enable.partition.eof": True, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 20,
                    "fetch.message.max.bytes": MAX_FETCH_BYTES}  # fmt: skip
-            self._consumer = self._clients.make_consumer("kplan-reader", self._clients.prefix + "reader", **settings)
+            self._consumer = self._clients.make_consumer(READER, self._clients.prefix + "reader", **settings)
             self._consumer.assign([TopicPartition(self._clients.topic, 0, self._position)])
         return self._consumer
 
@@ -588,5 +646,6 @@ class LedgerTopicReader:
     def close(self) -> None:
         consumer, self._consumer = self._consumer, None
         self._position, self.log, self._id = 0, Log(signer=self._signer), None
+        self._disconnect()
         if consumer is not None:
             consumer.close()

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from kplan.app.profile import LOGGERS, START, profiling
+from kplan.model.masks import Mask, MaskingFilter
 from kplan.phases import IMPORT, REQUEST
 from tests.shell import Shell
 
@@ -29,6 +30,17 @@ def test_requests_are_those_of_the_log_and_everything_is_put_back() -> None:
     assert (recorder.spans[0].name, recorder.spans[0].kind) == (START, IMPORT)
     [request] = [span for span in recorder.spans if span.kind == REQUEST]
     assert request.name == "list topics (3)" and abs(request.seconds - 0.25) < 0.001
+
+
+def test_a_request_that_was_masked_is_one_too() -> None:
+    store = logging.Logger("kplan.state")
+    store.parent = logging.getLogger("kplan.state")
+    store.addFilter(MaskingFilter(Mask(["pa55word"])))
+    with profiling() as recorder:
+        store.debug("%s (%d)%s %.3f s", "find the coordinator of pa55word", 1, " -> no answer of 0.5 s", 0.125)
+    [request] = [span for span in recorder.spans if span.kind == REQUEST]
+    assert "pa55word" not in request.name and request.name.startswith("find the coordinator of ")
+    assert "answer" not in request.name and abs(request.seconds - 0.125) < 0.001
 
 
 def test_a_command_writes_its_profile_in_the_form_that_the_name_says(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from kplan.servers.kafka.wire.connection import FETCH, BrokerConnection
@@ -21,6 +21,7 @@ _PREFIX: Final = 12  # of the head: the offset and the length, which counts what
 _GZIP: Final = 1
 _COMPRESSION, _TRANSACTIONAL, _CONTROL = 0x07, 0x10, 0x20
 Record = tuple[bytes | None, int, bytes | None]  # key, offset, value
+TakeRecord = Callable[[bytes | None, int, bytes | None], object]
 
 
 def request_records(connection: BrokerConnection, topic: str, offset: int) -> None:
@@ -30,22 +31,24 @@ def request_records(connection: BrokerConnection, topic: str, offset: int) -> No
     connection.send(FETCH, struct.pack(">iiiib", -1, 0, 0, MAX_FETCH_BYTES, 1) + topics)
 
 
-def read_records(connection: BrokerConnection, topic: str) -> Iterator[Record]:
-    """Yield the records; the first request for them has been sent. Raises Unsuited for an unfinished transaction."""
-    position, end = 0, -1
+def read_records(connection: BrokerConnection, topic: str, position: int, take: TakeRecord) -> int:
+    """Give `take` each record from this offset on, and return the offset behind what was read.
+
+    The first request for them has been sent. Raises Unsuited for an unfinished transaction.
+    """
+    end = -1
     while True:
-        answer = connection.receive()
-        high_watermark, stable, aborted, data = _take_partition(answer)
+        high_watermark, stable, aborted, data = _take_partition(connection.receive())
         end = high_watermark if end < 0 else end
         if stable < end:
             raise Unsuited("a transaction is open")
         previous = position
-        for record in _take_batches(data, aborted):
-            position = max(position, record[1] + 1)
-            if record[1] >= previous and record[2] is not _SKIPPED:
-                yield record
+        for key, offset, value in _take_batches(data, aborted):
+            position = max(position, offset + 1)
+            if offset >= previous and value is not _SKIPPED:
+                take(key, offset, value)
         if position >= end:
-            return
+            return position
         if position == previous:
             raise Unsuited("the partition has no records up to its end")
         request_records(connection, topic, position)

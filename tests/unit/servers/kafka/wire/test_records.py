@@ -11,7 +11,7 @@ import pytest
 
 from kplan.servers.kafka.wire.connection import BrokerConnection
 from kplan.servers.kafka.wire.encoding import Cursor, Unsuited
-from kplan.servers.kafka.wire.records import read_records
+from kplan.servers.kafka.wire.records import Record, read_records
 
 GZIP, LZ4, TRANSACTIONAL, CONTROL = 1, 3, 0x10, 0x20
 
@@ -64,8 +64,11 @@ class Answers:
         return Cursor(self.answers.pop(0))
 
 
-def read(*answers: bytes) -> list[tuple[bytes | None, int, bytes | None]]:
-    return list(read_records(cast(BrokerConnection, Answers(*answers)), "t"))
+def read(*answers: bytes, position: int = 0) -> list[Record]:
+    found: list[Record] = []
+    end = read_records(cast(BrokerConnection, Answers(*answers)), "t", position, lambda *each: found.append(each))
+    assert end >= max([position, *(offset + 1 for _, offset, _ in found)])
+    return found
 
 
 @pytest.mark.parametrize("codec", [0, GZIP])
@@ -115,3 +118,11 @@ def test_only_what_was_there_at_the_first_answer_is_waited_for() -> None:
 def test_what_it_is_not_for_is_left_to_librdkafka(answer: bytes) -> None:
     with pytest.raises(Unsuited):
         read(answer)
+
+
+def test_what_was_read_before_is_not_read_again_and_a_marker_moves_the_end() -> None:
+    data = make_batch(3, [(b"a", b"1"), (b"b", b"2")]) + make_batch(5, [(b"\0\0\0\1", b"")], attributes=0x30)
+    found: list[Record] = []
+    answers = cast(BrokerConnection, Answers(make_answer(data, 6)))
+    assert read_records(answers, "t", 4, lambda *each: found.append(each)) == 6
+    assert found == [(b"b", 4, b"2")]
