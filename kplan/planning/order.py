@@ -183,11 +183,16 @@ def _number_steps(queue: Sequence[Change], group: Callable[[Change], object]) ->
     wave = 0
     inside: set[Address] = set()
     last: object = None
+    limit: float = 0
     for number, change in enumerate(queue, 1):
-        full = len(inside) >= consequences_of(change).max_wave
-        if group(change) != last or inside & change.needs or full:
+        limits = consequences_of(change)
+        is_another = group(change) != last
+        is_full = not is_another and len(inside) >= limit
+        if is_another or inside & change.needs or is_full:
             wave += 1
             inside = set()
+            grows = is_full and change.action is Action.CREATE  # the waves before it went well
+            limit = min(2 * limit, limits.max_new_wave) if grows else limits.max_wave
         inside.add(change.address)
         last = group(change)
         steps.append(Step(number, wave, change))

@@ -63,6 +63,7 @@ class ConnectorConsequences(Consequences[Connector]):
         return change.after is not None  # its task may fail later
 
     max_wave: float = 16
+    max_new_wave: float = 128
 
     def phase(self, change: Change) -> Phase:
         return Phase.CONNECTORS_DELETED if change.action is Action.DELETE else Phase.CONNECTORS_CHANGED

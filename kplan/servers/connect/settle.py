@@ -202,8 +202,10 @@ class Settler:
         while unsettled := [watch for watch in waiting if watch.outcome is None]:
             self._tell("connectors settled", len(waiting) - len(unsettled), len(waiting))
             self._observe(unsettled, progress)
-            if any(watch.outcome is None for watch in unsettled):
-                self._rest.patience.sleep(pause)
+            if still := [watch for watch in unsettled if watch.outcome is None]:
+                now = self._rest.patience.clock()
+                ends = [watch.good_since + watch.hold - now for watch in still if watch.good_since is not None]
+                self._rest.patience.sleep(min([pause, *(end for end in ends if end > 0)]))
                 pause = min(pause * 1.3, 1.0)
         done = {watch.change.address: watch.outcome or Outcome() for watch in waiting}
         return {change.address: done.get(change.address, Outcome()) for change in changes}

@@ -238,7 +238,7 @@ class KafkaStore:
         """Return the lock; None where another one got it first."""
         started, group = time.monotonic(), self._clients.name_group(stack)
         connected = self._take_connected(stack, holder)
-        membership = Membership(self._clients, group, holder, self._session, connected and connected.member)
+        membership = Membership(self._clients, group, holder, self._session, connected.member if connected else None)
         try:
             # A new producer is connected while the group settles.
             producer = connected.producer if connected else _connect_producer(self._clients, stack, holder)

@@ -96,6 +96,32 @@ EARLIER_COMPACTION: Final[Sequence[Mapping[str, str]]] = (
 CHOICE: Final = ("min.cleanable.dirty.ratio", "segment.ms")  # where these are not an earlier version's, somebody chose
 
 
+class _FirstContact:
+    """The first contact with a broker. A thread that waited for another's failing try does not try again."""
+
+    def __init__(self, clients: Clients, explain: Callable[[BaseException], KplanError]) -> None:
+        self._clients = clients
+        self._explain = explain
+        self._turn = threading.Lock()
+        self._is_made = False
+        self._failure: KplanError | None = None
+
+    def make(self, admin: Any) -> None:
+        """Ask a broker whether it answers, unless one has. Raises KplanError."""
+        has_waited = self._turn.locked()
+        with self._turn:
+            if self._is_made:
+                return
+            if has_waited and self._failure is not None:
+                raise self._failure
+            try:
+                self._clients.contact.describe_cluster(admin, self._clients.timeout, self._explain)
+            except KplanError as failure:
+                self._failure = failure
+                raise
+            self._is_made = True
+
+
 class StateCluster:
     """Ask the cluster about the topic and its groups. One AdminClient, kept alive (facts.md 1.2)."""
 
@@ -105,9 +131,7 @@ class StateCluster:
         self._try = min(clients.timeout, ATTEMPT_TIMEOUT_S)
         self._admin = self._make_admin()
         self._abandoned: list[Any] = []  # clients with a request that may never be answered
-        self._has_contact = False
-        self._contacting = threading.Lock()
-        self._contact_failure: KplanError | None = None
+        self._first_contact = _FirstContact(clients, self._explain_refusal)
 
     def _make_admin(self) -> Any:
         clients = self._clients
@@ -179,7 +203,7 @@ class StateCluster:
 
     def _refresh_metadata(self) -> None:
         """Make the client know the living brokers: it asks the one it took for the controller, and that may be dead."""
-        self._make_contact()
+        self._first_contact.make(self._admin)
         end = time.monotonic() + self._timeout
         while True:
             started = time.monotonic()
@@ -195,21 +219,6 @@ class StateCluster:
                     raise
                 cause = exception
             self._clients.pause("list topics", cause, 0.1)
-
-    def _make_contact(self) -> None:
-        """Reach a broker for the first time. A thread that waited for another's failing try does not try again."""
-        has_waited = self._contacting.locked()
-        with self._contacting:
-            if self._has_contact:
-                return
-            if has_waited and self._contact_failure is not None:
-                raise self._contact_failure
-            try:
-                self._clients.contact.describe_cluster(self._admin, self._timeout, self._explain_refusal)
-            except KplanError as failure:
-                self._contact_failure = failure
-                raise
-            self._has_contact = True
 
     def _explain_refusal(self, exception: BaseException) -> KplanError:
         return self._clients.to_kplan_error(exception, f"{self._clients.topic} cannot be read", "Read")
