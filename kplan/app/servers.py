@@ -346,7 +346,7 @@ def _open_connect(opening: Opening, alias: str, options: Mapping[str, Any]) -> C
     return ConnectConnectors(
         access,
         pacing,
-        heartbeat=topics.read_end_offsets if topics else None,
+        heartbeat=(lambda names: topics.read_end_offsets(names)) if topics else None,  # the client is opened by that
         signals=(lambda: _signals(environment)) if topics else None,
         databases=opening.databases,
         mask=opening.mask,

@@ -6,12 +6,7 @@ and an answer that does not end fills the memory.
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import io
-import socket
 import ssl
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +16,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ReadTimeoutError
 
+from kplan.servers.quick_http import LimitedResponse
+
 MIB = 1024 * 1024
 
 
@@ -28,50 +25,12 @@ class TooLarge(requests.RequestException):
     """The answer has more bytes than a client takes."""
 
 
-class _DeadlineReader(io.RawIOBase):
-    """Reads from a socket until a time; after it each read raises TimeoutError."""
-
-    def __init__(self, connection: socket.socket, seconds: float | None) -> None:
-        self._socket = connection
-        self._stream = connection.makefile("rb", buffering=0)
-        self._seconds = seconds
-        self._end = None if seconds is None else time.monotonic() + seconds
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self._end is not None:
-            remaining = self._end - time.monotonic()
-            if remaining <= 0:
-                raise TimeoutError("the answer has not ended in time")
-            self._socket.settimeout(remaining)
-        return self._stream.readinto(buffer)
-
-    def close(self) -> None:
-        """Give the socket its earlier timeout back, for the next request on this connection."""
-        if not self.closed:
-            with contextlib.suppress(OSError):
-                self._socket.settimeout(self._seconds)
-            self._stream.close()
-        super().close()
-
-
-class _Response(http.client.HTTPResponse):
-    """An answer whose headers and body together must arrive within the socket's timeout."""
-
-    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
-        super().__init__(sock, *arguments, **options)
-        self.fp.close()
-        self.fp = io.BufferedReader(_DeadlineReader(sock, sock.gettimeout()))
-
-
 class _Connection(HTTPConnection):
-    response_class = _Response
+    response_class = LimitedResponse
 
 
 class _SecureConnection(HTTPSConnection):
-    response_class = _Response
+    response_class = LimitedResponse
 
 
 class _Pool(HTTPConnectionPool):

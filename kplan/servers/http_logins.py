@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-import requests
-from requests.auth import AuthBase
-
 from kplan.diagnostics import Invalid, Unreachable, codes, error
 
 DIRECT: Final = "direct"  # in place of a proxy's URL: none, whatever the process's variables say
@@ -35,17 +32,6 @@ def create_tls_context(ca: str, certificate: str, key: str, password: str, secti
             reason = "it holds no certificate" if setting == f"{section}.ca" else "key and password do not fit it"
         raise Invalid([error(codes.K203, "a file for TLS cannot be used", f"{setting} {file}: {reason}",
                              help="the files are PEM, and their paths begin at kplan.yaml")]) from failure  # fmt: skip
-
-
-class BearerAuth(AuthBase):
-    """Sends a bearer token. A header of the session would give way to a netrc file."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
 
 
 def split_login(urls: Sequence[str]) -> tuple[list[str], tuple[str, str]]:

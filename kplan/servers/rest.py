@@ -7,41 +7,30 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import random
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import requests
-from requests.auth import HTTPBasicAuth
-
-from kplan.diagnostics import Denied, ErrorClass, KplanError, Timeout, Unreachable, Unsupported, codes
+from kplan.diagnostics import ErrorClass, KplanError, Timeout, Unreachable, Unsupported
 from kplan.model.checkup import CheckResult, ServerCheck
 from kplan.model.masks import Mask
 from kplan.servers.access import Access, Pacing
-from kplan.servers.connection_errors import misdirected_error
-from kplan.servers.http_failures import find_innermost_reason, find_tls_reason, was_not_sent
-from kplan.servers.http_limits import MIB, TooLarge, create_limited_session, has_timed_out
-from kplan.servers.http_logins import (
-    BearerAuth,
-    create_tls_context,
-    make_proxies,
-    proxy_error,
-    read_proxy_password,
-    split_login,
-)
-from kplan.servers.ports import PortProtocol, detect_protocol
-from kplan.servers.tokens import TokenSource
+from kplan.servers.http_logins import create_tls_context, read_proxy_password, split_login
+from kplan.servers.peer import Peer
+from kplan.servers.quick_http import Answer, QuickReader, find_unsuited
 from kplan.servers.waits import RETRY, WAITS
 from kplan.values import dataclass
 
-# 2,000 connectors with 64 KiB each of settings, states and traces; Connect itself takes at most 1 MiB for one config.
-MAX_ANSWER_BYTES = 128 * MIB
+if TYPE_CHECKING:
+    from kplan.servers.http_sessions import RestSession
+    from kplan.servers.tokens import TokenSource
+
+QUICK_READINGS = 8  # what asks for more is quicker over the connections that a session keeps
 MAX_CLOCK_LEAD_S = 5  # of a server, before it is worth a word: dates are exact to a second, and answers take time
-TLS_ALERT = "x15\\x03"  # in the representation of a TLS port's answer to plain HTTP
 
 # -- requests
 
@@ -71,49 +60,34 @@ class RetryPolicy:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """How errors name a server, and what its failures mean.
+class Link:
+    """How requests reach a server: by a session, which is opened when something but a simple reading needs it."""
 
-    `name` begins a sentence, `node` is one process of it, `section` the key of its environment, `port` a hint at its
-    usual port. `make_error` gets the status, the body, the request and the host, and hides what `Mask` knows.
-    """
+    def __init__(
+        self, open_session: Callable[[], RestSession], quick: QuickReader | None, tokens: TokenSource | None
+    ) -> None:
+        self._open_session = open_session
+        self._quick = quick
+        self._readings = 0
+        self._session: RestSession | None = None
+        self._opening = threading.Lock()
+        self.tokens = tokens
 
-    name: str
-    product: str
-    node: str
-    section: str
-    port: str
-    log: logging.Logger
-    make_error: Callable[[int, str, str, str, Mask], KplanError]
-    is_temporary: Callable[[KplanError], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """How requests reach the server: the session with its login, the authority to trust, proxies, and tokens that
-    expire.
-    """
-
-    session: requests.Session
-    verify: bool | str
-    proxies: Mapping[str, str]
-    tokens: TokenSource | None = None
-
-    def request(self, method: str, url: str, body: Any, timeout: float, token: str) -> requests.Response:
-        return self.session.request(
-            method,
-            url,
-            json=body,
-            timeout=(min(timeout, 10), timeout),
-            verify=self.verify,
-            proxies=dict(self.proxies),
-            auth=BearerAuth(token) if token else None,
-            allow_redirects=False,
-        )
+    def ask(self, method: str, url: str, path: str, body: Any, timeout: float, token: str, met: bool) -> Answer:
+        """Return the answer. A reading that fails without a session is tried again by one, which explains it."""
+        if self._session is None and method == "GET" and self._quick is not None and self._readings < QUICK_READINGS:
+            self._readings += 1
+            answer = self._quick.read(url + path, timeout)
+            if answer is not None:
+                return answer
+        with self._opening:
+            if self._session is None:
+                self._session = self._open_session()
+        return self._session.ask(method, url, path, body, timeout, token, met)
 
     def close(self) -> None:
-        self.session.close()
+        if self._session is not None:
+            self._session.close()
         if self.tokens is not None:
             self.tokens.close()
 
@@ -129,12 +103,12 @@ class _TokenRefused(Exception):
 class Rest:
     """Sends requests to whichever node answers; every failure is a KplanError without a secret in it."""
 
-    def __init__(self, peer: Peer, urls: Sequence[str], connection: Connection, timeout: float, policy: RetryPolicy,
+    def __init__(self, peer: Peer, urls: Sequence[str], link: Link, timeout: float, policy: RetryPolicy,
                  mask: Mask) -> None:  # fmt: skip
         self._peer = peer
         self.urls = tuple(urls)
         self.patience = policy
-        self._connection = connection
+        self._link = link
         self._timeout = timeout
         self._mask = mask
         self._first = 0
@@ -177,7 +151,7 @@ class Rest:
 
     def send_once(self, method: str, path: str, body: Any = None, timeout: float | None = None) -> Any:
         """Return the answer to one request; with a new token where the server knows the present one no longer."""
-        tokens = self._connection.tokens
+        tokens = self._link.tokens
         if tokens is None:
             return self._send_to_any(method, path, body, timeout or self._timeout)
         token = tokens.find()
@@ -214,15 +188,14 @@ class Rest:
         start = time.monotonic()
         status: object = "no answer"
         try:
-            with WAITS.add(f"reading {url}", timeout), _map_errors(self._peer, url, self._mask, timeout, self._met):
-                response = self._connection.request(method, url + path, body, timeout, token)
-                text = response.content.decode("utf-8", "replace")
-            status = response.status_code
+            with WAITS.add(f"reading {url}", timeout):
+                answer = self._link.ask(method, url, path, body, timeout, token, self._met)
+            status = answer.status
             self._met = True
-            self.clock_lead_s = _measure_lead(response.headers.get("Date", ""))
+            self.clock_lead_s = _measure_lead(answer.date)
         finally:
             self._peer.log.debug("%s %s -> %s %.3f s", method, path, status, time.monotonic() - start)
-        return self._parse_answer(url, response.status_code, text, f"{method} {path}", bool(token))
+        return self._parse_answer(url, answer.status, answer.text, f"{method} {path}", bool(token))
 
     def _parse_answer(self, url: str, status: int, text: str, request: str, has_token: bool) -> Any:
         if status < 300:
@@ -241,10 +214,10 @@ class Rest:
 
     def at(self, urls: Sequence[str]) -> Rest:
         """Return a client of other paths of the same server, with the same session."""
-        return Rest(self._peer, urls, self._connection, self._timeout, self.patience, self._mask)
+        return Rest(self._peer, urls, self._link, self._timeout, self.patience, self._mask)
 
     def close(self) -> None:
-        self._connection.close()
+        self._link.close()
 
 
 def _measure_lead(date: str) -> float | None:
@@ -268,91 +241,6 @@ def check_clock(server: str, rest: Rest) -> Iterator[ServerCheck]:
     yield ServerCheck(server, "clock", CheckResult.LACKING, words, help)
 
 
-class AnswerTooLarge(KplanError):
-    """The answer is larger than kplan takes; the request may have taken effect."""
-
-    entry = codes.K333
-    applied = None
-
-
-class _map_errors:
-    """Turns exceptions of requests or urllib3 into Unreachable (it was not sent) or Timeout (it may have been)."""
-
-    def __init__(self, peer: Peer, url: str, mask: Mask, timeout: float, met: bool) -> None:
-        self._peer = peer
-        self._url = url
-        self._mask = mask
-        self._timeout = timeout
-        self._met = met
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, failure: BaseException | None, trace: object) -> None:
-        if not isinstance(failure, requests.RequestException):
-            return
-        peer, lost = self._peer, f"see the log of the {self._peer.name} {self._peer.node}"
-        reason = self._mask.mask(find_innermost_reason(failure))
-        if isinstance(failure, requests.exceptions.ProxyError):
-            raise proxy_error(self._url, reason, peer.section) from None
-        if isinstance(failure, requests.exceptions.SSLError):
-            reason = self._mask.mask(find_tls_reason(failure))
-            raise Denied(
-                f"no TLS connection to {self._url}: {reason}", code=codes.K317, help=_find_tls_help(reason, self._peer)
-            ) from None
-        if isinstance(failure, TooLarge):
-            raise AnswerTooLarge(f"{self._url}: {failure}", help=f"check `{peer.section}.url`") from None
-        if not self._met and _is_not_http(failure, self._url):
-            raise misdirected_error(
-                f"no {peer.name} at {self._url}: the port does not speak HTTP",
-                f"check `{peer.section}.url`: {peer.port}",
-            ) from None
-        if TLS_ALERT in str(failure):
-            refused = Unreachable(f"{self._url} does not speak HTTP: it answers as TLS does",
-                                  help=f"write https:// in `{peer.section}.url`")  # fmt: skip
-            refused.error_class = ErrorClass.FATAL
-            raise refused from None
-        if was_not_sent(failure):
-            raise Unreachable(f"{peer.name} does not answer at {self._url}: {reason}",
-                              help=f"check `{peer.section}.url`, and that the {peer.node} runs") from None  # fmt: skip
-        timed_out = has_timed_out(failure)
-        reason = f"not all of it arrived within {self._timeout:g} s" if timed_out else reason
-        raise Timeout(
-            f"the answer of {self._url} was lost: {reason}", help=f"{lost}; {_LATE}" if timed_out else lost
-        ) from None
-
-
-def _is_not_http(failure: requests.RequestException, url: str) -> bool:
-    """Return whether the port is not HTTP: it answers differently, or closes the connection as brokers do."""
-    if TLS_ALERT in str(failure):
-        return False
-    if "BadStatusLine" in str(failure):
-        return True
-    parts = urlsplit(url)
-    is_aborted = "RemoteDisconnected" in str(failure) or "reset by peer" in str(failure)
-    return is_aborted and detect_protocol(parts.netloc, parts.scheme == "https") in (
-        PortProtocol.BROKER,
-        PortProtocol.CONTROLLER,
-    )
-
-
-def _find_tls_help(reason: str, peer: Peer) -> str:
-    """Return what to do about a failed handshake, by OpenSSL's message."""
-    setting, node = peer.section, peer.node
-    plain = f"this port speaks no TLS: write http:// in `{setting}.url`, or another port"
-    remedies = {
-        "mismatch": f"name the {node} in `{setting}.url` as its certificate does",
-        "has expired": f"renew the {node}'s certificate, or correct the clock of this machine",
-        "wrong version number": plain,
-        "record layer failure": plain,
-        "alert": f"the {node} wants a certificate that it trusts: check `{setting}.certificate` and `{setting}.key`",
-    }
-    default = f"put the authority that signed the {node}'s certificate into `{setting}.ca`"
-    return next((help for sign, help in remedies.items() if sign in reason), default)
-
-
-_LATE = "if it is only slow, raise `timeouts: {request: …}` of the environment"
-
 # -- logins
 
 
@@ -364,16 +252,19 @@ def open_rest(peer: Peer, access: Access, pacing: Pacing, mask: Mask) -> Rest:
     plain, login = split_login(access.urls)
     user, secret = access.username or login[0], access.password or login[1]
     context = create_tls_context(access.ca, access.certificate, access.key, access.key_password, peer.section)
-    session = create_limited_session(MAX_ANSWER_BYTES, context, max(pacing.parallel, 10))
-    session.headers["Accept"] = "application/json"
-    if access.oidc is not None:
-        session.headers.update(access.oidc.headers)
-    elif access.token:
-        session.auth = BearerAuth(access.token)
-    elif user:
-        session.auth = HTTPBasicAuth(user.encode(), secret.encode())
     header = base64.b64encode(f"{user}:{secret}".encode()).decode() if secret else ""
     mask.add([secret, access.key_password, access.token, header, read_proxy_password(access.proxy)])
-    tokens = None if access.oidc is None else TokenSource(access.oidc, mask, pacing.request_timeout)
-    connection = Connection(session, access.ca or True, make_proxies(access.proxy), tokens)
-    return Rest(peer, plain, connection, pacing.request_timeout, policy, mask)
+    tokens = None
+    if access.oidc is not None:
+        from kplan.servers.tokens import TokenSource
+
+        tokens = TokenSource(access.oidc, mask, pacing.request_timeout)
+
+    def open_session() -> RestSession:
+        from kplan.servers.http_sessions import RestSession
+
+        return RestSession(peer, mask, access, (user, secret), context, max(pacing.parallel, 10))
+
+    login_header = f"Bearer {access.token}" if access.token else f"Basic {header}" if header else ""
+    quick = None if find_unsuited(access, bool(login_header), user) else QuickReader(login_header)
+    return Rest(peer, plain, Link(open_session, quick, tokens), pacing.request_timeout, policy, mask)

@@ -72,11 +72,10 @@ BUILT_ON = {
         "state.kafka.topic",
     },
     "requests": {
-        "servers.rest",
+        "servers.http_sessions",
         "servers.tokens",
         "servers.http_failures",
         "servers.http_limits",
-        "servers.http_logins",
         "ci.hosting",
     },
 }

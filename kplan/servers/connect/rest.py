@@ -14,7 +14,7 @@ from kplan.diagnostics import Busy, Denied, KplanError, Rejected, Unsupported, c
 from kplan.kinds.connector.names import CONNECTOR_NAME, NAME_CHARACTERS, local_name
 from kplan.model.masks import Mask
 from kplan.servers.connect.errors import NO_CLASS, classify, connect_message, html_title, is_temporary
-from kplan.servers.rest import Peer
+from kplan.servers.peer import Peer
 
 _DENIALS: Mapping[int, str] = {401: "it does not know this login", 403: "this user may not"}
 

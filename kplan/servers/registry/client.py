@@ -16,9 +16,10 @@ from kplan.diagnostics import Busy, Denied, KplanError, Rejected, Timeout, Unsup
 from kplan.kinds.subject.subject import Reference
 from kplan.model.masks import Mask
 from kplan.servers.access import Access, Pacing
+from kplan.servers.peer import Peer
 from kplan.servers.registry.api import NotCompatible, NotFound, RegisteredSchema, Verdict
 from kplan.servers.registry.dialect import find_dialect
-from kplan.servers.rest import Peer, Rest, open_rest
+from kplan.servers.rest import Rest, open_rest
 
 PARALLEL: Final = 16  # requests at a time, each on a connection that is kept
 NOT_SOFT_DELETED, REFERENCED, READ_ONLY = 40405, 42206, 42205

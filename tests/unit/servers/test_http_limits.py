@@ -18,7 +18,7 @@ from kplan.render.messages import describe_undelivered
 from kplan.servers.access import Access, Pacing
 from kplan.servers.connect.connectors import ConnectConnectors
 from kplan.servers.http_limits import MIB
-from kplan.servers.rest import MAX_ANSWER_BYTES
+from kplan.servers.quick_http import MAX_ANSWER_BYTES
 from tests.fakes.sockets import answering
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
