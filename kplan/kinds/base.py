@@ -75,7 +75,7 @@ class Consequences(Protocol[R_contra]):
     undo_sets_secrets: bool = False  # whether an undo needs values of secrets that no server tells
     judges_undo: bool = False  # whether an undo that a journal asks for is judged by its risks
     max_wave: float = inf  # how many changes are sent together, so that a failure is noticed before all are touched
-    max_new_wave: float = inf  # of creations, whose waves begin with `max_wave` and double: nothing runs before them
+    max_new_wave: float = inf  # of creations, whose waves begin with twice `max_wave`, and double while all goes well
 
     def decide_undo(self, change: Change, target: Target) -> Undo:
         """Say how `change`, whose risks are known, is put back on this cluster."""

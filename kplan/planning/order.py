@@ -191,8 +191,10 @@ def _number_steps(queue: Sequence[Change], group: Callable[[Change], object]) ->
         if is_another or inside & change.needs or is_full:
             wave += 1
             inside = set()
-            grows = is_full and change.action is Action.CREATE  # the waves before it went well
-            limit = min(2 * limit, limits.max_new_wave) if grows else limits.max_wave
+            if change.action is Action.CREATE:  # what does not work yet is not harmed
+                limit = min(2 * (limit if is_full else limits.max_wave), limits.max_new_wave)
+            else:
+                limit = limits.max_wave
         inside.add(change.address)
         last = group(change)
         steps.append(Step(number, wave, change))

@@ -92,3 +92,24 @@ def test_a_variable_of_another_stack_is_another_one() -> None:
     assert [together.add(change).needs for change in changes] == [frozenset(), {user.address}]
     apart = Needs.of(changes, [[change] for change in changes])
     assert not any(apart.add(change).needs for change in changes)
+
+
+def list_waves(cluster: SimulatedCluster, text: str) -> list[int]:
+    """How many changes of connectors each wave of the plan has."""
+    steps = [step for step in plan(cluster, text).steps if step.change.address.kind == "connector"]
+    return [sum(step.wave == wave for step in steps) for wave in sorted({step.wave for step in steps})]
+
+
+def test_waves_of_new_connectors_begin_with_32_and_double(cluster: SimulatedCluster) -> None:
+    source = (
+        "{class: org.apache.kafka.connect.file.FileStreamSourceConnector, config: {file: f, topic: t, tasks.max: %s}}"
+    )
+
+    def stack(count: int, tasks: int) -> str:
+        lines = "".join(f"  c{number:03}: {source % tasks}\n" for number in range(count))
+        return f"{HEAD}topics: {{t: }}\nconnectors:\n{lines}"
+
+    assert list_waves(cluster, stack(20, 1)) == [20]
+    assert list_waves(cluster, stack(300, 1)) == [32, 64, 128, 76]
+    cluster.apply(stack(40, 1), process=WORDS)
+    assert list_waves(cluster, stack(40, 2)) == [16, 16, 8]
