@@ -12,6 +12,8 @@ from kplan.phases import phase
 from kplan.project import loading
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from kplan.app.opening import OpenEnvironment
     from kplan.app.runtime import Runtime
     from kplan.project.environment import Environment
@@ -38,9 +40,9 @@ def load_and_begin(request: Request, runtime: Runtime, parallel: int = 0) -> tup
 
     opened: OpenEnvironment | None = None
 
-    def begin(environment: Environment) -> None:
+    def begin(environment: Environment, names: Collection[str]) -> None:
         nonlocal opened
-        opened = begin_reading(environment, runtime, parallel or PARALLEL)
+        opened = begin_reading(environment, runtime, names, parallel or PARALLEL)
 
     with phase("load the files"):
         loaded = _keep_changed(loading.load_project(request, begin), request)

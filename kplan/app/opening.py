@@ -13,7 +13,7 @@ from kplan.phases import phase
 from kplan.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from concurrent.futures import Future
 
     from kplan.app.runtime import Runtime
@@ -97,8 +97,10 @@ def open_snapshot(environment: Environment, snapshot: Snapshot, path: str) -> Op
     return OpenEnvironment(environment, replace(cluster, internal_topics=environment.internal_topics), store)
 
 
-def begin_reading(environment: Environment, runtime: Runtime, parallel: int = PARALLEL) -> OpenEnvironment | None:
-    """Ask the servers, while the stacks are loaded, for what does not depend on them.
+def begin_reading(
+    environment: Environment, runtime: Runtime, names: Collection[str], parallel: int = PARALLEL
+) -> OpenEnvironment | None:
+    """Ask the servers, while the stacks are loaded, for what does not depend on them: `names` are probably theirs.
 
     None for a simulated cluster, which answers at once, and where a setting is wrong: opening reports it again, after
     what is wrong in the files.
@@ -110,5 +112,5 @@ def begin_reading(environment: Environment, runtime: Runtime, parallel: int = PA
     runtime.learn(environment)
     with suppress(KplanError):
         opened = open_environment(environment, runtime, parallel)
-        return replace(opened, begun=begin_reading(opened.cluster, opened.store))
+        return replace(opened, begun=begin_reading(opened.cluster, opened.store, names))
     return None

@@ -7,20 +7,22 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from typing import TypeAlias, TypeVar, cast
+from types import MappingProxyType
+from typing import Final, TypeAlias, TypeVar, cast
 
 from kplan.diagnostics import ErrorClass, InterruptedRun, KplanError, Unsupported, codes
 from kplan.kinds.connector import sensitivity
 from kplan.kinds.connector.names import alias_of
 from kplan.kinds.connector.sensitivity import Setting
 from kplan.kinds.registry import KINDS
-from kplan.model import Address, Connector, Live, Resource, Stack, Target
+from kplan.model import Address, Connector, Live, Resource, Stack, Target, Topic
 from kplan.planning.needed import Ledger, find_needed_addresses
-from kplan.servers.base import CONNECT, Backend, BackendState, Cluster, ComparingBackend
-from kplan.state.base import Overview, Store
+from kplan.servers.base import CONNECT, KAFKA, Backend, BackendState, Cluster, ComparingBackend
+from kplan.state.base import Overview, Store, make_ledger_key
 from kplan.values import dataclass
 
 V = TypeVar("V")
+MANY_TOPICS: Final = 100  # fewer are read as soon once their files are loaded
 Key: TypeAlias = tuple[str, str]  # the kind of a backend, and the name of its server
 
 
@@ -33,18 +35,75 @@ class Prefetch:
     recorded: Future[Overview]
     declared: frozenset[Address] = frozenset()
     named: Mapping[Key, Future[BackendState]] | None = None  # of the other kinds, of what is `declared`
+    ahead: Ahead | None = None
 
 
-def begin_reading(cluster: Cluster, store: Store) -> Prefetch:
-    """Begin to ask the servers and the store. Nobody has to wait for it: its threads end with the process."""
+class Ahead:
+    """The topics that stacks of these names seem to own, read as soon as the state's keys are known.
+
+    The files of many topics take as long to load as their brokers to answer.
+    """
+
+    key: Final[Key] = (Topic.kind, KAFKA)
+
+    def __init__(self, cluster: Cluster, stacks: Collection[str]) -> None:
+        self._backend = cluster.by_kind.get(self.key)
+        self._stacks = frozenset(stacks)
+        self._turn = threading.Lock()
+        self._is_over = False
+        self._names: frozenset[str] = frozenset()
+        self._reading: Future[BackendState] | None = None
+
+    def hear(self, keys: Iterable[str]) -> None:
+        """Begin to read the topics of which the state has records with these keys, where it is worth it."""
+        beginnings = tuple(make_ledger_key(stack, Address(Topic.kind, "")) for stack in self._stacks)
+        names = frozenset(key.rpartition("/")[2] for key in keys if key.startswith(beginnings))
+        with self._turn:
+            if self._is_over or self._backend is None or len(names) < MANY_TOPICS:
+                return
+            self._names = names
+            self._reading = start_call(partial(self._backend.read, sorted(names)))
+
+    def read_rest(self, addresses: Collection[Address], stacks: Sequence[Stack]) -> Future[BackendState] | None:
+        """Begin to read those of these topics that are not being read; None where nothing was begun that helps."""
+        with self._turn:
+            self._is_over = True
+        backend, reading = self._backend, self._reading
+        if reading is None or backend is None or not self._stacks <= {stack.name for stack in stacks}:
+            return None
+        rest = sorted({address.name for address in addresses if address.kind == Topic.kind} - self._names)
+        return start_call(lambda: _merge(reading.result(), backend.read(rest))) if rest else reading
+
+
+def _merge(first: BackendState, second: BackendState) -> BackendState:
+    """Return what two readings of one kind found."""
+    return replace(
+        second,
+        resources={**first.resources, **second.resources},
+        names=first.names | second.names,
+        hidden=first.hidden | second.hidden,
+        refused={**first.refused, **second.refused},
+    )
+
+
+def begin_reading(cluster: Cluster, store: Store, names: Collection[str] = ()) -> Prefetch:
+    """Begin to ask the servers and the store, where `names` are probably those of the stacks that are planned.
+
+    Nobody has to wait for it: its threads end with the process.
+    """
     readings = _start_reading_all(cluster)
-    return Prefetch(_start_identifying(cluster, readings), readings, start_call(store.overview))
+    ahead = Ahead(cluster, names) if names else None
+    recorded = start_call(store.overview if ahead is None else partial(store.overview, ahead.hear))
+    return Prefetch(_start_identifying(cluster, readings), readings, recorded, ahead=ahead)
 
 
 def begin_reading_declared(prefetch: Prefetch, cluster: Cluster, stacks: Sequence[Stack]) -> Prefetch:
     """Begin to ask for what the stacks declare, as soon as they are loaded."""
     declared = _find_declared(stacks)
-    return replace(prefetch, declared=declared, named=_start_reading_named(cluster, declared, _list_states(stacks)))
+    reading = prefetch.ahead.read_rest(declared, stacks) if prefetch.ahead is not None else None
+    known = {} if reading is None else {Ahead.key: reading}
+    named = _start_reading_named(cluster, declared, _list_states(stacks), known)
+    return replace(prefetch, declared=declared, named=named)
 
 
 def _find_declared(stacks: Sequence[Stack]) -> frozenset[Address]:
@@ -69,18 +128,19 @@ def _start_reading_named(
     cluster: Cluster,
     addresses: Collection[Address] | None,
     states: Collection[Resource] = (),
+    known: Mapping[Key, Future[BackendState]] = MappingProxyType({}),
     *,
     asks_all: bool = True,
 ) -> dict[Key, Future[BackendState]]:
     """Ask for these resources of the other kinds (None: all of them). Without `asks_all` only who has some is asked.
 
     A kind that not every plan is about is asked for only where one of the addresses is of it. `states` are those that a
-    server compares with its own, where it does.
+    server compares with its own, where it does; what is `known` is being read already.
     """
-    started = {}
+    started = dict(known)
     for key, backend in cluster.by_kind.items():
         kind = KINDS[backend.kind]
-        if kind.reads_all and kind.is_in_every_plan:
+        if key in known or (kind.reads_all and kind.is_in_every_plan):
             continue
         names = None if addresses is None else sorted({a.name for a in addresses if a.kind == backend.kind})
         if names or names is None or (asks_all and kind.is_in_every_plan):

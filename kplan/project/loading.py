@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from functools import lru_cache, partial
 from itertools import islice
@@ -30,7 +30,7 @@ from kplan.project.overrides import find_unmatched
 from kplan.project.process import BOOTSTRAP, CONNECT_URL, find_referenced_variables, list_set_connection_variables
 from kplan.project.secrets import ProviderOutputs, SecretProblem, SecretSource
 from kplan.project.shared_files import SharedFiles
-from kplan.project.stack_files import CONFIG, SUFFIXES, find_in_folder, find_in_project, read_listed
+from kplan.project.stack_files import CONFIG, SUFFIXES, find_in_folder, find_in_project, peek_names, read_listed
 from kplan.project.stacks import find_conflicts, find_shared_addresses
 from kplan.values import dataclass
 
@@ -107,16 +107,18 @@ class Loaded:
         return any(d.is_error for d in self.diagnostics)
 
 
-def load_project(request: Request, on_environment: Callable[[Environment], None] = lambda environment: None) -> Loaded:
+def load_project(
+    request: Request, on_environment: Callable[[Environment, Collection[str]], None] | None = None
+) -> Loaded:
     """Read everything and find every problem. Raises Invalid if there is no file or environment to continue with.
 
-    `on_environment` is called with the environment before the stacks are read.
+    `on_environment` is called before the stacks are read, with the environment and what their names seem to be.
     """
     reader = ProjectReader(request)
     paths = reader.find_stack_paths()
     environment = reader.load_environment(paths)
-    if not any(problem.is_error for problem in reader.problems):
-        on_environment(environment)
+    if on_environment is not None and not any(problem.is_error for problem in reader.problems):
+        on_environment(environment, peek_names(paths))
     return _load_stacks(reader, paths, environment)
 
 

@@ -21,6 +21,8 @@ SKIPPED_FOLDERS: Final = ("templates", "node_modules", "__pycache__")  # folders
 MAX_FOLDERS: Final = 5000
 MAX_BEGINNING_BYTES: Final = 16 * 1024
 MAX_JSON_STACK_BYTES: Final = 1024 * 1024
+MAX_PEEKED: Final = 100  # files
+_NAME: Final = re.compile(rb"^stack:[ \t]+([A-Za-z0-9._-]+)[ \t]*(?:#.*)?\r?$", re.MULTILINE)
 NO_STACKS: Final = "a project without stacks"
 
 
@@ -52,6 +54,22 @@ def find_in_project(root: Path, listed: Sequence[str], show: Callable[[Path], st
         help = "name a stack file or a folder, or list them under `stacks:` in kplan.yaml; `kplan init` writes one"
         raise Invalid([error(codes.K107, NO_STACKS, show(root), help=help)])
     return found
+
+
+def peek_names(paths: Sequence[Path]) -> frozenset[str]:
+    """Return the names of stacks as the beginnings of these files seem to say them; some may be missing or wrong."""
+    names = set()
+    for path in paths[:MAX_PEEKED]:
+        try:
+            if not path.is_file():  # what is no plain file could block
+                continue
+            with path.open("rb") as file:
+                found = _NAME.search(file.read(MAX_BEGINNING_BYTES))
+        except OSError:
+            continue  # whoever reads it whole says why
+        if found is not None:
+            names.add(found[1].decode())
+    return frozenset(names)
 
 
 def read_listed(config: Path | None) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import field, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from kplan.diagnostics import JournalBroken, KplanError, Timeout, codes
 from kplan.kinds.registry import find_unknown_kind
@@ -196,15 +196,23 @@ class Lock(Protocol):
         """
 
 
+HearKeys: TypeAlias = Callable[[Iterable[str]], object]
+
+
+def ignore_keys(keys: Iterable[str]) -> None:
+    """Do nothing with the keys."""
+
+
 class Store(Protocol):
     """The ledger, the journal and the lock of one environment. Reading needs no lock and creates nothing."""
 
     where: str  # for people: `.kplan/local.db`, `__kplan`
     topic: str  # the topic that holds the state; empty where it is in a file
 
-    def overview(self) -> Overview:
+    def overview(self, hear: HearKeys = ignore_keys) -> Overview:
         """Return the ledger, the open runs and what cannot be read or trusted, as of one moment.
 
+        `hear` gets the keys of all records, where those are known before the records are.
         With a key a run has ended only where its end is signed, and a claim that is not signed owns nothing that a
         signed one claims.
         """

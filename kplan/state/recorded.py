@@ -9,7 +9,17 @@ from kplan.diagnostics import KplanError, Unsupported
 from kplan.model import EMPTY, Address, Owned
 from kplan.model.history import PastChange, RunSummary
 from kplan.model.journal import Entry
-from kplan.state.base import Holder, Lock, Overview, Record, UnknownKind, Unreadable, refuse_unknown_kind
+from kplan.state.base import (
+    HearKeys,
+    Holder,
+    Lock,
+    Overview,
+    Record,
+    UnknownKind,
+    Unreadable,
+    ignore_keys,
+    refuse_unknown_kind,
+)
 
 
 class RecordedStore:
@@ -23,7 +33,7 @@ class RecordedStore:
         self._ledger = ledger
         self._unknown = unknown
 
-    def overview(self) -> Overview:
+    def overview(self, hear: HearKeys = ignore_keys) -> Overview:
         return Overview(self._ledger, unreadable=[_describe_unknown(*record) for record in self._unknown.items()])
 
     def ledger(self) -> Mapping[Address, Owned]:

@@ -41,6 +41,7 @@ from kplan.model.journal import Entry
 from kplan.servers.sqlite_file import BUSY_TIMEOUT_S, error_name, open_to_read
 from kplan.state.base import (
     UNREADABLE_HELP,
+    HearKeys,
     Holder,
     Lock,
     Overview,
@@ -48,6 +49,7 @@ from kplan.state.base import (
     RecordUnreadable,
     UnknownKind,
     Unreadable,
+    ignore_keys,
     make_history_key,
     make_journal_key,
     make_ledger_key,
@@ -106,7 +108,7 @@ class SqliteStore:
         self._clock = clock
         self._sleep = sleep
 
-    def overview(self) -> Overview:
+    def overview(self, hear: HearKeys = ignore_keys) -> Overview:
         with _explain_errors(self.where), self._open_to_read() as connection:
             return _read_overview(connection, self._signer)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from kplan.project.stack_files import peek_names
 from tests.shell import Shell
 
 STACK = "version: 1\nstack: shop\ntopics: {shop.orders: {}}\n"
@@ -95,3 +97,18 @@ def test_a_project_without_stacks_says_what_to_do(shell: Shell) -> None:
     assert "K107" in refused and "`stacks:` in kplan.yaml" in " ".join(refused.split())
     shell.write("kplan.yaml", SETTINGS + "stacks: [nowhere]\n")
     assert "nowhere" in shell.kplan("plan", expect=4).err
+
+
+def test_names_are_peeked_at_without_reading_what_could_block(tmp_path: Path) -> None:
+    texts = {
+        "plain.yaml": STACK,
+        "commented.yaml": "# stack: no\nversion: 1\nstack:  orders-2.eu  # ours\r\n",
+        "templated.yaml": "version: 1\nstack: '{{ env.NAME }}'\n",
+        "nested.yaml": "version: 1\nother:\n  stack: no\n",
+        "late.yaml": "#" * 20_000 + "\nstack: no\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    os.mkfifo(tmp_path / "pipe.yaml")
+    paths = [tmp_path / name for name in (*texts, "pipe.yaml", "missing.yaml")]
+    assert peek_names(paths) == {"shop", "orders-2.eu"}
