@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -31,19 +32,23 @@ def write(text: str, stream: Any) -> None:
         raise KplanError(f"the output cannot be written: {e.strerror}", help="check where it is written to") from e
 
 
-def save(path: str, text: str) -> None:
-    """Write the file completely, or leave it as it was. A device or a pipe is written directly."""
+def save(path: str, text: str | Iterable[str]) -> None:
+    """Write the file completely, or leave it as it was. A device or a pipe is written directly.
+
+    A long text may come in parts.
+    """
     import tempfile
     from pathlib import Path
 
-    target = Path(os.path.realpath(path))
+    target, parts = Path(os.path.realpath(path)), (text,) if isinstance(text, str) else text
     if target.exists() and not target.is_file():
-        target.write_text(text, "utf-8")
+        with target.open("w", encoding="utf-8") as file:
+            file.writelines(parts)
         return
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
+            file.writelines(parts)
         Path(name).chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_read_umask())
         Path(name).replace(target)
     except BaseException:

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kplan.cli.output import save, write
 from kplan.cli.report_flags import STDOUT
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kplan.diagnostics import Diagnostic
     from kplan.render.text import Context
 
+T = TypeVar("T")
 STACK_NAME = re.compile(r"""^["']?stack["']?\s*:\s*["']?([a-z0-9-]{1,63})["']?\s*(?:,|#|$)""", re.MULTILINE)
 
 
@@ -32,17 +33,18 @@ def publish(
     `own` are the texts of views that these documents do not have. Raises KplanError after all were tried, where one
     could not be written.
     """
-    from kplan.render.views import render
+    from kplan.render.views import render, render_in_parts
 
     session.reported = True
     failures: list[str] = []
     last_text = ""
     for report in session.reports or ():
-        text = (own or {}).get(report.kind) or render(report.kind, documents, context)
+        text = (own or {}).get(report.kind)
+        parts = (text,) if text else render_in_parts(report.kind, documents, context)
         if report.path == STDOUT:
-            last_text = text
+            last_text = "".join(parts)
         else:
-            _try_to_write(failures, report.path, save, text)
+            _try_to_write(failures, report.path, save, parts)
         summary = os.environ.get("GITHUB_STEP_SUMMARY", "") if report.kind == "github" else ""
         if summary and any(d["mode"] != "validate" or d["diagnostics"] for d in documents):
             _try_to_write(failures, summary, _append, render("md", documents, context))
@@ -53,10 +55,10 @@ def publish(
 
 def save_plan(path: str, documents: Sequence[Mapping[str, Any]], context: Context) -> None:
     """Save the plan in a file, to be applied. Raises KplanError."""
-    from kplan.render.views import render
+    from kplan.render.views import render_in_parts
 
     failures: list[str] = []
-    _try_to_write(failures, path, save, render("json", documents, context))
+    _try_to_write(failures, path, save, render_in_parts("json", documents, context))
     if failures:
         raise output_error(failures[0])
 
@@ -67,7 +69,7 @@ def annotate(session: Session, text: str) -> None:
         write(text.rstrip("\n"), sys.stdout if session.view in ("text", "concise") else sys.stderr)
 
 
-def _try_to_write(failures: list[str], path: str, put: Callable[[str, str], None], text: str) -> None:
+def _try_to_write(failures: list[str], path: str, put: Callable[[str, T], None], text: T) -> None:
     try:
         put(path, text)
     except OSError as e:

@@ -39,7 +39,7 @@ from kplan.planning.needed import Ledger
 from kplan.planning.order import Step
 from kplan.planning.trust import is_another_topic
 from kplan.planning.unknown_words import find_unknown_change, later_version
-from kplan.state.signing import compute_signature, encode_canonically, is_same_signature
+from kplan.state.signing import compute_signature, encode_canonically, is_same_signature, iterate_canonically
 from kplan.values import dataclass
 from kplan.version import __version__
 
@@ -381,7 +381,10 @@ def _decode_rehearsal(data: Mapping[str, Any] | None) -> Rehearsal | None:
 
 def document_digest(document: Mapping[str, Any]) -> str:
     """Return the digest of a document, without its time, the digest itself and the signature."""
-    return "sha256:" + hashlib.sha256(encode_canonically(document, "created_at", "digest", "signature")).hexdigest()
+    digest = hashlib.sha256()
+    for part in iterate_canonically(document, "created_at", "digest", "signature"):
+        digest.update(part)
+    return f"sha256:{digest.hexdigest()}"
 
 
 # -- the file ---------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ MAX_FOLDERS: Final = 5000
 MAX_BEGINNING_BYTES: Final = 16 * 1024
 MAX_JSON_STACK_BYTES: Final = 1024 * 1024
 MAX_PEEKED: Final = 100  # files
-_NAME: Final = re.compile(rb"^stack:[ \t]+([A-Za-z0-9._-]+)[ \t]*(?:#.*)?\r?$", re.MULTILINE)
+_NAME: Final = re.compile(rb"""^stack:[ \t]+["']?([A-Za-z0-9._-]+)["']?[ \t]*(?:#.*)?\r?$""", re.MULTILINE)
 NO_STACKS: Final = "a project without stacks"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from json.encoder import encode_basestring
 from typing import Any
@@ -32,10 +32,41 @@ def render(kind: str, documents: Sequence[Mapping[str, Any]], context: Context) 
     return text if text.endswith("\n") or not text else text + "\n"
 
 
+def render_in_parts(kind: str, documents: Sequence[Mapping[str, Any]], context: Context) -> Iterator[str]:
+    """Yield what `render` returns: a large document in parts, which need not be in memory together."""
+    if kind == "json":
+        yield from _iterate_documents(documents)
+        yield "\n"
+    else:
+        yield render(kind, documents, context)
+
+
 def encode_documents(documents: Sequence[Mapping[str, Any]], context: Context) -> str:
     """Return the documents themselves: that of one plan, or of several together (`schemas/plan.v1.json`)."""
+    return "".join(_iterate_documents(documents))
+
+
+def _iterate_documents(documents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     product = documents[0] if len(documents) == 1 else {"format_version": FORMAT, "plans": list(documents)}
-    return _write_json(product, "\n")
+    return _iterate_json(product, "\n")
+
+
+def _iterate_json(value: object, line: str) -> Iterator[str]:
+    """Yield what `_write_json` returns, by the items of a document's lists."""
+    inner = f"{line}  "
+    if isinstance(value, dict) and value and all(isinstance(key, str) for key in value):
+        for number, key in enumerate(sorted(value)):
+            yield f"{',' if number else '{'}{inner}{encode_basestring(key)}: "
+            yield from _iterate_json(value[key], inner)
+        yield f"{line}}}"
+    elif isinstance(value, list) and value:
+        for number, item in enumerate(value):
+            yield f"{',' if number else '['}{inner}"
+            is_document = isinstance(item, dict) and "format_version" in item
+            yield from _iterate_json(item, inner) if is_document else (_write_json(item, inner),)
+        yield f"{line}]"
+    else:
+        yield _write_json(value, line)
 
 
 def _write_json(value: object, line: str) -> str:

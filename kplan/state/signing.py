@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from kplan.values import dataclass
@@ -19,10 +19,23 @@ WRONG_SIGNATURE: Final = (
 
 def encode_canonically(document: Mapping[str, Any], *left_out: str) -> bytes:
     """Return the one text of a document, whatever the order of its keys is, without the keys `left_out`."""
-    remaining = {key: value for key, value in document.items() if key not in left_out}
-    return json.dumps(remaining, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
-        "utf-8", "surrogatepass"
-    )
+    return b"".join(iterate_canonically(document, *left_out))
+
+
+def iterate_canonically(document: Mapping[str, Any], *left_out: str) -> Iterator[bytes]:
+    """Yield that text in parts: a large document has long lists, whose texts need not be in memory together."""
+    encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+    before = "{"
+    for key in sorted(document.keys() - set(left_out)):
+        value = document[key]
+        start, before = f"{before}{encode(key)}:", ","
+        if type(value) is list and value:
+            for number, item in enumerate(value):
+                yield f"{',' if number else f'{start}['}{encode(item)}".encode("utf-8", "surrogatepass")
+            yield b"]"
+        else:
+            yield f"{start}{encode(value)}".encode("utf-8", "surrogatepass")
+    yield b"{}" if before == "{" else b"}"
 
 
 def compute_signature(key: str, *parts: bytes) -> str:
