@@ -245,7 +245,7 @@ def _render_stack(document: Json, context: Context, form: Form, several: bool) -
         )
     yield _render_warnings(document)
     yield _render_drift(document)
-    yield _render_diffs(document)
+    yield _render_diffs(document, items)
     yield _render_order(document)
 
 
@@ -367,8 +367,8 @@ def _format_drift(difference: Json) -> str:
     )
 
 
-def _render_diffs(document: Json) -> Part:
-    changes = list(fold_blocks(document["changes"], find_failing(document)))
+def _render_diffs(document: Json, changes: Sequence[Fold | Json]) -> Part:
+    """Return the diffs of the steps, as they are folded."""
     is_brief = sum(len(change.steps) for change in changes if isinstance(change, Fold)) > MAX_DESCRIBED
     ranks = {Rank.CREATE: Rank.CREATE_DIFF, Rank.LEDGER: Rank.CREATE_DIFF}
     items = []
