@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -19,7 +18,7 @@ Json = Mapping[str, Any]
 def fold_blocks(changes: Sequence[Json], alone: Collection[str] = ()) -> Iterator[Fold | Json]:
     """Yield the steps as `fold_steps` does; alike steps of one block in a row are folded as well."""
 
-    def find_key(item: Fold | Json) -> Hashable:
+    def find_key(item: Fold | Json) -> object:  # neighbours are compared, and most differ in the first of its values
         key = None if isinstance(item, Fold) or item["address"] in alone else _make_key(item)
         return id(item) if key is None else key
 
@@ -39,7 +38,7 @@ def _fold_block(steps: Sequence[Json]) -> Fold:
     return Fold(steps, f"{find_common_beginning(first, last)}*", name_several(steps[0]["kind"]), parts, is_alike=True)
 
 
-def _make_key(change: Json) -> Hashable | None:
+def _make_key(change: Json) -> Sequence[Any] | None:
     """Return what steps of one row have in common; None for a step that needs to be seen by itself."""
     source = change.get("source") or {}
     if any(risk["level"] != "note" for risk in change["risks"]) or change.get("effects") or not source.get("line"):
@@ -47,4 +46,4 @@ def _make_key(change: Json) -> Hashable | None:
     resource = change["after"] or change["before"] or {}
     content = {name: value for name, value in resource.items() if name not in ("name", "note")}
     keys = ("kind", "wave", "actions", "reason", "diff", "undo", "unchanged", "unmanaged", "adopts", "risks")
-    return json.dumps([source["path"], source["line"], content, *map(change.get, keys)], sort_keys=True)
+    return [source["line"], source["path"], content, *map(change.get, keys)]

@@ -254,7 +254,7 @@ def _make_row(change: Json, form: Form) -> PageItem:
     final = not change["undo"]["complete"]
     danger = any(risk["level"] == "danger" for risk in change["risks"])
     needed = form.final is Detail.WHOLE and (final if not danger else form.dangers is Detail.WHOLE)
-    return PageItem(Rank.ALWAYS if needed else rank, partial(_format_row, change), noun)
+    return PageItem(Rank.ALWAYS if needed else rank, _format_row, noun, (change,))
 
 
 def _make_fold_row(fold: Fold) -> PageItem:
@@ -381,7 +381,7 @@ def _render_diffs(document: Json, changes: Sequence[Fold | Json]) -> Part:
             Rank.UPDATE_DIFF if name_action(change) == "change" and change["undo"]["complete"] else Rank.OTHER_DIFF
         )
         rank = ranks.get(_rank_step(change)[0], fallback)
-        items.append(PageItem(rank, partial(_format_diff, change, document["created_at"]), "diff"))
+        items.append(PageItem(rank, _format_diff, "diff", (change, document["created_at"])))
     return Part(
         items, *_fold_block("Diff", "```diff\n", "```\n"), lambda left: f"#      + {left.total():,} more steps\n"
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
+from typing import Any
 
 from kplan.values import dataclass
 
@@ -13,11 +15,18 @@ MAX_REST_LENGTH = 120  # of the sentence about what was left out
 
 @dataclass(frozen=True, slots=True)
 class PageItem:
-    """Hold a piece of text, created when it is needed. Rank 0 is required; `noun` names it where it is left out."""
+    """Hold a piece of text, created when it is needed. Rank 0 is required; `noun` names it where it is left out.
+
+    `text` takes the `arguments`: a page may have two items for each of many steps, and a closure is larger.
+    """
 
     rank: int
-    text: Callable[[], str]
+    text: Callable[..., str]
     noun: str = ""
+    arguments: tuple[Any, ...] = ()
+
+    def write(self) -> str:
+        return self.text(*self.arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +61,29 @@ def fit_page(parts: Sequence[Part], space: int, size: Callable[[str], int]) -> F
     Of two items the one of lower rank is taken, then the earlier one; nothing is taken after what does not fit.
     """
     page = FittedPage(parts, [{} for _ in parts])
-    queue = sorted((item.rank, p, i) for p, part in enumerate(parts) for i, item in enumerate(part.items))
-    for position, (rank, p, i) in enumerate(queue):
-        text = parts[p].items[i].text()
+    queue = _queue_by_rank(parts)
+    for rank, p, i in queue:
+        item = parts[p].items[i]
+        text = item.write()
         space -= size(text) + (0 if page.taken[p] else _measure_frame(parts[p], size))
         if space < 0:
             if rank == 0:
                 return None
-            page.left.update(parts[p].items[i].noun for _, p, i in queue[position:])
+            page.left.update((item.noun,))
+            page.left.update(parts[p].items[i].noun for _, p, i in queue)
             break
         page.taken[p][i] = text
     return page
+
+
+def _queue_by_rank(parts: Sequence[Part]) -> Iterator[tuple[int, int, int]]:
+    """Yield rank, part and number of each item, by rank and then in the order of the page."""
+    numbers: dict[tuple[int, int], array[int]] = {}
+    for p, part in enumerate(parts):
+        for i, item in enumerate(part.items):
+            numbers.setdefault((item.rank, p), array("L")).append(i)
+    for (rank, p), of_part in sorted(numbers.items()):
+        yield from ((rank, p, i) for i in of_part)
 
 
 def _measure_frame(part: Part, size: Callable[[str], int]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from importlib import import_module
 from json.encoder import encode_basestring
 from typing import Any
@@ -76,17 +77,29 @@ def _write_json(value: object, line: str) -> str:
     """
     if isinstance(value, str):
         return encode_basestring(value)
-    if value is None or value is True or value is False or value == [] or value == {}:
-        return json.dumps(value)
     if type(value) is int:
         return str(value)
+    if value is None:
+        return "null"
+    if value is True or value is False or value == [] or value == {}:
+        return json.dumps(value)
     inner = f"{line}  "
-    if isinstance(value, dict) and value and all(isinstance(key, str) for key in value):
-        items = [f"{encode_basestring(key)}: {_write_json(value[key], inner)}" for key in sorted(value)]
+    if isinstance(value, dict) and (layout := _lay_out(tuple(value))):
+        items = [
+            start + (encode_basestring(item) if type(item := value[key]) is str else _write_json(item, inner))
+            for key, start in layout
+        ]
         return f"{{{inner}{f',{inner}'.join(items)}{line}}}"
     if isinstance(value, list) and value:
         return f"[{inner}{f',{inner}'.join([_write_json(item, inner) for item in value])}{line}]"
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).replace("\n", line)
+
+
+@lru_cache(maxsize=1_000)
+def _lay_out(keys: tuple[object, ...]) -> Sequence[tuple[str, str]]:
+    """Return the keys in their order, each with the text before its value; nothing for keys that are no texts."""
+    texts = [key for key in keys if isinstance(key, str)]
+    return [(key, f"{encode_basestring(key)}: ") for key in sorted(texts)] if len(texts) == len(keys) else []
 
 
 # -- before there is a plan -------------------------------------------------------------------------------------------

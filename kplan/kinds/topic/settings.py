@@ -24,6 +24,7 @@ class TopicSetting:
     value_span: Span | None = None
 
 
+MAX_SHAPES = 1_000  # of topics that are remembered: where each has its own, that spares nothing
 Layer = Mapping[str, TopicSetting]  # by path: /partitions, /replication_factor, /config/retention.ms
 
 BUILT_IN: Layer = {"/partitions": TopicSetting(1, "built in"), "/replication_factor": TopicSetting(-1, "built in")}
@@ -58,6 +59,18 @@ def only(outside: Layer, paths: Iterable[str] = FROM_OUTSIDE) -> Layer:
     return {path: outside[path] for path in paths if path in outside}
 
 
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What settings make of a topic, with the settings themselves."""
+
+    settings: tuple[TopicSetting, ...]
+    partitions: int
+    replication_factor: int
+    config: Mapping[str, str]
+    spans: Mapping[str, Span]
+    sources: Mapping[str, str]
+
+
 class Builder:
     """Makes Topics of layers, and collects what is wrong. What was parsed once is not parsed again."""
 
@@ -65,6 +78,7 @@ class Builder:
         self.problems: list[Diagnostic] = []
         self.overrides = overrides  # by topic: what wins over all that the stack says
         self._parsed: dict[tuple[str, Any, type], str | None] = {}
+        self._shapes: dict[tuple[tuple[str, int], ...], _Shape] = {}  # by the identities of settings, which they keep
 
     def topic(self, name: str, settings: Layer, span: Span | None, note: str, rules: Rules) -> Topic:
         address = f"topic/{name}"
@@ -82,22 +96,36 @@ class Builder:
                     help="a topic's name has 1 to 249 characters of a-z A-Z 0-9 . _ - and is not . or ..",
                 )
             )
+        shape = self._shape(settings)
+        origin = Origin(span, shape.spans, shape.sources, note)
+        topic = Topic(name, shape.partitions, shape.replication_factor, shape.config, origin=origin, rules=rules)
+        self._cross_check(topic)
+        return topic
+
+    def _shape(self, settings: Layer) -> _Shape:
+        """Return what the settings say; topics with the very same settings share it, unless something is wrong."""
+        key = tuple((path, id(setting)) for path, setting in settings.items())
+        known = self._shapes.get(key)
+        if known is not None:
+            return known
+        problems = len(self.problems)
         config: dict[str, str] = {}
         for path, setting in settings.items():
             if path.startswith("/config/"):
                 value = self._config(path.removeprefix("/config/"), setting)
                 if value is not None:
                     config[path.removeprefix("/config/")] = value
-        topic = Topic(
-            name,
+        shape = _Shape(
+            tuple(settings.values()),
             self._count(settings, "/partitions", 1),
             self._count(settings, "/replication_factor", -1),
             config,
-            origin=_origin(settings, span, note),
-            rules=rules,
+            {path: setting.span for path, setting in settings.items() if setting.span},
+            {path: setting.source for path, setting in settings.items()},
         )
-        self._cross_check(topic)
-        return topic
+        if len(self.problems) == problems and len(self._shapes) < MAX_SHAPES:
+            self._shapes[key] = shape
+        return shape
 
     def _count(self, settings: Layer, path: str, default: int) -> int:
         setting = settings.get(path)
@@ -195,11 +223,6 @@ def _help_for_unknown(key: str, value: Any) -> str:
 
 def _from(setting: TopicSetting) -> str:
     return "" if setting.span else f" (from {setting.source})"
-
-
-def _origin(settings: Layer, span: Span | None, note: str) -> Origin:
-    spans = {path: setting.span for path, setting in settings.items() if setting.span}
-    return Origin(span, spans, {path: setting.source for path, setting in settings.items()}, note)
 
 
 def rules(block: Mapping[str, Any]) -> Rules:
