@@ -133,7 +133,8 @@ def write_topicctl(work: Work) -> dict[str, str]:
 def write_terraform(work: Work) -> dict[str, str]:
     """Write the resources, and the state that has them: a plan of unchanged topics needs no create of its own."""
     kind = "kafka-connect" if work.connect else "kafka"
-    provider = f'url = "{work.connect}"' if work.connect else f'bootstrap_servers = ["{work.bootstrap}"]'
+    brokers = f'bootstrap_servers = ["{work.bootstrap}"]\n  tls_enabled = false'
+    provider = f'url = "{work.connect}"' if work.connect else brokers
     resource = "kafka-connect_connector" if work.connect else "kafka_topic"
     bodies, instances = [], []
     for number, name in enumerate(work.names):
@@ -217,7 +218,7 @@ _TERRAFORM_PLAN = ("terraform", "plan", "-input=false", "-no-color", "-detailed-
 _GITOPS = ("kafka-gitops", "-c", "client.properties")
 _TOPICCTL_APPLY = ("topicctl", "apply", "--skip-confirm", "--sleep-loop-duration=0s", "--cluster-config=cluster.yaml",
                    "topics.yaml")  # fmt: skip
-_TOPICCTL_CHECK = ("topicctl", "check", "--cluster-config=cluster.yaml")
+_TOPICCTL_CHECK = ("topicctl", "check", "--validate-only", "--cluster-config=cluster.yaml", "topics.yaml")
 
 
 def _manage_connectors(work: Work) -> Commands:
@@ -255,8 +256,8 @@ PEERS: tuple[Peer, ...] = (
     Peer(
         "topicctl", ("topicctl",), ("topicctl", "--version"), write_topicctl,
         {
-            "validate": _once(*_TOPICCTL_CHECK, "--validate-only", "topics.yaml"),
-            "plan": _once(*_TOPICCTL_CHECK, "topics.yaml"),
+            "validate": _once(*_TOPICCTL_CHECK),
+            "plan": _once(*_TOPICCTL_APPLY, "--dry-run"),
             "create": _once(*_TOPICCTL_APPLY), "change": _once(*_TOPICCTL_APPLY),
         },
         "`go install github.com/segmentio/topicctl/cmd/topicctl@VERSION`",
