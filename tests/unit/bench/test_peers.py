@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,28 @@ def test_terraform_state_has_what_the_file_has() -> None:
     names = [each["instances"][0]["attributes"]["name"] for each in state["resources"]]
     assert names == TOPICS.names
     assert files["main.tf"].count('resource "kafka_topic"') == 3
+
+
+PLANS = [
+    ("topicctl", "All replicas are in-sync\nApply completed", "Found 1 key(s) with different values\nApply completed"),
+    ("gafkalo", "## Topics\n\n## Schemas", "## Topics\n[Plan] Will Create  Topic side.00000\n\n## Schemas"),
+    ("jikkou", '  - op: "NONE"\n  op: "NONE"', '  - op: "NONE"\n  op: "NONE"\n  - op: "UPDATE"\n  op: "UPDATE"'),
+    ("terraform", "No changes. Your infrastructure matches", "Plan: 1 to add, 0 to change, 0 to destroy."),
+]
+
+
+@pytest.mark.parametrize(("name", "same", "different"), PLANS, ids=[name for name, *_ in PLANS])
+def test_plan_without_changes_is_recognized(name: str, same: str, different: str) -> None:
+    unchanged = next(peer for peer in PEERS if peer.name == name).unchanged
+    assert re.search(unchanged, same)
+    assert not re.search(unchanged, different)
+
+
+def test_jikkou_deletes_what_is_marked() -> None:
+    files = next(peer for peer in PEERS if peer.name == "jikkou").write(TOPICS)
+    items = yaml.safe_load(files["nothing.yaml"])["items"]
+    assert [each["metadata"]["name"] for each in items] == TOPICS.names
+    assert all(each["metadata"]["annotations"] == {"jikkou.io/delete": True} for each in items)
 
 
 def test_without_a_folder_all_but_the_own_tool_of_kafka_are_absent() -> None:
