@@ -110,15 +110,21 @@ def write_kplan(work: Work) -> dict[str, str]:
 
 
 def write_gafkalo(work: Work) -> dict[str, str]:
+    connect = f"  connect:\n    url: {work.connect}\n" if work.connect else ""
     config = (
-        f'connections:\n  kafka:\n    bootstrapBrokers: ["{work.bootstrap}"]\nkafkalo:\n  input_dirs: ["topics.yaml"]\n'
+        f'connections:\n  kafka:\n    bootstrapBrokers: ["{work.bootstrap}"]\n{connect}'
+        'kafkalo:\n  input_dirs: ["wanted.yaml"]\n'
     )
+    if work.connect:
+        settings = json.dumps(work.connector_config)
+        lines = "".join(f"  - name: {name}\n    config: {settings}\n" for name in work.names)
+        return {"config.yaml": config, "wanted.yaml": f"connectors:\n{lines}"}
     lines = "".join(
         f"  - name: {name}\n    partitions: 1\n    replication_factor: 1\n"
         f'    configs:\n      retention.ms: "{work.retention_ms}"\n'
         for name in work.names
     )
-    return {"config.yaml": config, "topics.yaml": f"topics:\n{lines}"}
+    return {"config.yaml": config, "wanted.yaml": f"topics:\n{lines}"}
 
 
 def write_topicctl(work: Work) -> dict[str, str]:
@@ -180,14 +186,29 @@ def write_kafka_gitops(work: Work) -> dict[str, str]:
 
 
 def write_jikkou(work: Work) -> dict[str, str]:
-    """Write the topics, and the same ones marked for deletion."""
+    """Write the topics, and the same ones marked for deletion; or the connectors."""
+    context = {"configFile": "jikkou.conf" if work.connect else None, "configProps": {}}
+    settings = json.dumps({"currentContext": "bench", "bench": context})
+    if work.connect:
+        config = {key: work.connector_config[key] for key in ("file", "topic")}
+        spec = json.dumps({"connectorClass": FILE_SOURCE, "tasksMax": 1, "config": config, "state": "RUNNING"})
+        documents = [
+            f"apiVersion: kafka.jikkou.io/v1\nkind: KafkaConnector\nmetadata:\n  name: {name}\n"
+            f"  labels: {{kafka.jikkou.io/connect-cluster: bench}}\nspec: {spec}\n"
+            for name in work.names
+        ]
+        provider = {
+            "enabled": True, "type": "io.jikkou.kafka.connect.KafkaConnectExtensionProvider",
+            "config": {"clusters": [{"name": "bench", "url": work.connect, "authMethod": "none"}]},
+        }  # fmt: skip
+        servers = json.dumps({"jikkou": {"provider": {"kafkaconnect": provider}}})
+        return {"connectors.yaml": "---\n".join(documents), "jikkou.conf": servers, "jikkou.json": settings}
     head = "apiVersion: kafka.jikkou.io/v1\nkind: KafkaTopicList\nitems:\n"
     spec = f"spec: {{partitions: 1, replicas: 1, configs: {{retention.ms: {work.retention_ms}}}}}"
     kept = "".join(f"  - metadata: {{name: {name}}}\n    {spec}\n" for name in work.names)
     mark = "annotations: {jikkou.io/delete: true}"
     marked = "".join(f"  - metadata: {{name: {name}, {mark}}}\n    {spec}\n" for name in work.names)
-    settings = {"currentContext": "bench", "bench": {"configFile": None, "configProps": {}}}
-    return {"topics.yaml": head + kept, "nothing.yaml": head + marked, "jikkou.json": json.dumps(settings)}
+    return {"topics.yaml": head + kept, "nothing.yaml": head + marked, "jikkou.json": settings}
 
 
 def write_connectctl(work: Work) -> dict[str, str]:
@@ -217,6 +238,7 @@ def _run_kplan(command: str, *more: str) -> Callable[[Work], Commands]:
 _APPLY = _run_kplan("apply", "--yes", "--brief")
 _TERRAFORM_APPLY = ("terraform", "apply", "-auto-approve", "-input=false", "-no-color")
 _TERRAFORM_PLAN = ("terraform", "plan", "-input=false", "-no-color", "-detailed-exitcode", "-state=unchanged.tfstate")
+_GAFKALO = ("gafkalo", "--config", "config.yaml")
 _GITOPS = ("kafka-gitops", "-c", "client.properties")
 _TOPICCTL_APPLY = ("topicctl", "apply", "--skip-confirm", "--sleep-loop-duration=0s", "--cluster-config=cluster.yaml",
                    "topics.yaml")  # fmt: skip
@@ -246,15 +268,14 @@ PEERS: tuple[Peer, ...] = (
     Peer(
         "gafkalo", ("gafkalo",), ("gafkalo", "--help"), write_gafkalo,
         {
-            "validate": _once("gafkalo", "--config", "config.yaml", "lint"),
-            "plan": _once("gafkalo", "--config", "config.yaml", "plan"),
-            "create": _once("gafkalo", "--config", "config.yaml", "apply"),
-            "change": _once("gafkalo", "--config", "config.yaml", "apply"),
+            "validate": _once(*_GAFKALO, "lint"), "plan": _once(*_GAFKALO, "plan"),
+            "create": _once(*_GAFKALO, "apply"), "change": _once(*_GAFKALO, "apply"),
+            "connectors-plan": _once(*_GAFKALO, "plan"), "connectors-create": _once(*_GAFKALO, "apply"),
         },
         "with Go, from the source of `kmetaxas/gafkalo`",
         "One request for each topic; a plan has the brokers judge new topics. No lock, no journal, no wait for "
-        "visibility, no reading back, no deletion. An error of one topic does not change the exit code.",
-        unchanged=r"## Topics\s+## Schemas",
+        "visibility or tasks, no reading back, no deletion. An error of one topic does not change the exit code.",
+        unchanged=r"(?s)## Topics\s+## Schemas.*## Connectors\s+##",
     ),
     Peer(
         "topicctl", ("topicctl",), ("topicctl", "--version"), write_topicctl,
@@ -265,8 +286,8 @@ PEERS: tuple[Peer, ...] = (
         },
         "with Go, from the source of `segmentio/topicctl`",
         "One topic after the other. It checks the file, reads a new topic back for its placement and leaders, and has "
-        "a lock only with ZooKeeper. No journal, no deletion. Its plan is a dry run. Its pause after each new topic is "
-        "turned off here.",
+        "a lock only with ZooKeeper. No journal; it deletes one topic by its name, after a question. Its plan is a dry "
+        "run. Its pause after each new topic is turned off here.",
         unchanged=r"(?s)\A(?!.*(?:different values|Would create)).*Apply completed",
     ),
     Peer(
@@ -318,11 +339,13 @@ PEERS: tuple[Peer, ...] = (
             "create": _once("jikkou", "create", "-f", "topics.yaml"),
             "change": _once("jikkou", "update", "-f", "topics.yaml"),
             "destroy": _once("jikkou", "delete", "-f", "nothing.yaml"),
+            "connectors-plan": _once("jikkou", "diff", "-f", "connectors.yaml"),
+            "connectors-create": _once("jikkou", "create", "-f", "connectors.yaml"),
         },
         "a release of its project; or with Maven and Java 25, from the source of `streamthoughts/jikkou`, and an "
         "executable `jikkou` that starts its jar, which takes longer to start than the programs of its releases",
         "It checks the file with rules of its own, and creates all topics in one request. No lock, no journal, no wait "
-        "for visibility, no reading back.",
+        "for visibility or tasks, no reading back.",
         environment=lambda work: {
             "JIKKOU_DEFAULT_KAFKA_BOOTSTRAP_SERVERS": work.bootstrap, "JIKKOUCONFIG": "jikkou.json",
         },

@@ -17,18 +17,18 @@ WITH_FILES = [peer for peer in (OURS, *PEERS) if peer.write(TOPICS)]
 
 
 @pytest.mark.parametrize("peer", WITH_FILES, ids=lambda peer: peer.name)
-def test_every_topic_or_connector_is_in_the_files(peer: Peer) -> None:
-    work = TOPICS if "plan" in peer.jobs else CONNECTORS
-    text = "\n".join(peer.write(work).values())
-    assert all(name in text for name in work.names)
+def test_every_topic_and_connector_is_in_the_files(peer: Peer) -> None:
+    for work in [work for job, work in (("plan", TOPICS), ("connectors-plan", CONNECTORS)) if job in peer.jobs]:
+        text = "\n".join(peer.write(work).values())
+        assert all(name in text for name in work.names)
 
 
 @pytest.mark.parametrize("peer", WITH_FILES, ids=lambda peer: peer.name)
 def test_files_are_readable(peer: Peer) -> None:
-    for name, text in peer.write(TOPICS).items():
+    for name, text in [*peer.write(TOPICS).items(), *peer.write(CONNECTORS).items()]:
         if name.endswith(".yaml"):
             assert all(isinstance(document, dict) for document in yaml.safe_load_all(text))
-        elif name.endswith((".json", ".tfstate")):
+        elif name.endswith((".json", ".tfstate", ".conf")):
             assert json.loads(text)
 
 
@@ -49,9 +49,11 @@ def test_terraform_state_has_what_the_file_has() -> None:
     assert files["main.tf"].count('resource "kafka_topic"') == 3
 
 
+GAFKALO = "## Topics\n{}\n## Schemas\n\n## Connectors\n{}\n## Cluster Links"
 PLANS = [
     ("topicctl", "All replicas are in-sync\nApply completed", "Found 1 key(s) with different values\nApply completed"),
-    ("gafkalo", "## Topics\n\n## Schemas", "## Topics\n[Plan] Will Create  Topic side.00000\n\n## Schemas"),
+    ("gafkalo", GAFKALO.format("", ""), GAFKALO.format("[Plan] Will Create  Topic side.00000", "")),
+    ("gafkalo", GAFKALO.format("", ""), GAFKALO.format("", "[Plan] Connector: side-00000")),
     ("jikkou", '  - op: "NONE"\n  op: "NONE"', '  - op: "NONE"\n  op: "NONE"\n  - op: "UPDATE"\n  op: "UPDATE"'),
     ("terraform", "No changes. Your infrastructure matches", "Plan: 1 to add, 0 to change, 0 to destroy."),
 ]
