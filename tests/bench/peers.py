@@ -48,7 +48,8 @@ class Peer:
     """A tool. A job that `jobs` lacks is one that it cannot do.
 
     The jobs: validate, plan, create, change (one config), destroy; connectors-plan and connectors-create.
-    `most` limits the number of topics of a job. `needs` are the programs that DIR or DIR/bin must hold.
+    `most` limits the number of topics of a job. `needs` are the programs that DIR or DIR/bin must hold. `attempts` is
+    how often a command is started, at most, until it succeeds.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Peer:
     most: Mapping[str, int] = field(default_factory=dict)
     environment: Callable[[Work], Mapping[str, str]] = lambda work: {}
     unchanged: str = ""  # what its plan prints if nothing changes
+    attempts: int = 1
 
 
 def find_program(tools: Path | None, name: str) -> Path | None:
@@ -108,15 +110,21 @@ def write_kplan(work: Work) -> dict[str, str]:
 
 
 def write_gafkalo(work: Work) -> dict[str, str]:
+    connect = f"  connect:\n    url: {work.connect}\n" if work.connect else ""
     config = (
-        f'connections:\n  kafka:\n    bootstrapBrokers: ["{work.bootstrap}"]\nkafkalo:\n  input_dirs: ["topics.yaml"]\n'
+        f'connections:\n  kafka:\n    bootstrapBrokers: ["{work.bootstrap}"]\n{connect}'
+        'kafkalo:\n  input_dirs: ["wanted.yaml"]\n'
     )
+    if work.connect:
+        settings = json.dumps(work.connector_config)
+        lines = "".join(f"  - name: {name}\n    config: {settings}\n" for name in work.names)
+        return {"config.yaml": config, "wanted.yaml": f"connectors:\n{lines}"}
     lines = "".join(
         f"  - name: {name}\n    partitions: 1\n    replication_factor: 1\n"
         f'    configs:\n      retention.ms: "{work.retention_ms}"\n'
         for name in work.names
     )
-    return {"config.yaml": config, "topics.yaml": f"topics:\n{lines}"}
+    return {"config.yaml": config, "wanted.yaml": f"topics:\n{lines}"}
 
 
 def write_topicctl(work: Work) -> dict[str, str]:
@@ -133,7 +141,8 @@ def write_topicctl(work: Work) -> dict[str, str]:
 def write_terraform(work: Work) -> dict[str, str]:
     """Write the resources, and the state that has them: a plan of unchanged topics needs no create of its own."""
     kind = "kafka-connect" if work.connect else "kafka"
-    provider = f'url = "{work.connect}"' if work.connect else f'bootstrap_servers = ["{work.bootstrap}"]'
+    brokers = f'bootstrap_servers = ["{work.bootstrap}"]\n  tls_enabled = false'
+    provider = f'url = "{work.connect}"' if work.connect else brokers
     resource = "kafka-connect_connector" if work.connect else "kafka_topic"
     bodies, instances = [], []
     for number, name in enumerate(work.names):
@@ -177,14 +186,29 @@ def write_kafka_gitops(work: Work) -> dict[str, str]:
 
 
 def write_jikkou(work: Work) -> dict[str, str]:
-    items = "".join(
-        f"  - metadata: {{name: {name}}}\n    spec: {{partitions: 1, replicas: 1, "
-        f"configs: {{retention.ms: {work.retention_ms}}}}}\n"
-        for name in work.names
-    )
-    head = "apiVersion: kafka.jikkou.io/v1beta2\nkind: KafkaTopicList\n"
-    settings = {"currentContext": "bench", "bench": {"configFile": None, "configProps": {}}}
-    return {"topics.yaml": f"{head}items:\n{items}", "jikkou.json": json.dumps(settings)}
+    """Write the topics, and the same ones marked for deletion; or the connectors."""
+    context = {"configFile": "jikkou.conf" if work.connect else None, "configProps": {}}
+    settings = json.dumps({"currentContext": "bench", "bench": context})
+    if work.connect:
+        config = {key: work.connector_config[key] for key in ("file", "topic")}
+        spec = json.dumps({"connectorClass": FILE_SOURCE, "tasksMax": 1, "config": config, "state": "RUNNING"})
+        documents = [
+            f"apiVersion: kafka.jikkou.io/v1\nkind: KafkaConnector\nmetadata:\n  name: {name}\n"
+            f"  labels: {{kafka.jikkou.io/connect-cluster: bench}}\nspec: {spec}\n"
+            for name in work.names
+        ]
+        provider = {
+            "enabled": True, "type": "io.jikkou.kafka.connect.KafkaConnectExtensionProvider",
+            "config": {"clusters": [{"name": "bench", "url": work.connect, "authMethod": "none"}]},
+        }  # fmt: skip
+        servers = json.dumps({"jikkou": {"provider": {"kafkaconnect": provider}}})
+        return {"connectors.yaml": "---\n".join(documents), "jikkou.conf": servers, "jikkou.json": settings}
+    head = "apiVersion: kafka.jikkou.io/v1\nkind: KafkaTopicList\nitems:\n"
+    spec = f"spec: {{partitions: 1, replicas: 1, configs: {{retention.ms: {work.retention_ms}}}}}"
+    kept = "".join(f"  - metadata: {{name: {name}}}\n    {spec}\n" for name in work.names)
+    mark = "annotations: {jikkou.io/delete: true}"
+    marked = "".join(f"  - metadata: {{name: {name}, {mark}}}\n    {spec}\n" for name in work.names)
+    return {"topics.yaml": head + kept, "nothing.yaml": head + marked, "jikkou.json": settings}
 
 
 def write_connectctl(work: Work) -> dict[str, str]:
@@ -214,15 +238,16 @@ def _run_kplan(command: str, *more: str) -> Callable[[Work], Commands]:
 _APPLY = _run_kplan("apply", "--yes", "--brief")
 _TERRAFORM_APPLY = ("terraform", "apply", "-auto-approve", "-input=false", "-no-color")
 _TERRAFORM_PLAN = ("terraform", "plan", "-input=false", "-no-color", "-detailed-exitcode", "-state=unchanged.tfstate")
+_GAFKALO = ("gafkalo", "--config", "config.yaml")
 _GITOPS = ("kafka-gitops", "-c", "client.properties")
 _TOPICCTL_APPLY = ("topicctl", "apply", "--skip-confirm", "--sleep-loop-duration=0s", "--cluster-config=cluster.yaml",
                    "topics.yaml")  # fmt: skip
-_TOPICCTL_CHECK = ("topicctl", "check", "--cluster-config=cluster.yaml")
+_TOPICCTL_CHECK = ("topicctl", "check", "--validate-only", "--cluster-config=cluster.yaml", "topics.yaml")
 
 
 def _manage_connectors(work: Work) -> Commands:
-    words = ("connectctl", "connectors", "manage", "--cluster", work.connect, "--files", "connectors.json", "--once")
-    return (words,)
+    files = ("--files", "connectors.json", "--once", "--sync-error-retry-period=200ms")
+    return (("connectctl", "connectors", "manage", "--cluster", work.connect, *files),)
 
 
 OURS = Peer(
@@ -243,25 +268,27 @@ PEERS: tuple[Peer, ...] = (
     Peer(
         "gafkalo", ("gafkalo",), ("gafkalo", "--help"), write_gafkalo,
         {
-            "validate": _once("gafkalo", "--config", "config.yaml", "lint"),
-            "plan": _once("gafkalo", "--config", "config.yaml", "plan"),
-            "create": _once("gafkalo", "--config", "config.yaml", "apply"),
-            "change": _once("gafkalo", "--config", "config.yaml", "apply"),
+            "validate": _once(*_GAFKALO, "lint"), "plan": _once(*_GAFKALO, "plan"),
+            "create": _once(*_GAFKALO, "apply"), "change": _once(*_GAFKALO, "apply"),
+            "connectors-plan": _once(*_GAFKALO, "plan"), "connectors-create": _once(*_GAFKALO, "apply"),
         },
-        "`go install github.com/kmetaxas/gafkalo@VERSION`",
+        "with Go, from the source of `kmetaxas/gafkalo`",
         "One request for each topic; a plan has the brokers judge new topics. No lock, no journal, no wait for "
-        "visibility, no reading back, no deletion. An error of one topic does not change the exit code.",
+        "visibility or tasks, no reading back, no deletion. An error of one topic does not change the exit code.",
+        unchanged=r"(?s)## Topics\s+## Schemas.*## Connectors\s+##",
     ),
     Peer(
         "topicctl", ("topicctl",), ("topicctl", "--version"), write_topicctl,
         {
-            "validate": _once(*_TOPICCTL_CHECK, "--validate-only", "topics.yaml"),
-            "plan": _once(*_TOPICCTL_CHECK, "topics.yaml"),
+            "validate": _once(*_TOPICCTL_CHECK),
+            "plan": _once(*_TOPICCTL_APPLY, "--dry-run"),
             "create": _once(*_TOPICCTL_APPLY), "change": _once(*_TOPICCTL_APPLY),
         },
-        "`go install github.com/segmentio/topicctl/cmd/topicctl@VERSION`",
+        "with Go, from the source of `segmentio/topicctl`",
         "One topic after the other. It checks the file, reads a new topic back for its placement and leaders, and has "
-        "a lock only with ZooKeeper. No journal, no deletion. Its pause after each new topic is turned off here.",
+        "a lock only with ZooKeeper. No journal; it deletes one topic by its name, after a question. Its plan is a dry "
+        "run. Its pause after each new topic is turned off here.",
+        unchanged=r"(?s)\A(?!.*(?:different values|Would create)).*Apply completed",
     ),
     Peer(
         "terraform", ("terraform", "terraform-provider-kafka"), ("terraform", "version"), write_terraform,
@@ -271,19 +298,23 @@ PEERS: tuple[Peer, ...] = (
             "create": _once(*_TERRAFORM_APPLY), "change": _once(*_TERRAFORM_APPLY),
             "destroy": _once("terraform", "destroy", "-auto-approve", "-input=false", "-no-color"),
         },
-        "`go install github.com/hashicorp/terraform@v1.5.7` and "
-        "`go install github.com/Mongey/terraform-provider-kafka@VERSION`",
+        "`go install github.com/hashicorp/terraform@v1.5.7`; the provider with Go, from the source of "
+        "`Mongey/terraform-provider-kafka`",
         "It checks the types of the file, locks and writes a state file on this machine, and has ten resources under "
-        "way at a time. After a change and a deletion the provider waits until the brokers show it. No rollback.",
+        "way at a time. After each request the provider waits one second, or three after a deletion, and then until "
+        "the brokers show it. No rollback.",
         environment=lambda work: {"TF_CLI_CONFIG_FILE": "terraform.rc", "CHECKPOINT_DISABLE": "1"},
+        unchanged="No changes",
     ),
     Peer(
         "terraform (connectors)", ("terraform", "terraform-provider-kafka-connect"), ("terraform", "version"),
         write_terraform,
         {"connectors-plan": _once(*_TERRAFORM_PLAN), "connectors-create": _once(*_TERRAFORM_APPLY)},
-        "`go install github.com/Mongey/terraform-provider-kafka-connect@VERSION`, beside terraform",
-        "One request for each connector, and its state file. It does not wait for tasks.",
+        "terraform as above; the provider with Go, from the source of `Mongey/terraform-provider-kafka-connect`",
+        "Ten connectors under way at a time, and its state file. It repeats a request that a rebalance of the workers "
+        "refuses, and reads each connector back. It does not wait for tasks.",
         environment=lambda work: {"TF_CLI_CONFIG_FILE": "terraform.rc", "CHECKPOINT_DISABLE": "1"},
+        unchanged="No changes",
     ),
     Peer(
         "kafka-gitops", ("kafka-gitops",), ("kafka-gitops", "--version"), write_kafka_gitops,
@@ -307,12 +338,18 @@ PEERS: tuple[Peer, ...] = (
             "plan": _once("jikkou", "diff", "-f", "topics.yaml"),
             "create": _once("jikkou", "create", "-f", "topics.yaml"),
             "change": _once("jikkou", "update", "-f", "topics.yaml"),
+            "destroy": _once("jikkou", "delete", "-f", "nothing.yaml"),
+            "connectors-plan": _once("jikkou", "diff", "-f", "connectors.yaml"),
+            "connectors-create": _once("jikkou", "create", "-f", "connectors.yaml"),
         },
-        "a release of its project, or an executable `jikkou` that starts its jars",
-        "It checks the file with rules of its own. The rest was not examined.",
+        "a release of its project; or with Maven and Java 25, from the source of `streamthoughts/jikkou`, and an "
+        "executable `jikkou` that starts its jar, which takes longer to start than the programs of its releases",
+        "It checks the file with rules of its own, and creates all topics in one request. No lock, no journal, no wait "
+        "for visibility or tasks, no reading back.",
         environment=lambda work: {
             "JIKKOU_DEFAULT_KAFKA_BOOTSTRAP_SERVERS": work.bootstrap, "JIKKOUCONFIG": "jikkou.json",
         },
+        unchanged=r'(?s)\A(?!.*op: "(?:CREATE|UPDATE|REPLACE|DELETE)").*op: "NONE"',
     ),
     Peer(
         "kafka-topics.sh", (), (), lambda work: {},
@@ -329,8 +366,10 @@ PEERS: tuple[Peer, ...] = (
     Peer(
         "connectctl", ("connectctl",), ("connectctl", "version"), write_connectctl,
         {"connectors-plan": _manage_connectors, "connectors-create": _manage_connectors},
-        "`go install github.com/90poe/connectctl/cmd/connectctl@VERSION`",
-        "One request for each connector. It has no plan: what is measured is a run that finds nothing to do. No lock, "
-        "no journal, no wait for tasks.",
+        "with Go, from the source of `90poe/connectctl`",
+        "One connector after the other. It has no plan: what is measured is a run that finds nothing to do. It fails "
+        "if a rebalance of the workers refuses a request, and is then started again. No lock, no journal, no wait for "
+        "tasks.",
+        attempts=20,
     ),
 )  # fmt: skip

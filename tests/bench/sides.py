@@ -105,14 +105,17 @@ class Arena:
         total = 0.0
         for words in commands:
             command = resolve_command(words, self.tools)
-            began = time.perf_counter()
-            try:
-                done = subprocess.run(command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, text=True,
-                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT_S,
-                                      check=False)  # fmt: skip
-            except subprocess.TimeoutExpired:
-                raise ToolFailed(f"it took more than {TIMEOUT_S:.0f} s") from None
-            total += time.perf_counter() - began
+            for _ in range(peer.attempts):
+                began = time.perf_counter()
+                try:
+                    done = subprocess.run(command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, text=True,
+                                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT_S,
+                                          check=False)  # fmt: skip
+                except subprocess.TimeoutExpired:
+                    raise ToolFailed(f"it took more than {TIMEOUT_S:.0f} s") from None
+                total += time.perf_counter() - began
+                if done.returncode == 0:
+                    break
             last = (done.stdout.strip().splitlines() or [""])[-1][:160]
             if done.returncode != 0:
                 raise ToolFailed(f"exit code {done.returncode}: {last}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -16,18 +17,18 @@ WITH_FILES = [peer for peer in (OURS, *PEERS) if peer.write(TOPICS)]
 
 
 @pytest.mark.parametrize("peer", WITH_FILES, ids=lambda peer: peer.name)
-def test_every_topic_or_connector_is_in_the_files(peer: Peer) -> None:
-    work = TOPICS if "plan" in peer.jobs else CONNECTORS
-    text = "\n".join(peer.write(work).values())
-    assert all(name in text for name in work.names)
+def test_every_topic_and_connector_is_in_the_files(peer: Peer) -> None:
+    for work in [work for job, work in (("plan", TOPICS), ("connectors-plan", CONNECTORS)) if job in peer.jobs]:
+        text = "\n".join(peer.write(work).values())
+        assert all(name in text for name in work.names)
 
 
 @pytest.mark.parametrize("peer", WITH_FILES, ids=lambda peer: peer.name)
 def test_files_are_readable(peer: Peer) -> None:
-    for name, text in peer.write(TOPICS).items():
+    for name, text in [*peer.write(TOPICS).items(), *peer.write(CONNECTORS).items()]:
         if name.endswith(".yaml"):
             assert all(isinstance(document, dict) for document in yaml.safe_load_all(text))
-        elif name.endswith((".json", ".tfstate")):
+        elif name.endswith((".json", ".tfstate", ".conf")):
             assert json.loads(text)
 
 
@@ -46,6 +47,30 @@ def test_terraform_state_has_what_the_file_has() -> None:
     names = [each["instances"][0]["attributes"]["name"] for each in state["resources"]]
     assert names == TOPICS.names
     assert files["main.tf"].count('resource "kafka_topic"') == 3
+
+
+GAFKALO = "## Topics\n{}\n## Schemas\n\n## Connectors\n{}\n## Cluster Links"
+PLANS = [
+    ("topicctl", "All replicas are in-sync\nApply completed", "Found 1 key(s) with different values\nApply completed"),
+    ("gafkalo", GAFKALO.format("", ""), GAFKALO.format("[Plan] Will Create  Topic side.00000", "")),
+    ("gafkalo", GAFKALO.format("", ""), GAFKALO.format("", "[Plan] Connector: side-00000")),
+    ("jikkou", '  - op: "NONE"\n  op: "NONE"', '  - op: "NONE"\n  op: "NONE"\n  - op: "UPDATE"\n  op: "UPDATE"'),
+    ("terraform", "No changes. Your infrastructure matches", "Plan: 1 to add, 0 to change, 0 to destroy."),
+]
+
+
+@pytest.mark.parametrize(("name", "same", "different"), PLANS, ids=[name for name, *_ in PLANS])
+def test_plan_without_changes_is_recognized(name: str, same: str, different: str) -> None:
+    unchanged = next(peer for peer in PEERS if peer.name == name).unchanged
+    assert re.search(unchanged, same)
+    assert not re.search(unchanged, different)
+
+
+def test_jikkou_deletes_what_is_marked() -> None:
+    files = next(peer for peer in PEERS if peer.name == "jikkou").write(TOPICS)
+    items = yaml.safe_load(files["nothing.yaml"])["items"]
+    assert [each["metadata"]["name"] for each in items] == TOPICS.names
+    assert all(each["metadata"]["annotations"] == {"jikkou.io/delete": True} for each in items)
 
 
 def test_without_a_folder_all_but_the_own_tool_of_kafka_are_absent() -> None:

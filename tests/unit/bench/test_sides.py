@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from tests.bench.peers import OURS, PEERS, Peer
+import pytest
+
+from tests.bench.peers import OURS, PEERS, Peer, Work
 from tests.bench.sides import Arena, Cell, Sides, ToolFailed, render_absent, render_sides, start_sides
 
 TOPICS_TOOL = next(peer for peer in PEERS if peer.name == "kafka-topics.sh")
@@ -21,7 +24,7 @@ def test_table_has_the_fastest_in_bold_and_reasons_below() -> None:
 
 def test_absent_tools_are_named_with_how_to_build_them() -> None:
     lines = render_absent(start_sides(None))
-    assert any(line.startswith("topicctl:") and "go install" in line for line in lines)
+    assert any(line.startswith("topicctl:") and "`segmentio/topicctl`" in line for line in lines)
 
 
 def test_fastest_is_another_tool() -> None:
@@ -43,3 +46,13 @@ def test_first_turn_does_not_count_and_a_tool_that_fails_has_no_figure() -> None
     assert cells["job"]["kplan"].seconds == (1.0, 2.0)
     assert cells["job"]["kafka-topics.sh"] == Cell(reason="broken")
     assert turns == ["kplan", "kafka-topics.sh", "kplan", "kafka-topics.sh", "kplan"]
+
+
+def test_a_command_is_started_again_as_often_as_the_tool_allows(tmp_path: Path) -> None:
+    arena = Arena(tmp_path, "", cast(Any, None), None)
+    command = ("sh", "-c", "echo x >> starts; test $(wc -l < starts) = 3")
+    patient = replace(TOPICS_TOOL, attempts=3)
+    assert arena.run_commands(patient, Work("", "", 0), tmp_path, [command]) > 0
+    (tmp_path / "starts").unlink()
+    with pytest.raises(ToolFailed, match="exit code 1"):
+        arena.run_commands(replace(patient, attempts=2), Work("", "", 0), tmp_path, [command])
