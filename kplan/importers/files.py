@@ -25,6 +25,7 @@ TEXTS: Final = (
     "script",
 )  # formats that are neither YAML nor JSON, each with a module of its name
 CONFLUENT: Final = "platform.confluent.io"
+OF_SEVERAL_FILES: Final = frozenset(("ns4kafka",))  # formats of which a file may need any other
 MAX_BYTES: Final = 64 << 20  # of one file
 Parse = Callable[[Sequence[Document], ImportedResources], None]
 
@@ -56,6 +57,7 @@ def parse_all(files: Sequence[tuple[str, bytes]], format: str = "", listed: Coll
     """
     imported = ImportedResources()
     terraform: list[tuple[str, str]] = []
+    waiting: dict[str, list[Document]] = {}
     for path, data in files:
         if len(data) > MAX_BYTES:
             raise file_error(f"it has more than {MAX_BYTES >> 20} MiB", Span(path), "split it")
@@ -65,11 +67,13 @@ def parse_all(files: Sequence[tuple[str, bytes]], format: str = "", listed: Coll
             terraform.append((path, text))
             continue
         try:
-            imported.merge(_parse_text(path, text, format_name))
+            imported.merge(_parse_text(path, text, format_name, waiting))
         except Invalid as failure:
             if path not in listed or {each.code for each in failure.diagnostics} != {codes.K630.number}:
                 raise
             imported.note("left out: a file of no known format", Span(path))
+    for name, documents in waiting.items():
+        importlib.import_module(f"kplan.importers.{MODULES[name]}").parse(documents, imported)
     if terraform:  # its files are one configuration
         module = importlib.import_module("kplan.importers.terraform")
         imported.merge(module.parse_all(terraform))
@@ -89,8 +93,9 @@ def _decode(path: str, data: bytes) -> str:
         raise Invalid([error(codes.K631, "a file cannot be imported", "it is not UTF-8 text", span=place)]) from e
 
 
-def _parse_text(path: str, text: str, format_name: str) -> ImportedResources:
-    """Parse the text of a file in YAML or JSON, or of `kafka-topics.sh --describe`."""
+def _parse_text(path: str, text: str, format_name: str, waiting: dict[str, list[Document]]) -> ImportedResources:
+    """Parse the text of a file in YAML or JSON, or of `kafka-topics.sh --describe`; add to `waiting` the documents that
+    other files may be needed for."""
     if format_name in TEXTS:
         module = importlib.import_module(f"kplan.importers.{format_name}")
         parsed: ImportedResources = module.parse(path, text)
@@ -100,8 +105,10 @@ def _parse_text(path: str, text: str, format_name: str) -> ImportedResources:
         groups = _group_by_format(read_documents(path, text, imported), format_name)
     except Invalid as failure:
         if not format_name and _holds_commands(path, text):
-            return _parse_text(path, text, "script")
+            return _parse_text(path, text, "script", waiting)
         raise _recognize_other_format(path, text, format_name) or failure from failure
+    for name in OF_SEVERAL_FILES & groups.keys():
+        waiting.setdefault(name, []).extend(groups.pop(name))
     for name, documents_of_format in groups.items():
         module = importlib.import_module(f"kplan.importers.{MODULES[name]}")
         module.parse(documents_of_format, imported)
