@@ -171,7 +171,7 @@ def _detect_format(document: Document) -> str:
         ("confluent", _is_of(data, CONFLUENT)),
         ("jikkou", "jikkou" in version),
         ("topicctl", isinstance(data.get("meta"), dict) and isinstance(data.get("spec"), dict)),
-        ("julie", isinstance(data.get("projects"), list)),
+        ("julie", isinstance(data.get("projects"), list) or _is_platform(data)),
         ("topics", isinstance(data.get("kafka"), dict) and "topics" in data["kafka"]),
         ("connect", _is_connect(data)),
         (
@@ -191,6 +191,12 @@ def _detect_format(document: Document) -> str:
             document.at("apiVersion"),
         )
     raise unknown_format_error(document.path, f"its keys are {', '.join(map(str, list(data)[:6]))}", document.at())
+
+
+def _is_platform(data: Mapping[str, Any]) -> bool:
+    """Return whether it is a topology of JulieOps that has only its platform."""
+    platform = data.get("platform")
+    return isinstance(platform, dict) and bool({"kafka", "schema_registry", "control_center", "ksql"} & platform.keys())
 
 
 def _find_kubernetes_format(documents: Sequence[Document]) -> str:

@@ -453,8 +453,30 @@ def test_each_role_of_julie_is_named_with_its_place(tmp_path: Path) -> None:
     roles = '  rbac:\n  - ResourceOwner:\n    - principal: "User:o"\n  - DeveloperRead:\n    - principal: "User:r"\n'
     text = f"context: shop\nprojects:\n- name: orders\n{roles}  topics:\n  - name: created\n"
     ended = imported(tmp_path, topology__yaml=text)
-    assert "topology.yaml:5: role ResourceOwner is not carried over" in ended.err
-    assert "topology.yaml:7: role DeveloperRead is not carried over" in ended.err
+    assert "topology.yaml:6: role ResourceOwner of User:o on project orders is not carried over" in ended.err
+    assert "topology.yaml:8: role DeveloperRead of User:r on project orders is not carried over" in ended.err
+
+
+def test_a_topology_of_julie_may_be_its_platform_alone(tmp_path: Path) -> None:
+    text = 'context: c\nplatform:\n  ksql:\n    instances: [{principal: "User:k", ksqlDbId: a}]\n'
+    ended = imported(tmp_path, platform__yaml=text)
+    assert "4 bindings" in ended.err and "ksql is not carried over" not in ended.err
+
+
+def test_a_namespace_of_ns4kafka_may_be_in_a_later_file(tmp_path: Path) -> None:
+    spec = "{resourceType: TOPIC, resource: a., resourcePatternType: PREFIXED, permission: OWNER, grantedTo: shop}"
+    entry = f"apiVersion: v1\nkind: AccessControlEntry\nmetadata: {{name: acl-1}}\nspec: {spec}\n"
+    namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\nspec: {kafkaUser: svc}\n"
+    ended = imported(tmp_path, a__yaml=entry, b__yaml=namespace)
+    assert "3 bindings" in ended.err and "not carried over" not in ended.err
+    assert "User:svc:" in ended.out
+
+
+def test_an_unknown_word_of_an_access_control_entry_is_an_error_with_its_place(tmp_path: Path) -> None:
+    spec = "{resourceType: TOPIC, resource: a, resourcePatternType: LITERAL, permission: ADMIN, grantedTo: shop}"
+    entry = f"apiVersion: v1\nkind: AccessControlEntry\nmetadata: {{name: acl-1}}\nspec: {spec}\n"
+    ended = imported(tmp_path, expect=4, a__yaml=entry)
+    assert "a.yaml:4:84" in ended.err and "permission is ADMIN" in ended.err and "OWNER, READ, WRITE" in ended.err
 
 
 def test_an_access_control_entry_is_named_with_what_it_grants(tmp_path: Path) -> None:
