@@ -485,3 +485,90 @@ def test_an_access_control_entry_is_named_with_what_it_grants(tmp_path: Path) ->
     entry = f"apiVersion: v1\nkind: AccessControlEntry\nmetadata: {{name: acl-1}}\nspec: {spec}\n"
     ended = imported(tmp_path, namespace__yaml=f"{topic}---\n{entry}")
     assert "acl-1 is not carried over: READ of LITERAL TOPIC a for namespace billing" in ended.err
+
+
+LOOPED = """
+variable "topics" {
+  type    = map(object({ partitions = number, days = optional(number, 7) }))
+  default = { orders = { partitions = 6 }, bills = { partitions = 3, days = 1 } }
+}
+resource "kafka_topic" "t" {
+  for_each   = var.topics
+  name       = "shop.${each.key}"
+  partitions = each.value.partitions
+  config     = { "retention.ms" = each.value.days * 86400000 }
+}
+resource "kafka_topic" "shard" {
+  count = 2
+  name  = format("shard-%02d", count.index)
+}
+resource "kafka_acl" "a" {
+  for_each            = toset(["alice"])
+  resource_name       = kafka_topic.t["orders"].name
+  resource_type       = "Topic"
+  acl_principal       = "User:${each.value}"
+  acl_operation       = "Read"
+  acl_permission_type = "Allow"
+}
+resource "kafka_acl" "b" {
+  for_each            = kafka_topic.shard[*].id
+  resource_name       = each.value
+  resource_type       = "Topic"
+  acl_principal       = "User:bob"
+  acl_operation       = "Write"
+  acl_permission_type = "Allow"
+}
+"""
+
+
+def test_optional_attributes_and_names_of_looped_resources_are_known() -> None:
+    result, notes = found(main__tf=LOOPED)
+    topics = {name: (topic.partitions, topic.config.get("retention.ms")) for name, topic in result.topics.items()}
+    assert topics == {
+        "shop.orders": (6, "604800000"), "shop.bills": (3, "86400000"), "shard-00": (-1, None), "shard-01": (-1, None),
+    }  # fmt: skip
+    assert {(each.principal, each.resource_name) for each in result.bindings.values()} == {
+        ("User:alice", "shop.orders"), ("User:bob", "shard-00"), ("User:bob", "shard-01"),
+    }  # fmt: skip
+    assert "only Terraform knows" not in notes
+
+
+def test_a_resource_that_loops_over_itself_is_left_out_with_a_note() -> None:
+    text = LOOPED + 'resource "kafka_topic" "x" {\n for_each = kafka_topic.x\n name = each.key\n}\n'
+    _, notes = found(main__tf=text)
+    assert "kafka_topic.x is left out" in notes
+
+
+AIVEN = """
+variable "pw" { sensitive = true }
+resource "aiven_kafka_connector" "c" {
+  service_name   = "k"
+  connector_name = "os"
+  config = {
+    "connector.class"     = "org.example.Sink"
+    "connection.password" = var.pw
+  }
+}
+resource "aiven_kafka_topic" "t" {
+  topic_name             = "t"
+  partitions             = 5
+  replication            = 3
+  termination_protection = true
+  owner_user_group_id    = "ug"
+}
+"""
+
+
+def test_a_secret_of_aivens_connector_is_a_variable_and_all_else_is_noted(tmp_path: Path) -> None:
+    ended = imported(tmp_path, main__tf=AIVEN)
+    assert 'connection.password: "{{ var.connection_password }}"' in ended.out
+    assert "t: {partitions: 5, replication_factor: 3, protect: true}" in ended.out
+    assert "aiven_kafka_topic.t: owner_user_group_id is not carried over" in ended.err
+
+
+def test_a_pattern_in_quotation_marks_names_files(tmp_path: Path) -> None:
+    (tmp_path / "a.tf").write_text(LOOPED)
+    shell = Shell(tmp_path)
+    assert "4 topics" in shell.kplan("import", "--file", "*.tf").err
+    assert "4 topics" in shell.kplan("import", "--file", f"{tmp_path}/**/*.tf").err
+    assert "x*.tf names no file" in shell.kplan("import", "--file", "x*.tf", expect=64).err
