@@ -147,7 +147,8 @@ def _group_by_format(documents: Sequence[Document], format_name: str) -> dict[st
     groups: dict[str, list[Document]] = {}
     found = "" if format_name else _find_kubernetes_format(documents)
     for part in documents:
-        name = format_name or (found if found and _is_kubernetes_object(part.data) else _detect_format(part))
+        own = _find_kubernetes_format([part]) or found  # one file may have objects of several operators
+        name = format_name or (own if found and _is_kubernetes_object(part.data) else _detect_format(part))
         if name not in ("connect", "ansible") and not isinstance(part.data, dict):
             raise file_error("it is not a map", part.at())
         groups.setdefault(name, []).append(part)

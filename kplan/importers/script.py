@@ -15,7 +15,7 @@ from typing import Final
 from kplan.diagnostics import Span
 from kplan.importers.reading import file_error
 from kplan.importers.resources import ImportedResources
-from kplan.importers.script_commands import COMMANDS
+from kplan.importers.script_commands import COMMANDS, drop_connections
 from kplan.values import dataclass
 
 SHEBANG: Final = re.compile(r"\A#!.*sh\b")
@@ -52,7 +52,8 @@ def parse(path: str, text: str) -> ImportedResources:
     imported = ImportedResources()
     for command in list_commands(path, text):
         span = Span(path, command.line, 1, command.line, 1)
-        unknown = next((word for word in (*command.words, command.input) if _is_unknown(word, command.program)), "")
+        words = (*drop_connections(command.words), command.input)
+        unknown = next((word for word in words if _is_unknown(word, command.program)), "")
         if command.is_repeated or unknown:
             reason = (
                 "it is in a loop or a function" if command.is_repeated else f"only the shell knows {_name(unknown)}"
@@ -78,6 +79,7 @@ def list_commands(path: str, text: str) -> Iterator[Command]:
     body, inputs = _take_here_documents(text)
     variables: dict[str, str] = {}
     depth = 0
+    printed, line_printed = "", 0  # the here-document of a `cat`, for a command on the same line
     for line, words in _split(path, body):
         if words[0] in BLOCKS or words[-1] == "{":
             depth += 1
@@ -89,10 +91,12 @@ def list_commands(path: str, text: str) -> Iterator[Command]:
                 if match := ASSIGNMENT.fullmatch(word):
                     variables[match[1]] = _substitute(match[2], variables)
             continue
+        if words and words[0] == "cat":
+            printed, line_printed = next((inputs[word] for word in words if word in inputs), ""), line
         start = next((i for i, word in enumerate(words) if _name_program(word) in COMMANDS), None)
         if start is not None:
             given = tuple(_substitute(word, variables) for word in words[start + 1 :])
-            here = next((inputs[word] for word in given if word in inputs), "")
+            here = next((inputs[word] for word in given if word in inputs), printed if line == line_printed else "")
             given = tuple(word for word in given if word not in inputs)
             yield Command(_name_program(words[start]), given, _substitute(here, variables), line, depth > 0)
 

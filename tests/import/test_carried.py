@@ -572,3 +572,45 @@ def test_a_pattern_in_quotation_marks_names_files(tmp_path: Path) -> None:
     assert "4 topics" in shell.kplan("import", "--file", "*.tf").err
     assert "4 topics" in shell.kplan("import", "--file", f"{tmp_path}/**/*.tf").err
     assert "x*.tf names no file" in shell.kplan("import", "--file", "x*.tf", expect=64).err
+
+
+COMMANDS = """#!/bin/bash
+$KAFKA_HOME/bin/kafka-topics.sh --bootstrap-server $BOOTSTRAP --create --topic a.b --partitions 3
+kafka-acls --bootstrap-server=$B --command-config "$F" --add --allow-principal User:x --operation Read --topic a.b
+kafka-topics --bootstrap-server $BOOTSTRAP --create --topic $NAME
+curl -X PUT $CONNECT_URL/connectors/fs/config -d '{"connector.class": "FileStreamSink", "topics": "a.b", "file": "/x"}'
+cat <<EOF | curl -d @- connect:8083/connectors
+{"name": "hs", "config": {"connector.class": "FileStreamSink", "topics": "a.b", "file": "/y"}}
+EOF
+"""
+
+
+def test_which_cluster_a_command_is_about_need_not_be_known(tmp_path: Path) -> None:
+    ended = imported(tmp_path, setup__sh=COMMANDS)
+    assert "1 topic and 2 connectors" in ended.err and "1 binding" in ended.err
+    assert [line for line in ended.err.splitlines() if "left out" in line] == [
+        "note: setup.sh:4: a command of kafka-topics is left out: only the shell knows $NAME"
+    ]
+
+
+OPERATORS = """
+apiVersion: kafka.strimzi.io/v1
+kind: KafkaTopic
+metadata: {name: a}
+spec: {partitions: 3, replicas: 3}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: d}
+---
+apiVersion: platform.confluent.io/v1beta1
+kind: KafkaTopic
+metadata: {name: b}
+spec: {partitionCount: 6, replicas: 3, configs: {retention.ms: 1000}}
+"""
+
+
+def test_a_file_may_have_objects_of_two_operators() -> None:
+    result, notes = found(all__yaml=OPERATORS)
+    assert {name: topic.partitions for name, topic in result.topics.items()} == {"a": 3, "b": 6}
+    assert notes.startswith("all.yaml:8: Deployment d is not carried over") and notes.count("not carried over") == 1

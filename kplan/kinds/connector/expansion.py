@@ -54,7 +54,7 @@ COMMON = frozenset(
     + SHORTHANDS
 )
 MAX_DDL_BYTES = 20_000_000
-MIRROR_SOURCE = "org.apache.kafka.connect.mirror.MirrorSourceConnector"
+MIRRORS = "org.apache.kafka.connect.mirror.Mirror"  # how the connectors of MirrorMaker 2 begin
 EXCLUSION = "!"  # before an entry of `tables:`: what the patterns beside it leave out
 
 
@@ -318,7 +318,7 @@ class ConnectorBuilder(ConnectorBlock):
         origin = Origin(document.key_at(*self.path), spans, settings.sources)
         settings.conceal_literals(origin)
         names = [] if dead == "" else [dead]
-        is_mirror = settings.config.get("connector.class") == MIRROR_SOURCE  # its topics are those of another cluster
+        is_mirror = str(settings.config.get("connector.class")).startswith(MIRRORS)  # `topics` are another cluster's
         topics = None if is_mirror else settings.config.get("topics")
         reads = tuple(n.strip() for n in topics.split(",") if n.strip()) if isinstance(topics, str) else ()
         return Connector(
