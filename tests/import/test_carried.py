@@ -614,3 +614,45 @@ def test_a_file_may_have_objects_of_two_operators() -> None:
     result, notes = found(all__yaml=OPERATORS)
     assert {name: topic.partitions for name, topic in result.topics.items()} == {"a": 3, "b": 6}
     assert notes.startswith("all.yaml:8: Deployment d is not carried over") and notes.count("not carried over") == 1
+
+
+S3 = {
+    "connector.class": "io.confluent.connect.s3.S3SinkConnector",
+    "topics": "a",
+    "s3.bucket.name": "lake",
+    "flush.size": "1000",
+    "format.class": "io.confluent.connect.s3.format.json.JsonFormat",
+    "storage.class": "io.confluent.connect.s3.storage.S3Storage",
+    "partitioner.class": "io.confluent.connect.storage.partitioner.DailyPartitioner",
+    "tasks.max": "4",
+}
+
+
+def test_a_java_class_becomes_the_word_of_a_template_that_makes_it(tmp_path: Path) -> None:
+    ended = imported(tmp_path, s3__json=json.dumps({"name": "s3", "config": S3}))
+    assert "template: s3-sink" in ended.out and "format: json" in ended.out and "partition: {by: daily}" in ended.out
+    other = {**S3, "format.class": "org.example.OwnFormat"}
+    ended = imported(tmp_path, s3__json=json.dumps({"name": "s3", "config": other}))
+    assert "s3-sink needs `format`" in ended.err and "format.class: org.example.OwnFormat" in ended.out
+
+
+PLAY = """
+- hosts: kafka
+  tasks:
+    - kafka_topic: {name: "{{ item.name }}", partitions: "{{ item['p'] }}", options: "{{ item.options }}"}
+      loop: [{name: a, p: 1, options: {retention.ms: 1000}}, {name: b, p: 2, options: {}}]
+    - kafka_topic: {name: "x.{{ item }}", partitions: 1}
+      with_items: [c, d]
+    - kafka_topic: {name: "{{ item.other }}", partitions: 1}
+      loop: [{name: e}]
+    - kafka_topic: {name: "{{ item }}", partitions: 1}
+      loop: "{{ names }}"
+"""
+
+
+def test_a_loop_of_ansible_over_literals_is_followed() -> None:
+    result, notes = found(play__yaml=PLAY)
+    assert {name: topic.partitions for name, topic in result.topics.items()} == {"a": 1, "b": 2, "x.c": 1, "x.d": 1}
+    assert result.topics["a"].config == {"retention.ms": "1000"}
+    assert "play.yaml:8: an entry of kafka_topic is left out: it has a template of Ansible's" in notes
+    assert "play.yaml:10: a task with kafka_topic is left out: only Ansible knows its `loop`" in notes
