@@ -71,7 +71,7 @@ def parse_all(files: Sequence[tuple[str, bytes]], format: str = "", listed: Coll
         except Invalid as failure:
             if path not in listed or {each.code for each in failure.diagnostics} != {codes.K630.number}:
                 raise
-            imported.note("left out: a file of no known format", Span(path))
+            imported.note(f"left out: {_explain_unknown(path, failure)}", Span(path))
     for name, documents in waiting.items():
         importlib.import_module(f"kplan.importers.{MODULES[name]}").parse(documents, imported)
     if terraform:  # its files are one configuration
@@ -82,6 +82,15 @@ def parse_all(files: Sequence[tuple[str, bytes]], format: str = "", listed: Coll
         raise file_error(detail, Span(files[0][0]), "give fewer files, or split them")
     imported.note_clusters()
     return imported
+
+
+def _explain_unknown(path: str, failure: Invalid) -> str:
+    """Return what a file is, where that is recognized, and what to do with it."""
+    begin = f"{path} is "
+    recognized = next((each for each in failure.diagnostics if each.detail.startswith(begin)), None)
+    if recognized is None:
+        return "a file of no known format"
+    return f"it is {recognized.detail.removeprefix(begin).rstrip('.')}: {' '.join(recognized.help.split())}"
 
 
 def _decode(path: str, data: bytes) -> str:
@@ -177,7 +186,7 @@ def _detect_format(document: Document) -> str:
         ("connect", _is_connect(data)),
         (
             "kafka-gitops",
-            not version and not {"stack", "format_version"} & data.keys() and bool(GITOPS_KEYS & data.keys()),
+            not version and not {"stack", "format_version"} & data.keys() and _is_gitops(data),
         ),
     )
     for name, matches in candidates:
@@ -224,6 +233,11 @@ def _is_kubernetes_object(data: Any) -> bool:
     return (
         isinstance(data, dict) and "apiVersion" in data and "kind" in data and "jikkou" not in str(data["apiVersion"])
     )
+
+
+def _is_gitops(data: Mapping[str, Any]) -> bool:
+    """Return whether it has a section of kafka-gitops: all of them are maps, and values of a chart often lists."""
+    return any(isinstance(data[key], dict | None) for key in GITOPS_KEYS & data.keys())
 
 
 GITOPS_KEYS: Final = frozenset(("topics", "customServiceAcls", "customUserAcls"))

@@ -656,3 +656,14 @@ def test_a_loop_of_ansible_over_literals_is_followed() -> None:
     assert result.topics["a"].config == {"retention.ms": "1000"}
     assert "play.yaml:8: an entry of kafka_topic is left out: it has a template of Ansible's" in notes
     assert "play.yaml:10: a task with kafka_topic is left out: only Ansible knows its `loop`" in notes
+
+
+def test_a_folder_with_a_chart_names_its_templates_and_what_renders_them(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.write("chart/values.yaml", "topics: [{name: a, partitions: 1}]\n")
+    shell.write("chart/templates/t.yaml", "{{- range .Values.topics }}\nkind: KafkaTopic\n{{- end }}\n")
+    shell.write("chart/dump.sh", "#!/bin/sh\nkafka-topics --create --topic b --partitions 2\n")
+    ended = shell.kplan("import", "--file", "chart")
+    assert "b: {partitions: 2}" in ended.out
+    assert "chart/values.yaml: left out: a file of no known format" in ended.err
+    assert "chart/templates/t.yaml: left out: it is a Helm template: render it first: `helm template" in ended.err
