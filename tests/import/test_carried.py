@@ -667,3 +667,31 @@ def test_a_folder_with_a_chart_names_its_templates_and_what_renders_them(tmp_pat
     assert "b: {partitions: 2}" in ended.out
     assert "chart/values.yaml: left out: a file of no known format" in ended.err
     assert "chart/templates/t.yaml: left out: it is a Helm template: render it first: `helm template" in ended.err
+
+
+LOOPS = """#!/bin/bash
+TOPICS="a b"
+for t in $TOPICS c.d; do
+  for p in x y; do
+    kafka-topics --create --topic "$t.$p" --partitions 2
+  done
+done
+for pair in a:1 b:2; do kafka-topics --create --topic ${pair%%:*}; done
+for t in $(cat topics.txt); do
+  kafka-topics --create --topic $t
+done
+for t in topics/*; do kafka-topics --create --topic z; done
+for t in one; do
+  if true; then kafka-topics --create --topic $t.if; fi
+done
+kafka-topics --create --topic end
+"""
+
+
+def test_a_loop_of_a_script_over_words_that_it_says_is_followed() -> None:
+    result, notes = found(setup__sh=LOOPS)
+    expected = {f"{t}.{p}" for t in ("a", "b", "c.d") for p in "xy"}
+    assert result.topics.keys() == expected | {"one.if", "end"}
+    assert "setup.sh:8: a command of kafka-topics is left out: only the shell knows ${pair%%:*}" in notes
+    assert "setup.sh:10: a command of kafka-topics is left out: it is in a loop or a function" in notes
+    assert "setup.sh:12: a command of kafka-topics is left out: it is in a loop or a function" in notes
