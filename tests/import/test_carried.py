@@ -695,3 +695,19 @@ def test_a_loop_of_a_script_over_words_that_it_says_is_followed() -> None:
     assert "setup.sh:8: a command of kafka-topics is left out: only the shell knows ${pair%%:*}" in notes
     assert "setup.sh:10: a command of kafka-topics is left out: it is in a loop or a function" in notes
     assert "setup.sh:12: a command of kafka-topics is left out: it is in a loop or a function" in notes
+
+
+MIRROR = {
+    "connector.class": "org.apache.kafka.connect.mirror.MirrorCheckpointConnector",
+    "source.cluster.alias": "s",
+    "target.cluster.alias": "t",
+    "source.cluster.bootstrap.servers": "s:9092",
+    "target.cluster.bootstrap.servers": "t:9092",
+    "groups": ".*",
+    "topics": "shop.orders",
+}
+
+
+def test_the_topics_of_a_mirrors_checkpoints_are_not_read_from_this_cluster(tmp_path: Path) -> None:
+    imported(tmp_path, "--out", "stack.yaml", mirror__json=json.dumps({"name": "m", "config": MIRROR}))
+    assert "K215" not in Shell(tmp_path).kplan("validate", "stack.yaml").all
