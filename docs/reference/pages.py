@@ -129,6 +129,7 @@ def _cell(text: str) -> str:
 # What files say
 
 
+SAME_KEYS = {"connector_classes.NAME": "`defaults.connector`"}  # a map -> the one whose keys it has, too
 LISTED_ONCE = {"topicConfig": "[topic configs]({page}#topic-configs)"}  # name of a form -> the link to its keys
 
 
@@ -176,9 +177,10 @@ def _key(path: str, each: Any, required: bool, forms: Mapping[str, Any], seen: t
         return
     form, deeper = _meant(each, forms, seen)
     words = each.get("description") or form.get("description") or form.get("title") or ""
+    words += f" Keys: those of {SAME_KEYS[path]}." if path in SAME_KEYS else ""
     default = f"`{json.dumps(form['default'])}`" if "default" in form else "required" if required else ""
     yield f"| `{path}` | {_type(form)} | {default} | {_cell(words)} |"
-    if LISTED_ONCE.keys() & set(deeper) or len(deeper) != len(set(deeper)):
+    if path in SAME_KEYS or LISTED_ONCE.keys() & set(deeper) or len(deeper) != len(set(deeper)):
         return
     yield from _keys(form, forms, f"{path}.", deeper)
     items = form.get("items")

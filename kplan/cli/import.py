@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,11 +17,19 @@ from kplan.cli.session import Session
 if TYPE_CHECKING:
     from kplan.importers.stack import ImportedStack
 
-ENDINGS = (".json", ".tf", ".tfstate", ".tfvars", ".yaml", ".yml", ".properties")  # of files in a folder
+ENDINGS = (".json", ".tf", ".tfstate", ".tfvars", ".yaml", ".yml", ".properties", ".sh")  # of files in a folder
 FORMATS = (
     "connect", "confluent", "strimzi", "jikkou", "kafka-gitops", "julie", "topicctl", "terraform", "terraform-state",
     "topics", "ns4kafka", "bitnami", "ansible", "properties", "describe", "script",
 )  # fmt: skip
+
+
+class FilePattern(click.Path):
+    """A file that exists, or a pattern of such files."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        is_pattern = any(mark in str(value) for mark in "*?[")
+        return value if is_pattern else super().convert(value, param, ctx)
 
 
 @click.command(
@@ -36,8 +44,9 @@ FORMATS = (
     "files",
     metavar="FILE",
     multiple=True,
-    type=click.Path(exists=True, allow_dash=True),
-    help="Read this file, the files of this folder, or `-` for standard input, instead of the servers. Repeatable.",
+    type=FilePattern(exists=True, allow_dash=True),
+    help="Read this file, the files of this folder or pattern, or `-` for standard input, instead of the servers. "
+    "Repeatable.",
 )
 @option(
     "--file-format",
@@ -157,7 +166,7 @@ def _list_folders(paths: Iterable[str]) -> tuple[tuple[str, ...], frozenset[str]
     """Return the files, those of folders and the folders in them too, and which were not named. Raises BadParameter."""
     files: list[str] = []
     listed: set[str] = set()
-    for path in paths:
+    for path in (each for written in paths for each in _expand_pattern(written)):
         if path == "-" or not Path(path).is_dir():
             files.append(path)
             continue
@@ -171,6 +180,16 @@ def _list_folders(paths: Iterable[str]) -> tuple[tuple[str, ...], frozenset[str]
         files += inside
         listed |= {*inside}
     return tuple(dict.fromkeys(files)), frozenset(listed)
+
+
+def _expand_pattern(path: str) -> Sequence[str]:
+    """Return the files that a pattern in quotation marks names, which the shell has left as it is."""
+    if path == "-" or Path(path).exists():
+        return (path,)
+    anchor = Path(path).anchor
+    if found := sorted(map(str, Path(anchor or ".").glob(str(Path(path).relative_to(anchor))))):
+        return found
+    raise click.BadParameter(f"{path} names no file", param_hint="--file")
 
 
 def _is_hidden(path: Path) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from kplan.diagnostics import Diagnostic
 from kplan.importers.connector_block import BlockExpander, choose_free_name, declare_variables, to_identifier
 from kplan.importers.parts import Data, StackPart
-from kplan.importers.resources import ImportedResources
+from kplan.importers.resources import ImportedResources, Note
 from kplan.importers.subjects import write_subjects
 from kplan.importers.writing import escape_template, to_rate
 from kplan.kinds.acl.binding import CONNECTORS_LINE, AclBinding
-from kplan.kinds.acl.folding import Need, fold_bindings
+from kplan.kinds.acl.folding import Need, fold_bindings, write_binding
 from kplan.kinds.acl.rights import ResourcePattern
 from kplan.kinds.connector.access import LOGIN
 from kplan.kinds.quota.language import ENTITY_KEYS, find_refusal
@@ -39,10 +40,13 @@ def add_access(
         *write_subjects(imported.subjects.values(), imported.connectors.values(), notes),
     ]
     with_all = _join(data, parts)
-    if not parts or _declares(with_all, parts, expander):
+    if not parts or not _find_refusal(with_all, parts, expander):
         return with_all, tuple(notes)
-    exact = [part for part in parts if _declares(_join(data, [part]), [part], expander)]
-    notes += [f"{part.name} is left out: the stack would declare it differently" for part in parts if part not in exact]
+    refusals = [_find_refusal(_join(data, [part]), [part], expander) for part in parts]
+    for part, refusal in zip(parts, refusals, strict=True):
+        if refusal:
+            notes.append(str(Note(f"{part.name} is left out: {refusal}", part.resources[0].origin.span)))
+    exact = [part for part, refusal in zip(parts, refusals, strict=True) if not refusal]
     return _join(data, exact), tuple(notes)
 
 
@@ -65,17 +69,25 @@ def _join(data: Data, parts: Iterable[StackPart]) -> dict[str, Any]:
     return joined
 
 
-def _declares(data: Data, parts: Iterable[StackPart], expander: BlockExpander) -> bool:
-    """Whether the stack declares exactly what the parts are for."""
+def _find_refusal(data: Data, parts: Iterable[StackPart], expander: BlockExpander) -> str:
+    """Return why the stack does not declare exactly what the parts are for; empty where it does."""
     stack, problems = expander.expand(data)
-    if stack is None or any(problem.is_error for problem in problems):
-        return False
+    if reason := next((_describe(problem) for problem in problems if problem.is_error), ""):
+        return reason
     expected = {resource.address: resource for part in parts for resource in part.resources}
     kinds = {address.kind for address in expected}
-    declared = {address: resource for address, resource in stack.resources.items() if address.kind in kinds}
-    return declared.keys() == expected.keys() and not any(
+    declared = (
+        {address: resource for address, resource in stack.resources.items() if address.kind in kinds} if stack else {}
+    )
+    is_exact = declared.keys() == expected.keys() and not any(
         compare(resource, expected[address], None).diffs for address, resource in declared.items()
     )
+    return "" if is_exact else "the stack would declare it differently"
+
+
+def _describe(problem: Diagnostic) -> str:
+    """Return what a problem of a stack says, without its place: the user has no such stack."""
+    return f"{problem.detail or problem.summary} ({problem.code})"
 
 
 # -- users ------------------------------------------------------------------------------------------------------------
@@ -112,10 +124,17 @@ def _write_principals(
     shared = _find_runners(by_principal, _find_needs(data, connectors, expander) if by_principal else {})
     for principal, own in by_principal.items():
         block, left = fold_bindings(own, shared.get(principal, {}))
-        notes += [f"{each.address} is left out: no stack can declare it" for each in left]
+        notes += [_note_refusal(each, data, expander) for each in left]
         declared = tuple(each for each in own if each not in left)
         if declared:
             yield StackPart("access", escape_template(principal), _escape(block), declared)
+
+
+def _note_refusal(binding: AclBinding, data: Data, expander: BlockExpander) -> str:
+    """Return the note about a binding that no stack can declare, with the reason that a stack with it would get."""
+    part = StackPart("access", escape_template(binding.principal), _escape(write_binding(binding)), (binding,))
+    refusal = _find_refusal(_join(data, [part]), [part], expander)
+    return str(Note(f"{binding.address} is left out: {refusal}", binding.origin.span))
 
 
 def _find_needs(data: Data, connectors: Mapping[str, Connector], expander: BlockExpander) -> dict[str, frozenset[Need]]:

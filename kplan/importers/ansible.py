@@ -5,6 +5,7 @@ Source: the project's README. A task counts where its arguments are literal; `wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from kplan.importers.reading import (
     read_map,
     read_name,
     read_settings,
+    to_text,
 )
 from kplan.importers.resources import ImportedResources
 from kplan.language.source import Document
@@ -31,7 +33,10 @@ LISTS: Final[Mapping[str, str]] = {
 }  # of modules for many, the key that holds them
 SINGLE: Final = {"kafka_topic": "kafka_topics", "kafka_acl": "kafka_acls", "kafka_user": "kafka_users"}
 BLOCKS: Final = ("tasks", "pre_tasks", "post_tasks", "handlers", "block", "rescue", "always")
-CONDITIONS: Final = ("when", "loop", "with_items", "with_dict", "until")
+LOOPS: Final = ("loop", "with_items")
+CONDITIONS: Final = ("when", *LOOPS, "with_dict", "until")
+ITEM: Final = re.compile(r"\{\{\s*item((?:\.\w+|\[['\"]\w+['\"]\])*)\s*\}\}")
+STEP: Final = re.compile(r"\w+")
 Entry = tuple[Path, dict[str, Any]]
 
 
@@ -75,9 +80,15 @@ def _find_module(task: Mapping[str, Any]) -> str:
 
 def _parse_task(document: Document, path: Path, task: dict[str, Any], key: str, imported: ImportedResources) -> None:
     module, span = key.rpartition(".")[2], document.key_at(*path, key)
-    condition = next((each for each in CONDITIONS if each in task), "")
-    if condition:
-        imported.note(f"a task with {module} is left out: only Ansible knows its `{condition}`", span)
+    conditions = [each for each in CONDITIONS if each in task]
+    items = task[conditions[0]] if conditions and conditions[0] in LOOPS else None
+    if len(conditions) == 1 and isinstance(items, list) and not _holds_template(items):
+        rest = {each: value for each, value in task.items() if each != conditions[0]}
+        for item in items:
+            _parse_task(document, path, _put_item(rest, item), key, imported)
+        return
+    if conditions:
+        imported.note(f"a task with {module} is left out: only Ansible knows its `{conditions[0]}`", span)
         return
     arguments = read_map(document, (*path, key), task[key])
     many = SINGLE.get(module, module)
@@ -98,6 +109,38 @@ def _parse_task(document: Document, path: Path, task: dict[str, Any], key: str, 
             PARSERS[many](document, entry_path, entry, imported)
         else:
             imported.note(f"an entry of {module} is left out: its state is absent", document.at(*entry_path))
+
+
+def _holds_template(value: Any) -> bool:
+    """Return whether a part of a value is a template of Ansible's."""
+    if isinstance(value, Mapping):
+        return any(map(_holds_template, value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_template, value))
+    return isinstance(value, str) and TEMPLATE.search(value) is not None
+
+
+def _put_item(value: Any, item: Any) -> Any:
+    """Return the value with the item of a loop in place of `{{ item }}` and `{{ item.NAME }}`."""
+    if isinstance(value, Mapping):
+        return {key: _put_item(child, item) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_put_item(child, item) for child in value]
+    if not isinstance(value, str):
+        return value
+    whole = ITEM.fullmatch(value.strip())
+    if whole and (part := _look_up_item(whole, item)) is not whole:
+        return part
+    return ITEM.sub(lambda match: match[0] if (part := _look_up_item(match, item)) is match else to_text(part), value)
+
+
+def _look_up_item(match: re.Match[str], item: Any) -> Any:
+    """Return the part of the item that a reference names; the match itself where the item has none."""
+    for step in STEP.findall(match[1]):
+        if not isinstance(item, Mapping) or step not in item:
+            return match
+        item = item[step]
+    return item
 
 
 def _list_own(entry: Mapping[str, Any]) -> list[Any]:

@@ -5,7 +5,6 @@ Source: the API reference of Confluent for Kubernetes, KafkaTopicSpec and Connec
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ from kplan.importers.reading import (
     to_text,
 )
 from kplan.importers.resources import ImportedResources
-from kplan.importers.strimzi import list_resources
+from kplan.importers.strimzi import OtherObjects, list_resources
 from kplan.language.source import Document
 
 GROUP: Final = "platform.confluent.io/"
@@ -31,7 +30,7 @@ REFERENCES: Final = ("kafkaClusterRef", "kafkaRestClassRef", "kafkaRest", "conne
 
 def parse(documents: Sequence[Document], imported: ImportedResources) -> None:
     """Add the resources of the files to `imported`. Raises Invalid."""
-    others: Counter[str] = Counter()
+    others = OtherObjects()
     for document in documents:
         for path, entry in list_resources(document):
             data = read_map(document, path, entry, required=True)
@@ -42,9 +41,8 @@ def parse(documents: Sequence[Document], imported: ImportedResources) -> None:
             elif is_own and kind == "Connector":
                 _parse_connector(document, path, data, imported)
             else:
-                others[kind] += 1
-    for kind, number in others.items():
-        imported.note(f"{kind} is not carried over ({number} of it): only KafkaTopic and Connector are")
+                others.add(document, path, data)
+    others.note("KafkaTopic and Connector", imported)
 
 
 def _parse_topic(document: Document, path: Path, data: dict[str, Any], imported: ImportedResources) -> None:

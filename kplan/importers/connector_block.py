@@ -22,7 +22,7 @@ from kplan.kinds.connector.templates import Blueprint
 from kplan.kinds.schemas import read_schema
 from kplan.language import limits as bounded
 from kplan.language import schema, source
-from kplan.language.template import PLAIN_NAME
+from kplan.language.template import PLAIN_NAME, Scope, TemplateProblem, render
 from kplan.model import Address, Connector, Guards, Origin, Resource, Secret, Stack, Text
 from kplan.project.environment import Environment
 from kplan.project.expand import Inputs, expand
@@ -249,7 +249,8 @@ class _TemplateBlock:
     def _find_parameters(self) -> dict[str, Any]:
         """Return the parameters that the template needs, and the database's. Raises UnfitTemplate."""
         parameters: dict[str, Any] = {}
-        paths = {path: key for key, path in self._direct_parameters()}
+        paths = {self._parameter_path(key): key for key in self.blueprint.config}
+        paths |= {path: key for key, path in self._direct_parameters()}
         for path in _required_paths(self.blueprint.parameters):
             if path in paths and paths[path] in self.connector.config:
                 self._set_parameter(parameters, paths[path])
@@ -275,7 +276,9 @@ class _TemplateBlock:
         value = self.connector.config.get(key)
         if not path or value is None or _has_parameter(parameters, path):
             return
-        typed = self._to_parameter(key, value, _rule_at(self.blueprint.parameters, path))
+        rule = _rule_at(self.blueprint.parameters, path)
+        is_choice = rule is not None and isinstance(value, str) and value not in rule.get("enum", (value,))
+        typed = self._find_choice(key, path, value, rule) if is_choice else self._to_parameter(key, value, rule)
         if typed is None:
             return
         set_at(parameters, path.split("."), typed)
@@ -291,6 +294,18 @@ class _TemplateBlock:
         mentioned = _MENTIONED.search(template)
         path = mentioned[1] if mentioned else ""
         return "" if path in direct.values() else path
+
+    def _find_choice(self, key: str, path: str, value: Text, rule: Mapping[str, Any] | None) -> Any:
+        """Return the word of a parameter of which the template makes the setting's text; None where none does."""
+        for word in (rule or {}).get("enum", ()):
+            parameters: dict[str, Any] = {}
+            set_at(parameters, path.split("."), word)
+            try:
+                if render(self.blueprint.config[key], Scope({"p": parameters})) == value:
+                    return word
+            except TemplateProblem:
+                continue
+        return None
 
     def _to_parameter(self, key: str, value: Text, schema_of_parameter: Mapping[str, Any] | None) -> Any:
         """Return the setting's text as a value of the parameter; None where the parameter does not accept it."""

@@ -25,6 +25,7 @@ TEXTS: Final = (
     "script",
 )  # formats that are neither YAML nor JSON, each with a module of its name
 CONFLUENT: Final = "platform.confluent.io"
+OF_SEVERAL_FILES: Final = frozenset(("ns4kafka",))  # formats of which a file may need any other
 MAX_BYTES: Final = 64 << 20  # of one file
 Parse = Callable[[Sequence[Document], ImportedResources], None]
 
@@ -56,6 +57,7 @@ def parse_all(files: Sequence[tuple[str, bytes]], format: str = "", listed: Coll
     """
     imported = ImportedResources()
     terraform: list[tuple[str, str]] = []
+    waiting: dict[str, list[Document]] = {}
     for path, data in files:
         if len(data) > MAX_BYTES:
             raise file_error(f"it has more than {MAX_BYTES >> 20} MiB", Span(path), "split it")
@@ -65,11 +67,13 @@ def parse_all(files: Sequence[tuple[str, bytes]], format: str = "", listed: Coll
             terraform.append((path, text))
             continue
         try:
-            imported.merge(_parse_text(path, text, format_name))
+            imported.merge(_parse_text(path, text, format_name, waiting))
         except Invalid as failure:
             if path not in listed or {each.code for each in failure.diagnostics} != {codes.K630.number}:
                 raise
-            imported.note("left out: a file of no known format", Span(path))
+            imported.note(f"left out: {_explain_unknown(path, failure)}", Span(path))
+    for name, documents in waiting.items():
+        importlib.import_module(f"kplan.importers.{MODULES[name]}").parse(documents, imported)
     if terraform:  # its files are one configuration
         module = importlib.import_module("kplan.importers.terraform")
         imported.merge(module.parse_all(terraform))
@@ -78,6 +82,15 @@ def parse_all(files: Sequence[tuple[str, bytes]], format: str = "", listed: Coll
         raise file_error(detail, Span(files[0][0]), "give fewer files, or split them")
     imported.note_clusters()
     return imported
+
+
+def _explain_unknown(path: str, failure: Invalid) -> str:
+    """Return what a file is, where that is recognized, and what to do with it."""
+    begin = f"{path} is "
+    recognized = next((each for each in failure.diagnostics if each.detail.startswith(begin)), None)
+    if recognized is None:
+        return "a file of no known format"
+    return f"it is {recognized.detail.removeprefix(begin).rstrip('.')}: {' '.join(recognized.help.split())}"
 
 
 def _decode(path: str, data: bytes) -> str:
@@ -89,8 +102,9 @@ def _decode(path: str, data: bytes) -> str:
         raise Invalid([error(codes.K631, "a file cannot be imported", "it is not UTF-8 text", span=place)]) from e
 
 
-def _parse_text(path: str, text: str, format_name: str) -> ImportedResources:
-    """Parse the text of a file in YAML or JSON, or of `kafka-topics.sh --describe`."""
+def _parse_text(path: str, text: str, format_name: str, waiting: dict[str, list[Document]]) -> ImportedResources:
+    """Parse the text of a file in YAML or JSON, or of `kafka-topics.sh --describe`; add to `waiting` the documents that
+    other files may be needed for."""
     if format_name in TEXTS:
         module = importlib.import_module(f"kplan.importers.{format_name}")
         parsed: ImportedResources = module.parse(path, text)
@@ -100,8 +114,10 @@ def _parse_text(path: str, text: str, format_name: str) -> ImportedResources:
         groups = _group_by_format(read_documents(path, text, imported), format_name)
     except Invalid as failure:
         if not format_name and _holds_commands(path, text):
-            return _parse_text(path, text, "script")
+            return _parse_text(path, text, "script", waiting)
         raise _recognize_other_format(path, text, format_name) or failure from failure
+    for name in OF_SEVERAL_FILES & groups.keys():
+        waiting.setdefault(name, []).extend(groups.pop(name))
     for name, documents_of_format in groups.items():
         module = importlib.import_module(f"kplan.importers.{MODULES[name]}")
         module.parse(documents_of_format, imported)
@@ -140,7 +156,8 @@ def _group_by_format(documents: Sequence[Document], format_name: str) -> dict[st
     groups: dict[str, list[Document]] = {}
     found = "" if format_name else _find_kubernetes_format(documents)
     for part in documents:
-        name = format_name or (found if found and _is_kubernetes_object(part.data) else _detect_format(part))
+        own = _find_kubernetes_format([part]) or found  # one file may have objects of several operators
+        name = format_name or (own if found and _is_kubernetes_object(part.data) else _detect_format(part))
         if name not in ("connect", "ansible") and not isinstance(part.data, dict):
             raise file_error("it is not a map", part.at())
         groups.setdefault(name, []).append(part)
@@ -164,12 +181,12 @@ def _detect_format(document: Document) -> str:
         ("confluent", _is_of(data, CONFLUENT)),
         ("jikkou", "jikkou" in version),
         ("topicctl", isinstance(data.get("meta"), dict) and isinstance(data.get("spec"), dict)),
-        ("julie", isinstance(data.get("projects"), list)),
+        ("julie", isinstance(data.get("projects"), list) or _is_platform(data)),
         ("topics", isinstance(data.get("kafka"), dict) and "topics" in data["kafka"]),
         ("connect", _is_connect(data)),
         (
             "kafka-gitops",
-            not version and not {"stack", "format_version"} & data.keys() and bool(GITOPS_KEYS & data.keys()),
+            not version and not {"stack", "format_version"} & data.keys() and _is_gitops(data),
         ),
     )
     for name, matches in candidates:
@@ -184,6 +201,12 @@ def _detect_format(document: Document) -> str:
             document.at("apiVersion"),
         )
     raise unknown_format_error(document.path, f"its keys are {', '.join(map(str, list(data)[:6]))}", document.at())
+
+
+def _is_platform(data: Mapping[str, Any]) -> bool:
+    """Return whether it is a topology of JulieOps that has only its platform."""
+    platform = data.get("platform")
+    return isinstance(platform, dict) and bool({"kafka", "schema_registry", "control_center", "ksql"} & platform.keys())
 
 
 def _find_kubernetes_format(documents: Sequence[Document]) -> str:
@@ -210,6 +233,11 @@ def _is_kubernetes_object(data: Any) -> bool:
     return (
         isinstance(data, dict) and "apiVersion" in data and "kind" in data and "jikkou" not in str(data["apiVersion"])
     )
+
+
+def _is_gitops(data: Mapping[str, Any]) -> bool:
+    """Return whether it has a section of kafka-gitops: all of them are maps, and values of a chart often lists."""
+    return any(isinstance(data[key], dict | None) for key in GITOPS_KEYS & data.keys())
 
 
 GITOPS_KEYS: Final = frozenset(("topics", "customServiceAcls", "customUserAcls"))

@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kplan.importers.julie_access import OF_PROJECTS, OF_TOPICS, parse_project_access, parse_topic_access
+from kplan.importers.julie_access import (
+    NO_RIGHTS,
+    OF_PROJECTS,
+    OF_TOPICS,
+    list_principals,
+    parse_project_access,
+    parse_topic_access,
+)
+from kplan.importers.julie_platform import PLATFORM, note_roles, parse_platform
 from kplan.importers.reading import (
     Path,
     add_topic,
@@ -46,7 +54,8 @@ def _parse_topology(document: Document, imported: ImportedResources) -> None:
         )
     for i, topic in enumerate(read_list(document, (SPECIAL,), data.get(SPECIAL))):
         _parse_topic(document, (SPECIAL, i), topic, None, imported)
-    note_unread_keys(imported, document, (), ("context", "projects", SPECIAL, *texts))
+    parse_platform(document, imported)
+    note_unread_keys(imported, document, (), ("context", "projects", SPECIAL, PLATFORM, *texts))
     if prefix:
         imported.note(f"topics' names begin with {'.'.join(prefix)}, as JulieOps makes them by default", document.at())
 
@@ -60,12 +69,11 @@ def _parse_project(
         for i, topic in enumerate(read_list(document, (*path, "topics"), project.get("topics")))
     ]
     _note_artifacts(document, path, project, imported)
-    has_roles = isinstance(project.get("rbac"), list)
-    if has_roles:
-        _note_roles(document, path, project["rbac"], imported)
+    note_roles(document, (*path, "rbac"), project.get("rbac"), f" on project {name}", imported)
+    _note_schema_roles(document, path, project, imported)
     parse_topic_access(document, path, project, topics, imported)
     parse_project_access(document, path, project, "".join(f"{part}." for part in (*prefix, name)), imported)
-    note_unread_keys(imported, document, path, ("name", "topics", *(("rbac",) if has_roles else ()), *OF_PROJECTS))
+    note_unread_keys(imported, document, path, ("name", "topics", "rbac", "schemas", *OF_PROJECTS))
 
 
 def _parse_topic(
@@ -90,18 +98,27 @@ def _parse_topic(
         config,
     )
     parse_topic_access(document, path, entry, [name], imported)
-    note_unread_keys(imported, document, path, ("name", "config", "dataType", *OF_TOPICS))
+    _note_schema_files(document, path, name, entry.get("schemas"), imported)
+    note_unread_keys(imported, document, path, ("name", "config", "dataType", "schemas", *OF_TOPICS))
     return name
 
 
-def _note_roles(document: Document, path: Path, roles: list[Any], imported: ImportedResources) -> None:
-    """Note the bindings of Confluent's roles, which are no ACLs."""
-    for i, entry in enumerate(roles):
-        for role in entry if isinstance(entry, dict) else ():
-            imported.note(
-                f"role {role} is not carried over: RBAC is Confluent's, and a stack declares ACLs",
-                document.at(*path, "rbac", i),
-            )
+def _note_schema_roles(document: Document, path: Path, project: dict[str, Any], imported: ImportedResources) -> None:
+    """Note who has a role for subjects of the registry, which no ACL can say."""
+    for at, entry in list_principals(document, path, project, "schemas", imported):
+        subjects = ", ".join(map(str, read_list(document, (*at, "subjects"), entry.get("subjects"))))
+        note = f"rights of {entry['principal']} to subjects {subjects} are not carried over: {NO_RIGHTS}"
+        imported.note(note, document.at(*at))
+
+
+def _note_schema_files(document: Document, path: Path, topic: str, entry: Any, imported: ImportedResources) -> None:
+    """Note the files of a topic's schemas, with the line that declares each."""
+    for i, files in enumerate(entry if isinstance(entry, list) else [entry]):
+        at: Path = (*path, "schemas", i) if isinstance(entry, list) else (*path, "schemas")
+        for key, file in files.items() if isinstance(files, dict) else ():
+            part = str(key).partition(".")[0]
+            help = f": write `schema: {{{part}: {file}}}` at the topic" if part in ("key", "value") else ""
+            imported.note(f"topic/{topic}: schemas.{key} {file} is not carried over{help}", document.at(*at, key))
 
 
 def _note_artifacts(document: Document, path: Path, project: dict[str, Any], imported: ImportedResources) -> None:

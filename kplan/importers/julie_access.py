@@ -1,7 +1,7 @@
 """The bindings that JulieOps makes of the principals in a topology, with its default settings.
 
-Source: JulieOps 4, `AclsBindingsBuilder`, `AccessControlManager` and `reference.conf`. Not read: RBAC of Confluent,
-`others` (roles of one's own) and `platform`.
+Source: JulieOps 4, `AclsBindingsBuilder`, `AccessControlManager` and `reference.conf`. Not read: RBAC of Confluent and
+`others` (roles of one's own). With ACLs JulieOps makes nothing of the names of connectors.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ WORKER_TOPICS: Final = {
     "offset_topic": "connect-offsets",
     "configs_topic": "connect-configs",
 }
+NO_RIGHTS: Final = "they are roles of Confluent's RBAC"
 WORKER_GROUP: Final = "connect-cluster"
 OF_TOPICS: Final = ("consumers", "producers")  # at a project for each of its topics, and at a topic
 OF_PROJECTS: Final = (*OF_TOPICS, "streams", "ksql", "connectors")
@@ -30,16 +31,16 @@ def parse_topic_access(
     document: Document, path: Path, owner: Mapping[str, Any], topics: list[str], imported: ImportedResources
 ) -> None:
     """Add the bindings of the consumers and producers that `owner` names, for each of the topics."""
-    for at, consumer in _list_principals(document, path, owner, "consumers", imported):
+    for at, consumer in list_principals(document, path, owner, "consumers", imported):
         group = _read_pattern(str(consumer.get("group") or ANY_NAME))
         for topic in topics:
-            _add(document, at, consumer, [*_grant_all(("DESCRIBE", "READ"), "TOPIC", topic)], imported)
-        _add(document, at, consumer, [("READ", "GROUP", *group)] if topics else [], imported)
+            add_grants(document, at, consumer, [*grant_all(("DESCRIBE", "READ"), "TOPIC", topic)], imported)
+        add_grants(document, at, consumer, [("READ", "GROUP", *group)] if topics else [], imported)
         note_unread_keys(imported, document, at, ("principal", "group"))
-    for at, producer in _list_principals(document, path, owner, "producers", imported):
+    for at, producer in list_principals(document, path, owner, "producers", imported):
         for topic in topics:
-            _add(document, at, producer, [*_grant_all(("DESCRIBE", "WRITE"), "TOPIC", topic)], imported)
-        _add(document, at, producer, [*_list_producer_rights(producer)] if topics else [], imported)
+            add_grants(document, at, producer, [*grant_all(("DESCRIBE", "WRITE"), "TOPIC", topic)], imported)
+        add_grants(document, at, producer, [*_list_producer_rights(producer)] if topics else [], imported)
         note_unread_keys(imported, document, at, ("principal", "transactionId", "idempotence"))
 
 
@@ -47,15 +48,19 @@ def parse_project_access(
     document: Document, path: Path, project: Mapping[str, Any], prefix: str, imported: ImportedResources
 ) -> None:
     """Add the bindings of a project's streams, ksql applications and connectors; `prefix` begins its topics' names."""
-    for at, streams in _list_principals(document, path, project, "streams", imported):
-        _add(document, at, streams, [*_list_streams_rights(document, at, streams, prefix)], imported)
+    for at, streams in list_principals(document, path, project, "streams", imported):
+        add_grants(document, at, streams, [*_list_streams_rights(document, at, streams, prefix)], imported)
         note_unread_keys(imported, document, at, ("principal", "topics", "applicationId", "exactlyOnce"))
     for at, application in _list_entries(document, path, project, "ksql", imported):
-        _add(document, at, application, [*_list_ksql_rights(document, at, application, prefix)], imported)
+        add_grants(document, at, application, [*_list_ksql_rights(document, at, application, prefix)], imported)
         note_unread_keys(imported, document, at, ("principal", "topics", "applicationId"))
     for at, worker in _list_entries(document, path, project, "connectors", imported):
-        _add(document, at, worker, [*_list_worker_rights(document, at, worker)], imported)
-        note_unread_keys(imported, document, at, ("principal", "topics", "group", *WORKER_TOPICS))
+        add_grants(document, at, worker, [*_list_worker_rights(document, at, worker)], imported)
+        note_unread_keys(imported, document, at, ("principal", "topics", "group", "connectors", *WORKER_TOPICS))
+        if worker.get("connectors"):
+            names = ", ".join(map(str, read_list(document, (*at, "connectors"), worker["connectors"])))
+            note = f"rights of {worker['principal']} to connectors {names} are not carried over: {NO_RIGHTS}"
+            imported.note(note, document.key_at(*at, "connectors"))
 
 
 def _list_producer_rights(producer: Mapping[str, Any]) -> Iterator[Grant]:
@@ -84,7 +89,7 @@ def _list_ksql_rights(document: Document, path: Path, application: Mapping[str, 
 
 def _list_worker_rights(document: Document, path: Path, worker: Mapping[str, Any]) -> Iterator[Grant]:
     for key, default in WORKER_TOPICS.items():
-        yield from _grant_all(("READ", "WRITE"), "TOPIC", str(worker.get(key) or default))
+        yield from grant_all(("READ", "WRITE"), "TOPIC", str(worker.get(key) or default))
     yield "CREATE", "CLUSTER", CLUSTER_NAME, "LITERAL"  # topology.connector.allow.topic.create is true by default
     yield "READ", "GROUP", str(worker.get("group") or WORKER_GROUP), "LITERAL"
     yield from _list_named_topics(document, path, worker)
@@ -98,7 +103,8 @@ def _list_named_topics(document: Document, path: Path, owner: Mapping[str, Any])
             yield key.upper(), "TOPIC", str(topic), "LITERAL"
 
 
-def _grant_all(operations: tuple[str, ...], kind: str, name: str) -> Iterator[Grant]:
+def grant_all(operations: tuple[str, ...], kind: str, name: str) -> Iterator[Grant]:
+    """Yield each of the operations on one resource."""
     return ((operation, kind, name, "LITERAL") for operation in operations)
 
 
@@ -113,14 +119,15 @@ def _list_entries(
     """Yield the principals of a key that may hold artifacts beside them: then they are under `access_control`."""
     content = project.get(key)
     if isinstance(content, Mapping):
-        yield from _list_principals(document, (*path, key), content, "access_control", imported)
+        yield from list_principals(document, (*path, key), content, "access_control", imported)
     else:
-        yield from _list_principals(document, path, project, key, imported)
+        yield from list_principals(document, path, project, key, imported)
 
 
-def _list_principals(
+def list_principals(
     document: Document, path: Path, owner: Mapping[str, Any], key: str, imported: ImportedResources
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the entries of a list that have a principal; the others are noted. Raises Invalid."""
     for i, entry in enumerate(read_list(document, (*path, key), owner.get(key))):
         at: Path = (*path, key, i)
         data = read_map(document, at, entry, required=True)
@@ -130,8 +137,9 @@ def _list_principals(
             imported.note(f"{'.'.join(map(str, at))} is left out: it has no principal", document.at(*at))
 
 
-def _add(
+def add_grants(
     document: Document, path: Path, owner: Mapping[str, Any], grants: list[Grant], imported: ImportedResources
 ) -> None:
+    """Add the bindings of the principal that `owner` names."""
     for operation, kind, name, pattern in grants:
         add_binding(imported, document.at(*path), owner["principal"], operation, kind, name, pattern=pattern)

@@ -1,15 +1,15 @@
-"""Topics and connectors of ns4kafka (`apiVersion: v1`, kinds `Topic` and `Connector`).
+"""Objects of ns4kafka (`apiVersion: v1`): topics and connectors here, all else in `ns4kafka_access`.
 
-Source: ns4kafka's RESOURCE.md. Access control entries are of namespaces, whose users other files name: they are
-noted, each with what it grants.
+Source: ns4kafka's documentation of its resources.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
+from kplan.importers.ns4kafka_access import parse_access, read_resource_name
 from kplan.importers.reading import (
     Path,
     add_connector,
@@ -18,39 +18,47 @@ from kplan.importers.reading import (
     read_count,
     read_labels,
     read_map,
-    read_name,
     read_settings,
 )
 from kplan.importers.resources import ImportedResources
 from kplan.language.source import Document
 
 CLUSTER: Final = "connectCluster"
+# How a key of the specification begins that tells an object from another tool's of the same kind.
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Topic": ("partitions", "replicationFactor", "configs"),
+    "Connector": ("connector.class", "config"),
+    "AccessControlEntry": ("grantedTo",),
+    "Namespace": ("kafkaUser",),
+    "ResourceQuota": ("user/", "count/", "disk/"),
+    "Schema": ("schema",),
+    "KafkaStream": (),
+    "ConnectCluster": (),
+    "RoleBinding": (),
+}
 
 
 def is_own(data: Any) -> bool:
-    """Return whether it is a topic or a connector of ns4kafka's."""
-    spec = data.get("spec") if isinstance(data, Mapping) and data.get("apiVersion") == "v1" else None
-    if not isinstance(spec, Mapping):
+    """Return whether it is an object of ns4kafka's; Kubernetes has a `Namespace` of the same version."""
+    if not isinstance(data, Mapping) or data.get("apiVersion") != "v1":
         return False
-    is_topic = data.get("kind") == "Topic" and bool({"partitions", "replicationFactor", "configs"} & spec.keys())
-    return is_topic or (data.get("kind") == "Connector" and bool({"connector.class", "config"} & spec.keys()))
+    spec, beginnings = data.get("spec"), KEYS.get(str(data.get("kind")))
+    has_key = isinstance(spec, Mapping) and any(key.startswith(beginnings or ()) for key in map(str, spec))
+    return has_key if beginnings else beginnings is not None
 
 
 def parse(documents: Sequence[Document], imported: ImportedResources) -> None:
     """Add the resources of the files to `imported`. Raises Invalid."""
-    others: Counter[str] = Counter()
+    others = []
     for document in documents:
         kind = str(document.data.get("kind"))
         if kind == "Topic":
             _parse_topic(document, imported)
         elif kind == "Connector":
             _parse_connector(document, imported)
-        elif kind == "AccessControlEntry":
-            _note_access(document, imported)
         else:
-            others[kind] += 1
-    for kind, number in others.items():
-        imported.note(f"{kind} is not carried over ({number} of it): only Topic and Connector are")
+            others.append(document)
+    parse_access(others, imported)
 
 
 def _parse_topic(document: Document, imported: ImportedResources) -> None:
@@ -60,18 +68,21 @@ def _parse_topic(document: Document, imported: ImportedResources) -> None:
         imported,
         document,
         ("metadata", "name"),
-        _read_name(document),
+        read_resource_name(document),
         read_count(document, (*path, "partitions"), spec.get("partitions"), -1, imported),
         read_count(document, (*path, "replicationFactor"), spec.get("replicationFactor"), -1, imported),
         read_settings(document, (*path, "configs"), spec.get("configs"), imported),
-        rules=read_labels(document, ("metadata",), imported),
+        rules=replace(
+            read_labels(document, ("metadata",), imported),
+            description=" ".join(str(spec.get("description") or "").split()),
+        ),
     )
-    note_unread_keys(imported, document, path, ("partitions", "replicationFactor", "configs"))
+    note_unread_keys(imported, document, path, ("partitions", "replicationFactor", "configs", "description"))
 
 
 def _parse_connector(document: Document, imported: ImportedResources) -> None:
     """Add a connector, whose settings are the whole specification, or its `config`."""
-    spec, name = read_map(document, ("spec",), document.data.get("spec")), _read_name(document)
+    spec, name = read_map(document, ("spec",), document.data.get("spec")), read_resource_name(document)
     if isinstance(spec.get("config"), Mapping):
         config = read_settings(document, ("spec", "config"), spec["config"], imported)
         note_unread_keys(imported, document, ("spec",), (CLUSTER, "config"))
@@ -82,20 +93,3 @@ def _parse_connector(document: Document, imported: ImportedResources) -> None:
         imported, document, ("metadata", "name"), name, config, rules=read_labels(document, ("metadata",), imported)
     )
     imported.add_to_cluster("Connect cluster", spec.get(CLUSTER), name)
-
-
-def _note_access(document: Document, imported: ImportedResources) -> None:
-    """Note what an access control entry grants, and to which namespace."""
-    spec, name = read_map(document, ("spec",), document.data.get("spec")), _read_name(document)
-    words = (spec.get("permission"), "of", spec.get("resourcePatternType"), spec.get("resourceType"))
-    grant = " ".join(str(word) for word in words if word)
-    imported.note(
-        f"AccessControlEntry {name} is not carried over: {grant} {spec.get('resource')} for namespace "
-        f"{spec.get('grantedTo')}: write it under `access:` with the namespace's user",
-        document.key_at("spec"),
-    )
-
-
-def _read_name(document: Document) -> str:
-    metadata = read_map(document, ("metadata",), document.data.get("metadata"), required=True)
-    return read_name(document, ("metadata", "name"), metadata.get("name"))

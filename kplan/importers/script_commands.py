@@ -31,6 +31,7 @@ FLAGS: Final = frozenset(
 )
 SETTING: Final = re.compile(r"([^=,\[\]]+)=(\[[^\]]*\]|[^,]*)")  # of --add-config: `a=b,c=[d,e]`
 CONNECTORS: Final = re.compile(r"/connectors/?(?:([^/?]+)/config/?)?(?:\?.*)?$")
+ADDRESS: Final = re.compile(r"\w+://|\$|[\w.-]+:(?:\d|\$)")  # how an address begins: `http://…`, `$URL`, `host:8083`
 DATA: Final = ("-d", "--data", "--data-raw", "--data-binary", "--data-ascii", "--json")
 SHORT: Final = re.compile(r"(-[dX])(.+)", re.DOTALL)
 MAX_OPTIONS: Final = 1000
@@ -122,7 +123,7 @@ def _list_rights(options: Options) -> Iterator[tuple[str, str, str]]:
 def add_connector(words: Sequence[str], text: str, span: Span, imported: ImportedResources) -> None:
     """Add the connector of a `curl` that sends one to Connect. Raises Invalid where that is not JSON."""
     parts = [part for word in words for part in _split_short(word)]
-    place = next((match for word in parts if "://" in word and (match := CONNECTORS.search(word))), None)
+    place = next((match for word in parts if ADDRESS.match(word) and (match := CONNECTORS.search(word))), None)
     body = next((parts[i + 1] for i, word in enumerate(parts[:-1]) if word in DATA), "")
     if place is None or not body:
         return
@@ -163,6 +164,22 @@ def _read_options(words: Sequence[str]) -> dict[str, list[str]]:
             options[option].append(word)
             option = ""
     return {option: values for option, values in options.items() if option not in CONNECTIONS}
+
+
+def drop_connections(words: Sequence[str]) -> list[str]:
+    """Return the words without the options that only tell which cluster is meant, and as whom."""
+    kept: list[str] = []
+    is_value = False
+    for word in words:
+        option = word.partition("=")[0]
+        if is_value and not word.startswith("--"):
+            is_value = False
+        elif option in CONNECTIONS:
+            is_value = option == word
+        else:
+            kept.append(word)
+            is_value = False
+    return kept
 
 
 def _read_settings(text: str) -> Iterator[tuple[str, str]]:

@@ -6,8 +6,10 @@ Source: Strimzi's API reference, KafkaTopicSpec, KafkaConnectorSpec and KafkaUse
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import field
 from typing import Any
 
+from kplan.diagnostics import Span
 from kplan.importers.grants import add_binding, add_quota, add_user
 from kplan.importers.reading import (
     Path,
@@ -26,6 +28,7 @@ from kplan.importers.reading import (
 from kplan.importers.resources import ImportedResources, shorten_names
 from kplan.importers.strimzi_mirrors import parse_mirrors
 from kplan.language.source import Document
+from kplan.values import dataclass
 
 QUOTAS = {
     "producerByteRate": "producer_byte_rate",
@@ -37,15 +40,32 @@ QUOTAS = {
 
 def parse(documents: Sequence[Document], imported: ImportedResources) -> None:
     """Add the resources of the files to `imported`. Raises Invalid."""
-    others: dict[str, list[str]] = {}
+    others = OtherObjects()
     for document in documents:
         for path, data in list_resources(document):
             _parse_resource(document, path, read_map(document, path, data, required=True), imported, others)
-    for kind, names in others.items():
-        imported.note(
-            f"{kind} {shorten_names(names)} is not carried over: only KafkaTopic, KafkaConnector, KafkaUser and "
-            "the connectors of KafkaMirrorMaker2 are"
-        )
+    others.note("KafkaTopic, KafkaConnector, KafkaUser and the connectors of KafkaMirrorMaker2", imported)
+
+
+@dataclass(slots=True)
+class OtherObjects:
+    """Objects of Kubernetes that no stack can have: their names by kind, and where the first of each is."""
+
+    names: dict[str, list[str]] = field(default_factory=dict)
+    places: dict[str, Span] = field(default_factory=dict)
+
+    def add(self, document: Document, path: Path, data: dict[str, Any]) -> None:
+        """Add an object. Raises Invalid where its metadata are not a map."""
+        kind = str(data.get("kind"))
+        name = read_map(document, (*path, "metadata"), data.get("metadata")).get("name", "")
+        self.names.setdefault(kind, []).append(str(name))
+        self.places.setdefault(kind, document.key_at(*path, "kind"))
+
+    def note(self, known: str, imported: ImportedResources) -> None:
+        """Note the objects of each kind together, at the first of them."""
+        for kind, names in self.names.items():
+            text = f"{kind} {shorten_names(names)} is not carried over: only {known} are"
+            imported.note(text, self.places[kind])
 
 
 def list_resources(document: Document) -> Iterator[tuple[Path, Any]]:
@@ -62,7 +82,7 @@ def _parse_resource(
     path: Path,
     data: dict[str, Any],
     imported: ImportedResources,
-    others: dict[str, list[str]],
+    others: OtherObjects,
 ) -> None:
     kind = data.get("kind")
     if kind == "KafkaTopic":
@@ -74,8 +94,7 @@ def _parse_resource(
     elif kind == "KafkaMirrorMaker2":
         parse_mirrors(document, path, data, imported)
     else:
-        name = read_map(document, (*path, "metadata"), data.get("metadata")).get("name", "")
-        others.setdefault(str(kind), []).append(str(name))
+        others.add(document, path, data)
 
 
 def _parse_topic(document: Document, path: Path, data: dict[str, Any], imported: ImportedResources) -> None:

@@ -18,12 +18,12 @@ from kplan.importers.reading import add_connector, add_topic, file_error, read_c
 from kplan.importers.resources import ImportedResources, shorten_names
 from kplan.importers.terraform_expressions import Opaque, UnknownValue
 from kplan.importers.terraform_files import LOOPS, META, Block, TerraformFile, read_file
-from kplan.importers.terraform_resources import READERS, ResourceValues, add_resource
+from kplan.importers.terraform_resources import ATTRIBUTES, READERS, ResourceValues, add_resource
 from kplan.importers.terraform_scope import (
     EXPRESSION,
     MapEntries,
     TerraformScope,
-    require_whole,
+    list_instances,
     resolve_at,
     resolve_map,
     resolve_whole,
@@ -152,7 +152,7 @@ def _parse_resource(context: _Context, kind: str, address: str, body: dict[str, 
 def _list_contexts(context: _Context, address: str, block: Block) -> list[tuple[str, _Context]]:
     """Return the index of each instance of a block with what is bound in it; note where there is none."""
     try:
-        instances = _list_instances(context.scope, block.body, block.span)
+        instances = list_instances(context.scope, block.body, block.span)
     except UnknownValue as e:
         help = "`terraform show -json | kplan import --file -` has all of them"
         words = f"{address} is left out: its count or for_each is known to Terraform alone ({e}); {help}"
@@ -165,26 +165,6 @@ def _list_contexts(context: _Context, address: str, block: Block) -> list[tuple[
         (index, replace(context, scope=replace(context.scope, bound=bound)) if bound else context)
         for index, bound in instances
     ]
-
-
-def _list_instances(scope: TerraformScope, body: Mapping[str, Any], span: Span) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return the index of each instance, with what is bound in it. Raises UnknownValue and Invalid."""
-    if "count" in body:
-        count = resolve_at(body["count"], scope, span)
-        number = int(count) if str(count).isdigit() else -1
-        if number < 0:
-            raise file_error(f"count is {count!r}", span, "it is a whole number")
-        scope.count_values(number)
-        return [(f"[{n}]", {"count": {"index": n}}) for n in range(number)]
-    if "for_each" not in body:
-        return [("", {})]
-    items = resolve_at(body["for_each"], scope, span)
-    if not isinstance(items, dict | list):
-        raise file_error("for_each is neither a map nor a set", span)
-    if isinstance(items, list):
-        require_whole(items)
-    pairs = items.items() if isinstance(items, dict) else ((item, item) for item in items)
-    return [(f"[{key!r}]", {"each": {"key": key, "value": value}}) for key, value in pairs]
 
 
 # -- modules ----------------------------------------------------------------------------------------------------------
@@ -345,6 +325,8 @@ def _refer_to(context: _Context, expression: str, span: Span) -> Secret:
 def _parse_other(context: _Context, kind: str, address: str, body: dict[str, Any], span: Span) -> None:
     """Parse a resource that is only names and settings; one with a name that only Terraform knows is left out."""
     values: dict[str, Any] = {}
+    sensitive: set[str] = set()
+    secrets: dict[str, str] = {}
     for key, value in body.items():
         if key in META or key in OF_PROVIDERS:
             continue
@@ -352,14 +334,23 @@ def _parse_other(context: _Context, kind: str, address: str, body: dict[str, Any
             entries = _resolve_entries(context, f"{address}: {key}", value, span) or MapEntries()
             for name in entries.unknown:
                 context.imported.note(f"{address}: {key} {name} is left out: only Terraform knows it", span)
-            values[key] = {**entries.kept, **dict.fromkeys(entries.secrets, "")}
+            values[key], secrets = entries.kept, {**secrets, **entries.secrets}
+            sensitive |= entries.sensitive
             continue
         resolved = _resolve_attribute(context, address, body, key, span, required=True)
         if resolved is Ellipsis:
             return
         values[key] = resolved
     document = _make_document(context, span)
-    add_resource(context.imported, kind, ResourceValues(document, (), address, values))
+    if "connector" not in kind:
+        for name in secrets:
+            context.imported.note(f"{address}: config {name} is left out: only Terraform knows it", span)
+    references = {key: _refer_to(context, expression, span) for key, expression in secrets.items()}
+    config = values.get("config")
+    rules = _parse_lifecycle(context, address, body, config if isinstance(config, dict) else (), span)
+    resource = ResourceValues(document, (), address, values, frozenset(sensitive), references, rules)
+    add_resource(context.imported, kind, resource)
+    _note_unread_attributes(context, address, body, (*OF_PROVIDERS, *ATTRIBUTES[kind]), span)
 
 
 def _parse_lifecycle(

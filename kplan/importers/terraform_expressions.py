@@ -6,6 +6,9 @@ file or the time raises UnknownValue, as does what is not understood.
 
 from __future__ import annotations
 
+import itertools
+import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
@@ -26,7 +29,7 @@ BLANK: Final = re.compile(r"\s*")
 ESCAPE: Final = re.compile(r'\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([nrt"\\]))')
 ESCAPED_LETTERS: Final = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
 LITERALS: Final[Mapping[str, Any]] = {"true": True, "false": False, "null": None}
-FORMAT: Final = re.compile(r"%[sdv]|%%")
+FORMAT: Final = re.compile(r"%%|%([-+ 0#]*\d{0,3}(?:\.\d{1,3})?)([svqdtfeEgGxXo])")
 LEVELS: Final[Sequence[Sequence[str]]] = (
     ("||",),
     ("&&",),
@@ -88,12 +91,14 @@ def _require_known(value: Any) -> Any:
     return value.refuse() if isinstance(value, Opaque) else value
 
 
-def evaluate(text: str, find: FindValue, bound: Bound, spend: Spend) -> Any:
+def evaluate(
+    text: str, find: FindValue, bound: Bound, spend: Spend, functions: Mapping[str, Callable[..., Any]] | None = None
+) -> Any:
     """Return the value of a text with `${…}` in it: of an expression's own type where it is one alone.
 
-    Raises UnknownValue.
+    `functions` are in place of Terraform's. Raises UnknownValue.
     """
-    parser = _Parser(text, find, spend)
+    parser = _Parser(text, find, spend, FUNCTIONS if functions is None else functions)
     parts = parser.read_template(None)
     values = [part if isinstance(part, str) else part(bound) for part in parts]
     if len(values) == 1:
@@ -156,9 +161,9 @@ class _Tokens:
 class _Parser(_Tokens):
     """Reads one text; each method returns what computes the value of its part."""
 
-    def __init__(self, text: str, find: FindValue, spend: Spend) -> None:
+    def __init__(self, text: str, find: FindValue, spend: Spend, functions: Mapping[str, Callable[..., Any]]) -> None:
         super().__init__(text)
-        self.find, self.spend = find, spend
+        self.find, self.spend, self.functions = find, spend, functions
         self.depth = 0
 
     # -- templates ----------------------------------------------------------------------------------------------------
@@ -402,7 +407,7 @@ class _Parser(_Tokens):
             return lambda bound: _try(arguments, bound)
         if name == "can":
             return lambda bound: _can(arguments[0], bound)
-        function = FUNCTIONS.get(name)
+        function = self.functions.get(name)
         if function is None:
             return Opaque(f"{name}(…)").compute
 
@@ -539,7 +544,57 @@ def _format(text: str, *values: Any) -> str:
     rest = list(values)
     if re.sub(FORMAT, "", text).count("%"):
         raise UnknownValue("format(…)")
-    return FORMAT.sub(lambda match: "%" if match[0] == "%%" else _to_string(rest.pop(0)), text)
+    formatted = FORMAT.sub(
+        lambda match: "%" if match[0] == "%%" else _format_one(match[1], match[2], rest.pop(0)), text
+    )
+    return formatted if not rest else _refuse("format")
+
+
+def _format_one(flags: str, verb: str, value: Any) -> str:
+    """Return a value as a verb of Go's writes it, such as `%05.1f`."""
+    if verb in "sv":
+        return f"%{flags}s" % _to_string(value)
+    if verb == "q":
+        return f"%{flags}s" % json.dumps(_to_string(value), ensure_ascii=False)
+    if verb == "t":
+        return to_text(_to_boolean(value))
+    number = _to_number(value)
+    return f"%{flags}{verb}" % (int(number) if verb in "dxXo" else number)
+
+
+def _format_list(text: str, *values: Any) -> list[str]:
+    length = max((len(value) for value in values if isinstance(value, list)), default=1)
+    columns = [value if isinstance(value, list) else [value] * length for value in values]
+    return [_format(text, *row) for row in zip(*columns, strict=True)]
+
+
+def _encode_json(value: Any) -> str:
+    """Return JSON as Terraform writes it: with sorted keys, without blanks, safe within HTML."""
+    text = json.dumps(_require_inner(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _require_inner(value: Any) -> Any:
+    """Return the value. Raises UnknownValue where a part of it is Opaque."""
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _require_inner(_require_known(inner))
+    return value
+
+
+def _choose_one(items: list[Any]) -> Any:
+    return items[0] if len(items) == 1 else _refuse("one") if items else None
+
+
+def _multiply_sets(*sets: list[Any]) -> list[Any]:
+    if math.prod(map(len, sets)) > MAX_RANGE:
+        raise UnknownValue("setproduct(…)")
+    return [list(row) for row in itertools.product(*sets)]
+
+
+def _cut(text: str, start: Any, length: Any) -> str:
+    first, number = int(_to_number(start)), int(_to_number(length))
+    beginning = text[first:]
+    return beginning if number < 0 else beginning[:number]
 
 
 def _replace(text: str, old: str, new: str) -> str:
@@ -558,6 +613,9 @@ def _choose_element(items: list[Any], index: Any) -> Any:
 
 FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "abs": lambda number: abs(_to_number(number)),
+    "alltrue": lambda items: all(map(_to_boolean, items)),
+    "anytrue": lambda items: any(map(_to_boolean, items)),
+    "ceil": lambda number: math.ceil(_to_number(number)),
     "coalesce": _coalesce,
     "compact": lambda items: [item for item in items if item not in (None, "")],
     "concat": _concat,
@@ -566,7 +624,10 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "element": _choose_element,
     "endswith": lambda text, end: str(text).endswith(end),
     "flatten": _flatten,
+    "floor": lambda number: math.floor(_to_number(number)),
     "format": _format,
+    "formatlist": _format_list,
+    "jsonencode": _encode_json,
     "join": lambda separator, items: separator.join(_to_string(item) for item in items),
     "keys": lambda values: sorted(values),
     "length": len,
@@ -575,13 +636,21 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "max": lambda *numbers: max(map(_to_number, numbers)),
     "merge": _merge,
     "min": lambda *numbers: min(map(_to_number, numbers)),
+    "one": _choose_one,
     "range": lambda *numbers: list(range(*(int(_to_number(number)) for number in numbers))[:MAX_RANGE]),
     "replace": _replace,
     "reverse": lambda items: items[::-1],
+    "setintersection": lambda first, *others: _to_set([item for item in first if all(item in o for o in others)]),
+    "setproduct": _multiply_sets,
+    "setsubtract": lambda items, others: _to_set([item for item in items if item not in others]),
+    "setunion": lambda *sets: _to_set(_concat(*sets)),
+    "slice": lambda items, start, end: items[int(_to_number(start)) : int(_to_number(end))],
     "sort": lambda items: sorted(items),
     "split": lambda separator, text: text.split(separator),
     "startswith": lambda text, beginning: str(text).startswith(beginning),
     "title": lambda text: re.sub(r"(?<!\S)\w", lambda match: match[0].upper(), text),
+    "substr": _cut,
+    "sum": lambda numbers: sum(map(_to_number, numbers)),
     "strcontains": lambda text, part: part in str(text),
     "tobool": lambda value: None if value is None else _to_boolean(value),
     "tolist": lambda items: list(items),

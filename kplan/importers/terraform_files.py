@@ -13,7 +13,7 @@ from typing import Any, Final
 from kplan.diagnostics import Span, Unsupported
 from kplan.importers.reading import file_error, read_documents, read_map
 from kplan.importers.resources import ImportedResources
-from kplan.importers.terraform_scope import TerraformScope
+from kplan.importers.terraform_scope import InstanceNames, TerraformScope
 from kplan.language.source import Document
 from kplan.values import dataclass
 
@@ -54,12 +54,19 @@ class TerraformFile:
         if "default" in body:
             self.scope.values[f"var.{name}"] = body["default"]
             self.scope.defaults.add(f"var.{name}")
+        if isinstance(body.get("type"), str):
+            self.scope.types[f"var.{name}"] = body["type"]
 
     def add_resource(self, block: Block) -> None:
         self.resources.append(block)
         names = {key: block.body[key] for key in NAMES if key in block.body}
-        if names and not LOOPS & block.body.keys():  # so that others may refer to it
-            self.scope.values[f"{block.kind}.{block.label}"] = names
+        if "name" in names and block.kind == "kafka_topic":
+            names["id"] = names["name"]
+        if not names:
+            return
+        is_looped = LOOPS & block.body.keys()
+        known = InstanceNames(names, block.body, block.span) if is_looped else names
+        self.scope.values[f"{block.kind}.{block.label}"] = known  # so that others may refer to it
 
     @property
     def is_variables_file(self) -> bool:

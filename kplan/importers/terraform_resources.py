@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import field, replace
 from typing import Any, Final
 
 from kplan.importers.grants import add_binding, add_quota, add_subject, add_user
 from kplan.importers.reading import (
+    NO_RULES,
     Path,
     add_connector,
     add_topic,
@@ -23,6 +25,7 @@ from kplan.importers.reading import (
 from kplan.importers.resources import ImportedResources
 from kplan.kinds.topic.configs import CONFIGS
 from kplan.language.source import Document
+from kplan.model import Rules, Secret
 from kplan.values import dataclass
 
 Values = Mapping[str, Any]
@@ -30,13 +33,18 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ResourceValues:
-    """The values of one resource at a path of a document, its address, and which keys of its maps are secret."""
+    """The values of one resource at a path of a document, its address, and which keys of its maps are secret.
+
+    `secrets` are the settings of a connector of which only Terraform knows the value.
+    """
 
     document: Document
     path: Path
     address: str
     values: Values
     sensitive: frozenset[str] = frozenset()
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    rules: Rules = NO_RULES
 
     @property
     def place(self) -> Any:
@@ -85,7 +93,10 @@ def _add_topic_of(
         for key in (partitions, replicas)
     ]
     settings = resource.read_texts("config", imported) if config is None else dict(config)
-    add_topic(imported, resource.document, resource.path, resource.read_name(name), counts[0], counts[1], settings)
+    is_protected = resource.values.get("termination_protection") is True  # of Aiven's
+    rules = replace(resource.rules, protect=True) if is_protected else resource.rules
+    topic_name = resource.read_name(name)
+    add_topic(imported, resource.document, resource.path, topic_name, counts[0], counts[1], settings, rules=rules)
 
 
 def _add_connector(imported: ImportedResources, resource: ResourceValues) -> None:
@@ -102,7 +113,9 @@ def _add_connector_of(
 ) -> None:
     whole = {key: value for key, value in {**config, **secrets}.items() if key != "name"}
     sensitive = {*secrets, *resource.sensitive}
-    add_connector(imported, resource.document, resource.path, name, whole, sensitive=sensitive)
+    add_connector(
+        imported, resource.document, resource.path, name, whole, sensitive=sensitive, secrets=resource.secrets
+    )
 
 
 def _add_acl(imported: ImportedResources, resource: ResourceValues) -> None:
@@ -195,6 +208,22 @@ def _add_aiven_schema(imported: ImportedResources, resource: ResourceValues) -> 
     add_subject(imported, resource.place, name, values.get("schema"), values.get("schema_type"), level)
 
 
+# What is read of each type, in a configuration; all else is noted.
+ATTRIBUTES: Final[Mapping[str, tuple[str, ...]]] = {
+    "kafka_acl": ("acl_principal", "acl_operation", "resource_type", "acl_resource_type", "resource_name",
+                  "acl_resource_name", "acl_permission_type", "acl_host", "resource_pattern_type_filter"),
+    "kafka_quota": ("entity_type", "entity_name", "config"),
+    "kafka_user_scram_credential": ("username", "scram_mechanism", "scram_iterations", "password_wo",
+                                    "password_wo_version"),
+    "confluent_kafka_topic": ("topic_name", "partitions_count", "config"),
+    "confluent_connector": ("config_nonsensitive", "config_sensitive"),
+    "confluent_kafka_acl": ("principal", "operation", "resource_type", "resource_name", "permission", "pattern_type",
+                            "host"),
+    "confluent_schema": ("subject_name", "schema", "format"),
+    "aiven_kafka_topic": ("topic_name", "partitions", "replication", "config", "termination_protection"),
+    "aiven_kafka_connector": ("connector_name", "config"),
+    "aiven_kafka_schema": ("subject_name", "schema", "schema_type", "compatibility_level"),
+}  # fmt: skip
 READERS: Final[Mapping[str, Callable[[ImportedResources, ResourceValues], None]]] = {
     "kafka_topic": _add_topic,
     "kafka_acl": _add_acl,

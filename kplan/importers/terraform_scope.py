@@ -11,6 +11,7 @@ from typing import Any, Final
 from kplan.diagnostics import Invalid, Span
 from kplan.importers.reading import file_error
 from kplan.importers.terraform_expressions import Opaque, UnknownValue, evaluate
+from kplan.importers.terraform_types import complete_value
 from kplan.language.source import NODE_CHARACTERS
 from kplan.model import is_sensitive_key
 from kplan.values import dataclass
@@ -22,6 +23,15 @@ ESCAPE: Final = re.compile(r'\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([nrt"\\])
 ESCAPED_LETTERS: Final = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
 
 
+@dataclass(frozen=True, slots=True)
+class InstanceNames:
+    """The names of a resource that `count` or `for_each` makes several times, as they are written."""
+
+    names: Mapping[str, Any]
+    body: Mapping[str, Any]
+    span: Span
+
+
 @dataclass(slots=True)
 class TerraformScope:
     """The values of the names `var.…` and `local.…` of a folder: as they are written, or `given` to a module."""
@@ -31,6 +41,7 @@ class TerraformScope:
     sensitive: set[str] = field(default_factory=set)
     defaults: set[str] = field(default_factory=set)  # variables that no file sets
     used: set[str] = field(default_factory=set)
+    types: dict[str, str] = field(default_factory=dict)  # of variables, as they are written
     value_count: list[int] = field(default_factory=lambda: [0])  # over all uses
     bound: Mapping[str, Any] = field(default_factory=dict)  # `each` and `count` of one resource
     hides_secrets: bool = False  # whether sensitive values count as unknown
@@ -43,6 +54,7 @@ class TerraformScope:
 
     def merge(self, other: TerraformScope) -> None:
         self.values |= other.values
+        self.types |= other.types
         self.sensitive |= other.sensitive
         self.defaults |= other.defaults
 
@@ -52,10 +64,25 @@ class TerraformScope:
         if depth > MAX_REFERENCES or (self.hides_secrets and reference in self.sensitive):
             raise UnknownValue(reference)
         if reference in self.given and not isinstance(self.given[reference], Opaque):
-            return self.given[reference]
+            return self._complete(reference, self.given[reference])
         if reference in self.given or reference not in self.values:
             raise UnknownValue(reference)
-        return resolve(self.values[reference], self, depth + 1)
+        value = self.values[reference]
+        if isinstance(value, InstanceNames):
+            return self._resolve_names(value, depth + 1)
+        return self._complete(reference, resolve(value, self, depth + 1))
+
+    def _complete(self, reference: str, value: Any) -> Any:
+        """Return the value of a variable as its type has it."""
+        text = self.types.get(reference)
+        return complete_value(value, text, self.count_values) if text else value
+
+    def _resolve_names(self, names: InstanceNames, depth: int) -> Any:
+        """Return the names of each instance of a resource: by key, or by number. Raises UnknownValue."""
+        scopes = [replace(self, bound=bound) for _, bound in list_instances(self, names.body, names.span, depth)]
+        by_key = {scope.bound.get("each", {}).get("key", n): resolve(names.names, scope, depth)
+                  for n, scope in enumerate(scopes)}  # fmt: skip
+        return list(by_key.values()) if "count" in names.body else {str(key): value for key, value in by_key.items()}
 
 
 def resolve(value: Any, scope: TerraformScope, depth: int = 0) -> Any:
@@ -89,10 +116,32 @@ def _unescape(match: re.Match[str]) -> str:
     return chr(code) if match[1] or match[2] else ESCAPED_LETTERS[match[3]] if match[3] else match[4]
 
 
-def resolve_at(value: Any, scope: TerraformScope, span: Span) -> Any:
+def list_instances(
+    scope: TerraformScope, body: Mapping[str, Any], span: Span, depth: int = 0
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the index of each instance of a block, with what is bound in it. Raises UnknownValue and Invalid."""
+    if "count" in body:
+        count = resolve_at(body["count"], scope, span, depth)
+        number = int(count) if str(count).isdigit() else -1
+        if number < 0:
+            raise file_error(f"count is {count!r}", span, "it is a whole number")
+        scope.count_values(number)
+        return [(f"[{n}]", {"count": {"index": n}}) for n in range(number)]
+    if "for_each" not in body:
+        return [("", {})]
+    items = resolve_at(body["for_each"], scope, span, depth)
+    if not isinstance(items, dict | list):
+        raise file_error("for_each is neither a map nor a set", span)
+    if isinstance(items, list):
+        require_whole(items)
+    pairs = items.items() if isinstance(items, dict) else ((item, item) for item in items)
+    return [(f"[{key!r}]", {"each": {"key": key, "value": value}}) for key, value in pairs]
+
+
+def resolve_at(value: Any, scope: TerraformScope, span: Span, depth: int = 0) -> Any:
     """Resolve as `resolve`; an error has the place of the resource. Raises UnknownValue and Invalid."""
     try:
-        return resolve(value, scope)
+        return resolve(value, scope, depth)
     except Invalid as e:
         raise Invalid([replace(each, span=each.span or span) for each in e.diagnostics]) from e
 

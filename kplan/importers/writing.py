@@ -98,7 +98,10 @@ def _block_lines(data: Mapping[str, Any], indent: int, path: tuple[str, ...]) ->
     for key, content in data.items():
         head = f"{' ' * indent}{to_scalar(key)}:"
         value = list(content) if _holds_names_only(content, (*path, key)) else content
-        if isinstance(value, Mapping) and value and not _fits_in_line(head, value, (*path, key)):
+        if isinstance(value, str) and _is_literal(value):
+            yield f"{head} {'|' if value.endswith(chr(10)) else '|-'}"
+            yield from (f"{' ' * (indent + fmt.INDENT)}{line}".rstrip() for line in value.splitlines())
+        elif isinstance(value, Mapping) and value and not _fits_in_line(head, value, (*path, key)):
             yield head
             yield from _block_lines(value, indent + fmt.INDENT, (*path, key))
         elif isinstance(value, list) and len(f"{head} {_to_flow(value)}") > WIDTH:
@@ -114,13 +117,36 @@ def _holds_names_only(value: Any, path: tuple[str, ...]) -> bool:
     return are_tables and isinstance(value, Mapping) and value != {} and not any(value.values())
 
 
+def _is_literal(text: str) -> bool:
+    """Return whether a text of several lines can be written as these lines, which YAML reads unchanged."""
+    lines = text.split("\n")
+    return (
+        len(lines) > 2
+        and lines[0] != ""
+        and lines[0][0] != " "
+        and lines[-2] != ""
+        and all(line == line.rstrip() and all(map(READABLE.match, line)) for line in lines)
+    )
+
+
+def _holds_literal(value: Any) -> bool:
+    """Return whether a text within a map is written in several lines."""
+    if isinstance(value, Mapping):
+        return any(map(_holds_literal, value.values()))
+    return isinstance(value, str) and _is_literal(value)
+
+
 def _fits_in_line(head: str, value: Mapping[str, Any], path: tuple[str, ...]) -> bool:
     """Return whether a map is written behind its key: sections and connectors never are."""
     if (len(path) < 2 and path != ("variables",)) or (
         path[0] == "connectors" and (len(path) == 2 or path[-1] in ("tables", "topics"))
     ):
         return False
-    return _count_leaves(value) <= MAX_LEAVES_IN_LINE and len(f"{head} {_to_flow(value)}") <= WIDTH
+    return (
+        not _holds_literal(value)
+        and _count_leaves(value) <= MAX_LEAVES_IN_LINE
+        and len(f"{head} {_to_flow(value)}") <= WIDTH
+    )
 
 
 def _count_leaves(value: Any) -> int:
@@ -153,6 +179,8 @@ def _to_quoted(value: str) -> str:
         reading = read_plain(value)
         if reading.value == value and not reading.complaint:
             return value
+    if value.count('"') > 1 and "'" not in value and all(map(READABLE.match, value)):
+        return f"'{value}'"  # such as JSON
     return '"' + "".join(map(_escape_character, value)) + '"'
 
 

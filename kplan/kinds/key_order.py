@@ -8,6 +8,8 @@ from kplan.kinds.registry import KINDS
 from kplan.language.fmt import KeyOrders, Order
 
 _VARIABLE = ("type", "default", "env", "sensitive", "minimum", "maximum", "pattern", "enum", "description")
+_STACK = ("version", "stack", "description", "team", "labels", "include", "variables", "defaults", "classes",
+          "connector_classes")  # fmt: skip
 _ENVIRONMENT = ("kafka", "connect", "authorizer", "state", "variables", "defaults", "topics", "connectors", "links",
                 "guards", "timeouts", "retry", "notify", "simulated")  # fmt: skip
 _TEMPLATE = ("version", "template", "description", "extends", "class", "parameters", "config", "table", "columns",
@@ -22,7 +24,7 @@ def read_key_orders() -> KeyOrders:
     removal = tuple(key for language in languages for key in language.removal_keys)
     guards = ("create", "max_changes", "naming", *KINDS)
     stack: Mapping[tuple[str, ...], tuple[str, ...]] = {
-        (): ("version", "stack", "description", "variables", "defaults", *sections, "removed", "moved", "guards"),
+        (): (*_STACK, *sections, "removed", "moved", "guards"),
         ("variables", "*"): _VARIABLE,
         ("removed", "*"): (*words, "accept", "keep", *removal),
         ("moved", "*"): ("from", "to"),

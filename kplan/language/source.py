@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from functools import cached_property
 from typing import Any, Final
@@ -126,19 +126,28 @@ class _Spans(Mapping[Path, Span]):
         return sum(1 for _ in self)
 
 
-class _SpansWithDefaults(_Spans):
-    """Spans in which a path below an entry of a section leads, where the entry has no such key, to the defaults'."""
+class _SpansWithOthers(Mapping[Path, Span]):
+    """Spans in which a path below an entry of a section leads, where the entry has no such key, to other places."""
 
-    def __init__(self, spans: _Spans, section: str, defaults: Path) -> None:
-        super().__init__(spans._root, spans._lines, of_keys=spans._of_keys)
+    def __init__(self, spans: Mapping[Path, Span], section: str, others: Mapping[str | int, Sequence[Path]]) -> None:
+        self.spans = spans
         self._section = section
-        self._defaults = defaults
+        self._others = others
 
-    def find(self, path: Path) -> Place | None:
-        place = super().find(path)
-        if place is None and len(path) > 2 and path[0] == self._section:
-            return super().find((*self._defaults, *path[2:]))
-        return place
+    def __getitem__(self, path: Path) -> Span:
+        span = self.spans.get(path)
+        if span is None and len(path) > 2 and path[0] == self._section:
+            candidates = (self.spans.get((*other, *path[2:])) for other in self._others.get(path[1], ()))
+            span = next((each for each in candidates if each), None)
+        if span is None:
+            raise KeyError(path)
+        return span
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self.spans)
+
+    def __len__(self) -> int:
+        return len(self.spans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,16 +172,18 @@ class Document:
         """Return the span of the key at the end of `path`; without one (a list's item) that of the value."""
         return self.key_spans.get(path) or self.at(*path)
 
-    def with_defaults(self, section: str, defaults: Path) -> Document:
-        """Return the document in which entries of `section` have the places of the defaults where they have none."""
-        if not isinstance(self.spans, _Spans) or not isinstance(self.key_spans, _Spans):
-            return self
-        spans, key_spans = (_SpansWithDefaults(each, section, defaults) for each in (self.spans, self.key_spans))
+    def with_other_places(self, section: str, others: Mapping[str | int, Sequence[Path]]) -> Document:
+        """Return the document in which a key that an entry of `section` does not have is where others have it.
+
+        `others` are by the entry's name, the nearest first; they are read at each question, so they may still grow.
+        """
+        spans, key_spans = (_SpansWithOthers(each, section, others) for each in (self.spans, self.key_spans))
         return replace(self, spans=spans, key_spans=key_spans)
 
     def has_no_colon(self, *path: str | int) -> bool:
         """Tell whether the key stands without quotes and alone in a flow map: `b` in `{a: 1, b}`."""
-        place = self.key_spans.find(path) if isinstance(self.key_spans, _Spans) else None
+        spans = self.key_spans.spans if isinstance(self.key_spans, _SpansWithOthers) else self.key_spans
+        place = spans.find(path) if isinstance(spans, _Spans) else None
         if place is None or self.text[place.start] in "\"'":
             return False
         return bool(_KEY_ALONE.match(self.text, place.end))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+ROOT = Path(__file__).parents[2]  # of this checkout, whichever kplan is installed
 PLACED = re.compile(r"^(?:error\[K\d+\]|  --> )", re.MULTILINE)
 SECRET = "only-a-test-7f3a"
 SIMULATED = "version: 1\nenvironments:\n  local:\n    simulated: {plugins: any, brokers: 3}\n"
@@ -89,7 +90,7 @@ def _list_names(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _run(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **variables}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), **variables}
     command = [sys.executable, "-m", "kplan", *words]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False

@@ -453,8 +453,30 @@ def test_each_role_of_julie_is_named_with_its_place(tmp_path: Path) -> None:
     roles = '  rbac:\n  - ResourceOwner:\n    - principal: "User:o"\n  - DeveloperRead:\n    - principal: "User:r"\n'
     text = f"context: shop\nprojects:\n- name: orders\n{roles}  topics:\n  - name: created\n"
     ended = imported(tmp_path, topology__yaml=text)
-    assert "topology.yaml:5: role ResourceOwner is not carried over" in ended.err
-    assert "topology.yaml:7: role DeveloperRead is not carried over" in ended.err
+    assert "topology.yaml:6: role ResourceOwner of User:o on project orders is not carried over" in ended.err
+    assert "topology.yaml:8: role DeveloperRead of User:r on project orders is not carried over" in ended.err
+
+
+def test_a_topology_of_julie_may_be_its_platform_alone(tmp_path: Path) -> None:
+    text = 'context: c\nplatform:\n  ksql:\n    instances: [{principal: "User:k", ksqlDbId: a}]\n'
+    ended = imported(tmp_path, platform__yaml=text)
+    assert "4 bindings" in ended.err and "ksql is not carried over" not in ended.err
+
+
+def test_a_namespace_of_ns4kafka_may_be_in_a_later_file(tmp_path: Path) -> None:
+    spec = "{resourceType: TOPIC, resource: a., resourcePatternType: PREFIXED, permission: OWNER, grantedTo: shop}"
+    entry = f"apiVersion: v1\nkind: AccessControlEntry\nmetadata: {{name: acl-1}}\nspec: {spec}\n"
+    namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\nspec: {kafkaUser: svc}\n"
+    ended = imported(tmp_path, a__yaml=entry, b__yaml=namespace)
+    assert "3 bindings" in ended.err and "not carried over" not in ended.err
+    assert "User:svc:" in ended.out
+
+
+def test_an_unknown_word_of_an_access_control_entry_is_an_error_with_its_place(tmp_path: Path) -> None:
+    spec = "{resourceType: TOPIC, resource: a, resourcePatternType: LITERAL, permission: ADMIN, grantedTo: shop}"
+    entry = f"apiVersion: v1\nkind: AccessControlEntry\nmetadata: {{name: acl-1}}\nspec: {spec}\n"
+    ended = imported(tmp_path, expect=4, a__yaml=entry)
+    assert "a.yaml:4:84" in ended.err and "permission is ADMIN" in ended.err and "OWNER, READ, WRITE" in ended.err
 
 
 def test_an_access_control_entry_is_named_with_what_it_grants(tmp_path: Path) -> None:
@@ -463,3 +485,229 @@ def test_an_access_control_entry_is_named_with_what_it_grants(tmp_path: Path) ->
     entry = f"apiVersion: v1\nkind: AccessControlEntry\nmetadata: {{name: acl-1}}\nspec: {spec}\n"
     ended = imported(tmp_path, namespace__yaml=f"{topic}---\n{entry}")
     assert "acl-1 is not carried over: READ of LITERAL TOPIC a for namespace billing" in ended.err
+
+
+LOOPED = """
+variable "topics" {
+  type    = map(object({ partitions = number, days = optional(number, 7) }))
+  default = { orders = { partitions = 6 }, bills = { partitions = 3, days = 1 } }
+}
+resource "kafka_topic" "t" {
+  for_each   = var.topics
+  name       = "shop.${each.key}"
+  partitions = each.value.partitions
+  config     = { "retention.ms" = each.value.days * 86400000 }
+}
+resource "kafka_topic" "shard" {
+  count = 2
+  name  = format("shard-%02d", count.index)
+}
+resource "kafka_acl" "a" {
+  for_each            = toset(["alice"])
+  resource_name       = kafka_topic.t["orders"].name
+  resource_type       = "Topic"
+  acl_principal       = "User:${each.value}"
+  acl_operation       = "Read"
+  acl_permission_type = "Allow"
+}
+resource "kafka_acl" "b" {
+  for_each            = kafka_topic.shard[*].id
+  resource_name       = each.value
+  resource_type       = "Topic"
+  acl_principal       = "User:bob"
+  acl_operation       = "Write"
+  acl_permission_type = "Allow"
+}
+"""
+
+
+def test_optional_attributes_and_names_of_looped_resources_are_known() -> None:
+    result, notes = found(main__tf=LOOPED)
+    topics = {name: (topic.partitions, topic.config.get("retention.ms")) for name, topic in result.topics.items()}
+    assert topics == {
+        "shop.orders": (6, "604800000"), "shop.bills": (3, "86400000"), "shard-00": (-1, None), "shard-01": (-1, None),
+    }  # fmt: skip
+    assert {(each.principal, each.resource_name) for each in result.bindings.values()} == {
+        ("User:alice", "shop.orders"), ("User:bob", "shard-00"), ("User:bob", "shard-01"),
+    }  # fmt: skip
+    assert "only Terraform knows" not in notes
+
+
+def test_a_resource_that_loops_over_itself_is_left_out_with_a_note() -> None:
+    text = LOOPED + 'resource "kafka_topic" "x" {\n for_each = kafka_topic.x\n name = each.key\n}\n'
+    _, notes = found(main__tf=text)
+    assert "kafka_topic.x is left out" in notes
+
+
+AIVEN = """
+variable "pw" { sensitive = true }
+resource "aiven_kafka_connector" "c" {
+  service_name   = "k"
+  connector_name = "os"
+  config = {
+    "connector.class"     = "org.example.Sink"
+    "connection.password" = var.pw
+  }
+}
+resource "aiven_kafka_topic" "t" {
+  topic_name             = "t"
+  partitions             = 5
+  replication            = 3
+  termination_protection = true
+  owner_user_group_id    = "ug"
+}
+"""
+
+
+def test_a_secret_of_aivens_connector_is_a_variable_and_all_else_is_noted(tmp_path: Path) -> None:
+    ended = imported(tmp_path, main__tf=AIVEN)
+    assert 'connection.password: "{{ var.connection_password }}"' in ended.out
+    assert "t: {partitions: 5, replication_factor: 3, protect: true}" in ended.out
+    assert "aiven_kafka_topic.t: owner_user_group_id is not carried over" in ended.err
+
+
+def test_a_pattern_in_quotation_marks_names_files(tmp_path: Path) -> None:
+    (tmp_path / "a.tf").write_text(LOOPED)
+    shell = Shell(tmp_path)
+    assert "4 topics" in shell.kplan("import", "--file", "*.tf").err
+    assert "4 topics" in shell.kplan("import", "--file", f"{tmp_path}/**/*.tf").err
+    assert "x*.tf names no file" in shell.kplan("import", "--file", "x*.tf", expect=64).err
+
+
+COMMANDS = """#!/bin/bash
+$KAFKA_HOME/bin/kafka-topics.sh --bootstrap-server $BOOTSTRAP --create --topic a.b --partitions 3
+kafka-acls --bootstrap-server=$B --command-config "$F" --add --allow-principal User:x --operation Read --topic a.b
+kafka-topics --bootstrap-server $BOOTSTRAP --create --topic $NAME
+curl -X PUT $CONNECT_URL/connectors/fs/config -d '{"connector.class": "FileStreamSink", "topics": "a.b", "file": "/x"}'
+cat <<EOF | curl -d @- connect:8083/connectors
+{"name": "hs", "config": {"connector.class": "FileStreamSink", "topics": "a.b", "file": "/y"}}
+EOF
+"""
+
+
+def test_which_cluster_a_command_is_about_need_not_be_known(tmp_path: Path) -> None:
+    ended = imported(tmp_path, setup__sh=COMMANDS)
+    assert "1 topic and 2 connectors" in ended.err and "1 binding" in ended.err
+    assert [line for line in ended.err.splitlines() if "left out" in line] == [
+        "note: setup.sh:4: a command of kafka-topics is left out: only the shell knows $NAME"
+    ]
+
+
+OPERATORS = """
+apiVersion: kafka.strimzi.io/v1
+kind: KafkaTopic
+metadata: {name: a}
+spec: {partitions: 3, replicas: 3}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: d}
+---
+apiVersion: platform.confluent.io/v1beta1
+kind: KafkaTopic
+metadata: {name: b}
+spec: {partitionCount: 6, replicas: 3, configs: {retention.ms: 1000}}
+"""
+
+
+def test_a_file_may_have_objects_of_two_operators() -> None:
+    result, notes = found(all__yaml=OPERATORS)
+    assert {name: topic.partitions for name, topic in result.topics.items()} == {"a": 3, "b": 6}
+    assert notes.startswith("all.yaml:8: Deployment d is not carried over") and notes.count("not carried over") == 1
+
+
+S3 = {
+    "connector.class": "io.confluent.connect.s3.S3SinkConnector",
+    "topics": "a",
+    "s3.bucket.name": "lake",
+    "flush.size": "1000",
+    "format.class": "io.confluent.connect.s3.format.json.JsonFormat",
+    "storage.class": "io.confluent.connect.s3.storage.S3Storage",
+    "partitioner.class": "io.confluent.connect.storage.partitioner.DailyPartitioner",
+    "tasks.max": "4",
+}
+
+
+def test_a_java_class_becomes_the_word_of_a_template_that_makes_it(tmp_path: Path) -> None:
+    ended = imported(tmp_path, s3__json=json.dumps({"name": "s3", "config": S3}))
+    assert "template: s3-sink" in ended.out and "format: json" in ended.out and "partition: {by: daily}" in ended.out
+    other = {**S3, "format.class": "org.example.OwnFormat"}
+    ended = imported(tmp_path, s3__json=json.dumps({"name": "s3", "config": other}))
+    assert "s3-sink needs `format`" in ended.err and "format.class: org.example.OwnFormat" in ended.out
+
+
+PLAY = """
+- hosts: kafka
+  tasks:
+    - kafka_topic: {name: "{{ item.name }}", partitions: "{{ item['p'] }}", options: "{{ item.options }}"}
+      loop: [{name: a, p: 1, options: {retention.ms: 1000}}, {name: b, p: 2, options: {}}]
+    - kafka_topic: {name: "x.{{ item }}", partitions: 1}
+      with_items: [c, d]
+    - kafka_topic: {name: "{{ item.other }}", partitions: 1}
+      loop: [{name: e}]
+    - kafka_topic: {name: "{{ item }}", partitions: 1}
+      loop: "{{ names }}"
+"""
+
+
+def test_a_loop_of_ansible_over_literals_is_followed() -> None:
+    result, notes = found(play__yaml=PLAY)
+    assert {name: topic.partitions for name, topic in result.topics.items()} == {"a": 1, "b": 2, "x.c": 1, "x.d": 1}
+    assert result.topics["a"].config == {"retention.ms": "1000"}
+    assert "play.yaml:8: an entry of kafka_topic is left out: it has a template of Ansible's" in notes
+    assert "play.yaml:10: a task with kafka_topic is left out: only Ansible knows its `loop`" in notes
+
+
+def test_a_folder_with_a_chart_names_its_templates_and_what_renders_them(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.write("chart/values.yaml", "topics: [{name: a, partitions: 1}]\n")
+    shell.write("chart/templates/t.yaml", "{{- range .Values.topics }}\nkind: KafkaTopic\n{{- end }}\n")
+    shell.write("chart/dump.sh", "#!/bin/sh\nkafka-topics --create --topic b --partitions 2\n")
+    ended = shell.kplan("import", "--file", "chart")
+    assert "b: {partitions: 2}" in ended.out
+    assert "chart/values.yaml: left out: a file of no known format" in ended.err
+    assert "chart/templates/t.yaml: left out: it is a Helm template: render it first: `helm template" in ended.err
+
+
+LOOPS = """#!/bin/bash
+TOPICS="a b"
+for t in $TOPICS c.d; do
+  for p in x y; do
+    kafka-topics --create --topic "$t.$p" --partitions 2
+  done
+done
+for pair in a:1 b:2; do kafka-topics --create --topic ${pair%%:*}; done
+for t in $(cat topics.txt); do
+  kafka-topics --create --topic $t
+done
+for t in topics/*; do kafka-topics --create --topic z; done
+for t in one; do
+  if true; then kafka-topics --create --topic $t.if; fi
+done
+kafka-topics --create --topic end
+"""
+
+
+def test_a_loop_of_a_script_over_words_that_it_says_is_followed() -> None:
+    result, notes = found(setup__sh=LOOPS)
+    expected = {f"{t}.{p}" for t in ("a", "b", "c.d") for p in "xy"}
+    assert result.topics.keys() == expected | {"one.if", "end"}
+    assert "setup.sh:8: a command of kafka-topics is left out: only the shell knows ${pair%%:*}" in notes
+    assert "setup.sh:10: a command of kafka-topics is left out: it is in a loop or a function" in notes
+    assert "setup.sh:12: a command of kafka-topics is left out: it is in a loop or a function" in notes
+
+
+MIRROR = {
+    "connector.class": "org.apache.kafka.connect.mirror.MirrorCheckpointConnector",
+    "source.cluster.alias": "s",
+    "target.cluster.alias": "t",
+    "source.cluster.bootstrap.servers": "s:9092",
+    "target.cluster.bootstrap.servers": "t:9092",
+    "groups": ".*",
+    "topics": "shop.orders",
+}
+
+
+def test_the_topics_of_a_mirrors_checkpoints_are_not_read_from_this_cluster(tmp_path: Path) -> None:
+    imported(tmp_path, "--out", "stack.yaml", mirror__json=json.dumps({"name": "m", "config": MIRROR}))
+    assert "K215" not in Shell(tmp_path).kplan("validate", "stack.yaml").all

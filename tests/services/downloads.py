@@ -47,7 +47,12 @@ def registry_app() -> Path:
 
 def converter_path() -> Path:
     """A Connect plugin path with the converters that write with the schemas of the registry."""
-    return _fetched("converter", HERE / "converter.xml", _gather)
+    return _fetched("converter", HERE / "converter.xml", _gather_converters)
+
+
+def iceberg_path() -> Path:
+    """A Connect plugin path with Iceberg's sink, which tells its settings and cannot run."""
+    return _fetched("iceberg", HERE / "iceberg.xml", lambda folder: _gather(folder, "iceberg"))
 
 
 @functools.cache
@@ -109,10 +114,7 @@ def _unpack(folder: Path) -> None:
 def _unpack_plugins(folder: Path) -> None:
     """Unpack Debezium's archives, and put MongoDB's jar into a folder with the list of its classes that it lacks."""
     _unpack(folder)
-    target = folder / "mongodb"
-    target.mkdir()
-    for jar in folder.glob("*.jar"):
-        jar.rename(target / jar.name)
+    target = _gather(folder, "mongodb")
     with zipfile.ZipFile(target / "services.jar", "w") as services:
         services.writestr(
             "META-INF/services/org.apache.kafka.connect.sink.SinkConnector",
@@ -120,12 +122,18 @@ def _unpack_plugins(folder: Path) -> None:
         )
 
 
-def _gather(folder: Path) -> None:
-    """Put the jars into a folder of their own, with a list of the converters: that is a plugin which Connect finds."""
-    target = folder / "converters"
+def _gather(folder: Path, name: str) -> Path:
+    """Put the jars into a folder of their own, which makes them one plugin, and return it."""
+    target = folder / name
     target.mkdir()
     for jar in folder.glob("*.jar"):
         jar.rename(target / jar.name)
+    return target
+
+
+def _gather_converters(folder: Path) -> None:
+    """Gather the jars, with a list of the converters: that is a plugin which Connect finds."""
+    target = _gather(folder, "converters")
     with zipfile.ZipFile(target / "services.jar", "w") as services:
         services.writestr("META-INF/services/org.apache.kafka.connect.storage.Converter", "\n".join(CONVERTERS))
 

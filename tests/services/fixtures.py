@@ -15,7 +15,7 @@ import pytest
 
 from tests.services.browser import Browser
 from tests.services.connect import ConnectWorker
-from tests.services.downloads import converter_path, plugin_path
+from tests.services.downloads import converter_path, iceberg_path, plugin_path
 from tests.services.kafka import KafkaCluster
 from tests.services.mariadb import MariaDB
 from tests.services.postgres import Postgres
@@ -83,7 +83,7 @@ class SessionServices:
         plugins = self._pool.submit(plugin_path)
         kafka = self._started["kafka"].result()
         assert isinstance(kafka, KafkaCluster)
-        properties = {"plugin.path": f"{plugins.result()},{converter_path()}"}
+        properties = {"plugin.path": f"{plugins.result()},{converter_path()},{iceberg_path()}"}
         return ConnectWorker(kafka.bootstrap, plugins.result(), properties).__enter__()
 
 

@@ -649,7 +649,7 @@ def test_what_is_live_is_imported_and_adopted_without_a_change(access: Access, p
     ended = run(project, "import acl/User:imp* user/imp quota/user=imp --stack imp --out imp.yaml")
     assert ended.code == 0, ended.all
     assert "0 topics and 0 connectors; 1 user, 7 bindings, 1 quota: imp.yaml" in ended.err
-    assert "host=client.example is left out: no stack can declare it" in ended.err
+    assert "host=client.example is left out: 'client.example' is not an IP address" in ended.err
     text = (project.folder / "imp.yaml").read_text()
     assert "No broker returns a password" in text
     assert text.endswith(f"\n{IMPORTED}")

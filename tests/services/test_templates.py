@@ -31,12 +31,14 @@ NO_DATABASE = re.compile(
 WHERE = {"database.hostname", "mongodb.connection.string", "connection.uri", "connection.url"}
 DEBEZIUM = [name for name in list_built_in_templates() if name.startswith("debezium-") and not name.endswith("-sink")]
 # Those of Kafka, and those whose plugin is on Maven Central.
-OTHERS = ("debezium-jdbc-sink", "mongodb-sink", "mirror-source", "mirror-checkpoint", "mirror-heartbeat",
-          "file-source", "file-sink")  # fmt: skip
-# What the worker reads, a policy, and the clients of MirrorMaker 2.
-UNLISTED = {"consumer.override.group.id", "replication.policy.class"} | {
-    f"{side}.cluster.bootstrap.servers" for side in ("source", "target")
-}
+OTHERS = ("debezium-jdbc-sink", "mongodb-sink", "iceberg-sink", "mirror-source", "mirror-checkpoint",
+          "mirror-heartbeat", "file-source", "file-sink")  # fmt: skip
+# What the worker reads, a policy, the clients of MirrorMaker 2, and the catalog of Iceberg.
+UNLISTED = (
+    {"consumer.override.group.id", "replication.policy.class"}
+    | {f"{side}.cluster.bootstrap.servers" for side in ("source", "target")}
+    | {f"iceberg.catalog.{key}" for key in ("type", "uri", "warehouse")}
+)
 ONE_OF = re.compile(r"one of (.*)")
 # Debezium's other word for `skip`; and what MySQL's and MariaDB's connectors list and then refuse.
 NOT_OFFERED = {"ignore", "adaptive"}

@@ -275,7 +275,9 @@ K117 = Code(
     "there is no such class",
     level="error",
     cause="""
-        A topic or a table names a class that neither the stack nor a file that it includes has under `classes:`.
+        A topic or a table names a class that neither the stack nor a file that it includes has under `classes:`; or a
+        connector one that is not under `connector_classes:`. The Java class of a connector has dots or begins with a
+        capital letter.
         """,
     example="""
         classes:

@@ -52,6 +52,11 @@ def fold_bindings(
     return block, left
 
 
+def write_binding(binding: AclBinding) -> dict[str, Any]:
+    """Return the block of one binding alone, also of one that no stack can declare."""
+    return {binding.permission: list(_fold_entries([binding], (ANY_HOST,)))}
+
+
 def is_declarable(binding: AclBinding) -> bool:
     """Whether a stack can declare the binding: brokers store others too, such as one for the name of a host."""
     if binding.host != ANY_HOST:

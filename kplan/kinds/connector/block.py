@@ -17,6 +17,15 @@ from kplan.language.template import Scope, is_template
 from kplan.values import dataclass
 
 
+@dataclass(frozen=True, slots=True)
+class SharedSettings:
+    """Settings beneath those of a connector: of its class, or of `defaults.connector`; `path` is where they are."""
+
+    source: str
+    path: KEY
+    data: Mapping[str, Any]
+
+
 @dataclass(slots=True)
 class ConnectorBlock:
     """One connector block: `path` is where it stands, `template` what it is made with."""
@@ -28,8 +37,7 @@ class ConnectorBlock:
     name: str = ""
     template: Blueprint = field(default_factory=lambda: Blueprint(""))
     alias: str = ""  # of the Connect that runs it
-    inheritable: frozenset[str] = frozenset()  # keys of `defaults.connector` that the block could take
-    inherited: frozenset[str] = frozenset()  # keys of its `config:` that it has from there alone
+    beneath: tuple[SharedSettings, ...] = ()  # that the block inherits, the nearest first
 
     @property
     def key(self) -> str:
@@ -44,6 +52,12 @@ class ConnectorBlock:
     def override(self) -> Override:
         """Return what the environment says of this connector, in place of what the stack says."""
         return self.expansion.surroundings.overrides.get("connectors", {}).get(self.full_name) or Override({})
+
+    def find_source(self, path: KEY) -> str:
+        """Return what says the setting at a path within the block: the block itself, or what is beneath it."""
+        written = self.expansion.document.data[self.path[0]][self.path[1]]
+        named = [("connector", written), *((each.source, each.data) for each in self.beneath)]
+        return next((source for source, data in named if _has(data, path)), "connector")
 
     def entries(self, part: str, own: Mapping[str, Any], scope: Scope) -> Iterator[tuple[str, Mapping[str, Any], KEY]]:
         """Yield the named blocks of `tables:` or `topics:`, each with its place; a list holds names alone."""
@@ -77,3 +91,12 @@ class ConnectorBlock:
         """Report text that is no regular expression."""
         help = "write a backslash before each character of a name that has a meaning in a regular expression"
         self.expansion.report(codes.K203, "this is not a regular expression", f"{text}: {problem}", at, help)
+
+
+def _has(data: Any, path: KEY) -> bool:
+    """Whether the data has a value at the path."""
+    for step in path:
+        if not isinstance(data, Mapping) or step not in data:
+            return False
+        data = data[step]
+    return True

@@ -9,7 +9,6 @@ from typing import Any
 
 from kplan.diagnostics import codes, error, warning
 from kplan.kinds.connector.block import ConnectorBlock
-from kplan.kinds.connector.defaults import read_defaults
 from kplan.kinds.connector.shorthands import ShortSetting, find_place, list_settings
 from kplan.kinds.connector.tables import (
     Table,
@@ -104,7 +103,8 @@ class ConfigBuilder:
         if not isinstance(written, dict) or None not in written.values():
             return
         known = {*self.of.template.config, *self.of.template.renamed, "connector.class"}
-        known |= (read_defaults(self.of.expansion.document.data).get("config") or {}).keys()
+        for shared in self.of.beneath:
+            known |= (shared.data.get("config") or {}).keys() | {each.key for each in list_settings(shared.data)}
         known |= {*OF_DEAD_LETTERS} if self.of.block.get("dead_letter") else set()
         path = (*self.of.path, "config")
         self.of.expansion.problems += keys.problems(self.of.expansion.document, path, written, known)
@@ -167,7 +167,8 @@ class ConfigBuilder:
             path: KEY = (*self.of.path, "config", setting.key)
             self.of.expansion.report(codes.K211, "declared twice", detail, path, help, key=True)
         elif setting.value is not None:
-            self.config[setting.key], self.sources[f"/config/{setting.key}"] = text_of(setting.value), "connector"
+            source = self.of.find_source(setting.path)
+            self.config[setting.key], self.sources[f"/config/{setting.key}"] = text_of(setting.value), source
 
     def _set(self, key: str, value: Any) -> None:
         """Set one property as the stack says it, under the name that it has today."""
@@ -191,8 +192,7 @@ class ConfigBuilder:
         if value is None:
             self.config.pop(name, None)
             return
-        source = "stack defaults" if key in self.of.inherited else "connector"
-        self.config[name], self.sources[f"/config/{name}"] = text_of(value), source
+        self.config[name], self.sources[f"/config/{name}"] = text_of(value), self.of.find_source(("config", key))
 
     def _override(self) -> None:
         """Set what the environment says of this connector."""

@@ -10,7 +10,7 @@ from kplan.diagnostics import codes, warning
 from kplan.kinds.connector.block import ConnectorBlock
 from kplan.kinds.connector.config import OF_DEAD_LETTERS, ConfigBuilder, plain, text_of
 from kplan.kinds.connector.debezium.engines import is_readable
-from kplan.kinds.connector.defaults import INHERITED, fill_block, read_defaults
+from kplan.kinds.connector.defaults import Inheritance
 from kplan.kinds.connector.names import CONNECTOR_NAME, DEFAULT, NAME_CHARACTERS
 from kplan.kinds.connector.parameters import read_parameters
 from kplan.kinds.connector.routing import routing
@@ -54,7 +54,7 @@ COMMON = frozenset(
     + SHORTHANDS
 )
 MAX_DDL_BYTES = 20_000_000
-MIRROR_SOURCE = "org.apache.kafka.connect.mirror.MirrorSourceConnector"
+MIRRORS = "org.apache.kafka.connect.mirror.Mirror"  # how the connectors of MirrorMaker 2 begin
 EXCLUSION = "!"  # before an entry of `tables:`: what the patterns beside it leave out
 
 
@@ -67,10 +67,11 @@ def _lost_letters(text: str) -> str:
 class ConnectorBuilder(ConnectorBlock):
     """One connector block on its way to a connector, its tables' topics and its internal topics."""
 
-    def build(self) -> None:
+    def build(self, inheritance: Inheritance) -> None:
         if not self._find_blueprint() or not self._find_name():
             return
-        self._inherit()
+        if not inheritance.apply(self) or not self._has_class():
+            return
         given = {k: v for k, v in self.block.items() if k not in ("for_each", "template")}
         secret = given.keys() - COMMON | {"config", *SHORTHANDS}
         own = self.expansion.block(given, self.path, self.scope, secret=secret)
@@ -121,26 +122,10 @@ class ConnectorBuilder(ConnectorBlock):
             level = AskedLevel(self.full_name, topics, asked["compatibility"], path, rules(asked))
             self.expansion.asked_levels.append(level)
 
-    def _inherit(self) -> None:
-        """Give the block what `defaults.connector` says of the keys that it can have."""
-        self.inheritable = INHERITED | (self.template.parameters.get("properties") or {}).keys()
-        defaults = read_defaults(self.expansion.document.data)
-        if defaults:
-            self.inherited = frozenset((defaults.get("config") or {}).keys() - (self.block.get("config") or {}).keys())
-            self.block = fill_block(self.block, defaults, self.inheritable)
-
     # -- which template, which name -------------------------------------------------------------------------------
     def _find_blueprint(self) -> bool:
         name = self.block.get("template")
         if name is None:
-            if "class" not in self.block and "connector.class" not in (self.block.get("config") or {}):
-                self.report(
-                    codes.K224,
-                    "a connector has neither template nor class",
-                    self.key,
-                    "write `template: debezium-postgres` or `class: org.example.MyConnector`",
-                )
-                return False
             self._unknown_keys({})
             return True
         rendered = self.expansion.value(name, (*self.path, "template"), self.scope)
@@ -151,6 +136,18 @@ class ConnectorBuilder(ConnectorBlock):
         self.template = found
         self._unknown_keys(found.parameters.get("properties") or {})
         return True
+
+    def _has_class(self) -> bool:
+        """Report a block of which nothing tells which connector it is."""
+        if self.template.name or "class" in self.block or "connector.class" in (self.block.get("config") or {}):
+            return True
+        self.report(
+            codes.K224,
+            "a connector has neither template nor class",
+            self.key,
+            "write `template: debezium-postgres` or `class: org.example.MyConnector`",
+        )
+        return False
 
     def _unknown_keys(self, known: Mapping[str, Any]) -> None:
         import difflib
@@ -321,7 +318,7 @@ class ConnectorBuilder(ConnectorBlock):
         origin = Origin(document.key_at(*self.path), spans, settings.sources)
         settings.conceal_literals(origin)
         names = [] if dead == "" else [dead]
-        is_mirror = settings.config.get("connector.class") == MIRROR_SOURCE  # its topics are those of another cluster
+        is_mirror = str(settings.config.get("connector.class")).startswith(MIRRORS)  # `topics` are another cluster's
         topics = None if is_mirror else settings.config.get("topics")
         reads = tuple(n.strip() for n in topics.split(",") if n.strip()) if isinstance(topics, str) else ()
         return Connector(

@@ -13,6 +13,7 @@ from kplan.model import Connector, Resource
 
 if TYPE_CHECKING:
     from kplan.kinds.acl.rights import Right
+    from kplan.kinds.connector.defaults import Inheritance
 
 DEFAULTS = ("defaults", "connector")  # the place of what connectors get unless they say otherwise
 CONNECTOR_KEYS = ("description", "template", "class", "for_each", "name", "client", "topic_prefix", "database",
@@ -35,6 +36,8 @@ class ConnectorLanguage(Language):
             ("connectors", "*", "defaults", "topic"): TOPIC_KEYS,
             ("connectors", "*", "defaults", "tables", "*"): TOPIC_KEYS,
             DEFAULTS: CONNECTOR_KEYS,
+            ("connector_classes", "*"): CONNECTOR_KEYS,
+            ("connector_classes", "*", "database"): ("hostname", "port", "name", "user", "password"),
         },
     }
 
@@ -42,15 +45,12 @@ class ConnectorLanguage(Language):
         connectors = context.document.data.get("connectors") or {}
         if not connectors:
             return
-        from kplan.kinds.connector.defaults import read_defaults, report_unused_keys
+        from kplan.kinds.connector.defaults import Inheritance
 
-        defaults = read_defaults(context.document.data)
-        if defaults:
-            context.document = context.document.with_defaults("connectors", DEFAULTS)
-        used: set[str] = set()
+        inheritance = Inheritance.create(context)
         for key in connectors:
-            used |= _expand_block(context, key)
-        report_unused_keys(context, defaults, used)
+            _expand_block(context, key, inheritance)
+        inheritance.report_unused_keys()
 
     def find_rights(self, resource: Resource, context: ExpansionContext) -> Iterable[Right]:
         from kplan.kinds.connector import access
@@ -70,15 +70,11 @@ class ConnectorLanguage(Language):
         yield from drops.problems(context.resources.values())
 
 
-def _expand_block(context: ExpansionContext, key: str) -> set[str]:
-    """Declare what the block makes; return the keys of `defaults.connector` that it could take."""
+def _expand_block(context: ExpansionContext, key: str, inheritance: Inheritance) -> None:
+    """Declare what the block makes."""
     from kplan.kinds.connector.expansion import ConnectorBuilder
 
     path: KEY = ("connectors", key)
     block = context.document.data["connectors"][key] or {}
-    used: set[str] = set()
     for scope in context.scopes(block, path, key, block.get("name"), block.get("client")):
-        builder = ConnectorBuilder(context, path, block, scope)
-        builder.build()
-        used |= builder.inheritable
-    return used
+        ConnectorBuilder(context, path, block, scope).build(inheritance)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 
-from kplan.diagnostics import codes
+from kplan.kinds.classes import KEY_OF_CLASS, find_class
 from kplan.kinds.expansion import KEY, ExpansionContext
 from kplan.kinds.topic.settings import Layer, layer, rules
 from kplan.model import Rules
 
 SECTION: Final = "classes"
-KEY_OF_CLASS: Final = "class"
 
 
 def find_own_layer(context: ExpansionContext, source: str, block: Mapping[str, Any], at: KEY) -> Layer:
@@ -41,12 +39,9 @@ def _find_class(context: ExpansionContext, block: Mapping[str, Any], at: KEY) ->
 
 
 def _read_class(context: ExpansionContext, name: str, at: KEY) -> tuple[Layer, Mapping[str, Any]]:
-    classes = context.document.data.get(SECTION) or {}
-    if name not in classes:
-        close = get_close_matches(name, classes, 1)
-        help = f"did you mean `{close[0]}`?" if close else f"`classes:` has {', '.join(classes) or 'none'}"
-        context.report(codes.K117, "there is no such class", name, (*at, KEY_OF_CLASS), help)
+    written = find_class(context, SECTION, name, at)
+    if written is None:
         return {}, {}
     path: KEY = (SECTION, name)
-    rendered = context.block(classes[name] or {}, path) or {}
+    rendered = context.block(written, path) or {}
     return layer(rendered, f"class {name}", context.spans(path, rendered)), rendered

@@ -21,7 +21,7 @@ class TopicLanguage(Language):
     removal_words = ("topic",)
     is_named_by_guards = True
     key_order = {
-        "stack": {("defaults", "topic"): TOPIC_KEYS, ("topics", "*"): TOPIC_KEYS},
+        "stack": {("defaults", "topic"): TOPIC_KEYS, ("classes", "*"): TOPIC_KEYS, ("topics", "*"): TOPIC_KEYS},
         "environments": {("environments", "*", "defaults", "topic"): TOPIC_KEYS},
         "template": {("topics", "*"): TOPIC_KEYS, ("defaults", "topic"): TOPIC_KEYS},
     }

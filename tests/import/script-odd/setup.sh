@@ -17,3 +17,5 @@ curl -s -X POST -H 'Content-Type: application/json' http://localhost:8083/connec
   "name": "lines", "config": {"connector.class": "FileStreamSource", "topic": "shop.lines", "file": "/tmp/in"}}'
 curl -s -X PUT -H 'Content-Type: application/json' http://localhost:8083/connectors/sink/config -d @sink.json
 echo done
+kafka-acls --bootstrap-server "$BROKER" --add --allow-principal User:audit --allow-host app.example.com --operation Read --topic orders
+kafka-acls --bootstrap-server "$BROKER" --add --allow-principal audit --operation Read --topic orders

@@ -216,14 +216,20 @@ def test_what_no_stack_can_declare_is_noted() -> None:
     result = read([
         TOPIC,
         parse_binding("User:a/allow/Read/topic/t/host=client.example"),
+        parse_binding("User:a/allow/Write/group/g"),
+        parse_binding("alice/allow/Read/topic/t"),
         Quota("user=default", {"producer_byte_rate": 1000.0}),
         Quota("user=b", {"producer_byte_rate": 1000.0, "burst": 2.0}),
     ])  # fmt: skip
     assert dict(result.counts) == {"topic": 1, "quota": 1}
     assert result.notes == (
-        "acl/User:a/allow/Read/topic/t/host=client.example is left out: no stack can declare it",
+        "acl/User:a/allow/Read/topic/t/host=client.example is left out: 'client.example' is not an IP address: Kafka "
+        "compares addresses as text, and knows no names and ranges (K261)",
+        "acl/User:a/allow/Write/group/g is left out: Write on a group: brokers store such a binding, and it grants "
+        "nothing (K262)",
         "quota/user=b: no stack can declare burst",
         "quota/user=default is left out: `default` names everybody else in a stack",
+        "access: alice is left out: 'alice' has no type (K260)",
     )
 
 

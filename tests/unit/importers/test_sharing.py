@@ -35,3 +35,13 @@ def test_equal_numbers_and_texts_are_not_the_same() -> None:
 
 def test_one_connector_shares_nothing() -> None:
     assert "defaults" not in share({"config": {"topics": "a", "b": 1}})
+
+
+def test_what_connectors_of_one_java_class_share_is_a_class() -> None:
+    common: dict[str, Any] = {f"setting.{n}": "x" * 20 for n in range(7)}
+    blocks = [{"config": {"topics": f"t{n}", **common}} for n in range(3)]
+    data = share(*blocks, {"class": "org.example.Other", "config": {"topics": "t"}})
+    assert data["connector_classes"] == {"sink": {"config": {"connector.class": "org.example.Sink", **common}}}
+    assert data["connectors"]["c1"] == {"class": "sink", "config": {"topics": "t1"}}
+    assert data["connectors"]["c3"] == {"class": "org.example.Other", "config": {"topics": "t"}}
+    assert list(data) == ["version", "stack", "connector_classes", "connectors"]

@@ -154,3 +154,15 @@ def test_a_change_of_an_included_file_makes_a_saved_plan_stale(tmp_path: Path) -
     shell.kplan("plan", "stacks/shop.yaml", "--out", "saved.json")
     (tmp_path / "common/a.yaml").write_text(COMMON + "# more\n")
     assert "common/a.yaml" in shell.kplan("apply", "saved.json", "--yes", expect=None).all
+
+
+def test_a_problem_of_an_included_class_of_connectors_is_at_its_line(tmp_path: Path) -> None:
+    common = (
+        COMMON + "connector_classes:\n  files:\n    file: /data/out\n    config: {producer.sasl.password: written}\n"
+    )
+    sink = "{template: file-sink, class: files, reads: [common.eu]}"
+    stack = f"version: 1\nstack: shop\ninclude: [common/a.yaml]\nconnectors: {{s: {sink}}}\n"
+    loaded = load(project(tmp_path, **{"common__a.yaml": common, "stacks__shop.yaml": stack}))
+    [problem] = [each for each in loaded.diagnostics if each.is_error]
+    assert problem.code == "K210" and problem.span
+    assert (problem.span.path, problem.span.line) == ("common/a.yaml", COMMON.count("\n") + 4)

@@ -11,6 +11,7 @@ from kplan.model import Address
 from tests.unit.kinds.connector.test_expansion import LOGIN, block, connector, expanded, told, topics
 
 JSON = "org.apache.kafka.connect.json.JsonConverter"
+STRING = "org.apache.kafka.connect.storage.StringConverter"
 
 
 def written(*, database: Any = None, **more: Any) -> dict[str, Any]:
@@ -43,6 +44,76 @@ def test_a_problem_of_a_default_is_at_its_line(tmp_path: Path) -> None:
     secret = {"config": {"producer.sasl.password": "of-the-broker"}}
     (problem,) = told(tmp_path, block(tables=["orders"]), defaults={"connector": secret})
     assert problem.code == "K210" and problem.span and problem.span.line == 6
+
+
+SHARED = {
+    "cdc": {"database": LOGIN, "config": {"a.b": 1, "value.converter": JSON}, "converters": {"key": "string"}},
+    "raw": {"config": {"connector.class": "org.example.Sink", "x": "t"}},
+}
+
+
+def test_a_connector_has_the_settings_of_its_class_over_the_defaults_and_under_its_own(tmp_path: Path) -> None:
+    defaults = {"connector": {"config": {"a.b": 0, "c": 3}, "restart": "always"}}
+    first = written(**{"class": "cdc"}, database={"name": "s", "user": "own"}, tables=["orders"], config={"d": 4})
+    stack = expanded(tmp_path, first, {"class": "raw"}, connector_classes=SHARED, defaults=defaults)
+    one, other = connector(stack), connector(stack, "c1")
+    shown = [one.config[key] for key in ("database.hostname", "database.user", "a.b", "c", "d", "value.converter")]
+    assert shown == ["h", "own", "1", "3", "4", JSON] and one.config["key.converter"] == STRING
+    assert one.config["connector.class"] == "io.debezium.connector.postgresql.PostgresConnector"
+    assert (other.java_class, other.config["x"], other.config["a.b"]) == ("org.example.Sink", "t", "0")
+    sources = [one.origin.sources[f"/config/{key}"] for key in ("a.b", "c", "d", "key.converter")]
+    assert sources == ["class cdc", "stack defaults", "connector", "class cdc"]
+
+
+def test_a_setting_of_the_class_in_another_form_is_overridden_and_taken_away(tmp_path: Path) -> None:
+    own = {"tables": ["orders"], "class": "cdc"}
+    stack = expanded(
+        tmp_path,
+        written(**own, converters={"value": "string"}, config={"key.converter": JSON}),
+        written(**own, database={"name": "b"}, config={"key.converter": None, "value.converter": None}, slot="b")
+        | {"topic_prefix": "q"},
+        connector_classes=SHARED,
+    )
+    one, other = connector(stack), connector(stack, "c1")
+    assert (one.config["key.converter"], one.config["value.converter"]) == (JSON, STRING)
+    assert not {"key.converter", "value.converter"} & other.config.keys()
+
+
+def test_each_item_of_a_loop_may_name_its_class(tmp_path: Path) -> None:
+    blocks = {"for_each": {"a": "small", "b": "large"}, "class": "{{ each.value }}", "name": "{{ each.key }}"}
+    classes = {name: {"config": {"connector.class": "org.example.Sink", "x": name}} for name in ("small", "large")}
+    stack = expanded(tmp_path, blocks, connector_classes=classes)
+    assert [connector(stack, name).config["x"] for name in ("a", "b")] == ["small", "large"]
+
+
+@pytest.mark.parametrize(
+    ("name", "help"),
+    [
+        ("cdd", "did you mean `cdc`?"),
+        ("other", "`connector_classes:` has cdc, raw; a Java class has a dot or begins with a capital letter"),
+    ],
+)
+def test_an_unknown_class_is_an_error_at_its_place(name: str, help: str, tmp_path: Path) -> None:
+    (problem,) = told(tmp_path, block(**{"class": name}, tables=["orders"]), connector_classes=SHARED)
+    assert (problem.code, problem.detail, problem.help) == ("K117", name, help)
+    assert problem.span and problem.span.line == 27 and problem.span.column == 12
+
+
+@pytest.mark.parametrize("java_class", ["org.example.sink", "FileStreamSink", "org.example.Sink"])
+def test_a_name_with_a_dot_or_a_capital_is_a_java_class(java_class: str, tmp_path: Path) -> None:
+    stack = expanded(tmp_path, {"class": java_class}, connector_classes=SHARED)
+    assert connector(stack).java_class == java_class
+
+
+def test_a_problem_of_a_class_is_at_its_line(tmp_path: Path) -> None:
+    secret = {"cdc": {"config": {"producer.sasl.password": "of-the-broker"}}}
+    (problem,) = told(tmp_path, block(**{"class": "cdc"}, tables=["orders"]), connector_classes=secret)
+    assert problem.code == "K210" and problem.span and problem.span.line == 6
+    unused = {"cdc": {"server_id": 7}}
+    (problem,) = told(tmp_path, block(**{"class": "cdc"}, tables=["orders"]), connector_classes=unused)
+    assert (problem.code, problem.summary) == ("K206", "unknown key of `connector_classes.cdc`")
+    (problem,) = told(tmp_path, block(tables=["orders"]), connector_classes={"a.B": {}})
+    assert problem.code == "K106" and "a Java class looks different" in problem.help
 
 
 def test_a_default_that_no_connector_can_take_is_an_error(tmp_path: Path) -> None:
