@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 
 from kplan.diagnostics import codes
@@ -18,6 +17,8 @@ def find_class(context: ExpansionContext, section: str, name: str, at: KEY, help
     classes = context.document.data.get(section) or {}
     if name in classes:
         return classes[name] or {}
+    from difflib import get_close_matches
+
     close = get_close_matches(name, classes, 1)
     advice = f"did you mean `{close[0]}`?" if close else f"`{section}:` has {', '.join(classes) or 'none'}{help}"
     context.report(codes.K117, "there is no such class", name, (*at, KEY_OF_CLASS), advice)
